@@ -17,37 +17,38 @@ import (
 )
 
 const (
-	// commands are handled at once: a scan of hours must not hold up the read of one product.
-	commands = 8
-	// waitingScans is how many scans wait in this process for the one that runs. More come again after scanDelay.
-	waitingScans = 5
-	scanDelay    = 10 * time.Second
-	// gathering is how long a scan waits for orders of the same moment, so that the earliest of them is the first.
-	gathering = 50 * time.Millisecond
+	// maxCommands is how many commands are handled at once. A scan of hours must not delay the read of one product.
+	maxCommands = 8
+	// maxWaitingScans is how many scans wait in this process for the running one. Others are redelivered after
+	// scanDelay.
+	maxWaitingScans = 5
+	scanDelay       = 10 * time.Second
+	// gatherDelay is how long a scan waits for commands of the same moment, so that the earliest runs first.
+	gatherDelay = 50 * time.Millisecond
 )
 
-// command handles an order.
+// command handles a command: scan, or read a product.
 func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	switch {
 	case msg.Body.GetScan() != nil:
-		return p.inTurn(ctx, msg)
+		return p.scanInTurn(ctx, msg)
 	case msg.Body.GetRead() != nil:
 		return p.readProduct(ctx, msg)
 	default:
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: topology.ReasonUndecodable,
-			Message: fmt.Sprintf("pull does not know the command on %s", msg.Subject),
+			Message: fmt.Sprintf("pull does not support the command on %s", msg.Subject),
 		})
 	}
 }
 
-// inTurn scans when the scans that were ordered before are over.
-func (p *puller) inTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+// scanInTurn scans once the scans with earlier commands have ended.
+func (p *puller) scanInTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	if !p.scans.join(msg.Sequence) {
 		return mesh.RetryIn(scanDelay, nil)
 	}
 	defer p.scans.leave(msg.Sequence)
-	for wait := gathering; ; wait = busyDelay {
+	for wait := gatherDelay; ; wait = busyDelay {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -55,51 +56,51 @@ func (p *puller) inTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) 
 			timer.Stop()
 			return mesh.RetryIn(time.Second, nil)
 		}
-		if p.scans.first(msg.Sequence) {
+		if p.scans.start(msg.Sequence) {
 			return p.scan(ctx, msg)
 		}
 	}
 }
 
-// scanQueue are the orders to scan that this process holds, by their sequence. The zero value is empty.
+// scanQueue has the scan commands of this process, by their sequence. The zero value is empty.
 type scanQueue struct {
-	mu      sync.Mutex
-	orders  []uint64
-	running uint64
+	mu       sync.Mutex
+	commands []uint64
+	running  uint64
 }
 
-// join reports whether there is room for one more order.
-func (q *scanQueue) join(order uint64) bool {
+// join adds a command and reports whether there was room for it.
+func (q *scanQueue) join(sequence uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.orders) > waitingScans {
+	if len(q.commands) > maxWaitingScans {
 		return false
 	}
-	q.orders = append(q.orders, order)
+	q.commands = append(q.commands, sequence)
 	return true
 }
 
-// first reports whether it is the order's turn, and gives it to it.
-func (q *scanQueue) first(order uint64) bool {
+// start reports whether it is the command's turn, and marks it as running if so.
+func (q *scanQueue) start(sequence uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.running != 0 || slices.ContainsFunc(q.orders, func(o uint64) bool { return o < order }) {
+	if q.running != 0 || slices.ContainsFunc(q.commands, func(o uint64) bool { return o < sequence }) {
 		return false
 	}
-	q.running = order
+	q.running = sequence
 	return true
 }
 
-func (q *scanQueue) leave(order uint64) {
+func (q *scanQueue) leave(sequence uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.orders = slices.DeleteFunc(q.orders, func(o uint64) bool { return o == order })
-	if q.running == order {
+	q.commands = slices.DeleteFunc(q.commands, func(o uint64) bool { return o == sequence })
+	if q.running == sequence {
 		q.running = 0
 	}
 }
 
-// readProduct reads a product and its active prices: it is to be imported, and events tell of its parts one by one.
+// readProduct reads a product and its active prices for an import, because events report its parts one by one.
 func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	stripeID := msg.Body.GetRead().GetProductId()
 	low, err := p.lowOnReads(ctx)
@@ -108,23 +109,23 @@ func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Comma
 		return mesh.Retry(err)
 	case low:
 		p.logger.WarnContext(
-			ctx, "the read allowance of Stripe is nearly used up; a product that is to be imported is not read",
+			ctx, "Stripe's read allowance is nearly used up; skipped the read of a product to import",
 			"product", stripeID)
 		return mesh.Ack()
 	}
-	of := p.known(stripeID)
-	release, err := p.turns.take(ctx, of.product)
+	ref := p.ref(stripeID)
+	release, err := p.locks.lock(ctx, ref.product)
 	if err != nil {
 		return mesh.RetryIn(busyDelay, nil)
 	}
 	defer release()
-	err = p.refreshSold(budget.For(ctx, budget.Imports), of, nil, nil, func(*catalogv1.Observed) {})
+	err = p.refreshWithPrices(budget.For(ctx, budget.Imports), ref, nil, nil, func(*catalogv1.Observed) {})
 	switch {
 	case err == nil, errors.Is(err, errShadowed), errors.Is(err, errLinking):
 		return mesh.Ack()
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
-		return mesh.Dead(p.letter(of.product, topology.ReasonRefused, err))
+		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonRefused, err))
 	default:
-		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), longestDelay), err)
+		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), maxRetryDelay), err)
 	}
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/driftless-sync/driftless/services/pull"
 )
 
-// A tunnel to a loopback address hands on webhooks under its own name (see rig.send), and nothing else.
-func TestWebhook_AnyHostReachesNothingElse(t *testing.T) {
+// TestWebhook_AcceptsAnyHostOnlyOnItsOwnPath: a tunnel to a loopback address forwards webhooks under its own name (see
+// rig.send). Its name must not reach other paths.
+func TestWebhook_AcceptsAnyHostOnlyOnItsOwnPath(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	product := event{

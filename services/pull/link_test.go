@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// link lets a Stripe product stand for the catalog's mug, as push does: first the link, then the record.
+// link links a Stripe product to the catalog's mug, as push does: first the link, then the observed state.
 func (r *rig) link(stripeID string) {
 	r.t.Helper()
 	require.NoError(r.t, r.mesh.Links().Put(r.t.Context(), "default", stripeID, "mug"))
@@ -38,11 +38,11 @@ func oldMug(name string, updated int64) map[string]any {
 	return object
 }
 
-func TestWhatHappensToALinkedProductIsKnownOfTheCatalogs(t *testing.T) {
+func TestObserve_RecordsALinkedProductUnderTheCatalogsID(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.pull(time.Hour)
-	// Before there is a link it is a product by itself.
+	// Without a link it is a product of its own.
 	require.Equal(t, 200,
 		r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: oldMug("An old mug", 100)}.body(),
 			secret))
@@ -50,7 +50,7 @@ func TestWhatHappensToALinkedProductIsKnownOfTheCatalogs(t *testing.T) {
 	r.link("prod_1")
 	require.NoError(t, r.mesh.Observed().Forget(t.Context(), "default", "prod_1"))
 
-	// A message of before the link, and one of after it.
+	// One message is older than the link, and one later.
 	body := event{ID: "evt_2", Type: "product.updated", Created: 200, Object: oldMug("A mug", 200)}.body()
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "prod_1"), &meshv1.StripeChange{
 		Account: "default", ProductId: "prod_1", EventId: "evt_2", Type: "product.updated", ObjectId: "prod_1",
@@ -69,7 +69,7 @@ func TestWhatHappensToALinkedProductIsKnownOfTheCatalogs(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, msg)
 
-	// An event about a product that has the catalog's id and stands for nothing is left alone.
+	// An event about a product that has the catalog's id, but is not linked, is ignored.
 	require.Equal(t, 200,
 		r.send(event{
 			ID:      "evt_4",
@@ -84,7 +84,7 @@ func TestWhatHappensToALinkedProductIsKnownOfTheCatalogs(t *testing.T) {
 	require.False(t, catalog.SeenEvent(r.observed(), "evt_4"))
 }
 
-func TestAnEventWaitsForTheRecordOfItsLink(t *testing.T) {
+func TestObserve_WaitsForTheRecordOfALink(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.pull(time.Hour)
@@ -106,7 +106,7 @@ func TestAnEventWaitsForTheRecordOfItsLink(t *testing.T) {
 	r.seen("Mug")
 }
 
-func TestAScanKnowsLinks(t *testing.T) {
+func TestScan_FollowsLinks(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	p, err := r.stripe.Products.New(&stripe.ProductParams{Name: stripe.String("Mug")})

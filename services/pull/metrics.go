@@ -22,7 +22,7 @@ func countObserved(ctx context.Context, result string) {
 	metrics.Observations.Add(ctx, 1, metrics.Observation.Of(result))
 }
 
-// observePolls reports how long ago Stripe's events were read. Read says when, in Unix nanoseconds.
+// observePolls reports the time since the last complete poll. read returns that poll's time in Unix nanoseconds.
 func observePolls(read func() int64) (stop func()) {
 	return metrics.Observe(func(_ context.Context, report metrics.Report) {
 		report(metrics.StripeEventsAge, time.Since(time.Unix(0, read())).Seconds())

@@ -21,22 +21,22 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Events that have come together are handled at once: so many batches of so many events, and of each batch so many
-// products. The events of one product cost one write and one read together.
+// Events that arrive together are handled together: at most maxBatches batches of batchSize events, and
+// maxProductsAtOnce products of each. The events of one product cost one write and one read.
 const (
-	batches         = 8
-	batchSize       = 128
-	productsAtOnce  = 16
-	busyDelay       = 250 * time.Millisecond
-	longestBusy     = 10 * time.Second
-	longestDelay    = 30 * time.Second
-	doublingsOfBusy = 6
+	maxBatches        = 8
+	batchSize         = 128
+	maxProductsAtOnce = 16
+	busyDelay         = 250 * time.Millisecond
+	maxBusyDelay      = 10 * time.Second
+	maxRetryDelay     = 30 * time.Second
+	maxBusyDoublings  = 6
 )
 
-// busy is how long an event waits for the answer to the call that caused it to be recorded: each time longer, so that a
-// product that a push is at for long costs few deliveries.
-func busy(attempt uint64) mesh.Verdict {
-	d := min(busyDelay<<min(max(attempt, 1)-1, doublingsOfBusy), longestBusy)
+// echoDelay delays an event until the answer to the call that caused it is recorded. The delay doubles with each
+// attempt, so a long sync of a product costs few deliveries.
+func echoDelay(attempt uint64) mesh.Verdict {
+	d := min(busyDelay<<min(max(attempt, 1)-1, maxBusyDoublings), maxBusyDelay)
 	return mesh.Busy(d/2 + rand.N(d/2))
 }
 
@@ -48,27 +48,27 @@ type arrival struct {
 	verdict *mesh.Verdict
 }
 
-// observe handles events: the echo of a call of push's confirms that call, anything else is taken into what is known of
-// the product.
-func (p *puller) observe(_ context.Context, batch []mesh.Delivery[*meshv1.StripeChange]) []mesh.Verdict {
+// handleEvents handles events. The echo of one of push's calls confirms that call. Any other event is applied to the
+// observed state of its product.
+func (p *puller) handleEvents(_ context.Context, batch []mesh.Delivery[*meshv1.StripeChange]) []mesh.Verdict {
 	verdicts := make([]mesh.Verdict, len(batch))
-	groups := map[known][]arrival{}
+	groups := map[productRef][]arrival{}
 	for i := range batch {
 		change := batch[i].Body
 		event, _, err := stripeapi.DecodeEvent(change.GetEvent())
 		if err != nil {
-			verdicts[i] = mesh.Dead(p.letter(change.GetProductId(), topology.ReasonUndecodable, err))
+			verdicts[i] = mesh.Dead(p.deadLetter(change.GetProductId(), topology.ReasonUndecodable, err))
 			continue
 		}
-		// Not the product of the message, which may be older than the link.
-		of := p.known(event.ProductID)
-		groups[of] = append(groups[of], arrival{&batch[i], event, &verdicts[i]})
+		// The message's own product id may be older than the link.
+		ref := p.ref(event.ProductID)
+		groups[ref] = append(groups[ref], arrival{&batch[i], event, &verdicts[i]})
 	}
 	var g errgroup.Group
-	g.SetLimit(productsAtOnce)
-	for of, arrivals := range groups {
+	g.SetLimit(maxProductsAtOnce)
+	for ref, arrivals := range groups {
 		g.Go(func() error {
-			p.observeProduct(of, arrivals)
+			p.handleProductEvents(ref, arrivals)
 			return nil
 		})
 	}
@@ -76,22 +76,22 @@ func (p *puller) observe(_ context.Context, batch []mesh.Delivery[*meshv1.Stripe
 	return verdicts
 }
 
-// observeProduct handles the events of one product.
-func (p *puller) observeProduct(of known, arrivals []arrival) {
-	// What they have in common is traced with the first of them.
+// handleProductEvents handles the events of one product.
+func (p *puller) handleProductEvents(ref productRef, arrivals []arrival) {
+	// Their common work belongs to the trace of the first event.
 	ctx := arrivals[0].Context
 	all := func(v mesh.Verdict) {
 		for _, a := range arrivals {
 			*a.verdict = v
 		}
 	}
-	release, err := p.turns.take(ctx, of.product)
+	release, err := p.locks.lock(ctx, ref.product)
 	if err != nil {
 		all(mesh.RetryIn(busyDelay, nil))
 		return
 	}
 	defer release()
-	observed, _, err := of.get(ctx)
+	observed, _, err := ref.get(ctx)
 	if err != nil {
 		all(mesh.Retry(err))
 		return
@@ -102,7 +102,7 @@ func (p *puller) observeProduct(of known, arrivals []arrival) {
 		return
 	}
 	var others []arrival
-	var learnt []news
+	var updates []eventUpdate
 	for _, a := range arrivals {
 		span := trace.SpanFromContext(a.Context)
 		intent := catalog.FindIntent(observed, a.Body.GetIdempotencyKey())
@@ -111,61 +111,63 @@ func (p *puller) observeProduct(of known, arrivals []arrival) {
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSeen))
 			*a.verdict = mesh.Ack()
 		case intent == nil:
-			n, err := newsOf(a.event)
+			n, err := decodeUpdate(a.event)
 			if err != nil {
-				*a.verdict = mesh.Dead(p.letter(of.product, topology.ReasonUndecodable, err))
+				*a.verdict = mesh.Dead(p.deadLetter(ref.product, topology.ReasonUndecodable, err))
 				continue
 			}
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeObserved))
-			others, learnt = append(others, a), append(learnt, n)
+			others, updates = append(others, a), append(updates, n)
 		case !intent.GetAnswered() && claim != nil && now.Before(claim.GetUntil().AsTime()):
 			// The call's answer is about to be recorded.
-			*a.verdict = busy(a.Attempt)
+			*a.verdict = echoDelay(a.Attempt)
 		default:
-			*a.verdict = p.verdict(a, of, p.confirm(a.Context, of, a.event, intent))
+			*a.verdict = p.verdict(a, ref, p.confirmCall(a.Context, ref, a.event, intent))
 		}
 	}
 	if len(others) == 0 {
 		return
 	}
-	err = p.learn(others[0].Context, of, learnt)
+	err = p.applyEvents(others[0].Context, ref, updates)
 	for _, a := range others {
-		*a.verdict = p.verdict(a, of, err)
+		*a.verdict = p.verdict(a, ref, err)
 	}
 }
 
-// verdict is what becomes of an event after it was handled.
-func (p *puller) verdict(a arrival, of known, err error) mesh.Verdict {
+// verdict returns the verdict on an event after it was handled.
+func (p *puller) verdict(a arrival, ref productRef, err error) mesh.Verdict {
 	switch {
 	case err == nil:
 		return mesh.Ack()
 	case errors.Is(err, errShadowed):
-		p.logger.WarnContext(a.Context, "an event about a product that nothing is known under is left alone",
+		p.logger.WarnContext(
+			a.Context, "ignored an event: its product's id belongs to a catalog product that is linked to another Stripe product",
 			"event", a.event.ID, "error", err)
 		return mesh.Ack()
 	case errors.Is(err, errLinking):
-		return mesh.Busy(min(mesh.RetryDelay(a.Attempt), longestDelay))
+		return mesh.Busy(min(mesh.RetryDelay(a.Attempt), maxRetryDelay))
 	case errors.Is(err, mesh.ErrTooLarge):
-		return mesh.Dead(p.letter(of.product, topology.ReasonExhausted, err))
+		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonExhausted, err))
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
-		return mesh.Dead(p.letter(of.product, topology.ReasonRefused, err))
+		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonRefused, err))
 	default:
-		// It keeps its place meanwhile, and events that need no reading are behind it.
-		return mesh.RetryIn(min(mesh.RetryDelay(a.Attempt), longestDelay), err)
+		// It keeps its place in the consumer, so that later events that need no read can pass.
+		return mesh.RetryIn(min(mesh.RetryDelay(a.Attempt), maxRetryDelay), err)
 	}
 }
 
-func (p *puller) letter(product, reason string, err error) *meshv1.DeadLetter {
+func (p *puller) deadLetter(product, reason string, err error) *meshv1.DeadLetter {
 	return &meshv1.DeadLetter{Account: p.account, ProductId: product, Reason: reason, Message: err.Error()}
 }
 
-// confirm publishes that Stripe confirmed a call. What the call did to the product is known from its answer, unless
-// that was never recorded: then it is fetched.
-func (p *puller) confirm(ctx context.Context, of known, event stripeapi.Event, intent *catalogv1.Intent) error {
+// confirmCall publishes that Stripe confirmed a call. The call's effect is in its recorded answer. If the answer was
+// never recorded, the object is read.
+func (p *puller) confirmCall(ctx context.Context, ref productRef, event stripeapi.Event,
+	intent *catalogv1.Intent) error {
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeConfirmed),
 		telemetry.StepKey.String(intent.GetStep()))
 	outcome := &meshv1.Outcome{
-		Id: "confirmed:" + p.account + ":" + event.ID, Account: p.account, ProductId: of.product,
+		Id: "confirmed:" + p.account + ":" + event.ID, Account: p.account, ProductId: ref.product,
 		Kind: meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, Version: intent.GetVersion(), EventId: event.ID,
 		IdempotencyKey: intent.GetIdempotencyKey(), Detail: event.Type + " confirms: " + intent.GetStep(),
 		At:          timestamppb.Now(),
@@ -187,10 +189,10 @@ func (p *puller) confirm(ctx context.Context, of known, event stripeapi.Event, i
 		catalog.RememberEvent(o, event.ID)
 	}
 	if !intent.GetAnswered() {
-		_, err := p.refresh(budget.For(ctx, budget.Events), of, event.ObjectID, false, confirmed)
+		_, err := p.refresh(budget.For(ctx, budget.Events), ref, event.ObjectID, false, confirmed)
 		return err
 	}
-	return of.update(ctx, func(o *catalogv1.Observed) error {
+	return ref.update(ctx, func(o *catalogv1.Observed) error {
 		confirmed(o)
 		return nil
 	})

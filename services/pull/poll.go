@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	// overlap is how far behind the newest event the cursor stays: nobody promises that events become visible in the
-	// order of their times, so the last minute is read again. Events read twice are recognised by their ids.
+	// overlap is how far the cursor stays behind the latest event. Stripe does not promise that events become visible
+	// in the order of their times, so each poll reads the last minute again. The ids of events tell repeated ones.
 	overlap = time.Minute
-	// remembered is how long Stripe lists an event, less what clocks may differ and a reading may take. What Stripe
-	// answers to a cursor that is older is not documented.
-	remembered = 30*24*time.Hour - 12*time.Hour
-	// firstLook is how far back the first reading goes. What happened before is for the first scan to find.
-	firstLook = time.Hour
+	// maxEventAge is how long Stripe lists an event, less a margin for clocks and the time of a poll. Stripe does not
+	// document its answer to an older cursor.
+	maxEventAge = 30*24*time.Hour - 12*time.Hour
+	// firstPollAge is how far back the first poll goes. The first scan detects earlier changes.
+	firstPollAge = time.Hour
 )
 
-// poll reads /v1/events at once and then at every interval, until ctx ends.
+// poll polls /v1/events at once and then at every interval, until ctx ends.
 func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -35,11 +35,11 @@ func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 		if err := p.readEvents(ctx, report); err != nil && ctx.Err() == nil {
 			failure := stripeapi.Classify(err)
 			report.Error, report.FailedAt = failure.Error(), timestamppb.Now()
-			p.logger.WarnContext(ctx, "could not read Stripe's events; trying again at the next turn", "in", interval,
+			p.logger.WarnContext(ctx, "could not read Stripe's events; the next poll tries again", "in", interval,
 				"last_read", report.GetAt().AsTime(), "error", failure)
 		}
 		if err := p.mesh.Record("poll."+p.account).Put(ctx, report); err != nil && ctx.Err() == nil {
-			p.logger.WarnContext(ctx, "could not record how the reading of Stripe's events went", "error", err)
+			p.logger.WarnContext(ctx, "could not record the result of a poll of Stripe's events", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -49,7 +49,7 @@ func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 	}
 }
 
-// position is where the reading of events has come: "evt_...@second" is an event and when it was created, "@second" is
+// position is how far events have been read. "evt_...@second" is an event and the second of its creation. "@second" is
 // before the first event of that second.
 type position string
 
@@ -64,7 +64,7 @@ func (p position) event() string {
 	return event
 }
 
-// since is the second of the position; 0 if it does not say.
+// since returns the second of the position, or 0 if it has none.
 func (p position) since() int64 {
 	_, second, _ := strings.Cut(string(p), "@")
 	s, err := strconv.ParseInt(second, 10, 64)
@@ -74,9 +74,9 @@ func (p position) since() int64 {
 	return s
 }
 
-// forgotten says that Stripe does not list all events since the position any more.
-func (p position) forgotten(now time.Time) bool {
-	return p.since() > 0 && now.Sub(time.Unix(p.since(), 0)) > remembered
+// isExpired reports whether Stripe may no longer list all events since the position.
+func (p position) isExpired(now time.Time) bool {
+	return p.since() > 0 && now.Sub(time.Unix(p.since(), 0)) > maxEventAge
 }
 
 // readEvents stores every event since the cursor, then moves the cursor.
@@ -87,40 +87,40 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 		return err
 	}
 	if text == "" {
-		text = string(positionAt(time.Now().Add(-firstLook)))
+		text = string(positionAt(time.Now().Add(-firstPollAge)))
 		if err := cursor.PutString(ctx, text); err != nil {
 			return err
 		}
 	}
 	from := position(text)
-	if from.forgotten(time.Now()) {
-		if from, err = p.lostEvents(ctx, from, cursor); err != nil {
+	if from.isExpired(time.Now()) {
+		if from, err = p.recoverLostEvents(ctx, from, cursor); err != nil {
 			return err
 		}
 	}
 	next := from
-	events, newest := uint64(0), from.since()
+	events, latest := uint64(0), from.since()
 	for event, err := range p.stripe.EventsAfter(ctx, from.event(), from.since()) {
 		if err != nil {
 			if from.event() != "" && (stripeapi.IsNotFound(err) || stripeapi.IsCursorLost(err)) {
-				_, err = p.lostEvents(ctx, from, cursor)
+				_, err = p.recoverLostEvents(ctx, from, cursor)
 			}
 			return err
 		}
-		// Listed for a connected account, events need not name it.
+		// Events that are listed for a connected account need not name it.
 		if event.Livemode == p.livemode && (event.Account == "" || event.Account == p.stripeAccount) {
-			if err := p.take(ctx, event, meshv1.Via_VIA_POLL); err != nil {
+			if err := p.storeEvent(ctx, event, meshv1.Via_VIA_POLL); err != nil {
 				return err
 			}
 		}
 		events++
-		newest = max(newest, event.Created)
-		// By Stripe's clock: this host's may be wrong.
+		latest = max(latest, event.Created)
+		// By Stripe's clock, because this host's may be wrong.
 		if event.Seen-event.Created > int64(overlap/time.Second) {
 			next = positionOf(event)
 		}
 	}
-	report.At, report.Events, report.ReadUpTo = timestamppb.Now(), events, timestamppb.New(time.Unix(newest, 0))
+	report.At, report.Events, report.ReadUpTo = timestamppb.Now(), events, timestamppb.New(time.Unix(latest, 0))
 	report.Error, report.FailedAt = "", nil
 	p.polled.Store(report.GetAt().AsTime().UnixNano())
 	if next == from {
@@ -129,19 +129,19 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	return cursor.PutString(ctx, string(next))
 }
 
-// lostEvents starts over after an absence longer than Stripe's memory: only a full scan can tell what happened. It
-// returns from where events are read.
-func (p *puller) lostEvents(ctx context.Context, from position, cursor *mesh.Record) (position, error) {
+// recoverLostEvents starts over after more time than Stripe keeps events: only a scan can detect what changed. It
+// returns the position from which events are read.
+func (p *puller) recoverLostEvents(ctx context.Context, from position, cursor *mesh.Record) (position, error) {
 	what := "event " + from.event()
 	if from.event() == "" {
-		what = "the second in which events were last read"
+		what = "the time of the last poll"
 	}
 	if from.since() > 0 {
 		what += ", of " + time.Unix(from.since(), 0).UTC().Format(time.DateTime) + " UTC,"
 	}
 	reason := what +
-		" is older than Stripe's memory of events (30 days): what happened since is found by reading everything"
-	p.logger.ErrorContext(ctx, "events of Stripe are lost; scanning everything instead", "reason", reason)
+		" is older than the events that Stripe keeps (30 days): a scan reads everything to detect what changed since"
+	p.logger.ErrorContext(ctx, "Stripe no longer lists some events; a scan reads everything instead", "reason", reason)
 	scan := &meshv1.Command{
 		Id: "lost-events-" + string(from), Account: p.account, Issuer: topology.Pull, Reason: reason,
 		IssuedAt: timestamppb.Now(),
@@ -151,7 +151,8 @@ func (p *puller) lostEvents(ctx context.Context, from position, cursor *mesh.Rec
 		mesh.WithID(scan.GetId())); err != nil {
 		return from, err
 	}
-	// Not all that Stripe still has: a month of events costs more reads than the scan, which finds what came of them.
-	next := positionAt(time.Now().Add(-firstLook))
+	// Skip older events that Stripe still lists. A month of events costs more reads than the scan, which detects their
+	// effects.
+	next := positionAt(time.Now().Add(-firstPollAge))
 	return next, cursor.PutString(ctx, string(next))
 }

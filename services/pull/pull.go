@@ -1,8 +1,8 @@
-// Package pull is the service that reads from Stripe. It takes webhooks and reads /v1/events, puts what they say on
-// STRIPE, and keeps OBSERVED, what Stripe holds of each product, up to date from there; on command it lists
-// everything Stripe holds. An event caused by one of push's calls becomes the confirmation of that call.
+// Package pull is the service that reads from Stripe. It receives webhooks, polls /v1/events, and puts the events on
+// STRIPE. From them it keeps OBSERVED up to date, which has what Stripe holds of each product. On command it lists
+// everything that Stripe holds. An event that one of push's calls caused becomes the confirmation of that call.
 //
-// It never writes to Stripe: a restricted key with read rights is enough. It has no database.
+// The package never writes to Stripe: a restricted key with read rights is enough. It has no database.
 package pull
 
 import (
@@ -22,31 +22,31 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// WebhookPath is where Stripe's webhooks are taken.
+// WebhookPath is the path of Stripe's webhooks.
 const WebhookPath = "/stripe/webhook"
 
-// Config of the service.
+// Config configures the service.
 type Config struct {
 	// Account is the name of the Stripe account in subjects.
 	Account string
 	NATS    mesh.Config
-	// Stripe without a budget: pull's calls share the account's.
+	// Stripe configures the client. Its Budget is ignored: pull shares the account's budget.
 	Stripe stripeapi.Config
-	// Limits of the account, which all processes share.
+	// Limits are the account's rate limits. All processes must have the same.
 	Limits budget.Limits
-	// WebhookSecrets are the signing secrets of the endpoint: several while one is being replaced. Without any,
-	// webhooks are refused and changes are found by polling only.
+	// WebhookSecrets are the signing secrets of the endpoint. There are several while one is being replaced. Without
+	// any, webhooks are refused and only polls detect changes.
 	WebhookSecrets []string
-	// PollInterval is the time between readings of /v1/events, for what no webhook told; 0 means 10 minutes. Every
-	// reading counts towards Stripe's monthly read allowance of 10,000 or more.
+	// PollInterval is the time between polls of /v1/events, for events that no webhook delivered. Defaults to 10
+	// minutes. Every poll counts towards Stripe's monthly read allowance of 10,000 or more.
 	PollInterval time.Duration
-	// HTTP serves the webhook, health and metrics.
+	// HTTP configures the server of webhooks, health checks and metrics.
 	HTTP   httpserver.Config
 	Logger *slog.Logger
 }
 
-// Run pulls until ctx ends. It returns an error at once if NATS cannot be reached, the topology is missing, or the
-// key is not accepted or of the wrong mode.
+// Run reads from Stripe until ctx ends. It returns an error at once if NATS cannot be reached, if the topology is
+// missing, or if the key is refused or of the wrong mode.
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -90,13 +90,13 @@ func Run(ctx context.Context, cfg Config) error {
 	defer observePolls(p.polled.Load)()
 	if len(p.secrets) == 0 {
 		cfg.Logger.Warn(
-			"no webhook secret: webhooks are refused and changes in Stripe are found by polling only; set STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
+			"no webhook secret: webhooks are refused and only polls detect changes in Stripe; set STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
 	}
 	defer observeReads(shared, cfg.Logger)()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+WebhookPath, p.webhook)
 	cfg.HTTP.Handler, cfg.HTTP.Ready = mux, m.Ready
-	// Stripe names the server as the endpoint's address does, whatever tunnel or proxy leads here.
+	// Stripe sends the endpoint's host name, whatever tunnel or proxy forwards to this server.
 	cfg.HTTP.SignedPaths = []string{WebhookPath}
 
 	gate, err := m.Gate(ctx, topology.Pull)
@@ -111,26 +111,26 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	g.Go(func() error { return m.Closed(ctx) })
 	g.Go(func() error { return gate.Watch(ctx) })
-	// Webhooks are stored also while the service is paused: Stripe would give them up.
+	// Webhooks are stored also while the service is paused. Otherwise Stripe would drop them after a time.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return links.Follow(ctx) })
 	work(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
 	work(func(ctx context.Context) error {
-		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullStripe, Concurrency: batches}
-		return mesh.ConsumeBatches(ctx, m, worker, batchSize, p.observe)
+		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullStripe, Concurrency: maxBatches}
+		return mesh.ConsumeBatches(ctx, m, worker, batchSize, p.handleEvents)
 	})
 	work(func(ctx context.Context) error {
-		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullCommand, Concurrency: commands}
+		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullCommand, Concurrency: maxCommands}
 		return mesh.Consume(ctx, m, worker, p.command)
 	})
 	cfg.Logger.Info("pull is running", "account", cfg.Account, "webhook", WebhookPath)
 	return g.Wait()
 }
 
-// puller holds what the parts of the service share. Safe for concurrent use.
+// puller is shared by the parts of the service. It is safe for concurrent use.
 type puller struct {
 	account string
-	// stripeAccount is the connected account whose events are taken; empty for the key's own.
+	// stripeAccount is the connected account whose events are read. It is empty for the key's own account.
 	stripeAccount string
 	livemode      bool
 	mesh          *mesh.Mesh
@@ -141,12 +141,12 @@ type puller struct {
 	// bodies bounds the memory of webhooks that are being read.
 	bodies *httpserver.Bodies
 	logger *slog.Logger
-	// polled is when Stripe's events were last read to their end, in Unix nanoseconds.
+	// polled is when a poll last read Stripe's events to their end, in Unix nanoseconds.
 	polled atomic.Int64
-	// running ends when the service is to end.
-	running context.Context //nolint:containedctx // what takes long in a handler ends with the service, not after the grace that the others have
-	// turns are those of the products of which events are being handled.
-	turns turns
-	// scans are taken one after the other.
+	// running ends when the service stops.
+	running context.Context //nolint:containedctx // long work of a handler ends with the service, not after the drain time
+	// locks lets one goroutine at a time work on a product.
+	locks productLocks
+	// scans runs scans one after the other.
 	scans scanQueue
 }

@@ -41,7 +41,7 @@ const (
 	secret   = "whsec_new"
 )
 
-// rig is a mesh with a simulator and no other service than pull.
+// rig is a mesh with a simulator and no service but pull.
 type rig struct {
 	t      *testing.T
 	mesh   *mesh.Mesh
@@ -88,7 +88,7 @@ func (r *rig) run(run func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// pull starts the service; its first reading of the events happens at once, the next after the interval.
+// pull starts the service. Its first poll happens at once, the next after the interval.
 func (r *rig) pull(interval time.Duration) (stop func()) {
 	r.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -113,7 +113,7 @@ func (r *rig) pull(interval time.Duration) (stop func()) {
 	return stop
 }
 
-// tunnel is the name under which Stripe knows the endpoint.
+// tunnel is the host name of the endpoint in Stripe.
 const tunnel = "hooks.example.com"
 
 // event is a webhook's body.
@@ -191,7 +191,7 @@ func (r *rig) seen(name string) {
 		5*time.Millisecond, name)
 }
 
-func TestWebhooksAreCheckedBeforeTheyAreTaken(t *testing.T) {
+func TestWebhook_ChecksBeforeItStores(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	good := event{ID: "evt_1", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}
@@ -245,7 +245,7 @@ func TestWebhooksAreCheckedBeforeTheyAreTaken(t *testing.T) {
 	r.seen("Mug")
 }
 
-func TestAWebhookThatCannotBeStoredIsStripesToKeep(t *testing.T) {
+func TestWebhook_AnswersAnErrorIfItCannotStore(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	require.NoError(t, r.mesh.JetStream().DeleteStream(t.Context(), topology.StreamSync))
@@ -259,7 +259,7 @@ func TestAWebhookThatCannotBeStoredIsStripesToKeep(t *testing.T) {
 		r.send(event{ID: "evt_1", Type: "product.updated", Created: 1, Object: productObject("Mug", 1)}.body(), secret))
 }
 
-func TestNewerEventsAreTakenAndOthersAreSettledByFetching(t *testing.T) {
+func TestObserve_AppliesLaterEventsAndRereadsForOthers(t *testing.T) {
 	r := newRig(t)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
@@ -278,7 +278,7 @@ func TestNewerEventsAreTakenAndOthersAreSettledByFetching(t *testing.T) {
 	}
 	send("evt_new", "Newer", later)
 	r.seen("Newer")
-	// Of the same second, and of one before: only Stripe knows what holds.
+	// One event has the same second, and one is older: only a read can decide.
 	send("evt_same", "Of the same second", later)
 	r.seen("The truth")
 	send("evt_newest", "Newest", later+100)
@@ -287,7 +287,7 @@ func TestNewerEventsAreTakenAndOthersAreSettledByFetching(t *testing.T) {
 	r.seen("The truth")
 }
 
-func TestDeletionsAreNoticed(t *testing.T) {
+func TestObserve_RecordsDeletions(t *testing.T) {
 	r := newRig(t)
 	r.pull(200 * time.Millisecond)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
@@ -299,7 +299,7 @@ func TestDeletionsAreNoticed(t *testing.T) {
 		patience, 10*time.Millisecond)
 }
 
-func TestThePollGoesOnWhereItWas(t *testing.T) {
+func TestPoll_ContinuesAtItsCursor(t *testing.T) {
 	r := newRig(t)
 	stop := r.pull(100 * time.Millisecond)
 	for i := range 3 {
@@ -325,8 +325,9 @@ func TestThePollGoesOnWhereItWas(t *testing.T) {
 		"later readings store nothing again")
 }
 
-// An import of half an hour ago may be more than memory holds.
-func TestManyEventsSinceASecondAreHandledPageByPageOldestFirst(t *testing.T) {
+// TestPoll_ReadsManyEventsPageByPageOldestFirst: the events of an import half an hour ago may exceed the
+// memory.
+func TestPoll_ReadsManyEventsPageByPageOldestFirst(t *testing.T) {
 	r := newRig(t)
 	const n = 250
 	for i := range n {
@@ -362,7 +363,7 @@ func TestManyEventsSinceASecondAreHandledPageByPageOldestFirst(t *testing.T) {
 	}
 }
 
-func TestALostCursorLeadsToAScan(t *testing.T) {
+func TestPoll_ScansAfterALostCursor(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, r.mesh.Record("events.default").PutString(t.Context(), "evt_forgotten"))
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
@@ -376,7 +377,7 @@ func TestALostCursorLeadsToAScan(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
-func TestTheEchoOfACallConfirmsItAndChangesNothing(t *testing.T) {
+func TestObserve_AnEchoConfirmsItsCallAndChangesNothing(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -411,7 +412,7 @@ func TestTheEchoOfACallConfirmsItAndChangesNothing(t *testing.T) {
 	require.Contains(t, msg.Header.Get("traceparent"), "0af7651916cd43dd8448eb211c80319c", "the call's own trace")
 }
 
-func TestTheEchoOfACallWithoutAnAnswerIsLookedAt(t *testing.T) {
+func TestObserve_RereadsForTheEchoOfACallWithoutAnAnswer(t *testing.T) {
 	r := newRig(t)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
@@ -450,7 +451,7 @@ func TestTheEchoOfACallWithoutAnAnswerIsLookedAt(t *testing.T) {
 	require.Equal(t, "evt_1", r.observed().GetIntents()[0].GetConfirmedBy())
 }
 
-func TestEveryEventOfAProductIsTaken(t *testing.T) {
+func TestObserve_AppliesEveryEventOfAProduct(t *testing.T) {
 	r := newRig(t)
 	stop := r.pull(100 * time.Millisecond)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
@@ -477,7 +478,7 @@ func TestEveryEventOfAProductIsTaken(t *testing.T) {
 
 func TestObserve_ReadsWhatThinEventsName(t *testing.T) {
 	r := newRig(t)
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
@@ -494,10 +495,10 @@ func TestObserve_ReadsWhatThinEventsName(t *testing.T) {
 	require.Eventually(t, func() bool { return catalog.FindPrice(r.observed(), price).GetPrice().GetId() == "mug-eur" },
 		patience, 5*time.Millisecond)
 	thin("evt_3", "price", "price_gone")
-	require.EqualValues(t, 2, r.stored(topology.StreamStripe), "nobody knows of which product a price was that is gone")
+	require.EqualValues(t, 2, r.stored(topology.StreamStripe), "the product of a price that is gone is unknown")
 }
 
-// priceObject is a price that a checkout made.
+// priceObject is a price made by a checkout.
 func priceObject(id string, active bool) map[string]any {
 	return map[string]any{
 		"id": id, "object": "price", "product": "mug", "active": active, "currency": "eur", "unit_amount": 700,
@@ -507,12 +508,12 @@ func priceObject(id string, active bool) map[string]any {
 	}
 }
 
-func TestObserve_AFloodOfInlinePricesCostsNothing(t *testing.T) {
+func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 	r := newRig(t)
 	r.product("mug")
 	r.price("mug", "mug-eur")
 	r.product("cup")
-	r.deaf()
+	r.stopEvents()
 	stop := r.pull(time.Hour)
 	r.scan("s1")
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
@@ -532,7 +533,7 @@ func TestObserve_AFloodOfInlinePricesCostsNothing(t *testing.T) {
 		id := fmt.Sprintf("evt_%d", i)
 		e := event{ID: id, Type: "price.created", Created: 1000, Object: priceObject(fmt.Sprintf("price_%d", i), false)}
 		if i%10 == 0 {
-			// A checkout may archive the price of a sale only after it.
+			// A checkout may archive the price of a sale only afterwards.
 			e.Type, e.Object, e.Previous = "price.updated", priceObject(fmt.Sprintf("price_%d", i), false),
 				map[string]any{"active": true}
 		}
@@ -586,8 +587,8 @@ func TestObserve_AFloodOfInlinePricesCostsNothing(t *testing.T) {
 	require.Len(t, r.observed().GetPrices(), 1)
 }
 
-// TestObserve_LeavesTheReserveOfReads: what is left of the allowance is for products of the catalog.
-func TestObserve_LeavesTheReserveOfReads(t *testing.T) {
+// TestObserve_KeepsTheReserveOfReads: the rest of the allowance is for products of the catalog.
+func TestObserve_KeepsTheReserveOfReads(t *testing.T) {
 	r := newRig(t)
 	r.limits = budget.Limits{ReadAllowance: 1000}
 	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(),
@@ -595,7 +596,7 @@ func TestObserve_LeavesTheReserveOfReads(t *testing.T) {
 	require.NoError(t, err)
 	r.product("mug")
 	r.product("cup")
-	r.deaf()
+	r.stopEvents()
 	for _, id := range []string{"mug", "cup"} {
 		_, err = r.mesh.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
 			o.Product, o.ProductSeen, o.ProductUpdated, o.Whole = &catalogv1.Product{Id: id, Name: "Known"}, 500, 500,
@@ -629,14 +630,14 @@ func TestObserve_LeavesTheReserveOfReads(t *testing.T) {
 	require.NotEqual(t, "Known", r.known("cup").GetProduct().GetName())
 }
 
-func TestReadProduct_ReadsAProductWithWhatIsSold(t *testing.T) {
+func TestReadProduct_ReadsTheProductAndItsActivePrices(t *testing.T) {
 	r := newRig(t)
 	r.product("mug")
 	sold := r.price("mug", "")
 	old, err := r.admin.CreatePrice(t.Context(),
 		url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}, "active": {"false"}}, false)
 	require.NoError(t, err)
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	command := &meshv1.Command{
 		Id:      "r1",
@@ -653,7 +654,7 @@ func TestReadProduct_ReadsAProductWithWhatIsSold(t *testing.T) {
 	require.Equal(t, 1, r.requests("GET /v1/prices"))
 }
 
-func TestAPriceUpdateThatShowsNothingIsFetched(t *testing.T) {
+func TestObserve_RereadsAPriceAfterAnUpdateThatShowsNothing(t *testing.T) {
 	r := newRig(t)
 	r.pull(200 * time.Millisecond)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
@@ -665,7 +666,7 @@ func TestAPriceUpdateThatShowsNothingIsFetched(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return len(r.observed().GetPrices()) == 1 }, patience, 10*time.Millisecond)
-	// Events never carry currency options.
+	// Events never have currency options.
 	params := &stripe.PriceParams{
 		CurrencyOptions: map[string]*stripe.PriceCurrencyOptionsParams{"usd": {UnitAmount: stripe.Int64(2)}},
 	}
@@ -676,16 +677,16 @@ func TestAPriceUpdateThatShowsNothingIsFetched(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
-func TestAScanLeavesReadsForWhatCannotWait(t *testing.T) {
+func TestScan_KeepsTheReserveOfReads(t *testing.T) {
 	r := newRig(t)
 	r.limits = budget.Limits{ReadAllowance: 100}
 	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(),
 		&meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 90}}, 0)
 	require.NoError(t, err)
 	r.pull(time.Hour)
-	order := &meshv1.Command{Id: "s1", Account: "default", Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}}}
+	command := &meshv1.Command{Id: "s1", Account: "default", Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}}}
 	require.NoError(t,
-		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), order))
+		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), command))
 	report := &meshv1.ScanReport{}
 	require.Eventually(t, func() bool {
 		_, err := r.mesh.Record("scan.default").Get(t.Context(), report)
@@ -694,13 +695,13 @@ func TestAScanLeavesReadsForWhatCannotWait(t *testing.T) {
 	require.Contains(t, report.GetError(), "of 100 reads of 30 days are used up")
 	require.Contains(t, report.GetError(), "STRIPE_READ_ALLOWANCE")
 	require.Eventually(t, func() bool { return r.stored(topology.StreamCommand) == 0 }, patience, 10*time.Millisecond,
-		"given up, not tried again and again")
+		"stopped, not retried")
 	stats, err := r.admin.Stats(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, stats.Endpoints["GET /v1/products"].Requests)
 }
 
-func TestACursorOlderThanStripesMemoryLeadsToAScanThatSaysWhy(t *testing.T) {
+func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
 	for name, cursor := range map[string]string{
 		"at an event":  "evt_old@" + strconv.FormatInt(time.Now().Add(-31*24*time.Hour).Unix(), 10),
 		"at no event":  "@" + strconv.FormatInt(time.Now().Add(-31*24*time.Hour).Unix(), 10),
@@ -719,7 +720,7 @@ func TestACursorOlderThanStripesMemoryLeadsToAScanThatSaysWhy(t *testing.T) {
 				return err == nil && report.GetFinishedAt() != nil
 			}, patience, 10*time.Millisecond)
 			require.Equal(t, topology.Pull, report.GetIssuer())
-			require.Contains(t, report.GetReason(), "older than Stripe's memory")
+			require.Contains(t, report.GetReason(), "older than the events that Stripe keeps")
 			id := report.GetId()
 			localtest.Holds(t, 500*time.Millisecond, func() bool {
 				_, err := r.mesh.Record("scan.default").Get(t.Context(), report)
@@ -729,7 +730,7 @@ func TestACursorOlderThanStripesMemoryLeadsToAScanThatSaysWhy(t *testing.T) {
 	}
 }
 
-func TestHowTheReadingOfEventsGoesIsRecorded(t *testing.T) {
+func TestPoll_RecordsItsResults(t *testing.T) {
 	r := newRig(t)
 	poll := func() *meshv1.PollReport {
 		report := &meshv1.PollReport{}
@@ -752,8 +753,9 @@ func TestHowTheReadingOfEventsGoesIsRecorded(t *testing.T) {
 	require.Eventually(t, func() bool { return poll().GetError() == "" }, patience, 10*time.Millisecond)
 }
 
-// TestTwinEventsOfOneChangeDoNotUndoWhatCameAfter: Stripe may tell of one change twice, under two ids, and late.
-func TestTwinEventsOfOneChangeDoNotUndoWhatCameAfter(t *testing.T) {
+// TestObserve_TwinEventsDoNotUndoLaterChanges: Stripe may send two events with different ids for one change, and
+// send them late.
+func TestObserve_TwinEventsDoNotUndoLaterChanges(t *testing.T) {
 	r := newRig(t)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
@@ -787,13 +789,13 @@ func TestTwinEventsOfOneChangeDoNotUndoWhatCameAfter(t *testing.T) {
 	r.seen("Second")
 	twin.ID = "evt_4"
 	require.Equal(t, http.StatusOK, r.send(twin.body(), secret))
-	// It is older than what is known: only Stripe can tell.
+	// It is older than the observed state: only a read can decide.
 	r.seen("The truth")
 }
 
-// TestADeletionThatCameBeforeTheCreationIsNotUndone: events come in any order, and the one of a deletion looks like any
-// other.
-func TestADeletionThatCameBeforeTheCreationIsNotUndone(t *testing.T) {
+// TestObserve_ACreationAfterADeletionDoesNotUndoIt: events arrive in any order, and the payload of a deletion looks
+// like any other.
+func TestObserve_ACreationAfterADeletionDoesNotUndoIt(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	now := time.Now().Unix()
@@ -808,7 +810,7 @@ func TestADeletionThatCameBeforeTheCreationIsNotUndone(t *testing.T) {
 	require.True(t, r.observed().GetDeleted())
 }
 
-func TestAConnectionThatIsClosedForGoodEndsPull(t *testing.T) {
+func TestRun_EndsWhenTheConnectionIsClosed(t *testing.T) {
 	r := newRig(t)
 	line := localtest.LineTo(t, r.nats)
 	done := make(chan error, 1)
@@ -828,7 +830,7 @@ func TestAConnectionThatIsClosedForGoodEndsPull(t *testing.T) {
 	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
 }
 
-func TestAProductWithALongIDStopsNothing(t *testing.T) {
+func TestObserve_AProductWithALongIDStopsNothing(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	long := strings.Repeat("é", 2500)

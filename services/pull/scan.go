@@ -16,113 +16,115 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/pull/internal/idsketch"
 )
 
 const (
-	// scanners is how many pages are read at once: enough for Stripe's 25 a second at half a second each.
-	scanners = 12
-	// saveEvery is how often a running scan records how far it is, and busyWait how long a scan that is taken up again
-	// waits for a sign that another process is still at it.
-	saveEvery = time.Second
-	busyWait  = 3 * time.Second
-	// tailAfter is how long the listing must have taken for what was created meanwhile to be listed, too: events tell
-	// of those objects as well.
-	tailAfter = 60
+	// maxListers is how many pages are read at once. It is enough for Stripe's 25 calls a second at half a second each.
+	maxListers = 12
+	// saveInterval is how often a running scan records its position. takeoverDelay is how long a process that resumes a
+	// scan waits for a sign that another process still runs it.
+	saveInterval  = time.Second
+	takeoverDelay = 3 * time.Second
+	// minTailSeconds is how many seconds a listing must have taken before objects created meanwhile are listed too.
+	// Events also report those objects.
+	minTailSeconds = 60
 )
 
-// scan carries out an order to read everything.
+// scan handles a command to read everything.
 func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-	s := &scan{puller: p, listed: newDifference(seed(msg.Body.GetId())), running: map[*span]bool{}}
+	s := &scan{puller: p, listed: idsketch.New(seed(msg.Body.GetId())), running: map[*timeRange]bool{}}
 	s.free.L = &s.mu
 	switch err := s.begin(ctx, msg.Body); {
-	case errors.Is(err, errBusy):
-		return mesh.RetryIn(2*busyWait, nil)
-	case errors.Is(err, errOver):
+	case errors.Is(err, errScanBusy):
+		return mesh.RetryIn(2*takeoverDelay, nil)
+	case errors.Is(err, errFinished):
 		return mesh.Ack()
 	case err != nil:
 		return mesh.Retry(err)
 	}
 	ctx, stop := context.WithCancelCause(budget.For(budget.InLane(ctx, budget.Bulk), budget.Scans))
 	defer stop(nil)
-	// A scan does not hold up the end of the service: it goes on where it was.
+	// A scan does not delay the end of the service: it resumes at its recorded position.
 	defer context.AfterFunc(p.running, func() { stop(errStopped) })()
 	err := s.run(ctx)
 	switch {
 	case err == nil:
 		return mesh.Ack()
-	case errors.Is(err, errTaken):
-		p.logger.WarnContext(ctx, "another process has taken up the scan", "scan", msg.Body.GetId())
-		return mesh.RetryIn(2*busyWait, nil)
+	case errors.Is(err, errTakenOver):
+		p.logger.WarnContext(ctx, "another process has taken over the scan", "scan", msg.Body.GetId())
+		return mesh.RetryIn(2*takeoverDelay, nil)
 	case errors.Is(err, errStopped):
 		return mesh.RetryIn(time.Second, nil)
 	case errors.Is(err, errAllowance):
-		// Not again and again: the next scan is for when there are reads left.
-		p.logger.ErrorContext(ctx, "scan given up", "scan", msg.Body.GetId(), "error", err)
+		// Not retried: a later scan runs when there are reads left.
+		p.logger.ErrorContext(ctx, "scan stopped: the read allowance is nearly used up", "scan", msg.Body.GetId(),
+			"error", err)
 		return mesh.Ack()
 	case stripeapi.Classify(err).Action == stripeapi.Halt:
-		p.logger.ErrorContext(ctx, "Stripe does not let pull scan; check STRIPE_API_KEY and its permissions",
+		p.logger.ErrorContext(ctx, "Stripe refuses the scan; check STRIPE_API_KEY and its permissions",
 			"error", err)
 	}
 	return mesh.Retry(err)
 }
 
 var (
-	// errAllowance: the reads that Stripe allows are needed for what cannot wait.
+	// errAllowance means that the remaining reads are needed for reads that cannot wait.
 	errAllowance = errors.New("scans stop at nine tenths of Stripe's read allowance")
-	errBusy      = errors.New("another process is at the scan")
-	errTaken     = errors.New("another process has taken up the scan")
-	errOver      = errors.New("the scan is over")
-	errStopped   = errors.New("the service ends")
+	errScanBusy  = errors.New("another process runs the scan")
+	errTakenOver = errors.New("another process has taken over the scan")
+	errFinished  = errors.New("the scan has finished")
+	errStopped   = errors.New("the service is stopping")
 )
 
-// scan reads everything Stripe holds and corrects what is known. It needs the same memory for any number of objects,
-// and records once a second from where it goes on if its process dies.
+// scan reads everything that Stripe holds and corrects the observed states. It needs the same memory for any number of
+// objects. Once a second it records the position from which it resumes if its process dies.
 type scan struct {
 	*puller
 	cursor *mesh.Record
-	// mostReads of single objects; 0 for any number.
-	mostReads uint64
+	// maxReads is the maximum number of reads of single objects; 0 means no maximum.
+	maxReads uint64
 
 	mu sync.Mutex
-	// free is signalled when a span waits for a lister, or the last one is done.
+	// free is signaled when a range waits for a lister, or when the last one is done.
 	free sync.Cond
-	// report, and everything that state has of the scan.
+	// report and the following fields are the recorded state of the scan.
 	report   *meshv1.ScanReport
-	listed   *difference
-	waiting  []*span
-	running  map[*span]bool
+	listed   *idsketch.Sketch
+	waiting  []*timeRange
+	running  map[*timeRange]bool
 	idle     int
 	began    int64
 	tail     bool
 	revision uint64
 	end      uint64
 	stored   uint64
-	pace     pace
+	rate     scanRate
 
-	bucketMu sync.Mutex
-	bucketAt time.Time
-	bucket   uint64
+	bucketMu       sync.Mutex
+	bucketReadAt   time.Time
+	bucketRevision uint64
 }
 
-func seed(id string) uint64 { return (&difference{}).key("scan", id) }
+func seed(id string) uint64 { return (&idsketch.Sketch{}).Key("scan", id) }
 
-// begin takes the scan up: from the start, or from where it was when it was interrupted.
-func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
+// begin starts the scan, or resumes an interrupted one.
+func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	s.cursor = s.mesh.Record("scan-state." + s.account)
 	state := &meshv1.ScanState{}
 	revision, err := s.cursor.GetAt(ctx, state)
 	if err != nil {
 		return err
 	}
-	if overtaken(order, state.GetReport()) {
-		return errOver
+	if isSupersededBy(command, state.GetReport()) {
+		return errFinished
 	}
-	if over(state.GetReport()) {
-		if state.GetReport().GetId() == order.GetId() {
-			return errOver
+	if isFinished(state.GetReport()) {
+		if state.GetReport().GetId() == command.GetId() {
+			return errFinished
 		}
 	} else if revision != 0 {
-		if err := pause(ctx, busyWait); err != nil {
+		if err := sleep(ctx, takeoverDelay); err != nil {
 			return err
 		}
 		now, err := s.cursor.GetAt(ctx, &meshv1.ScanState{})
@@ -130,7 +132,7 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 			return err
 		}
 		if now != revision {
-			return errBusy
+			return errScanBusy
 		}
 	}
 	_, allowed, err := s.budget.Reads(ctx)
@@ -138,18 +140,18 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 		return err
 	}
 	if allowed > 0 {
-		// A scan is for lists; what they do not show is for several scans if it is much.
-		s.mostReads = max(100, allowed/20)
+		// A scan mainly reads lists. Many unlisted objects are read by several scans.
+		s.maxReads = max(100, allowed/20)
 	}
 	s.stored = revision
-	if state.GetReport().GetId() == order.GetId() {
+	if state.GetReport().GetId() == command.GetId() {
 		return s.resume(ctx, state)
 	}
 	s.report = &meshv1.ScanReport{
-		Id: order.GetId(), Issuer: order.GetIssuer(), Reason: order.GetReason(), StartedAt: timestamppb.Now(),
+		Id: command.GetId(), Issuer: command.GetIssuer(), Reason: command.GetReason(), StartedAt: timestamppb.Now(),
 		Phase: meshv1.ScanPhase_SCAN_PHASE_LISTING, Ranges: 1,
 	}
-	s.waiting = []*span{{}}
+	s.waiting = []*timeRange{{}}
 	last := &meshv1.ScanReport{}
 	if _, err := s.mesh.Record("scan."+s.account).Get(ctx, last); err != nil {
 		return err
@@ -164,43 +166,43 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 	return nil
 }
 
-// over says whether a scan will not go on.
-func over(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
+// isFinished reports whether a scan has finished.
+func isFinished(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
 
-// overtaken says whether an order is a scheduled one, and another scan began after it was given: that is as good. They
-// pile up while pull is away, and each would cost the reads of a scan.
-func overtaken(order *meshv1.Command, last *meshv1.ScanReport) bool {
-	return order.GetIssuer() == topology.Reconciliation && order.GetId() != last.GetId() &&
-		order.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())
+// isSupersededBy reports whether a command is a scheduled one and another scan started after it was issued. The other
+// scan does as well. Scheduled commands pile up while pull is down, and each would cost the reads of a scan.
+func isSupersededBy(command *meshv1.Command, last *meshv1.ScanReport) bool {
+	return command.GetIssuer() == topology.Reconciliation && command.GetId() != last.GetId() &&
+		command.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())
 }
 
 func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) {
-	if s.listed, err = unmarshalDifference(state.GetListed()); err != nil {
+	if s.listed, err = idsketch.Unmarshal(state.GetListed()); err != nil {
 		return err
 	}
 	s.report = state.GetReport()
 	s.report.Resumed++
 	s.report.Error = ""
 	for _, r := range state.GetRanges() {
-		s.waiting = append(s.waiting, spanOf(r))
+		s.waiting = append(s.waiting, newTimeRange(r))
 	}
 	s.began, s.tail, s.revision, s.end = state.GetBegan(), state.GetTail(), state.GetRevision(), state.GetEnd()
-	s.logger.InfoContext(ctx, "scan goes on where it was", "scan", s.report.GetId(), "products", s.report.GetProducts(),
+	s.logger.InfoContext(ctx, "scan resumed", "scan", s.report.GetId(), "products", s.report.GetProducts(),
 		"prices", s.report.GetPrices())
 	return nil
 }
 
-// run carries the scan out, and records how it went.
+// run runs the scan's phases and records the result.
 func (s *scan) run(ctx context.Context) error {
-	if err := errors.Join(s.save(ctx), s.allowed(ctx)); err != nil {
-		return s.ended(ctx, err)
+	if err := errors.Join(s.save(ctx), s.checkAllowance(ctx)); err != nil {
+		return s.finish(ctx, err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, done := context.WithCancelCause(ctx)
-	g.Go(func() error { return s.record(ctx) })
+	g.Go(func() error { return s.saveRegularly(ctx) })
 	g.Go(func() error {
-		defer done(errOver)
-		for _, phase := range []func(context.Context) error{s.list, s.compare, s.confirm} {
+		defer done(errFinished)
+		for _, phase := range []func(context.Context) error{s.list, s.compare, s.confirmMissing} {
 			if err := phase(ctx); err != nil {
 				return err
 			}
@@ -208,15 +210,15 @@ func (s *scan) run(ctx context.Context) error {
 		return nil
 	})
 	err := g.Wait()
-	if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errOver) {
+	if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errFinished) {
 		err = context.Cause(ctx)
 	}
-	return s.ended(ctx, err)
+	return s.finish(ctx, err)
 }
 
-// record saves the scan every second, until it is over.
-func (s *scan) record(ctx context.Context) error {
-	ticker := time.NewTicker(saveEvery)
+// saveRegularly saves the scan every second until it ends.
+func (s *scan) saveRegularly(ctx context.Context) error {
+	ticker := time.NewTicker(saveInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -224,19 +226,19 @@ func (s *scan) record(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if err := errors.Join(s.save(ctx), s.allowed(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.save(ctx), s.checkAllowance(ctx)); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
 }
 
-// ended records how the scan ended.
-func (s *scan) ended(ctx context.Context, err error) error {
-	// Also while the service ends.
+// finish records the result of the scan.
+func (s *scan) finish(ctx context.Context, err error) error {
+	// Also while the service stops.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	switch {
-	case errors.Is(err, errTaken):
+	case errors.Is(err, errTakenOver):
 		return err
 	case err == nil:
 		s.report.FinishedAt = timestamppb.Now()
@@ -253,8 +255,8 @@ func (s *scan) ended(ctx context.Context, err error) error {
 	return errors.Join(err, s.save(ctx))
 }
 
-// allowed says whether the scan may go on reading.
-func (s *scan) allowed(ctx context.Context) error {
+// checkAllowance returns errAllowance if the scan may read no more.
+func (s *scan) checkAllowance(ctx context.Context) error {
 	made, allowed, err := s.budget.Reads(ctx)
 	if err != nil {
 		return err
@@ -267,11 +269,11 @@ func (s *scan) allowed(ctx context.Context) error {
 	return nil
 }
 
-// mayRead takes one of the reads of single objects that the scan may make.
-func (s *scan) mayRead() bool {
+// reserveRead counts a read of a single object. It reports whether the scan may make it.
+func (s *scan) reserveRead() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mostReads > 0 && s.report.GetReads() >= s.mostReads {
+	if s.maxReads > 0 && s.report.GetReads() >= s.maxReads {
 		return false
 	}
 	s.report.Reads++
@@ -284,27 +286,27 @@ func (s *scan) count(change func(*meshv1.ScanReport)) {
 	change(s.report)
 }
 
-// namedFailures is how many objects that fail the log names.
-const namedFailures = 100
+// maxNamedFailures is the maximum number of failed objects that the log names.
+const maxNamedFailures = 100
 
-// fail counts an object that could not be taken into account: one must not end the scan of all.
-func (s *scan) fail(ctx context.Context, object string, err error) {
+// countFailure counts an object that could not be processed. One object must not end the scan of all.
+func (s *scan) countFailure(ctx context.Context, object string, err error) {
 	n := uint64(0)
 	s.count(func(r *meshv1.ScanReport) { r.Failed++; n = r.GetFailed() })
-	if n <= namedFailures {
-		s.logger.WarnContext(ctx, "an object could not be taken into account; the scan goes on", "object", object,
+	if n <= maxNamedFailures {
+		s.logger.WarnContext(ctx, "could not process an object; the scan continues", "object", object,
 			"error", err)
 	}
 }
 
-// save records the report, and from where the scan goes on; errTaken if another process does by now.
+// save records the report and the position. It returns errTakenOver if another process has taken over the scan.
 func (s *scan) save(ctx context.Context) error {
 	s.mu.Lock()
 	state := s.state()
 	s.mu.Unlock()
 	revision, err := s.cursor.CompareAndPut(ctx, state, s.stored)
 	if errors.Is(err, mesh.ErrMoved) {
-		return errTaken
+		return errTakenOver
 	}
 	if err != nil {
 		return err
@@ -315,9 +317,9 @@ func (s *scan) save(ctx context.Context) error {
 
 func (s *scan) state() *meshv1.ScanState {
 	s.report.At = timestamppb.Now()
-	s.pace.report(s.report)
+	s.rate.report(s.report)
 	out := &meshv1.ScanState{Report: proto.CloneOf(s.report)}
-	if over(s.report) {
+	if isFinished(s.report) {
 		return out
 	}
 	for _, x := range s.waiting {
@@ -326,6 +328,6 @@ func (s *scan) state() *meshv1.ScanState {
 	for x := range s.running {
 		out.Ranges = append(out.Ranges, x.state())
 	}
-	out.Listed, out.Began, out.Tail, out.Revision, out.End = s.listed.marshal(), s.began, s.tail, s.revision, s.end
+	out.Listed, out.Began, out.Tail, out.Revision, out.End = s.listed.Marshal(), s.began, s.tail, s.revision, s.end
 	return out
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// list reads everything that Stripe lists, in ranges of creation times that are split wherever there is much.
+// list reads everything that Stripe lists, in ranges of creation times. Ranges with many objects are split.
 func (s *scan) list(ctx context.Context) error {
 	if s.report.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_LISTING {
 		return nil
 	}
-	if err := s.listers(ctx); err != nil {
+	if err := s.runListers(ctx); err != nil {
 		return err
 	}
 	if s.addTail() {
-		if err := s.listers(ctx); err != nil {
+		if err := s.runListers(ctx); err != nil {
 			return err
 		}
 	}
-	// What was known by now is compared with what was listed; what becomes known later was seen later.
+	// The states stored until now are compared with what was listed. Later states are newer than the lists.
 	end, err := s.mesh.Observed().Revision(ctx)
 	if err != nil {
 		return err
@@ -40,36 +40,36 @@ func (s *scan) list(ctx context.Context) error {
 	return nil
 }
 
-// addTail adds the range of what was created while the listing went on, if that was long.
+// addTail adds the range of objects created during a long listing.
 func (s *scan) addTail() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tail || s.began == 0 || time.Now().Unix()-s.report.GetStartedAt().GetSeconds() < tailAfter {
+	if s.tail || s.began == 0 || time.Now().Unix()-s.report.GetStartedAt().GetSeconds() < minTailSeconds {
 		return false
 	}
 	s.tail = true
 	s.report.Ranges++
 	// The first page was read in that second.
-	s.waiting = append(s.waiting, &span{from: s.began})
+	s.waiting = append(s.waiting, &timeRange{from: s.began})
 	return true
 }
 
-func (s *scan) listers(ctx context.Context) error {
+func (s *scan) runListers(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.free.Broadcast()
 	})()
-	for range scanners {
+	for range maxListers {
 		g.Go(func() error {
-			known := newRecent()
+			cache := newObservedCache()
 			for {
-				x, err := s.claim(ctx)
+				x, err := s.nextRange(ctx)
 				if x == nil || err != nil {
 					return err
 				}
-				if err := s.listSpan(ctx, known, x); err != nil {
+				if err := s.listRange(ctx, cache, x); err != nil {
 					return err
 				}
 			}
@@ -78,8 +78,8 @@ func (s *scan) listers(ctx context.Context) error {
 	return g.Wait()
 }
 
-// claim waits for a span to list; nil if all are listed.
-func (s *scan) claim(ctx context.Context) (*span, error) {
+// nextRange waits for a range to list. It returns nil if all are listed.
+func (s *scan) nextRange(ctx context.Context) (*timeRange, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.idle++
@@ -99,14 +99,14 @@ func (s *scan) claim(ctx context.Context) (*span, error) {
 	return x, nil
 }
 
-// listSpan lists a span to its end, or what is left of it after others have taken their share.
-func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
+// listRange lists a range to its end, without the parts that were split off for other listers.
+func (s *scan) listRange(ctx context.Context, cache *observedCache, x *timeRange) error {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.running, x)
 		if x.next() >= 0 {
-			// Given up: what is left is for the next attempt.
+			// It failed. The rest is for the next attempt.
 			s.waiting = append(s.waiting, x)
 		} else {
 			s.report.RangesDone++
@@ -118,11 +118,11 @@ func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
 		if err != nil {
 			return err
 		}
-		page, err := s.page(ctx, x.listing(i))
+		page, err := s.readPage(ctx, x.listing(i))
 		if stripeapi.IsCursorLost(err) {
-			// The last object of the page before was deleted since.
+			// The last object of the previous page was deleted since.
 			s.mu.Lock()
-			s.waiting = append(s.waiting, x.again(i))
+			s.waiting = append(s.waiting, x.restAfterLostCursor(i))
 			s.report.Ranges++
 			s.mu.Unlock()
 			continue
@@ -130,17 +130,17 @@ func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
 		if err != nil {
 			return err
 		}
-		needless, err := s.take(ctx, known, before, page)
+		untracked, err := s.applyPage(ctx, cache, before, page)
 		if err != nil {
 			return err
 		}
-		s.advance(x, i, page, needless)
+		s.advance(x, i, page, untracked)
 	}
 	return nil
 }
 
-// page reads a page, patiently: Stripe, or the way to it, may fail for a while.
-func (s *scan) page(ctx context.Context, l stripeapi.Listing) (stripeapi.Page, error) {
+// readPage reads a page. It retries, because Stripe or the network may fail for a while.
+func (s *scan) readPage(ctx context.Context, l stripeapi.Listing) (stripeapi.Page, error) {
 	const attempts = 6
 	for attempt := uint64(1); ; attempt++ {
 		s.count(func(r *meshv1.ScanReport) { r.ListCalls++ })
@@ -155,28 +155,28 @@ func (s *scan) page(ctx context.Context, l stripeapi.Listing) (stripeapi.Page, e
 		if attempt == attempts || f.Action == stripeapi.Halt || f.Action == stripeapi.Refuse {
 			return page, f
 		}
-		if err := pause(ctx, mesh.RetryDelay(attempt)); err != nil {
+		if err := sleep(ctx, mesh.RetryDelay(attempt)); err != nil {
 			return page, err
 		}
 	}
 }
 
-// advance records a page that has been taken into account, and hands a part of the span over if somebody has nothing to
-// do. Needless prices are no part of what is compared with what is known.
-func (s *scan) advance(x *span, i int, page stripeapi.Page, needless map[string]bool) {
+// advance records a page that was applied, and splits the range if a lister is idle. It leaves untracked prices out of
+// the comparison: nothing is kept of them.
+func (s *scan) advance(x *timeRange, i int, page stripeapi.Page, untracked map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range page.Objects {
 		if o.ID == "" {
 			continue
 		}
-		if lists[i].Prices {
-			if !needless[o.ID] {
-				s.listed.add(s.listed.key(priceKind, o.ID))
+		if listings[i].Prices {
+			if !untracked[o.ID] {
+				s.listed.Add(s.listed.Key(priceKind, o.ID))
 			}
 			s.report.Prices++
 		} else {
-			s.listed.add(s.listed.key(productKind, o.ID))
+			s.listed.Add(s.listed.Key(productKind, o.ID))
 			s.report.Products++
 		}
 	}
@@ -194,22 +194,22 @@ func (s *scan) advance(x *span, i int, page stripeapi.Page, needless map[string]
 	}
 }
 
-// revisionAge is how old the knowledge of the bucket's newest revision may be. An older one is never wrong, but takes
-// more of what was written for newer than a page.
-const revisionAge = 100 * time.Millisecond
+// maxRevisionAge is how long a bucket revision is reused. An older revision is never wrong, but more states then count
+// as written after a page was requested.
+const maxRevisionAge = 100 * time.Millisecond
 
-// observedRevision is a revision of OBSERVED that everything written later is above of.
+// observedRevision returns a lower bound: anything written after this call has a higher revision.
 func (s *scan) observedRevision(ctx context.Context) (uint64, error) {
 	s.bucketMu.Lock()
 	defer s.bucketMu.Unlock()
-	if time.Since(s.bucketAt) < revisionAge {
-		return s.bucket, nil
+	if time.Since(s.bucketReadAt) < maxRevisionAge {
+		return s.bucketRevision, nil
 	}
 	at := time.Now()
 	revision, err := s.mesh.Observed().Revision(ctx)
 	if err != nil {
 		return 0, err
 	}
-	s.bucket, s.bucketAt = revision, at
+	s.bucketRevision, s.bucketReadAt = revision, at
 	return revision, nil
 }

@@ -16,57 +16,57 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// writers is how many products of a page are corrected at once.
-const writers = 32
+// maxWriters is how many products of a page are corrected at once.
+const maxWriters = 32
 
-// keptProducts is how many products a lister remembers: prices are listed soon after their products.
-const keptProducts = 1000
+// maxCachedProducts is how many products a lister caches. Prices are listed soon after their products.
+const maxCachedProducts = 1000
 
-// recent is what one lister read of OBSERVED last. Not safe for concurrent use.
-type recent struct {
+// observedCache caches what one lister read from OBSERVED last. It is not safe for concurrent use.
+type observedCache struct {
 	entries map[string]*entry
-	order   []string
+	queue   []string
 }
 
-// entry is what is known of a product.
+// entry is the observed state of a product.
 type entry struct {
 	observed *catalogv1.Observed
 	revision uint64
-	// others is the newest revision that was not written by this scan.
+	// others is the latest revision that this scan did not write.
 	others uint64
 }
 
-func newRecent() *recent { return &recent{entries: map[string]*entry{}} }
+func newObservedCache() *observedCache { return &observedCache{entries: map[string]*entry{}} }
 
-func (r *recent) put(product string, e *entry) {
-	r.entries[product] = e
-	r.order = append(r.order, product)
-	for len(r.order) > keptProducts {
-		delete(r.entries, r.order[0])
-		r.order = r.order[1:]
+func (c *observedCache) put(product string, e *entry) {
+	c.entries[product] = e
+	c.queue = append(c.queue, product)
+	for len(c.queue) > maxCachedProducts {
+		delete(c.entries, c.queue[0])
+		c.queue = c.queue[1:]
 	}
 }
 
-// shown are the objects of one of Stripe's products on a page.
-type shown struct {
-	known
+// pageGroup is the objects of one Stripe product on a page.
+type pageGroup struct {
+	productRef
 
 	objects []stripeapi.Listed
 }
 
-// take compares a page with what is known and corrects that. Before is a revision of OBSERVED from before the page was
-// asked for. It returns the ids of prices on the page of which nothing is kept.
-func (s *scan) take(
-	ctx context.Context, known *recent, before uint64, page stripeapi.Page,
-) (needless map[string]bool, err error) {
+// applyPage compares a page with the observed states and corrects them. before is a revision of OBSERVED from before
+// the page was requested. untracked has the ids of the page's prices that are not kept.
+func (s *scan) applyPage(
+	ctx context.Context, cache *observedCache, before uint64, page stripeapi.Page,
+) (untracked map[string]bool, err error) {
 	products := s.byProduct(ctx, page)
 	entries := make(map[string]*entry, len(products))
 	var unread []string
 	for _, p := range products {
-		if e := known.entries[p.product]; e != nil {
+		if e := cache.entries[p.product]; e != nil {
 			entries[p.product] = e
 		} else if _, twice := entries[p.product]; !twice {
-			// Of a product that has the catalog's id and one that stands for it, both may be listed.
+			// A product with the catalog's id and a product linked to that id may both be listed.
 			entries[p.product] = nil
 			unread = append(unread, p.product)
 		}
@@ -77,16 +77,17 @@ func (s *scan) take(
 	}
 	for i, e := range read {
 		entries[unread[i]] = &entry{e.Observed, e.Revision, e.Revision}
-		known.put(unread[i], entries[unread[i]])
+		cache.put(unread[i], entries[unread[i]])
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(writers)
+	g.SetLimit(maxWriters)
 	var mu sync.Mutex
 	var stale []string
 	for _, p := range products {
 		e := entries[p.product]
-		if p.is(e.observed) != nil {
-			// Push reads a product that is being adopted itself; of one whose id is taken, nothing can be known.
+		if p.verify(e.observed) != nil {
+			// Push itself reads a product that is being adopted. Nothing is recorded of a product whose id belongs to
+			// another.
 			continue
 		}
 		changed, doubtful := e.apply(p.objects, before)
@@ -94,7 +95,7 @@ func (s *scan) take(
 			continue
 		}
 		g.Go(func() error {
-			keep, err := s.correct(ctx, p, e, before, changed, doubtful)
+			keep, err := s.storeEntry(ctx, p, e, before, changed, doubtful)
 			if !keep {
 				mu.Lock()
 				defer mu.Unlock()
@@ -105,59 +106,59 @@ func (s *scan) take(
 	}
 	err = g.Wait()
 	for _, product := range stale {
-		delete(known.entries, product)
+		delete(cache.entries, product)
 	}
-	needless = map[string]bool{}
+	untracked = map[string]bool{}
 	for _, p := range products {
 		for _, o := range p.objects {
 			now := entries[p.product].observed
-			if o.Price != nil && p.is(now) == nil && catalog.FindPrice(now, o.ID) == nil {
-				needless[o.ID] = true
+			if o.Price != nil && p.verify(now) == nil && catalog.FindPrice(now, o.ID) == nil {
+				untracked[o.ID] = true
 			}
 		}
 	}
-	return needless, err
+	return untracked, err
 }
 
-// byProduct groups the objects of a page.
-func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) []shown {
+// byProduct groups the objects of a page by product.
+func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) []pageGroup {
 	at := make(map[string]int, len(page.Objects))
-	out := make([]shown, 0, len(page.Objects))
+	out := make([]pageGroup, 0, len(page.Objects))
 	for _, o := range page.Objects {
 		if o.Err != nil || o.ProductID == "" {
-			s.fail(ctx, o.ID, errors.Join(errUnreadable, o.Err))
+			s.countFailure(ctx, o.ID, errors.Join(errUnreadable, o.Err))
 			continue
 		}
 		i, ok := at[o.ProductID]
 		if !ok {
 			i = len(out)
 			at[o.ProductID] = i
-			out = append(out, shown{known: s.known(o.ProductID)})
+			out = append(out, pageGroup{productRef: s.ref(o.ProductID)})
 		}
 		out[i].objects = append(out[i].objects, o)
 	}
 	return out
 }
 
-var errUnreadable = errors.New("Stripe shows an object that cannot be read")
+var errUnreadable = errors.New("cannot decode an object in Stripe's list")
 
-// apply takes objects into the entry. Doubtful are those of which it cannot be told whether the list or what is known
-// is newer.
+// apply applies objects to the entry. doubtful are the objects for which it is unknown whether the list or the observed
+// state is later.
 func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, doubtful []string) {
-	// What nobody else wrote since the page was asked for was learnt before: then the page is the truth.
+	// If nobody else has written the state since the page was requested, the page is at least as recent.
 	current := e.others <= before
 	for _, o := range objects {
-		var order catalog.Result
+		var effect catalog.Result
 		if o.Product != nil {
 			sighting := *o.Product
 			sighting.Fetched = current && sighting.Updated >= e.observed.GetProductUpdated()
-			order = catalog.ObserveProduct(e.observed, sighting)
+			effect = catalog.ObserveProduct(e.observed, sighting)
 		} else {
 			sighting := *o.Price
 			sighting.Fetched = current
-			order = catalog.ObservePrice(e.observed, sighting)
+			effect = catalog.ObservePrice(e.observed, sighting)
 		}
-		switch order {
+		switch effect {
 		case catalog.Applied:
 			changed = true
 		case catalog.Unordered:
@@ -168,9 +169,9 @@ func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, 
 	return changed, doubtful
 }
 
-// correct stores an entry that a page changed, and looks at what is doubtful. keep is false if the entry is not what is
-// known any more.
-func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, changed bool,
+// storeEntry stores an entry that a page changed, and rereads doubtful objects. keep is false if the cached entry is
+// outdated.
+func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uint64, changed bool,
 	doubtful []string,
 ) (keep bool, err error) {
 	for attempt := 0; changed && attempt < 5; attempt++ {
@@ -179,13 +180,13 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 		if err == nil {
 			e.revision = revision
 			s.count(func(r *meshv1.ScanReport) { r.Corrected++ })
-			if err = p.stored(ctx, e.observed, nil); errors.Is(err, errLinking) {
+			if err = p.forgetIfAdopted(ctx, e.observed, nil); errors.Is(err, errLinking) {
 				return false, nil
 			}
 			break
 		}
 		if errors.Is(err, mesh.ErrTooLarge) {
-			s.fail(ctx, p.product, err)
+			s.countFailure(ctx, p.product, err)
 			// One product must not end the scan of all.
 			return false, s.mesh.DeadLetter(ctx, &meshv1.DeadLetter{
 				Service: topology.Pull, Account: s.account, ProductId: p.product, Reason: topology.ReasonExhausted,
@@ -198,8 +199,8 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 		if e.observed, e.revision, err = s.mesh.Observed().Get(ctx, s.account, p.product); err != nil {
 			return false, err
 		}
-		if p.is(e.observed) != nil {
-			return false, nil //nolint:nilerr // the conflict was with somebody who made the two equal
+		if p.verify(e.observed) != nil {
+			return false, nil //nolint:nilerr // the other writer linked or unlinked the product
 		}
 		e.others = e.revision
 		if changed, doubtful = e.apply(p.objects, before); changed {
@@ -210,25 +211,25 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 		return false, err
 	}
 	for _, id := range doubtful {
-		if _, err := s.look(ctx, p.known, id, func(*catalogv1.Observed) {}); err != nil {
+		if _, err := s.reread(ctx, p.productRef, id, func(*catalogv1.Observed) {}); err != nil {
 			return false, err
 		}
 	}
 	return len(doubtful) == 0, nil
 }
 
-// look reads one object into what is known of its product, and reports whether Stripe does not hold it. An object that
-// cannot be read is counted and passed over.
-func (s *scan) look(ctx context.Context, of known, object string,
+// reread reads one object into the observed state of its product, and reports whether Stripe no longer holds it. An
+// object that cannot be read is counted and skipped.
+func (s *scan) reread(ctx context.Context, ref productRef, object string,
 	also func(*catalogv1.Observed),
 ) (gone bool, err error) {
 	const attempts = 4
 	for attempt := uint64(1); ; attempt++ {
-		if !s.mayRead() {
+		if !s.reserveRead() {
 			s.count(func(r *meshv1.ScanReport) { r.Unconfirmed++ })
 			return false, nil
 		}
-		holds, err := s.refresh(ctx, of, object, false, also)
+		holds, err := s.refresh(ctx, ref, object, false, also)
 		if err == nil {
 			return !holds, nil
 		}
@@ -240,23 +241,23 @@ func (s *scan) look(ctx context.Context, of known, object string,
 		}
 		var f *stripeapi.Failure
 		if !errors.As(err, &f) && !errors.Is(err, mesh.ErrTooLarge) && !errors.Is(err, mesh.ErrConflict) {
-			// Not about the object: NATS.
+			// The error concerns NATS, not the object.
 			return false, err
 		}
 		if f != nil && f.Action == stripeapi.Halt {
 			return false, err
 		}
 		if attempt == attempts || f == nil || f.Action == stripeapi.Refuse {
-			s.fail(ctx, object, err)
+			s.countFailure(ctx, object, err)
 			return false, nil
 		}
-		if err := pause(ctx, mesh.RetryDelay(attempt)); err != nil {
+		if err := sleep(ctx, mesh.RetryDelay(attempt)); err != nil {
 			return false, err
 		}
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -7,33 +7,36 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// lists of every range, in this order. Archived objects are listed apart: the unfiltered list may leave them out.
-var lists = [4]stripeapi.Listing{{Active: true}, {}, {Prices: true, Active: true}, {Prices: true}}
+// listings are the lists of every range, in this order. Archived objects are listed separately, because the unfiltered
+// list may leave them out.
+var listings = [4]stripeapi.Listing{{Active: true}, {}, {Prices: true, Active: true}, {Prices: true}}
 
-// span is a range of creation times and how far each of its lists has been read, from the newest object to the oldest.
-type span struct {
-	// from is the first second and before the one behind the last; 0 is the beginning, or the end, of time.
+// timeRange is a range of creation times and the position in each of its lists. Lists go from the latest object to the
+// oldest.
+type timeRange struct {
+	// from is the first second, and before the second after the last; 0 means no bound.
 	from, before int64
-	lists        [len(lists)]progress
+	positions    [len(listings)]listPosition
 
-	// pages and newest are of what was listed since the span was made or last split.
+	// pages counts the pages listed since the range was created or last split. latest is the latest second of creation
+	// on them.
 	pages  int
-	newest int64
+	latest int64
 }
 
-// progress of a list.
-type progress struct {
-	// after is the last object listed, and reached the second of its creation.
+// listPosition is the position in a list.
+type listPosition struct {
+	// after is the id of the last object listed, and reached the second of its creation.
 	after   string
 	reached int64
 	done    bool
 }
 
-// next is the list to go on with: the one that is farthest behind, so that prices are listed about when their products
-// are. It is -1 if all are done.
-func (s *span) next() int {
+// next returns the list to continue with, or -1 if all are done. It is the one that is farthest behind, so prices are
+// listed at about the same time as their products.
+func (r *timeRange) next() int {
 	next, at := -1, int64(-1)
-	for i, l := range s.lists {
+	for i, l := range r.positions {
 		reached := l.reached
 		if l.after == "" {
 			reached = math.MaxInt64
@@ -45,43 +48,42 @@ func (s *span) next() int {
 	return next
 }
 
-// listing is the request for the next page of a list.
-func (s *span) listing(i int) stripeapi.Listing {
-	l := lists[i]
-	l.From, l.Before, l.After = s.from, s.before, s.lists[i].after
+// listing returns the request for the next page of a list.
+func (r *timeRange) listing(i int) stripeapi.Listing {
+	l := listings[i]
+	l.From, l.Before, l.After = r.from, r.before, r.positions[i].after
 	return l
 }
 
 // listed records a page.
-func (s *span) listed(i int, page stripeapi.Page) {
-	s.pages++
-	l := &s.lists[i]
+func (r *timeRange) listed(i int, page stripeapi.Page) {
+	r.pages++
+	l := &r.positions[i]
 	if n := len(page.Objects); n > 0 {
-		s.newest = max(s.newest, page.Objects[0].Created)
+		r.latest = max(r.latest, page.Objects[0].Created)
 		l.after, l.reached = page.Objects[n-1].ID, page.Objects[n-1].Created
 	}
 	l.done = !page.More
 }
 
 const (
-	// pagesBeforeSplit keeps small accounts from being listed in many pieces: each piece ends in a page that is not
-	// full.
+	// pagesBeforeSplit prevents the split of small accounts: each range ends in a page that is not full.
 	pagesBeforeSplit = 6
-	// farthest is how much more time than what was listed so far a span may keep: of a catalog that was imported in a
-	// minute, years ago, half of the years would be worth nothing.
-	farthest = 64
-	// begin is before anything that Stripe holds.
-	begin = 1293840000 // 2011-01-01
+	// maxSpanFactor is how much more time than the listed part a range may keep at a split. Suppose that a catalog was
+	// imported within a minute, years ago. Half of the years since would be an empty range.
+	maxSpanFactor = 64
+	// firstCreation is before the creation of any object in Stripe.
+	firstCreation = 1293840000 // 2011-01-01
 )
 
-// split hands the older part of the span over, if it is worth it. It must not be called while a page of the span is
-// being read.
-func (s *span) split() (older *span, ok bool) {
-	if s.pages < pagesBeforeSplit {
+// split splits off the older part of the range, if that is worthwhile. The caller must not be reading a page of the
+// range.
+func (r *timeRange) split() (older *timeRange, ok bool) {
+	if r.pages < pagesBeforeSplit {
 		return nil, false
 	}
 	reached := int64(-1)
-	for _, l := range s.lists {
+	for _, l := range r.positions {
 		switch {
 		case l.done:
 		case l.after == "":
@@ -90,50 +92,50 @@ func (s *span) split() (older *span, ok bool) {
 			reached = max(reached, l.reached)
 		}
 	}
-	from := max(s.from, begin)
+	from := max(r.from, firstCreation)
 	if reached-from < 2 {
 		return nil, false
 	}
-	// What is before this second is the other's.
-	at := max(from+(reached-from)/2, reached-farthest*max(s.newest-reached, 1))
-	older = &span{from: s.from, before: at}
-	for i, l := range s.lists {
+	// The older range gets the time before this second.
+	at := max(from+(reached-from)/2, reached-maxSpanFactor*max(r.latest-reached, 1))
+	older = &timeRange{from: r.from, before: at}
+	for i, l := range r.positions {
 		switch {
 		case l.done:
-			older.lists[i].done = true
+			older.positions[i].done = true
 		case l.reached < at:
-			// Of few objects a page goes far: the other goes on behind it.
-			older.lists[i], s.lists[i].done = l, true
+			// A page of few objects spans much time. The older range continues after it.
+			older.positions[i], r.positions[i].done = l, true
 		}
 	}
-	s.from, s.pages, s.newest = at, 0, 0
+	r.from, r.pages, r.latest = at, 0, 0
 	return older, true
 }
 
-// again goes back behind the objects of a list whose cursor Stripe does not know any more: what has the second of the
-// lost one is listed once more.
-func (s *span) again(i int) (older *span) {
-	rest := &span{from: s.from, before: s.lists[i].reached + 1}
-	for j := range rest.lists {
-		rest.lists[j].done = j != i
+// restAfterLostCursor returns a range for the rest of a list whose cursor Stripe no longer knows. Objects of the lost
+// one's second are listed again.
+func (r *timeRange) restAfterLostCursor(i int) (older *timeRange) {
+	rest := &timeRange{from: r.from, before: r.positions[i].reached + 1}
+	for j := range rest.positions {
+		rest.positions[j].done = j != i
 	}
-	s.lists[i].done = true
+	r.positions[i].done = true
 	return rest
 }
 
-func (s *span) state() *meshv1.ScanRange {
-	out := &meshv1.ScanRange{From: s.from, Before: s.before}
-	for _, l := range s.lists {
+func (r *timeRange) state() *meshv1.ScanRange {
+	out := &meshv1.ScanRange{From: r.from, Before: r.before}
+	for _, l := range r.positions {
 		out.Lists = append(out.Lists, &meshv1.ScanList{After: l.after, Reached: l.reached, Done: l.done})
 	}
 	return out
 }
 
-func spanOf(r *meshv1.ScanRange) *span {
-	s := &span{from: r.GetFrom(), before: r.GetBefore()}
+func newTimeRange(r *meshv1.ScanRange) *timeRange {
+	s := &timeRange{from: r.GetFrom(), before: r.GetBefore()}
 	for i, l := range r.GetLists() {
-		if i < len(s.lists) {
-			s.lists[i] = progress{after: l.GetAfter(), reached: l.GetReached(), done: l.GetDone()}
+		if i < len(s.positions) {
+			s.positions[i] = listPosition{after: l.GetAfter(), reached: l.GetReached(), done: l.GetDone()}
 		}
 	}
 	return s

@@ -11,8 +11,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// account is what a list shows, newest first.
-type account [len(lists)][]stripeapi.Listed
+// account is the objects of each list, the latest first.
+type account [len(listings)][]stripeapi.Listed
 
 func (a account) page(i int, l stripeapi.Listing, size int) stripeapi.Page {
 	var page stripeapi.Page
@@ -32,20 +32,21 @@ func (a account) page(i int, l stripeapi.Listing, size int) stripeapi.Page {
 	return page
 }
 
-// TestEveryObjectIsListedOnceHoweverRangesAreSplit plays a scan of any account, interrupted anywhere.
-func TestEveryObjectIsListedOnceHoweverRangesAreSplit(t *testing.T) {
+// TestRange_ListsEveryObjectOnceHoweverRangesAreSplit simulates a scan of any account that is interrupted at any point.
+func TestRange_ListsEveryObjectOnceHoweverRangesAreSplit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var stripe account
 		total := 0
-		for i := range lists {
-			// Imports put many objects into few seconds.
+		for i := range listings {
+			// Imports create many objects within few seconds.
 			created := rapid.SliceOfN(
 				rapid.SampledFrom([]int64{
-					begin + 5, 1500000000, 1500000001, 1500000010, 1600000000, 1700000000,
+					firstCreation + 5, 1500000000, 1500000001, 1500000010, 1600000000, 1700000000,
 					1760000000,
 				}), 0, 60).Draw(t, fmt.Sprint("created ", i))
 			created = append(created,
-				rapid.SliceOfN(rapid.Int64Range(begin, 1790000000), 0, 40).Draw(t, fmt.Sprint("scattered ", i))...)
+				rapid.SliceOfN(rapid.Int64Range(firstCreation, 1790000000), 0, 40).Draw(t,
+					fmt.Sprint("scattered ", i))...)
 			slices.Sort(created)
 			slices.Reverse(created)
 			for j, c := range created {
@@ -55,13 +56,13 @@ func TestEveryObjectIsListedOnceHoweverRangesAreSplit(t *testing.T) {
 		}
 		size := rapid.IntRange(1, 10).Draw(t, "page size")
 		seen := map[string]int{}
-		spans := []*span{{}}
+		spans := []*timeRange{{}}
 		calls := 0
 		for len(spans) > 0 {
 			at := rapid.IntRange(0, len(spans)-1).Draw(t, "whose turn")
 			x := spans[at]
 			if rapid.Bool().Draw(t, "interrupted") {
-				x = spanOf(x.state())
+				x = newTimeRange(x.state())
 				spans[at] = x
 			}
 			i := x.next()
@@ -75,7 +76,7 @@ func TestEveryObjectIsListedOnceHoweverRangesAreSplit(t *testing.T) {
 			}
 			calls++
 			x.listed(i, page)
-			if rapid.Bool().Draw(t, "somebody is idle") {
+			if rapid.Bool().Draw(t, "a lister is idle") {
 				if older, ok := x.split(); ok {
 					spans = append(spans, older)
 				}
@@ -89,26 +90,26 @@ func TestEveryObjectIsListedOnceHoweverRangesAreSplit(t *testing.T) {
 	})
 }
 
-// TestAnImportOfAMinuteIsSplit: a catalog that was made in one minute, long ago, is listed by several at once all the
-// same, and few calls are wasted on the years before.
-func TestAnImportOfAMinuteIsSplit(t *testing.T) {
+// TestSplit_DividesAnImportOfOneMinute: several listers share a catalog that was created within one minute, long ago.
+// They waste few calls on the empty years.
+func TestSplit_DividesAnImportOfOneMinute(t *testing.T) {
 	var stripe account
 	const n = 60_000
 	for j := range n {
 		stripe[0] = append(stripe[0], stripeapi.Listed{ID: fmt.Sprint(j), Created: 1500000060 - int64(j/1000)})
 	}
-	spans, calls, listed, largest := []*span{{}}, 0, 0, 0
-	work := map[*span]int{}
+	spans, calls, listed, largest := []*timeRange{{}}, 0, 0, 0
+	work := map[*timeRange]int{}
 	for len(spans) > 0 {
-		// A dozen at once.
-		for _, x := range slices.Clone(spans[:min(scanners, len(spans))]) {
+		// Twelve listers run at once.
+		for _, x := range slices.Clone(spans[:min(maxListers, len(spans))]) {
 			i := x.next()
 			if i < 0 {
-				spans = slices.DeleteFunc(spans, func(y *span) bool { return x == y })
+				spans = slices.DeleteFunc(spans, func(y *timeRange) bool { return x == y })
 				continue
 			}
 			l := x.listing(i)
-			// As page, but quick.
+			// Faster than account.page.
 			var page stripeapi.Page
 			if i == 0 {
 				from := 0
@@ -129,7 +130,7 @@ func TestAnImportOfAMinuteIsSplit(t *testing.T) {
 			work[x] += len(page.Objects)
 			largest = max(largest, work[x])
 			x.listed(i, page)
-			if len(spans) < scanners {
+			if len(spans) < maxListers {
 				if older, ok := x.split(); ok {
 					spans = append(spans, older)
 				}
@@ -137,6 +138,6 @@ func TestAnImportOfAMinuteIsSplit(t *testing.T) {
 		}
 	}
 	require.Equal(t, n, listed)
-	require.Less(t, largest, n/3, "nobody lists it alone")
+	require.Less(t, largest, n/3, "several listers share it")
 	require.Less(t, calls, n/100*13/10, "few calls are wasted")
 }

@@ -27,26 +27,27 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// deaf lets pull read no events: only a scan can tell what happens in Stripe.
-func (r *rig) deaf() {
+// stopEvents stops pull from receiving events: only a scan can detect changes in Stripe.
+func (r *rig) stopEvents() {
 	r.t.Helper()
 	never := strconv.FormatInt(time.Now().Add(240*time.Hour).Unix(), 10)
 	require.NoError(r.t, r.mesh.Record("events.default").PutString(r.t.Context(), "@"+never))
 }
 
-func (r *rig) order(id string) {
+func (r *rig) commandScan(id string) {
 	r.t.Helper()
-	r.orderBy("test", id, time.Now())
+	r.commandScanBy("test", id, time.Now())
 }
 
-func (r *rig) orderBy(issuer, id string, at time.Time) {
+func (r *rig) commandScanBy(issuer, id string, at time.Time) {
 	r.t.Helper()
-	order := &meshv1.Command{
+	command := &meshv1.Command{
 		Id: id, Account: "default", Issuer: issuer, Reason: "of the test", IssuedAt: timestamppb.New(at),
 		Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
 	require.NoError(r.t,
-		r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), order))
+		r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""),
+			command))
 }
 
 func (r *rig) report() *meshv1.ScanReport {
@@ -57,10 +58,10 @@ func (r *rig) report() *meshv1.ScanReport {
 	return report
 }
 
-// scan orders a scan and returns its report.
+// scan commands a scan and returns its report.
 func (r *rig) scan(id string) *meshv1.ScanReport {
 	r.t.Helper()
-	r.order(id)
+	r.commandScan(id)
 	return r.scanned(id)
 }
 
@@ -114,7 +115,7 @@ func (r *rig) reads() int {
 
 func (r *rig) listCalls() int { return r.requests("GET /v1/products") + r.requests("GET /v1/prices") }
 
-func TestTheFirstScanReadsListsOnlyAndTheNextWritesNothing(t *testing.T) {
+func TestScan_FirstReadsOnlyListsAndNextWritesNothing(t *testing.T) {
 	r := newRig(t)
 	const n = 250
 	for i := range n {
@@ -127,7 +128,7 @@ func TestTheFirstScanReadsListsOnlyAndTheNextWritesNothing(t *testing.T) {
 	require.NoError(t, err)
 	_, err = r.stripe.Products.Update("p8", &stripe.ProductParams{Active: stripe.Bool(false)})
 	require.NoError(t, err)
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	report := r.scan("s1")
 	require.EqualValues(t, n, report.GetProducts())
@@ -152,7 +153,7 @@ func TestTheFirstScanReadsListsOnlyAndTheNextWritesNothing(t *testing.T) {
 	require.Equal(t, before, after, "of a million equal products none is written")
 }
 
-func TestAScanFindsEveryKindOfSilentChange(t *testing.T) {
+func TestScan_DetectsEveryKindOfSilentChange(t *testing.T) {
 	r := newRig(t)
 	for i := range 30 {
 		id := fmt.Sprintf("p%d", i)
@@ -162,7 +163,7 @@ func TestAScanFindsEveryKindOfSilentChange(t *testing.T) {
 	for i := range 10 {
 		prices = append(prices, r.price(fmt.Sprintf("p%d", i), fmt.Sprintf("p%d-eur", i)))
 	}
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	r.scan("s1")
 	require.NoError(t, r.admin.EditProduct(t.Context(), "p1", url.Values{"name": {"Changed"}}))
@@ -200,14 +201,14 @@ func TestAScanFindsEveryKindOfSilentChange(t *testing.T) {
 	require.EqualValues(t, 3, report.GetReads())
 }
 
-func TestAScanGoesOnWhereItsProcessDied(t *testing.T) {
+func TestScan_ResumesAfterItsProcessDied(t *testing.T) {
 	r := newRig(t)
 	const n = 3000
 	for i := range n {
 		_, err := r.admin.CreateProduct(t.Context(), url.Values{"id": {fmt.Sprintf("p%d", i)}, "name": {"Product"}})
 		require.NoError(t, err)
 	}
-	r.deaf()
+	r.stopEvents()
 	stop := r.pull(time.Hour)
 	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{
 		Kind:  stripesim.FaultLatency,
@@ -215,7 +216,7 @@ func TestAScanGoesOnWhereItsProcessDied(t *testing.T) {
 		Path:  "/v1/products",
 	})
 	require.NoError(t, err)
-	r.orderBy(topology.Reconciliation, "s1", time.Now())
+	r.commandScanBy(topology.Reconciliation, "s1", time.Now())
 	require.Eventually(t, func() bool { return r.report().GetProducts() >= 400 }, patience, 10*time.Millisecond)
 	stop()
 	interrupted := r.report()
@@ -233,23 +234,23 @@ func TestAScanGoesOnWhereItsProcessDied(t *testing.T) {
 	require.Zero(t, r.reads())
 }
 
-func TestScheduledScansThatPiledUpAreOneScan(t *testing.T) {
+func TestScan_RunsPiledUpScheduledScansOnce(t *testing.T) {
 	r := newRig(t)
-	r.deaf()
+	r.stopEvents()
 	for day := range 3 {
-		r.orderBy(topology.Reconciliation, fmt.Sprintf("day %d", day),
+		r.commandScanBy(topology.Reconciliation, fmt.Sprintf("day %d", day),
 			time.Now().Add(time.Duration(day-3)*24*time.Hour))
 	}
-	r.orderBy("operator", "asked for", time.Now().Add(-time.Hour))
+	r.commandScanBy("operator", "asked for", time.Now().Add(-time.Hour))
 	r.pull(time.Hour)
 	report := r.scanned("asked for")
 	require.EqualValues(t, 2*report.GetListCalls(), r.listCalls(),
-		"that of the first order, and the one that a person waits for")
-	r.orderBy(topology.Reconciliation, "the next day", time.Now())
+		"the scan of the first command, and the one that a person asked for")
+	r.commandScanBy(topology.Reconciliation, "the next day", time.Now())
 	r.scanned("the next day")
 }
 
-func TestScan_ForgetsPricesOfOthersThatNoListShows(t *testing.T) {
+func TestScan_DropsForeignPricesThatNoListShows(t *testing.T) {
 	r := newRig(t)
 	r.product("mug")
 	listed := r.price("mug", "mug-eur")
@@ -275,7 +276,7 @@ func TestScan_ForgetsPricesOfOthersThatNoListShows(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	report := r.scan("s1")
 	require.Zero(t, report.GetMissingPrices())
@@ -286,7 +287,7 @@ func TestScan_ForgetsPricesOfOthersThatNoListShows(t *testing.T) {
 	require.Equal(t, 5, r.reads(), "a shop has thousands of them")
 }
 
-func TestScan_ComparesNothingOfPricesThatAreNotKept(t *testing.T) {
+func TestScan_LeavesOutPricesThatAreNotKept(t *testing.T) {
 	r := newRig(t)
 	r.product("mug")
 	r.price("mug", "mug-eur")
@@ -295,7 +296,7 @@ func TestScan_ComparesNothingOfPricesThatAreNotKept(t *testing.T) {
 			url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}, "active": {"false"}}, false)
 		require.NoError(t, err)
 	}
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	for _, id := range []string{"s1", "s2"} {
 		report := r.scan(id)
@@ -307,13 +308,13 @@ func TestScan_ComparesNothingOfPricesThatAreNotKept(t *testing.T) {
 	require.Zero(t, r.reads())
 }
 
-func TestAScanDoesNotSpendTheAllowanceOnWhatIsMissing(t *testing.T) {
+func TestScan_LimitsReadsOfMissingObjects(t *testing.T) {
 	r := newRig(t)
 	const n = 260
 	for i := range n {
 		r.product(fmt.Sprintf("p%d", i))
 	}
-	r.deaf()
+	r.stopEvents()
 	r.limits = budget.Limits{ReadAllowance: 2000}
 	r.pull(time.Hour)
 	r.scan("s1")
@@ -328,8 +329,8 @@ func TestAScanDoesNotSpendTheAllowanceOnWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestOneBadObjectDoesNotEndAScan: a product that nobody can decode, on a page with others.
-func TestOneBadObjectDoesNotEndAScan(t *testing.T) {
+// TestScan_SurvivesAnObjectThatCannotBeDecoded: a page has a product that cannot be decoded, among others.
+func TestScan_SurvivesAnObjectThatCannotBeDecoded(t *testing.T) {
 	r := newRig(t)
 	for i := range 5 {
 		r.product(fmt.Sprintf("p%d", i))
@@ -349,7 +350,7 @@ func TestOneBadObjectDoesNotEndAScan(t *testing.T) {
 	server := httptest.NewServer(proxy)
 	t.Cleanup(server.Close)
 	r.simURL = server.URL
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	report := r.scan("s1")
 	require.EqualValues(t, 5, report.GetProducts())
@@ -359,12 +360,12 @@ func TestOneBadObjectDoesNotEndAScan(t *testing.T) {
 	require.Nil(t, r.known("p3").GetProduct())
 }
 
-func TestAScanOutlastsFailuresOfStripe(t *testing.T) {
+func TestScan_SurvivesFailuresOfStripe(t *testing.T) {
 	r := newRig(t)
 	for i := range 120 {
 		r.product(fmt.Sprintf("p%d", i))
 	}
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	for _, kind := range []stripesim.FaultKind{
 		stripesim.FaultUnavailable, stripesim.FaultBadGateway,
@@ -378,9 +379,9 @@ func TestAScanOutlastsFailuresOfStripe(t *testing.T) {
 	require.Empty(t, report.GetError())
 }
 
-// TestAScanSeesWhatChangesWhileItLists: products are made, edited and deleted all the time; at the end what is known is
-// what Stripe holds.
-func TestAScanSeesWhatChangesWhileItLists(t *testing.T) {
+// TestScan_RecordsChangesMadeWhileItLists: products are created, edited and deleted during the scan. At its end the
+// observed states equal what Stripe holds.
+func TestScan_RecordsChangesMadeWhileItLists(t *testing.T) {
 	r := newRig(t)
 	for i := range 400 {
 		r.product(fmt.Sprintf("p%d", i))

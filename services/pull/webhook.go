@@ -23,11 +23,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-const scope = "github.com/driftless-sync/driftless/services/pull"
+const tracerName = "github.com/driftless-sync/driftless/services/pull"
 
-// webhook takes one event. It answers 200 only once the event is stored: until then it is Stripe that keeps it.
+// webhook receives one event. It answers 200 only after the event is stored. Until then Stripe keeps it and sends it
+// again.
 func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
-	body, ok := p.signed(w, r)
+	body, ok := p.readSigned(w, r)
 	if !ok {
 		return
 	}
@@ -37,35 +38,35 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 		p.refuse(r.Context(), w, http.StatusBadRequest, "undecodable", err.Error())
 		return
 	case event.Livemode != p.livemode && event.Account != "":
-		// Stripe sends the test events of connected accounts to the live endpoint too, and would send one that is
-		// refused again for days (https://docs.stripe.com/connect/webhooks).
+		// Stripe sends the test events of connected accounts to the live endpoint too. It would send a refused one
+		// again for days (https://docs.stripe.com/connect/webhooks).
 		countReceived(r.Context(), meshv1.Via_VIA_WEBHOOK, "ignored")
 		return
 	case event.Livemode != p.livemode:
 		p.refuse(r.Context(), w, http.StatusBadRequest, "livemode", fmt.Sprintf(
-			"the event has livemode %t, and the key in use %t: point this endpoint of Stripe's other mode elsewhere",
+			"the event has livemode %t, but the key has livemode %t: remove this endpoint from Stripe's other mode",
 			event.Livemode, p.livemode))
 		return
 	case !ok, event.Account != p.stripeAccount:
-		// Of another kind, or of a connected account: product ids are often the same in every account.
-		p.ignored(r.Context(), event)
+		// The event is of another kind, or of a connected account. Product ids are often the same in every account.
+		p.logIgnored(r.Context(), event)
 		return
 	}
 	if event.Thin && event.ProductID == "" {
 		if event, err = p.withProduct(r.Context(), event); err != nil {
 			p.logger.ErrorContext(
-				r.Context(), "could not read which product an event is about; Stripe will send it again",
+				r.Context(), "could not read the product of an event; Stripe will send it again",
 				"event", event.ID, "price", event.ObjectID, "error", err)
 			p.refuse(r.Context(), w, http.StatusServiceUnavailable, "not_stored", "not stored; send it again")
 			return
 		}
 		if event.ProductID == "" {
-			// The price is gone already. A scan finds what that means.
+			// The price no longer exists. A scan detects the effect.
 			countReceived(r.Context(), meshv1.Via_VIA_WEBHOOK, "ignored")
 			return
 		}
 	}
-	err = p.take(r.Context(), event, meshv1.Via_VIA_WEBHOOK)
+	err = p.storeEvent(r.Context(), event, meshv1.Via_VIA_WEBHOOK)
 	switch {
 	case errors.Is(err, errTooLarge):
 		// It would be too large the next time as well.
@@ -86,15 +87,15 @@ func (p *puller) withProduct(ctx context.Context, event stripeapi.Event) (stripe
 	return event.WithProduct(product)
 }
 
-// ignored says what an event destination that sends something else should send.
-func (p *puller) ignored(ctx context.Context, event stripeapi.Event) {
+// logIgnored logs how to configure an event destination that sends other events.
+func (p *puller) logIgnored(ctx context.Context, event stripeapi.Event) {
 	countReceived(ctx, meshv1.Via_VIA_WEBHOOK, "ignored")
 	switch {
 	case event.Type == stripeapi.PingType:
-		p.logger.InfoContext(ctx, "Stripe tried the event destination, and the signature is right", "event", event.ID)
+		p.logger.InfoContext(ctx, "Stripe tested the event destination; the signature is valid", "event", event.ID)
 	case event.Thin:
-		p.logger.WarnContext(ctx, "a thin event that is about neither a product nor a price is ignored; "+
-			"have the event destination send snapshot events of product.* and price.*",
+		p.logger.WarnContext(ctx, "ignored a thin event that is about neither a product nor a price; "+
+			"configure the event destination to send snapshot events of product.* and price.*",
 			"event", event.ID, "type", event.Type, "api_version", stripeapi.PinnedVersion)
 	}
 }
@@ -107,40 +108,40 @@ func (p *puller) refuse(ctx context.Context, w http.ResponseWriter, status int, 
 	http.Error(w, message, status)
 }
 
-// errTooLarge: no message of the mesh can hold the event.
+// errTooLarge means that the event does not fit a message of the mesh.
 var errTooLarge = errors.New("is too large to be stored")
 
-// take stores an event on STRIPE, in the trace of the call that caused it if that was one of push's.
-func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via) error {
-	of := p.known(event.ProductID)
+// storeEvent stores an event on STRIPE. If one of push's calls caused the event, its trace continues.
+func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via meshv1.Via) error {
+	ref := p.ref(event.ProductID)
 	change := &meshv1.StripeChange{
-		Account: p.account, ProductId: of.product, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID,
+		Account: p.account, ProductId: ref.product, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID,
 		IdempotencyKey: event.IdempotencyKey, CreatedAt: timestamppb.New(time.Unix(event.Created, 0)),
 		ReceivedAt: timestamppb.Now(), Via: via, Event: event.Raw,
 	}
 	if size := proto.Size(change); size > p.mesh.MaxBody() {
-		return fmt.Errorf("event %s %w: it takes %d bytes, and NATS takes %d: raise max_payload of the NATS server",
+		return fmt.Errorf("event %s %w: it has %d bytes, and NATS accepts %d: raise max_payload of the NATS server",
 			event.ID, errTooLarge, size, p.mesh.MaxBody())
 	}
-	observed, _, err := of.get(ctx)
+	observed, _, err := ref.get(ctx)
 	if err != nil {
 		return err
 	}
 	if via == meshv1.Via_VIA_POLL && catalog.SeenEvent(observed, event.ID) {
-		// Events of the last minute are read again and again.
+		// Every poll reads the events of the last minute again.
 		return nil
 	}
 	intent := catalog.FindIntent(observed, event.IdempotencyKey)
 	ctx = telemetry.ContextWithTraceparent(ctx, intent.GetTraceparent())
 	ctx = telemetry.ContextAbout(ctx, telemetry.About{
 		Account: p.account,
-		Product: of.product,
+		Product: ref.product,
 		Version: intent.GetVersion(),
 	})
-	ctx, span := startTake(ctx, via)
+	ctx, span := startStoreSpan(ctx, via)
 	defer span.End()
 	span.SetAttributes(telemetry.StripeEventIDKey.String(event.ID), telemetry.StripeEventTypeKey.String(event.Type))
-	err = p.mesh.Publish(ctx, topology.StripeSubject(p.account, of.product), change, mesh.WithID(event.ID))
+	err = p.mesh.Publish(ctx, topology.StripeSubject(p.account, ref.product), change, mesh.WithID(event.ID))
 	if via == meshv1.Via_VIA_WEBHOOK {
 		status := http.StatusOK
 		if err != nil {
@@ -159,9 +160,9 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 	return nil
 }
 
-// startTake begins the span of an event's arrival.
-func startTake(ctx context.Context, via meshv1.Via) (context.Context, trace.Span) {
-	tracer := otel.Tracer(scope)
+// startStoreSpan starts the span of an event's arrival.
+func startStoreSpan(ctx context.Context, via meshv1.Via) (context.Context, trace.Span) {
+	tracer := otel.Tracer(tracerName)
 	if via != meshv1.Via_VIA_WEBHOOK {
 		return tracer.Start(ctx, "read event") //nolint:spancheck // the caller ends it
 	}

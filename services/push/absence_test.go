@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// wantMapped publishes a state as a mapping reads it that leaves fields out; nil is a product that left the catalog.
+// wantMapped publishes a state from a mapping that leaves fields out. Nil is a product that left the catalog.
 func (r *rig) wantMapped(p *catalogv1.Product, version uint64, unmanaged ...string) {
 	r.t.Helper()
 	change := &catalogv1.ProductChange{
@@ -32,7 +32,7 @@ func (r *rig) wantMapped(p *catalogv1.Product, version uint64, unmanaged ...stri
 	r.applied("mug", version)
 }
 
-// onSale is what Stripe sells of the mug: amounts by lookup key, and the default's key.
+// onSale returns what Stripe sells of the mug: amounts by lookup key, and the default price's key.
 func (r *rig) onSale() (amounts map[string]int64, byDefault string) {
 	r.t.Helper()
 	p, err := r.stripe.Products.Get("mug", &stripe.ProductParams{Expand: []*string{stripe.String("default_price")}})
@@ -60,7 +60,7 @@ func shelf(amounts map[string]string) *catalogv1.Product {
 	return p
 }
 
-func TestPush_TakesUpWhatLeftTheCatalogAndReturned(t *testing.T) {
+func TestPush_UnarchivesWhatReturnsToTheCatalog(t *testing.T) {
 	t.Parallel()
 	everything := []string{"active", "default_price", "prices.active", "prices.lookup_key"}
 	for name, unmanaged := range map[string][]string{
@@ -90,10 +90,10 @@ func TestPush_TakesUpWhatLeftTheCatalogAndReturned(t *testing.T) {
 			active, archived := r.prices("mug")
 			require.Equal(t, []int{2, 1}, []int{active, archived})
 
-			// What a person archives stays archived where active is not mapped.
+			// Where active is not mapped, a product that a person archived stays archived.
 			_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Active: stripe.Bool(false)})
 			require.NoError(t, err)
-			r.order("mug")
+			r.commandSync("mug")
 			r.wantMapped(shelf(full), 6, unmanaged...)
 			r.wantMapped(nil, 7, unmanaged...)
 			r.wantMapped(shelf(full), 8, unmanaged...)
@@ -107,14 +107,14 @@ func TestPush_TakesUpWhatLeftTheCatalogAndReturned(t *testing.T) {
 	}
 }
 
-func TestPush_LeavesArchivedWhatAPersonArchivedBeforeItLeft(t *testing.T) {
+func TestPush_KeepsArchivedWhatAPersonArchived(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	unmanaged := []string{"active", "prices.active"}
 	r.wantMapped(shelf(map[string]string{"one": "1400"}), 1, unmanaged...)
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Active: stripe.Bool(false)})
 	require.NoError(t, err)
-	r.order("mug")
+	r.commandSync("mug")
 	require.Eventually(t, func() bool { return !r.observed("mug").GetProduct().GetActive() }, patience,
 		10*time.Millisecond)
 	r.wantMapped(nil, 2, unmanaged...)
@@ -126,8 +126,8 @@ func TestPush_LeavesArchivedWhatAPersonArchivedBeforeItLeft(t *testing.T) {
 	require.Equal(t, 1, active, "its price Driftless had archived")
 }
 
-// TestPush_TakesUpWhatItArchivedWhateverBecameOfTheAnswer: the mark is in Stripe, set by the call that archives.
-func TestPush_TakesUpWhatItArchivedWhateverBecameOfTheAnswer(t *testing.T) {
+// TestPush_UnarchivesWhatItArchivedAfterALostAnswer: the mark is in Stripe, set by the call that archives.
+func TestPush_UnarchivesWhatItArchivedAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []stripesim.FaultKind{
 		stripesim.FaultResponseLost, stripesim.FaultErrorAfter,
@@ -164,7 +164,7 @@ func TestPush_TakesUpWhatItArchivedWhateverBecameOfTheAnswer(t *testing.T) {
 	}
 }
 
-func TestPush_RestoresADefaultPriceThatNobodyMaps(t *testing.T) {
+func TestPush_RestoresAnUnmappedDefaultPrice(t *testing.T) {
 	needsLeniency(t, "to clear default_price")
 	r := newRig(t)
 	r.push()
@@ -178,7 +178,7 @@ func TestPush_RestoresADefaultPriceThatNobodyMaps(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	r.order("mug")
+	r.commandSync("mug")
 	require.Eventually(t, func() bool { return r.observed("mug").GetProduct().GetDefaultPrice() != "" }, patience,
 		10*time.Millisecond)
 	r.wantMapped(nil, 2, unmanaged...)

@@ -18,57 +18,58 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// unadoptableError is an order to adopt that cannot be carried out.
-type unadoptableError struct{ err error }
+// adoptionError is why a command to adopt cannot be carried out.
+type adoptionError struct{ err error }
 
-func (e *unadoptableError) Error() string { return e.err.Error() }
-func (e *unadoptableError) Unwrap() error { return e.err }
+func (e *adoptionError) Error() string { return e.err.Error() }
+func (e *adoptionError) Unwrap() error { return e.err }
 
-// adopt handles an order to let a product of the catalog stand for one that Stripe holds already, and brings it to its
-// newest desired state. An order that comes again finds done what has been done.
+// adopt handles a command to adopt: it links a product of the catalog to one that Stripe already holds, then syncs it
+// with its latest desired state. A redelivered command does nothing twice.
 func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	adopt := msg.Body.GetAdopt()
 	change, err := p.mesh.Desired().Latest(ctx, p.account, adopt.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
-	switch unadoptable := new(unadoptableError); {
+	switch unadoptable := new(adoptionError); {
 	case change.GetProduct() == nil:
-		err = &unadoptableError{fmt.Errorf("the catalog has no product %s", adopt.GetProductId())}
+		err = &adoptionError{fmt.Errorf("the catalog has no product %s", adopt.GetProductId())}
 	default:
-		if err = p.link(ctx, change, adopt); err != nil && !errors.As(err, &unadoptable) {
+		if err = p.linkProduct(ctx, change, adopt); err != nil && !errors.As(err, &unadoptable) {
 			err = fmt.Errorf("adopt %s as product %s: %w", adopt.GetStripeId(), adopt.GetProductId(), err)
 		}
 	}
-	refused := new(unadoptableError)
+	refused := new(adoptionError)
 	switch {
 	case err == nil:
-		if err := p.tellAdoption(ctx, msg.Body, change, nil); err != nil {
+		if err := p.publishAdoption(ctx, msg.Body, change, nil); err != nil {
 			return mesh.Retry(err)
 		}
-		return p.settle(ctx, order{change: change, always: true, adopted: true})
+		return p.handle(ctx, passRequest{change: change, force: true, adopted: true})
 	case errors.As(err, &refused):
-		if err := p.unlink(ctx, adopt); err != nil {
+		if err := p.removeLink(ctx, adopt); err != nil {
 			return mesh.Retry(err)
 		}
-		if err := p.tellAdoption(ctx, msg.Body, change, refused); err != nil {
+		if err := p.publishAdoption(ctx, msg.Body, change, refused); err != nil {
 			return mesh.Retry(err)
 		}
-		p.logger.WarnContext(ctx, "cannot adopt", "product", adopt.GetProductId(), "stripe", adopt.GetStripeId(),
+		p.logger.WarnContext(ctx, "adoption refused", "product", adopt.GetProductId(), "stripe", adopt.GetStripeId(),
 			"error", refused)
 		return mesh.Ack()
 	case errors.Is(err, errBusy), errors.Is(err, mesh.ErrConflict):
 		return mesh.Busy(busyDelay)
 	case stripeapi.Classify(err).Action == stripeapi.Halt:
-		return p.halt(ctx, err)
+		return p.haltAccount(ctx, err)
 	default:
-		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), heldDelay), err)
+		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), maxInPlaceDelay), err)
 	}
 }
 
-// link records what stands for the product: first the link, so that pull brings what it learns to the product, then
-// what Stripe holds, as read after that; at last what was known under Stripe's id goes.
-func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adopt *meshv1.Adopt) error {
+// linkProduct records the adoption in three steps. It stores the link first, so that pull assigns what it learns to the
+// product. Then it stores what Stripe holds, read after the link. Last, it deletes the observed state under Stripe's
+// id.
+func (p *pusher) linkProduct(ctx context.Context, change *catalogv1.ProductChange, adopt *meshv1.Adopt) error {
 	product, stripeID := adopt.GetProductId(), adopt.GetStripeId()
 	unlock, ok := p.lock(product)
 	if !ok {
@@ -89,16 +90,16 @@ func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adop
 	generation := observed.GetGeneration()
 	var events []string
 	if stripeID != product {
-		orphan, err := p.orphan(ctx, stripeID)
+		orphan, err := p.extraState(ctx, stripeID)
 		if err != nil {
 			return err
 		}
 		generation, events = max(generation, orphan.GetGeneration()), orphan.GetRecentEvents()
-		if err := p.uncreated(ctx, observed, now); err != nil {
+		if err := p.ensureNotCreated(ctx, observed, now); err != nil {
 			return err
 		}
 		if err := p.mesh.Links().Put(ctx, p.account, stripeID, product); errors.Is(err, mesh.ErrLinked) {
-			return &unadoptableError{err}
+			return &adoptionError{err}
 		} else if err != nil {
 			return err
 		}
@@ -112,12 +113,12 @@ func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adop
 		if err := catalog.Adopt(o, change,
 			catalog.Adoption{StripeID: stripeID, Prices: adopt.GetPrices(), Replace: adopt.GetReplace()}, seen,
 			prices); err != nil {
-			return &unadoptableError{err}
+			return &adoptionError{err}
 		}
 		for _, event := range events {
 			catalog.RememberEvent(o, event)
 		}
-		// Of calls on either of them, none may be answered from Stripe's memory.
+		// A new generation, so that Stripe replays no earlier call on either id.
 		o.Stale, o.Claim, o.Generation = false, nil, generation+1
 		return nil
 	}); err != nil {
@@ -129,21 +130,22 @@ func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adop
 	return p.mesh.Observed().Forget(ctx, p.account, stripeID)
 }
 
-// orphan is what is known under Stripe's id, which must not be the id of a product that the catalog has or had.
-func (p *pusher) orphan(ctx context.Context, stripeID string) (*catalogv1.Observed, error) {
+// extraState returns the observed state under Stripe's id. It refuses an id that a product of the catalog has or had.
+func (p *pusher) extraState(ctx context.Context, stripeID string) (*catalogv1.Observed, error) {
 	namesake, err := p.mesh.Desired().Latest(ctx, p.account, stripeID)
 	if err != nil {
 		return nil, err
 	}
 	if namesake != nil {
-		return nil, &unadoptableError{fmt.Errorf("the catalog has, or had, a product of the id %s itself", stripeID)}
+		return nil, &adoptionError{fmt.Errorf("the catalog has, or had, a product with the id %s", stripeID)}
 	}
 	orphan, _, err := p.mesh.Observed().Get(ctx, p.account, stripeID)
 	return orphan, err
 }
 
-// uncreated makes sure that Stripe has no product of the catalog's id, made by a call of which the answer never came.
-func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed, now time.Time) error {
+// ensureNotCreated makes sure that Stripe has no product with the catalog's id. A call whose answer was lost may have
+// created one.
+func (p *pusher) ensureNotCreated(ctx context.Context, observed *catalogv1.Observed, now time.Time) error {
 	if observed.GetStripeId() != "" {
 		return nil
 	}
@@ -152,7 +154,7 @@ func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed, no
 		return nil
 	}
 	for _, i := range observed.GetIntents() {
-		if !i.GetSettled() && now.Sub(i.GetAt().AsTime()) < callLife {
+		if !i.GetSettled() && now.Sub(i.GetAt().AsTime()) < maxCallAge {
 			return errBusy
 		}
 	}
@@ -161,14 +163,14 @@ func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed, no
 		return stripeapi.Classify(err)
 	}
 	if seen.Product != nil {
-		return &unadoptableError{fmt.Errorf("Stripe already has a product with the catalog's id %s",
+		return &adoptionError{fmt.Errorf("Stripe already has a product with the catalog's id %s",
 			observed.GetProductId())}
 	}
 	return nil
 }
 
-// unlink takes the link of an order back that could not be carried out, unless it had been before.
-func (p *pusher) unlink(ctx context.Context, adopt *meshv1.Adopt) error {
+// removeLink deletes the link of a refused command, unless the product was adopted under it before.
+func (p *pusher) removeLink(ctx context.Context, adopt *meshv1.Adopt) error {
 	observed, _, err := p.mesh.Observed().Get(ctx, p.account, adopt.GetProductId())
 	if err != nil || catalog.StripeID(observed) == adopt.GetStripeId() {
 		return err
@@ -176,9 +178,9 @@ func (p *pusher) unlink(ctx context.Context, adopt *meshv1.Adopt) error {
 	return p.mesh.Links().Delete(ctx, p.account, adopt.GetStripeId(), adopt.GetProductId())
 }
 
-// tellAdoption publishes what became of the order.
-func (p *pusher) tellAdoption(ctx context.Context, command *meshv1.Command, change *catalogv1.ProductChange,
-	refused *unadoptableError,
+// publishAdoption publishes the result of the command.
+func (p *pusher) publishAdoption(ctx context.Context, command *meshv1.Command, change *catalogv1.ProductChange,
+	refused *adoptionError,
 ) error {
 	adopt := command.GetAdopt()
 	out := &meshv1.Outcome{

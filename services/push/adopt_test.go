@@ -19,8 +19,8 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// held makes a product with a price in Stripe, as somebody did before there was Driftless.
-func (r *rig) held(name string, amount int64) (product, price string) {
+// existing creates a product with a price in Stripe, as an account has it before Driftless.
+func (r *rig) existing(name string, amount int64) (product, price string) {
 	r.t.Helper()
 	p, err := r.stripe.Products.New(&stripe.ProductParams{Name: stripe.String(name)})
 	require.NoError(r.t, err)
@@ -43,7 +43,7 @@ func (r *rig) adopt(id string, adopt *meshv1.Adopt) {
 			}))
 }
 
-// outcome waits for what becomes of an order to adopt.
+// outcome waits for the outcome of a command to adopt.
 func (r *rig) outcome(kind meshv1.OutcomeKind, product string) *meshv1.Outcome {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamSync)
@@ -76,7 +76,7 @@ func (r *rig) pushHolding() (stop func()) {
 	})
 }
 
-// waitsFor waits until a retry of the product is scheduled, and everything in the queues is worked off.
+// waitsFor waits until a retry of the product is scheduled and the queues are empty.
 func (r *rig) waitsFor(product string) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
@@ -85,15 +85,15 @@ func (r *rig) waitsFor(product string) {
 	}, patience, 10*time.Millisecond)
 }
 
-func TestAProductIsAdoptedInsteadOfMade(t *testing.T) {
+func TestAdopt_LinksAnExistingProductInsteadOfCreatingOne(t *testing.T) {
 	needsLeniency(t, "to clear default_price")
 	t.Parallel()
 	r := newRig(t)
-	stripeID, price := r.held("An old mug", 1400)
+	stripeID, price := r.existing("An old mug", 1400)
 	r.pushHolding()
 	r.want(mug("Mug", "1400"), 10)
 	r.waitsFor("mug")
-	require.Equal(t, 1, r.products(), "the product is held, not made a second time")
+	require.Equal(t, 1, r.products(), "the product is held, not created twice")
 
 	r.adopt("a", &meshv1.Adopt{ProductId: "mug", StripeId: stripeID, Prices: map[string]string{"mug-one": price}})
 	o := r.applied("mug", 10)
@@ -119,7 +119,7 @@ func TestAProductIsAdoptedInsteadOfMade(t *testing.T) {
 		return err == nil && revision == 0
 	}, patience, 10*time.Millisecond, "nothing is left under Stripe's id")
 
-	// From here on it is a product like any other, while others are still held.
+	// From now on it is synced like any other product, while creation is still on hold.
 	r.want(mug("Mug XL", "1600"), 20)
 	r.applied("mug", 20)
 	held, err = r.stripe.Products.Get(stripeID, nil)
@@ -142,7 +142,7 @@ func TestAProductIsAdoptedInsteadOfMade(t *testing.T) {
 	require.Equal(t, "mug", held.Metadata[catalog.ProductMarker])
 }
 
-func TestAProductOfTheSameIdKeepsItsPrices(t *testing.T) {
+func TestAdopt_KeepsThePricesOfAProductWithTheSameID(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
@@ -157,7 +157,7 @@ func TestAProductOfTheSameIdKeepsItsPrices(t *testing.T) {
 	r.want(mug("Mug", "1400"), 10)
 	r.waitsFor("mug")
 	active, _ := r.prices("mug")
-	require.Equal(t, 1, active, "no second price is made while it is held")
+	require.Equal(t, 1, active, "no second price is created during the hold")
 	r.adopt("a", &meshv1.Adopt{ProductId: "mug", StripeId: "mug", Prices: map[string]string{"mug-one": price.ID}})
 	o := r.applied("mug", 10)
 	require.Len(t, o.GetPrices(), 1)
@@ -170,10 +170,10 @@ func TestAProductOfTheSameIdKeepsItsPrices(t *testing.T) {
 	require.Equal(t, price.ID, held.DefaultPrice.ID)
 }
 
-func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
+func TestAdopt_SurvivesLostAnswersAndHappensOnce(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]stripesim.Fault{
-		"the look fails": {
+		"the read fails": {
 			Kind:   stripesim.FaultUnavailable,
 			Method: http.MethodGet,
 			Path:   "/v1/products/{id}",
@@ -192,7 +192,7 @@ func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 			Path:   "/v1/prices/{price}",
 			Count:  1,
 		},
-		"the price is not done": {
+		"the price is not written": {
 			Kind:   stripesim.FaultBadGateway,
 			Method: http.MethodPost,
 			Path:   "/v1/prices/{price}",
@@ -202,7 +202,7 @@ func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			stripeID, price := r.held("An old mug", 1400)
+			stripeID, price := r.existing("An old mug", 1400)
 			_, err := r.admin.AddFault(t.Context(), fault)
 			require.NoError(t, err)
 			r.push()
@@ -213,7 +213,7 @@ func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, linked)
 
-			// The state and the order, twice: both orders and the change find a product that is one.
+			// The state and the command are delivered twice. Both commands and the change find one product.
 			require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, topology.PushLive))
 			r.want(mug("Mug", "1400"), 10)
 			for _, id := range []string{"a", "b"} {
@@ -244,11 +244,11 @@ func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
+func TestAdopt_RefusesWhatCannotBeAdopted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	first, price := r.held("An old mug", 1300)
-	second, _ := r.held("Another", 1)
+	first, price := r.existing("An old mug", 1300)
+	second, _ := r.existing("Another", 1)
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
@@ -271,7 +271,7 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 		StripeId:  first,
 	})
 	refused("Stripe has no product prod_nowhere", &meshv1.Adopt{ProductId: "cup", StripeId: "prod_nowhere"})
-	refused("the catalog has, or had, a product of the id mug itself", &meshv1.Adopt{ProductId: "cup", StripeId: "mug"})
+	refused("the catalog has, or had, a product with the id mug", &meshv1.Adopt{ProductId: "cup", StripeId: "mug"})
 	refused("differs from cup-one in fields that Stripe never changes (unit_amount)", &meshv1.Adopt{
 		ProductId: "cup",
 		StripeId:  first,
@@ -294,7 +294,7 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 	require.Equal(t, 1, archived, "replaced, as was approved")
 	refused("product cup is already linked to "+first+" in Stripe", &meshv1.Adopt{ProductId: "cup", StripeId: second})
 
-	// The catalog gets a product of the id that stands for another: it must not be written to.
+	// The catalog gets a product with the id of a linked Stripe product. It must not be written.
 	require.NoError(t, r.mesh.Resume(t.Context(), topology.PushLive))
 	shadow := mug("Shadow", "1")
 	shadow.Id, shadow.DefaultPrice, shadow.Prices = first, "", nil
@@ -307,7 +307,7 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 		return err == nil && proto.Unmarshal(msg.Data, letter) == nil
 	}, patience, 10*time.Millisecond)
 	require.Equal(t, topology.ReasonLinked, letter.GetReason())
-	// Nor after a look, which finds that there is one.
+	// It must not be written after a reread either, which finds Stripe's product.
 	require.NoError(t,
 		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, first),
 			&meshv1.Command{

@@ -4,53 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
-	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// keyLife is how long a key is trusted to be remembered: Stripe may forget keys after 24 hours.
-const keyLife = 23 * time.Hour
+// errOutdated means that the desired state that was read is older than the one applied last.
+var errOutdated = errors.New("a later state of the product was applied than the one read from CATALOG")
 
-// errOutdated: the desired state that was read is older than the one that was applied last.
-var errOutdated = errors.New("a newer state of the product has been applied than CATALOG shows")
+// errLostClaim means that the pass took too long and another process has claimed the product.
+var errLostClaim = errors.New("the claim on the product expired and another process took over")
 
-// errLostClaim: the pass took so long that another process has taken the product over.
-var errLostClaim = errors.New("the claim on the product ran out and was taken over")
-
-// plan is a claimed product with the calls to make.
-type plan struct {
-	change *catalogv1.ProductChange
-	steps  []plannedStep
-	// base is the observed state that the steps start from.
-	base *catalogv1.Observed
-	// claimed is the state stored with the claim, and revision its own.
-	claimed  *catalogv1.Observed
-	revision uint64
-	hold     hold
-	// looked: Stripe was read before the steps were planned.
-	looked bool
-}
-
-type plannedStep struct {
-	catalog.Step
-	key string
-	// generation that the key was made with.
-	generation uint64
-}
-
-// claim takes the product for this process and plans the calls, in one write: the claim, and the intent of every
-// call with its key and trace. A nil plan without error means that there is nothing to do.
-func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
+// claim claims the product for this process and plans the calls. One write stores the claim and the intent of every
+// call, with its key and trace. A nil plan without error means that there is nothing to do.
+func (p *pusher) claim(ctx context.Context, req passRequest) (pl *plan, err error) {
 	ctx, span := startSpan(ctx, "claim product")
 	defer func() {
 		if pl != nil {
@@ -63,342 +31,38 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 		if err != nil {
 			return nil, err
 		}
-		observed, revision, err := p.mesh.Observed().Get(ctx, p.account, o.change.GetProductId())
+		observed, revision, err := p.mesh.Observed().Get(ctx, p.account, req.change.GetProductId())
 		if err != nil {
 			return nil, err
 		}
 		if c := observed.GetClaim(); c != nil && c.GetHolder() != p.holder && now.Before(c.GetUntil().AsTime()) {
 			return nil, errBusy
 		}
-		if observed.GetVersion() > o.change.GetVersion() {
-			// Another process has applied a newer state since this one was read.
-			if o.always {
+		if observed.GetVersion() > req.change.GetVersion() {
+			// Another process has applied a later state since this one was read.
+			if req.force {
 				return nil, errOutdated
 			}
 			metrics.ChangeSuperseded.Add(ctx, 1)
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSuperseded))
-			appliedBy(ctx, observed, o.change.GetVersion())
+			linkApplier(ctx, observed, req.change.GetVersion())
 			return nil, nil
 		}
-		known := observed.GetVersion() >= o.change.GetVersion() && !observed.GetStale() && observed.GetClaim() == nil
-		if known && !o.always {
-			appliedBy(ctx, observed, o.change.GetVersion())
-			if o.redelivered {
-				return nil, p.tell(ctx, o, observed.GetGeneration(), nil)
+		isApplied := observed.GetVersion() >= req.change.GetVersion() && !observed.GetStale() &&
+			observed.GetClaim() == nil
+		if isApplied && !req.force {
+			linkApplier(ctx, observed, req.change.GetVersion())
+			if req.redelivered {
+				return nil, p.publishApplied(ctx, req, observed.GetGeneration(), nil)
 			}
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeUnchanged))
 			return nil, nil
 		}
-		pl, err := p.plan(ctx, o, observed, revision, now)
+		pl, err := p.plan(ctx, req, observed, revision, now)
 		if errors.Is(err, mesh.ErrConflict) {
 			continue
 		}
 		return pl, err
 	}
-	return nil, fmt.Errorf("five attempts to claim it were overtaken: %w", errBusy)
-}
-
-func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64,
-	now time.Time,
-) (*plan, error) {
-	steps := p.keyed(p.steps(o, observed), observed)
-	looked := o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed, now)
-	if looked {
-		var err error
-		if observed, err = p.look(ctx, observed); err != nil {
-			return nil, err
-		}
-		if now, err = p.mesh.Clock().Now(ctx); err != nil {
-			return nil, err
-		}
-		steps = p.keyed(p.steps(o, observed), observed)
-	}
-	if err := p.unhindered(ctx, o, steps, observed); err != nil {
-		return nil, err
-	}
-	if archives(steps, observed) {
-		if err := p.guard(ctx, o.change.GetProductId(), now); err != nil {
-			return nil, err
-		}
-	}
-	advances := observed.GetVersion() < o.change.GetVersion()
-	pl := &plan{change: o.change, steps: steps, base: observed, looked: looked}
-	pl.hold.extended(now)
-	pl.hold.dated(now)
-	stored := proto.CloneOf(observed)
-	// Before the calls: a key of metadata that was written and not recorded could never be removed.
-	catalog.ManageMetadata(stored, o.change)
-	catalog.RecordFound(stored, o.change)
-	if len(steps) == 0 {
-		stored.Claim = nil
-		p.settleVersion(o, stored)
-	} else {
-		catalog.RecordStripeEdits(p.policy, o.change, stored)
-		stored.Claim = &catalogv1.Claim{
-			Holder:  p.holder,
-			Until:   timestamppb.New(pl.hold.end()),
-			Version: o.change.GetVersion(),
-		}
-		var committed *timestamppb.Timestamp
-		if advances {
-			committed = o.change.GetCommittedAt()
-		}
-		for _, s := range steps {
-			catalog.RecordIntents(stored, &catalogv1.Intent{
-				IdempotencyKey: s.key, Step: s.String(), Traceparent: o.traceparent, Version: o.change.GetVersion(),
-				At: timestamppb.New(now), FirstAt: firstAt(observed, s.key, now), Generation: s.generation,
-				CommittedAt: committed,
-			})
-		}
-	}
-	var err error
-	if pl.revision, err = p.mesh.Observed().Put(ctx, stored, revision); err != nil {
-		return nil, err
-	}
-	pl.claimed = stored
-	if len(steps) > 0 {
-		return pl, nil
-	}
-	if !o.complete() {
-		return nil, nil
-	}
-	if advances {
-		countApplied(ctx, o.change)
-	}
-	if advances || o.redelivered {
-		return nil, p.tell(ctx, o, stored.GetGeneration(), nil)
-	}
-	return nil, nil
-}
-
-// steps are the calls that the policy has made, without what Stripe refused in this pass.
-func (p *pusher) steps(o order, observed *catalogv1.Observed) []catalog.Step {
-	steps := catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed)
-	return o.keys.filter(o.skips.filter(steps, observed), observed)
-}
-
-// keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key it was called with;
-// any other gets one of the product's present generation.
-func (p *pusher) keyed(steps []catalog.Step, observed *catalogv1.Observed) []plannedStep {
-	out := make([]plannedStep, len(steps))
-	for i, s := range steps {
-		out[i] = plannedStep{s, s.IdempotencyKey(p.account, observed.GetGeneration()), observed.GetGeneration()}
-		for _, intent := range observed.GetIntents() {
-			if key := s.IdempotencyKey(p.account, intent.GetGeneration()); !intent.GetSettled() &&
-				key == intent.GetIdempotencyKey() {
-				out[i].key, out[i].generation = key, intent.GetGeneration()
-			}
-		}
-	}
-	return out
-}
-
-// uncertain says whether a call of unknown outcome would not simply be made again: its effect is anybody's guess
-// until Stripe is asked.
-func uncertain(steps []plannedStep, observed *catalogv1.Observed, now time.Time) bool {
-	return slices.ContainsFunc(observed.GetIntents(), func(intent *catalogv1.Intent) bool {
-		if intent.GetSettled() {
-			return false
-		}
-		again := slices.ContainsFunc(steps, func(s plannedStep) bool { return s.key == intent.GetIdempotencyKey() })
-		return !again || now.Sub(firstCalled(intent)) > keyLife
-	})
-}
-
-// unknown is the call of a key whose outcome was unknown before the plan, nil if there is none.
-func unknown(before *catalogv1.Observed, key string) *catalogv1.Intent {
-	if intent := catalog.FindIntent(before, key); intent != nil && !intent.GetSettled() {
-		return intent
-	}
-	return nil
-}
-
-// firstAt is when Stripe may have seen a key first that is to be used now.
-func firstAt(before *catalogv1.Observed, key string, now time.Time) *timestamppb.Timestamp {
-	if intent := unknown(before, key); intent != nil {
-		return timestamppb.New(firstCalled(intent))
-	}
-	return timestamppb.New(now)
-}
-
-// firstCalled is also of an intent that an older program has recorded.
-func firstCalled(intent *catalogv1.Intent) time.Time {
-	if first := intent.GetFirstAt(); first != nil {
-		return first.AsTime()
-	}
-	return intent.GetAt().AsTime()
-}
-
-// look reads the product from Stripe and returns the observed state with that truth in it. Calls of unknown
-// outcome that have had their time are settled by it.
-func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
-	metrics.PushRereads.Add(ctx, 1)
-	seen, prices, all, err := p.stripe.GetProductWithSomePrices(ctx, catalog.StripeID(observed),
-		catalog.OwnedIDs(observed))
-	if err == nil && !all && observed.GetProductSeen() == 0 {
-		// Nothing is known of its archived prices.
-		seen, prices, err = p.stripe.GetProductWithPrices(ctx, catalog.StripeID(observed))
-		all = true
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look at product %s: %w", observed.GetProductId(), stripeapi.Classify(err))
-	}
-	now, err := p.mesh.Clock().Now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	o := proto.CloneOf(observed)
-	if all {
-		catalog.ObserveAll(o, seen, prices)
-	} else {
-		catalog.ObserveActive(o, seen, prices)
-	}
-	o.Stale, o.Claim = false, nil
-	o.Generation++
-	for _, intent := range o.GetIntents() {
-		// A younger call may still be under way in Stripe: made again, it must have the same key.
-		if now.Sub(intent.GetAt().AsTime()) > callLife {
-			intent.Settled = true
-		}
-	}
-	return o, nil
-}
-
-// record stores what the calls of a pass showed and releases the claim.
-func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appliedStep,
-	failure *failedStep,
-) (*catalogv1.Observed, error) {
-	// The calls were made: they are recorded even if the service is being stopped.
-	ctx = context.WithoutCancel(ctx)
-	lost := false
-	stored, err := p.mesh.Observed().UpdateFrom(ctx, pl.claimed, pl.revision, func(o *catalogv1.Observed) error {
-		if lost = o.GetClaim().GetHolder() != p.holder; lost {
-			if len(applied) == 0 && (failure == nil || failure.notSent) {
-				return mesh.ErrNoChange
-			}
-			// Whoever has taken over did not see these calls.
-			o.Stale = true
-			return nil
-		}
-		o.Claim = nil
-		if !sameSightings(o, pl.base) {
-			// Somebody changed the product in Stripe meanwhile; which came last, nobody can tell.
-			o.Stale = true
-		}
-		for _, a := range applied {
-			o.Generation++
-			// An answer from Stripe's memory tells what was, not what is; one that does not show the price that was
-			// made with the product tells too little.
-			o.Stale = o.GetStale() || a.Replayed || a.PriceID != "" && a.Price == nil
-			settleIntent(o, a.key, !o.GetStale())
-			if !o.GetStale() {
-				observe(o, a)
-			}
-			manage(o, a)
-		}
-		if !ord.again && !o.GetStale() && len(repeated(p.steps(ord, o), applied)) > 0 {
-			// Stripe does not take what it accepts, or somebody was quick: the next round tells.
-			o.Stale = true
-		}
-		switch {
-		case failure != nil:
-			p.recordFailure(o, pl, failure)
-		case !o.GetStale():
-			p.settleVersion(ord, o)
-		}
-		return nil
-	})
-	if err == nil && lost {
-		return nil, fmt.Errorf("product %s: %w", pl.change.GetProductId(), errLostClaim)
-	}
-	return stored, err
-}
-
-func (p *pusher) recordFailure(o *catalogv1.Observed, pl *plan, f *failedStep) {
-	for i, s := range pl.steps[f.index:] {
-		// What was not sent needs no memory; what may have been executed does, by this attempt or by an earlier one
-		// with the same key.
-		if (i > 0 || f.notSent || f.NotExecuted) && unknown(pl.base, s.key) == nil {
-			dropIntent(o, s.key)
-		}
-	}
-	if f.OutcomeKnown {
-		o.Generation++
-		settleIntent(o, pl.steps[f.index].key, false)
-	}
-	o.Stale = o.GetStale() || f.Action == stripeapi.RereadFirst
-}
-
-func observe(o *catalogv1.Observed, a appliedStep) {
-	if a.Product != nil {
-		s := *a.Product
-		s.Fetched = true
-		catalog.ObserveProduct(o, s)
-	}
-	if a.Price != nil {
-		s := *a.Price
-		s.Fetched = true
-		catalog.ObservePrice(o, s)
-		if a.Step.Kind == catalog.UpdatePrice || a.Step.Kind == catalog.CreatePrice {
-			takeLookupKey(o, a)
-		}
-	}
-}
-
-// takeLookupKey notes that a lookup key moved away from the product's other prices.
-func takeLookupKey(o *catalogv1.Observed, a appliedStep) {
-	key, ok := a.Step.Param("lookup_key")
-	if !ok || key == "" {
-		return
-	}
-	for _, other := range o.GetPrices() {
-		if other.GetStripeId() != a.ObjectID && other.GetPrice().GetLookupKey() == key {
-			other.Price.LookupKey = ""
-		}
-	}
-}
-
-// manage records which metadata keys of the step's object are Driftless's now.
-func manage(o *catalogv1.Observed, a appliedStep) {
-	switch a.Step.Kind {
-	case catalog.CreateProduct, catalog.UpdateProduct:
-		o.ManagedMetadata = a.ManagedMetadata
-		if a.Price != nil {
-			managePrice(o, a.Price.StripeID, a.PriceMetadata)
-		}
-	case catalog.CreatePrice, catalog.UpdatePrice:
-		managePrice(o, a.ObjectID, a.ManagedMetadata)
-	}
-}
-
-func managePrice(o *catalogv1.Observed, stripeID string, keys []string) {
-	for _, price := range o.GetPrices() {
-		if price.GetStripeId() == stripeID {
-			price.ManagedMetadata = keys
-		}
-	}
-}
-
-// sameSightings reports whether what is known of Stripe's objects is the same in both states. Prices of others concern
-// no step: a shop that makes one for each sale is not to be read again and again.
-func sameSightings(a, b *catalogv1.Observed) bool {
-	owned := func(o *catalogv1.Observed) []*catalogv1.ObservedPrice {
-		return slices.DeleteFunc(slices.Clone(o.GetPrices()), func(p *catalogv1.ObservedPrice) bool {
-			return !catalog.Owned(p)
-		})
-	}
-	return proto.Equal(a.GetProduct(), b.GetProduct()) && a.GetDeleted() == b.GetDeleted() &&
-		slices.EqualFunc(owned(a), owned(b), func(x, y *catalogv1.ObservedPrice) bool {
-			return x.GetStripeId() == y.GetStripeId() && proto.Equal(x.GetPrice(), y.GetPrice())
-		})
-}
-
-func settleIntent(o *catalogv1.Observed, key string, answered bool) {
-	if intent := catalog.FindIntent(o, key); intent != nil {
-		intent.Settled, intent.Answered = true, answered
-	}
-}
-
-func dropIntent(o *catalogv1.Observed, key string) {
-	o.Intents = slices.DeleteFunc(o.Intents, func(i *catalogv1.Intent) bool { return i.GetIdempotencyKey() == key })
+	return nil, fmt.Errorf("lost the claim to other writers five times: %w", errBusy)
 }

@@ -18,39 +18,40 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// GuardConfig says how many products may be archived in an hour before an operator is asked.
+// GuardConfig limits how many products may be archived within an hour without an operator's approval.
 type GuardConfig struct {
-	// Share of the products that are active in Stripe, between 0 and 1; 0 switches the guard off.
+	// Share is the part of the products active in Stripe that may be archived, between 0 and 1. 0 switches the guard
+	// off.
 	Share float64
-	// Minimum is how many may be archived in any case.
+	// Minimum is how many products may be archived whatever the share.
 	Minimum uint64
 }
 
 const (
-	// guardWindow is what is counted in.
+	// guardWindow is the time in which archived products are counted.
 	guardWindow = time.Hour
-	// keptRecent and keptHeld bound the record.
-	keptRecent = 1000
-	keptHeld   = 1000
-	// guardDelay is how long a product that is held waits to be tried again, unless an approval comes first.
-	guardDelay = 10 * time.Minute
+	// maxRecent and maxHeld bound the size of the record.
+	maxRecent = 1000
+	maxHeld   = 1000
+	// guardRetryDelay is how long a held product waits for its next retry, unless an approval comes first.
+	guardRetryDelay = 10 * time.Minute
 )
 
-// heldError is a product that is not archived until an operator approves it.
+// heldError means that a product is not archived until an operator approves it.
 type heldError struct{ archived, products uint64 }
 
 func (e *heldError) Error() string {
 	return fmt.Sprintf(
-		"%d of %d products were archived within an hour, and more are to be: held until `driftless approve`, or until the catalog wants the product again",
+		"%d of %d products were archived within an hour: the product is held until `driftless approve`, or until the catalog wants it again",
 		e.archived, e.products)
 }
 
-// heldBack has a product that is held tried again later, unless an approval comes first.
-func (p *pusher) heldBack(ctx context.Context, o order, held error, delay time.Duration) mesh.Verdict {
+// park schedules a retry for a held product and acknowledges its message. A command may come first.
+func (p *pusher) park(ctx context.Context, req passRequest, held error, delay time.Duration) mesh.Verdict {
 	retry := &meshv1.Retry{
-		Account: p.account, ProductId: o.change.GetProductId(), Version: o.change.GetVersion(),
-		Lane: string(topology.Bulk), Error: held.Error(), Look: o.look,
-		Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
+		Account: p.account, ProductId: req.change.GetProductId(), Version: req.change.GetVersion(),
+		Lane: string(topology.Bulk), Error: held.Error(), Look: req.reread,
+		Overwrite: req.exceptions.Overwrite, Leave: req.exceptions.Leave,
 	}
 	if err := p.mesh.RetryLater(ctx, topology.Push, retry, delay); err != nil {
 		return mesh.RetryIn(delay, err)
@@ -58,33 +59,41 @@ func (p *pusher) heldBack(ctx context.Context, o order, held error, delay time.D
 	return mesh.Ack()
 }
 
-// countEvery is how often the active products are counted while the guard needs to know: all states are read for it.
-const countEvery = 10 * time.Minute
+// countInterval is how long a count of the active products is reused. A count reads all observed states.
+const countInterval = 10 * time.Minute
 
-// total is of how many products a share may be archived, counted once in a while.
-type total struct {
+// activeCount caches the number of products that the guard's share refers to.
+type activeCount struct {
 	mu sync.Mutex
 	n  uint64
 	at time.Time
 }
 
-// count the products that are active in Stripe, and those that the guard has let be archived since its hour began.
-func (c *total) count(ctx context.Context, store *mesh.ObservedStore, account string, archived uint64) (uint64, error) {
+// count returns the number of products that were active in Stripe when the guard's hour began. These are the products
+// that the guard has admitted since, and all others that are active. An admitted product stays active in OBSERVED until
+// its call is recorded, and it counts once.
+func (c *activeCount) count(ctx context.Context, store *mesh.ObservedStore, account string,
+	guard *meshv1.Guard,
+) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.at.IsZero() && time.Since(c.at) < countEvery {
+	if !c.at.IsZero() && time.Since(c.at) < countInterval {
 		return c.n, nil
 	}
-	newest, err := store.Revision(ctx)
+	latest, err := store.Revision(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("count the active products: %w", err)
 	}
-	n := archived
-	for entry, err := range store.Range(ctx, account, 1, newest) {
+	admitted := make(map[string]bool, len(guard.GetRecent()))
+	for _, product := range guard.GetRecent() {
+		admitted[product] = true
+	}
+	n := guard.GetArchived()
+	for entry, err := range store.Range(ctx, account, 1, latest) {
 		if err != nil {
 			return 0, fmt.Errorf("count the active products: %w", err)
 		}
-		if o := entry.Observed; o.GetProduct().GetActive() && !o.GetDeleted() {
+		if o := entry.Observed; o.GetProduct().GetActive() && !o.GetDeleted() && !admitted[o.GetProductId()] {
 			n++
 		}
 	}
@@ -92,18 +101,18 @@ func (c *total) count(ctx context.Context, store *mesh.ObservedStore, account st
 	return n, nil
 }
 
-// archives says whether the steps archive a product that is active.
-func archives(steps []plannedStep, observed *catalogv1.Observed) bool {
+// archivesProduct reports whether the steps archive an active product.
+func archivesProduct(steps []plannedStep, observed *catalogv1.Observed) bool {
 	return observed.GetProduct().GetActive() && slices.ContainsFunc(steps, func(s plannedStep) bool {
 		active, ok := s.Param("active")
 		return s.Kind == catalog.UpdateProduct && ok && active == "false"
 	})
 }
 
-// guard lets a product be archived, or returns a heldError if that would be more than the catalog may lose in an hour
-// without anybody having a look.
+// guard admits a product to be archived, or returns a heldError if the catalog has lost more products within an hour
+// than is allowed without approval.
 func (p *pusher) guard(ctx context.Context, product string, now time.Time) error {
-	if p.guarded.Share <= 0 {
+	if p.guardConfig.Share <= 0 {
 		return nil
 	}
 	for {
@@ -114,13 +123,13 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 		}
 		before := proto.CloneOf(record)
 		products := record.GetProducts()
-		if record.GetArchived() >= p.guarded.Minimum {
-			// Up to there, the share does not matter.
-			if products, err = p.total.count(ctx, p.mesh.Observed(), p.account, record.GetArchived()); err != nil {
+		if record.GetArchived() >= p.guardConfig.Minimum {
+			// Below the minimum the share does not matter.
+			if products, err = p.active.count(ctx, p.mesh.Observed(), p.account, record); err != nil {
 				return err
 			}
 		}
-		verdict := admit(record, p.guarded, product, products, now)
+		verdict := admitArchive(record, p.guardConfig, product, products, now)
 		if proto.Equal(before, record) {
 			return verdict
 		}
@@ -132,7 +141,7 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 		default:
 			if verdict != nil && len(before.GetHeld()) == 0 {
 				p.logger.ErrorContext(
-					ctx, "the catalog loses many products: they are not archived in Stripe until `driftless approve`",
+					ctx, "the guard holds products that left the catalog: they are not archived in Stripe until `driftless approve`",
 					"archived", record.GetArchived(), "of", record.GetProducts(), "allowed", record.GetAllowed())
 			}
 			return verdict
@@ -140,8 +149,8 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 	}
 }
 
-// admit counts a product that is to be archived, or holds it.
-func admit(g *meshv1.Guard, c GuardConfig, product string, products uint64, now time.Time) error {
+// admitArchive counts a product that is to be archived, or adds it to the held ones and returns a heldError.
+func admitArchive(g *meshv1.Guard, c GuardConfig, product string, products uint64, now time.Time) error {
 	if g.GetSince() == nil || now.Sub(g.GetSince().AsTime()) > guardWindow && len(g.GetHeld()) == 0 {
 		g.Since, g.Archived, g.Recent = timestamppb.New(now), 0, nil
 	}
@@ -154,22 +163,22 @@ func admit(g *meshv1.Guard, c GuardConfig, product string, products uint64, now 
 		if len(g.GetHeld()) == 0 {
 			g.HeldSince = timestamppb.New(now)
 		}
-		if !slices.Contains(g.GetHeld(), product) && len(g.GetHeld()) < keptHeld {
+		if !slices.Contains(g.GetHeld(), product) && len(g.GetHeld()) < maxHeld {
 			g.Held = append(g.Held, product)
 		}
 		return &heldError{g.GetArchived(), products}
 	}
 	g.Archived++
 	g.Recent = append(g.Recent, product)
-	if over := len(g.GetRecent()) - keptRecent; over > 0 {
+	if over := len(g.GetRecent()) - maxRecent; over > 0 {
 		g.Recent = g.GetRecent()[over:]
 	}
 	g.Held = slices.DeleteFunc(g.Held, func(id string) bool { return id == product })
 	return nil
 }
 
-// released takes a product that is no longer to be archived off the list of those that are held.
-func (p *pusher) released(ctx context.Context, product string) error {
+// unpark removes a product that is no longer to be archived from the guard's list.
+func (p *pusher) unpark(ctx context.Context, product string) error {
 	for {
 		record := &meshv1.Guard{}
 		revision, err := p.mesh.Guard(p.account).GetAt(ctx, record)

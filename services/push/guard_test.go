@@ -11,11 +11,11 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-func TestGuard(t *testing.T) {
+func TestAdmitArchive_LimitsArchivalsPerHour(t *testing.T) {
 	config := GuardConfig{Share: 0.1, Minimum: 5}
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	g := &meshv1.Guard{}
-	archive := func(id string) error { return admit(g, config, id, 100, now) }
+	archive := func(id string) error { return admitArchive(g, config, id, 100, now) }
 	for i := range 10 {
 		require.NoError(t, archive(fmt.Sprint(i)))
 		require.NoError(t, archive(fmt.Sprint(i)), "tried again, it counts once")
@@ -39,7 +39,7 @@ func TestGuard(t *testing.T) {
 
 	g = &meshv1.Guard{}
 	for i := range 5 {
-		require.NoError(t, admit(g, config, fmt.Sprint(i), 8, now), "a small catalog may lose a few")
+		require.NoError(t, admitArchive(g, config, fmt.Sprint(i), 8, now), "a small catalog may lose a few")
 	}
-	require.Error(t, admit(g, config, "sixth", 8, now))
+	require.Error(t, admitArchive(g, config, "sixth", 8, now))
 }

@@ -10,53 +10,54 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// haltFor is how long nothing is delivered once Stripe has refused the key: then one message at a time asks again.
-const haltFor = time.Minute
+// haltDelay is how long deliveries pause after Stripe refused the key. Then one message at a time tries again.
+const haltDelay = time.Minute
 
-// halt stops the deliveries to every push: with this key no call can succeed, and to try with each message would only
-// wear the queue out.
-func (p *pusher) halt(ctx context.Context, cause error) mesh.Verdict {
-	p.halts.Store(true)
+// haltAccount pauses the deliveries to every push. No call can succeed with this key, and each attempt would only use
+// up deliveries.
+func (p *pusher) haltAccount(ctx context.Context, cause error) mesh.Verdict {
+	p.halted.Store(true)
 	telemetry.Fail(trace.SpanFromContext(ctx), cause)
-	if err := p.mesh.Pause(ctx, haltFor, consumers...); err != nil {
+	if err := p.mesh.Pause(ctx, haltDelay, consumers...); err != nil {
 		p.logger.WarnContext(ctx, "could not pause the consumers", "error", err)
 	}
 	if err := p.mesh.Halted(p.account).PutString(ctx, cause.Error()); err != nil {
 		p.logger.WarnContext(ctx, "could not record that the account is halted", "error", err)
 	}
 	p.logger.ErrorContext(
-		ctx, "Stripe does not accept the key for this; nothing is pushed until it does: check STRIPE_API_KEY and its permissions",
-		"account", p.account, "again_in", haltFor, "error", cause)
+		ctx, "Stripe refused the API key; push is halted until it accepts the key: check STRIPE_API_KEY and its permissions",
+		"account", p.account, "again_in", haltDelay, "error", cause)
 	return mesh.RetryIn(time.Second, nil)
 }
 
-// recovered ends a halt after a call that Stripe has accepted.
-func (p *pusher) recovered(ctx context.Context) {
-	if !p.halts.CompareAndSwap(true, false) {
+// endHalt ends a halt after a call that Stripe has accepted.
+func (p *pusher) endHalt(ctx context.Context) {
+	if !p.halted.CompareAndSwap(true, false) {
 		return
 	}
 	if err := p.mesh.Halted(p.account).PutString(ctx, ""); err != nil {
-		p.halts.Store(true)
+		p.halted.Store(true)
 		p.logger.WarnContext(ctx, "could not record that the account is no longer halted", "error", err)
 		return
 	}
 	p.logger.InfoContext(ctx, "Stripe accepts the key again", "account", p.account)
 }
 
-// resume gives a push that is started after a halt its chance at once: it may have another key.
-func (p *pusher) resume(ctx context.Context) error {
+// resumeConsumers lets a push that starts during a halt try at once: it may have another key.
+func (p *pusher) resumeConsumers(ctx context.Context) error {
 	reason, err := p.mesh.Halted(p.account).GetString(ctx)
 	if err != nil || reason == "" {
 		return err
 	}
-	p.halts.Store(true)
+	p.halted.Store(true)
 	return p.mesh.Resume(ctx, consumers...)
 }
 
-// watchHalts learns of the halts of other processes, one of which may be gone when Stripe accepts the key again, and
-// ends those that nothing has renewed: with nothing left to write, no call would tell that the key is good.
+// watchHalts follows the halts of other processes: the one that recorded a halt may be gone when Stripe accepts the key
+// again. It also ends halts that were not renewed: with nothing left to write, no call would show that the key is
+// accepted.
 func (p *pusher) watchHalts(ctx context.Context) error {
-	ticker := time.NewTicker(haltFor / 2)
+	ticker := time.NewTicker(haltDelay / 2)
 	defer ticker.Stop()
 	var revision uint64
 	var since time.Time
@@ -69,14 +70,14 @@ func (p *pusher) watchHalts(ctx context.Context) error {
 			switch {
 			case err != nil:
 			case reason == "":
-				p.halts.Store(false)
+				p.halted.Store(false)
 			case at != revision:
 				revision, since = at, now
-				p.halts.Store(true)
-			case now.Sub(since) > 3*haltFor:
+				p.halted.Store(true)
+			case now.Sub(since) > 3*haltDelay:
 				if _, err := p.mesh.Halted(p.account).CompareAndPutString(ctx, "", at); err == nil {
-					p.halts.Store(false)
-					p.logger.InfoContext(ctx, "Stripe has refused nothing for a while", "account", p.account)
+					p.halted.Store(false)
+					p.logger.InfoContext(ctx, "halt lifted: no refusals recently", "account", p.account)
 				}
 			}
 		}

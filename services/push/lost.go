@@ -10,32 +10,33 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// lostAttempts is how often a message about a product that CATALOG has lost comes again, about two minutes in all.
-const lostAttempts = 8
+// maxLostAttempts is how often a message about a product that CATALOG has lost is delivered, within about two minutes.
+const maxLostAttempts = 8
 
-// lost says what becomes of a message about a product that CATALOG holds nothing of. That says that the catalog never
-// had the product only if Driftless knows nothing of it either. Else CATALOG was purged or deleted: ingestion is asked
-// to read the product again, and the message waits for that. ask names the message.
-func (p *pusher) lost(ctx context.Context, product, ask string, attempt uint64) (verdict mesh.Verdict, lost bool) {
+// handleLost handles a message about a product without a state in CATALOG. If Driftless does not manage the product,
+// the catalog never had it, and lost is false. Otherwise CATALOG was purged or deleted. Then ingestion is asked to read
+// the product again, and the message waits for that. ask identifies the message.
+func (p *pusher) handleLost(ctx context.Context, product, ask string,
+	attempt uint64) (verdict mesh.Verdict, lost bool) {
 	known, _, err := p.mesh.Observed().Get(ctx, p.account, product)
 	switch {
 	case err != nil:
 		return mesh.Retry(err), true
 	case !catalog.Managed(known):
 		return mesh.Verdict{}, false
-	case attempt >= lostAttempts:
+	case attempt >= maxLostAttempts:
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: p.account, ProductId: product, Reason: topology.ReasonExhausted,
 			Message: fmt.Sprintf(
-				"CATALOG holds no state of product %s, which Driftless has brought to Stripe, and ingestion did not "+
+				"CATALOG has no state of product %s, which Driftless has written to Stripe, and ingestion did not "+
 					"read it again: check that ingestion runs and that the mapping's queries return the product, then run `driftless reread %s`",
 				product, product),
 		}), true
 	}
-	if err := p.mesh.RequestReread(ctx, p.account, ask, "CATALOG holds no state of the product", []string{product},
+	if err := p.mesh.RequestReread(ctx, p.account, ask, "CATALOG has no state of the product", []string{product},
 		false); err != nil {
 		return mesh.Retry(err), true
 	}
-	return mesh.Retry(fmt.Errorf("CATALOG holds no state of product %s; ingestion is asked to read it again", product)),
+	return mesh.Retry(fmt.Errorf("CATALOG has no state of product %s; asked ingestion to read it again", product)),
 		true
 }

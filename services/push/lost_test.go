@@ -12,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// asked returns the first command that ingestion gets.
-func (r *rig) asked() *meshv1.Command {
+// ingestionCommand returns the first command that ingestion gets.
+func (r *rig) ingestionCommand() *meshv1.Command {
 	r.t.Helper()
 	ctx, stop := context.WithTimeout(r.t.Context(), patience)
 	defer stop()
@@ -28,7 +28,7 @@ func (r *rig) asked() *meshv1.Command {
 	return command
 }
 
-func TestCommand_AsksForAProductThatCatalogHasLost(t *testing.T) {
+func TestCommand_RequestsARereadOfAProductThatCatalogLost(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
@@ -38,11 +38,11 @@ func TestCommand_AsksForAProductThatCatalogHasLost(t *testing.T) {
 	require.NoError(t, stream.Purge(t.Context()))
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
 
-	r.order("mug")
-	command := r.asked()
+	r.commandSync("mug")
+	command := r.ingestionCommand()
 	require.NotNil(t, command, "ingestion is asked to read the product again")
 	require.Equal(t, []string{"mug"}, command.GetBackfill().GetProductIds())
-	// The state itself changes nothing here: what push knows of Stripe equals it. The order looks.
+	// The state itself causes no call, because it equals the observed state. The command rereads the product.
 	r.want(mug("Mug", "1400"), 11)
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
@@ -50,10 +50,10 @@ func TestCommand_AsksForAProductThatCatalogHasLost(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
-func TestCommand_OfAProductThatNobodyKnowsIsDoneWith(t *testing.T) {
+func TestCommand_IgnoresAnUnknownProduct(t *testing.T) {
 	r := newRig(t)
 	r.push()
-	r.order("cup")
+	r.commandSync("cup")
 	require.Eventually(t, func() bool {
 		cons, err := r.mesh.JetStream().Consumer(t.Context(), topology.StreamCommand,
 			topology.PushCommand.Durable("default"))

@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// strict has the simulator refuse what Stripe is not known to take: empty values that its OpenAPI document does not
+// strict makes the simulator refuse what Stripe is not known to accept: empty values that its OpenAPI document does not
 // offer, and ids of deleted products.
 var strict = os.Getenv("DRIFTLESS_STRICT") != ""
 
-// TestMain runs the whole suite once more against a strict Stripe. DRIFTLESS_STRICT=1 runs single tests against one.
+// TestMain runs the tests a second time against a strict simulator. DRIFTLESS_STRICT=1 runs single tests against one.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// needsLeniency skips a test that is about what a strict Stripe refuses.
+// needsLeniency skips a test of something that a strict Stripe refuses.
 func needsLeniency(t *testing.T, what string) {
 	t.Helper()
 	if strict {

@@ -19,17 +19,17 @@ func countStep(ctx context.Context, kind catalog.StepKind, err error) {
 	metrics.StripeSteps.Add(ctx, 1, metrics.Step.Of(string(kind)), metrics.StepResult.Of(result))
 }
 
-// actions are the names of what is done about a failure.
-var actions = map[stripeapi.Action]string{
+// actionLabels are the label values of what is done about a failure.
+var actionLabels = map[stripeapi.Action]string{
 	stripeapi.RetrySameKey: "retry", stripeapi.RereadFirst: "look", stripeapi.Halt: "halt", stripeapi.Refuse: "dead",
 }
 
 func countFailure(ctx context.Context, f *failedStep) {
-	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.Of(actions[f.Action]))
+	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.Of(actionLabels[f.Action]))
 }
 
-// countApplied records how long a version took that has been applied for the first time: a repair of one that was
-// applied before says nothing about that.
+// countApplied records how long a version took from its commit until it was applied for the first time. A repair of an
+// applied version does not count.
 func countApplied(ctx context.Context, change *catalogv1.ProductChange) {
 	committed := change.GetCommittedAt()
 	if committed == nil {

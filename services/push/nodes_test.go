@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	// outage is how long a node is away: longer than a cluster takes to elect other leaders.
+	// outage is how long a node is down: longer than a cluster takes to elect other leaders.
 	outage = 11 * time.Second
 	// longestWait bounds how long a change waits. An election takes up to 9 s, and this machine may be busy.
 	longestWait = 30 * time.Second
@@ -76,13 +76,13 @@ func TestRun_LosesNothingWithOneOfThreeNATSNodes(t *testing.T) {
 	for version, n := range applied {
 		require.Equal(t, 1, n, "version %d was applied more than once", version)
 	}
-	// Two processes, and six losses of a node.
+	// There are two processes and six losses of a node.
 	text := log.String()
 	require.LessOrEqual(t, strings.Count(text, "\n"), 2*2*localnodes.Size, text)
 	require.NotContains(t, text, "slow consumer")
 }
 
-// stream makes one change after the other, each when the one before is in Stripe.
+// stream makes one change after the other, each when the previous one is in Stripe.
 type stream struct {
 	r       *rig
 	version uint64
@@ -139,7 +139,7 @@ func (s *stream) change(ctx context.Context) error {
 	return nil
 }
 
-// phase takes a node away, and brings it back.
+// phase takes a node down and brings it back.
 func (s *stream) phase(t *testing.T, nodes *localnodes.Cluster, name string, away, back func() error) {
 	t.Helper()
 	require.NoError(t, nodes.Whole(t.Context()))
@@ -147,7 +147,7 @@ func (s *stream) phase(t *testing.T, nodes *localnodes.Cluster, name string, awa
 	s.longest = 0
 	s.mu.Unlock()
 	require.NoError(t, away())
-	// That long, and not until something holds: the outage is the input.
+	// The length of the outage is the input, so there is nothing to wait for.
 	<-time.After(outage)
 	require.NoError(t, back())
 	require.NoError(t, nodes.Whole(t.Context()))
@@ -157,7 +157,7 @@ func (s *stream) phase(t *testing.T, nodes *localnodes.Cluster, name string, awa
 	require.Less(t, s.longest, longestWait, name)
 }
 
-// nothingInFlight waits until push's consumers have nothing left.
+// nothingInFlight waits until push's consumers are empty.
 func (r *rig) nothingInFlight() {
 	r.t.Helper()
 	var left []mesh.ConsumerStatus
@@ -178,7 +178,7 @@ func (r *rig) nothingInFlight() {
 	}, longestWait, 50*time.Millisecond, "messages stay in flight")
 }
 
-// applications counts the outcomes "applied" of a product by their version.
+// applications counts a product's outcomes "applied" by version.
 func (r *rig) applications(product string) map[uint64]int {
 	r.t.Helper()
 	s, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamSync)
@@ -198,7 +198,7 @@ func (r *rig) applications(product string) map[uint64]int {
 	}
 }
 
-// lines is a log. Safe for concurrent use.
+// lines is a log. It is safe for concurrent use.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder

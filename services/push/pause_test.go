@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestAPausedPushCallsNobody(t *testing.T) {
+func TestRun_MakesNoCallsWhilePaused(t *testing.T) {
 	r := newRig(t)
 	stop := r.push()
 	r.want(mug("Mug", "1400"), 10)
@@ -19,7 +19,7 @@ func TestAPausedPushCallsNobody(t *testing.T) {
 	require.NoError(t, err)
 	stop()
 
-	// It is started again, and ends a halt: that is another matter.
+	// A restart and the end of a halt do not end the pause.
 	require.NoError(t, r.mesh.Halted("default").PutString(t.Context(), "an earlier key"))
 	before := r.calls()
 	r.push()

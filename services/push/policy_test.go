@@ -40,7 +40,7 @@ func (r *rig) description(want string) func() bool {
 	}
 }
 
-func TestWhatStripeOwnsStaysAndTheRestIsPushed(t *testing.T) {
+func TestPolicy_KeepsFieldsThatStripeOwns(t *testing.T) {
 	r := newRig(t)
 	r.pushUnder(map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}, "url": {Action: catalog.Report}})
 	p := mug("Mug", "1400")
@@ -65,7 +65,7 @@ func TestWhatStripeOwnsStaysAndTheRestIsPushed(t *testing.T) {
 			held.URL == "https://example.com/hand"
 	}, patience, 20*time.Millisecond)
 
-	// The catalog moves a field that is only reported, and a person overrules the owner.
+	// The catalog changes a field that is only reported, and an operator overrules the owner.
 	p.Url = "https://example.com/b"
 	r.want(p, 3)
 	r.applied("mug", 3)
@@ -77,7 +77,7 @@ func TestWhatStripeOwnsStaysAndTheRestIsPushed(t *testing.T) {
 	require.Eventually(t, r.description("From the catalog, again"), patience, 20*time.Millisecond)
 }
 
-func TestAFieldThatWaitsForAPersonIsLeft(t *testing.T) {
+func TestPolicy_LeavesAFieldThatNeedsADecision(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	p := mug("Mug", "1400")
@@ -97,7 +97,7 @@ func TestAFieldThatWaitsForAPersonIsLeft(t *testing.T) {
 	require.True(t, r.description("theirs")())
 }
 
-func TestAnExtraIsArchivedOnOrderAndWhatTheCatalogHasIsNot(t *testing.T) {
+func TestCommand_ArchivesAnExtraButNoCatalogProduct(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("stray"), Name: stripe.String("Stray")})

@@ -1,9 +1,9 @@
-// Package push is the service that writes to Stripe. It consumes desired states from CATALOG and orders from
-// COMMAND, makes each product in Stripe equal to its newest desired state, and records on OBSERVED and SYNC what
-// it did; what Stripe refuses for good it puts on DEAD.
+// Package push is the service that writes to Stripe. It consumes desired states from CATALOG and commands from COMMAND.
+// It makes each product in Stripe equal to its latest desired state. It records on OBSERVED and SYNC what it did. A
+// change that Stripe refuses for good goes to DEAD.
 //
-// It holds no state of its own and no database. Any number of replicas may run: a claim on OBSERVED keeps two of
-// them off one product.
+// The package holds no state of its own and no database. Any number of replicas may run: a claim on OBSERVED lets only
+// one of them sync a product at a time.
 package push
 
 import (
@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
@@ -25,42 +24,42 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
-	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Config of the service.
+// Config configures the service.
 type Config struct {
 	// Account is the name of the Stripe account in subjects.
 	Account string
 	NATS    mesh.Config
-	// Stripe without a budget: push's calls share the account's.
+	// Stripe configures the client. Its Budget is ignored: push shares the account's budget.
 	Stripe stripeapi.Config
-	// Limits of the account, which all processes share.
+	// Limits are the account's rate limits. All processes must have the same.
 	Limits budget.Limits
-	// HTTP serves health and metrics.
+	// HTTP configures the server of health checks and metrics.
 	HTTP httpserver.Config
-	// Concurrency is how many products are worked on at once in the live lane; 0 means 32. The bulk lane gets a
-	// quarter of it on top.
+	// Concurrency is how many products of the live lane are synced at once. Defaults to 32. The bulk lane, commands and
+	// retries get a quarter of it each, in addition.
 	Concurrency int
-	// Policy says which of Stripe's values stay; nil has the catalog own everything. Reconciliation must have the same.
+	// Policy decides which of Stripe's values stay. Nil means that the catalog owns every field. Reconciliation must
+	// have the same policy.
 	Policy *catalog.Policy
-	// Guard against a catalog that suddenly loses many products; the zero value is none.
+	// Guard limits how many products are archived within an hour. The zero value switches it off.
 	Guard GuardConfig
-	// HoldCreations keeps products that Stripe does not hold, and prices of products that Driftless has not written
-	// yet, from being created: while the products that an account has already are adopted, they must not come to be
+	// HoldCreations stops push from creating products that Stripe does not hold, and prices of products that Driftless
+	// has not written yet. It is on while the account's existing products are adopted, so that none of them is created
 	// twice.
 	HoldCreations bool
-	// TakeLookupKeys has lookup keys that the catalog wants taken from prices that are not of the catalog.
+	// TakeLookupKeys lets push take a lookup key that the catalog wants from a price that is not in the catalog.
 	TakeLookupKeys bool
 	Logger         *slog.Logger
 }
 
-// consumers of push.
+// consumers are the durable consumers that push reads.
 var consumers = []topology.Consumer{topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry}
 
-// Run pushes until ctx ends. It returns an error at once if NATS cannot be reached, the topology is missing, or
-// the key is not accepted or of the wrong mode.
+// Run syncs products until ctx ends. It returns an error at once if NATS cannot be reached, if the topology is missing,
+// or if the key is refused or of the wrong mode.
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -86,12 +85,12 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
-	p.guarded, p.policy, p.holdCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
+	p.guardConfig, p.policy, p.holdCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
 	p.takeLookupKeys = cfg.TakeLookupKeys
-	if err := p.resume(ctx); err != nil {
+	if err := p.resumeConsumers(ctx); err != nil {
 		return err
 	}
-	if err := p.tellCreations(ctx); err != nil {
+	if err := p.publishCreateHold(ctx); err != nil {
 		return err
 	}
 
@@ -113,12 +112,12 @@ func Run(ctx context.Context, cfg Config) error {
 	work(func(ctx context.Context) error {
 		return mesh.Consume(ctx, m,
 			mesh.Worker{Service: topology.Push, Consumer: topology.PushBulk, Concurrency: max(cfg.Concurrency/4, 1)},
-			inBulk(p.change))
+			inBulkLane(p.change))
 	})
 	work(func(ctx context.Context) error {
 		return mesh.Consume(ctx, m,
 			mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)},
-			inBulk(p.command))
+			inBulkLane(p.command))
 	})
 	work(func(ctx context.Context) error {
 		return mesh.Consume(ctx, m,
@@ -132,44 +131,41 @@ func Run(ctx context.Context, cfg Config) error {
 	return g.Wait()
 }
 
-// inBulk has a handler's calls to Stripe leave room for live ones.
-func inBulk[M proto.Message](handle func(context.Context, mesh.Message[M]) mesh.Verdict) func(context.Context,
+// inBulkLane wraps a handler so that its calls to Stripe give way to live ones.
+func inBulkLane[M proto.Message](handle func(context.Context, mesh.Message[M]) mesh.Verdict) func(context.Context,
 	mesh.Message[M]) mesh.Verdict {
 	return func(ctx context.Context, msg mesh.Message[M]) mesh.Verdict {
 		return handle(budget.InLane(ctx, budget.Bulk), msg)
 	}
 }
 
-// busyDelay is how long a message waits for a product that another process has claimed.
-const busyDelay = 250 * time.Millisecond
-
-// change handles a desired state: the way of a message through push.
+// change handles a desired state from CATALOG. It skips a state that a later one has superseded.
 func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 	change := msg.Body
-	newest, err := p.mesh.Desired().Latest(ctx, change.GetAccount(), change.GetProductId())
+	latest, err := p.mesh.Desired().Latest(ctx, change.GetAccount(), change.GetProductId())
 	if err != nil {
-		return p.later(ctx, order{change: change}, err)
+		return p.scheduleRetry(ctx, passRequest{change: change}, err)
 	}
-	if newest.GetVersion() > change.GetVersion() {
+	if latest.GetVersion() > change.GetVersion() {
 		if budget.LaneOf(ctx) == budget.Live {
 			live, err := p.mesh.Desired().LatestInLane(ctx, change.GetAccount(), topology.Live, change.GetProductId())
 			if err != nil {
-				return p.later(ctx, order{change: change}, err)
+				return p.scheduleRetry(ctx, passRequest{change: change}, err)
 			}
 			if live.GetVersion() <= change.GetVersion() {
-				// The newer one is of a reading of the whole catalog: a live change does not wait for all that is
-				// before it.
-				return p.settle(ctx, order{change: newest, redelivered: msg.Attempt > 1})
+				// The later state is in the bulk lane, behind a backfill. A live change does not wait for that, so this
+				// message applies the later state now.
+				return p.handle(ctx, passRequest{change: latest, redelivered: msg.Attempt > 1})
 			}
 		}
 		metrics.ChangeSuperseded.Add(ctx, 1)
-		p.links.superseded(ctx, change)
+		p.traceLinks.linkSuperseding(ctx, change)
 		return mesh.Ack()
 	}
-	return p.settle(ctx, order{change: change, redelivered: msg.Attempt > 1})
+	return p.handle(ctx, passRequest{change: change, redelivered: msg.Attempt > 1})
 }
 
-// command handles an order to bring a product to its newest desired state, or to adopt one.
+// command handles a command: sync a product with its latest desired state, or adopt one.
 func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	if msg.Body.GetAdopt() != nil {
 		return p.adopt(ctx, msg)
@@ -178,145 +174,65 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	if sync == nil {
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: topology.ReasonUndecodable,
-			Message: fmt.Sprintf("push does not know the command on %s", msg.Subject),
+			Message: fmt.Sprintf("push does not support the command on %s", msg.Subject),
 		})
 	}
-	newest, err := p.mesh.Desired().Latest(ctx, msg.Body.GetAccount(), sync.GetProductId())
+	latest, err := p.mesh.Desired().Latest(ctx, msg.Body.GetAccount(), sync.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
-	if newest == nil && sync.GetArchiveExtra() {
-		// Nobody has a say in the product but the operator, who wants no extras.
-		newest = &catalogv1.ProductChange{
+	if latest == nil && sync.GetArchiveExtra() {
+		// The catalog never had this product, and the operator asked for extras to be archived.
+		latest = &catalogv1.ProductChange{
 			Account:   msg.Body.GetAccount(),
 			ProductId: sync.GetProductId(),
 			Operation: catalogv1.Operation_OPERATION_DELETE,
 		}
 	}
-	if newest == nil {
-		if verdict, lost := p.lost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {
+	if latest == nil {
+		if verdict, lost := p.handleLost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {
 			return verdict
 		}
-		p.logger.WarnContext(ctx, "told to sync a product that the catalog never had", "product", sync.GetProductId())
+		p.logger.WarnContext(ctx, "skipped a sync: the catalog never had the product", "product", sync.GetProductId())
 		return mesh.Ack()
 	}
-	return p.settle(ctx, order{
-		change: newest, look: sync.GetLook(), always: true,
+	return p.handle(ctx, passRequest{
+		change: latest, reread: sync.GetLook(), force: true,
 		exceptions: catalog.Exceptions{Overwrite: sync.GetOverwrite(), Leave: sync.GetLeave()},
 	})
 }
 
-// retry handles a product whose time to be tried again has come.
+// retry handles a scheduled retry that has come due.
 func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
 	retry := msg.Body
 	if retry.GetLane() == string(topology.Bulk) {
 		ctx = budget.InLane(ctx, budget.Bulk)
 	}
-	newest, err := p.mesh.Desired().Latest(ctx, retry.GetAccount(), retry.GetProductId())
+	latest, err := p.mesh.Desired().Latest(ctx, retry.GetAccount(), retry.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
-	if newest == nil {
-		if verdict, lost := p.lost(ctx, retry.GetProductId(), fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence),
+	if latest == nil {
+		if verdict, lost := p.handleLost(ctx, retry.GetProductId(),
+			fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence),
 			msg.Attempt); lost {
 			return verdict
 		}
 		return mesh.Ack()
 	}
-	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts(), time.Now())
-	// Always: the wish may have been an order, which a version that was applied before does not settle.
-	o := order{
-		change: newest, redelivered: true, always: true, look: retry.GetLook(),
-	}
-	if retry.GetVersion() == newest.GetVersion() {
+	p.failures.raise(retry.GetProductId(), retry.GetAttempts(), time.Now())
+	// Force the pass: the retry may come from a command, and an earlier pass over the same version does not fulfill it.
+	req := passRequest{change: latest, redelivered: true, force: true, reread: retry.GetLook()}
+	if retry.GetVersion() == latest.GetVersion() {
 		// A person decided about the version that failed, and about no later one.
-		o.exceptions = catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()}
+		req.exceptions = catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()}
 	}
-	err = p.pass(ctx, o)
-	// Of a product that is settled, conclude tells the guard.
+	err = p.pass(ctx, req)
+	// verdictFor removes a synced product from the guard's list. A refused one is removed here.
 	if refused := new(refusedError); errors.As(err, &refused) {
-		if err := p.released(ctx, retry.GetProductId()); err != nil {
+		if err := p.unpark(ctx, retry.GetProductId()); err != nil {
 			return mesh.Retry(err)
 		}
 	}
-	return p.conclude(ctx, o, err)
-}
-
-// settle makes a pass over the product.
-func (p *pusher) settle(ctx context.Context, o order) mesh.Verdict {
-	return p.conclude(ctx, o, p.pass(ctx, o))
-}
-
-// conclude turns the end of a pass into a verdict.
-func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict {
-	product := o.change.GetProductId()
-	var refused *refusedError
-	var held *heldError
-	switch {
-	case err == nil:
-		// A retry that is still to come would find nothing to do.
-		if p.failures.clear(product) || o.always {
-			// The retry would have done this.
-			if err := p.released(ctx, product); err != nil {
-				return mesh.Retry(err)
-			}
-			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, o.change.GetVersion(),
-				o.look); err != nil {
-				p.logger.WarnContext(ctx, "a retry that is not needed stays", "product", product, "error", err)
-			}
-		}
-		return mesh.Ack()
-	case err == errBusy: //nolint:errorlint // itself: nothing was done
-		return mesh.Busy(busyDelay)
-	case errors.Is(err, errBusy):
-		return mesh.RetryIn(busyDelay, nil)
-	case errors.As(err, &held):
-		return p.heldBack(ctx, o, held, guardDelay)
-	case errors.Is(err, errCreationHeld):
-		return p.heldBack(ctx, o, err, creationDelay)
-	case errors.As(err, &refused):
-		p.failures.clear(product)
-		return mesh.Dead(refused.letter)
-	case errors.Is(err, mesh.ErrTooLarge):
-		p.failures.clear(product)
-		return mesh.Dead(p.letter(o.change, topology.ReasonExhausted, err.Error()))
-	case stripeapi.Classify(err).Action == stripeapi.Halt:
-		return p.halt(ctx, err)
-	default:
-		return p.later(ctx, o, err)
-	}
-}
-
-// heldDelay is the longest delay for which a message keeps its place in the consumer; what has longer to wait is
-// acknowledged and comes back from RETRY.
-const heldDelay = 10 * time.Second
-
-// later has the product tried again, after a delay that grows with its failures, not with the deliveries: a message
-// that waited for its product has not failed.
-func (p *pusher) later(ctx context.Context, o order, err error) mesh.Verdict {
-	change := o.change
-	attempts := p.failures.add(change.GetProductId(), time.Now())
-	delay := mesh.RetryDelay(attempts)
-	if delay <= heldDelay {
-		return mesh.RetryIn(delay, err)
-	}
-	lane := topology.Live
-	if budget.LaneOf(ctx) == budget.Bulk {
-		lane = topology.Bulk
-	}
-	retry := &meshv1.Retry{
-		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts,
-		Lane: string(lane), Error: err.Error(),
-		Look: o.look, Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
-	}
-	if failed := p.mesh.RetryLater(ctx, topology.Push, retry, delay); failed != nil {
-		return mesh.RetryIn(delay, errors.Join(err, failed))
-	}
-	span := trace.SpanFromContext(ctx)
-	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry),
-		telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
-	telemetry.Fail(span, err)
-	p.logger.WarnContext(ctx, "will try again", "product", change.GetProductId(), "attempt", attempts, "in", delay,
-		"error", err)
-	return mesh.Ack()
+	return p.verdictFor(ctx, req, err)
 }

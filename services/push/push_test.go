@@ -38,7 +38,7 @@ const (
 	otherKey = "sk_test_other"
 )
 
-// rig is a mesh with a simulator and no other service than push.
+// rig is a mesh with a simulator and no service but push.
 type rig struct {
 	t      *testing.T
 	mesh   *mesh.Mesh
@@ -126,14 +126,14 @@ func mug(name, amount string) *catalogv1.Product {
 	}
 }
 
-// pack is a mug whose price no product can be created with.
+// pack is a mug with a price that Stripe cannot create together with a product.
 func pack(name, amount string) *catalogv1.Product {
 	p := mug(name, amount)
 	p.Prices[0].TransformQuantity = &catalogv1.TransformQuantity{DivideBy: 6, Round: "up"}
 	return p
 }
 
-// calls counts the requests by endpoint, those that only read left out.
+// calls counts the requests by endpoint, without reads.
 func (r *rig) calls() map[string]int {
 	r.t.Helper()
 	stats, err := r.admin.Stats(r.t.Context())
@@ -165,7 +165,7 @@ func (r *rig) observed(product string) *catalogv1.Observed {
 	return o
 }
 
-// applied waits until a version is applied in full and nothing is claimed.
+// applied waits until a version is applied in full and no claim is left.
 func (r *rig) applied(product string, version uint64) *catalogv1.Observed {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
@@ -175,7 +175,7 @@ func (r *rig) applied(product string, version uint64) *catalogv1.Observed {
 	return r.observed(product)
 }
 
-// prices counts the product's prices in Stripe, by whether they are active.
+// prices counts the product's active and archived prices in Stripe.
 func (r *rig) prices(product string) (active, archived int) {
 	r.t.Helper()
 	for _, isActive := range []bool{true, false} {
@@ -195,7 +195,7 @@ func (r *rig) prices(product string) (active, archived int) {
 	return active, archived
 }
 
-func TestACallWhoseOutcomeIsUnknownIsNeverMadeTwice(t *testing.T) {
+func TestPush_NeverRepeatsACallOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []stripesim.FaultKind{
 		stripesim.FaultResponseLost, stripesim.FaultErrorAfter, stripesim.FaultErrorBefore, stripesim.FaultReset,
@@ -235,7 +235,7 @@ func TestACallWhoseOutcomeIsUnknownIsNeverMadeTwice(t *testing.T) {
 	}
 }
 
-func TestANewerWishAfterALostAnswerLooksFirst(t *testing.T) {
+func TestPush_RereadsBeforeALaterStateAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	for path, product := range map[string]func(name, amount string) *catalogv1.Product{
 		"/v1/products": mug,
@@ -254,7 +254,7 @@ func TestANewerWishAfterALostAnswerLooksFirst(t *testing.T) {
 			require.Eventually(t, func() bool {
 				active, _ := r.prices("mug")
 				return active == 1 && len(r.observed("mug").GetPrices()) == 0 && r.observed("mug").GetClaim() == nil
-			}, patience, 5*time.Millisecond, "made in Stripe, and nobody knows")
+			}, patience, 5*time.Millisecond, "created in Stripe without an event")
 			stop()
 			r.want(product("Mug", "1600"), 20)
 			r.push()
@@ -266,7 +266,7 @@ func TestANewerWishAfterALostAnswerLooksFirst(t *testing.T) {
 	}
 }
 
-func TestAProductIsCreatedWithItsDefaultPrice(t *testing.T) {
+func TestPush_CreatesAProductWithItsDefaultPrice(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	p := mug("Mug", "1400")
@@ -302,7 +302,7 @@ func TestAProductIsCreatedWithItsDefaultPrice(t *testing.T) {
 	}, confirms, "all of them are echoes")
 }
 
-func TestWhatAProductWasCreatedWithIsKnownToBeDriftlesss(t *testing.T) {
+func TestPush_RecordsManagedMetadataOfACreatedProduct(t *testing.T) {
 	r := newRig(t, stripesim.Fault{
 		Kind:   stripesim.FaultUnavailable,
 		Method: http.MethodPost,
@@ -327,7 +327,7 @@ func TestWhatAProductWasCreatedWithIsKnownToBeDriftlesss(t *testing.T) {
 	require.Equal(t, "mug-one", held.LookupKey)
 }
 
-// unexpanded has Stripe answer with ids where more is asked for.
+// unexpanded makes Stripe answer with ids where the request expands objects.
 type unexpanded struct{}
 
 func (unexpanded) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -348,7 +348,7 @@ func (unexpanded) RoundTrip(req *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(req)
 }
 
-func TestAPriceThatTheAnswerDoesNotShowIsLookedFor(t *testing.T) {
+func TestPush_RereadsAPriceThatTheAnswerLacks(t *testing.T) {
 	r := newRig(t, stripesim.Fault{
 		Kind:   stripesim.FaultLockTimeout,
 		Method: http.MethodPost,
@@ -365,7 +365,7 @@ func TestAPriceThatTheAnswerDoesNotShowIsLookedFor(t *testing.T) {
 	require.Zero(t, archived)
 }
 
-func TestAProductThatExistsIsTakenOver(t *testing.T) {
+func TestPush_TakesOverAnExistingProduct(t *testing.T) {
 	r := newRig(t)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{
 		ID:       stripe.String("mug"),
@@ -382,13 +382,13 @@ func TestAProductThatExistsIsTakenOver(t *testing.T) {
 	require.Equal(t, map[string]string{"theirs": "1"}, p.Metadata)
 }
 
-func TestAPushThatDiedIsSucceededByOneThatLooks(t *testing.T) {
+func TestClaim_RereadsAfterThePreviousPushDied(t *testing.T) {
 	r := newRig(t)
 	stop := r.push()
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
 	stop()
-	// As a push leaves it that was killed after its call and before it could record the answer.
+	// A push was killed after its call and before it could record the answer.
 	price, err := r.stripe.Prices.New(&stripe.PriceParams{
 		Product: stripe.String("mug"), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1600),
 		LookupKey:         stripe.String("mug-one"),
@@ -415,7 +415,7 @@ func TestAPushThatDiedIsSucceededByOneThatLooks(t *testing.T) {
 	require.Equal(t, 1, archived)
 }
 
-func TestReplicasKeepOffEachOthersProducts(t *testing.T) {
+func TestClaim_KeepsReplicasOffEachOthersProducts(t *testing.T) {
 	r := newRig(t, stripesim.Fault{Kind: stripesim.FaultLatency, Method: http.MethodPost, Delay: 5 * time.Millisecond})
 	for range 3 {
 		r.push()
@@ -439,7 +439,7 @@ func TestReplicasKeepOffEachOthersProducts(t *testing.T) {
 	require.Equal(t, 1, stats.MaxInFlight["product"], "two calls about one product at a time: %v", stats.Contended)
 }
 
-func TestARefusedChangeIsDeadAndTheNextOneIsNot(t *testing.T) {
+func TestRefusal_DeadLettersOnlyTheRefusedChange(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	p := mug("Mug", "1400")
@@ -460,7 +460,7 @@ func TestARefusedChangeIsDeadAndTheNextOneIsNot(t *testing.T) {
 	r.applied("mug", 20)
 }
 
-func TestAKeyWithoutRightsKeepsTheQueue(t *testing.T) {
+func TestHalt_KeepsTheQueueWhenTheKeyIsRefused(t *testing.T) {
 	r := newRig(t)
 	stop := r.run(func(ctx context.Context) error { return push.Run(ctx, r.config(readOnly)) })
 	r.want(mug("Mug", "1400"), 10)
@@ -498,10 +498,10 @@ func TestAKeyWithoutRightsKeepsTheQueue(t *testing.T) {
 	require.Eventually(t, func() bool { return halted() == "" }, patience, 10*time.Millisecond)
 }
 
-func TestLongDelaysHoldNoPlaceInTheQueue(t *testing.T) {
+func TestRetry_LongDelaysLeaveTheConsumer(t *testing.T) {
 	r := newRig(t, stripesim.Fault{Kind: stripesim.FaultUnavailable, Method: http.MethodPost, Object: "mug", Count: 1})
 	r.want(mug("Mug", "1400"), 10)
-	// As after five failures, the last of which was another process's.
+	// Five attempts have failed, the last in another process.
 	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Attempts: 5, Lane: "live"}
 	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, retry, 0))
 	cons, err := r.mesh.JetStream().Consumer(t.Context(), topology.PushLive.Stream,
@@ -517,7 +517,7 @@ func TestLongDelaysHoldNoPlaceInTheQueue(t *testing.T) {
 	info, err := cons.Info(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, info.NumAckPending)
-	// A newer wish for the same product takes the older one's place.
+	// A later state of the same product replaces the earlier one.
 	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, retry, 0))
 	r.applied("mug", 10)
 	require.Eventually(t, func() bool {
@@ -526,26 +526,27 @@ func TestLongDelaysHoldNoPlaceInTheQueue(t *testing.T) {
 	}, patience, 20*time.Millisecond)
 }
 
-func TestAnOrderMakesAProductEqualAgain(t *testing.T) {
+func TestCommand_SyncsADriftedProduct(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
-	order := &meshv1.Command{
+	command := &meshv1.Command{
 		Id:      "o1",
 		Account: "default",
 		Verb:    &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "mug", Look: true}},
 	}
 	require.NoError(t,
-		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"), order))
+		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"),
+			command))
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
 		return err == nil && p.Name == "Mug"
 	}, patience, 10*time.Millisecond)
 }
 
-func TestBadSettingsEndTheStart(t *testing.T) {
+func TestRun_FailsOnBadSettings(t *testing.T) {
 	r := newRig(t)
 	cfg := r.config("pk_test_publishable")
 	require.ErrorContains(t, push.Run(t.Context(), cfg), "STRIPE_API_KEY must be a secret key")
@@ -559,7 +560,7 @@ func TestBadSettingsEndTheStart(t *testing.T) {
 	require.ErrorContains(t, push.Run(t.Context(), cfg), "cannot reach NATS")
 }
 
-func TestAConnectionThatIsClosedForGoodEndsPush(t *testing.T) {
+func TestRun_EndsWhenTheConnectionIsClosed(t *testing.T) {
 	r := newRig(t)
 	line := localtest.LineTo(t, r.nats)
 	cfg := r.config(key)
@@ -572,7 +573,7 @@ func TestAConnectionThatIsClosedForGoodEndsPush(t *testing.T) {
 	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
 }
 
-func TestAccountsOfOneMeshDoNotMix(t *testing.T) {
+func TestRun_KeepsAccountsApart(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t,
 		topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{Accounts: []string{"default", "other"}}))
@@ -600,8 +601,9 @@ func TestAccountsOfOneMeshDoNotMix(t *testing.T) {
 	require.EqualValues(t, 10, r.observed("mug").GetVersion())
 }
 
-// The answer to a call shows what somebody else has changed before, and nothing had told of: no fault of the call's.
-func TestWhatOthersChangedUnseenIsNoFailure(t *testing.T) {
+// TestPush_AcceptsUnseenChangesByOthers: an answer shows an earlier change by another party that no event has reported.
+// The call did not cause it.
+func TestPush_AcceptsUnseenChangesByOthers(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	r.want(mug("Mug", "1400"), 1)

@@ -14,17 +14,17 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// refusedError is a change that can never be applied as a whole.
+// refusedError means that a change can never be applied in full.
 type refusedError struct {
 	letter *meshv1.DeadLetter
-	// step is the call that Stripe refused; nil if the change was refused for another reason.
+	// step is the call that Stripe refused. It is nil if the change was refused for another reason.
 	step *failedStep
 }
 
 func (e *refusedError) Error() string { return e.letter.GetMessage() }
 
-// and adds the words of another refusal of the same product. The letter stays that of the first.
-func (e *refusedError) and(other *refusedError) *refusedError {
+// join appends the message of another refusal of the same product. The other fields stay those of the first.
+func (e *refusedError) join(other *refusedError) *refusedError {
 	if e == nil {
 		return other
 	}
@@ -32,38 +32,38 @@ func (e *refusedError) and(other *refusedError) *refusedError {
 	return e
 }
 
-// withRest says that the refusals were all that was not applied.
-func (e *refusedError) withRest() *refusedError {
+// withRestApplied adds that everything else was applied.
+func (e *refusedError) withRestApplied() *refusedError {
 	e.letter.Message += "; everything else of the product was applied"
 	return e
 }
 
-// keptIDError is a product that Stripe neither holds nor creates, because it keeps the ids of products that were
-// deleted.
-type keptIDError struct{ *refusedError }
+// reservedIDError means that Stripe neither holds nor creates a product, because it reserves the ids of deleted
+// products.
+type reservedIDError struct{ *refusedError }
 
-func (p *pusher) keptID(pl *plan, f *failedStep) error {
+func (p *pusher) checkReservedID(pl *plan, f *failedStep) error {
 	exists := f.Kind == catalog.CreateProduct && f.Code == string(stripe.ErrorCodeResourceAlreadyExists)
-	if !exists || !pl.looked || pl.base.GetProduct() != nil {
+	if !exists || !pl.reread || pl.base.GetProduct() != nil {
 		return nil
 	}
-	letter := p.letter(pl.change, topology.ReasonRefused, fmt.Sprintf(
-		"Stripe makes no product %s, because it keeps the id of one that was deleted, and holds none either: give the product another id in "+
-			"the catalog, or make one in Stripe under another id and adopt it (docs/adoption.md). Stripe's words: %s",
+	letter := p.deadLetter(pl.change, topology.ReasonRefused, fmt.Sprintf(
+		"Stripe does not create product %s because a deleted product had this id: give the product another id in "+
+			"the catalog, or create one in Stripe with another id and adopt it (docs/adoption.md). Stripe's message: %s",
 		f.StripeProduct(), f.Message))
 	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = "id", f.Code, f.RequestID, f.Step.String()
-	return &keptIDError{&refusedError{letter: letter}}
+	return &reservedIDError{&refusedError{letter: letter}}
 }
 
-// mostSkips bounds what a pass leaves out because Stripe refused it: each costs a call and a look.
-const mostSkips = 4
+// maxSkips bounds how many refused parts a pass leaves out. Each costs a call and a reread.
+const maxSkips = 4
 
-// skips are the parts of a product's calls that Stripe refused in this pass. The rest is made without them, so that a
-// field costs no more than itself, and no price is left with its old and its new amount on sale. A nil one skips
-// nothing.
+// skips are the parts of a product's calls that Stripe refused in this pass. The other parts are sent without them. So
+// a refused field blocks only itself, and no price change is left with both amounts on sale. A nil skips leaves nothing
+// out.
 type skips struct{ parts []skip }
 
-// skip is a call, or some parameters of it.
+// skip is a call, or some of its parameters.
 type skip struct {
 	kind                   catalog.StepKind
 	priceID, stripePriceID string
@@ -71,17 +71,17 @@ type skip struct {
 	params []string
 }
 
-func (s *skips) empty() bool { return s == nil || len(s.parts) == 0 }
+func (s *skips) isEmpty() bool { return s == nil || len(s.parts) == 0 }
 
-// structural are the parameters of updates that decide what is on sale: they are tried without the others.
+// structural are the update parameters that decide what is on sale. They are tried without the others.
 var structural = []string{"active", defaultPrice}
 
 const defaultPrice = "default_price"
 
-// add takes a refusal into account. It reports whether the rest of the product can be made without what was refused.
+// add records a refusal. It reports whether the other parts of the product can be sent without what was refused.
 func (s *skips) add(f *failedStep) bool {
 	if f.Failure == nil || f.Action != stripeapi.Refuse || f.Kind == catalog.CreateProduct ||
-		len(s.parts) >= mostSkips {
+		len(s.parts) >= maxSkips {
 		return false
 	}
 	part := skip{kind: f.Kind, priceID: f.PriceID, stripePriceID: f.StripePriceID}
@@ -92,13 +92,13 @@ func (s *skips) add(f *failedStep) bool {
 	return true
 }
 
-// refusedParams are the parameters of an update to leave out: those that were only sent to clear the field that Stripe
-// names, or else all that are not structural. It is nil for all of them.
+// refusedParams returns the parameters of an update to leave out. These are the ones that only clear the field that
+// Stripe names, or else all that are not structural. Nil means all of them.
 func refusedParams(f *failedStep) []string {
 	var named, rest []string
 	clears, keeps, structure := true, false, false
 	for _, p := range f.Params {
-		if names(f.Failure.Param, p.Name) {
+		if paramMatches(f.Failure.Param, p.Name) {
 			named, clears = append(named, p.Name), clears && p.Value == ""
 			structure = structure || slices.Contains(structural, p.Name)
 		}
@@ -118,30 +118,30 @@ func refusedParams(f *failedStep) []string {
 	}
 }
 
-// names reports whether Stripe's name of a parameter, which may be that of the whole field, is about one that was sent.
-func names(param, sent string) bool {
+// paramMatches reports whether a parameter that Stripe names, which may be a whole field, is about one that was sent.
+func paramMatches(param, sent string) bool {
 	if rest, ok := strings.CutPrefix(param, "features"); ok {
 		param = "marketing_features" + rest
 	}
 	return param != "" && (sent == param || strings.HasPrefix(sent, param+"["))
 }
 
-// filter leaves the refused parts out of calls, and what needs a price that was not created.
+// filter removes the refused parts from the calls, and every part that needs a price that was not created.
 func (s *skips) filter(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Step {
-	if s.empty() {
+	if s.isEmpty() {
 		return steps
 	}
 	var out []catalog.Step
 	for _, step := range steps {
 		whole := slices.ContainsFunc(s.parts,
-			func(x skip) bool { return x.params == nil && x.is(step) || x.replaces(step) })
+			func(x skip) bool { return x.params == nil && x.matches(step) || x.isReplacedBy(step) })
 		var params []catalog.Param
 		for _, p := range step.Params {
 			switch {
-			case !whole && !s.leavesOut(step, p):
+			case !whole && !s.skipsParam(step, p):
 				params = append(params, p)
 			case step.Kind == catalog.UpdateProduct && p.Name == defaultPrice && p.Value == "" && p.PriceRef == "":
-				params = append(params, successor(steps, observed)...)
+				params = append(params, replacementDefault(steps, observed)...)
 			}
 		}
 		if len(params) > 0 {
@@ -152,9 +152,9 @@ func (s *skips) filter(steps []catalog.Step, observed *catalogv1.Observed) []cat
 	return out
 }
 
-// successor moves the default price to the one that takes its place in the catalog. Where it may not be cleared, that
-// is the only way to take the old amount off sale: Stripe archives no default price.
-func successor(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Param {
+// replacementDefault returns the parameter that makes the replacing price the default one. If the default price may not
+// be cleared, only this takes the old amount off sale: Stripe archives no default price.
+func replacementDefault(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Param {
 	held := observed.GetProduct().GetDefaultPrice()
 	id := catalog.FindPrice(observed, held).GetPrice().GetId()
 	if id == "" || !slices.ContainsFunc(steps, func(s catalog.Step) bool {
@@ -180,31 +180,33 @@ func successor(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Par
 	return nil
 }
 
-func (s *skips) leavesOut(step catalog.Step, p catalog.Param) bool {
+func (s *skips) skipsParam(step catalog.Step, p catalog.Param) bool {
 	return slices.ContainsFunc(s.parts, func(x skip) bool {
-		return x.is(step) && slices.Contains(x.params, p.Name) ||
+		return x.matches(step) && slices.Contains(x.params, p.Name) ||
 			x.kind == catalog.CreatePrice && p.PriceRef == x.priceID
 	})
 }
 
-func (x skip) is(step catalog.Step) bool {
+func (x skip) matches(step catalog.Step) bool {
 	return x.kind == step.Kind && x.priceID == step.PriceID && x.stripePriceID == step.StripePriceID
 }
 
-// replaces reports whether a step is about the price whose place one would have taken that was refused: it stays on
-// sale.
-func (x skip) replaces(step catalog.Step) bool {
+// isReplacedBy reports whether a step is about the price that a refused new price would have replaced. The old price
+// stays on sale.
+func (x skip) isReplacedBy(step catalog.Step) bool {
 	return x.kind == catalog.CreatePrice && step.Kind == catalog.UpdatePrice && step.PriceID == x.priceID
 }
 
-// complete reports whether all of a desired state is applied when the pass has nothing left to do.
-func (o order) complete() bool { return o.skips.empty() && (o.keys == nil || len(o.keys.left) == 0) }
+// isComplete reports whether the whole desired state is applied once the pass has nothing left to do.
+func (req passRequest) isComplete() bool {
+	return req.skips.isEmpty() && (req.keys == nil || len(req.keys.foreign) == 0)
+}
 
-// settleVersion records that a version is applied, unless something of it was refused.
-func (p *pusher) settleVersion(o order, observed *catalogv1.Observed) {
-	if !o.complete() {
+// recordVersion records that a version is applied, unless a part of it was refused.
+func (p *pusher) recordVersion(req passRequest, observed *catalogv1.Observed) {
+	if !req.isComplete() {
 		return
 	}
-	catalog.Agree(p.policy, o.change, observed)
-	observed.Version = max(observed.GetVersion(), o.change.GetVersion())
+	catalog.Agree(p.policy, req.change, observed)
+	observed.Version = max(observed.GetVersion(), req.change.GetVersion())
 }

@@ -22,8 +22,8 @@ func (r *rig) dead(product string, version uint64) (message, field string) {
 	return r.letter(product).GetMessage(), r.letter(product).GetField()
 }
 
-// TestPush_ARefusedClearCostsThatFieldOnly: the rest of the product is applied, and a price change is completed.
-func TestPush_ARefusedClearCostsThatFieldOnly(t *testing.T) {
+// TestRefusal_SkipsOnlyTheFieldThatCannotBeCleared: the other fields are applied, and a price change is completed.
+func TestRefusal_SkipsOnlyTheFieldThatCannotBeCleared(t *testing.T) {
 	r := newStrictRig(t)
 	r.push()
 	p := mug("Mug", "500")
@@ -59,14 +59,14 @@ func TestPush_ARefusedClearCostsThatFieldOnly(t *testing.T) {
 		}
 	}
 
-	// With a value again, nothing is left of it.
+	// With a value again, the dead letter is closed.
 	p.StatementDescriptor, p.Prices[1].Nickname = "MUGS", "Third"
 	r.want(p, 3)
 	r.applied("mug", 3)
 }
 
-// TestPush_ARefusedFieldLeavesNoPriceChangeHalfDone: what decides what is on sale is tried without what Stripe refused.
-func TestPush_ARefusedFieldLeavesNoPriceChangeHalfDone(t *testing.T) {
+// TestRefusal_CompletesThePriceChange: the parameters that decide what is on sale are tried without the refused field.
+func TestRefusal_CompletesThePriceChange(t *testing.T) {
 	for name, edit := range map[string]func(*catalogv1.Product){
 		"of the product": func(p *catalogv1.Product) { p.TaxCode = "no such code" },
 		"of another price, which cannot be made": func(p *catalogv1.Product) {
@@ -102,9 +102,9 @@ func TestPush_ARefusedFieldLeavesNoPriceChangeHalfDone(t *testing.T) {
 	}
 }
 
-// TestPush_AnAmountIsReplacedThoughTheDefaultMayNotBeCleared: the default moves on instead, so that the old amount is
-// archived.
-func TestPush_AnAmountIsReplacedThoughTheDefaultMayNotBeCleared(t *testing.T) {
+// TestRefusal_ReplacesAnAmountWhoseDefaultCannotBeCleared: the default moves to the new price, so that the old amount
+// is archived.
+func TestRefusal_ReplacesAnAmountWhoseDefaultCannotBeCleared(t *testing.T) {
 	r := newStrictRig(t)
 	r.push()
 	r.want(mug("Mug", "500"), 1)
@@ -119,9 +119,8 @@ func TestPush_AnAmountIsReplacedThoughTheDefaultMayNotBeCleared(t *testing.T) {
 	require.Equal(t, "mug-one", byDefault)
 }
 
-// TestPush_AnIDThatStripeKeepsIsADeadLetter: where Stripe gives the id of a deleted product to no other, no retry
-// helps.
-func TestPush_AnIDThatStripeKeepsIsADeadLetter(t *testing.T) {
+// TestRefusal_DeadLettersAReservedID: no retry helps where Stripe reserves the id of a deleted product.
+func TestRefusal_DeadLettersAReservedID(t *testing.T) {
 	r := newStrictRig(t)
 	r.push()
 	p := &catalogv1.Product{Id: "mug", Name: "Mug"}
@@ -129,7 +128,7 @@ func TestPush_AnIDThatStripeKeepsIsADeadLetter(t *testing.T) {
 	r.applied("mug", 1)
 	_, err := r.stripe.Products.Del("mug", nil)
 	require.NoError(t, err)
-	r.order("mug")
+	r.commandSync("mug")
 	message, field := r.dead("mug", 1)
 	require.Equal(t, "id", field)
 	require.Contains(t, message, "give the product another id in the catalog")
@@ -138,7 +137,7 @@ func TestPush_AnIDThatStripeKeepsIsADeadLetter(t *testing.T) {
 	calls := r.calls()["POST /v1/products"]
 	require.LessOrEqual(t, calls, 4)
 
-	// The product of another id is made.
+	// A product with another id is created.
 	other := &catalogv1.Product{Id: "mug-2", Name: "Mug"}
 	r.want(other, 2)
 	r.applied("mug-2", 2)

@@ -1,7 +1,7 @@
-// Package adoption finds out which of the products that a Stripe account holds already are meant by the catalog's: by
-// id, metadata, lookup keys of prices, or name, each with the doubts there are. It proposes; an operator approves.
+// Package adoption matches the products that a Stripe account already holds with those of the catalog: by id, metadata,
+// lookup keys of prices, or name. It lists the doubts about each match. It proposes, and an operator approves.
 //
-// Nothing here does input or output or reads a clock.
+// The package does no input or output and reads no clock.
 package adoption
 
 import (
@@ -16,66 +16,67 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// Wanted is what is compared of a product of the catalog of which Stripe holds nothing that is known as its own.
+// Wanted is the matching data of a catalog product that is not yet linked to a Stripe product.
 type Wanted struct {
 	ID string
-	// Value of the catalog's product under the key of metadata that is compared; empty if it has none.
+	// Value is the product's value under the metadata key that is compared. It is empty if there is none.
 	Value string
-	// LookupKeys of its active prices, as they would be in Stripe.
+	// LookupKeys are those of its active prices, as they would be in Stripe.
 	LookupKeys []string
 	Name       string
 }
 
-// Held is what is compared of a product of Stripe's that stands for none of the catalog's.
-type Held struct {
+// Existing is the matching data of a Stripe product that is not linked to a catalog product.
+type Existing struct {
 	ID string
-	// Value under the key of metadata that is compared; empty if it has none.
+	// Value is the product's value under the metadata key that is compared. It is empty if there is none.
 	Value string
-	// LookupKeys of its active prices.
+	// LookupKeys are those of its active prices.
 	LookupKeys []string
 	Name       string
 }
 
-// Why a product of Stripe's is thought to be one of the catalog's, the strongest reason first.
+// Why is the reason for a match.
 type Why string
 
-// The reasons.
+// The reasons, the strongest first.
 const (
-	// ByID: they have one id.
+	// ByID means that both products have the same id.
 	ByID Why = "id"
-	// ByMetadata: Stripe's metadata names the catalog's product, or has the value that it has under the same key.
+	// ByMetadata means that Stripe's metadata names the catalog's product, or has the same value under the compared
+	// key.
 	ByMetadata Why = "metadata"
-	// ByLookupKey: a price of Stripe's product has the lookup key of one of the catalog's.
+	// ByLookupKey means that a price of Stripe's product has the lookup key of a price in the catalog's product.
 	ByLookupKey Why = "lookup_key"
-	// ByName: they have one name, but for case, spaces and punctuation.
+	// ByName means that both have the same name, apart from case, spaces and punctuation.
 	ByName Why = "name"
 )
 
-// Match is what is thought to be one product.
+// Match is a catalog product and the Stripe product, or products, that may be the same.
 type Match struct {
 	// Product is the catalog's id.
 	Product string
-	// StripeID is empty if several come into question.
+	// StripeID is Stripe's id. It is empty if there are several candidates.
 	StripeID string
 	Why      Why
-	// Candidates are Stripe's ids, if there are several; in ascending order.
+	// Candidates are Stripe's ids if there are several, in ascending order.
 	Candidates []string
-	// Rivals are other products of the catalog for which the same one of Stripe's comes into question, by a reason as
-	// strong or stronger; in ascending order.
+	// Rivals are other catalog products that may be the same Stripe product, for a reason at least as strong; in
+	// ascending order.
 	Rivals []string
-	// Contrary is a product of Stripe's that a weaker reason than Why, but not the name, speaks for.
-	Contrary string
+	// Conflicting is another Stripe product that a weaker reason than Why, except the name, points to.
+	Conflicting string
 }
 
-// Certain says whether nothing about the match is doubtful but, perhaps, what the products are.
+// Certain reports whether nothing about the match itself is doubtful.
 func (m Match) Certain() bool {
-	return m.StripeID != "" && m.Why != ByName && len(m.Rivals) == 0 && m.Contrary == ""
+	return m.StripeID != "" && m.Why != ByName && len(m.Rivals) == 0 && m.Conflicting == ""
 }
 
-// Matches proposes at most one match for every product of the catalog, in ascending order of its id, and at most one
-// that is certain for every product of Stripe's. A product of Stripe's that a stronger reason gives to one product
-// alone is not proposed for another. The order of its arguments, whose ids must be unique, does not matter.
-func Matches(wanted []Wanted, held []Held) []Match {
+// Matches proposes at most one match for every catalog product, in ascending order of its id. It proposes at most one
+// certain match for every Stripe product. A Stripe product that a stronger reason gives to one catalog product alone is
+// not proposed for another. The order of the arguments does not matter. Their ids must be unique.
+func Matches(wanted []Wanted, held []Existing) []Match {
 	x := newIndex(held)
 	claims := map[string]*claim{}
 	byRank := make([][]*proposal, len(ranks))
@@ -86,20 +87,20 @@ func Matches(wanted []Wanted, held []Held) []Match {
 		}
 	}
 	var out []Match
-	// The strongest reasons first: what they settle leaves weaker ones fewer candidates, perhaps one.
+	// Start with the strongest reason: its matches leave weaker reasons fewer candidates, perhaps one.
 	for rank, proposals := range byRank {
 		for _, p := range proposals {
 			p.ids = slices.DeleteFunc(p.ids,
-				func(id string) bool { return claims[id] != nil && claims[id].settles(rank) })
+				func(id string) bool { return claims[id] != nil && claims[id].excludes(rank) })
 		}
 		for _, p := range proposals {
 			for _, id := range p.ids {
-				claims[id] = claims[id].or(&claim{rank: rank, by: []string{p.Product}, sole: len(p.ids) == 1})
+				claims[id] = claims[id].merge(&claim{rank: rank, by: []string{p.Product}, isSole: len(p.ids) == 1})
 			}
 		}
 		for _, p := range proposals {
 			if len(p.ids) > 0 {
-				out = append(out, p.among(claims))
+				out = append(out, p.withRivals(claims))
 			}
 		}
 	}
@@ -109,15 +110,15 @@ func Matches(wanted []Wanted, held []Held) []Match {
 
 var ranks = []Why{ByID, ByMetadata, ByLookupKey, ByName}
 
-// proposal is a match with those of Stripe's products that still come into question.
+// proposal is a match with the remaining candidates.
 type proposal struct {
 	Match
 
 	ids []string
 }
 
-// among is the match, with its rivals among all claims of reasons as strong or stronger.
-func (p *proposal) among(claims map[string]*claim) Match {
+// withRivals returns the match with its rivals. claims are all claims of reasons at least as strong.
+func (p *proposal) withRivals(claims map[string]*claim) Match {
 	m := p.Match
 	m.StripeID, m.Candidates = "", p.ids
 	if len(p.ids) == 1 {
@@ -129,15 +130,16 @@ func (p *proposal) among(claims map[string]*claim) Match {
 	return m
 }
 
-// claim is the strongest reason for which a product of Stripe's is proposed, and for whom.
+// claim is the strongest reason for which a Stripe product is proposed, and the catalog products that it is proposed
+// for.
 type claim struct {
 	rank int
 	by   []string
-	// sole: no other product of Stripe's comes into question.
-	sole bool
+	// isSole reports whether it is the only candidate.
+	isSole bool
 }
 
-func (c *claim) or(other *claim) *claim {
+func (c *claim) merge(other *claim) *claim {
 	switch {
 	case c == nil || other.rank < c.rank:
 		return other
@@ -147,8 +149,8 @@ func (c *claim) or(other *claim) *claim {
 	return c
 }
 
-// settles says whether the product is another's beyond the doubt that a reason of this rank could raise.
-func (c *claim) settles(rank int) bool { return c.rank < rank && len(c.by) == 1 && c.sole }
+// excludes reports whether the claim excludes a match by a reason of this rank.
+func (c *claim) excludes(rank int) bool { return c.rank < rank && len(c.by) == 1 && c.isSole }
 
 func (m Match) stripeIDs() []string {
 	if m.StripeID != "" {
@@ -157,19 +159,19 @@ func (m Match) stripeIDs() []string {
 	return slices.Clone(m.Candidates)
 }
 
-// index finds products of Stripe's by what they are compared by.
-type index struct{ by [4]map[string][]string }
+// index finds Stripe products by each kind of matching data.
+type index struct{ byReason [4]map[string][]string }
 
-func newIndex(held []Held) *index {
+func newIndex(held []Existing) *index {
 	x := &index{}
-	for i := range x.by {
-		x.by[i] = map[string][]string{}
+	for i := range x.byReason {
+		x.byReason[i] = map[string][]string{}
 	}
 	for _, h := range held {
-		for rank, values := range [][]string{{h.ID}, {h.Value}, h.LookupKeys, {normal(h.Name)}} {
+		for rank, values := range [][]string{{h.ID}, {h.Value}, h.LookupKeys, {normalizeName(h.Name)}} {
 			for _, v := range values {
 				if v != "" {
-					x.by[rank][v] = append(x.by[rank][v], h.ID)
+					x.byReason[rank][v] = append(x.byReason[rank][v], h.ID)
 				}
 			}
 		}
@@ -177,12 +179,12 @@ func newIndex(held []Held) *index {
 	return x
 }
 
-// match finds what the strongest reason that there is speaks for.
+// match returns the match by the strongest reason that applies.
 func (x *index) match(w Wanted) (m Match, ok bool) {
-	for i, values := range [][]string{{w.ID}, {w.ID, w.Value}, w.LookupKeys, {normal(w.Name)}} {
+	for i, values := range [][]string{{w.ID}, {w.ID, w.Value}, w.LookupKeys, {normalizeName(w.Name)}} {
 		found := map[string]bool{}
 		for _, v := range values {
-			for _, id := range x.by[i][v] {
+			for _, id := range x.byReason[i][v] {
 				found[id] = true
 			}
 		}
@@ -196,11 +198,11 @@ func (x *index) match(w Wanted) (m Match, ok bool) {
 			} else {
 				m.Candidates = ids
 			}
-		case ranks[i] != ByName && m.StripeID != "" && m.Contrary == "":
-			// The first that is another one.
+		case ranks[i] != ByName && m.StripeID != "" && m.Conflicting == "":
+			// The first other product counts.
 			for _, id := range ids {
 				if id != m.StripeID {
-					m.Contrary = id
+					m.Conflicting = id
 					break
 				}
 			}
@@ -209,15 +211,15 @@ func (x *index) match(w Wanted) (m Match, ok bool) {
 	return m, ok
 }
 
-// normal writes names alike that differ in case, spaces, punctuation or the spelling of accents only.
-func normal(name string) string {
+// normalizeName returns a name without differences in case, spaces, punctuation and the encoding of accents.
+func normalizeName(name string) string {
 	folded := cases.Fold().String(norm.NFKC.String(name))
 	return strings.Join(strings.FieldsFunc(folded, func(r rune) bool {
 		return strings.ContainsRune(" \t\u00a0-_.,:;!?/\\|()[]{}'\"’‘“”®™©", r)
 	}), " ")
 }
 
-// WantedOf takes what is compared from a desired state.
+// WantedOf returns the matching data of a desired state.
 func WantedOf(change *catalogv1.ProductChange, metadataKey string) Wanted {
 	p := change.GetProduct()
 	w := Wanted{ID: change.GetProductId(), Name: p.GetName(), Value: p.GetMetadata()[metadataKey]}
@@ -229,9 +231,13 @@ func WantedOf(change *catalogv1.ProductChange, metadataKey string) Wanted {
 	return w
 }
 
-// HeldOf takes what is compared from what Stripe holds.
-func HeldOf(o *catalogv1.Observed, metadataKey string) Held {
-	h := Held{ID: catalog.StripeID(o), Name: o.GetProduct().GetName(), Value: o.GetProduct().GetMetadata()[metadataKey]}
+// ExistingOf returns the matching data of an observed state.
+func ExistingOf(o *catalogv1.Observed, metadataKey string) Existing {
+	h := Existing{
+		ID:    catalog.StripeID(o),
+		Name:  o.GetProduct().GetName(),
+		Value: o.GetProduct().GetMetadata()[metadataKey],
+	}
 	for _, price := range o.GetPrices() {
 		if key := price.GetPrice().GetLookupKey(); key != "" && price.GetPrice().GetActive() {
 			h.LookupKeys = append(h.LookupKeys, key)
@@ -240,8 +246,8 @@ func HeldOf(o *catalogv1.Observed, metadataKey string) Held {
 	return h
 }
 
-// Holds says whether the reason of a match still speaks for it, or a stronger one.
-func Holds(m Match, w Wanted, h Held) bool {
-	found, ok := newIndex([]Held{h}).match(w)
+// StillApplies reports whether the reason of a match, or a stronger one, still applies.
+func StillApplies(m Match, w Wanted, h Existing) bool {
+	found, ok := newIndex([]Existing{h}).match(w)
 	return ok && slices.Index(ranks, found.Why) <= slices.Index(ranks, m.Why)
 }

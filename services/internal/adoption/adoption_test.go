@@ -15,8 +15,8 @@ import (
 
 var word = rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e"})
 
-// sides draws products of both sides that have much in common.
-func sides(t *rapid.T) (wanted []adoption.Wanted, held []adoption.Held) {
+// sides draws catalog and Stripe products that have much in common.
+func sides(t *rapid.T) (wanted []adoption.Wanted, held []adoption.Existing) {
 	name := rapid.SampledFrom([]string{"Mug", "mug ", "MUG!", "Cup", "Tee", "Plate", ""})
 	ids := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"})
 	keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"k1", "k2", "k3", "k4", "k5", "k6"}), 0, 2,
@@ -33,7 +33,7 @@ func sides(t *rapid.T) (wanted []adoption.Wanted, held []adoption.Held) {
 		if rapid.Bool().Draw(t, "own id") {
 			id = "prod_" + id
 		}
-		held = append(held, adoption.Held{
+		held = append(held, adoption.Existing{
 			ID:         id,
 			Name:       name.Draw(t, "name"),
 			Value:      word.Draw(t, "value"),
@@ -43,7 +43,7 @@ func sides(t *rapid.T) (wanted []adoption.Wanted, held []adoption.Held) {
 	return wanted, held
 }
 
-func TestNoProductIsGivenAwayTwice(t *testing.T) {
+func TestMatches_GivesNoProductAwayTwice(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		wanted, held := sides(t)
@@ -65,7 +65,7 @@ func TestNoProductIsGivenAwayTwice(t *testing.T) {
 	})
 }
 
-func TestTheOrderOfProductsDoesNotMatter(t *testing.T) {
+func TestMatches_DoesNotDependOnOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		wanted, held := sides(t)
@@ -76,9 +76,9 @@ func TestTheOrderOfProductsDoesNotMatter(t *testing.T) {
 	})
 }
 
-// TestWhatIsCertainHasAReason: what is certain shares an id, a value or a lookup key, and nobody else shares a
-// stronger.
-func TestWhatIsCertainHasAReason(t *testing.T) {
+// TestMatches_CertainOnesHaveAReason: the products of a certain match share an id, a value or a lookup key, and no
+// other product shares a stronger one.
+func TestMatches_CertainOnesHaveAReason(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		wanted, held := sides(t)
@@ -87,8 +87,8 @@ func TestWhatIsCertainHasAReason(t *testing.T) {
 				continue
 			}
 			w := wanted[slices.IndexFunc(wanted, func(w adoption.Wanted) bool { return w.ID == m.Product })]
-			h := held[slices.IndexFunc(held, func(h adoption.Held) bool { return h.ID == m.StripeID })]
-			require.True(t, adoption.Holds(m, w, h), "%+v", m)
+			h := held[slices.IndexFunc(held, func(h adoption.Existing) bool { return h.ID == m.StripeID })]
+			require.True(t, adoption.StillApplies(m, w, h), "%+v", m)
 			if !m.Certain() {
 				continue
 			}
@@ -102,7 +102,7 @@ func TestWhatIsCertainHasAReason(t *testing.T) {
 				}
 				require.NotEqual(t, h.ID, other.ID, "the id is another's")
 				if m.Why == adoption.ByMetadata &&
-					!slices.ContainsFunc(held, func(h adoption.Held) bool { return h.ID == other.ID }) {
+					!slices.ContainsFunc(held, func(h adoption.Existing) bool { return h.ID == other.ID }) {
 					require.False(t, h.Value == other.ID || h.Value == other.Value, "the value is another's: %+v %+v",
 						m, other)
 				}
@@ -115,63 +115,63 @@ func TestMatches(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		wanted []adoption.Wanted
-		held   []adoption.Held
+		held   []adoption.Existing
 		want   string
 	}{
 		"nothing in common": {
 			[]adoption.Wanted{{ID: "mug", Name: "Mug"}},
-			[]adoption.Held{{ID: "prod_1", Name: "Cup"}},
+			[]adoption.Existing{{ID: "prod_1", Name: "Cup"}},
 			"",
 		},
 		"id": {
 			[]adoption.Wanted{{ID: "mug", Name: "Mug"}},
-			[]adoption.Held{{ID: "mug", Name: "Cup"}},
+			[]adoption.Existing{{ID: "mug", Name: "Cup"}},
 			"mug=mug by id",
 		},
 		"metadata names it": {
 			[]adoption.Wanted{{ID: "mug"}},
-			[]adoption.Held{{ID: "prod_1", Value: "mug"}},
+			[]adoption.Existing{{ID: "prod_1", Value: "mug"}},
 			"mug=prod_1 by metadata",
 		},
 		"metadata is the same": {
 			[]adoption.Wanted{{ID: "mug", Value: "SKU1"}},
-			[]adoption.Held{{ID: "prod_1", Value: "SKU1"}},
+			[]adoption.Existing{{ID: "prod_1", Value: "SKU1"}},
 			"mug=prod_1 by metadata",
 		},
 		"lookup key": {
 			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m"}}},
-			[]adoption.Held{{ID: "prod_1", LookupKeys: []string{"x", "m"}}},
+			[]adoption.Existing{{ID: "prod_1", LookupKeys: []string{"x", "m"}}},
 			"mug=prod_1 by lookup_key",
 		},
 		"name": {
 			[]adoption.Wanted{{ID: "mug", Name: "Café  Mug"}},
-			[]adoption.Held{{ID: "prod_1", Name: "CAFE\u0301 mug!"}},
+			[]adoption.Existing{{ID: "prod_1", Name: "CAFE\u0301 mug!"}},
 			"mug=prod_1 by name, doubtful",
 		},
-		"empty names": {[]adoption.Wanted{{ID: "mug"}}, []adoption.Held{{ID: "prod_1"}}, ""},
+		"empty names": {[]adoption.Wanted{{ID: "mug"}}, []adoption.Existing{{ID: "prod_1"}}, ""},
 		"a name twice": {
 			[]adoption.Wanted{{ID: "mug", Name: "Mug"}},
-			[]adoption.Held{{ID: "prod_1", Name: "Mug"}, {ID: "prod_2", Name: "Mug"}},
+			[]adoption.Existing{{ID: "prod_1", Name: "Mug"}, {ID: "prod_2", Name: "Mug"}},
 			"mug one of [prod_1 prod_2] by name, doubtful",
 		},
 		"a name twice in the catalog": {
 			[]adoption.Wanted{{ID: "mug", Name: "Mug"}, {ID: "mug2", Name: "Mug"}},
-			[]adoption.Held{{ID: "prod_1", Name: "Mug"}},
+			[]adoption.Existing{{ID: "prod_1", Name: "Mug"}},
 			"mug=prod_1 by name, rivals [mug2], doubtful; mug2=prod_1 by name, rivals [mug], doubtful",
 		},
 		"metadata against a name": {
 			[]adoption.Wanted{{ID: "mug", Name: "Cup"}, {ID: "cup", Name: "Mug"}},
-			[]adoption.Held{{ID: "prod_1", Name: "Mug", Value: "mug"}},
+			[]adoption.Existing{{ID: "prod_1", Name: "Mug", Value: "mug"}},
 			"mug=prod_1 by metadata",
 		},
 		"metadata against a lookup key": {
 			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m"}}},
-			[]adoption.Held{{ID: "prod_1", Value: "mug"}, {ID: "prod_2", LookupKeys: []string{"m"}}},
+			[]adoption.Existing{{ID: "prod_1", Value: "mug"}, {ID: "prod_2", LookupKeys: []string{"m"}}},
 			"mug=prod_1 by metadata, contrary prod_2, doubtful",
 		},
 		"lookup keys of two": {
 			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m", "n"}}},
-			[]adoption.Held{{ID: "prod_1", LookupKeys: []string{"m"}}, {ID: "prod_2", LookupKeys: []string{"n"}}},
+			[]adoption.Existing{{ID: "prod_1", LookupKeys: []string{"m"}}, {ID: "prod_2", LookupKeys: []string{"n"}}},
 			"mug one of [prod_1 prod_2] by lookup_key, doubtful",
 		},
 	} {
@@ -191,8 +191,8 @@ func TestMatches(t *testing.T) {
 				if len(m.Rivals) > 0 {
 					got += fmt.Sprintf(", rivals %v", m.Rivals)
 				}
-				if m.Contrary != "" {
-					got += ", contrary " + m.Contrary
+				if m.Conflicting != "" {
+					got += ", contrary " + m.Conflicting
 				}
 				if !m.Certain() {
 					got += ", doubtful"

@@ -9,35 +9,37 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// Doubt is a reason not to adopt without having had a look.
+// Doubt is a reason for which a person should check a match before it is adopted.
 type Doubt string
 
 // The doubts.
 const (
-	// NameOnly: nothing but the name speaks for it.
+	// NameOnly means that only the names match.
 	NameOnly Doubt = "name_only"
-	// Ambiguous: several products come into question, on either side.
+	// Ambiguous means that several products are possible, on one side or the other.
 	Ambiguous Doubt = "ambiguous"
-	// Contradiction: something else speaks for another product of Stripe's.
+	// Contradiction means that another reason points to another Stripe product.
 	Contradiction Doubt = "contradiction"
-	// Marked: Stripe's product, or price, carries the mark of another of the catalog's; it cannot be adopted as it is.
+	// Marked means that Stripe's product, or price, has the mark of another one in the catalog. It cannot be adopted as
+	// it is.
 	Marked Doubt = "marked"
-	// Archived: Stripe's product is archived, and the catalog sells it.
+	// Archived means that Stripe's product is archived, but the catalog sells it.
 	Archived Doubt = "archived"
-	// MetadataFull: with the mark the product would have more keys of metadata than Stripe takes; it cannot be adopted.
+	// MetadataFull means that the mark would exceed Stripe's limit of metadata keys. The product cannot be adopted.
 	MetadataFull Doubt = "metadata_full"
-	// PriceDiffers: a price differs in what Stripe never changes; it would be replaced by a new one.
+	// PriceDiffers means that a price differs in a field that Stripe never changes. A new price would replace it.
 	PriceDiffers Doubt = "price_differs"
-	// PriceUnmatched: a price of the catalog fits none of Stripe's, and there are some; a new one would be made.
+	// PriceUnmatched means that a catalog price matches none of Stripe's prices, although there are some. A new price
+	// would be created.
 	PriceUnmatched Doubt = "price_unmatched"
 )
 
 // Reservation is a doubt about one match.
 type Reservation struct {
 	Doubt Doubt
-	// Price is the catalog's id of the price concerned; empty if the product is.
+	// Price is the catalog's id of the price concerned. It is empty if the doubt concerns the product.
 	Price string
-	// Detail says in words what it is.
+	// Detail describes the doubt for the operator.
 	Detail string
 }
 
@@ -45,20 +47,20 @@ type Reservation struct {
 type Proposal struct { //nolint:recvcheck // built by pointer, read by value
 	Match
 
-	// Prices are Stripe's ids of prices by the catalog's ids, those that carry their mark already left out.
+	// Prices maps the catalog's ids of prices to Stripe's ids. It leaves out prices that already have their mark.
 	Prices map[string]string
-	// Replace are the catalog's ids of those that would be replaced.
+	// Replace are the catalog's ids of the prices that would be replaced.
 	Replace []string
-	// Create are the catalog's ids of active prices that Stripe holds nothing for.
+	// Create are the catalog's ids of active prices without a match in Stripe.
 	Create []string
-	// Reservations are why the proposal is doubtful; none if it is certain.
+	// Reservations are the doubts about the proposal. There are none if it is certain.
 	Reservations []Reservation
 }
 
-// Certain says whether the proposal is beyond doubt.
+// Certain reports whether there are no doubts about the proposal.
 func (p Proposal) Certain() bool { return len(p.Reservations) == 0 }
 
-// Doubts are the kinds of the reservations, each once, with the price it concerns: "price_differs mug-eur".
+// Doubts returns the kinds of the reservations, each once, with the price that it concerns: "price_differs mug-eur".
 func (p Proposal) Doubts() []string {
 	var out []string
 	for _, r := range p.Reservations {
@@ -70,50 +72,51 @@ func (p Proposal) Doubts() []string {
 
 func (r Reservation) String() string { return strings.TrimSpace(string(r.Doubt) + " " + r.Price) }
 
-// Propose works a match out: which prices stand for which, and what speaks against it. Held is what Stripe holds of the
-// product, nil if several come into question.
+// Propose works out a match: it pairs the prices and collects the doubts. held is what Stripe holds of the product, or
+// nil if there are several candidates.
 func Propose(m Match, change *catalogv1.ProductChange, held *catalogv1.Observed) Proposal {
 	p := Proposal{Match: m, Prices: map[string]string{}}
 	if m.StripeID == "" {
-		p.doubt(Ambiguous, "", "one of "+strings.Join(m.Candidates, ", "))
+		p.addDoubt(Ambiguous, "", "one of "+strings.Join(m.Candidates, ", "))
 		return p
 	}
 	if m.Why == ByName {
-		p.doubt(NameOnly, "", "only the name is the same")
+		p.addDoubt(NameOnly, "", "only the name is the same")
 	}
 	if len(m.Rivals) > 0 {
-		p.doubt(Ambiguous, "", m.StripeID+" may be "+strings.Join(m.Rivals, ", ")+" too")
+		p.addDoubt(Ambiguous, "", m.StripeID+" may be "+strings.Join(m.Rivals, ", ")+" too")
 	}
-	if m.Contrary != "" {
-		p.doubt(Contradiction, "", "something else speaks for "+m.Contrary)
+	if m.Conflicting != "" {
+		p.addDoubt(Contradiction, "", "another reason points to "+m.Conflicting)
 	}
-	p.weigh(change, held)
+	p.addDoubts(change, held)
 	return p
 }
 
-// weigh pairs the prices and looks for what speaks against the pair itself.
-func (p *Proposal) weigh(change *catalogv1.ProductChange, held *catalogv1.Observed) {
+// addDoubts pairs the prices and collects the doubts about the products themselves.
+func (p *Proposal) addDoubts(change *catalogv1.ProductChange, held *catalogv1.Observed) {
 	want, have := change.GetProduct(), held.GetProduct()
 	if marked := have.GetMetadata()[catalog.ProductMarker]; marked != "" && marked != p.Product &&
 		p.StripeID != p.Product {
-		p.doubt(Marked, "", fmt.Sprintf("metadata %s is %q", catalog.ProductMarker, marked))
+		p.addDoubt(Marked, "", fmt.Sprintf("metadata %s is %q", catalog.ProductMarker, marked))
 	}
 	if !have.GetActive() && (want.Active == nil || want.GetActive()) {
-		p.doubt(Archived, "", "archived in Stripe, and would be unarchived")
+		p.addDoubt(Archived, "", "archived in Stripe; it would be unarchived")
 	}
 	if n := catalog.MetadataKeys(want, p.StripeID); n > catalog.MaxMetadata {
-		p.doubt(MetadataFull, "", fmt.Sprintf("%d keys of metadata with the mark, of %d", n, catalog.MaxMetadata))
+		p.addDoubt(MetadataFull, "",
+			fmt.Sprintf("%d metadata keys with the mark; Stripe allows %d", n, catalog.MaxMetadata))
 	}
-	p.pair(change, held.GetPrices(), have.GetDefaultPrice())
+	p.pairPrices(change, held.GetPrices(), have.GetDefaultPrice())
 }
 
-func (p *Proposal) doubt(d Doubt, price, detail string) {
+func (p *Proposal) addDoubt(d Doubt, price, detail string) {
 	p.Reservations = append(p.Reservations, Reservation{d, price, detail})
 }
 
-// pair gives every active price of the catalog one of Stripe's active ones that carry no mark: the one with its lookup
-// key, or else the only one that is the same in all that Stripe never changes.
-func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.ObservedPrice, defaultPrice string) {
+// pairPrices pairs every active catalog price with one of Stripe's active prices without a mark. It prefers the one
+// with its lookup key. Otherwise it takes the only one that is equal in all fields that Stripe never changes.
+func (p *Proposal) pairPrices(change *catalogv1.ProductChange, held []*catalogv1.ObservedPrice, defaultPrice string) {
 	var free []*catalogv1.ObservedPrice
 	marked := map[string]bool{}
 	for _, h := range held {
@@ -131,7 +134,7 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 		free = slices.DeleteFunc(free, func(f *catalogv1.ObservedPrice) bool { return f == h })
 	}
 	var open []*catalogv1.Price
-	for _, want := range sellable(change) {
+	for _, want := range activePrices(change) {
 		if marked[want.GetId()] {
 			continue
 		}
@@ -144,24 +147,25 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 		h := free[i]
 		if differs, _ := catalog.StructureDiffers(change, want.GetId(), h.GetPrice()); len(differs) > 0 {
 			p.Replace = append(p.Replace, want.GetId())
-			p.doubt(PriceDiffers, want.GetId(), fmt.Sprintf("%s of %s differs in %s (%s, not %s): it would be replaced",
-				h.GetStripeId(), want.GetId(), strings.Join(differs, ", "), catalog.FormatPrice(h.GetPrice()),
-				catalog.FormatPrice(want)))
+			p.addDoubt(PriceDiffers, want.GetId(),
+				fmt.Sprintf("%s of %s differs in %s (%s, not %s): a new price would replace it",
+					h.GetStripeId(), want.GetId(), strings.Join(differs, ", "), catalog.FormatPrice(h.GetPrice()),
+					catalog.FormatPrice(want)))
 		}
 		take(want.GetId(), h)
 	}
-	for _, want := range p.alike(change, open, free, defaultPrice, take) {
+	for _, want := range p.pairAlike(change, open, free, defaultPrice, take) {
 		p.Create = append(p.Create, want.GetId())
 		if len(free) > 0 {
-			p.doubt(PriceUnmatched, want.GetId(), fmt.Sprintf("%s (%s) is none of %s beyond doubt: it would be made",
-				want.GetId(), catalog.FormatPrice(want), inWords(free)))
+			p.addDoubt(PriceUnmatched, want.GetId(),
+				fmt.Sprintf("%s (%s) does not clearly match any of %s: a new price would be created",
+					want.GetId(), catalog.FormatPrice(want), describePrices(free)))
 		}
 	}
 }
 
-// alike pairs what is alike and unlike all others, and returns what is left. The default price goes before others of
-// its kind.
-func (p *Proposal) alike(change *catalogv1.ProductChange, open []*catalogv1.Price, free []*catalogv1.ObservedPrice,
+// pairAlike pairs prices that match each other and no other price, and returns the rest. The default price goes first.
+func (p *Proposal) pairAlike(change *catalogv1.ProductChange, open []*catalogv1.Price, free []*catalogv1.ObservedPrice,
 	defaultPrice string, take func(string, *catalogv1.ObservedPrice),
 ) []*catalogv1.Price {
 	fits := func(want *catalogv1.Price, h *catalogv1.ObservedPrice) bool {
@@ -212,7 +216,7 @@ func (p *Proposal) alike(change *catalogv1.ProductChange, open []*catalogv1.Pric
 	return left
 }
 
-func inWords(prices []*catalogv1.ObservedPrice) string {
+func describePrices(prices []*catalogv1.ObservedPrice) string {
 	words := make([]string, len(prices))
 	for i, p := range prices {
 		words[i] = p.GetStripeId() + " (" + catalog.FormatPrice(p.GetPrice()) + ")"
@@ -220,8 +224,8 @@ func inWords(prices []*catalogv1.ObservedPrice) string {
 	return strings.Join(words, ", ")
 }
 
-// sellable are the active prices of the catalog, by id.
-func sellable(change *catalogv1.ProductChange) []*catalogv1.Price {
+// activePrices returns the catalog's active prices, by id.
+func activePrices(change *catalogv1.ProductChange) []*catalogv1.Price {
 	var out []*catalogv1.Price
 	for _, p := range change.GetProduct().GetPrices() {
 		if p.Active == nil || p.GetActive() {

@@ -1,9 +1,9 @@
 // Package budget shares an account's rate of calls to Stripe among all processes that make them. Each call waits for
-// its turn; turns are taken from one record in the bucket BUDGET by compare-and-set, so that the sum of all processes,
-// however many come, go or crash, stays within the account's limits: a turn that nobody uses is lost, none is used
+// its turn. Processes take turns from one record in the bucket BUDGET by compare-and-set. So the sum of all processes
+// stays within the account's limits, however many start, stop or crash. An unused turn is lost, and no turn is used
 // twice. Live calls go before bulk ones, in this process and in others.
 //
-// It knows endpoints by name only and makes no calls itself.
+// The package knows endpoints by name only and makes no calls itself.
 package budget
 
 import (
@@ -27,39 +27,39 @@ import (
 // Lane is how urgent a call is.
 type Lane int
 
-// Lanes: live calls are what people wait for, bulk is what may take hours.
+// Someone waits for a live call. A bulk call may take hours.
 const (
 	Live Lane = iota
 	Bulk
 )
 
-// Limits are calls per second. Stripe counts per account, whoever calls, and per endpoint: per operation such as
-// POST /v1/prices, whichever object it is about (https://docs.stripe.com/rate-limits).
+// Limits are calls per second. Stripe counts all calls of an account, and the calls to each endpoint: an operation such
+// as POST /v1/prices, for any object (https://docs.stripe.com/rate-limits).
 type Limits struct {
-	// PerSecond in all; 0 means no limit.
+	// PerSecond limits all calls together; 0 means no limit.
 	PerSecond float64
-	// PerEndpoint for each operation; 0 means no limit.
+	// PerEndpoint limits the calls of each operation; 0 means no limit.
 	PerEndpoint float64
 	// ReadAllowance is how many reads Stripe allows in 30 days; 0 means no limit.
 	ReadAllowance uint64
 }
 
-// Store keeps the shared record; a mesh's Budget is one.
+// Store keeps the shared record. A mesh's Budget is one.
 type Store interface {
-	// GetAt decodes the record and returns its revision, 0 if there is none.
+	// GetAt decodes the record and returns its revision, or 0 if there is none.
 	GetAt(ctx context.Context, into proto.Message) (revision uint64, err error)
-	// CompareAndPut writes the record if it still has the revision, else the error is mesh.ErrMoved.
+	// CompareAndPut writes the record if it still has the revision. Otherwise it returns mesh.ErrMoved.
 	CompareAndPut(ctx context.Context, record proto.Message, revision uint64) (uint64, error)
 }
 
-// Bell tells the other processes that live calls have waited in vain; a mesh's BudgetBell is one. It needs no
-// compare-and-set: whoever is farther from the server than the others would lose that race too.
+// Bell signals to the other processes that live calls are starving. A mesh's BudgetBell is one. It has no
+// compare-and-set, because a process that is far from the server would lose that race too.
 type Bell interface {
 	PutString(ctx context.Context, s string) error
 	GetString(ctx context.Context) (string, error)
 }
 
-// Reasons of Stripe for turning a call away (header Stripe-Rate-Limited-Reason).
+// Stripe's reasons for a rate-limited call (header Stripe-Rate-Limited-Reason).
 const (
 	reasonGlobalRate          = "global-rate"
 	reasonEndpointRate        = "endpoint-rate"
@@ -67,7 +67,7 @@ const (
 	reasonEndpointConcurrency = "endpoint-concurrency"
 )
 
-// Budget gives turns to the calls of this process. Its methods may be called concurrently.
+// Budget gives turns to the calls of this process. It is safe for concurrent use.
 type Budget struct {
 	store  Store
 	bell   Bell
@@ -76,30 +76,31 @@ type Budget struct {
 	paces  paces
 	logger *slog.Logger
 
-	mu      sync.Mutex
-	waiting []*waiter
-	lowered []string
-	reads   tally
-	running bool
-	wake    chan struct{}
-	// inFlight calls, and how many there may be; 0 for any number.
-	inFlight, most int
-	calmSince      time.Time
+	mu           sync.Mutex
+	waiting      []*waiter
+	refusedRates []string
+	reads        tally
+	running      bool
+	wake         chan struct{}
+	// inFlight is the number of calls in flight, and maxInFlight their maximum; 0 means no maximum.
+	inFlight, maxInFlight int
+	calmSince             time.Time
 
-	// ends the goroutine that gives out turns.
+	// ctx and stop end the goroutine that gives out turns.
 	ctx  context.Context //nolint:containedctx // the budget's own life
 	stop context.CancelFunc
-	over sync.WaitGroup
+	done sync.WaitGroup
 
-	// Of the goroutine that runs.
+	// Owned by the goroutine of run.
 	record   *meshv1.Budget
 	revision uint64
-	// away: the store could not be reached, which was logged.
-	away bool
-	// lost races in a row; when the bell was last rung, and last listened for, and until when it asks for patience.
-	lost                 int
-	rung, heard, patient time.Time
-	taken                time.Time
+	// unreachable reports whether the store is unreachable and that was logged.
+	unreachable bool
+	// lostRaces counts compare-and-sets lost in a row. rungAt is when the bell was last rung, and bellReadAt when it
+	// was last read. Bulk calls go slowly until yieldUntil.
+	lostRaces                      int
+	rungAt, bellReadAt, yieldUntil time.Time
+	reservedAt                     time.Time
 }
 
 type waiter struct {
@@ -107,11 +108,11 @@ type waiter struct {
 	turn chan time.Time
 }
 
-// New makes the budget of an account, whose turns are told by the clock. A nil store, bell and clock are for a process
-// that shares with none.
+// New returns the budget of an account. The clock gives the time of its turns. With a nil store, bell and clock the
+// process shares with none.
 func New(store Store, bell Bell, clock *mesh.Clock, limits Limits, logger *slog.Logger) *Budget {
 	if store == nil {
-		store = &alone{}
+		store = &memoryStore{}
 	}
 	if logger == nil {
 		logger = slog.Default()
@@ -127,10 +128,10 @@ func New(store Store, bell Bell, clock *mesh.Clock, limits Limits, logger *slog.
 	return b
 }
 
-// Close ends the giving out of turns and records the reads that are not recorded yet. No call may wait any more.
+// Close stops giving out turns and records the reads that are not recorded yet. No call may be waiting.
 func (b *Budget) Close() {
 	b.stop()
-	b.over.Wait()
+	b.done.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.running = true
@@ -138,7 +139,7 @@ func (b *Budget) Close() {
 		if b.reads.total() == 0 {
 			return
 		}
-		_, _, err := b.take(context.Background(), nil, 0, nil, b.reads)
+		_, _, err := b.reserve(context.Background(), nil, 0, nil, b.reads)
 		if err == nil {
 			b.reads = tally{}
 		} else if b.record = nil; !errors.Is(err, mesh.ErrMoved) {
@@ -149,19 +150,19 @@ func (b *Budget) Close() {
 
 type laneKey struct{}
 
-// InLane marks the calls that are made with the context; without a mark they are live.
+// InLane puts the calls made with the context in a lane. Defaults to Live.
 func InLane(ctx context.Context, lane Lane) context.Context {
 	return context.WithValue(ctx, laneKey{}, lane)
 }
 
-// LaneOf is the lane that the calls made with the context are in.
+// LaneOf returns the lane of the calls made with the context.
 func LaneOf(ctx context.Context) Lane {
 	lane, _ := ctx.Value(laneKey{}).(Lane)
 	return lane
 }
 
-// Wait returns when a call of the endpoint ("POST /v1/prices") may be made, or with ctx's error. Done is to be called
-// after the call with the reason for which Stripe turned it away as one too many, "" if it did not.
+// Wait returns when a call of the endpoint ("POST /v1/prices") may be made, or with ctx's error. The caller calls done
+// after the call, with Stripe's reason if it was rate-limited, else with "".
 func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason string), err error) {
 	isRead := strings.HasPrefix(endpoint, "GET ")
 	unlimited := b.limits.PerSecond <= 0 && b.limits.PerEndpoint <= 0
@@ -183,10 +184,10 @@ func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason st
 	select {
 	case at := <-w.turn:
 		if err := sleep(ctx, time.Until(at)); err != nil {
-			b.ended(endpoint, "")
+			b.callEnded(endpoint, "")
 			return nil, err
 		}
-		return func(reason string) { b.ended(endpoint, reason) }, nil
+		return func(reason string) { b.callEnded(endpoint, reason) }, nil
 	case <-ctx.Done():
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -200,11 +201,11 @@ func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason st
 	}
 }
 
-// start makes sure that somebody gives out turns. The caller holds the lock.
+// start makes sure that run gives out turns. The caller holds the lock.
 func (b *Budget) start() {
 	if !b.running {
 		b.running = true
-		b.over.Go(b.run)
+		b.done.Go(b.run)
 		return
 	}
 	select {
@@ -213,41 +214,42 @@ func (b *Budget) start() {
 	}
 }
 
-// calm is how long no call may have been turned away for concurrency before one more may be in flight.
-const calm = time.Second
+// calmDelay is how long Stripe must refuse no call for concurrency before one more may be in flight.
+const calmDelay = time.Second
 
-func (b *Budget) ended(endpoint, reason string) {
+func (b *Budget) callEnded(endpoint, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	switch reason {
 	case reasonGlobalRate:
-		b.lowered = append(b.lowered, "")
+		b.refusedRates = append(b.refusedRates, "")
 	case reasonEndpointRate:
-		b.lowered = append(b.lowered, endpoint)
+		b.refusedRates = append(b.refusedRates, endpoint)
 	case reasonGlobalConcurrency, reasonEndpointConcurrency:
-		b.most = max(b.inFlight/2, 1)
+		b.maxInFlight = max(b.inFlight/2, 1)
 		b.calmSince = now
-		b.logger.Warn("Stripe refuses so many calls at once; making fewer", "at_once", b.most, "reason", reason)
+		b.logger.Warn("Stripe refused a call for concurrency; making fewer calls at once", "at_once", b.maxInFlight,
+			"reason", reason)
 	default:
-		if b.most > 0 && now.Sub(b.calmSince) > calm {
+		if b.maxInFlight > 0 && now.Sub(b.calmSince) > calmDelay {
 			b.calmSince = now
-			if b.most++; b.most > 2*b.inFlight+8 {
-				b.most = 0
+			if b.maxInFlight++; b.maxInFlight > 2*b.inFlight+8 {
+				b.maxInFlight = 0
 			}
 		}
 	}
 	b.inFlight--
-	if len(b.lowered) > 0 || len(b.waiting) > 0 {
+	if len(b.refusedRates) > 0 || len(b.waiting) > 0 {
 		b.start()
 	}
 }
 
-// flushReads is how many reads are counted before the record is written for them alone, and readsEvery after which time
-// at the latest.
+// maxUnrecordedReads is how many reads are counted before the record is written for them alone. readsInterval is the
+// longest time until then.
 const (
-	flushReads = 100
-	readsEvery = 5 * time.Second
+	maxUnrecordedReads = 100
+	readsInterval      = 5 * time.Second
 )
 
 // run gives out turns until no call waits.
@@ -255,11 +257,11 @@ func (b *Budget) run() {
 	written := time.Now()
 	for b.ctx.Err() == nil {
 		b.mu.Lock()
-		calls, waiters, most := b.next()
-		lowered, reads := b.lowered, maps.Clone(b.reads)
+		calls, waiters, maxTurns := b.next()
+		lowered, reads := b.refusedRates, maps.Clone(b.reads)
 		made := reads.total()
 		idle := len(calls) == 0 && len(lowered) == 0
-		if idle && (made == 0 || made < flushReads && time.Since(written) < readsEvery) {
+		if idle && (made == 0 || made < maxUnrecordedReads && time.Since(written) < readsInterval) {
 			if made == 0 && len(b.waiting) == 0 {
 				b.running = false
 				b.mu.Unlock()
@@ -267,90 +269,90 @@ func (b *Budget) run() {
 			}
 			b.mu.Unlock()
 			// A call that ends wakes this up.
-			b.pause(max(readsEvery-time.Since(written), 100*time.Millisecond))
+			b.waitForWake(max(readsInterval-time.Since(written), 100*time.Millisecond))
 			continue
 		}
 		b.mu.Unlock()
-		if live(calls) == 0 {
-			if wait := b.room(); wait > 0 {
-				b.pause(wait)
+		if countLive(calls) == 0 {
+			if wait := b.yieldDelay(); wait > 0 {
+				b.waitForWake(wait)
 				continue
 			}
 		}
-		turns, wake, err := b.take(b.ctx, calls, most, lowered, reads)
+		turns, wake, err := b.reserve(b.ctx, calls, maxTurns, lowered, reads)
 		switch {
 		case errors.Is(err, mesh.ErrMoved):
 			b.record = nil
-			if b.lost++; live(calls) > 0 && b.lost > 2 {
+			if b.lostRaces++; countLive(calls) > 0 && b.lostRaces > 2 {
 				b.ring()
 			}
-			// Several that lost the same race should not meet again at once.
-			b.pause(rand.N(2 * time.Millisecond))
+			// Processes that lost the same race should not collide again at once.
+			b.waitForWake(rand.N(2 * time.Millisecond))
 			continue
 		case err != nil && b.ctx.Err() == nil:
 			b.record = nil
-			if !b.away {
-				b.away = true
-				b.logger.Warn("the budget of calls to Stripe cannot be reached; no calls are made meanwhile",
+			if !b.unreachable {
+				b.unreachable = true
+				b.logger.Warn("the budget of calls to Stripe is unreachable; calls wait",
 					"error", err)
 			}
-			b.pause(500 * time.Millisecond)
+			b.waitForWake(500 * time.Millisecond)
 			continue
 		case err != nil:
 			b.record = nil
 			return
 		}
-		if b.away {
-			b.away = false
-			b.logger.Info("the budget of calls to Stripe is reached again")
+		if b.unreachable {
+			b.unreachable = false
+			b.logger.Info("the budget of calls to Stripe is reachable again")
 		}
 		written = time.Now()
-		b.lost, b.taken = 0, written
+		b.lostRaces, b.reservedAt = 0, written
 		b.mu.Lock()
-		b.lowered = b.lowered[len(lowered):]
+		b.refusedRates = b.refusedRates[len(lowered):]
 		b.reads.remove(reads)
 		for _, t := range turns {
 			w := waiters[t.index]
 			if i := slices.Index(b.waiting, w); i >= 0 {
 				b.waiting = slices.Delete(b.waiting, i, i+1)
 				b.inFlight++
-				w.turn <- b.local(t.at)
+				w.turn <- b.localTime(t.at)
 			}
 		}
 		b.mu.Unlock()
 		if len(turns) < len(calls) {
-			b.pause(time.Until(b.local(wake)))
+			b.waitForWake(time.Until(b.localTime(wake)))
 		}
 	}
 }
 
-// considered is how many waiting calls are looked at: more cannot get a turn at once.
-const considered = 256
+// maxConsidered is how many waiting calls are considered at once. More cannot get a turn at once.
+const maxConsidered = 256
 
-// next are the calls that may get a turn now. The caller holds the lock.
-func (b *Budget) next() (calls []call, waiters []*waiter, most int) {
-	if most = considered; b.most > 0 {
-		if most = b.most - b.inFlight; most <= 0 {
+// next returns the calls that may get a turn now. The caller holds the lock.
+func (b *Budget) next() (calls []call, waiters []*waiter, maxTurns int) {
+	if maxTurns = maxConsidered; b.maxInFlight > 0 {
+		if maxTurns = b.maxInFlight - b.inFlight; maxTurns <= 0 {
 			return nil, nil, 0
 		}
 	}
 	perEndpoint := map[call]int{}
 	for _, lane := range []Lane{Live, Bulk} {
 		for _, w := range b.waiting {
-			if w.lane != lane || len(calls) == considered {
+			if w.lane != lane || len(calls) == maxConsidered {
 				continue
 			}
-			// Of each kind, a few: the others cannot have their turn before.
+			// A few of each kind are enough: the others cannot have their turn earlier.
 			if perEndpoint[w.call]++; perEndpoint[w.call] > 16 {
 				continue
 			}
 			calls, waiters = append(calls, w.call), append(waiters, w)
 		}
 	}
-	return calls, waiters, most
+	return calls, waiters, maxTurns
 }
 
-func live(calls []call) (n int) {
+func countLive(calls []call) (n int) {
 	for _, c := range calls {
 		if c.lane == Live {
 			n++
@@ -360,60 +362,60 @@ func live(calls []call) (n int) {
 }
 
 const (
-	// patience is how long the bell asks for, and gap the pause between the turns of a process with bulk calls then:
-	// time enough for two round trips of somebody far away.
-	patience = time.Second
-	gap      = 100 * time.Millisecond
-	// listenEvery and ringEvery bound what the bell costs.
-	listenEvery = 50 * time.Millisecond
-	ringEvery   = 300 * time.Millisecond
+	// yieldTimeout is how long bulk calls go slowly after a ring. yieldInterval is then the time between turns of a
+	// process with bulk calls only: enough for two round trips of a distant process.
+	yieldTimeout  = time.Second
+	yieldInterval = 100 * time.Millisecond
+	// bellReadInterval and bellRingInterval limit how often the bell is read and rung.
+	bellReadInterval = 50 * time.Millisecond
+	bellRingInterval = 300 * time.Millisecond
 )
 
-// ring asks the others for patience.
+// ring asks bulk callers in other processes to yield.
 func (b *Budget) ring() {
-	if b.bell == nil || time.Since(b.rung) < ringEvery {
+	if b.bell == nil || time.Since(b.rungAt) < bellRingInterval {
 		return
 	}
-	b.rung = time.Now()
+	b.rungAt = time.Now()
 	now, err := b.clock.Now(b.ctx)
 	if err != nil {
 		return
 	}
-	until := now.Add(patience).UnixNano()
+	until := now.Add(yieldTimeout).UnixNano()
 	if err := b.bell.PutString(b.ctx, strconv.FormatInt(until, 10)); err != nil && b.ctx.Err() == nil {
-		b.logger.Warn("live calls cannot make themselves heard", "error", err)
+		b.logger.Warn("could not ask bulk callers to yield", "error", err)
 	}
 }
 
-// room is how long to wait before turns are taken for bulk calls only, if somebody has rung for live ones.
-func (b *Budget) room() time.Duration {
-	if b.bell != nil && time.Since(b.heard) > listenEvery {
-		b.heard = time.Now()
+// yieldDelay returns how long to wait before taking turns for bulk calls only, if another process rang the bell.
+func (b *Budget) yieldDelay() time.Duration {
+	if b.bell != nil && time.Since(b.bellReadAt) > bellReadInterval {
+		b.bellReadAt = time.Now()
 		if text, err := b.bell.GetString(b.ctx); err == nil && text != "" {
 			until, err := strconv.ParseInt(text, 10, 64)
 			now, unknown := b.clock.Now(b.ctx)
 			if err == nil && unknown == nil {
-				b.patient = b.local(min(until, now.Add(patience).UnixNano()))
+				b.yieldUntil = b.localTime(min(until, now.Add(yieldTimeout).UnixNano()))
 			}
 		}
 	}
-	if time.Now().Before(b.patient) {
-		return gap - time.Since(b.taken)
+	if time.Now().Before(b.yieldUntil) {
+		return yieldInterval - time.Since(b.reservedAt)
 	}
 	return 0
 }
 
-// local is when a moment of the shared record is, by our clock.
-func (b *Budget) local(at int64) time.Time { return b.clock.Local(time.Unix(0, at)) }
+// localTime converts a time of the shared record to this process's clock.
+func (b *Budget) localTime(at int64) time.Time { return b.clock.Local(time.Unix(0, at)) }
 
-// storePatience is how long the store may take. A mesh waits 12 s for a cluster that elects another leader.
-const storePatience = 15 * time.Second
+// storeTimeout is how long the store may take. A mesh waits 12 s for a cluster that elects another leader.
+const storeTimeout = 15 * time.Second
 
-// take reserves turns in the shared record.
-func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []string,
+// reserve reserves turns in the shared record. wake is when to try again for the calls that got none.
+func (b *Budget) reserve(ctx context.Context, calls []call, maxTurns int, lowered []string,
 	reads tally,
 ) (turns []turn, wake int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if b.record == nil {
 		record := &meshv1.Budget{}
@@ -430,9 +432,9 @@ func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []str
 	now := at.UnixNano()
 	changed := false
 	for _, key := range lowered {
-		if lower(next, key, now) {
+		if lowerRate(next, key, now) {
 			changed = true
-			b.logger.Warn("Stripe says that there are too many calls; slowing down", "endpoint", key,
+			b.logger.Warn("Stripe refused a call for its rate limit; slowing down", "endpoint", key,
 				"permille", next.GetSlowed()[key].GetPermille())
 		}
 	}
@@ -440,7 +442,7 @@ func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []str
 		reads.record(next, now)
 		changed = true
 	}
-	turns, wake, given := assign(next, b.paces, now, calls, most)
+	turns, wake, given := assign(next, b.paces, now, calls, maxTurns)
 	if !given && !changed {
 		return nil, wake, nil
 	}
@@ -451,8 +453,8 @@ func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []str
 	return turns, wake, nil
 }
 
-// pause waits, or until there is something new.
-func (b *Budget) pause(d time.Duration) {
+// waitForWake waits for d, or until it is woken.
+func (b *Budget) waitForWake(d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -465,17 +467,17 @@ func (b *Budget) pause(d time.Duration) {
 	}
 }
 
-// Reads is how many reads all processes made in the last 30 days, as far as they have recorded it: a process does at
+// Reads returns how many reads all processes made in the last 30 days. It counts recorded reads: a process records at
 // least every hundred reads and every five seconds.
 func Reads(ctx context.Context, store Store) (uint64, error) {
 	record := &meshv1.Budget{}
 	if _, err := store.GetAt(ctx, record); err != nil {
 		return 0, err
 	}
-	return used(record, time.Now()), nil
+	return readsOf30Days(record, time.Now()), nil
 }
 
-// Reads is how many reads all processes made in the last 30 days, and how many Stripe allows; 0 for no limit.
+// Reads returns how many reads all processes made in the last 30 days, and how many Stripe allows; 0 means no limit.
 func (b *Budget) Reads(ctx context.Context) (made, allowed uint64, err error) {
 	if made, err = Reads(ctx, b.store); err != nil {
 		return 0, 0, err

@@ -29,7 +29,7 @@ func connect(t *testing.T) func(name string) *mesh.Mesh {
 	return open
 }
 
-// calls makes calls, as many at once as it can, until ctx ends, and returns when each was made.
+// calls makes calls, at most concurrency at once, until ctx ends. It returns when each was made.
 func calls(ctx context.Context, b *budget.Budget, endpoint string, concurrency int) (made []time.Time) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -51,7 +51,7 @@ func calls(ctx context.Context, b *budget.Budget, endpoint string, concurrency i
 	return made
 }
 
-func TestProcessesTogetherStayWithinTheLimit(t *testing.T) {
+func TestWait_AllProcessesStayWithinTheLimit(t *testing.T) {
 	open := connect(t)
 	const perSecond = 200
 	limits := budget.Limits{PerSecond: perSecond}
@@ -68,7 +68,7 @@ func TestProcessesTogetherStayWithinTheLimit(t *testing.T) {
 		wg.Go(func() {
 			ctx := ctx
 			if i == 0 {
-				// One that dies in the middle of it.
+				// One process dies during the test.
 				short, stop := context.WithTimeout(ctx, time.Second)
 				defer stop()
 				ctx = short
@@ -86,7 +86,7 @@ func TestProcessesTogetherStayWithinTheLimit(t *testing.T) {
 	require.Greater(t, rate, 0.8*perSecond, "and nearly all of it is used")
 }
 
-func TestACallThatNoLongerWaitsTakesNoTurn(t *testing.T) {
+func TestWait_ACanceledCallTakesNoTurn(t *testing.T) {
 	b := budget.New(nil, nil, nil, budget.Limits{PerSecond: 2}, nil)
 	t.Cleanup(b.Close)
 	done, err := b.Wait(t.Context(), "POST /v1/products")
@@ -103,7 +103,7 @@ func TestACallThatNoLongerWaitsTakesNoTurn(t *testing.T) {
 	require.Less(t, time.Since(start), 900*time.Millisecond, "the next turn, not the one after")
 }
 
-func TestFewerAtOnceWhenStripeRefusesConcurrency(t *testing.T) {
+func TestWait_MakesFewerCallsAtOnceAfterAConcurrencyRefusal(t *testing.T) {
 	b := budget.New(nil, nil, nil, budget.Limits{PerSecond: 1000}, nil)
 	t.Cleanup(b.Close)
 	var open []func(string)
@@ -125,7 +125,7 @@ func TestFewerAtOnceWhenStripeRefusesConcurrency(t *testing.T) {
 	done("")
 }
 
-func TestReadsAreCountedForAllProcesses(t *testing.T) {
+func TestReads_CountsAllProcesses(t *testing.T) {
 	open := connect(t)
 	for range 2 {
 		m := open("process")
@@ -157,7 +157,7 @@ func TestReadsAreCountedForAllProcesses(t *testing.T) {
 		purposes)
 }
 
-// far is a store that answers late, as one in another region does.
+// far is a store with latency, as in another region.
 type far struct {
 	store   budget.Store
 	latency time.Duration
@@ -175,7 +175,7 @@ func (f far) CompareAndPut(ctx context.Context, record proto.Message, revision u
 	return f.store.CompareAndPut(ctx, record, revision)
 }
 
-func TestALiveCallOfAProcessFarAwayIsHeard(t *testing.T) {
+func TestBell_MakesRoomForLiveCallsOfADistantProcess(t *testing.T) {
 	open := connect(t)
 	limits := budget.Limits{PerSecond: 100, PerEndpoint: 25}
 	near, away := open("near"), open("away")

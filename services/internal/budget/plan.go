@@ -8,32 +8,32 @@ import (
 )
 
 const (
-	// ahead is how far in advance live calls get their turn: far enough that a write to NATS per call is not needed.
-	// Bulk calls get theirs shortly before it, so that a live call that comes is not behind them.
+	// ahead is how far in advance a live call gets its turn. It is long enough that not every call needs a write to
+	// NATS. Bulk calls get theirs shorter in advance, so that a new live call does not wait behind them.
 	ahead     = 25 * time.Millisecond
 	aheadBulk = 5 * time.Millisecond
-	// paceShare of the limit is what is used: calls do not arrive at Stripe as evenly as they leave.
+	// paceShare is the part of the limit that is used, because calls do not arrive at Stripe as evenly as they leave.
 	paceShare = 0.98
-	// tolerance lets a turn be made up for that nobody could use when it came, and liveTolerance lets a live call have
-	// a turn of its endpoint before it comes. With calls that are spaced by 1/(0.98 * limit) seconds, the one that is a
-	// limit's worth later comes 1/0.98 - 1 s = 20.4 ms after a second: as long as none is earlier by more, no second
-	// has more calls than the limit.
+	// tolerance lets an unused turn be made up for. liveTolerance lets a live call have its endpoint's turn early.
+	// Calls are spaced by 1/(0.98 * limit) seconds. So the call that is a limit's worth later comes 1/0.98 - 1 s = 20.4
+	// ms after a full second. As long as no call is earlier by more than that, no second has more calls than the limit.
 	tolerance     = 10 * time.Millisecond
 	liveTolerance = 20 * time.Millisecond
-	// skew is how far the clocks of two processes may differ after they were compared with the server's.
+	// skew is how far two processes' clocks may differ after each was compared with the server's.
 	skew = 100 * time.Millisecond
-	// bulkShare of the rate is bulk's even while live calls wait.
+	// bulkShare is the part of the rate that bulk calls keep while live calls wait.
 	bulkShare = 0.1
-	// hold is how long the word that live calls wait holds without being repeated.
-	hold = 100 * time.Millisecond
-	// Recovery of a lowered rate, in thousandths per second, and how far and how often it is lowered.
-	recovery     = 50
-	lowerTo      = 0.7
-	lowestRate   = 50
-	lowerAtMost  = 300 * time.Millisecond
-	fullPermille = 1000
-	// keptDays of reads: Stripe counts 30.
-	keptDays = 31
+	// waitingTimeout is how long a note that live calls wait is valid without renewal.
+	waitingTimeout = 100 * time.Millisecond
+	// recoveryPerSecond is how fast a lowered rate recovers, in thousandths per second. A refusal lowers the rate to
+	// lowerFactor of itself, at most every lowerInterval, and never below minPermille thousandths.
+	recoveryPerSecond = 50
+	lowerFactor       = 0.7
+	minPermille       = 50
+	lowerInterval     = 300 * time.Millisecond
+	fullPermille      = 1000
+	// maxReadDays is how many days of reads are kept. Stripe counts 30.
+	maxReadDays = 31
 )
 
 // call is a call that waits for its turn.
@@ -42,13 +42,13 @@ type call struct {
 	lane     Lane
 }
 
-// turn is when a call may be made.
+// turn is when a call may be made. index is the call's.
 type turn struct {
 	index int
 	at    int64
 }
 
-// rates are the paces, in nanoseconds between calls; 0 for none.
+// paces are the times between calls in nanoseconds; 0 means no limit.
 type paces struct{ all, endpoint float64 }
 
 func (l Limits) paces() paces {
@@ -61,20 +61,18 @@ func (l Limits) paces() paces {
 	return paces{pace(l.PerSecond), pace(l.PerEndpoint)}
 }
 
-// assign gives turns to the calls that may be made within ahead of now, live before bulk and else first come first
-// served, and records them in the budget. Wake is when it is worth trying again for the others; changed says whether
-// the budget is another than before.
-//
-// At most so many turns are given.
-func assign(b *meshv1.Budget, p paces, now int64, calls []call, most int) (turns []turn, wake int64, changed bool) {
+// assign gives turns to the calls that may be made within ahead of now, and records them in the budget. Live calls go
+// before bulk ones, and earlier calls before later ones. It gives at most so many turns. wake is when to try again for
+// the other calls. changed reports whether the budget was changed.
+func assign(b *meshv1.Budget, p paces, now int64, calls []call, maxTurns int) (turns []turn, wake int64, changed bool) {
 	prune(b, now)
-	changed = doubt(b, p, now)
+	changed = correctTimes(b, p, now)
 	left := make([]int, len(calls))
 	for i := range left {
 		left[i] = i
 	}
 	wake = now + int64(ahead)
-	for len(left) > 0 && len(turns) < most {
+	for len(left) > 0 && len(turns) < maxTurns {
 		at := max(now, b.GetNext()-int64(tolerance))
 		chosen := choose(b, calls, left, at)
 		if chosen < 0 {
@@ -87,39 +85,40 @@ func assign(b *meshv1.Budget, p paces, now int64, calls []call, most int) (turns
 		}
 		c := calls[left[chosen]]
 		lead := int64(aheadBulk)
-		if urgent(b, c, at) {
+		if isUrgent(b, c, at) {
 			lead = int64(ahead)
 		}
 		if at > now+lead {
 			wake = max(at-lead/2, now+int64(time.Millisecond))
 			break
 		}
-		b.Next = max(b.GetNext(), at) + slowed(b, "", p.all, at)
+		b.Next = max(b.GetNext(), at) + currentPace(b, "", p.all, at)
 		if b.Endpoints == nil {
 			b.Endpoints = map[string]int64{}
 		}
-		b.Endpoints[c.endpoint] = max(b.GetEndpoints()[c.endpoint], at) + slowed(b, c.endpoint, p.endpoint, at)
+		b.Endpoints[c.endpoint] = max(b.GetEndpoints()[c.endpoint], at) + currentPace(b, c.endpoint, p.endpoint, at)
 		if c.lane == Bulk {
-			b.BulkNext = at + int64(float64(slowed(b, "", p.all, at))/bulkShare)
+			b.BulkNext = at + int64(float64(currentPace(b, "", p.all, at))/bulkShare)
 		}
 		turns = append(turns, turn{left[chosen], at})
 		left = append(left[:chosen], left[chosen+1:]...)
 		changed = true
 	}
-	return turns, wake, tellWaiting(b, calls, left, now) || changed
+	return turns, wake, noteWaiting(b, calls, left, now) || changed
 }
 
-// choose picks the call that gets the turn at a time: the first live one whose endpoint is free, or the first such of
-// bulk if no live call wants the turn or bulk's share of turns has come. -1 if none may be made then.
+// choose returns the call that gets the turn at a time, or -1 if none may be made then. It prefers the first live call
+// whose endpoint is free. It takes the first such bulk call if no live call wants the turn, or if bulk's share of turns
+// has come.
 func choose(b *meshv1.Budget, calls []call, left []int, at int64) int {
 	live, bulk := -1, -1
 	for i, index := range left {
 		c := calls[index]
-		if free(b, c, at) > at {
+		if endpointFreeAt(b, c, at) > at {
 			continue
 		}
 		switch {
-		case c.lane == Bulk && bulk < 0 && (b.GetBulkNext() <= at || !liveWaits(b, c.endpoint, at)):
+		case c.lane == Bulk && bulk < 0 && (b.GetBulkNext() <= at || !isLiveWaiting(b, c.endpoint, at)):
 			bulk = i
 		case c.lane == Live && live < 0:
 			live = i
@@ -134,28 +133,28 @@ func choose(b *meshv1.Budget, calls []call, left []int, at int64) int {
 	return live
 }
 
-// urgent says whether a call is of those that get their turn first: live ones, and bulk ones whose share has come.
-func urgent(b *meshv1.Budget, c call, at int64) bool {
+// isUrgent reports whether a call gets its turn first: a live one, or a bulk one whose share has come.
+func isUrgent(b *meshv1.Budget, c call, at int64) bool {
 	return c.lane == Live || b.GetBulkNext() <= at
 }
 
-// free is from when a call's endpoint has a turn for it.
-func free(b *meshv1.Budget, c call, at int64) int64 {
+// endpointFreeAt returns the time from which a call's endpoint has a turn for it.
+func endpointFreeAt(b *meshv1.Budget, c call, at int64) int64 {
 	from := b.GetEndpoints()[c.endpoint]
-	if urgent(b, c, at) {
+	if isUrgent(b, c, at) {
 		from -= int64(liveTolerance)
 	}
 	return from
 }
 
-// earliest is when the first of the calls may be made.
+// earliest returns when the first of the calls may be made.
 func earliest(b *meshv1.Budget, calls []call, left []int) int64 {
 	first := int64(math.MaxInt64)
 	for _, index := range left {
 		c := calls[index]
 		at := b.GetNext() - int64(tolerance)
-		at = max(at, free(b, c, at))
-		if c.lane == Bulk && liveWaits(b, c.endpoint, at) {
+		at = max(at, endpointFreeAt(b, c, at))
+		if c.lane == Bulk && isLiveWaiting(b, c.endpoint, at) {
 			none := max(b.GetWaiting()[""], b.GetWaiting()[c.endpoint])
 			at = max(at, min(b.GetBulkNext(), none))
 		}
@@ -164,13 +163,13 @@ func earliest(b *meshv1.Budget, calls []call, left []int) int64 {
 	return first
 }
 
-// liveWaits says whether live calls that another process holds wait for turns that a bulk call would take.
-func liveWaits(b *meshv1.Budget, endpoint string, at int64) bool {
+// isLiveWaiting reports whether live calls of another process wait for turns that a bulk call would take.
+func isLiveWaiting(b *meshv1.Budget, endpoint string, at int64) bool {
 	return b.GetWaiting()[""] > at || b.GetWaiting()[endpoint] > at
 }
 
-// tellWaiting notes for other processes that live calls wait, and for what.
-func tellWaiting(b *meshv1.Budget, calls []call, left []int, now int64) (changed bool) {
+// noteWaiting notes for other processes that live calls wait, and for which endpoint.
+func noteWaiting(b *meshv1.Budget, calls []call, left []int, now int64) (changed bool) {
 	for _, index := range left {
 		c := calls[index]
 		if c.lane != Live {
@@ -180,60 +179,65 @@ func tellWaiting(b *meshv1.Budget, calls []call, left []int, now int64) (changed
 		if b.GetEndpoints()[c.endpoint] > b.GetNext() {
 			key = c.endpoint
 		}
-		if b.GetWaiting()[key]-now > int64(hold)/2 {
+		if b.GetWaiting()[key]-now > int64(waitingTimeout)/2 {
 			continue
 		}
 		if b.Waiting == nil {
 			b.Waiting = map[string]int64{}
 		}
-		b.Waiting[key] = now + int64(hold)
+		b.Waiting[key] = now + int64(waitingTimeout)
 		changed = true
 	}
 	return changed
 }
 
-// slowed is the pace of an endpoint, or of all, as it is while it recovers from having been lowered.
-func slowed(b *meshv1.Budget, key string, pace float64, at int64) int64 {
-	return int64(pace * fullPermille / float64(permille(b, key, at)))
+// currentPace returns the pace of an endpoint, or of all, while it recovers from having been lowered.
+func currentPace(b *meshv1.Budget, key string, pace float64, at int64) int64 {
+	return int64(pace * fullPermille / float64(ratePermille(b, key, at)))
 }
 
-func permille(b *meshv1.Budget, key string, at int64) int64 {
+func ratePermille(b *meshv1.Budget, key string, at int64) int64 {
 	s, ok := b.GetSlowed()[key]
 	if !ok {
 		return fullPermille
 	}
 	since := max(at-s.GetAt(), 0)
-	return min(int64(s.GetPermille())+int64(float64(recovery)*float64(since)/float64(time.Second)), fullPermille)
+	return min(int64(s.GetPermille())+int64(float64(recoveryPerSecond)*float64(since)/float64(time.Second)),
+		fullPermille)
 }
 
-// lower reduces a rate, once for all calls that were refused at about the same time.
-func lower(b *meshv1.Budget, key string, now int64) (changed bool) {
-	if s, ok := b.GetSlowed()[key]; ok && now-s.GetAt() < int64(lowerAtMost) {
+// lowerRate reduces a rate, once for all calls that were refused at about the same time.
+func lowerRate(b *meshv1.Budget, key string, now int64) (changed bool) {
+	if s, ok := b.GetSlowed()[key]; ok && now-s.GetAt() < int64(lowerInterval) {
 		return false
 	}
 	if b.Slowed == nil {
 		b.Slowed = map[string]*meshv1.Slowdown{}
 	}
-	b.Slowed[key] = &meshv1.Slowdown{Permille: uint32(max(float64(permille(b, key, now))*lowerTo, lowestRate)), At: now}
+	b.Slowed[key] = &meshv1.Slowdown{
+		Permille: uint32(max(float64(ratePermille(b, key, now))*lowerFactor, minPermille)),
+		At:       now,
+	}
 	return true
 }
 
-// doubt takes back what no process whose clock is right can have written: one wrong clock must not stop the others.
-func doubt(b *meshv1.Budget, p paces, now int64) (changed bool) {
-	limit := func(at *int64, most int64) {
-		if *at > most {
-			*at, changed = most, true
+// correctTimes corrects times that no process with a correct clock can have written. One wrong clock must not stop the
+// others.
+func correctTimes(b *meshv1.Budget, p paces, now int64) (changed bool) {
+	limit := func(at *int64, latest int64) {
+		if *at > latest {
+			*at, changed = latest, true
 		}
 	}
 	soon := now + int64(ahead+skew)
-	limit(&b.Next, soon+slowed(b, "", p.all, now))
-	limit(&b.BulkNext, soon+int64(float64(slowed(b, "", p.all, now))/bulkShare))
+	limit(&b.Next, soon+currentPace(b, "", p.all, now))
+	limit(&b.BulkNext, soon+int64(float64(currentPace(b, "", p.all, now))/bulkShare))
 	for k, at := range b.GetEndpoints() {
-		limit(&at, soon+slowed(b, k, p.endpoint, now))
+		limit(&at, soon+currentPace(b, k, p.endpoint, now))
 		b.Endpoints[k] = at
 	}
 	for k, at := range b.GetWaiting() {
-		limit(&at, now+int64(hold+skew))
+		limit(&at, now+int64(waitingTimeout+skew))
 		b.Waiting[k] = at
 	}
 	for _, s := range b.GetSlowed() {
@@ -242,7 +246,7 @@ func doubt(b *meshv1.Budget, p paces, now int64) (changed bool) {
 	return changed
 }
 
-// prune forgets what no longer counts.
+// prune deletes what no longer counts.
 func prune(b *meshv1.Budget, now int64) {
 	for k, at := range b.GetEndpoints() {
 		if at <= now {
@@ -255,10 +259,10 @@ func prune(b *meshv1.Budget, now int64) {
 		}
 	}
 	for k := range b.GetSlowed() {
-		if permille(b, k, now) == fullPermille {
+		if ratePermille(b, k, now) == fullPermille {
 			delete(b.Slowed, k)
 		}
 	}
-	oldest := time.Unix(0, now).UTC().AddDate(0, 0, -keptDays).Format(time.DateOnly)
-	forget(b, oldest)
+	oldest := time.Unix(0, now).UTC().AddDate(0, 0, -maxReadDays).Format(time.DateOnly)
+	dropDays(b, oldest)
 }

@@ -16,8 +16,8 @@ var endpoints = []string{
 	"GET /v1/events",
 }
 
-// within counts the most turns in any second.
-func within(turns []int64) (most int) {
+// within returns the highest number of turns in any second.
+func within(turns []int64) (highest int) {
 	slices.Sort(turns)
 	for i := range turns {
 		n := 0
@@ -27,13 +27,14 @@ func within(turns []int64) (most int) {
 			}
 			n++
 		}
-		most = max(most, n)
+		highest = max(highest, n)
 	}
-	return most
+	return highest
 }
 
-// Whoever asks when and for what: no second has more calls than Stripe allows, of all and of each endpoint.
-func TestNoSecondHasMoreTurnsThanTheLimits(t *testing.T) {
+// TestAssign_GivesNoSecondMoreTurnsThanTheLimits: no second has more calls than Stripe allows, in all and for each
+// endpoint, whatever is asked when.
+func TestAssign_GivesNoSecondMoreTurnsThanTheLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limits := Limits{PerSecond: rapid.SampledFrom([]float64{25, 100}).Draw(t, "limit"), PerEndpoint: 25}
 		b := &meshv1.Budget{}
@@ -49,9 +50,9 @@ func TestNoSecondHasMoreTurnsThanTheLimits(t *testing.T) {
 					Lane(rapid.IntRange(0, 1).Draw(t, "lane")),
 				}
 			}
-			turns, wake, _ := assign(b, limits.paces(), now, calls, considered)
+			turns, wake, _ := assign(b, limits.paces(), now, calls, maxConsidered)
 			if wake <= now {
-				t.Fatalf("told to try again at once")
+				t.Fatalf("wake is now")
 			}
 			for _, turn := range turns {
 				if turn.at < now || turn.at > now+int64(ahead) {
@@ -73,14 +74,14 @@ func TestNoSecondHasMoreTurnsThanTheLimits(t *testing.T) {
 	})
 }
 
-// run asks for turns for as long, with so many calls of each lane always waiting, and counts the turns of each.
+// simulate asks for turns during a time, with these calls always waiting, and counts the turns of each.
 func simulate(limits Limits, during time.Duration, waiting []call) (turns map[call]int) {
 	b := &meshv1.Budget{}
 	now := int64(1_000_000_000_000_000_000)
 	end := now + int64(during)
 	turns = map[call]int{}
 	for now < end {
-		got, wake, _ := assign(b, limits.paces(), now, waiting, considered)
+		got, wake, _ := assign(b, limits.paces(), now, waiting, maxConsidered)
 		for _, turn := range got {
 			turns[waiting[turn.index]]++
 		}
@@ -94,7 +95,7 @@ func simulate(limits Limits, during time.Duration, waiting []call) (turns map[ca
 
 func repeat(n int, c call) []call { return slices.Repeat([]call{c}, n) }
 
-func TestTheLimitIsUsedUp(t *testing.T) {
+func TestAssign_UsesTheWholeLimit(t *testing.T) {
 	one := call{"POST /v1/prices", Live}
 	require.InDelta(t, 25*paceShare*10,
 		simulate(Limits{PerSecond: 100, PerEndpoint: 25}, 10*time.Second, repeat(20, one))[one], 2)
@@ -109,7 +110,7 @@ func TestTheLimitIsUsedUp(t *testing.T) {
 	require.InDelta(t, 100*paceShare*10, sum, 5)
 }
 
-func TestLiveGoesFirstAndBulkKeepsAShare(t *testing.T) {
+func TestAssign_PutsLiveFirstAndKeepsBulksShare(t *testing.T) {
 	live, bulk := call{"POST /v1/products", Live}, call{"POST /v1/products", Bulk}
 	turns := simulate(Limits{PerSecond: 100, PerEndpoint: 25}, 20*time.Second,
 		append(repeat(20, bulk), repeat(20, live)...))
@@ -117,7 +118,7 @@ func TestLiveGoesFirstAndBulkKeepsAShare(t *testing.T) {
 	require.InDelta(t, 25*paceShare*20, all, 3)
 	require.Greater(t, float64(turns[bulk])/all, 0.05)
 	require.Less(t, float64(turns[bulk])/all, 0.45)
-	// Of another endpoint: live calls that wait for their own do not hold it up.
+	// Live calls that wait for their own endpoint do not block calls of another one.
 	other := call{"POST /v1/prices", Bulk}
 	turns = simulate(Limits{PerSecond: 100, PerEndpoint: 25}, 20*time.Second,
 		append(repeat(20, other), repeat(20, live)...))
@@ -125,7 +126,7 @@ func TestLiveGoesFirstAndBulkKeepsAShare(t *testing.T) {
 	require.InDelta(t, 25*paceShare*20, turns[live], 5)
 }
 
-func TestBulkOfOneProcessLeavesRoomForLiveOfAnother(t *testing.T) {
+func TestAssign_BulkLeavesRoomForLiveOfAnotherProcess(t *testing.T) {
 	b := &meshv1.Budget{}
 	p := Limits{PerSecond: 25, PerEndpoint: 25}.paces()
 	now := int64(1_000_000_000_000_000_000)
@@ -134,7 +135,7 @@ func TestBulkOfOneProcessLeavesRoomForLiveOfAnother(t *testing.T) {
 	var turns [2]int
 	for now < end {
 		for i, calls := range [][]call{bulk, live} {
-			got, _, _ := assign(b, p, now, calls, considered)
+			got, _, _ := assign(b, p, now, calls, maxConsidered)
 			turns[i] += len(got)
 		}
 		now += int64(10 * time.Millisecond)
@@ -143,45 +144,45 @@ func TestBulkOfOneProcessLeavesRoomForLiveOfAnother(t *testing.T) {
 	require.InDelta(t, bulkShare, float64(turns[0])/float64(turns[0]+turns[1]), 0.06)
 }
 
-func TestALoweredRateRecovers(t *testing.T) {
+func TestLower_RateRecovers(t *testing.T) {
 	b := &meshv1.Budget{}
 	now := int64(1_000_000_000_000_000_000)
-	require.True(t, lower(b, "", now))
-	require.False(t, lower(b, "", now+1), "the others of the same burst")
-	require.EqualValues(t, 700, permille(b, "", now))
-	require.EqualValues(t, 800, permille(b, "", now+int64(2*time.Second)))
-	require.EqualValues(t, 1000, permille(b, "", now+int64(time.Minute)))
+	require.True(t, lowerRate(b, "", now))
+	require.False(t, lowerRate(b, "", now+1), "the others of the same burst")
+	require.EqualValues(t, 700, ratePermille(b, "", now))
+	require.EqualValues(t, 800, ratePermille(b, "", now+int64(2*time.Second)))
+	require.EqualValues(t, 1000, ratePermille(b, "", now+int64(time.Minute)))
 	prune(b, now+int64(time.Minute))
 	require.Empty(t, b.GetSlowed())
 	for range 100 {
 		now += int64(time.Second)
-		lower(b, "", now)
+		lowerRate(b, "", now)
 	}
-	require.Positive(t, permille(b, "", now), "it never stops altogether")
+	require.Positive(t, ratePermille(b, "", now), "it never stops altogether")
 }
 
-func TestReadsOfThirtyDaysAreCounted(t *testing.T) {
+func TestUsed_CountsReadsOfThirtyDays(t *testing.T) {
 	now := time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
 	b := &meshv1.Budget{
 		Reads: map[string]uint64{"2026-03-31": 1, "2026-03-02": 10, "2026-03-01": 100, "2026-02-01": 1000},
 	}
-	require.EqualValues(t, 11, used(b, now))
+	require.EqualValues(t, 11, readsOf30Days(b, now))
 	prune(b, now.UnixNano())
 	require.Len(t, b.GetReads(), 3)
 }
 
-func TestAWrongClockStopsNobody(t *testing.T) {
+func TestAssign_ToleratesAWrongClock(t *testing.T) {
 	b := &meshv1.Budget{}
 	p := Limits{PerSecond: 100, PerEndpoint: 25}.paces()
 	now := int64(1_000_000_000_000_000_000)
 	calls := repeat(4, call{"POST /v1/prices", Bulk})
 	hour := int64(time.Hour)
-	wrong, _, _ := assign(b, p, now+hour, repeat(30, call{"POST /v1/prices", Live}), considered)
+	wrong, _, _ := assign(b, p, now+hour, repeat(30, call{"POST /v1/prices", Live}), maxConsidered)
 	require.NotEmpty(t, wrong)
-	require.True(t, lower(b, "", now+hour))
+	require.True(t, lowerRate(b, "", now+hour))
 	for range 100 {
 		var turns []turn
-		turns, now, _ = assign(b, p, now, calls, considered)
+		turns, now, _ = assign(b, p, now, calls, maxConsidered)
 		if len(turns) > 0 {
 			return
 		}

@@ -10,11 +10,11 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// Purpose of reads: what uses up Stripe's monthly read allowance.
+// Purpose is what reads of Stripe are for. Reads use up Stripe's monthly read allowance.
 type Purpose string
 
-// The purposes. Events are reads that settle what an event does not tell, Imports those of a product that is to be
-// imported, and Pushes those before a write. Others have no mark: see For.
+// The purposes. Events are reads for what an event does not show. Imports are reads of a product that is to be
+// imported. Pushes are reads before a write. Others are reads without a purpose: see For.
 const (
 	Events  Purpose = "events"
 	Polls   Purpose = "poll"
@@ -26,7 +26,7 @@ const (
 
 type purposeKey struct{}
 
-// For marks the reads that are made with the context.
+// For sets the purpose of the reads that are made with the context.
 func For(ctx context.Context, p Purpose) context.Context {
 	return context.WithValue(ctx, purposeKey{}, p)
 }
@@ -46,7 +46,7 @@ func (t tally) total() (n uint64) {
 	return n
 }
 
-// remove takes off what has been recorded.
+// remove subtracts what has been recorded.
 func (t tally) remove(recorded tally) {
 	for p, reads := range recorded {
 		if t[p] -= reads; t[p] == 0 {
@@ -55,7 +55,7 @@ func (t tally) remove(recorded tally) {
 	}
 }
 
-// record adds the reads to those of the day.
+// record adds the reads to today's, in UTC.
 func (t tally) record(b *meshv1.Budget, now int64) {
 	if b.Reads == nil {
 		b.Reads = map[string]uint64{}
@@ -78,8 +78,8 @@ func (t tally) record(b *meshv1.Budget, now int64) {
 	}
 }
 
-// forget drops the days before the oldest that counts.
-func forget(b *meshv1.Budget, oldest string) {
+// dropDays deletes the days before the oldest that counts.
+func dropDays(b *meshv1.Budget, oldest string) {
 	before := func(day string, _ uint64) bool { return day < oldest }
 	maps.DeleteFunc(b.GetReads(), before)
 	for purpose, of := range b.GetReadsFor() {
@@ -95,7 +95,7 @@ type PurposeReads struct {
 	Reads   uint64
 }
 
-// ReadsFor is what the reads of the last 30 days were for, the most first. See Reads.
+// ReadsFor returns the reads of the last 30 days by purpose, most reads first. See Reads.
 func ReadsFor(ctx context.Context, store Store) ([]PurposeReads, error) {
 	record := &meshv1.Budget{}
 	if _, err := store.GetAt(ctx, record); err != nil {
@@ -103,7 +103,7 @@ func ReadsFor(ctx context.Context, store Store) ([]PurposeReads, error) {
 	}
 	var out []PurposeReads
 	for purpose, of := range record.GetReadsFor() {
-		if n := since(of.GetDays(), time.Now()); n > 0 {
+		if n := sumSince(of.GetDays(), time.Now()); n > 0 {
 			out = append(out, PurposeReads{Purpose(purpose), n})
 		}
 	}
@@ -113,10 +113,10 @@ func ReadsFor(ctx context.Context, store Store) ([]PurposeReads, error) {
 	return out, nil
 }
 
-// used is how many reads were made in the last 30 days.
-func used(b *meshv1.Budget, now time.Time) uint64 { return since(b.GetReads(), now) }
+// readsOf30Days returns how many reads were made in the last 30 days.
+func readsOf30Days(b *meshv1.Budget, now time.Time) uint64 { return sumSince(b.GetReads(), now) }
 
-func since(days map[string]uint64, now time.Time) (n uint64) {
+func sumSince(days map[string]uint64, now time.Time) (n uint64) {
 	oldest := now.UTC().AddDate(0, 0, -29).Format(time.DateOnly)
 	for day, reads := range days {
 		if day >= oldest {

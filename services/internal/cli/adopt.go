@@ -149,7 +149,7 @@ func readyToAdopt(ctx context.Context,
 // candidates reads both sides' products that stand for none of the other's.
 func candidates(ctx context.Context, client controlv1connect.ControlServiceClient,
 	metadataKey string,
-) (wanted []adoption.Wanted, held []adoption.Held, err error) {
+) (wanted []adoption.Wanted, held []adoption.Existing, err error) {
 	request := &controlv1.ListProductsRequest{Adoptable: true}
 	for {
 		resp, err := client.ListProducts(ctx, connect.NewRequest(request))
@@ -161,7 +161,7 @@ func candidates(ctx context.Context, client controlv1connect.ControlServiceClien
 				wanted = append(wanted, adoption.WantedOf(p.GetDesired(), metadataKey))
 			}
 			if p.GetObserved().GetProduct() != nil {
-				held = append(held, adoption.HeldOf(p.GetObserved(), metadataKey))
+				held = append(held, adoption.ExistingOf(p.GetObserved(), metadataKey))
 			}
 		}
 		if request.After = resp.Msg.GetNext(); request.GetAfter() == "" {

@@ -220,12 +220,12 @@ func (a *adoptApply) order(e adoptEntry,
 	}
 	held := found[e.Stripe].GetObserved()
 	if e.Stripe != e.Product && found[e.Stripe].GetDesired() != nil {
-		return nil, false, "the catalog has, or had, a product of the id " + e.Stripe + " itself"
+		return nil, false, "the catalog has, or had, a product with the id " + e.Stripe
 	}
 	match := adoption.Match{Product: e.Product, StripeID: e.Stripe, Why: adoption.Why(e.Why)}
 	if e.Why != "" &&
-		!adoption.Holds(match, adoption.WantedOf(change, a.header.MetadataKey),
-			adoption.HeldOf(held, a.header.MetadataKey)) {
+		!adoption.StillApplies(match, adoption.WantedOf(change, a.header.MetadataKey),
+			adoption.ExistingOf(held, a.header.MetadataKey)) {
 		return nil, false, fmt.Sprintf("it no longer matches %s by %s", e.Stripe, e.Why)
 	}
 	proposal := adoption.Propose(match, change, held)

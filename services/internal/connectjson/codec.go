@@ -1,5 +1,5 @@
-// Package connectjson is the JSON of Driftless's APIs: fields have the names of the contracts, which are Stripe's,
-// and one that the contract does not know is refused instead of dropped.
+// Package connectjson is the JSON of Driftless's APIs. Fields have the names of the contracts, which are Stripe's. An
+// unknown field is refused instead of dropped.
 package connectjson
 
 import (
@@ -12,45 +12,46 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Handler makes a handler speak this JSON, whether or not the caller names its character set, and bounds its requests:
-// in bytes, and in objects. Connect has a codec for each of the two, and replacing one leaves the other as it was.
+// Handler makes a handler use this JSON, with or without a character set in the request, and bounds its requests in
+// bytes and in objects. Connect has a codec for each of the two content types, and replacing one does not change the
+// other.
 func Handler(maxBytes int) connect.HandlerOption {
-	return connect.WithHandlerOptions(connect.WithCodec(bounded{}), connect.WithCodec(utf8Codec{}),
-		connect.WithCodec(binary{}),
+	return connect.WithHandlerOptions(connect.WithCodec(boundedCodec{}), connect.WithCodec(utf8Codec{}),
+		connect.WithCodec(binaryCodec{}),
 		connect.WithReadMaxBytes(maxBytes), withGzip(maxBytes))
 }
 
-// bounded is the codec for requests, which strangers may write.
-type bounded struct{ Codec }
+// boundedCodec is the codec for requests, which anyone may write.
+type boundedCodec struct{ Codec }
 
-// Unmarshal reads a message of few objects.
-func (c bounded) Unmarshal(data []byte, v any) error {
-	if objectsInJSON(data) > maxObjects {
-		return errTooMany
+// Unmarshal decodes a message of at most maxObjects objects.
+func (c boundedCodec) Unmarshal(data []byte, v any) error {
+	if countObjects(data) > maxObjects {
+		return errTooManyObjects
 	}
 	return c.Codec.Unmarshal(data, v)
 }
 
-// Codec replaces Connect's own JSON codec in a client (connect.WithCodec); a handler takes Handler.
+// Codec replaces Connect's own JSON codec in a client (connect.WithCodec). A handler uses Handler.
 type Codec struct{}
 
-// Name is how Connect knows the codec.
+// Name returns Connect's name of the codec.
 func (Codec) Name() string { return "json" }
 
-// Marshal writes a message.
+// Marshal encodes a message.
 func (Codec) Marshal(v any) ([]byte, error) {
 	m, ok := v.(proto.Message)
 	if !ok {
-		return nil, fmt.Errorf("%T is no message", v)
+		return nil, fmt.Errorf("%T is not a protobuf message", v)
 	}
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 }
 
-// Unmarshal reads a message; an empty body is an empty message.
+// Unmarshal decodes a message. An empty body is an empty message.
 func (Codec) Unmarshal(data []byte, v any) error {
 	m, ok := v.(proto.Message)
 	if !ok {
-		return fmt.Errorf("%T is no message", v)
+		return fmt.Errorf("%T is not a protobuf message", v)
 	}
 	if len(data) == 0 {
 		return nil
@@ -61,12 +62,12 @@ func (Codec) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// withoutPrefix is the position and the field's name: protojson puts its own name before, followed by one kind of
-// space or the other so that nobody compares its errors.
+// withoutPrefix returns an error's position and field name without protojson's prefix. protojson varies the space after
+// the prefix, so that nobody compares its errors.
 func withoutPrefix(message string) string {
 	return strings.TrimLeft(strings.TrimPrefix(message, "proto:"), " \u00a0")
 }
 
-type utf8Codec struct{ bounded }
+type utf8Codec struct{ boundedCodec }
 
 func (utf8Codec) Name() string { return "json; charset=utf-8" }

@@ -17,7 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/connectjson"
 )
 
-// handler answers with the ids and default prices that it has read.
+// handler answers with the ids and default prices that it received.
 type handler struct {
 	ingestv1connect.UnimplementedIngestServiceHandler
 }
@@ -43,7 +43,7 @@ func serve(t *testing.T) string {
 	return server.URL
 }
 
-func TestJSONHasTheContractsNamesAndNoOthers(t *testing.T) {
+func TestHandler_AcceptsOnlyTheContractsNames(t *testing.T) {
 	t.Parallel()
 	url := serve(t)
 	for _, contentType := range []string{
@@ -73,17 +73,17 @@ func TestJSONHasTheContractsNamesAndNoOthers(t *testing.T) {
 	}
 }
 
-func TestCodecWritesStripesNames(t *testing.T) {
+func TestCodec_WritesStripesNames(t *testing.T) {
 	t.Parallel()
 	data, err := connectjson.Codec{}.Marshal(&catalogv1.Price{Id: "p", UnitAmount: "5", LookupKey: "k"})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"id": "p", "unit_amount": "5", "lookup_key": "k"}`, string(data))
 	_, err = connectjson.Codec{}.Marshal("p")
-	require.ErrorContains(t, err, "string is no message")
-	require.ErrorContains(t, connectjson.Codec{}.Unmarshal(nil, "p"), "string is no message")
+	require.ErrorContains(t, err, "string is not a protobuf message")
+	require.ErrorContains(t, connectjson.Codec{}.Unmarshal(nil, "p"), "string is not a protobuf message")
 }
 
-func TestAClientCanUseTheCodec(t *testing.T) {
+func TestCodec_WorksInAClient(t *testing.T) {
 	t.Parallel()
 	client := ingestv1connect.NewIngestServiceClient(http.DefaultClient, serve(t),
 		connect.WithCodec(connectjson.Codec{}))

@@ -13,14 +13,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// maxObjects is how many objects a request may hold. An empty one is two bytes, and some hundred bytes of memory. A
-// thousand products with twenty prices each, and with four structures in a price, have as many.
+// maxObjects is how many objects a request may hold. An empty one has two bytes, and takes some hundred bytes of
+// memory. A thousand products with twenty prices each, and four structures in each price, have as many.
 const maxObjects = 100_000
 
-var errTooMany = fmt.Errorf("a request may hold %d objects: make several calls", maxObjects)
+var errTooManyObjects = fmt.Errorf("a request may hold at most %d objects: split it into several calls", maxObjects)
 
-// objectsInJSON counts the objects of a JSON text, which may be malformed.
-func objectsInJSON(data []byte) (n int) {
+// countObjects counts the objects of a JSON text, which may be malformed.
+func countObjects(data []byte) (n int) {
 	text := false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
@@ -35,9 +35,9 @@ func objectsInJSON(data []byte) (n int) {
 	return n
 }
 
-// fewObjects returns an error if a message holds more than so many others. One that is malformed is left to the
-// decoder.
-func fewObjects(m protoreflect.MessageDescriptor, data []byte, left *int) error {
+// checkObjects returns an error if a message holds more other messages than left. It ignores malformed messages: the
+// decoder refuses them.
+func checkObjects(m protoreflect.MessageDescriptor, data []byte, left *int) error {
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
@@ -49,13 +49,13 @@ func fewObjects(m protoreflect.MessageDescriptor, data []byte, left *int) error 
 		}
 		field := m.Fields().ByNumber(number)
 		if kind == protowire.BytesType && field != nil && field.Message() != nil {
-			// Entries of equal keys are one, and those of many keys are no smaller in the message than in memory.
+			// Entries with equal keys become one. Entries with different keys are as large in the message as in memory.
 			if plain := field.IsMap() && field.MapValue().Message() == nil; !plain {
 				if *left--; *left < 0 {
-					return errTooMany
+					return errTooManyObjects
 				}
 				inner, _ := protowire.ConsumeBytes(data)
-				if err := fewObjects(field.Message(), inner, left); err != nil {
+				if err := checkObjects(field.Message(), inner, left); err != nil {
 					return err
 				}
 			}
@@ -65,35 +65,35 @@ func fewObjects(m protoreflect.MessageDescriptor, data []byte, left *int) error 
 	return nil
 }
 
-// binary is Protobuf's own form, for messages of few objects.
-type binary struct{}
+// binaryCodec is Protobuf's binary codec with the bound on objects.
+type binaryCodec struct{}
 
-func (binary) Name() string   { return "proto" }
-func (binary) IsBinary() bool { return true }
+func (binaryCodec) Name() string   { return "proto" }
+func (binaryCodec) IsBinary() bool { return true }
 
-func (binary) Marshal(v any) ([]byte, error) {
+func (binaryCodec) Marshal(v any) ([]byte, error) {
 	m, ok := v.(proto.Message)
 	if !ok {
-		return nil, fmt.Errorf("%T is no message", v)
+		return nil, fmt.Errorf("%T is not a protobuf message", v)
 	}
 	return proto.Marshal(m)
 }
 
-func (binary) MarshalStable(v any) ([]byte, error) {
+func (binaryCodec) MarshalStable(v any) ([]byte, error) {
 	m, ok := v.(proto.Message)
 	if !ok {
-		return nil, fmt.Errorf("%T is no message", v)
+		return nil, fmt.Errorf("%T is not a protobuf message", v)
 	}
 	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
 }
 
-func (binary) Unmarshal(data []byte, v any) error {
+func (binaryCodec) Unmarshal(data []byte, v any) error {
 	m, ok := v.(proto.Message)
 	if !ok {
-		return fmt.Errorf("%T is no message", v)
+		return fmt.Errorf("%T is not a protobuf message", v)
 	}
 	left := maxObjects
-	if err := fewObjects(m.ProtoReflect().Descriptor(), data, &left); err != nil {
+	if err := checkObjects(m.ProtoReflect().Descriptor(), data, &left); err != nil {
 		return err
 	}
 	if err := proto.Unmarshal(data, m); err != nil {
@@ -102,14 +102,14 @@ func (binary) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// gzipReader ends a message that becomes longer than a request may be. Connect's own reads it to its end, to tell its
-// size: for 16 MiB of gzip those are 16 GiB.
+// gzipReader fails once a message exceeds the maximum size of a request. Connect's own reader continues to the end to
+// report the size: for 16 MiB of gzip that is up to 16 GiB.
 type gzipReader struct {
 	gzip.Reader
 	max, left int64
 }
 
-var errTooLong = errors.New("the message goes on")
+var errTooLong = errors.New("the message is too long")
 
 func (r *gzipReader) Reset(src io.Reader) error {
 	r.left = r.max
@@ -125,10 +125,10 @@ func (r *gzipReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// withGzip is Connect's compression for requests of at most so many bytes.
+// withGzip is Connect's gzip compression for requests of at most maxBytes.
 func withGzip(maxBytes int) connect.HandlerOption {
 	return connect.WithCompression("gzip",
-		// Connect asks for one byte more, and for another to see that there is more.
+		// Connect reads one byte more, and then another to detect that there is more.
 		func() connect.Decompressor { return &gzipReader{max: int64(maxBytes) + 2} },
 		func() connect.Compressor { return gzip.NewWriter(io.Discard) },
 	)

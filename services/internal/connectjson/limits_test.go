@@ -34,8 +34,9 @@ func call(t *testing.T, contentType, encoding string, body []byte) (status int, 
 	return resp.StatusCode, string(data)
 }
 
-// An empty object is two bytes in a request, and hundreds in memory.
-func TestHandler_RefusesVeryManyObjects(t *testing.T) {
+// TestHandler_RefusesTooManyObjects: an empty object has two bytes in a request, and takes hundreds of bytes in
+// memory.
+func TestHandler_RefusesTooManyObjects(t *testing.T) {
 	t.Parallel()
 	message := func(n int) *ingestv1.UpsertProductsRequest {
 		p := &catalogv1.Product{Id: "p"}
@@ -64,11 +65,11 @@ func TestHandler_RefusesVeryManyObjects(t *testing.T) {
 		require.Equal(t, http.StatusOK, status, "%s: %s", c.contentType, answer)
 		status, answer = call(t, c.contentType, "", c.body(100_001))
 		require.Equal(t, http.StatusBadRequest, status, c.contentType)
-		require.Contains(t, answer, "a request may hold 100000 objects")
+		require.Contains(t, answer, "a request may hold at most 100000 objects")
 	}
 }
 
-func TestHandler_CountsObjectsAndNothingElse(t *testing.T) {
+func TestHandler_CountsOnlyObjects(t *testing.T) {
 	t.Parallel()
 	id := strings.Repeat(`{`, 200_000) + `\"` + strings.Repeat(`{`, 200_000)
 	status, answer := call(t, "application/json", "", []byte(`{"products":[{"id":"`+id+`"}]}`))
@@ -91,8 +92,8 @@ func TestHandler_CountsObjectsAndNothingElse(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status)
 }
 
-// A message that is longer than a request may be is not read to its end.
-func TestHandler_EndsABombOfGzip(t *testing.T) {
+// TestHandler_RefusesAGzipBomb: a message that exceeds the limit is not read to its end.
+func TestHandler_RefusesAGzipBomb(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
 	w := gzip.NewWriter(&bomb)

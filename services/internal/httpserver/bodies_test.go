@@ -43,7 +43,7 @@ func read(t *testing.T, b *httpserver.Bodies, r *http.Request) (n int, release f
 	return len(data), release, err
 }
 
-func TestBodies_BoundsWhatAllHaveTogether(t *testing.T) {
+func TestBodies_BoundsTheirTotal(t *testing.T) {
 	t.Parallel()
 	b := httpserver.NewBodies(httpserver.Bounds{Max: 512 << 10, Small: 16 << 10, Count: 100, Large: 1 << 20})
 	var releases []func()
@@ -69,7 +69,7 @@ func TestBodies_BoundsWhatAllHaveTogether(t *testing.T) {
 	release()
 }
 
-func TestBodies_ADeclaredLengthOccupiesNothing(t *testing.T) {
+func TestBodies_ReservesNothingForADeclaredLength(t *testing.T) {
 	t.Parallel()
 	b := httpserver.NewBodies(httpserver.Bounds{Max: 512 << 10, Small: 16 << 10, Count: 100, Large: 1 << 20})
 	for range 50 {
@@ -97,7 +97,7 @@ func TestBodies_BoundsTheirCount(t *testing.T) {
 	require.Contains(t, answer.Body.String(), `"code":"unavailable"`)
 }
 
-func TestBodies_ALongOneWaitsForItsShare(t *testing.T) {
+func TestBodies_ALargeOneWaitsForItsShare(t *testing.T) {
 	t.Parallel()
 	b := httpserver.NewBodies(httpserver.Bounds{
 		Max:   1 << 20,
@@ -120,7 +120,7 @@ func TestBodies_ALongOneWaitsForItsShare(t *testing.T) {
 	for range 4 {
 		<-waiting
 	}
-	// Small ones pass meanwhile, also of undeclared length.
+	// Small bodies pass meanwhile, also those of undeclared length.
 	_, small, err := read(t, b, request(zeros(1<<10), -1))
 	require.NoError(t, err)
 	small()
@@ -131,7 +131,7 @@ func TestBodies_ALongOneWaitsForItsShare(t *testing.T) {
 	}
 }
 
-func TestBodies_AnUndeclaredOneGivesBackWhatItDidNotNeed(t *testing.T) {
+func TestBodies_AnUndeclaredOneReleasesWhatItDidNotNeed(t *testing.T) {
 	t.Parallel()
 	b := httpserver.NewBodies(httpserver.Bounds{
 		Max:   1 << 20,
@@ -151,8 +151,9 @@ func TestBodies_AnUndeclaredOneGivesBackWhatItDidNotNeed(t *testing.T) {
 	third()
 }
 
-// A few bytes of gzip may become a thousand times as many: their share is that of the most they can become.
-func TestBodies_CompressedOnesCountForWhatTheyMayBecome(t *testing.T) {
+// TestBodies_CompressedOnesCountByTheirMaximumSize: a byte of gzip may become a thousand. A compressed body's share
+// is that of its maximum size.
+func TestBodies_CompressedOnesCountByTheirMaximumSize(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{"Content-Encoding", "Grpc-Encoding", "Connect-Content-Encoding"} {
 		b := httpserver.NewBodies(httpserver.Bounds{Max: 1 << 20, Small: 64 << 10, Count: 100, Large: 1 << 20})
@@ -171,7 +172,7 @@ func TestBodies_CompressedOnesCountForWhatTheyMayBecome(t *testing.T) {
 	}
 }
 
-func TestBodies_OneIsNoLongerThanItsBound(t *testing.T) {
+func TestBodies_BoundsEachOne(t *testing.T) {
 	t.Parallel()
 	b := httpserver.NewBodies(httpserver.Bounds{Max: 1 << 20, Small: 1 << 10, Count: 1, Large: 10 << 20})
 	n, release, err := read(t, b, request(zeros(9<<20), -1))
@@ -198,7 +199,7 @@ func TestBodies_OneIsNoLongerThanItsBound(t *testing.T) {
 	require.Len(t, data, 1<<20)
 }
 
-func TestBodies_HandlesFewAtATimeWhoseBodiesAreRead(t *testing.T) {
+func TestBodies_HandlesOnlySoManyReadBodiesAtOnce(t *testing.T) {
 	t.Parallel()
 	b := httpserver.NewBodies(httpserver.Bounds{Max: 100, Small: 100, Count: 100, Large: 100, Work: 1, Wait: patience})
 	working, finish := make(chan int64, 3), make(chan struct{})
@@ -209,7 +210,7 @@ func TestBodies_HandlesFewAtATimeWhoseBodiesAreRead(t *testing.T) {
 		}
 		<-finish
 	})))
-	// Slow clients take no place.
+	// Slow clients do not count.
 	slow, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer slow.Close()
@@ -238,7 +239,7 @@ func TestBodies_HandlesFewAtATimeWhoseBodiesAreRead(t *testing.T) {
 	require.Equal(t, http.StatusOK, <-answers)
 	require.Equal(t, http.StatusOK, <-answers)
 
-	// A body that is too long is passed on as too long, and no longer.
+	// The handler gets a too long body only slightly beyond the limit.
 	resp, err := http.Post("http://"+address, "text/plain", zeros(10_000))
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
@@ -255,7 +256,7 @@ func serve(t *testing.T, handler http.Handler) string {
 	return listener.Addr().String()
 }
 
-func TestSetBodyDeadline_EndsASlowBodyAndNothingElse(t *testing.T) {
+func TestSetBodyDeadline_EndsOnlyASlowBody(t *testing.T) {
 	t.Parallel()
 	read := make(chan error, 1)
 	left := make(chan struct{})
@@ -268,7 +269,7 @@ func TestSetBodyDeadline_EndsASlowBodyAndNothingElse(t *testing.T) {
 		if err != nil {
 			return
 		}
-		// A handler may take longer than its body: the deadline is over with the body.
+		// A handler may take longer than its body: the deadline ends with the body.
 		for time.Since(began) < 3*short {
 			select {
 			case <-r.Context().Done():
@@ -295,14 +296,14 @@ func TestSetBodyDeadline_EndsASlowBodyAndNothingElse(t *testing.T) {
 	require.Equal(t, "done", string(answer))
 	select {
 	case <-left:
-		t.Fatal("the end of the deadline was taken for the client's leaving")
+		t.Fatal("the deadline was mistaken for a closed connection")
 	default:
 	}
 }
 
-// TestRun_ARefusedRequestLeavesItsPlace: the server reads the rest of a body before it answers, and a client that sends
-// nothing must not keep its connection for that.
-func TestRun_ARefusedRequestLeavesItsPlace(t *testing.T) {
+// TestRun_ClosesTheConnectionOfARefusedRequest: the server reads the rest of a body before it answers. A client that
+// sends nothing must not keep its connection for that.
+func TestRun_ClosesTheConnectionOfARefusedRequest(t *testing.T) {
 	t.Parallel()
 	address := serve(t, httpserver.BearerToken("s3cret", http.NotFoundHandler()))
 	conn, err := net.Dial("tcp", address)
@@ -315,7 +316,7 @@ func TestRun_ARefusedRequestLeavesItsPlace(t *testing.T) {
 	require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
-func TestBearerToken_TakesTheSchemeInAnyCase(t *testing.T) {
+func TestBearerToken_AcceptsTheSchemeInAnyCase(t *testing.T) {
 	t.Parallel()
 	handler := httpserver.BearerToken("s3cret",
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))

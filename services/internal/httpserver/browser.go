@@ -10,40 +10,40 @@ import (
 	"strings"
 )
 
-// browsers keeps web pages out of the server. A page reaches a server on the operator's own machine in two ways: it
-// sends a request to another origin, or it has its own name resolved to 127.0.0.1, after which the browser takes both
-// for one origin (DNS rebinding). The first shows in Origin and Sec-Fetch-Site, the second in Host.
-type browsers struct {
-	// loopback says that the server listens on a loopback address.
+// browserGuard refuses requests from web pages. A page reaches a server on the operator's own machine in two ways. It
+// sends a request to another origin, which shows in Origin and Sec-Fetch-Site. Or its own name resolves to 127.0.0.1
+// and the browser sees one origin (DNS rebinding), which shows in Host.
+type browserGuard struct {
+	// loopback reports whether the server listens on a loopback address.
 	loopback bool
-	// hosts are the names allowed beside those of this machine.
-	hosts []string
-	// signed are the paths whose requests carry their own proof. They are not checked.
-	signed []string
+	// allowedHosts are the accepted names besides those of this machine.
+	allowedHosts []string
+	// signedPaths are the paths whose requests have a signature. They are not checked.
+	signedPaths []string
 }
 
-func newBrowsers(cfg Config, addr net.Addr) browsers {
-	b := browsers{signed: cfg.SignedPaths}
+func newBrowserGuard(cfg Config, addr net.Addr) browserGuard {
+	b := browserGuard{signedPaths: cfg.SignedPaths}
 	if tcp, ok := addr.(*net.TCPAddr); ok {
 		b.loopback = tcp.IP.IsLoopback()
 	}
 	for _, host := range cfg.AllowedHosts {
-		b.hosts = append(b.hosts, hostname(host))
+		b.allowedHosts = append(b.allowedHosts, hostname(host))
 	}
 	return b
 }
 
-func (b browsers) handler(next http.Handler) http.Handler {
+func (b browserGuard) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(b.signed, r.URL.Path) {
-			if !b.knows(r.Host) {
+		if !slices.Contains(b.signedPaths, r.URL.Path) {
+			if !b.acceptsHost(r.Host) {
 				forbid(w, fmt.Sprintf(
-					"the name %q in the Host header is not one of this server's: if a proxy or client of yours uses it, "+
+					"the name %q in the Host header is not one of this server's names: if a proxy or client of yours uses it, "+
 						"add it to DRIFTLESS_ALLOWED_HOSTS", shorten(r.Host)))
 				return
 			}
-			if foreign(r) {
-				forbid(w, "the request comes from a web page of another origin: no page may use this server")
+			if isCrossOrigin(r) {
+				forbid(w, "the request comes from a web page of another origin: pages may not use this server")
 				return
 			}
 		}
@@ -51,40 +51,41 @@ func (b browsers) handler(next http.Handler) http.Handler {
 	})
 }
 
-// knows reports whether a Host header may name this server. An address cannot be rebound as a name can, so any is
-// allowed where the server is reached by addresses that it does not know, such as those of pods.
-func (b browsers) knows(host string) bool {
-	if !b.loopback && len(b.hosts) == 0 {
+// acceptsHost reports whether a Host header may name this server. Any address is accepted if the server is not on a
+// loopback address, because an address cannot be rebound as a name can. Such a server does not know all of its
+// addresses, such as those of pods.
+func (b browserGuard) acceptsHost(host string) bool {
+	if !b.loopback && len(b.allowedHosts) == 0 {
 		return true
 	}
 	name := hostname(host)
-	if name == "localhost" || slices.Contains(b.hosts, name) {
+	if name == "localhost" || slices.Contains(b.allowedHosts, name) {
 		return true
 	}
 	ip := net.ParseIP(name)
 	return ip != nil && (ip.IsLoopback() || !b.loopback)
 }
 
-// foreign reports whether a page of another origin makes the request. To follow a link to a page that only shows
-// something is allowed.
-func foreign(r *http.Request) bool {
+// isCrossOrigin reports whether a page of another origin makes the request. Following a link to a page that changes
+// nothing is allowed.
+func isCrossOrigin(r *http.Request) bool {
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if safe && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		return false
 	}
-	// CrossOriginProtection lets every GET through.
+	// CrossOriginProtection accepts every GET.
 	asPost := r.WithContext(r.Context())
 	asPost.Method = http.MethodPost
 	return (&http.CrossOriginProtection{}).Check(asPost) != nil
 }
 
-// hostname is the name, or the address, in a Host header, without the port.
+// hostname returns the name or the address in a Host header, without the port.
 func hostname(host string) string {
 	u := url.URL{Host: host}
 	return strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 }
 
-// shorten bounds what of a request goes into the answer.
+// shorten bounds the text of a request that an answer repeats.
 func shorten(s string) string {
 	const longest = 100
 	if len(s) <= longest {

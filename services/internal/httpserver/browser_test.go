@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 )
 
-// serve runs a server on an address until the test ends, and returns how it is reached from here.
+// serveTo runs a server on an address until the test ends, and returns its URL.
 func serveTo(t *testing.T, addr string, cfg httpserver.Config) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
@@ -35,7 +35,7 @@ func serveTo(t *testing.T, addr string, cfg httpserver.Config) string {
 	return net.JoinHostPort("127.0.0.1", port)
 }
 
-// call makes a request with headers "Name: value", "Host" among them, and returns its status and body.
+// call makes a request with headers "Name: value", including Host, and returns the answer's status and body.
 func call(t *testing.T, method, at, path string, headers ...string) (status int, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+at+path,
@@ -62,7 +62,7 @@ var everyPath = []string{
 	"/_sim/reset", "/v1/products",
 }
 
-func TestRun_OnLoopbackOnlyThisMachinesNamesAreServed(t *testing.T) {
+func TestRun_OnLoopbackServesOnlyThisMachinesNames(t *testing.T) {
 	local := serveTo(t, "127.0.0.1:0", httpserver.Config{})
 	named := serveTo(t, "127.0.0.1:0", httpserver.Config{AllowedHosts: []string{"Driftless.example"}})
 	for host, want := range map[string]struct{ local, named int }{
@@ -95,7 +95,7 @@ func TestRun_OnLoopbackOnlyThisMachinesNamesAreServed(t *testing.T) {
 			require.Equal(t, want.named, status, "%s %s: %s", host, path, body)
 		}
 	}
-	// A rebound page is of one origin with the server, as its browser sees it.
+	// For the browser, a rebound page has the same origin as the server.
 	status, body := call(t, http.MethodPost, local, "/driftless.control.v1.ControlService/Pause",
 		"Host: evil.example", "Origin: http://evil.example", "Sec-Fetch-Site: same-origin")
 	require.Equal(t, 403, status)
@@ -111,7 +111,7 @@ func TestRun_OnLoopbackOnlyThisMachinesNamesAreServed(t *testing.T) {
 	require.Less(t, len(body), 500)
 }
 
-func TestRun_ElsewhereNamesAreCheckedIfSomeAreSet(t *testing.T) {
+func TestRun_ElsewhereChecksNamesIfSomeAreSet(t *testing.T) {
 	open := serveTo(t, "0.0.0.0:0", httpserver.Config{})
 	named := serveTo(t, "0.0.0.0:0", httpserver.Config{AllowedHosts: []string{"driftless.example"}})
 	for host, want := range map[string]struct{ open, named int }{
@@ -200,7 +200,7 @@ func TestRun_RefusesPagesOfOtherOrigins(t *testing.T) {
 	}
 }
 
-func TestRun_SignedPathsTakeAnyHostAndOrigin(t *testing.T) {
+func TestRun_SignedPathsAcceptAnyHostAndOrigin(t *testing.T) {
 	at := serveTo(t, "127.0.0.1:0", httpserver.Config{SignedPaths: []string{"/stripe/webhook"}})
 	for path, want := range map[string]int{
 		"/stripe/webhook":  200,

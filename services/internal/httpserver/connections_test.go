@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestConnections_ClosesTheOneThatHasWaitedLongest(t *testing.T) {
+func TestConnections_ClosesTheLongestWaiting(t *testing.T) {
 	t.Parallel()
 	c := newConnections(2)
 	pipe := func() (server, client net.Conn) {
@@ -29,56 +29,56 @@ func TestConnections_ClosesTheOneThatHasWaitedLongest(t *testing.T) {
 		return !errors.Is(err, os.ErrDeadlineExceeded)
 	}
 	working, workingClient := pipe()
-	c.state(working, http.StateNew)
-	c.state(working, http.StateActive)
+	c.track(working, http.StateNew)
+	c.track(working, http.StateActive)
 	first, firstClient := pipe()
-	c.state(first, http.StateNew)
+	c.track(first, http.StateNew)
 	second, secondClient := pipe()
-	c.state(second, http.StateNew)
+	c.track(second, http.StateNew)
 	require.False(t, closed(workingClient), "a request is being handled")
 	require.True(t, closed(firstClient))
 	require.False(t, closed(secondClient))
-	c.state(first, http.StateClosed)
+	c.track(first, http.StateClosed)
 
-	c.state(second, http.StateActive)
+	c.track(second, http.StateActive)
 	third, thirdClient := pipe()
-	c.state(third, http.StateNew)
+	c.track(third, http.StateNew)
 	require.True(t, closed(thirdClient), "there is no other that waits")
-	c.state(third, http.StateClosed)
-	c.state(second, http.StateIdle)
+	c.track(third, http.StateClosed)
+	c.track(second, http.StateIdle)
 	fourth, fourthClient := pipe()
-	c.state(fourth, http.StateNew)
+	c.track(fourth, http.StateNew)
 	require.True(t, closed(secondClient))
 	require.False(t, closed(fourthClient))
 	for _, conn := range []net.Conn{working, second, fourth} {
-		c.state(conn, http.StateClosed)
+		c.track(conn, http.StateClosed)
 	}
 	require.Empty(t, c.open)
 	require.Zero(t, c.waiting.Len())
 }
 
-func TestConnections_GivesNoPlaceToOneThatWasClosed(t *testing.T) {
+func TestConnections_GivesNoPlaceToAClosedOne(t *testing.T) {
 	t.Parallel()
 	c := newConnections(1)
 	var conns []net.Conn
 	for range 2 {
 		server, client := net.Pipe()
 		t.Cleanup(func() { _ = client.Close() })
-		c.state(server, http.StateNew)
+		c.track(server, http.StateNew)
 		conns = append(conns, server)
 	}
 	// The first was closed when the second came. Its request had been read by then.
-	c.state(conns[0], http.StateActive)
-	c.state(conns[1], http.StateActive)
+	c.track(conns[0], http.StateActive)
+	c.track(conns[1], http.StateActive)
 	require.Len(t, c.open, 1)
-	c.state(conns[0], http.StateClosed)
-	c.state(conns[1], http.StateClosed)
+	c.track(conns[0], http.StateClosed)
+	c.track(conns[1], http.StateClosed)
 	require.Empty(t, c.open)
 	require.Zero(t, c.waiting.Len())
 }
 
-// Strangers' connections keep nobody out, over HTTP/1 and HTTP/2.
-func TestRun_AnswersBesideMoreConnectionsThanItKeeps(t *testing.T) {
+// TestRun_AnswersDespiteTooManyConnections: other connections do not keep a client out, over HTTP/1 and HTTP/2.
+func TestRun_AnswersDespiteTooManyConnections(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// bodyTime is how long a request's body may take: the largest of any port, 16 MiB, comes in that time over 5 Mbit/s.
-const bodyTime = 30 * time.Second
+// bodyTimeout is how long a request's body may take. The largest body of any port, 16 MiB, takes that long over 5
+// Mbit/s.
+const bodyTimeout = 30 * time.Second
 
-// withBodyDeadline ends the reading of a body that takes longer than d. ReadTimeout of http.Server would bound the time
-// of the handler, too: a call that waits would end with it.
+// withBodyDeadline fails reads of a body that takes longer than d. http.Server's ReadTimeout would also bound the
+// handler, and so end a call that waits.
 func withBodyDeadline(d time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		SetBodyDeadline(w, r, d)
@@ -25,24 +26,24 @@ func withBodyDeadline(d time.Duration, next http.Handler) http.Handler {
 	})
 }
 
-// leftoverTime is how long the rest of a body may take that no handler wants.
+// leftoverTime is the time for the rest of a body that no handler reads.
 const leftoverTime = 500 * time.Millisecond
 
-// SetBodyDeadline lets the body of a request take so long from now on. The deadline ends with the body.
+// SetBodyDeadline limits the time for the body of a request to d from now. The deadline ends with the body.
 func SetBodyDeadline(w http.ResponseWriter, r *http.Request, d time.Duration) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return
 	}
 	control := http.NewResponseController(w)
 	if control.SetReadDeadline(time.Now().Add(d)) != nil {
-		// A writer without a connection, as in a test.
+		// The writer has no connection, as in a test.
 		return
 	}
 	r.Body = &timedBody{ReadCloser: r.Body, done: func() { _ = control.SetReadDeadline(time.Time{}) }}
 }
 
-// timedBody lifts the deadline once the body is read: the server reads on to see whether the client leaves, and would
-// take the deadline for that.
+// timedBody clears the deadline once the body is read. The server then reads on to detect a closed connection, and
+// would mistake the deadline for one.
 type timedBody struct {
 	io.ReadCloser
 	done  func()

@@ -1,5 +1,5 @@
-// Package httpserver is the one HTTP server of every service: it serves the service's own handlers beside /healthz,
-// /readyz and /metrics, speaks HTTP/1 and unencrypted HTTP/2 (for gRPC), and stops gracefully.
+// Package httpserver is the HTTP server of every service. It serves the service's own handlers, /healthz, /readyz and
+// /metrics. It speaks HTTP/1 and unencrypted HTTP/2 (for gRPC), and stops gracefully.
 package httpserver
 
 import (
@@ -15,35 +15,35 @@ import (
 	"time"
 )
 
-// Config of a server.
+// Config configures a server.
 type Config struct {
-	// Addr to listen on; ignored if Listener is set.
+	// Addr is the address to listen on. It is ignored if Listener is set.
 	Addr     string
 	Listener net.Listener
-	// AllowedHosts are the names in a Host header that are taken beside those of this machine. On a loopback address
-	// all others are refused; elsewhere names are checked only if there are some here.
+	// AllowedHosts are accepted names in a Host header, besides those of this machine. A server on a loopback address
+	// refuses all others. Any other server checks names only if some are set.
 	AllowedHosts []string
-	// SignedPaths take requests with any Host and Origin: what is sent there proves itself by a signature.
+	// SignedPaths accept requests with any Host and Origin, because a signature proves their origin.
 	SignedPaths []string
-	// Handler serves everything but the health and metrics paths; nil answers 404.
+	// Handler serves everything but the health and metrics paths. Nil answers 404.
 	Handler http.Handler
-	// Metrics serves /metrics; nil answers 404.
+	// Metrics serves /metrics. Nil answers 404.
 	Metrics http.Handler
-	// Ready says why the service cannot do its work now; nil means that it always can.
+	// Ready returns why the service cannot do its work now. Nil means that it always can.
 	Ready func(context.Context) error
-	// Role says which part a ready service plays among its replicas; nil, or "", if all play the same.
+	// Role returns the role of a ready service among its replicas. Nil, or "", means that all have the same.
 	Role   func() string
 	Logger *slog.Logger
 }
 
-// drain is how long requests at work may take once the server is told to stop.
-const drain = 5 * time.Second
+// drainTimeout is how long running requests may take after the server begins to stop.
+const drainTimeout = 5 * time.Second
 
-// Bounds of what a connection may cost before a handler sees a request.
+// Bounds of what a connection may cost before a handler gets a request.
 const (
-	// maxHeader in bytes: a token, a signature and a trace need a few hundred.
-	maxHeader = 64 << 10
-	// maxStreams are the requests at once on a connection of HTTP/2.
+	// maxHeaderBytes is the maximum size of a header in bytes. A token, a signature and a trace need a few hundred.
+	maxHeaderBytes = 64 << 10
+	// maxStreams is the maximum number of concurrent requests on a connection of HTTP/2.
 	maxStreams = 100
 )
 
@@ -61,26 +61,26 @@ func Run(ctx context.Context, cfg Config) error {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler:           withBodyDeadline(bodyTime, newBrowsers(cfg, listener.Addr()).handler(mux(cfg))),
+		Handler:           withBodyDeadline(bodyTimeout, newBrowserGuard(cfg, listener.Addr()).handler(mux(cfg))),
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
-		// Longer than the minute for which the usual load balancers keep a connection, so that they are the ones to
+		// Usual load balancers keep an idle connection for a minute. With a longer time here, they are the ones to
 		// close it.
 		IdleTimeout:    2 * time.Minute,
-		MaxHeaderBytes: maxHeader,
+		MaxHeaderBytes: maxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: 256 << 10,
 			MaxReceiveBufferPerStream:     64 << 10,
 		},
-		ConnState: newConnections(maxConnections).state,
+		ConnState: newConnections(maxConnections).track,
 	}
 	if cfg.Logger != nil {
 		server.ErrorLog = slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 		defer cancel()
 		err := server.Shutdown(ctx)
 		if err != nil {
@@ -90,7 +90,7 @@ func Run(ctx context.Context, cfg Config) error {
 	})
 	err := server.Serve(listener)
 	if !stop() {
-		// Serve returns as soon as the stop begins; the requests at work end with it.
+		// Serve returns as soon as the shutdown begins. Running requests end with the shutdown.
 		return <-stopped
 	}
 	if errors.Is(err, http.ErrServerClosed) {
@@ -137,8 +137,8 @@ func answer(w http.ResponseWriter, status int, h health) {
 	_ = json.NewEncoder(w).Encode(h)
 }
 
-// BearerToken lets only requests with "Authorization: Bearer <token>" through; with an empty token, all. The name of
-// the scheme may be in any case (RFC 9110, section 11.1). The refusal has the form of Connect's errors.
+// BearerToken passes on only requests with "Authorization: Bearer <token>". With an empty token it passes on all. The
+// scheme may be in any case (RFC 9110, section 11.1). The refusal has the form of Connect's errors.
 func BearerToken(token string, next http.Handler) http.Handler {
 	if token == "" {
 		return next

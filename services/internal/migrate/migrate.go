@@ -1,4 +1,4 @@
-// Package migrate brings a schema of a service's own in Postgres up to date, with goose.
+// Package migrate brings a service's own Postgres schema up to date, with goose.
 package migrate
 
 import (
@@ -20,21 +20,22 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// Config of a migration.
+// Config configures a migration.
 type Config struct {
 	URL string
-	// Schema is made if absent; Table in it records what has been done.
+	// Schema is created if it does not exist. Table in it records the applied migrations.
 	Schema, Table string
 	// Files has a folder "migrations" with goose's SQL files.
 	Files fs.FS
-	// CheckOnly changes nothing: what has not been run is an error. For roles that may not make tables.
+	// CheckOnly changes nothing and returns an error if a migration is missing. It is for roles that may not create
+	// tables.
 	CheckOnly bool
-	// GrantTo is a role that gets what it needs to work with the schema's tables; empty for none.
+	// GrantTo is a role that gets the rights to work with the schema's tables. Empty grants nothing.
 	GrantTo string
 }
 
-// Up runs what has not been run. A lock in the database keeps two processes from doing it at once. Its errors say
-// what is missing and the statement that grants it.
+// Up applies the missing migrations. A lock in the database lets one process at a time do it. Its errors say what is
+// missing and which statement grants it.
 func Up(ctx context.Context, cfg Config) error {
 	if _, err := pgx.ParseConfig(cfg.URL); err != nil {
 		return errors.New("the database's URL must look like postgres://user:password@host:5432/database")
@@ -45,7 +46,8 @@ func Up(ctx context.Context, cfg Config) error {
 	}
 	defer db.Close() //nolint:errcheck // nothing is left to write
 	if err := db.PingContext(ctx); err != nil {
-		return fmt.Errorf("cannot reach the database at %s: %w; start it, or mend its URL", config.RedactURL(cfg.URL),
+		return fmt.Errorf("cannot reach the database at %s: %w; start it, or correct its URL",
+			config.RedactURL(cfg.URL),
 			err)
 	}
 	if cfg.CheckOnly {
@@ -77,10 +79,10 @@ func Up(ctx context.Context, cfg Config) error {
 	return grant(ctx, db, cfg)
 }
 
-// check says what has not been run. A schema that is newer is none of its business: what a version adds, the one before
-// does without.
+// check returns an error if a migration is missing. A later schema is no error: the previous version works without what
+// a version adds.
 func check(ctx context.Context, db *sql.DB, cfg Config) error {
-	want, err := newest(cfg.Files)
+	want, err := latestVersion(cfg.Files)
 	if err != nil {
 		return err
 	}
@@ -98,7 +100,8 @@ func check(ctx context.Context, db *sql.DB, cfg Config) error {
 	switch {
 	case !exists:
 	case !readable:
-		return fmt.Errorf("the role may not read %s: run `driftless migrate` with the role to grant that to", table)
+		return fmt.Errorf(
+			"the role may not read %s: run `driftless migrate` with this role as the one that gets the rights", table)
 	default:
 		if err := db.QueryRowContext(ctx,
 			"SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM "+
@@ -114,8 +117,8 @@ func check(ctx context.Context, db *sql.DB, cfg Config) error {
 	return nil
 }
 
-// newest is the version of the last file.
-func newest(files fs.FS) (int64, error) {
+// latestVersion returns the version of the last file.
+func latestVersion(files fs.FS) (int64, error) {
 	names, err := fs.Glob(files, "migrations/*.sql")
 	if err != nil || len(names) == 0 {
 		return 0, errors.Join(errors.New("there are no migrations"), err)
@@ -127,7 +130,7 @@ func newest(files fs.FS) (int64, error) {
 	return version, nil
 }
 
-// grant gives a role what it needs to work with all tables of the schema, and with those to come.
+// grant gives a role the rights to work with all tables of the schema, and with later ones.
 func grant(ctx context.Context, db *sql.DB, cfg Config) error {
 	if cfg.GrantTo == "" {
 		return nil
@@ -162,15 +165,16 @@ func ensureSchema(ctx context.Context, db *sql.DB, schema string) error {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code {
 		case "42501":
-			return fmt.Errorf("role %s may not make schema %s: run `GRANT CREATE ON DATABASE %s TO %s;`", role, schema,
+			return fmt.Errorf("role %s may not create schema %s: run `GRANT CREATE ON DATABASE %s TO %s;`", role,
+				schema,
 				pgx.Identifier{base}.Sanitize(), pgx.Identifier{role}.Sanitize())
 		case "23505", "42P06":
-			// Another process made it at the same moment.
+			// Another process created it at the same moment.
 			return nil
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("make schema %s: %w", schema, err)
+		return fmt.Errorf("create schema %s: %w", schema, err)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ var one = fstest.MapFS{
 	},
 }
 
-func TestWhatMayNotMakeTablesChecksThem(t *testing.T) {
+func TestUp_CheckOnlyReportsMissingMigrations(t *testing.T) {
 	database := localtest.Postgres(t)
 	owner := localtest.Pool(t, database)
 	check := migrate.Config{URL: database, Schema: "things", Table: "migrations", Files: one, CheckOnly: true}
@@ -71,7 +71,7 @@ func TestWhatMayNotMakeTablesChecksThem(t *testing.T) {
 	_, err = conn.Exec(t.Context(), "CREATE TABLE things.other ()")
 	require.ErrorContains(t, err, "permission denied")
 
-	// A table that a later version adds is granted as well, and an older program works beside it.
+	// A table that a later version adds is granted too, and an older program works with it.
 	two := fstest.MapFS{
 		"migrations/00001_things.sql": one["migrations/00001_things.sql"],
 		"migrations/00002_more.sql":   {Data: []byte("-- +goose Up\nCREATE TABLE things.more (id int);\n")},
@@ -87,7 +87,7 @@ func TestWhatMayNotMakeTablesChecksThem(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// breaking are statements with which the version before could not go on working beside the new one.
+// breaking are statements that would break the previous version.
 var breaking = []struct {
 	what    string
 	pattern *regexp.Regexp
@@ -103,7 +103,7 @@ var breaking = []struct {
 	{"truncates", regexp.MustCompile(`(?i)\bTRUNCATE\b`)},
 }
 
-// droppedWithoutHarm are what an ALTER TABLE may drop: nothing reads or writes it by name.
+// droppedWithoutHarm are the things that an ALTER TABLE may drop: no program reads or writes them by name.
 var droppedWithoutHarm = regexp.MustCompile(`(?i)\bDROP\s+(CONSTRAINT|NOT\s+NULL|DEFAULT|EXPRESSION|IDENTITY)\b`)
 
 var (
@@ -112,7 +112,7 @@ var (
 	comments = regexp.MustCompile(`(?m)--.*$`)
 )
 
-// faults says why the version before could not work on with what a migration makes of its tables.
+// faults returns why the previous version could not work with the tables after a migration.
 func faults(sql string) []string {
 	if i := strings.Index(sql, "+goose Down"); i >= 0 {
 		sql = sql[:i]
@@ -134,8 +134,8 @@ func faults(sql string) []string {
 	return out
 }
 
-// TestMigrationsAreCompatibleWithTheVersionBefore: while an upgrade rolls, both versions work on the same tables.
-func TestMigrationsAreCompatibleWithTheVersionBefore(t *testing.T) {
+// TestMigrations_AreCompatibleWithThePreviousVersion: during a rolling upgrade both versions work with the same tables.
+func TestMigrations_AreCompatibleWithThePreviousVersion(t *testing.T) {
 	n := 0
 	require.NoError(t, filepath.WalkDir(filepath.Join("..", ".."), func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(path) != ".sql" || filepath.Base(filepath.Dir(path)) != "migrations" {
@@ -145,13 +145,13 @@ func TestMigrationsAreCompatibleWithTheVersionBefore(t *testing.T) {
 		sql, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.Empty(t, faults(string(sql)),
-			"%s: the version before could not work beside this one. Add what is new first, and take the old away a version later", path)
+			"%s: the previous version could not work with this one. Add the new first, and drop the old a version later", path)
 		return nil
 	}))
 	require.GreaterOrEqual(t, n, 6, "the migrations are not where they were")
 }
 
-func TestBreakingStatementsAreFound(t *testing.T) {
+func TestMigrationFaults_FindsBreakingStatements(t *testing.T) {
 	for sql, breaks := range map[string]bool{
 		"CREATE TABLE a (b int NOT NULL)":                              false,
 		"ALTER TABLE a ADD COLUMN b int":                               false,

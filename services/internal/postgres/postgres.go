@@ -1,5 +1,5 @@
-// Package postgres connects to the databases of the catalog and of the ledger: in UTF-8, and with the credentials that
-// are right now.
+// Package postgres connects to the databases of the catalog and of the ledger: in UTF-8, and with the current
+// credentials.
 package postgres
 
 import (
@@ -15,18 +15,18 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// Database is a Postgres database, and who connects to it.
+// Database is a Postgres database and the client that connects to it.
 type Database struct {
-	// URL is what the setting held when the process started. Hosts, ports, database and parameters are always its.
+	// URL is the setting's value at the start of the process. It always decides hosts, ports, database and parameters.
 	URL string
-	// File is the file that URL was read from; empty for none. User and password are read from it at every connection.
-	// So are client certificates and password files (PGPASSFILE), with a file or without.
+	// File is the file that URL was read from. It is empty if there was none. Every connection reads user and password
+	// from it again. Client certificates and password files (PGPASSFILE) are read again with or without it.
 	File string
-	// Setting names URL in messages: DATABASE_URL.
+	// Setting is the name of the setting in messages: DATABASE_URL.
 	Setting string
 	// Application is the client's name in pg_stat_activity.
 	Application string
-	// Logger is told of credentials that are refused; slog.Default() if nil.
+	// Logger gets warnings about refused credentials. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
@@ -34,10 +34,10 @@ type Database struct {
 func (d Database) Config() (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(d.URL)
 	if err != nil {
-		return nil, d.noURL()
+		return nil, d.urlError()
 	}
-	d.set(cfg)
-	return cfg, d.refresh(cfg)
+	d.setParameters(cfg)
+	return cfg, d.refreshCredentials(cfg)
 }
 
 // Connect opens a connection.
@@ -50,19 +50,19 @@ func (d Database) Connect(ctx context.Context) (*pgx.Conn, error) {
 	return conn, d.Explain(err)
 }
 
-// PoolConfig returns the configuration of a pool that connects as Connect does. What is edited in it stands.
+// PoolConfig returns the configuration of a pool that connects as Connect does. The caller may change it.
 func (d Database) PoolConfig() (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(d.URL)
 	if err != nil {
-		return nil, d.noURL()
+		return nil, d.urlError()
 	}
-	d.set(cfg.ConnConfig)
-	cfg.BeforeConnect = func(_ context.Context, cfg *pgx.ConnConfig) error { return d.refresh(cfg) }
+	d.setParameters(cfg.ConnConfig)
+	cfg.BeforeConnect = func(_ context.Context, cfg *pgx.ConnConfig) error { return d.refreshCredentials(cfg) }
 	usual := cfg.ConnConfig.OnPgError
 	cfg.ConnConfig.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
-		// The pool gives the error to whoever asked for a connection, who does not know of the file.
-		if d.File != "" && refused(err) {
-			d.logger().Warn("Postgres refuses the credentials; "+readAgain, "setting", d.Setting, "file", d.File,
+		// The pool returns the error to a caller that does not know of the file.
+		if d.File != "" && isRefused(err) {
+			d.logger().Warn("Postgres refused the credentials; "+fileHint, "setting", d.Setting, "file", d.File,
 				"error", err.Message)
 		}
 		return usual(conn, err)
@@ -70,34 +70,35 @@ func (d Database) PoolConfig() (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-const readAgain = "they are those of a file that is read again at every connection: write the right ones into it"
+const fileHint = "every connection reads them from a file again: write the correct ones into it"
 
-// Explain adds to the error of a connection from which file its credentials are, if they are refused.
+// Explain adds the file of the credentials to a connection's error if Postgres refused them.
 func (d Database) Explain(err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || d.File == "" || !refused(pg) {
+	if !ok || d.File == "" || !isRefused(pg) {
 		return err
 	}
-	return fmt.Errorf("%w; the credentials of %s (file %s): %s", err, d.Setting, d.File, readAgain)
+	return fmt.Errorf("%w; the credentials of %s (file %s): %s", err, d.Setting, d.File, fileHint)
 }
 
-// refused reports whether Postgres does not take user or password.
-func refused(err *pgconn.PgError) bool { return err.Code == "28P01" || err.Code == "28000" }
+// isRefused reports whether Postgres refused the user or the password.
+func isRefused(err *pgconn.PgError) bool { return err.Code == "28P01" || err.Code == "28000" }
 
-func (d Database) noURL() error {
-	// The parser's error may hold the password.
-	return fmt.Errorf("%s is no Postgres URL: it must look like postgres://user:password@host:5432/database", d.Setting)
+func (d Database) urlError() error {
+	// The parser's error may contain the password.
+	return fmt.Errorf("%s is not a Postgres URL: it must look like postgres://user:password@host:5432/database",
+		d.Setting)
 }
 
-// set sets what every connection needs, whatever the URL says.
-func (d Database) set(cfg *pgx.ConnConfig) {
-	// Without it texts come in the database's encoding, through the replication protocol too.
+// setParameters sets parameters that every connection needs, whatever the URL says.
+func (d Database) setParameters(cfg *pgx.ConnConfig) {
+	// Without it Postgres sends texts in the database's encoding, also through the replication protocol.
 	cfg.RuntimeParams["client_encoding"] = "UTF8"
 	cfg.RuntimeParams["application_name"] = d.Application
 }
 
-// refresh gives a configuration the credentials of this moment.
-func (d Database) refresh(cfg *pgx.ConnConfig) error {
+// refreshCredentials updates a configuration with the current credentials.
+func (d Database) refreshCredentials(cfg *pgx.ConnConfig) error {
 	text := d.URL
 	if d.File != "" {
 		var err error
@@ -107,7 +108,7 @@ func (d Database) refresh(cfg *pgx.ConnConfig) error {
 	}
 	now, err := pgx.ParseConfig(text)
 	if err != nil {
-		return fmt.Errorf("%w; file %s holds something else", d.noURL(), d.File)
+		return fmt.Errorf("%w; file %s holds something else", d.urlError(), d.File)
 	}
 	cfg.User, cfg.Password = now.User, now.Password
 	if sameServers(cfg, now) {
@@ -116,8 +117,8 @@ func (d Database) refresh(cfg *pgx.ConnConfig) error {
 		return nil
 	}
 	d.logger().Warn(
-		"only user and password are taken over from a file that names another server or database than at the start: "+
-			"restart the service to change over to that",
+		"the file names another server or database than at the start; only its user and password are used: "+
+			"restart the service to change to the other server",
 		"setting", d.Setting, "file", d.File)
 	return nil
 }
@@ -141,17 +142,17 @@ func sameServers(a, b *pgx.ConnConfig) bool {
 	return true
 }
 
-// CheckEncoding refuses a database that does not know the encoding of its texts.
+// CheckEncoding returns an error for a database without a known encoding of its texts.
 func CheckEncoding(ctx context.Context, pool *pgxpool.Pool) error {
 	var name, encoding string
 	err := pool.QueryRow(ctx, "SELECT current_database(), current_setting('server_encoding')").Scan(&name, &encoding)
 	if err != nil {
-		return fmt.Errorf("read its encoding: %w", err)
+		return fmt.Errorf("read the database's encoding: %w", err)
 	}
 	if encoding != "SQL_ASCII" {
 		return nil
 	}
-	return fmt.Errorf("database %s has encoding SQL_ASCII: Postgres does not know which letters its bytes stand for, "+
+	return fmt.Errorf("database %s has encoding SQL_ASCII: Postgres does not know which characters its bytes encode, "+
 		"and Stripe takes only UTF-8; move the tables to a database made by `CREATE DATABASE %s ENCODING 'UTF8' TEMPLATE template0;`, "+
 		"with pg_dump --encoding and the encoding that the texts are in",
 		name, pgx.Identifier{name + "_utf8"}.Sanitize())

@@ -24,7 +24,7 @@ func as(t *testing.T, base, user, password string) *url.URL {
 	return u
 }
 
-func TestDatabase_ReadsTheCredentialsAtEachConnection(t *testing.T) {
+func TestDatabase_ReadsCredentialsAtEachConnection(t *testing.T) {
 	t.Parallel()
 	server, admin := localtest.PostgresWithPasswords(t)
 	_, err := admin.Exec(t.Context(), "CREATE ROLE sync SUPERUSER LOGIN PASSWORD 'hush one'")
@@ -56,7 +56,7 @@ func TestDatabase_ReadsTheCredentialsAtEachConnection(t *testing.T) {
 		}
 		return err
 	}
-	// expire ends the pool's session, as the rotation of a password does in the end.
+	// expire ends the pool's sessions, as the rotation of a password finally does.
 	expire := func(password string) {
 		_, err := admin.Exec(t.Context(), "ALTER ROLE sync PASSWORD '"+password+"'")
 		require.NoError(t, err)
@@ -64,7 +64,7 @@ func TestDatabase_ReadsTheCredentialsAtEachConnection(t *testing.T) {
 	}
 	require.NoError(t, works())
 
-	// Until the file follows, it is named, and its content is not.
+	// Until the file has the new password, the error names the file but not its content.
 	expire("hush two")
 	require.Error(t, works())
 	_, err = db.Connect(t.Context())
@@ -77,7 +77,8 @@ func TestDatabase_ReadsTheCredentialsAtEachConnection(t *testing.T) {
 	write(as(t, server.URL(), "sync", "hush two"))
 	require.NoError(t, works())
 
-	// Another user, as Vault gives, and a database that is not there: the user alone is taken over, and that is told.
+	// The file names another user, as Vault does, and a database that does not exist. Only the user is used, and a
+	// warning says so.
 	_, err = admin.Exec(t.Context(), "CREATE ROLE sync2 SUPERUSER LOGIN PASSWORD 'hush three'")
 	require.NoError(t, err)
 	other := as(t, server.URL(), "sync2", "hush three")
@@ -89,9 +90,9 @@ func TestDatabase_ReadsTheCredentialsAtEachConnection(t *testing.T) {
 	require.NoError(t, pool.QueryRow(t.Context(), "SELECT current_user, current_database()").Scan(&user, &database))
 	require.Equal(t, "sync2", user)
 	require.NotEqual(t, "elsewhere", database)
-	require.Contains(t, log.String(), "restart the service to change over")
+	require.Contains(t, log.String(), "restart the service to change to the other server")
 
-	// A file that is half written, or gone, is an error that names it.
+	// An incomplete or missing file is an error that names it.
 	for name, spoil := range map[string]func(){
 		"empty": func() { require.NoError(t, os.WriteFile(file, nil, 0o600)) },
 		"torn":  func() { require.NoError(t, os.WriteFile(file, []byte("postgres://sync:hush three@["), 0o600)) },
@@ -147,7 +148,7 @@ func TestDatabase_ErrorsHideThePassword(t *testing.T) {
 	for _, url := range []string{"postgres://a:hush@[", "host=x password='hush", "postgres://a:hush%@b/c"} {
 		db := postgres.Database{URL: url, Setting: "DATABASE_URL"}
 		_, err := db.Config()
-		require.ErrorContains(t, err, "DATABASE_URL is no Postgres URL")
+		require.ErrorContains(t, err, "DATABASE_URL is not a Postgres URL")
 		require.NotContains(t, err.Error(), "hush")
 		_, err = db.PoolConfig()
 		require.Error(t, err)

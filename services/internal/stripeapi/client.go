@@ -18,40 +18,40 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// DefaultBase is Stripe's own address.
+// DefaultBase is the address of Stripe's API.
 const DefaultBase = "https://api.stripe.com"
 
-const scope = "github.com/driftless-sync/driftless/services/internal/stripeapi"
+const tracerName = "github.com/driftless-sync/driftless/services/internal/stripeapi"
 
-// RequestTimeout bounds one call. Stripe answers within seconds; a call given up then has an unknown outcome.
+// RequestTimeout bounds one call. Stripe answers within seconds. A call that times out has an unknown outcome.
 const RequestTimeout = 30 * time.Second
 
-// Config of a Client.
+// Config configures a Client.
 type Config struct {
 	// Key is a secret or restricted key.
 	Key string
-	// Base is the API's address; empty means DefaultBase.
+	// Base is the API's address. Defaults to DefaultBase.
 	Base string
-	// StripeAccount is a connected account to act on; empty for the key's own.
+	// StripeAccount is a connected account to act on. Defaults to the key's own account.
 	StripeAccount string
-	// Budget gives every call its turn; nil means that calls are made at once.
+	// Budget gives every call its turn. Nil makes calls at once.
 	Budget *budget.Budget
-	// Transport carries the calls; nil means a pooled one of its own.
+	// Transport carries the calls. Defaults to a pooled one of the client's own.
 	Transport http.RoundTripper
 }
 
-// FromSettings is the configuration of a client, without a budget.
+// FromSettings returns the configuration of a client, without a budget.
 func FromSettings(s config.Stripe) Config {
 	return Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase, StripeAccount: s.StripeAccount}
 }
 
-// LimitsFromSettings are the limits of the account that all processes share.
+// LimitsFromSettings returns the account's limits, which all processes share.
 func LimitsFromSettings(s config.Stripe) budget.Limits {
 	return budget.Limits{PerSecond: s.Rate(), PerEndpoint: s.StripeEndpointRate, ReadAllowance: s.StripeReadAllowance}
 }
 
-// Client calls Stripe. Every call waits for its turn in the account's budget; none is retried here: the queue does
-// that. A Client may be used concurrently.
+// Client calls Stripe. Every call waits for its turn in the account's budget. The client does not retry: the queue
+// does. It is safe for concurrent use.
 type Client struct {
 	backend stripe.Backend
 	key     string
@@ -59,7 +59,7 @@ type Client struct {
 	budget  *budget.Budget
 }
 
-// New makes a client. It does not connect.
+// New returns a client. It does not connect.
 func New(cfg Config) *Client {
 	base := cfg.Base
 	if base == "" {
@@ -87,17 +87,17 @@ func New(cfg Config) *Client {
 	}
 }
 
-// answer is what is kept of a response.
+// answer is the part of a response that is kept.
 type answer struct {
 	stripe.APIResource
 }
 
-// UnmarshalJSON keeps stripe-go from decoding the answer: what is read from it is read from its body.
+// UnmarshalJSON stops stripe-go from decoding the answer. Callers decode its body.
 func (a *answer) UnmarshalJSON([]byte) error { return nil }
 
 func (a *answer) body() []byte { return a.LastResponse.RawJSON }
 
-// seen is the second of Stripe's clock at which the answer was given.
+// seen returns the second of Stripe's clock at which the answer was given.
 func (a *answer) seen() int64 {
 	t, err := http.ParseTime(a.LastResponse.Header.Get("Date"))
 	if err != nil {
@@ -111,33 +111,33 @@ func (c *Client) read(ctx context.Context, endpoint, id string, body *form.Value
 	return c.call(ctx, "", endpoint, id, "", body, nil)
 }
 
-// shortestWait is from how long a wait for a call's turn is a span.
-const shortestWait = time.Millisecond
+// minSpanWait is the shortest wait for a turn that is worth a span.
+const minSpanWait = time.Millisecond
 
-// turn waits until the account's budget lets a call be made.
-func (c *Client) turn(ctx context.Context, endpoint string) (done func(reason string), err error) {
+// waitForTurn waits until the account's budget lets a call be made.
+func (c *Client) waitForTurn(ctx context.Context, endpoint string) (done func(reason string), err error) {
 	begun := time.Now()
 	done, err = c.budget.Wait(ctx, endpoint)
 	if err != nil {
 		err = &NotSentError{fmt.Errorf("wait for a turn within Stripe's rate limit: %w", err)}
 	}
-	if err != nil || time.Since(begun) >= shortestWait {
-		_, span := otel.Tracer(scope).Start(ctx, "wait for budget", trace.WithTimestamp(begun))
+	if err != nil || time.Since(begun) >= minSpanWait {
+		_, span := otel.Tracer(tracerName).Start(ctx, "wait for budget", trace.WithTimestamp(begun))
 		telemetry.Fail(span, err)
 		span.End()
 	}
 	return done, err
 }
 
-// call makes one request, in a version of the API other than the pinned one if that is not empty. The endpoint is the
-// operation as Stripe counts it, with {id} for the object's id. Before, if not nil, runs when the request's turn has
-// come; its error is that the request is not made.
+// call makes one request, with the API version given, or the pinned one if that is empty. endpoint is the operation as
+// Stripe counts it, with {id} for the object's id. If before is not nil, it runs when the request's turn has come. If
+// it fails, the request is not made.
 func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey string, body *form.Values,
 	before func() error,
 ) (*answer, error) {
 	waiting := time.Now()
 	ctx = telemetry.ContextWithEndpoint(ctx, endpoint)
-	done, err := c.turn(ctx, endpoint)
+	done, err := c.waitForTurn(ctx, endpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey
 	begun := time.Now()
 	err = c.backend.CallRaw(method, path, c.key, body, params, a)
 	countRequest(ctx, endpoint, begun, err)
-	done(IsRateLimited(err))
+	done(RateLimitReason(err))
 	if err != nil {
 		return nil, err
 	}

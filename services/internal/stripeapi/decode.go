@@ -84,13 +84,13 @@ type tierJSON struct {
 	UpTo              json.Number `json:"up_to"`
 }
 
-// structureJSON is a structure by its parts, texts and numbers as they are written; nil for null.
+// structureJSON is a structure by its parts, with texts and numbers as they are written; nil for null.
 type structureJSON map[string]structurePart
 
-// structurePart is a text or a number as text, "" for null and for what no part of a structure is.
+// structurePart is a text, or a number as text. It is "" for null and for any other value.
 type structurePart string
 
-// UnmarshalJSON takes any value: Stripe may add parts of any kind.
+// UnmarshalJSON accepts any value: Stripe may add parts of any kind.
 func (p *structurePart) UnmarshalJSON(data []byte) error {
 	switch {
 	case len(data) > 0 && data[0] == '"':
@@ -103,8 +103,8 @@ func (p *structurePart) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decode fills an empty message with the parts that are in the table of fields. Others are left out, and a number that
-// the part cannot hold is the largest that it can.
+// decode fills an empty message with the parts that the table of fields has, and leaves out the others. A number that
+// is too large for its part becomes the largest that fits.
 func (s structureJSON) decode(field string, into proto.Message) {
 	for _, part := range catalog.Parts(field) {
 		value := string(s[part.Name])
@@ -135,7 +135,7 @@ func (r *reference) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(r))
 }
 
-// DecodeProduct reads a product from Stripe's JSON.
+// DecodeProduct reads a product from Stripe's JSON. seen is the second of Stripe's clock at which it was sent.
 func DecodeProduct(data []byte, seen int64) (catalog.ProductSighting, error) {
 	var j productJSON
 	if err := json.Unmarshal(data, &j); err != nil {
@@ -164,7 +164,8 @@ func (j *productJSON) sighting(seen int64) catalog.ProductSighting {
 	return catalog.ProductSighting{Product: p, Updated: j.Updated, Seen: seen}
 }
 
-// DecodePrice reads a price, and the id of its product, from Stripe's JSON.
+// DecodePrice reads a price, and the id of its product, from Stripe's JSON. seen is the second of Stripe's clock at
+// which it was sent.
 func DecodePrice(data []byte, seen int64) (sighting catalog.PriceSighting, product string, err error) {
 	var j priceJSON
 	if err := json.Unmarshal(data, &j); err != nil {
@@ -206,8 +207,8 @@ func (j *priceJSON) sighting(seen int64) catalog.PriceSighting {
 	return catalog.PriceSighting{Price: p, StripeID: j.ID, Created: j.Created, Seen: seen}
 }
 
-// decodeDefaultPrice reads the default price that Stripe shows in its JSON of a product; nil if it shows no more than
-// an id.
+// decodeDefaultPrice reads the default price from Stripe's JSON of a product. It returns nil if the JSON has only the
+// price's id.
 func decodeDefaultPrice(data []byte, seen int64) (*catalog.PriceSighting, error) {
 	var j struct {
 		DefaultPrice json.RawMessage `json:"default_price"`

@@ -17,7 +17,7 @@ import (
 // MaxEndpoints is how many webhook endpoints an account may have (https://docs.stripe.com/webhooks).
 const MaxEndpoints = 16
 
-// PinnedVersion is the API version in which Driftless reads events; an endpoint's is fixed when it is made.
+// PinnedVersion is the API version in which Driftless reads events. An endpoint's version is fixed when it is created.
 const PinnedVersion = stripe.APIVersion
 
 // Endpoint is a webhook endpoint in Stripe.
@@ -35,7 +35,7 @@ type Endpoint struct {
 	Secret string `json:"-"`
 }
 
-// Lacks names what keeps an endpoint from telling Driftless everything; empty if nothing does.
+// Lacks lists why an endpoint does not deliver all events that Driftless reads. It is empty if the endpoint does.
 func (e Endpoint) Lacks() []string {
 	var out []string
 	for _, t := range EventTypes {
@@ -56,10 +56,10 @@ func (e Endpoint) Lacks() []string {
 	return out
 }
 
-// NewEndpoint says how to make an endpoint.
+// NewEndpoint describes the endpoint to create.
 type NewEndpoint struct {
 	URL, Description string
-	// Connect gets the events of connected accounts instead of those of the key's own.
+	// Connect subscribes to the events of connected accounts instead of the key's own account.
 	Connect  bool
 	Metadata map[string]string
 }
@@ -81,8 +81,8 @@ func (c *Client) ListEndpoints(ctx context.Context) ([]Endpoint, error) {
 	return out, nil
 }
 
-// CreateEndpoint makes an endpoint that gets the events that Driftless reads. The answer holds its secret. A lost
-// answer is asked for again under the same idempotency key: without it the secret would be lost.
+// CreateEndpoint creates an endpoint for the events that Driftless reads. The answer has its secret. If the answer is
+// lost, the call is repeated with the same idempotency key, because the secret would be lost too.
 func (c *Client) CreateEndpoint(ctx context.Context, n NewEndpoint) (Endpoint, error) {
 	body := &form.Values{}
 	body.Add("url", n.URL)
@@ -100,7 +100,7 @@ func (c *Client) CreateEndpoint(ctx context.Context, n NewEndpoint) (Endpoint, e
 	return c.writeEndpoint(ctx, "POST /v1/webhook_endpoints", "", body)
 }
 
-// UpdateEndpoint makes an endpoint that exists get the events that Driftless reads, and enables it. Its API version
+// UpdateEndpoint subscribes an existing endpoint to the events that Driftless reads, and enables it. Its API version
 // cannot be changed.
 func (c *Client) UpdateEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	body := &form.Values{}
@@ -117,10 +117,10 @@ func (c *Client) UpdateEndpoint(ctx context.Context, e Endpoint) (Endpoint, erro
 	return c.writeEndpoint(ctx, "POST /v1/webhook_endpoints/{id}", e.ID, body)
 }
 
-// writeAttempts of a call about an endpoint, and the pause between them.
+// maxWriteAttempts is how often a call about an endpoint is made, and writeDelay the time between attempts.
 const (
-	writeAttempts = 3
-	writePause    = 500 * time.Millisecond
+	maxWriteAttempts = 3
+	writeDelay       = 500 * time.Millisecond
 )
 
 func (c *Client) writeEndpoint(ctx context.Context, endpoint, id string, body *form.Values) (Endpoint, error) {
@@ -140,17 +140,17 @@ func (c *Client) writeEndpoint(ctx context.Context, endpoint, id string, body *f
 			return e.Endpoint, nil
 		}
 		f := Classify(err)
-		if f.Action != RetrySameKey || attempt == writeAttempts || ctx.Err() != nil {
+		if f.Action != RetrySameKey || attempt == maxWriteAttempts || ctx.Err() != nil {
 			return Endpoint{}, f
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(writePause):
+		case <-time.After(writeDelay):
 		}
 	}
 }
 
-// DeleteEndpoint deletes an endpoint; that there is none is no error.
+// DeleteEndpoint deletes an endpoint. It returns nil if there is none.
 func (c *Client) DeleteEndpoint(ctx context.Context, id string) error {
 	_, err := c.call(ctx, "", "DELETE /v1/webhook_endpoints/{id}", id, "", nil, nil)
 	if err != nil && !IsNotFound(err) {
@@ -159,7 +159,7 @@ func (c *Client) DeleteEndpoint(ctx context.Context, id string) error {
 	return nil
 }
 
-// IsForbidden says whether Stripe refused a call because the key lacks a permission.
+// IsForbidden reports whether Stripe refused a call because the key lacks a permission.
 func IsForbidden(err error) bool {
 	var f *Failure
 	return errors.As(err, &f) && f.Status == 403

@@ -18,31 +18,31 @@ type Event struct {
 	// Account is set on events of connected accounts.
 	Account        string
 	IdempotencyKey string
-	// KeyOmitted: the event is in an old form that does not show the request's idempotency key.
+	// KeyOmitted reports whether the event has an old form without the request's idempotency key.
 	KeyOmitted bool
-	// Thin events name an object, and show nothing of it.
+	// Thin reports whether the event names its object without showing it.
 	Thin bool
 	// Object is data.object, as Stripe sent it.
 	Object json.RawMessage
 	// ObjectID is the product's id or Stripe's id of the price.
 	ObjectID string
-	// ProductID is empty for a thin event about a price: see WithProduct.
+	// ProductID is the id of the product. It is empty for a thin event about a price: see WithProduct.
 	ProductID string
 	// Changed are the names in data.previous_attributes.
 	Changed []string
-	// Raw is the whole event, as Stripe sent it.
+	// Raw is the complete event, as Stripe sent it.
 	Raw json.RawMessage
-	// Seen is the second of Stripe's clock at which the event was listed; 0 of one that came otherwise.
+	// Seen is the second of Stripe's clock at which the event was listed. It is 0 for an event from a webhook.
 	Seen int64
 }
 
-// Verb is what happened to the object: created, updated or deleted.
+// Verb returns what happened to the object: created, updated or deleted.
 func (e Event) Verb() string { return e.Type[strings.LastIndexByte(e.Type, '.')+1:] }
 
-// thinObject is what Stripe writes in the field object of thin events, which event destinations send.
+// thinObject is the field object of thin events, which event destinations send.
 const thinObject = "v2.core.event"
 
-// PingType is the type of the event by which Stripe tries an event destination.
+// PingType is the type of the event that Stripe sends to test an event destination.
 const PingType = "v2.core.event_destination.ping"
 
 // thinJSON is a thin event (https://docs.stripe.com/api/v2/core/events/object).
@@ -58,14 +58,15 @@ type thinJSON struct {
 		ID   string `json:"id"`
 		Type string `json:"type"`
 	} `json:"related_object"`
-	// ProductOfPrice is not Stripe's: see WithProduct.
+	// ProductOfPrice is Driftless's own field: see WithProduct.
 	ProductOfPrice string `json:"driftless_product"`
 }
 
-// longestID is that of Stripe's ids, in bytes. An event's id becomes a header of a message, which has little room.
-const longestID = 255
+// maxIDLength is the maximum length of an event's id and type in bytes. They become headers of a message, which have
+// little room.
+const maxIDLength = 255
 
-// DecodeEvent reads an event about a product or price; ok is false for one about anything else.
+// DecodeEvent reads an event about a product or price. ok is false for an event about anything else.
 func DecodeEvent(raw []byte) (e Event, ok bool, err error) {
 	var j struct {
 		ID       string          `json:"id"`
@@ -86,8 +87,8 @@ func DecodeEvent(raw []byte) (e Event, ok bool, err error) {
 	if j.ID == "" || j.Type == "" {
 		return Event{}, false, errors.New("not a Stripe event: it has no id or type")
 	}
-	if len(j.ID) > longestID || len(j.Type) > longestID {
-		return Event{}, false, fmt.Errorf("not a Stripe event: its id or type is longer than %d bytes", longestID)
+	if len(j.ID) > maxIDLength || len(j.Type) > maxIDLength {
+		return Event{}, false, fmt.Errorf("not a Stripe event: its id or type is longer than %d bytes", maxIDLength)
 	}
 	e = Event{ID: j.ID, Type: j.Type, Livemode: j.Livemode, Account: j.Account, Raw: raw}
 	if j.Object == thinObject {
@@ -129,8 +130,8 @@ func DecodeEvent(raw []byte) (e Event, ok bool, err error) {
 	return e, e.ProductID != "", nil
 }
 
-// decodeThin reads what a thin event says of its object. Of what Stripe sends to event destinations only products and
-// prices concern Driftless, as v1.product.updated or v1.price.created.
+// decodeThin reads a thin event. Event destinations send many types. Only those about products and prices concern
+// Driftless, such as v1.product.updated or v1.price.created.
 func decodeThin(e Event) (Event, bool, error) {
 	var j thinJSON
 	if err := json.Unmarshal(e.Raw, &j); err != nil {
@@ -155,7 +156,7 @@ func decodeThin(e Event) (Event, bool, error) {
 	return e, e.ObjectID != "", nil
 }
 
-// WithProduct returns a thin event about a price with the product that the price belongs to, also in its raw form.
+// WithProduct returns a thin event about a price with the price's product added, also in its raw form.
 func (e Event) WithProduct(id string) (Event, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(e.Raw, &fields); err != nil {
@@ -173,5 +174,5 @@ func (e Event) WithProduct(id string) (Event, error) {
 	return e, nil
 }
 
-// CreatedText is the event's time in the form of Stripe's list parameters.
+// CreatedText returns the event's time in the form of Stripe's list parameters.
 func (e Event) CreatedText() string { return strconv.FormatInt(e.Created, 10) }

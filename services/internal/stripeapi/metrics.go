@@ -25,24 +25,24 @@ func countWait(ctx context.Context, since time.Time) {
 // countRequest records a request that was made, and how it ended.
 func countRequest(ctx context.Context, operation string, since time.Time, err error) {
 	metrics.StripeRequestDuration.Record(ctx, time.Since(since).Seconds(), metrics.Operation.Of(operation),
-		metrics.Answer.Of(answerOf(err)))
+		metrics.Answer.Of(answerLabel(err)))
 	var e *stripe.Error
 	if !errors.As(err, &e) || e.HTTPStatusCode != http.StatusTooManyRequests {
 		return
 	}
-	reason := IsRateLimited(err)
+	reason := RateLimitReason(err)
 	switch {
 	case slices.Contains(metrics.LimitReason.Values, reason):
 	case e.Code == stripe.ErrorCodeLockTimeout:
 		reason = "lock-timeout"
 	default:
-		// A header's text would make as many series as there are texts.
+		// Labels from a header's text would make a series for each text.
 		reason = "other"
 	}
 	metrics.StripeRateLimited.Add(ctx, 1, metrics.Operation.Of(operation), metrics.LimitReason.Of(reason))
 }
 
-func answerOf(err error) string {
+func answerLabel(err error) string {
 	if err == nil {
 		return "ok"
 	}

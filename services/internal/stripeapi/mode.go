@@ -7,15 +7,15 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// Position is where the mode of an account is remembered.
-type Position interface {
+// ModeStore stores the mode of an account.
+type ModeStore interface {
 	GetString(ctx context.Context) (string, error)
 	PutString(ctx context.Context, s string) error
 }
 
-// CheckMode refuses a key of another mode than the one the account's state was made with: what is known of the
-// objects of one mode says nothing about the other. The first key decides.
-func CheckMode(ctx context.Context, at Position, account, key string) error {
+// CheckMode refuses a key of another mode than the account's state was made with: the objects of one mode say nothing
+// about those of the other. The first key decides.
+func CheckMode(ctx context.Context, at ModeStore, account, key string) error {
 	mode, err := config.KeyModeOf(key)
 	if err != nil {
 		return err

@@ -12,22 +12,23 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// Listing is a part of everything that Stripe lists: the products, or the prices, of an account.
+// Listing selects a part of what Stripe lists: the products, or the prices, of an account.
 type Listing struct {
-	// Prices, with their tiers and currency options, instead of products.
+	// Prices lists prices, with their tiers and currency options, instead of products.
 	Prices bool
-	// Active objects, or the archived ones. Stripe's unfiltered list of prices may leave archived ones out.
+	// Active lists active objects instead of archived ones. Stripe's unfiltered list of prices may leave archived ones
+	// out.
 	Active bool
-	// From and Before bound the second of creation; 0 is no bound. Stripe lists the newest first.
+	// From and Before bound the second of creation; 0 means no bound. Stripe lists the latest object first.
 	From, Before int64
-	// After is the id of the last object of the page before; empty for the first page.
+	// After is the id of the last object of the previous page. It is empty for the first page.
 	After string
 }
 
-// Page is what Stripe lists at once.
+// Page is one page of a list.
 type Page struct {
 	Objects []Listed
-	// More says that another page follows.
+	// More reports whether another page follows.
 	More bool
 	// Seen is the second of Stripe's clock at which the page was read.
 	Seen int64
@@ -39,14 +40,14 @@ type Listed struct {
 	Created int64
 	// ProductID is Stripe's id of the product: the object's own, or that of a price's product.
 	ProductID string
-	// Product or Price as Stripe shows it, the other being nil.
+	// Product or Price is the object as Stripe shows it. The other is nil.
 	Product *catalog.ProductSighting
 	Price   *catalog.PriceSighting
-	// Err says that the object could not be read; of the rest only what is known is set.
+	// Err is why the object could not be read. Then only ID and Created may be set.
 	Err error
 }
 
-// List reads a page. An error is about the page as a whole; what is wrong with one object is said of it.
+// List reads a page. An error concerns the page. A problem with one object is in its Err.
 func (c *Client) List(ctx context.Context, l Listing) (Page, error) {
 	endpoint, what := "GET /v1/products", "products"
 	body := &form.Values{}
@@ -82,7 +83,7 @@ func (c *Client) List(ctx context.Context, l Listing) (Page, error) {
 	return page, nil
 }
 
-// decodeObjects reads the objects of a list in one go, or one by one if one of them is not what it should be.
+// decodeObjects reads the objects of a list at once, or one by one if one of them cannot be decoded.
 func decodeObjects(data []byte, prices bool, seen int64) (Page, error) {
 	page := Page{Seen: seen}
 	var err error
@@ -147,7 +148,7 @@ func listed(data json.RawMessage, prices bool, seen int64) Listed {
 			return j.listed(seen)
 		}
 	}
-	// Enough to name it and to go on behind it.
+	// Enough to identify the object and to continue after it.
 	var bare struct {
 		ID      string `json:"id"`
 		Created int64  `json:"created"`
@@ -157,7 +158,7 @@ func listed(data json.RawMessage, prices bool, seen int64) Listed {
 	return out
 }
 
-// IsCursorLost says whether Stripe does not know, or no longer, the object from which a list was to go on.
+// IsCursorLost reports whether Stripe does not know the object at which a list was to continue.
 func IsCursorLost(err error) bool {
 	if err == nil {
 		return false

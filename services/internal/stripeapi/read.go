@@ -16,10 +16,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// pageSize is the most that Stripe lists at once.
+// pageSize is the maximum number of objects that Stripe lists on a page.
 const pageSize = 100
 
-// GetProduct reads a product; the sighting's Product is nil if Stripe holds none of this id.
+// GetProduct reads a product. The sighting's Product is nil if Stripe holds none with this id.
 func (c *Client) GetProduct(ctx context.Context, id string) (catalog.ProductSighting, error) {
 	a, err := c.read(ctx, "GET /v1/products/{id}", id, nil)
 	if IsNotFound(err) {
@@ -33,7 +33,7 @@ func (c *Client) GetProduct(ctx context.Context, id string) (catalog.ProductSigh
 	return s, err
 }
 
-// GetPrice reads a price with its tiers and currency options; the sighting's Price is nil if Stripe holds none of
+// GetPrice reads a price with its tiers and currency options. The sighting's Price is nil if Stripe holds none with
 // this id.
 func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSighting, error) {
 	body := &form.Values{}
@@ -51,7 +51,7 @@ func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSi
 	return s, err
 }
 
-// GetProductWithPrices reads a product and all its prices, archived ones included.
+// GetProductWithPrices reads a product and all its prices, active and archived.
 func (c *Client) GetProductWithPrices(ctx context.Context,
 	product string,
 ) (catalog.ProductSighting, []catalog.PriceSighting, error) {
@@ -67,16 +67,16 @@ func (c *Client) GetProductWithPrices(ctx context.Context,
 }
 
 const (
-	// historyPages is how many pages of archived prices are read for those that are wanted, before what is left of
-	// those is read one by one.
-	historyPages = 5
-	// fewPrices is up to how many prices are read one by one.
-	fewPrices = 20
+	// maxHistoryPages is how many pages of archived prices are read to find the wanted ones. The wanted ones that
+	// remain are then read one by one.
+	maxHistoryPages = 5
+	// maxSinglePrices is the maximum number of prices that are read one by one.
+	maxSinglePrices = 20
 )
 
-// GetProductWithSomePrices reads a product, its active prices, and of the archived ones at least those that are wanted,
-// by Stripe's ids. It reports whether it has read all of them. For most products that takes no more calls; for one with
-// thousands of archived prices it would take a hundred.
+// GetProductWithSomePrices reads a product, its active prices, and at least the wanted archived ones. wanted has
+// Stripe's ids. all reports whether it has read all archived prices. For most products this takes no more calls than
+// reading all. For one with thousands of archived prices, reading all would take a hundred calls.
 func (c *Client) GetProductWithSomePrices(ctx context.Context, product string, wanted []string) (
 	p catalog.ProductSighting, prices []catalog.PriceSighting, all bool, err error,
 ) {
@@ -98,8 +98,8 @@ func (c *Client) GetProductWithSomePrices(ctx context.Context, product string, w
 		n++
 		prices = append(prices, listed.PriceSighting)
 		delete(missing, listed.StripeID)
-		if n%pageSize == 0 && (len(missing) == 0 || n >= historyPages*pageSize && len(missing) <= fewPrices) {
-			// To go on would ask for the next page.
+		if n%pageSize == 0 && (len(missing) == 0 || n >= maxHistoryPages*pageSize && len(missing) <= maxSinglePrices) {
+			// Continuing would request the next page.
 			prices, err := c.readEach(ctx, prices, missing)
 			return p, prices, false, err
 		}
@@ -107,7 +107,7 @@ func (c *Client) GetProductWithSomePrices(ctx context.Context, product string, w
 	return p, prices, true, nil
 }
 
-// readEach adds prices that are read one by one.
+// readEach reads prices one by one and appends them.
 func (c *Client) readEach(ctx context.Context, prices []catalog.PriceSighting,
 	ids map[string]bool,
 ) ([]catalog.PriceSighting, error) {
@@ -121,7 +121,8 @@ func (c *Client) readEach(ctx context.Context, prices []catalog.PriceSighting,
 	return prices, nil
 }
 
-// GetProductWithActivePrices reads a product and its active prices: what is sold, whatever the length of its history.
+// GetProductWithActivePrices reads a product and its active prices. Its cost does not depend on how many prices are
+// archived.
 func (c *Client) GetProductWithActivePrices(ctx context.Context,
 	product string,
 ) (catalog.ProductSighting, []catalog.PriceSighting, error) {
@@ -145,7 +146,7 @@ func (c *Client) pricesOf(ctx context.Context, product string,
 	return prices, nil
 }
 
-// ProductOf reads which product a price belongs to; "" if Stripe holds no such price.
+// ProductOf reads the product that a price belongs to. It returns "" if Stripe holds no such price.
 func (c *Client) ProductOf(ctx context.Context, stripeID string) (string, error) {
 	a, err := c.read(ctx, "GET /v1/prices/{id}", stripeID, nil)
 	if IsNotFound(err) {
@@ -158,7 +159,7 @@ func (c *Client) ProductOf(ctx context.Context, stripeID string) (string, error)
 	return product, err
 }
 
-// ListedPrice is a price and the product it belongs to.
+// ListedPrice is a price and Stripe's id of its product.
 type ListedPrice struct {
 	catalog.PriceSighting
 	ProductID string
@@ -188,7 +189,8 @@ func (c *Client) ListPrices(ctx context.Context, active bool, product string) it
 	}
 }
 
-// PriceWithLookupKey finds the price that holds a lookup key, an archived one included; nil if no list shows one.
+// PriceWithLookupKey finds the price that has a lookup key, also among archived ones. It returns nil if no list shows
+// one.
 func (c *Client) PriceWithLookupKey(ctx context.Context, key string) (*ListedPrice, error) {
 	for _, active := range []bool{true, false} {
 		query := func(body *form.Values) {
@@ -206,13 +208,14 @@ func (c *Client) PriceWithLookupKey(ctx context.Context, key string) (*ListedPri
 	return nil, nil
 }
 
-// EventTypes are the events that Driftless reads. Those of plans mirror recurring prices and are left out.
+// EventTypes are the events that Driftless reads. Events of plans only repeat those of recurring prices, so they are
+// left out.
 var EventTypes = []string{
 	"product.created", "product.updated", "product.deleted", "price.created", "price.updated", "price.deleted",
 }
 
-// EventsAfter yields the events that Stripe recorded after the one given, oldest first; with an empty id, those
-// created in or after the second since. It ends after the first error. Stripe keeps events for 30 days.
+// EventsAfter yields the events that Stripe recorded after the one given, oldest first. With an empty id it yields
+// those created in or after the second since. It ends after the first error. Stripe keeps events for 30 days.
 func (c *Client) EventsAfter(ctx context.Context, after string, since int64) iter.Seq2[Event, error] {
 	query := func(body *form.Values) {
 		for i, t := range EventTypes {
@@ -236,9 +239,9 @@ func (c *Client) EventsAfter(ctx context.Context, after string, since int64) ite
 	}
 }
 
-// oldestEvents yields the oldest events, a page at most, and returns the id of the last of them if newer ones are to
-// follow. Stripe pages backwards in time from the newest, and only a cursor can be followed forwards: what is read on
-// the way to the oldest is read again then, since it may be more than memory holds.
+// oldestEvents yields the oldest events, at most a page. If later events follow, it returns the id of the last one
+// yielded. Stripe lists from the latest event backwards, and only a cursor can be followed forwards. So pages on the
+// way to the oldest are read twice. Keeping them could need more than the memory that there is.
 func (c *Client) oldestEvents(ctx context.Context, query func(*form.Values),
 	yield func(Event, error) bool,
 ) (last string) {
@@ -275,7 +278,7 @@ func yieldEvent(item listItem, err error, yield func(Event, error) bool) bool {
 	return !ok || yield(e, nil)
 }
 
-// LatestEvent returns the newest event, or false if there is none.
+// LatestEvent returns the latest event, or false if there is none.
 func (c *Client) LatestEvent(ctx context.Context) (Event, bool, error) {
 	body := &form.Values{}
 	body.Add("limit", "1")
@@ -284,7 +287,7 @@ func (c *Client) LatestEvent(ctx context.Context) (Event, bool, error) {
 	}
 	a, err := c.read(ctx, "GET /v1/events", "", body)
 	if err != nil {
-		return Event{}, false, fmt.Errorf("read the newest event: %w", err)
+		return Event{}, false, fmt.Errorf("read the latest event: %w", err)
 	}
 	page, err := decodePage(a)
 	if err != nil || len(page.Data) == 0 {
@@ -293,7 +296,7 @@ func (c *Client) LatestEvent(ctx context.Context) (Event, bool, error) {
 	return DecodeEvent(page.Data[0])
 }
 
-// CheckKey makes the cheapest call there is, to learn at start whether the key is accepted.
+// CheckKey makes the cheapest call to learn at start whether Stripe accepts the key.
 func (c *Client) CheckKey(ctx context.Context) error {
 	body := &form.Values{}
 	body.Add("limit", "1")
@@ -320,7 +323,7 @@ func decodePage(a *answer) (page, error) {
 	return p, nil
 }
 
-// list follows a list's cursor; with "ending_before" it goes towards newer objects, oldest first.
+// list follows a list's cursor. With "ending_before" it goes towards later objects, oldest first.
 func (c *Client) list(ctx context.Context, endpoint, direction, cursor string,
 	query func(*form.Values),
 ) iter.Seq2[listItem, error] {
@@ -343,7 +346,7 @@ func (c *Client) list(ctx context.Context, endpoint, direction, cursor string,
 				return
 			}
 			for i := range p.Data {
-				// Every page is newest first; going forwards its last is the oldest.
+				// Every page begins with the latest object. Going forwards, its last object is the oldest.
 				if direction == "ending_before" {
 					i = len(p.Data) - 1 - i
 				}
@@ -366,7 +369,7 @@ func (c *Client) list(ctx context.Context, endpoint, direction, cursor string,
 	}
 }
 
-// errorSeen is the second of Stripe's clock of an answer that was an error.
+// errorSeen returns the second of Stripe's clock at which an error was answered.
 func errorSeen(err error) int64 {
 	var e *stripe.Error
 	if errors.As(err, &e) && e.LastResponse != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// endpoints are Stripe's operations for steps; all ids share the bucket of one.
+// endpoints are Stripe's operations for the steps. Stripe counts all ids of an operation together.
 var endpoints = map[catalog.StepKind]string{
 	catalog.CreateProduct: "POST /v1/products",
 	catalog.UpdateProduct: "POST /v1/products/{id}",
@@ -19,29 +19,28 @@ var endpoints = map[catalog.StepKind]string{
 	catalog.UpdatePrice:   "POST /v1/prices/{id}",
 }
 
-// inlinePriceVersion is the API version that brought metadata to default_price_data
-// (docs.stripe.com/changelog/acacia/2025-02-24/products-default-price-data-metadata-field). Older ones may take it too:
-// Stripe calls a new optional parameter backward-compatible, and does not say that it is not bound to a version. A
-// product differs from the pinned version's in the name of its features only, of which DecodeProduct reads both.
+// inlinePriceVersion is the API version that added metadata to default_price_data
+// (docs.stripe.com/changelog/acacia/2025-02-24/products-default-price-data-metadata-field). Older versions may accept
+// it too. Stripe calls a new optional parameter backward-compatible and does not bind it to a version. Its products
+// differ from the pinned version's only in the name of the features. DecodeProduct reads both names.
 const inlinePriceVersion = "2025-02-24.acacia"
 
 // Applied is the answer to a step.
 type Applied struct {
-	// What Stripe holds now: the product or the price of the step. Of a product that was created with its default
-	// price, both, unless Stripe did not show the price.
+	// Product or Price is the object of the step as Stripe holds it now. Both are set for a product that was created
+	// with its default price, unless Stripe did not show the price.
 	Product *catalog.ProductSighting
 	Price   *catalog.PriceSighting
 	// ObjectID is Stripe's id of the object.
 	ObjectID  string
 	RequestID string
-	// Replayed is true if Stripe answered from its memory of an earlier call with the same key.
+	// Replayed is true if Stripe replayed the answer of an earlier call with the same key.
 	Replayed bool
 	Took     time.Duration
 }
 
-// Apply makes the call of a step. Parameters that refer to a price must have been resolved. Before runs when the
-// call's turn in the account's rate has come, just before it is made; if it fails, it is not made. The error is for
-// Classify.
+// Apply makes the call of a step. Parameters that refer to a price must have been resolved. before runs when the call's
+// turn in the account's rate has come. If it fails, the call is not made. Classify takes the error.
 func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey string,
 	before func() error,
 ) (*Applied, error) {
@@ -63,7 +62,7 @@ func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey st
 	}
 	product := step.Kind == catalog.CreateProduct || step.Kind == catalog.UpdateProduct
 	id := step.StripePriceID
-	// What is not expanded, the answer leaves out.
+	// The answer leaves out fields that are not expanded.
 	if product {
 		id = step.StripeProduct()
 		if withPrice {
@@ -101,7 +100,7 @@ func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey st
 	return out, nil
 }
 
-// pinnedName writes a parameter's name as API version 2023-10-16, the one of stripe-go v76, spells it.
+// pinnedName returns a parameter's name as API version 2023-10-16, the one of stripe-go v76, spells it.
 func pinnedName(name string) string {
 	if rest, ok := strings.CutPrefix(name, "marketing_features"); ok {
 		return "features" + rest

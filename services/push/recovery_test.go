@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/stripe/stripe-go/v76"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -22,16 +20,17 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func (r *rig) order(product string) {
+// commandSync commands push to reread and sync a product.
+func (r *rig) commandSync(product string) {
 	r.t.Helper()
-	order := &meshv1.Command{
+	command := &meshv1.Command{
 		Id:      "o1",
 		Account: "default",
 		Verb:    &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: product, Look: true}},
 	}
 	require.NoError(r.t,
 		r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, product),
-			order))
+			command))
 }
 
 func (r *rig) letter(product string) *meshv1.DeadLetter {
@@ -47,17 +46,17 @@ func (r *rig) letter(product string) *meshv1.DeadLetter {
 	return letter
 }
 
-func TestAnOrderNeverPutsAnOlderStateOverANewer(t *testing.T) {
+func TestCommand_NeverAppliesAnOlderState(t *testing.T) {
 	r := newRig(t)
 	r.want(mug("Old", "1400"), 10)
-	// As another replica leaves it that applied version 20 after this one had read version 10.
+	// Another replica applied version 20 after this one had read version 10.
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Version = 20
 		return nil
 	})
 	require.NoError(t, err)
 	r.push()
-	r.order("mug")
+	r.commandSync("mug")
 	localtest.Holds(t, 300*time.Millisecond, func() bool {
 		_, err := r.stripe.Products.Get("mug", nil)
 		return err != nil
@@ -66,10 +65,10 @@ func TestAnOrderNeverPutsAnOlderStateOverANewer(t *testing.T) {
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
 		return err == nil && p.Name == "New"
-	}, patience, 10*time.Millisecond, "the order waits for the newest state")
+	}, patience, 10*time.Millisecond, "the command waits for the latest state")
 }
 
-func TestARefusalCountsOnlyAfterALook(t *testing.T) {
+func TestRefusal_CountsOnlyAfterAReread(t *testing.T) {
 	needsLeniency(t, "the id of a deleted product")
 	r := newRig(t)
 	r.push()
@@ -78,7 +77,7 @@ func TestARefusalCountsOnlyAfterALook(t *testing.T) {
 	p.Prices, p.DefaultPrice = nil, ""
 	r.want(p, 10)
 	r.applied("mug", 10)
-	// In the dashboard, and no event of it has arrived.
+	// Deleted in the dashboard. No event of it has arrived.
 	_, err := r.stripe.Products.Del("mug", nil)
 	require.NoError(t, err)
 	p = mug("Mug", "1400")
@@ -90,7 +89,7 @@ func TestARefusalCountsOnlyAfterALook(t *testing.T) {
 	require.Equal(t, 1, active)
 }
 
-func TestCallsMadeUnderALostClaimLeaveAProductInDoubt(t *testing.T) {
+func TestRecordResult_MarksAProductStaleAfterALostClaim(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
@@ -108,7 +107,7 @@ func TestCallsMadeUnderALostClaimLeaveAProductInDoubt(t *testing.T) {
 		faults, err := r.admin.Faults(t.Context())
 		return err == nil && faults[0].ID == slow.ID && faults[0].Hits == 1
 	}, patience, 5*time.Millisecond, "the call is under way")
-	// Another process takes over, finds the product as it should be, and is done.
+	// Another process takes over, finds the product as it should be, and completes.
 	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Claim = nil
 		for _, i := range o.GetIntents() {
@@ -124,7 +123,7 @@ func TestCallsMadeUnderALostClaimLeaveAProductInDoubt(t *testing.T) {
 	}, patience, 20*time.Millisecond, "the price of the slow call is known")
 }
 
-func TestAProductThatNoMessageHoldsIsDead(t *testing.T) {
+func TestPush_DeadLettersAProductTooLargeForAMessage(t *testing.T) {
 	r := newRig(t)
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		for i := 0; proto.Size(o) < 1<<20-1500; i++ {
@@ -147,84 +146,15 @@ func TestAProductThatNoMessageHoldsIsDead(t *testing.T) {
 	require.Contains(t, r.letter("mug").GetMessage(), "max_payload")
 }
 
-func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
-	needsLeniency(t, "to clear default_price")
-	r := newRig(t)
-	r.run(func(ctx context.Context) error {
-		cfg := r.config(key)
-		cfg.Guard = push.GuardConfig{Share: 0.1, Minimum: 2}
-		return push.Run(ctx, cfg)
-	})
-	// Those that are archived already are nothing that could be lost.
-	for i := range 60 {
-		id := fmt.Sprintf("former%d", i)
-		_, err := r.mesh.Observed().Put(t.Context(), &catalogv1.Observed{
-			Account: "default", ProductId: id, Product: &catalogv1.Product{Id: id, Name: "Former", Active: new(false)},
-		}, 0)
-		require.NoError(t, err)
-	}
-	const products = 6
-	for i := range products {
-		p := mug("Mug", "1400")
-		p.Id = fmt.Sprintf("mug%d", i)
-		r.want(p, 10)
-	}
-	for i := range products {
-		r.applied(fmt.Sprintf("mug%d", i), 10)
-	}
-	for i := range products {
-		id := fmt.Sprintf("mug%d", i)
-		require.NoError(t,
-			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
-				Account: "default", ProductId: id, Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
-			}, mesh.WithVersion(20)))
-	}
-	guard := func() *meshv1.Guard {
-		g := &meshv1.Guard{}
-		_, err := r.mesh.Guard("default").GetAt(t.Context(), g)
-		require.NoError(t, err)
-		return g
-	}
-	active := func() (n int) {
-		list := r.stripe.Products.List(&stripe.ProductListParams{Active: stripe.Bool(true)})
-		for list.Next() {
-			n++
-		}
-		require.NoError(t, list.Err())
-		return n
-	}
-	require.Eventually(t, func() bool { return len(guard().GetHeld()) == products-2 && active() == products-2 },
-		patience, 10*time.Millisecond)
-	localtest.Holds(t, 300*time.Millisecond, func() bool { return active() == products-2 }, "held")
-	require.Nil(t, r.letter("mug0"))
-
-	g := guard()
-	held := g.GetHeld()
-	g.ApprovedUntil = timestamppb.New(time.Now().Add(time.Minute))
-	revision, err := r.mesh.Guard("default").GetAt(t.Context(), &meshv1.Guard{})
-	require.NoError(t, err)
-	_, err = r.mesh.Guard("default").CompareAndPut(t.Context(), g, revision)
-	require.NoError(t, err)
-	for _, id := range held {
-		r.order(id)
-	}
-	require.Eventually(t, func() bool { return active() == 0 && len(guard().GetHeld()) == 0 }, patience,
-		10*time.Millisecond)
-	require.Eventually(t, func() bool {
-		n, err := r.mesh.RetryingCount(t.Context(), topology.Push, "default")
-		return err == nil && n == 0
-	}, patience, 10*time.Millisecond, "nothing is left to come back to")
-}
-
-func TestAnOrderThatWaitedOnRetryIsCarriedOut(t *testing.T) {
+func TestRetry_CarriesOutACommandThatWaited(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
-	order := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "bulk", Look: true}
-	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, order, time.Hour))
-	// A later failure of the same product, which was no order.
+	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "bulk", Look: true}
+	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, retry, time.Hour))
+	// A later failure of the same product, without a command.
 	require.NoError(t,
 		r.mesh.RetryLater(t.Context(), topology.Push,
 			&meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "live"}, 0))
@@ -234,21 +164,21 @@ func TestAnOrderThatWaitedOnRetryIsCarriedOut(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
-func TestALetterHoldsWhatWasWantedWhoeverAskedForIt(t *testing.T) {
+func TestDeadLetter_HoldsTheDesiredState(t *testing.T) {
 	r := newRig(t)
 	p := mug("Mug", "1400")
 	p.TaxCode = "no such code"
 	r.want(p, 10)
 	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, topology.PushLive))
 	r.push()
-	r.order("mug")
+	r.commandSync("mug")
 	require.Eventually(t, func() bool { return r.letter("mug") != nil }, patience, 10*time.Millisecond)
 	change := &catalogv1.ProductChange{}
 	require.NoError(t, proto.Unmarshal(r.letter("mug").GetPayload(), change))
 	require.Equal(t, "no such code", change.GetProduct().GetTaxCode())
 }
 
-func TestATurnedAwayRetryDoesNotForgetTheCallBeforeIt(t *testing.T) {
+func TestRetry_KeepsTheIntentOfACallBeforeARateLimit(t *testing.T) {
 	r := newRig(t,
 		stripesim.Fault{Kind: stripesim.FaultResponseLost, Method: http.MethodPost, Path: "/v1/prices", Count: 1},
 		stripesim.Fault{Kind: stripesim.FaultRateLimit, Method: http.MethodPost, Path: "/v1/prices", Count: 1})
@@ -264,7 +194,7 @@ func TestATurnedAwayRetryDoesNotForgetTheCallBeforeIt(t *testing.T) {
 	require.Equal(t, 1, active+archived, "one price was made")
 }
 
-func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
+func TestChange_LiveDoesNotWaitForTheBulkLane(t *testing.T) {
 	r := newRig(t)
 	bulk := func(p *catalogv1.Product, version uint64) {
 		require.NoError(t,
@@ -280,7 +210,7 @@ func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
 		p.Id, p.Prices, p.DefaultPrice = id, nil, ""
 		return p
 	}
-	// The bulk lane does not come on: what is before mug there never gets an answer.
+	// The bulk lane is blocked: the product before mug never gets an answer.
 	_, err := r.admin.AddFault(t.Context(), stripesim.Fault{
 		Kind:   stripesim.FaultLatency,
 		Method: http.MethodPost,
@@ -299,47 +229,4 @@ func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
 	bulk(bare("mug"), 11)
 	r.want(bare("mug"), 10)
 	r.applied("mug", 11)
-}
-
-func TestTheGuardLetsGoOfWhatAnOrderSettles(t *testing.T) {
-	r := newRig(t)
-	r.run(func(ctx context.Context) error {
-		cfg := r.config(key)
-		cfg.Guard = push.GuardConfig{Share: 0.1, Minimum: 1}
-		return push.Run(ctx, cfg)
-	})
-	cup := func(i int) *catalogv1.Product {
-		p := mug("Cup", "1400")
-		p.Id = fmt.Sprintf("cup%d", i)
-		p.Prices, p.DefaultPrice = nil, ""
-		return p
-	}
-	for i := range 3 {
-		r.want(cup(i), 10)
-		r.applied(cup(i).GetId(), 10)
-	}
-	for i := range 3 {
-		require.NoError(t,
-			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, cup(i).GetId()),
-				&catalogv1.ProductChange{
-					Account: "default", ProductId: cup(i).GetId(), Version: 20,
-					Operation: catalogv1.Operation_OPERATION_DELETE,
-				}, mesh.WithVersion(20)))
-	}
-	held := func() []string {
-		g := &meshv1.Guard{}
-		_, err := r.mesh.Guard("default").GetAt(t.Context(), g)
-		require.NoError(t, err)
-		return g.GetHeld()
-	}
-	require.Eventually(t, func() bool { return len(held()) == 2 }, patience, 10*time.Millisecond)
-	for _, id := range held() {
-		p := cup(0)
-		p.Id = id
-		r.want(p, 30)
-		r.applied(id, 30)
-		r.order(id)
-	}
-	require.Eventually(t, func() bool { return len(held()) == 0 }, patience, 10*time.Millisecond,
-		"nothing else would take them off the list")
 }

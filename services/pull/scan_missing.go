@@ -12,40 +12,40 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// Kinds of objects in the sums of what was listed.
+// Kinds of objects in the sketch of listed ids.
 const (
 	productKind = "product"
 	priceKind   = "price"
 )
 
 const (
-	// unlistedFor is how long it is not asked again whether Stripe still holds a price of others that no list shows.
-	// Entries that an older program wrote have such prices.
-	unlistedFor = 30 * 24 * time.Hour
-	// confirmers is how many objects are read at the same time.
-	confirmers = 8
-	// confirmBatch is how many products with something unlisted are worked off before the scan says how far it is.
+	// unlistedInterval is how long a price of others that no list shows is not read again. Such prices come from states
+	// that older versions wrote.
+	unlistedInterval = 30 * 24 * time.Hour
+	// maxConfirmers is how many objects are read at once.
+	maxConfirmers = 8
+	// confirmBatch is how many products with unlisted objects are processed before the scan records its position.
 	confirmBatch = 32
 )
 
-// keys of the objects that Stripe holds as far as is known, and that its lists should show.
-func (s *scan) keys(o *catalogv1.Observed, yield func(key uint64, price *catalogv1.ObservedPrice)) {
+// eachKey yields the keys of the observed objects that Stripe's lists should show.
+func (s *scan) eachKey(o *catalogv1.Observed, yield func(key uint64, price *catalogv1.ObservedPrice)) {
 	if o.GetProduct() != nil {
-		yield(s.listed.key(productKind, catalog.StripeID(o)), nil)
+		yield(s.listed.Key(productKind, catalog.StripeID(o)), nil)
 	}
 	for _, price := range o.GetPrices() {
-		if !restsUnlisted(price) {
-			yield(s.listed.key(priceKind, price.GetStripeId()), price)
+		if !recentlyConfirmed(price) {
+			yield(s.listed.Key(priceKind, price.GetStripeId()), price)
 		}
 	}
 }
 
-// restsUnlisted says of a price of others that it was looked at lately since no list shows it.
-func restsUnlisted(p *catalogv1.ObservedPrice) bool {
-	return p.GetPrice().GetId() == "" && time.Since(time.Unix(p.GetUnlisted(), 0)) < unlistedFor
+// recentlyConfirmed reports whether a price of others that no list shows was read within unlistedInterval.
+func recentlyConfirmed(p *catalogv1.ObservedPrice) bool {
+	return p.GetPrice().GetId() == "" && time.Since(time.Unix(p.GetUnlisted(), 0)) < unlistedInterval
 }
 
-// compare takes what is known from what was listed.
+// compare removes the observed ids from the sketch of listed ids.
 func (s *scan) compare(ctx context.Context) error {
 	if s.report.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_COMPARING {
 		return nil
@@ -55,7 +55,7 @@ func (s *scan) compare(ctx context.Context) error {
 			return err
 		}
 		s.mu.Lock()
-		s.keys(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { s.listed.remove(key) })
+		s.eachKey(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { s.listed.Remove(key) })
 		s.revision = e.Revision + 1
 		s.report.Compared++
 		s.mu.Unlock()
@@ -71,15 +71,15 @@ func (s *scan) compare(ctx context.Context) error {
 	return nil
 }
 
-// confirm asks for every object that is known and was not listed: it may be gone, or have been made or moved between
+// confirmMissing reads every observed object that was not listed. It may be gone, or it was created or moved between
 // the lists while they were read.
-func (s *scan) confirm(ctx context.Context) error {
-	keys, share := s.listed.missing()
+func (s *scan) confirmMissing(ctx context.Context) error {
+	keys, share := s.listed.Missing()
 	if share < 1 {
 		more := uint64(float64(len(keys))/share) - uint64(len(keys))
 		s.count(func(r *meshv1.ScanReport) { r.Unconfirmed = more })
 		s.logger.WarnContext(
-			ctx, "Stripe's lists lack so many of the objects that are known that only some are looked at; the next scan goes on", "known_and_not_listed", uint64(float64(len(keys))/share))
+			ctx, "too many known objects are missing from Stripe's lists; this scan reads a part of them and the next scan continues", "known_and_not_listed", uint64(float64(len(keys))/share))
 	}
 	if len(keys) == 0 {
 		return nil
@@ -90,7 +90,7 @@ func (s *scan) confirm(ctx context.Context) error {
 			return err
 		}
 		suspect := false
-		s.keys(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { suspect = suspect || keys[key] })
+		s.eachKey(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { suspect = suspect || keys[key] })
 		s.count(func(r *meshv1.ScanReport) { r.Compared++ })
 		if !suspect {
 			continue
@@ -110,18 +110,18 @@ func (s *scan) confirm(ctx context.Context) error {
 
 func (s *scan) confirmAll(ctx context.Context, keys map[uint64]bool, batch []*catalogv1.Observed) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(confirmers)
+	g.SetLimit(maxConfirmers)
 	for _, o := range batch {
 		g.Go(func() error { return s.confirmProduct(ctx, keys, o) })
 	}
 	return g.Wait()
 }
 
-// confirmProduct looks at what was not listed of one product.
+// confirmProduct reads the unlisted objects of one product.
 func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *catalogv1.Observed) error {
-	of := known{s.puller, catalog.StripeID(o), o.GetProductId()}
-	if o.GetProduct() != nil && keys[s.listed.key(productKind, catalog.StripeID(o))] {
-		gone, err := s.look(ctx, of, of.stripeID, func(*catalogv1.Observed) {})
+	ref := productRef{s.puller, catalog.StripeID(o), o.GetProductId()}
+	if o.GetProduct() != nil && keys[s.listed.Key(productKind, catalog.StripeID(o))] {
+		gone, err := s.reread(ctx, ref, ref.stripeID, func(*catalogv1.Observed) {})
 		if err != nil {
 			return err
 		}
@@ -131,10 +131,10 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 		}
 	}
 	for _, price := range o.GetPrices() {
-		if restsUnlisted(price) || !keys[s.listed.key(priceKind, price.GetStripeId())] {
+		if recentlyConfirmed(price) || !keys[s.listed.Key(priceKind, price.GetStripeId())] {
 			continue
 		}
-		gone, err := s.look(ctx, of, price.GetStripeId(), func(after *catalogv1.Observed) {
+		gone, err := s.reread(ctx, ref, price.GetStripeId(), func(after *catalogv1.Observed) {
 			s.dropInline(after, price.GetStripeId())
 		})
 		if err != nil {
@@ -147,8 +147,8 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 	return nil
 }
 
-// dropInline drops a price of others that Stripe holds and no list shows, as those made by a checkout: nobody else buys
-// at it. One that was made since the lists were read, they may show the next time.
+// dropInline drops a price of others that Stripe holds and no list shows, such as one made by a checkout: nobody else
+// buys at it. A price created during the listing stays, because the next lists may show it.
 func (s *scan) dropInline(o *catalogv1.Observed, stripeID string) {
 	held := catalog.FindPrice(o, stripeID)
 	if held == nil || catalog.Owned(held) || held.GetCreated() >= s.began ||

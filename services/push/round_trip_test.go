@@ -18,9 +18,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Every field goes through form parameters, Stripe's JSON and back: what is read from Stripe after a change was pushed
-// differs in nothing from what the catalog wants.
-func TestWhatIsWrittenIsReadBack(t *testing.T) {
+// TestRoundTrip_ReadsBackEveryField: every field goes through form parameters and Stripe's JSON. The product read after
+// a push does not differ from the desired one.
+func TestRoundTrip_ReadsBackEveryField(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	client := stripeapi.New(stripeapi.Config{Key: key, Base: r.simURL})
@@ -50,7 +50,7 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 			require.NoError(t, err)
 			read := &catalogv1.Observed{Account: "default", ProductId: id}
 			catalog.ObserveAll(read, product, prices)
-			// Whose metadata is whose is not Stripe's to tell.
+			// Stripe does not record who owns a metadata key.
 			known := r.observed(id)
 			read.ManagedMetadata = known.GetManagedMetadata()
 			for _, p := range read.GetPrices() {
@@ -71,7 +71,7 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	})
 }
 
-// leftByAStrictStripe reports whether a difference is of a field that may not be cleared, or of the price that stays on
+// leftByAStrictStripe reports whether a difference concerns a field that may not be cleared, or the price that stays on
 // sale because it stays the default.
 func leftByAStrictStripe(left catalog.Difference, read *catalogv1.Observed) bool {
 	switch field := left.FieldOf(); field {

@@ -27,12 +27,12 @@ func (r *rig) post(signature string, length int, body string) net.Conn {
 	if signature != "" {
 		head += "Stripe-Signature: " + signature + "\r\n"
 	}
-	// The server may have answered and closed before all is sent.
+	// The server may have answered and closed the connection before everything is sent.
 	_, _ = conn.Write([]byte(head + "\r\n" + body))
 	return conn
 }
 
-// answered is the status of the answer, if one comes within the time.
+// answered returns the status of the answer, if one arrives within the time.
 func answered(conn net.Conn, within time.Duration) (status int, ok bool) {
 	_ = conn.SetReadDeadline(time.Now().Add(within))
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -43,10 +43,10 @@ func answered(conn net.Conn, within time.Duration) (status int, ok bool) {
 	return resp.StatusCode, true
 }
 
-// forged has the form of a signature made now: all that can be told before the body is read.
+// forged returns a signature in the right form and of this second. Only the body can prove it wrong.
 func forged() string { return fmt.Sprintf("t=%d,v1=%064x", time.Now().Unix(), 7) }
 
-func TestWebhook_RefusesBeforeReadingWhatHeadersTell(t *testing.T) {
+func TestWebhook_RefusesByHeadersBeforeReadingTheBody(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	old := time.Now().Add(-6 * time.Minute).Unix()
@@ -76,7 +76,7 @@ func TestWebhook_RefusesBeforeReadingWhatHeadersTell(t *testing.T) {
 	}
 }
 
-func TestWebhook_RefusesAnEventWhoseIDNoMessageCanCarry(t *testing.T) {
+func TestWebhook_RefusesAnEventWithATooLongID(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	long := event{
@@ -89,8 +89,9 @@ func TestWebhook_RefusesAnEventWhoseIDNoMessageCanCarry(t *testing.T) {
 	require.Zero(t, r.stored(topology.StreamStripe))
 }
 
-// Anybody may post here. What strangers send and hold back costs a bounded memory, and Stripe is answered beside it.
-func TestWebhook_HeldBodiesCostLittleMemory(t *testing.T) {
+// TestWebhook_StalledBodiesCostLittleMemory: anyone may post a webhook. Bodies that strangers begin and do not finish
+// have bounded memory, and Stripe is still answered.
+func TestWebhook_StalledBodiesCostLittleMemory(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	heap := func() int64 {
@@ -127,7 +128,7 @@ func TestWebhook_HeldBodiesCostLittleMemory(t *testing.T) {
 	t.Logf("%d connections, each with %d bytes of %d: %d kB", strangers, length-1000, length, held>>10)
 }
 
-func TestWebhook_EndsABodyThatDoesNotCome(t *testing.T) {
+func TestWebhook_TimesOutABodyThatDoesNotArrive(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	conn := r.post(forged(), 1000, "x")

@@ -27,14 +27,14 @@ func (r *rig) reads() (n int) {
 	return n
 }
 
-func TestLook_ReadsNoLongHistory(t *testing.T) {
+func TestReread_DoesNotReadALongHistory(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
 	first := r.applied("mug", 10).GetPrices()[0].GetStripeId()
 	r.want(mug("Mug", "1500"), 20)
 	r.applied("mug", 20)
-	// The price that the catalog had is older than a history of six pages.
+	// The catalog's price is older than a history of six pages.
 	for i := range 600 {
 		_, err := r.admin.CreatePrice(t.Context(),
 			url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {fmt.Sprint(i)}, "active": {"false"}},
@@ -57,7 +57,7 @@ func TestLook_ReadsNoLongHistory(t *testing.T) {
 	second := r.observed("mug").GetProduct().GetDefaultPrice()
 	r.want(mug("Mug", "1400"), 30)
 	r.applied("mug", 30)
-	require.Equal(t, first, r.observed("mug").GetProduct().GetDefaultPrice(), "and taken up again")
+	require.Equal(t, first, r.observed("mug").GetProduct().GetDefaultPrice(), "and unarchived again")
 	require.NoError(t, r.admin.DeletePrice(t.Context(), second))
 	look()
 	require.Len(t, r.observed("mug").GetPrices(), 1, "a price that is gone is not known for ever")

@@ -17,8 +17,8 @@ import (
 	"github.com/driftless-sync/driftless/services/push"
 )
 
-// somebodys makes a price of somebody else's product, with a lookup key.
-func (r *rig) somebodys(key string) *stripe.Price {
+// foreignPrice creates a price of a product outside the catalog, with a lookup key.
+func (r *rig) foreignPrice(key string) *stripe.Price {
 	r.t.Helper()
 	p, err := r.stripe.Prices.New(&stripe.PriceParams{
 		Currency: stripe.String("eur"), UnitAmount: stripe.Int64(777), LookupKey: stripe.String(key),
@@ -35,7 +35,7 @@ func (r *rig) keyOf(stripeID string) string {
 	return p.LookupKey
 }
 
-// steps are what the latest outcome of a product tells of the calls that were made.
+// steps returns the calls in the latest outcome of a product.
 func (r *rig) steps(product string) string {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamSync)
@@ -55,19 +55,19 @@ func (r *rig) steps(product string) string {
 	return strings.Join(words, "; ")
 }
 
-func TestPush_LeavesALookupKeyOfSomebodyElsesPrice(t *testing.T) {
+func TestPush_LeavesTheLookupKeyOfAForeignPrice(t *testing.T) {
 	for name, p := range map[string]*catalogv1.Product{
 		"of a price that is made by itself":        pack("Mugs", "500"),
 		"of a price that is made with its product": mug("Mug", "500"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			other := r.somebodys("mug-one")
+			other := r.foreignPrice("mug-one")
 			r.push()
 			r.want(p, 1)
 			message, field := r.dead("mug", 1)
 			require.Equal(t, `prices["mug-one"].lookup_key`, field)
-			require.Contains(t, message, "mug-one is held by price "+other.ID+" of product "+other.Product.ID)
+			require.Contains(t, message, "mug-one belongs to price "+other.ID+" of product "+other.Product.ID)
 			require.Contains(t, message, "everything else of the product was applied")
 			require.Equal(t, "mug-one", r.keyOf(other.ID))
 			amounts, _ := r.onSale()
@@ -76,7 +76,7 @@ func TestPush_LeavesALookupKeyOfSomebodyElsesPrice(t *testing.T) {
 			// Once the key is free, the price gets it.
 			_, err := r.stripe.Prices.Update(other.ID, &stripe.PriceParams{LookupKey: stripe.String("its-own")})
 			require.NoError(t, err)
-			r.order("mug")
+			r.commandSync("mug")
 			r.applied("mug", 1)
 			amounts, byDefault := r.onSale()
 			require.Equal(t, map[string]int64{"mug-one": 500}, amounts)
@@ -85,9 +85,9 @@ func TestPush_LeavesALookupKeyOfSomebodyElsesPrice(t *testing.T) {
 	}
 }
 
-func TestPush_TakesALookupKeyIfToldToAndSaysFromWhom(t *testing.T) {
+func TestPush_TakesALookupKeyIfConfiguredAndReportsItsOwner(t *testing.T) {
 	r := newRig(t)
-	other := r.somebodys("mug-one")
+	other := r.foreignPrice("mug-one")
 	cfg := r.config(key)
 	cfg.TakeLookupKeys = true
 	r.run(func(ctx context.Context) error { return push.Run(ctx, cfg) })
@@ -101,9 +101,9 @@ func TestPush_TakesALookupKeyIfToldToAndSaysFromWhom(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
-// TestPush_HandsALookupKeyOverWithinTheCatalog: a price that moves to another product, or gives its key to another, is
-// the catalog's to move.
-func TestPush_HandsALookupKeyOverWithinTheCatalog(t *testing.T) {
+// TestPush_MovesALookupKeyWithinTheCatalog: the catalog may move a price to another product, or its key to another
+// price.
+func TestPush_MovesALookupKeyWithinTheCatalog(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	of := func(product string, keys map[string]string) *catalogv1.Product {
@@ -120,7 +120,7 @@ func TestPush_HandsALookupKeyOverWithinTheCatalog(t *testing.T) {
 	r.applied("mug", 2)
 	require.Equal(t, calls["POST /v1/prices/{price}"]+2, r.calls()["POST /v1/prices/{price}"],
 		"a swap within a product is refused nothing")
-	// The price moves before its old product is known to have lost it.
+	// The price moves before push knows that its old product lost it.
 	r.want(of("cup", map[string]string{"a": "silver"}), 3)
 	r.applied("cup", 3)
 	require.Eventually(t, func() bool {

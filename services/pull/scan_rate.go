@@ -8,33 +8,33 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// paceOver is over how many of the last reports the rate is taken.
-const paceOver = 10
+// maxRateSamples is the number of reports over which the rate is computed.
+const maxRateSamples = 10
 
-// pace tells how fast a scan goes and how long it may take yet.
-type pace struct {
-	phase meshv1.ScanPhase
-	marks []mark
+// scanRate computes a scan's rate and remaining time.
+type scanRate struct {
+	phase   meshv1.ScanPhase
+	samples []rateSample
 }
 
-type mark struct {
+type rateSample struct {
 	at   time.Time
 	done uint64
 }
 
-// report sets the rate and the rest of the time, from what was done since some reports ago.
-func (p *pace) report(r *meshv1.ScanReport) {
+// report sets the rate and the remaining time of a report.
+func (s *scanRate) report(r *meshv1.ScanReport) {
 	done, all := r.GetProducts()+r.GetPrices(), r.GetExpected()
 	if r.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_LISTING {
 		done, all = r.GetCompared(), r.GetEntries()
 	}
 	now := r.GetAt().AsTime()
-	if p.phase != r.GetPhase() {
-		p.phase, p.marks = r.GetPhase(), nil
+	if s.phase != r.GetPhase() {
+		s.phase, s.samples = r.GetPhase(), nil
 	}
-	p.marks = append(p.marks, mark{now, done})
-	p.marks = p.marks[max(0, len(p.marks)-paceOver):]
-	first := p.marks[0]
+	s.samples = append(s.samples, rateSample{now, done})
+	s.samples = s.samples[max(0, len(s.samples)-maxRateSamples):]
+	first := s.samples[0]
 	r.PerSecond, r.Remaining = 0, nil
 	if took := now.Sub(first.at).Seconds(); took > 0 && done > first.done {
 		r.PerSecond = float64(done-first.done) / took

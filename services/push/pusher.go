@@ -1,0 +1,62 @@
+package push
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+)
+
+const tracerName = "github.com/driftless-sync/driftless/services/push"
+
+// pusher applies desired states. It is safe for concurrent use.
+type pusher struct {
+	account string
+	// holder identifies this process in claims.
+	holder     string
+	mesh       *mesh.Mesh
+	stripe     *stripeapi.Client
+	logger     *slog.Logger
+	traceLinks traceLinks
+
+	policy        *catalog.Policy
+	guardConfig   GuardConfig
+	holdCreations bool
+	// takeLookupKeys lets push take keys from prices that are not in the catalog.
+	takeLookupKeys bool
+	active         activeCount
+
+	failures *failures
+	// halted reports whether the account is halted, as far as this process knows.
+	halted atomic.Bool
+
+	mu   sync.Mutex
+	busy map[string]bool
+}
+
+func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
+	return &pusher{
+		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger,
+		traceLinks: traceLinks{mesh: m, account: account}, busy: map[string]bool{}, failures: newFailures(),
+	}
+}
+
+// lock stops two messages of this process from syncing one product at once. It needs no call to the bucket.
+func (p *pusher) lock(product string) (unlock func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.busy[product] {
+		return nil, false
+	}
+	p.busy[product] = true
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.busy, product)
+	}, true
+}

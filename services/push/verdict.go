@@ -1,0 +1,104 @@
+// Package push is the service that writes to Stripe. It consumes desired states from CATALOG and commands from COMMAND.
+// It makes each product in Stripe equal to its latest desired state. It records on OBSERVED and SYNC what it did. A
+// change that Stripe refuses for good goes to DEAD.
+//
+// The package holds no state of its own and no database. Any number of replicas may run: a claim on OBSERVED lets only
+// one of them sync a product at a time.
+package push
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/budget"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+)
+
+// busyDelay is how long a message waits for a product that another process has claimed.
+const busyDelay = 250 * time.Millisecond
+
+// handle makes a pass over the product and returns its verdict.
+func (p *pusher) handle(ctx context.Context, req passRequest) mesh.Verdict {
+	return p.verdictFor(ctx, req, p.pass(ctx, req))
+}
+
+// verdictFor turns the result of a pass into a verdict.
+func (p *pusher) verdictFor(ctx context.Context, req passRequest, err error) mesh.Verdict {
+	product := req.change.GetProductId()
+	var refused *refusedError
+	var held *heldError
+	switch {
+	case err == nil:
+		// A scheduled retry would find nothing to do.
+		if p.failures.clear(product) || req.force {
+			// The retry would have removed the product from the guard's list.
+			if err := p.unpark(ctx, product); err != nil {
+				return mesh.Retry(err)
+			}
+			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, req.change.GetVersion(),
+				req.reread); err != nil {
+				p.logger.WarnContext(ctx, "could not cancel an obsolete retry", "product", product, "error", err)
+			}
+		}
+		return mesh.Ack()
+	case err == errBusy: //nolint:errorlint // not a wrapped one: nothing was done yet
+		return mesh.Busy(busyDelay)
+	case errors.Is(err, errBusy):
+		return mesh.RetryIn(busyDelay, nil)
+	case errors.As(err, &held):
+		return p.park(ctx, req, held, guardRetryDelay)
+	case errors.Is(err, errCreateOnHold):
+		return p.park(ctx, req, err, createRetryDelay)
+	case errors.As(err, &refused):
+		p.failures.clear(product)
+		return mesh.Dead(refused.letter)
+	case errors.Is(err, mesh.ErrTooLarge):
+		p.failures.clear(product)
+		return mesh.Dead(p.deadLetter(req.change, topology.ReasonExhausted, err.Error()))
+	case stripeapi.Classify(err).Action == stripeapi.Halt:
+		return p.haltAccount(ctx, err)
+	default:
+		return p.scheduleRetry(ctx, req, err)
+	}
+}
+
+// maxInPlaceDelay is the longest delay for which a message keeps its place in the consumer. For a longer delay it is
+// acknowledged and comes back from RETRY.
+const maxInPlaceDelay = 10 * time.Second
+
+// scheduleRetry retries the product after a delay. The delay grows with the product's failures, not with the
+// deliveries: a message that waited for its product has not failed.
+func (p *pusher) scheduleRetry(ctx context.Context, req passRequest, err error) mesh.Verdict {
+	change := req.change
+	attempts := p.failures.add(change.GetProductId(), time.Now())
+	delay := mesh.RetryDelay(attempts)
+	if delay <= maxInPlaceDelay {
+		return mesh.RetryIn(delay, err)
+	}
+	lane := topology.Live
+	if budget.LaneOf(ctx) == budget.Bulk {
+		lane = topology.Bulk
+	}
+	retry := &meshv1.Retry{
+		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts,
+		Lane: string(lane), Error: err.Error(),
+		Look: req.reread, Overwrite: req.exceptions.Overwrite, Leave: req.exceptions.Leave,
+	}
+	if failed := p.mesh.RetryLater(ctx, topology.Push, retry, delay); failed != nil {
+		return mesh.RetryIn(delay, errors.Join(err, failed))
+	}
+	span := trace.SpanFromContext(ctx)
+	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry),
+		telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
+	telemetry.Fail(span, err)
+	p.logger.WarnContext(ctx, "will try again", "product", change.GetProductId(), "attempt", attempts, "in", delay,
+		"error", err)
+	return mesh.Ack()
+}
