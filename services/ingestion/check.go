@@ -17,8 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// Check looks at everything in the catalog database that a start of ingestion needs, and returns all that is wrong
-// with it. It changes nothing there, and asks no other server. An error says that it could not look.
+// Check checks everything in the catalog database that ingestion needs to start, and returns all faults. It changes nothing there, and contacts no other server. An error means that it could not check.
 func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	if cfg.DatabaseURL == "" {
 		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, " +
@@ -58,7 +57,7 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	return found, nil
 }
 
-// survey looks at the mapping and the database, and changes nothing.
+// survey checks the mapping and the database, and changes nothing.
 type survey struct {
 	cfg      Config
 	pool     *pgxpool.Pool
@@ -66,8 +65,7 @@ type survey struct {
 	validate *validation.Validator
 }
 
-// schema looks at the schema, and returns all that is wrong with it. Of a schema that has to be set right first only
-// the source can be used. An error says that the database does not answer.
+// schema checks the schema and returns all faults. If they refuse the start, only the source of the returned schema can be used. An error means that the database does not answer.
 func (v survey) schema(ctx context.Context) (*schema, finding.List, error) {
 	var found finding.List
 	checked, err := mapping.New(ctx, v.pool, v.queries)
@@ -117,7 +115,7 @@ func (v survey) schema(ctx context.Context) (*schema, finding.List, error) {
 	return s, found, nil
 }
 
-// data looks at rows.
+// data checks the rows.
 func (v survey) data(ctx context.Context, s *schema) (finding.List, error) {
 	found, err := s.mapping.Check(ctx, v.queries.Watch, v.validate.Product)
 	if err != nil {

@@ -15,11 +15,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// commandConcurrency is how many commands are carried out at once: a reading takes long, and write-backs must not wait
-// for it.
+// commandConcurrency is the number of commands that run concurrently. A snapshot takes long, and write-backs must not wait for it.
 const commandConcurrency = 4
 
-// standbyDelay is how long a command waits for the replica that reads the log, or for the reading before it.
+// standbyDelay is how long a command waits for the leader, or for the reread before it.
 const standbyDelay = time.Second
 
 // command carries out a command.
@@ -41,10 +40,10 @@ func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Comman
 func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, order *meshv1.Backfill) mesh.Verdict {
 	t := in.turns.mine()
 	if t == nil {
-		// Only the replica that reads the log knows what is captured.
+		// Only the leader knows what is captured.
 		return mesh.Busy(standbyDelay)
 	}
-	// One at a time: of two that read the same product, the one that read it first might be stored last.
+	// Rereads run one at a time. If two read the same product, the one that read it first might be stored last.
 	if !in.backfilling.TryLock() {
 		return mesh.Busy(standbyDelay)
 	}
@@ -78,7 +77,7 @@ func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, order
 	return mesh.Ack()
 }
 
-// named compares some products.
+// named compares the products with the given ids.
 func (c *comparison) named(ctx context.Context, ids []string, concerned bool) error {
 	if err := c.begin(ctx); err != nil {
 		return err
@@ -89,7 +88,7 @@ func (c *comparison) named(ctx context.Context, ids []string, concerned bool) er
 		if err != nil {
 			return err
 		}
-		// CATALOG may have a product under a spelling that the queries no longer have: that one is gone.
+		// CATALOG may have a product under a spelling that the queries no longer return. The product with that spelling is gone.
 		var about []string
 		for _, id := range page {
 			for _, one := range []string{spelling(reading, id), id} {

@@ -21,50 +21,47 @@ import (
 )
 
 const (
-	// idsPage is how many ids are listed at once: each list sorts the products of the query.
+	// idsPage is the number of ids that are listed at once. Each list sorts the products of the query.
 	idsPage = 50_000
-	// comparePage is how many products are read at once.
+	// comparePage is the number of products that are read at once.
 	comparePage = mesh.MaxBatch
-	// firstPage is how many products are read first where CATALOG has none: if all of them would be refused, the
-	// mapping is wrong, and the rest is not tried.
+	// firstPage is the number of products that are read first while CATALOG is empty. If Stripe would refuse all of them, the mapping is wrong, and the rest is not tried.
 	firstPage = 50
-	// gentlePace is the products a second of a comparison that nobody waits for.
+	// gentlePace is the rate of a comparison that nothing waits for, in products per second.
 	gentlePace = 2000
-	// namedMissed is how many products a comparison names.
+	// namedMissed is the most missed products that a comparison names.
 	namedMissed = 20
 )
 
-// errAllRefused: the first products of a catalog would all be refused.
+// errAllRefused means that Stripe would refuse all of the first products of a catalog.
 var errAllRefused = errors.New("the first products would all be refused")
 
-// comparison reads products from the tables and publishes, in the bulk lane, what differs from CATALOG. It is the one
-// way in which the catalog is read other than by changes in the log: snapshot, reread, periodic comparison and
-// recovery.
+// comparison reads products from the tables, and publishes those that differ from CATALOG in the bulk lane. Everything that is not read because of a change in the log is read by a comparison: snapshots, rereads, periodic comparisons and recovery.
 type comparison struct {
 	in *ingester
 	t  *turn
-	// schema is the one by which it reads, from its beginning to its end.
+	// schema is used from the beginning of the comparison to its end.
 	schema *schema
 	result *meshv1.TableComparison
-	// label is of the mark behind which the present page is read.
+	// label is the position of the mark behind which the current page is read.
 	label position
-	// seen are hashes of the products that the queries returned: 8 bytes for each.
+	// seen has a hash of each product that the queries returned, 8 bytes each.
 	seen []uint64
 
-	// after is the product after which it begins; startedAt when it began, if it was interrupted.
+	// after is the product after which the comparison continues. startedAt is when it began, if it was interrupted.
 	after     string
 	startedAt time.Time
-	// first: CATALOG is empty, or is taken to be.
+	// first reports whether CATALOG is empty, or counts as empty.
 	first bool
-	// expectsNothing: the log has told everything, so that what differs was missed.
+	// expectsNothing reports whether every change was in the log, so that a difference was missed.
 	expectsNothing bool
-	// gently: nobody waits for it.
+	// gently limits the rate, because nothing waits for the comparison.
 	gently bool
-	// signed counts the products that were published again only because they were not signed with the present key.
+	// signed counts the products that were published again only to sign them with the current key.
 	signed uint64
-	// owed: products that a change of shared rows concerns were still to be read when it began.
+	// owed reports whether products that a change of shared rows concerns had yet to be read when the comparison began.
 	owed bool
-	// moved is told how far it has come; nil if nobody needs to know.
+	// moved is called after each page with the last product. It may be nil.
 	moved func(last string) error
 }
 
@@ -102,8 +99,7 @@ func (c *comparison) run(ctx context.Context) error {
 	return nil
 }
 
-// begin marks the log: everything committed before the comparison is captured first, so that what differs then is not
-// on its way.
+// begin marks the log and waits until the mark is captured. Everything that was committed before is then in CATALOG, so a difference is not on its way.
 func (c *comparison) begin(ctx context.Context) error {
 	now, err := c.in.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -128,22 +124,22 @@ func (c *comparison) log(ctx context.Context, took time.Duration) {
 	if r.GetMissed() == 0 {
 		level := slog.LevelInfo
 		if r.GetReason() == reasonWritten && c.signed == 0 {
-			// Every few seconds in a small catalog that is worked on.
+			// A small catalog that changes often is compared every few seconds.
 			level = slog.LevelDebug
 		}
-		c.in.logger.Log(ctx, level, "the tables are compared", attrs...)
+		c.in.logger.Log(ctx, level, "compared the tables", attrs...)
 		return
 	}
 	attrs = append(attrs, "first", r.GetMissedProducts(), "likely_cause", c.cause())
-	c.in.logger.WarnContext(ctx, "the tables are compared: changes had been missed, and are published now", attrs...)
+	c.in.logger.WarnContext(ctx, "compared the tables: published changes that had been missed", attrs...)
 }
 
-// cause is the likely reason that changes were missed.
+// cause returns the likely reason why changes were missed.
 func (c *comparison) cause() string {
 	if len(c.schema.unwatched) == 0 {
-		return "what the queries return depends on the time, on functions, or on tables outside of this database"
+		return "the result of the queries depends on the time, on functions, or on tables outside this database"
 	}
-	return fmt.Sprintf("the queries read tables that nobody watches: %v", c.schema.unwatched)
+	return fmt.Sprintf("the queries read tables that catalog.watch does not name: %v", c.schema.unwatched)
 }
 
 // pages compares the products that the queries return.
@@ -189,8 +185,7 @@ func (c *comparison) pages(ctx context.Context) error {
 
 // products compares a page of products.
 func (c *comparison) products(ctx context.Context, ids []string) error {
-	// Before the reading: a removal that comes by the log meanwhile is then not taken for one of a product that CATALOG
-	// never had.
+	// The ids are noted before the read. A removal that arrives through the log meanwhile then does not count as one of a product that CATALOG never had.
 	c.in.lately.add(ids...)
 	reading, err := c.schema.mapping.Read(ctx, ids)
 	if err != nil {
@@ -208,7 +203,7 @@ func (c *comparison) products(ctx context.Context, ids []string) error {
 	return c.settle(ctx, present, reading)
 }
 
-// settle publishes those products of a reading that differ from CATALOG.
+// settle publishes the products that differ from CATALOG.
 func (c *comparison) settle(ctx context.Context, ids []string, reading mapping.Reading) error {
 	differs, dead, err := c.differing(ctx, ids, reading)
 	if err != nil {
@@ -227,7 +222,7 @@ func (c *comparison) settle(ctx context.Context, ids []string, reading mapping.R
 			out = append(out, d.out)
 			continue
 		}
-		// One that CATALOG had before may have changed since the mark: that is on its way, and is looked at once more.
+		// A product that CATALOG has may have changed since the mark, and that change is on its way. So it is read again.
 		if d.known && !d.letter && (c.expectsNothing || d.latest >= c.label.version) {
 			suspects = append(suspects, d.id)
 			continue
@@ -240,8 +235,7 @@ func (c *comparison) settle(ctx context.Context, ids []string, reading mapping.R
 	return c.confirm(ctx, suspects, reading)
 }
 
-// confirm looks at products once more that differ from CATALOG although the log was captured. A change that was on its
-// way has arrived then. What still differs, and still reads as before, the log did not tell.
+// confirm reads products again that differ from CATALOG although the log was captured. A change that was on its way has arrived by then. A product that still differs, and still reads as before, was missed: the log did not have its change.
 func (c *comparison) confirm(ctx context.Context, suspects []string, before mapping.Reading) error {
 	if len(suspects) == 0 {
 		return nil
@@ -261,7 +255,7 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 	var out []mesh.Outgoing
 	for _, d := range differs {
 		if d.latest > c.label.version {
-			// It changed again meanwhile, and that has come by the log.
+			// It changed again, and that change has arrived through the log.
 			continue
 		}
 		out = append(out, d.out)
@@ -269,7 +263,7 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 			c.signed++
 			continue
 		}
-		// What is still to be read because a shared row changed, the log has told.
+		// Changes of shared rows were in the log. The products that they concern do not count as missed while they have yet to be read.
 		if c.expectsNothing && !d.letter && len(c.in.report.owing()) == 0 && !c.owed &&
 			same(before.States[d.id].Product, reading.States[d.id].Product) {
 			c.result.Missed++
@@ -282,8 +276,7 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 	return c.publish(ctx, out, dead)
 }
 
-// same reports whether two states of a product are the same. A state that an earlier version stored may have its prices
-// in the order of the rows.
+// same reports whether two states of a product are equal. A state that an earlier release stored may have its prices in the order of the rows.
 func same(a, b *catalogv1.Product) bool {
 	if proto.Equal(a, b) || a == nil || b == nil || len(a.GetPrices()) != len(b.GetPrices()) {
 		return proto.Equal(a, b)
@@ -294,20 +287,20 @@ func same(a, b *catalogv1.Product) bool {
 	return proto.Equal(ordered, b)
 }
 
-// difference is a product that CATALOG holds in another state than the tables.
+// difference is a product whose state in CATALOG differs from the tables.
 type difference struct {
 	id  string
 	out mesh.Outgoing
-	// known: CATALOG has a state of it, with the version latest.
+	// known reports whether CATALOG has a state of the product. latest is the version of that state.
 	known  bool
 	latest uint64
-	// letter: it could not be read, or would have been refused, until now.
+	// letter reports whether the product has an open dead letter about its state.
 	letter bool
-	// unsigned: CATALOG has it as it is, and not signed with the present key.
+	// unsigned reports whether CATALOG has the same state, but not signed with the current key.
 	unsigned bool
 }
 
-// differing are the products of a reading that differ from CATALOG, and those that Stripe would refuse.
+// differing returns the products that differ from CATALOG, and dead letters for those that Stripe would refuse.
 func (c *comparison) differing(ctx context.Context, ids []string,
 	reading mapping.Reading,
 ) (out []difference, dead []deadProduct, err error) {
@@ -328,7 +321,7 @@ func (c *comparison) differing(ctx context.Context, ids []string,
 		open := ofState(letters[i])
 		if letter != nil {
 			if open && letters[i].GetMessage() == letter.GetMessage() && !c.first {
-				// It has been told.
+				// The letter is open already.
 				c.result.Dead++
 				continue
 			}
@@ -336,7 +329,7 @@ func (c *comparison) differing(ctx context.Context, ids []string,
 			continue
 		}
 		have := latest[i].Change
-		// An open letter is closed by a later version, also if the product is again as CATALOG has it.
+		// A later version closes an open letter, even if the product is again as CATALOG has it.
 		same := equal(have, change) && !open
 		if same && latest[i].Current {
 			continue
@@ -356,7 +349,7 @@ func (c *comparison) differing(ctx context.Context, ids []string,
 	return out, dead, nil
 }
 
-// equal reports whether a state of CATALOG wants what a change wants.
+// equal reports whether a state in CATALOG wants the same as a change.
 func equal(have, want *catalogv1.ProductChange) bool {
 	if have == nil || have.GetOperation() != want.GetOperation() {
 		return false
@@ -385,7 +378,7 @@ func (c *comparison) publish(ctx context.Context, out []mesh.Outgoing, dead []de
 	return nil
 }
 
-// sweep publishes the removal of products that CATALOG wants and the queries no longer return.
+// sweep publishes the removal of products that CATALOG wants but the queries no longer return.
 func (c *comparison) sweep(ctx context.Context) error {
 	slices.Sort(c.seen)
 	return c.in.mesh.Desired().EachProduct(ctx, c.in.account, func(tokens []string) error {
@@ -404,8 +397,7 @@ func (c *comparison) sweep(ctx context.Context) error {
 	})
 }
 
-// sweepPage looks at products that CATALOG has and the pages did not come to: they are gone, or are new, or the
-// comparison went on after an interruption.
+// sweepPage reads products that CATALOG has but the pages did not have. They are gone, or new, or the comparison continued after an interruption.
 func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
 	latest, err := c.in.mesh.Desired().StatesByToken(ctx, c.in.account, tokens)
 	if err != nil {
@@ -425,7 +417,7 @@ func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
 	if err != nil {
 		return err
 	}
-	// What the queries return in another spelling is another product to CATALOG: the one with this spelling is gone.
+	// A product that the queries spell in another way is another product to CATALOG. The one with this spelling is gone.
 	gone := slices.DeleteFunc(ids, func(id string) bool {
 		_, present := reading.States[id]
 		return present

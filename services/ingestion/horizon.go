@@ -7,14 +7,12 @@ import (
 	"github.com/jackc/pglogrepl"
 )
 
-// keptMoments bounds the memory of a horizon while the capture stands still.
+// keptMoments bounds the memory of a horizon while capture makes no progress.
 const keptMoments = 512
 
-// horizon tells up to which time everything committed is captured, from moments at which the end of the log was looked
-// at: what was committed before a moment is in the log below its end. It knows no clock and no database. Not safe for
-// concurrent use.
+// horizon computes the time up to which every commit is captured. Its input are moments: times with the end of the log at that time. Everything that was committed before a moment is in the log below its end. It uses no clock and no database. Not safe for concurrent use.
 type horizon struct {
-	// turn is the one that the moments are of.
+	// turn is the turn in which the moments were added.
 	turn    *turn
 	moments []moment
 	reached time.Time
@@ -29,7 +27,7 @@ type moment struct {
 func (h *horizon) saw(at time.Time, end pglogrepl.LSN) {
 	h.moments = append(h.moments, moment{at, end})
 	if len(h.moments) > keptMoments {
-		// Every second one goes; the oldest and the latest stay.
+		// Drop every second one, but keep the oldest and the latest.
 		kept := h.moments[:0]
 		for i, m := range h.moments {
 			if i%2 == 0 || i == len(h.moments)-1 {
@@ -40,8 +38,7 @@ func (h *horizon) saw(at time.Time, end pglogrepl.LSN) {
 	}
 }
 
-// captured takes into account that the log is captured up to a position, and returns the time up to which everything
-// is.
+// captured drops the moments up to a captured position. It returns the time up to which every commit is captured.
 func (h *horizon) captured(to pglogrepl.LSN) time.Time {
 	i := slices.IndexFunc(h.moments, func(m moment) bool { return m.end > to })
 	if i < 0 {
@@ -54,18 +51,16 @@ func (h *horizon) captured(to pglogrepl.LSN) time.Time {
 	return h.reached
 }
 
-// forget drops the moments: what was looked at before says nothing any more.
+// forget drops the moments, when they say nothing about the log any more.
 func (h *horizon) forget() { h.moments = nil }
 
-// pageHeaders are the sizes of headers of a page of the log
-// (https://www.postgresql.org/docs/current/wal-internals.html). The end of the log is told as where the next record
-// would begin, behind the header of a page that is not there yet.
+// pageHeaders has the sizes of the headers of a page of the log (https://www.postgresql.org/docs/current/wal-internals.html). Postgres reports the end of the log as the start of the next record. That may be behind the header of a page that does not exist yet.
 var pageHeaders = []pglogrepl.LSN{24, 40}
 
-// walPage is the size of a page of the log, unless Postgres was compiled with another.
+// walPage is the size of a page of the log in bytes, unless Postgres was compiled with another size.
 const walPage = 8192
 
-// endOfLog is the end of what is in the log.
+// endOfLog returns the end of the log's contents.
 func endOfLog(next pglogrepl.LSN) pglogrepl.LSN {
 	if rest := next % walPage; slices.Contains(pageHeaders, rest) {
 		return next - rest

@@ -560,7 +560,7 @@ func TestWaitCapturedWaitsForTheWholeReading(t *testing.T) {
 	require.NoError(t, cursor.PutString(t.Context(), "after mug"))
 	status, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "2000")
 	require.Equal(t, http.StatusGatewayTimeout, status, answer)
-	require.Contains(t, answer, "still being read as a whole")
+	require.Contains(t, answer, "a snapshot of the catalog is still running")
 	require.NoError(t, cursor.PutString(t.Context(), "done"))
 	r.waitCaptured()
 }

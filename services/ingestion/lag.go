@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// lagEvery is how often the database is asked how far the slot is behind, and so how exact the lag in seconds is.
+	// lagEvery is the time between two reads of the slot's lag. It limits the precision of the lag in seconds.
 	lagEvery = 5 * time.Second
-	// keptMarks bounds the memory of a capture that stands still.
+	// keptMarks bounds the memory while capture makes no progress.
 	keptMarks = 1024
 )
 
-// lag is how far the capture is behind, also while it does not run in this process.
+// lag is how far the slot is behind the log, even while capture does not run in this process.
 type lag struct {
 	mu    sync.Mutex
 	known bool
@@ -28,13 +28,13 @@ type lag struct {
 	marks []mark
 }
 
-// mark is where the log ended at a time, of what is not confirmed yet.
+// mark is the end of the log at a time, beyond the confirmed position.
 type mark struct {
 	at  time.Time
 	end pglogrepl.LSN
 }
 
-// saw takes a reading into account.
+// saw adds a reading.
 func (l *lag) saw(now time.Time, reading wal.Lag) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,7 +44,7 @@ func (l *lag) saw(now time.Time, reading wal.Lag) {
 		l.marks = append(l.marks, mark{now, reading.End})
 	}
 	if len(l.marks) > keptMarks {
-		// Every second one goes, the oldest stays.
+		// Drop every second one, but keep the oldest.
 		kept := l.marks[:0]
 		for i, m := range l.marks {
 			if i%2 == 0 {
@@ -55,14 +55,14 @@ func (l *lag) saw(now time.Time, reading wal.Lag) {
 	}
 }
 
-// lost says that the database does not tell at the moment.
+// lost notes that the lag is unknown.
 func (l *lag) lost() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.known = false
 }
 
-// age is how long the oldest log has waited that is not confirmed.
+// age returns how long the oldest unconfirmed part of the log has waited.
 func (l *lag) age(now time.Time) time.Duration {
 	if len(l.marks) == 0 {
 		return 0
@@ -89,7 +89,7 @@ func (l *lag) report(_ context.Context, report metrics.Report) {
 	}
 }
 
-// watchLag keeps the figures about the slot until ctx ends.
+// watchLag updates the metrics of the slot until ctx ends.
 func (in *ingester) watchLag(ctx context.Context) error {
 	l := &lag{}
 	defer metrics.Observe(l.report, metrics.ReplicationLag, metrics.ReplicationLagDuration, metrics.ReplicationRetained,
@@ -105,7 +105,7 @@ func (in *ingester) watchLag(ctx context.Context) error {
 			l.lost()
 		case ctx.Err() == nil:
 			l.lost()
-			in.logger.WarnContext(ctx, "could not ask how far the capture is behind", "error", err)
+			in.logger.WarnContext(ctx, "could not read how far capture is behind", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -5,12 +5,10 @@ import (
 	"time"
 )
 
-// remembered is how long at least an id is known to have been stored lately: longer than a replica of a stream lags
-// behind.
+// remembered is the minimum time for which an id is kept. It is longer than the lag of a replica of a stream.
 const remembered = 30 * time.Second
 
-// lately remembers the products that were stored in the last half minute or two, or that are about to be. Safe for
-// concurrent use.
+// lately keeps the products that were stored in the last 30 s to 60 s, or that are about to be stored. Safe for concurrent use.
 type lately struct {
 	mu             sync.Mutex
 	current, older map[string]bool

@@ -10,12 +10,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/postgres"
 )
 
-// setupLock is the advisory lock, of the catalog database, of whoever makes or checks what an ingestion needs there.
+// setupLock is the advisory lock, in the catalog database, of a process that creates or checks what ingestion needs there.
 const setupLock = 0x64726966_746c6573
 
-// alone does something that two processes must not do at once: of two that start for the first time both would find
-// that tables, publication and slot are missing, and make them. The lock is a session's, on a connection of its own: it
-// goes when that ends, however the process does.
+// alone runs do under the advisory lock of setup. Two processes that start for the first time would both find that tables, publication and slot are missing, and create them. The lock belongs to a session on its own connection, so it is released however the process ends.
 func alone(ctx context.Context, db postgres.Database, do func() error) error {
 	conn, err := db.Connect(ctx)
 	if err != nil {
@@ -28,9 +26,9 @@ func alone(ctx context.Context, db postgres.Database, do func() error) error {
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(setupLock)); err != nil {
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" {
 			return errors.New(
-				"another ingestion has been setting up the catalog database for a minute: its session holds an advisory lock (see pg_locks), and waits perhaps for a long transaction to end before its replication slot is made")
+				"another ingestion has been setting up the catalog database for a minute. Its session holds an advisory lock (see pg_locks). It may be waiting for a long transaction to end before Postgres creates the replication slot")
 		}
-		return fmt.Errorf("wait for other ingestions that set up the catalog database: %w", err)
+		return fmt.Errorf("wait for another ingestion that sets up the catalog database: %w", err)
 	}
 	return do()
 }

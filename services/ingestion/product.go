@@ -15,17 +15,16 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// mostFaults is how many faults a dead letter names.
+// mostFaults is the most faults that a dead letter names.
 const mostFaults = 20
 
-// deadProduct is a product that Stripe would refuse.
+// deadProduct is a dead letter for a product, and the trace of its change.
 type deadProduct struct {
 	letter *meshv1.DeadLetter
 	ctx    context.Context //nolint:containedctx // the trace of the change
 }
 
-// outgoing completes a change with the state that was read, and makes it a message or, if Stripe would refuse it, a
-// dead letter.
+// outgoing adds the state that was read to a change. It returns a message, or a dead letter if Stripe would refuse the state.
 func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State,
 	lane topology.Lane,
 ) (mesh.Outgoing, *meshv1.DeadLetter) {
@@ -51,7 +50,7 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 	}
 	size, err := out.Encode()
 	if err == nil && size > in.maxBody/2 {
-		// They tell what was done to the rows; the state they led to is what counts.
+		// The row images show the changes of the rows. Only the resulting state matters.
 		change.RowImages = nil
 		size, err = out.Encode()
 	}
@@ -63,14 +62,13 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 		return mesh.Outgoing{}, in.refused(change, []catalog.Violation{{
 			Field: "prices",
 			Message: fmt.Sprintf(
-				"the product and its %d prices take %d bytes in a message, and NATS takes %d: archive prices in fewer rows, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
+				"the product and its %d prices take %d bytes in a message, and NATS accepts %d: return fewer prices, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
 		}})
 	}
 	return out, nil
 }
 
-// failed is the letter for a product of which it is not known what it wants, because a query of the mapping fails for
-// it.
+// failed returns the dead letter for a product for which a query of the mapping fails, so that its desired state is unknown.
 func (in *ingester) failed(change *catalogv1.ProductChange, failure *mapping.QueryFailure) *meshv1.DeadLetter {
 	return &meshv1.DeadLetter{
 		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(),
@@ -80,7 +78,7 @@ func (in *ingester) failed(change *catalogv1.ProductChange, failure *mapping.Que
 	}
 }
 
-// refused is the letter for a product whose values break Stripe's rules; nothing of it is sent.
+// refused returns the dead letter for a product that breaks Stripe's rules. No part of the product is sent.
 func (in *ingester) refused(change *catalogv1.ProductChange, faults []catalog.Violation) *meshv1.DeadLetter {
 	lines := make([]string, 0, mostFaults+1)
 	for i, f := range faults {
@@ -94,7 +92,7 @@ func (in *ingester) refused(change *catalogv1.ProductChange, faults []catalog.Vi
 		}
 		lines = append(lines, f.String())
 	}
-	// A letter must not fail to be written because its payload is too large.
+	// The letter must not be too large to be stored because of its payload.
 	payload, err := proto.Marshal(change)
 	if err != nil || len(payload) > 512<<10 {
 		payload = nil

@@ -10,14 +10,13 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// position is a transaction of the log: the version that it stands for, and when it was committed by the database's
-// clock.
+// position is a transaction of the log: its version, and the time of its commit by the database's clock.
 type position struct {
 	version   uint64
 	committed time.Time
 }
 
-// progress is how far the log has been captured. Safe for concurrent use.
+// progress is the version up to which the log is captured. Safe for concurrent use.
 type progress struct {
 	captured atomic.Uint64
 }
@@ -33,13 +32,13 @@ func (p *progress) reach(to position) {
 
 func (p *progress) version() uint64 { return p.captured.Load() }
 
-// barrier is a mark in the log, with the transaction that carried it.
+// barrier is a mark in the log, with the position of its transaction.
 type barrier struct {
 	mark string
 	at   position
 }
 
-// barriers are those who wait for their mark in the log to be captured.
+// barriers has the calls that wait for their mark to be captured.
 type barriers struct {
 	mu      sync.Mutex
 	waiting map[string]chan position
@@ -72,9 +71,7 @@ func (b *barriers) reached(marks []barrier) {
 	}
 }
 
-// label marks the log and returns once the mark is captured: everything committed before is in CATALOG, and a reading
-// from now on sees it. Its version is higher than that of anything published before. The end of the log itself may not
-// serve as a label: a commit is in the log a moment before others see it.
+// label writes a mark into the log and returns the mark's position once it is captured. Everything that was committed before is then in CATALOG, and every read from now on sees it. The version is higher than that of anything published before. The end of the log itself is not a safe label: a commit is in the log slightly before other sessions see it.
 func (in *ingester) label(ctx context.Context) (position, error) {
 	mark := nuid.Next()
 	reached := in.barriers.add(mark)
@@ -90,13 +87,10 @@ func (in *ingester) label(ctx context.Context) (position, error) {
 	}
 }
 
-// lookAgain is how often a call that waits looks how far others are: the one that reads the log, the reading of the
-// whole catalog.
+// lookAgain is the time between two checks of a call that waits for the leader or for a snapshot.
 const lookAgain = 100 * time.Millisecond
 
-// waitCaptured writes a mark into the log and returns when it, and so everything committed before, is captured, what is
-// captured by reading the catalog as a whole included. Any replica may: the one that reads the log comes upon the mark,
-// and another sees by the slot that it has been passed.
+// waitCaptured writes a mark into the log. It returns once everything committed before is captured, including what a snapshot captures. Any replica may serve it: the leader meets the mark in the log, and another replica sees that the slot has passed it.
 func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 	source := in.tables().source
 	mark := nuid.Next()
@@ -128,14 +122,13 @@ func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 	}
 }
 
-// awaitWhole returns once no reading of the whole catalog is wanted or under way, and what a change of shared rows
-// concerns is read.
+// awaitWhole returns once no snapshot is requested or running, and the products that a change of shared rows concerns are read.
 func (in *ingester) awaitWhole(ctx context.Context) error {
 	for underWay := false; ; underWay = true {
 		done, err := in.allRead(ctx)
 		switch {
 		case err != nil && underWay && ctx.Err() != nil:
-			return fmt.Errorf("the catalog is still being read as a whole: %w", context.Cause(ctx))
+			return fmt.Errorf("a snapshot of the catalog is still running: %w", context.Cause(ctx))
 		case err != nil:
 			return err
 		case done:
@@ -143,7 +136,7 @@ func (in *ingester) awaitWhole(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the catalog is still being read as a whole: %w", context.Cause(ctx))
+			return fmt.Errorf("a snapshot of the catalog is still running: %w", context.Cause(ctx))
 		case <-time.After(lookAgain):
 		}
 	}

@@ -10,9 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// hashed is the hash of a product's token: what a comparison remembers of the products that it has seen. Two products
-// in a million share one with a chance of three in a hundred million; then one that is gone is found by the next change
-// or not.
+// hashed returns the hash of a product's token, which a comparison keeps for each product that it has seen. Two products in a million share a hash with a probability of three in a hundred million. If one of them is removed, the removal may be found only with its next change.
 func hashed(product string) uint64 { return hashedToken(topology.Token(product)) }
 
 func hashedToken(token string) uint64 {
@@ -21,7 +19,7 @@ func hashedToken(token string) uint64 {
 	return h.Sum64()
 }
 
-// refusals keeps why the first products would be refused, grouped by reason.
+// refusals records why Stripe would refuse the first products, grouped by reason.
 func (c *comparison) refusals(dead []deadProduct) {
 	counts, order := map[string]int{}, []string{}
 	for _, d := range dead {
@@ -47,9 +45,8 @@ func (c *comparison) refusals(dead []deadProduct) {
 	c.result.Error = strings.Join(parts, "; ")
 }
 
-// allRefused is the error of a first reading whose first products would all be refused: a fault of the mapping, not of
-// the products.
+// allRefused returns the error of a first snapshot whose first products Stripe would all refuse. The mapping is at fault, not the products.
 func (c *comparison) allRefused(context.Context) error {
-	return fmt.Errorf("%w: all of the first %d (%s). Correct the mapping, or the rows, and nothing else has to be done",
+	return fmt.Errorf("%w: all of the first %d (%s). Correct the mapping or the rows; ingestion then continues by itself",
 		errAllRefused, firstPage, c.result.GetError())
 }

@@ -16,28 +16,28 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 )
 
-// reportEvery is how often the report is written, and the schema looked at.
+// reportEvery is the time between two reports, and between two checks of the schema.
 const reportEvery = time.Second
 
-// keptAsked is how many comparisons that somebody asked for are kept in the report.
+// keptAsked is the most requested comparisons that the report keeps.
 const keptAsked = 16
 
-// reporter is what others learn about the capture, in CURSOR under capture.<account>. Safe for concurrent use.
+// reporter writes the report of the capture to CURSOR under capture.<account>. Safe for concurrent use.
 type reporter struct {
 	mesh    *mesh.Mesh
 	account string
-	// look asks for a look at the schema at once.
+	// look triggers a check of the schema.
 	look chan struct{}
 
 	mu      sync.Mutex
 	current *meshv1.CaptureReport
-	// loaded: current has what the report before this process said.
+	// loaded reports whether current includes the report of the process before.
 	loaded bool
-	// writing is held while the report is stored, so that an older one does not come after a newer one.
+	// writing is locked while the report is stored, so that an older report never replaces a later one.
 	writing sync.Mutex
-	// wrote is when this process stored it last.
+	// wrote is when this process stored the report last.
 	wrote time.Time
-	// problem is why nothing is captured, waiting what the start waits for.
+	// problem is why nothing is captured. waiting is what the start waits for.
 	problem, waiting string
 }
 
@@ -45,7 +45,7 @@ func newReporter(m *mesh.Mesh, account string) *reporter {
 	return &reporter{mesh: m, account: account, look: make(chan struct{}, 1), current: &meshv1.CaptureReport{}}
 }
 
-// lookNow has the schema looked at without waiting for the next time.
+// lookNow triggers a check of the schema without waiting for the interval.
 func (r *reporter) lookNow() {
 	select {
 	case r.look <- struct{}{}:
@@ -65,14 +65,14 @@ func (r *reporter) succeed() {
 	r.problem, r.waiting = "", ""
 }
 
-// wait says what the start waits for; empty for nothing.
+// wait sets what the start waits for, empty for nothing.
 func (r *reporter) wait(why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = why
 }
 
-// trouble is why nothing is captured; empty if it is not known that nothing is.
+// trouble returns why nothing is captured, empty if no reason is known.
 func (r *reporter) trouble() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,7 +82,7 @@ func (r *reporter) trouble() string {
 	return r.problem
 }
 
-// load reads what the ingestion before this one reported.
+// load reads the report of the ingestion before this one.
 func (r *reporter) load(ctx context.Context) error {
 	before := &meshv1.CaptureReport{}
 	if _, err := r.mesh.Capture(r.account).Get(ctx, before); err != nil {
@@ -102,7 +102,7 @@ func (r *reporter) everCompared() bool {
 	return r.current.GetCompared() != nil
 }
 
-// comparedAt is when the last complete comparison started; the zero time if there was none.
+// comparedAt returns when the last complete comparison started, the zero time if there was none.
 func (r *reporter) comparedAt() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,8 +112,7 @@ func (r *reporter) comparedAt() time.Time {
 	return time.Time{}
 }
 
-// begunAt is when the comparison that was interrupted began, or, if that is not known, the last complete one; the zero
-// time if neither is.
+// begunAt returns when the interrupted comparison began. If that is not known, it returns when the last complete one began. It is the zero time if neither is known.
 func (r *reporter) begunAt() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,8 +124,7 @@ func (r *reporter) begunAt() time.Time {
 	return time.Time{}
 }
 
-// interrupted is from where a comparison with the same reason goes on, and when it began; nothing if none was
-// interrupted.
+// interrupted returns where an interrupted comparison with the same reason continues, and when it began. It is empty if there is none.
 func (r *reporter) interrupted(reason string) (after string, startedAt time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,14 +136,14 @@ func (r *reporter) interrupted(reason string) (after string, startedAt time.Time
 	return running.GetAfter(), running.GetStartedAt().AsTime()
 }
 
-// owing are the commands that are owed now.
+// owing returns the outstanding reread commands.
 func (r *reporter) owing() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.current.GetOutstanding())
 }
 
-// forgive forgets the commands that are owed, and reports whether there were any.
+// forgive drops the outstanding commands, and reports whether there were any.
 func (r *reporter) forgive() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -154,15 +152,14 @@ func (r *reporter) forgive() bool {
 	return owed
 }
 
-// comparing shows a comparison that runs.
+// comparing reports a running comparison.
 func (r *reporter) comparing(c *meshv1.TableComparison) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.current.Running = proto.CloneOf(c)
 }
 
-// compared shows a comparison of the whole catalog that ended.
-// It has read what was owed before it began, paid.
+// compared reports a comparison of the whole catalog that ended. It also read the products of the outstanding commands in paid, which existed before it began.
 func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, paid []string, failed error) {
 	now, err := r.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -173,7 +170,7 @@ func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, paid
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if failed != nil {
-		// One that is interrupted goes on from there; one that somebody asked for is asked for again by its command.
+		// An interrupted comparison continues later. A requested one is repeated by its command.
 		return
 	}
 	done.Error, done.After = "", ""
@@ -185,7 +182,7 @@ func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, paid
 	}
 }
 
-// answered shows what became of a comparison of named products.
+// answered reports a comparison of named products.
 func (r *reporter) answered(ctx context.Context, c *meshv1.TableComparison) error {
 	now, err := r.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -204,7 +201,7 @@ func (r *reporter) keep(c *meshv1.TableComparison) {
 	r.current.Asked = asked[max(len(asked)-keptAsked, 0):]
 }
 
-// owe notes a command whose products are not captured until it is carried out, and returns once that is stored.
+// owe adds an outstanding command, whose products are not captured until it is carried out. It returns once that is stored.
 func (r *reporter) owe(ctx context.Context, id string) error {
 	r.mu.Lock()
 	if !slices.Contains(r.current.GetOutstanding(), id) {
@@ -214,14 +211,14 @@ func (r *reporter) owe(ctx context.Context, id string) error {
 	return r.write(ctx)
 }
 
-// paid notes that such a command was carried out.
+// paid removes an outstanding command that was carried out.
 func (r *reporter) paid(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.current.Outstanding = slices.DeleteFunc(r.current.GetOutstanding(), func(o string) bool { return o == id })
 }
 
-// owed is how many such commands there are, as far as any replica has reported.
+// owed returns the number of outstanding commands in the stored report, whichever replica wrote it.
 func (r *reporter) owed(ctx context.Context) (int, error) {
 	stored := &meshv1.CaptureReport{}
 	_, err := r.mesh.Capture(r.account).Get(ctx, stored)
@@ -244,8 +241,7 @@ func (r *reporter) write(ctx context.Context) error {
 	return r.mesh.Capture(r.account).Put(ctx, report)
 }
 
-// others reports whether another replica has reported lately: one that cannot capture leaves the report to one that
-// can.
+// others reports whether another replica has reported lately. A replica that cannot capture leaves the report to one that can.
 func (r *reporter) others(ctx context.Context) bool {
 	now, err := r.mesh.Clock().Now(ctx)
 	r.mu.Lock()
@@ -254,7 +250,7 @@ func (r *reporter) others(ctx context.Context) bool {
 	return err == nil && r.current.GetAt() != nil && !at.Equal(r.wrote) && now.Sub(at) < 3*reportEvery
 }
 
-// stopped reports that ingestion cannot start.
+// stopped reports why ingestion does not start.
 func (r *reporter) stopped(ctx context.Context, why error) {
 	if r.load(ctx) != nil || r.others(ctx) {
 		return
@@ -266,8 +262,7 @@ func (r *reporter) stopped(ctx context.Context, why error) {
 	_ = r.write(ctx)
 }
 
-// keepReport writes the report until ctx ends, also while ingestion is paused. A standby leaves it to the active
-// replica.
+// keepReport writes the report until ctx ends, even while ingestion is paused. A standby leaves the report to the leader.
 func (in *ingester) keepReport(ctx context.Context) error {
 	defer metrics.Observe(in.report.observe, metrics.CapturedTimestamp, metrics.TablesComparedTimestamp)()
 	h := &horizon{}
@@ -277,7 +272,7 @@ func (in *ingester) keepReport(ctx context.Context) error {
 	for {
 		err := in.reportOnce(ctx, h)
 		if ctx.Err() == nil && outage.Tell(err) && !errors.Is(err, errSchema) {
-			in.logger.WarnContext(ctx, "could not report how far the catalog is captured", "error", err)
+			in.logger.WarnContext(ctx, "could not write the capture report", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -322,13 +317,12 @@ func (r *reporter) waits() bool {
 	return r.waiting != ""
 }
 
-// reportTurn reports how far the capture is, and looks whether the schema or CATALOG changed under it.
+// reportTurn reports how far the capture is, and checks whether the schema or CATALOG changed.
 func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	if h.turn != t {
 		*h = horizon{turn: t}
 	}
-	// In this order: what was committed before now is in the log below its end, and the schema is as it was until after
-	// that.
+	// The order matters. Everything that was committed before now is in the log below its end, and the schema did not change until after that.
 	now, err := in.mesh.Clock().Now(ctx)
 	if err != nil {
 		return err
@@ -347,7 +341,7 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	in.whole.wrote(writes)
 	h.saw(now, endOfLog(end))
 	captured := t.reader.Confirmed()
-	// After the position was read: what is uncertain is noted before it is confirmed, and CATALOG has what was.
+	// This comes after the position was read. Uncertainty is stored before its position is confirmed, and CATALOG has everything certain.
 	state, err := in.lookAtCatalog(ctx)
 	if err != nil {
 		return err
@@ -366,7 +360,7 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	case !settled:
 		reason, _ := in.whole.why()
 		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
-			"the tables are being read as a whole: "+reason
+			"all tables are being compared: "+reason
 	case owed > 0:
 		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
 			"products that a change of shared rows concerns are being read"
@@ -374,7 +368,7 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 		if at := h.captured(captured); !at.IsZero() {
 			r.CapturedUpTo, r.CatalogSequence = timestamppb.New(at), state.LastSeq
 		}
-		// The log is captured, and the comparison that nobody waits for fails.
+		// The log is captured, but a comparison that nothing waits for failed.
 		r.Reason = failure
 	}
 	behind := now.Sub(r.GetCapturedUpTo().AsTime())
@@ -392,7 +386,7 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	return in.report.write(ctx)
 }
 
-// observe gives the gauges of the capture, of the replica that reads the log.
+// observe reports the gauges of the capture, on the leader.
 func (r *reporter) observe(_ context.Context, report metrics.Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

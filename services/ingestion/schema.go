@@ -13,16 +13,16 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 )
 
-// schema is the mapping as it is in the database at a moment. It is read-only once made.
+// schema is the mapping as it is in the database at one time. It does not change after it is made.
 type schema struct {
 	mapping *mapping.Mapping
 	watch   *watch.Set
 	source  *wal.Source
 	writer  *writeback.Writer
 	reads   wal.Reads
-	// unwatched are tables that the queries read and nobody watches.
+	// unwatched has the tables that the queries read and catalog.watch does not name.
 	unwatched []string
-	// shape tells whether any of that has changed since.
+	// shape detects changes of the schema since.
 	shape wal.Shape
 }
 
@@ -30,14 +30,14 @@ func (in *ingester) survey() survey {
 	return survey{cfg: in.Config, pool: in.pool, queries: in.queries, validate: in.validate}
 }
 
-// look checks the mapping and the database. Its error names everything that has to be set right.
+// look checks the mapping and the database. Its error names all faults.
 func (in *ingester) look(ctx context.Context) (*schema, error) {
 	s, found, err := in.survey().schema(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := found.Err(); err != nil {
-		// A table in the publication whose replica identity became unusable breaks the application's own changes.
+		// A published table whose replica identity became unusable makes the application's own changes fail.
 		if relieved := s.source.RemoveHarmful(ctx, in.pool); relieved != nil {
 			return nil, fmt.Errorf("%w; and %w", err, relieved)
 		}
@@ -47,7 +47,7 @@ func (in *ingester) look(ctx context.Context) (*schema, error) {
 	return s, nil
 }
 
-// depend finds out what the queries read.
+// depend determines which relations and functions the queries read.
 func (s *schema) depend(ctx context.Context) error {
 	dependencies, err := s.mapping.Dependencies(ctx)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *schema) depend(ctx context.Context) error {
 	return nil
 }
 
-// warn logs warnings, each once.
+// warn logs each warning once.
 func (in *ingester) warn(ctx context.Context, found finding.List) {
 	for _, f := range found.Warnings() {
 		if text := f.String(); !in.warned[text] {
@@ -81,7 +81,7 @@ func (in *ingester) warn(ctx context.Context, found finding.List) {
 	}
 }
 
-// changedParts says in a few words which parts of the schema changed.
+// changedParts names the first of the parts of the schema that changed.
 func changedParts(parts []string) string {
 	const most = 3
 	if len(parts) > most {
@@ -90,7 +90,7 @@ func changedParts(parts []string) string {
 	return strings.Join(parts, ", ")
 }
 
-// inspectData looks at the rows of a new mapping before the first turn: what it refuses keeps it from starting.
+// inspectData checks the rows of a new mapping before the first turn. A fault prevents the start.
 func (in *ingester) inspectData(ctx context.Context) error {
 	if known, err := in.knowsMapping(ctx); err != nil || known {
 		return err
@@ -104,15 +104,14 @@ func (in *ingester) inspectData(ctx context.Context) error {
 	return found.Err()
 }
 
-// warnOfData looks at the rows of a mapping that has worked before. Rows that became wrong since do not stop it: they
-// are told of, beside the capture, since looking takes time.
+// warnOfData checks the rows of a mapping that has worked before. Rows that became wrong since do not stop it. They are logged while capture runs, because the check takes time.
 func (in *ingester) warnOfData(ctx context.Context) error {
 	if in.inspected {
 		return nil
 	}
 	found, err := in.survey().data(ctx, in.tables())
 	if err != nil && ctx.Err() == nil {
-		in.logger.WarnContext(ctx, "could not look for rows that are wrong", "error", err)
+		in.logger.WarnContext(ctx, "could not check the rows", "error", err)
 	}
 	for _, f := range found {
 		in.logger.WarnContext(ctx, f.String()) //nolint:sloglint // a finding is a sentence of its own
@@ -120,7 +119,7 @@ func (in *ingester) warnOfData(ctx context.Context) error {
 	return nil
 }
 
-// knowsMapping reports whether a turn before had the same mapping.
+// knowsMapping reports whether an earlier turn had the same mapping.
 func (in *ingester) knowsMapping(ctx context.Context) (bool, error) {
 	known, err := in.mesh.Record("mapping." + in.account).GetString(ctx)
 	mapped, _, _ := strings.Cut(known, " ")

@@ -15,11 +15,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// mostCarried is how many coalesced transactions a capture links to: the newest ones.
+// mostCarried is the most coalesced transactions that a capture links to, the latest ones.
 const mostCarried = 32
 
-// captureSpan is the transaction's part in the trace that the application began, or the beginning of one. It starts
-// at the commit.
+// captureSpan starts the transaction's span, in the trace of the application or a new one. It begins at the commit.
 func (in *ingester) captureSpan(ctx context.Context, c *wal.Chunk, version uint64) (context.Context, trace.Span) {
 	start := c.CommittedAt
 	if start.After(time.Now()) {
@@ -36,7 +35,7 @@ func (in *ingester) captureSpan(ctx context.Context, c *wal.Chunk, version uint6
 	return ctx, span //nolint:spancheck // as above
 }
 
-// endSpans ends the spans of a batch's transactions, with the error that kept them from being captured.
+// endSpans ends the spans of a batch's transactions, with the error that prevented their capture.
 func (b *batch) endSpans(err error) {
 	for _, span := range b.spans {
 		telemetry.Fail(span, err)
@@ -44,7 +43,7 @@ func (b *batch) endSpans(err error) {
 	}
 }
 
-// traceRead tells each transaction of a batch how long its products were read.
+// traceRead adds a span to the trace of each transaction of a batch, with the time that its products took to read.
 func traceRead(captures []context.Context, begun time.Time, err error) {
 	ended := time.Now()
 	for _, ctx := range captures {
@@ -59,8 +58,7 @@ func traceRead(captures []context.Context, begun time.Time, err error) {
 	}
 }
 
-// coalesce links the transactions of a batch that changed a product with the newest of them, whose message carries what
-// all of them did.
+// coalesce links the transactions of a batch that changed a product to the latest of them. The message of the latest one has the changes of all.
 func (t *touched) coalesce() {
 	newest := trace.SpanFromContext(t.ctx)
 	if !newest.IsRecording() {
@@ -84,11 +82,10 @@ func carriedBy(span trace.Span, by trace.SpanContext) {
 		telemetry.CarriedByKey.String(by.TraceID().String()))
 }
 
-// crowding is within which time CATALOG's limit for each product may push a state out before push has seen it.
+// crowding is how long push may take to receive a state. A state that CATALOG's limit for each product evicts within this time may not have been delivered to push.
 const crowding = time.Minute
 
-// crowd knows the last captures of each product, as many as CATALOG keeps. One that is pushed out by newer states may
-// never be delivered: its trace is told which one carries it. Not safe for concurrent use.
+// crowd keeps the last captures of each product, as many as CATALOG keeps. Later states may evict a state before it is delivered. The trace of an evicted state then links to the one that replaced it. Not safe for concurrent use.
 type crowd struct {
 	captures map[string][]captured
 	swept    time.Time
@@ -123,7 +120,7 @@ func (c *crowd) stored(product string, ctx context.Context) { //nolint:revive //
 	c.captures[product] = kept
 }
 
-// sweep forgets products that nothing was captured of lately.
+// sweep drops products that were not captured lately.
 func (c *crowd) sweep(now time.Time) {
 	if now.Sub(c.swept) < crowding {
 		return

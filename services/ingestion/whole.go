@@ -11,40 +11,40 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-// lookForWhole is how often is looked whether another reading is wanted of which nobody has told this process.
+// lookForWhole is the time between two checks whether another process has requested a snapshot.
 const lookForWhole = 10 * time.Second
 
-// Values of the cursor of whole readings: wanted, "after <product id>", done. It is empty before the first turn.
+// Values of the record of snapshots: wanted, "after <product id>", done. The record is empty before the first turn.
 const (
 	wholeWanted = "wanted"
 	wholeAfter  = "after "
 	wholeDone   = "done"
 )
 
-// defaultCompareEvery is the time between two comparisons of all tables if the mapping does not say it.
+// defaultCompareEvery is the time between two comparisons of all tables unless the mapping sets it.
 const defaultCompareEvery = 24 * time.Hour
 
 func (in *ingester) wholeCursor() *mesh.Record { return in.mesh.Record("snapshot." + in.account) }
 
-// wholeReading is whether the catalog has to be read as a whole. Safe for concurrent use.
+// wholeReading keeps whether a snapshot of the catalog is requested. Safe for concurrent use.
 type wholeReading struct {
-	// wake has the reader look.
+	// wake makes readWhole check for work.
 	wake chan struct{}
-	// otherHistory: the log is not the one that was captured before, which the next turn has to take into account.
+	// otherHistory reports whether the log is not the one that was captured before. The next turn must take that into account.
 	otherHistory atomic.Bool
 
 	mu sync.Mutex
-	// settled: nothing is wanted that the cursor does not say is done. False until it was looked.
+	// settled reports whether every request is done. It is false until the record was read.
 	settled bool
-	// wants counts the calls of want, so that a reading settles only those before it began.
+	// wants counts the requests, so that a snapshot completes only those from before it began.
 	wants   int
 	reason  string
 	failure string
-	// since is the revision of the cursor when a reading was wanted last.
+	// since is the revision of the record at the last request.
 	since uint64
-	// begun: this process has compared the tables since it started.
+	// begun reports whether this process has compared the tables since it started.
 	begun bool
-	// writes is the count of rows that were written, compared the one before the last comparison, which took so long.
+	// writes is the number of rows that were written, and compared is that number before the last comparison.
 	writes, compared int64
 	ended            time.Time
 	took             time.Duration
@@ -52,7 +52,7 @@ type wholeReading struct {
 
 func newWholeReading() *wholeReading { return &wholeReading{wake: make(chan struct{}, 1)} }
 
-// wrote takes the count of rows that were written to the tables into account.
+// wrote updates the number of rows that were written to the tables.
 func (w *wholeReading) wrote(count int64) {
 	w.mu.Lock()
 	fresh := count != w.writes
@@ -63,16 +63,13 @@ func (w *wholeReading) wrote(count int64) {
 	}
 }
 
-// Something was written to the tables: whether the log told all of it, a comparison tells. The wait between two is at
-// least restAtLeast, and restFactor times as long as the last one took, so that comparing takes a small part of the
-// time however many products there are and however much is written.
+// A comparison follows writes to the tables, because the log may not have all of them. The delay between two comparisons is at least restAtLeast. It is also at least restFactor times as long as the last comparison took. So comparing takes a small part of the time, however large the catalog and however many the writes.
 const (
 	restAtLeast = 2 * time.Second
 	restFactor  = 20
 )
 
-// rest is how long the tables are left alone after the last comparison, if something was written since; ok is false if
-// nothing was.
+// rest returns how long to wait after the last comparison before the next one. ok is false if nothing was written since.
 func (w *wholeReading) rest(now time.Time) (wait time.Duration, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -82,15 +79,14 @@ func (w *wholeReading) rest(now time.Time) (wait time.Duration, ok bool) {
 	return max(w.ended.Add(max(restAtLeast, restFactor*w.took)).Sub(now), 0), true
 }
 
-// breath is how long the next comparison waits although it is wanted: what is uncertain again and again, as each change
-// of a partition with too narrow a replica identity is, must not have the tables read all the time.
+// breath returns how long a requested comparison must wait after the last one. Some tables are uncertain again with each change, such as a partition whose replica identity is too narrow. They must not cause comparisons without a pause.
 func (w *wholeReading) breath() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return time.Until(w.ended.Add(min(w.took, time.Minute)))
 }
 
-// timed runs a comparison and keeps what rest needs.
+// timed runs a comparison and records what rest needs.
 func (w *wholeReading) timed(run func() error) error {
 	w.mu.Lock()
 	writes, begun := w.writes, time.Now()
@@ -105,7 +101,7 @@ func (w *wholeReading) timed(run func() error) error {
 	return err
 }
 
-// request has the reader look whether a reading is wanted.
+// request makes readWhole check for work.
 func (w *wholeReading) request() {
 	select {
 	case w.wake <- struct{}{}:
@@ -113,7 +109,7 @@ func (w *wholeReading) request() {
 	}
 }
 
-// unsettle notes that a reading is wanted, before that is stored.
+// unsettle notes a request before it is stored.
 func (w *wholeReading) unsettle(reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -124,7 +120,7 @@ func (w *wholeReading) unsettle(reason string) {
 	}
 }
 
-// wanted notes the revision of the cursor that says that a reading is wanted.
+// wanted notes the revision of the record that has the request.
 func (w *wholeReading) wanted(revision uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -133,8 +129,7 @@ func (w *wholeReading) wanted(revision uint64) {
 	w.since = max(w.since, revision)
 }
 
-// knows reports whether a revision of the cursor is not older than the last time that a reading was wanted: a replica
-// of the bucket may lag behind.
+// knows reports whether a revision of the record is at least that of the last request. A replica of the bucket may lag.
 func (w *wholeReading) knows(revision uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -147,7 +142,7 @@ func (w *wholeReading) why() (reason string, wants int) {
 	return w.reason, w.wants
 }
 
-// settle notes that nothing is wanted any more, unless something was since.
+// settle notes that the snapshot is done, unless there was another request since.
 func (w *wholeReading) settle(wants int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -168,47 +163,43 @@ func (w *wholeReading) fail(why string) {
 	w.failure = why
 }
 
-// trouble is why the tables cannot be read as a whole; empty if they can.
+// trouble returns why the last comparison failed, empty if it did not.
 func (w *wholeReading) trouble() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.failure
 }
 
-// want asks for the whole catalog to be read, with the reason. It returns once that is stored: whatever is uncertain is
-// confirmed to the log after that only.
+// want requests a snapshot of the whole catalog for a reason. It returns once the request is stored. A transaction that is uncertain is confirmed to the log only after that.
 func (in *ingester) want(ctx context.Context, reason string) error {
 	in.whole.unsettle(reason)
 	revision, err := in.wholeCursor().PutStringAt(ctx, wholeWanted)
 	if err != nil {
 		return err
 	}
-	// Again: what looked meanwhile has seen the cursor as it was before.
+	// Once more, because a concurrent check may have seen the record as it was before.
 	in.whole.wanted(revision)
 	in.whole.request()
 	return nil
 }
 
-// readWhole compares the tables with CATALOG whenever that is wanted, and now and then without: at the first start,
-// after the slot was lost, the schema or the mapping changed, the log was uncertain; and once after each start, and
-// every CompareEvery. One that was interrupted goes on where it was; one during which another became wanted starts
-// over. Only the replica that reads the log does it, and every turn begins with a request.
+// readWhole compares the tables with CATALOG on request, once after each start, and every CompareEvery. Requests come at the first start, and after the slot was lost, the schema or the mapping changed, or the log was uncertain. An interrupted comparison continues where it was. One during which another is requested starts over. Only the leader compares, and every turn begins with a check.
 func (in *ingester) readWhole(ctx context.Context) error {
 	failed := 0
 	for ctx.Err() == nil {
 		pause, err := in.compareIfDue(ctx)
 		switch {
 		case ctx.Err() != nil:
-			// It was stopped, and the loop ends.
+			// The service stops, and the loop ends.
 			continue
 		case err == nil:
 			failed = 0
 		case errors.Is(err, mesh.ErrFenced), errors.Is(err, errTurnOver):
-			in.logger.InfoContext(ctx, "leaving the comparison of the tables to the next turn")
+			in.logger.InfoContext(ctx, "left the comparison of the tables to the next turn")
 			pause = reconnectDelay
 		default:
-			in.whole.fail("the tables cannot be read as a whole: " + err.Error())
-			in.logger.ErrorContext(ctx, "comparing the tables was interrupted; it goes on shortly", "error", err)
+			in.whole.fail("the tables cannot be compared: " + err.Error())
+			in.logger.ErrorContext(ctx, "the comparison of the tables was interrupted; it continues shortly", "error", err)
 			pause = min(reconnectDelay<<min(failed, 10), time.Minute)
 			failed++
 			if errors.Is(err, errAllRefused) {
@@ -226,7 +217,7 @@ func (in *ingester) readWhole(ctx context.Context) error {
 	return nil
 }
 
-// compareIfDue compares the tables if that is wanted or due, and returns after what time to look again.
+// compareIfDue compares the tables if that is requested or due. It returns the time to the next check.
 func (in *ingester) compareIfDue(ctx context.Context) (time.Duration, error) {
 	t := in.turns.mine()
 	if t == nil {
@@ -263,11 +254,9 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 		after = ""
 	}
 	if reason == "" {
-		reason = "it was wanted before this start"
+		reason = "it was requested before this start"
 	}
-	// That another reading is wanted must not be overwritten by the progress of this one. It goes on all the same: were
-	// each to start over at once, the last products would never be compared while something is uncertain again and
-	// again.
+	// The progress of this snapshot must not overwrite another request. This snapshot continues all the same. If each one started over at once, the last products would never be compared while something is uncertain again and again.
 	again := false
 	move := func(to string) error {
 		if again {
@@ -275,7 +264,7 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 		}
 		next, err := cursor.CompareAndPutString(ctx, to, revision)
 		if errors.Is(err, mesh.ErrMoved) {
-			in.logger.InfoContext(ctx, "the catalog has to be read once more after this reading")
+			in.logger.InfoContext(ctx, "another snapshot was requested; it follows this one")
 			again = true
 			return nil
 		}
@@ -284,7 +273,7 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	}
 	c := in.newComparison(t, reason)
 	if after != "" {
-		// What was read before the interruption is as old as its beginning. Without that it is read again.
+		// The part that was read before the interruption is as old as the beginning. If that time is unknown, it is read again.
 		if c.startedAt = in.report.begunAt(); !c.startedAt.IsZero() {
 			c.after = after
 		}
@@ -303,8 +292,7 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	return 0, nil
 }
 
-// comparePeriodically compares the tables if the last comparison is long ago, or was before this process started: what
-// changed while nothing captured, and the log does not tell, is found then.
+// comparePeriodically compares the tables if the last comparison is too old, or was before this process started. It detects changes that were made while nothing captured and that the log does not have.
 func (in *ingester) comparePeriodically(ctx context.Context, t *turn) (time.Duration, error) {
 	every, fast := defaultCompareEvery, false
 	if in.queries.CompareEvery > 0 {
@@ -330,7 +318,7 @@ func (in *ingester) comparePeriodically(ctx context.Context, t *turn) (time.Dura
 	return 0, in.whole.timed(func() error { return c.run(ctx) })
 }
 
-// due is how long to wait for the next comparison, of which one is due anyhow after some time, and the reason for it.
+// due returns how long to wait for the next comparison, and its reason. anyhow is the time to the next periodic one.
 func (w *wholeReading) due(anyhow time.Duration) (time.Duration, string) {
 	w.mu.Lock()
 	begun := w.begun
@@ -338,7 +326,7 @@ func (w *wholeReading) due(anyhow time.Duration) (time.Duration, string) {
 	rest, written := w.rest(time.Now())
 	switch {
 	case anyhow <= 0:
-		// Also one that is due every minute leaves as much time as it takes.
+		// Even a comparison that is due every minute leaves as much time as it takes.
 		return max(w.breath(), 0), reasonPeriodic
 	case !begun:
 		return 0, reasonStart
@@ -349,14 +337,14 @@ func (w *wholeReading) due(anyhow time.Duration) (time.Duration, string) {
 	}
 }
 
-// Reasons of comparisons that nothing asked for.
+// Reasons of comparisons that were not requested.
 const (
 	reasonPeriodic = "periodic"
 	reasonStart    = "ingestion started"
 	reasonWritten  = "the tables were written"
 )
 
-// allRead reports whether no reading of the whole catalog is wanted or under way, in any replica.
+// allRead reports whether no snapshot is requested or running in any replica, and no reread is outstanding.
 func (in *ingester) allRead(ctx context.Context) (bool, error) {
 	value, revision, err := in.wholeCursor().GetStringAt(ctx)
 	if err != nil || value != wholeDone || !in.whole.knows(revision) {

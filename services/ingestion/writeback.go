@@ -16,14 +16,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// writeBack changes the operator's tables as Stripe was changed, unless the catalog has changed since that was decided.
-// Any replica may: what the order rests on is in CATALOG and in the tables.
+// writeBack writes Stripe's values to the operator's tables, unless the catalog has changed since that was decided. Any replica may do it, because the decision rests on CATALOG and on the tables.
 func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, order *meshv1.WriteBack) mesh.Verdict {
 	id := order.GetProductId()
 	if id == "" || order.GetProduct().GetId() != id {
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: in.account, ProductId: id, Version: order.GetVersion(), Reason: topology.ReasonUndecodable,
-			Message: fmt.Sprintf("the order to write product %q back holds product %q", id, order.GetProduct().GetId()),
+			Message: fmt.Sprintf("the command to write back product %q has product %q", id, order.GetProduct().GetId()),
 		})
 	}
 	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: in.account, Product: id, Version: order.GetVersion()})
@@ -59,10 +58,10 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	outcome, words := telemetry.OutcomeWrittenBack, "wrote a product back to the catalog"
 	switch result {
 	case writeback.Done:
-		outcome, words = telemetry.OutcomeUnchanged, "a product has the values already that were to be written back"
+		outcome, words = telemetry.OutcomeUnchanged, "skipped a write-back: the product already has the values"
 	case writeback.Superseded:
 		outcome, words = telemetry.OutcomeSuperseded,
-			"the catalog has changed a product since its write-back was decided; nothing is written"
+			"skipped a write-back: the catalog changed the product after the decision"
 	case writeback.Written:
 	}
 	span.SetAttributes(telemetry.OutcomeKey.String(outcome))
