@@ -18,7 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// waiting is how many replicas wait for orders.
+// waiting returns the number of replicas that wait for commands.
 func (r *rig) waiting() (n int) {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCommand)
@@ -34,8 +34,8 @@ func (r *rig) waiting() (n int) {
 	return n
 }
 
-// A replica that waits for the slot does not know how far the log has been captured.
-func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
+// A standby does not know how far the log is captured.
+func TestBackfill_RunsOnLeader(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = 1`)
 	r.exec(`CREATE TABLE categories (id int PRIMARY KEY, name text); INSERT INTO categories VALUES (1, 'Drinks')`)
@@ -61,7 +61,7 @@ func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
 	captured := r.newest("mug").GetVersion()
 	r.exec(`INSERT INTO categories VALUES (2, 'Food')`)
 	for i := range 6 {
-		// Each finds another name of the category.
+		// Each one reads another name of the category.
 		r.exec(`UPDATE categories SET name = $1 WHERE id = 1`, fmt.Sprint("Drinks ", i))
 		require.NoError(t, r.mesh.RequestReread(t.Context(), "default", fmt.Sprint(i), "test", []string{"mug"}, true))
 	}

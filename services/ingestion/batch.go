@@ -21,7 +21,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// wideChange is the most products that the looked-up rows of a chunk may concern to go live. More of them are read in the bulk lane, so that the rename of a category does not delay other changes.
+// wideChange is the most products that the looked-up rows of a chunk may concern to go live. More of them are read in
+// the bulk lane, so that the rename of a category does not delay other changes.
 const wideChange = 200
 
 // wideCommand is the most products that one reread command names.
@@ -194,7 +195,8 @@ func spelling(reading mapping.Reading, id string) string {
 	return id
 }
 
-// visibleStates reads until the snapshot sees every transaction of the batch. A commit is in the log slightly before other sessions see it: with a synchronous standby, one round trip before.
+// visibleStates reads until the snapshot sees every transaction of the batch. A commit is in the log slightly before
+// other sessions see it: with a synchronous standby, one round trip before.
 func (in *ingester) visibleStates(ctx context.Context, m *mapping.Mapping, ids []string,
 	chunks []*wal.Chunk,
 ) (mapping.Reading, error) {
@@ -238,7 +240,8 @@ func (in *ingester) visible(ctx context.Context, c *wal.Chunk) error {
 
 // store publishes a batch and returns once JetStream has all of it.
 func (in *ingester) store(ctx context.Context, t *turn, b *batch) error {
-	// Requests for rereads come first. Once a live message of the batch is stored, nothing before it is read from the log again.
+	// Requests for rereads come first. Once a live message of the batch is stored, nothing before it is read from the
+	// log again.
 	err := in.readLater(ctx, b)
 	if err == nil {
 		err = in.publishBatch(ctx, t, b)
@@ -273,7 +276,8 @@ func (in *ingester) publishBatch(ctx context.Context, t *turn, b *batch) error {
 	return nil
 }
 
-// readLater requests the reads that the batch does not do itself. These are products that a change of shared rows concerns, and the whole catalog if the log does not say which products changed.
+// readLater requests the reads that the batch does not do itself. These are products that a change of shared rows
+// concerns, and the whole catalog if the log does not say which products changed.
 func (in *ingester) readLater(ctx context.Context, b *batch) error {
 	if len(b.uncertain) > 0 {
 		slices.Sort(b.uncertain)
@@ -287,7 +291,8 @@ func (in *ingester) readLater(ctx context.Context, b *batch) error {
 	}
 	slices.Sort(b.wide)
 	for ids := range slices.Chunk(slices.Compact(b.wide), wideCommand) {
-		// The id is not derived from the version. A large transaction is several batches, and JetStream drops a command with a known id.
+		// The id is not derived from the version. A large transaction is several batches, and JetStream drops a command
+		// with a known id.
 		id := "concerned-" + nuid.Next()
 		if err := in.report.owe(ctx, id); err != nil {
 			return err
@@ -299,12 +304,14 @@ func (in *ingester) readLater(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// order sorts the messages by version. A crash may come between two atomic batches, and transactions below the last stored version are not read again.
+// order sorts the messages by version. A crash may come between two atomic batches, and transactions below the last
+// stored version are not read again.
 func (b *batch) order() {
 	slices.SortStableFunc(b.out, func(x, y mesh.Outgoing) int { return cmp.Compare(x.Version, y.Version) })
 }
 
-// removed adds the removals of absent products that CATALOG has. It runs when everything before is stored: a batch that was read at the same time may have brought the product.
+// removed adds the removals of absent products that CATALOG has. It runs when everything before is stored: a batch that
+// was read at the same time may have brought the product.
 func (in *ingester) removed(ctx context.Context, b *batch) error {
 	if len(b.absent) == 0 {
 		return nil
@@ -332,7 +339,9 @@ func (in *ingester) removed(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// stands reports which products are in CATALOG or on their way there. These are products that CATALOG wants, products with a dead letter about their state, and products that were stored in the last seconds or are about to be. The last kind matters because a replica of CATALOG may lag.
+// stands reports which products are in CATALOG or on their way there. These are products that CATALOG wants, products
+// with a dead letter about their state, and products that were stored in the last seconds or are about to be. The last
+// kind matters because a replica of CATALOG may lag.
 func (in *ingester) stands(ctx context.Context, ids []string) ([]bool, error) {
 	out := make([]bool, len(ids))
 	latest, err := in.mesh.Desired().LatestMany(ctx, in.account, ids)
@@ -350,12 +359,14 @@ func (in *ingester) stands(ctx context.Context, ids []string) ([]bool, error) {
 	return out, nil
 }
 
-// ofState reports whether a dead letter is about a product's state: it could not be read, or Stripe would refuse it. A later state closes such a letter. A letter about a write-back is not about the state.
+// ofState reports whether a dead letter is about a product's state: it could not be read, or Stripe would refuse it. A
+// later state closes such a letter. A letter about a write-back is not about the state.
 func ofState(letter *meshv1.DeadLetter) bool {
 	return letter.GetReason() == topology.ReasonInvalidProduct || letter.GetReason() == topology.ReasonQueryFailed
 }
 
-// publish stores dead letters on DEAD first, and then the messages on CATALOG in batches. Once the messages are stored, the changes before them are not read again after a crash.
+// publish stores dead letters on DEAD first, and then the messages on CATALOG in batches. Once the messages are stored,
+// the changes before them are not read again after a crash.
 func (in *ingester) publish(ctx context.Context, t *turn, lane topology.Lane, out []mesh.Outgoing,
 	dead []deadProduct,
 ) error {

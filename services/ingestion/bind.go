@@ -12,7 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// bind checks the schema and the topology, and creates or changes the publication. It verifies that the database is the one that was captured before. It runs before the first turn and after each change of the schema.
+// bind checks the schema and the topology, and creates or changes the publication. It verifies that the database is the
+// one that was captured before. It runs before the first turn and after each change of the schema.
 func (in *ingester) bind(ctx context.Context) error {
 	// NATS is checked before the lock is held: without NATS the check takes long, and others wait for the lock.
 	if err := in.mesh.Ready(ctx); err != nil {
@@ -51,7 +52,8 @@ func (in *ingester) bindAlone(ctx context.Context) error {
 	return nil
 }
 
-// sameDatabase refuses another Postgres server than the one that was captured before, unless the operator accepts it. Otherwise a DATABASE_URL that points elsewhere by mistake would archive the products of a shop.
+// sameDatabase refuses another Postgres server than the one that was captured before, unless the operator accepts it.
+// Otherwise a DATABASE_URL that points elsewhere by mistake would archive the products of a shop.
 func (in *ingester) sameDatabase(ctx context.Context, found wal.Prepared) error {
 	origin := in.mesh.Record("origin." + in.account)
 	known, err := origin.GetString(ctx)
@@ -106,7 +108,9 @@ func (in *ingester) begin(ctx context.Context, t *turn, prepared wal.Prepared) (
 	return nil
 }
 
-// wantIfSchemaChanged requests a snapshot if the mapping or the schema differs from the turn before. A changed query changes products without a change of rows. It runs after the slot was won: a replica with the old mapping that is still the leader would take the snapshot with that mapping.
+// wantIfSchemaChanged requests a snapshot if the mapping or the schema differs from the turn before. A changed query
+// changes products without a change of rows. It runs after the slot was won: a replica with the old mapping that is
+// still the leader would take the snapshot with that mapping.
 func (in *ingester) wantIfSchemaChanged(ctx context.Context) error {
 	s := in.tables()
 	cursor := in.mesh.Record("mapping." + in.account)
@@ -152,7 +156,8 @@ func (in *ingester) lookAtSchema(ctx context.Context, t *turn) error {
 	return nil
 }
 
-// lookAtCatalog requests a snapshot if CATALOG has lost messages: it was purged, deleted, or restored to an earlier state.
+// lookAtCatalog requests a snapshot if CATALOG has lost messages: it was purged, deleted, or restored to an earlier
+// state.
 func (in *ingester) lookAtCatalog(ctx context.Context) (mesh.CatalogState, error) {
 	state, err := in.mesh.CatalogState(ctx)
 	if err != nil {
@@ -176,7 +181,8 @@ func (in *ingester) lookAtCatalog(ctx context.Context) (mesh.CatalogState, error
 	return state, nil
 }
 
-// catalogLost returns how CATALOG has lost messages, empty if it has not. Each stored message replaces at most one earlier message. So storing never lowers the number of messages.
+// catalogLost returns how CATALOG has lost messages, empty if it has not. Each stored message replaces at most one
+// earlier message. So storing never lowers the number of messages.
 func catalogLost(before *meshv1.CaptureReport, now mesh.CatalogState) string {
 	created := before.GetCatalogCreated()
 	switch {

@@ -10,8 +10,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// A row may hold anything. Its product becomes a dead letter, and the others go on.
-func TestCapture_RowsOfAnySizeAreDeadLetters(t *testing.T) {
+// A row may have any values. Its product becomes a dead letter, and the others continue.
+func TestCapture_HandlesRowsOfAnySize(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	for id, prices := range map[string]string{
@@ -46,8 +46,8 @@ func TestCapture_RowsOfAnySizeAreDeadLetters(t *testing.T) {
 	}
 }
 
-// Everybody who may log in may write a message of any size into the log. Nothing of it is kept.
-func TestCapture_KeepsNothingOfLongLogicalMessages(t *testing.T) {
+// Everyone who may log in may write a message of any size into the log. Capture keeps nothing of it.
+func TestCapture_DropsLongLogicalMessages(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.waitCaptured()

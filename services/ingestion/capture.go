@@ -23,7 +23,8 @@ const readAhead = 2
 // reconnectDelay is the time before the log is read again after an error.
 const reconnectDelay = time.Second
 
-// unreadableAfter is the number of failures in a row at the same position after which the log is given up. The slot is then created again, and the tables are compared.
+// unreadableAfter is the number of failures in a row at the same position after which the log is given up. The slot is
+// then created again, and the tables are compared.
 const unreadableAfter = 3
 
 var (
@@ -33,7 +34,8 @@ var (
 	errHistory = errors.New("the write-ahead log has another history than the one that was captured")
 )
 
-// capture reads the log while this replica is the leader, until ctx ends. After each error it continues from the confirmed position.
+// capture reads the log while this replica is the leader, until ctx ends. After each error it continues from the
+// confirmed position.
 func (in *ingester) capture(ctx context.Context) error {
 	defer in.turns.standing.Store(false)
 	var unreadable failures
@@ -65,7 +67,8 @@ func (in *ingester) capture(ctx context.Context) error {
 			in.abandonLog(ctx, err)
 		default:
 			in.report.fail(err)
-			in.logger.ErrorContext(ctx, "capture was interrupted; it continues from the confirmed position", "error", err)
+			in.logger.ErrorContext(ctx, "capture was interrupted; it continues from the confirmed position",
+				"error", err)
 		}
 		in.pause(ctx, reconnectDelay)
 		// The slot may have been lost meanwhile, or the whole database.
@@ -73,7 +76,8 @@ func (in *ingester) capture(ctx context.Context) error {
 	}
 }
 
-// wantSurely calls want until it succeeds or ctx ends. A schema that was changed and changed back has its old shape again, but rows that were written meanwhile may not be in the log.
+// wantSurely calls want until it succeeds or ctx ends. A schema that was changed and changed back has its old shape
+// again, but rows that were written meanwhile may not be in the log.
 func (in *ingester) wantSurely(ctx context.Context, reason string) {
 	for ctx.Err() == nil {
 		err := in.want(ctx, reason)
@@ -100,14 +104,16 @@ func (f *failures) again(at pglogrepl.LSN) bool {
 	return f.n >= unreadableAfter
 }
 
-// abandonLog drops a slot whose log cannot be read, for example after its publication was dropped. A comparison of the tables replaces the lost log.
+// abandonLog drops a slot whose log cannot be read, for example after its publication was dropped. A comparison of the
+// tables replaces the lost log.
 func (in *ingester) abandonLog(ctx context.Context, why error) {
 	in.logger.ErrorContext(
 		ctx, "the write-ahead log cannot be read; creating the replication slot again and comparing all tables",
 		"error", why)
 	err := in.want(ctx, "the write-ahead log could not be read: "+why.Error())
 	if pg, ok := errors.AsType[*pgconn.PgError](why); ok && err == nil && strings.HasPrefix(pg.Code, "22") {
-		// Postgres evaluates a condition under `where`, and it fails for a row. Ingestion then evaluates it itself, row by row.
+		// Postgres evaluates a condition under `where`, and it fails for a row. Ingestion then evaluates it itself, row
+		// by row.
 		err = in.tables().source.Unfilter(ctx, in.pool)
 	}
 	if err == nil {
@@ -151,9 +157,11 @@ func (in *ingester) attempt(ctx context.Context) error {
 	return in.session(ctx, prepared)
 }
 
-// session reads the log until it ends or fails. Reading, mapping and publishing run concurrently. The confirmed position moves only up to what JetStream has stored.
+// session reads the log until it ends or fails. Reading, mapping and publishing run concurrently. The confirmed
+// position moves only up to what JetStream has stored.
 func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
-	// The fence is read before the slot is won. A replica that wins the slot later, and raises the fence first, is then not shut out by this one.
+	// The fence is read before the slot is won. A replica that wins the slot later, and raises the fence first, is then
+	// not shut out by this one.
 	fence, err := in.mesh.Fence(ctx, in.account)
 	if err != nil {
 		return err
@@ -187,7 +195,8 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 // stream reads, maps and publishes until ctx ends or one of them fails.
 func (in *ingester) stream(ctx context.Context, t *turn) error {
 	chunks := make(chan *wal.Chunk, 64)
-	// Batches are read concurrently and stored in order: while Postgres works on one, the next is decoded. A state that is read after the next batch's may be later than its label, which is safe.
+	// Batches are read concurrently and stored in order: while Postgres works on one, the next is decoded. A state that
+	// is read after the next batch's may be later than its label, which is safe.
 	batches := make(chan chan *batch, readAhead)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
@@ -279,7 +288,8 @@ func (in *ingester) told(ctx context.Context, t *turn, chunk *wal.Chunk) {
 	in.report.lookNow()
 }
 
-// hand sends a chunk to the goroutine that reads states. While that goroutine is behind, hand sends the server signs of life.
+// hand sends a chunk to the goroutine that reads states. While that goroutine is behind, hand sends the server signs of
+// life.
 func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reader *wal.Reader) error {
 	select {
 	case chunks <- chunk:
@@ -300,7 +310,8 @@ func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reade
 	}
 }
 
-// gather collects the chunks that have arrived, up to a batch. The more capture is behind, the more changes of a product are merged.
+// gather collects the chunks that have arrived, up to a batch. The more capture is behind, the more changes of a
+// product are merged.
 func gather(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
 	out := []*wal.Chunk{first}
 	for n := first.Size(); n < mesh.MaxBatch; {
@@ -320,7 +331,9 @@ func gather(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
 
 // makeSlot creates the replication slot. Postgres first waits for open transactions to end, which is logged every 10 s.
 func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Prepared, error) {
-	// The request comes before the slot, so that a crash leaves no slot without a read of what was before it. It is repeated after the slot is made, so that a running comparison starts over: rows that it read before may have changed unseen.
+	// The request comes before the slot, so that a crash leaves no slot without a read of what was before it. It is
+	// repeated after the slot is made, so that a running comparison starts over: rows that it read before may have
+	// changed unseen.
 	const reason = "the replication slot was created"
 	if err := in.want(ctx, reason); err != nil {
 		return prepared, err

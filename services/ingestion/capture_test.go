@@ -14,9 +14,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-// TestBatch_IsInTheOrderOfVersions: a crash may cut a batch off between two atomic publishes. The log below the last
-// stored version is not read again, so nothing of a lower version may come after it.
-func TestBatch_IsInTheOrderOfVersions(t *testing.T) {
+// TestBatch_IsSortedByVersion: a crash may come between two atomic publishes of a batch. The log below the last stored
+// version is not read again, so nothing with a lower version may come after it.
+func TestBatch_IsSortedByVersion(t *testing.T) {
 	url := localtest.Postgres(t)
 	require.NoError(t, builtin.Migrate(t.Context(), url))
 	pool := localtest.Pool(t, url)

@@ -17,7 +17,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// Check checks everything in the catalog database that ingestion needs to start, and returns all faults. It changes nothing there, and contacts no other server. An error means that it could not check.
+// Check checks everything in the catalog database that ingestion needs to start, and returns all faults. It changes
+// nothing there, and contacts no other server. An error means that it could not check.
 func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	if cfg.DatabaseURL == "" {
 		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, " +
@@ -65,7 +66,8 @@ type survey struct {
 	validate *validation.Validator
 }
 
-// schema checks the schema and returns all faults. If they refuse the start, only the source of the returned schema can be used. An error means that the database does not answer.
+// schema checks the schema and returns all faults. If they refuse the start, only the source of the returned schema can
+// be used. An error means that the database does not answer.
 func (v survey) schema(ctx context.Context) (*schema, finding.List, error) {
 	var found finding.List
 	checked, err := mapping.New(ctx, v.pool, v.queries)

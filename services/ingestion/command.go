@@ -15,7 +15,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// commandConcurrency is the number of commands that run concurrently. A snapshot takes long, and write-backs must not wait for it.
+// commandConcurrency is the number of commands that run concurrently. A snapshot takes long, and write-backs must not
+// wait for it.
 const commandConcurrency = 4
 
 // standbyDelay is how long a command waits for the leader, or for the reread before it.
@@ -88,7 +89,8 @@ func (c *comparison) named(ctx context.Context, ids []string, concerned bool) er
 		if err != nil {
 			return err
 		}
-		// CATALOG may have a product under a spelling that the queries no longer return. The product with that spelling is gone.
+		// CATALOG may have a product under a spelling that the queries no longer return. The product with that spelling
+		// is gone.
 		var about []string
 		for _, id := range page {
 			for _, one := range []string{spelling(reading, id), id} {

@@ -25,7 +25,8 @@ const (
 	idsPage = 50_000
 	// comparePage is the number of products that are read at once.
 	comparePage = mesh.MaxBatch
-	// firstPage is the number of products that are read first while CATALOG is empty. If Stripe would refuse all of them, the mapping is wrong, and the rest is not tried.
+	// firstPage is the number of products that are read first while CATALOG is empty. If Stripe would refuse all of
+	// them, the mapping is wrong, and the rest is not tried.
 	firstPage = 50
 	// gentlePace is the rate of a comparison that nothing waits for, in products per second.
 	gentlePace = 2000
@@ -36,7 +37,9 @@ const (
 // errAllRefused means that Stripe would refuse all of the first products of a catalog.
 var errAllRefused = errors.New("the first products would all be refused")
 
-// comparison reads products from the tables, and publishes those that differ from CATALOG in the bulk lane. Everything that is not read because of a change in the log is read by a comparison: snapshots, rereads, periodic comparisons and recovery.
+// comparison reads products from the tables, and publishes those that differ from CATALOG in the bulk lane. Everything
+// that is not read because of a change in the log is read by a comparison: snapshots, rereads, periodic comparisons and
+// recovery.
 type comparison struct {
 	in *ingester
 	t  *turn
@@ -99,7 +102,8 @@ func (c *comparison) run(ctx context.Context) error {
 	return nil
 }
 
-// begin marks the log and waits until the mark is captured. Everything that was committed before is then in CATALOG, so a difference is not on its way.
+// begin marks the log and waits until the mark is captured. Everything that was committed before is then in CATALOG, so
+// a difference is not on its way.
 func (c *comparison) begin(ctx context.Context) error {
 	now, err := c.in.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -185,7 +189,8 @@ func (c *comparison) pages(ctx context.Context) error {
 
 // products compares a page of products.
 func (c *comparison) products(ctx context.Context, ids []string) error {
-	// The ids are noted before the read. A removal that arrives through the log meanwhile then does not count as one of a product that CATALOG never had.
+	// The ids are noted before the read. A removal that arrives through the log meanwhile then does not count as one of
+	// a product that CATALOG never had.
 	c.in.lately.add(ids...)
 	reading, err := c.schema.mapping.Read(ctx, ids)
 	if err != nil {
@@ -222,7 +227,8 @@ func (c *comparison) settle(ctx context.Context, ids []string, reading mapping.R
 			out = append(out, d.out)
 			continue
 		}
-		// A product that CATALOG has may have changed since the mark, and that change is on its way. So it is read again.
+		// A product that CATALOG has may have changed since the mark, and that change is on its way. So it is read
+		// again.
 		if d.known && !d.letter && (c.expectsNothing || d.latest >= c.label.version) {
 			suspects = append(suspects, d.id)
 			continue
@@ -235,7 +241,9 @@ func (c *comparison) settle(ctx context.Context, ids []string, reading mapping.R
 	return c.confirm(ctx, suspects, reading)
 }
 
-// confirm reads products again that differ from CATALOG although the log was captured. A change that was on its way has arrived by then. A product that still differs, and still reads as before, was missed: the log did not have its change.
+// confirm reads products again that differ from CATALOG although the log was captured. A change that was on its way has
+// arrived by then. A product that still differs, and still reads as before, was missed: the log did not have its
+// change.
 func (c *comparison) confirm(ctx context.Context, suspects []string, before mapping.Reading) error {
 	if len(suspects) == 0 {
 		return nil
@@ -263,7 +271,8 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 			c.signed++
 			continue
 		}
-		// Changes of shared rows were in the log. The products that they concern do not count as missed while they have yet to be read.
+		// Changes of shared rows were in the log. The products that they concern do not count as missed while they have
+		// yet to be read.
 		if c.expectsNothing && !d.letter && len(c.in.report.owing()) == 0 && !c.owed &&
 			same(before.States[d.id].Product, reading.States[d.id].Product) {
 			c.result.Missed++
@@ -276,7 +285,8 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 	return c.publish(ctx, out, dead)
 }
 
-// same reports whether two states of a product are equal. A state that an earlier release stored may have its prices in the order of the rows.
+// same reports whether two states of a product are equal. A state that an earlier release stored may have its prices in
+// the order of the rows.
 func same(a, b *catalogv1.Product) bool {
 	if proto.Equal(a, b) || a == nil || b == nil || len(a.GetPrices()) != len(b.GetPrices()) {
 		return proto.Equal(a, b)
@@ -397,7 +407,8 @@ func (c *comparison) sweep(ctx context.Context) error {
 	})
 }
 
-// sweepPage reads products that CATALOG has but the pages did not have. They are gone, or new, or the comparison continued after an interruption.
+// sweepPage reads products that CATALOG has but the pages did not have. They are gone, or new, or the comparison
+// continued after an interruption.
 func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
 	latest, err := c.in.mesh.Desired().StatesByToken(ctx, c.in.account, tokens)
 	if err != nil {
@@ -417,7 +428,8 @@ func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
 	if err != nil {
 		return err
 	}
-	// A product that the queries spell in another way is another product to CATALOG. The one with this spelling is gone.
+	// A product that the queries spell in another way is another product to CATALOG. The one with this spelling is
+	// gone.
 	gone := slices.DeleteFunc(ids, func(id string) bool {
 		_, present := reading.States[id]
 		return present

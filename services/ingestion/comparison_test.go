@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// categories is a catalog whose products show the name of their category.
+// categories makes a catalog whose products have the name of their category.
 func (r *rig) categories(products int, watch ...config.WatchedTable) {
 	r.t.Helper()
 	r.own(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = i.category`)
@@ -31,7 +31,7 @@ func (r *rig) described(product, description string) {
 		func() bool { return r.newest(product).GetProduct().GetDescription() == description })
 }
 
-func TestComparison_FindsWhatNobodyWatches(t *testing.T) {
+func TestComparison_FindsChangesOfUnwatchedTables(t *testing.T) {
 	r := newRig(t)
 	r.categories(3)
 	r.start()
@@ -45,7 +45,7 @@ func TestComparison_FindsWhatNobodyWatches(t *testing.T) {
 	require.ElementsMatch(t, []string{"p1", "p2", "p3"}, r.report().GetCompared().GetMissedProducts())
 }
 
-func TestComparison_CountsNothingAsMissedThatTheLogTells(t *testing.T) {
+func TestComparison_CountsNoCapturedChangeAsMissed(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'P' FROM generate_series(1, 50) i`)
@@ -60,7 +60,7 @@ func TestComparison_CountsNothingAsMissedThatTheLogTells(t *testing.T) {
 	require.Zero(t, r.report().GetCompared().GetMissed())
 }
 
-func TestComparison_ThatIsAskedForSaysWhatItFound(t *testing.T) {
+func TestComparison_ReportsResultOfRequest(t *testing.T) {
 	r := newRig(t)
 	r.categories(3)
 	r.start()
@@ -82,7 +82,7 @@ func TestComparison_ThatIsAskedForSaysWhatItFound(t *testing.T) {
 	require.Nil(t, r.newest("nothing"))
 }
 
-func TestComparison_OfQueriesThatDependOnTheTime(t *testing.T) {
+func TestComparison_FollowsQueriesThatDependOnTime(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name, CASE WHEN now() > (SELECT at FROM clock) THEN 'late' ELSE 'early' END AS description FROM items`)
 	r.exec(`CREATE TABLE clock AS SELECT now() + interval '3 s' AS at`)
@@ -92,7 +92,7 @@ func TestComparison_OfQueriesThatDependOnTheTime(t *testing.T) {
 	r.described("mug", "late")
 }
 
-func TestWatch_AQueryTellsWhichProductsAChangeConcerns(t *testing.T) {
+func TestWatch_FindsProductsByQuery(t *testing.T) {
 	r := newRig(t)
 	r.categories(3, config.WatchedTable{
 		Table:    "categories",
@@ -108,7 +108,7 @@ func TestWatch_AQueryTellsWhichProductsAChangeConcerns(t *testing.T) {
 	require.Equal(t, "public.categories", latest.GetRowImages()[0].GetTable())
 }
 
-func TestWatch_AWideChangeIsReadInTheBulkLane(t *testing.T) {
+func TestWatch_ReadsWideChangeInBulkLane(t *testing.T) {
 	r := newRig(t)
 	r.categories(1200, config.WatchedTable{
 		Table:    "categories",
@@ -120,7 +120,7 @@ func TestWatch_AWideChangeIsReadInTheBulkLane(t *testing.T) {
 	r.exec(`UPDATE categories SET name = 'Beverages' WHERE id = 1`)
 	committed := time.Now()
 	r.waitCaptured()
-	// WaitCaptured waits for it, and so does the time up to which everything is captured.
+	// WaitCaptured waits for it, and the captured time stays before it.
 	for _, id := range []string{"p1", "p600", "p1200"} {
 		require.Equal(t, "Beverages", r.newest(id).GetProduct().GetDescription(), id)
 	}
@@ -129,7 +129,7 @@ func TestWatch_AWideChangeIsReadInTheBulkLane(t *testing.T) {
 	require.Empty(t, r.report().GetOutstanding())
 }
 
-func TestWatch_AConditionIsPublishedWherePostgresCan(t *testing.T) {
+func TestWatch_PublishesConditionWherePossible(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items WHERE notes = 'product'`)
 	r.cfg.Mapping.Watch[0].Where = "notes = 'product'"
@@ -145,7 +145,7 @@ func TestWatch_AConditionIsPublishedWherePostgresCan(t *testing.T) {
 	r.waitCaptured()
 	require.Equal(t, "Mug 2", r.newest("mug").GetProduct().GetName())
 	require.Nil(t, r.newest("post"))
-	// Out of the condition and into it.
+	// One row leaves the condition, and another one meets it.
 	r.exec(`UPDATE items SET notes = CASE id WHEN 'mug' THEN 'post' ELSE 'product' END`)
 	r.waitCaptured()
 	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("mug").GetOperation())
@@ -153,7 +153,7 @@ func TestWatch_AConditionIsPublishedWherePostgresCan(t *testing.T) {
 	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("post").GetSource())
 }
 
-func TestWatch_TwoColumnsOfOneTable(t *testing.T) {
+func TestWatch_SupportsTwoColumnsOfOneTable(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name, (SELECT string_agg(x, ',' ORDER BY x) FROM (SELECT b FROM related WHERE a = id UNION SELECT a FROM related WHERE b = id) r(x)) AS description FROM items`)
 	r.exec(`CREATE TABLE related (a text, b text, PRIMARY KEY (a, b))`)
@@ -171,7 +171,7 @@ func TestWatch_TwoColumnsOfOneTable(t *testing.T) {
 	require.Empty(t, r.newest("cup").GetProduct().GetDescription())
 }
 
-func TestComparison_ClosesTheLetterOfAProductThatIsAsItWas(t *testing.T) {
+func TestComparison_ClosesLetterOfUnchangedProduct(t *testing.T) {
 	r := newRig(t)
 	r.categories(1)
 	r.cfg.Mapping.Products = `SELECT i.id, i.name, (1 / c.id)::text AS description FROM items i JOIN categories c ON true WHERE c.id < 2`
@@ -185,8 +185,8 @@ func TestComparison_ClosesTheLetterOfAProductThatIsAsItWas(t *testing.T) {
 	require.Zero(t, r.report().GetCompared().GetMissed(), "a product that could not be read was not missed")
 }
 
-// A transaction of many rows comes in pieces, each of which concerns very many products.
-func TestWatch_ALargeTransactionConcernsAllItsProducts(t *testing.T) {
+// A large transaction comes in chunks, each of which concerns very many products.
+func TestWatch_CapturesAllProductsOfLargeTransaction(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = i.id`)
 	r.exec(`CREATE TABLE categories (id text PRIMARY KEY, name text)`)
@@ -211,7 +211,7 @@ func TestWatch_ALargeTransactionConcernsAllItsProducts(t *testing.T) {
 	require.Zero(t, r.report().GetCompared().GetMissed())
 }
 
-func TestComparison_AFunctionThatIsDefinedAgainIsReadAgain(t *testing.T) {
+func TestComparison_FollowsRedefinedFunction(t *testing.T) {
 	r := newRig(t)
 	r.exec(`CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1)'`)
 	r.own(`SELECT id, shout(name) AS name FROM items`)
@@ -222,7 +222,7 @@ func TestComparison_AFunctionThatIsDefinedAgainIsReadAgain(t *testing.T) {
 	r.named("mug", "MUG!")
 }
 
-func TestWatch_AConditionThatPostgresFailsOnIsTakenOutOfThePublication(t *testing.T) {
+func TestWatch_UnpublishesConditionThatFails(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`ALTER TABLE items ADD n int DEFAULT 1`)

@@ -14,9 +14,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-// history converts positions in the write-ahead log to versions. A version is a position plus the epoch. The epoch grows when the log goes back: to an earlier state of its volume, or to a standby that was behind (failover slots of Postgres 17).
+// history converts positions in the write-ahead log to versions. A version is a position plus the epoch. The epoch
+// grows when the log goes back: to an earlier state of its volume, or to a standby that was behind (failover slots of
+// Postgres 17).
 //
-// The log has captured transactions again only after a crash. So if the slot is before the last captured transaction, that transaction must come again. Another transaction in its place, or a log that continues without it, means another history. Transactions of that history below the old position would be skipped as captured.
+// The log has captured transactions again only after a crash. So if the slot is before the last captured transaction,
+// that transaction must come again. Another transaction in its place, or a log that continues without it, means another
+// history. Transactions of that history below the old position would be skipped as captured.
 type history struct {
 	epoch uint64
 	// published is the position of the last transaction with a message in the live lane. Everything below it is stored.
@@ -50,7 +54,8 @@ func (h *history) reached(end pglogrepl.LSN) error {
 	return nil
 }
 
-// newHistory returns the history of a turn. recorded is the stored history, live and liveAt are the version and the commit time of the last live message, and confirmed is the slot's position.
+// newHistory returns the history of a turn. recorded is the stored history, live and liveAt are the version and the
+// commit time of the last live message, and confirmed is the slot's position.
 func newHistory(recorded *meshv1.CatalogHistory, live uint64, liveAt time.Time, confirmed pglogrepl.LSN) history {
 	h := history{epoch: recorded.GetEpoch()}
 	// Versions of an earlier epoch say nothing about this log.
@@ -68,7 +73,8 @@ func newHistory(recorded *meshv1.CatalogHistory, live uint64, liveAt time.Time, 
 	return h
 }
 
-// learn reads the history for a turn. The log may end before the last captured position, or may be another log. Then a new epoch begins, so that versions continue above the old ones, and the tables are compared.
+// learn reads the history for a turn. The log may end before the last captured position, or may be another log. Then a
+// new epoch begins, so that versions continue above the old ones, and the tables are compared.
 func (in *ingester) learn(ctx context.Context, prepared wal.Prepared) (history, error) {
 	recorded := &meshv1.CatalogHistory{}
 	revision, err := in.mesh.History(in.account).GetAt(ctx, recorded)

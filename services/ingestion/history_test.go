@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-func TestHistory_TheLastTransactionMustBeMetAgain(t *testing.T) {
+func TestHistory_RequiresLastTransactionAgain(t *testing.T) {
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	tx := func(lsn pglogrepl.LSN, at time.Time) *wal.Chunk { return &wal.Chunk{CommitLSN: lsn, CommittedAt: at} }
 	for name, c := range map[string]struct {
@@ -86,7 +86,7 @@ func TestHistory_TheLastTransactionMustBeMetAgain(t *testing.T) {
 	}
 }
 
-func TestCatalogLost(t *testing.T) {
+func TestCatalogLost_DetectsLossOfMessages(t *testing.T) {
 	made := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	before := &meshv1.CaptureReport{
 		CatalogCreated:      timestamppb.New(made),

@@ -10,7 +10,9 @@ import (
 // keptMoments bounds the memory of a horizon while capture makes no progress.
 const keptMoments = 512
 
-// horizon computes the time up to which every commit is captured. Its input are moments: times with the end of the log at that time. Everything that was committed before a moment is in the log below its end. It uses no clock and no database. Not safe for concurrent use.
+// horizon computes the time up to which every commit is captured. Its input are moments: times with the end of the log
+// at that time. Everything that was committed before a moment is in the log below its end. It uses no clock and no
+// database. Not safe for concurrent use.
 type horizon struct {
 	// turn is the turn in which the moments were added.
 	turn    *turn
@@ -54,7 +56,9 @@ func (h *horizon) captured(to pglogrepl.LSN) time.Time {
 // forget drops the moments, when they say nothing about the log any more.
 func (h *horizon) forget() { h.moments = nil }
 
-// pageHeaders has the sizes of the headers of a page of the log (https://www.postgresql.org/docs/current/wal-internals.html). Postgres reports the end of the log as the start of the next record. That may be behind the header of a page that does not exist yet.
+// pageHeaders has the sizes of the headers of a page of the log
+// (https://www.postgresql.org/docs/current/wal-internals.html). Postgres reports the end of the log as the start of the
+// next record. This start may be behind the header of a page that does not exist yet.
 var pageHeaders = []pglogrepl.LSN{24, 40}
 
 // walPage is the size of a page of the log in bytes, unless Postgres was compiled with another size.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHorizon_IsTheLastMomentWhoseLogIsCaptured(t *testing.T) {
+func TestHorizon_ReturnsLastCapturedMoment(t *testing.T) {
 	start := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	h := &horizon{}
@@ -27,7 +27,7 @@ func TestHorizon_IsTheLastMomentWhoseLogIsCaptured(t *testing.T) {
 	require.Equal(t, at(3), h.captured(500), "what was looked at before says nothing any more")
 }
 
-func TestHorizon_KeepsItsOldestMomentInBoundedMemory(t *testing.T) {
+func TestHorizon_KeepsOldestMomentInBoundedMemory(t *testing.T) {
 	h := &horizon{}
 	start := time.Unix(0, 0)
 	for i := range 20 * keptMoments {
@@ -38,7 +38,7 @@ func TestHorizon_KeepsItsOldestMomentInBoundedMemory(t *testing.T) {
 	require.Equal(t, start.Add((20*keptMoments-1)*time.Second), h.captured(1<<40))
 }
 
-func TestEndOfLog_IsNotBehindTheHeaderOfAPageToCome(t *testing.T) {
+func TestEndOfLog_IgnoresHeaderOfNextPage(t *testing.T) {
 	require.EqualValues(t, 0x2000, endOfLog(0x2000+24))
 	require.EqualValues(t, 0x1000000, endOfLog(0x1000000+40))
 	require.EqualValues(t, 0x2000+48, endOfLog(0x2000+48))

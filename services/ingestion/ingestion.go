@@ -1,6 +1,9 @@
-// Package ingestion is the service between the catalog database and CATALOG. It captures committed changes from the write-ahead log, and compares the tables with CATALOG when it must and now and then. It writes Stripe's values back to the tables on command, and serves the API that writes the built-in tables.
+// Package ingestion is the service between the catalog database and CATALOG. It captures committed changes from the
+// write-ahead log, and compares the tables with CATALOG when it must and now and then. It writes Stripe's values back
+// to the tables on command, and serves the API that writes the built-in tables.
 //
-// It is the only service that touches the catalog database. It has no Stripe key, and decides nothing about Stripe except whether Stripe would accept a product.
+// It is the only service that touches the catalog database. It has no Stripe key, and decides nothing about Stripe
+// except whether Stripe would accept a product.
 package ingestion
 
 import (
@@ -32,7 +35,8 @@ type Config struct {
 	// Account is the name of the Stripe account in subjects.
 	Account string
 	NATS    mesh.Config
-	// DatabaseURL of the catalog. DatabaseURLFile is the file that it was read from, empty for none: each connection reads user and password from it again.
+	// DatabaseURL of the catalog. DatabaseURLFile is the file that it was read from, empty for none: each connection
+	// reads user and password from it again.
 	DatabaseURL, DatabaseURLFile string
 	// Mapping of the operator's own tables. Defaults to the built-in tables, which are created if they do not exist.
 	Mapping *config.Mapping
@@ -80,7 +84,8 @@ type ingester struct {
 	backfilling sync.Mutex
 }
 
-// Run ingests until ctx ends. It returns an error at once if the catalog database, its settings, the mapping or NATS do not allow the work. The error says what to do.
+// Run ingests until ctx ends. It returns an error at once if the catalog database, its settings, the mapping or NATS do
+// not allow the work. The error says what to do.
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -209,7 +214,9 @@ func (c Config) database() postgres.Database {
 // applicationName is the name of ingestion's sessions in pg_stat_activity.
 const applicationName = "driftless-ingestion"
 
-// connect opens the connection pool. It switches row security off unless the operator allows it. A query from which row security would hide rows then fails. Otherwise ingestion would take the hidden products for deleted (see row_security in https://www.postgresql.org/docs/current/runtime-config-client.html).
+// connect opens the connection pool. It switches row security off unless the operator allows it. A query from which row
+// security would hide rows then fails. Otherwise ingestion would take the hidden products for deleted (see row_security
+// in https://www.postgresql.org/docs/current/runtime-config-client.html).
 func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	db := c.database()
 	cfg, err := db.PoolConfig()
@@ -217,7 +224,9 @@ func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 		return nil, err //nolint:wrapcheck // names the setting
 	}
 	cfg.MaxConns = 8
-	// Postgres keeps a generic plan as long as the connection lives, even one from when the tables were small. A generic plan compares an array of ids one by one, where a custom plan hashes them: 20,000 ids took 90 s instead of 5 s.
+	// Postgres keeps a generic plan as long as the connection lives, even one from when the tables were small. A
+	// generic plan compares an array of ids one by one, where a custom plan hashes them: 20,000 ids took 90 s instead
+	// of 5 s.
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	if !c.allowsRowSecurity() {
 		cfg.ConnConfig.RuntimeParams["row_security"] = "off"
@@ -250,7 +259,9 @@ func (in *ingester) tables() *schema { return in.schema.Load() }
 // writer returns the writer of the current schema.
 func (in *ingester) writer() *writeback.Writer { return in.tables().writer }
 
-// ready returns an error if the replica can do nothing now. A standby is ready because its API writes to the database. A rolling update would otherwise wait for the new replica to become the leader, and the new replica for the old one to end.
+// ready returns an error if the replica can do nothing now. A standby is ready because its API writes to the database.
+// A rolling update would otherwise wait for the new replica to become the leader, and the new replica for the old one
+// to end.
 func (in *ingester) ready(ctx context.Context) error {
 	if err := in.mesh.Ready(ctx); err != nil {
 		return err

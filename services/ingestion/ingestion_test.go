@@ -63,7 +63,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// dropSlot drops the slot, once the server's side of the connection that read it has ended.
+// dropSlot drops the slot, after the server has ended the connection that read it.
 func (r *rig) dropSlot() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
@@ -116,7 +116,7 @@ func (r *rig) exec(sql string, args ...any) {
 	require.NoError(r.t, err)
 }
 
-// call makes a call of the API and returns the status and the answer.
+// call makes a call of the API, and returns the status and the answer.
 func (r *rig) call(method, body string, headers ...string) (int, string) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost,
@@ -162,7 +162,7 @@ func (r *rig) dead(product string) *meshv1.DeadLetter {
 
 func (r *rig) subjects(filter string) int { return len(r.stored(filter)) }
 
-// messages is how many CATALOG keeps.
+// messages returns the number of messages that CATALOG keeps.
 func (r *rig) messages(filter string) (n uint64) {
 	for _, of := range r.stored(filter) {
 		n += of
@@ -170,7 +170,7 @@ func (r *rig) messages(filter string) (n uint64) {
 	return n
 }
 
-// stored is how many messages CATALOG keeps of each subject.
+// stored returns the number of messages that CATALOG keeps, by subject.
 func (r *rig) stored(filter string) map[string]uint64 {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCatalog)
@@ -180,7 +180,7 @@ func (r *rig) stored(filter string) map[string]uint64 {
 	return info.State.Subjects
 }
 
-func TestCommittedRowsArriveAsWholeProducts(t *testing.T) {
+func TestCapture_PublishesCompleteProducts(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
@@ -204,7 +204,7 @@ func TestCommittedRowsArriveAsWholeProducts(t *testing.T) {
 	require.Equal(t, "Mug", image.GetOldValues()["name"])
 	require.Equal(t, "Cup", image.GetNewValues()["name"])
 	require.Equal(t, []string{"id", "name", "updated_at"}, slices.Sorted(maps.Keys(image.GetNewValues())),
-		"what changed, and of which product")
+		"the changed columns and the id")
 	require.Empty(t, image.GetNullColumns())
 
 	r.exec(`DELETE FROM driftless.products WHERE id = 'mug'`)
@@ -212,7 +212,7 @@ func TestCommittedRowsArriveAsWholeProducts(t *testing.T) {
 	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("mug").GetOperation())
 }
 
-func TestTenThousandRowsOfOneTransactionAllArrive(t *testing.T) {
+func TestCapture_PublishesLargeTransaction(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	const n = 10_000
@@ -226,7 +226,7 @@ func TestTenThousandRowsOfOneTransactionAllArrive(t *testing.T) {
 	}
 }
 
-func TestNothingIsLostOrMissedOverARestart(t *testing.T) {
+func TestCapture_LosesNothingOverRestart(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('a', 'A')`)
@@ -242,7 +242,7 @@ func TestNothingIsLostOrMissedOverARestart(t *testing.T) {
 		"what happened while ingestion was away comes from the log")
 }
 
-func TestConnectionsThatBreakLoseNothing(t *testing.T) {
+func TestCapture_LosesNothingOverBrokenConnections(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	for i := range 20 {
@@ -255,11 +255,11 @@ func TestConnectionsThatBreakLoseNothing(t *testing.T) {
 		50*time.Millisecond)
 }
 
-func TestFirstStartReadsTheWholeCatalog(t *testing.T) {
+func TestSnapshot_ReadsWholeCatalogAtFirstStart(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.stop()
-	// A slot that is gone is as good as a first start.
+	// A lost slot is like a first start.
 	r.dropSlot()
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'P' FROM generate_series(1, 2500) i`)
 	r.start()
@@ -271,7 +271,7 @@ func TestFirstStartReadsTheWholeCatalog(t *testing.T) {
 	require.Equal(t, "new", r.newest("p7").GetProduct().GetName(), "a live change is newer than the snapshot's label")
 	r.stop()
 
-	// What vanished while nobody watched is removed by the next reading.
+	// The next snapshot removes a product that was deleted while nothing captured.
 	r.dropSlot()
 	r.exec(`DELETE FROM driftless.products WHERE id IN ('p1', 'p7')`)
 	r.start()
@@ -283,7 +283,7 @@ func TestFirstStartReadsTheWholeCatalog(t *testing.T) {
 	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.newest("p2").GetOperation())
 }
 
-func TestAnInterruptedSnapshotGoesOnWhereItWas(t *testing.T) {
+func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.stop()
@@ -293,14 +293,14 @@ func TestAnInterruptedSnapshotGoesOnWhereItWas(t *testing.T) {
 	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, patience,
 		time.Millisecond)
 	r.stop()
-	// As a kill between two pages leaves it.
+	// This is the state after a kill between two pages.
 	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "after p02000"))
 	r.start()
 	require.Eventually(t, func() bool { return r.snapshot() == "done" }, patience, 10*time.Millisecond)
 	require.EqualValues(t, 1000, r.report().GetCompared().GetProducts(), "only the pages that were missing are read")
 }
 
-func TestTruncateArchivesWhatItRemoved(t *testing.T) {
+func TestCapture_ArchivesTruncatedProducts(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('a', 'A'), ('b', 'B')`)
@@ -313,7 +313,7 @@ func TestTruncateArchivesWhatItRemoved(t *testing.T) {
 	}
 }
 
-func TestRowsThatStripeWouldRefuseBecomeDeadLettersAndTheRestFlows(t *testing.T) {
+func TestCapture_MakesDeadLettersOfInvalidRows(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	metadata := map[string]string{}
@@ -355,7 +355,7 @@ func TestRowsThatStripeWouldRefuseBecomeDeadLettersAndTheRestFlows(t *testing.T)
 	}
 }
 
-func TestMappingOfTheOperatorsOwnTables(t *testing.T) {
+func TestCapture_ReadsOperatorsOwnTables(t *testing.T) {
 	r := newRig(t)
 	r.exec(`CREATE SCHEMA shop`)
 	r.exec(`CREATE TABLE shop.items (sku int PRIMARY KEY, title text, gone boolean DEFAULT false)`)
@@ -390,7 +390,7 @@ func TestMappingOfTheOperatorsOwnTables(t *testing.T) {
 	require.Contains(t, answer, "operator's own tables")
 }
 
-func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
+func TestRun_RefusesBadSettingsWithFix(t *testing.T) {
 	start := func(r *rig) error {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
@@ -419,7 +419,7 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 	}{
 		"missing column": {
 			own(config.Mapping{Products: `SELECT id FROM items`}),
-			[]string{`products query misses column "name"`},
+			[]string{`products query does not return column "name"`},
 		},
 		"missing amount": {
 			own(config.Mapping{Prices: `SELECT id, item AS product, currency FROM tariffs`}),
@@ -427,11 +427,13 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 		},
 		"misspelt column": {
 			own(config.Mapping{Products: `SELECT id, name, name AS descript FROM items`}),
-			[]string{`column "descript"`, `"description" is`},
+			[]string{`column "descript"`, `did you mean "description"?`},
 		},
 		"float amount": {
 			own(
-				config.Mapping{Prices: `SELECT id, item AS product, currency, 1.5::float8 AS unit_amount FROM tariffs`}),
+				config.Mapping{
+					Prices: `SELECT id, item AS product, currency, 1.5::float8 AS unit_amount FROM tariffs`,
+				}),
 			[]string{"double precision", "never float"},
 		},
 		"refused query": {
@@ -481,7 +483,7 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 		require.ErrorContains(t, start(&bad), `ALTER ROLE "plain" REPLICATION;`)
 		r.exec(`ALTER ROLE plain REPLICATION`)
 		err = start(&bad)
-		require.ErrorContains(t, err, "may not make or alter publication")
+		require.ErrorContains(t, err, "may not create or alter publication")
 		require.ErrorContains(t, err,
 			`CREATE PUBLICATION "driftless" FOR TABLE public.items WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true`)
 	})
@@ -493,7 +495,7 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 	})
 }
 
-func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
+func TestUpsertProducts_WritesAllOrNothing(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	status, answer := r.call("UpsertProducts", `{"products":[
@@ -551,11 +553,11 @@ func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
 	require.False(t, r.newest("mug").GetProduct().GetActive())
 }
 
-func TestWaitCapturedWaitsForTheWholeReading(t *testing.T) {
+func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.waitCaptured()
-	// As while a reading is under way: nobody is told of this one, so that it stays.
+	// This is the state while a snapshot runs. No process is notified of this one, so it does not change.
 	cursor := r.mesh.Record("snapshot.default")
 	require.NoError(t, cursor.PutString(t.Context(), "after mug"))
 	status, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "2000")
@@ -565,7 +567,7 @@ func TestWaitCapturedWaitsForTheWholeReading(t *testing.T) {
 	r.waitCaptured()
 }
 
-func TestTokenIsAskedFor(t *testing.T) {
+func TestAPI_RequiresToken(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Token = "secret"
 	r.start()
@@ -576,7 +578,7 @@ func TestTokenIsAskedFor(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-func TestOverlappingBatchesDoNotDeadlock(t *testing.T) {
+func TestUpsertProducts_OverlappingBatchesDoNotDeadlock(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	body := func(offset, step int) string {

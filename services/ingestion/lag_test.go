@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 )
 
-func TestLagInSecondsIsTheAgeOfTheOldestUnconfirmedLog(t *testing.T) {
+func TestLag_AgeIsThatOfOldestUnconfirmedLog(t *testing.T) {
 	start := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	l := &lag{}

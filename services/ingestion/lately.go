@@ -8,7 +8,8 @@ import (
 // remembered is the minimum time for which an id is kept. It is longer than the lag of a replica of a stream.
 const remembered = 30 * time.Second
 
-// lately keeps the products that were stored in the last 30 s to 60 s, or that are about to be stored. Safe for concurrent use.
+// lately keeps the products that were stored in the last 30 s to 60 s, or that are about to be stored. Safe for
+// concurrent use.
 type lately struct {
 	mu             sync.Mutex
 	current, older map[string]bool

@@ -10,10 +10,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/postgres"
 )
 
-// setupLock is the advisory lock, in the catalog database, of a process that creates or checks what ingestion needs there.
+// setupLock is the advisory lock, in the catalog database, of a process that creates or checks what ingestion needs
+// there.
 const setupLock = 0x64726966_746c6573
 
-// alone runs do under the advisory lock of setup. Two processes that start for the first time would both find that tables, publication and slot are missing, and create them. The lock belongs to a session on its own connection, so it is released however the process ends.
+// alone runs do under the advisory lock of setup. Two processes that start for the first time would both find that
+// tables, publication and slot are missing, and create them. The lock belongs to a session on its own connection, so it
+// is released however the process ends.
 func alone(ctx context.Context, db postgres.Database, do func() error) error {
 	conn, err := db.Connect(ctx)
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
 )
 
-// Migrate creates or updates the built-in tables and their publication, for a service whose role may not. grantTo is the role of that service. It defaults to the role of the URL.
+// Migrate creates or updates the built-in tables and their publication, for a service whose role may not. grantTo is
+// the role of that service. It defaults to the role of the URL.
 func Migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
 	return alone(ctx, database(databaseURL, ""),
 		func() error { return migrate(ctx, databaseURL, publication, grantTo) })

@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestAPausedIngestionCapturesNothingAndMissesNothing(t *testing.T) {
+func TestPause_CapturesNothingAndMissesNothing(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	name := func(want string) func() bool {

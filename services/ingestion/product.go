@@ -24,7 +24,8 @@ type deadProduct struct {
 	ctx    context.Context //nolint:containedctx // the trace of the change
 }
 
-// outgoing adds the state that was read to a change. It returns a message, or a dead letter if Stripe would refuse the state.
+// outgoing adds the state that was read to a change. It returns a message, or a dead letter if Stripe would refuse the
+// state.
 func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State,
 	lane topology.Lane,
 ) (mesh.Outgoing, *meshv1.DeadLetter) {
@@ -68,7 +69,8 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 	return out, nil
 }
 
-// failed returns the dead letter for a product for which a query of the mapping fails, so that its desired state is unknown.
+// failed returns the dead letter for a product for which a query of the mapping fails, so that its desired state is
+// unknown.
 func (in *ingester) failed(change *catalogv1.ProductChange, failure *mapping.QueryFailure) *meshv1.DeadLetter {
 	return &meshv1.DeadLetter{
 		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(),

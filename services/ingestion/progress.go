@@ -71,7 +71,9 @@ func (b *barriers) reached(marks []barrier) {
 	}
 }
 
-// label writes a mark into the log and returns the mark's position once it is captured. Everything that was committed before is then in CATALOG, and every read from now on sees it. The version is higher than that of anything published before. The end of the log itself is not a safe label: a commit is in the log slightly before other sessions see it.
+// label writes a mark into the log and returns the mark's position once it is captured. Everything that was committed
+// before is then in CATALOG, and every read from now on sees it. The version is higher than that of anything published
+// before. The end of the log itself is not a safe label: a commit is in the log slightly before other sessions see it.
 func (in *ingester) label(ctx context.Context) (position, error) {
 	mark := nuid.Next()
 	reached := in.barriers.add(mark)
@@ -90,7 +92,9 @@ func (in *ingester) label(ctx context.Context) (position, error) {
 // lookAgain is the time between two checks of a call that waits for the leader or for a snapshot.
 const lookAgain = 100 * time.Millisecond
 
-// waitCaptured writes a mark into the log. It returns once everything committed before is captured, including what a snapshot captures. Any replica may serve it: the leader meets the mark in the log, and another replica sees that the slot has passed it.
+// waitCaptured writes a mark into the log. It returns once everything committed before is captured, including what a
+// snapshot captures. Any replica may serve it: the leader meets the mark in the log, and another replica sees that the
+// slot has passed it.
 func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 	source := in.tables().source
 	mark := nuid.Next()
@@ -122,7 +126,8 @@ func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 	}
 }
 
-// awaitWhole returns once no snapshot is requested or running, and the products that a change of shared rows concerns are read.
+// awaitWhole returns once no snapshot is requested or running, and the products that a change of shared rows concerns
+// are read.
 func (in *ingester) awaitWhole(ctx context.Context) error {
 	for underWay := false; ; underWay = true {
 		done, err := in.allRead(ctx)

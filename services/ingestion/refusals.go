@@ -10,7 +10,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// hashed returns the hash of a product's token, which a comparison keeps for each product that it has seen. Two products in a million share a hash with a probability of three in a hundred million. If one of them is removed, the removal may be found only with its next change.
+// hashed returns the hash of a product's token, which a comparison keeps for each product that it has seen. Two
+// products in a million share a hash with a probability of three in a hundred million. If one of them is removed, the
+// removal may be found only with its next change.
 func hashed(product string) uint64 { return hashedToken(topology.Token(product)) }
 
 func hashedToken(token string) uint64 {
@@ -45,8 +47,10 @@ func (c *comparison) refusals(dead []deadProduct) {
 	c.result.Error = strings.Join(parts, "; ")
 }
 
-// allRefused returns the error of a first snapshot whose first products Stripe would all refuse. The mapping is at fault, not the products.
+// allRefused returns the error of a first snapshot whose first products Stripe would all refuse. The mapping is at
+// fault, not the products.
 func (c *comparison) allRefused(context.Context) error {
-	return fmt.Errorf("%w: all of the first %d (%s). Correct the mapping or the rows; ingestion then continues by itself",
+	return fmt.Errorf(
+		"%w: all of the first %d (%s). Correct the mapping or the rows; ingestion then continues by itself",
 		errAllRefused, firstPage, c.result.GetError())
 }

@@ -112,7 +112,8 @@ func (r *reporter) comparedAt() time.Time {
 	return time.Time{}
 }
 
-// begunAt returns when the interrupted comparison began. If that is not known, it returns when the last complete one began. It is the zero time if neither is known.
+// begunAt returns when the interrupted comparison began. If that is not known, it returns when the last complete one
+// began. It is the zero time if neither is known.
 func (r *reporter) begunAt() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -124,7 +125,8 @@ func (r *reporter) begunAt() time.Time {
 	return time.Time{}
 }
 
-// interrupted returns where an interrupted comparison with the same reason continues, and when it began. It is empty if there is none.
+// interrupted returns where an interrupted comparison with the same reason continues, and when it began. It is empty if
+// there is none.
 func (r *reporter) interrupted(reason string) (after string, startedAt time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -159,7 +161,8 @@ func (r *reporter) comparing(c *meshv1.TableComparison) {
 	r.current.Running = proto.CloneOf(c)
 }
 
-// compared reports a comparison of the whole catalog that ended. It also read the products of the outstanding commands in paid, which existed before it began.
+// compared reports a comparison of the whole catalog that ended. It also read the products of the outstanding commands
+// in paid, which existed before it began.
 func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, paid []string, failed error) {
 	now, err := r.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -201,7 +204,8 @@ func (r *reporter) keep(c *meshv1.TableComparison) {
 	r.current.Asked = asked[max(len(asked)-keptAsked, 0):]
 }
 
-// owe adds an outstanding command, whose products are not captured until it is carried out. It returns once that is stored.
+// owe adds an outstanding command, whose products are not captured until it is carried out. It returns once that is
+// stored.
 func (r *reporter) owe(ctx context.Context, id string) error {
 	r.mu.Lock()
 	if !slices.Contains(r.current.GetOutstanding(), id) {
@@ -241,7 +245,8 @@ func (r *reporter) write(ctx context.Context) error {
 	return r.mesh.Capture(r.account).Put(ctx, report)
 }
 
-// others reports whether another replica has reported lately. A replica that cannot capture leaves the report to one that can.
+// others reports whether another replica has reported lately. A replica that cannot capture leaves the report to one
+// that can.
 func (r *reporter) others(ctx context.Context) bool {
 	now, err := r.mesh.Clock().Now(ctx)
 	r.mu.Lock()
@@ -262,7 +267,8 @@ func (r *reporter) stopped(ctx context.Context, why error) {
 	_ = r.write(ctx)
 }
 
-// keepReport writes the report until ctx ends, even while ingestion is paused. A standby leaves the report to the leader.
+// keepReport writes the report until ctx ends, even while ingestion is paused. A standby leaves the report to the
+// leader.
 func (in *ingester) keepReport(ctx context.Context) error {
 	defer metrics.Observe(in.report.observe, metrics.CapturedTimestamp, metrics.TablesComparedTimestamp)()
 	h := &horizon{}
@@ -322,7 +328,8 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	if h.turn != t {
 		*h = horizon{turn: t}
 	}
-	// The order matters. Everything that was committed before now is in the log below its end, and the schema did not change until after that.
+	// The order matters. Everything that was committed before now is in the log below its end, and the schema did not
+	// change until after that.
 	now, err := in.mesh.Clock().Now(ctx)
 	if err != nil {
 		return err
@@ -341,7 +348,8 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	in.whole.wrote(writes)
 	h.saw(now, endOfLog(end))
 	captured := t.reader.Confirmed()
-	// This comes after the position was read. Uncertainty is stored before its position is confirmed, and CATALOG has everything certain.
+	// This comes after the position was read. Uncertainty is stored before its position is confirmed, and CATALOG has
+	// everything certain.
 	state, err := in.lookAtCatalog(ctx)
 	if err != nil {
 		return err

@@ -104,7 +104,8 @@ func (in *ingester) inspectData(ctx context.Context) error {
 	return found.Err()
 }
 
-// warnOfData checks the rows of a mapping that has worked before. Rows that became wrong since do not stop it. They are logged while capture runs, because the check takes time.
+// warnOfData checks the rows of a mapping that has worked before. Rows that became wrong since do not stop it. They are
+// logged while capture runs, because the check takes time.
 func (in *ingester) warnOfData(ctx context.Context) error {
 	if in.inspected {
 		return nil

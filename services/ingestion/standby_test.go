@@ -22,13 +22,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// replica is one more ingestion on the rig.
+// replica is another ingestion on the rig.
 type replica struct {
 	url  string
 	stop func()
 }
 
-// begin starts a replica, and does not wait for it.
+// begin starts a replica and does not wait for it.
 func (r *rig) begin(cfg ingestion.Config) *replica {
 	r.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,7 +46,7 @@ func (r *rig) begin(cfg ingestion.Config) *replica {
 	return one
 }
 
-// role is what a replica's /readyz says; "" while it is not ready.
+// role returns the role that a replica's /readyz reports, "" while it is not ready.
 func (one *replica) role() string {
 	resp, err := http.Get(one.url + "/readyz")
 	if err != nil {
@@ -67,7 +67,7 @@ func (r *rig) plays(one *replica, role string) {
 	r.eventually(role, func() bool { return one.role() == role })
 }
 
-func TestAStandbyIsReadyAndServesTheAPI(t *testing.T) {
+func TestStandby_IsReadyAndServesAPI(t *testing.T) {
 	r := newRig(t)
 	active := r.begin(r.cfg)
 	r.plays(active, "active")
@@ -95,11 +95,11 @@ func TestAStandbyIsReadyAndServesTheAPI(t *testing.T) {
 	require.Equal(t, "Cup", r.newest("mug").GetProduct().GetName())
 }
 
-func TestAWaitOnAStandbyEndsWithTheCallersPatience(t *testing.T) {
+func TestWaitCaptured_OnStandbyEndsWithCallersDeadline(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.stop()
-	// Somebody reads the slot, and captures nothing.
+	// Another process reads the slot, and captures nothing.
 	conn, err := pgconn.Connect(t.Context(), r.cfg.DatabaseURL+"&replication=database")
 	require.NoError(t, err)
 	defer conn.Close(context.WithoutCancel(t.Context()))
@@ -118,7 +118,7 @@ func TestAWaitOnAStandbyEndsWithTheCallersPatience(t *testing.T) {
 	r.waitCaptured()
 }
 
-func TestFirstStartsAtTheSameTimeMakeEverythingOnce(t *testing.T) {
+func TestRun_ConcurrentFirstStartsSetUpOnce(t *testing.T) {
 	r := newRig(t)
 	var replicas []*replica
 	for range 4 {
@@ -137,8 +137,8 @@ func TestFirstStartsAtTheSameTimeMakeEverythingOnce(t *testing.T) {
 	require.EqualValues(t, 1, r.messages("catalog.default.live.*"))
 }
 
-// A rolling update to a changed mapping: the one whose turn it still is would read the catalog by the old one.
-func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
+// During a rolling update, the replica that is still the leader would read the catalog with the old mapping.
+func TestSnapshot_ReadsChangedMappingOnReplicaThatHasIt(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -163,16 +163,16 @@ func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
 		func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" && r.snapshot() == "done" })
 }
 
-// The log beyond the confirmed position is not published again, so that only the reading of the whole catalog brings
-// those products into the new mapping.
-func TestAMappingThatChangesOverACrashReachesWhatWasPublishedButNotConfirmed(t *testing.T) {
+// The log beyond the confirmed position is not published again. So only the snapshot reads those products with the new
+// mapping.
+func TestSnapshot_CoversUnconfirmedChangesAfterMappingChange(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('pot', 'Pot')`)
 	r.start()
 	r.eventually("read", func() bool { return r.newest("mug") != nil && r.snapshot() == "done" })
 	r.stop()
-	// As a replica leaves it that is killed before it could confirm the position.
+	// This is the state after a replica was killed before it could confirm the position.
 	var version uint64
 	for _, id := range []string{"mug", "pot"} {
 		r.exec(`UPDATE items SET name = 'new' WHERE id = $1`, id)
@@ -194,9 +194,9 @@ func TestAMappingThatChangesOverACrashReachesWhatWasPublishedButNotConfirmed(t *
 		"push leaves a product alone that it knows at the same version")
 }
 
-// One replica reads a page of the catalog, and is held up between the reading and the publishing, as by a pause of its
-// machine, until another has taken over and has published the same products.
-func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
+// One replica reads a page of the catalog and is stopped before it publishes, as by a pause of its machine. Meanwhile
+// another replica takes over and publishes the same products.
+func TestFence_RefusesReadsFromBeforeTakeover(t *testing.T) {
 	r := newRig(t)
 	r.gated()
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'older' FROM generate_series(1, 5) i`)
@@ -227,7 +227,7 @@ func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 		return younger.role() == "active"
 	})
 	r.exec(`UPDATE items SET name = 'new'`)
-	// What it reads of the whole catalog, and what it reads of the log: either may come first, and hold the new name.
+	// Its snapshot and its reads of the log may come in either order, and both have the new name.
 	r.eventually("the younger has published", func() bool {
 		return r.newest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" &&
 			r.messages("catalog.default.live.>") >= 5
@@ -246,7 +246,7 @@ func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.newest("p1").GetOperation())
 }
 
-// relay passes connections on to a server until it is cut.
+// relay forwards connections to a server until it is cut.
 type relay struct {
 	listener net.Listener
 	mu       sync.Mutex
@@ -282,7 +282,7 @@ func newRelay(t *testing.T, server string) *relay {
 	return r
 }
 
-// cut ends every connection, and takes no more.
+// cut ends every connection, and accepts no more.
 func (r *relay) cut() {
 	_ = r.listener.Close()
 	r.mu.Lock()
@@ -293,7 +293,7 @@ func (r *relay) cut() {
 	r.done.Wait()
 }
 
-func TestAReplicaThatIsCutOffFromNATSGivesTheSlotBack(t *testing.T) {
+func TestTurn_GivesSlotBackWithoutNATS(t *testing.T) {
 	r := newRig(t)
 	server, err := url.Parse(r.cfg.NATS.URL)
 	require.NoError(t, err)

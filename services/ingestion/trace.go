@@ -58,7 +58,8 @@ func traceRead(captures []context.Context, begun time.Time, err error) {
 	}
 }
 
-// coalesce links the transactions of a batch that changed a product to the latest of them. The message of the latest one has the changes of all.
+// coalesce links the transactions of a batch that changed a product to the latest of them. The message of the latest
+// one has the changes of all.
 func (t *touched) coalesce() {
 	newest := trace.SpanFromContext(t.ctx)
 	if !newest.IsRecording() {
@@ -82,10 +83,12 @@ func carriedBy(span trace.Span, by trace.SpanContext) {
 		telemetry.CarriedByKey.String(by.TraceID().String()))
 }
 
-// crowding is how long push may take to receive a state. A state that CATALOG's limit for each product evicts within this time may not have been delivered to push.
+// crowding is how long push may take to receive a state. A state that CATALOG's limit for each product evicts within
+// this time may not have been delivered to push.
 const crowding = time.Minute
 
-// crowd keeps the last captures of each product, as many as CATALOG keeps. Later states may evict a state before it is delivered. The trace of an evicted state then links to the one that replaced it. Not safe for concurrent use.
+// crowd keeps the last captures of each product, as many as CATALOG keeps. Later states may evict a state before it is
+// delivered. The trace of an evicted state then links to the one that replaced it. Not safe for concurrent use.
 type crowd struct {
 	captures map[string][]captured
 	swept    time.Time

@@ -19,7 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// own makes tables of an operator and maps them.
+// own makes an operator's tables and maps them.
 func (r *rig) own(products string) {
 	r.t.Helper()
 	r.exec(`CREATE TABLE items (id text PRIMARY KEY, name text, notes text)`)
@@ -33,15 +33,14 @@ func (r *rig) own(products string) {
 	}
 }
 
-// gated is own with products that can be read only while a gate is open, as it is at first.
+// gated is the same as own, but products can be read only while a gate is open. It is open at first.
 func (r *rig) gated() {
 	r.t.Helper()
 	r.exec(`CREATE FUNCTION gate() RETURNS boolean LANGUAGE sql AS 'SELECT true'`)
 	r.own(`SELECT id, name FROM items WHERE (SELECT gate())`)
 }
 
-// shut shuts the gate. The session that is returned holds the advisory lock 7; the gate is open again once it is
-// released.
+// shut closes the gate. The returned session has the advisory lock 7. The gate opens when it releases the lock.
 func (r *rig) shut() *pgx.Conn {
 	r.t.Helper()
 	conn, err := pgx.Connect(r.t.Context(), r.cfg.DatabaseURL)
@@ -65,7 +64,7 @@ func (r *rig) snapshot() string {
 	return position
 }
 
-// run starts ingestion and returns the error with which it ends at once.
+// run starts ingestion, and returns the error with which it ends at once.
 func (r *rig) run() error {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
@@ -75,7 +74,7 @@ func (r *rig) run() error {
 	return ingestion.Run(ctx, cfg)
 }
 
-// report is how far the catalog is captured, as ingestion reported last.
+// report returns the last report of the capture.
 func (r *rig) report() *meshv1.CaptureReport {
 	r.t.Helper()
 	report := &meshv1.CaptureReport{}
@@ -92,7 +91,7 @@ func (r *rig) slots() (n int) {
 	return n
 }
 
-func TestAConnectionThatIsClosedForGoodEndsIngestion(t *testing.T) {
+func TestRun_EndsWhenNATSConnectionIsClosed(t *testing.T) {
 	r := newRig(t)
 	line := localtest.LineTo(t, r.cfg.NATS.URL)
 	cfg := r.cfg
@@ -104,13 +103,13 @@ func TestAConnectionThatIsClosedForGoodEndsIngestion(t *testing.T) {
 	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
 }
 
-func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
+func TestSnapshot_StartsOverAfterConcurrentRequest(t *testing.T) {
 	r := newRig(t)
 	r.gated()
 	r.exec(`INSERT INTO items SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 1500) i`)
 	r.start()
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
-	// A function of another definition is read again, and this one waits.
+	// A redefined function causes another comparison, and this one waits.
 	conn := r.shut()
 	r.eventually("the reading waits", func() bool {
 		var n int
@@ -119,7 +118,7 @@ func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
 				`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()`).Scan(&n))
 		return n == 1
 	})
-	// As the capture of a TRUNCATE does.
+	// The capture of a TRUNCATE makes the same request.
 	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "wanted"))
 	_, err := conn.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
@@ -128,7 +127,7 @@ func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
 	require.EqualValues(t, 1500, r.report().GetCompared().GetProducts(), "the first page was read again")
 }
 
-func TestAChangedMappingIsReadAgain(t *testing.T) {
+func TestSnapshot_FollowsChangedMapping(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -141,7 +140,7 @@ func TestAChangedMappingIsReadAgain(t *testing.T) {
 	r.eventually("read again", func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" })
 }
 
-func TestASlotIsMadeOnlyForALogThatFits(t *testing.T) {
+func TestRun_CreatesSlotOnlyForLogicalLog(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), "another"))
 	require.ErrorContains(t, r.run(), "another Postgres server")
@@ -152,13 +151,13 @@ func TestASlotIsMadeOnlyForALogThatFits(t *testing.T) {
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
 }
 
-func TestAReadingIsWantedBeforeTheSlotIsMade(t *testing.T) {
+func TestSnapshot_IsRequestedBeforeSlotIsCreated(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
 	r.stop()
 	r.dropSlot()
-	// The new one cannot be made, as if the process died before.
+	// The new slot cannot be created, as if the process died before.
 	var err error
 	for i := 0; err == nil; i++ {
 		_, err = r.pool.Exec(t.Context(), `SELECT pg_create_physical_replication_slot($1)`, fmt.Sprintf("taken_%d", i))
@@ -176,7 +175,7 @@ func TestAReadingIsWantedBeforeTheSlotIsMade(t *testing.T) {
 	require.Equal(t, "wanted", r.snapshot())
 }
 
-func TestPartitionedTablesAreWatchedAsOne(t *testing.T) {
+func TestWatch_TreatsPartitionedTableAsOne(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`DROP TABLE items`)
@@ -197,7 +196,7 @@ func TestPartitionedTablesAreWatchedAsOne(t *testing.T) {
 	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("b").GetOperation())
 }
 
-func TestAViewCannotBeWatched(t *testing.T) {
+func TestWatch_RefusesView(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`CREATE VIEW shown AS SELECT id, name FROM items`)
@@ -205,7 +204,7 @@ func TestAViewCannotBeWatched(t *testing.T) {
 	require.ErrorContains(t, r.run(), "shown under catalog.watch is a view")
 }
 
-func TestAnIDThatIsTooLongForASubjectStopsNothing(t *testing.T) {
+func TestCapture_ContinuesAfterIDTooLongForSubject(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.start()
@@ -224,18 +223,18 @@ func TestAnIDThatIsTooLongForASubjectStopsNothing(t *testing.T) {
 	require.Equal(t, gone, removal.GetProductId())
 }
 
-func TestWhatIsTooLargeForAMessageStopsNothing(t *testing.T) {
+func TestCapture_ContinuesAfterProductTooLargeForMessage(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.start()
-	// Rows that are large in columns of no interest here.
+	// The row is large in a column that does not matter here.
 	r.exec(`INSERT INTO items VALUES ('notes', 'Notes', $1)`, strings.Repeat("x", 600<<10))
 	r.exec(`UPDATE items SET name = 'Noted', notes = notes || 'y'`)
-	// A product that is too large itself.
+	// This product is too large itself.
 	r.exec(`INSERT INTO items VALUES ('large', 'Large')`)
 	r.exec(`INSERT INTO tariffs SELECT 'large-' || i, 'large', m.metadata FROM generate_series(1, 60) i,
 		(SELECT jsonb_object_agg('k' || k, repeat('v', 490)) AS metadata FROM generate_series(1, 49) k) m`)
-	// And one whose faults would fill a message.
+	// The faults of this product would fill a message.
 	r.exec(`INSERT INTO items VALUES ('many', 'Many')`)
 	r.exec(`INSERT INTO tariffs SELECT 'many-' || i, 'many', '{"a": {}}' FROM generate_series(1, 60) i`)
 	r.waitCaptured()

@@ -22,16 +22,19 @@ const (
 // standbyPoll is the time between two checks of a standby whether the slot is free.
 const standbyPoll = 500 * time.Millisecond
 
-// natsPatience is how long the leader may be without NATS. After that it gives the slot back, because a standby may reach NATS.
+// natsPatience is how long the leader may be without NATS. After that it gives the slot back, because a standby may
+// reach NATS.
 const natsPatience = 5 * time.Second
 
-// turn is the time in which a replica is the leader: it reads the log and publishes what it reads. It begins when the replica wins the slot, and ends with the session.
+// turn is the time in which a replica is the leader: it reads the log and publishes what it reads. It begins when the
+// replica wins the slot, and ends with the session.
 type turn struct {
 	fence   *mesh.Fence
 	reader  *wal.Reader
 	schema  *schema
 	history history
-	// unwatched has the unwatched tables of the publication that were logged. Only the goroutine that reads the log uses it.
+	// unwatched has the unwatched tables of the publication that were logged. Only the goroutine that reads the log
+	// uses it.
 	unwatched map[string]bool
 	// end ends the turn with a reason, and closes over.
 	end  context.CancelCauseFunc
@@ -64,7 +67,8 @@ func (t *turn) check(err error) error {
 	return err
 }
 
-// turns is the role of the replica. The zero value has no role: the replica is starting, or cannot do its work. Safe for concurrent use.
+// turns is the role of the replica. The zero value has no role: the replica is starting, or cannot do its work. Safe
+// for concurrent use.
 type turns struct {
 	turn     atomic.Pointer[turn]
 	standing atomic.Bool
@@ -111,7 +115,8 @@ func (in *ingester) standBy(ctx context.Context) {
 	}
 }
 
-// reachNATS returns an error once NATS has been unreachable for natsPatience, so that the session ends and frees the slot.
+// reachNATS returns an error once NATS has been unreachable for natsPatience, so that the session ends and frees the
+// slot.
 func (in *ingester) reachNATS(ctx context.Context) error {
 	var away time.Time
 	for in.pause(ctx, time.Second) {
@@ -121,7 +126,8 @@ func (in *ingester) reachNATS(ctx context.Context) error {
 		case away.IsZero():
 			away = time.Now()
 		case time.Since(away) > natsPatience:
-			return fmt.Errorf("NATS was unreachable for %s: gave the replication slot back, so that a replica that reaches NATS can take over",
+			return fmt.Errorf(
+				"NATS was unreachable for %s: gave the replication slot back, so that a replica that reaches NATS can take over",
 				natsPatience)
 		}
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Whatever is uncertain about the log ends in a reading of the tables: each of these tests takes something away from
-// the log, and waits for the truth to arrive all the same.
+// Every uncertainty about the log ends in a comparison of the tables. Each of these tests removes something from the
+// log, and waits until CATALOG is right.
 
 func (r *rig) named(product, name string) {
 	r.t.Helper()
@@ -31,7 +31,7 @@ func (r *rig) gone(product string) {
 		func() bool { return r.newest(product).GetOperation() == catalogv1.Operation_OPERATION_DELETE })
 }
 
-// settledAfter waits until everything committed before the call is captured, by the report.
+// settledAfter waits until the report says that everything committed before the call is captured.
 func (r *rig) settledAfter(at time.Time) {
 	r.t.Helper()
 	r.eventually("captured", func() bool {
@@ -41,7 +41,7 @@ func (r *rig) settledAfter(at time.Time) {
 	})
 }
 
-func TestCapture_APublicationThatIsDroppedIsMadeAgain(t *testing.T) {
+func TestCapture_RecreatesDroppedPublication(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -54,7 +54,7 @@ func TestCapture_APublicationThatIsDroppedIsMadeAgain(t *testing.T) {
 	r.named("mug", "Mug 3")
 }
 
-func TestCapture_ATableLeavesThePublication(t *testing.T) {
+func TestCapture_AddsTableBackToPublication(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -65,7 +65,7 @@ func TestCapture_ATableLeavesThePublication(t *testing.T) {
 	r.named("mug", "Mug 2")
 }
 
-func TestCapture_ARowFilterOfSomebodyElseIsReplaced(t *testing.T) {
+func TestCapture_ReplacesForeignRowFilter(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -78,7 +78,7 @@ func TestCapture_ARowFilterOfSomebodyElseIsReplaced(t *testing.T) {
 	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("mug").GetSource())
 }
 
-func TestCapture_ATableThatTakesTheNameOfAWatchedOne(t *testing.T) {
+func TestCapture_FollowsTableThatReplacesWatchedOne(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
@@ -93,7 +93,7 @@ func TestCapture_ATableThatTakesTheNameOfAWatchedOne(t *testing.T) {
 	r.named("mug", "Mug 3")
 }
 
-func TestCapture_PartitionsComeAndGo(t *testing.T) {
+func TestCapture_FollowsAttachedAndDetachedPartitions(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`DROP TABLE items`)
@@ -112,7 +112,7 @@ func TestCapture_PartitionsComeAndGo(t *testing.T) {
 	r.gone("cup")
 }
 
-func TestCapture_AChangeOfValuesThatTheLogDoesNotTell(t *testing.T) {
+func TestCapture_ComparesAfterValuesMissingInLog(t *testing.T) {
 	r := newRig(t)
 	r.exec(`CREATE TYPE grade AS ENUM ('plain', 'fancy')`)
 	r.own(`SELECT id, name, kind AS description FROM items`)
@@ -126,7 +126,7 @@ func TestCapture_AChangeOfValuesThatTheLogDoesNotTell(t *testing.T) {
 	r.named("mug", "MUG")
 }
 
-func TestCapture_TheTypeOfTheIDChanges(t *testing.T) {
+func TestCapture_ContinuesAfterIDTypeChange(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`DROP TABLE items; CREATE TABLE items (id int PRIMARY KEY, name text)`)
@@ -137,14 +137,14 @@ func TestCapture_TheTypeOfTheIDChanges(t *testing.T) {
 	r.exec(`ALTER TABLE items ALTER COLUMN id TYPE text`)
 	r.exec(`INSERT INTO items VALUES ('two', 'Two')`)
 	r.named("two", "Two")
-	// Of a text column, and no id of the rows' type any more.
+	// The value comes from a text column, and is not an id of the rows' type any more.
 	r.exec(`INSERT INTO tariffs VALUES ('t', 'none')`)
 	r.exec(`UPDATE items SET name = 'Uno' WHERE id = '1'`)
 	r.named("1", "Uno")
 }
 
-// The ordinary migration: stop, rename, adapt the mapping, start. The log holds rows from before.
-func TestCapture_ReadsRecordsFromBeforeAColumnWasRenamed(t *testing.T) {
+// This is the ordinary migration: stop, rename, adapt the mapping, start. The log has rows from before.
+func TestCapture_ReadsRecordsFromBeforeColumnRename(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -163,7 +163,7 @@ func TestCapture_ReadsRecordsFromBeforeAColumnWasRenamed(t *testing.T) {
 	})
 }
 
-func TestCapture_AQueryThatFailsForAllStopsItAndIsTold(t *testing.T) {
+func TestCapture_StopsAndReportsQueryThatFailsForAll(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -180,7 +180,7 @@ func TestCapture_AQueryThatFailsForAllStopsItAndIsTold(t *testing.T) {
 	r.named("mug", "Mug 2")
 }
 
-func TestCapture_OneRowThatFailsStopsNoOther(t *testing.T) {
+func TestCapture_ContinuesBesideFailingRow(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.cfg.Mapping.Prices = `SELECT id, item AS product, 'eur' AS currency, (metadata->>'cents')::int AS unit_amount FROM tariffs`
@@ -196,12 +196,12 @@ func TestCapture_OneRowThatFailsStopsNoOther(t *testing.T) {
 	require.Equal(t, topology.ReasonQueryFailed, letter.GetReason())
 	require.Contains(t, letter.GetMessage(), `prices query fails: invalid input syntax for type integer: "12,50"`)
 	require.Equal(t, "I", r.newest("cup").GetProduct().GetName())
-	// A comparison says nothing new of it, and once the row is right again its product goes on.
+	// A comparison adds nothing to the dead letter. Once the row is correct, capture continues with its product.
 	r.exec(`UPDATE tariffs SET metadata = '{"cents": 2}' WHERE id = 'cup-eur'`)
 	r.named("cup", "J")
 }
 
-func TestCapture_RowsThatAreNoProductsPublishNothing(t *testing.T) {
+func TestCapture_IgnoresRowsThatAreNotProducts(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items WHERE notes IS NULL`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -212,12 +212,12 @@ func TestCapture_RowsThatAreNoProductsPublishNothing(t *testing.T) {
 	r.exec(`UPDATE items SET name = 'Mug 2' WHERE id = 'mug'`)
 	r.waitCaptured()
 	require.Equal(t, before+1, r.messages("catalog.default.>"))
-	// One that was a product is removed.
+	// A row that was a product is removed.
 	r.exec(`UPDATE items SET notes = 'x' WHERE id = 'mug'`)
 	r.gone("mug")
 }
 
-func TestCapture_RowSecurityStopsItInsteadOfHidingRows(t *testing.T) {
+func TestCapture_StopsWhenRowSecurityWouldHideRows(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -246,7 +246,7 @@ func TestCapture_RowSecurityStopsItInsteadOfHidingRows(t *testing.T) {
 	require.ErrorContains(t, r.run(), `BYPASSRLS`)
 }
 
-func TestCapture_ALogWithAnotherHistoryIsNoticed(t *testing.T) {
+func TestCapture_DetectsAnotherHistory(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -254,7 +254,8 @@ func TestCapture_ALogWithAnotherHistoryIsNoticed(t *testing.T) {
 	r.named("mug", "Mug")
 	r.settledAfter(time.Now())
 	r.stop()
-	// As after the restore of a volume: versions up to here were captured, and the log is not there yet.
+	// This is the state after the restore of a volume: versions up to here were captured, but the log has not reached
+	// them.
 	var end uint64
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&end))
 	captured := end + 1<<30
@@ -272,7 +273,7 @@ func TestCapture_ALogWithAnotherHistoryIsNoticed(t *testing.T) {
 	require.Greater(t, r.newest("mug").GetVersion(), captured, "versions go on above what was captured")
 }
 
-func TestCapture_ATransactionThatIsNotMetAgain(t *testing.T) {
+func TestCapture_DetectsReplacedTransaction(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
@@ -280,7 +281,7 @@ func TestCapture_ATransactionThatIsNotMetAgain(t *testing.T) {
 	r.named("cup", "Cup")
 	r.settledAfter(time.Now())
 	r.stop()
-	// The slot is before a transaction that was captured, and another one is in its place.
+	// The slot is before a captured transaction, and another one is in its place.
 	r.exec(`UPDATE items SET name = 'Mug 2' WHERE id = 'mug'`)
 	var at uint64
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&at))
@@ -297,7 +298,7 @@ func TestCapture_ATransactionThatIsNotMetAgain(t *testing.T) {
 	r.eventually("told", func() bool { return strings.Contains(r.report().GetCompared().GetReason(), "earlier state") })
 }
 
-func TestCapture_ACatalogThatIsPurgedIsReadAgain(t *testing.T) {
+func TestCapture_RepublishesAfterPurgeOfCatalog(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
@@ -312,13 +313,13 @@ func TestCapture_ACatalogThatIsPurgedIsReadAgain(t *testing.T) {
 	r.exec(`DELETE FROM items WHERE id = 'cup'`)
 	r.gone("cup")
 	r.stop()
-	// And while nothing runs.
+	// The same while nothing runs.
 	require.NoError(t, stream.Purge(t.Context()))
 	r.start()
 	r.named("mug", "Mug")
 }
 
-func TestCapture_TellsWhichTransactionTheFirstStartWaitsFor(t *testing.T) {
+func TestCapture_ReportsTransactionThatBlocksFirstStart(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -339,7 +340,7 @@ func TestCapture_TellsWhichTransactionTheFirstStartWaitsFor(t *testing.T) {
 	r.named("mug", "Mug")
 }
 
-func TestCapture_SaysHowFarItIsWhileATableIsLocked(t *testing.T) {
+func TestCapture_ReportsLockedTable(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -363,13 +364,13 @@ func TestCapture_SaysHowFarItIsWhileATableIsLocked(t *testing.T) {
 	require.Equal(t, "Mug 2", r.newest("mug").GetProduct().GetName())
 }
 
-func TestCapture_AFirstReadThatWouldRefuseEverythingStopsAndSaysSo(t *testing.T) {
+func TestCapture_StopsWhenFirstSnapshotRefusesAll(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.start()
 	r.settledAfter(time.Now())
 	r.stop()
-	// As if nothing had ever been captured, but for the check of rows, which a mapping that is known passes.
+	// Reset everything except the check of rows, which a known mapping passes.
 	r.exec(`INSERT INTO items SELECT 'p' || i, repeat('x', 6000) FROM generate_series(1, 60) i`)
 	require.NoError(t, r.mesh.Capture("default").Put(t.Context(), &meshv1.CaptureReport{}))
 	r.dropSlot()
@@ -386,7 +387,7 @@ func TestCapture_AFirstReadThatWouldRefuseEverythingStopsAndSaysSo(t *testing.T)
 	r.named("p60", "Short")
 }
 
-func TestStart_AnotherServerIsAcceptedOnlyByItsID(t *testing.T) {
+func TestRun_AcceptsAnotherServerOnlyByID(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -401,7 +402,7 @@ func TestStart_AnotherServerIsAcceptedOnlyByItsID(t *testing.T) {
 	r.named("mug", "Mug")
 }
 
-func TestStart_NamesAllThatIsWrongAtOnce(t *testing.T) {
+func TestRun_ReportsAllFaultsAtOnce(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, nam AS name FROM items`)
 	r.exec(`CREATE VIEW shown AS SELECT id, name FROM items; CREATE UNLOGGED TABLE fast (id text PRIMARY KEY); CREATE TABLE bare (id text)`)
@@ -419,7 +420,7 @@ func TestStart_NamesAllThatIsWrongAtOnce(t *testing.T) {
 	}
 }
 
-func TestCapture_APublicationOfOthersKeepsWhatItHas(t *testing.T) {
+func TestCapture_KeepsTablesOfForeignPublication(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`CREATE TABLE elsewhere (id int PRIMARY KEY); CREATE SCHEMA others; CREATE TABLE others.thing (id int PRIMARY KEY)`)
@@ -439,11 +440,11 @@ func TestCapture_APublicationOfOthersKeepsWhatItHas(t *testing.T) {
 	require.ElementsMatch(t, []string{"elsewhere", "items", "tariffs", "thing"}, tables)
 }
 
-func TestLately_RemembersForAWhile(t *testing.T) {
+func TestCapture_PublishesRemovalRightAfterInsert(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.start()
-	// Inserted and deleted in two transactions that come right behind one another.
+	// The two transactions follow each other directly.
 	for i := range 20 {
 		id := fmt.Sprint("p", i)
 		r.exec(`INSERT INTO items VALUES ($1, 'P')`, id)
@@ -457,7 +458,7 @@ func TestLately_RemembersForAWhile(t *testing.T) {
 	}
 }
 
-func TestCapture_ASchemaThatIsChangedAndChangedBack(t *testing.T) {
+func TestCapture_ComparesAfterSchemaChangeAndRevert(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)

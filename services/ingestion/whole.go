@@ -30,7 +30,8 @@ func (in *ingester) wholeCursor() *mesh.Record { return in.mesh.Record("snapshot
 type wholeReading struct {
 	// wake makes readWhole check for work.
 	wake chan struct{}
-	// otherHistory reports whether the log is not the one that was captured before. The next turn must take that into account.
+	// otherHistory reports whether the log is not the one that was captured before. The next turn must take that into
+	// account.
 	otherHistory atomic.Bool
 
 	mu sync.Mutex
@@ -63,13 +64,16 @@ func (w *wholeReading) wrote(count int64) {
 	}
 }
 
-// A comparison follows writes to the tables, because the log may not have all of them. The delay between two comparisons is at least restAtLeast. It is also at least restFactor times as long as the last comparison took. So comparing takes a small part of the time, however large the catalog and however many the writes.
+// A comparison follows writes to the tables, because the log may not have all of them. The delay between two
+// comparisons is at least restAtLeast. It is also at least restFactor times as long as the last comparison took. So
+// comparing takes a small part of the time, however large the catalog and however many the writes.
 const (
 	restAtLeast = 2 * time.Second
 	restFactor  = 20
 )
 
-// rest returns how long to wait after the last comparison before the next one. ok is false if nothing was written since.
+// rest returns how long to wait after the last comparison before the next one. ok is false if nothing was written
+// since.
 func (w *wholeReading) rest(now time.Time) (wait time.Duration, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,7 +83,9 @@ func (w *wholeReading) rest(now time.Time) (wait time.Duration, ok bool) {
 	return max(w.ended.Add(max(restAtLeast, restFactor*w.took)).Sub(now), 0), true
 }
 
-// breath returns how long a requested comparison must wait after the last one. Some tables are uncertain again with each change, such as a partition whose replica identity is too narrow. They must not cause comparisons without a pause.
+// breath returns how long a requested comparison must wait after the last one. Some tables are uncertain again with
+// each change, such as a partition whose replica identity is too narrow. They must not cause comparisons without a
+// pause.
 func (w *wholeReading) breath() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -170,7 +176,8 @@ func (w *wholeReading) trouble() string {
 	return w.failure
 }
 
-// want requests a snapshot of the whole catalog for a reason. It returns once the request is stored. A transaction that is uncertain is confirmed to the log only after that.
+// want requests a snapshot of the whole catalog for a reason. It returns once the request is stored. A transaction that
+// is uncertain is confirmed to the log only after that.
 func (in *ingester) want(ctx context.Context, reason string) error {
 	in.whole.unsettle(reason)
 	revision, err := in.wholeCursor().PutStringAt(ctx, wholeWanted)
@@ -183,7 +190,10 @@ func (in *ingester) want(ctx context.Context, reason string) error {
 	return nil
 }
 
-// readWhole compares the tables with CATALOG on request, once after each start, and every CompareEvery. Requests come at the first start, and after the slot was lost, the schema or the mapping changed, or the log was uncertain. An interrupted comparison continues where it was. One during which another is requested starts over. Only the leader compares, and every turn begins with a check.
+// readWhole compares the tables with CATALOG on request, once after each start, and every CompareEvery. Requests come
+// at the first start, and after the slot was lost, the schema or the mapping changed, or the log was uncertain. An
+// interrupted comparison continues where it was. One during which another is requested starts over. Only the leader
+// compares, and every turn begins with a check.
 func (in *ingester) readWhole(ctx context.Context) error {
 	failed := 0
 	for ctx.Err() == nil {
@@ -199,7 +209,8 @@ func (in *ingester) readWhole(ctx context.Context) error {
 			pause = reconnectDelay
 		default:
 			in.whole.fail("the tables cannot be compared: " + err.Error())
-			in.logger.ErrorContext(ctx, "the comparison of the tables was interrupted; it continues shortly", "error", err)
+			in.logger.ErrorContext(ctx, "the comparison of the tables was interrupted; it continues shortly",
+				"error", err)
 			pause = min(reconnectDelay<<min(failed, 10), time.Minute)
 			failed++
 			if errors.Is(err, errAllRefused) {
@@ -256,7 +267,8 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	if reason == "" {
 		reason = "it was requested before this start"
 	}
-	// The progress of this snapshot must not overwrite another request. This snapshot continues all the same. If each one started over at once, the last products would never be compared while something is uncertain again and again.
+	// The progress of this snapshot must not overwrite another request. This snapshot continues all the same. If each
+	// one started over at once, the last products would never be compared while something is uncertain again and again.
 	again := false
 	move := func(to string) error {
 		if again {
@@ -273,7 +285,8 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	}
 	c := in.newComparison(t, reason)
 	if after != "" {
-		// The part that was read before the interruption is as old as the beginning. If that time is unknown, it is read again.
+		// The part that was read before the interruption is as old as the beginning. If that time is unknown, it is
+		// read again.
 		if c.startedAt = in.report.begunAt(); !c.startedAt.IsZero() {
 			c.after = after
 		}
@@ -292,7 +305,8 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	return 0, nil
 }
 
-// comparePeriodically compares the tables if the last comparison is too old, or was before this process started. It detects changes that were made while nothing captured and that the log does not have.
+// comparePeriodically compares the tables if the last comparison is too old, or was before this process started. It
+// detects changes that were made while nothing captured and that the log does not have.
 func (in *ingester) comparePeriodically(ctx context.Context, t *turn) (time.Duration, error) {
 	every, fast := defaultCompareEvery, false
 	if in.queries.CompareEvery > 0 {

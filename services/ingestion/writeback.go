@@ -16,7 +16,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// writeBack writes Stripe's values to the operator's tables, unless the catalog has changed since that was decided. Any replica may do it, because the decision rests on CATALOG and on the tables.
+// writeBack writes Stripe's values to the operator's tables, unless the catalog has changed since that was decided. Any
+// replica may do it, because the decision rests on CATALOG and on the tables.
 func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, order *meshv1.WriteBack) mesh.Verdict {
 	id := order.GetProductId()
 	if id == "" || order.GetProduct().GetId() != id {

@@ -17,7 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// writeBack orders fields of a product to be written back, as of what CATALOG has.
+// writeBack returns a command to write fields of a product back, based on the state in CATALOG.
 func (r *rig) writeBack(product string, edit func(*catalogv1.Product), fields ...string) *meshv1.WriteBack {
 	r.t.Helper()
 	newest := r.newest(product)
@@ -31,13 +31,13 @@ func (r *rig) writeBack(product string, edit func(*catalogv1.Product), fields ..
 	return order
 }
 
-// order puts an order on COMMAND.
+// order publishes a command on COMMAND.
 func (r *rig) order(order *meshv1.WriteBack) {
 	r.t.Helper()
 	r.orderFrom(r.t.Context(), order)
 }
 
-// orderFrom does so in the trace of ctx.
+// orderFrom publishes a command in the trace of ctx.
 func (r *rig) orderFrom(ctx context.Context, order *meshv1.WriteBack) {
 	r.t.Helper()
 	require.NoError(r.t,
@@ -49,7 +49,7 @@ func (r *rig) orderFrom(ctx context.Context, order *meshv1.WriteBack) {
 			}))
 }
 
-// settled waits until every order is carried out.
+// settled waits until every command is carried out.
 func (r *rig) settled() {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCommand)
@@ -60,7 +60,7 @@ func (r *rig) settled() {
 	})
 }
 
-// versions is how many states of a product CATALOG has been given.
+// versions returns the number of a product's states that CATALOG received.
 func (r *rig) versions(product string) (n uint64) {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCatalog)
@@ -73,7 +73,7 @@ func (r *rig) versions(product string) (n uint64) {
 	return n
 }
 
-func TestAWriteBackIsOneNewVersionInTheSameTrace(t *testing.T) {
+func TestWriteBack_MakesOneVersionInSameTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t)
 	r.start()
@@ -103,7 +103,8 @@ func TestAWriteBackIsOneNewVersionInTheSameTrace(t *testing.T) {
 			regexp.MustCompile(`(?s)decide\n +send command\n.*write back\n +capture\n.*send catalog`).MatchString(tree)
 	})
 
-	// As after a crash between the commit and the acknowledgement, when the change is captured and when it is not yet.
+	// The command comes again, as after a crash between commit and acknowledgement. The change may be captured by then
+	// or not.
 	r.order(order)
 	order.Version = newest.GetVersion()
 	r.order(order)
@@ -113,14 +114,14 @@ func TestAWriteBackIsOneNewVersionInTheSameTrace(t *testing.T) {
 	require.Nil(t, r.dead("mug"))
 }
 
-func TestAWriteBackRestsOnTheNewestVersion(t *testing.T) {
+func TestWriteBack_RequiresLatestVersion(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
 	r.waitCaptured()
 	order := r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Blue" }, "description")
 
-	// Back to what it was: equal, and not what the order was decided on.
+	// The product is equal to the earlier state, but it is not the version that the command rests on.
 	r.exec(`UPDATE driftless.products SET name = 'Cup' WHERE id = 'mug'`)
 	r.exec(`UPDATE driftless.products SET name = 'Mug' WHERE id = 'mug'`)
 	r.waitCaptured()
@@ -134,7 +135,7 @@ func TestAWriteBackRestsOnTheNewestVersion(t *testing.T) {
 	r.waitCaptured()
 	require.Equal(t, "Blue", r.newest("mug").GetProduct().GetDescription())
 
-	// Of a product that left the catalog nothing is written.
+	// A product that left the catalog is not written.
 	order = r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Green" }, "description")
 	r.exec(`DELETE FROM driftless.products`)
 	r.waitCaptured()
@@ -147,7 +148,7 @@ func TestAWriteBackRestsOnTheNewestVersion(t *testing.T) {
 	require.Nil(t, r.dead("mug"))
 }
 
-func TestAProductOfStripeIsImported(t *testing.T) {
+func TestWriteBack_ImportsProduct(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	order := &meshv1.WriteBack{ProductId: "prod_1", Import: true, Product: &catalogv1.Product{
@@ -171,7 +172,7 @@ func TestAProductOfStripeIsImported(t *testing.T) {
 	require.Nil(t, r.dead("prod_1"))
 }
 
-func TestAWriteBackThatFailsIsADeadLetter(t *testing.T) {
+func TestWriteBack_FailureBecomesDeadLetter(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.start()
@@ -208,7 +209,7 @@ func TestAWriteBackThatFailsIsADeadLetter(t *testing.T) {
 	require.Equal(t, topology.ReasonUndecodable, r.dead("mug").GetReason())
 }
 
-func TestAWrongWriteBackStatementEndsTheStart(t *testing.T) {
+func TestRun_RefusesWrongWriteBackStatement(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.cfg.Mapping.WriteBack = config.WriteBack{Product: `UPDATE items SET name = @names WHERE id = @id`}
@@ -216,7 +217,7 @@ func TestAWrongWriteBackStatementEndsTheStart(t *testing.T) {
 	require.Zero(t, r.slots(), "a slot that nobody reads would hold the log for ever")
 }
 
-func TestAWriteBackThatFindsNoDatabaseWaits(t *testing.T) {
+func TestWriteBack_WaitsForDatabase(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)

@@ -8,12 +8,12 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/row"
 )
 
-// batch is what the statements take of a call.
+// batch has the parameters of the statements for a call.
 type batch struct {
 	// products and prices are arrays of rows, as JSON.
 	products, prices     []byte
 	productIDs, priceIDs []string
-	// places of the prices in the call, by their ids.
+	// places has the positions of the prices in the call, by their ids.
 	places map[string]place
 }
 

@@ -16,12 +16,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// checkLimit bounds each query of a check: a start must not wait for a scan of large tables. A query that
-// takes longer calls nothing right or wrong.
+// checkLimit is the time limit of each query of a check, so that a start does not wait for a scan of large tables. A
+// query that takes longer proves nothing.
 const checkLimit = 5 * time.Second
 
-// Check looks at the tables and their rows, and returns everything that is wrong with the mapping at once. It
-// refuses only what would make capture untrue. An error says that it could not look.
+// Check checks the tables and their rows, and returns all faults of the mapping at once. It refuses only faults that
+// would make capture wrong. An error means that it could not check.
 func (m *Mapping) Check(
 	ctx context.Context, watch []config.WatchedTable, validate func(*catalogv1.Product) []catalog.Violation,
 ) (finding.List, error) {
@@ -49,7 +49,7 @@ type check struct {
 	out     finding.List
 }
 
-// limited runs read-only queries in a transaction with a time limit. outOfTime reports whether they met it.
+// limited runs read-only queries in a transaction with a time limit. outOfTime reports whether they exceeded it.
 func (c *check) limited(ctx context.Context, run func(pgx.Tx) error) (outOfTime bool, err error) {
 	err = pgx.BeginTxFunc(ctx, c.m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx,
@@ -64,8 +64,8 @@ func (c *check) limited(ctx context.Context, run func(pgx.Tx) error) (outOfTime 
 	return false, err
 }
 
-// told makes an error of a query a warning, and returns any other error: what one query cannot say must not keep the
-// rest from being looked at.
+// told turns an error of a query into a warning, and returns any other error. One query that fails must not prevent the
+// other checks.
 func (c *check) told(what string, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || !ofRows(err) {
@@ -75,7 +75,7 @@ func (c *check) told(what string, err error) error {
 	return nil
 }
 
-// dependencies names what the queries read and no change is seen of.
+// dependencies warns of relations that the queries read but whose changes are not captured.
 func (c *check) dependencies(ctx context.Context) error {
 	d, err := c.m.Dependencies(ctx)
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *check) dependencies(ctx context.Context) error {
 		const seen = "a change there is seen only when the tables are compared (see compare_every)"
 		switch r.Kind {
 		case 'm':
-			c.out.Warnf("", "the queries read the materialized view %s, and the log does not tell of its refreshes: %s",
+			c.out.Warnf("", "the queries read the materialized view %s, and the log does not have its refreshes: %s",
 				r.Name, seen)
 		case 'f':
 			c.out.Warnf("",
@@ -112,7 +112,7 @@ func (c *check) dependencies(ctx context.Context) error {
 			functions = append(functions, f.Name)
 		}
 		c.out.Warnf("",
-			"the queries call %s, and Postgres does not know which tables a function reads whose body is a text: "+
+			"the queries call %s, and Postgres does not know which tables a function reads if its body is a string: "+
 				"changes of tables that catalog.watch does not name are seen only when the tables are compared",
 			strings.Join(functions, ", "))
 	}
@@ -121,10 +121,10 @@ func (c *check) dependencies(ctx context.Context) error {
 		err := c.m.pool.QueryRow(ctx, "SELECT quote_ident(current_database()), quote_ident(current_user)").Scan(
 			&database, &role)
 		if err != nil {
-			return fmt.Errorf("look at the role of DATABASE_URL: %w", err)
+			return fmt.Errorf("read the role of DATABASE_URL: %w", err)
 		}
 		c.out.Warnf("GRANT TEMPORARY ON DATABASE "+database+" TO "+role+";",
-			"which tables the queries read through views and functions is not known, since role %s may make no temporary view", role)
+			"the tables that the queries read through views and functions are not known, because role %s may not create a temporary view", role)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// identities looks for rows without an id, and for ids that several rows have.
+// identities finds rows without an id, and ids that several rows have.
 func (c *check) identities(ctx context.Context) error {
 	for _, q := range []struct{ name, of, source, product string }{
 		{"products", "product", c.m.products.source, "id"},
@@ -66,10 +66,10 @@ func (c *check) identities(ctx context.Context) error {
 	return nil
 }
 
-// allFail is how many products must fail, all in one way, for the mapping to be at fault.
+// allFail is the number of products that must all fail for one reason before the mapping counts as wrong.
 const allFail = 50
 
-// sample reads and validates products, and tells what is wrong with them by reasons.
+// sample reads and validates products, and reports their faults grouped by reason.
 func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []catalog.Violation) error {
 	ids, err := c.m.IDs(ctx, "", samples)
 	if err != nil {
@@ -115,7 +115,7 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 		return strings.Compare(a.words, b.words)
 	}) {
 		if g.products == all && all >= allFail {
-			c.out.Refusef("", "the first %d products all fail, so it is the mapping that is wrong: %s (product %s)",
+			c.out.Refusef("", "the first %d products all fail, so the mapping is wrong: %s (product %s)",
 				all, g.words, g.example)
 			continue
 		}
@@ -124,7 +124,7 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 	return nil
 }
 
-// group is the products of a sample that are wrong for one reason, with the words for one of them.
+// group has the products of a sample that are wrong for one reason, with the message for one of them.
 type group struct {
 	products       int
 	example, words string
@@ -141,12 +141,12 @@ func explain(reasons map[string]string, faults []catalog.Violation) {
 
 var (
 	priceOf = regexp.MustCompile(`^prices\[("(?:[^"\\]|\\.)*"|[0-9]+)\]\.`)
-	// values are what differs in messages of one kind: quoted texts and numbers.
+	// values matches what differs in messages of one kind: quoted texts and numbers.
 	values = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|[0-9][0-9.]*`)
 )
 
-// kindOf is what faults of one reason have in common: not the value that a field has, and not the numbers in the
-// words.
+// kindOf returns the part that faults of one reason have in common, without the field's value and the numbers in the
+// message.
 func kindOf(field, message string) string {
 	message, _, _ = strings.Cut(message, ", not ")
 	return field + ": " + values.ReplaceAllString(message, "#")

@@ -12,21 +12,21 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// watched is an entry of catalog.watch as the database has it.
+// watched is an entry of catalog.watch as it is in the database.
 type watched struct {
 	config.WatchedTable
 	oid uint32
-	// table as SQL writes it.
+	// table is the table's name in SQL.
 	table string
-	// column that holds the product's id; empty if that is an expression or a query.
+	// column has the product's id. It is empty if the id is an expression or a query.
 	column string
-	// id is the product's id in SQL over the table's columns; empty for a query.
+	// id is the product's id in SQL over the table's columns, empty for a query.
 	id string
-	// condition on the table's rows, with WHERE; empty if there is none.
+	// condition on the table's rows, with WHERE. It is empty if there is none.
 	condition string
 }
 
-// resolve finds the watched tables. One that does not exist is for the check of the log to tell.
+// resolve finds the watched tables. The check of the log reports a table that does not exist.
 func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error {
 	for _, w := range watch {
 		oid, err := names.Table(ctx, c.m.pool, w.Table)
@@ -38,7 +38,7 @@ func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error 
 		}
 		x := watched{WatchedTable: w, oid: oid}
 		if err := c.m.pool.QueryRow(ctx, "SELECT $1::oid::regclass::text", oid).Scan(&x.table); err != nil {
-			return fmt.Errorf("look at watched table %s: %w", w.Table, err)
+			return fmt.Errorf("inspect watched table %s: %w", w.Table, err)
 		}
 		if strings.TrimSpace(w.ProductID) != "" {
 			if x.column, err = names.Column(ctx, c.m.pool, oid, strings.TrimSpace(w.ProductID)); err != nil {
@@ -57,7 +57,7 @@ func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error 
 	return nil
 }
 
-// covered are the tables whose changes are seen: those watched, their partitions and their children.
+// covered returns the tables whose changes are captured: the watched ones, their partitions and their children.
 func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
 	oids := make([]uint32, len(c.watched))
 	for i, w := range c.watched {
@@ -80,8 +80,8 @@ func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
 	return out, nil
 }
 
-// suggestion is the line under catalog.watch for a table that a foreign key ties to a watched one; empty if none
-// does.
+// suggestion returns the entry of catalog.watch for a table that a foreign key connects to a watched one. It is empty
+// if there is no such key.
 func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 	for _, w := range c.watched {
 		if w.id == "" {
@@ -89,7 +89,7 @@ func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 		}
 		var name, own, other string
 		var outgoing bool
-		// A foreign key of one column, from the table to the watched one or the other way.
+		// The foreign key has one column, and refers from the table to the watched one or the other way.
 		err := c.m.pool.QueryRow(ctx,
 			`SELECT k.r::regclass::text, quote_ident(o.attname), quote_ident(w.attname), k.outgoing
 			FROM (SELECT oid, conrelid AS r, confrelid AS w, conkey AS own, confkey AS other, true AS outgoing
@@ -103,7 +103,7 @@ func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 		case err == pgx.ErrNoRows: //nolint:errorlint // pgx returns it as it is
 			continue
 		case err != nil:
-			return "", fmt.Errorf("look at the foreign keys of %s: %w", r.Name, err)
+			return "", fmt.Errorf("read the foreign keys of %s: %w", r.Name, err)
 		case outgoing && w.column != "" && pgx.Identifier{w.column}.Sanitize() == quotedAlways(other):
 			return fmt.Sprintf("; add {table: %s, product_id: %s}", name, own), nil
 		}
@@ -114,7 +114,7 @@ func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 	return "", nil
 }
 
-// quotedAlways writes a name that SQL may leave without quotes with them.
+// quotedAlways quotes a name, even if SQL needs no quotes for it.
 func quotedAlways(name string) string {
 	if strings.HasPrefix(name, `"`) {
 		return name
@@ -122,11 +122,11 @@ func quotedAlways(name string) string {
 	return `"` + name + `"`
 }
 
-// samples is how many values are compared.
+// samples is the number of values that are compared.
 const samples = 1000
 
-// watchedValues looks whether the watched columns hold ids of products. It looks at samples both ways first, and at
-// everything only if those have nothing in common.
+// watchedValues checks whether the watched columns have ids of products. It compares samples in both directions first,
+// and all values only if the samples have nothing in common.
 func (c *check) watchedValues(ctx context.Context) error {
 	ids, err := c.m.IDs(ctx, "", samples)
 	if err != nil {
@@ -169,7 +169,8 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	if err != nil {
 		return err
 	}
-	// The samples both ways, and then everything. A value that the type cannot hold makes the last query fail.
+	// The queries compare the samples in both directions, and then everything. The last one fails if the type cannot
+	// hold a value.
 	certain, meets := false, false
 	products := trim(c.m.products.source)
 	for _, q := range []struct {
@@ -193,11 +194,11 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	}
 	hold := "product_id of watched table " + w.table
 	if len(values) > 0 {
-		hold = fmt.Sprintf("watched table %s, whose product_id %s holds values as %q",
+		hold = fmt.Sprintf("watched table %s, whose product_id %s has values like %q",
 			w.table, strings.TrimSpace(w.ProductID), values[0])
 	}
-	remedy := fmt.Sprintf("ids of the products query are as %q; "+
-		"let product_id be an SQL expression that gives them%s, or give the query products instead of it",
+	remedy := fmt.Sprintf("ids of the products query are like %q; "+
+		"set product_id to an SQL expression that returns them%s, or set the query products instead",
 		ids[0], expression(w, values, ids))
 	switch {
 	case certain:
@@ -205,7 +206,7 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 			remedy)
 	case slow:
 		c.out.Warnf("",
-			"%s: no value among the first %d is a product's id, and to look at all takes longer than %s: %s",
+			"%s: no value among the first %d is a product's id, and a check of all takes longer than %s: %s",
 			hold, samples, checkLimit, remedy)
 	default:
 		c.out.Warnf("", "%s: no value among the first %d is a product's id: %s", hold, samples, remedy)
@@ -213,7 +214,7 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	return nil
 }
 
-// expression suggests the one that puts a prefix before the column, if that gives ids.
+// expression suggests an expression that puts a prefix before the column, if that returns ids.
 func expression(w watched, values, ids []string) string {
 	if w.column == "" {
 		return ""

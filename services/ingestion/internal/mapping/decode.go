@@ -42,7 +42,7 @@ func tiers(v value) []*catalogv1.PriceTier {
 		f := item.fields()
 		upTo := f["up_to"].text()
 		if upTo == "inf" {
-			// Stripe's word on writing for a tier without end.
+			// Stripe's value on writing for a tier without an end.
 			upTo = ""
 		}
 		tier := &catalogv1.PriceTier{UpTo: upTo}
@@ -53,8 +53,8 @@ func tiers(v value) []*catalogv1.PriceTier {
 	return out
 }
 
-// custom reads an amount that the customer chooses. An object without bounds is one too, unless it says enabled:
-// false; see chosen.
+// custom reads an amount that the customer chooses. An object without bounds is one too, unless it has enabled: false;
+// see chosen.
 func custom(v value) *catalogv1.CustomUnitAmount {
 	if raw := bytes.TrimSpace(v.raw); len(raw) == 0 || string(raw) == "null" {
 		return nil
@@ -73,7 +73,7 @@ func custom(v value) *catalogv1.CustomUnitAmount {
 	return &catalogv1.CustomUnitAmount{Minimum: bound("minimum"), Maximum: bound("maximum"), Preset: bound("preset")}
 }
 
-// chosen tells the two meanings of a custom amount without bounds apart: beside another amount it is an empty
+// chosen distinguishes the two meanings of a custom amount without bounds. Beside another amount it is an empty
 // structure, which means none.
 func chosen(c *catalogv1.CustomUnitAmount, p interface {
 	GetUnitAmount() string
@@ -88,7 +88,8 @@ func chosen(c *catalogv1.CustomUnitAmount, p interface {
 	return c
 }
 
-// currencies lowers the codes, as Stripe writes them. Options that are NULL or empty are none.
+// currencies reads currency options. It converts the codes to lower case, as Stripe has them. Options that are NULL or
+// empty are omitted.
 func currencies(v value) map[string]*catalogv1.CurrencyOption {
 	var out map[string]*catalogv1.CurrencyOption
 	fields, spelled := v.fields(), map[string]string{}
@@ -120,13 +121,13 @@ func currencies(v value) map[string]*catalogv1.CurrencyOption {
 	return out
 }
 
-// amounts are an amount in either of Stripe's two fields, in the one that fits.
+// amounts returns an amount in the one of Stripe's two fields that fits.
 func amounts(whole, fractional value) (unitAmount, unitAmountDecimal string) {
 	return fitted(whole, whole.text(), fractional.text())
 }
 
-// fitted writes an amount as Stripe does. A fraction of a minor unit is a mistake where the field is for whole ones,
-// as in a price of 2348.5 cents that was computed as 21.35 * 110.
+// fitted returns an amount as Stripe has it. A fraction of a minor unit is a mistake in the field for whole units, as
+// in a price of 2348.5 cents that was computed as 21.35 * 110.
 func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecimal string) {
 	unitAmount, unitAmountDecimal = catalog.Amount(amount, fractional)
 	if amount == "" || fractional != "" {
@@ -147,7 +148,7 @@ func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecim
 		return "", ""
 	case strings.ContainsAny(strings.ToLower(amount), "nif"):
 		// NaN, Infinity.
-		whole.faultf("%s is no amount: return a number of minor units, or NULL", abridged([]byte(amount)))
+		whole.faultf("%s is not an amount: return a number of minor units, or NULL", abridged([]byte(amount)))
 		return "", ""
 	}
 	return unitAmount, unitAmountDecimal

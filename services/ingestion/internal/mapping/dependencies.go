@@ -13,31 +13,31 @@ import (
 // Relation is a table, view or function that the queries use.
 type Relation struct {
 	OID uint32
-	// Name as SQL writes it, with its schema where the search path does not find it.
+	// Name in SQL, with its schema if the search path does not find it.
 	Name string
 	// Kind is pg_class.relkind, or pg_proc.prokind for a function.
 	Kind byte
 }
 
-// Dependencies is what the queries read.
+// Dependencies has what the queries read.
 type Dependencies struct {
-	// Relations hold the rows: tables, partitioned and foreign tables, and materialized views.
+	// Relations are the relations with rows: tables, partitioned and foreign tables, and materialized views.
 	Relations []Relation
 	// Views that the queries name, and the views in those.
 	Views []Relation
-	// Functions whose body Postgres keeps as text, and that may read: what they read is not known.
+	// Functions may read tables that are not known, because Postgres keeps their body as a string.
 	Functions []Relation
-	// Complete reports whether Relations is certainly all.
+	// Complete reports whether Relations has all relations.
 	Complete bool
-	// Called are all functions that the queries call and that somebody may define again.
+	// Called has all functions that the queries call and that can be redefined.
 	Called []Relation
 	// Definitions changes with the definition of a view or function.
 	Definitions string
 }
 
-// dependencies follows what Postgres records of two temporary views: through views, functions with a parsed body,
-// and operators. Materialized views are not followed, since their rows are their own until they are refreshed.
-// Objects of Postgres itself and of extensions read no table of the operator's.
+// dependencies follows the dependencies that Postgres records for two temporary views: through views, functions with a
+// parsed body, and operators. It does not follow materialized views, because their rows are their own until a refresh.
+// Objects of Postgres itself and of extensions read no table of the operator.
 const dependencies = `WITH RECURSIVE uses(class, oid) AS (
 	SELECT 'pg_class'::regclass::oid, unnest($1::text[]::regclass[])::oid
 	UNION
@@ -61,11 +61,11 @@ FROM uses u JOIN pg_proc p ON u.class = 'pg_proc'::regclass AND p.oid = u.oid
 WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = u.class AND e.objid = u.oid AND e.deptype = 'e')
 ORDER BY 2`
 
-// Dependencies asks the database what the two queries read. It changes nothing: what it makes is rolled back. A role
-// that may make no temporary view learns from the plan, which does not show views.
+// Dependencies returns what the two queries read. It rolls back the views that it creates, so it changes nothing. If
+// the role may not create temporary views, it uses the plans of the queries, which do not show views.
 func (m *Mapping) Dependencies(ctx context.Context) (Dependencies, error) {
 	out, err := m.dependencies(ctx)
-	// A standby and a database that is set to read only refuse the view as well.
+	// A standby or a read-only database refuses the view as well.
 	if c := code(err); c == codeInsufficientPrivilege || c == codeReadOnly {
 		return m.planned(ctx)
 	}
@@ -148,7 +148,7 @@ func (p plan) relations(into map[[2]string]bool) {
 	}
 }
 
-// planned takes the tables from the plans of the queries; partitions are told by their root.
+// planned returns the tables in the plans of the queries. A partition counts as its root.
 func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 	var out Dependencies
 	names := map[[2]string]bool{}
@@ -173,7 +173,7 @@ func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 	for name := range names {
 		schemas, relations = append(schemas, name[0]), append(relations, name[1])
 	}
-	// By the catalog: a view's tables may be in a schema that the role may not use.
+	// It asks the system catalog, because a view's tables may be in a schema that the role may not use.
 	rows, err := m.pool.Query(ctx, `SELECT DISTINCT root.oid, root.oid::regclass::text, root.relkind::text
 		FROM unnest($1::text[], $2::text[]) u(schema, name) JOIN pg_namespace n ON n.nspname = u.schema
 		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = u.name

@@ -71,7 +71,7 @@ func TestDependencies_NamesFunctionsThatCannotBeFollowed(t *testing.T) {
 	require.False(t, d.Complete)
 }
 
-func TestDependencies_OfRoleThatMayMakeNoView(t *testing.T) {
+func TestDependencies_UsesPlansWithoutRightToCreateViews(t *testing.T) {
 	s := newShop(t, withDependencies)
 	s.exec(`DO $$ BEGIN EXECUTE 'REVOKE TEMP ON DATABASE ' || current_database() || ' FROM PUBLIC'; END $$`)
 	s.queries.Products = `SELECT id, name FROM named`

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// SplitTime sets for how long a batch may be split, until the test ends.
+// SplitTime sets how long a batch may be split, until the test ends.
 func SplitTime(t *testing.T, limit time.Duration) {
 	t.Helper()
 	before := splitTime

@@ -1,6 +1,6 @@
-// Package mapping reads products from the catalog database with the operator's two queries: it checks at start that
-// they return Stripe's fields in usable types, and then turns their rows into contracts. It knows nothing of the
-// write-ahead log, and writes nothing.
+// Package mapping reads products from the catalog database with the operator's two queries. At start it checks that
+// they return Stripe's fields in usable types. Then it converts their rows to the contract's messages. It does not use
+// the write-ahead log, and writes nothing.
 package mapping
 
 import (
@@ -56,7 +56,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 		}
 	}
 	for _, c := range slices.Sorted(maps.Keys(priceColumns)) {
-		// Stripe's two amount fields are one: a mapping gives whichever it has.
+		// Stripe's two amount fields count as one, and a mapping returns either.
 		if !prices.has(c) && !slices.Contains(alwaysManaged, c) && c != "unit_amount" && c != "unit_amount_decimal" {
 			out.unmanaged = append(out.unmanaged, "prices."+c)
 		}
@@ -66,8 +66,8 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 	return out, nil
 }
 
-// Fingerprint changes with whatever the mapping says of reading: the queries, what they return, and the watched
-// tables.
+// Fingerprint changes with everything in the mapping that affects reading: the queries, the columns that they return,
+// and the watched tables.
 func (m *Mapping) Fingerprint() string { return m.fingerprint }
 
 func fingerprint(m *config.Mapping, types ...map[string]string) string {
@@ -89,5 +89,5 @@ func fingerprint(m *config.Mapping, types ...map[string]string) string {
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
-// Unmanaged are the fields that the queries do not return, as ProductChange names them.
+// Unmanaged returns the fields that the queries do not return, as ProductChange names them.
 func (m *Mapping) Unmanaged() []string { return m.unmanaged }

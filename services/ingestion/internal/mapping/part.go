@@ -15,8 +15,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// part reads some products as of one snapshot, in one round trip, and keeps their states unless a query fails. It
-// returns the snapshot in any case if there was one.
+// part reads some products in one snapshot and one round trip. It keeps their states unless a query fails. It returns
+// the snapshot in any case if there was one.
 func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
 	r := newReading()
 	var snapshot *Snapshot
@@ -45,7 +45,7 @@ func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
 	})
 	batch.Queue("COMMIT")
 	if err := s.conn.SendBatch(ctx, batch).Close(); err != nil {
-		// So that the connection can go on with other parts. One that is lost says so again then.
+		// The rollback lets the connection read other parts. A lost connection fails again there.
 		_, _ = s.conn.Exec(ctx, "ROLLBACK")
 		return snapshot, fmt.Errorf("read products: %w", s.named(ctx, err))
 	}
@@ -57,7 +57,8 @@ func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
 	return snapshot, nil
 }
 
-// named names the query of an error that came before any was run: Postgres has not taken one of them.
+// named adds the name of the query to an error that came before any query was run, because Postgres refused one of
+// them.
 func (s *session) named(ctx context.Context, err error) error {
 	if _, ok := errors.AsType[*queryError](err); ok || code(err) == "" {
 		return err
@@ -70,7 +71,7 @@ func (s *session) named(ctx context.Context, err error) error {
 	return err
 }
 
-// eachRow decodes rows and hands them on with the faults of their values.
+// eachRow decodes rows and passes them on with the faults of their values.
 func eachRow[R any](rows pgx.Rows, columns []named[R], take func(decode func(*R) []catalog.Violation)) error {
 	for rows.Next() {
 		take(func(row *R) (faults []catalog.Violation) { return decode(row, columns, rows.RawValues()) })
@@ -78,7 +79,7 @@ func eachRow[R any](rows pgx.Rows, columns []named[R], take func(decode func(*R)
 	return rows.Err()
 }
 
-// decode sets a row's values and returns the faults of those that Stripe's fields cannot have.
+// decode sets a row's values, and returns the faults of values that Stripe's fields cannot have.
 func decode[R any](row *R, columns []named[R], values [][]byte) []catalog.Violation {
 	var faults []catalog.Violation
 	for i, raw := range values {
@@ -96,12 +97,12 @@ func decode[R any](row *R, columns []named[R], values [][]byte) []catalog.Violat
 	return faults
 }
 
-// reading gathers the rows of some products.
+// reading collects the rows of some products.
 type reading struct {
 	states map[string]State
 	// rows counts the rows of the products query by id.
 	rows map[string]int
-	// strays are prices whose product is spelled in another way than by the products query.
+	// strays has prices whose product is spelled differently than by the products query.
 	strays []stray
 }
 
@@ -143,7 +144,8 @@ func (r *reading) add(product string, x stray) {
 	r.states[product] = s
 }
 
-// priceField names a field of a price as violations do: by the price's id, by its position only if it has none.
+// priceField returns the name of a field of a price as violations have it: by the price's id, or by its position if it
+// has none.
 func priceField(id string, position int, field string) string {
 	if id == "" {
 		return fmt.Sprintf("prices[%d].%s", position, field)
@@ -151,7 +153,7 @@ func priceField(id string, position int, field string) string {
 	return fmt.Sprintf("prices[%q].%s", catalog.Abridged(id), field)
 }
 
-// place adds the strays to the products that they name by value. A price of no product concerns none.
+// place adds the strays to the products that they name by value. It drops a price without a product.
 func (r *reading) place(ctx context.Context, t idType, db querier) error {
 	if len(r.strays) == 0 || len(r.states) == 0 {
 		return nil
@@ -160,7 +162,7 @@ func (r *reading) place(ctx context.Context, t idType, db querier) error {
 	for _, x := range r.strays {
 		named = append(named, x.product)
 	}
-	// An id that the type cannot hold has no price.
+	// A value that the type cannot hold has no price.
 	ids, _, err := t.sort(ctx, db, slices.Sorted(maps.Keys(r.states)))
 	if err != nil {
 		return err
@@ -180,10 +182,10 @@ func (r *reading) place(ctx context.Context, t idType, db querier) error {
 	return nil
 }
 
-// finish returns the states with a fault for each product and price that was returned more than once.
+// finish returns the states, with a fault for each product and price that was returned more than once.
 func (r *reading) finish() map[string]State {
 	for id, s := range r.states {
-		// The order of rows is the plan's, and means nothing. Prices without an id keep their places at the end.
+		// The order of rows depends on the plan and means nothing. Prices without an id stay at the end in their order.
 		slices.SortStableFunc(s.Product.GetPrices(), func(a, b *catalogv1.Price) int {
 			if (a.GetId() == "") != (b.GetId() == "") {
 				return strings.Compare(b.GetId(), a.GetId())
@@ -216,10 +218,10 @@ func repeated(query, of string, n int) string {
 			"or choose one row with DISTINCT ON (id)", query, of, n, of)
 }
 
-// abridged is a value for messages: at most 60 bytes, cut before a character that does not fit.
+// abridged returns a value for messages: at most 60 bytes, cut before a character that does not fit.
 func abridged(value []byte) string {
 	const limit = 60
-	// What is cut need not be looked at.
+	// Only the part that can be shown is checked.
 	text := strings.ToValidUTF8(string(value[:min(len(value), 2*limit)]), "�")
 	if len(text) <= limit {
 		return text

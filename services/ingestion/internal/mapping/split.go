@@ -13,21 +13,21 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// QueryFailure is why a query fails for one product.
+// QueryFailure is the failure of a query for one product.
 type QueryFailure struct {
 	// Query is products or prices.
 	Query string
-	// Code is Postgres' SQLSTATE, Message its words.
+	// Code is Postgres' SQLSTATE, and Message its text.
 	Code, Message string
-	// Together is how many products were read together when the query failed. It is 1 unless the time for finding out
-	// for which of them it fails was used up.
+	// Together is the number of products that were read together when the query failed. It is 1 unless the time for
+	// finding the failing ones was exceeded.
 	Together int
 }
 
 func (f *QueryFailure) Error() string {
 	message := fmt.Sprintf("the mapping's %s query fails: %s", f.Query, f.Message)
 	if f.Together > 1 {
-		message += fmt.Sprintf(" (of one of %d products that were read together; to find which takes too long)",
+		message += fmt.Sprintf(" (for one of %d products that were read together; finding which one takes too long)",
 			f.Together)
 	}
 	return message
@@ -56,8 +56,8 @@ func failed(query string, err error) error {
 	return &queryError{query, err}
 }
 
-// splitTime is for how long a batch may be split to find the products for which a query fails; longer if one reading
-// of the batch takes long.
+// splitTime is how long a batch may be split to find the products for which a query fails. It is longer if one read of
+// the batch takes long.
 var splitTime = 30 * time.Second
 
 // SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html).
@@ -66,12 +66,12 @@ const (
 	codeQueryCanceled   = "57014"
 )
 
-// ofServer are the classes of errors that say nothing about the rows: connection, transaction state, rights to
-// connect, conflicts with other sessions, resources, shutdown, the system, a plan that is out of date.
+// ofServer has the classes of errors that do not depend on the rows: connection, transaction state, rights to connect,
+// conflicts with other sessions, resources, shutdown, the system, an outdated plan.
 var ofServer = []string{"08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "F0"}
 
-// ofRows reports whether an error may be of a single row, so that reading fewer products may go well. Also errors
-// that are usually of a query, as class 42, may be: a value that is no jsonpath is a syntax error.
+// ofRows reports whether an error may come from a single row, so that reading fewer products may succeed. Even errors
+// that usually come from the query, such as class 42, may: a value that is not a jsonpath is a syntax error.
 func ofRows(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || len(pg.Code) != 5 {
@@ -119,7 +119,7 @@ func (s *session) read(ctx context.Context, ids []string) error {
 		return err
 	}
 	cause := err
-	// An error without any product is not one of a row.
+	// An error without any product does not come from a row.
 	if err := s.probe(ctx); err != nil {
 		return err
 	}
@@ -131,13 +131,13 @@ func (s *session) read(ctx context.Context, ids []string) error {
 	return x.wholesale(ctx, values, cause)
 }
 
-// values are those that the type of the id column can hold. The others are told as no ids.
+// values returns the ids that the type of the id column can hold. It records the others as NotIDs.
 func (s *session) values(ctx context.Context, ids []string) ([]string, error) {
 	values, others, err := s.m.products.id.sort(ctx, s.conn, ids)
 	if err != nil || len(others) == 0 {
 		return values, err
 	}
-	// A type that has changed since may hold them.
+	// The type may have changed, so that it can hold them.
 	if err := s.m.unchanged(ctx, s.conn); err != nil {
 		return nil, err
 	}
@@ -154,9 +154,9 @@ func (s *session) probe(ctx context.Context) error {
 	return err
 }
 
-// splitting finds the products for which a query fails. It takes about 2k log2(n/k) readings for k such products
-// among n, and 2n if all fail. When the time is used up, the products not yet read alone all count as failed: none
-// is known to be good.
+// splitting finds the products for which a query fails. It needs about 2k log2(n/k) reads for k such products among n,
+// and 2n if all fail. When the time is exceeded, all products that were not read alone count as failed, because none is
+// known to be good.
 type splitting struct {
 	*session
 	deadline time.Time
@@ -188,14 +188,14 @@ func (x *splitting) split(ctx context.Context, ids []string, cause error) error 
 	return nil
 }
 
-// alone reads one product with which a query is known to fail.
+// alone reads one product for which a query is known to fail.
 func (x *splitting) alone(ctx context.Context, id string) error {
 	snapshot, err := x.part(ctx, []string{id})
 	if err == nil || !ofRows(err) {
 		return err
 	}
 	if code(err) == codeQueryCanceled {
-		// A table that somebody holds makes queries run into their time limit for whatever product.
+		// A locked table makes queries exceed their time limit for any product.
 		if err := x.probe(ctx); err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (x *splitting) alone(ctx context.Context, id string) error {
 	return nil
 }
 
-// other is a session that keeps nothing of what it reads for this one.
+// other returns a session that keeps its results separate from this one.
 func (s *session) other() *session {
 	return newSession(s.m, s.conn)
 }
@@ -249,10 +249,10 @@ func (x *splitting) record(id string, together int, e *queryError, cause error) 
 	x.reasons[reason(cause)] = true
 }
 
-// wholesale returns an error if the queries themselves are at fault, though they do not fail without a product. A
-// function whose body names a renamed column fails whenever it is called, and so does an expression over a row that
-// all products share. The queries are at fault if no product of the batch could be read, and none of a few others,
-// all for the same reason.
+// wholesale returns an error if the queries themselves are at fault, although they do not fail without a product. A
+// function whose body names a renamed column fails on each call, and so does an expression over a row that all products
+// share. The queries are at fault if no product of the batch and none of a few others can be read, all for the same
+// reason.
 func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) error {
 	failing := 0
 	for _, state := range x.out.States {
@@ -285,14 +285,14 @@ func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) er
 		}
 		failing++
 	}
-	// With few products to compare, only an error that rows rarely cause is taken for the query's.
+	// With few products to compare, only an error that rows rarely cause counts as the query's.
 	if failing < enough && !rare {
 		return nil
 	}
 	return cause
 }
 
-// reason is what two failures of one cause have in common.
+// reason returns the part that two failures of one cause have in common.
 func reason(err error) string {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code + pg.Message
@@ -307,7 +307,7 @@ func code(err error) string {
 	return ""
 }
 
-// words is Postgres' message with its context, which names the function and line that raised it.
+// words returns Postgres' message with its context, which names the function and line that raised it.
 func words(pg *pgconn.PgError) string {
 	out := pg.Message
 	if pg.Detail != "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 )
 
-// wordy are tables whose prices are texts, as in a table of attributes.
+// wordy has tables whose prices are texts, as in a table of attributes.
 const wordy = `CREATE TABLE items (id integer PRIMARY KEY, name text, stock text); CREATE TABLE tariffs (id text, item integer, cents text);
 	CREATE INDEX ON tariffs (item)`
 
@@ -26,8 +26,8 @@ func newWordy(t *testing.T, more string) *shop {
 	return s
 }
 
-// TestRead_FindsTheRowsThatFail plants rows with which the queries fail among good ones.
-func TestRead_FindsTheRowsThatFail(t *testing.T) {
+// TestRead_FindsFailingRows adds rows for which the queries fail to good ones.
+func TestRead_FindsFailingRows(t *testing.T) {
 	t.Parallel()
 	const n = 300
 	for seed := range uint64(6) {
@@ -53,7 +53,7 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 			s.exec(`INSERT INTO items SELECT n - 1, 'Item', stock FROM unnest($1::text[]) WITH ORDINALITY u(stock, n)`,
 				stocks)
 			s.exec(`INSERT INTO tariffs SELECT 'p' || n, n - 1, cents FROM unnest($1::text[]) WITH ORDINALITY u(cents, n)`, prices)
-			// A price with which the query fails, of what is no product.
+			// A price for which the query fails, without a product.
 			s.exec(`INSERT INTO tariffs VALUES ('stray', 5000, '12,50')`)
 			ids = append(ids, "5000")
 			random.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
@@ -86,7 +86,7 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 	}
 }
 
-func TestRead_ErrorsThatRowsRaise(t *testing.T) {
+func TestRead_ReportsErrorsRaisedByRows(t *testing.T) {
 	t.Parallel()
 	for name, expression := range map[string]string{
 		"division by zero":      `(1 / (stock::int))::text`,
@@ -124,8 +124,8 @@ func TestRead_ErrorsThatRowsRaise(t *testing.T) {
 	}
 }
 
-// An error that each product causes is not one of a row: nothing may become a dead letter for it.
-func TestRead_ErrorsOfTheQueriesAreErrors(t *testing.T) {
+// An error that each product causes does not come from a row. It must make no dead letter.
+func TestRead_FailsWhenQueryIsWrong(t *testing.T) {
 	t.Parallel()
 	good := `INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i;
 		CREATE TABLE stocks (amount int); INSERT INTO stocks VALUES (1);
@@ -167,7 +167,7 @@ func TestRead_ErrorsOfTheQueriesAreErrors(t *testing.T) {
 	}
 }
 
-func TestRead_RightsThatWereTakenAway(t *testing.T) {
+func TestRead_FailsWithoutRights(t *testing.T) {
 	s := newWordy(t, `INSERT INTO items VALUES (1, 'Item', '1')`)
 	owner := s.pool
 	s.pool = s.as("reader_of_products")
@@ -180,8 +180,8 @@ func TestRead_RightsThatWereTakenAway(t *testing.T) {
 	require.ErrorContains(t, err, "GRANT SELECT")
 }
 
-// A time limit may be met because of one product, or because somebody holds a table.
-func TestRead_TimeLimits(t *testing.T) {
+// A time limit may be exceeded because of one product, or because another session has locked a table.
+func TestRead_DistinguishesTimeoutsOfRowsAndLocks(t *testing.T) {
 	s := newWordy(t,
 		`INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i; UPDATE items SET stock = 'slow' WHERE id = 3;
 		CREATE FUNCTION look(s text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN IF s = 'slow' THEN PERFORM pg_sleep(60); END IF; RETURN s; END $$`)
@@ -214,8 +214,8 @@ func limited(t *testing.T, url string, limit time.Duration) *pgxpool.Pool {
 	return pool
 }
 
-// A letter is about the product that CATALOG has: the one that the query spells, not the log.
-func TestRead_FailuresHaveTheQuerysSpelling(t *testing.T) {
+// A dead letter has the product id that CATALOG has: in the spelling of the query, not of the log.
+func TestRead_FailureHasSpellingOfQuery(t *testing.T) {
 	s := newShop(t,
 		`CREATE EXTENSION citext; CREATE TABLE items (id citext, name text, stock text); CREATE TABLE tariffs (id text, item citext, cents text);
 		INSERT INTO items VALUES ('Mug', 'Mug', '1'), ('Cup', 'Cup', 'x'), ('Pot', 'Pot', '1'); INSERT INTO tariffs VALUES ('p', 'POT', '1,5')`)
@@ -230,8 +230,8 @@ func TestRead_FailuresHaveTheQuerysSpelling(t *testing.T) {
 	require.Equal(t, []string{"none"}, r.Absent)
 }
 
-// A product that is not read alone in time counts as failed, and says so. An id without a product does not.
-func TestRead_WhenTheTimeIsUp(t *testing.T) {
+// A product that is not read alone in time counts as failed, and the failure says so. An id without a product does not.
+func TestRead_StopsSplittingAfterTimeLimit(t *testing.T) {
 	s := newWordy(t,
 		`INSERT INTO items SELECT i, 'Item', CASE WHEN i = 3 THEN 'x' ELSE '1' END FROM generate_series(1, 8) i`)
 	mapping.SplitTime(t, -time.Hour)
@@ -245,7 +245,7 @@ func TestRead_WhenTheTimeIsUp(t *testing.T) {
 	}
 }
 
-func TestRead_OfNothing(t *testing.T) {
+func TestRead_AcceptsNoIDs(t *testing.T) {
 	s := newWordy(t, "")
 	r := s.read()
 	require.Empty(t, r.States)

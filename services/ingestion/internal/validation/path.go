@@ -10,8 +10,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// path writes a field of the message at a path as catalog.Validate does:
-// prices["mug-eur"].currency_options.eur.unit_amount. The keys of metadata may hold anything, and are quoted.
+// path returns the path of a field as catalog.Validate writes it, below the path at:
+// prices["mug-eur"].currency_options.eur.unit_amount. The keys of metadata may be any text, and are quoted.
 func path(at string, field *validate.FieldPath) string {
 	var b strings.Builder
 	b.WriteString(at)
@@ -34,7 +34,7 @@ func path(at string, field *validate.FieldPath) string {
 	return b.String()
 }
 
-// comparePaths orders paths by letters, and indices in them by number.
+// comparePaths compares paths by letters, and indices in them by number.
 func comparePaths(a, b string) int {
 	for a != "" && b != "" {
 		x, restOfA := leading(a)
@@ -52,7 +52,7 @@ func comparePaths(a, b string) int {
 	return cmp.Compare(len(a), len(b))
 }
 
-// leading cuts off the leading number, or all before the first number.
+// leading splits off the leading number, or everything before the first number.
 func leading(s string) (part, rest string) {
 	isNumber := isDigit(s[0])
 	for i := range len(s) {

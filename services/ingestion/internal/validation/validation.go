@@ -1,5 +1,5 @@
-// Package validation says whether Stripe would accept a product: the contract's annotations and the rules between
-// fields, in one list and in words.
+// Package validation checks whether Stripe would accept a product. It combines the contract's annotations with the
+// rules between fields, and returns one list of readable violations.
 package validation
 
 import (
@@ -28,8 +28,8 @@ func New() (*Validator, error) {
 	return &Validator{v}, nil
 }
 
-// Product returns the ways in which a product breaks Stripe's rules, in the order of the fields' paths; none if Stripe
-// would take it. It stops looking once it has found more than catalog.MaxViolations, and returns one more then.
+// Product returns the violations of Stripe's rules, sorted by the fields' paths. There are none if Stripe would accept
+// the product. It stops after more than catalog.MaxViolations, and then returns one more.
 func (v *Validator) Product(p *catalogv1.Product) []catalog.Violation {
 	out := catalog.Oversized(p)
 	if len(out) == 0 {
@@ -40,8 +40,8 @@ func (v *Validator) Product(p *catalogv1.Product) []catalog.Violation {
 	return out[:min(len(out), catalog.MaxViolations+1)]
 }
 
-// annotated are violations of the annotations. Prices are checked one by one: the library collects all violations of a
-// message, and a product may have any number of prices.
+// annotated returns the violations of the annotations. It checks prices one by one, because the library collects all
+// violations of a message, and a product may have any number of prices.
 func (v *Validator) annotated(p *catalogv1.Product) []catalog.Violation {
 	out := v.message(withoutPrices(p), "")
 	for i, price := range p.GetPrices() {
@@ -53,7 +53,7 @@ func (v *Validator) annotated(p *catalogv1.Product) []catalog.Violation {
 	return out
 }
 
-// withoutPrices is the product with the same values in its other fields.
+// withoutPrices returns the product with the same values in its other fields.
 func withoutPrices(p *catalogv1.Product) *catalogv1.Product {
 	out := &catalogv1.Product{}
 	m := out.ProtoReflect()
@@ -66,7 +66,7 @@ func withoutPrices(p *catalogv1.Product) *catalogv1.Product {
 	return out
 }
 
-// message are the violations of a message that stands at a path, "" for a product.
+// message returns the violations of a message at a path, which is "" for a product.
 func (v *Validator) message(m proto.Message, at string) []catalog.Violation {
 	err := v.annotations.Validate(m)
 	if err == nil {

@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unacknowledged has a connection fail when what was sent is not acknowledged in time; the system's own limit is a
-// quarter of an hour.
+// unacknowledged closes a connection if sent data is not acknowledged in time. The system's default is 15 min.
 func unacknowledged(conn syscall.RawConn, limit time.Duration) error {
 	var err error
 	failed := conn.Control(func(fd uintptr) {

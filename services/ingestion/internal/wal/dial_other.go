@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// unacknowledged leaves the system's own limit.
+// unacknowledged keeps the system's default.
 func unacknowledged(syscall.RawConn, time.Duration) error { return nil }

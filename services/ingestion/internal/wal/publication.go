@@ -14,12 +14,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// publishes18 is the first version that can publish generated columns, and that refuses changes of a table whose
-// replica identity holds one that is not published
+// publishes18 is the first version of Postgres that can publish generated columns. It also refuses changes of a table
+// whose replica identity has a generated column that is not published
 // (https://www.postgresql.org/docs/18/logical-replication-gencols.html).
 const publishes18 = 180000
 
-// publication is a publication as the database has it.
+// publication is the publication as it is in the database.
 type publication struct {
 	exists, allTables, complete bool
 	comment                     string
@@ -27,11 +27,12 @@ type publication struct {
 	// one.
 	generated, needsGenerated bool
 	tables                    []publishedTable
-	// schema are watched tables that are published because their schema is.
+	// schema has the watched tables that are published because their schema is.
 	schema []uint32
 }
 
-// own reports whether Driftless made the publication. Another one may serve others, too: nothing is taken out of it.
+// own reports whether Driftless created the publication. Another one may serve others too, so no table is removed from
+// it.
 func (p publication) own() bool { return strings.HasPrefix(p.comment, signed) }
 
 // serves reports whether every change of a table is published.
@@ -70,7 +71,7 @@ func (s *Source) publication(ctx context.Context, db querier, version int) (publ
 		return p, nil
 	}
 	if err != nil {
-		return p, fmt.Errorf("look at publication %s: %w", s.Publication, err)
+		return p, fmt.Errorf("read publication %s: %w", s.Publication, err)
 	}
 	p.exists = true
 	return p, nil
@@ -80,11 +81,11 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// signed is how the comment of a publication that Driftless made begins.
+// signed is the beginning of the comment of a publication that Driftless created.
 const signed = "Made by Driftless for its watched tables. "
 
-// signature is the comment of a publication that Driftless made. A row filter is stored as Postgres understood it, so
-// that it cannot be compared with the operator's text.
+// signature returns the comment of a publication that Driftless created. The comment identifies the row filters,
+// because Postgres stores a filter in its own form, which cannot be compared with the operator's text.
 func (s *Source) signature(filtered bool) string {
 	var b strings.Builder
 	for _, t := range s.Tables {
@@ -94,8 +95,8 @@ func (s *Source) signature(filtered bool) string {
 	return signed + hex.EncodeToString(sum[:6])
 }
 
-// published are the OIDs that the publication must hold: those of the tables, and of those that inherit from them,
-// which a publication does not take in by itself later.
+// published returns the OIDs that the publication must have: those of the tables, and of those that inherit from them.
+// A publication does not add later children by itself.
 func (s *Source) published() []uint32 {
 	var out []uint32
 	for _, t := range s.Tables {
@@ -110,7 +111,8 @@ func (s *Source) fits(p publication, version int) bool {
 	if !p.exists || !p.complete {
 		return false
 	}
-	// Driftless' own is ahead of a column that is added later. Of an operator's only what is needed is asked for.
+	// Driftless' own publication is prepared for a column that is added later. Another one needs only what is required
+	// now.
 	if version >= publishes18 && !p.generated && (p.needsGenerated || p.own()) {
 		return false
 	}
@@ -126,7 +128,7 @@ func (s *Source) fits(p publication, version int) bool {
 		have = append(have, t.OID)
 	}
 	slices.Sort(have)
-	// A filter that could not be published is evaluated by ingestion.
+	// Ingestion evaluates a filter that could not be published.
 	return slices.Equal(have, s.published()) && (p.comment == s.signature(true) || p.comment == s.signature(false))
 }
 
@@ -134,7 +136,7 @@ func (s *Source) filters() bool {
 	return slices.ContainsFunc(s.Tables, func(t Table) bool { return t.Filter != "" })
 }
 
-// Unfilter takes the row filters out of the publication, if it has any. Ingestion evaluates the conditions then.
+// Unfilter removes the row filters from the publication, if it has any. Ingestion then evaluates the conditions.
 func (s *Source) Unfilter(ctx context.Context, pool *pgxpool.Pool) error {
 	version, err := serverVersion(ctx, pool)
 	if err != nil {
@@ -145,13 +147,13 @@ func (s *Source) Unfilter(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	}
 	if err := s.publish(ctx, pool, s.statements(p, version, false)); err != nil {
-		return fmt.Errorf("take the row filters out of publication %s: %w", s.Publication, err)
+		return fmt.Errorf("remove the row filters from publication %s: %w", s.Publication, err)
 	}
 	return nil
 }
 
-// Publish makes the publication, or changes it so that it has every change of the watched tables. It reports whether it
-// changed one that was there: then changes may be missing from the log.
+// Publish creates the publication, or changes it so that it has every change of the watched tables. It reports whether
+// it changed an existing one. The log may then lack changes.
 func (s *Source) Publish(ctx context.Context, pool *pgxpool.Pool) (changed bool, err error) {
 	version, err := serverVersion(ctx, pool)
 	if err != nil {
@@ -163,17 +165,17 @@ func (s *Source) Publish(ctx context.Context, pool *pgxpool.Pool) (changed bool,
 	}
 	err = s.publish(ctx, pool, s.statements(p, version, s.filters()))
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && s.filters() && pg.Code != insufficientPrivilege {
-		// Postgres takes simple conditions over the columns of the replica identity only. Ingestion evaluates the
+		// Postgres accepts only simple conditions over the columns of the replica identity. Ingestion evaluates the
 		// others.
 		err = s.publish(ctx, pool, s.statements(p, version, false))
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == insufficientPrivilege {
 		return false,
-			fmt.Errorf("the role of DATABASE_URL may not make or alter publication %s (%s): run `%s` as the owner of the tables, with the right to create in the database",
+			fmt.Errorf("the role of DATABASE_URL may not create or alter publication %s (%s): run `%s` as the owner of the tables, with the right to create in the database",
 				s.Publication, pg.Message, strings.Join(s.statements(p, version, false), " "))
 	}
 	if err != nil {
-		return false, fmt.Errorf("make publication %s: %w", s.Publication, err)
+		return false, fmt.Errorf("create publication %s: %w", s.Publication, err)
 	}
 	return p.exists, nil
 }
@@ -182,7 +184,7 @@ const insufficientPrivilege = "42501"
 
 func (s *Source) publish(ctx context.Context, pool *pgxpool.Pool, statements []string) error {
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		// An ALTER waits for every transaction that writes to the tables, and everything behind it waits for the ALTER.
+		// An ALTER waits for every transaction that writes to the tables, and later statements wait for the ALTER.
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '10s'"); err != nil {
 			return err
 		}
@@ -195,7 +197,7 @@ func (s *Source) publish(ctx context.Context, pool *pgxpool.Pool, statements []s
 	})
 }
 
-// statements make the publication what it must be.
+// statements returns the statements that create or complete the publication.
 func (s *Source) statements(p publication, version int, filtered bool) []string {
 	name := quoted(s.Publication)
 	tables := make([]string, len(s.Tables))
@@ -207,7 +209,7 @@ func (s *Source) statements(p publication, version int, filtered bool) []string 
 	}
 	options := "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
 	if version >= publishes18 {
-		// Else every UPDATE and DELETE of a table with REPLICA IDENTITY FULL and a generated column would fail.
+		// Without it every UPDATE and DELETE of a table with REPLICA IDENTITY FULL and a generated column would fail.
 		options += ", publish_generated_columns = stored"
 	}
 	list := strings.Join(tables, ", ")
@@ -227,7 +229,7 @@ func (s *Source) statements(p publication, version int, filtered bool) []string 
 	}
 }
 
-// additions complete a publication that somebody else made. What else it holds stays.
+// additions returns the statements that complete a publication that Driftless did not create. Its other contents stay.
 func (s *Source) additions(p publication, alter, options string) []string {
 	var out []string
 	if !p.complete || p.needsGenerated && !p.generated {
@@ -240,7 +242,7 @@ func (s *Source) additions(p publication, alter, options string) []string {
 			continue
 		}
 		if slices.ContainsFunc(p.tables, func(x publishedTable) bool { return x.OID == t.OID }) {
-			// With a row filter, or with some columns only.
+			// The table has a row filter, or only some columns.
 			out = append(out, alter+" DROP TABLE "+t.Name+";")
 		}
 		out = append(out, alter+" ADD TABLE "+t.Name+";")
@@ -250,7 +252,7 @@ func (s *Source) additions(p publication, alter, options string) []string {
 
 func serverVersion(ctx context.Context, db querier) (version int, err error) {
 	if err := db.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&version); err != nil {
-		return 0, fmt.Errorf("ask for the version of the catalog database: %w", err)
+		return 0, fmt.Errorf("read the version of the catalog database: %w", err)
 	}
 	return version, nil
 }

@@ -11,9 +11,9 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// ordered is a product with the values that another one has in some fields. Fields have Stripe's names: "description",
-// "metadata.color", "prices.mug-eur.nickname"; "prices.mug-eur" is the whole price, one that the product lacks
-// included. What lies deeper than a key of metadata is taken for the field that it lies in.
+// ordered returns a product with another one's values in some fields. Fields have Stripe's names: "description",
+// "metadata.color", "prices.mug-eur.nickname". "prices.mug-eur" is a price with all its fields, which the product may
+// lack. A path below a key of metadata means the field that contains it.
 func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Product, error) {
 	out := proto.CloneOf(product)
 	for _, field := range fields {
@@ -26,7 +26,7 @@ func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Prod
 		}
 		id, rest, ok := cutPriceID(rest, from)
 		if !ok {
-			return nil, fmt.Errorf("%s is a field of no price of the product", field)
+			return nil, fmt.Errorf("%s is not a field of one of the product's prices", field)
 		}
 		at := slices.IndexFunc(out.GetPrices(), func(p *catalogv1.Price) bool { return p.GetId() == id })
 		switch {
@@ -35,7 +35,7 @@ func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Prod
 		case rest == "":
 			out.Prices[at] = proto.CloneOf(price(from, id))
 		case at < 0:
-			return nil, fmt.Errorf("the catalog has no price %s, of which %s is a field", id, field)
+			return nil, fmt.Errorf("the catalog has no price %s, to which field %s belongs", id, field)
 		default:
 			if err := copyField(out.GetPrices()[at].ProtoReflect(), price(from, id).ProtoReflect(), rest,
 				"id"); err != nil {
@@ -46,8 +46,8 @@ func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Prod
 	return out, nil
 }
 
-// cutPriceID cuts the id of one of the product's prices, which may hold dots, from what follows it: the longest that
-// fits.
+// cutPriceID splits a path into the id of one of the product's prices, which may have dots, and the rest. It takes the
+// longest id that fits.
 func cutPriceID(path string, product *catalogv1.Product) (id, rest string, ok bool) {
 	for _, p := range product.GetPrices() {
 		after, found := strings.CutPrefix(path, p.GetId())
@@ -71,13 +71,13 @@ func price(p *catalogv1.Product, id string) *catalogv1.Price {
 // amountFields are Stripe's two forms of one value.
 var amountFields = []protoreflect.Name{"unit_amount", "unit_amount_decimal"}
 
-// copyField gives a message another's value of a field, or of a key of it.
+// copyField copies another message's value of a field, or of a key of it.
 func copyField(to, from protoreflect.Message, path string, except ...protoreflect.Name) error {
 	name, key, _ := strings.Cut(path, ".")
 	field := to.Descriptor().Fields().ByName(protoreflect.Name(name))
 	switch {
 	case field == nil || slices.Contains(except, field.Name()):
-		return fmt.Errorf("%s is none of the fields that can be written back", name)
+		return fmt.Errorf("%s is not a field that can be written back", name)
 	case slices.Contains(amountFields, field.Name()):
 		for _, n := range amountFields {
 			copyWhole(to, from, to.Descriptor().Fields().ByName(n))
@@ -98,7 +98,7 @@ func copyField(to, from protoreflect.Message, path string, except ...protoreflec
 	return nil
 }
 
-// copyWhole copies deeply, so that the two share no list or map.
+// copyWhole copies a field deeply, so that the messages share no list or map.
 func copyWhole(to, from protoreflect.Message, field protoreflect.FieldDescriptor) {
 	if !from.Has(field) {
 		to.Clear(field)
@@ -107,7 +107,7 @@ func copyWhole(to, from protoreflect.Message, field protoreflect.FieldDescriptor
 	to.Set(field, proto.Clone(from.Interface()).ProtoReflect().Get(field))
 }
 
-// withoutFields is a product without the fields that a mapping does not provide.
+// withoutFields returns a product without the fields that a mapping does not provide.
 func withoutFields(p *catalogv1.Product, unmanaged []string) *catalogv1.Product {
 	out := proto.CloneOf(p)
 	for _, name := range unmanaged {

@@ -8,8 +8,8 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 )
 
-// byColumn are the statements that change a product or a price: either one for all columns, under the key "", or one
-// for each.
+// byColumn has the statements that change a product or a price: either one for all columns, under the key "", or one
+// for each column.
 type byColumn map[string]*statement
 
 // byColumns checks one statement for all columns, or one for each of some.
@@ -38,7 +38,7 @@ func byColumns(check func(use, string) (*statement, error), u use, whole string,
 	return out, nil
 }
 
-// statement is the one that changes a column, and the column by which the configuration has it.
+// statement returns the statement that changes a column, and the column under which the configuration has it.
 func (b byColumn) statement(column string) (*statement, string) {
 	if slices.Contains(amountColumns, column) && b[column] == nil {
 		for _, other := range amountColumns {
@@ -50,8 +50,8 @@ func (b byColumn) statement(column string) (*statement, string) {
 	return b[column], column
 }
 
-// each calls run with the statements that the differences ask for, the key of each in the configuration, and a field
-// that it is to change. The statement is nil if there is none.
+// each calls run with each statement that the differences need, its key in the configuration, and a field that it
+// changes. The statement is nil if the configuration has none.
 func (b byColumn) each(key string, diffs []difference, run func(s *statement, key, field string) error) error {
 	if s := b[""]; s != nil || len(b) == 0 {
 		return run(s, key, diffs[0].field())

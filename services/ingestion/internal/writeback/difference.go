@@ -16,19 +16,19 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// difference is a field in which a product is not as wanted.
+// difference is a field whose value in a product is not the wanted one.
 type difference struct {
-	// price is the id of the price that the field is of; "" for one of the product itself.
+	// price is the id of the price that has the field, "" for a field of the product itself.
 	price string
-	// column is the field without a key; "" for a price that one of the two lacks.
+	// column is the field without a key, "" for a price that one of the two lacks.
 	column string
 	// key of metadata or currency options.
 	key string
-	// have and want are the values for people.
+	// have and want are the values for messages.
 	have, want string
 }
 
-// field names the field as orders do.
+// field returns the name of the field as commands have it.
 func (d difference) field() string {
 	var parts []string
 	if d.price != "" {
@@ -46,8 +46,8 @@ func (d difference) String() string {
 	return fmt.Sprintf("%s is %s instead of %s", d.field(), d.have, d.want)
 }
 
-// differences are the fields in which a product is not as wanted, values of one meaning being equal however they are
-// spelt.
+// differences returns the fields in which two products differ. Values that mean the same are equal, whatever their
+// form.
 func differences(have, want *catalogv1.Product) []difference {
 	have, want = catalog.Canonical(have), catalog.Canonical(want)
 	out := messageDifferences(have.ProtoReflect(), want.ProtoReflect(), "prices")
@@ -125,7 +125,7 @@ func shownKey(m protoreflect.Map, k protoreflect.MapKey) string {
 	return item(m.Get(k))
 }
 
-// shown is a field's value for people.
+// shown returns a field's value for messages.
 func shown(m protoreflect.Message, field protoreflect.FieldDescriptor) string {
 	switch {
 	case !m.Has(field):
@@ -158,7 +158,7 @@ func encoded(m proto.Message) string {
 	if err != nil {
 		return err.Error()
 	}
-	// protojson varies its spaces.
+	// protojson varies its spaces on purpose.
 	var compact bytes.Buffer
 	if json.Compact(&compact, data) != nil {
 		return abridged(string(data))

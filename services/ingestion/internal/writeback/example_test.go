@@ -13,8 +13,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-// TestTheExampleWorks runs what deploy/driftless.example.yaml shows, which docs/mapping.md shows too.
-func TestTheExampleWorks(t *testing.T) {
+// TestExample_Works runs what deploy/driftless.example.yaml shows, which docs/mapping.md shows too.
+func TestExample_Works(t *testing.T) {
 	const example = "../../../../deploy/driftless.example.yaml"
 	var settings struct{ config.File }
 	queries, err := config.Parse(&settings, "test", "", "v0", []string{"--config", example})

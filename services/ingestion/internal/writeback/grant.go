@@ -9,16 +9,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// target finds the tables that a statement writes: PostgreSQL's refusal does not say which right on which schema's
-// table is missing.
+// target finds the tables that a statement writes. PostgreSQL's error does not say which right on which schema's table
+// is missing.
 var target = regexp.MustCompile(
 	`(?i)\b(insert\s+into|update|delete\s+from|merge\s+into)\s+(?:only\s+)?((?:"(?:[^"]|"")+"|[a-z_][\w$]*)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[a-z_][\w$]*))?)`)
 
-// conflict finds an insertion that may update.
+// conflict finds an INSERT that may update.
 var conflict = regexp.MustCompile(`(?is)\bon\s+conflict\b.*\bdo\s+update\b`)
 
-// grants are the statements that give the role of a connection what a statement needs. It asks over a connection of its
-// own: in a transaction that was refused something nothing more can be asked.
+// grants returns the statements that grant the role of a connection what a statement needs. It uses its own connection,
+// because a failed transaction accepts no more queries.
 func grants(ctx context.Context, cfg *pgx.ConnConfig, sql string) string {
 	const unknown = "GRANT the role of DATABASE_URL what the statement does to the tables that it names"
 	conn, err := pgx.ConnectConfig(ctx, cfg)
@@ -61,7 +61,7 @@ func missing(ctx context.Context, conn *pgx.Conn, role, table string, rights []s
 	var lacking []string
 	for _, right := range rights {
 		var has bool
-		// By the catalog: a name in a schema that may not be used cannot be looked up.
+		// It asks the system catalog, because a name in a schema that the role may not use cannot be resolved.
 		if err := conn.QueryRow(ctx,
 			`SELECT coalesce(bool_or(has_table_privilege(c.oid, $2)), false) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 			WHERE CASE cardinality(parse_ident($1)) WHEN 2 THEN (n.nspname, c.relname) = ((parse_ident($1))[1], (parse_ident($1))[2])

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a shop with tables of its own, or with the built-in ones, and a writer.
+// rig is a shop with its own tables, or with the built-in ones, and a writer.
 type rig struct {
 	t       *testing.T
 	url     string
@@ -30,7 +30,7 @@ type rig struct {
 	builtIn bool
 }
 
-// newShop has an operator's tables: other names, types and forms than Stripe's.
+// newShop makes an operator's tables, with other names, types and forms than Stripe's.
 func newShop(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, url: localtest.Postgres(t)}
@@ -102,7 +102,7 @@ func (r *rig) writer() *writeback.Writer {
 	return w
 }
 
-// read is a product as the mapping has it.
+// read returns a product as the mapping reads it.
 func (r *rig) read(id string) *catalogv1.Product {
 	r.t.Helper()
 	checked, err := mapping.New(r.t.Context(), r.pool, r.queries)
@@ -112,7 +112,7 @@ func (r *rig) read(id string) *catalogv1.Product {
 	return states.States[id].Product
 }
 
-// order is one to write some fields of a product back, which rests on what the tables hold now.
+// order returns a command to write some fields of a product back, based on the tables' current values.
 func (r *rig) order(id string, edit func(*catalogv1.Product), fields ...string) writeback.Order {
 	r.t.Helper()
 	known := r.read(id)
@@ -129,7 +129,7 @@ func (r *rig) write(w *writeback.Writer, order writeback.Order) writeback.Result
 	return result
 }
 
-// fails carries an order out that cannot be, and returns why.
+// fails runs a command that must fail, and returns why it fails.
 func (r *rig) fails(w *writeback.Writer, order writeback.Order) *writeback.Failure {
 	r.t.Helper()
 	before := r.read(order.ProductID)
@@ -141,7 +141,7 @@ func (r *rig) fails(w *writeback.Writer, order writeback.Order) *writeback.Failu
 	return failure
 }
 
-// begin starts somebody else's transaction.
+// begin starts a transaction of another session.
 func (r *rig) begin() pgx.Tx {
 	r.t.Helper()
 	conn, err := pgx.Connect(r.t.Context(), r.url)

@@ -1,7 +1,7 @@
-// Package writeback changes the operator's tables as Stripe was changed, with the statements that the configuration
-// gives. A change is one transaction: it is made only if the mapping reads the product as the order supposes it, and
-// only if it reads it as ordered afterwards. The package decides nothing about who is right, and touches only what its
-// statements name.
+// Package writeback writes Stripe's values to the operator's tables, with the statements of the configuration. A
+// write-back is one transaction. It is committed only if the mapping reads the product before as the command expects,
+// and after as the command wants it. The package does not decide who is right, and changes only what its statements
+// name.
 package writeback
 
 import (
@@ -24,10 +24,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// attempts of a transaction that another got in the way of.
+// attempts is the most attempts of a transaction that conflicts with another.
 const attempts = 5
 
-// mostRows is how many rows a statement may change: one that changes more is not about one product or price.
+// mostRows is the most rows that a statement may change. A statement that changes more is not limited to one product or
+// price.
 const mostRows = 1000
 
 // Config of a Writer.
@@ -35,8 +36,8 @@ type Config struct {
 	Pool       *pgxpool.Pool
 	Mapping    *mapping.Mapping
 	Statements config.WriteBack
-	// BuiltIn: the statements are those of the built-in tables. What the role may do there is not asked at start: who
-	// edits them with a role of his own needs no write-back.
+	// BuiltIn reports whether the statements are those of the built-in tables. New then does not check the role's
+	// rights, because an installation may edit the tables with another role and need no write-back.
 	BuiltIn bool
 	// Validate returns why Stripe would refuse a product.
 	Validate func(*catalogv1.Product) []catalog.Violation
@@ -51,8 +52,8 @@ type Writer struct {
 	importProduct, importPrice *statement
 }
 
-// New checks the statements against the database. Its errors name the statement's key in the configuration and what
-// mends it.
+// New checks the statements against the database. Its errors name the statement's key in the configuration and say how
+// to fix it.
 func New(ctx context.Context, cfg Config) (*Writer, error) {
 	w := &Writer{Config: cfg}
 	w.columns.products, w.columns.prices = cfg.Mapping.Columns()
@@ -68,7 +69,7 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 	}
 	defer func() {
 		_ = tx.Rollback(context.WithoutCancel(ctx))
-		// A rollback leaves what is prepared.
+		// A rollback keeps prepared statements.
 		_ = conn.Conn().PgConn().Deallocate(context.WithoutCancel(ctx), checkedName)
 	}()
 	check := func(u use, source string) (*statement, error) {
@@ -109,33 +110,33 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 	return w, nil
 }
 
-// Order says what is to be written.
+// Order is a write-back command.
 type Order struct {
 	ProductID string
-	// Known is the product in the version of the catalog that the order rests on; nil if that has none.
+	// Known is the product in the catalog's version that the command rests on, nil if that version has none.
 	Known *catalogv1.Product
-	// Wanted is the product with Stripe's values; only Fields of it are written, unless Import is set.
+	// Wanted is the product with Stripe's values. Only Fields of it are written, unless Import is set.
 	Wanted *catalogv1.Product
 	Fields []string
 	// Import inserts the product.
 	Import bool
 }
 
-// Result of an order that has not failed.
+// Result is the result of a write-back that did not fail.
 type Result string
 
 const (
-	// Written: the tables were changed.
+	// Written means that the tables were changed.
 	Written Result = "written"
-	// Done: the tables had the values already, as when an order comes again.
+	// Done means that the tables already had the values, for example because the command came twice.
 	Done Result = "done"
-	// Superseded: somebody has changed the product since the version that the order rests on; nothing was written.
+	// Superseded means that the product was changed since the version that the command rests on. Nothing was written.
 	Superseded Result = "superseded"
 )
 
-// Failure is why an order cannot be carried out, however often it is tried, until somebody mends what it says.
+// Failure is why a write-back fails on every attempt, until an operator fixes the cause.
 type Failure struct {
-	// Field that could not be written, in Stripe's names; "" if it is about none in particular.
+	// Field that could not be written, in Stripe's names. It is "" if the failure concerns no single field.
 	Field   string
 	Message string
 	cause   error
@@ -145,18 +146,18 @@ func (f *Failure) Error() string { return f.Message }
 
 func (f *Failure) Unwrap() error { return f.cause }
 
-// Write carries an order out. What fails for good is a *Failure; any other error may pass. An order that was carried
-// out may be given again.
+// Write carries out a command. A permanent failure is a *Failure. Any other error may be temporary. A command may be
+// repeated after success.
 func (w *Writer) Write(ctx context.Context, order Order) (result Result, err error) {
 	for range attempts {
-		// What somebody commits to the same rows since our snapshot makes Postgres refuse the statement: then the
-		// product is read anew, and found to have changed.
+		// If another session commits a change of the same rows after this snapshot, Postgres refuses the statement. The
+		// next attempt reads the product again and detects the change.
 		err = pgx.BeginTxFunc(ctx, w.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 			result, err = w.attempt(ctx, tx, order)
 			return err
 		})
 		pg, ok := errors.AsType[*pgconn.PgError](err)
-		// A product that was inserted since the snapshot is seen in the next one.
+		// The next snapshot sees a product that was inserted since this one.
 		again := ok &&
 			(pg.Code == codeSerializationFailure || pg.Code == codeDeadlock ||
 				order.Import && pg.Code == codeUniqueViolation)
@@ -170,8 +171,7 @@ func (w *Writer) Write(ctx context.Context, order Order) (result Result, err err
 	return result, nil
 }
 
-// limits keep a transaction of the operator's that holds a row, or a statement that reads a large table, from holding
-// up the orders behind this one.
+// limits bound the time for which a locked row or a slow statement delays the commands behind this one.
 const limits = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'"
 
 func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, error) {
@@ -199,8 +199,8 @@ func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, e
 	return Written, w.verify(ctx, tx, order.ProductID, want, ran)
 }
 
-// judge compares the product as it is with the order. It returns a result if there is nothing to write, or else the
-// product as wanted and where the present one differs; of an import nothing differs.
+// judge compares the current product with the command. It returns a result if there is nothing to write. Otherwise it
+// returns the wanted product and the differences, which are empty for an import.
 func (w *Writer) judge(present mapping.Product,
 	order Order,
 ) (want *catalogv1.Product, diffs []difference, result Result, err error) {
@@ -244,14 +244,14 @@ func (w *Writer) judge(present mapping.Product,
 	if faults := w.Validate(want); len(faults) > 0 {
 		return nil, nil, "", &Failure{
 			Field: faults[0].Field,
-			Message: fmt.Sprintf("product %s cannot be written back, since it would not be valid in the catalog: %s",
+			Message: fmt.Sprintf("product %s cannot be written back, because it would not be valid in the catalog: %s",
 				order.ProductID, faults[0]),
 		}
 	}
 	return want, diffs, "", nil
 }
 
-// same says whether two states that the mapping has read are the same.
+// same reports whether two states that the mapping has read are equal.
 func same(a, b *catalogv1.Product) bool {
 	if b == nil {
 		return false
@@ -263,7 +263,8 @@ func same(a, b *catalogv1.Product) bool {
 	return proto.Equal(a, b)
 }
 
-// provided says why a field cannot be written back: what the mapping does not read cannot be found written.
+// provided returns why a field cannot be written back: the result of a field that the mapping does not read cannot be
+// verified.
 func (w *Writer) provided(d difference) error {
 	query, columns := "products", w.columns.products
 	if d.price != "" {
@@ -276,13 +277,13 @@ func (w *Writer) provided(d difference) error {
 	return fmt.Errorf("the mapping's %s query does not return %s: add that column to it", query, d.column)
 }
 
-// ran is a statement that has run, and how many rows it has changed.
+// ran is a statement that was run, with the number of rows that it changed.
 type ran struct {
 	key  string
 	rows int64
 }
 
-// run runs the statements that the differences ask for; with none the product is inserted.
+// run runs the statements that the differences need. Without differences it inserts the product.
 func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, want *catalogv1.Product,
 	diffs []difference,
 ) (out []ran, err error) {
@@ -297,7 +298,7 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 			return &Failure{
 				Field: field,
 				Message: fmt.Sprintf(
-					"product %s cannot be written back: set catalog.write_back.%s to the statement that does it in your tables (see docs/mapping.md)", want.GetId(), key),
+					"product %s cannot be written back: set catalog.write_back.%s to the statement that changes your tables (see docs/mapping.md)", want.GetId(), key),
 			}
 		}
 		rows, err := s.run(ctx, tx, row, changed)
@@ -308,7 +309,7 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 			return &Failure{
 				Field: field,
 				Message: fmt.Sprintf(
-					"product %s was not written back: %s would have changed %d rows; does its WHERE name one by @id?",
+					"product %s was not written back: %s would have changed %d rows; check that its WHERE selects one row by @id",
 					want.GetId(), s.key, rows),
 			}
 		}
@@ -360,7 +361,7 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 	return out, nil
 }
 
-// verify reads the product as the statements have left it.
+// verify reads the product after the statements, and checks that it is as wanted.
 func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalogv1.Product, ran []ran) error {
 	did := make([]string, len(ran))
 	for i, r := range ran {
@@ -373,7 +374,8 @@ func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalog
 	failed := func(field, what string) error {
 		return &Failure{
 			Field: field,
-			Message: fmt.Sprintf("product %s was not written back: %s, and then %s; nothing was kept", id,
+			Message: fmt.Sprintf("product %s was not written back: %s, and then %s; the transaction was rolled back",
+				id,
 				strings.Join(did, ", "), what),
 		}
 	}
@@ -395,14 +397,14 @@ func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalog
 	return failed(diffs[0].field(), "the mapping reads that "+strings.Join(words, "; "))
 }
 
-// passing are classes of SQLSTATEs, and single ones, that say nothing about the order: the connection, the server's
-// resources, a server that shuts down or takes no writes, a row that somebody holds.
+// passing has SQLSTATEs and classes of them that do not depend on the command: the connection, the server's resources,
+// a server that shuts down or is read-only, a locked row.
 var passing = []string{
 	"08", "53", "57P", codeSerializationFailure, codeDeadlock, codeLockNotAvailable,
 	codeReadOnlyTransaction,
 }
 
-// classify makes a *Failure of what would fail again.
+// classify returns a *Failure for an error that would occur again.
 func (w *Writer) classify(order Order, err error) error {
 	if failure, ok := errors.AsType[*Failure](err); ok {
 		return failure
@@ -413,7 +415,7 @@ func (w *Writer) classify(order Order, err error) error {
 	}
 	message := err.Error()
 	if _, ok := errors.AsType[*refusal](err); !ok {
-		// At the end of the transaction, where what was deferred is checked.
+		// The error came at the end of the transaction, where deferred constraints are checked.
 		message = "the transaction is refused by Postgres: " + pg.Message
 		if pg.Detail != "" {
 			message += "; " + pg.Detail

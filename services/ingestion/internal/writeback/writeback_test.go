@@ -24,7 +24,7 @@ import (
 
 const patience = 30 * time.Second
 
-func TestOnlyTheFieldsThatAreOrderedAreWritten(t *testing.T) {
+func TestWrite_WritesOnlyGivenFields(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
 	order := r.order("mug", func(p *catalogv1.Product) {
@@ -42,7 +42,7 @@ func TestOnlyTheFieldsThatAreOrderedAreWritten(t *testing.T) {
 	require.Equal(t, writeback.Done, r.write(w, order), "the same order again")
 }
 
-func TestEveryFormOfColumnIsWritten(t *testing.T) {
+func TestWrite_SupportsEveryFormOfColumn(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
 	result := r.write(w, r.order("mug", func(p *catalogv1.Product) {
@@ -77,7 +77,7 @@ func TestEveryFormOfColumnIsWritten(t *testing.T) {
 	require.Equal(t, `["Red"]`, r.value(`SELECT points FROM shop.items WHERE sku = 'mug'`), "in the form that it had")
 }
 
-func TestAPriceThatIsOrderedWholeIsInserted(t *testing.T) {
+func TestWrite_InsertsPrice(t *testing.T) {
 	r := newShop(t)
 	result := r.write(r.writer(), r.order("mug", func(p *catalogv1.Product) {
 		p.Prices = append(p.Prices, &catalogv1.Price{
@@ -94,7 +94,7 @@ func TestAPriceThatIsOrderedWholeIsInserted(t *testing.T) {
 	require.Equal(t, "1500.00", r.value(`SELECT cents FROM shop.tariffs WHERE code = 'mug-eur'`))
 }
 
-func TestAConcurrentEditOfTheCatalogWins(t *testing.T) {
+func TestWrite_YieldsToConcurrentEdit(t *testing.T) {
 	describe := func(r *rig) writeback.Order {
 		return r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
 	}
@@ -119,7 +119,7 @@ func TestAConcurrentEditOfTheCatalogWins(t *testing.T) {
 		}
 	})
 
-	// Somebody has changed the row and not committed yet: the write-back waits for the row.
+	// Another session has changed the row and not committed yet, so the write-back waits for the row.
 	for _, commit := range []bool{true, false} {
 		t.Run(fmt.Sprintf("committed meanwhile: %v", commit), func(t *testing.T) {
 			r := newShop(t)
@@ -150,7 +150,7 @@ func TestAConcurrentEditOfTheCatalogWins(t *testing.T) {
 	}
 
 	t.Run("begun after", func(t *testing.T) {
-		// The write-back holds the row until somebody's edit waits for it.
+		// The write-back locks the row until another session's edit waits for it.
 		r := newShop(t)
 		r.exec(`CREATE FUNCTION shop.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			IF NEW.blurb = 'Stripe''s' THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN NEW; END $$`)
@@ -189,7 +189,7 @@ func TestAConcurrentEditOfTheCatalogWins(t *testing.T) {
 
 func waitForLock(t *testing.T, pool *pgxpool.Pool) { t.Helper(); waitForLocks(t, pool, 1) }
 
-// waitForLocks waits until so many sessions wait for others.
+// waitForLocks waits until n sessions wait for others.
 func waitForLocks(t *testing.T, pool *pgxpool.Pool, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -201,12 +201,12 @@ func waitForLocks(t *testing.T, pool *pgxpool.Pool, n int) {
 	}, patience, 5*time.Millisecond)
 }
 
-func TestEditsAndWriteBacksThatRaceLoseNoEdit(t *testing.T) {
+func TestWrite_LosesNoEditInRace(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
 	const rounds = 40
 	var wg sync.WaitGroup
-	// Somebody appends to one column, and the write-backs write the other.
+	// Another session appends to one column, and the write-backs write the other.
 	wg.Go(func() {
 		for range rounds {
 			if _, err := r.pool.Exec(t.Context(),
@@ -220,7 +220,7 @@ func TestEditsAndWriteBacksThatRaceLoseNoEdit(t *testing.T) {
 		order := r.order("mug", func(p *catalogv1.Product) { p.Description = fmt.Sprint("round ", i) }, "description")
 		result, err := w.Write(t.Context(), order)
 		if err != nil {
-			// Every attempt met an edit: the order would come again.
+			// Every attempt conflicted with an edit, and the command would come again.
 			var failure *writeback.Failure
 			require.NotErrorAs(t, err, &failure)
 			continue
@@ -236,7 +236,7 @@ func TestEditsAndWriteBacksThatRaceLoseNoEdit(t *testing.T) {
 	require.Equal(t, fmt.Sprint("Mug ", rounds-1), r.value(`SELECT title FROM shop.items WHERE sku = 'mug'`))
 }
 
-func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
+func TestWrite_ReportsFailureAndWritesNothing(t *testing.T) {
 	describe := func(p *catalogv1.Product) { p.Description = "Stripe's" }
 	for name, c := range map[string]struct {
 		setUp  string
@@ -306,13 +306,13 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 			edit: func(p *catalogv1.Product) { p.UnitLabel = "seat" }, fields: []string{"unit_label"},
 			want: []string{"products query does not return unit_label"}, field: "unit_label",
 		},
-		"a field that is none": {
+		"an unknown field": {
 			fields: []string{"descriptionn"}, want: []string{"descriptionn is none of the fields"},
 		},
 		"a price that is not the product's": {
 			fields: []string{"prices.cup-eur.nickname"}, want: []string{"prices.cup-eur.nickname"},
 		},
-		"a value that Stripe would refuse of the catalog": {
+		"a value that would not be valid in the catalog": {
 			edit: func(p *catalogv1.Product) { p.Metadata["seo_title"] = "" }, fields: []string{"metadata.seo_title"},
 			want: []string{"would not be valid in the catalog", "seo_title"}, field: "metadata",
 		},
@@ -345,7 +345,7 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 	}
 }
 
-func TestARightThatIsMissingIsNamedWithItsGrant(t *testing.T) {
+func TestWrite_NamesGrantForMissingRight(t *testing.T) {
 	r := newShop(t)
 	r.exec(`CREATE ROLE clerk LOGIN PASSWORD 'clerk'`)
 	t.Cleanup(func() {
@@ -378,7 +378,7 @@ func TestARightThatIsMissingIsNamedWithItsGrant(t *testing.T) {
 	r.exec(`GRANT SELECT, INSERT ON archive.items TO clerk`)
 	w, err := r.open(pool)
 	require.NoError(t, err)
-	// One that goes after the start.
+	// This right is revoked after the start.
 	order := r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
 	r.exec(`REVOKE UPDATE ON shop.items FROM clerk`)
 	require.Contains(t, r.fails(w, order).Message, "run `GRANT UPDATE ON shop.items TO clerk;`")
@@ -386,7 +386,7 @@ func TestARightThatIsMissingIsNamedWithItsGrant(t *testing.T) {
 	require.Equal(t, writeback.Written, r.write(w, order))
 }
 
-func TestAWrongStatementEndsTheStartWithWhatMendsIt(t *testing.T) {
+func TestNew_RefusesWrongStatementWithFix(t *testing.T) {
 	r := newShop(t)
 	right := r.queries.WriteBack
 	for name, c := range map[string]struct {
@@ -450,7 +450,7 @@ func TestAWrongStatementEndsTheStartWithWhatMendsIt(t *testing.T) {
 	}
 }
 
-func TestStatementsAreThoseOfSQL(t *testing.T) {
+func TestNew_AcceptsAnySQLStatement(t *testing.T) {
 	for name, statement := range map[string]string{
 		"a function":  `SELECT shop.describe(@id, @description)`,
 		"a procedure": `CALL shop.note(@id, @description)`,
@@ -481,7 +481,7 @@ func imported() *catalogv1.Product {
 	}
 }
 
-func TestAProductIsImported(t *testing.T) {
+func TestWrite_ImportsProduct(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
 	order := writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}
@@ -494,7 +494,7 @@ func TestAProductIsImported(t *testing.T) {
 	require.Equal(t, writeback.Done, r.write(w, order), "the same order again")
 }
 
-func TestAnImportNeverReplacesWhatTheCatalogHas(t *testing.T) {
+func TestWrite_ImportReplacesNothing(t *testing.T) {
 	order := writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}
 	t.Run("there before", func(t *testing.T) {
 		r := newShop(t)
@@ -540,7 +540,7 @@ func TestAnImportNeverReplacesWhatTheCatalogHas(t *testing.T) {
 	})
 }
 
-func TestWhatMayPassIsNoFailure(t *testing.T) {
+func TestWrite_ReturnsTemporaryErrorsAsErrors(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
 	order := r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
@@ -554,7 +554,7 @@ func TestWhatMayPassIsNoFailure(t *testing.T) {
 		r.exec(`DROP TRIGGER sever ON shop.items`)
 		require.Equal(t, writeback.Written, r.write(w, order))
 	})
-	t.Run("a row that somebody holds", func(t *testing.T) {
+	t.Run("a locked row", func(t *testing.T) {
 		tx := r.begin()
 		_, err := tx.Exec(t.Context(), `SELECT FROM shop.items WHERE sku = 'cup' FOR UPDATE`)
 		require.NoError(t, err)
@@ -568,7 +568,7 @@ func TestWhatMayPassIsNoFailure(t *testing.T) {
 	})
 }
 
-func TestTheBuiltInTablesAreWrittenBack(t *testing.T) {
+func TestWrite_WritesBuiltInTables(t *testing.T) {
 	r := newBuiltIn(t)
 	r.exec(`INSERT INTO driftless.products (id, name, metadata, images) VALUES ('mug', 'Mug', '{"sku": 1}', '{}')`)
 	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount, tiers) VALUES ('mug-eur', 'mug', 'eur', 1400.00, NULL)`)
@@ -591,9 +591,9 @@ func TestTheBuiltInTablesAreWrittenBack(t *testing.T) {
 		r.write(w, writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}))
 }
 
-// TestEveryProductSurvivesTheBuiltInTables imports any product that Stripe can hold, and then writes any other one back
-// over it.
-func TestEveryProductSurvivesTheBuiltInTables(t *testing.T) {
+// TestWrite_KeepsEveryProductInBuiltInTables imports any product that Stripe can have, and then writes any other
+// product back over it.
+func TestWrite_KeepsEveryProductInBuiltInTables(t *testing.T) {
 	r := newBuiltIn(t)
 	w := r.writer()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -626,7 +626,7 @@ func TestEveryProductSurvivesTheBuiltInTables(t *testing.T) {
 			Wanted:    second,
 			Fields:    fields,
 		})
-		// A price that the catalog does not sell at any more may be the default.
+		// The default may be a price that is archived in the catalog.
 		if failure := (&writeback.Failure{}); errors.As(err, &failure) && strings.Contains(failure.Message,
 			"would not be valid") {
 			return
