@@ -185,7 +185,7 @@ func TestComparison_ClosesLetterOfUnchangedProduct(t *testing.T) {
 	require.Zero(t, r.report().GetCompared().GetMissed(), "a product that could not be read was not missed")
 }
 
-// A large transaction comes in chunks, each of which concerns very many products.
+// A large transaction comes in chunks, and each chunk concerns very many products.
 func TestWatch_CapturesAllProductsOfLargeTransaction(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = i.id`)
