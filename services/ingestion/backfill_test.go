@@ -18,8 +18,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// waiting returns the number of replicas that wait for commands.
-func (r *rig) waiting() (n int) {
+// waitingReplicas returns the number of replicas that wait for commands.
+func (r *rig) waitingReplicas() (n int) {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCommand)
 	require.NoError(r.t, err)
@@ -37,7 +37,7 @@ func (r *rig) waiting() (n int) {
 // A standby does not know how far the log is captured.
 func TestBackfill_RunsOnLeader(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = 1`)
+	r.ownTables(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = 1`)
 	r.exec(`CREATE TABLE categories (id int PRIMARY KEY, name text); INSERT INTO categories VALUES (1, 'Drinks')`)
 	r.start()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,16 +49,16 @@ func TestBackfill_RunsOnLeader(t *testing.T) {
 	var one int
 	r.eventually("one takes orders", func() bool {
 		before := one
-		one = r.waiting()
+		one = r.waitingReplicas()
 		return one > 0 && one == before
 	})
 	go func() { done <- ingestion.Run(ctx, cfg) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
-	r.eventually("both take orders", func() bool { return r.waiting() == 2*one })
+	r.eventually("both take orders", func() bool { return r.waitingReplicas() == 2*one })
 
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
-	r.eventually("captured", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" })
-	captured := r.newest("mug").GetVersion()
+	r.eventually("captured", func() bool { return r.latest("mug").GetProduct().GetName() == "Mug" })
+	captured := r.latest("mug").GetVersion()
 	r.exec(`INSERT INTO categories VALUES (2, 'Food')`)
 	for i := range 6 {
 		// Each one reads another name of the category.
@@ -71,7 +71,7 @@ func TestBackfill_RunsOnLeader(t *testing.T) {
 		info, err := commands.Info(t.Context(), jetstream.WithSubjectFilter("command.ingestion.>"))
 		return err == nil && info.State.Msgs == 0
 	})
-	require.Equal(t, "Drinks 5", r.newest("mug").GetProduct().GetDescription())
+	require.Equal(t, "Drinks 5", r.latest("mug").GetProduct().GetDescription())
 	catalog, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	info, err := catalog.Info(t.Context())

@@ -22,11 +22,11 @@ func (in *ingester) bind(ctx context.Context) error {
 	if err := in.mesh.Bind(ctx, topology.IngestionCommand); err != nil {
 		return err
 	}
-	return alone(ctx, in.database(), func() error { return in.bindAlone(ctx) })
+	return withSetupLock(ctx, in.database(), func() error { return in.bindLocked(ctx) })
 }
 
-func (in *ingester) bindAlone(ctx context.Context) error {
-	s, err := in.look(ctx)
+func (in *ingester) bindLocked(ctx context.Context) error {
+	s, err := in.checkSchema(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (in *ingester) bindAlone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := in.sameDatabase(ctx, found); err != nil {
+	if err := in.verifyDatabase(ctx, found); err != nil {
 		return err
 	}
 	// The shape is read after the publication was changed, so that this change does not count as one.
@@ -47,14 +47,14 @@ func (in *ingester) bindAlone(ctx context.Context) error {
 	}
 	in.schema.Store(s)
 	if changed {
-		return in.want(ctx, "the publication did not have every change of the watched tables")
+		return in.requestSnapshot(ctx, "the publication did not have every change of the watched tables")
 	}
 	return nil
 }
 
-// sameDatabase refuses another Postgres server than the one that was captured before, unless the operator accepts it.
+// verifyDatabase refuses another Postgres server than the one that was captured before, unless the operator accepts it.
 // Otherwise a DATABASE_URL that points elsewhere by mistake would archive the products of a shop.
-func (in *ingester) sameDatabase(ctx context.Context, found wal.Prepared) error {
+func (in *ingester) verifyDatabase(ctx context.Context, found wal.Prepared) error {
 	origin := in.mesh.Record("origin." + in.account)
 	known, err := origin.GetString(ctx)
 	switch {
@@ -71,15 +71,15 @@ func (in *ingester) sameDatabase(ctx context.Context, found wal.Prepared) error 
 	}
 	in.logger.WarnContext(
 		ctx, "the catalog has moved to another Postgres server, as DRIFTLESS_ACCEPT_DATABASE says; comparing all tables", "from", known, "to", found.SystemID)
-	in.whole.otherHistory.Store(true)
-	if err := in.want(ctx, "the catalog has moved to another Postgres server"); err != nil {
+	in.snapshot.historyChanged.Store(true)
+	if err := in.requestSnapshot(ctx, "the catalog has moved to another Postgres server"); err != nil {
 		return err
 	}
 	return origin.PutString(ctx, found.SystemID)
 }
 
-// begin begins a turn after the slot was won.
-func (in *ingester) begin(ctx context.Context, t *turn, prepared wal.Prepared) (err error) {
+// beginTurn begins a turn after the slot was won.
+func (in *ingester) beginTurn(ctx context.Context, t *turn, prepared wal.Prepared) (err error) {
 	if err := t.fence.Raise(ctx); err != nil {
 		return err
 	}
@@ -87,32 +87,33 @@ func (in *ingester) begin(ctx context.Context, t *turn, prepared wal.Prepared) (
 		return err
 	}
 	// Before the record was read, a snapshot may be requested.
-	in.whole.unsettle("")
-	if in.report.forgive() {
+	in.snapshot.addRequest("")
+	if in.report.clearOutstanding() {
 		// It is not known whether these commands were stored or carried out.
-		if err := in.want(ctx, "products that a change of shared rows concerned may not have been read"); err != nil {
+		if err := in.requestSnapshot(ctx,
+			"products that a change of shared rows concerned may not have been read"); err != nil {
 			return err
 		}
 	}
-	if err := in.wantIfSchemaChanged(ctx); err != nil {
+	if err := in.requestSnapshotIfSchemaChanged(ctx); err != nil {
 		return err
 	}
-	if _, err := in.lookAtCatalog(ctx); err != nil {
+	if _, err := in.verifyCatalog(ctx); err != nil {
 		return err
 	}
-	if t.history, err = in.learn(ctx, prepared); err != nil {
+	if t.history, err = in.loadHistory(ctx, prepared); err != nil {
 		return err
 	}
 	t.reader.Expect(t.history.expected)
-	in.progress.reach(position{version: t.history.version(prepared.Confirmed)})
+	in.captured.advance(position{version: t.history.version(prepared.Confirmed)})
 	return nil
 }
 
-// wantIfSchemaChanged requests a snapshot if the mapping or the schema differs from the turn before. A changed query
-// changes products without a change of rows. It runs after the slot was won: a replica with the old mapping that is
-// still the leader would take the snapshot with that mapping.
-func (in *ingester) wantIfSchemaChanged(ctx context.Context) error {
-	s := in.tables()
+// requestSnapshotIfSchemaChanged requests a snapshot if the mapping or the schema differs from the turn before. A
+// changed query changes products without a change of rows. It runs after the slot was won: a replica with the old
+// mapping that is still the leader would take the snapshot with that mapping.
+func (in *ingester) requestSnapshotIfSchemaChanged(ctx context.Context) error {
+	s := in.currentSchema()
 	cursor := in.mesh.Record("mapping." + in.account)
 	known, err := cursor.GetString(ctx)
 	if err != nil {
@@ -126,13 +127,13 @@ func (in *ingester) wantIfSchemaChanged(ctx context.Context) error {
 	switch {
 	case known == "":
 		// The first turn reads everything.
-		err = in.want(ctx, "first start")
+		err = in.requestSnapshot(ctx, "first start")
 	case mapped != s.mapping.Fingerprint():
 		in.logger.InfoContext(ctx, "the mapping changed; reading the whole catalog again")
-		err = in.want(ctx, "the mapping changed")
+		err = in.requestSnapshot(ctx, "the mapping changed")
 	default:
 		in.logger.InfoContext(ctx, "the schema of the catalog changed; reading the whole catalog again")
-		err = in.want(ctx, "the schema of the catalog changed")
+		err = in.requestSnapshot(ctx, "the schema of the catalog changed")
 	}
 	if err != nil {
 		return err
@@ -140,8 +141,8 @@ func (in *ingester) wantIfSchemaChanged(ctx context.Context) error {
 	return cursor.PutString(ctx, now)
 }
 
-// lookAtSchema ends the turn if the schema has changed since the turn began.
-func (in *ingester) lookAtSchema(ctx context.Context, t *turn) error {
+// verifySchema ends the turn if the schema has changed since the turn began.
+func (in *ingester) verifySchema(ctx context.Context, t *turn) error {
 	shape, err := t.schema.source.Shape(ctx, in.pool, t.schema.reads)
 	if err != nil {
 		return err
@@ -149,16 +150,16 @@ func (in *ingester) lookAtSchema(ctx context.Context, t *turn) error {
 	if changed := shape.Changed(t.schema.shape); len(changed) > 0 {
 		err := fmt.Errorf("%w: %s", errSchema, changedParts(changed))
 		// Nothing counts as captured until the next turn has checked the schema.
-		in.whole.unsettle(changedParts(changed) + " changed")
+		in.snapshot.addRequest(changedParts(changed) + " changed")
 		t.end(err)
 		return err
 	}
 	return nil
 }
 
-// lookAtCatalog requests a snapshot if CATALOG has lost messages: it was purged, deleted, or restored to an earlier
+// verifyCatalog requests a snapshot if CATALOG has lost messages: it was purged, deleted, or restored to an earlier
 // state.
-func (in *ingester) lookAtCatalog(ctx context.Context) (mesh.CatalogState, error) {
+func (in *ingester) verifyCatalog(ctx context.Context) (mesh.CatalogState, error) {
 	state, err := in.mesh.CatalogState(ctx)
 	if err != nil {
 		return state, err
@@ -171,7 +172,7 @@ func (in *ingester) lookAtCatalog(ctx context.Context) (mesh.CatalogState, error
 		return state, nil
 	}
 	in.logger.WarnContext(ctx, "CATALOG lost states of products; comparing all tables", "why", lost)
-	if err := in.want(ctx, lost); err != nil {
+	if err := in.requestSnapshot(ctx, lost); err != nil {
 		return state, err
 	}
 	// This comes after the request is stored. Later states of CATALOG are compared with the current one.

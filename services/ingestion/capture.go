@@ -15,7 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-const scope = "github.com/driftless-sync/driftless/services/ingestion"
+const tracerName = "github.com/driftless-sync/driftless/services/ingestion"
 
 // readAhead is the number of batches that are read ahead of the one being stored.
 const readAhead = 2
@@ -23,9 +23,9 @@ const readAhead = 2
 // reconnectDelay is the time before the log is read again after an error.
 const reconnectDelay = time.Second
 
-// unreadableAfter is the number of failures in a row at the same position after which the log is given up. The slot is
+// maxReadFailures is the number of failures in a row at the same position after which the log is given up. The slot is
 // then created again, and the tables are compared.
-const unreadableAfter = 3
+const maxReadFailures = 3
 
 var (
 	// errSchema ends a turn whose schema changed. The next turn checks the schema again.
@@ -37,10 +37,10 @@ var (
 // capture reads the log while this replica is the leader, until ctx ends. After each error it continues from the
 // confirmed position.
 func (in *ingester) capture(ctx context.Context) error {
-	defer in.turns.standing.Store(false)
-	var unreadable failures
+	defer in.turns.isStandby.Store(false)
+	var unreadable failureCount
 	for {
-		err := in.attempt(ctx)
+		err := in.captureOnce(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -50,82 +50,83 @@ func (in *ingester) capture(ctx context.Context) error {
 			continue
 		case errors.Is(err, errSchema):
 			in.logger.WarnContext(ctx, "the schema of the catalog changed; checking it again", "error", err)
-			in.wantSurely(ctx, err.Error())
-			in.rebind(ctx)
+			in.mustRequestSnapshot(ctx, err.Error())
+			in.retryBind(ctx)
 			continue
 		}
-		in.turns.standing.Store(false)
+		in.turns.isStandby.Store(false)
 		switch {
 		case errors.Is(err, mesh.ErrFenced):
 			in.logger.WarnContext(
 				ctx, "another ingestion took over while this one was paused or cut off; it reads unpublished changes again", "error", err)
 		case errors.Is(err, errHistory):
-			in.whole.otherHistory.Store(true)
+			in.snapshot.historyChanged.Store(true)
 			in.logger.WarnContext(
 				ctx, "the catalog database went back to an earlier state; comparing all tables", "error", err)
-		case errors.Is(err, wal.ErrUnreadable) && unreadable.again(in.tables().source.Position(ctx, in.pool)):
-			in.abandonLog(ctx, err)
+		case errors.Is(err, wal.ErrUnreadable) &&
+			unreadable.isPersistent(in.currentSchema().source.Position(ctx, in.pool)):
+			in.dropLog(ctx, err)
 		default:
-			in.report.fail(err)
+			in.report.setProblem(err)
 			in.logger.ErrorContext(ctx, "capture was interrupted; it continues from the confirmed position",
 				"error", err)
 		}
-		in.pause(ctx, reconnectDelay)
+		in.sleep(ctx, reconnectDelay)
 		// The slot may have been lost meanwhile, or the whole database.
-		in.rebind(ctx)
+		in.retryBind(ctx)
 	}
 }
 
-// wantSurely calls want until it succeeds or ctx ends. A schema that was changed and changed back has its old shape
-// again, but rows that were written meanwhile may not be in the log.
-func (in *ingester) wantSurely(ctx context.Context, reason string) {
+// mustRequestSnapshot calls requestSnapshot until it succeeds or ctx ends. A schema that was changed and changed back
+// has its old shape again, but rows that were written meanwhile may not be in the log.
+func (in *ingester) mustRequestSnapshot(ctx context.Context, reason string) {
 	for ctx.Err() == nil {
-		err := in.want(ctx, reason)
+		err := in.requestSnapshot(ctx, reason)
 		if err == nil {
 			return
 		}
-		in.report.fail(err)
-		in.pause(ctx, reconnectDelay)
+		in.report.setProblem(err)
+		in.sleep(ctx, reconnectDelay)
 	}
 }
 
-// failures counts failures in a row at one position of the log.
-type failures struct {
+// failureCount counts failures in a row at one position of the log.
+type failureCount struct {
 	at pglogrepl.LSN
 	n  int
 }
 
-// again counts a failure at a position, and reports whether the log is to be given up.
-func (f *failures) again(at pglogrepl.LSN) bool {
+// isPersistent counts a failure at a position, and reports whether the log is to be given up.
+func (f *failureCount) isPersistent(at pglogrepl.LSN) bool {
 	if f.at != at {
 		f.at, f.n = at, 0
 	}
 	f.n++
-	return f.n >= unreadableAfter
+	return f.n >= maxReadFailures
 }
 
-// abandonLog drops a slot whose log cannot be read, for example after its publication was dropped. A comparison of the
+// dropLog drops a slot whose log cannot be read, for example after its publication was dropped. A comparison of the
 // tables replaces the lost log.
-func (in *ingester) abandonLog(ctx context.Context, why error) {
+func (in *ingester) dropLog(ctx context.Context, why error) {
 	in.logger.ErrorContext(
 		ctx, "the write-ahead log cannot be read; creating the replication slot again and comparing all tables",
 		"error", why)
-	err := in.want(ctx, "the write-ahead log could not be read: "+why.Error())
+	err := in.requestSnapshot(ctx, "the write-ahead log could not be read: "+why.Error())
 	if pg, ok := errors.AsType[*pgconn.PgError](why); ok && err == nil && strings.HasPrefix(pg.Code, "22") {
 		// Postgres evaluates a condition under `where`, and it fails for a row. Ingestion then evaluates it itself, row
 		// by row.
-		err = in.tables().source.Unfilter(ctx, in.pool)
+		err = in.currentSchema().source.Unfilter(ctx, in.pool)
 	}
 	if err == nil {
-		err = in.tables().source.Drop(ctx, in.pool)
+		err = in.currentSchema().source.Drop(ctx, in.pool)
 	}
 	if err != nil && ctx.Err() == nil {
 		in.logger.ErrorContext(ctx, "could not drop the replication slot", "error", err)
 	}
 }
 
-// rebind calls bind until it succeeds or ctx ends. It logs the same error at most once a minute.
-func (in *ingester) rebind(ctx context.Context) {
+// retryBind calls bind until it succeeds or ctx ends. It logs the same error at most once a minute.
+func (in *ingester) retryBind(ctx context.Context) {
 	var logged string
 	var at time.Time
 	for ctx.Err() == nil {
@@ -133,19 +134,19 @@ func (in *ingester) rebind(ctx context.Context) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		in.turns.standing.Store(false)
-		in.report.fail(err)
+		in.turns.isStandby.Store(false)
+		in.report.setProblem(err)
 		if text := err.Error(); text != logged || time.Since(at) > time.Minute {
 			logged, at = text, time.Now()
 			in.logger.ErrorContext(ctx, "capture is stopped", "error", err)
 		}
-		in.pause(ctx, reconnectDelay)
+		in.sleep(ctx, reconnectDelay)
 	}
 }
 
-// attempt reads the log once, until an error. It creates the slot if there is none.
-func (in *ingester) attempt(ctx context.Context) error {
-	prepared, err := in.tables().source.Find(ctx, in.pool)
+// captureOnce reads the log once, until an error. It creates the slot if there is none.
+func (in *ingester) captureOnce(ctx context.Context) error {
+	prepared, err := in.currentSchema().source.Find(ctx, in.pool)
 	if err != nil {
 		return err
 	}
@@ -154,36 +155,36 @@ func (in *ingester) attempt(ctx context.Context) error {
 			return err
 		}
 	}
-	return in.session(ctx, prepared)
+	return in.runTurn(ctx, prepared)
 }
 
-// session reads the log until it ends or fails. Reading, mapping and publishing run concurrently. The confirmed
+// runTurn reads the log until it ends or fails. Reading, mapping and publishing run concurrently. The confirmed
 // position moves only up to what JetStream has stored.
-func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
+func (in *ingester) runTurn(ctx context.Context, prepared wal.Prepared) error {
 	// The fence is read before the slot is won. A replica that wins the slot later, and raises the fence first, is then
 	// not shut out by this one.
 	fence, err := in.mesh.Fence(ctx, in.account)
 	if err != nil {
 		return err
 	}
-	s := in.tables()
+	s := in.currentSchema()
 	reader, err := s.source.Open(ctx, prepared.Confirmed)
 	if err != nil {
 		return err
 	}
 	t := &turn{fence: fence, reader: reader, schema: s}
-	if err := in.begin(ctx, t, prepared); err != nil {
+	if err := in.beginTurn(ctx, t, prepared); err != nil {
 		return errors.Join(err, reader.Close(context.WithoutCancel(ctx)))
 	}
 	ctx, t.end = context.WithCancelCause(ctx)
 	defer t.end(nil)
-	t.over = ctx.Done()
+	t.done = ctx.Done()
 	in.turns.turn.Store(t)
 	defer in.turns.turn.Store(nil)
-	in.turns.standing.Store(false)
-	in.report.succeed()
+	in.turns.isStandby.Store(false)
+	in.report.clearProblem()
 	in.logger.InfoContext(ctx, "reading the log", "slot", in.Slot, "from", prepared.Confirmed)
-	in.whole.request()
+	in.snapshot.signal()
 	err = in.stream(ctx, t)
 	if cause := context.Cause(ctx); errors.Is(cause, mesh.ErrFenced) || errors.Is(cause, errSchema) ||
 		errors.Is(cause, errHistory) {
@@ -206,13 +207,13 @@ func (in *ingester) stream(ctx context.Context, t *turn) error {
 			defer cancel()
 			err = errors.Join(err, t.reader.Close(closeCtx))
 		}()
-		return in.pump(ctx, t, chunks)
+		return in.readChunks(ctx, t, chunks)
 	})
-	g.Go(func() error { return in.reachNATS(ctx) })
+	g.Go(func() error { return in.giveUpSlotWithoutNATS(ctx) })
 	g.Go(func() error {
 		defer close(batches)
 		for chunk := range chunks {
-			gathered, done := gather(chunk, chunks), make(chan *batch, 1)
+			gathered, done := collectChunks(chunk, chunks), make(chan *batch, 1)
 			select {
 			case batches <- done:
 			case <-ctx.Done():
@@ -244,36 +245,36 @@ func (in *ingester) stream(ctx context.Context, t *turn) error {
 	return g.Wait()
 }
 
-// pump reads the log and sends it on, chunk by chunk.
-func (in *ingester) pump(ctx context.Context, t *turn, chunks chan<- *wal.Chunk) error {
+// readChunks reads the log and sends it on, chunk by chunk.
+func (in *ingester) readChunks(ctx context.Context, t *turn, chunks chan<- *wal.Chunk) error {
 	for ctx.Err() == nil {
 		chunk, err := t.reader.Read(ctx)
 		if err != nil {
 			return err
 		}
 		if chunk == nil {
-			if err := t.history.reached(t.reader.EndOfLog()); err != nil {
+			if err := t.history.checkEnd(t.reader.EndOfLog()); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := t.history.met(chunk); err != nil {
+		if err := t.history.checkTransaction(chunk); err != nil {
 			return err
 		}
 		t.reader.Expect(t.history.expected)
-		if chunk.CommitLSN < t.history.published {
+		if chunk.CommitLSN < t.history.publishedUpTo {
 			chunk.Products, chunk.Lookups = nil, nil
 		}
-		in.told(ctx, t, chunk)
-		if err := hand(ctx, chunk, chunks, t.reader); err != nil {
+		in.warnUnwatched(ctx, t, chunk)
+		if err := sendChunk(ctx, chunk, chunks, t.reader); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// told logs once for each table that the publication has a table that is not watched.
-func (in *ingester) told(ctx context.Context, t *turn, chunk *wal.Chunk) {
+// warnUnwatched logs once for each table that the publication has a table that is not watched.
+func (in *ingester) warnUnwatched(ctx context.Context, t *turn, chunk *wal.Chunk) {
 	if chunk.Unwatched == "" || t.unwatched[chunk.Unwatched] {
 		return
 	}
@@ -285,12 +286,12 @@ func (in *ingester) told(ctx context.Context, t *turn, chunk *wal.Chunk) {
 		ctx, "the publication has changes of a table that catalog.watch does not name; they are ignored",
 		"table", chunk.Unwatched)
 	// The table may have had the name of a watched one until now, which a check of the schema detects.
-	in.report.lookNow()
+	in.report.checkSchemaNow()
 }
 
-// hand sends a chunk to the goroutine that reads states. While that goroutine is behind, hand sends the server signs of
-// life.
-func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reader *wal.Reader) error {
+// sendChunk sends a chunk to the goroutine that reads states. While that goroutine is behind, sendChunk sends the
+// server signs of life.
+func sendChunk(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reader *wal.Reader) error {
 	select {
 	case chunks <- chunk:
 		return nil
@@ -310,9 +311,9 @@ func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reade
 	}
 }
 
-// gather collects the chunks that have arrived, up to a batch. The more capture is behind, the more changes of a
+// collectChunks collects the chunks that have arrived, up to a batch. The more capture is behind, the more changes of a
 // product are merged.
-func gather(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
+func collectChunks(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
 	out := []*wal.Chunk{first}
 	for n := first.Size(); n < mesh.MaxBatch; {
 		select {
@@ -335,14 +336,14 @@ func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Pr
 	// repeated after the slot is made, so that a running comparison starts over: rows that it read before may have
 	// changed unseen.
 	const reason = "the replication slot was created"
-	if err := in.want(ctx, reason); err != nil {
+	if err := in.requestSnapshot(ctx, reason); err != nil {
 		return prepared, err
 	}
-	source := in.tables().source
+	source := in.currentSchema().source
 	made := make(chan error, 1)
 	if prepared.Making {
 		// This is a session that outlived its ingestion, or another replica. The next attempt finds the slot.
-		in.tellBlocker(ctx, source, time.Now())
+		in.reportBlocker(ctx, source, time.Now())
 		return prepared,
 			errors.New("another session is creating the replication slot, and waits for open transactions to end")
 	}
@@ -357,13 +358,13 @@ func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Pr
 	for {
 		select {
 		case err := <-made:
-			in.report.wait("")
+			in.report.setWaiting("")
 			if err != nil {
 				return prepared, err
 			}
-			return prepared, in.want(ctx, reason)
+			return prepared, in.requestSnapshot(ctx, reason)
 		case <-tick.C:
-			why := in.tellBlocker(ctx, source, since)
+			why := in.reportBlocker(ctx, source, since)
 			if time.Since(told) > 10*time.Second && time.Since(since) > 2*time.Second {
 				told = time.Now()
 				in.logger.WarnContext(ctx, "the start is waiting for an open transaction", "why", why)
@@ -372,14 +373,14 @@ func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Pr
 	}
 }
 
-// tellBlocker reports and returns what the creation of the slot waits for.
-func (in *ingester) tellBlocker(ctx context.Context, source *wal.Source, since time.Time) string {
+// reportBlocker reports and returns what the creation of the slot waits for.
+func (in *ingester) reportBlocker(ctx context.Context, source *wal.Source, since time.Time) string {
 	blocker, err := source.Blocker(ctx, in.pool)
 	if err != nil || blocker == "" {
 		blocker = "an open transaction"
 	}
 	why := fmt.Sprintf("the replication slot is being created, and Postgres waits for %s to end first (%s so far)",
 		blocker, time.Since(since).Round(time.Second))
-	in.report.wait(why)
+	in.report.setWaiting(why)
 	return why
 }

@@ -44,7 +44,7 @@ func TestBatch_IsSortedByVersion(t *testing.T) {
 	}
 	b, err := in.read(t.Context(), &turn{schema: s}, chunks)
 	require.NoError(t, err)
-	b.order()
+	b.sortByVersion()
 	require.Len(t, b.out, 41)
 	for i := 1; i < len(b.out); i++ {
 		require.LessOrEqual(t, b.out[i-1].Version, b.out[i].Version)

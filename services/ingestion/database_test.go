@@ -34,7 +34,7 @@ func TestCapture_ReadsLatin1Database(t *testing.T) {
 	// The id comes through the replication protocol. Stripe accepts no such id, and the letter shows how it arrived.
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('tassé', 'Tasse')")
 	r.waitCaptured()
-	require.Equal(t, "Größe Ñ", r.newest("mug").GetProduct().GetName())
+	require.Equal(t, "Größe Ñ", r.latest("mug").GetProduct().GetName())
 	require.Equal(t, "tassé", r.dead("tassé").GetProductId())
 }
 
@@ -71,6 +71,6 @@ func TestCapture_ContinuesWithRotatedPassword(t *testing.T) {
 	write("two")
 	exec("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'sync'")
 	exec("UPDATE driftless.products SET name = 'Mug 2' WHERE id = 'mug'")
-	require.Eventually(t, func() bool { return r.newest("mug").GetProduct().GetName() == "Mug 2" }, patience,
+	require.Eventually(t, func() bool { return r.latest("mug").GetProduct().GetName() == "Mug 2" }, testTimeout,
 		10*time.Millisecond)
 }

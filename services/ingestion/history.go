@@ -23,8 +23,9 @@ import (
 // history. Transactions of that history below the old position would be skipped as captured.
 type history struct {
 	epoch uint64
-	// published is the position of the last transaction with a message in the live lane. Everything below it is stored.
-	published pglogrepl.LSN
+	// publishedUpTo is the position of the last transaction with a message in the live lane. Everything below it is
+	// stored.
+	publishedUpTo pglogrepl.LSN
 	// expected is the position of the last transaction that has a version. It is 0 if no transaction must come again.
 	expected   pglogrepl.LSN
 	expectedAt time.Time
@@ -33,8 +34,8 @@ type history struct {
 // version returns the version of a position.
 func (h *history) version(lsn pglogrepl.LSN) uint64 { return uint64(lsn) + h.epoch }
 
-// met checks the next transaction of the log.
-func (h *history) met(c *wal.Chunk) error {
+// checkTransaction checks the next transaction of the log.
+func (h *history) checkTransaction(c *wal.Chunk) error {
 	switch {
 	case h.expected == 0 || c.CommitLSN < h.expected:
 		return nil
@@ -46,8 +47,8 @@ func (h *history) met(c *wal.Chunk) error {
 	}
 }
 
-// reached checks that the log was read up to a position.
-func (h *history) reached(end pglogrepl.LSN) error {
+// checkEnd checks that the log was read up to a position.
+func (h *history) checkEnd(end pglogrepl.LSN) error {
 	if h.expected != 0 && end > h.expected {
 		return fmt.Errorf("%w: it continues to %s without the transaction at %s", errHistory, end, h.expected)
 	}
@@ -60,8 +61,8 @@ func newHistory(recorded *meshv1.CatalogHistory, live uint64, liveAt time.Time, 
 	h := history{epoch: recorded.GetEpoch()}
 	// Versions of an earlier epoch say nothing about this log.
 	if live > h.epoch {
-		h.published = pglogrepl.LSN(live - h.epoch)
-		h.expected, h.expectedAt = h.published, liveAt
+		h.publishedUpTo = pglogrepl.LSN(live - h.epoch)
+		h.expected, h.expectedAt = h.publishedUpTo, liveAt
 	}
 	if v := recorded.GetVersion(); v > h.epoch && pglogrepl.LSN(v-h.epoch) > h.expected {
 		h.expected, h.expectedAt = pglogrepl.LSN(v-h.epoch), recorded.GetCommittedAt().AsTime()
@@ -73,9 +74,9 @@ func newHistory(recorded *meshv1.CatalogHistory, live uint64, liveAt time.Time, 
 	return h
 }
 
-// learn reads the history for a turn. The log may end before the last captured position, or may be another log. Then a
-// new epoch begins, so that versions continue above the old ones, and the tables are compared.
-func (in *ingester) learn(ctx context.Context, prepared wal.Prepared) (history, error) {
+// loadHistory reads the history for a turn. The log may end before the last captured position, or may be another log.
+// Then a new epoch begins, so that versions continue above the old ones, and the tables are compared.
+func (in *ingester) loadHistory(ctx context.Context, prepared wal.Prepared) (history, error) {
 	recorded := &meshv1.CatalogHistory{}
 	revision, err := in.mesh.History(in.account).GetAt(ctx, recorded)
 	if err != nil {
@@ -87,7 +88,7 @@ func (in *ingester) learn(ctx context.Context, prepared wal.Prepared) (history, 
 	}
 	h := newHistory(recorded, live, liveAt, prepared.Confirmed)
 	highest := max(live, recorded.GetVersion())
-	if h.version(prepared.Current) >= highest && !in.whole.otherHistory.Load() {
+	if h.version(prepared.Current) >= highest && !in.snapshot.historyChanged.Load() {
 		return h, nil
 	}
 	// Transactions that are open now will commit beyond the end of the log.
@@ -96,13 +97,13 @@ func (in *ingester) learn(ctx context.Context, prepared wal.Prepared) (history, 
 		epoch += highest - now + 1
 	}
 	next := &meshv1.CatalogHistory{Epoch: epoch}
-	if err := in.want(ctx, "the catalog database went back to an earlier state"); err != nil {
+	if err := in.requestSnapshot(ctx, "the catalog database went back to an earlier state"); err != nil {
 		return h, err
 	}
 	if _, err := in.mesh.History(in.account).CompareAndPut(ctx, next, revision); err != nil {
 		return h, err
 	}
-	in.whole.otherHistory.Store(false)
+	in.snapshot.historyChanged.Store(false)
 	in.logger.WarnContext(
 		ctx, "the catalog database is behind the last captured position, for example after a restore or a failover to a standby that lagged; comparing all tables",
 		"position", prepared.Current.String(), "epoch", epoch)
@@ -122,8 +123,9 @@ func (in *ingester) lastLive(ctx context.Context) (version uint64, committed tim
 	return last.GetVersion(), committed, nil
 }
 
-// record stores a version before anything is labelled with it, so that a log that goes back below it is detected.
-func (in *ingester) record(ctx context.Context, p position) error {
+// recordVersion stores a version before anything is labelled with it, so that a log that goes back below it is
+// detected.
+func (in *ingester) recordVersion(ctx context.Context, p position) error {
 	cursor := in.mesh.History(in.account)
 	for {
 		recorded := &meshv1.CatalogHistory{}

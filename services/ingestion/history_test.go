@@ -71,11 +71,11 @@ func TestHistory_RequiresLastTransactionAgain(t *testing.T) {
 			var err error
 			for _, chunk := range c.log {
 				if err == nil {
-					err = h.met(chunk)
+					err = h.checkTransaction(chunk)
 				}
 			}
 			if err == nil && c.end > 0 {
-				err = h.reached(c.end)
+				err = h.checkEnd(c.end)
 			}
 			if c.other {
 				require.ErrorIs(t, err, errHistory)

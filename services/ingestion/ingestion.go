@@ -59,29 +59,29 @@ type ingester struct {
 	account string
 	mesh    *mesh.Mesh
 	// maxBody is the largest message that NATS accepts, in bytes.
-	maxBody  int
-	pool     *pgxpool.Pool
-	queries  *config.Mapping
-	validate *validation.Validator
-	logger   *slog.Logger
-	barriers *barriers
-	progress *progress
-	turns    turns
-	crowd    *crowd
-	lately   lately
-	gate     *mesh.Gate
+	maxBody   int
+	pool      *pgxpool.Pool
+	queries   *config.Mapping
+	validate  *validation.Validator
+	logger    *slog.Logger
+	barriers  *barriers
+	captured  *capturedVersion
+	turns     turns
+	evictions *evictions
+	recent    recentProducts
+	gate      *mesh.Gate
 	// schema is the checked mapping and what it needs of the database. A change of the schema replaces it.
 	schema atomic.Pointer[schema]
 	// report publishes how far the capture is.
 	report *reporter
-	// whole decides when the whole catalog is read.
-	whole *wholeReading
-	// inspected reports whether the rows were checked before the first turn.
-	inspected bool
-	// warned has the warnings that were logged.
-	warned map[string]bool
-	// backfilling is locked while a reread command runs.
-	backfilling sync.Mutex
+	// snapshot decides when the whole catalog is read.
+	snapshot *snapshotState
+	// rowsChecked reports whether the rows were checked before the first turn.
+	rowsChecked bool
+	// loggedWarnings has the warnings that were logged.
+	loggedWarnings map[string]bool
+	// backfillMu is locked while a reread command runs.
+	backfillMu sync.Mutex
 }
 
 // Run ingests until ctx ends. It returns an error at once if the catalog database, its settings, the mapping or NATS do
@@ -116,10 +116,10 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.mesh.Closed(ctx) })
 	g.Go(func() error { return in.gate.Watch(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
-	g.Go(func() error { return in.keepReport(ctx) })
-	g.Go(func() error { return in.warnOfData(ctx) })
+	g.Go(func() error { return in.runReports(ctx) })
+	g.Go(func() error { return in.warnInvalidRows(ctx) })
 	work(in.capture)
-	work(in.readWhole)
+	work(in.runSnapshots)
 	g.Go(func() error { return in.watchLag(ctx) })
 	work(func(ctx context.Context) error {
 		return mesh.Consume(ctx, in.mesh,
@@ -157,7 +157,8 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		if cfg.CheckMigrations {
 			makeTables = builtin.Check
 		}
-		if err := alone(ctx, cfg.database(), func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
+		if err := withSetupLock(ctx, cfg.database(),
+			func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
 			return nil, err
 		}
 		queries = builtin.Mapping()
@@ -167,34 +168,34 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		return nil, fmt.Errorf("set up validation: %w", err)
 	}
 	in := &ingester{
-		Config:   cfg,
-		account:  cfg.Account,
-		pool:     pool,
-		queries:  queries,
-		validate: validator,
-		logger:   cfg.Logger,
-		barriers: newBarriers(),
-		progress: &progress{},
-		crowd:    newCrowd(),
-		warned:   map[string]bool{},
+		Config:         cfg,
+		account:        cfg.Account,
+		pool:           pool,
+		queries:        queries,
+		validate:       validator,
+		logger:         cfg.Logger,
+		barriers:       newBarriers(),
+		captured:       &capturedVersion{},
+		evictions:      newEvictions(),
+		loggedWarnings: map[string]bool{},
 	}
 	// Before NATS is asked, so that faults of the mapping are reported even while NATS is unreachable.
-	if _, err := in.look(ctx); err != nil {
+	if _, err := in.checkSchema(ctx); err != nil {
 		return nil, err
 	}
 	cfg.NATS.Account = cfg.Account
 	if in.mesh, err = mesh.Connect(ctx, cfg.NATS); err != nil {
 		return nil, err
 	}
-	in.maxBody, in.report, in.whole = in.mesh.MaxBody(), newReporter(in.mesh, cfg.Account), newWholeReading()
+	in.maxBody, in.report, in.snapshot = in.mesh.MaxBody(), newReporter(in.mesh, cfg.Account), newSnapshotState()
 	if err = in.bind(ctx); err == nil {
-		err = in.inspectData(ctx)
+		err = in.checkNewRows(ctx)
 	}
 	if err == nil {
 		in.gate, err = in.mesh.Gate(ctx, topology.Ingestion)
 	}
 	if err != nil {
-		in.report.stopped(ctx, err)
+		in.report.reportStopped(ctx, err)
 		in.mesh.Close()
 	}
 	return in, err
@@ -253,11 +254,11 @@ func (c Config) allowsRowSecurity() bool {
 	return c.Mapping != nil && c.Mapping.RowSecurity == config.RowSecurityAllow
 }
 
-// tables returns the mapping as it is in the database, with everything that is derived from it.
-func (in *ingester) tables() *schema { return in.schema.Load() }
+// currentSchema returns the mapping as it is in the database, with everything that is derived from it.
+func (in *ingester) currentSchema() *schema { return in.schema.Load() }
 
 // writer returns the writer of the current schema.
-func (in *ingester) writer() *writeback.Writer { return in.tables().writer }
+func (in *ingester) writer() *writeback.Writer { return in.currentSchema().writer }
 
 // ready returns an error if the replica can do nothing now. A standby is ready because its API writes to the database.
 // A rolling update would otherwise wait for the new replica to become the leader, and the new replica for the old one
@@ -267,12 +268,12 @@ func (in *ingester) ready(ctx context.Context) error {
 		return err
 	}
 	if in.turns.role() == "" && !in.gate.Paused() {
-		if trouble := in.report.trouble(); trouble != "" {
+		if trouble := in.report.stopReason(); trouble != "" {
 			return errors.New("the write-ahead log is not being read: " + trouble)
 		}
 		return errors.New("the write-ahead log is not being read")
 	}
-	if trouble := in.whole.trouble(); trouble != "" && in.turns.mine() != nil {
+	if trouble := in.snapshot.lastFailure(); trouble != "" && in.turns.current() != nil {
 		return errors.New(trouble)
 	}
 	return nil

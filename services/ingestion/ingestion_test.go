@@ -30,7 +30,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-const patience = 30 * time.Second
+const testTimeout = 30 * time.Second
 
 // rig is a catalog database and a mesh, with ingestion between them.
 type rig struct {
@@ -70,7 +70,7 @@ func (r *rig) dropSlot() {
 		_, err := r.pool.Exec(context.WithoutCancel(r.t.Context()),
 			"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", r.cfg.Slot)
 		return err == nil
-	}, patience, 10*time.Millisecond)
+	}, testTimeout, 10*time.Millisecond)
 }
 
 func (r *rig) start() {
@@ -101,7 +101,7 @@ func (r *rig) start() {
 		}
 		defer resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
-	}, patience, 10*time.Millisecond)
+	}, testTimeout, 10*time.Millisecond)
 }
 
 func (r *rig) stop() {
@@ -140,7 +140,7 @@ func (r *rig) waitCaptured() {
 	require.Equal(r.t, http.StatusOK, status, answer)
 }
 
-func (r *rig) newest(product string) *catalogv1.ProductChange {
+func (r *rig) latest(product string) *catalogv1.ProductChange {
 	r.t.Helper()
 	c, err := r.mesh.Desired().Latest(r.t.Context(), "default", product)
 	require.NoError(r.t, err)
@@ -160,18 +160,18 @@ func (r *rig) dead(product string) *meshv1.DeadLetter {
 	return l
 }
 
-func (r *rig) subjects(filter string) int { return len(r.stored(filter)) }
+func (r *rig) subjects(filter string) int { return len(r.messagesBySubject(filter)) }
 
 // messages returns the number of messages that CATALOG keeps.
 func (r *rig) messages(filter string) (n uint64) {
-	for _, of := range r.stored(filter) {
+	for _, of := range r.messagesBySubject(filter) {
 		n += of
 	}
 	return n
 }
 
-// stored returns the number of messages that CATALOG keeps, by subject.
-func (r *rig) stored(filter string) map[string]uint64 {
+// messagesBySubject returns the number of messages that CATALOG keeps, by subject.
+func (r *rig) messagesBySubject(filter string) map[string]uint64 {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCatalog)
 	require.NoError(r.t, err)
@@ -186,7 +186,7 @@ func TestCapture_PublishesCompleteProducts(t *testing.T) {
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
 	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('mug-eur', 'mug', 'eur', 1400)`)
 	r.waitCaptured()
-	c := r.newest("mug")
+	c := r.latest("mug")
 	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, c.GetOperation())
 	require.Equal(t, catalogv1.Source_SOURCE_WAL, c.GetSource())
 	require.Equal(t, "Mug", c.GetProduct().GetName())
@@ -198,7 +198,7 @@ func TestCapture_PublishesCompleteProducts(t *testing.T) {
 	before := c.GetVersion()
 	r.exec(`UPDATE driftless.products SET name = 'Cup' WHERE id = 'mug'`)
 	r.waitCaptured()
-	c = r.newest("mug")
+	c = r.latest("mug")
 	require.Greater(t, c.GetVersion(), before)
 	image := c.GetRowImages()[0]
 	require.Equal(t, "Mug", image.GetOldValues()["name"])
@@ -209,7 +209,7 @@ func TestCapture_PublishesCompleteProducts(t *testing.T) {
 
 	r.exec(`DELETE FROM driftless.products WHERE id = 'mug'`)
 	r.waitCaptured()
-	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("mug").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("mug").GetOperation())
 }
 
 func TestCapture_PublishesLargeTransaction(t *testing.T) {
@@ -222,7 +222,7 @@ func TestCapture_PublishesLargeTransaction(t *testing.T) {
 	r.exec(`UPDATE driftless.products SET name = name || ' (new)'`)
 	r.waitCaptured()
 	for _, id := range []string{"p1", "p5000", "p10000"} {
-		require.True(t, strings.HasSuffix(r.newest(id).GetProduct().GetName(), "(new)"), id)
+		require.True(t, strings.HasSuffix(r.latest(id).GetProduct().GetName(), "(new)"), id)
 	}
 }
 
@@ -236,9 +236,9 @@ func TestCapture_LosesNothingOverRestart(t *testing.T) {
 	r.exec(`UPDATE driftless.products SET name = 'A2' WHERE id = 'a'`)
 	r.start()
 	r.waitCaptured()
-	require.Equal(t, "A2", r.newest("a").GetProduct().GetName())
-	require.Equal(t, "B", r.newest("b").GetProduct().GetName())
-	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("b").GetSource(),
+	require.Equal(t, "A2", r.latest("a").GetProduct().GetName())
+	require.Equal(t, "B", r.latest("b").GetProduct().GetName())
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.latest("b").GetSource(),
 		"what happened while ingestion was away comes from the log")
 }
 
@@ -251,7 +251,7 @@ func TestCapture_LosesNothingOverBrokenConnections(t *testing.T) {
 			r.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'driftless-ingestion' AND datname = current_database()`)
 		}
 	}
-	require.Eventually(t, func() bool { return r.subjects("catalog.default.live.*") == 20 }, patience,
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.live.*") == 20 }, testTimeout,
 		50*time.Millisecond)
 }
 
@@ -263,12 +263,12 @@ func TestSnapshot_ReadsWholeCatalogAtFirstStart(t *testing.T) {
 	r.dropSlot()
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'P' FROM generate_series(1, 2500) i`)
 	r.start()
-	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") == 2500 }, patience,
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") == 2500 }, testTimeout,
 		20*time.Millisecond)
-	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.newest("p1").GetSource())
+	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.latest("p1").GetSource())
 	r.exec(`UPDATE driftless.products SET name = 'new' WHERE id = 'p7'`)
 	r.waitCaptured()
-	require.Equal(t, "new", r.newest("p7").GetProduct().GetName(), "a live change is newer than the snapshot's label")
+	require.Equal(t, "new", r.latest("p7").GetProduct().GetName(), "a live change is newer than the snapshot's label")
 	r.stop()
 
 	// The next snapshot removes a product that was deleted while nothing captured.
@@ -277,10 +277,10 @@ func TestSnapshot_ReadsWholeCatalogAtFirstStart(t *testing.T) {
 	r.start()
 	for _, id := range []string{"p1", "p7"} {
 		require.Eventually(t,
-			func() bool { return r.newest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, patience,
+			func() bool { return r.latest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, testTimeout,
 			20*time.Millisecond, id)
 	}
-	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.newest("p2").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.latest("p2").GetOperation())
 }
 
 func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
@@ -290,13 +290,13 @@ func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 3000) i`)
 	r.dropSlot()
 	r.start()
-	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, patience,
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, testTimeout,
 		time.Millisecond)
 	r.stop()
 	// This is the state after a kill between two pages.
 	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "after p02000"))
 	r.start()
-	require.Eventually(t, func() bool { return r.snapshot() == "done" }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.snapshot() == "done" }, testTimeout, 10*time.Millisecond)
 	require.EqualValues(t, 1000, r.report().GetCompared().GetProducts(), "only the pages that were missing are read")
 }
 
@@ -308,7 +308,7 @@ func TestCapture_ArchivesTruncatedProducts(t *testing.T) {
 	r.exec(`TRUNCATE driftless.products CASCADE`)
 	for _, id := range []string{"a", "b"} {
 		require.Eventually(t,
-			func() bool { return r.newest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, patience,
+			func() bool { return r.latest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, testTimeout,
 			20*time.Millisecond, id)
 	}
 }
@@ -340,7 +340,7 @@ func TestCapture_MakesDeadLettersOfInvalidRows(t *testing.T) {
 	}
 	require.NoError(t, tx.Commit(t.Context()))
 	r.waitCaptured()
-	require.Equal(t, "Good", r.newest("good").GetProduct().GetName())
+	require.Equal(t, "Good", r.latest("good").GetProduct().GetName())
 	for id, want := range map[string][2]string{
 		"long": {"name", "5000"}, "keys": {"metadata", "50"}, "coin": {`prices["coin-1"].currency`, "z1"},
 		"shape": {"metadata", "must be"},
@@ -351,7 +351,7 @@ func TestCapture_MakesDeadLettersOfInvalidRows(t *testing.T) {
 		require.Contains(t, letter.GetField(), want[0], id)
 		require.Contains(t, letter.GetMessage(), want[1], id)
 		require.Contains(t, letter.GetMessage(), id)
-		require.Nil(t, r.newest(id), id)
+		require.Nil(t, r.latest(id), id)
 	}
 }
 
@@ -373,7 +373,7 @@ func TestCapture_ReadsOperatorsOwnTables(t *testing.T) {
 	r.exec(`INSERT INTO shop.items VALUES (1, 'One'), (2, 'Two')`)
 	r.exec(`INSERT INTO shop.tariffs VALUES ('t', 1, 1250.00)`)
 	r.waitCaptured()
-	c := r.newest("1")
+	c := r.latest("1")
 	require.Len(t, c.GetProduct().GetPrices(), 1, "%v", c)
 	require.Equal(t, "1250", c.GetProduct().GetPrices()[0].GetUnitAmount())
 	require.Contains(t, c.GetUnmanagedFields(), "description")
@@ -382,8 +382,8 @@ func TestCapture_ReadsOperatorsOwnTables(t *testing.T) {
 
 	r.exec(`UPDATE shop.tariffs SET sku = 2, cents = 13 WHERE code = 't'`)
 	r.waitCaptured()
-	require.Empty(t, r.newest("1").GetProduct().GetPrices(), "the product that lost the price")
-	require.Len(t, r.newest("2").GetProduct().GetPrices(), 1, "the product that got it")
+	require.Empty(t, r.latest("1").GetProduct().GetPrices(), "the product that lost the price")
+	require.Len(t, r.latest("2").GetProduct().GetPrices(), 1, "the product that got it")
 
 	status, answer := r.call("UpsertProducts", `{"products":[{"id":"x","name":"X"}]}`)
 	require.Equal(t, http.StatusBadRequest, status)
@@ -392,7 +392,7 @@ func TestCapture_ReadsOperatorsOwnTables(t *testing.T) {
 
 func TestRun_RefusesBadSettingsWithFix(t *testing.T) {
 	start := func(r *rig) error {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 		defer cancel()
 		cfg := r.cfg
 		cfg.HTTP = httpserver.Config{Addr: "127.0.0.1:0"}
@@ -505,7 +505,7 @@ func TestUpsertProducts_WritesAllOrNothing(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, answer)
 	require.JSONEq(t, `{"products":[{"id":"mug","created":true}]}`, answer)
 	r.waitCaptured()
-	p := r.newest("mug").GetProduct()
+	p := r.latest("mug").GetProduct()
 	require.Equal(t, "mug-eur", p.GetDefaultPrice())
 	require.Equal(t, "Blue", p.GetMarketingFeatures()[0].GetName())
 	require.Len(t, p.GetPrices(), 2)
@@ -550,7 +550,7 @@ func TestUpsertProducts_WritesAllOrNothing(t *testing.T) {
 	status, answer = r.call("ArchiveProducts", `{"ids":["mug"]}`)
 	require.Equal(t, http.StatusOK, status, answer)
 	r.waitCaptured()
-	require.False(t, r.newest("mug").GetProduct().GetActive())
+	require.False(t, r.latest("mug").GetProduct().GetActive())
 }
 
 func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {

@@ -15,7 +15,7 @@ func TestLag_AgeIsThatOfOldestUnconfirmedLog(t *testing.T) {
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	l := &lag{}
 	saw := func(seconds int, end, confirmed pglogrepl.LSN) {
-		l.saw(at(seconds), wal.Lag{End: end, Confirmed: confirmed})
+		l.update(at(seconds), wal.Lag{End: end, Confirmed: confirmed})
 	}
 
 	saw(0, 100, 100)
@@ -28,10 +28,10 @@ func TestLag_AgeIsThatOfOldestUnconfirmedLog(t *testing.T) {
 	saw(20, 160, 160)
 	require.Zero(t, l.age(at(60)))
 
-	for i := range 10 * keptMarks {
+	for i := range 10 * maxSamples {
 		saw(100+i, pglogrepl.LSN(1000+i), 160)
 	}
-	require.LessOrEqual(t, len(l.marks), keptMarks)
-	require.Equal(t, 10*keptMarks*time.Second, l.age(at(100+10*keptMarks)),
+	require.LessOrEqual(t, len(l.samples), maxSamples)
+	require.Equal(t, 10*maxSamples*time.Second, l.age(at(100+10*maxSamples)),
 		"a capture that stands still keeps its beginning")
 }

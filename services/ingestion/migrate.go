@@ -11,7 +11,7 @@ import (
 // Migrate creates or updates the built-in tables and their publication, for a service whose role may not. grantTo is
 // the role of that service. It defaults to the role of the URL.
 func Migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
-	return alone(ctx, database(databaseURL, ""),
+	return withSetupLock(ctx, database(databaseURL, ""),
 		func() error { return migrate(ctx, databaseURL, publication, grantTo) })
 }
 

@@ -26,13 +26,13 @@ type schema struct {
 	shape wal.Shape
 }
 
-func (in *ingester) survey() survey {
-	return survey{cfg: in.Config, pool: in.pool, queries: in.queries, validate: in.validate}
+func (in *ingester) checker() checker {
+	return checker{cfg: in.Config, pool: in.pool, queries: in.queries, validate: in.validate}
 }
 
-// look checks the mapping and the database. Its error names all faults.
-func (in *ingester) look(ctx context.Context) (*schema, error) {
-	s, found, err := in.survey().schema(ctx)
+// checkSchema checks the mapping and the database. Its error names all faults.
+func (in *ingester) checkSchema(ctx context.Context) (*schema, error) {
+	s, found, err := in.checker().checkSchema(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +47,8 @@ func (in *ingester) look(ctx context.Context) (*schema, error) {
 	return s, nil
 }
 
-// depend determines which relations and functions the queries read.
-func (s *schema) depend(ctx context.Context) error {
+// loadDependencies determines which relations and functions the queries read.
+func (s *schema) loadDependencies(ctx context.Context) error {
 	dependencies, err := s.mapping.Dependencies(ctx)
 	if err != nil {
 		return err
@@ -74,8 +74,8 @@ func (s *schema) depend(ctx context.Context) error {
 // warn logs each warning once.
 func (in *ingester) warn(ctx context.Context, found finding.List) {
 	for _, f := range found.Warnings() {
-		if text := f.String(); !in.warned[text] {
-			in.warned[text] = true
+		if text := f.String(); !in.loggedWarnings[text] {
+			in.loggedWarnings[text] = true
 			in.logger.WarnContext(ctx, text) //nolint:sloglint // a finding is a sentence of its own
 		}
 	}
@@ -90,27 +90,27 @@ func changedParts(parts []string) string {
 	return strings.Join(parts, ", ")
 }
 
-// inspectData checks the rows of a new mapping before the first turn. A fault prevents the start.
-func (in *ingester) inspectData(ctx context.Context) error {
-	if known, err := in.knowsMapping(ctx); err != nil || known {
+// checkNewRows checks the rows of a new mapping before the first turn. A fault prevents the start.
+func (in *ingester) checkNewRows(ctx context.Context) error {
+	if known, err := in.isMappingKnown(ctx); err != nil || known {
 		return err
 	}
-	found, err := in.survey().data(ctx, in.tables())
+	found, err := in.checker().checkRows(ctx, in.currentSchema())
 	if err != nil {
 		return err
 	}
-	in.inspected = true
+	in.rowsChecked = true
 	in.warn(ctx, found)
 	return found.Err()
 }
 
-// warnOfData checks the rows of a mapping that has worked before. Rows that became wrong since do not stop it. They are
-// logged while capture runs, because the check takes time.
-func (in *ingester) warnOfData(ctx context.Context) error {
-	if in.inspected {
+// warnInvalidRows checks the rows of a mapping that has worked before. Rows that became wrong since do not stop it.
+// They are logged while capture runs, because the check takes time.
+func (in *ingester) warnInvalidRows(ctx context.Context) error {
+	if in.rowsChecked {
 		return nil
 	}
-	found, err := in.survey().data(ctx, in.tables())
+	found, err := in.checker().checkRows(ctx, in.currentSchema())
 	if err != nil && ctx.Err() == nil {
 		in.logger.WarnContext(ctx, "could not check the rows", "error", err)
 	}
@@ -120,9 +120,9 @@ func (in *ingester) warnOfData(ctx context.Context) error {
 	return nil
 }
 
-// knowsMapping reports whether an earlier turn had the same mapping.
-func (in *ingester) knowsMapping(ctx context.Context) (bool, error) {
+// isMappingKnown reports whether an earlier turn had the same mapping.
+func (in *ingester) isMappingKnown(ctx context.Context) (bool, error) {
 	known, err := in.mesh.Record("mapping." + in.account).GetString(ctx)
 	mapped, _, _ := strings.Cut(known, " ")
-	return mapped == in.tables().mapping.Fingerprint(), err
+	return mapped == in.currentSchema().mapping.Fingerprint(), err
 }

@@ -28,8 +28,8 @@ type replica struct {
 	stop func()
 }
 
-// begin starts a replica and does not wait for it.
-func (r *rig) begin(cfg ingestion.Config) *replica {
+// startReplica starts a replica and does not wait for it.
+func (r *rig) startReplica(cfg ingestion.Config) *replica {
 	r.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(r.t, err)
@@ -62,23 +62,23 @@ func (one *replica) role() string {
 	return body.Role
 }
 
-func (r *rig) plays(one *replica, role string) {
+func (r *rig) requireRole(one *replica, role string) {
 	r.t.Helper()
 	r.eventually(role, func() bool { return one.role() == role })
 }
 
 func TestStandby_IsReadyAndServesAPI(t *testing.T) {
 	r := newRig(t)
-	active := r.begin(r.cfg)
-	r.plays(active, "active")
-	standby := r.begin(r.cfg)
-	r.plays(standby, "standby")
+	active := r.startReplica(r.cfg)
+	r.requireRole(active, "active")
+	standby := r.startReplica(r.cfg)
+	r.requireRole(standby, "standby")
 
 	r.url = standby.url
 	status, answer := r.call("UpsertProducts", `{"products":[{"id":"mug","name":"Mug"}]}`)
 	require.Equal(t, http.StatusOK, status, answer)
 	r.waitCaptured()
-	captured := r.newest("mug")
+	captured := r.latest("mug")
 	require.Equal(t, "Mug", captured.GetProduct().GetName(), "what was committed before the call is captured")
 	var position struct {
 		Version uint64 `json:"version,string"`
@@ -88,11 +88,11 @@ func TestStandby_IsReadyAndServesAPI(t *testing.T) {
 	require.GreaterOrEqual(t, position.Version, captured.GetVersion())
 
 	active.stop()
-	r.plays(standby, "active")
+	r.requireRole(standby, "active")
 	status, answer = r.call("UpsertProducts", `{"products":[{"id":"mug","name":"Cup"}]}`)
 	require.Equal(t, http.StatusOK, status, answer)
 	r.waitCaptured()
-	require.Equal(t, "Cup", r.newest("mug").GetProduct().GetName())
+	require.Equal(t, "Cup", r.latest("mug").GetProduct().GetName())
 }
 
 func TestWaitCaptured_OnStandbyEndsWithCallersDeadline(t *testing.T) {
@@ -108,13 +108,13 @@ func TestWaitCaptured_OnStandbyEndsWithCallersDeadline(t *testing.T) {
 			PluginArgs: []string{"proto_version '1'", "publication_names 'driftless'"},
 		}) == nil
 	})
-	standby := r.begin(r.cfg)
-	r.plays(standby, "standby")
+	standby := r.startReplica(r.cfg)
+	r.requireRole(standby, "standby")
 	r.url = standby.url
 	_, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "300")
 	require.Contains(t, answer, "deadline_exceeded")
 	require.NoError(t, conn.Close(t.Context()))
-	r.plays(standby, "active")
+	r.requireRole(standby, "active")
 	r.waitCaptured()
 }
 
@@ -122,7 +122,7 @@ func TestRun_ConcurrentFirstStartsSetUpOnce(t *testing.T) {
 	r := newRig(t)
 	var replicas []*replica
 	for range 4 {
-		replicas = append(replicas, r.begin(r.cfg))
+		replicas = append(replicas, r.startReplica(r.cfg))
 	}
 	r.eventually("one reads, the others stand by", func() bool {
 		roles := map[string]int{}
@@ -133,17 +133,17 @@ func TestRun_ConcurrentFirstStartsSetUpOnce(t *testing.T) {
 	})
 	require.Equal(t, 1, r.slots())
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
-	r.eventually("captured", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" })
+	r.eventually("captured", func() bool { return r.latest("mug").GetProduct().GetName() == "Mug" })
 	require.EqualValues(t, 1, r.messages("catalog.default.live.*"))
 }
 
 // During a rolling update, the replica that is still the leader would read the catalog with the old mapping.
 func TestSnapshot_ReadsChangedMappingOnReplicaThatHasIt(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
-	before := r.begin(r.cfg)
-	r.plays(before, "active")
+	before := r.startReplica(r.cfg)
+	r.requireRole(before, "active")
 	r.eventually("read", func() bool { return r.snapshot() == "done" })
 	known, err := r.mesh.Record("mapping.default").GetString(t.Context())
 	require.NoError(t, err)
@@ -152,25 +152,25 @@ func TestSnapshot_ReadsChangedMappingOnReplicaThatHasIt(t *testing.T) {
 	changed.Products = `SELECT id, upper(name) AS name FROM items`
 	cfg := r.cfg
 	cfg.Mapping = &changed
-	after := r.begin(cfg)
-	r.plays(after, "standby")
+	after := r.startReplica(cfg)
+	r.requireRole(after, "standby")
 	still, err := r.mesh.Record("mapping.default").GetString(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, known, still)
 	before.stop()
-	r.plays(after, "active")
+	r.requireRole(after, "active")
 	r.eventually("read again",
-		func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" && r.snapshot() == "done" })
+		func() bool { return r.latest("mug").GetProduct().GetName() == "MUG" && r.snapshot() == "done" })
 }
 
 // The log beyond the confirmed position is not published again. So only the snapshot reads those products with the new
 // mapping.
 func TestSnapshot_CoversUnconfirmedChangesAfterMappingChange(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('pot', 'Pot')`)
 	r.start()
-	r.eventually("read", func() bool { return r.newest("mug") != nil && r.snapshot() == "done" })
+	r.eventually("read", func() bool { return r.latest("mug") != nil && r.snapshot() == "done" })
 	r.stop()
 	// This is the state after a replica was killed before it could confirm the position.
 	var version uint64
@@ -187,10 +187,10 @@ func TestSnapshot_CoversUnconfirmedChangesAfterMappingChange(t *testing.T) {
 	r.cfg.Mapping.Products = `SELECT id, upper(name) AS name FROM items`
 	r.start()
 	r.eventually("both are read by the new mapping", func() bool {
-		return r.newest("mug").GetProduct().GetName() == "NEW" && r.newest("pot").GetProduct().GetName() == "NEW"
+		return r.latest("mug").GetProduct().GetName() == "NEW" && r.latest("pot").GetProduct().GetName() == "NEW"
 	})
-	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.newest("pot").GetSource())
-	require.Greater(t, r.newest("pot").GetVersion(), version,
+	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.latest("pot").GetSource())
+	require.Greater(t, r.latest("pot").GetVersion(), version,
 		"push leaves a product alone that it knows at the same version")
 }
 
@@ -198,12 +198,12 @@ func TestSnapshot_CoversUnconfirmedChangesAfterMappingChange(t *testing.T) {
 // another replica takes over and publishes the same products.
 func TestFence_RefusesReadsFromBeforeTakeover(t *testing.T) {
 	r := newRig(t)
-	r.gated()
+	r.gatedTables()
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'older' FROM generate_series(1, 5) i`)
-	elder := r.begin(r.cfg)
-	r.plays(elder, "active")
+	elder := r.startReplica(r.cfg)
+	r.requireRole(elder, "active")
 	r.eventually("read", func() bool { return r.snapshot() == "done" })
-	gate := r.shut()
+	gate := r.closeGate()
 	r.exec(`UPDATE items SET name = 'old'`)
 	held := func() (n int) {
 		require.NoError(t,
@@ -217,8 +217,8 @@ func TestFence_RefusesReadsFromBeforeTakeover(t *testing.T) {
 	ungated.Products = `SELECT id, name FROM items`
 	cfg := r.cfg
 	cfg.Mapping = &ungated
-	younger := r.begin(cfg)
-	r.plays(younger, "standby")
+	younger := r.startReplica(cfg)
+	r.requireRole(younger, "standby")
 	r.eventually("the younger has taken over", func() bool {
 		if elder.role() == "active" {
 			r.exec(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active`,
@@ -229,7 +229,7 @@ func TestFence_RefusesReadsFromBeforeTakeover(t *testing.T) {
 	r.exec(`UPDATE items SET name = 'new'`)
 	// Its snapshot and its reads of the log may come in either order, and both have the new name.
 	r.eventually("the younger has published", func() bool {
-		return r.newest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" &&
+		return r.latest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" &&
 			r.messages("catalog.default.live.>") >= 5
 	})
 	stored := r.messages("catalog.default.>")
@@ -240,10 +240,10 @@ func TestFence_RefusesReadsFromBeforeTakeover(t *testing.T) {
 	})
 	elder.stop()
 	for i := range 5 {
-		require.Equal(t, "new", r.newest(fmt.Sprintf("p%d", i+1)).GetProduct().GetName())
+		require.Equal(t, "new", r.latest(fmt.Sprintf("p%d", i+1)).GetProduct().GetName())
 	}
 	require.Equal(t, stored, r.messages("catalog.default.>"))
-	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.newest("p1").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.latest("p1").GetOperation())
 }
 
 // relay forwards connections to a server until it is cut.
@@ -300,13 +300,13 @@ func TestTurn_GivesSlotBackWithoutNATS(t *testing.T) {
 	relay := newRelay(t, server.Host)
 	cfg := r.cfg
 	cfg.NATS.URL = "nats://" + relay.listener.Addr().String()
-	cutOff := r.begin(cfg)
-	r.plays(cutOff, "active")
-	standby := r.begin(r.cfg)
-	r.plays(standby, "standby")
+	cutOff := r.startReplica(cfg)
+	r.requireRole(cutOff, "active")
+	standby := r.startReplica(r.cfg)
+	r.requireRole(standby, "standby")
 	relay.cut()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
-	r.eventually("captured by the other", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" })
+	r.eventually("captured by the other", func() bool { return r.latest("mug").GetProduct().GetName() == "Mug" })
 	require.Equal(t, "active", standby.role())
 	require.Empty(t, cutOff.role(), "it is not ready")
 }

@@ -46,8 +46,8 @@ const (
 	maxBodies = 32 << 20
 	// maxWrites is the most concurrent writes. More would wait for connections of the database.
 	maxWrites = 8
-	// patience is how long a call waits until it is handled.
-	patience = 5 * time.Second
+	// queueTimeout is how long a call waits until it is handled.
+	queueTimeout = 5 * time.Second
 )
 
 // New returns the API's handler.
@@ -63,7 +63,7 @@ func New(cfg Config) http.Handler {
 		Count: 256,
 		Large: maxBodies,
 		Work:  maxWrites,
-		Wait:  patience,
+		Wait:  queueTimeout,
 	})
 	mux := http.NewServeMux()
 	mux.Handle(path, bodies.Handler(handler))
@@ -119,13 +119,13 @@ func (s *server) ArchiveProducts(ctx context.Context,
 		return nil, s.failed(ctx, err)
 	case len(missing) > 0:
 		return nil, connect.NewError(connect.CodeNotFound,
-			fmt.Errorf("the catalog has no product %s; nothing was written", listed(missing)))
+			fmt.Errorf("the catalog has no product %s; nothing was written", listIDs(missing)))
 	}
 	return connect.NewResponse(&ingestv1.ArchiveProductsResponse{}), nil
 }
 
-// listed returns the first of some products, for messages.
-func listed(ids []string) string {
+// listIDs returns the first of some products, for messages.
+func listIDs(ids []string) string {
 	const most = 20
 	names := make([]string, 0, most)
 	for _, id := range ids[:min(len(ids), most)] {

@@ -48,11 +48,11 @@ func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*in
 				Message:   message,
 			})
 		}
-		position := positions(p)
+		position := requestPaths(p)
 		for _, v := range s.Validator.Product(p) {
 			add("."+position(v.Field), v.Message)
 		}
-		for _, field := range withNUL("", p.ProtoReflect(), maxDetails+1) {
+		for _, field := range nulPaths("", p.ProtoReflect(), maxDetails+1) {
 			add(field, "must not hold the character U+0000: the database cannot store it")
 		}
 		// once adds a fault for a value, empty ones apart, that a product before has too.
@@ -87,9 +87,9 @@ func pricesOf(products []*catalogv1.Product) (n int) {
 	return n
 }
 
-// positions returns a function that converts the path of a field to the caller's: with the position in the request
+// requestPaths returns a function that converts the path of a field to the caller's: with the position in the request
 // instead of the price's id. If several prices have one id, it returns the position of the last.
-func positions(p *catalogv1.Product) func(field string) string {
+func requestPaths(p *catalogv1.Product) func(field string) string {
 	paths := sync.OnceValue(func() map[string]int {
 		at := make(map[string]int, len(p.GetPrices()))
 		for j := range p.GetPrices() {
@@ -152,14 +152,14 @@ func checkIDs(ids []string) []*ingestv1.FieldViolation {
 	return out
 }
 
-// withNUL returns the paths of at most so many texts that have the character U+0000, which Postgres cannot store.
-func withNUL(path string, m protoreflect.Message, most int) []string {
+// nulPaths returns the paths of at most so many texts that have the character U+0000, which Postgres cannot store.
+func nulPaths(path string, m protoreflect.Message, most int) []string {
 	var out []string
 	look := func(path func() string, kind protoreflect.Kind, v protoreflect.Value) {
 		switch {
 		case len(out) >= most:
 		case kind == protoreflect.MessageKind:
-			out = append(out, withNUL(path(), v.Message(), most-len(out))...)
+			out = append(out, nulPaths(path(), v.Message(), most-len(out))...)
 		case kind == protoreflect.StringKind && strings.ContainsRune(v.String(), 0):
 			out = append(out, path())
 		}

@@ -71,11 +71,11 @@ func (s *server) upsert(ctx context.Context,
 		if _, err := tx.Exec(ctx, upsertPrices, b.prices); err != nil {
 			return fmt.Errorf("write prices: %w", err)
 		}
-		if faults, err = clashes(ctx, tx, b); err != nil {
+		if faults, err = findClashes(ctx, tx, b); err != nil {
 			return fmt.Errorf("look for prices of other products: %w", err)
 		}
 		if len(faults) > 0 {
-			return errNothing
+			return errRollback
 		}
 		return nil
 	})
@@ -102,8 +102,8 @@ func writeProducts(ctx context.Context, tx pgx.Tx, b *batch) (map[string]bool, e
 	return created, err
 }
 
-// clashes returns the ids and lookup keys that prices of other products have.
-func clashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldViolation, error) {
+// findClashes returns the ids and lookup keys that prices of other products have.
+func findClashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldViolation, error) {
 	var faults []*ingestv1.FieldViolation
 	var id, key, other, owner string
 	add := func(field, format string, args ...any) {
@@ -157,7 +157,7 @@ func (s *server) archive(ctx context.Context, ids []string) (missing []string, e
 			}
 		}
 		if len(missing) > 0 {
-			return errNothing
+			return errRollback
 		}
 		if _, err := tx.Exec(ctx, "UPDATE driftless.products SET active = false WHERE id = ANY($1) AND active",
 			ids); err != nil {
@@ -168,16 +168,16 @@ func (s *server) archive(ctx context.Context, ids []string) (missing []string, e
 	return missing, err
 }
 
-// errNothing rolls back a transaction that has not failed.
-var errNothing = errors.New("nothing is written")
+// errRollback rolls back a transaction that has not failed.
+var errRollback = errors.New("nothing is written")
 
-// attempts is the most attempts of a transaction that conflicts with another.
-const attempts = 5
+// maxAttempts is the most attempts of a transaction that conflicts with another.
+const maxAttempts = 5
 
 // transaction runs change in a transaction, and writes the caller's trace into the log. change may run several times.
 func (s *server) transaction(ctx context.Context, change func(pgx.Tx) error) error {
 	var err error
-	for range attempts {
+	for range maxAttempts {
 		// Other isolation levels would not see commits of other sessions while this one waits for the rows.
 		err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 			if trace := telemetry.Traceparent(ctx); trace != "" {
@@ -188,18 +188,18 @@ func (s *server) transaction(ctx context.Context, change func(pgx.Tx) error) err
 			}
 			return change(tx)
 		})
-		if errors.Is(err, errNothing) {
+		if errors.Is(err, errRollback) {
 			return nil
 		}
-		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || !passing[pg.Code] {
+		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || !retryableCodes[pg.Code] {
 			break
 		}
 	}
 	return err
 }
 
-// passing has the SQLSTATEs that mean that another transaction was faster, and that a retry may succeed.
-var passing = map[string]bool{
+// retryableCodes has the SQLSTATEs that mean that another transaction was faster, and that a retry may succeed.
+var retryableCodes = map[string]bool{
 	"40001": true, // serialization failure
 	"40P01": true, // deadlock, as with statements of another session in another order
 	"23505": true, // a lookup key used in the meantime: the next attempt sees which price uses it

@@ -55,14 +55,14 @@ func (l *List) Warnf(fix, format string, args ...any) {
 }
 
 // Warnings returns the findings that do not prevent the start of ingestion.
-func (l *List) Warnings() List { return l.of(Warning) }
+func (l *List) Warnings() List { return l.withSeverity(Warning) }
 
 // Refuses reports whether a finding prevents the start of ingestion.
 func (l *List) Refuses() bool { return slices.ContainsFunc(*l, Finding.IsRefusal) }
 
 // Err returns an error with every refusal, nil if there is none.
 func (l *List) Err() error {
-	refused := l.of(Refusal)
+	refused := l.withSeverity(Refusal)
 	switch len(refused) {
 	case 0:
 		return nil
@@ -77,7 +77,7 @@ func (l *List) Err() error {
 	return errors.New(strings.TrimSuffix(b.String(), ";"))
 }
 
-func (l *List) of(severity Severity) (out List) {
+func (l *List) withSeverity(severity Severity) (out List) {
 	for _, f := range *l {
 		if f.Severity == severity {
 			out = append(out, f)

@@ -16,9 +16,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// checkLimit is the time limit of each query of a check, so that a start does not wait for a scan of large tables. A
+// checkTimeout is the time limit of each query of a check, so that a start does not wait for a scan of large tables. A
 // query that takes longer proves nothing.
-const checkLimit = 5 * time.Second
+const checkTimeout = 5 * time.Second
 
 // Check checks the tables and their rows, and returns all faults of the mapping at once. It refuses only faults that
 // would make capture wrong. An error means that it could not check.
@@ -49,11 +49,11 @@ type check struct {
 	out     finding.List
 }
 
-// limited runs read-only queries in a transaction with a time limit. outOfTime reports whether they exceeded it.
-func (c *check) limited(ctx context.Context, run func(pgx.Tx) error) (outOfTime bool, err error) {
+// withTimeLimit runs read-only queries in a transaction with a time limit. outOfTime reports whether they exceeded it.
+func (c *check) withTimeLimit(ctx context.Context, run func(pgx.Tx) error) (outOfTime bool, err error) {
 	err = pgx.BeginTxFunc(ctx, c.m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx,
-			fmt.Sprintf("SET LOCAL statement_timeout = %d", checkLimit.Milliseconds())); err != nil {
+			fmt.Sprintf("SET LOCAL statement_timeout = %d", checkTimeout.Milliseconds())); err != nil {
 			return err
 		}
 		return run(tx)
@@ -64,11 +64,11 @@ func (c *check) limited(ctx context.Context, run func(pgx.Tx) error) (outOfTime 
 	return false, err
 }
 
-// told turns an error of a query into a warning, and returns any other error. One query that fails must not prevent the
-// other checks.
-func (c *check) told(what string, err error) error {
+// warnOfError turns an error of a query into a warning, and returns any other error. One query that fails must not
+// prevent the other checks.
+func (c *check) warnOfError(what string, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || !ofRows(err) {
+	if !ok || !isRowError(err) {
 		return err
 	}
 	c.out.Warnf("", "%s could not be checked: %s (SQLSTATE %s)", what, pg.Message, pg.Code)
@@ -79,7 +79,7 @@ func (c *check) told(what string, err error) error {
 func (c *check) dependencies(ctx context.Context) error {
 	d, err := c.m.Dependencies(ctx)
 	if err != nil {
-		return c.told("what the queries read", err)
+		return c.warnOfError("what the queries read", err)
 	}
 	covered, err := c.covered(ctx)
 	if err != nil {

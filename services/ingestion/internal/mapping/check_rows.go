@@ -20,7 +20,7 @@ func (c *check) identities(ctx context.Context) error {
 		{"products", "product", c.m.products.source, "id"},
 		{"prices", "price", c.m.prices.source, "product"},
 	} {
-		_, err := c.limited(ctx, func(tx pgx.Tx) error {
+		_, err := c.withTimeLimit(ctx, func(tx pgx.Tx) error {
 			var noID, noProduct int
 			sql := fmt.Sprintf(
 				"SELECT count(*) FILTER (WHERE m.id IS NULL), count(*) FILTER (WHERE m.%s IS NULL) FROM (%s\n) m",
@@ -37,10 +37,10 @@ func (c *check) identities(ctx context.Context) error {
 			}
 			return nil
 		})
-		if err := c.told("ids of the "+q.name+" query", err); err != nil {
+		if err := c.warnOfError("ids of the "+q.name+" query", err); err != nil {
 			return err
 		}
-		_, err = c.limited(ctx, func(tx pgx.Tx) error {
+		_, err = c.withTimeLimit(ctx, func(tx pgx.Tx) error {
 			var ids, rows int
 			var example, first, last *string
 			sql := fmt.Sprintf(`SELECT count(*), coalesce(sum(n), 0), (array_agg(id::text ORDER BY id))[1],
@@ -59,27 +59,27 @@ func (c *check) identities(ctx context.Context) error {
 				q.name, ids, rows, *example, where, q.of, q.of)
 			return nil
 		})
-		if err := c.told("ids of the "+q.name+" query", err); err != nil {
+		if err := c.warnOfError("ids of the "+q.name+" query", err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// allFail is the number of products that must all fail for one reason before the mapping counts as wrong.
-const allFail = 50
+// minAllFailing is the number of products that must all fail for one reason before the mapping counts as wrong.
+const minAllFailing = 50
 
 // sample reads and validates products, and reports their faults grouped by reason.
 func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []catalog.Violation) error {
-	ids, err := c.m.IDs(ctx, "", samples)
+	ids, err := c.m.IDs(ctx, "", sampleSize)
 	if err != nil {
-		return c.told("products", err)
+		return c.warnOfError("products", err)
 	}
 	if len(ids) == 0 {
 		return nil
 	}
 	reading, err := c.m.Read(ctx, ids)
-	if code(err) != "" && !slices.Contains(ofServer, code(err)[:2]) {
+	if code(err) != "" && !slices.Contains(serverErrorClasses, code(err)[:2]) {
 		c.out.Refusef("", "no product can be read: %v", err)
 		return nil
 	}
@@ -105,7 +105,7 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 	}
 	all := len(reading.States)
 	of := fmt.Sprintf("%d products", all)
-	if len(ids) == samples {
+	if len(ids) == sampleSize {
 		of = fmt.Sprintf("the first %d products", all)
 	}
 	for _, g := range slices.SortedFunc(maps.Values(groups), func(a, b *group) int {
@@ -114,7 +114,7 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 		}
 		return strings.Compare(a.words, b.words)
 	}) {
-		if g.products == all && all >= allFail {
+		if g.products == all && all >= minAllFailing {
 			c.out.Refusef("", "the first %d products all fail, so the mapping is wrong: %s (product %s)",
 				all, g.words, g.example)
 			continue

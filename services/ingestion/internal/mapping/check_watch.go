@@ -122,15 +122,15 @@ func quotedAlways(name string) string {
 	return `"` + name + `"`
 }
 
-// samples is the number of values that are compared.
-const samples = 1000
+// sampleSize is the number of values that are compared.
+const sampleSize = 1000
 
 // watchedValues checks whether the watched columns have ids of products. It compares samples in both directions first,
 // and all values only if the samples have nothing in common.
 func (c *check) watchedValues(ctx context.Context) error {
-	ids, err := c.m.IDs(ctx, "", samples)
+	ids, err := c.m.IDs(ctx, "", sampleSize)
 	if err != nil {
-		return c.told("whether the watched columns hold product ids", err)
+		return c.warnOfError("whether the watched columns hold product ids", err)
 	}
 	if len(ids) == 0 {
 		return nil
@@ -140,7 +140,7 @@ func (c *check) watchedValues(ctx context.Context) error {
 			continue
 		}
 		if err := c.values(ctx, w, ids); err != nil {
-			if err := c.told("product_id of watched table "+w.table, err); err != nil {
+			if err := c.warnOfError("product_id of watched table "+w.table, err); err != nil {
 				return err
 			}
 		}
@@ -151,8 +151,8 @@ func (c *check) watchedValues(ctx context.Context) error {
 func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	from := fmt.Sprintf("FROM %s WHERE %s IS NOT NULL%s", w.table, w.id, w.condition)
 	var values []string
-	slow, err := c.limited(ctx, func(tx pgx.Tx) error {
-		sql := fmt.Sprintf("SELECT DISTINCT v FROM (SELECT %s::text AS v %s LIMIT %d) x", w.id, from, samples)
+	slow, err := c.withTimeLimit(ctx, func(tx pgx.Tx) error {
+		sql := fmt.Sprintf("SELECT DISTINCT v FROM (SELECT %s::text AS v %s LIMIT %d) x", w.id, from, sampleSize)
 		rows, err := tx.Query(ctx, sql)
 		if err != nil {
 			return err
@@ -165,7 +165,7 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 		return err
 	}
 	t := c.m.products.id
-	held, _, err := t.sort(ctx, c.m.pool, values)
+	held, _, err := t.partition(ctx, c.m.pool, values)
 	if err != nil {
 		return err
 	}
@@ -183,9 +183,10 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 			"SELECT EXISTS (SELECT FROM (SELECT DISTINCT %s::text::%s AS v %s) w JOIN (%s\n) m ON m.id = w.v%s)",
 			w.id, t.sql, from, products, t.collate), nil},
 	} {
-		slow, err = c.limited(ctx, func(tx pgx.Tx) error { return tx.QueryRow(ctx, q.sql, q.args...).Scan(&meets) })
+		slow, err = c.withTimeLimit(ctx,
+			func(tx pgx.Tx) error { return tx.QueryRow(ctx, q.sql, q.args...).Scan(&meets) })
 		switch {
-		case meets || err != nil && !ofRows(err):
+		case meets || err != nil && !isRowError(err):
 			return err
 		case slow || err != nil:
 		case q.args == nil:
@@ -199,7 +200,7 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	}
 	remedy := fmt.Sprintf("ids of the products query are like %q; "+
 		"set product_id to an SQL expression that returns them%s, or set the query products instead",
-		ids[0], expression(w, values, ids))
+		ids[0], suggestExpression(w, values, ids))
 	switch {
 	case certain:
 		c.out.Refusef("", "no product has an id that is in %s, so no change there would concern any product: %s", hold,
@@ -207,15 +208,15 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	case slow:
 		c.out.Warnf("",
 			"%s: no value among the first %d is a product's id, and a check of all takes longer than %s: %s",
-			hold, samples, checkLimit, remedy)
+			hold, sampleSize, checkTimeout, remedy)
 	default:
-		c.out.Warnf("", "%s: no value among the first %d is a product's id: %s", hold, samples, remedy)
+		c.out.Warnf("", "%s: no value among the first %d is a product's id: %s", hold, sampleSize, remedy)
 	}
 	return nil
 }
 
-// expression suggests an expression that puts a prefix before the column, if that returns ids.
-func expression(w watched, values, ids []string) string {
+// suggestExpression suggests an expression that puts a prefix before the column, if that returns ids.
+func suggestExpression(w watched, values, ids []string) string {
 	if w.column == "" {
 		return ""
 	}

@@ -123,12 +123,12 @@ func currencies(v value) map[string]*catalogv1.CurrencyOption {
 
 // amounts returns an amount in the one of Stripe's two fields that fits.
 func amounts(whole, fractional value) (unitAmount, unitAmountDecimal string) {
-	return fitted(whole, whole.text(), fractional.text())
+	return fitAmount(whole, whole.text(), fractional.text())
 }
 
-// fitted returns an amount as Stripe has it. A fraction of a minor unit is a mistake in the field for whole units, as
-// in a price of 2348.5 cents that was computed as 21.35 * 110.
-func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecimal string) {
+// fitAmount returns an amount as Stripe has it. A fraction of a minor unit is a mistake in the field for whole units,
+// as in a price of 2348.5 cents that was computed as 21.35 * 110.
+func fitAmount(whole value, amount, fractional string) (unitAmount, unitAmountDecimal string) {
 	unitAmount, unitAmountDecimal = catalog.Amount(amount, fractional)
 	if amount == "" || fractional != "" {
 		return unitAmount, unitAmountDecimal

@@ -174,7 +174,7 @@ var priceColumns = func() map[string]column[priceRow] {
 func (r *priceRow) amount() {
 	p := r.price
 	p.CustomUnitAmount = chosen(p.GetCustomUnitAmount(), p)
-	p.UnitAmount, p.UnitAmountDecimal = fitted(r.unitAmount, p.GetUnitAmount(), p.GetUnitAmountDecimal())
+	p.UnitAmount, p.UnitAmountDecimal = fitAmount(r.unitAmount, p.GetUnitAmount(), p.GetUnitAmountDecimal())
 }
 
 // alwaysManaged has the columns that a product or price needs, or that Diff never ignores.

@@ -98,8 +98,8 @@ func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, 
 // pair is two texts of the same value.
 type pair struct{ a, b string }
 
-// spelled returns the canonical spelling of each value, in their order. All must be values of the type.
-func (t idType) spelled(ctx context.Context, db querier, ids []string) ([]string, error) {
+// canonicalTexts returns the canonical spelling of each value, in their order. All must be values of the type.
+func (t idType) canonicalTexts(ctx context.Context, db querier, ids []string) ([]string, error) {
 	sql := fmt.Sprintf("SELECT u.id::text FROM unnest(%s) WITH ORDINALITY u(id, n) ORDER BY u.n", t.array(1))
 	rows, err := db.Query(ctx, sql, ids)
 	if err != nil {
@@ -138,9 +138,9 @@ func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair,
 	return out, nil
 }
 
-// sort separates the texts that the type can hold from the others. Halving finds a few of those among many with few
-// queries.
-func (t idType) sort(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
+// partition separates the texts that the type can hold from the others. Halving finds a few of those among many with
+// few queries.
+func (t idType) partition(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
 	for _, id := range ids {
 		if t.cannotHold(id) {
 			others = append(others, id)
@@ -157,11 +157,11 @@ func (t idType) halve(ctx context.Context, db querier, ids []string) (values, ot
 	if len(ids) == 0 {
 		return nil, nil, nil
 	}
-	_, err = t.spelled(ctx, db, ids)
+	_, err = t.canonicalTexts(ctx, db, ids)
 	switch {
 	case err == nil:
 		return ids, nil, nil
-	case !ofRows(err):
+	case !isRowError(err):
 		return nil, nil, err
 	case len(ids) == 1:
 		return nil, ids, nil
@@ -176,8 +176,8 @@ func (t idType) halve(ctx context.Context, db querier, ids []string) (values, ot
 	return values, others, nil
 }
 
-// same reports whether both types have the same values and the same equality.
-func (t idType) same(other idType) bool { return t.oid == other.oid && t.collate == other.collate }
+// equals reports whether both types have the same values and the same equality.
+func (t idType) equals(other idType) bool { return t.oid == other.oid && t.collate == other.collate }
 
 // ErrChanged means that the queries no longer return what New found. A new mapping, made by New, can read.
 var ErrChanged = errors.New("the tables of the mapping were altered since its queries were checked")
@@ -220,8 +220,8 @@ func (m *Mapping) spellings(ctx context.Context, conn *pgxpool.Conn, ids []strin
 	if err == nil {
 		out, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	}
-	if err != nil && ofRows(err) {
-		return m.products.id.spelled(ctx, conn, ids)
+	if err != nil && isRowError(err) {
+		return m.products.id.canonicalTexts(ctx, conn, ids)
 	}
 	return out, failed(m.products.name, err)
 }
@@ -243,7 +243,7 @@ func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, e
 	}
 	switch {
 	case err == nil:
-	case ofRows(err):
+	case isRowError(err):
 		// Postgres does not compute columns that are not selected, except with functions that may have side effects.
 		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE "+
 			"function keeps all from being listed: repair the row, or declare the functions that the query calls STABLE",

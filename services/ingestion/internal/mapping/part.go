@@ -49,7 +49,7 @@ func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
 		_, _ = s.conn.Exec(ctx, "ROLLBACK")
 		return snapshot, fmt.Errorf("read products: %w", s.named(ctx, err))
 	}
-	if err := r.place(ctx, prices.id, s.conn); err != nil {
+	if err := r.placeStrays(ctx, prices.id, s.conn); err != nil {
 		return snapshot, err
 	}
 	maps.Copy(s.out.States, r.finish())
@@ -153,8 +153,8 @@ func priceField(id string, position int, field string) string {
 	return fmt.Sprintf("prices[%q].%s", catalog.Abridged(id), field)
 }
 
-// place adds the strays to the products that they name by value. It drops a price without a product.
-func (r *reading) place(ctx context.Context, t idType, db querier) error {
+// placeStrays adds the strays to the products that they name by value. It drops a price without a product.
+func (r *reading) placeStrays(ctx context.Context, t idType, db querier) error {
 	if len(r.strays) == 0 || len(r.states) == 0 {
 		return nil
 	}
@@ -163,7 +163,7 @@ func (r *reading) place(ctx context.Context, t idType, db querier) error {
 		named = append(named, x.product)
 	}
 	// A value that the type cannot hold has no price.
-	ids, _, err := t.sort(ctx, db, slices.Sorted(maps.Keys(r.states)))
+	ids, _, err := t.partition(ctx, db, slices.Sorted(maps.Keys(r.states)))
 	if err != nil {
 		return err
 	}

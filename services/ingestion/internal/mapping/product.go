@@ -42,7 +42,7 @@ func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, e
 	}); err != nil {
 		return out, fmt.Errorf("read the prices of product %s: %w", id, err)
 	}
-	if err := r.place(ctx, m.prices.id, tx); err != nil {
+	if err := r.placeStrays(ctx, m.prices.id, tx); err != nil {
 		return out, err
 	}
 	states := r.finish()

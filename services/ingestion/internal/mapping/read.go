@@ -60,7 +60,7 @@ func (r Reading) Saw(xid uint32) bool {
 }
 
 // State returns the state of a requested id, in any spelling. It is the zero State if there is no such product.
-func (r Reading) Of(requested string) State {
+func (r Reading) State(requested string) State {
 	if spelled, ok := r.Spelled[requested]; ok {
 		return r.States[spelled]
 	}
@@ -81,7 +81,7 @@ func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 	if err := s.read(ctx, requested); err != nil {
 		return Reading{}, err
 	}
-	if err := s.settle(ctx, requested); err != nil {
+	if err := s.resolveSpellings(ctx, requested); err != nil {
 		return Reading{}, err
 	}
 	return s.out, nil
@@ -108,8 +108,8 @@ func newSession(m *Mapping, conn *pgxpool.Conn) *session {
 	}
 }
 
-// settle completes the result for requested ids that have no state in exactly their spelling.
-func (s *session) settle(ctx context.Context, requested []string) error {
+// resolveSpellings completes the result for requested ids that have no state in exactly their spelling.
+func (s *session) resolveSpellings(ctx context.Context, requested []string) error {
 	asked := make(map[string]bool, len(requested))
 	for _, id := range requested {
 		asked[id] = true
@@ -148,7 +148,7 @@ func (s *session) settle(ctx context.Context, requested []string) error {
 			}
 		case s.out.Spelled[p.a] == "":
 			s.out.Spelled[p.a] = p.b
-			if !asked[p.b] && s.out.States[p.b].Failure == nil && !t.same(s.m.prices.id) {
+			if !asked[p.b] && s.out.States[p.b].Failure == nil && !t.equals(s.m.prices.id) {
 				again = append(again, p.b)
 			}
 		}
@@ -169,7 +169,7 @@ func (s *session) absent(ctx context.Context, unmatched []string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	spelled, err := s.m.products.id.spelled(ctx, s.conn, missing)
+	spelled, err := s.m.products.id.canonicalTexts(ctx, s.conn, missing)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func TestRead_ComparesIDsAsValues(t *testing.T) {
 				r, err := m.Read(t.Context(), []string{spelling})
 				require.NoError(t, err)
 				requireProduct(t, r, c.id)
-				require.Equal(t, r.States[c.id], r.Of(spelling))
+				require.Equal(t, r.States[c.id], r.State(spelling))
 				require.Empty(t, r.Absent)
 				require.Empty(t, r.NotIDs)
 			}
@@ -127,11 +127,11 @@ func TestRead_ComparesIDsAsValues(t *testing.T) {
 			requireProduct(t, r, c.id)
 			require.ElementsMatch(t, c.notIDs, r.NotIDs)
 			for _, spelling := range append(c.same, c.id) {
-				require.Equal(t, r.States[c.id], r.Of(spelling), "%q", spelling)
+				require.Equal(t, r.States[c.id], r.State(spelling), "%q", spelling)
 			}
 			for id, spelled := range c.absent {
 				require.Contains(t, r.Absent, spelled)
-				require.Zero(t, r.Of(id))
+				require.Zero(t, r.State(id))
 			}
 			ids, err := m.IDs(t.Context(), "", 10)
 			require.NoError(t, err)

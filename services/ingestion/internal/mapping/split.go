@@ -56,9 +56,9 @@ func failed(query string, err error) error {
 	return &queryError{query, err}
 }
 
-// splitTime is how long a batch may be split to find the products for which a query fails. It is longer if one read of
-// the batch takes long.
-var splitTime = 30 * time.Second
+// maxSplitTime is how long a batch may be split to find the products for which a query fails. It is longer if one read
+// of the batch takes long.
+var maxSplitTime = 30 * time.Second
 
 // SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 const (
@@ -66,18 +66,18 @@ const (
 	codeQueryCanceled   = "57014"
 )
 
-// ofServer has the classes of errors that do not depend on the rows: connection, transaction state, rights to connect,
-// conflicts with other sessions, resources, shutdown, the system, an outdated plan.
-var ofServer = []string{"08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "F0"}
+// serverErrorClasses has the classes of errors that do not depend on the rows: connection, transaction state, rights to
+// connect, conflicts with other sessions, resources, shutdown, the system, an outdated plan.
+var serverErrorClasses = []string{"08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "F0"}
 
-// ofRows reports whether an error may come from a single row, so that reading fewer products may succeed. Even errors
-// that usually come from the query, such as class 42, may: a value that is not a jsonpath is a syntax error.
-func ofRows(err error) bool {
+// isRowError reports whether an error may come from a single row, so that reading fewer products may succeed. Even
+// errors that usually come from the query, such as class 42, may: a value that is not a jsonpath is a syntax error.
+func isRowError(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || len(pg.Code) != 5 {
 		return false
 	}
-	return pg.Code == codeQueryCanceled || !slices.Contains(ofServer, pg.Code[:2])
+	return pg.Code == codeQueryCanceled || !slices.Contains(serverErrorClasses, pg.Code[:2])
 }
 
 // read reads products, and splits them if a query fails.
@@ -96,7 +96,7 @@ func (s *session) read(ctx context.Context, ids []string) error {
 	}
 	begun := time.Now()
 	_, err := s.part(ctx, values)
-	if err == nil || !ofRows(err) {
+	if err == nil || !isRowError(err) {
 		return err
 	}
 	took := time.Since(begun)
@@ -108,14 +108,14 @@ func (s *session) read(ctx context.Context, ids []string) error {
 	if values, err = s.values(ctx, values); err != nil {
 		return err
 	}
-	_, unpriced, err := s.m.prices.id.sort(ctx, s.conn, values)
+	_, unpriced, err := s.m.prices.id.partition(ctx, s.conn, values)
 	if err != nil {
 		return err
 	}
 	for _, id := range unpriced {
 		s.unpriced[id] = true
 	}
-	if _, err = s.part(ctx, values); err == nil || !ofRows(err) {
+	if _, err = s.part(ctx, values); err == nil || !isRowError(err) {
 		return err
 	}
 	cause := err
@@ -123,17 +123,17 @@ func (s *session) read(ctx context.Context, ids []string) error {
 	if err := s.probe(ctx); err != nil {
 		return err
 	}
-	limit := splitTime + time.Duration(2*bits.Len(uint(len(values))))*took
+	limit := maxSplitTime + time.Duration(2*bits.Len(uint(len(values))))*took
 	x := splitting{session: s, reasons: map[string]bool{}, deadline: time.Now().Add(limit)}
 	if err := x.split(ctx, values, cause); err != nil {
 		return err
 	}
-	return x.wholesale(ctx, values, cause)
+	return x.checkQueries(ctx, values, cause)
 }
 
 // values returns the ids that the type of the id column can hold. It records the others as NotIDs.
 func (s *session) values(ctx context.Context, ids []string) ([]string, error) {
-	values, others, err := s.m.products.id.sort(ctx, s.conn, ids)
+	values, others, err := s.m.products.id.partition(ctx, s.conn, ids)
 	if err != nil || len(others) == 0 {
 		return values, err
 	}
@@ -165,19 +165,19 @@ type splitting struct {
 
 func (x *splitting) split(ctx context.Context, ids []string, cause error) error {
 	if len(ids) == 1 {
-		return x.alone(ctx, ids[0])
+		return x.readAlone(ctx, ids[0])
 	}
 	if time.Now().After(x.deadline) {
 		if code(cause) == codeQueryCanceled {
 			return cause
 		}
-		return x.fail(ctx, ids, cause)
+		return x.recordFailed(ctx, ids, cause)
 	}
 	for half := range slices.Chunk(ids, (len(ids)+1)/2) {
 		_, err := x.part(ctx, half)
 		switch {
 		case err == nil:
-		case !ofRows(err):
+		case !isRowError(err):
 			return err
 		default:
 			if err := x.split(ctx, half, err); err != nil {
@@ -188,10 +188,10 @@ func (x *splitting) split(ctx context.Context, ids []string, cause error) error 
 	return nil
 }
 
-// alone reads one product for which a query is known to fail.
-func (x *splitting) alone(ctx context.Context, id string) error {
+// readAlone reads one product for which a query is known to fail.
+func (x *splitting) readAlone(ctx context.Context, id string) error {
 	snapshot, err := x.part(ctx, []string{id})
-	if err == nil || !ofRows(err) {
+	if err == nil || !isRowError(err) {
 		return err
 	}
 	if code(err) == codeQueryCanceled {
@@ -205,10 +205,10 @@ func (x *splitting) alone(ctx context.Context, id string) error {
 	}
 	e, ok := errors.AsType[*queryError](err)
 	if !ok || e.query != x.m.prices.name {
-		return x.fail(ctx, []string{id}, err)
+		return x.recordFailed(ctx, []string{id}, err)
 	}
 	// A price row whose product does not exist concerns no product.
-	product := x.other()
+	product := x.fork()
 	product.unpriced[id] = true
 	if _, withoutPrices := product.part(ctx, []string{id}); withoutPrices != nil {
 		return withoutPrices
@@ -219,13 +219,13 @@ func (x *splitting) alone(ctx context.Context, id string) error {
 	return nil
 }
 
-// other returns a session that keeps its results separate from this one.
-func (s *session) other() *session {
+// fork returns a session that keeps its results separate from this one.
+func (s *session) fork() *session {
 	return newSession(s.m, s.conn)
 }
 
-// fail records products as failed.
-func (x *splitting) fail(ctx context.Context, ids []string, cause error) error {
+// recordFailed records products as failed.
+func (x *splitting) recordFailed(ctx context.Context, ids []string, cause error) error {
 	e, ok := errors.AsType[*queryError](cause)
 	if !ok {
 		return cause
@@ -243,17 +243,17 @@ func (x *splitting) fail(ctx context.Context, ids []string, cause error) error {
 func (x *splitting) record(id string, together int, e *queryError, cause error) {
 	failure := &QueryFailure{Query: e.query, Code: code(cause), Message: cause.Error(), Together: together}
 	if pg, ok := errors.AsType[*pgconn.PgError](cause); ok {
-		failure.Message = words(pg)
+		failure.Message = errorText(pg)
 	}
 	x.out.States[id] = State{Failure: failure}
 	x.reasons[reason(cause)] = true
 }
 
-// wholesale returns an error if the queries themselves are at fault, although they do not fail without a product. A
+// checkQueries returns an error if the queries themselves are at fault, although they do not fail without a product. A
 // function whose body names a renamed column fails on each call, and so does an expression over a row that all products
 // share. The queries are at fault if no product of the batch and none of a few others can be read, all for the same
 // reason.
-func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) error {
+func (x *splitting) checkQueries(ctx context.Context, ids []string, cause error) error {
 	failing := 0
 	for _, state := range x.out.States {
 		if state.Product != nil {
@@ -269,15 +269,15 @@ func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) er
 	const sample, enough = 20, 3
 	rare := strings.HasPrefix(code(cause), classSyntaxOrAccess)
 	listed, err := x.m.IDs(ctx, "", len(ids)+sample)
-	if err != nil && (rare || !ofRows(err)) {
+	if err != nil && (rare || !isRowError(err)) {
 		return err
 	}
 	for _, id := range listed {
 		if slices.Contains(ids, id) {
 			continue
 		}
-		_, err := x.other().part(ctx, []string{id})
-		if err == nil || !ofRows(err) {
+		_, err := x.fork().part(ctx, []string{id})
+		if err == nil || !isRowError(err) {
 			return err
 		}
 		if !x.reasons[reason(err)] {
@@ -307,8 +307,8 @@ func code(err error) string {
 	return ""
 }
 
-// words returns Postgres' message with its context, which names the function and line that raised it.
-func words(pg *pgconn.PgError) string {
+// errorText returns Postgres' message with its context, which names the function and line that raised it.
+func errorText(pg *pgconn.PgError) string {
 	out := pg.Message
 	if pg.Detail != "" {
 		out += "; " + pg.Detail

@@ -77,7 +77,7 @@ func TestRead_FindsFailingRows(t *testing.T) {
 			}
 			require.Equal(t, []string{"abc"}, r.NotIDs)
 			require.ElementsMatch(t, []string{"99999", "5000"}, r.Absent)
-			require.Equal(t, r.States["7"], r.Of("007"))
+			require.Equal(t, r.States["7"], r.State("007"))
 			require.True(t, r.Saw(3), "a transaction of long ago")
 			var next uint64
 			require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT pg_current_xact_id()::text::bigint`).Scan(&next))
@@ -119,7 +119,7 @@ func TestRead_ReportsErrorsRaisedByRows(t *testing.T) {
 				}
 			}
 			r = s.read("3")
-			require.NotNil(t, r.Of("3").Failure, "also when it is asked for alone")
+			require.NotNil(t, r.State("3").Failure, "also when it is asked for alone")
 		})
 	}
 }
@@ -191,8 +191,8 @@ func TestRead_DistinguishesTimeoutsOfRowsAndLocks(t *testing.T) {
 	m := s.mapping()
 	r, err := m.Read(t.Context(), []string{"1", "2", "3", "4", "5", "6", "7", "8"})
 	require.NoError(t, err)
-	require.Equal(t, "57014", r.Of("3").Failure.Code)
-	require.NotNil(t, r.Of("4").Product)
+	require.Equal(t, "57014", r.State("3").Failure.Code)
+	require.NotNil(t, r.State("4").Product)
 
 	tx, err := owner.Begin(t.Context())
 	require.NoError(t, err)

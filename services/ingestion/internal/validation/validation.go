@@ -33,22 +33,22 @@ func New() (*Validator, error) {
 func (v *Validator) Product(p *catalogv1.Product) []catalog.Violation {
 	out := catalog.Oversized(p)
 	if len(out) == 0 {
-		out = append(v.annotated(p), catalog.Validate(p)...)
+		out = append(v.annotationViolations(p), catalog.Validate(p)...)
 	}
 	slices.SortStableFunc(out, func(a, b catalog.Violation) int { return comparePaths(a.Field, b.Field) })
 	out = slices.Compact(out)
 	return out[:min(len(out), catalog.MaxViolations+1)]
 }
 
-// annotated returns the violations of the annotations. It checks prices one by one, because the library collects all
-// violations of a message, and a product may have any number of prices.
-func (v *Validator) annotated(p *catalogv1.Product) []catalog.Violation {
-	out := v.message(withoutPrices(p), "")
+// annotationViolations returns the violations of the annotations. It checks prices one by one, because the library
+// collects all violations of a message, and a product may have any number of prices.
+func (v *Validator) annotationViolations(p *catalogv1.Product) []catalog.Violation {
+	out := v.messageViolations(withoutPrices(p), "")
 	for i, price := range p.GetPrices() {
 		if len(out) > catalog.MaxViolations {
 			break
 		}
-		out = append(out, v.message(price, catalog.PricePath(p, i))...)
+		out = append(out, v.messageViolations(price, catalog.PricePath(p, i))...)
 	}
 	return out
 }
@@ -66,8 +66,8 @@ func withoutPrices(p *catalogv1.Product) *catalogv1.Product {
 	return out
 }
 
-// message returns the violations of a message at a path, which is "" for a product.
-func (v *Validator) message(m proto.Message, at string) []catalog.Violation {
+// messageViolations returns the violations of a message at a path, which is "" for a product.
+func (v *Validator) messageViolations(m proto.Message, at string) []catalog.Violation {
 	err := v.annotations.Validate(m)
 	if err == nil {
 		return nil
@@ -78,11 +78,11 @@ func (v *Validator) message(m proto.Message, at string) []catalog.Violation {
 	}
 	var out []catalog.Violation
 	for i, violation := range refused.Violations {
-		if i > 0 && emptied(refused.Violations[i-1], violation) {
+		if i > 0 && isRepeated(refused.Violations[i-1], violation) {
 			continue
 		}
-		if message := words(violation); message != "" {
-			out = append(out, catalog.Violation{Field: path(at, violation.Proto.GetField()), Message: message})
+		if message := describe(violation); message != "" {
+			out = append(out, catalog.Violation{Field: fieldPath(at, violation.Proto.GetField()), Message: message})
 		}
 	}
 	return out

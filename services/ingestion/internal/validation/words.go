@@ -24,8 +24,8 @@ var patterns = map[string]string{
 	`^[0-9]{1,9}([.][0-9]{1,2})?$`:               "must be a number of 0 or more with at most 9 digits and 2 decimals",
 }
 
-// words returns what a field must be, with the limit. It is "" if catalog.Validate reports the violation.
-func words(v *protovalidate.Violation) string {
+// describe returns what a field must be, with the limit. It is "" if catalog.Validate reports the violation.
+func describe(v *protovalidate.Violation) string {
 	message := phrase(v)
 	if v.Proto.GetForKey() && message != "" {
 		return "the key " + message
@@ -71,8 +71,9 @@ func phrase(v *protovalidate.Violation) string {
 
 func abridged(s string) string { return catalog.AbridgedTo(s, 40) }
 
-// emptied reports whether a violation only repeats the one before it. An empty text does not match its pattern either.
-func emptied(before, v *protovalidate.Violation) bool {
+// isRepeated reports whether a violation only repeats the one before it. An empty text does not match its pattern
+// either.
+func isRepeated(before, v *protovalidate.Violation) bool {
 	return before.Proto.GetRuleId() == "string.min_len" && v.Proto.GetRuleId() == "string.pattern" &&
 		before.Proto.GetForKey() == v.Proto.GetForKey() && proto.Equal(before.Proto.GetField(), v.Proto.GetField())
 }

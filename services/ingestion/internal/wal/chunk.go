@@ -8,11 +8,11 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// chunkProducts is the most products of a chunk, so that a transaction of any size needs bounded memory.
-const chunkProducts = 1000
+// maxChunkProducts is the most products of a chunk, so that a transaction of any size needs bounded memory.
+const maxChunkProducts = 1000
 
-// imagesPerProduct is the most row images that a chunk keeps for a product.
-const imagesPerProduct = 32
+// maxImagesPerProduct is the most row images that a chunk keeps for a product.
+const maxImagesPerProduct = 32
 
 // Chunk is a committed transaction, or a part of a large one.
 type Chunk struct {

@@ -19,25 +19,25 @@ type decoder struct {
 
 	open  *Chunk
 	index map[string]int
-	// kept is the size of the row images of the open chunk, in bytes.
-	kept int
+	// keptBytes is the size of the row images of the open chunk, in bytes.
+	keptBytes int
 }
 
 // relation is a table as the log describes it. The description may be older than the table's current one.
 type relation struct {
 	name    string
 	columns []string
-	// key reports for each column whether the log has it of an old row that is sent with its key only.
-	key []bool
+	// isKey reports for each column whether the log has it of an old row that is sent with its key only.
+	isKey []bool
 	// table is the index in tables, -1 if the table is not watched.
 	table   int
-	entries []resolved
+	entries []resolvedEntry
 	// problem is why its rows cannot be assigned to products, empty if they can.
 	problem string
 }
 
-// resolved is an entry with the positions of its columns in the relation.
-type resolved struct {
+// resolvedEntry is an entry with the positions of its columns in the relation.
+type resolvedEntry struct {
 	product int
 	columns []int
 }
@@ -98,14 +98,14 @@ func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
 // Bounds of logical messages. A trace context has 55 bytes, and the mark of a barrier 22. A transaction of Driftless
 // has one mark.
 const (
-	longestMark = 512
+	maxMark     = 512
 	maxBarriers = 100
 )
 
 func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
 	// Messages outside transactions come without a begin, and Driftless writes none. Everyone who may log in may write
 	// a message of any size, and a copy of it is kept until the transaction is captured.
-	if d.open == nil || !m.Transactional || len(m.Content) > longestMark {
+	if d.open == nil || !m.Transactional || len(m.Content) > maxMark {
 		return
 	}
 	switch m.Prefix {
@@ -120,7 +120,7 @@ func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
 }
 
 func (d *decoder) begin(c *Chunk) {
-	d.open, d.index, d.kept = c, map[string]int{}, 0
+	d.open, d.index, d.keptBytes = c, map[string]int{}, 0
 }
 
 // uncertain notes that the open transaction may concern products that it does not name.
@@ -147,7 +147,7 @@ func (d *decoder) relation(m *pglogrepl.RelationMessage) {
 	r := &relation{name: m.Namespace + "." + m.RelationName, table: -1}
 	for _, c := range m.Columns {
 		r.columns = append(r.columns, c.Name)
-		r.key = append(r.key, c.Flags&1 != 0)
+		r.isKey = append(r.isKey, c.Flags&1 != 0)
 	}
 	d.relations[m.RelationID] = r
 	r.table = slices.IndexFunc(d.tables, func(t Table) bool {
@@ -167,7 +167,7 @@ func (d *decoder) relation(m *pglogrepl.RelationMessage) {
 		}
 	}
 	for _, e := range t.Entries {
-		x := resolved{product: slices.Index(r.columns, e.Product)}
+		x := resolvedEntry{product: slices.Index(r.columns, e.Product)}
 		for _, c := range e.Columns {
 			x.columns = append(x.columns, slices.Index(r.columns, c))
 		}
@@ -214,7 +214,7 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 			d.lookup(r, i, c, image)
 		}
 	}
-	if len(d.open.Products)+len(d.open.Lookups) < chunkProducts {
+	if len(d.open.Products)+len(d.open.Lookups) < maxChunkProducts {
 		return nil, nil
 	}
 	full := d.open
@@ -281,7 +281,7 @@ func (d *decoder) touch(product string, image *catalogv1.RowImage) {
 		d.index[product] = i
 		d.open.Products = append(d.open.Products, Touched{ID: product})
 	}
-	if t := &d.open.Products[i]; len(t.Rows) < imagesPerProduct {
+	if t := &d.open.Products[i]; len(t.Rows) < maxImagesPerProduct {
 		t.Rows = append(t.Rows, image)
 	}
 }
@@ -296,7 +296,7 @@ func value(r *relation, column int, tuple *pglogrepl.TupleData, keyOnly bool) (t
 		return new(string(c.Data)), true
 	case pglogrepl.TupleDataTypeNull:
 		// If the log has only the key of an old row, it sends every other column as NULL.
-		return nil, !keyOnly || r.key[column]
+		return nil, !keyOnly || r.isKey[column]
 	default:
 		return nil, false
 	}

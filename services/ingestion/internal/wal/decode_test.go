@@ -195,7 +195,7 @@ func TestDecode_BoundsValuesOfRows(t *testing.T) {
 		require.Equal(t, "shop.items", p.Rows[0].GetTable())
 		kept += len(p.Rows[0].GetNewValues()["name"])
 	}
-	require.LessOrEqual(t, kept, imageBytes)
+	require.LessOrEqual(t, kept, maxImageBytes)
 	require.NotZero(t, kept)
 }
 

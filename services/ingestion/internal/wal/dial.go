@@ -11,10 +11,10 @@ import (
 // on an idle connection, and unacknowledged data on a busy one.
 func dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: silence / 2, Interval: silence / 10, Count: 5},
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: peerTimeout / 2, Interval: peerTimeout / 10, Count: 5},
 	}
 	if strings.HasPrefix(network, "tcp") {
-		d.Control = func(_, _ string, conn syscall.RawConn) error { return unacknowledged(conn, silence) }
+		d.Control = func(_, _ string, conn syscall.RawConn) error { return setUnacknowledgedTimeout(conn, peerTimeout) }
 	}
 	return d.DialContext(ctx, network, addr)
 }

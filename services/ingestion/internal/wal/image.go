@@ -8,9 +8,9 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// imageBytes bounds the values of rows that a chunk keeps. They are for the audit trail. The published state is read
+// maxImageBytes bounds the values of rows that a chunk keeps. They are for the audit trail. The published state is read
 // from the tables.
-const imageBytes = 16 << 20
+const maxImageBytes = 16 << 20
 
 // image returns a changed row for the audit trail. It omits the values if those of the chunk take too much memory.
 func (d *decoder) image(r *relation, c change) *catalogv1.RowImage {
@@ -22,8 +22,8 @@ func (d *decoder) image(r *relation, c change) *catalogv1.RowImage {
 			}
 		}
 	}
-	if d.kept += size; d.kept > imageBytes {
-		d.kept -= size
+	if d.keptBytes += size; d.keptBytes > maxImageBytes {
+		d.keptBytes -= size
 		return &catalogv1.RowImage{Table: r.name, Operation: c.op}
 	}
 	return rowImage(r, c)
@@ -37,7 +37,7 @@ func rowImage(r *relation, c change) *catalogv1.RowImage {
 	if c.before != nil && c.after != nil && len(c.before.Columns) == len(c.after.Columns) {
 		changed = func(i int) bool {
 			b, a := c.before.Columns[i], c.after.Columns[i]
-			return r.names(i) ||
+			return r.namesProduct(i) ||
 				a.DataType != pglogrepl.TupleDataTypeToast && (b.DataType != a.DataType || !bytes.Equal(b.Data, a.Data))
 		}
 	}
@@ -50,8 +50,8 @@ func rowImage(r *relation, c change) *catalogv1.RowImage {
 	return image
 }
 
-// names reports whether a column has the id of a product.
-func (r *relation) names(column int) bool {
+// namesProduct reports whether a column has the id of a product.
+func (r *relation) namesProduct(column int) bool {
 	for _, e := range r.entries {
 		if e.product == column {
 			return true

@@ -72,7 +72,7 @@ type tableFacts struct {
 	partitions int
 }
 
-func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFacts, err error) {
+func readTableFacts(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFacts, err error) {
 	err = pool.QueryRow(ctx, `WITH leaves AS (
 			SELECT l.oid, l.relreplident FROM pg_partition_tree($1::oid::regclass) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf AND l.oid <> $1::oid
 			UNION SELECT oid, relreplident FROM pg_class WHERE oid = ANY ($3::oid[])
@@ -110,7 +110,7 @@ func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFact
 func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table, version int,
 	found *finding.List,
 ) error {
-	f, err := lookAtTable(ctx, pool, t)
+	f, err := readTableFacts(ctx, pool, t)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	}
 	for _, c := range t.Columns {
 		kind := f.generated[c]
-		if kind == "v" || kind == "s" && version < publishes18 {
+		if kind == "v" || kind == "s" && version < generatedColumnsVersion {
 			found.Refusef("",
 				"column %s of watched table %s is generated, and the log of this Postgres does not have it: watch the columns that it is computed from, with an expression as product_id, or a query under products", c, t.Name)
 		}
@@ -154,7 +154,7 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 			virtual = c
 		}
 	}
-	if len(f.broken) > 0 && version >= publishes18 {
+	if len(f.broken) > 0 && version >= generatedColumnsVersion {
 		t.harmful = true
 		found.Refusef(identityStatements(f.broken, "DEFAULT"),
 			"watched table %s, or a part of it, has REPLICA IDENTITY FULL and a virtual generated column: once it is published, Postgres refuses every UPDATE and DELETE of it; give it another replica identity", t.Name)
@@ -177,17 +177,17 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 	switch {
 	case len(f.bare) > 0:
 		t.harmful = true
-		found.Refusef(partFix(f.bare, virtual, version),
+		found.Refusef(partitionFix(f.bare, virtual, version),
 			"partitions or children of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
 	case f.kind == "p" && f.partitions > 0 && len(f.narrow) == f.partitions:
-		found.Refusef(partFix(f.narrow, virtual, version),
+		found.Refusef(partitionFix(f.narrow, virtual, version),
 			"partitions of watched table %s have no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && !full && len(lacking) > 0:
 		found.Refusef(fullStatements(append([]string{t.Name}, f.narrow...)),
 			"watched table %s has no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && len(f.narrow) > 0:
 		t.Narrow = true
-		found.Warnf(partFix(f.narrow, virtual, version),
+		found.Warnf(partitionFix(f.narrow, virtual, version),
 			"partitions of watched table %s have a replica identity that does not say which products an old row concerned: until they have another, ingestion reads the whole catalog again after each change of the table", t.Name)
 	case f.kind == "p" || full || len(lacking) == 0 && !unusable:
 	default:
@@ -199,7 +199,7 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 // identityFix returns the statements that give a table a replica identity with the columns that matter. The
 // application's own changes still work with it.
 func identityFix(t *Table, f tableFacts, virtual string, version int) string {
-	if virtual == "" || version < publishes18 {
+	if virtual == "" || version < generatedColumnsVersion {
 		return fullStatements([]string{t.Name})
 	}
 	// FULL would make the application's changes fail. An index over the key and the columns that matter works as well.
@@ -223,10 +223,10 @@ func identityFix(t *Table, f tableFacts, virtual string, version int) string {
 	return b.String()
 }
 
-// partFix returns the statements that give partitions a replica identity of all columns. There are none if that would
-// make the application's changes fail.
-func partFix(parts []string, virtual string, version int) string {
-	if virtual != "" && version >= publishes18 {
+// partitionFix returns the statements that give partitions a replica identity of all columns. There are none if that
+// would make the application's changes fail.
+func partitionFix(parts []string, virtual string, version int) string {
+	if virtual != "" && version >= generatedColumnsVersion {
 		return ""
 	}
 	return fullStatements(parts)

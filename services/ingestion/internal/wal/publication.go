@@ -14,10 +14,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// publishes18 is the first version of Postgres that can publish generated columns. It also refuses changes of a table
-// whose replica identity has a generated column that is not published
+// generatedColumnsVersion is the first version of Postgres that can publish generated columns. It also refuses changes
+// of a table whose replica identity has a generated column that is not published
 // (https://www.postgresql.org/docs/18/logical-replication-gencols.html).
-const publishes18 = 180000
+const generatedColumnsVersion = 180000
 
 // publication is the publication as it is in the database.
 type publication struct {
@@ -31,12 +31,12 @@ type publication struct {
 	schema []uint32
 }
 
-// own reports whether Driftless created the publication. Another one may serve others too, so no table is removed from
-// it.
-func (p publication) own() bool { return strings.HasPrefix(p.comment, signed) }
+// isOwn reports whether Driftless created the publication. Another one may serve others too, so no table is removed
+// from it.
+func (p publication) isOwn() bool { return strings.HasPrefix(p.comment, commentPrefix) }
 
-// serves reports whether every change of a table is published.
-func (p publication) serves(oid uint32) bool {
+// publishes reports whether every change of a table is published.
+func (p publication) publishes(oid uint32) bool {
 	if p.allTables || slices.Contains(p.schema, oid) {
 		return true
 	}
@@ -54,7 +54,7 @@ type publishedTable struct {
 func (s *Source) publication(ctx context.Context, db querier, version int) (publication, error) {
 	var p publication
 	generated := "false"
-	if version >= publishes18 {
+	if version >= generatedColumnsVersion {
 		generated = "p.pubgencols = 's'"
 	}
 	err := db.QueryRow(ctx,
@@ -65,7 +65,7 @@ func (s *Source) publication(ctx context.Context, db querier, version int) (publ
 		coalesce((SELECT array_agg(c.oid) FROM pg_publication_namespace n JOIN pg_class c ON c.relnamespace = n.pnnspid
 			WHERE n.pnpubid = p.oid AND c.oid = ANY($2::bigint[]::oid[])), '{}')::oid[],
 		EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = ANY($2::bigint[]::oid[]) AND a.attgenerated = 's' AND NOT a.attisdropped)
-		FROM pg_publication p WHERE p.pubname = $1`, s.Publication, s.published()).
+		FROM pg_publication p WHERE p.pubname = $1`, s.Publication, s.requiredOIDs()).
 		Scan(&p.allTables, &p.complete, &p.comment, &p.generated, &p.tables, &p.schema, &p.needsGenerated)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, nil
@@ -81,23 +81,23 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// signed is the beginning of the comment of a publication that Driftless created.
-const signed = "Made by Driftless for its watched tables. "
+// commentPrefix is the beginning of the comment of a publication that Driftless created.
+const commentPrefix = "Made by Driftless for its watched tables. "
 
-// signature returns the comment of a publication that Driftless created. The comment identifies the row filters,
+// ownComment returns the comment of a publication that Driftless created. The comment identifies the row filters,
 // because Postgres stores a filter in its own form, which cannot be compared with the operator's text.
-func (s *Source) signature(filtered bool) string {
+func (s *Source) ownComment(filtered bool) string {
 	var b strings.Builder
 	for _, t := range s.Tables {
 		fmt.Fprintf(&b, "%d %s %v\n", t.OID, t.Filter, filtered)
 	}
 	sum := sha256.Sum256([]byte(b.String()))
-	return signed + hex.EncodeToString(sum[:6])
+	return commentPrefix + hex.EncodeToString(sum[:6])
 }
 
-// published returns the OIDs that the publication must have: those of the tables, and of those that inherit from them.
-// A publication does not add later children by itself.
-func (s *Source) published() []uint32 {
+// requiredOIDs returns the OIDs that the publication must have: those of the tables, and of those that inherit from
+// them. A publication does not add later children by itself.
+func (s *Source) requiredOIDs() []uint32 {
 	var out []uint32
 	for _, t := range s.Tables {
 		out = append(append(out, t.OID), t.Children...)
@@ -113,26 +113,26 @@ func (s *Source) fits(p publication, version int) bool {
 	}
 	// Driftless' own publication is prepared for a column that is added later. Another one needs only what is required
 	// now.
-	if version >= publishes18 && !p.generated && (p.needsGenerated || p.own()) {
+	if version >= generatedColumnsVersion && !p.generated && (p.needsGenerated || p.isOwn()) {
 		return false
 	}
-	if p.allTables || !p.own() {
-		return !slices.ContainsFunc(s.published(), func(oid uint32) bool { return !p.serves(oid) })
+	if p.allTables || !p.isOwn() {
+		return !slices.ContainsFunc(s.requiredOIDs(), func(oid uint32) bool { return !p.publishes(oid) })
 	}
 	var have []uint32
 	for _, t := range p.tables {
 		wanted := slices.ContainsFunc(s.Tables, func(w Table) bool { return w.OID == t.OID && w.Filter != "" })
-		if t.Columns || t.Filter != "" && (!wanted || p.comment != s.signature(true)) {
+		if t.Columns || t.Filter != "" && (!wanted || p.comment != s.ownComment(true)) {
 			return false
 		}
 		have = append(have, t.OID)
 	}
 	slices.Sort(have)
 	// Ingestion evaluates a filter that could not be published.
-	return slices.Equal(have, s.published()) && (p.comment == s.signature(true) || p.comment == s.signature(false))
+	return slices.Equal(have, s.requiredOIDs()) && (p.comment == s.ownComment(true) || p.comment == s.ownComment(false))
 }
 
-func (s *Source) filters() bool {
+func (s *Source) hasFilters() bool {
 	return slices.ContainsFunc(s.Tables, func(t Table) bool { return t.Filter != "" })
 }
 
@@ -143,7 +143,7 @@ func (s *Source) Unfilter(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	}
 	p, err := s.publication(ctx, pool, version)
-	if err != nil || p.comment != s.signature(true) || !s.filters() {
+	if err != nil || p.comment != s.ownComment(true) || !s.hasFilters() {
 		return err
 	}
 	if err := s.publish(ctx, pool, s.statements(p, version, false)); err != nil {
@@ -163,8 +163,8 @@ func (s *Source) Publish(ctx context.Context, pool *pgxpool.Pool) (changed bool,
 	if err != nil || s.fits(p, version) {
 		return false, err
 	}
-	err = s.publish(ctx, pool, s.statements(p, version, s.filters()))
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && s.filters() && pg.Code != insufficientPrivilege {
+	err = s.publish(ctx, pool, s.statements(p, version, s.hasFilters()))
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && s.hasFilters() && pg.Code != insufficientPrivilege {
 		// Postgres accepts only simple conditions over the columns of the replica identity. Ingestion evaluates the
 		// others.
 		err = s.publish(ctx, pool, s.statements(p, version, false))
@@ -208,18 +208,18 @@ func (s *Source) statements(p publication, version int, filtered bool) []string 
 		}
 	}
 	options := "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
-	if version >= publishes18 {
+	if version >= generatedColumnsVersion {
 		// Without it every UPDATE and DELETE of a table with REPLICA IDENTITY FULL and a generated column would fail.
 		options += ", publish_generated_columns = stored"
 	}
 	list := strings.Join(tables, ", ")
-	comment := "COMMENT ON PUBLICATION " + name + " IS '" + s.signature(filtered) + "';"
+	comment := "COMMENT ON PUBLICATION " + name + " IS '" + s.ownComment(filtered) + "';"
 	switch {
 	case !p.exists:
 		return []string{"CREATE PUBLICATION " + name + " FOR TABLE " + list + " WITH (" + options + ");", comment}
 	case p.allTables:
 		return []string{"ALTER PUBLICATION " + name + " SET (" + options + ");"}
-	case !p.own():
+	case !p.isOwn():
 		return s.additions(p, "ALTER PUBLICATION "+name, options)
 	default:
 		return []string{
@@ -237,7 +237,7 @@ func (s *Source) additions(p publication, alter, options string) []string {
 	}
 	for _, t := range s.Tables {
 		lacking := slices.ContainsFunc(append([]uint32{t.OID}, t.Children...),
-			func(oid uint32) bool { return !p.serves(oid) })
+			func(oid uint32) bool { return !p.publishes(oid) })
 		if !lacking {
 			continue
 		}

@@ -13,7 +13,7 @@ func TestFits_RequiresGeneratedColumnsOnlyWhereNeeded(t *testing.T) {
 	s := &Source{Publication: "driftless", Tables: []Table{{OID: 7, Name: "public.item"}}}
 	operators := publication{exists: true, complete: true, tables: []publishedTable{{OID: 7}}}
 	own := operators
-	own.comment = s.signature(false)
+	own.comment = s.ownComment(false)
 	needed := operators
 	needed.needsGenerated = true
 	published := needed

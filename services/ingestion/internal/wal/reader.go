@@ -22,9 +22,9 @@ var ErrSlotInUse = errors.New("the replication slot is in use by another process
 // not depend on the connection, and repeats at the same position.
 var ErrUnreadable = errors.New("the write-ahead log cannot be read")
 
-// unreadable reports whether an error of the server is about the log itself. Errors of the connection (class 08), of
+// isLogError reports whether an error of the server is about the log itself. Errors of the connection (class 08), of
 // resources (53) and of an operator (57) are not.
-func unreadable(err error) bool {
+func isLogError(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || len(pg.Code) != 5 {
 		return false
@@ -41,14 +41,14 @@ type Reader struct {
 	conn      *pgconn.PgConn
 	decoder   *decoder
 	confirmed atomic.Uint64
-	// ended is the end of the log that was read last, whether or not it had changes.
-	ended atomic.Uint64
+	// readUpTo is the end of the log that was read last, whether or not it had changes.
+	readUpTo atomic.Uint64
 	// expected is a position beyond which nothing is confirmed until its transaction was met. It is 0 if there is none.
 	expected atomic.Uint64
 	// delivered is the end of the last chunk that was returned. The log beyond it, up to the position that the server
 	// reports, has nothing for this slot.
-	delivered pglogrepl.LSN
-	told      time.Time
+	delivered    pglogrepl.LSN
+	statusSentAt time.Time
 }
 
 // Open starts reading the prepared source after its confirmed position.
@@ -66,7 +66,7 @@ func (s *Source) Open(ctx context.Context, from pglogrepl.LSN) (*Reader, error) 
 		if errors.As(err, &pg) && pg.Code == "55006" {
 			return nil, fmt.Errorf("slot %s: %w: %s", s.Slot, ErrSlotInUse, pg.Message)
 		}
-		if unreadable(err) {
+		if isLogError(err) {
 			return nil, fmt.Errorf("replication slot %s: %w: %w", s.Slot, ErrUnreadable, err)
 		}
 		return nil, fmt.Errorf("read replication slot %s: %w", s.Slot, err)
@@ -100,13 +100,13 @@ func (r *Reader) Expect(at pglogrepl.LSN) { r.expected.Store(uint64(at)) }
 func (r *Reader) Confirmed() pglogrepl.LSN { return pglogrepl.LSN(r.confirmed.Load()) }
 
 // EndOfLog returns the position up to which the server has read the log for this slot, as it last reported.
-func (r *Reader) EndOfLog() pglogrepl.LSN { return pglogrepl.LSN(r.ended.Load()) }
+func (r *Reader) EndOfLog() pglogrepl.LSN { return pglogrepl.LSN(r.readUpTo.Load()) }
 
 // Read returns the next chunk, or nil after at most 1 s without one.
 func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
 	deadline := time.Now().Add(StatusInterval)
 	for {
-		if time.Since(r.told) >= StatusInterval {
+		if time.Since(r.statusSentAt) >= StatusInterval {
 			if err := r.SendStatus(ctx); err != nil {
 				return nil, err
 			}
@@ -118,7 +118,7 @@ func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
 			if pgconn.Timeout(err) && ctx.Err() == nil {
 				return nil, nil
 			}
-			if unreadable(err) {
+			if isLogError(err) {
 				return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 			}
 			return nil, fmt.Errorf("read the write-ahead log: %w", err)
@@ -132,7 +132,7 @@ func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
 
 func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chunk, error) {
 	if e, ok := msg.(*pgproto3.ErrorResponse); ok {
-		if err := error(pgconn.ErrorResponseToPgError(e)); unreadable(err) {
+		if err := error(pgconn.ErrorResponseToPgError(e)); isLogError(err) {
 			return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 		}
 		return nil, fmt.Errorf("read the write-ahead log: %w", pgconn.ErrorResponseToPgError(e))
@@ -160,7 +160,7 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 		if err != nil {
 			return nil, fmt.Errorf("read the write-ahead log: %w", err)
 		}
-		r.ended.Store(max(r.ended.Load(), uint64(k.ServerWALEnd)))
+		r.readUpTo.Store(max(r.readUpTo.Load(), uint64(k.ServerWALEnd)))
 		// The log continues with changes that are not for this slot. Without this, an idle catalog would make the
 		// server keep its whole log.
 		expected := pglogrepl.LSN(r.expected.Load())
@@ -187,6 +187,6 @@ func (r *Reader) SendStatus(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("confirm position %s: %w", lsn, err)
 	}
-	r.told = time.Now()
+	r.statusSentAt = time.Now()
 	return nil
 }

@@ -47,7 +47,7 @@ type Prepared struct {
 
 // Find reads the state of the slot. It fails if the slot belongs to another use.
 func (s *Source) Find(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
-	return s.look(ctx, pool)
+	return s.readState(ctx, pool)
 }
 
 // Drop drops the slot if it exists and no process reads it.
@@ -63,7 +63,7 @@ func (s *Source) Drop(ctx context.Context, pool *pgxpool.Pool) error {
 // Create creates the slot, and first drops one that has lost its log. Postgres waits for every open transaction that
 // has written: see Blocker.
 func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
-	out, err := s.look(ctx, pool)
+	out, err := s.readState(ctx, pool)
 	if err != nil || !out.Missing || out.Making {
 		return out, err
 	}
@@ -82,7 +82,7 @@ func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, erro
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "42710" {
 			// Another replica was faster.
-			return s.look(ctx, pool)
+			return s.readState(ctx, pool)
 		}
 		if errors.As(err, &pg) && pg.Code == "53400" {
 			return out, errors.New(
@@ -97,16 +97,16 @@ func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, erro
 	return out, nil
 }
 
-// look reads the state of the slot.
-func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+// readState reads the state of the slot.
+func (s *Source) readState(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {
-		return Prepared{}, pooled(err)
+		return Prepared{}, explainPooler(err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	system, err := pglogrepl.IdentifySystem(ctx, conn)
 	if err != nil {
-		return Prepared{}, pooled(fmt.Errorf("identify the catalog database: %w", err))
+		return Prepared{}, explainPooler(fmt.Errorf("identify the catalog database: %w", err))
 	}
 	out := Prepared{SystemID: system.SystemID, Current: system.XLogPos}
 
@@ -147,9 +147,9 @@ func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 // the slot. A value in DATABASE_URL has precedence.
 const senderTimeout = "wal_sender_timeout"
 
-// silence is the time without an answer after which either side considers the other gone. Signs of life come every
+// peerTimeout is the time without an answer after which either side considers the other gone. Signs of life come every
 // StatusInterval.
-const silence = 10 * time.Second
+const peerTimeout = 10 * time.Second
 
 // connect opens a connection that speaks the replication protocol.
 func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
@@ -160,7 +160,7 @@ func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	cfg := &parsed.Config
 	cfg.RuntimeParams["replication"] = "database"
 	if _, set := cfg.RuntimeParams[senderTimeout]; !set {
-		cfg.RuntimeParams[senderTimeout] = silence.String()
+		cfg.RuntimeParams[senderTimeout] = peerTimeout.String()
 	}
 	cfg.DialFunc = dial
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
@@ -170,8 +170,8 @@ func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	return conn, nil
 }
 
-// pooled explains the errors with which connection poolers answer the replication protocol.
-func pooled(err error) error {
+// explainPooler explains the errors with which connection poolers answer the replication protocol.
+func explainPooler(err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return err

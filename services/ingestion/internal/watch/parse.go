@@ -145,8 +145,9 @@ func bind(sql, row string, columns []string) (bound string, used []string, unkno
 // can then mean the row by mistake, for example after a column of its own tables was renamed.
 const parameterColumn = "@"
 
-// mentioned returns the columns that an expression uses, and possibly more: every name in it that looks like a column.
-func mentioned(sql string, columns []string) (used []string) {
+// mentionedColumns returns the columns that an expression uses, and possibly more: every name in it that looks like a
+// column.
+func mentionedColumns(sql string, columns []string) (used []string) {
 	add := func(name string) {
 		if slices.Contains(columns, name) && !slices.Contains(used, name) {
 			used = append(used, name)

@@ -28,11 +28,11 @@ func TestBind_ReplacesParametersInCodeOnly(t *testing.T) {
 	require.Equal(t, "@sku", unknown)
 }
 
-func TestMentioned_FindsColumnsOfExpression(t *testing.T) {
+func TestMentionedColumns_FindsColumnsOfExpression(t *testing.T) {
 	columns := []string{"id", "Mixed", "kind"}
-	require.Equal(t, []string{"id"}, mentioned(`'kind-' || ID`, columns))
-	require.Equal(t, []string{"Mixed"}, mentioned(`"Mixed" -- kind`, columns))
-	require.Empty(t, mentioned(`Mixed`, columns), "Postgres would not find it")
+	require.Equal(t, []string{"id"}, mentionedColumns(`'kind-' || ID`, columns))
+	require.Equal(t, []string{"Mixed"}, mentionedColumns(`"Mixed" -- kind`, columns))
+	require.Empty(t, mentionedColumns(`Mixed`, columns), "Postgres would not find it")
 }
 
 // FuzzPieces checks that the parser keeps any text as it was, and terminates.

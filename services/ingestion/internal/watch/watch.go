@@ -31,8 +31,8 @@ type lookup struct {
 	sql string
 	// columns is the number of columns of the row that it uses.
 	columns int
-	// at is its place in the configuration, for messages.
-	at string
+	// location is its place in the configuration, for messages.
+	location string
 }
 
 // table is a watched table while it is compiled.
@@ -53,7 +53,7 @@ func Compile(ctx context.Context, pool *pgxpool.Pool, watched []config.WatchedTa
 	var tables []*table
 	for i, w := range watched {
 		at := fmt.Sprintf("catalog.watch[%d] (%s)", i, w.Table)
-		t, err := look(ctx, pool, w.Table)
+		t, err := findTable(ctx, pool, w.Table)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", at, err)
 		}
@@ -91,8 +91,9 @@ func Compile(ctx context.Context, pool *pgxpool.Pool, watched []config.WatchedTa
 	return s, found, nil
 }
 
-// look finds a table by its name as SQL reads it, or by the exact name without quotes. It returns nil if there is none.
-func look(ctx context.Context, pool *pgxpool.Pool, name string) (*table, error) {
+// findTable finds a table by its name as SQL reads it, or by the exact name without quotes. It returns nil if there is
+// none.
+func findTable(ctx context.Context, pool *pgxpool.Pool, name string) (*table, error) {
 	t := &table{types: map[string]string{}}
 	var columns, types []string
 	err := pool.QueryRow(ctx, `WITH named AS (SELECT coalesce(to_regclass($1), to_regclass($2))::oid AS oid),
@@ -163,7 +164,7 @@ func (t *table) add(ctx context.Context, pool *pgxpool.Pool, w config.WatchedTab
 		return fmt.Errorf("%s: %w", at, err)
 	}
 	t.Entries = append(t.Entries, wal.Entry{Columns: columns})
-	t.lookups = append(t.lookups, lookup{sql: sql, columns: len(columns), at: at})
+	t.lookups = append(t.lookups, lookup{sql: sql, columns: len(columns), location: at})
 	t.Columns = append(t.Columns, columns...)
 	return nil
 }
@@ -202,14 +203,14 @@ func (t *table) compile(w config.WatchedTable, where string) (sql string, column
 			id, columns = sanitized(c), []string{c}
 		} else {
 			id = expression
-			if columns = mentioned(expression, t.columns); len(columns) == 0 {
+			if columns = mentionedColumns(expression, t.columns); len(columns) == 0 {
 				return "", nil,
 					fmt.Sprintf(
 						"table %s has no column %s, and it is not an expression over its columns either: correct product_id", t.Name, expression)
 			}
 		}
 	}
-	for _, c := range mentioned(where, t.columns) {
+	for _, c := range mentionedColumns(where, t.columns) {
 		if !slices.Contains(columns, c) {
 			columns = append(columns, c)
 		}

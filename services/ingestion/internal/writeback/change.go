@@ -11,10 +11,10 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// ordered returns a product with another one's values in some fields. Fields have Stripe's names: "description",
+// withFields returns a product with another one's values in some fields. Fields have Stripe's names: "description",
 // "metadata.color", "prices.mug-eur.nickname". "prices.mug-eur" is a price with all its fields, which the product may
 // lack. A path below a key of metadata means the field that contains it.
-func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Product, error) {
+func withFields(product, from *catalogv1.Product, fields []string) (*catalogv1.Product, error) {
 	out := proto.CloneOf(product)
 	for _, field := range fields {
 		rest, ofPrice := strings.CutPrefix(field, "prices.")
@@ -80,7 +80,7 @@ func copyField(to, from protoreflect.Message, path string, except ...protoreflec
 		return fmt.Errorf("%s is not a field that can be written back", name)
 	case slices.Contains(amountFields, field.Name()):
 		for _, n := range amountFields {
-			copyWhole(to, from, to.Descriptor().Fields().ByName(n))
+			copyDeep(to, from, to.Descriptor().Fields().ByName(n))
 		}
 	case field.IsMap() && key != "":
 		if name == "currency_options" {
@@ -93,13 +93,13 @@ func copyField(to, from protoreflect.Message, path string, except ...protoreflec
 			to.Mutable(field).Map().Clear(k)
 		}
 	default:
-		copyWhole(to, from, field)
+		copyDeep(to, from, field)
 	}
 	return nil
 }
 
-// copyWhole copies a field deeply, so that the messages share no list or map.
-func copyWhole(to, from protoreflect.Message, field protoreflect.FieldDescriptor) {
+// copyDeep copies a field deeply, so that the messages share no list or map.
+func copyDeep(to, from protoreflect.Message, field protoreflect.FieldDescriptor) {
 	if !from.Has(field) {
 		to.Clear(field)
 		return

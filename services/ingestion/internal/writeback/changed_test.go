@@ -83,7 +83,7 @@ func TestWrite_WritesOnlyChangedColumns(t *testing.T) {
 					"Pro! f For all M 150 List",
 				},
 			} {
-				require.Equal(t, writeback.Written, r.write(w, r.order("pro", step.edit, step.fields...)))
+				require.Equal(t, writeback.Written, r.write(w, r.command("pro", step.edit, step.fields...)))
 				require.Equal(t, step.want, r.value(stored), "%v", step.fields)
 			}
 		})
@@ -95,7 +95,7 @@ func TestNew_NamesMissingOrWrongColumnStatement(t *testing.T) {
 		config.WriteBack{
 			ProductFields: map[string]string{"name": `UPDATE plan SET display_name = @name WHERE id = @id`},
 		})
-	failure := r.fails(r.writer(), r.order("pro", func(p *catalogv1.Product) { p.Active = new(false) }, "active"))
+	failure := r.mustFail(r.writer(), r.command("pro", func(p *catalogv1.Product) { p.Active = new(false) }, "active"))
 	require.Equal(t, "active", failure.Field)
 	require.Contains(t, failure.Message, "set catalog.write_back.product.active to the statement that does it")
 

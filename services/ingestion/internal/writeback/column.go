@@ -13,7 +13,7 @@ import (
 type byColumn map[string]*statement
 
 // byColumns checks one statement for all columns, or one for each of some.
-func byColumns(check func(use, string) (*statement, error), u use, whole string,
+func byColumns(check func(statementUse, string) (*statement, error), u statementUse, whole string,
 	sources map[string]string,
 ) (byColumn, error) {
 	out := byColumn{}

@@ -86,8 +86,8 @@ func messageDifferences(have, want protoreflect.Message, except ...protoreflect.
 		case have.Has(field) != want.Has(field) || !h.Equal(w):
 			out = append(out, difference{
 				column: string(field.Name()),
-				have:   shown(have, field),
-				want:   shown(want, field),
+				have:   formatValue(have, field),
+				want:   formatValue(want, field),
 			})
 		}
 	}
@@ -125,8 +125,8 @@ func shownKey(m protoreflect.Map, k protoreflect.MapKey) string {
 	return item(m.Get(k))
 }
 
-// shown returns a field's value for messages.
-func shown(m protoreflect.Message, field protoreflect.FieldDescriptor) string {
+// formatValue returns a field's value for messages.
+func formatValue(m protoreflect.Message, field protoreflect.FieldDescriptor) string {
 	switch {
 	case !m.Has(field):
 		return "absent"

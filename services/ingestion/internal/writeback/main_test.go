@@ -112,37 +112,37 @@ func (r *rig) read(id string) *catalogv1.Product {
 	return states.States[id].Product
 }
 
-// order returns a command to write some fields of a product back, based on the tables' current values.
-func (r *rig) order(id string, edit func(*catalogv1.Product), fields ...string) writeback.Order {
+// command returns a command to write some fields of a product back, based on the tables' current values.
+func (r *rig) command(id string, edit func(*catalogv1.Product), fields ...string) writeback.Command {
 	r.t.Helper()
 	known := r.read(id)
 	require.NotNil(r.t, known)
 	wanted := proto.CloneOf(known)
 	edit(wanted)
-	return writeback.Order{ProductID: id, Known: known, Wanted: wanted, Fields: fields}
+	return writeback.Command{ProductID: id, Known: known, Wanted: wanted, Fields: fields}
 }
 
-func (r *rig) write(w *writeback.Writer, order writeback.Order) writeback.Result {
+func (r *rig) write(w *writeback.Writer, command writeback.Command) writeback.Result {
 	r.t.Helper()
-	result, err := w.Write(r.t.Context(), order)
+	result, err := w.Write(r.t.Context(), command)
 	require.NoError(r.t, err)
 	return result
 }
 
-// fails runs a command that must fail, and returns why it fails.
-func (r *rig) fails(w *writeback.Writer, order writeback.Order) *writeback.Failure {
+// mustFail runs a command that must fail, and returns why it fails.
+func (r *rig) mustFail(w *writeback.Writer, command writeback.Command) *writeback.Failure {
 	r.t.Helper()
-	before := r.read(order.ProductID)
-	_, err := w.Write(r.t.Context(), order)
+	before := r.read(command.ProductID)
+	_, err := w.Write(r.t.Context(), command)
 	var failure *writeback.Failure
 	require.ErrorAs(r.t, err, &failure)
-	require.Contains(r.t, failure.Message, order.ProductID)
-	require.True(r.t, proto.Equal(before, r.read(order.ProductID)), "nothing is written")
+	require.Contains(r.t, failure.Message, command.ProductID)
+	require.True(r.t, proto.Equal(before, r.read(command.ProductID)), "nothing is written")
 	return failure
 }
 
-// begin starts a transaction of another session.
-func (r *rig) begin() pgx.Tx {
+// beginTx starts a transaction of another session.
+func (r *rig) beginTx() pgx.Tx {
 	r.t.Helper()
 	conn, err := pgx.Connect(r.t.Context(), r.url)
 	require.NoError(r.t, err)

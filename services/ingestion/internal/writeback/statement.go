@@ -30,9 +30,10 @@ type statement struct {
 	declared, types []uint32
 }
 
-// declared has the types of parameters that a statement rarely determines, because a flag, an amount or a structure is
-// used in an expression. Another parameter has the type of the column that it is assigned to or compared with.
-var declared = func() map[string]uint32 {
+// declaredTypes has the types of parameters that a statement rarely determines, because a flag, an amount or a
+// structure is used in an expression. Another parameter has the type of the column that it is assigned to or compared
+// with.
+var declaredTypes = func() map[string]uint32 {
 	out := map[string]uint32{}
 	for _, f := range slices.Concat(catalog.ProductFields(), catalog.PriceFields()) {
 		switch f.Type {
@@ -52,13 +53,13 @@ var declared = func() map[string]uint32 {
 // metadata and currency_options it also has the keys, as in metadata.color.
 const changedParam = "changed"
 
-// lists has the columns with several values.
-var lists = []string{"images", "marketing_features"}
+// listColumns has the columns with several values.
+var listColumns = []string{"images", "marketing_features"}
 
 var candidate = regexp.MustCompile(`@([A-Za-z_]\w*)`)
 
-// use is the purpose of a statement.
-type use struct {
+// statementUse is the purpose of a statement.
+type statementUse struct {
 	key string
 	// query is the mapping's query whose columns are the parameters. known has all columns that the query may return.
 	query          string
@@ -67,7 +68,7 @@ type use struct {
 }
 
 // newStatement finds the parameters of a statement, and has PostgreSQL parse it.
-func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statement, error) {
+func newStatement(ctx context.Context, tx pgx.Tx, u statementUse, source string) (*statement, error) {
 	s := &statement{key: u.key}
 	// pgx ignores an apparent parameter in a string or a comment.
 	candidates := pgx.NamedArgs{}
@@ -83,7 +84,7 @@ func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statem
 	for _, arg := range args {
 		name, _ := arg.(string)
 		s.params = append(s.params, name)
-		s.declared = append(s.declared, declared[name])
+		s.declared = append(s.declared, declaredTypes[name])
 		switch {
 		case name == changedParam:
 			s.declared[len(s.declared)-1] = pgtype.TextArrayOID
@@ -104,7 +105,7 @@ func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statem
 	}
 	description, err := tx.Conn().PgConn().Prepare(ctx, checkedName, s.sql, s.declared)
 	if err != nil {
-		return nil, s.refused(ctx, tx, err)
+		return nil, s.explainRefusal(ctx, tx, err)
 	}
 	s.types = description.ParamOIDs
 	return s, nil
@@ -113,13 +114,13 @@ func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statem
 // checkedName is the name of the prepared statement that is being checked.
 const checkedName = "driftless_write_back"
 
-// mayRun checks whether the role may run the statement that newStatement has just prepared, without running it.
+// checkRights checks whether the role may run the statement that newStatement has just prepared, without running it.
 // PostgreSQL checks rights when it makes a plan, not when it parses.
-func (s *statement) mayRun(ctx context.Context, tx pgx.Tx) error {
+func (s *statement) checkRights(ctx context.Context, tx pgx.Tx) error {
 	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(s.params)), ", ")
 	if _, err := tx.Exec(ctx, "EXPLAIN EXECUTE "+checkedName+" ("+nulls+")",
 		pgx.QueryExecModeSimpleProtocol); err != nil {
-		return s.refused(ctx, tx, err)
+		return s.explainRefusal(ctx, tx, err)
 	}
 	return nil
 }
@@ -146,7 +147,7 @@ func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row, changed
 			continue
 		}
 		text := *value
-		if slices.Contains(lists, name) && isTextArray(s.types[i]) {
+		if slices.Contains(listColumns, name) && isTextArray(s.types[i]) {
 			var err error
 			if text, err = arrayOf(text); err != nil {
 				return 0, fmt.Errorf("%s: @%s: %w", s.key, name, err)
@@ -209,9 +210,9 @@ func namesOf(list string) ([]string, error) {
 // ordinal matches a parameter in PostgreSQL's messages.
 var ordinal = regexp.MustCompile(`\$(\d+)`)
 
-// refused returns PostgreSQL's error with the operator's parameter names, and with a fix where one is known. It returns
-// any other error as it is.
-func (s *statement) refused(ctx context.Context, tx pgx.Tx, err error) error {
+// explainRefusal returns PostgreSQL's error with the operator's parameter names, and with a fix where one is known. It
+// returns any other error as it is.
+func (s *statement) explainRefusal(ctx context.Context, tx pgx.Tx, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return fmt.Errorf("%s: %w", s.key, err)
@@ -230,7 +231,7 @@ func (s *statement) refused(ctx context.Context, tx pgx.Tx, err error) error {
 	}
 	switch pg.Code {
 	case codeInsufficientPrivilege:
-		words += "; " + grants(ctx, tx.Conn().Config().Copy(), s.sql)
+		words += "; " + missingGrants(ctx, tx.Conn().Config().Copy(), s.sql)
 	case codeIndeterminateType, codeAmbiguousParameter, codeAmbiguousFunction:
 		words += "; give the parameter a type, as in @name::text"
 	}

@@ -24,12 +24,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// attempts is the most attempts of a transaction that conflicts with another.
-const attempts = 5
+// maxAttempts is the most attempts of a transaction that conflicts with another.
+const maxAttempts = 5
 
-// mostRows is the most rows that a statement may change. A statement that changes more is not limited to one product or
+// maxRows is the most rows that a statement may change. A statement that changes more is not limited to one product or
 // price.
-const mostRows = 1000
+const maxRows = 1000
 
 // Config of a Writer.
 type Config struct {
@@ -72,7 +72,7 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 		// A rollback keeps prepared statements.
 		_ = conn.Conn().PgConn().Deallocate(context.WithoutCancel(ctx), checkedName)
 	}()
-	check := func(u use, source string) (*statement, error) {
+	check := func(u statementUse, source string) (*statement, error) {
 		if strings.TrimSpace(source) == "" {
 			return nil, nil
 		}
@@ -81,7 +81,7 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 			return nil, err
 		}
 		if !cfg.BuiltIn {
-			if err := s.mayRun(ctx, tx); err != nil {
+			if err := s.checkRights(ctx, tx); err != nil {
 				return nil, err
 			}
 		}
@@ -91,8 +91,8 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 		return s, nil
 	}
 	given := cfg.Statements
-	ofProducts := use{"catalog.write_back.product", "products", w.columns.products, products, []string{"id"}}
-	ofPrices := use{"catalog.write_back.price", "prices", w.columns.prices, prices, []string{"id"}}
+	ofProducts := statementUse{"catalog.write_back.product", "products", w.columns.products, products, []string{"id"}}
+	ofPrices := statementUse{"catalog.write_back.price", "prices", w.columns.prices, prices, []string{"id"}}
 	if w.product, err = byColumns(check, ofProducts, given.Product, given.ProductFields); err != nil {
 		return nil, err
 	}
@@ -110,8 +110,8 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 	return w, nil
 }
 
-// Order is a write-back command.
-type Order struct {
+// Command is a write-back command.
+type Command struct {
 	ProductID string
 	// Known is the product in the catalog's version that the command rests on, nil if that version has none.
 	Known *catalogv1.Product
@@ -148,41 +148,41 @@ func (f *Failure) Unwrap() error { return f.cause }
 
 // Write carries out a command. A permanent failure is a *Failure. Any other error may be temporary. A command may be
 // repeated after success.
-func (w *Writer) Write(ctx context.Context, order Order) (result Result, err error) {
-	for range attempts {
+func (w *Writer) Write(ctx context.Context, command Command) (result Result, err error) {
+	for range maxAttempts {
 		// If another session commits a change of the same rows after this snapshot, Postgres refuses the statement. The
 		// next attempt reads the product again and detects the change.
 		err = pgx.BeginTxFunc(ctx, w.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-			result, err = w.attempt(ctx, tx, order)
+			result, err = w.attempt(ctx, tx, command)
 			return err
 		})
 		pg, ok := errors.AsType[*pgconn.PgError](err)
 		// The next snapshot sees a product that was inserted since this one.
 		again := ok &&
 			(pg.Code == codeSerializationFailure || pg.Code == codeDeadlock ||
-				order.Import && pg.Code == codeUniqueViolation)
+				command.Import && pg.Code == codeUniqueViolation)
 		if !again {
 			break
 		}
 	}
 	if err != nil {
-		return "", w.classify(order, err)
+		return "", w.classify(command, err)
 	}
 	return result, nil
 }
 
-// limits bound the time for which a locked row or a slow statement delays the commands behind this one.
-const limits = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'"
+// setTimeouts bound the time for which a locked row or a slow statement delays the commands behind this one.
+const setTimeouts = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'"
 
-func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, error) {
-	if _, err := tx.Exec(ctx, limits); err != nil {
+func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, command Command) (Result, error) {
+	if _, err := tx.Exec(ctx, setTimeouts); err != nil {
 		return "", fmt.Errorf("prepare the transaction: %w", err)
 	}
-	present, err := w.Mapping.Product(ctx, tx, order.ProductID)
+	present, err := w.Mapping.Product(ctx, tx, command.ProductID)
 	if err != nil {
 		return "", err
 	}
-	want, diffs, result, err := w.judge(present, order)
+	want, diffs, result, err := w.compare(present, command)
 	if result != "" || err != nil {
 		return result, err
 	}
@@ -196,21 +196,21 @@ func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, e
 	if err != nil {
 		return "", err
 	}
-	return Written, w.verify(ctx, tx, order.ProductID, want, ran)
+	return Written, w.verify(ctx, tx, command.ProductID, want, ran)
 }
 
-// judge compares the current product with the command. It returns a result if there is nothing to write. Otherwise it
+// compare compares the current product with the command. It returns a result if there is nothing to write. Otherwise it
 // returns the wanted product and the differences, which are empty for an import.
-func (w *Writer) judge(present mapping.Product,
-	order Order,
+func (w *Writer) compare(present mapping.Product,
+	command Command,
 ) (want *catalogv1.Product, diffs []difference, result Result, err error) {
 	var base *catalogv1.Product
 	if len(present.Faults) == 0 {
 		base = present.Product
 	}
 	switch {
-	case order.Import:
-		want = withoutFields(order.Wanted, w.Mapping.Unmanaged())
+	case command.Import:
+		want = withoutFields(command.Wanted, w.Mapping.Unmanaged())
 		switch {
 		case present.Product == nil:
 		case base != nil && len(differences(base, want)) == 0:
@@ -221,22 +221,22 @@ func (w *Writer) judge(present mapping.Product,
 	case base == nil:
 		return nil, nil, Superseded, nil
 	default:
-		if want, err = ordered(base, order.Wanted, order.Fields); err != nil {
+		if want, err = withFields(base, command.Wanted, command.Fields); err != nil {
 			return nil, nil, "",
-				&Failure{Message: fmt.Sprintf("product %s cannot be written back: %v", order.ProductID, err)}
+				&Failure{Message: fmt.Sprintf("product %s cannot be written back: %v", command.ProductID, err)}
 		}
 		if diffs = differences(base, want); len(diffs) == 0 {
 			return nil, nil, Done, nil
 		}
-		if !same(base, order.Known) {
+		if !equalProducts(base, command.Known) {
 			return nil, nil, Superseded, nil
 		}
 		for _, d := range diffs {
-			if err := w.provided(d); err != nil {
+			if err := w.checkProvided(d); err != nil {
 				return nil, nil, "",
 					&Failure{
 						Field:   d.field(),
-						Message: fmt.Sprintf("product %s cannot be written back: %v", order.ProductID, err),
+						Message: fmt.Sprintf("product %s cannot be written back: %v", command.ProductID, err),
 					}
 			}
 		}
@@ -245,14 +245,14 @@ func (w *Writer) judge(present mapping.Product,
 		return nil, nil, "", &Failure{
 			Field: faults[0].Field,
 			Message: fmt.Sprintf("product %s cannot be written back, because it would not be valid in the catalog: %s",
-				order.ProductID, faults[0]),
+				command.ProductID, faults[0]),
 		}
 	}
 	return want, diffs, "", nil
 }
 
-// same reports whether two states that the mapping has read are equal.
-func same(a, b *catalogv1.Product) bool {
+// equalProducts reports whether two states that the mapping has read are equal.
+func equalProducts(a, b *catalogv1.Product) bool {
 	if b == nil {
 		return false
 	}
@@ -263,9 +263,9 @@ func same(a, b *catalogv1.Product) bool {
 	return proto.Equal(a, b)
 }
 
-// provided returns why a field cannot be written back: the result of a field that the mapping does not read cannot be
-// verified.
-func (w *Writer) provided(d difference) error {
+// checkProvided returns why a field cannot be written back: the result of a field that the mapping does not read cannot
+// be verified.
+func (w *Writer) checkProvided(d difference) error {
 	query, columns := "products", w.columns.products
 	if d.price != "" {
 		query, columns = "prices", w.columns.prices
@@ -277,8 +277,8 @@ func (w *Writer) provided(d difference) error {
 	return fmt.Errorf("the mapping's %s query does not return %s: add that column to it", query, d.column)
 }
 
-// ran is a statement that was run, with the number of rows that it changed.
-type ran struct {
+// ranStatement is a statement that was run, with the number of rows that it changed.
+type ranStatement struct {
 	key  string
 	rows int64
 }
@@ -286,7 +286,7 @@ type ran struct {
 // run runs the statements that the differences need. Without differences it inserts the product.
 func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, want *catalogv1.Product,
 	diffs []difference,
-) (out []ran, err error) {
+) (out []ranStatement, err error) {
 	run := func(s *statement, key, field string, row mapping.Row, changed []string, err error) error {
 		switch {
 		case err != nil:
@@ -303,9 +303,9 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 		}
 		rows, err := s.run(ctx, tx, row, changed)
 		if err != nil {
-			return s.refused(ctx, tx, err)
+			return s.explainRefusal(ctx, tx, err)
 		}
-		if rows > mostRows {
+		if rows > maxRows {
 			return &Failure{
 				Field: field,
 				Message: fmt.Sprintf(
@@ -313,7 +313,7 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 					want.GetId(), s.key, rows),
 			}
 		}
-		out = append(out, ran{s.key, rows})
+		out = append(out, ranStatement{s.key, rows})
 		return nil
 	}
 	if present.Row == nil {
@@ -362,7 +362,7 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 }
 
 // verify reads the product after the statements, and checks that it is as wanted.
-func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalogv1.Product, ran []ran) error {
+func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalogv1.Product, ran []ranStatement) error {
 	did := make([]string, len(ran))
 	for i, r := range ran {
 		did[i] = fmt.Sprintf("%s changed %d rows", r.key, r.rows)
@@ -397,21 +397,21 @@ func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalog
 	return failed(diffs[0].field(), "the mapping reads that "+strings.Join(words, "; "))
 }
 
-// passing has SQLSTATEs and classes of them that do not depend on the command: the connection, the server's resources,
-// a server that shuts down or is read-only, a locked row.
-var passing = []string{
+// temporaryCodes has SQLSTATEs and classes of them that do not depend on the command: the connection, the server's
+// resources, a server that shuts down or is read-only, a locked row.
+var temporaryCodes = []string{
 	"08", "53", "57P", codeSerializationFailure, codeDeadlock, codeLockNotAvailable,
 	codeReadOnlyTransaction,
 }
 
 // classify returns a *Failure for an error that would occur again.
-func (w *Writer) classify(order Order, err error) error {
+func (w *Writer) classify(command Command, err error) error {
 	if failure, ok := errors.AsType[*Failure](err); ok {
 		return failure
 	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || slices.ContainsFunc(passing, func(code string) bool { return strings.HasPrefix(pg.Code, code) }) {
-		return fmt.Errorf("write product %s back: %w", order.ProductID, err)
+	if !ok || slices.ContainsFunc(temporaryCodes, func(code string) bool { return strings.HasPrefix(pg.Code, code) }) {
+		return fmt.Errorf("write product %s back: %w", command.ProductID, err)
 	}
 	message := err.Error()
 	if _, ok := errors.AsType[*refusal](err); !ok {
@@ -422,12 +422,12 @@ func (w *Writer) classify(order Order, err error) error {
 		}
 	}
 	var field string
-	if !order.Import && len(order.Fields) == 1 {
-		field = order.Fields[0]
+	if !command.Import && len(command.Fields) == 1 {
+		field = command.Fields[0]
 	}
 	return &Failure{
 		Field:   field,
-		Message: fmt.Sprintf("product %s was not written back: %s", order.ProductID, message),
+		Message: fmt.Sprintf("product %s was not written back: %s", command.ProductID, message),
 		cause:   err,
 	}
 }

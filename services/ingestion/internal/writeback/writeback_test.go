@@ -27,11 +27,11 @@ const patience = 30 * time.Second
 func TestWrite_WritesOnlyGivenFields(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
-	order := r.order("mug", func(p *catalogv1.Product) {
+	command := r.command("mug", func(p *catalogv1.Product) {
 		p.Description, p.Name, p.Metadata["seo_title"], p.Metadata["stock"] = "Green", "Not ordered", "The mug", "8"
 		price(p, "mug-eur").Nickname = "For Europe"
 	}, "description", "metadata.seo_title")
-	require.Equal(t, writeback.Written, r.write(w, order))
+	require.Equal(t, writeback.Written, r.write(w, command))
 	require.Equal(t, "Green", r.value(`SELECT blurb FROM shop.items WHERE sku = 'mug'`))
 	require.Equal(t, "Mug", r.value(`SELECT title FROM shop.items WHERE sku = 'mug'`))
 	require.JSONEq(t, `{"stock": 7, "seo_title": "The mug"}`, r.value(`SELECT tags FROM shop.items WHERE sku = 'mug'`),
@@ -39,13 +39,13 @@ func TestWrite_WritesOnlyGivenFields(t *testing.T) {
 	require.Equal(t, "Euro", r.value(`SELECT label FROM shop.tariffs WHERE code = 'mug-eur'`))
 	require.Equal(t, "Red", r.value(`SELECT blurb FROM shop.items WHERE sku = 'cup'`))
 
-	require.Equal(t, writeback.Done, r.write(w, order), "the same order again")
+	require.Equal(t, writeback.Done, r.write(w, command), "the same command again")
 }
 
 func TestWrite_SupportsEveryFormOfColumn(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
-	result := r.write(w, r.order("mug", func(p *catalogv1.Product) {
+	result := r.write(w, r.command("mug", func(p *catalogv1.Product) {
 		p.Active = new(false)
 		p.Images = []string{"https://example.com/b,c.png", "https://example.com/d.png"}
 		p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Dishwasher safe"}}
@@ -71,7 +71,7 @@ func TestWrite_SupportsEveryFormOfColumn(t *testing.T) {
 		r.value(`SELECT cents || ' ' || label || ' ' || attributes FROM shop.tariffs WHERE code = 'mug-eur'`))
 
 	r.exec(`UPDATE shop.items SET points = '["Blue"]' WHERE sku = 'mug'`)
-	r.write(w, r.order("mug", func(p *catalogv1.Product) {
+	r.write(w, r.command("mug", func(p *catalogv1.Product) {
 		p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Red"}}
 	}, "marketing_features"))
 	require.Equal(t, `["Red"]`, r.value(`SELECT points FROM shop.items WHERE sku = 'mug'`), "in the form that it had")
@@ -79,7 +79,7 @@ func TestWrite_SupportsEveryFormOfColumn(t *testing.T) {
 
 func TestWrite_InsertsPrice(t *testing.T) {
 	r := newShop(t)
-	result := r.write(r.writer(), r.order("mug", func(p *catalogv1.Product) {
+	result := r.write(r.writer(), r.command("mug", func(p *catalogv1.Product) {
 		p.Prices = append(p.Prices, &catalogv1.Price{
 			Id:                "mug-big",
 			Currency:          "eur",
@@ -95,8 +95,8 @@ func TestWrite_InsertsPrice(t *testing.T) {
 }
 
 func TestWrite_YieldsToConcurrentEdit(t *testing.T) {
-	describe := func(r *rig) writeback.Order {
-		return r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
+	describe := func(r *rig) writeback.Command {
+		return r.command("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
 	}
 	const read = `SELECT blurb FROM shop.items WHERE sku = 'mug'`
 
@@ -110,10 +110,10 @@ func TestWrite_YieldsToConcurrentEdit(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				r := newShop(t)
-				order := describe(r)
+				command := describe(r)
 				r.exec(edit)
 				before := r.value(read)
-				require.Equal(t, writeback.Superseded, r.write(r.writer(), order))
+				require.Equal(t, writeback.Superseded, r.write(r.writer(), command))
 				require.Equal(t, before, r.value(read))
 			})
 		}
@@ -123,14 +123,14 @@ func TestWrite_YieldsToConcurrentEdit(t *testing.T) {
 	for _, commit := range []bool{true, false} {
 		t.Run(fmt.Sprintf("committed meanwhile: %v", commit), func(t *testing.T) {
 			r := newShop(t)
-			w, order := r.writer(), describe(r)
-			tx := r.begin()
+			w, command := r.writer(), describe(r)
+			tx := r.beginTx()
 			_, err := tx.Exec(t.Context(), `UPDATE shop.items SET blurb = 'ours' WHERE sku = 'mug'`)
 			require.NoError(t, err)
 			var result writeback.Result
 			var failed error
 			var wg sync.WaitGroup
-			wg.Go(func() { result, failed = w.Write(t.Context(), order) })
+			wg.Go(func() { result, failed = w.Write(t.Context(), command) })
 			waitForLock(t, r.pool)
 			if commit {
 				require.NoError(t, tx.Commit(t.Context()))
@@ -155,15 +155,15 @@ func TestWrite_YieldsToConcurrentEdit(t *testing.T) {
 		r.exec(`CREATE FUNCTION shop.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			IF NEW.blurb = 'Stripe''s' THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN NEW; END $$`)
 		r.exec(`CREATE TRIGGER hold AFTER UPDATE ON shop.items FOR EACH ROW EXECUTE FUNCTION shop.hold()`)
-		w, order, holder := r.writer(), describe(r), r.begin()
+		w, command, holder := r.writer(), describe(r), r.beginTx()
 		_, err := holder.Exec(t.Context(), `SELECT pg_advisory_xact_lock(1)`)
 		require.NoError(t, err)
 		var wg sync.WaitGroup
 		var result writeback.Result
 		var failed, edited error
-		wg.Go(func() { result, failed = w.Write(t.Context(), order) })
+		wg.Go(func() { result, failed = w.Write(t.Context(), command) })
 		waitForLock(t, r.pool)
-		tx := r.begin()
+		tx := r.beginTx()
 		wg.Go(func() {
 			if _, edited = tx.Exec(t.Context(),
 				`UPDATE shop.items SET blurb = blurb || ' and ours' WHERE sku = 'mug'`); edited == nil {
@@ -181,9 +181,9 @@ func TestWrite_YieldsToConcurrentEdit(t *testing.T) {
 
 	t.Run("the version is unknown", func(t *testing.T) {
 		r := newShop(t)
-		order := describe(r)
-		order.Known = nil
-		require.Equal(t, writeback.Superseded, r.write(r.writer(), order))
+		command := describe(r)
+		command.Known = nil
+		require.Equal(t, writeback.Superseded, r.write(r.writer(), command))
 	})
 }
 
@@ -217,8 +217,9 @@ func TestWrite_LosesNoEditInRace(t *testing.T) {
 	})
 	results := map[writeback.Result]int{}
 	for i := range rounds {
-		order := r.order("mug", func(p *catalogv1.Product) { p.Description = fmt.Sprint("round ", i) }, "description")
-		result, err := w.Write(t.Context(), order)
+		command := r.command("mug", func(p *catalogv1.Product) { p.Description = fmt.Sprint("round ", i) },
+			"description")
+		result, err := w.Write(t.Context(), command)
 		if err != nil {
 			// Every attempt conflicted with an edit, and the command would come again.
 			var failure *writeback.Failure
@@ -336,7 +337,7 @@ func TestWrite_ReportsFailureAndWritesNothing(t *testing.T) {
 			if c.fields == nil {
 				c.fields = []string{"description"}
 			}
-			failure := r.fails(r.writer(), r.order("mug", c.edit, c.fields...))
+			failure := r.mustFail(r.writer(), r.command("mug", c.edit, c.fields...))
 			for _, want := range c.want {
 				require.Contains(t, failure.Message, want)
 			}
@@ -379,11 +380,11 @@ func TestWrite_NamesGrantForMissingRight(t *testing.T) {
 	w, err := r.open(pool)
 	require.NoError(t, err)
 	// This right is revoked after the start.
-	order := r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
+	command := r.command("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
 	r.exec(`REVOKE UPDATE ON shop.items FROM clerk`)
-	require.Contains(t, r.fails(w, order).Message, "run `GRANT UPDATE ON shop.items TO clerk;`")
+	require.Contains(t, r.mustFail(w, command).Message, "run `GRANT UPDATE ON shop.items TO clerk;`")
 	r.exec(`GRANT UPDATE ON shop.items TO clerk`)
-	require.Equal(t, writeback.Written, r.write(w, order))
+	require.Equal(t, writeback.Written, r.write(w, command))
 }
 
 func TestNew_RefusesWrongStatementWithFix(t *testing.T) {
@@ -464,7 +465,7 @@ func TestNew_AcceptsAnySQLStatement(t *testing.T) {
 			r.queries.WriteBack.Product = statement
 			require.Equal(t, writeback.Written,
 				r.write(r.writer(),
-					r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")))
+					r.command("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")))
 			require.Equal(t, "Stripe's", r.value(`SELECT blurb FROM shop.items WHERE sku = 'mug'`))
 		})
 	}
@@ -484,33 +485,33 @@ func imported() *catalogv1.Product {
 func TestWrite_ImportsProduct(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
-	order := writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}
-	require.Equal(t, writeback.Written, r.write(w, order))
+	command := writeback.Command{ProductID: "prod_abc", Wanted: imported(), Import: true}
+	require.Equal(t, writeback.Written, r.write(w, command))
 	p := r.read("prod_abc")
 	require.Equal(t, "Plate Flat L", p.GetName()+" "+p.GetDescription()+" "+p.GetMetadata()["size"])
 	require.Len(t, p.GetPrices(), 2)
 	require.Equal(t, "0.5", price(p, "plate-fine").GetUnitAmountDecimal())
 	require.Equal(t, "Euro", price(p, "plate-eur").GetNickname())
-	require.Equal(t, writeback.Done, r.write(w, order), "the same order again")
+	require.Equal(t, writeback.Done, r.write(w, command), "the same command again")
 }
 
 func TestWrite_ImportReplacesNothing(t *testing.T) {
-	order := writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}
+	command := writeback.Command{ProductID: "prod_abc", Wanted: imported(), Import: true}
 	t.Run("there before", func(t *testing.T) {
 		r := newShop(t)
 		r.exec(`INSERT INTO shop.items (sku, title) VALUES ('prod_abc', 'Ours')`)
-		require.Equal(t, writeback.Superseded, r.write(r.writer(), order))
+		require.Equal(t, writeback.Superseded, r.write(r.writer(), command))
 		require.Equal(t, "Ours", r.read("prod_abc").GetName())
 	})
 	t.Run("inserted meanwhile", func(t *testing.T) {
 		r := newShop(t)
-		w, tx := r.writer(), r.begin()
+		w, tx := r.writer(), r.beginTx()
 		_, err := tx.Exec(t.Context(), `INSERT INTO shop.items (sku, title) VALUES ('prod_abc', 'Ours')`)
 		require.NoError(t, err)
 		var result writeback.Result
 		var failed error
 		var wg sync.WaitGroup
-		wg.Go(func() { result, failed = w.Write(t.Context(), order) })
+		wg.Go(func() { result, failed = w.Write(t.Context(), command) })
 		waitForLock(t, r.pool)
 		require.NoError(t, tx.Commit(t.Context()))
 		wg.Wait()
@@ -522,43 +523,43 @@ func TestWrite_ImportReplacesNothing(t *testing.T) {
 		r := newShop(t)
 		r.queries.Products += ` WHERE note IS NULL`
 		r.exec(`INSERT INTO shop.items (sku, title, note) VALUES ('prod_abc', 'Ours', 'hidden')`)
-		require.Contains(t, r.fails(r.writer(), order).Message, "duplicate key")
+		require.Contains(t, r.mustFail(r.writer(), command).Message, "duplicate key")
 		r.queries.WriteBack.ImportProduct += ` ON CONFLICT (sku) DO NOTHING`
-		require.Contains(t, r.fails(r.writer(), order).Message, "changed 0 rows")
+		require.Contains(t, r.mustFail(r.writer(), command).Message, "changed 0 rows")
 	})
 	t.Run("a price of another product", func(t *testing.T) {
 		r := newShop(t)
-		taken := writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}
+		taken := writeback.Command{ProductID: "prod_abc", Wanted: imported(), Import: true}
 		taken.Wanted.Prices[0].Id = "mug-eur"
-		require.Contains(t, r.fails(r.writer(), taken).Message,
+		require.Contains(t, r.mustFail(r.writer(), taken).Message,
 			"catalog.write_back.import_price is refused by Postgres: duplicate key")
 	})
 	t.Run("no statement", func(t *testing.T) {
 		r := newShop(t)
 		r.queries.WriteBack.ImportProduct = ""
-		require.Contains(t, r.fails(r.writer(), order).Message, "set catalog.write_back.import_product")
+		require.Contains(t, r.mustFail(r.writer(), command).Message, "set catalog.write_back.import_product")
 	})
 }
 
 func TestWrite_ReturnsTemporaryErrorsAsErrors(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
-	order := r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
+	command := r.command("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
 	t.Run("a connection that breaks", func(t *testing.T) {
 		r.exec(`CREATE FUNCTION shop.sever() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$`)
 		r.exec(`CREATE TRIGGER sever BEFORE UPDATE ON shop.items FOR EACH ROW EXECUTE FUNCTION shop.sever()`)
-		_, err := w.Write(t.Context(), order)
+		_, err := w.Write(t.Context(), command)
 		var failure *writeback.Failure
 		require.Error(t, err)
 		require.NotErrorAs(t, err, &failure)
 		r.exec(`DROP TRIGGER sever ON shop.items`)
-		require.Equal(t, writeback.Written, r.write(w, order))
+		require.Equal(t, writeback.Written, r.write(w, command))
 	})
 	t.Run("a locked row", func(t *testing.T) {
-		tx := r.begin()
+		tx := r.beginTx()
 		_, err := tx.Exec(t.Context(), `SELECT FROM shop.items WHERE sku = 'cup' FOR UPDATE`)
 		require.NoError(t, err)
-		held := r.order("cup", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
+		held := r.command("cup", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
 		_, err = w.Write(t.Context(), held)
 		var failure *writeback.Failure
 		require.ErrorContains(t, err, "lock timeout")
@@ -573,7 +574,7 @@ func TestWrite_WritesBuiltInTables(t *testing.T) {
 	r.exec(`INSERT INTO driftless.products (id, name, metadata, images) VALUES ('mug', 'Mug', '{"sku": 1}', '{}')`)
 	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount, tiers) VALUES ('mug-eur', 'mug', 'eur', 1400.00, NULL)`)
 	w := r.writer()
-	require.Equal(t, writeback.Written, r.write(w, r.order("mug", func(p *catalogv1.Product) {
+	require.Equal(t, writeback.Written, r.write(w, r.command("mug", func(p *catalogv1.Product) {
 		p.Metadata["color"], p.Active = "blue", new(false)
 		p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Blue"}}
 		p.PackageDimensions = &catalogv1.PackageDimensions{Height: "1.5", Length: "2", Weight: "3", Width: "4"}
@@ -588,7 +589,7 @@ func TestWrite_WritesBuiltInTables(t *testing.T) {
 	require.Equal(t, `1400.00 Euro inclusive {"usd": {"unit_amount": 1500}}`,
 		r.value(`SELECT concat_ws(' ', unit_amount, nickname, tax_behavior, currency_options) FROM driftless.prices`))
 	require.Equal(t, writeback.Written,
-		r.write(w, writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}))
+		r.write(w, writeback.Command{ProductID: "prod_abc", Wanted: imported(), Import: true}))
 }
 
 // TestWrite_KeepsEveryProductInBuiltInTables imports any product that Stripe can have, and then writes any other
@@ -601,7 +602,7 @@ func TestWrite_KeepsEveryProductInBuiltInTables(t *testing.T) {
 		if _, err := r.pool.Exec(t.Context(), `TRUNCATE driftless.products CASCADE`); err != nil {
 			rt.Fatal(err)
 		}
-		if result, err := w.Write(t.Context(), writeback.Order{
+		if result, err := w.Write(t.Context(), writeback.Command{
 			ProductID: "mug",
 			Wanted:    first,
 			Import:    true,
@@ -620,7 +621,7 @@ func TestWrite_KeepsEveryProductInBuiltInTables(t *testing.T) {
 		for _, p := range second.GetPrices() {
 			fields = append(fields, "prices."+p.GetId())
 		}
-		result, err := w.Write(t.Context(), writeback.Order{
+		result, err := w.Write(t.Context(), writeback.Command{
 			ProductID: "mug",
 			Known:     r.read("mug"),
 			Wanted:    second,

@@ -19,8 +19,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// own makes an operator's tables and maps them.
-func (r *rig) own(products string) {
+// ownTables makes an operator's tables and maps them.
+func (r *rig) ownTables(products string) {
 	r.t.Helper()
 	r.exec(`CREATE TABLE items (id text PRIMARY KEY, name text, notes text)`)
 	r.exec(`CREATE TABLE tariffs (id text PRIMARY KEY, item text, metadata jsonb DEFAULT '{}')`)
@@ -33,15 +33,15 @@ func (r *rig) own(products string) {
 	}
 }
 
-// gated is the same as own, but products can be read only while a gate is open. It is open at first.
-func (r *rig) gated() {
+// gatedTables is the same as own, but products can be read only while a gate is open. It is open at first.
+func (r *rig) gatedTables() {
 	r.t.Helper()
 	r.exec(`CREATE FUNCTION gate() RETURNS boolean LANGUAGE sql AS 'SELECT true'`)
-	r.own(`SELECT id, name FROM items WHERE (SELECT gate())`)
+	r.ownTables(`SELECT id, name FROM items WHERE (SELECT gate())`)
 }
 
-// shut closes the gate. The returned session has the advisory lock 7. The gate opens when it releases the lock.
-func (r *rig) shut() *pgx.Conn {
+// closeGate closes the gate. The returned session has the advisory lock 7. The gate opens when it releases the lock.
+func (r *rig) closeGate() *pgx.Conn {
 	r.t.Helper()
 	conn, err := pgx.Connect(r.t.Context(), r.cfg.DatabaseURL)
 	require.NoError(r.t, err)
@@ -54,7 +54,7 @@ func (r *rig) shut() *pgx.Conn {
 
 func (r *rig) eventually(what string, condition func() bool) {
 	r.t.Helper()
-	require.Eventually(r.t, condition, patience, 10*time.Millisecond, what)
+	require.Eventually(r.t, condition, testTimeout, 10*time.Millisecond, what)
 }
 
 func (r *rig) snapshot() string {
@@ -67,7 +67,7 @@ func (r *rig) snapshot() string {
 // run starts ingestion, and returns the error with which it ends at once.
 func (r *rig) run() error {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.t.Context(), testTimeout)
 	defer cancel()
 	cfg := r.cfg
 	cfg.HTTP = httpserver.Config{Addr: "127.0.0.1:0"}
@@ -105,12 +105,12 @@ func TestRun_EndsWhenNATSConnectionIsClosed(t *testing.T) {
 
 func TestSnapshot_StartsOverAfterConcurrentRequest(t *testing.T) {
 	r := newRig(t)
-	r.gated()
+	r.gatedTables()
 	r.exec(`INSERT INTO items SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 1500) i`)
 	r.start()
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
 	// A redefined function causes another comparison, and this one waits.
-	conn := r.shut()
+	conn := r.closeGate()
 	r.eventually("the reading waits", func() bool {
 		var n int
 		require.NoError(t,
@@ -129,22 +129,22 @@ func TestSnapshot_StartsOverAfterConcurrentRequest(t *testing.T) {
 
 func TestSnapshot_FollowsChangedMapping(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
 	r.eventually("read",
-		func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" && r.snapshot() == "done" })
+		func() bool { return r.latest("mug").GetProduct().GetName() == "Mug" && r.snapshot() == "done" })
 	r.stop()
 	r.cfg.Mapping.Products = `SELECT id, upper(name) AS name FROM items`
 	r.start()
-	r.eventually("read again", func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" })
+	r.eventually("read again", func() bool { return r.latest("mug").GetProduct().GetName() == "MUG" })
 }
 
 func TestRun_CreatesSlotOnlyForLogicalLog(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), "another"))
 	require.ErrorContains(t, r.run(), "another Postgres server")
-	require.Zero(t, r.slots(), "a slot that nobody reads would hold the log for ever")
+	require.Zero(t, r.slots(), "an unused slot would keep the log")
 
 	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), ""))
 	r.start()
@@ -168,16 +168,17 @@ func TestSnapshot_IsRequestedBeforeSlotIsCreated(t *testing.T) {
 		require.NoError(t, err)
 	})
 	require.ErrorContains(t, err, "replication slots are in use")
-	one := r.begin(r.cfg)
+	one := r.startReplica(r.cfg)
 	defer one.stop()
-	r.eventually("told", func() bool { return strings.Contains(r.report().GetReason(), "no replication slot left") })
+	r.eventually("reported",
+		func() bool { return strings.Contains(r.report().GetReason(), "no replication slot left") })
 	require.Equal(t, meshv1.CaptureState_CAPTURE_STATE_STOPPED, r.report().GetState())
 	require.Equal(t, "wanted", r.snapshot())
 }
 
 func TestWatch_TreatsPartitionedTableAsOne(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`DROP TABLE items`)
 	r.exec(`CREATE TABLE items (id text, region text, name text, PRIMARY KEY (id, region)) PARTITION BY LIST (region)`)
 	r.exec(`CREATE TABLE items_eu PARTITION OF items FOR VALUES IN ('eu')`)
@@ -188,17 +189,17 @@ func TestWatch_TreatsPartitionedTableAsOne(t *testing.T) {
 	r.start()
 	r.exec(`INSERT INTO items VALUES ('a', 'eu', 'A'), ('b', 'us', 'B')`)
 	r.waitCaptured()
-	require.Equal(t, "A", r.newest("a").GetProduct().GetName())
-	require.Equal(t, "B", r.newest("b").GetProduct().GetName())
+	require.Equal(t, "A", r.latest("a").GetProduct().GetName())
+	require.Equal(t, "B", r.latest("b").GetProduct().GetName())
 	r.exec(`DELETE FROM items`)
 	r.waitCaptured()
-	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("a").GetOperation())
-	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("b").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("a").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("b").GetOperation())
 }
 
 func TestWatch_RefusesView(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`CREATE VIEW shown AS SELECT id, name FROM items`)
 	r.cfg.Mapping.Watch[0].Table = "shown"
 	require.ErrorContains(t, r.run(), "shown under catalog.watch is a view")
@@ -206,7 +207,7 @@ func TestWatch_RefusesView(t *testing.T) {
 
 func TestCapture_ContinuesAfterIDTooLongForSubject(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
 	long, gone := strings.Repeat("é", 700), strings.Repeat("ü", 700)
 	r.exec(`INSERT INTO items VALUES ($1, 'Long'), ($2, 'Gone')`, long, gone)
@@ -214,18 +215,18 @@ func TestCapture_ContinuesAfterIDTooLongForSubject(t *testing.T) {
 	r.exec(`DELETE FROM items WHERE id = $1`, gone)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.waitCaptured()
-	require.Equal(t, "Mug", r.newest("mug").GetProduct().GetName())
+	require.Equal(t, "Mug", r.latest("mug").GetProduct().GetName())
 	letter := r.dead(long)
 	require.Equal(t, topology.ReasonInvalidProduct, letter.GetReason())
 	require.True(t, strings.HasPrefix(letter.GetProductId(), long[:500]), "a letter names as much of it as fits")
-	removal := r.newest(gone)
+	removal := r.latest(gone)
 	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, removal.GetOperation())
 	require.Equal(t, gone, removal.GetProductId())
 }
 
 func TestCapture_ContinuesAfterProductTooLargeForMessage(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
 	// The row is large in a column that does not matter here.
 	r.exec(`INSERT INTO items VALUES ('notes', 'Notes', $1)`, strings.Repeat("x", 600<<10))
@@ -239,8 +240,8 @@ func TestCapture_ContinuesAfterProductTooLargeForMessage(t *testing.T) {
 	r.exec(`INSERT INTO tariffs SELECT 'many-' || i, 'many', '{"a": {}}' FROM generate_series(1, 60) i`)
 	r.waitCaptured()
 	require.Contains(t, r.dead("many").GetMessage(), "and 40 more")
-	require.Equal(t, "Noted", r.newest("notes").GetProduct().GetName())
-	require.Empty(t, r.newest("notes").GetRowImages())
+	require.Equal(t, "Noted", r.latest("notes").GetProduct().GetName())
+	require.Empty(t, r.latest("notes").GetRowImages())
 	letter := r.dead("large")
 	require.Equal(t, topology.ReasonInvalidProduct, letter.GetReason())
 	require.Contains(t, letter.GetMessage(), "its 60 prices take")

@@ -4,33 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nuid"
 )
-
-// position is a transaction of the log: its version, and the time of its commit by the database's clock.
-type position struct {
-	version   uint64
-	committed time.Time
-}
-
-// progress is the version up to which the log is captured. Safe for concurrent use.
-type progress struct {
-	captured atomic.Uint64
-}
-
-func (p *progress) reach(to position) {
-	for {
-		now := p.captured.Load()
-		if to.version <= now || p.captured.CompareAndSwap(now, to.version) {
-			return
-		}
-	}
-}
-
-func (p *progress) version() uint64 { return p.captured.Load() }
 
 // barrier is a mark in the log, with the position of its transaction.
 type barrier struct {
@@ -60,7 +37,7 @@ func (b *barriers) remove(mark string) {
 	delete(b.waiting, mark)
 }
 
-func (b *barriers) reached(marks []barrier) {
+func (b *barriers) notify(marks []barrier) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range marks {
@@ -78,25 +55,25 @@ func (in *ingester) label(ctx context.Context) (position, error) {
 	mark := nuid.Next()
 	reached := in.barriers.add(mark)
 	defer in.barriers.remove(mark)
-	if _, err := in.tables().source.Mark(ctx, in.pool, mark); err != nil {
+	if _, err := in.currentSchema().source.Mark(ctx, in.pool, mark); err != nil {
 		return position{}, err
 	}
 	select {
 	case at := <-reached:
-		return at, in.record(ctx, at)
+		return at, in.recordVersion(ctx, at)
 	case <-ctx.Done():
 		return position{}, context.Cause(ctx)
 	}
 }
 
-// lookAgain is the time between two checks of a call that waits for the leader or for a snapshot.
-const lookAgain = 100 * time.Millisecond
+// waitPollInterval is the time between two checks of a call that waits for the leader or for a snapshot.
+const waitPollInterval = 100 * time.Millisecond
 
 // waitCaptured writes a mark into the log. It returns once everything committed before is captured, including what a
 // snapshot captures. Any replica may serve it: the leader meets the mark in the log, and another replica sees that the
 // slot has passed it.
 func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
-	source := in.tables().source
+	source := in.currentSchema().source
 	mark := nuid.Next()
 	reached := in.barriers.add(mark)
 	defer in.barriers.remove(mark)
@@ -107,10 +84,10 @@ func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 	for {
 		select {
 		case at := <-reached:
-			return at.version, in.awaitWhole(ctx)
+			return at.version, in.waitSnapshots(ctx)
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
-		case <-time.After(lookAgain):
+		case <-time.After(waitPollInterval):
 		}
 		confirmed, err := source.Confirmed(ctx, in.pool)
 		if err != nil {
@@ -121,16 +98,16 @@ func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 			if err != nil {
 				return 0, err
 			}
-			return uint64(confirmed) + epoch, in.awaitWhole(ctx)
+			return uint64(confirmed) + epoch, in.waitSnapshots(ctx)
 		}
 	}
 }
 
-// awaitWhole returns once no snapshot is requested or running, and the products that a change of shared rows concerns
-// are read.
-func (in *ingester) awaitWhole(ctx context.Context) error {
+// waitSnapshots returns once no snapshot is requested or running, and the products that a change of shared rows
+// concerns are read.
+func (in *ingester) waitSnapshots(ctx context.Context) error {
 	for underWay := false; ; underWay = true {
-		done, err := in.allRead(ctx)
+		done, err := in.isAllRead(ctx)
 		switch {
 		case err != nil && underWay && ctx.Err() != nil:
 			return fmt.Errorf("a snapshot of the catalog is still running: %w", context.Cause(ctx))
@@ -142,7 +119,7 @@ func (in *ingester) awaitWhole(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("a snapshot of the catalog is still running: %w", context.Cause(ctx))
-		case <-time.After(lookAgain):
+		case <-time.After(waitPollInterval):
 		}
 	}
 }

@@ -10,19 +10,19 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// hashed returns the hash of a product's token, which a comparison keeps for each product that it has seen. Two
+// hashProduct returns the hash of a product's token, which a comparison keeps for each product that it has seen. Two
 // products in a million share a hash with a probability of three in a hundred million. If one of them is removed, the
 // removal may be found only with its next change.
-func hashed(product string) uint64 { return hashedToken(topology.Token(product)) }
+func hashProduct(product string) uint64 { return hashToken(topology.Token(product)) }
 
-func hashedToken(token string) uint64 {
+func hashToken(token string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(token))
 	return h.Sum64()
 }
 
-// refusals records why Stripe would refuse the first products, grouped by reason.
-func (c *comparison) refusals(dead []deadProduct) {
+// recordRefusals records why Stripe would refuse the first products, grouped by reason.
+func (c *comparison) recordRefusals(dead []deadProduct) {
 	counts, order := map[string]int{}, []string{}
 	for _, d := range dead {
 		_, why, ok := strings.Cut(d.letter.GetMessage(), ": ")
@@ -47,10 +47,10 @@ func (c *comparison) refusals(dead []deadProduct) {
 	c.result.Error = strings.Join(parts, "; ")
 }
 
-// allRefused returns the error of a first snapshot whose first products Stripe would all refuse. The mapping is at
+// allRefusedError returns the error of a first snapshot whose first products Stripe would all refuse. The mapping is at
 // fault, not the products.
-func (c *comparison) allRefused(context.Context) error {
+func (c *comparison) allRefusedError(context.Context) error {
 	return fmt.Errorf(
 		"%w: all of the first %d (%s). Correct the mapping or the rows; ingestion then continues by itself",
-		errAllRefused, firstPage, c.result.GetError())
+		errAllRefused, firstPageSize, c.result.GetError())
 }

@@ -14,10 +14,10 @@ import (
 // there.
 const setupLock = 0x64726966_746c6573
 
-// alone runs do under the advisory lock of setup. Two processes that start for the first time would both find that
-// tables, publication and slot are missing, and create them. The lock belongs to a session on its own connection, so it
-// is released however the process ends.
-func alone(ctx context.Context, db postgres.Database, do func() error) error {
+// withSetupLock runs do under the advisory lock of setup. Two processes that start for the first time would both find
+// that tables, publication and slot are missing, and create them. The lock belongs to a session on its own connection,
+// so it is released however the process ends.
+func withSetupLock(ctx context.Context, db postgres.Database, do func() error) error {
 	conn, err := db.Connect(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to the catalog database: %w", err)
