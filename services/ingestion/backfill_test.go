@@ -47,14 +47,14 @@ func TestBackfill_RunsOnLeader(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	var one int
-	r.eventually("one takes orders", func() bool {
+	r.eventually("one receives commands", func() bool {
 		before := one
 		one = r.waitingReplicas()
 		return one > 0 && one == before
 	})
 	go func() { done <- ingestion.Run(ctx, cfg) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
-	r.eventually("both take orders", func() bool { return r.waitingReplicas() == 2*one })
+	r.eventually("both receive commands", func() bool { return r.waitingReplicas() == 2*one })
 
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.eventually("captured", func() bool { return r.latest("mug").GetProduct().GetName() == "Mug" })

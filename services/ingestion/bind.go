@@ -114,8 +114,8 @@ func (in *ingester) beginTurn(ctx context.Context, t *turn, prepared wal.Prepare
 // mapping that is still the leader would take the snapshot with that mapping.
 func (in *ingester) requestSnapshotIfSchemaChanged(ctx context.Context) error {
 	s := in.currentSchema()
-	cursor := in.mesh.Record("mapping." + in.account)
-	known, err := cursor.GetString(ctx)
+	record := in.mesh.Record("mapping." + in.account)
+	known, err := record.GetString(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (in *ingester) requestSnapshotIfSchemaChanged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return cursor.PutString(ctx, now)
+	return record.PutString(ctx, now)
 }
 
 // verifySchema ends the turn if the schema has changed since the turn began.

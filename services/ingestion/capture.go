@@ -213,36 +213,39 @@ func (in *ingester) stream(ctx context.Context, t *turn) error {
 	g.Go(func() error {
 		defer close(batches)
 		for chunk := range chunks {
-			gathered, done := collectChunks(chunk, chunks), make(chan *batch, 1)
+			collected, done := collectChunks(chunk, chunks), make(chan *batch, 1)
 			select {
 			case batches <- done:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 			g.Go(func() error {
-				b, err := in.read(ctx, t, gathered)
+				b, err := in.read(ctx, t, collected)
 				done <- b
 				return err
 			})
 		}
 		return nil
 	})
-	g.Go(func() error {
-		for done := range batches {
-			b := <-done
-			if b == nil {
-				return nil
-			}
-			if err := in.store(ctx, t, b); err != nil {
-				return err
-			}
-			if b.end > 0 {
-				t.reader.Confirm(b.end)
-			}
-		}
-		return nil
-	})
+	g.Go(func() error { return in.storeBatches(ctx, t, batches) })
 	return g.Wait()
+}
+
+// storeBatches stores batches in order, and confirms the position of each stored one.
+func (in *ingester) storeBatches(ctx context.Context, t *turn, batches <-chan chan *batch) error {
+	for done := range batches {
+		b := <-done
+		if b == nil {
+			return nil
+		}
+		if err := in.store(ctx, t, b); err != nil {
+			return err
+		}
+		if b.end > 0 {
+			t.reader.Confirm(b.end)
+		}
+	}
+	return nil
 }
 
 // readChunks reads the log and sends it on, chunk by chunk.
@@ -354,7 +357,7 @@ func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Pr
 	}()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	since, told := time.Now(), time.Time{}
+	since, loggedAt := time.Now(), time.Time{}
 	for {
 		select {
 		case err := <-made:
@@ -365,8 +368,8 @@ func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Pr
 			return prepared, in.requestSnapshot(ctx, reason)
 		case <-tick.C:
 			why := in.reportBlocker(ctx, source, since)
-			if time.Since(told) > 10*time.Second && time.Since(since) > 2*time.Second {
-				told = time.Now()
+			if time.Since(loggedAt) > 10*time.Second && time.Since(since) > 2*time.Second {
+				loggedAt = time.Now()
 				in.logger.WarnContext(ctx, "the start is waiting for an open transaction", "why", why)
 			}
 		}

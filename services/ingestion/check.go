@@ -40,8 +40,8 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 		}
 		queries = builtin.Mapping()
 	}
-	look := checker{cfg: cfg, pool: pool, queries: queries, validate: validator}
-	s, found, err := look.checkSchema(ctx)
+	c := checker{cfg: cfg, pool: pool, queries: queries, validate: validator}
+	s, found, err := c.checkSchema(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 		if _, err := s.source.Find(ctx, pool); err != nil {
 			found.Refusef("", "%v", err)
 		}
-		data, err := look.checkRows(ctx, s)
+		data, err := c.checkRows(ctx, s)
 		if err != nil {
 			return nil, err
 		}

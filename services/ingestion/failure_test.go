@@ -111,7 +111,7 @@ func TestSnapshot_StartsOverAfterConcurrentRequest(t *testing.T) {
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
 	// A redefined function causes another comparison, and this one waits.
 	conn := r.closeGate()
-	r.eventually("the reading waits", func() bool {
+	r.eventually("the comparison waits", func() bool {
 		var n int
 		require.NoError(t,
 			r.pool.QueryRow(t.Context(),
@@ -218,7 +218,7 @@ func TestCapture_ContinuesAfterIDTooLongForSubject(t *testing.T) {
 	require.Equal(t, "Mug", r.latest("mug").GetProduct().GetName())
 	letter := r.dead(long)
 	require.Equal(t, topology.ReasonInvalidProduct, letter.GetReason())
-	require.True(t, strings.HasPrefix(letter.GetProductId(), long[:500]), "a letter names as much of it as fits")
+	require.True(t, strings.HasPrefix(letter.GetProductId(), long[:500]), "a letter has as much of the id as fits")
 	removal := r.latest(gone)
 	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, removal.GetOperation())
 	require.Equal(t, gone, removal.GetProductId())

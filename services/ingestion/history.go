@@ -126,15 +126,15 @@ func (in *ingester) lastLive(ctx context.Context) (version uint64, committed tim
 // recordVersion stores a version before anything is labelled with it, so that a log that goes back below it is
 // detected.
 func (in *ingester) recordVersion(ctx context.Context, p position) error {
-	cursor := in.mesh.History(in.account)
+	record := in.mesh.History(in.account)
 	for {
 		recorded := &meshv1.CatalogHistory{}
-		revision, err := cursor.GetAt(ctx, recorded)
+		revision, err := record.GetAt(ctx, recorded)
 		if err != nil || recorded.GetVersion() >= p.version {
 			return err
 		}
 		recorded.Version, recorded.CommittedAt = p.version, timestamppb.New(p.committed)
-		if _, err = cursor.CompareAndPut(ctx, recorded, revision); !errors.Is(err, mesh.ErrMoved) {
+		if _, err = record.CompareAndPut(ctx, recorded, revision); !errors.Is(err, mesh.ErrMoved) {
 			return err
 		}
 	}

@@ -12,7 +12,7 @@ func TestHorizon_ReturnsLastCapturedMoment(t *testing.T) {
 	start := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	h := &horizon{}
-	require.Zero(t, h.advance(1000), "nothing was looked at")
+	require.Zero(t, h.advance(1000), "there is no moment yet")
 	h.addMoment(at(0), 100)
 	require.Zero(t, h.advance(99))
 	require.Equal(t, at(0), h.advance(100))
@@ -24,7 +24,7 @@ func TestHorizon_ReturnsLastCapturedMoment(t *testing.T) {
 	require.Equal(t, at(3), h.advance(300))
 	h.addMoment(at(4), 400)
 	h.reset()
-	require.Equal(t, at(3), h.advance(500), "what was looked at before says nothing any more")
+	require.Equal(t, at(3), h.advance(500), "earlier moments do not count after a reset")
 }
 
 func TestHorizon_KeepsOldestMomentInBoundedMemory(t *testing.T) {

@@ -268,13 +268,13 @@ func (in *ingester) ready(ctx context.Context) error {
 		return err
 	}
 	if in.turns.role() == "" && !in.gate.Paused() {
-		if trouble := in.report.stopReason(); trouble != "" {
-			return errors.New("the write-ahead log is not being read: " + trouble)
+		if problem := in.report.stopReason(); problem != "" {
+			return errors.New("the write-ahead log is not being read: " + problem)
 		}
 		return errors.New("the write-ahead log is not being read")
 	}
-	if trouble := in.snapshot.lastFailure(); trouble != "" && in.turns.current() != nil {
-		return errors.New(trouble)
+	if problem := in.snapshot.lastFailure(); problem != "" && in.turns.current() != nil {
+		return errors.New(problem)
 	}
 	return nil
 }

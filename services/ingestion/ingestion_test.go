@@ -268,7 +268,8 @@ func TestSnapshot_ReadsWholeCatalogAtFirstStart(t *testing.T) {
 	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.latest("p1").GetSource())
 	r.exec(`UPDATE driftless.products SET name = 'new' WHERE id = 'p7'`)
 	r.waitCaptured()
-	require.Equal(t, "new", r.latest("p7").GetProduct().GetName(), "a live change is newer than the snapshot's label")
+	require.Equal(t, "new", r.latest("p7").GetProduct().GetName(),
+		"a live change has a higher version than the snapshot")
 	r.stop()
 
 	// The next snapshot removes a product that was deleted while nothing captured.
@@ -297,7 +298,7 @@ func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
 	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "after p02000"))
 	r.start()
 	require.Eventually(t, func() bool { return r.snapshot() == "done" }, testTimeout, 10*time.Millisecond)
-	require.EqualValues(t, 1000, r.report().GetCompared().GetProducts(), "only the pages that were missing are read")
+	require.EqualValues(t, 1000, r.report().GetCompared().GetProducts(), "only the missing pages are read")
 }
 
 func TestCapture_ArchivesTruncatedProducts(t *testing.T) {

@@ -24,7 +24,7 @@ func TestLag_AgeIsThatOfOldestUnconfirmedLog(t *testing.T) {
 	saw(10, 140, 100)
 	require.Equal(t, 10*time.Second, l.age(at(15)))
 	saw(15, 160, 120)
-	require.Equal(t, 10*time.Second, l.age(at(20)), "what was there at 10 s is the oldest that waits")
+	require.Equal(t, 10*time.Second, l.age(at(20)), "the log of 10 s is the oldest unconfirmed one")
 	saw(20, 160, 160)
 	require.Zero(t, l.age(at(60)))
 

@@ -35,7 +35,7 @@ func TestPause_CapturesNothingAndMissesNothing(t *testing.T) {
 	resp, err := http.Get(r.url + "/readyz")
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	require.Equal(t, http.StatusOK, resp.StatusCode, "its API takes changes meanwhile")
+	require.Equal(t, http.StatusOK, resp.StatusCode, "its API accepts changes meanwhile")
 
 	_, err = r.mesh.ResumeService(t.Context(), topology.Ingestion)
 	require.NoError(t, err)

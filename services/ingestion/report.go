@@ -354,7 +354,7 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	if err != nil {
 		return err
 	}
-	settled := in.snapshot.isDone()
+	done := in.snapshot.isDone()
 	in.report.mu.Lock()
 	r := in.report.current
 	r.CatalogCreated, r.CatalogLastSequence, r.CatalogMessages = timestamppb.New(state.Created), state.LastSeq,
@@ -363,9 +363,9 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	r.UnwatchedTables = in.currentSchema().unwatched
 	failure := in.snapshot.lastFailure()
 	switch owed := len(r.GetOutstanding()); {
-	case failure != "" && !settled:
+	case failure != "" && !done:
 		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_STOPPED, failure
-	case !settled:
+	case !done:
 		reason, _ := in.snapshot.pending()
 		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
 			"all tables are being compared: "+reason

@@ -86,7 +86,7 @@ func (s *snapshotState) delayAfterWrites(now time.Time) (wait time.Duration, ok 
 
 // cooldown returns how long a requested comparison must wait after the last one. Some tables are uncertain again with
 // each change, such as a partition whose replica identity is too narrow. They must not cause comparisons without a
-// pause.
+// delay.
 func (s *snapshotState) cooldown() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,7 +199,7 @@ func (in *ingester) requestSnapshot(ctx context.Context, reason string) error {
 func (in *ingester) runSnapshots(ctx context.Context) error {
 	failed := 0
 	for ctx.Err() == nil {
-		pause, err := in.compareIfDue(ctx)
+		delay, err := in.compareIfDue(ctx)
 		switch {
 		case ctx.Err() != nil:
 			// The service stops, and the loop ends.
@@ -208,23 +208,23 @@ func (in *ingester) runSnapshots(ctx context.Context) error {
 			failed = 0
 		case errors.Is(err, mesh.ErrFenced), errors.Is(err, errTurnOver):
 			in.logger.InfoContext(ctx, "left the comparison of the tables to the next turn")
-			pause = reconnectDelay
+			delay = reconnectDelay
 		default:
 			in.snapshot.setFailure("the tables cannot be compared: " + err.Error())
 			in.logger.ErrorContext(ctx, "the comparison of the tables was interrupted; it continues shortly",
 				"error", err)
-			pause = min(reconnectDelay<<min(failed, 10), time.Minute)
+			delay = min(reconnectDelay<<min(failed, 10), time.Minute)
 			failed++
 			if errors.Is(err, errAllRefused) {
-				pause = snapshotPollInterval
+				delay = snapshotPollInterval
 			}
-			in.sleep(ctx, pause)
+			in.sleep(ctx, delay)
 			continue
 		}
 		select {
 		case <-ctx.Done():
 		case <-in.snapshot.wake:
-		case <-time.After(pause):
+		case <-time.After(delay):
 		}
 	}
 	return nil
@@ -238,17 +238,17 @@ func (in *ingester) compareIfDue(ctx context.Context) (time.Duration, error) {
 	}
 	ctx, cancel := t.withContext(ctx)
 	defer cancel()
-	pause, err := in.compareInTurn(ctx, t)
+	delay, err := in.compareInTurn(ctx, t)
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errTurnOver) {
-		return pause, cause
+		return delay, cause
 	}
-	return pause, err
+	return delay, err
 }
 
 func (in *ingester) compareInTurn(ctx context.Context, t *turn) (time.Duration, error) {
 	reason, wants := in.snapshot.pending()
-	cursor := in.snapshotRecord()
-	value, revision, err := cursor.GetStringAt(ctx)
+	record := in.snapshotRecord()
+	value, revision, err := record.GetStringAt(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -276,7 +276,7 @@ func (in *ingester) compareInTurn(ctx context.Context, t *turn) (time.Duration, 
 		if again {
 			return nil
 		}
-		next, err := cursor.CompareAndPutString(ctx, to, revision)
+		next, err := record.CompareAndPutString(ctx, to, revision)
 		if errors.Is(err, mesh.ErrMoved) {
 			in.logger.InfoContext(ctx, "another snapshot was requested; it follows this one")
 			again = true

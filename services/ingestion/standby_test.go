@@ -79,7 +79,7 @@ func TestStandby_IsReadyAndServesAPI(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, answer)
 	r.waitCaptured()
 	captured := r.latest("mug")
-	require.Equal(t, "Mug", captured.GetProduct().GetName(), "what was committed before the call is captured")
+	require.Equal(t, "Mug", captured.GetProduct().GetName(), "everything committed before the call is captured")
 	var position struct {
 		Version uint64 `json:"version,string"`
 	}
@@ -186,7 +186,7 @@ func TestSnapshot_CoversUnconfirmedChangesAfterMappingChange(t *testing.T) {
 
 	r.cfg.Mapping.Products = `SELECT id, upper(name) AS name FROM items`
 	r.start()
-	r.eventually("both are read by the new mapping", func() bool {
+	r.eventually("both are read with the new mapping", func() bool {
 		return r.latest("mug").GetProduct().GetName() == "NEW" && r.latest("pot").GetProduct().GetName() == "NEW"
 	})
 	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.latest("pot").GetSource())
@@ -200,8 +200,8 @@ func TestFence_RefusesReadsFromBeforeTakeover(t *testing.T) {
 	r := newRig(t)
 	r.gatedTables()
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'older' FROM generate_series(1, 5) i`)
-	elder := r.startReplica(r.cfg)
-	r.requireRole(elder, "active")
+	oldReplica := r.startReplica(r.cfg)
+	r.requireRole(oldReplica, "active")
 	r.eventually("read", func() bool { return r.snapshot() == "done" })
 	gate := r.closeGate()
 	r.exec(`UPDATE items SET name = 'old'`)
@@ -211,34 +211,34 @@ func TestFence_RefusesReadsFromBeforeTakeover(t *testing.T) {
 				`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database() AND query LIKE '%items%'`).Scan(&n))
 		return n
 	}
-	r.eventually("the elder reads the catalog", func() bool { return held() == 1 })
+	r.eventually("the old replica reads the catalog", func() bool { return held() == 1 })
 
 	ungated := *r.cfg.Mapping
 	ungated.Products = `SELECT id, name FROM items`
 	cfg := r.cfg
 	cfg.Mapping = &ungated
-	younger := r.startReplica(cfg)
-	r.requireRole(younger, "standby")
-	r.eventually("the younger has taken over", func() bool {
-		if elder.role() == "active" {
+	newReplica := r.startReplica(cfg)
+	r.requireRole(newReplica, "standby")
+	r.eventually("the new replica has taken over", func() bool {
+		if oldReplica.role() == "active" {
 			r.exec(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active`,
 				r.cfg.Slot)
 		}
-		return younger.role() == "active"
+		return newReplica.role() == "active"
 	})
 	r.exec(`UPDATE items SET name = 'new'`)
 	// Its snapshot and its reads of the log may come in either order, and both have the new name.
-	r.eventually("the younger has published", func() bool {
+	r.eventually("the new replica has published", func() bool {
 		return r.latest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" &&
 			r.messages("catalog.default.live.>") >= 5
 	})
 	stored := r.messages("catalog.default.>")
 	_, err := gate.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
-	r.eventually("the elder goes on", func() bool {
-		return elder.role() == "standby" || r.messages("catalog.default.>") > stored
+	r.eventually("the old replica continues", func() bool {
+		return oldReplica.role() == "standby" || r.messages("catalog.default.>") > stored
 	})
-	elder.stop()
+	oldReplica.stop()
 	for i := range 5 {
 		require.Equal(t, "new", r.latest(fmt.Sprintf("p%d", i+1)).GetProduct().GetName())
 	}

@@ -270,7 +270,7 @@ func TestCapture_DetectsAnotherHistory(t *testing.T) {
 	r.requireName("mug", "Mug 2")
 	r.exec(`UPDATE items SET name = 'Mug 3'`)
 	r.requireName("mug", "Mug 3")
-	require.Greater(t, r.latest("mug").GetVersion(), captured, "versions go on above what was captured")
+	require.Greater(t, r.latest("mug").GetVersion(), captured, "versions continue above the captured ones")
 }
 
 func TestCapture_DetectsReplacedTransaction(t *testing.T) {
@@ -358,7 +358,8 @@ func TestCapture_ReportsLockedTable(t *testing.T) {
 		return strings.Contains(r.report().GetReason(),
 			fmt.Sprintf("a lock that process %d holds", conn.PgConn().PID()))
 	})
-	require.True(t, r.report().GetCapturedUpTo().AsTime().Before(committed), "not captured, and not said to be")
+	require.True(t, r.report().GetCapturedUpTo().AsTime().Before(committed),
+		"not captured, and not reported as captured")
 	_, err = conn.Exec(t.Context(), `COMMIT`)
 	require.NoError(t, err)
 	r.waitCapturedAfter(committed)
@@ -467,7 +468,7 @@ func TestCapture_ComparesAfterSchemaChangeAndRevert(t *testing.T) {
 	r.waitCapturedAfter(time.Now())
 	finished := r.report().GetCompared().GetFinishedAt().AsTime()
 	r.exec(`ALTER TABLE items RENAME COLUMN notes TO remarks`)
-	r.eventually("noticed", func() bool {
+	r.eventually("detected", func() bool {
 		return r.snapshot() != "done" || r.report().GetCompared().GetFinishedAt().AsTime().After(finished)
 	})
 	r.exec(`ALTER TABLE items RENAME COLUMN remarks TO notes`)

@@ -57,18 +57,18 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, requ
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry))
 		return mesh.Retry(err)
 	}
-	outcome, words := telemetry.OutcomeWrittenBack, "wrote a product back to the catalog"
+	outcome, message := telemetry.OutcomeWrittenBack, "wrote a product back to the catalog"
 	switch result {
 	case writeback.Done:
-		outcome, words = telemetry.OutcomeUnchanged, "skipped a write-back: the product already has the values"
+		outcome, message = telemetry.OutcomeUnchanged, "skipped a write-back: the product already has the values"
 	case writeback.Superseded:
-		outcome, words = telemetry.OutcomeSuperseded,
+		outcome, message = telemetry.OutcomeSuperseded,
 			"skipped a write-back: the catalog changed the product after the decision"
 	case writeback.Written:
 	}
 	span.SetAttributes(telemetry.OutcomeKey.String(outcome))
 	metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Of(string(result)))
-	in.logger.InfoContext(ctx, words, //nolint:sloglint // one of the three above
+	in.logger.InfoContext(ctx, message, //nolint:sloglint // one of the three above
 		"product", id, "fields", request.GetFields(), "import", request.GetImport(), "version", request.GetVersion(),
 		"issuer", command.GetIssuer(), "reason", command.GetReason())
 	return mesh.Ack()

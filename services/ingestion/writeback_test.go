@@ -54,7 +54,7 @@ func (r *rig) waitCommands() {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCommand)
 	require.NoError(r.t, err)
-	r.eventually("the orders are carried out", func() bool {
+	r.eventually("the commands are carried out", func() bool {
 		info, err := stream.Info(r.t.Context())
 		return err == nil && info.State.Msgs == 0
 	})

@@ -139,7 +139,7 @@ func TestFailed_SaysWhatToDo(t *testing.T) {
 	fails(connect.CodeInvalidArgument, "house_rule")
 	r.exec("ALTER TABLE driftless.prices DROP CONSTRAINT house_rule")
 	r.exec("ALTER TABLE driftless.prices RENAME COLUMN nickname TO nick")
-	fails(connect.CodeFailedPrecondition, "start ingestion again")
+	fails(connect.CodeFailedPrecondition, "restart ingestion")
 	r.exec("ALTER TABLE driftless.prices RENAME COLUMN nick TO nickname")
 	r.mustUpsert(product("a", price("a1")))
 }

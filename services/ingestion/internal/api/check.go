@@ -155,7 +155,7 @@ func checkIDs(ids []string) []*ingestv1.FieldViolation {
 // nulPaths returns the paths of at most so many texts that have the character U+0000, which Postgres cannot store.
 func nulPaths(path string, m protoreflect.Message, most int) []string {
 	var out []string
-	look := func(path func() string, kind protoreflect.Kind, v protoreflect.Value) {
+	visit := func(path func() string, kind protoreflect.Kind, v protoreflect.Value) {
 		switch {
 		case len(out) >= most:
 		case kind == protoreflect.MessageKind:
@@ -170,17 +170,17 @@ func nulPaths(path string, m protoreflect.Message, most int) []string {
 		switch {
 		case f.IsList():
 			for i := range v.List().Len() {
-				look(func() string { return fmt.Sprintf("%s[%d]", path, i) }, f.Kind(), v.List().Get(i))
+				visit(func() string { return fmt.Sprintf("%s[%d]", path, i) }, f.Kind(), v.List().Get(i))
 			}
 		case f.IsMap():
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-				look(here, protoreflect.StringKind, k.Value())
-				look(func() string { return fmt.Sprintf("%s[%q]", path, catalog.Abridged(k.String())) },
+				visit(here, protoreflect.StringKind, k.Value())
+				visit(func() string { return fmt.Sprintf("%s[%q]", path, catalog.Abridged(k.String())) },
 					f.MapValue().Kind(), v)
 				return len(out) < most
 			})
 		default:
-			look(here, f.Kind(), v)
+			visit(here, f.Kind(), v)
 		}
 		return len(out) < most
 	})

@@ -72,7 +72,7 @@ func (s *server) upsert(ctx context.Context,
 			return fmt.Errorf("write prices: %w", err)
 		}
 		if faults, err = findClashes(ctx, tx, b); err != nil {
-			return fmt.Errorf("look for prices of other products: %w", err)
+			return fmt.Errorf("find prices of other products: %w", err)
 		}
 		if len(faults) > 0 {
 			return errRollback

@@ -157,7 +157,7 @@ func read(t *testing.T, pool *pgxpool.Pool, id string) mapping.State {
 	t.Helper()
 	m, err := mapping.New(t.Context(), pool, builtin.Mapping())
 	require.NoError(t, err)
-	require.Empty(t, m.Unmanaged(), "every field of Stripe's has a column")
+	require.Empty(t, m.Unmanaged(), "every field of Stripe has a column")
 	states, err := m.Read(t.Context(), []string{id})
 	require.NoError(t, err)
 	require.NotNil(t, states.States[id].Product)

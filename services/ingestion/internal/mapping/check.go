@@ -29,13 +29,13 @@ func (m *Mapping) Check(
 	if err := c.resolve(ctx, watch); err != nil {
 		return nil, err
 	}
-	for _, look := range []func(context.Context) error{
+	for _, run := range []func(context.Context) error{
 		c.dependencies,
 		c.watchedValues,
 		c.identities,
 		func(ctx context.Context) error { return c.sample(ctx, validate) },
 	} {
-		if err := look(ctx); err != nil {
+		if err := run(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -96,9 +96,9 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 		default:
 			explain(reasons, state.Violations(validate))
 		}
-		for kind, words := range reasons {
+		for kind, message := range reasons {
 			if groups[kind] == nil {
-				groups[kind] = &group{example: id, words: words}
+				groups[kind] = &group{example: id, message: message}
 			}
 			groups[kind].products++
 		}
@@ -112,14 +112,14 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 		if a.products != b.products {
 			return b.products - a.products
 		}
-		return strings.Compare(a.words, b.words)
+		return strings.Compare(a.message, b.message)
 	}) {
 		if g.products == all && all >= minAllFailing {
 			c.out.Refusef("", "the first %d products all fail, so the mapping is wrong: %s (product %s)",
-				all, g.words, g.example)
+				all, g.message, g.example)
 			continue
 		}
-		c.out.Warnf("", "%d of %s: %s (such as product %s)", g.products, of, g.words, g.example)
+		c.out.Warnf("", "%d of %s: %s (such as product %s)", g.products, of, g.message, g.example)
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 // group has the products of a sample that are wrong for one reason, with the message for one of them.
 type group struct {
 	products       int
-	example, words string
+	example, message string
 }
 
 func explain(reasons map[string]string, faults []catalog.Violation) {

@@ -67,11 +67,11 @@ func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
 			SELECT unnest($1::oid[]) UNION SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid
 		) SELECT oid FROM t`, oids)
 	if err != nil {
-		return nil, fmt.Errorf("look at the watched tables: %w", err)
+		return nil, fmt.Errorf("find the watched tables: %w", err)
 	}
 	all, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
 	if err != nil {
-		return nil, fmt.Errorf("look at the watched tables: %w", err)
+		return nil, fmt.Errorf("find the watched tables: %w", err)
 	}
 	out := map[uint32]bool{}
 	for _, oid := range all {

@@ -141,7 +141,7 @@ func fitAmount(whole value, amount, fractional string) (unitAmount, unitAmountDe
 	case unitAmountDecimal != "":
 		hint := fmt.Sprintf("or return it as %s_decimal, which may have 12 decimals", field)
 		if !strings.HasSuffix(field, "_amount") {
-			hint = "for Stripe takes whole ones only"
+			hint = "because Stripe accepts whole ones only"
 		}
 		whole.faultf("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s",
 			abridged([]byte(amount)), hint)

@@ -81,7 +81,7 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 	out := Dependencies{Complete: true}
 	tx, err := m.pool.Begin(ctx)
 	if err != nil {
-		return out, fmt.Errorf("look at what the queries read: %w", err)
+		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	names := []string{"driftless_products", "driftless_prices"}
@@ -90,12 +90,12 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 		//nolint:unqueryvet // the columns are the operator's
 		sql := fmt.Sprintf("CREATE TEMPORARY VIEW %s AS SELECT * FROM (%s\n) m", names[i], trim(q.source))
 		if _, err := tx.Exec(ctx, sql); err != nil {
-			return out, fmt.Errorf("look at what the queries read: %w", failed(q.name, err))
+			return out, fmt.Errorf("find what the queries read: %w", failed(q.name, err))
 		}
 	}
 	rows, err := tx.Query(ctx, dependencies, views)
 	if err != nil {
-		return out, fmt.Errorf("look at what the queries read: %w", err)
+		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	definitions := sha256.New()
 	var r Relation
@@ -119,7 +119,7 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 		return nil
 	})
 	if err != nil {
-		return out, fmt.Errorf("look at what the queries read: %w", err)
+		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	out.Definitions = hex.EncodeToString(definitions.Sum(nil)[:16])
 	return out, nil
@@ -157,13 +157,13 @@ func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 		//nolint:unqueryvet // the columns are the operator's
 		sql := fmt.Sprintf("EXPLAIN (VERBOSE, FORMAT JSON) SELECT * FROM (%s\n) m", trim(q.source))
 		if err := m.pool.QueryRow(ctx, sql).Scan(&text); err != nil {
-			return out, fmt.Errorf("look at what the queries read: %w", failed(q.name, err))
+			return out, fmt.Errorf("find what the queries read: %w", failed(q.name, err))
 		}
 		var plans []struct {
 			Plan plan `json:"Plan"`
 		}
 		if err := json.Unmarshal([]byte(text), &plans); err != nil {
-			return out, fmt.Errorf("look at what the queries read: decode the plan of the %s query: %w", q.name, err)
+			return out, fmt.Errorf("find what the queries read: decode the plan of the %s query: %w", q.name, err)
 		}
 		for _, p := range plans {
 			p.Plan.relations(names)
@@ -180,7 +180,7 @@ func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 		JOIN pg_class root ON root.oid = coalesce(pg_partition_root(c.oid), c.oid) WHERE root.oid >= 16384 ORDER BY 2`,
 		schemas, relations)
 	if err != nil {
-		return out, fmt.Errorf("look at what the queries read: %w", err)
+		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	var r Relation
 	var kind string
@@ -190,7 +190,7 @@ func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 		return nil
 	})
 	if err != nil {
-		return out, fmt.Errorf("look at what the queries read: %w", err)
+		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	return out, nil
 }

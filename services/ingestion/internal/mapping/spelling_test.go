@@ -217,7 +217,7 @@ func TestRead_DetectsChangedType(t *testing.T) {
 	m := s.mapping()
 	s.exec(`ALTER TABLE items ALTER id TYPE bigint; INSERT INTO items VALUES (3000000000, 'Big')`)
 	_, err := m.Read(t.Context(), []string{"3000000000"})
-	require.ErrorIs(t, err, mapping.ErrChanged, "it must not be called no id")
+	require.ErrorIs(t, err, mapping.ErrChanged, "it must not be in NotIDs")
 	s.exec(`ALTER TABLE items ALTER id TYPE text`)
 	_, err = m.Read(t.Context(), []string{"7"})
 	require.ErrorIs(t, err, mapping.ErrChanged)

@@ -59,7 +59,7 @@ func TestRead_FindsFailingRows(t *testing.T) {
 			random.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 
 			r := s.read(ids...)
-			require.Len(t, r.States, n, "none is lost or doubled")
+			require.Len(t, r.States, n, "none is lost or duplicated")
 			for id, state := range r.States {
 				if query, fails := failing[id]; fails {
 					require.Nil(t, state.Product)
@@ -78,10 +78,10 @@ func TestRead_FindsFailingRows(t *testing.T) {
 			require.Equal(t, []string{"abc"}, r.NotIDs)
 			require.ElementsMatch(t, []string{"99999", "5000"}, r.Absent)
 			require.Equal(t, r.States["7"], r.State("007"))
-			require.True(t, r.Saw(3), "a transaction of long ago")
+			require.True(t, r.Saw(3), "an old transaction")
 			var next uint64
 			require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT pg_current_xact_id()::text::bigint`).Scan(&next))
-			require.False(t, r.Saw(uint32(next)), "one that began later")
+			require.False(t, r.Saw(uint32(next)), "a transaction that began later")
 		})
 	}
 }
@@ -119,7 +119,7 @@ func TestRead_ReportsErrorsRaisedByRows(t *testing.T) {
 				}
 			}
 			r = s.read("3")
-			require.NotNil(t, r.State("3").Failure, "also when it is asked for alone")
+			require.NotNil(t, r.State("3").Failure, "even if it is requested alone")
 		})
 	}
 }
@@ -239,7 +239,7 @@ func TestRead_StopsSplittingAfterTimeLimit(t *testing.T) {
 	require.Len(t, r.States, 8)
 	require.Equal(t, []string{"9"}, r.Absent)
 	for _, state := range r.States {
-		require.Nil(t, state.Product, "nothing is called good that was not read")
+		require.Nil(t, state.Product, "a product that was not read counts as failed")
 		require.Equal(t, 9, state.Failure.Together)
 		require.Contains(t, state.Failure.Error(), "one of 9 products")
 	}

@@ -184,7 +184,7 @@ func TestRead_FaultNamesFieldAndRemedy(t *testing.T) {
 		},
 		"a fraction in a custom amount": {
 			price: `'eur' AS currency, '{"minimum": 1.5}'::jsonb AS custom_unit_amount`,
-			field: `prices["x"].custom_unit_amount.minimum`, message: "Stripe takes whole ones only",
+			field: `prices["x"].custom_unit_amount.minimum`, message: "Stripe accepts whole ones only",
 		},
 		"one currency twice": {
 			price: `'eur' AS currency, 1 AS unit_amount, '{"USD": {"unit_amount": 1}, "usd": {"unit_amount": 2}}'::jsonb AS currency_options`,

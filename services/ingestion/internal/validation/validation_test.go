@@ -251,7 +251,7 @@ func TestProduct_DescribesEveryPattern(t *testing.T) {
 			}
 		}
 	}
-	require.Len(t, seen, len(patterns), "no words without a pattern")
+	require.Len(t, seen, len(patterns), "no text without a pattern")
 }
 
 // A currency's pattern has no text of its own, so catalog.Validate must refuse everything that the pattern refuses.

@@ -74,7 +74,7 @@ func (s *Source) Shape(ctx context.Context, pool *pgxpool.Pool, reads Reads) (Sh
 			FROM pg_publication_rel WHERE prpubid = p.oid)) FROM pg_publication p WHERE p.pubname = $5`,
 		tables, reads.Views, reads.Functions, names, s.Publication)
 	if err != nil {
-		return nil, fmt.Errorf("look at the schema of the catalog: %w", err)
+		return nil, fmt.Errorf("read the schema of the catalog: %w", err)
 	}
 	defer rows.Close()
 	out := Shape{}
@@ -82,14 +82,14 @@ func (s *Source) Shape(ctx context.Context, pool *pgxpool.Pool, reads Reads) (Sh
 		var name string
 		var value *string
 		if err := rows.Scan(&name, &value); err != nil {
-			return nil, fmt.Errorf("look at the schema of the catalog: %w", err)
+			return nil, fmt.Errorf("read the schema of the catalog: %w", err)
 		}
 		if value != nil {
 			out[name] = *value
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("look at the schema of the catalog: %w", err)
+		return nil, fmt.Errorf("read the schema of the catalog: %w", err)
 	}
 	return out, nil
 }

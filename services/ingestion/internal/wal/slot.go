@@ -90,15 +90,15 @@ func (s *Source) Mark(ctx context.Context, pool *pgxpool.Pool, mark string) (pgl
 // Blocker describes the oldest transaction that delays the creation of a slot. Postgres waits until every transaction
 // that has written something has ended. It is empty if there is none. It does not include the transaction's statements.
 func (s *Source) Blocker(ctx context.Context, pool *pgxpool.Pool) (string, error) {
-	var words string
+	var description string
 	err := pool.QueryRow(ctx,
 		`SELECT format('the transaction of process %s (%s, user %s, %s), open for %s s', pid, coalesce(nullif(application_name, ''), 'no application name'),
 			usename, state, extract(epoch FROM clock_timestamp() - xact_start)::bigint)
-			FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY xact_start LIMIT 1`).Scan(&words)
+			FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY xact_start LIMIT 1`).Scan(&description)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = pool.QueryRow(ctx,
 			`SELECT format('the prepared transaction %L of %s, prepared %s s ago', gid, owner, extract(epoch FROM clock_timestamp() - prepared)::bigint)
-			FROM pg_prepared_xacts ORDER BY prepared LIMIT 1`).Scan(&words)
+			FROM pg_prepared_xacts ORDER BY prepared LIMIT 1`).Scan(&description)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", nil
@@ -106,22 +106,22 @@ func (s *Source) Blocker(ctx context.Context, pool *pgxpool.Pool) (string, error
 	if err != nil {
 		return "", fmt.Errorf("list the open transactions: %w", err)
 	}
-	return words, nil
+	return description, nil
 }
 
 // Locked describes the lock that one of ingestion's queries waits for, found by the application name. It is empty if
 // none waits.
 func (s *Source) Locked(ctx context.Context, pool *pgxpool.Pool) (string, error) {
-	var words string
+	var description string
 	err := pool.QueryRow(ctx, `SELECT format('a query waits for a lock that process %s holds (%s, user %s, %s)', b.pid,
 			coalesce(nullif(b.application_name, ''), 'no application name'), b.usename, b.state)
 			FROM pg_stat_activity a CROSS JOIN LATERAL unnest(pg_blocking_pids(a.pid)) w(pid) JOIN pg_stat_activity b ON b.pid = w.pid
-			WHERE a.application_name = 'driftless-ingestion' AND a.datname = current_database() AND a.wait_event_type = 'Lock' LIMIT 1`).Scan(&words)
+			WHERE a.application_name = 'driftless-ingestion' AND a.datname = current_database() AND a.wait_event_type = 'Lock' LIMIT 1`).Scan(&description)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("list the lock waits: %w", err)
 	}
-	return words, nil
+	return description, nil
 }

@@ -49,7 +49,7 @@ func TestProducts_FindsThemByQuery(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	require.Empty(t, found)
-	require.Equal(t, []string{"price_set_id"}, s.Tables[0].Columns, "the log must have it of old rows, too")
+	require.Equal(t, []string{"price_set_id"}, s.Tables[0].Columns, "the log must have it of old rows too")
 	concerned, err := s.Products(t.Context(), pool, []wal.Lookup{
 		row(0, 0, "22222222-2222-2222-2222-222222222222"), row(0, 0, nil),
 		row(0, 0, "{11111111-1111-1111-1111-111111111111}"),

@@ -97,7 +97,8 @@ func TestNew_NamesMissingOrWrongColumnStatement(t *testing.T) {
 		})
 	failure := r.mustFail(r.writer(), r.command("pro", func(p *catalogv1.Product) { p.Active = new(false) }, "active"))
 	require.Equal(t, "active", failure.Field)
-	require.Contains(t, failure.Message, "set catalog.write_back.product.active to the statement that does it")
+	require.Contains(t, failure.Message,
+		"set catalog.write_back.product.active to the statement that changes your tables")
 
 	for want, fields := range map[string]map[string]string{
 		"catalog.write_back.product.title: the mapping's products query does not return title": {

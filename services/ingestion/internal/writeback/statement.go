@@ -217,34 +217,34 @@ func (s *statement) explainRefusal(ctx context.Context, tx pgx.Tx, err error) er
 	if !ok {
 		return fmt.Errorf("%s: %w", s.key, err)
 	}
-	words := ordinal.ReplaceAllStringFunc(pg.Message, func(found string) string {
+	message := ordinal.ReplaceAllStringFunc(pg.Message, func(found string) string {
 		if n, err := strconv.Atoi(found[1:]); err == nil && n >= 1 && n <= len(s.params) {
 			return "@" + s.params[n-1]
 		}
 		return found
 	})
 	if pg.Detail != "" {
-		words += "; " + pg.Detail
+		message += "; " + pg.Detail
 	}
 	if pg.Hint != "" {
-		words += "; " + pg.Hint
+		message += "; " + pg.Hint
 	}
 	switch pg.Code {
 	case codeInsufficientPrivilege:
-		words += "; " + missingGrants(ctx, tx.Conn().Config().Copy(), s.sql)
+		message += "; " + missingGrants(ctx, tx.Conn().Config().Copy(), s.sql)
 	case codeIndeterminateType, codeAmbiguousParameter, codeAmbiguousFunction:
-		words += "; give the parameter a type, as in @name::text"
+		message += "; give the parameter a type, as in @name::text"
 	}
-	return &refusal{key: s.key, words: words, cause: pg}
+	return &refusal{key: s.key, message: message, cause: pg}
 }
 
 // refusal is the error of a statement that PostgreSQL refuses.
 type refusal struct {
-	key, words string
+	key, message string
 	cause      *pgconn.PgError
 }
 
-func (r *refusal) Error() string { return fmt.Sprintf("%s is refused by Postgres: %s", r.key, r.words) }
+func (r *refusal) Error() string { return fmt.Sprintf("%s is refused by Postgres: %s", r.key, r.message) }
 
 func (r *refusal) Unwrap() error { return r.cause }
 

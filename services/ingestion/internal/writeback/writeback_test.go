@@ -74,7 +74,7 @@ func TestWrite_SupportsEveryFormOfColumn(t *testing.T) {
 	r.write(w, r.command("mug", func(p *catalogv1.Product) {
 		p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Red"}}
 	}, "marketing_features"))
-	require.Equal(t, `["Red"]`, r.value(`SELECT points FROM shop.items WHERE sku = 'mug'`), "in the form that it had")
+	require.Equal(t, `["Red"]`, r.value(`SELECT points FROM shop.items WHERE sku = 'mug'`), "in its old form")
 }
 
 func TestWrite_InsertsPrice(t *testing.T) {
@@ -176,7 +176,7 @@ func TestWrite_YieldsToConcurrentEdit(t *testing.T) {
 		require.NoError(t, failed)
 		require.NoError(t, edited)
 		require.Equal(t, writeback.Written, result)
-		require.Equal(t, "Stripe's and ours", r.value(read), "the edit came after, and stands")
+		require.Equal(t, "Stripe's and ours", r.value(read), "the later edit remains")
 	})
 
 	t.Run("the version is unknown", func(t *testing.T) {
