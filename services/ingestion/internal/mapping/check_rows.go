@@ -126,7 +126,7 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 
 // group has the products of a sample that are wrong for one reason, with the message for one of them.
 type group struct {
-	products       int
+	products         int
 	example, message string
 }
 

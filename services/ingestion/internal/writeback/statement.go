@@ -241,10 +241,12 @@ func (s *statement) explainRefusal(ctx context.Context, tx pgx.Tx, err error) er
 // refusal is the error of a statement that PostgreSQL refuses.
 type refusal struct {
 	key, message string
-	cause      *pgconn.PgError
+	cause        *pgconn.PgError
 }
 
-func (r *refusal) Error() string { return fmt.Sprintf("%s is refused by Postgres: %s", r.key, r.message) }
+func (r *refusal) Error() string {
+	return fmt.Sprintf("%s is refused by Postgres: %s", r.key, r.message)
+}
 
 func (r *refusal) Unwrap() error { return r.cause }
 

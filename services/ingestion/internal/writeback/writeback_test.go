@@ -308,7 +308,7 @@ func TestWrite_ReportsFailureAndWritesNothing(t *testing.T) {
 			want: []string{"products query does not return unit_label"}, field: "unit_label",
 		},
 		"an unknown field": {
-			fields: []string{"descriptionn"}, want: []string{"descriptionn is none of the fields"},
+			fields: []string{"descriptionn"}, want: []string{"descriptionn is not a field"},
 		},
 		"a price that is not the product's": {
 			fields: []string{"prices.cup-eur.nickname"}, want: []string{"prices.cup-eur.nickname"},
@@ -396,7 +396,7 @@ func TestNew_RefusesWrongStatementWithFix(t *testing.T) {
 	}{
 		"unknown parameter": {
 			product: `UPDATE shop.items SET title = @names WHERE sku = @id`,
-			want:    []string{"catalog.write_back.product", "@names", `"name" is`},
+			want:    []string{"catalog.write_back.product", "@names", `did you mean "name"?`},
 		},
 		"column not returned": {
 			product: `UPDATE shop.items SET note = @unit_label WHERE sku = @id`,
