@@ -30,7 +30,7 @@ func (in *ingester) bindLocked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	changed, err := s.source.Publish(ctx, in.pool)
+	changed, err := s.source.EnsurePublication(ctx, in.pool)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (in *ingester) bindLocked(ctx context.Context) error {
 
 // verifyDatabase refuses another Postgres server than the one that was captured before, unless the operator accepts it.
 // Otherwise a DATABASE_URL that points elsewhere by mistake would archive the products of a shop.
-func (in *ingester) verifyDatabase(ctx context.Context, found wal.Prepared) error {
+func (in *ingester) verifyDatabase(ctx context.Context, found wal.SlotState) error {
 	origin := in.mesh.Record("origin." + in.account)
 	known, err := origin.GetString(ctx)
 	switch {
@@ -79,7 +79,7 @@ func (in *ingester) verifyDatabase(ctx context.Context, found wal.Prepared) erro
 }
 
 // beginTurn begins a turn after the slot was won.
-func (in *ingester) beginTurn(ctx context.Context, t *turn, prepared wal.Prepared) (err error) {
+func (in *ingester) beginTurn(ctx context.Context, t *turn, slot wal.SlotState) (err error) {
 	if err := t.fence.Raise(ctx); err != nil {
 		return err
 	}
@@ -101,11 +101,11 @@ func (in *ingester) beginTurn(ctx context.Context, t *turn, prepared wal.Prepare
 	if _, err := in.verifyCatalog(ctx); err != nil {
 		return err
 	}
-	if t.history, err = in.loadHistory(ctx, prepared); err != nil {
+	if t.history, err = in.loadHistory(ctx, slot); err != nil {
 		return err
 	}
 	t.reader.Expect(t.history.expected)
-	in.captured.advance(position{version: t.history.version(prepared.Confirmed)})
+	in.captured.advance(position{version: t.history.version(slot.Confirmed)})
 	return nil
 }
 

@@ -115,7 +115,7 @@ func (in *ingester) dropLog(ctx context.Context, why error) {
 	if pg, ok := errors.AsType[*pgconn.PgError](why); ok && err == nil && strings.HasPrefix(pg.Code, "22") {
 		// Postgres evaluates a condition under `where`, and it fails for a row. Ingestion then evaluates it itself, row
 		// by row.
-		err = in.currentSchema().source.Unfilter(ctx, in.pool)
+		err = in.currentSchema().source.RemoveFilters(ctx, in.pool)
 	}
 	if err == nil {
 		err = in.currentSchema().source.Drop(ctx, in.pool)
@@ -146,21 +146,21 @@ func (in *ingester) retryBind(ctx context.Context) {
 
 // captureOnce reads the log once, until an error. It creates the slot if there is none.
 func (in *ingester) captureOnce(ctx context.Context) error {
-	prepared, err := in.currentSchema().source.Find(ctx, in.pool)
+	slot, err := in.currentSchema().source.Find(ctx, in.pool)
 	if err != nil {
 		return err
 	}
-	if prepared.Missing {
-		if prepared, err = in.makeSlot(ctx, prepared); err != nil {
+	if slot.IsMissing {
+		if slot, err = in.makeSlot(ctx, slot); err != nil {
 			return err
 		}
 	}
-	return in.runTurn(ctx, prepared)
+	return in.runTurn(ctx, slot)
 }
 
 // runTurn reads the log until it ends or fails. Reading, mapping and publishing run concurrently. The confirmed
 // position moves only up to what JetStream has stored.
-func (in *ingester) runTurn(ctx context.Context, prepared wal.Prepared) error {
+func (in *ingester) runTurn(ctx context.Context, slot wal.SlotState) error {
 	// The fence is read before the slot is won. A replica that wins the slot later, and raises the fence first, is then
 	// not shut out by this one.
 	fence, err := in.mesh.Fence(ctx, in.account)
@@ -168,12 +168,12 @@ func (in *ingester) runTurn(ctx context.Context, prepared wal.Prepared) error {
 		return err
 	}
 	s := in.currentSchema()
-	reader, err := s.source.Open(ctx, prepared.Confirmed)
+	reader, err := s.source.Open(ctx, slot.Confirmed)
 	if err != nil {
 		return err
 	}
 	t := &turn{fence: fence, reader: reader, schema: s}
-	if err := in.beginTurn(ctx, t, prepared); err != nil {
+	if err := in.beginTurn(ctx, t, slot); err != nil {
 		return errors.Join(err, reader.Close(context.WithoutCancel(ctx)))
 	}
 	ctx, t.end = context.WithCancelCause(ctx)
@@ -183,7 +183,7 @@ func (in *ingester) runTurn(ctx context.Context, prepared wal.Prepared) error {
 	defer in.turns.turn.Store(nil)
 	in.turns.isStandby.Store(false)
 	in.report.clearProblem()
-	in.logger.InfoContext(ctx, "reading the log", "slot", in.Slot, "from", prepared.Confirmed)
+	in.logger.InfoContext(ctx, "reading the log", "slot", in.Slot, "from", slot.Confirmed)
 	in.snapshot.signal()
 	err = in.stream(ctx, t)
 	if cause := context.Cause(ctx); errors.Is(cause, mesh.ErrFenced) || errors.Is(cause, errSchema) ||
@@ -334,25 +334,25 @@ func collectChunks(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
 }
 
 // makeSlot creates the replication slot. Postgres first waits for open transactions to end, which is logged every 10 s.
-func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Prepared, error) {
+func (in *ingester) makeSlot(ctx context.Context, slot wal.SlotState) (wal.SlotState, error) {
 	// The request comes before the slot, so that a crash leaves no slot without a read of what was before it. It is
 	// repeated after the slot is made, so that a running comparison starts over: rows that it read before may have
 	// changed unseen.
 	const reason = "the replication slot was created"
 	if err := in.requestSnapshot(ctx, reason); err != nil {
-		return prepared, err
+		return slot, err
 	}
 	source := in.currentSchema().source
 	made := make(chan error, 1)
-	if prepared.Making {
+	if slot.IsBeingCreated {
 		// This is a session that outlived its ingestion, or another replica. The next attempt finds the slot.
 		in.reportBlocker(ctx, source, time.Now())
-		return prepared,
+		return slot,
 			errors.New("another session is creating the replication slot, and waits for open transactions to end")
 	}
 	go func() {
 		var err error
-		prepared, err = source.Create(ctx, in.pool)
+		slot, err = source.Create(ctx, in.pool)
 		made <- err
 	}()
 	tick := time.NewTicker(time.Second)
@@ -363,9 +363,9 @@ func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Pr
 		case err := <-made:
 			in.report.setWaiting("")
 			if err != nil {
-				return prepared, err
+				return slot, err
 			}
-			return prepared, in.requestSnapshot(ctx, reason)
+			return slot, in.requestSnapshot(ctx, reason)
 		case <-tick.C:
 			why := in.reportBlocker(ctx, source, since)
 			if time.Since(loggedAt) > 10*time.Second && time.Since(since) > 2*time.Second {

@@ -36,9 +36,9 @@ func TestBatch_IsSortedByVersion(t *testing.T) {
 	for lsn := range 10 {
 		c := &wal.Chunk{Xid: 3, CommitLSN: pglogrepl.LSN(lsn + 1), EndLSN: pglogrepl.LSN(lsn + 1)}
 		// Every transaction touches the first product, and some of its own.
-		c.Products = append(c.Products, wal.Touched{ID: "p0"})
+		c.Products = append(c.Products, wal.TouchedProduct{ID: "p0"})
 		for i := range 4 {
-			c.Products = append(c.Products, wal.Touched{ID: fmt.Sprintf("p%d", 1+4*lsn+i)})
+			c.Products = append(c.Products, wal.TouchedProduct{ID: fmt.Sprintf("p%d", 1+4*lsn+i)})
 		}
 		chunks = append(chunks, c)
 	}

@@ -76,9 +76,9 @@ func (in *ingester) newComparison(t *turn, reason string) *comparison {
 // run compares the whole catalog.
 func (c *comparison) run(ctx context.Context) error {
 	begun := time.Now()
-	var paid []string
+	var read []string
 	if c.after == "" {
-		paid = c.in.report.outstanding()
+		read = c.in.report.outstanding()
 	}
 	c.hadOutstanding = len(c.in.report.outstanding()) > 0
 	if err := c.begin(ctx); err != nil {
@@ -91,7 +91,7 @@ func (c *comparison) run(ctx context.Context) error {
 	if err == nil {
 		err = context.Cause(ctx)
 	}
-	c.in.report.finishComparison(ctx, c.result, paid, err)
+	c.in.report.finishComparison(ctx, c.result, read, err)
 	if err == nil {
 		err = c.in.report.write(ctx)
 	}
@@ -298,8 +298,8 @@ func equalProducts(a, b *catalogv1.Product) bool {
 	return proto.Equal(ordered, b)
 }
 
-// difference is a product whose state in CATALOG differs from the tables.
-type difference struct {
+// catalogDifference is a product whose state in CATALOG differs from the tables.
+type catalogDifference struct {
 	id  string
 	out mesh.Outgoing
 	// inCatalog reports whether CATALOG has a state of the product. latestVersion is the version of that state.
@@ -314,7 +314,7 @@ type difference struct {
 // differences returns the products that differ from CATALOG, and dead letters for those that Stripe would refuse.
 func (c *comparison) differences(ctx context.Context, ids []string,
 	reading mapping.Reading,
-) (out []difference, dead []deadProduct, err error) {
+) (out []catalogDifference, dead []deadProduct, err error) {
 	latest, err := c.in.mesh.Desired().States(ctx, c.in.account, ids)
 	if err != nil {
 		return nil, nil, err
@@ -348,7 +348,7 @@ func (c *comparison) differences(ctx context.Context, ids []string,
 		if have == nil && change.GetOperation() == catalogv1.Operation_OPERATION_DELETE && !open {
 			continue
 		}
-		out = append(out, difference{
+		out = append(out, catalogDifference{
 			id:            id,
 			out:           o,
 			inCatalog:     have != nil,

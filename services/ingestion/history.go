@@ -76,7 +76,7 @@ func newHistory(recorded *meshv1.CatalogHistory, live uint64, liveAt time.Time, 
 
 // loadHistory reads the history for a turn. The log may end before the last captured position, or may be another log.
 // Then a new epoch begins, so that versions continue above the old ones, and the tables are compared.
-func (in *ingester) loadHistory(ctx context.Context, prepared wal.Prepared) (history, error) {
+func (in *ingester) loadHistory(ctx context.Context, slot wal.SlotState) (history, error) {
 	recorded := &meshv1.CatalogHistory{}
 	revision, err := in.mesh.History(in.account).GetAt(ctx, recorded)
 	if err != nil {
@@ -86,14 +86,14 @@ func (in *ingester) loadHistory(ctx context.Context, prepared wal.Prepared) (his
 	if err != nil {
 		return history{}, err
 	}
-	h := newHistory(recorded, live, liveAt, prepared.Confirmed)
+	h := newHistory(recorded, live, liveAt, slot.Confirmed)
 	highest := max(live, recorded.GetVersion())
-	if h.version(prepared.Current) >= highest && !in.snapshot.historyChanged.Load() {
+	if h.version(slot.Current) >= highest && !in.snapshot.historyChanged.Load() {
 		return h, nil
 	}
 	// Transactions that are open now will commit beyond the end of the log.
 	epoch := h.epoch
-	if now := h.version(prepared.Current); now < highest {
+	if now := h.version(slot.Current); now < highest {
 		epoch += highest - now + 1
 	}
 	next := &meshv1.CatalogHistory{Epoch: epoch}
@@ -106,7 +106,7 @@ func (in *ingester) loadHistory(ctx context.Context, prepared wal.Prepared) (his
 	in.snapshot.historyChanged.Store(false)
 	in.logger.WarnContext(
 		ctx, "the catalog database is behind the last captured position, for example after a restore or a failover to a standby that lagged; comparing all tables",
-		"position", prepared.Current.String(), "epoch", epoch)
+		"position", slot.Current.String(), "epoch", epoch)
 	// Nothing of the old log is expected of the new one, and nothing in it is captured.
 	return history{epoch: epoch}, nil
 }

@@ -32,6 +32,6 @@ func migrate(ctx context.Context, databaseURL, publication, grantTo string) erro
 		return err
 	}
 	source := wal.Source{Database: database(databaseURL, ""), Publication: publication, Tables: watched.Tables}
-	_, err = source.Publish(ctx, pool)
+	_, err = source.EnsurePublication(ctx, pool)
 	return err
 }

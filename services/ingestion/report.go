@@ -149,9 +149,9 @@ func (r *reporter) outstanding() []string {
 func (r *reporter) clearOutstanding() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	owed := len(r.current.GetOutstanding()) > 0
+	outstanding := len(r.current.GetOutstanding()) > 0
 	r.current.Outstanding = nil
-	return owed
+	return outstanding
 }
 
 // setRunning reports a running comparison.
@@ -162,8 +162,8 @@ func (r *reporter) setRunning(c *meshv1.TableComparison) {
 }
 
 // finishComparison reports a comparison of the whole catalog that ended. It also read the products of the outstanding
-// commands in paid, which existed before it began.
-func (r *reporter) finishComparison(ctx context.Context, c *meshv1.TableComparison, paid []string, failed error) {
+// commands in read, which existed before it began.
+func (r *reporter) finishComparison(ctx context.Context, c *meshv1.TableComparison, read []string, failed error) {
 	now, err := r.mesh.Clock().Now(ctx)
 	if err != nil {
 		now = time.Now()
@@ -179,7 +179,7 @@ func (r *reporter) finishComparison(ctx context.Context, c *meshv1.TableComparis
 	done.Error, done.After = "", ""
 	r.current.Running, r.current.Compared = nil, done
 	r.current.Outstanding = slices.DeleteFunc(r.current.GetOutstanding(),
-		func(o string) bool { return slices.Contains(paid, o) })
+		func(o string) bool { return slices.Contains(read, o) })
 	if done.GetId() != "" {
 		r.keepRequested(done)
 	}
@@ -341,7 +341,7 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	if err := in.verifySchema(ctx, t); err != nil {
 		return err
 	}
-	writes, err := t.schema.source.Writes(ctx, in.pool, t.schema.reads)
+	writes, err := t.schema.source.CountWrites(ctx, in.pool, t.schema.reads)
 	if err != nil {
 		return err
 	}
@@ -362,14 +362,14 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	r.State, r.Reason, r.Version = meshv1.CaptureState_CAPTURE_STATE_READING, "", in.captured.version()
 	r.UnwatchedTables = in.currentSchema().unwatched
 	failure := in.snapshot.lastFailure()
-	switch owed := len(r.GetOutstanding()); {
+	switch outstanding := len(r.GetOutstanding()); {
 	case failure != "" && !done:
 		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_STOPPED, failure
 	case !done:
 		reason, _ := in.snapshot.pending()
 		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
 			"all tables are being compared: "+reason
-	case owed > 0:
+	case outstanding > 0:
 		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
 			"products that a change of shared rows concerns are being read"
 	default:
@@ -383,7 +383,7 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	late := r.GetState() == meshv1.CaptureState_CAPTURE_STATE_READING && behind > 2*reportInterval
 	in.report.mu.Unlock()
 	if late {
-		why, err := t.schema.source.Locked(ctx, in.pool)
+		why, err := t.schema.source.LockWait(ctx, in.pool)
 		if err == nil && why == "" {
 			why = fmt.Sprintf("%d bytes of the write-ahead log are not captured yet", max(end, captured)-captured)
 		}

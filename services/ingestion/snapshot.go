@@ -144,17 +144,17 @@ func (s *snapshotState) isCurrent(revision uint64) bool {
 	return revision >= s.requestRevision
 }
 
-func (s *snapshotState) pending() (reason string, wants int) {
+func (s *snapshotState) pending() (reason string, requests int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reason, s.requests
 }
 
 // markDone notes that the snapshot is done, unless there was another request since.
-func (s *snapshotState) markDone(wants int) {
+func (s *snapshotState) markDone(requests int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.requests == wants {
+	if s.requests == requests {
 		s.done, s.reason = true, ""
 	}
 }
@@ -246,7 +246,7 @@ func (in *ingester) compareIfDue(ctx context.Context) (time.Duration, error) {
 }
 
 func (in *ingester) compareInTurn(ctx context.Context, t *turn) (time.Duration, error) {
-	reason, wants := in.snapshot.pending()
+	reason, requests := in.snapshot.pending()
 	record := in.snapshotRecord()
 	value, revision, err := record.GetStringAt(ctx)
 	if err != nil {
@@ -256,7 +256,7 @@ func (in *ingester) compareInTurn(ctx context.Context, t *turn) (time.Duration, 
 		return waitPollInterval, nil
 	}
 	if value == snapshotDone {
-		in.snapshot.markDone(wants)
+		in.snapshot.markDone(requests)
 		return in.comparePeriodically(ctx, t)
 	}
 	if wait := in.snapshot.cooldown(); wait > 0 {
@@ -302,7 +302,7 @@ func (in *ingester) compareInTurn(ctx context.Context, t *turn) (time.Duration, 
 		return 0, err
 	}
 	if !again {
-		in.snapshot.markDone(wants)
+		in.snapshot.markDone(requests)
 	}
 	return 0, nil
 }
@@ -334,23 +334,23 @@ func (in *ingester) comparePeriodically(ctx context.Context, t *turn) (time.Dura
 	return 0, in.snapshot.measure(func() error { return c.run(ctx) })
 }
 
-// nextDue returns how long to wait for the next comparison, and its reason. anyhow is the time to the next periodic
+// nextDue returns how long to wait for the next comparison, and its reason. periodicIn is the time to the next periodic
 // one.
-func (s *snapshotState) nextDue(anyhow time.Duration) (time.Duration, string) {
+func (s *snapshotState) nextDue(periodicIn time.Duration) (time.Duration, string) {
 	s.mu.Lock()
 	begun := s.hasCompared
 	s.mu.Unlock()
-	rest, written := s.delayAfterWrites(time.Now())
+	delay, written := s.delayAfterWrites(time.Now())
 	switch {
-	case anyhow <= 0:
+	case periodicIn <= 0:
 		// Even a comparison that is due every minute leaves as much time as it takes.
 		return max(s.cooldown(), 0), reasonPeriodic
 	case !begun:
 		return 0, reasonStart
-	case written && rest <= anyhow:
-		return rest, reasonWritten
+	case written && delay <= periodicIn:
+		return delay, reasonWritten
 	default:
-		return anyhow, reasonPeriodic
+		return periodicIn, reasonPeriodic
 	}
 }
 
@@ -367,6 +367,6 @@ func (in *ingester) isAllRead(ctx context.Context) (bool, error) {
 	if err != nil || value != snapshotDone || !in.snapshot.isCurrent(revision) {
 		return false, err
 	}
-	owed, err := in.report.storedOutstanding(ctx)
-	return owed == 0, err
+	outstanding, err := in.report.storedOutstanding(ctx)
+	return outstanding == 0, err
 }

@@ -39,7 +39,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, requ
 	result := writeback.Superseded
 	if latest.GetVersion() == request.GetVersion() {
 		result, err = in.writer().Write(ctx, writeback.Command{
-			ProductID: id, Known: latest.GetProduct(), Wanted: request.GetProduct(), Fields: request.GetFields(),
+			ProductID: id, Base: latest.GetProduct(), Desired: request.GetProduct(), Fields: request.GetFields(),
 			Import: request.GetImport(),
 		})
 	}

@@ -87,16 +87,16 @@ func (s *server) UpsertProducts(ctx context.Context,
 	faults := s.check(ctx, products)
 	switch {
 	case ctx.Err() != nil:
-		return nil, s.failed(ctx, fmt.Errorf("check the products: %w", ctx.Err()))
+		return nil, s.callError(ctx, fmt.Errorf("check the products: %w", ctx.Err()))
 	case len(faults) > 0:
-		return nil, refusal(faults)
+		return nil, invalidArgument(faults)
 	}
 	written, faults, err := s.upsert(ctx, products)
 	switch {
 	case err != nil:
-		return nil, s.failed(ctx, err)
+		return nil, s.callError(ctx, err)
 	case len(faults) > 0:
-		return nil, refusal(faults)
+		return nil, invalidArgument(faults)
 	}
 	return connect.NewResponse(&ingestv1.UpsertProductsResponse{Products: written}), nil
 }
@@ -111,12 +111,12 @@ func (s *server) ArchiveProducts(ctx context.Context,
 	}
 	ids := req.Msg.GetIds()
 	if faults := checkIDs(ids); len(faults) > 0 {
-		return nil, refusal(faults)
+		return nil, invalidArgument(faults)
 	}
 	missing, err := s.archive(ctx, ids)
 	switch {
 	case err != nil:
-		return nil, s.failed(ctx, err)
+		return nil, s.callError(ctx, err)
 	case len(missing) > 0:
 		return nil, connect.NewError(connect.CodeNotFound,
 			fmt.Errorf("the catalog has no product %s; nothing was written", listIDs(missing)))
@@ -143,7 +143,7 @@ func (s *server) WaitCaptured(ctx context.Context,
 ) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
 	version, err := s.Config.WaitCaptured(ctx)
 	if err != nil {
-		return nil, s.failed(ctx, err)
+		return nil, s.callError(ctx, err)
 	}
 	return connect.NewResponse(&ingestv1.WaitCapturedResponse{Version: version}), nil
 }

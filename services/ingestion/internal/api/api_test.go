@@ -123,7 +123,7 @@ func TestNew_RequiresToken(t *testing.T) {
 }
 
 // Errors of the database have a remedy for the caller, and a failure in the middle of a batch writes nothing.
-func TestFailed_SaysWhatToDo(t *testing.T) {
+func TestCallError_SaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.mustUpsert(product("held"))
@@ -144,7 +144,7 @@ func TestFailed_SaysWhatToDo(t *testing.T) {
 	r.mustUpsert(product("a", price("a1")))
 }
 
-func TestFailed_NamesGrantForMissingRight(t *testing.T) {
+func TestCallError_NamesGrantForMissingRight(t *testing.T) {
 	t.Parallel()
 	database := localtest.Postgres(t)
 	require.NoError(t, builtin.Migrate(t.Context(), database))

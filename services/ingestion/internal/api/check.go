@@ -30,7 +30,7 @@ func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*in
 			Message: fmt.Sprintf("must be between 1 and %d, not %d", maxProducts, n),
 		}}
 	}
-	if n := pricesOf(products); n > maxPrices {
+	if n := countPrices(products); n > maxPrices {
 		message := fmt.Sprintf("must have at most %d prices in a call, not %d", maxPrices, n)
 		return []*ingestv1.FieldViolation{{Field: "products", Message: message}}
 	}
@@ -80,7 +80,7 @@ func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*in
 	return out
 }
 
-func pricesOf(products []*catalogv1.Product) (n int) {
+func countPrices(products []*catalogv1.Product) (n int) {
 	for _, p := range products {
 		n += len(p.GetPrices())
 	}

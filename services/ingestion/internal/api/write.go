@@ -17,14 +17,14 @@ import (
 // The rows of a batch are one JSON array each. They are locked in the order of their ids, so that overlapping batches
 // wait for each other and do not deadlock. Rows that do not change are not written.
 var (
-	upsertProducts = upsert("driftless.products", builtin.ProductColumns, "") + " RETURNING id, xmax = 0"
+	upsertProducts = upsertSQL("driftless.products", builtin.ProductColumns, "") + " RETURNING id, xmax = 0"
 	// A price of another product is not changed: see foreignPrices.
-	upsertPrices = upsert("driftless.prices", builtin.PriceColumns, "p.product = excluded.product AND ", "product")
+	upsertPrices = upsertSQL("driftless.prices", builtin.PriceColumns, "p.product = excluded.product AND ", "product")
 )
 
-// upsert returns the statement that writes the rows of a JSON array, $1, into a table. It changes existing rows only on
-// a condition, and never the fixed columns.
-func upsert(table string, c builtin.Columns, condition string, fixed ...string) string {
+// upsertSQL returns the statement that writes the rows of a JSON array, $1, into a table. It changes existing rows only
+// on a condition, and never the fixed columns.
+func upsertSQL(table string, c builtin.Columns, condition string, fixed ...string) string {
 	but := append([]string{"id"}, fixed...)
 	return "INSERT INTO " + table + " AS p (" + c.List("") + ") SELECT " + c.List("r.") +
 		" FROM jsonb_to_recordset($1) AS r(" +
@@ -55,7 +55,7 @@ ORDER BY 1, 3`
 func (s *server) upsert(ctx context.Context,
 	products []*catalogv1.Product,
 ) ([]*ingestv1.UpsertedProduct, []*ingestv1.FieldViolation, error) {
-	b, err := batchOf(products)
+	b, err := newBatch(products)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -110,7 +110,7 @@ func findClashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldVio
 		if len(faults) > maxDetails {
 			return
 		}
-		at := b.places[id]
+		at := b.positions[id]
 		faults = append(faults, &ingestv1.FieldViolation{
 			Field:     at.path + field,
 			ProductId: at.product,
@@ -122,7 +122,8 @@ func findClashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldVio
 		return nil, err
 	}
 	if _, err = pgx.ForEachRow(rows, []any{&id, &owner}, func() error {
-		add(".id", "price %s belongs to product %s: a price cannot move to product %s", id, owner, b.places[id].product)
+		add(".id", "price %s belongs to product %s: a price cannot move to product %s", id, owner,
+			b.positions[id].product)
 		return nil
 	}); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ const checkTimeout = 5 * time.Second
 func (m *Mapping) Check(
 	ctx context.Context, watch []config.WatchedTable, validate func(*catalogv1.Product) []catalog.Violation,
 ) (finding.List, error) {
-	c := check{m: m}
+	c := checkRun{m: m}
 	if err := c.resolve(ctx, watch); err != nil {
 		return nil, err
 	}
@@ -42,15 +42,15 @@ func (m *Mapping) Check(
 	return c.out, nil
 }
 
-// check is one call of Check.
-type check struct {
+// checkRun is one call of Check.
+type checkRun struct {
 	m       *Mapping
 	watched []watched
 	out     finding.List
 }
 
 // withTimeLimit runs read-only queries in a transaction with a time limit. outOfTime reports whether they exceeded it.
-func (c *check) withTimeLimit(ctx context.Context, run func(pgx.Tx) error) (outOfTime bool, err error) {
+func (c *checkRun) withTimeLimit(ctx context.Context, run func(pgx.Tx) error) (outOfTime bool, err error) {
 	err = pgx.BeginTxFunc(ctx, c.m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx,
 			fmt.Sprintf("SET LOCAL statement_timeout = %d", checkTimeout.Milliseconds())); err != nil {
@@ -66,7 +66,7 @@ func (c *check) withTimeLimit(ctx context.Context, run func(pgx.Tx) error) (outO
 
 // warnOfError turns an error of a query into a warning, and returns any other error. One query that fails must not
 // prevent the other checks.
-func (c *check) warnOfError(what string, err error) error {
+func (c *checkRun) warnOfError(what string, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || !isRowError(err) {
 		return err
@@ -76,7 +76,7 @@ func (c *check) warnOfError(what string, err error) error {
 }
 
 // dependencies warns of relations that the queries read but whose changes are not captured.
-func (c *check) dependencies(ctx context.Context) error {
+func (c *checkRun) dependencies(ctx context.Context) error {
 	d, err := c.m.Dependencies(ctx)
 	if err != nil {
 		return c.warnOfError("what the queries read", err)

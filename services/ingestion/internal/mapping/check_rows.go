@@ -15,7 +15,7 @@ import (
 )
 
 // identities finds rows without an id, and ids that several rows have.
-func (c *check) identities(ctx context.Context) error {
+func (c *checkRun) identities(ctx context.Context) error {
 	for _, q := range []struct{ name, of, source, product string }{
 		{"products", "product", c.m.products.source, "id"},
 		{"prices", "price", c.m.prices.source, "product"},
@@ -24,7 +24,7 @@ func (c *check) identities(ctx context.Context) error {
 			var noID, noProduct int
 			sql := fmt.Sprintf(
 				"SELECT count(*) FILTER (WHERE m.id IS NULL), count(*) FILTER (WHERE m.%s IS NULL) FROM (%s\n) m",
-				q.product, trim(q.source))
+				q.product, trimQuery(q.source))
 			if err := tx.QueryRow(ctx, sql).Scan(&noID, &noProduct); err != nil {
 				return err
 			}
@@ -46,7 +46,7 @@ func (c *check) identities(ctx context.Context) error {
 			sql := fmt.Sprintf(`SELECT count(*), coalesce(sum(n), 0), (array_agg(id::text ORDER BY id))[1],
 				(array_agg(a ORDER BY id))[1], (array_agg(b ORDER BY id))[1]
 				FROM (SELECT m.id, count(*) AS n, min(m.%[1]s::text) AS a, max(m.%[1]s::text) AS b FROM (%[2]s
-				) m WHERE m.id IS NOT NULL GROUP BY m.id HAVING count(*) > 1) d`, q.product, trim(q.source))
+				) m WHERE m.id IS NOT NULL GROUP BY m.id HAVING count(*) > 1) d`, q.product, trimQuery(q.source))
 			if err := tx.QueryRow(ctx, sql).Scan(&ids, &rows, &example, &first, &last); err != nil || ids == 0 {
 				return err
 			}
@@ -70,7 +70,7 @@ func (c *check) identities(ctx context.Context) error {
 const minAllFailing = 50
 
 // sample reads and validates products, and reports their faults grouped by reason.
-func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []catalog.Violation) error {
+func (c *checkRun) sample(ctx context.Context, validate func(*catalogv1.Product) []catalog.Violation) error {
 	ids, err := c.m.IDs(ctx, "", sampleSize)
 	if err != nil {
 		return c.warnOfError("products", err)
@@ -92,9 +92,9 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 		state := reading.States[id]
 		switch {
 		case state.Failure != nil:
-			reasons[kindOf(state.Failure.Query, state.Failure.Message)] = state.Failure.Error()
+			reasons[reasonKey(state.Failure.Query, state.Failure.Message)] = state.Failure.Error()
 		default:
-			explain(reasons, state.Violations(validate))
+			addReasons(reasons, state.Violations(validate))
 		}
 		for kind, message := range reasons {
 			if groups[kind] == nil {
@@ -130,9 +130,9 @@ type group struct {
 	example, message string
 }
 
-func explain(reasons map[string]string, faults []catalog.Violation) {
+func addReasons(reasons map[string]string, faults []catalog.Violation) {
 	for _, f := range faults {
-		kind := kindOf(priceOf.ReplaceAllString(f.Field, "prices."), f.Message)
+		kind := reasonKey(priceOf.ReplaceAllString(f.Field, "prices."), f.Message)
 		if reasons[kind] == "" {
 			reasons[kind] = f.String()
 		}
@@ -145,9 +145,9 @@ var (
 	values = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|[0-9][0-9.]*`)
 )
 
-// kindOf returns the part that faults of one reason have in common, without the field's value and the numbers in the
+// reasonKey returns the part that faults of one reason have in common, without the field's value and the numbers in the
 // message.
-func kindOf(field, message string) string {
+func reasonKey(field, message string) string {
 	message, _, _ = strings.Cut(message, ", not ")
 	return field + ": " + values.ReplaceAllString(message, "#")
 }

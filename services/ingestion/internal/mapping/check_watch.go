@@ -27,7 +27,7 @@ type watched struct {
 }
 
 // resolve finds the watched tables. The check of the log reports a table that does not exist.
-func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error {
+func (c *checkRun) resolve(ctx context.Context, watch []config.WatchedTable) error {
 	for _, w := range watch {
 		oid, err := names.Table(ctx, c.m.pool, w.Table)
 		if err != nil {
@@ -58,7 +58,7 @@ func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error 
 }
 
 // covered returns the tables whose changes are captured: the watched ones, their partitions and their children.
-func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
+func (c *checkRun) covered(ctx context.Context) (map[uint32]bool, error) {
 	oids := make([]uint32, len(c.watched))
 	for i, w := range c.watched {
 		oids[i] = w.oid
@@ -82,7 +82,7 @@ func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
 
 // suggestion returns the entry of catalog.watch for a table that a foreign key connects to a watched one. It is empty
 // if there is no such key.
-func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
+func (c *checkRun) suggestion(ctx context.Context, r Relation) (string, error) {
 	for _, w := range c.watched {
 		if w.id == "" {
 			continue
@@ -127,7 +127,7 @@ const sampleSize = 1000
 
 // watchedValues checks whether the watched columns have ids of products. It compares samples in both directions first,
 // and all values only if the samples have nothing in common.
-func (c *check) watchedValues(ctx context.Context) error {
+func (c *checkRun) watchedValues(ctx context.Context) error {
 	ids, err := c.m.IDs(ctx, "", sampleSize)
 	if err != nil {
 		return c.warnOfError("whether the watched columns hold product ids", err)
@@ -148,7 +148,7 @@ func (c *check) watchedValues(ctx context.Context) error {
 	return nil
 }
 
-func (c *check) values(ctx context.Context, w watched, ids []string) error {
+func (c *checkRun) values(ctx context.Context, w watched, ids []string) error {
 	from := fmt.Sprintf("FROM %s WHERE %s IS NOT NULL%s", w.table, w.id, w.condition)
 	var values []string
 	slow, err := c.withTimeLimit(ctx, func(tx pgx.Tx) error {
@@ -172,7 +172,7 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	// The queries compare the samples in both directions, and then everything. The last one fails if the type cannot
 	// hold a value.
 	certain, meets := false, false
-	products := trim(c.m.products.source)
+	products := trimQuery(c.m.products.source)
 	for _, q := range []struct {
 		sql  string
 		args []any

@@ -53,9 +53,9 @@ func tiers(v value) []*catalogv1.PriceTier {
 	return out
 }
 
-// custom reads an amount that the customer chooses. An object without bounds is one too, unless it has enabled: false;
-// see chosen.
-func custom(v value) *catalogv1.CustomUnitAmount {
+// customAmount reads an amount that the customer chooses. An object without bounds is one too, unless it has enabled:
+// false; see chosen.
+func customAmount(v value) *catalogv1.CustomUnitAmount {
 	if raw := bytes.TrimSpace(v.raw); len(raw) == 0 || string(raw) == "null" {
 		return nil
 	}
@@ -109,7 +109,7 @@ func currencies(v value) map[string]*catalogv1.CurrencyOption {
 		option := &catalogv1.CurrencyOption{
 			TaxBehavior:      f["tax_behavior"].text(),
 			Tiers:            tiers(f["tiers"]),
-			CustomUnitAmount: custom(f["custom_unit_amount"]),
+			CustomUnitAmount: customAmount(f["custom_unit_amount"]),
 		}
 		option.UnitAmount, option.UnitAmountDecimal = amounts(f["unit_amount"], f["unit_amount_decimal"])
 		option.CustomUnitAmount = chosen(option.GetCustomUnitAmount(), option)
@@ -144,11 +144,11 @@ func fitAmount(whole value, amount, fractional string) (unitAmount, unitAmountDe
 			hint = "because Stripe accepts whole ones only"
 		}
 		whole.faultf("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s",
-			abridged([]byte(amount)), hint)
+			abridge([]byte(amount)), hint)
 		return "", ""
 	case strings.ContainsAny(strings.ToLower(amount), "nif"):
 		// NaN, Infinity.
-		whole.faultf("%s is not an amount: return a number of minor units, or NULL", abridged([]byte(amount)))
+		whole.faultf("%s is not an amount: return a number of minor units, or NULL", abridge([]byte(amount)))
 		return "", ""
 	}
 	return unitAmount, unitAmountDecimal

@@ -88,9 +88,9 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 	views := []string{"pg_temp." + names[0], "pg_temp." + names[1]}
 	for i, q := range m.sources() {
 		//nolint:unqueryvet // the columns are the operator's
-		sql := fmt.Sprintf("CREATE TEMPORARY VIEW %s AS SELECT * FROM (%s\n) m", names[i], trim(q.source))
+		sql := fmt.Sprintf("CREATE TEMPORARY VIEW %s AS SELECT * FROM (%s\n) m", names[i], trimQuery(q.source))
 		if _, err := tx.Exec(ctx, sql); err != nil {
-			return out, fmt.Errorf("find what the queries read: %w", failed(q.name, err))
+			return out, fmt.Errorf("find what the queries read: %w", newQueryError(q.name, err))
 		}
 	}
 	rows, err := tx.Query(ctx, dependencies, views)
@@ -132,14 +132,14 @@ func (m *Mapping) sources() []source {
 	return []source{{m.products.name, m.products.source}, {m.prices.name, m.prices.source}}
 }
 
-// plan is a node of EXPLAIN's output.
-type plan struct {
-	Relation string `json:"Relation Name"`
-	Schema   string `json:"Schema"`
-	Plans    []plan `json:"Plans"`
+// planNode is a node of EXPLAIN's output.
+type planNode struct {
+	Relation string     `json:"Relation Name"`
+	Schema   string     `json:"Schema"`
+	Plans    []planNode `json:"Plans"`
 }
 
-func (p plan) relations(into map[[2]string]bool) {
+func (p planNode) relations(into map[[2]string]bool) {
 	if p.Relation != "" {
 		into[[2]string{p.Schema, p.Relation}] = true
 	}
@@ -155,12 +155,12 @@ func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 	for _, q := range m.sources() {
 		var text string
 		//nolint:unqueryvet // the columns are the operator's
-		sql := fmt.Sprintf("EXPLAIN (VERBOSE, FORMAT JSON) SELECT * FROM (%s\n) m", trim(q.source))
+		sql := fmt.Sprintf("EXPLAIN (VERBOSE, FORMAT JSON) SELECT * FROM (%s\n) m", trimQuery(q.source))
 		if err := m.pool.QueryRow(ctx, sql).Scan(&text); err != nil {
-			return out, fmt.Errorf("find what the queries read: %w", failed(q.name, err))
+			return out, fmt.Errorf("find what the queries read: %w", newQueryError(q.name, err))
 		}
 		var plans []struct {
-			Plan plan `json:"Plan"`
+			Plan planNode `json:"Plan"`
 		}
 		if err := json.Unmarshal([]byte(text), &plans); err != nil {
 			return out, fmt.Errorf("find what the queries read: decode the plan of the %s query: %w", q.name, err)

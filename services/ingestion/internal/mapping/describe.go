@@ -19,29 +19,29 @@ type query[R any] struct {
 	name string
 	// source is the operator's text. read is the query that reads products by their ids.
 	source, read string
-	columns      []named[R]
+	columns      []namedColumn[R]
 	// id is the type of the column with the product's id.
 	id idType
 }
 
-type named[R any] struct {
+type namedColumn[R any] struct {
 	column[R]
 	name string
 }
 
-// description has the columns that an operator's query returns.
-type description[R any] struct {
+// queryDescription has the columns that an operator's query returns.
+type queryDescription[R any] struct {
 	name, query string
 	// types has the SQL names of the types, by column.
 	types   map[string]string
-	columns []named[R]
+	columns []namedColumn[R]
 	oids    []uint32
 }
 
-func (d description[R]) has(column string) bool { _, ok := d.types[column]; return ok }
+func (d queryDescription[R]) has(column string) bool { _, ok := d.types[column]; return ok }
 
-// by returns the query that reads rows by the column with the product's id, with every value as text.
-func (d description[R]) by(ctx context.Context, pool *pgxpool.Pool, id string) (query[R], error) {
+// queryBy returns the query that reads rows by the column with the product's id, with every value as text.
+func (d queryDescription[R]) queryBy(ctx context.Context, pool *pgxpool.Pool, id string) (query[R], error) {
 	values := make([]string, len(d.columns))
 	var oid uint32
 	for i, c := range d.columns {
@@ -65,14 +65,14 @@ func (d description[R]) by(ctx context.Context, pool *pgxpool.Pool, id string) (
 	return query[R]{
 		name: d.name, source: d.query, columns: d.columns, id: t,
 		read: fmt.Sprintf("SELECT %s FROM (%s\n) m WHERE m.%s = ANY(%s)",
-			strings.Join(values, ", "), trim(d.query), id, t.array(1)),
+			strings.Join(values, ", "), trimQuery(d.query), id, t.array(1)),
 	}, nil
 }
 
 func describe[R any](
 	ctx context.Context, pool *pgxpool.Pool, name, query string, known map[string]column[R], required ...string,
-) (description[R], error) {
-	d := description[R]{name: name, query: query, types: map[string]string{}}
+) (queryDescription[R], error) {
+	d := queryDescription[R]{name: name, query: query, types: map[string]string{}}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return d, fmt.Errorf("connect to the catalog database: %w", err)
@@ -80,7 +80,7 @@ func describe[R any](
 	defer conn.Release()
 	// The line break keeps a comment at the query's end from hiding the parenthesis.
 	//nolint:unqueryvet // which columns there are is the question
-	statement, err := conn.Conn().PgConn().Prepare(ctx, "", "SELECT * FROM ("+trim(query)+"\n) m", nil)
+	statement, err := conn.Conn().PgConn().Prepare(ctx, "", "SELECT * FROM ("+trimQuery(query)+"\n) m", nil)
 	if err != nil {
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return d, fmt.Errorf("the mapping's %s query is refused by Postgres: %s%s", name, pg.Message, hint(pg))
@@ -107,7 +107,7 @@ func describe[R any](
 			return d, fmt.Errorf("the mapping's %s query returns column %q twice", name, f.Name)
 		}
 		d.types[f.Name] = typeName
-		d.columns = append(d.columns, named[R]{c, f.Name})
+		d.columns = append(d.columns, namedColumn[R]{c, f.Name})
 		d.oids = append(d.oids, f.DataTypeOID)
 	}
 	for _, column := range required {

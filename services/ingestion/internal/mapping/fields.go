@@ -165,7 +165,7 @@ var priceColumns = func() map[string]column[priceRow] {
 	set("unit_amount", func(r *priceRow, v value) { r.price.UnitAmount, r.unitAmount = string(v.raw), v })
 	set("tiers", func(r *priceRow, v value) { r.price.Tiers = tiers(v) })
 	set("currency_options", func(r *priceRow, v value) { r.price.CurrencyOptions = currencies(v) })
-	set("custom_unit_amount", func(r *priceRow, v value) { r.price.CustomUnitAmount = custom(v) })
+	set("custom_unit_amount", func(r *priceRow, v value) { r.price.CustomUnitAmount = customAmount(v) })
 	return out
 }()
 

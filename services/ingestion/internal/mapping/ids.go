@@ -78,7 +78,7 @@ func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, 
 	}
 	// No row is read, because the collation is a property of the expression.
 	var collation *string
-	of := fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trim(query))
+	of := fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trimQuery(query))
 	if err := conn.QueryRow(ctx, of).Scan(&collation); err != nil {
 		return t, fmt.Errorf("read the collation of column %s: %w", column, err)
 	}
@@ -191,10 +191,10 @@ func (m *Mapping) unchanged(ctx context.Context, conn *pgxpool.Conn) error {
 		{m.products.name, m.products.source, "id", m.products.id},
 		{m.prices.name, m.prices.source, "product", m.prices.id},
 	} {
-		sql := fmt.Sprintf("SELECT m.%s FROM (%s\n) m", q.column, trim(q.source))
+		sql := fmt.Sprintf("SELECT m.%s FROM (%s\n) m", q.column, trimQuery(q.source))
 		statement, err := conn.Conn().PgConn().Prepare(ctx, "", sql, nil)
 		if err != nil {
-			return failed(q.name, err)
+			return newQueryError(q.name, err)
 		}
 		if oid := statement.Fields[0].DataTypeOID; oid != q.was.oid {
 			return fmt.Errorf("the mapping's %s query: column %s is no longer of type %s: %w",
@@ -214,7 +214,7 @@ var _ querier = (*pgxpool.Pool)(nil)
 // other columns cannot fail. If the query still fails, it returns all ids as Postgres writes values of their type.
 func (m *Mapping) spellings(ctx context.Context, conn *pgxpool.Conn, ids []string) ([]string, error) {
 	sql := fmt.Sprintf("SELECT DISTINCT m.id::text FROM (%s\n) m WHERE m.id = ANY(%s)",
-		trim(m.products.source), m.products.id.array(1))
+		trimQuery(m.products.source), m.products.id.array(1))
 	rows, err := conn.Query(ctx, sql, ids)
 	var out []string
 	if err == nil {
@@ -223,7 +223,7 @@ func (m *Mapping) spellings(ctx context.Context, conn *pgxpool.Conn, ids []strin
 	if err != nil && isRowError(err) {
 		return m.products.id.canonicalTexts(ctx, conn, ids)
 	}
-	return out, failed(m.products.name, err)
+	return out, newQueryError(m.products.name, err)
 }
 
 // IDType returns the SQL name of the type of the products query's column id.
@@ -247,21 +247,21 @@ func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, e
 		// Postgres does not compute columns that are not selected, except with functions that may have side effects.
 		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE "+
 			"function keeps all from being listed: repair the row, or declare the functions that the query calls STABLE",
-			failed("products", err))
+			newQueryError("products", err))
 	default:
-		return nil, fmt.Errorf("list product ids: %w", failed("products", err))
+		return nil, fmt.Errorf("list product ids: %w", newQueryError("products", err))
 	}
 	// An id that the query returns twice is listed once. Reading the product reports it.
 	return slices.Compact(ids), nil
 }
 
-// listing returns the queries of IDs. There are two, so that the second can use an index whatever plan is chosen.
-func listing(query string, t idType) (first, more string) {
+// listQueries returns the queries of IDs. There are two, so that the second can use an index whatever plan is chosen.
+func listQueries(query string, t idType) (first, more string) {
 	list := func(condition string) string {
-		return fmt.Sprintf("SELECT m.id::text FROM (%s\n) m WHERE m.id %s ORDER BY m.id LIMIT $1", trim(query),
+		return fmt.Sprintf("SELECT m.id::text FROM (%s\n) m WHERE m.id %s ORDER BY m.id LIMIT $1", trimQuery(query),
 			condition)
 	}
 	return list("IS NOT NULL"), list("> $2::text::" + t.sql)
 }
 
-func trim(query string) string { return strings.TrimRight(strings.TrimSpace(query), "; \n\t") }
+func trimQuery(query string) string { return strings.TrimRight(strings.TrimSpace(query), "; \n\t") }

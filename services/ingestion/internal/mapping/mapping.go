@@ -44,10 +44,10 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 			"add a column unit_amount (or unit_amount_decimal, tiers or custom_unit_amount)")
 	}
 	out := &Mapping{pool: pool}
-	if out.products, err = products.by(ctx, pool, "id"); err != nil {
+	if out.products, err = products.queryBy(ctx, pool, "id"); err != nil {
 		return nil, err
 	}
-	if out.prices, err = prices.by(ctx, pool, "product"); err != nil {
+	if out.prices, err = prices.queryBy(ctx, pool, "product"); err != nil {
 		return nil, err
 	}
 	for _, c := range slices.Sorted(maps.Keys(productColumns)) {
@@ -61,7 +61,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 			out.unmanaged = append(out.unmanaged, "prices."+c)
 		}
 	}
-	out.firstIDs, out.moreIDs = listing(m.Products, out.products.id)
+	out.firstIDs, out.moreIDs = listQueries(m.Products, out.products.id)
 	out.fingerprint = fingerprint(m, products.types, prices.types)
 	return out, nil
 }
@@ -77,7 +77,7 @@ func fingerprint(m *config.Mapping, types ...map[string]string) string {
 			fmt.Fprintf(sum, "%d:%s", len(t), t)
 		}
 	}
-	write(trim(m.Products), trim(m.Prices))
+	write(trimQuery(m.Products), trimQuery(m.Prices))
 	for _, w := range m.Watch {
 		write(w.Table, w.ProductID, w.Products, w.Where)
 	}

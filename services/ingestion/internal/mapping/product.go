@@ -27,7 +27,7 @@ type Product struct {
 // Product reads one product within a transaction, in the transaction's snapshot.
 func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, error) {
 	out := Product{Prices: map[string]Row{}}
-	r := newReading()
+	r := newRowCollector()
 	if err := rowsOf(ctx, tx, m.products, id, func(row Row, values [][]byte) {
 		out.Row = row
 		r.product(func(p *catalogv1.Product) []catalog.Violation { return decode(p, m.products.columns, values) })

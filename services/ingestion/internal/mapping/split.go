@@ -19,16 +19,16 @@ type QueryFailure struct {
 	Query string
 	// Code is Postgres' SQLSTATE, and Message its text.
 	Code, Message string
-	// Together is the number of products that were read together when the query failed. It is 1 unless the time for
+	// BatchSize is the number of products that were read together when the query failed. It is 1 unless the time for
 	// finding the failing ones was exceeded.
-	Together int
+	BatchSize int
 }
 
 func (f *QueryFailure) Error() string {
 	message := fmt.Sprintf("the mapping's %s query fails: %s", f.Query, f.Message)
-	if f.Together > 1 {
+	if f.BatchSize > 1 {
 		message += fmt.Sprintf(" (for one of %d products that were read together; finding which one takes too long)",
-			f.Together)
+			f.BatchSize)
 	}
 	return message
 }
@@ -49,7 +49,7 @@ func (e *queryError) Error() string {
 
 func (e *queryError) Unwrap() error { return e.cause }
 
-func failed(query string, err error) error {
+func newQueryError(query string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (s *session) read(ctx context.Context, ids []string) error {
 		}
 	}
 	begun := time.Now()
-	_, err := s.part(ctx, values)
+	_, err := s.readPart(ctx, values)
 	if err == nil || !isRowError(err) {
 		return err
 	}
@@ -115,7 +115,7 @@ func (s *session) read(ctx context.Context, ids []string) error {
 	for _, id := range unpriced {
 		s.unpriced[id] = true
 	}
-	if _, err = s.part(ctx, values); err == nil || !isRowError(err) {
+	if _, err = s.readPart(ctx, values); err == nil || !isRowError(err) {
 		return err
 	}
 	cause := err
@@ -124,7 +124,7 @@ func (s *session) read(ctx context.Context, ids []string) error {
 		return err
 	}
 	limit := maxSplitTime + time.Duration(2*bits.Len(uint(len(values))))*took
-	x := splitting{session: s, reasons: map[string]bool{}, deadline: time.Now().Add(limit)}
+	x := splitter{session: s, reasons: map[string]bool{}, deadline: time.Now().Add(limit)}
 	if err := x.split(ctx, values, cause); err != nil {
 		return err
 	}
@@ -150,20 +150,20 @@ func (s *session) values(ctx context.Context, ids []string) ([]string, error) {
 
 // probe runs the queries for no product.
 func (s *session) probe(ctx context.Context) error {
-	_, err := s.part(ctx, []string{})
+	_, err := s.readPart(ctx, []string{})
 	return err
 }
 
-// splitting finds the products for which a query fails. It needs about 2k log2(n/k) reads for k such products among n,
+// splitter finds the products for which a query fails. It needs about 2k log2(n/k) reads for k such products among n,
 // and 2n if all fail. When the time is exceeded, all products that were not read alone count as failed, because none is
 // known to be good.
-type splitting struct {
+type splitter struct {
 	*session
 	deadline time.Time
 	reasons  map[string]bool
 }
 
-func (x *splitting) split(ctx context.Context, ids []string, cause error) error {
+func (x *splitter) split(ctx context.Context, ids []string, cause error) error {
 	if len(ids) == 1 {
 		return x.readAlone(ctx, ids[0])
 	}
@@ -174,7 +174,7 @@ func (x *splitting) split(ctx context.Context, ids []string, cause error) error 
 		return x.recordFailed(ctx, ids, cause)
 	}
 	for half := range slices.Chunk(ids, (len(ids)+1)/2) {
-		_, err := x.part(ctx, half)
+		_, err := x.readPart(ctx, half)
 		switch {
 		case err == nil:
 		case !isRowError(err):
@@ -189,8 +189,8 @@ func (x *splitting) split(ctx context.Context, ids []string, cause error) error 
 }
 
 // readAlone reads one product for which a query is known to fail.
-func (x *splitting) readAlone(ctx context.Context, id string) error {
-	snapshot, err := x.part(ctx, []string{id})
+func (x *splitter) readAlone(ctx context.Context, id string) error {
+	snapshot, err := x.readPart(ctx, []string{id})
 	if err == nil || !isRowError(err) {
 		return err
 	}
@@ -210,7 +210,7 @@ func (x *splitting) readAlone(ctx context.Context, id string) error {
 	// A price row whose product does not exist concerns no product.
 	product := x.fork()
 	product.unpriced[id] = true
-	if _, withoutPrices := product.part(ctx, []string{id}); withoutPrices != nil {
+	if _, withoutPrices := product.readPart(ctx, []string{id}); withoutPrices != nil {
 		return withoutPrices
 	}
 	for _, spelled := range slices.Sorted(maps.Keys(product.out.States)) {
@@ -225,7 +225,7 @@ func (s *session) fork() *session {
 }
 
 // recordFailed records products as failed.
-func (x *splitting) recordFailed(ctx context.Context, ids []string, cause error) error {
+func (x *splitter) recordFailed(ctx context.Context, ids []string, cause error) error {
 	e, ok := errors.AsType[*queryError](cause)
 	if !ok {
 		return cause
@@ -240,8 +240,8 @@ func (x *splitting) recordFailed(ctx context.Context, ids []string, cause error)
 	return nil
 }
 
-func (x *splitting) record(id string, together int, e *queryError, cause error) {
-	failure := &QueryFailure{Query: e.query, Code: code(cause), Message: cause.Error(), Together: together}
+func (x *splitter) record(id string, together int, e *queryError, cause error) {
+	failure := &QueryFailure{Query: e.query, Code: code(cause), Message: cause.Error(), BatchSize: together}
 	if pg, ok := errors.AsType[*pgconn.PgError](cause); ok {
 		failure.Message = errorText(pg)
 	}
@@ -253,13 +253,13 @@ func (x *splitting) record(id string, together int, e *queryError, cause error) 
 // function whose body names a renamed column fails on each call, and so does an expression over a row that all products
 // share. The queries are at fault if no product of the batch and none of a few others can be read, all for the same
 // reason.
-func (x *splitting) checkQueries(ctx context.Context, ids []string, cause error) error {
+func (x *splitter) checkQueries(ctx context.Context, ids []string, cause error) error {
 	failing := 0
 	for _, state := range x.out.States {
 		if state.Product != nil {
 			return nil
 		}
-		if state.Failure != nil && state.Failure.Together == 1 {
+		if state.Failure != nil && state.Failure.BatchSize == 1 {
 			failing++
 		}
 	}
@@ -276,7 +276,7 @@ func (x *splitting) checkQueries(ctx context.Context, ids []string, cause error)
 		if slices.Contains(ids, id) {
 			continue
 		}
-		_, err := x.fork().part(ctx, []string{id})
+		_, err := x.fork().readPart(ctx, []string{id})
 		if err == nil || !isRowError(err) {
 			return err
 		}

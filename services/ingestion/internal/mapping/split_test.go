@@ -66,7 +66,7 @@ func TestRead_FindsFailingRows(t *testing.T) {
 					require.NotNil(t, state.Failure, id)
 					require.Equal(t, query, state.Failure.Query)
 					require.Equal(t, "22P02", state.Failure.Code)
-					require.Equal(t, 1, state.Failure.Together)
+					require.Equal(t, 1, state.Failure.BatchSize)
 					require.Contains(t, state.Failure.Message,
 						map[string]string{"products": `"viele"`, "prices": `"12,50"`}[query])
 					continue
@@ -240,7 +240,7 @@ func TestRead_StopsSplittingAfterTimeLimit(t *testing.T) {
 	require.Equal(t, []string{"9"}, r.Absent)
 	for _, state := range r.States {
 		require.Nil(t, state.Product, "a product that was not read counts as failed")
-		require.Equal(t, 9, state.Failure.Together)
+		require.Equal(t, 9, state.Failure.BatchSize)
 		require.Contains(t, state.Failure.Error(), "one of 9 products")
 	}
 }

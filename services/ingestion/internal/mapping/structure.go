@@ -127,7 +127,7 @@ func (v value) whole(limit uint64) uint64 {
 }
 
 // shown returns the value for messages, shortened.
-func (v value) shown() string { return abridged(v.raw) }
+func (v value) shown() string { return abridge(v.raw) }
 
 // metadata returns metadata without keys whose value is NULL or empty. Stripe stores no empty values, so it must have
 // no such key.

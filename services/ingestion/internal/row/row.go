@@ -26,12 +26,14 @@ func (n number) MarshalJSON() ([]byte, error) {
 // Row is a row of the products or prices by column. A column that is not given has no entry, and is NULL.
 type Row map[string]any
 
-// OfProduct returns the row of a product, without its prices.
-func OfProduct(p *catalogv1.Product) Row { return of(p.ProtoReflect(), catalog.ProductFields()) }
+// FromProduct returns the row of a product, without its prices.
+func FromProduct(p *catalogv1.Product) Row {
+	return fromMessage(p.ProtoReflect(), catalog.ProductFields())
+}
 
-// OfPrice returns the row of a product's price.
-func OfPrice(p *catalogv1.Price, product string) Row {
-	r := of(p.ProtoReflect(), catalog.PriceFields())
+// FromPrice returns the row of a product's price.
+func FromPrice(p *catalogv1.Price, product string) Row {
+	r := fromMessage(p.ProtoReflect(), catalog.PriceFields())
 	r["product"] = product
 	if tiers := tiersOf(p.GetTiers()); tiers != nil {
 		r["tiers"] = tiers
@@ -52,8 +54,8 @@ func OfPrice(p *catalogv1.Price, product string) Row {
 	return r
 }
 
-// of converts the fields of a message, except structures with their own rules.
-func of(m protoreflect.Message, fields []catalog.Field) Row {
+// fromMessage converts the fields of a message, except structures with their own rules.
+func fromMessage(m protoreflect.Message, fields []catalog.Field) Row {
 	r := Row{}
 	for _, f := range fields {
 		field := m.Descriptor().Fields().ByName(protoreflect.Name(f.Name))

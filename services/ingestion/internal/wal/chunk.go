@@ -24,7 +24,7 @@ type Chunk struct {
 	// Traceparent that the application wrote into the transaction, empty if none has come so far.
 	Traceparent string
 	// Products that the transaction touched, in order, with the changes of their rows.
-	Products []Touched
+	Products []TouchedProduct
 	// Lookups are rows whose products must be looked up.
 	Lookups []Lookup
 	// Uncertain has the reasons why the transaction may concern products that it does not name. Each reason requires a
@@ -40,8 +40,8 @@ type Chunk struct {
 // Size returns the number of products and rows of the chunk.
 func (c *Chunk) Size() int { return len(c.Products) + len(c.Lookups) }
 
-// Touched is a product of a chunk.
-type Touched struct {
+// TouchedProduct is a product of a chunk.
+type TouchedProduct struct {
 	ID   string
 	Rows []*catalogv1.RowImage
 }

@@ -241,10 +241,10 @@ func (d *decoder) column(r *relation, column int, c change, image *catalogv1.Row
 		d.uncertain(fmt.Sprintf("the log does not have %s of the old row of %s", r.columns[column], r.name))
 	}
 	if current != nil {
-		d.touch(*current, image)
+		d.addProduct(*current, image)
 	}
 	if old != nil && (current == nil || *old != *current) {
-		d.touch(*old, image)
+		d.addProduct(*old, image)
 	}
 }
 
@@ -274,12 +274,12 @@ func (d *decoder) lookup(r *relation, entry int, c change, image *catalogv1.RowI
 
 func equal(a, b *string) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b }
 
-func (d *decoder) touch(product string, image *catalogv1.RowImage) {
+func (d *decoder) addProduct(product string, image *catalogv1.RowImage) {
 	i, ok := d.index[product]
 	if !ok {
 		i = len(d.open.Products)
 		d.index[product] = i
-		d.open.Products = append(d.open.Products, Touched{ID: product})
+		d.open.Products = append(d.open.Products, TouchedProduct{ID: product})
 	}
 	if t := &d.open.Products[i]; len(t.Rows) < maxImagesPerProduct {
 		t.Rows = append(t.Rows, image)

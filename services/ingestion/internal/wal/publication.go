@@ -136,8 +136,8 @@ func (s *Source) hasFilters() bool {
 	return slices.ContainsFunc(s.Tables, func(t Table) bool { return t.Filter != "" })
 }
 
-// Unfilter removes the row filters from the publication, if it has any. Ingestion then evaluates the conditions.
-func (s *Source) Unfilter(ctx context.Context, pool *pgxpool.Pool) error {
+// RemoveFilters removes the row filters from the publication, if it has any. Ingestion then evaluates the conditions.
+func (s *Source) RemoveFilters(ctx context.Context, pool *pgxpool.Pool) error {
 	version, err := serverVersion(ctx, pool)
 	if err != nil {
 		return err
@@ -152,9 +152,9 @@ func (s *Source) Unfilter(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// Publish creates the publication, or changes it so that it has every change of the watched tables. It reports whether
-// it changed an existing one. The log may then lack changes.
-func (s *Source) Publish(ctx context.Context, pool *pgxpool.Pool) (changed bool, err error) {
+// EnsurePublication creates the publication, or changes it so that it has every change of the watched tables. It
+// reports whether it changed an existing one. The log may then lack changes.
+func (s *Source) EnsurePublication(ctx context.Context, pool *pgxpool.Pool) (changed bool, err error) {
 	version, err := serverVersion(ctx, pool)
 	if err != nil {
 		return false, err

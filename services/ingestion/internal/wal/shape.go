@@ -120,11 +120,11 @@ func (s Shape) Fingerprint() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Writes counts the rows that were written to the watched tables and to those that the queries read, including
+// CountWrites counts the rows that were written to the watched tables and to those that the queries read, including
 // rolled-back transactions. It comes from Postgres' statistics, which are about 1 s late and reset by a crash. A
 // different count means that something was written. An equal count does not mean that nothing was
 // (https://www.postgresql.org/docs/current/monitoring-stats.html).
-func (s *Source) Writes(ctx context.Context, pool *pgxpool.Pool, reads Reads) (int64, error) {
+func (s *Source) CountWrites(ctx context.Context, pool *pgxpool.Pool, reads Reads) (int64, error) {
 	var n int64
 	err := pool.QueryRow(ctx,
 		partitions+`SELECT coalesce(sum(pg_stat_get_tuples_inserted(r.oid) + pg_stat_get_tuples_updated(r.oid) + pg_stat_get_tuples_deleted(r.oid)), 0)::bigint

@@ -109,9 +109,9 @@ func (s *Source) Blocker(ctx context.Context, pool *pgxpool.Pool) (string, error
 	return description, nil
 }
 
-// Locked describes the lock that one of ingestion's queries waits for, found by the application name. It is empty if
+// LockWait describes the lock that one of ingestion's queries waits for, found by the application name. It is empty if
 // none waits.
-func (s *Source) Locked(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+func (s *Source) LockWait(ctx context.Context, pool *pgxpool.Pool) (string, error) {
 	var description string
 	err := pool.QueryRow(ctx, `SELECT format('a query waits for a lock that process %s holds (%s, user %s, %s)', b.pid,
 			coalesce(nullif(b.application_name, ''), 'no application name'), b.usename, b.state)

@@ -29,8 +29,8 @@ type Source struct {
 	AllowRowSecurity bool
 }
 
-// Prepared is the state of a source before it is read.
-type Prepared struct {
+// SlotState is the state of the database and its replication slot.
+type SlotState struct {
 	// SystemID identifies the database cluster: positions of two clusters cannot be compared.
 	SystemID string
 	// Confirmed is the slot's position. Everything up to it was captured before, or was committed before the slot was
@@ -38,15 +38,15 @@ type Prepared struct {
 	Confirmed pglogrepl.LSN
 	// Current is the end of the log now.
 	Current pglogrepl.LSN
-	// Missing reports whether the slot does not exist, or has lost its log. Create creates it. Changes from before are
-	// found only by a snapshot.
-	Missing bool
-	// Making reports whether another session is creating the slot, and waits for open transactions to end.
-	Making bool
+	// IsMissing reports whether the slot does not exist, or has lost its log. Create creates it. Changes from before
+	// are found only by a snapshot.
+	IsMissing bool
+	// IsBeingCreated reports whether another session is creating the slot, and waits for open transactions to end.
+	IsBeingCreated bool
 }
 
 // Find reads the state of the slot. It fails if the slot belongs to another use.
-func (s *Source) Find(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+func (s *Source) Find(ctx context.Context, pool *pgxpool.Pool) (SlotState, error) {
 	return s.readState(ctx, pool)
 }
 
@@ -62,9 +62,9 @@ func (s *Source) Drop(ctx context.Context, pool *pgxpool.Pool) error {
 
 // Create creates the slot, and first drops one that has lost its log. Postgres waits for every open transaction that
 // has written: see Blocker.
-func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (SlotState, error) {
 	out, err := s.readState(ctx, pool)
-	if err != nil || !out.Missing || out.Making {
+	if err != nil || !out.IsMissing || out.IsBeingCreated {
 		return out, err
 	}
 	// The existing slot has lost its log.
@@ -93,22 +93,22 @@ func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, erro
 	if out.Confirmed, err = pglogrepl.ParseLSN(made.ConsistentPoint); err != nil {
 		return out, fmt.Errorf("read the position of replication slot %s: %w", s.Slot, err)
 	}
-	out.Missing = false
+	out.IsMissing = false
 	return out, nil
 }
 
 // readState reads the state of the slot.
-func (s *Source) readState(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+func (s *Source) readState(ctx context.Context, pool *pgxpool.Pool) (SlotState, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {
-		return Prepared{}, explainPooler(err)
+		return SlotState{}, explainPooler(err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	system, err := pglogrepl.IdentifySystem(ctx, conn)
 	if err != nil {
-		return Prepared{}, explainPooler(fmt.Errorf("identify the catalog database: %w", err))
+		return SlotState{}, explainPooler(fmt.Errorf("identify the catalog database: %w", err))
 	}
-	out := Prepared{SystemID: system.SystemID, Current: system.XLogPos}
+	out := SlotState{SystemID: system.SystemID, Current: system.XLogPos}
 
 	var plugin, confirmed, status string
 	var database string
@@ -120,7 +120,7 @@ func (s *Source) readState(ctx context.Context, pool *pgxpool.Pool) (Prepared, e
 		&status)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		out.Missing = true
+		out.IsMissing = true
 	case err != nil:
 		return out, fmt.Errorf("query replication slot %s: %w", s.Slot, err)
 	case !here:
@@ -132,9 +132,9 @@ func (s *Source) readState(ctx context.Context, pool *pgxpool.Pool) (Prepared, e
 			"replication slot %s belongs to another use (plugin %s): choose another name with DRIFTLESS_SLOT", s.Slot,
 			plugin)
 	case confirmed == "" && active:
-		out.Missing, out.Making = true, true
+		out.IsMissing, out.IsBeingCreated = true, true
 	case status == "lost" || confirmed == "":
-		out.Missing = true
+		out.IsMissing = true
 	default:
 		if out.Confirmed, err = pglogrepl.ParseLSN(confirmed); err != nil {
 			return out, fmt.Errorf("read the position of replication slot %s: %w", s.Slot, err)

@@ -31,13 +31,13 @@ func withFields(product, from *catalogv1.Product, fields []string) (*catalogv1.P
 		at := slices.IndexFunc(out.GetPrices(), func(p *catalogv1.Price) bool { return p.GetId() == id })
 		switch {
 		case rest == "" && at < 0:
-			out.Prices = append(out.Prices, proto.CloneOf(price(from, id)))
+			out.Prices = append(out.Prices, proto.CloneOf(findPrice(from, id)))
 		case rest == "":
-			out.Prices[at] = proto.CloneOf(price(from, id))
+			out.Prices[at] = proto.CloneOf(findPrice(from, id))
 		case at < 0:
 			return nil, fmt.Errorf("the catalog has no price %s, to which field %s belongs", id, field)
 		default:
-			if err := copyField(out.GetPrices()[at].ProtoReflect(), price(from, id).ProtoReflect(), rest,
+			if err := copyField(out.GetPrices()[at].ProtoReflect(), findPrice(from, id).ProtoReflect(), rest,
 				"id"); err != nil {
 				return nil, fmt.Errorf("price %s: %w", id, err)
 			}
@@ -59,7 +59,7 @@ func cutPriceID(path string, product *catalogv1.Product) (id, rest string, ok bo
 	return id, rest, ok
 }
 
-func price(p *catalogv1.Product, id string) *catalogv1.Price {
+func findPrice(p *catalogv1.Product, id string) *catalogv1.Price {
 	for _, price := range p.GetPrices() {
 		if price.GetId() == id {
 			return price

@@ -42,14 +42,14 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 					"%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no product of Stripe's can be "+
 						"imported; keep Stripe's id in a text column of its own, and let the mapping's queries return it as the id "+
 						"of imported rows",
-					s.key, name, typeName, example(name, s.key))
+					s.key, name, typeName, exampleID(name, s.key))
 			}
 		}
 	}
 	return out, nil
 }
 
-func example(parameter, key string) string {
+func exampleID(parameter, key string) string {
 	if parameter == "product" || parameter == "id" && strings.HasSuffix(key, "import_product") {
 		return "prod_NffrFeUfNV2Hib"
 	}

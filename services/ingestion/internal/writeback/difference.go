@@ -122,7 +122,7 @@ func shownKey(m protoreflect.Map, k protoreflect.MapKey) string {
 	if !m.Has(k) {
 		return "absent"
 	}
-	return item(m.Get(k))
+	return formatItem(m.Get(k))
 }
 
 // formatValue returns a field's value for messages.
@@ -134,26 +134,26 @@ func formatValue(m protoreflect.Message, field protoreflect.FieldDescriptor) str
 		list := m.Get(field).List()
 		items := make([]string, list.Len())
 		for i := range items {
-			items[i] = item(list.Get(i))
+			items[i] = formatItem(list.Get(i))
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	default:
-		return item(m.Get(field))
+		return formatItem(m.Get(field))
 	}
 }
 
-func item(v protoreflect.Value) string {
+func formatItem(v protoreflect.Value) string {
 	switch v := v.Interface().(type) {
 	case protoreflect.Message:
-		return encoded(v.Interface())
+		return encode(v.Interface())
 	case string:
-		return fmt.Sprintf("%q", abridged(v))
+		return fmt.Sprintf("%q", abridge(v))
 	default:
 		return fmt.Sprint(v)
 	}
 }
 
-func encoded(m proto.Message) string {
+func encode(m proto.Message) string {
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
 		return err.Error()
@@ -161,12 +161,12 @@ func encoded(m proto.Message) string {
 	// protojson varies its spaces on purpose.
 	var compact bytes.Buffer
 	if json.Compact(&compact, data) != nil {
-		return abridged(string(data))
+		return abridge(string(data))
 	}
-	return abridged(compact.String())
+	return abridge(compact.String())
 }
 
-func abridged(s string) string {
+func abridge(s string) string {
 	const most = 80
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "..."

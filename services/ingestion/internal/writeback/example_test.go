@@ -37,7 +37,7 @@ func TestExample_Works(t *testing.T) {
 	}
 	w := r.writer()
 	require.Equal(t, writeback.Written,
-		r.write(w, writeback.Command{ProductID: "mug", Import: true, Wanted: &catalogv1.Product{
+		r.write(w, writeback.Command{ProductID: "mug", Import: true, Desired: &catalogv1.Product{
 			Id: "mug", Active: new(false), Name: "Mug",
 			Prices: []*catalogv1.Price{{Id: "mug-eur", Currency: "eur", UnitAmount: "1400"}},
 		}}))

@@ -119,7 +119,7 @@ func (r *rig) command(id string, edit func(*catalogv1.Product), fields ...string
 	require.NotNil(r.t, known)
 	wanted := proto.CloneOf(known)
 	edit(wanted)
-	return writeback.Command{ProductID: id, Known: known, Wanted: wanted, Fields: fields}
+	return writeback.Command{ProductID: id, Base: known, Desired: wanted, Fields: fields}
 }
 
 func (r *rig) write(w *writeback.Writer, command writeback.Command) writeback.Result {

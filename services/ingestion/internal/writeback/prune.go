@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// pruned removes from an UPDATE the assignments that use only unchanged parameters. A column whose value was not
-// changed is then not written: the query may compute its value, and the column may hold another. An assignment without
-// parameters, such as updated_at = now(), stays. Any other statement is returned as it is, and so is an UPDATE that
-// would keep no assignment of a changed parameter.
-func pruned(sql string, params []string, changed func(param string) bool) string {
+// pruneAssignments removes from an UPDATE the assignments that use only unchanged parameters. A column whose value was
+// not changed is then not written: the query may compute its value, and the column may hold another. An assignment
+// without parameters, such as updated_at = now(), stays. Any other statement is returned as it is, and so is an UPDATE
+// that would keep no assignment of a changed parameter.
+func pruneAssignments(sql string, params []string, changed func(param string) bool) string {
 	tokens := lex(sql)
 	start, end, ok := assignments(tokens)
 	if !ok {
@@ -88,8 +88,8 @@ func (t lexeme) param(names []string) string {
 	return ""
 }
 
-// lex splits SQL as PostgreSQL does (https://www.postgresql.org/docs/current/sql-syntax-lexical.html), as far as pruned
-// needs it.
+// lex splits SQL as PostgreSQL does (https://www.postgresql.org/docs/current/sql-syntax-lexical.html), as far as
+// pruneAssignments needs it.
 func lex(sql string) []lexeme {
 	var out []lexeme
 	depth := 0

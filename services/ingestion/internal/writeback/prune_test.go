@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPruned_RemovesAssignmentsOfUnchangedParameters(t *testing.T) {
+func TestPruneAssignments_RemovesUnchangedParameters(t *testing.T) {
 	t.Parallel()
 	// $1 is @id, $2 @name, $3 @active, $4 @description.
 	params := []string{"id", "name", "active", "description"}
@@ -72,7 +72,7 @@ func TestPruned_RemovesAssignmentsOfUnchangedParameters(t *testing.T) {
 			t.Parallel()
 			changed := strings.Fields(c.changed)
 			require.Equal(t, squeezed(c.want),
-				squeezed(pruned(c.sql, params, func(p string) bool { return slices.Contains(changed, p) })))
+				squeezed(pruneAssignments(c.sql, params, func(p string) bool { return slices.Contains(changed, p) })))
 		})
 	}
 }
@@ -80,11 +80,11 @@ func TestPruned_RemovesAssignmentsOfUnchangedParameters(t *testing.T) {
 // squeezed replaces each run of blanks by one blank.
 func squeezed(sql string) string { return strings.Join(strings.Fields(sql), " ") }
 
-func FuzzPruned(f *testing.F) {
+func FuzzPruneAssignments(f *testing.F) {
 	f.Add("UPDATE t SET a = $2, b = E'\\'' || $3 /* */ WHERE id = $1")
 	f.Add("UPDATE t SET a = $tag$ $2")
 	f.Fuzz(func(t *testing.T, sql string) {
-		got := pruned(sql, []string{"id", "name", "active"}, func(p string) bool { return p == "active" })
+		got := pruneAssignments(sql, []string{"id", "name", "active"}, func(p string) bool { return p == "active" })
 		require.LessOrEqual(t, len(got), len(sql))
 	})
 }

@@ -131,7 +131,7 @@ func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row, changed
 	values := make([][]byte, len(s.params))
 	sql := s.sql
 	if !slices.Contains(s.params, changedParam) {
-		sql = pruned(s.sql, s.params, func(param string) bool { return slices.Contains(changed, param) })
+		sql = pruneAssignments(s.sql, s.params, func(param string) bool { return slices.Contains(changed, param) })
 	}
 	for i, name := range s.params {
 		if name == changedParam {

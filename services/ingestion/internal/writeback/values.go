@@ -17,17 +17,17 @@ type columns struct{ products, prices []string }
 // productRow returns the row of a product as wanted. It is the row that the mapping reads now, with new values in the
 // columns that differ. So a value that does not change keeps its form. Without a row it is a new one.
 func productRow(present mapping.Row, want *catalogv1.Product, diffs []difference, of []string) (mapping.Row, error) {
-	return changed(present, row.OfProduct(want), want.GetMetadata(), diffs, of)
+	return applyChanges(present, row.FromProduct(want), want.GetMetadata(), diffs, of)
 }
 
 // priceRow is the same as productRow for one of a product's prices.
 func priceRow(present mapping.Row, want *catalogv1.Price, product string, diffs []difference,
 	of []string,
 ) (mapping.Row, error) {
-	return changed(present, row.OfPrice(want, product), want.GetMetadata(), diffs, of)
+	return applyChanges(present, row.FromPrice(want, product), want.GetMetadata(), diffs, of)
 }
 
-func changed(present mapping.Row, want any, metadata map[string]string, diffs []difference,
+func applyChanges(present mapping.Row, want any, metadata map[string]string, diffs []difference,
 	of []string,
 ) (mapping.Row, error) {
 	all, err := rowOf(want)
@@ -45,7 +45,7 @@ func changed(present mapping.Row, want any, metadata map[string]string, diffs []
 			}
 		}
 	}
-	if all["marketing_features"], err = featuresLike(present["marketing_features"],
+	if all["marketing_features"], err = formatFeatures(present["marketing_features"],
 		all["marketing_features"]); err != nil {
 		return nil, err
 	}
@@ -142,9 +142,9 @@ func withKey(object *string, key string, metadata map[string]string) (*string, e
 	return new(string(out)), nil
 }
 
-// featuresLike returns a list of features as objects with a name, as Stripe does. It returns strings if the present
+// formatFeatures returns a list of features as objects with a name, as Stripe does. It returns strings if the present
 // list has strings.
-func featuresLike(present, features *string) (*string, error) {
+func formatFeatures(present, features *string) (*string, error) {
 	var strings []string
 	if features == nil || present != nil && json.Unmarshal([]byte(*present), &strings) == nil && len(strings) > 0 {
 		return features, nil

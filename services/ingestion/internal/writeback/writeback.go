@@ -47,7 +47,7 @@ type Config struct {
 type Writer struct {
 	Config
 	columns        columns
-	product, price byColumn
+	product, price columnStatements
 	// A statement that is not configured is nil.
 	importProduct, importPrice *statement
 }
@@ -93,10 +93,10 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 	given := cfg.Statements
 	ofProducts := statementUse{"catalog.write_back.product", "products", w.columns.products, products, []string{"id"}}
 	ofPrices := statementUse{"catalog.write_back.price", "prices", w.columns.prices, prices, []string{"id"}}
-	if w.product, err = byColumns(check, ofProducts, given.Product, given.ProductFields); err != nil {
+	if w.product, err = newColumnStatements(check, ofProducts, given.Product, given.ProductFields); err != nil {
 		return nil, err
 	}
-	if w.price, err = byColumns(check, ofPrices, given.Price, given.PriceFields); err != nil {
+	if w.price, err = newColumnStatements(check, ofPrices, given.Price, given.PriceFields); err != nil {
 		return nil, err
 	}
 	ofProducts.key, ofPrices.key = "catalog.write_back.import_product", "catalog.write_back.import_price"
@@ -113,11 +113,11 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 // Command is a write-back command.
 type Command struct {
 	ProductID string
-	// Known is the product in the catalog's version that the command rests on, nil if that version has none.
-	Known *catalogv1.Product
-	// Wanted is the product with Stripe's values. Only Fields of it are written, unless Import is set.
-	Wanted *catalogv1.Product
-	Fields []string
+	// Base is the product in the catalog's version that the command rests on, nil if that version has none.
+	Base *catalogv1.Product
+	// Desired is the product with Stripe's values. Only Fields of it are written, unless Import is set.
+	Desired *catalogv1.Product
+	Fields  []string
 	// Import inserts the product.
 	Import bool
 }
@@ -210,7 +210,7 @@ func (w *Writer) compare(present mapping.Product,
 	}
 	switch {
 	case command.Import:
-		want = withoutFields(command.Wanted, w.Mapping.Unmanaged())
+		want = withoutFields(command.Desired, w.Mapping.Unmanaged())
 		switch {
 		case present.Product == nil:
 		case base != nil && len(differences(base, want)) == 0:
@@ -221,14 +221,14 @@ func (w *Writer) compare(present mapping.Product,
 	case base == nil:
 		return nil, nil, Superseded, nil
 	default:
-		if want, err = withFields(base, command.Wanted, command.Fields); err != nil {
+		if want, err = withFields(base, command.Desired, command.Fields); err != nil {
 			return nil, nil, "",
 				&Failure{Message: fmt.Sprintf("product %s cannot be written back: %v", command.ProductID, err)}
 		}
 		if diffs = differences(base, want); len(diffs) == 0 {
 			return nil, nil, Done, nil
 		}
-		if !equalProducts(base, command.Known) {
+		if !equalProducts(base, command.Base) {
 			return nil, nil, Superseded, nil
 		}
 		for _, d := range diffs {
@@ -335,7 +335,7 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 	}
 	if own := of[""]; len(own) > 0 {
 		row, err := productRow(present.Row, want, own, w.columns.products)
-		if err := w.product.each("product", own, func(s *statement, key, field string) error {
+		if err := w.product.forEach("product", own, func(s *statement, key, field string) error {
 			return run(s, key, field, row, changedColumns(own), err)
 		}); err != nil {
 			return nil, err
@@ -350,7 +350,7 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 		if present.Prices[p.GetId()] == nil {
 			err = run(w.importPrice, "import_price", own[0].field(), row, w.columns.prices, err)
 		} else {
-			err = w.price.each("price", own, func(s *statement, key, field string) error {
+			err = w.price.forEach("price", own, func(s *statement, key, field string) error {
 				return run(s, key, field, row, changedColumns(own), err)
 			})
 		}

@@ -182,7 +182,7 @@ func TestWrite_YieldsToConcurrentEdit(t *testing.T) {
 	t.Run("the version is unknown", func(t *testing.T) {
 		r := newShop(t)
 		command := describe(r)
-		command.Known = nil
+		command.Base = nil
 		require.Equal(t, writeback.Superseded, r.write(r.writer(), command))
 	})
 }
@@ -485,7 +485,7 @@ func imported() *catalogv1.Product {
 func TestWrite_ImportsProduct(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
-	command := writeback.Command{ProductID: "prod_abc", Wanted: imported(), Import: true}
+	command := writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}
 	require.Equal(t, writeback.Written, r.write(w, command))
 	p := r.read("prod_abc")
 	require.Equal(t, "Plate Flat L", p.GetName()+" "+p.GetDescription()+" "+p.GetMetadata()["size"])
@@ -496,7 +496,7 @@ func TestWrite_ImportsProduct(t *testing.T) {
 }
 
 func TestWrite_ImportReplacesNothing(t *testing.T) {
-	command := writeback.Command{ProductID: "prod_abc", Wanted: imported(), Import: true}
+	command := writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}
 	t.Run("there before", func(t *testing.T) {
 		r := newShop(t)
 		r.exec(`INSERT INTO shop.items (sku, title) VALUES ('prod_abc', 'Ours')`)
@@ -529,8 +529,8 @@ func TestWrite_ImportReplacesNothing(t *testing.T) {
 	})
 	t.Run("a price of another product", func(t *testing.T) {
 		r := newShop(t)
-		taken := writeback.Command{ProductID: "prod_abc", Wanted: imported(), Import: true}
-		taken.Wanted.Prices[0].Id = "mug-eur"
+		taken := writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}
+		taken.Desired.Prices[0].Id = "mug-eur"
 		require.Contains(t, r.mustFail(r.writer(), taken).Message,
 			"catalog.write_back.import_price is refused by Postgres: duplicate key")
 	})
@@ -589,7 +589,7 @@ func TestWrite_WritesBuiltInTables(t *testing.T) {
 	require.Equal(t, `1400.00 Euro inclusive {"usd": {"unit_amount": 1500}}`,
 		r.value(`SELECT concat_ws(' ', unit_amount, nickname, tax_behavior, currency_options) FROM driftless.prices`))
 	require.Equal(t, writeback.Written,
-		r.write(w, writeback.Command{ProductID: "prod_abc", Wanted: imported(), Import: true}))
+		r.write(w, writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}))
 }
 
 // TestWrite_KeepsEveryProductInBuiltInTables imports any product that Stripe can have, and then writes any other
@@ -604,7 +604,7 @@ func TestWrite_KeepsEveryProductInBuiltInTables(t *testing.T) {
 		}
 		if result, err := w.Write(t.Context(), writeback.Command{
 			ProductID: "mug",
-			Wanted:    first,
+			Desired:   first,
 			Import:    true,
 		}); err != nil || result != writeback.Written {
 			rt.Fatalf("import: %v %v", result, err)
@@ -623,8 +623,8 @@ func TestWrite_KeepsEveryProductInBuiltInTables(t *testing.T) {
 		}
 		result, err := w.Write(t.Context(), writeback.Command{
 			ProductID: "mug",
-			Known:     r.read("mug"),
-			Wanted:    second,
+			Base:      r.read("mug"),
+			Desired:   second,
 			Fields:    fields,
 		})
 		// The default may be a price that is archived in the catalog.

@@ -21,8 +21,8 @@ const (
 	maxLines   = 10
 )
 
-// refusal returns the error of a call with faults, which wrote nothing.
-func refusal(faults []*ingestv1.FieldViolation) error {
+// invalidArgument returns the error of a call with faults, which wrote nothing.
+func invalidArgument(faults []*ingestv1.FieldViolation) error {
 	var b strings.Builder
 	b.WriteString("nothing was written:")
 	for i, f := range faults {
@@ -73,9 +73,9 @@ var remedies = map[string]struct {
 	"57":    {connect.CodeUnavailable, "try again"},
 }
 
-// failed returns an answer for an error, with its remedy. The caller may repeat a call: a product that was written is
-// not written twice.
-func (s *server) failed(ctx context.Context, err error) error {
+// callError returns an answer for an error, with its remedy. The caller may repeat a call: a product that was written
+// is not written twice.
+func (s *server) callError(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return connect.NewError(connect.CodeDeadlineExceeded, err)
