@@ -87,9 +87,9 @@ func TestHistory_RequiresLastTransactionAgain(t *testing.T) {
 }
 
 func TestCatalogLost_DetectsLossOfMessages(t *testing.T) {
-	made := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	created := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	before := &meshv1.CaptureReport{
-		CatalogCreated:      timestamppb.New(made),
+		CatalogCreated:      timestamppb.New(created),
 		CatalogLastSequence: 100,
 		CatalogMessages:     80,
 	}
@@ -97,16 +97,16 @@ func TestCatalogLost_DetectsLossOfMessages(t *testing.T) {
 		now  mesh.CatalogState
 		want string
 	}{
-		"as it was":        {mesh.CatalogState{Created: made, LastSeq: 100, Messages: 80}, ""},
-		"more was stored":  {mesh.CatalogState{Created: made, LastSeq: 140, Messages: 90}, ""},
-		"older ones left":  {mesh.CatalogState{Created: made, LastSeq: 140, Messages: 80}, ""},
-		"purged":           {mesh.CatalogState{Created: made, LastSeq: 100}, "purged"},
-		"a product purged": {mesh.CatalogState{Created: made, LastSeq: 100, Messages: 78}, "purged"},
-		"made again": {
-			mesh.CatalogState{Created: made.Add(time.Hour), LastSeq: 200, Messages: 200},
-			"made again",
+		"as it was":               {mesh.CatalogState{Created: created, LastSeq: 100, Messages: 80}, ""},
+		"more was stored":         {mesh.CatalogState{Created: created, LastSeq: 140, Messages: 90}, ""},
+		"older ones were evicted": {mesh.CatalogState{Created: created, LastSeq: 140, Messages: 80}, ""},
+		"purged":                  {mesh.CatalogState{Created: created, LastSeq: 100}, "purged"},
+		"a product purged":        {mesh.CatalogState{Created: created, LastSeq: 100, Messages: 78}, "purged"},
+		"created again": {
+			mesh.CatalogState{Created: created.Add(time.Hour), LastSeq: 200, Messages: 200},
+			"created again",
 		},
-		"put back": {mesh.CatalogState{Created: made, LastSeq: 90, Messages: 80}, "put back"},
+		"restored": {mesh.CatalogState{Created: created, LastSeq: 90, Messages: 80}, "restored"},
 	} {
 		got := catalogLost(before, c.now)
 		if c.want == "" {

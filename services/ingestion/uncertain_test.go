@@ -398,7 +398,7 @@ func TestRun_AcceptsAnotherServerOnlyByID(t *testing.T) {
 	require.ErrorContains(t, err, "another Postgres server")
 	_, id, ok := strings.Cut(err.Error(), "DRIFTLESS_ACCEPT_DATABASE=")
 	require.True(t, ok, err)
-	id, _, _ = strings.Cut(id, ":")
+	id, _, _ = strings.Cut(id, ";")
 	r.cfg.AcceptDatabase = id
 	r.start()
 	r.requireName("mug", "Mug")
