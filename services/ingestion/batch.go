@@ -21,11 +21,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// maxLiveProducts is the most products that the looked-up rows of a chunk may concern to go live. More of them are read
-// in the bulk lane, so that the rename of a category does not delay other changes.
+// maxLiveProducts is the maximum number of products that the looked-up rows of a chunk may concern to go live. More of
+// them are read in the bulk lane, so that the rename of a category does not delay other changes.
 const maxLiveProducts = 200
 
-// rereadCommandSize is the most products that one reread command names.
+// rereadCommandSize is the maximum number of products that one reread command names.
 const rereadCommandSize = 500
 
 // batch is a group of chunks that are read and published together.

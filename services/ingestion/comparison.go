@@ -30,7 +30,7 @@ const (
 	firstPageSize = 50
 	// throttledRate is the rate of a comparison that nothing waits for, in products per second.
 	throttledRate = 2000
-	// maxNamedMissed is the most missed products that a comparison names.
+	// maxNamedMissed is the maximum number of missed products that a comparison names.
 	maxNamedMissed = 20
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// maxFaults is the most faults that a dead letter names.
+// maxFaults is the maximum number of faults that a dead letter names.
 const maxFaults = 20
 
 // deadProduct is a dead letter for a product, and the trace of its change.
@@ -63,7 +63,7 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 		return mesh.Outgoing{}, in.invalidLetter(change, []catalog.Violation{{
 			Field: "prices",
 			Message: fmt.Sprintf(
-				"the product and its %d prices take %d bytes in a message, and NATS accepts %d: return fewer prices, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
+				"the product and its %d prices take %d bytes in a message, and NATS accepts %d: let the prices query return fewer archived prices, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
 		}})
 	}
 	return out, nil

@@ -19,7 +19,7 @@ import (
 // reportInterval is the time between two reports, and between two checks of the schema.
 const reportInterval = time.Second
 
-// maxRequestedComparisons is the most requested comparisons that the report keeps.
+// maxRequestedComparisons is the maximum number of requested comparisons that the report keeps.
 const maxRequestedComparisons = 16
 
 // reporter writes the report of the capture to CURSOR under capture.<account>. Safe for concurrent use.

@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// maxCoalescedLinks is the most coalesced transactions that a capture links to, the latest ones.
+// maxCoalescedLinks is the maximum number of coalesced transactions that a capture links to, the latest ones.
 const maxCoalescedLinks = 32
 
 // captureSpan starts the transaction's span, in the trace of the application or a new one. It begins at the commit.

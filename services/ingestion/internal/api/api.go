@@ -42,9 +42,9 @@ const (
 	// maxRequest allows a thousand products of 16 KiB each. A product with ten prices and a long description has about
 	// 4 KiB.
 	maxRequest = 16 << 20
-	// maxBodies is the most memory for the bodies of all calls that are being read or handled.
+	// maxBodies is the maximum memory for the bodies of all calls that are being read or handled.
 	maxBodies = 32 << 20
-	// maxWrites is the most concurrent writes. More would wait for connections of the database.
+	// maxWrites is the maximum number of concurrent writes. More would wait for connections of the database.
 	maxWrites = 8
 	// queueTimeout is how long a call waits until it is handled.
 	queueTimeout = 5 * time.Second

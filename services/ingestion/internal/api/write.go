@@ -172,7 +172,7 @@ func (s *server) archive(ctx context.Context, ids []string) (missing []string, e
 // errRollback rolls back a transaction that has not failed.
 var errRollback = errors.New("nothing is written")
 
-// maxAttempts is the most attempts of a transaction that conflicts with another.
+// maxAttempts is the maximum number of attempts of a transaction that conflicts with another.
 const maxAttempts = 5
 
 // transaction runs change in a transaction, and writes the caller's trace into the log. change may run several times.

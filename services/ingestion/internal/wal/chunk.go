@@ -8,10 +8,11 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// maxChunkProducts is the most products of a chunk, so that a transaction of any size needs bounded memory.
+// maxChunkProducts is the maximum number of products of a chunk, so that a transaction of any size needs bounded
+// memory.
 const maxChunkProducts = 1000
 
-// maxImagesPerProduct is the most row images that a chunk keeps for a product.
+// maxImagesPerProduct is the maximum number of row images that a chunk keeps for a product.
 const maxImagesPerProduct = 32
 
 // Chunk is a committed transaction, or a part of a large one.

@@ -23,7 +23,7 @@ type Concerned struct {
 	Uncertain []string
 }
 
-// maxImagesPerProduct is the most row images that are kept for a product.
+// maxImagesPerProduct is the maximum number of row images that are kept for a product.
 const maxImagesPerProduct = 32
 
 // Products finds the products that rows concern now. A query that fails for one row makes the row uncertain. A query

@@ -27,8 +27,8 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 			}
 			var typeName string
 			var holds bool
-			// These are the types of Postgres' string category, including domains over them. Types of category X
-			// (unknown) are not reported.
+			// These are the types of Postgres' string category, including domains over them. Type 0 and types of
+			// category X (unknown) are not reported.
 			err := w.Pool.QueryRow(ctx, `WITH RECURSIVE t(oid) AS (SELECT $1::oid
 				UNION SELECT typbasetype FROM t JOIN pg_type USING (oid) WHERE typtype = 'd')
 				SELECT format_type($1, NULL), NOT EXISTS (SELECT FROM t JOIN pg_type p USING (oid)

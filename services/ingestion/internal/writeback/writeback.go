@@ -24,11 +24,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// maxAttempts is the most attempts of a transaction that conflicts with another.
+// maxAttempts is the maximum number of attempts of a transaction that conflicts with another.
 const maxAttempts = 5
 
-// maxRows is the most rows that a statement may change. A statement that changes more is not limited to one product or
-// price.
+// maxRows is the maximum number of rows that a statement may change. A statement that changes more is not limited to
+// one product or price.
 const maxRows = 1000
 
 // Config of a Writer.
