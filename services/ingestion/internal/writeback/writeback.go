@@ -286,79 +286,110 @@ type ranStatement struct {
 // run runs the statements that the differences need. Without differences it inserts the product.
 func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, want *catalogv1.Product,
 	diffs []difference,
-) (out []ranStatement, err error) {
-	run := func(s *statement, key, field string, row mapping.Row, changed []string, err error) error {
-		switch {
-		case err != nil:
-			return &Failure{
-				Field:   field,
-				Message: fmt.Sprintf("product %s cannot be written back: %v", want.GetId(), err),
-			}
-		case s == nil:
-			return &Failure{
-				Field: field,
-				Message: fmt.Sprintf(
-					"product %s cannot be written back: set catalog.write_back.%s to the statement that changes your tables (see docs/mapping.md)", want.GetId(), key),
-			}
-		}
-		rows, err := s.run(ctx, tx, row, changed)
-		if err != nil {
-			return s.explainRefusal(ctx, tx, err)
-		}
-		if rows > maxRows {
-			return &Failure{
-				Field: field,
-				Message: fmt.Sprintf(
-					"product %s was not written back: %s would have changed %d rows; check that its WHERE selects one row by @id",
-					want.GetId(), s.key, rows),
-			}
-		}
-		out = append(out, ranStatement{s.key, rows})
-		return nil
-	}
+) ([]ranStatement, error) {
+	r := &runner{Writer: w, tx: tx, want: want}
+	var err error
 	if present.Row == nil {
-		row, err := productRow(nil, want, nil, w.columns.products)
-		if err := run(w.importProduct, "import_product", "", row, w.columns.products, err); err != nil {
-			return nil, err
-		}
-		for _, p := range want.GetPrices() {
-			row, err := priceRow(nil, p, want.GetId(), nil, w.columns.prices)
-			if err := run(w.importPrice, "import_price", "prices."+p.GetId(), row, w.columns.prices, err); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
+		err = r.insert(ctx)
+	} else {
+		err = r.change(ctx, present, diffs)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return r.ran, nil
+}
+
+// runner runs the statements of one write-back.
+type runner struct {
+	*Writer
+
+	tx   pgx.Tx
+	want *catalogv1.Product
+	ran  []ranStatement
+}
+
+// insert inserts the product and its prices.
+func (r *runner) insert(ctx context.Context) error {
+	row, err := productRow(nil, r.want, nil, r.columns.products)
+	if err := r.exec(ctx, r.importProduct, "import_product", "", row, r.columns.products, err); err != nil {
+		return err
+	}
+	for _, p := range r.want.GetPrices() {
+		row, err := priceRow(nil, p, r.want.GetId(), nil, r.columns.prices)
+		if err := r.exec(ctx, r.importPrice, "import_price", "prices."+p.GetId(), row, r.columns.prices,
+			err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change changes the product and the prices that have differences, and inserts prices that the product lacks.
+func (r *runner) change(ctx context.Context, present mapping.Product, diffs []difference) error {
 	of := map[string][]difference{}
 	for _, d := range diffs {
 		of[d.price] = append(of[d.price], d)
 	}
 	if own := of[""]; len(own) > 0 {
-		row, err := productRow(present.Row, want, own, w.columns.products)
-		if err := w.product.forEach("product", own, func(s *statement, key, field string) error {
-			return run(s, key, field, row, changedColumns(own), err)
+		row, err := productRow(present.Row, r.want, own, r.columns.products)
+		if err := r.product.forEach("product", own, func(s *statement, key, field string) error {
+			return r.exec(ctx, s, key, field, row, changedColumns(own), err)
 		}); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	for _, p := range want.GetPrices() {
+	for _, p := range r.want.GetPrices() {
 		own := of[p.GetId()]
 		if len(own) == 0 {
 			continue
 		}
-		row, err := priceRow(present.Prices[p.GetId()], p, want.GetId(), own, w.columns.prices)
+		row, err := priceRow(present.Prices[p.GetId()], p, r.want.GetId(), own, r.columns.prices)
 		if present.Prices[p.GetId()] == nil {
-			err = run(w.importPrice, "import_price", own[0].field(), row, w.columns.prices, err)
+			err = r.exec(ctx, r.importPrice, "import_price", own[0].field(), row, r.columns.prices, err)
 		} else {
-			err = w.price.forEach("price", own, func(s *statement, key, field string) error {
-				return run(s, key, field, row, changedColumns(own), err)
+			err = r.price.forEach("price", own, func(s *statement, key, field string) error {
+				return r.exec(ctx, s, key, field, row, changedColumns(own), err)
 			})
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return out, nil
+	return nil
+}
+
+// exec runs a statement, which is nil if the configuration has none. rowErr is the error of making the row.
+func (r *runner) exec(ctx context.Context, s *statement, key, field string, row mapping.Row, changed []string,
+	rowErr error,
+) error {
+	switch {
+	case rowErr != nil:
+		return &Failure{
+			Field:   field,
+			Message: fmt.Sprintf("product %s cannot be written back: %v", r.want.GetId(), rowErr),
+		}
+	case s == nil:
+		return &Failure{
+			Field: field,
+			Message: fmt.Sprintf(
+				"product %s cannot be written back: set catalog.write_back.%s to the statement that changes your tables (see docs/mapping.md)", r.want.GetId(), key),
+		}
+	}
+	rows, err := s.run(ctx, r.tx, row, changed)
+	if err != nil {
+		return s.explainRefusal(ctx, r.tx, err)
+	}
+	if rows > maxRows {
+		return &Failure{
+			Field: field,
+			Message: fmt.Sprintf(
+				"product %s was not written back: %s would have changed %d rows; check that its WHERE selects one row by @id",
+				r.want.GetId(), s.key, rows),
+		}
+	}
+	r.ran = append(r.ran, ranStatement{s.key, rows})
+	return nil
 }
 
 // verify reads the product after the statements, and checks that it is as wanted.
