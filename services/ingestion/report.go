@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pglogrepl"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -354,8 +355,26 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	if err != nil {
 		return err
 	}
+	r, late := in.updateReport(h, now, captured, state)
+	if late {
+		why, err := t.schema.source.LockWait(ctx, in.pool)
+		if err == nil && why == "" {
+			why = fmt.Sprintf("%d bytes of the write-ahead log are not captured yet", max(end, captured)-captured)
+		}
+		in.report.mu.Lock()
+		r.Reason = why
+		in.report.mu.Unlock()
+	}
+	return in.report.write(ctx)
+}
+
+// updateReport updates and returns the report of the leader. It also reports whether capture reads the log but is late.
+func (in *ingester) updateReport(h *horizon, now time.Time, captured pglogrepl.LSN,
+	state mesh.CatalogState,
+) (*meshv1.CaptureReport, bool) {
 	done := in.snapshot.isDone()
 	in.report.mu.Lock()
+	defer in.report.mu.Unlock()
 	r := in.report.current
 	r.CatalogCreated, r.CatalogLastSequence, r.CatalogMessages = timestamppb.New(state.Created), state.LastSeq,
 		state.Messages
@@ -380,18 +399,7 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 		r.Reason = failure
 	}
 	behind := now.Sub(r.GetCapturedUpTo().AsTime())
-	late := r.GetState() == meshv1.CaptureState_CAPTURE_STATE_READING && behind > 2*reportInterval
-	in.report.mu.Unlock()
-	if late {
-		why, err := t.schema.source.LockWait(ctx, in.pool)
-		if err == nil && why == "" {
-			why = fmt.Sprintf("%d bytes of the write-ahead log are not captured yet", max(end, captured)-captured)
-		}
-		in.report.mu.Lock()
-		r.Reason = why
-		in.report.mu.Unlock()
-	}
-	return in.report.write(ctx)
+	return r, r.GetState() == meshv1.CaptureState_CAPTURE_STATE_READING && behind > 2*reportInterval
 }
 
 // observeMetrics reports the gauges of the capture, on the leader.
