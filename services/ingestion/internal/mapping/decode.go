@@ -15,7 +15,7 @@ import (
 
 // The structures of Stripe's fields. An empty one means that there is none.
 
-// structure reads a structure of texts and numbers into an empty message; nil if there is none.
+// structure reads a structure of texts and numbers into an empty message. It returns nil if there is none.
 func structure(field string, into protoreflect.Message, v value) protoreflect.Message {
 	if v.isNone() {
 		return nil

@@ -51,7 +51,7 @@ type Reader struct {
 	statusSentAt time.Time
 }
 
-// Open starts reading the prepared source after its confirmed position.
+// Open starts reading the log after a position, which is the slot's confirmed one.
 func (s *Source) Open(ctx context.Context, from pglogrepl.LSN) (*Reader, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {

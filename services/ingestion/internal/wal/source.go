@@ -151,7 +151,7 @@ const senderTimeout = "wal_sender_timeout"
 // StatusInterval.
 const peerTimeout = 10 * time.Second
 
-// connect opens a connection that speaks the replication protocol.
+// connect opens a connection with the replication protocol.
 func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	parsed, err := s.Database.Config()
 	if err != nil {

@@ -6,7 +6,7 @@ import catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1
 type Table struct {
 	// OID in pg_class.
 	OID uint32
-	// Name with its schema, each quoted where SQL needs it; Plain without quotes, as the log writes it.
+	// Name with its schema, each quoted where SQL needs it. Plain is the same without quotes, as the log has it.
 	Name, Plain string
 	// Children are the tables that inherit from a table that is not partitioned. The log names them by their own OIDs.
 	Children []uint32
@@ -34,7 +34,7 @@ type Entry struct {
 type Lookup struct {
 	// Table and Entry are indices into Source.Tables and its Entries.
 	Table, Entry int
-	// Values of the entry's columns as text; nil for NULL.
+	// Values of the entry's columns as text, nil for NULL.
 	Values []*string
 	Image  *catalogv1.RowImage
 }
