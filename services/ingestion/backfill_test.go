@@ -18,8 +18,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// waiting is how many replicas wait for orders.
-func (r *rig) waiting() (n int) {
+// waitingReplicas returns the number of replicas that wait for commands.
+func (r *rig) waitingReplicas() (n int) {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCommand)
 	require.NoError(r.t, err)
@@ -34,10 +34,10 @@ func (r *rig) waiting() (n int) {
 	return n
 }
 
-// A replica that waits for the slot does not know how far the log has been captured.
-func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
+// A standby does not know how far the log is captured.
+func TestBackfill_RunsOnLeader(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = 1`)
+	r.ownTables(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = 1`)
 	r.exec(`CREATE TABLE categories (id int PRIMARY KEY, name text); INSERT INTO categories VALUES (1, 'Drinks')`)
 	r.start()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,21 +47,21 @@ func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	var one int
-	r.eventually("one takes orders", func() bool {
+	r.eventually("one receives commands", func() bool {
 		before := one
-		one = r.waiting()
+		one = r.waitingReplicas()
 		return one > 0 && one == before
 	})
 	go func() { done <- ingestion.Run(ctx, cfg) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
-	r.eventually("both take orders", func() bool { return r.waiting() == 2*one })
+	r.eventually("both receive commands", func() bool { return r.waitingReplicas() == 2*one })
 
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
-	r.eventually("captured", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" })
-	captured := r.newest("mug").GetVersion()
+	r.eventually("captured", func() bool { return r.latest("mug").GetProduct().GetName() == "Mug" })
+	captured := r.latest("mug").GetVersion()
 	r.exec(`INSERT INTO categories VALUES (2, 'Food')`)
 	for i := range 6 {
-		// Each finds another name of the category.
+		// Each one reads another name of the category.
 		r.exec(`UPDATE categories SET name = $1 WHERE id = 1`, fmt.Sprint("Drinks ", i))
 		require.NoError(t, r.mesh.RequestReread(t.Context(), "default", fmt.Sprint(i), "test", []string{"mug"}, true))
 	}
@@ -71,7 +71,7 @@ func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
 		info, err := commands.Info(t.Context(), jetstream.WithSubjectFilter("command.ingestion.>"))
 		return err == nil && info.State.Msgs == 0
 	})
-	require.Equal(t, "Drinks 5", r.newest("mug").GetProduct().GetDescription())
+	require.Equal(t, "Drinks 5", r.latest("mug").GetProduct().GetDescription())
 	catalog, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	info, err := catalog.Info(t.Context())

@@ -21,55 +21,55 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// wideChange is how many products the looked-up rows of a batch may concern and still go live: more of them are read in
-// the bulk lane, so that the rename of a category does not delay the changes of others.
-const wideChange = 200
+// maxLiveProducts is the maximum number of products that the looked-up rows of a chunk may concern to go live. More of
+// them are read in the bulk lane, so that the rename of a category does not delay other changes.
+const maxLiveProducts = 200
 
-// wideCommand is how many products one command to read them names.
-const wideCommand = 500
+// rereadCommandSize is the maximum number of products that one reread command names.
+const rereadCommandSize = 500
 
-// batch is some chunks that are read and published together.
+// batch is a group of chunks that are read and published together.
 type batch struct {
 	chunks []*wal.Chunk
 	out    []mesh.Outgoing
 	dead   []deadProduct
-	// absent are touched products that the queries do not return. What CATALOG never had was no product.
+	// absent has touched products that the queries do not return. One that CATALOG never had was no product.
 	absent []absentProduct
-	// wide are products that a change of shared rows concerns: they are read in the bulk lane.
-	wide  []string
-	spans []trace.Span
-	// end is the position to confirm once the batch is stored; 0 if it ends inside a transaction.
+	// bulkIDs has products that a change of shared rows concerns. They are read in the bulk lane.
+	bulkIDs []string
+	spans   []trace.Span
+	// end is the position to confirm once the batch is stored. It is 0 if the batch ends inside a transaction.
 	end       pglogrepl.LSN
 	last      position
 	barriers  []barrier
 	uncertain []string
 }
 
-// absentProduct is the change of a product that is not, or no longer, in the catalog.
+// absentProduct is the change of a product that the catalog does not have.
 type absentProduct struct {
 	change *catalogv1.ProductChange
 	ctx    context.Context //nolint:containedctx // the trace of the change
 }
 
-// touched is a product of a batch and what happened to it.
-type touched struct {
+// touchedProduct is a product of a batch, with the changes of its rows.
+type touchedProduct struct {
 	chunk *wal.Chunk
 	rows  []*catalogv1.RowImage
 	ctx   context.Context //nolint:containedctx // the trace of the product's latest transaction
-	// older are the captures of the transactions before it.
+	// older has the spans of the transactions before it.
 	older []trace.Span
 }
 
-// gathering collects the products that a batch touched, in order.
-type gathering struct {
+// productSet collects the products that a batch touched, in order.
+type productSet struct {
 	ids      []string
-	products map[string]*touched
+	products map[string]*touchedProduct
 }
 
-func (g *gathering) touch(id string, c *wal.Chunk, ctx context.Context, rows []*catalogv1.RowImage) { //nolint:revive // ctx is a value here
+func (g *productSet) add(id string, c *wal.Chunk, ctx context.Context, rows []*catalogv1.RowImage) { //nolint:revive // ctx is a value here
 	p, ok := g.products[id]
 	if !ok {
-		p = &touched{}
+		p = &touchedProduct{}
 		g.products[id] = p
 		g.ids = append(g.ids, id)
 	} else if p.chunk != c {
@@ -79,11 +79,11 @@ func (g *gathering) touch(id string, c *wal.Chunk, ctx context.Context, rows []*
 	p.rows = append(p.rows, rows...)
 }
 
-// read reads the states of the products that a batch touched, in a snapshot that sees all of its transactions.
+// read reads the products that a batch touched, in a snapshot that sees all of its transactions.
 func (in *ingester) read(ctx context.Context, t *turn, chunks []*wal.Chunk) (*batch, error) {
 	s := t.schema
 	b := &batch{chunks: chunks}
-	g := &gathering{products: map[string]*touched{}}
+	g := &productSet{products: map[string]*touchedProduct{}}
 	var captures []context.Context
 	for _, c := range chunks {
 		b.last = position{version: t.history.version(c.CommitLSN), committed: c.CommittedAt}
@@ -99,30 +99,30 @@ func (in *ingester) read(ctx context.Context, t *turn, chunks []*wal.Chunk) (*ba
 		b.spans = append(b.spans, span)
 		captures = append(captures, spanCtx)
 		for _, p := range c.Products {
-			g.touch(p.ID, c, spanCtx, p.Rows)
+			g.add(p.ID, c, spanCtx, p.Rows)
 		}
-		if err := in.lookUp(ctx, s.watch, b, g, c, spanCtx); err != nil {
+		if err := in.findLookups(ctx, s.watch, b, g, c, spanCtx); err != nil {
 			b.endSpans(err)
 			return nil, err
 		}
 	}
 	begun := time.Now()
-	reading, err := in.visibleStates(ctx, s.mapping, g.ids, chunks)
+	reading, err := in.readVisible(ctx, s.mapping, g.ids, chunks)
 	traceRead(captures, begun, err)
 	if err != nil {
 		b.endSpans(err)
 		return nil, err
 	}
-	in.assemble(b, t, g, reading)
+	in.buildMessages(b, t, g, reading)
 	return b, nil
 }
 
-// lookUp finds the products that rows of a chunk concern by the operator's queries.
-func (in *ingester) lookUp(ctx context.Context, w *watch.Set, b *batch, g *gathering, c *wal.Chunk, spanCtx context.Context) error { //nolint:revive // spanCtx is a value here
+// findLookups runs the operator's queries to find the products that the rows of a chunk concern.
+func (in *ingester) findLookups(ctx context.Context, w *watch.Set, b *batch, g *productSet, c *wal.Chunk, spanCtx context.Context) error { //nolint:revive // spanCtx is a value here
 	if len(c.Lookups) == 0 {
 		return nil
 	}
-	if err := in.visible(ctx, c); err != nil {
+	if err := in.waitVisible(ctx, c); err != nil {
 		return err
 	}
 	concerned, err := w.Products(ctx, in.pool, c.Lookups)
@@ -130,20 +130,20 @@ func (in *ingester) lookUp(ctx context.Context, w *watch.Set, b *batch, g *gathe
 		return err
 	}
 	b.uncertain = append(b.uncertain, concerned.Uncertain...)
-	if len(concerned.IDs) > wideChange {
-		b.wide = append(b.wide, concerned.IDs...)
+	if len(concerned.IDs) > maxLiveProducts {
+		b.bulkIDs = append(b.bulkIDs, concerned.IDs...)
 		return nil
 	}
 	for _, id := range concerned.IDs {
-		g.touch(id, c, spanCtx, concerned.Images[id])
+		g.add(id, c, spanCtx, concerned.Images[id])
 	}
 	return nil
 }
 
-// assemble makes messages and dead letters of what was read.
-func (in *ingester) assemble(b *batch, t *turn, g *gathering, reading mapping.Reading) {
-	// Two spellings of an id are one product: what happened to both is what happened to it.
-	order, products := []string{}, map[string]*touched{}
+// buildMessages makes messages and dead letters from the states that were read.
+func (in *ingester) buildMessages(b *batch, t *turn, g *productSet, reading mapping.Reading) {
+	// Two spellings of an id are one product, so their changes are merged.
+	order, products := []string{}, map[string]*touchedProduct{}
 	for _, id := range g.ids {
 		spelled := spelling(reading, id)
 		if slices.Contains(reading.NotIDs, id) {
@@ -163,7 +163,7 @@ func (in *ingester) assemble(b *batch, t *turn, g *gathering, reading mapping.Re
 	}
 	for _, id := range order {
 		p := products[id]
-		p.coalesce()
+		p.linkCoalesced()
 		change := &catalogv1.ProductChange{
 			Account:     in.account,
 			ProductId:   id,
@@ -178,7 +178,7 @@ func (in *ingester) assemble(b *batch, t *turn, g *gathering, reading mapping.Re
 			b.absent = append(b.absent, absentProduct{change, p.ctx})
 			continue
 		}
-		out, dead := in.outgoing(change, state, topology.Live)
+		out, dead := in.newMessage(change, state, topology.Live)
 		if dead != nil {
 			b.dead = append(b.dead, deadProduct{letter: dead, ctx: p.ctx})
 			continue
@@ -195,16 +195,16 @@ func spelling(reading mapping.Reading, id string) string {
 	return id
 }
 
-// visibleStates reads until the snapshot sees every transaction of the batch: a commit reaches the log, and so us, a
-// moment before other sessions see it; with a synchronous standby that moment is its round trip.
-func (in *ingester) visibleStates(ctx context.Context, m *mapping.Mapping, ids []string,
+// readVisible reads until the snapshot sees every transaction of the batch. A commit is in the log slightly before
+// other sessions see it: with a synchronous standby, one round trip before.
+func (in *ingester) readVisible(ctx context.Context, m *mapping.Mapping, ids []string,
 	chunks []*wal.Chunk,
 ) (mapping.Reading, error) {
 	if len(ids) == 0 {
-		// Readings that are labelled with this position later rely on it.
+		// Later reads that are labelled with this position rely on it.
 		for _, c := range chunks {
 			if len(c.Uncertain) > 0 || len(c.Barriers) > 0 {
-				if err := in.visible(ctx, c); err != nil {
+				if err := in.waitVisible(ctx, c); err != nil {
 					return mapping.Reading{}, err
 				}
 			}
@@ -219,20 +219,20 @@ func (in *ingester) visibleStates(ctx context.Context, m *mapping.Mapping, ids [
 		if !slices.ContainsFunc(chunks, func(c *wal.Chunk) bool { return !reading.Saw(c.Xid) }) {
 			return reading, nil
 		}
-		if !in.pause(ctx, wait) {
+		if !in.sleep(ctx, wait) {
 			return reading, context.Cause(ctx)
 		}
 	}
 }
 
-// visible waits until other sessions see a transaction.
-func (in *ingester) visible(ctx context.Context, c *wal.Chunk) error {
+// waitVisible waits until other sessions see the transaction of a chunk.
+func (in *ingester) waitVisible(ctx context.Context, c *wal.Chunk) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		snapshot, err := mapping.CurrentSnapshot(ctx, in.pool)
 		if err != nil || snapshot.Saw(c.Xid) {
 			return err
 		}
-		if !in.pause(ctx, wait) {
+		if !in.sleep(ctx, wait) {
 			return context.Cause(ctx)
 		}
 	}
@@ -240,9 +240,9 @@ func (in *ingester) visible(ctx context.Context, c *wal.Chunk) error {
 
 // store publishes a batch and returns once JetStream has all of it.
 func (in *ingester) store(ctx context.Context, t *turn, b *batch) error {
-	// What is read later is noted first: once a live message of the batch is stored, what was before it is not read
-	// again.
-	err := in.readLater(ctx, b)
+	// Requests for rereads come first. Once a live message of the batch is stored, nothing before it is read from the
+	// log again.
+	err := in.requestRereads(ctx, b)
 	if err == nil {
 		err = in.publishBatch(ctx, t, b)
 	}
@@ -251,50 +251,50 @@ func (in *ingester) store(ctx context.Context, t *turn, b *batch) error {
 		return err
 	}
 	for _, o := range b.out {
-		in.crowd.stored(o.Subject, o.Ctx)
+		in.evictions.add(o.Subject, o.Ctx)
 		if change, ok := o.Body.(*catalogv1.ProductChange); ok {
-			in.lately.add(change.GetProductId())
+			in.recent.add(change.GetProductId())
 		}
 	}
 	if b.end > 0 {
-		in.progress.reach(b.last)
+		in.captured.advance(b.last)
 	}
-	in.barriers.reached(b.barriers)
-	counted(ctx, b)
+	in.barriers.notify(b.barriers)
+	recordMetrics(ctx, b)
 	return nil
 }
 
-// publishBatch completes the batch with what only the order of storing tells, and publishes it.
+// publishBatch adds the removals, which depend on everything that was stored before, and publishes the batch.
 func (in *ingester) publishBatch(ctx context.Context, t *turn, b *batch) error {
-	if err := in.removed(ctx, b); err != nil {
+	if err := in.addRemovals(ctx, b); err != nil {
 		return err
 	}
-	b.order()
+	b.sortByVersion()
 	if err := in.publish(ctx, t, topology.Live, b.out, b.dead); err != nil {
 		return err
 	}
 	return nil
 }
 
-// readLater asks for the reading of what the batch does not read itself: products that a change of shared rows
-// concerns, and the whole catalog if the log does not tell which products changed.
-func (in *ingester) readLater(ctx context.Context, b *batch) error {
+// requestRereads requests the reads that the batch does not do itself. These are products that a change of shared rows
+// concerns, and the whole catalog if the log does not say which products changed.
+func (in *ingester) requestRereads(ctx context.Context, b *batch) error {
 	if len(b.uncertain) > 0 {
 		slices.Sort(b.uncertain)
 		for _, reason := range slices.Compact(b.uncertain) {
-			in.logger.WarnContext(ctx, "the log does not tell which products changed; reading the tables as a whole",
+			in.logger.WarnContext(ctx, "the log does not say which products changed; comparing all tables",
 				"reason", reason)
 		}
-		if err := in.want(ctx, b.uncertain[0]); err != nil {
+		if err := in.requestSnapshot(ctx, b.uncertain[0]); err != nil {
 			return err
 		}
 	}
-	slices.Sort(b.wide)
-	for ids := range slices.Chunk(slices.Compact(b.wide), wideCommand) {
-		// Not made of the version: a large transaction is several batches, and JetStream drops a command whose id it
-		// knows.
+	slices.Sort(b.bulkIDs)
+	for ids := range slices.Chunk(slices.Compact(b.bulkIDs), rereadCommandSize) {
+		// The id is not derived from the version. A large transaction is several batches, and JetStream drops a command
+		// with a known id.
 		id := "concerned-" + nuid.Next()
-		if err := in.report.owe(ctx, id); err != nil {
+		if err := in.report.addOutstanding(ctx, id); err != nil {
 			return err
 		}
 		if err := in.mesh.RequestReread(ctx, in.account, id, "a row that they share changed", ids, true); err != nil {
@@ -304,15 +304,15 @@ func (in *ingester) readLater(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// order puts messages in the order of their versions. A crash may come between two atomic batches, and what lies below
-// the last stored version is not read again.
-func (b *batch) order() {
+// sortByVersion sorts the messages by version. A crash may come between two atomic batches, and transactions below the
+// last stored version are not read again.
+func (b *batch) sortByVersion() {
 	slices.SortStableFunc(b.out, func(x, y mesh.Outgoing) int { return cmp.Compare(x.Version, y.Version) })
 }
 
-// removed publishes the removal of those absent products that CATALOG has. It is asked when everything before is
-// stored: a batch that is read beside this one may have brought the product.
-func (in *ingester) removed(ctx context.Context, b *batch) error {
+// addRemovals adds the removals of absent products that CATALOG has. It runs when everything before is stored: a batch
+// that was read at the same time may have brought the product.
+func (in *ingester) addRemovals(ctx context.Context, b *batch) error {
 	if len(b.absent) == 0 {
 		return nil
 	}
@@ -320,7 +320,7 @@ func (in *ingester) removed(ctx context.Context, b *batch) error {
 	for i, a := range b.absent {
 		ids[i] = a.change.GetProductId()
 	}
-	known, err := in.stands(ctx, ids)
+	known, err := in.existDownstream(ctx, ids)
 	if err != nil {
 		return err
 	}
@@ -328,7 +328,7 @@ func (in *ingester) removed(ctx context.Context, b *batch) error {
 		if !known[i] {
 			continue
 		}
-		out, dead := in.outgoing(a.change, mapping.State{}, topology.Live)
+		out, dead := in.newMessage(a.change, mapping.State{}, topology.Live)
 		if dead != nil {
 			b.dead = append(b.dead, deadProduct{letter: dead, ctx: a.ctx})
 			continue
@@ -339,10 +339,10 @@ func (in *ingester) removed(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// stands reports which products somebody has heard of: CATALOG wants them, a dead letter is about them, or a
-// comparison, or a batch before this one, is about to store them or has just done so, which a replica of CATALOG may
-// not know yet.
-func (in *ingester) stands(ctx context.Context, ids []string) ([]bool, error) {
+// existDownstream reports which products are in CATALOG or on their way there. These are products that CATALOG wants,
+// products with a dead letter about their state, and products that were stored in the last seconds or are about to be.
+// The last kind matters because a replica of CATALOG may lag.
+func (in *ingester) existDownstream(ctx context.Context, ids []string) ([]bool, error) {
 	out := make([]bool, len(ids))
 	latest, err := in.mesh.Desired().LatestMany(ctx, in.account, ids)
 	if err != nil {
@@ -353,20 +353,20 @@ func (in *ingester) stands(ctx context.Context, ids []string) ([]bool, error) {
 		return nil, err
 	}
 	for i, id := range ids {
-		out[i] = in.lately.has(id) || ofState(letters[i]) ||
+		out[i] = in.recent.has(id) || isStateLetter(letters[i]) ||
 			latest[i] != nil && latest[i].GetOperation() != catalogv1.Operation_OPERATION_DELETE
 	}
 	return out, nil
 }
 
-// ofState reports whether a dead letter says that the state of a product could not be read, or would be refused: a
-// later state closes it. One about a write-back is not about the state.
-func ofState(letter *meshv1.DeadLetter) bool {
+// isStateLetter reports whether a dead letter is about a product's state: it could not be read, or Stripe would refuse
+// it. A later state closes such a letter. A letter about a write-back is not about the state.
+func isStateLetter(letter *meshv1.DeadLetter) bool {
 	return letter.GetReason() == topology.ReasonInvalidProduct || letter.GetReason() == topology.ReasonQueryFailed
 }
 
-// publish stores products that Stripe would refuse on DEAD, and then the others on CATALOG in batches: once those are
-// stored, the changes before them are not read again after a crash.
+// publish stores dead letters on DEAD first, and then the messages on CATALOG in batches. Once the messages are stored,
+// the changes before them are not read again after a crash.
 func (in *ingester) publish(ctx context.Context, t *turn, lane topology.Lane, out []mesh.Outgoing,
 	dead []deadProduct,
 ) error {

@@ -12,25 +12,25 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// bind looks at the schema and the topology, makes or changes the publication, and makes sure that the database is the
-// one that was captured before. It is done before the first turn and whenever something changed.
+// bind checks the schema and the topology, and creates or changes the publication. It verifies that the database is the
+// one that was captured before. It runs before the first turn and after each change of the schema.
 func (in *ingester) bind(ctx context.Context) error {
-	// Not while others wait for the lock: without NATS it takes long.
+	// NATS is checked before the lock is held: without NATS the check takes long, and others wait for the lock.
 	if err := in.mesh.Ready(ctx); err != nil {
 		return err
 	}
 	if err := in.mesh.Bind(ctx, topology.IngestionCommand); err != nil {
 		return err
 	}
-	return alone(ctx, in.database(), func() error { return in.bindAlone(ctx) })
+	return withSetupLock(ctx, in.database(), func() error { return in.bindLocked(ctx) })
 }
 
-func (in *ingester) bindAlone(ctx context.Context) error {
-	s, err := in.look(ctx)
+func (in *ingester) bindLocked(ctx context.Context) error {
+	s, err := in.checkSchema(ctx)
 	if err != nil {
 		return err
 	}
-	changed, err := s.source.Publish(ctx, in.pool)
+	changed, err := s.source.EnsurePublication(ctx, in.pool)
 	if err != nil {
 		return err
 	}
@@ -38,23 +38,23 @@ func (in *ingester) bindAlone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := in.sameDatabase(ctx, found); err != nil {
+	if err := in.verifyDatabase(ctx, found); err != nil {
 		return err
 	}
-	// After the publication was changed: its own change is none.
+	// The shape is read after the publication was changed, so that this change does not count as one.
 	if s.shape, err = s.source.Shape(ctx, in.pool, s.reads); err != nil {
 		return err
 	}
 	in.schema.Store(s)
 	if changed {
-		return in.want(ctx, "the publication did not have every change of the watched tables")
+		return in.requestSnapshot(ctx, "the publication did not have every change of the watched tables")
 	}
 	return nil
 }
 
-// sameDatabase refuses another Postgres server than the one that was captured before, unless the operator says that it
-// has taken its place: a DATABASE_URL that leads elsewhere by mistake would archive the products of a shop.
-func (in *ingester) sameDatabase(ctx context.Context, found wal.Prepared) error {
+// verifyDatabase refuses another Postgres server than the one that was captured before, unless the operator accepts it.
+// Otherwise a DATABASE_URL that points elsewhere by mistake would archive the products of a shop.
+func (in *ingester) verifyDatabase(ctx context.Context, found wal.SlotState) error {
 	origin := in.mesh.Record("origin." + in.account)
 	known, err := origin.GetString(ctx)
 	switch {
@@ -66,55 +66,56 @@ func (in *ingester) sameDatabase(ctx context.Context, found wal.Prepared) error 
 		return origin.PutString(ctx, found.SystemID)
 	case in.AcceptDatabase != found.SystemID:
 		return fmt.Errorf(
-			"CATALOG holds changes of another Postgres server (system %s; this one is %s): set DATABASE_URL to that server, or, if the catalog has moved here, set DRIFTLESS_ACCEPT_DATABASE=%s: then the tables are read as a whole, and what differs is published",
+			"CATALOG has changes of another Postgres server (system %s; this one is %s): set DATABASE_URL to that server. If the catalog has moved here, set DRIFTLESS_ACCEPT_DATABASE=%s; ingestion then compares all tables and publishes the differences",
 			known, found.SystemID, found.SystemID)
 	}
 	in.logger.WarnContext(
-		ctx, "the catalog has moved to another Postgres server, as DRIFTLESS_ACCEPT_DATABASE says; reading the tables as a whole", "from", known, "to", found.SystemID)
-	in.whole.otherHistory.Store(true)
-	if err := in.want(ctx, "the catalog has moved to another Postgres server"); err != nil {
+		ctx, "the catalog has moved to another Postgres server, as DRIFTLESS_ACCEPT_DATABASE says; comparing all tables", "from", known, "to", found.SystemID)
+	in.snapshot.historyChanged.Store(true)
+	if err := in.requestSnapshot(ctx, "the catalog has moved to another Postgres server"); err != nil {
 		return err
 	}
 	return origin.PutString(ctx, found.SystemID)
 }
 
-// begin begins a turn, once the slot is won.
-func (in *ingester) begin(ctx context.Context, t *turn, prepared wal.Prepared) (err error) {
+// beginTurn begins a turn after the slot was won.
+func (in *ingester) beginTurn(ctx context.Context, t *turn, slot wal.SlotState) (err error) {
 	if err := t.fence.Raise(ctx); err != nil {
 		return err
 	}
 	if err := in.report.load(ctx); err != nil {
 		return err
 	}
-	// It is not known before the cursor was read that nothing is wanted.
-	in.whole.unsettle("")
-	if in.report.forgive() {
-		// Whether these commands were stored, and carried out, nobody knows any more.
-		if err := in.want(ctx, "products that a change of shared rows concerned may not have been read"); err != nil {
+	// Before the record was read, a snapshot may be requested.
+	in.snapshot.addRequest("")
+	if in.report.clearOutstanding() {
+		// It is not known whether these commands were stored or carried out.
+		if err := in.requestSnapshot(ctx,
+			"products that a change of shared rows concerned may not have been read"); err != nil {
 			return err
 		}
 	}
-	if err := in.wantIfSchemaChanged(ctx); err != nil {
+	if err := in.requestSnapshotIfSchemaChanged(ctx); err != nil {
 		return err
 	}
-	if _, err := in.lookAtCatalog(ctx); err != nil {
+	if _, err := in.verifyCatalog(ctx); err != nil {
 		return err
 	}
-	if t.history, err = in.learn(ctx, prepared); err != nil {
+	if t.history, err = in.loadHistory(ctx, slot); err != nil {
 		return err
 	}
 	t.reader.Expect(t.history.expected)
-	in.progress.reach(position{version: t.history.version(prepared.Confirmed)})
+	in.captured.advance(position{version: t.history.version(slot.Confirmed)})
 	return nil
 }
 
-// wantIfSchemaChanged asks for the whole catalog to be read if the mapping or the schema is not that of the turn
-// before: what a changed query says of products shows in no change of rows. It is asked for once the slot is won: one
-// with the old mapping, whose turn it still was, would read the catalog by that.
-func (in *ingester) wantIfSchemaChanged(ctx context.Context) error {
-	s := in.tables()
-	cursor := in.mesh.Record("mapping." + in.account)
-	known, err := cursor.GetString(ctx)
+// requestSnapshotIfSchemaChanged requests a snapshot if the mapping or the schema differs from the turn before. A
+// changed query changes products without a change of rows. It runs after the slot was won: a replica with the old
+// mapping that is still the leader would take the snapshot with that mapping.
+func (in *ingester) requestSnapshotIfSchemaChanged(ctx context.Context) error {
+	s := in.currentSchema()
+	record := in.mesh.Record("mapping." + in.account)
+	known, err := record.GetString(ctx)
 	if err != nil {
 		return err
 	}
@@ -126,39 +127,39 @@ func (in *ingester) wantIfSchemaChanged(ctx context.Context) error {
 	switch {
 	case known == "":
 		// The first turn reads everything.
-		err = in.want(ctx, "first start")
+		err = in.requestSnapshot(ctx, "first start")
 	case mapped != s.mapping.Fingerprint():
-		in.logger.InfoContext(ctx, "the mapping has changed; reading the whole catalog again")
-		err = in.want(ctx, "the mapping changed")
+		in.logger.InfoContext(ctx, "the mapping changed; reading the whole catalog again")
+		err = in.requestSnapshot(ctx, "the mapping changed")
 	default:
-		in.logger.InfoContext(ctx, "the schema of the catalog has changed; reading the whole catalog again")
-		err = in.want(ctx, "the schema of the catalog changed")
+		in.logger.InfoContext(ctx, "the schema of the catalog changed; reading the whole catalog again")
+		err = in.requestSnapshot(ctx, "the schema of the catalog changed")
 	}
 	if err != nil {
 		return err
 	}
-	return cursor.PutString(ctx, now)
+	return record.PutString(ctx, now)
 }
 
-// lookAtSchema ends the turn if the schema is not as it was when the turn began.
-func (in *ingester) lookAtSchema(ctx context.Context, t *turn) error {
+// verifySchema ends the turn if the schema has changed since the turn began.
+func (in *ingester) verifySchema(ctx context.Context, t *turn) error {
 	shape, err := t.schema.source.Shape(ctx, in.pool, t.schema.reads)
 	if err != nil {
 		return err
 	}
 	if changed := shape.Changed(t.schema.shape); len(changed) > 0 {
 		err := fmt.Errorf("%w: %s", errSchema, changedParts(changed))
-		// Until the next turn has looked, nothing is known to be captured.
-		in.whole.unsettle(changedParts(changed) + " changed")
+		// Nothing counts as captured until the next turn has checked the schema.
+		in.snapshot.addRequest(changedParts(changed) + " changed")
 		t.end(err)
 		return err
 	}
 	return nil
 }
 
-// lookAtCatalog asks for the whole catalog to be read if CATALOG has lost what was stored there: it was purged,
-// deleted, or put back to an earlier state.
-func (in *ingester) lookAtCatalog(ctx context.Context) (mesh.CatalogState, error) {
+// verifyCatalog requests a snapshot if CATALOG has lost messages: it was purged, deleted, or restored to an earlier
+// state.
+func (in *ingester) verifyCatalog(ctx context.Context) (mesh.CatalogState, error) {
 	state, err := in.mesh.CatalogState(ctx)
 	if err != nil {
 		return state, err
@@ -170,28 +171,28 @@ func (in *ingester) lookAtCatalog(ctx context.Context) (mesh.CatalogState, error
 	if lost == "" {
 		return state, nil
 	}
-	in.logger.WarnContext(ctx, "CATALOG has lost states of products; reading the tables as a whole", "why", lost)
-	if err := in.want(ctx, lost); err != nil {
+	in.logger.WarnContext(ctx, "CATALOG lost states of products; comparing all tables", "why", lost)
+	if err := in.requestSnapshot(ctx, lost); err != nil {
 		return state, err
 	}
-	// Once that is stored: what is stored from now on is compared with this.
+	// This comes after the request is stored. Later states of CATALOG are compared with the current one.
 	in.report.mu.Lock()
 	before.CatalogCreated, before.CatalogLastSequence, before.CatalogMessages = nil, 0, 0
 	in.report.mu.Unlock()
 	return state, nil
 }
 
-// catalogLost says how CATALOG has less than it had; empty if it has not. Each message that is stored takes at most one
-// earlier one away, so that what is stored never makes them fewer.
+// catalogLost returns how CATALOG has lost messages, empty if it has not. Each stored message replaces at most one
+// earlier message. So storing never lowers the number of messages.
 func catalogLost(before *meshv1.CaptureReport, now mesh.CatalogState) string {
 	created := before.GetCatalogCreated()
 	switch {
 	case created == nil:
 		return ""
 	case !created.AsTime().Equal(now.Created):
-		return "the stream CATALOG was made again"
+		return "the stream CATALOG was created again"
 	case now.LastSeq < before.GetCatalogLastSequence():
-		return "the stream CATALOG was put back to an earlier state"
+		return "the stream CATALOG was restored to an earlier state"
 	case now.Messages < before.GetCatalogMessages():
 		return "the stream CATALOG was purged"
 	default:
@@ -199,12 +200,12 @@ func catalogLost(before *meshv1.CaptureReport, now mesh.CatalogState) string {
 	}
 }
 
-// epoch is what is added to positions of the log to make versions.
+// epoch returns the number that is added to positions of the log to make versions.
 func (in *ingester) epoch(ctx context.Context) (uint64, error) {
 	recorded := &meshv1.CatalogHistory{}
 	_, err := in.mesh.History(in.account).GetAt(ctx, recorded)
 	return recorded.GetEpoch(), err
 }
 
-// errTurnOver: the turn in which something was begun has ended.
+// errTurnOver means that the turn in which the work began has ended.
 var errTurnOver = errors.New("the turn is over")

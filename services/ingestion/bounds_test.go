@@ -10,8 +10,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// A row may hold anything. Its product becomes a dead letter, and the others go on.
-func TestCapture_RowsOfAnySizeAreDeadLetters(t *testing.T) {
+// A row may have any values. Its product becomes a dead letter, and the others continue.
+func TestCapture_HandlesRowsOfAnySize(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	for id, prices := range map[string]string{
@@ -27,7 +27,7 @@ func TestCapture_RowsOfAnySizeAreDeadLetters(t *testing.T) {
 	}
 	r.exec("INSERT INTO driftless.products (id, name, images) SELECT 'images', 'images', array_agg('x'::text) FROM generate_series(1, 600000)")
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('fine', 'Fine')")
-	require.Eventually(t, func() bool { return r.newest("fine").GetProduct().GetName() == "Fine" }, patience,
+	require.Eventually(t, func() bool { return r.latest("fine").GetProduct().GetName() == "Fine" }, testTimeout,
 		20*time.Millisecond)
 	for id, want := range map[string]string{
 		"digits":  `prices["digits-p"].custom_unit_amount: must have at most 1048576 bytes`,
@@ -38,7 +38,7 @@ func TestCapture_RowsOfAnySizeAreDeadLetters(t *testing.T) {
 		"many":    "and at least 80 more",
 		"images":  "images: must have at most 1048576 bytes",
 	} {
-		require.Eventually(t, func() bool { return r.dead(id) != nil }, patience, 20*time.Millisecond, id)
+		require.Eventually(t, func() bool { return r.dead(id) != nil }, testTimeout, 20*time.Millisecond, id)
 		letter := r.dead(id)
 		require.Equal(t, topology.ReasonInvalidProduct, letter.GetReason(), id)
 		require.Contains(t, letter.GetMessage(), want, id)
@@ -46,8 +46,8 @@ func TestCapture_RowsOfAnySizeAreDeadLetters(t *testing.T) {
 	}
 }
 
-// Everybody who may log in may write a message of any size into the log. Nothing of it is kept.
-func TestCapture_KeepsNothingOfLongLogicalMessages(t *testing.T) {
+// Everyone who may log in may write a message of any size into the log. Capture keeps nothing of it.
+func TestCapture_DropsLongLogicalMessages(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.waitCaptured()
@@ -62,6 +62,6 @@ func TestCapture_KeepsNothingOfLongLogicalMessages(t *testing.T) {
 		r.exec("SELECT pg_logical_emit_message(true, $1, repeat('x', 64000000))", prefix)
 	}
 	r.waitCaptured()
-	require.Eventually(t, func() bool { return heap()-before < 32<<20 }, patience, 20*time.Millisecond, "%d kB",
+	require.Eventually(t, func() bool { return heap()-before < 32<<20 }, testTimeout, 20*time.Millisecond, "%d kB",
 		(heap()-before)>>10)
 }

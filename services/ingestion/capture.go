@@ -15,32 +15,32 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-const scope = "github.com/driftless-sync/driftless/services/ingestion"
+const tracerName = "github.com/driftless-sync/driftless/services/ingestion"
 
-// readAhead is how many batches are read before the one being stored.
+// readAhead is the number of batches that are read ahead of the one being stored.
 const readAhead = 2
 
-// reconnectDelay is the pause before the log is read again after an error.
+// reconnectDelay is the time before the log is read again after an error.
 const reconnectDelay = time.Second
 
-// unreadableAfter is how often in a row the log fails at the same place before it is given up: the slot is made again,
-// and the tables are read as a whole.
-const unreadableAfter = 3
+// maxReadFailures is the number of failures in a row at the same position after which the log is given up. The slot is
+// then created again, and the tables are compared.
+const maxReadFailures = 3
 
 var (
-	// errSchema ends a turn whose schema changed: the next one begins with another look at it.
+	// errSchema ends a turn whose schema changed. The next turn checks the schema again.
 	errSchema = errors.New("the schema of the catalog changed")
 	// errHistory ends a turn whose log is not the one that was captured before.
 	errHistory = errors.New("the write-ahead log has another history than the one that was captured")
 )
 
-// capture reads the log, whenever it is this replica's turn, until ctx ends. After every error it starts over from the
+// capture reads the log while this replica is the leader, until ctx ends. After each error it continues from the
 // confirmed position.
 func (in *ingester) capture(ctx context.Context) error {
-	defer in.turns.standing.Store(false)
-	var unreadable failures
+	defer in.turns.isStandby.Store(false)
+	var unreadable failureCount
 	for {
-		err := in.attempt(ctx)
+		err := in.captureOnce(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -49,81 +49,84 @@ func (in *ingester) capture(ctx context.Context) error {
 			in.standBy(ctx)
 			continue
 		case errors.Is(err, errSchema):
-			in.logger.WarnContext(ctx, "the schema of the catalog changed; looking at it again", "error", err)
-			in.wantSurely(ctx, err.Error())
-			in.rebind(ctx)
+			in.logger.WarnContext(ctx, "the schema of the catalog changed; checking it again", "error", err)
+			in.mustRequestSnapshot(ctx, err.Error())
+			in.retryBind(ctx)
 			continue
 		}
-		in.turns.standing.Store(false)
+		in.turns.isStandby.Store(false)
 		switch {
 		case errors.Is(err, mesh.ErrFenced):
 			in.logger.WarnContext(
-				ctx, "another ingestion took over while this one was paused or cut off; the one whose turn it is reads again what this one had read and not published", "error", err)
+				ctx, "another ingestion took over while this one was paused or cut off; it reads unpublished changes again", "error", err)
 		case errors.Is(err, errHistory):
-			in.whole.otherHistory.Store(true)
+			in.snapshot.historyChanged.Store(true)
 			in.logger.WarnContext(
-				ctx, "the catalog database went back to an earlier state; the tables are read as a whole", "error", err)
-		case errors.Is(err, wal.ErrUnreadable) && unreadable.again(in.tables().source.Position(ctx, in.pool)):
-			in.abandonLog(ctx, err)
+				ctx, "the catalog database went back to an earlier state; comparing all tables", "error", err)
+		case errors.Is(err, wal.ErrUnreadable) &&
+			unreadable.isPersistent(in.currentSchema().source.Position(ctx, in.pool)):
+			in.dropLog(ctx, err)
 		default:
-			in.report.fail(err)
-			in.logger.ErrorContext(ctx, "capture was interrupted; it goes on from the confirmed position", "error", err)
+			in.report.setProblem(err)
+			in.logger.ErrorContext(ctx, "capture was interrupted; it continues from the confirmed position",
+				"error", err)
 		}
-		in.pause(ctx, reconnectDelay)
+		in.sleep(ctx, reconnectDelay)
 		// The slot may have been lost meanwhile, or the whole database.
-		in.rebind(ctx)
+		in.retryBind(ctx)
 	}
 }
 
-// wantSurely is want that is tried until it succeeds or ctx ends. A schema that was changed and changed back looks as
-// before, and what was written meanwhile may not be in the log.
-func (in *ingester) wantSurely(ctx context.Context, reason string) {
+// mustRequestSnapshot calls requestSnapshot until it succeeds or ctx ends. A schema that was changed and changed back
+// has its old shape again, but rows that were written meanwhile may not be in the log.
+func (in *ingester) mustRequestSnapshot(ctx context.Context, reason string) {
 	for ctx.Err() == nil {
-		err := in.want(ctx, reason)
+		err := in.requestSnapshot(ctx, reason)
 		if err == nil {
 			return
 		}
-		in.report.fail(err)
-		in.pause(ctx, reconnectDelay)
+		in.report.setProblem(err)
+		in.sleep(ctx, reconnectDelay)
 	}
 }
 
-// failures counts failures at one place of the log.
-type failures struct {
+// failureCount counts failures in a row at one position of the log.
+type failureCount struct {
 	at pglogrepl.LSN
 	n  int
 }
 
-// again reports whether the log has failed at a place often enough to be given up.
-func (f *failures) again(at pglogrepl.LSN) bool {
+// isPersistent counts a failure at a position, and reports whether the log is to be given up.
+func (f *failureCount) isPersistent(at pglogrepl.LSN) bool {
 	if f.at != at {
 		f.at, f.n = at, 0
 	}
 	f.n++
-	return f.n >= unreadableAfter
+	return f.n >= maxReadFailures
 }
 
-// abandonLog gives up a log that cannot be read, as after its publication was dropped: what it holds is read from the
-// tables.
-func (in *ingester) abandonLog(ctx context.Context, why error) {
+// dropLog drops a slot whose log cannot be read, for example after its publication was dropped. A comparison of the
+// tables replaces the lost log.
+func (in *ingester) dropLog(ctx context.Context, why error) {
 	in.logger.ErrorContext(
-		ctx, "the write-ahead log cannot be read; making the replication slot again and reading the tables as a whole",
+		ctx, "the write-ahead log cannot be read; creating the replication slot again and comparing all tables",
 		"error", why)
-	err := in.want(ctx, "the write-ahead log could not be read: "+why.Error())
+	err := in.requestSnapshot(ctx, "the write-ahead log could not be read: "+why.Error())
 	if pg, ok := errors.AsType[*pgconn.PgError](why); ok && err == nil && strings.HasPrefix(pg.Code, "22") {
-		// A condition under where fails for a row, and Postgres evaluates it. Ingestion does so row by row.
-		err = in.tables().source.Unfilter(ctx, in.pool)
+		// Postgres evaluates a condition under `where`, and it fails for a row. Ingestion then evaluates it itself, row
+		// by row.
+		err = in.currentSchema().source.RemoveFilters(ctx, in.pool)
 	}
 	if err == nil {
-		err = in.tables().source.Drop(ctx, in.pool)
+		err = in.currentSchema().source.Drop(ctx, in.pool)
 	}
 	if err != nil && ctx.Err() == nil {
-		in.logger.ErrorContext(ctx, "could not give up the replication slot", "error", err)
+		in.logger.ErrorContext(ctx, "could not drop the replication slot", "error", err)
 	}
 }
 
-// rebind looks at the schema again until it can be captured, or ctx ends. The same trouble is logged once a minute.
-func (in *ingester) rebind(ctx context.Context) {
+// retryBind calls bind until it succeeds or ctx ends. It logs the same error at most once a minute.
+func (in *ingester) retryBind(ctx context.Context) {
 	var logged string
 	var at time.Time
 	for ctx.Err() == nil {
@@ -131,56 +134,57 @@ func (in *ingester) rebind(ctx context.Context) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		in.turns.standing.Store(false)
-		in.report.fail(err)
+		in.turns.isStandby.Store(false)
+		in.report.setProblem(err)
 		if text := err.Error(); text != logged || time.Since(at) > time.Minute {
 			logged, at = text, time.Now()
-			in.logger.ErrorContext(ctx, "capture stopped, and cannot go on yet", "error", err)
+			in.logger.ErrorContext(ctx, "capture is stopped", "error", err)
 		}
-		in.pause(ctx, reconnectDelay)
+		in.sleep(ctx, reconnectDelay)
 	}
 }
 
-// attempt is one try to read the log: it makes the slot if there is none.
-func (in *ingester) attempt(ctx context.Context) error {
-	prepared, err := in.tables().source.Find(ctx, in.pool)
+// captureOnce reads the log once, until an error. It creates the slot if there is none.
+func (in *ingester) captureOnce(ctx context.Context) error {
+	slot, err := in.currentSchema().source.Find(ctx, in.pool)
 	if err != nil {
 		return err
 	}
-	if prepared.Missing {
-		if prepared, err = in.makeSlot(ctx, prepared); err != nil {
+	if slot.IsMissing {
+		if slot, err = in.makeSlot(ctx, slot); err != nil {
 			return err
 		}
 	}
-	return in.session(ctx, prepared)
+	return in.runTurn(ctx, slot)
 }
 
-// session is one reading of the log: reading, mapping and publishing run beside each other, and the position moves
-// only behind what JetStream has stored.
-func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
-	// Before the slot is won: whoever wins it later, and raises the fence first, is not shut out by this one.
+// runTurn reads the log until it ends or fails. Reading, mapping and publishing run concurrently. The confirmed
+// position moves only up to what JetStream has stored.
+func (in *ingester) runTurn(ctx context.Context, slot wal.SlotState) error {
+	// The fence is read before the slot is won. A replica that wins the slot later, and raises the fence first, is then
+	// not shut out by this one.
 	fence, err := in.mesh.Fence(ctx, in.account)
 	if err != nil {
 		return err
 	}
-	s := in.tables()
-	reader, err := s.source.Open(ctx, prepared.Confirmed)
+	s := in.currentSchema()
+	reader, err := s.source.Open(ctx, slot.Confirmed)
 	if err != nil {
 		return err
 	}
 	t := &turn{fence: fence, reader: reader, schema: s}
-	if err := in.begin(ctx, t, prepared); err != nil {
+	if err := in.beginTurn(ctx, t, slot); err != nil {
 		return errors.Join(err, reader.Close(context.WithoutCancel(ctx)))
 	}
 	ctx, t.end = context.WithCancelCause(ctx)
 	defer t.end(nil)
-	t.over = ctx.Done()
+	t.done = ctx.Done()
 	in.turns.turn.Store(t)
 	defer in.turns.turn.Store(nil)
-	in.turns.standing.Store(false)
-	in.report.succeed()
-	in.logger.InfoContext(ctx, "reading the log", "slot", in.Slot, "from", prepared.Confirmed)
-	in.whole.request()
+	in.turns.isStandby.Store(false)
+	in.report.clearProblem()
+	in.logger.InfoContext(ctx, "reading the log", "slot", in.Slot, "from", slot.Confirmed)
+	in.snapshot.signal()
 	err = in.stream(ctx, t)
 	if cause := context.Cause(ctx); errors.Is(cause, mesh.ErrFenced) || errors.Is(cause, errSchema) ||
 		errors.Is(cause, errHistory) {
@@ -189,11 +193,11 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 	return err
 }
 
-// stream reads, maps and publishes until ctx ends or one of that fails.
+// stream reads, maps and publishes until ctx ends or one of them fails.
 func (in *ingester) stream(ctx context.Context, t *turn) error {
 	chunks := make(chan *wal.Chunk, 64)
-	// Batches are read beside each other and stored in order: while Postgres works on one, another is decoded. A
-	// state read later than the next batch's is newer than its label says, which does no harm.
+	// Batches are read concurrently and stored in order: while Postgres works on one, the next is decoded. A state that
+	// is read after the next batch's may be later than its label, which is safe.
 	batches := make(chan chan *batch, readAhead)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
@@ -203,74 +207,77 @@ func (in *ingester) stream(ctx context.Context, t *turn) error {
 			defer cancel()
 			err = errors.Join(err, t.reader.Close(closeCtx))
 		}()
-		return in.pump(ctx, t, chunks)
+		return in.readChunks(ctx, t, chunks)
 	})
-	g.Go(func() error { return in.reachNATS(ctx) })
+	g.Go(func() error { return in.giveUpSlotWithoutNATS(ctx) })
 	g.Go(func() error {
 		defer close(batches)
 		for chunk := range chunks {
-			gathered, done := gather(chunk, chunks), make(chan *batch, 1)
+			collected, done := collectChunks(chunk, chunks), make(chan *batch, 1)
 			select {
 			case batches <- done:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 			g.Go(func() error {
-				b, err := in.read(ctx, t, gathered)
+				b, err := in.read(ctx, t, collected)
 				done <- b
 				return err
 			})
 		}
 		return nil
 	})
-	g.Go(func() error {
-		for done := range batches {
-			b := <-done
-			if b == nil {
-				return nil
-			}
-			if err := in.store(ctx, t, b); err != nil {
-				return err
-			}
-			if b.end > 0 {
-				t.reader.Confirm(b.end)
-			}
-		}
-		return nil
-	})
+	g.Go(func() error { return in.storeBatches(ctx, t, batches) })
 	return g.Wait()
 }
 
-// pump hands the log on, chunk by chunk.
-func (in *ingester) pump(ctx context.Context, t *turn, chunks chan<- *wal.Chunk) error {
+// storeBatches stores batches in order, and confirms the position of each stored one.
+func (in *ingester) storeBatches(ctx context.Context, t *turn, batches <-chan chan *batch) error {
+	for done := range batches {
+		b := <-done
+		if b == nil {
+			return nil
+		}
+		if err := in.store(ctx, t, b); err != nil {
+			return err
+		}
+		if b.end > 0 {
+			t.reader.Confirm(b.end)
+		}
+	}
+	return nil
+}
+
+// readChunks reads the log and sends it on, chunk by chunk.
+func (in *ingester) readChunks(ctx context.Context, t *turn, chunks chan<- *wal.Chunk) error {
 	for ctx.Err() == nil {
 		chunk, err := t.reader.Read(ctx)
 		if err != nil {
 			return err
 		}
 		if chunk == nil {
-			if err := t.history.reached(t.reader.EndOfLog()); err != nil {
+			if err := t.history.checkEnd(t.reader.EndOfLog()); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := t.history.met(chunk); err != nil {
+		if err := t.history.checkTransaction(chunk); err != nil {
 			return err
 		}
 		t.reader.Expect(t.history.expected)
-		if chunk.CommitLSN < t.history.published {
+		if chunk.CommitLSN < t.history.publishedUpTo {
 			chunk.Products, chunk.Lookups = nil, nil
 		}
-		in.told(ctx, t, chunk)
-		if err := hand(ctx, chunk, chunks, t.reader); err != nil {
+		in.warnUnwatched(ctx, t, chunk)
+		if err := sendChunk(ctx, chunk, chunks, t.reader); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// told says once that the publication has more than what is watched.
-func (in *ingester) told(ctx context.Context, t *turn, chunk *wal.Chunk) {
+// warnUnwatched logs once for each table that the publication has a table that is not watched.
+func (in *ingester) warnUnwatched(ctx context.Context, t *turn, chunk *wal.Chunk) {
 	if chunk.Unwatched == "" || t.unwatched[chunk.Unwatched] {
 		return
 	}
@@ -279,14 +286,15 @@ func (in *ingester) told(ctx context.Context, t *turn, chunk *wal.Chunk) {
 	}
 	t.unwatched[chunk.Unwatched] = true
 	in.logger.WarnContext(
-		ctx, "the publication has changes of a table that catalog.watch does not name; they are left out",
+		ctx, "the publication has changes of a table that catalog.watch does not name; they are ignored",
 		"table", chunk.Unwatched)
-	// It may have had the name of a watched one until now: the schema tells.
-	in.report.lookNow()
+	// The table may have had the name of a watched one until now, which a check of the schema detects.
+	in.report.checkSchemaNow()
 }
 
-// hand gives a chunk to those who read states. While they are behind, the server hears that this replica lives.
-func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reader *wal.Reader) error {
+// sendChunk sends a chunk to the goroutine that reads states. While that goroutine is behind, sendChunk sends the
+// server signs of life.
+func sendChunk(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reader *wal.Reader) error {
 	select {
 	case chunks <- chunk:
 		return nil
@@ -306,8 +314,9 @@ func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reade
 	}
 }
 
-// gather takes what else has arrived: the more the capture is behind, the more changes of a product become one.
-func gather(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
+// collectChunks collects the chunks that have arrived, up to a batch. The more capture is behind, the more changes of a
+// product are merged.
+func collectChunks(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
 	out := []*wal.Chunk{first}
 	for n := first.Size(); n < mesh.MaxBatch; {
 		select {
@@ -324,56 +333,57 @@ func gather(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
 	return out
 }
 
-// makeSlot makes the replication slot. Postgres waits for open transactions meanwhile, which is told every few seconds.
-func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Prepared, error) {
-	// Before the slot is made, so that a crash leaves no slot without a reading of what was before it; and after, so
-	// that a reading under way starts over: what it read before the slot was there may have changed unseen.
-	const reason = "the replication slot was made"
-	if err := in.want(ctx, reason); err != nil {
-		return prepared, err
+// makeSlot creates the replication slot. Postgres first waits for open transactions to end, which is logged every 10 s.
+func (in *ingester) makeSlot(ctx context.Context, slot wal.SlotState) (wal.SlotState, error) {
+	// The request comes before the slot, so that a crash leaves no slot without a read of what was before it. It is
+	// repeated after the slot is made, so that a running comparison starts over: rows that it read before may have
+	// changed unseen.
+	const reason = "the replication slot was created"
+	if err := in.requestSnapshot(ctx, reason); err != nil {
+		return slot, err
 	}
-	source := in.tables().source
+	source := in.currentSchema().source
 	made := make(chan error, 1)
-	if prepared.Making {
-		// By a session that outlived its ingestion, or another replica: the next attempt finds the slot.
-		in.tellBlocker(ctx, source, time.Now())
-		return prepared,
-			errors.New("the replication slot is being made by another session, which waits for open transactions to end")
+	if slot.IsBeingCreated {
+		// This is a session that outlived its ingestion, or another replica. The next attempt finds the slot.
+		in.reportBlocker(ctx, source, time.Now())
+		return slot,
+			errors.New("another session is creating the replication slot, and waits for open transactions to end")
 	}
 	go func() {
 		var err error
-		prepared, err = source.Create(ctx, in.pool)
+		slot, err = source.Create(ctx, in.pool)
 		made <- err
 	}()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	since, told := time.Now(), time.Time{}
+	since, loggedAt := time.Now(), time.Time{}
 	for {
 		select {
 		case err := <-made:
-			in.report.wait("")
+			in.report.setWaiting("")
 			if err != nil {
-				return prepared, err
+				return slot, err
 			}
-			return prepared, in.want(ctx, reason)
+			return slot, in.requestSnapshot(ctx, reason)
 		case <-tick.C:
-			why := in.tellBlocker(ctx, source, since)
-			if time.Since(told) > 10*time.Second && time.Since(since) > 2*time.Second {
-				told = time.Now()
-				in.logger.WarnContext(ctx, "the start waits for an open transaction", "why", why)
+			why := in.reportBlocker(ctx, source, since)
+			if time.Since(loggedAt) > 10*time.Second && time.Since(since) > 2*time.Second {
+				loggedAt = time.Now()
+				in.logger.WarnContext(ctx, "the start is waiting for an open transaction", "why", why)
 			}
 		}
 	}
 }
 
-// tellBlocker reports what the making of the slot waits for.
-func (in *ingester) tellBlocker(ctx context.Context, source *wal.Source, since time.Time) string {
+// reportBlocker reports and returns what the creation of the slot waits for.
+func (in *ingester) reportBlocker(ctx context.Context, source *wal.Source, since time.Time) string {
 	blocker, err := source.Blocker(ctx, in.pool)
 	if err != nil || blocker == "" {
 		blocker = "an open transaction"
 	}
-	why := fmt.Sprintf("the replication slot is being made, and Postgres waits for %s to end first (%s so far)",
+	why := fmt.Sprintf("the replication slot is being created, and Postgres waits for %s to end first (%s so far)",
 		blocker, time.Since(since).Round(time.Second))
-	in.report.wait(why)
+	in.report.setWaiting(why)
 	return why
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-// TestBatch_IsInTheOrderOfVersions: a crash may cut a batch off between two atomic publishes. The log below the last
-// stored version is not read again, so nothing of a lower version may come after it.
-func TestBatch_IsInTheOrderOfVersions(t *testing.T) {
+// TestBatch_IsSortedByVersion: a crash may come between two atomic publishes of a batch. The log below the last stored
+// version is not read again, so nothing with a lower version may come after it.
+func TestBatch_IsSortedByVersion(t *testing.T) {
 	url := localtest.Postgres(t)
 	require.NoError(t, builtin.Migrate(t.Context(), url))
 	pool := localtest.Pool(t, url)
@@ -36,15 +36,15 @@ func TestBatch_IsInTheOrderOfVersions(t *testing.T) {
 	for lsn := range 10 {
 		c := &wal.Chunk{Xid: 3, CommitLSN: pglogrepl.LSN(lsn + 1), EndLSN: pglogrepl.LSN(lsn + 1)}
 		// Every transaction touches the first product, and some of its own.
-		c.Products = append(c.Products, wal.Touched{ID: "p0"})
+		c.Products = append(c.Products, wal.TouchedProduct{ID: "p0"})
 		for i := range 4 {
-			c.Products = append(c.Products, wal.Touched{ID: fmt.Sprintf("p%d", 1+4*lsn+i)})
+			c.Products = append(c.Products, wal.TouchedProduct{ID: fmt.Sprintf("p%d", 1+4*lsn+i)})
 		}
 		chunks = append(chunks, c)
 	}
 	b, err := in.read(t.Context(), &turn{schema: s}, chunks)
 	require.NoError(t, err)
-	b.order()
+	b.sortByVersion()
 	require.Len(t, b.out, 41)
 	for i := 1; i < len(b.out); i++ {
 		require.LessOrEqual(t, b.out[i-1].Version, b.out[i].Version)

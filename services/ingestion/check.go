@@ -17,8 +17,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// Check looks at everything in the catalog database that a start of ingestion needs, and returns all that is wrong
-// with it. It changes nothing there, and asks no other server. An error says that it could not look.
+// Check checks everything in the catalog database that ingestion needs to start, and returns all faults. It changes
+// nothing there, and contacts no other server. An error means that it could not check.
 func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	if cfg.DatabaseURL == "" {
 		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, " +
@@ -40,8 +40,8 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 		}
 		queries = builtin.Mapping()
 	}
-	look := survey{cfg: cfg, pool: pool, queries: queries, validate: validator}
-	s, found, err := look.schema(ctx)
+	c := checker{cfg: cfg, pool: pool, queries: queries, validate: validator}
+	s, found, err := c.checkSchema(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 		if _, err := s.source.Find(ctx, pool); err != nil {
 			found.Refusef("", "%v", err)
 		}
-		data, err := look.data(ctx, s)
+		data, err := c.checkRows(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -58,17 +58,17 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	return found, nil
 }
 
-// survey looks at the mapping and the database, and changes nothing.
-type survey struct {
+// checker checks the mapping and the database, and changes nothing.
+type checker struct {
 	cfg      Config
 	pool     *pgxpool.Pool
 	queries  *config.Mapping
 	validate *validation.Validator
 }
 
-// schema looks at the schema, and returns all that is wrong with it. Of a schema that has to be set right first only
-// the source can be used. An error says that the database does not answer.
-func (v survey) schema(ctx context.Context) (*schema, finding.List, error) {
+// checkSchema checks the schema and returns all faults. If they refuse the start, only the source of the returned
+// schema can be used. An error means that the database does not answer.
+func (v checker) checkSchema(ctx context.Context) (*schema, finding.List, error) {
 	var found finding.List
 	checked, err := mapping.New(ctx, v.pool, v.queries)
 	if err != nil {
@@ -111,14 +111,14 @@ func (v survey) schema(ctx context.Context) (*schema, finding.List, error) {
 	if found.Refuses() {
 		return s, found, nil
 	}
-	if err := s.depend(ctx); err != nil {
+	if err := s.loadDependencies(ctx); err != nil {
 		return nil, nil, err
 	}
 	return s, found, nil
 }
 
-// data looks at rows.
-func (v survey) data(ctx context.Context, s *schema) (finding.List, error) {
+// checkRows checks the rows.
+func (v checker) checkRows(ctx context.Context, s *schema) (finding.List, error) {
 	found, err := s.mapping.Check(ctx, v.queries.Watch, v.validate.Product)
 	if err != nil {
 		return nil, err

@@ -15,11 +15,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// commandConcurrency is how many commands are carried out at once: a reading takes long, and write-backs must not wait
-// for it.
+// commandConcurrency is the number of commands that run concurrently. A snapshot takes long, and write-backs must not
+// wait for it.
 const commandConcurrency = 4
 
-// standbyDelay is how long a command waits for the replica that reads the log, or for the reading before it.
+// standbyDelay is how long a command waits for the leader, or for the reread before it.
 const standbyDelay = time.Second
 
 // command carries out a command.
@@ -38,34 +38,34 @@ func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Comman
 }
 
 // backfill reads products, or the whole catalog, and publishes what differs from CATALOG.
-func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, order *meshv1.Backfill) mesh.Verdict {
-	t := in.turns.mine()
+func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, request *meshv1.Backfill) mesh.Verdict {
+	t := in.turns.current()
 	if t == nil {
-		// Only the replica that reads the log knows what is captured.
+		// Only the leader knows what is captured.
 		return mesh.Busy(standbyDelay)
 	}
-	// One at a time: of two that read the same product, the one that read it first might be stored last.
-	if !in.backfilling.TryLock() {
+	// Rereads run one at a time. If two read the same product, the one that read it first might be stored last.
+	if !in.backfillMu.TryLock() {
 		return mesh.Busy(standbyDelay)
 	}
-	defer in.backfilling.Unlock()
-	ctx, cancel := t.during(ctx)
+	defer in.backfillMu.Unlock()
+	ctx, cancel := t.withContext(ctx)
 	defer cancel()
 	reason := "asked for: " + command.GetReason()
-	if order.GetConcerned() {
+	if request.GetConcerned() {
 		reason = command.GetReason()
 	}
 	c := in.newComparison(t, reason)
 	c.result.Id = command.GetId()
-	c.expectsNothing = !order.GetConcerned()
+	c.countsMissed = !request.GetConcerned()
 	var err error
-	if ids := order.GetProductIds(); len(ids) > 0 {
+	if ids := request.GetProductIds(); len(ids) > 0 {
 		if len(ids) == 1 {
 			about := telemetry.About{Account: in.account, Product: ids[0]}
 			telemetry.SetAbout(trace.SpanFromContext(ctx), about)
 			ctx = telemetry.ContextAbout(ctx, about)
 		}
-		err = c.named(ctx, ids, order.GetConcerned())
+		err = c.runNamed(ctx, ids, request.GetConcerned())
 	} else {
 		err = c.run(ctx)
 	}
@@ -78,18 +78,19 @@ func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, order
 	return mesh.Ack()
 }
 
-// named compares some products.
-func (c *comparison) named(ctx context.Context, ids []string, concerned bool) error {
+// runNamed compares the products with the given ids.
+func (c *comparison) runNamed(ctx context.Context, ids []string, concerned bool) error {
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
-	defer c.in.report.comparing(nil)
-	for page := range slices.Chunk(ids, comparePage) {
+	defer c.in.report.setRunning(nil)
+	for page := range slices.Chunk(ids, comparePageSize) {
 		reading, err := c.schema.mapping.Read(ctx, page)
 		if err != nil {
 			return err
 		}
-		// CATALOG may have a product under a spelling that the queries no longer have: that one is gone.
+		// CATALOG may have a product under a spelling that the queries no longer return. The product with that spelling
+		// is gone.
 		var about []string
 		for _, id := range page {
 			for _, one := range []string{spelling(reading, id), id} {
@@ -103,13 +104,13 @@ func (c *comparison) named(ctx context.Context, ids []string, concerned bool) er
 				c.result.Products++
 			}
 		}
-		if err := c.settle(ctx, about, reading); err != nil {
+		if err := c.publishDifferences(ctx, about, reading); err != nil {
 			return err
 		}
 	}
 	if concerned {
-		c.in.report.paid(c.result.GetId())
+		c.in.report.removeOutstanding(c.result.GetId())
 		return c.in.report.write(ctx)
 	}
-	return c.in.report.answered(ctx, c.result)
+	return c.in.report.finishNamed(ctx, c.result)
 }

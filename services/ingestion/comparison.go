@@ -21,51 +21,52 @@ import (
 )
 
 const (
-	// idsPage is how many ids are listed at once: each list sorts the products of the query.
-	idsPage = 50_000
-	// comparePage is how many products are read at once.
-	comparePage = mesh.MaxBatch
-	// firstPage is how many products are read first where CATALOG has none: if all of them would be refused, the
-	// mapping is wrong, and the rest is not tried.
-	firstPage = 50
-	// gentlePace is the products a second of a comparison that nobody waits for.
-	gentlePace = 2000
-	// namedMissed is how many products a comparison names.
-	namedMissed = 20
+	// idPageSize is the number of ids that are listed at once. Each list sorts the products of the query.
+	idPageSize = 50_000
+	// comparePageSize is the number of products that are read at once.
+	comparePageSize = mesh.MaxBatch
+	// firstPageSize is the number of products that are read first while CATALOG is empty. If Stripe would refuse all of
+	// them, the mapping is wrong, and the rest is not tried.
+	firstPageSize = 50
+	// throttledRate is the rate of a comparison that nothing waits for, in products per second.
+	throttledRate = 2000
+	// maxNamedMissed is the maximum number of missed products that a comparison names.
+	maxNamedMissed = 20
 )
 
-// errAllRefused: the first products of a catalog would all be refused.
+// errAllRefused means that Stripe would refuse all of the first products of a catalog.
 var errAllRefused = errors.New("the first products would all be refused")
 
-// comparison reads products from the tables and publishes, in the bulk lane, what differs from CATALOG. It is the one
-// way in which the catalog is read other than by changes in the log: snapshot, reread, periodic comparison and
+// comparison reads products from the tables, and publishes those that differ from CATALOG in the bulk lane. Everything
+// that is not read because of a change in the log is read by a comparison: snapshots, rereads, periodic comparisons and
 // recovery.
 type comparison struct {
 	in *ingester
 	t  *turn
-	// schema is the one by which it reads, from its beginning to its end.
+	// schema is used from the beginning of the comparison to its end.
 	schema *schema
 	result *meshv1.TableComparison
-	// label is of the mark behind which the present page is read.
+	// label is the position of the mark behind which the current page is read.
 	label position
-	// seen are hashes of the products that the queries returned: 8 bytes for each.
+	// seen has a hash of each product that the queries returned, 8 bytes each.
 	seen []uint64
 
-	// after is the product after which it begins; startedAt when it began, if it was interrupted.
+	// after is the product after which the comparison continues. startedAt is when it began, if it was interrupted.
 	after     string
 	startedAt time.Time
-	// first: CATALOG is empty, or is taken to be.
-	first bool
-	// expectsNothing: the log has told everything, so that what differs was missed.
-	expectsNothing bool
-	// gently: nobody waits for it.
-	gently bool
-	// signed counts the products that were published again only because they were not signed with the present key.
-	signed uint64
-	// owed: products that a change of shared rows concerns were still to be read when it began.
-	owed bool
-	// moved is told how far it has come; nil if nobody needs to know.
-	moved func(last string) error
+	// isFirst reports whether CATALOG is empty, or counts as empty.
+	isFirst bool
+	// countsMissed reports whether every change was in the log, so that a difference was missed.
+	countsMissed bool
+	// isThrottled limits the rate, because nothing waits for the comparison.
+	isThrottled bool
+	// signedAgain counts the products that were published again only to sign them with the current key.
+	signedAgain uint64
+	// hadOutstanding reports whether products that a change of shared rows concerns had yet to be read when the
+	// comparison began.
+	hadOutstanding bool
+	// onProgress is called after each page with the last product. It may be nil.
+	onProgress func(last string) error
 }
 
 func (in *ingester) newComparison(t *turn, reason string) *comparison {
@@ -75,11 +76,11 @@ func (in *ingester) newComparison(t *turn, reason string) *comparison {
 // run compares the whole catalog.
 func (c *comparison) run(ctx context.Context) error {
 	begun := time.Now()
-	var paid []string
+	var read []string
 	if c.after == "" {
-		paid = c.in.report.owing()
+		read = c.in.report.outstanding()
 	}
-	c.owed = len(c.in.report.owing()) > 0
+	c.hadOutstanding = len(c.in.report.outstanding()) > 0
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func (c *comparison) run(ctx context.Context) error {
 	if err == nil {
 		err = context.Cause(ctx)
 	}
-	c.in.report.compared(ctx, c.result, paid, err)
+	c.in.report.finishComparison(ctx, c.result, read, err)
 	if err == nil {
 		err = c.in.report.write(ctx)
 	}
@@ -98,12 +99,12 @@ func (c *comparison) run(ctx context.Context) error {
 		return err
 	}
 	metrics.ComparisonDuration.Record(ctx, time.Since(begun).Seconds())
-	c.log(ctx, time.Since(begun))
+	c.logResult(ctx, time.Since(begun))
 	return nil
 }
 
-// begin marks the log: everything committed before the comparison is captured first, so that what differs then is not
-// on its way.
+// begin marks the log and waits until the mark is captured. Everything that was committed before is then in CATALOG, so
+// a difference is not on its way.
 func (c *comparison) begin(ctx context.Context) error {
 	now, err := c.in.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -113,47 +114,47 @@ func (c *comparison) begin(ctx context.Context) error {
 		now = c.startedAt
 	}
 	c.result.StartedAt = timestamppb.New(now)
-	c.in.report.comparing(c.result)
+	c.in.report.setRunning(c.result)
 	c.label, err = c.in.label(ctx)
 	return err
 }
 
-func (c *comparison) log(ctx context.Context, took time.Duration) {
+func (c *comparison) logResult(ctx context.Context, took time.Duration) {
 	r := c.result
 	attrs := []any{
 		"reason", r.GetReason(), "products", r.GetProducts(), "published", r.GetPublished(), "missed", r.GetMissed(),
 		"removed", r.GetRemoved(),
-		"dead", r.GetDead(), "signed_again", c.signed, "took", took.Round(time.Millisecond),
+		"dead", r.GetDead(), "signed_again", c.signedAgain, "took", took.Round(time.Millisecond),
 	}
 	if r.GetMissed() == 0 {
 		level := slog.LevelInfo
-		if r.GetReason() == reasonWritten && c.signed == 0 {
-			// Every few seconds in a small catalog that is worked on.
+		if r.GetReason() == reasonWritten && c.signedAgain == 0 {
+			// A small catalog that changes often is compared every few seconds.
 			level = slog.LevelDebug
 		}
-		c.in.logger.Log(ctx, level, "the tables are compared", attrs...)
+		c.in.logger.Log(ctx, level, "compared the tables", attrs...)
 		return
 	}
-	attrs = append(attrs, "first", r.GetMissedProducts(), "likely_cause", c.cause())
-	c.in.logger.WarnContext(ctx, "the tables are compared: changes had been missed, and are published now", attrs...)
+	attrs = append(attrs, "first", r.GetMissedProducts(), "likely_cause", c.likelyCause())
+	c.in.logger.WarnContext(ctx, "compared the tables: published changes that had been missed", attrs...)
 }
 
-// cause is the likely reason that changes were missed.
-func (c *comparison) cause() string {
+// likelyCause returns the likely reason why changes were missed.
+func (c *comparison) likelyCause() string {
 	if len(c.schema.unwatched) == 0 {
-		return "what the queries return depends on the time, on functions, or on tables outside of this database"
+		return "the result of the queries depends on the time, on functions, or on tables outside this database"
 	}
-	return fmt.Sprintf("the queries read tables that nobody watches: %v", c.schema.unwatched)
+	return fmt.Sprintf("the queries read tables that catalog.watch does not name: %v", c.schema.unwatched)
 }
 
 // pages compares the products that the queries return.
 func (c *comparison) pages(ctx context.Context) error {
-	size := comparePage
-	if c.first && c.after == "" {
-		size = firstPage
+	size := comparePageSize
+	if c.isFirst && c.after == "" {
+		size = firstPageSize
 	}
 	for ctx.Err() == nil {
-		ids, err := c.schema.mapping.IDs(ctx, c.after, idsPage)
+		ids, err := c.schema.mapping.IDs(ctx, c.after, idPageSize)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
@@ -165,21 +166,21 @@ func (c *comparison) pages(ctx context.Context) error {
 			if err := c.products(ctx, page); err != nil {
 				return err
 			}
-			if size == firstPage && len(page) == firstPage && c.result.GetDead() == uint64(len(page)) {
-				return c.allRefused(ctx)
+			if size == firstPageSize && len(page) == firstPageSize && c.result.GetDead() == uint64(len(page)) {
+				return c.allRefusedError(ctx)
 			}
-			size = comparePage
+			size = comparePageSize
 			c.after = page[len(page)-1]
 			c.result.After = c.after
 			metrics.CatalogReadProducts.Add(ctx, int64(len(page)))
 			metrics.ComparedProducts.Add(ctx, int64(len(page)))
-			c.in.report.comparing(c.result)
-			if c.moved != nil {
-				if err := c.moved(c.after); err != nil {
+			c.in.report.setRunning(c.result)
+			if c.onProgress != nil {
+				if err := c.onProgress(c.after); err != nil {
 					return err
 				}
 			}
-			if c.gently && !c.in.pause(ctx, time.Duration(len(page))*time.Second/gentlePace-time.Since(begun)) {
+			if c.isThrottled && !c.in.sleep(ctx, time.Duration(len(page))*time.Second/throttledRate-time.Since(begun)) {
 				return context.Cause(ctx)
 			}
 		}
@@ -189,9 +190,9 @@ func (c *comparison) pages(ctx context.Context) error {
 
 // products compares a page of products.
 func (c *comparison) products(ctx context.Context, ids []string) error {
-	// Before the reading: a removal that comes by the log meanwhile is then not taken for one of a product that CATALOG
-	// never had.
-	c.in.lately.add(ids...)
+	// The ids are noted before the read. A removal that arrives through the log meanwhile then does not count as one of
+	// a product that CATALOG never had.
+	c.in.recent.add(ids...)
 	reading, err := c.schema.mapping.Read(ctx, ids)
 	if err != nil {
 		return err
@@ -201,34 +202,35 @@ func (c *comparison) products(ctx context.Context, ids []string) error {
 		spelled := spelling(reading, id)
 		if _, ok := reading.States[spelled]; ok && !slices.Contains(present, spelled) {
 			present = append(present, spelled)
-			c.seen = append(c.seen, hashed(spelled))
+			c.seen = append(c.seen, hashProduct(spelled))
 		}
 	}
 	c.result.Products += uint64(len(present))
-	return c.settle(ctx, present, reading)
+	return c.publishDifferences(ctx, present, reading)
 }
 
-// settle publishes those products of a reading that differ from CATALOG.
-func (c *comparison) settle(ctx context.Context, ids []string, reading mapping.Reading) error {
-	differs, dead, err := c.differing(ctx, ids, reading)
+// publishDifferences publishes the products that differ from CATALOG.
+func (c *comparison) publishDifferences(ctx context.Context, ids []string, reading mapping.Reading) error {
+	differs, dead, err := c.differences(ctx, ids, reading)
 	if err != nil {
 		return err
 	}
-	if c.first && c.result.GetProducts() == firstPage && len(dead) == firstPage {
+	if c.isFirst && c.result.GetProducts() == firstPageSize && len(dead) == firstPageSize {
 		c.result.Dead += uint64(len(dead))
-		c.refusals(dead)
+		c.recordRefusals(dead)
 		return nil
 	}
 	var out []mesh.Outgoing
 	var suspects []string
 	for _, d := range differs {
-		if d.unsigned && d.latest < c.label.version {
-			c.signed++
+		if d.isUnsigned && d.latestVersion < c.label.version {
+			c.signedAgain++
 			out = append(out, d.out)
 			continue
 		}
-		// One that CATALOG had before may have changed since the mark: that is on its way, and is looked at once more.
-		if d.known && !d.letter && (c.expectsNothing || d.latest >= c.label.version) {
+		// A product that CATALOG has may have changed since the mark, and that change is on its way. So it is read
+		// again.
+		if d.inCatalog && !d.hasLetter && (c.countsMissed || d.latestVersion >= c.label.version) {
 			suspects = append(suspects, d.id)
 			continue
 		}
@@ -237,12 +239,13 @@ func (c *comparison) settle(ctx context.Context, ids []string, reading mapping.R
 	if err := c.publish(ctx, out, dead); err != nil {
 		return err
 	}
-	return c.confirm(ctx, suspects, reading)
+	return c.rereadSuspects(ctx, suspects, reading)
 }
 
-// confirm looks at products once more that differ from CATALOG although the log was captured. A change that was on its
-// way has arrived then. What still differs, and still reads as before, the log did not tell.
-func (c *comparison) confirm(ctx context.Context, suspects []string, before mapping.Reading) error {
+// rereadSuspects reads products again that differ from CATALOG although the log was captured. A change that was on its
+// way has arrived by then. A product that still differs, and still reads as before, was missed: the log did not have
+// its change.
+func (c *comparison) rereadSuspects(ctx context.Context, suspects []string, before mapping.Reading) error {
 	if len(suspects) == 0 {
 		return nil
 	}
@@ -254,26 +257,27 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 	if err != nil {
 		return err
 	}
-	differs, dead, err := c.differing(ctx, suspects, reading)
+	differs, dead, err := c.differences(ctx, suspects, reading)
 	if err != nil {
 		return err
 	}
 	var out []mesh.Outgoing
 	for _, d := range differs {
-		if d.latest > c.label.version {
-			// It changed again meanwhile, and that has come by the log.
+		if d.latestVersion > c.label.version {
+			// It changed again, and that change has arrived through the log.
 			continue
 		}
 		out = append(out, d.out)
-		if d.unsigned {
-			c.signed++
+		if d.isUnsigned {
+			c.signedAgain++
 			continue
 		}
-		// What is still to be read because a shared row changed, the log has told.
-		if c.expectsNothing && !d.letter && len(c.in.report.owing()) == 0 && !c.owed &&
-			same(before.States[d.id].Product, reading.States[d.id].Product) {
+		// Changes of shared rows were in the log. The products that they concern do not count as missed while they have
+		// yet to be read.
+		if c.countsMissed && !d.hasLetter && len(c.in.report.outstanding()) == 0 && !c.hadOutstanding &&
+			equalProducts(before.States[d.id].Product, reading.States[d.id].Product) {
 			c.result.Missed++
-			if len(c.result.GetMissedProducts()) < namedMissed {
+			if len(c.result.GetMissedProducts()) < maxNamedMissed {
 				c.result.MissedProducts = append(c.result.MissedProducts, d.id)
 			}
 			metrics.MissedProducts.Add(ctx, 1)
@@ -282,9 +286,9 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 	return c.publish(ctx, out, dead)
 }
 
-// same reports whether two states of a product are the same. A state that an earlier version stored may have its prices
-// in the order of the rows.
-func same(a, b *catalogv1.Product) bool {
+// equalProducts reports whether two states of a product are equal. A state that an earlier release stored may have its
+// prices in the order of the rows.
+func equalProducts(a, b *catalogv1.Product) bool {
 	if proto.Equal(a, b) || a == nil || b == nil || len(a.GetPrices()) != len(b.GetPrices()) {
 		return proto.Equal(a, b)
 	}
@@ -294,23 +298,23 @@ func same(a, b *catalogv1.Product) bool {
 	return proto.Equal(ordered, b)
 }
 
-// difference is a product that CATALOG holds in another state than the tables.
-type difference struct {
+// catalogDifference is a product whose state in CATALOG differs from the tables.
+type catalogDifference struct {
 	id  string
 	out mesh.Outgoing
-	// known: CATALOG has a state of it, with the version latest.
-	known  bool
-	latest uint64
-	// letter: it could not be read, or would have been refused, until now.
-	letter bool
-	// unsigned: CATALOG has it as it is, and not signed with the present key.
-	unsigned bool
+	// inCatalog reports whether CATALOG has a state of the product. latestVersion is the version of that state.
+	inCatalog     bool
+	latestVersion uint64
+	// hasLetter reports whether the product has an open dead letter about its state.
+	hasLetter bool
+	// isUnsigned reports whether CATALOG has the same state, but not signed with the current key.
+	isUnsigned bool
 }
 
-// differing are the products of a reading that differ from CATALOG, and those that Stripe would refuse.
-func (c *comparison) differing(ctx context.Context, ids []string,
+// differences returns the products that differ from CATALOG, and dead letters for those that Stripe would refuse.
+func (c *comparison) differences(ctx context.Context, ids []string,
 	reading mapping.Reading,
-) (out []difference, dead []deadProduct, err error) {
+) (out []catalogDifference, dead []deadProduct, err error) {
 	latest, err := c.in.mesh.Desired().States(ctx, c.in.account, ids)
 	if err != nil {
 		return nil, nil, err
@@ -324,11 +328,11 @@ func (c *comparison) differing(ctx context.Context, ids []string,
 			Account: c.in.account, ProductId: id, Version: c.label.version, Source: c.source(),
 			CapturedAt: timestamppb.Now(),
 		}
-		o, letter := c.in.outgoing(change, reading.States[id], topology.Bulk)
-		open := ofState(letters[i])
+		o, letter := c.in.newMessage(change, reading.States[id], topology.Bulk)
+		open := isStateLetter(letters[i])
 		if letter != nil {
-			if open && letters[i].GetMessage() == letter.GetMessage() && !c.first {
-				// It has been told.
+			if open && letters[i].GetMessage() == letter.GetMessage() && !c.isFirst {
+				// The letter is open already.
 				c.result.Dead++
 				continue
 			}
@@ -336,32 +340,32 @@ func (c *comparison) differing(ctx context.Context, ids []string,
 			continue
 		}
 		have := latest[i].Change
-		// An open letter is closed by a later version, also if the product is again as CATALOG has it.
-		same := equal(have, change) && !open
+		// A later version closes an open letter, even if the product is again as CATALOG has it.
+		same := equalChanges(have, change) && !open
 		if same && latest[i].Current {
 			continue
 		}
 		if have == nil && change.GetOperation() == catalogv1.Operation_OPERATION_DELETE && !open {
 			continue
 		}
-		out = append(out, difference{
-			id:       id,
-			out:      o,
-			known:    have != nil,
-			latest:   have.GetVersion(),
-			letter:   open,
-			unsigned: same,
+		out = append(out, catalogDifference{
+			id:            id,
+			out:           o,
+			inCatalog:     have != nil,
+			latestVersion: have.GetVersion(),
+			hasLetter:     open,
+			isUnsigned:    same,
 		})
 	}
 	return out, dead, nil
 }
 
-// equal reports whether a state of CATALOG wants what a change wants.
-func equal(have, want *catalogv1.ProductChange) bool {
+// equalChanges reports whether a state in CATALOG wants the same as a change.
+func equalChanges(have, want *catalogv1.ProductChange) bool {
 	if have == nil || have.GetOperation() != want.GetOperation() {
 		return false
 	}
-	return same(have.GetProduct(), want.GetProduct()) && slices.Equal(have.GetUnmanagedFields(),
+	return equalProducts(have.GetProduct(), want.GetProduct()) && slices.Equal(have.GetUnmanagedFields(),
 		want.GetUnmanagedFields())
 }
 
@@ -369,7 +373,7 @@ func (c *comparison) source() catalogv1.Source {
 	switch {
 	case c.result.GetId() != "":
 		return catalogv1.Source_SOURCE_BACKFILL
-	case c.expectsNothing:
+	case c.countsMissed:
 		return catalogv1.Source_SOURCE_COMPARISON
 	default:
 		return catalogv1.Source_SOURCE_SNAPSHOT
@@ -385,17 +389,17 @@ func (c *comparison) publish(ctx context.Context, out []mesh.Outgoing, dead []de
 	return nil
 }
 
-// sweep publishes the removal of products that CATALOG wants and the queries no longer return.
+// sweep publishes the removal of products that CATALOG wants but the queries no longer return.
 func (c *comparison) sweep(ctx context.Context) error {
 	slices.Sort(c.seen)
 	return c.in.mesh.Desired().EachProduct(ctx, c.in.account, func(tokens []string) error {
 		var unseen []string
 		for _, token := range tokens {
-			if _, ok := slices.BinarySearch(c.seen, hashedToken(token)); !ok {
+			if _, ok := slices.BinarySearch(c.seen, hashToken(token)); !ok {
 				unseen = append(unseen, token)
 			}
 		}
-		for page := range slices.Chunk(unseen, comparePage) {
+		for page := range slices.Chunk(unseen, comparePageSize) {
 			if err := c.sweepPage(ctx, page); err != nil {
 				return err
 			}
@@ -404,8 +408,8 @@ func (c *comparison) sweep(ctx context.Context) error {
 	})
 }
 
-// sweepPage looks at products that CATALOG has and the pages did not come to: they are gone, or are new, or the
-// comparison went on after an interruption.
+// sweepPage reads products that CATALOG has but the pages did not have. They are gone, or new, or the comparison
+// continued after an interruption.
 func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
 	latest, err := c.in.mesh.Desired().StatesByToken(ctx, c.in.account, tokens)
 	if err != nil {
@@ -425,15 +429,16 @@ func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
 	if err != nil {
 		return err
 	}
-	// What the queries return in another spelling is another product to CATALOG: the one with this spelling is gone.
+	// A product that the queries spell in another way is another product to CATALOG. The one with this spelling is
+	// gone.
 	gone := slices.DeleteFunc(ids, func(id string) bool {
 		_, present := reading.States[id]
 		return present
 	})
-	before := c.result.GetPublished() - c.signed
-	if err := c.settle(ctx, gone, reading); err != nil {
+	before := c.result.GetPublished() - c.signedAgain
+	if err := c.publishDifferences(ctx, gone, reading); err != nil {
 		return err
 	}
-	c.result.Removed += c.result.GetPublished() - c.signed - before
+	c.result.Removed += c.result.GetPublished() - c.signedAgain - before
 	return nil
 }

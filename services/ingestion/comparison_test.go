@@ -14,10 +14,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// categories is a catalog whose products show the name of their category.
+// categories makes a catalog whose products have the name of their category.
 func (r *rig) categories(products int, watch ...config.WatchedTable) {
 	r.t.Helper()
-	r.own(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = i.category`)
+	r.ownTables(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = i.category`)
 	r.exec(`CREATE TABLE categories (id int PRIMARY KEY, name text)`)
 	r.exec(`ALTER TABLE items ADD category int DEFAULT 1`)
 	r.exec(`INSERT INTO categories VALUES (1, 'Drinks'), (2, 'Food')`)
@@ -28,39 +28,39 @@ func (r *rig) categories(products int, watch ...config.WatchedTable) {
 func (r *rig) described(product, description string) {
 	r.t.Helper()
 	r.eventually(product+" shows "+description,
-		func() bool { return r.newest(product).GetProduct().GetDescription() == description })
+		func() bool { return r.latest(product).GetProduct().GetDescription() == description })
 }
 
-func TestComparison_FindsWhatNobodyWatches(t *testing.T) {
+func TestComparison_FindsChangesOfUnwatchedTables(t *testing.T) {
 	r := newRig(t)
 	r.categories(3)
 	r.start()
 	r.described("p3", "Drinks")
-	r.settledAfter(time.Now())
+	r.waitCapturedAfter(time.Now())
 	require.Equal(t, []string{"categories"}, r.report().GetUnwatchedTables())
 	r.exec(`UPDATE categories SET name = 'Beverages' WHERE id = 1`)
 	r.described("p3", "Beverages")
-	require.Equal(t, catalogv1.Source_SOURCE_COMPARISON, r.newest("p3").GetSource())
+	require.Equal(t, catalogv1.Source_SOURCE_COMPARISON, r.latest("p3").GetSource())
 	r.eventually("counted", func() bool { return r.report().GetCompared().GetMissed() == 3 })
 	require.ElementsMatch(t, []string{"p1", "p2", "p3"}, r.report().GetCompared().GetMissedProducts())
 }
 
-func TestComparison_CountsNothingAsMissedThatTheLogTells(t *testing.T) {
+func TestComparison_CountsNoCapturedChangeAsMissed(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'P' FROM generate_series(1, 50) i`)
 	r.start()
-	r.settledAfter(time.Now())
+	r.waitCapturedAfter(time.Now())
 	for i := range 200 {
 		r.exec(`UPDATE items SET name = $1`, fmt.Sprint("P", i))
 		require.Zero(t, r.report().GetCompared().GetMissed())
 	}
 	r.waitCaptured()
-	require.Equal(t, "P199", r.newest("p50").GetProduct().GetName())
+	require.Equal(t, "P199", r.latest("p50").GetProduct().GetName())
 	require.Zero(t, r.report().GetCompared().GetMissed())
 }
 
-func TestComparison_ThatIsAskedForSaysWhatItFound(t *testing.T) {
+func TestComparison_ReportsResultOfRequest(t *testing.T) {
 	r := newRig(t)
 	r.categories(3)
 	r.start()
@@ -78,13 +78,14 @@ func TestComparison_ThatIsAskedForSaysWhatItFound(t *testing.T) {
 		return found != nil
 	})
 	require.EqualValues(t, 1, found.GetProducts())
-	require.Equal(t, "Beverages", r.newest("p1").GetProduct().GetDescription())
-	require.Nil(t, r.newest("nothing"))
+	require.Equal(t, "Beverages", r.latest("p1").GetProduct().GetDescription())
+	require.Nil(t, r.latest("nothing"))
 }
 
-func TestComparison_OfQueriesThatDependOnTheTime(t *testing.T) {
+func TestComparison_FollowsQueriesThatDependOnTime(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name, CASE WHEN now() > (SELECT at FROM clock) THEN 'late' ELSE 'early' END AS description FROM items`)
+	r.ownTables(
+		`SELECT id, name, CASE WHEN now() > (SELECT at FROM clock) THEN 'late' ELSE 'early' END AS description FROM items`)
 	r.exec(`CREATE TABLE clock AS SELECT now() + interval '3 s' AS at`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.cfg.Mapping.RereadEvery = time.Second
@@ -92,7 +93,7 @@ func TestComparison_OfQueriesThatDependOnTheTime(t *testing.T) {
 	r.described("mug", "late")
 }
 
-func TestWatch_AQueryTellsWhichProductsAChangeConcerns(t *testing.T) {
+func TestWatch_FindsProductsByQuery(t *testing.T) {
 	r := newRig(t)
 	r.categories(3, config.WatchedTable{
 		Table:    "categories",
@@ -102,13 +103,13 @@ func TestWatch_AQueryTellsWhichProductsAChangeConcerns(t *testing.T) {
 	r.described("p3", "Drinks")
 	r.exec(`UPDATE categories SET name = 'Beverages' WHERE id = 1`)
 	r.waitCaptured()
-	latest := r.newest("p3")
+	latest := r.latest("p3")
 	require.Equal(t, "Beverages", latest.GetProduct().GetDescription())
 	require.Equal(t, catalogv1.Source_SOURCE_WAL, latest.GetSource())
 	require.Equal(t, "public.categories", latest.GetRowImages()[0].GetTable())
 }
 
-func TestWatch_AWideChangeIsReadInTheBulkLane(t *testing.T) {
+func TestWatch_ReadsWideChangeInBulkLane(t *testing.T) {
 	r := newRig(t)
 	r.categories(1200, config.WatchedTable{
 		Table:    "categories",
@@ -120,22 +121,22 @@ func TestWatch_AWideChangeIsReadInTheBulkLane(t *testing.T) {
 	r.exec(`UPDATE categories SET name = 'Beverages' WHERE id = 1`)
 	committed := time.Now()
 	r.waitCaptured()
-	// WaitCaptured waits for it, and so does the time up to which everything is captured.
+	// WaitCaptured waits for it, and the captured time stays before it.
 	for _, id := range []string{"p1", "p600", "p1200"} {
-		require.Equal(t, "Beverages", r.newest(id).GetProduct().GetDescription(), id)
+		require.Equal(t, "Beverages", r.latest(id).GetProduct().GetDescription(), id)
 	}
 	require.Equal(t, live, r.messages("catalog.default.live.*"))
-	r.settledAfter(committed)
+	r.waitCapturedAfter(committed)
 	require.Empty(t, r.report().GetOutstanding())
 }
 
-func TestWatch_AConditionIsPublishedWherePostgresCan(t *testing.T) {
+func TestWatch_PublishesConditionWherePossible(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items WHERE notes = 'product'`)
+	r.ownTables(`SELECT id, name FROM items WHERE notes = 'product'`)
 	r.cfg.Mapping.Watch[0].Where = "notes = 'product'"
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug', 'product'), ('post', 'Post', 'post')`)
 	r.start()
-	r.settledAfter(time.Now())
+	r.waitCapturedAfter(time.Now())
 	var filter string
 	require.NoError(t,
 		r.pool.QueryRow(t.Context(),
@@ -143,19 +144,20 @@ func TestWatch_AConditionIsPublishedWherePostgresCan(t *testing.T) {
 	require.Contains(t, filter, "product")
 	r.exec(`UPDATE items SET name = name || ' 2'`)
 	r.waitCaptured()
-	require.Equal(t, "Mug 2", r.newest("mug").GetProduct().GetName())
-	require.Nil(t, r.newest("post"))
-	// Out of the condition and into it.
+	require.Equal(t, "Mug 2", r.latest("mug").GetProduct().GetName())
+	require.Nil(t, r.latest("post"))
+	// One row leaves the condition, and another one meets it.
 	r.exec(`UPDATE items SET notes = CASE id WHEN 'mug' THEN 'post' ELSE 'product' END`)
 	r.waitCaptured()
-	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("mug").GetOperation())
-	require.Equal(t, "Post 2", r.newest("post").GetProduct().GetName())
-	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("post").GetSource())
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("mug").GetOperation())
+	require.Equal(t, "Post 2", r.latest("post").GetProduct().GetName())
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.latest("post").GetSource())
 }
 
-func TestWatch_TwoColumnsOfOneTable(t *testing.T) {
+func TestWatch_SupportsTwoColumnsOfOneTable(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name, (SELECT string_agg(x, ',' ORDER BY x) FROM (SELECT b FROM related WHERE a = id UNION SELECT a FROM related WHERE b = id) r(x)) AS description FROM items`)
+	r.ownTables(
+		`SELECT id, name, (SELECT string_agg(x, ',' ORDER BY x) FROM (SELECT b FROM related WHERE a = id UNION SELECT a FROM related WHERE b = id) r(x)) AS description FROM items`)
 	r.exec(`CREATE TABLE related (a text, b text, PRIMARY KEY (a, b))`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
 	r.cfg.Mapping.Watch = append(r.cfg.Mapping.Watch, config.WatchedTable{Table: "related", ProductID: "a"},
@@ -163,15 +165,15 @@ func TestWatch_TwoColumnsOfOneTable(t *testing.T) {
 	r.start()
 	r.exec(`INSERT INTO related VALUES ('mug', 'cup')`)
 	r.waitCaptured()
-	require.Equal(t, "cup", r.newest("mug").GetProduct().GetDescription())
-	require.Equal(t, "mug", r.newest("cup").GetProduct().GetDescription())
+	require.Equal(t, "cup", r.latest("mug").GetProduct().GetDescription())
+	require.Equal(t, "mug", r.latest("cup").GetProduct().GetDescription())
 	r.exec(`DELETE FROM related`)
 	r.waitCaptured()
-	require.Empty(t, r.newest("mug").GetProduct().GetDescription())
-	require.Empty(t, r.newest("cup").GetProduct().GetDescription())
+	require.Empty(t, r.latest("mug").GetProduct().GetDescription())
+	require.Empty(t, r.latest("cup").GetProduct().GetDescription())
 }
 
-func TestComparison_ClosesTheLetterOfAProductThatIsAsItWas(t *testing.T) {
+func TestComparison_ClosesLetterOfUnchangedProduct(t *testing.T) {
 	r := newRig(t)
 	r.categories(1)
 	r.cfg.Mapping.Products = `SELECT i.id, i.name, (1 / c.id)::text AS description FROM items i JOIN categories c ON true WHERE c.id < 2`
@@ -179,16 +181,16 @@ func TestComparison_ClosesTheLetterOfAProductThatIsAsItWas(t *testing.T) {
 	r.described("p1", "1")
 	r.exec(`UPDATE categories SET id = 0 WHERE id = 1`)
 	r.eventually("dead", func() bool { return r.dead("p1").GetReason() == topology.ReasonQueryFailed })
-	before := r.newest("p1").GetVersion()
+	before := r.latest("p1").GetVersion()
 	r.exec(`UPDATE categories SET id = 1 WHERE id = 0`)
-	r.eventually("a later version closes it", func() bool { return r.newest("p1").GetVersion() > before })
+	r.eventually("a later version closes it", func() bool { return r.latest("p1").GetVersion() > before })
 	require.Zero(t, r.report().GetCompared().GetMissed(), "a product that could not be read was not missed")
 }
 
-// A transaction of many rows comes in pieces, each of which concerns very many products.
-func TestWatch_ALargeTransactionConcernsAllItsProducts(t *testing.T) {
+// A large transaction comes in chunks, and each chunk concerns very many products.
+func TestWatch_CapturesAllProductsOfLargeTransaction(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = i.id`)
+	r.ownTables(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = i.id`)
 	r.exec(`CREATE TABLE categories (id text PRIMARY KEY, name text)`)
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'P' FROM generate_series(1, 3500) i`)
 	r.exec(`INSERT INTO categories SELECT id, 'old' FROM items`)
@@ -197,13 +199,13 @@ func TestWatch_ALargeTransactionConcernsAllItsProducts(t *testing.T) {
 		Products: `SELECT i.id FROM items i WHERE i.id = @id`,
 	})
 	r.start()
-	r.settledAfter(time.Now())
+	r.waitCapturedAfter(time.Now())
 	compared := r.report().GetCompared().GetFinishedAt().AsTime()
 	r.exec(`UPDATE categories SET name = 'new'`)
 	r.waitCaptured()
 	for i := 1; i <= 3500; i += 50 {
 		id := fmt.Sprint("p", i)
-		require.Equal(t, "new", r.newest(id).GetProduct().GetDescription(), id)
+		require.Equal(t, "new", r.latest(id).GetProduct().GetDescription(), id)
 	}
 	if r.report().GetCompared().GetFinishedAt().AsTime().Equal(compared) {
 		return
@@ -211,29 +213,29 @@ func TestWatch_ALargeTransactionConcernsAllItsProducts(t *testing.T) {
 	require.Zero(t, r.report().GetCompared().GetMissed())
 }
 
-func TestComparison_AFunctionThatIsDefinedAgainIsReadAgain(t *testing.T) {
+func TestComparison_FollowsRedefinedFunction(t *testing.T) {
 	r := newRig(t)
 	r.exec(`CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1)'`)
-	r.own(`SELECT id, shout(name) AS name FROM items`)
+	r.ownTables(`SELECT id, shout(name) AS name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.named("mug", "MUG")
+	r.requireName("mug", "MUG")
 	r.exec(`CREATE OR REPLACE FUNCTION shout(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1) || ''!'''`)
-	r.named("mug", "MUG!")
+	r.requireName("mug", "MUG!")
 }
 
-func TestWatch_AConditionThatPostgresFailsOnIsTakenOutOfThePublication(t *testing.T) {
+func TestWatch_UnpublishesConditionThatFails(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`ALTER TABLE items ADD n int DEFAULT 1`)
 	r.cfg.Mapping.Watch[0].Where = "10 / n > 1"
 	r.exec(`INSERT INTO items (id, name) VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
 	r.start()
-	r.named("cup", "Cup")
+	r.requireName("cup", "Cup")
 	r.exec(`UPDATE items SET n = 0, name = 'Nought' WHERE id = 'mug'`)
 	r.exec(`UPDATE items SET name = 'Cup 2' WHERE id = 'cup'`)
-	r.named("cup", "Cup 2")
-	r.named("mug", "Nought")
+	r.requireName("cup", "Cup 2")
+	r.requireName("mug", "Nought")
 	r.exec(`UPDATE items SET name = 'Cup 3' WHERE id = 'cup'`)
-	r.named("cup", "Cup 3")
+	r.requireName("cup", "Cup 3")
 }

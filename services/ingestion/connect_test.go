@@ -8,7 +8,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-func TestConnect_PlansEachReadingByItself(t *testing.T) {
+func TestConnect_UsesCustomPlans(t *testing.T) {
 	t.Parallel()
 	pool, err := connect(t.Context(), Config{DatabaseURL: localtest.Postgres(t)})
 	require.NoError(t, err)
@@ -18,7 +18,7 @@ func TestConnect_PlansEachReadingByItself(t *testing.T) {
 	conn, err := pool.Acquire(t.Context())
 	require.NoError(t, err)
 	defer conn.Release()
-	// After five executions Postgres would otherwise compare the costs, and take a generic plan.
+	// After five executions Postgres would otherwise compare the costs and choose a generic plan.
 	ids := make([]string, 1000)
 	for range 10 {
 		_, err := conn.Exec(t.Context(), "SELECT FROM product WHERE id = ANY($1::text[])", ids)

@@ -27,25 +27,25 @@ func encoded(t *testing.T, encoding string) *rig {
 	return r
 }
 
-func TestCapture_OfALatin1Database(t *testing.T) {
+func TestCapture_ReadsLatin1Database(t *testing.T) {
 	r := encoded(t, "LATIN1")
 	r.start()
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('mug', 'Größe Ñ')")
-	// An id comes by the replication protocol. Stripe takes no such one, and the letter shows how it arrived.
+	// The id comes through the replication protocol. Stripe accepts no such id, and the letter shows how it arrived.
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('tassé', 'Tasse')")
 	r.waitCaptured()
-	require.Equal(t, "Größe Ñ", r.newest("mug").GetProduct().GetName())
+	require.Equal(t, "Größe Ñ", r.latest("mug").GetProduct().GetName())
 	require.Equal(t, "tassé", r.dead("tassé").GetProductId())
 }
 
-func TestRun_RefusesADatabaseWithoutAnEncoding(t *testing.T) {
+func TestRun_RefusesDatabaseWithoutEncoding(t *testing.T) {
 	r := encoded(t, "SQL_ASCII")
 	err := ingestion.Run(t.Context(), r.cfg)
 	require.ErrorContains(t, err, "has encoding SQL_ASCII")
 	require.ErrorContains(t, err, "ENCODING 'UTF8'")
 }
 
-func TestCapture_GoesOnWithARotatedPassword(t *testing.T) {
+func TestCapture_ContinuesWithRotatedPassword(t *testing.T) {
 	r := newRig(t)
 	server, admin := localtest.PostgresWithPasswords(t)
 	exec := func(sql string) {
@@ -71,6 +71,6 @@ func TestCapture_GoesOnWithARotatedPassword(t *testing.T) {
 	write("two")
 	exec("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'sync'")
 	exec("UPDATE driftless.products SET name = 'Mug 2' WHERE id = 'mug'")
-	require.Eventually(t, func() bool { return r.newest("mug").GetProduct().GetName() == "Mug 2" }, patience,
+	require.Eventually(t, func() bool { return r.latest("mug").GetProduct().GetName() == "Mug 2" }, testTimeout,
 		10*time.Millisecond)
 }

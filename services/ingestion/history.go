@@ -14,26 +14,28 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-// history ties versions to the write-ahead log. A version is a position in the log plus the epoch, which grows when a
-// log goes back: to an earlier state of its volume, or to a standby that was behind (failover slots of Postgres 17).
+// history converts positions in the write-ahead log to versions. A version is a position plus the epoch. The epoch
+// grows when the log goes back: to an earlier state of its volume, or to a standby that was behind (failover slots of
+// Postgres 17).
 //
-// What was captured before is in the log again after a crash only. So the last transaction that was captured must be
-// met again if the slot is before it. If another one is in its place, or the log goes on without it, the history is
-// another one, and what was committed there below the old position would be skipped as known.
+// The log has captured transactions again only after a crash. So if the slot is before the last captured transaction,
+// that transaction must come again. Another transaction in its place, or a log that continues without it, means another
+// history. Transactions of that history below the old position would be skipped as captured.
 type history struct {
 	epoch uint64
-	// published is the position of the last transaction with a message in the live lane: what is below it is stored.
-	published pglogrepl.LSN
-	// expected is the position of the last transaction that versions were made of; 0 if none has to be met again.
+	// publishedUpTo is the position of the last transaction with a message in the live lane. Everything below it is
+	// stored.
+	publishedUpTo pglogrepl.LSN
+	// expected is the position of the last transaction that has a version. It is 0 if no transaction must come again.
 	expected   pglogrepl.LSN
 	expectedAt time.Time
 }
 
-// version is the version that a position stands for.
+// version returns the version of a position.
 func (h *history) version(lsn pglogrepl.LSN) uint64 { return uint64(lsn) + h.epoch }
 
-// met takes a transaction of the log into account.
-func (h *history) met(c *wal.Chunk) error {
+// checkTransaction checks the next transaction of the log.
+func (h *history) checkTransaction(c *wal.Chunk) error {
 	switch {
 	case h.expected == 0 || c.CommitLSN < h.expected:
 		return nil
@@ -41,40 +43,40 @@ func (h *history) met(c *wal.Chunk) error {
 		h.expected = 0
 		return nil
 	default:
-		return fmt.Errorf("%w: at %s it has another transaction than before", errHistory, h.expected)
+		return fmt.Errorf("%w: it has another transaction at %s than before", errHistory, h.expected)
 	}
 }
 
-// reached takes into account that the log was read up to a position.
-func (h *history) reached(end pglogrepl.LSN) error {
+// checkEnd checks that the log was read up to a position.
+func (h *history) checkEnd(end pglogrepl.LSN) error {
 	if h.expected != 0 && end > h.expected {
-		return fmt.Errorf("%w: it goes on to %s without the transaction at %s", errHistory, end, h.expected)
+		return fmt.Errorf("%w: it continues to %s without the transaction at %s", errHistory, end, h.expected)
 	}
 	return nil
 }
 
-// newHistory makes the history of a turn that begins at a slot's position, of what is recorded, and of the version and
-// commit time of the last message of the live lane.
+// newHistory returns the history of a turn. recorded is the stored history, live and liveAt are the version and the
+// commit time of the last live message, and confirmed is the slot's position.
 func newHistory(recorded *meshv1.CatalogHistory, live uint64, liveAt time.Time, confirmed pglogrepl.LSN) history {
 	h := history{epoch: recorded.GetEpoch()}
-	// Those of an earlier epoch say nothing of this log.
+	// Versions of an earlier epoch say nothing about this log.
 	if live > h.epoch {
-		h.published = pglogrepl.LSN(live - h.epoch)
-		h.expected, h.expectedAt = h.published, liveAt
+		h.publishedUpTo = pglogrepl.LSN(live - h.epoch)
+		h.expected, h.expectedAt = h.publishedUpTo, liveAt
 	}
 	if v := recorded.GetVersion(); v > h.epoch && pglogrepl.LSN(v-h.epoch) > h.expected {
 		h.expected, h.expectedAt = pglogrepl.LSN(v-h.epoch), recorded.GetCommittedAt().AsTime()
 	}
 	if h.expected < confirmed {
-		// A slot that was confirmed beyond it has been there.
+		// A slot that was confirmed beyond the transaction has passed it.
 		h.expected = 0
 	}
 	return h
 }
 
-// learn reads the history for a turn. If the log ends before what was captured, or was found to be another one,
-// versions go on above the old ones from a new epoch, and the tables are read as a whole.
-func (in *ingester) learn(ctx context.Context, prepared wal.Prepared) (history, error) {
+// loadHistory reads the history for a turn. The log may end before the last captured position, or may be another log.
+// Then a new epoch begins, so that versions continue above the old ones, and the tables are compared.
+func (in *ingester) loadHistory(ctx context.Context, slot wal.SlotState) (history, error) {
 	recorded := &meshv1.CatalogHistory{}
 	revision, err := in.mesh.History(in.account).GetAt(ctx, recorded)
 	if err != nil {
@@ -84,32 +86,32 @@ func (in *ingester) learn(ctx context.Context, prepared wal.Prepared) (history, 
 	if err != nil {
 		return history{}, err
 	}
-	h := newHistory(recorded, live, liveAt, prepared.Confirmed)
+	h := newHistory(recorded, live, liveAt, slot.Confirmed)
 	highest := max(live, recorded.GetVersion())
-	if h.version(prepared.Current) >= highest && !in.whole.otherHistory.Load() {
+	if h.version(slot.Current) >= highest && !in.snapshot.historyChanged.Load() {
 		return h, nil
 	}
-	// Transactions that are open now are committed beyond the end of the log.
+	// Transactions that are open now will commit beyond the end of the log.
 	epoch := h.epoch
-	if now := h.version(prepared.Current); now < highest {
+	if now := h.version(slot.Current); now < highest {
 		epoch += highest - now + 1
 	}
 	next := &meshv1.CatalogHistory{Epoch: epoch}
-	if err := in.want(ctx, "the catalog database went back to an earlier state"); err != nil {
+	if err := in.requestSnapshot(ctx, "the catalog database went back to an earlier state"); err != nil {
 		return h, err
 	}
 	if _, err := in.mesh.History(in.account).CompareAndPut(ctx, next, revision); err != nil {
 		return h, err
 	}
-	in.whole.otherHistory.Store(false)
+	in.snapshot.historyChanged.Store(false)
 	in.logger.WarnContext(
-		ctx, "the catalog database is not where it was when it was captured last, as after a restore or a failover to a standby that was behind; reading the tables as a whole",
-		"position", prepared.Current.String(), "epoch", epoch)
-	// Nothing of the old log is expected of the new one, nor is anything in it known.
+		ctx, "the catalog database is behind the last captured position, for example after a restore or a failover to a standby that lagged; comparing all tables",
+		"position", slot.Current.String(), "epoch", epoch)
+	// Nothing of the old log is expected of the new one, and nothing in it is captured.
 	return history{epoch: epoch}, nil
 }
 
-// lastLive is the version and the commit time of the last message in the live lane; zero if there is none.
+// lastLive returns the version and the commit time of the last live message, zero if there is none.
 func (in *ingester) lastLive(ctx context.Context) (version uint64, committed time.Time, err error) {
 	last, err := in.mesh.Desired().LastLiveChange(ctx, in.account)
 	if err != nil || last == nil {
@@ -121,17 +123,18 @@ func (in *ingester) lastLive(ctx context.Context) (version uint64, committed tim
 	return last.GetVersion(), committed, nil
 }
 
-// record keeps a version before anything is labelled with it: should the log go back below it, that must be noticed.
-func (in *ingester) record(ctx context.Context, p position) error {
-	cursor := in.mesh.History(in.account)
+// recordVersion stores a version before anything is labelled with it, so that a log that goes back below it is
+// detected.
+func (in *ingester) recordVersion(ctx context.Context, p position) error {
+	record := in.mesh.History(in.account)
 	for {
 		recorded := &meshv1.CatalogHistory{}
-		revision, err := cursor.GetAt(ctx, recorded)
+		revision, err := record.GetAt(ctx, recorded)
 		if err != nil || recorded.GetVersion() >= p.version {
 			return err
 		}
 		recorded.Version, recorded.CommittedAt = p.version, timestamppb.New(p.committed)
-		if _, err = cursor.CompareAndPut(ctx, recorded, revision); !errors.Is(err, mesh.ErrMoved) {
+		if _, err = record.CompareAndPut(ctx, recorded, revision); !errors.Is(err, mesh.ErrMoved) {
 			return err
 		}
 	}

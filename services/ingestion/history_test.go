@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-func TestHistory_TheLastTransactionMustBeMetAgain(t *testing.T) {
+func TestHistory_RequiresLastTransactionAgain(t *testing.T) {
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	tx := func(lsn pglogrepl.LSN, at time.Time) *wal.Chunk { return &wal.Chunk{CommitLSN: lsn, CommittedAt: at} }
 	for name, c := range map[string]struct {
@@ -71,11 +71,11 @@ func TestHistory_TheLastTransactionMustBeMetAgain(t *testing.T) {
 			var err error
 			for _, chunk := range c.log {
 				if err == nil {
-					err = h.met(chunk)
+					err = h.checkTransaction(chunk)
 				}
 			}
 			if err == nil && c.end > 0 {
-				err = h.reached(c.end)
+				err = h.checkEnd(c.end)
 			}
 			if c.other {
 				require.ErrorIs(t, err, errHistory)
@@ -86,10 +86,10 @@ func TestHistory_TheLastTransactionMustBeMetAgain(t *testing.T) {
 	}
 }
 
-func TestCatalogLost(t *testing.T) {
-	made := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+func TestCatalogLost_DetectsLossOfMessages(t *testing.T) {
+	created := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	before := &meshv1.CaptureReport{
-		CatalogCreated:      timestamppb.New(made),
+		CatalogCreated:      timestamppb.New(created),
 		CatalogLastSequence: 100,
 		CatalogMessages:     80,
 	}
@@ -97,16 +97,16 @@ func TestCatalogLost(t *testing.T) {
 		now  mesh.CatalogState
 		want string
 	}{
-		"as it was":        {mesh.CatalogState{Created: made, LastSeq: 100, Messages: 80}, ""},
-		"more was stored":  {mesh.CatalogState{Created: made, LastSeq: 140, Messages: 90}, ""},
-		"older ones left":  {mesh.CatalogState{Created: made, LastSeq: 140, Messages: 80}, ""},
-		"purged":           {mesh.CatalogState{Created: made, LastSeq: 100}, "purged"},
-		"a product purged": {mesh.CatalogState{Created: made, LastSeq: 100, Messages: 78}, "purged"},
-		"made again": {
-			mesh.CatalogState{Created: made.Add(time.Hour), LastSeq: 200, Messages: 200},
-			"made again",
+		"as it was":               {mesh.CatalogState{Created: created, LastSeq: 100, Messages: 80}, ""},
+		"more was stored":         {mesh.CatalogState{Created: created, LastSeq: 140, Messages: 90}, ""},
+		"older ones were evicted": {mesh.CatalogState{Created: created, LastSeq: 140, Messages: 80}, ""},
+		"purged":                  {mesh.CatalogState{Created: created, LastSeq: 100}, "purged"},
+		"a product purged":        {mesh.CatalogState{Created: created, LastSeq: 100, Messages: 78}, "purged"},
+		"created again": {
+			mesh.CatalogState{Created: created.Add(time.Hour), LastSeq: 200, Messages: 200},
+			"created again",
 		},
-		"put back": {mesh.CatalogState{Created: made, LastSeq: 90, Messages: 80}, "put back"},
+		"restored": {mesh.CatalogState{Created: created, LastSeq: 90, Messages: 80}, "restored"},
 	} {
 		got := catalogLost(before, c.now)
 		if c.want == "" {

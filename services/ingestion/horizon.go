@@ -7,17 +7,17 @@ import (
 	"github.com/jackc/pglogrepl"
 )
 
-// keptMoments bounds the memory of a horizon while the capture stands still.
-const keptMoments = 512
+// maxMoments bounds the memory of a horizon while capture makes no progress.
+const maxMoments = 512
 
-// horizon tells up to which time everything committed is captured, from moments at which the end of the log was looked
-// at: what was committed before a moment is in the log below its end. It knows no clock and no database. Not safe for
-// concurrent use.
+// horizon computes the time up to which every commit is captured. Its input are moments: times with the end of the log
+// at that time. Everything that was committed before a moment is in the log below its end. It uses no clock and no
+// database. Not safe for concurrent use.
 type horizon struct {
-	// turn is the one that the moments are of.
-	turn    *turn
-	moments []moment
-	reached time.Time
+	// turn is the turn in which the moments were added.
+	turn         *turn
+	moments      []moment
+	capturedUpTo time.Time
 }
 
 type moment struct {
@@ -25,11 +25,11 @@ type moment struct {
 	end pglogrepl.LSN
 }
 
-// saw adds a moment: at that time or later, the log ended at end.
-func (h *horizon) saw(at time.Time, end pglogrepl.LSN) {
+// addMoment adds a moment: at that time or later, the log ended at end.
+func (h *horizon) addMoment(at time.Time, end pglogrepl.LSN) {
 	h.moments = append(h.moments, moment{at, end})
-	if len(h.moments) > keptMoments {
-		// Every second one goes; the oldest and the latest stay.
+	if len(h.moments) > maxMoments {
+		// Drop every second one, but keep the oldest and the latest.
 		kept := h.moments[:0]
 		for i, m := range h.moments {
 			if i%2 == 0 || i == len(h.moments)-1 {
@@ -40,32 +40,31 @@ func (h *horizon) saw(at time.Time, end pglogrepl.LSN) {
 	}
 }
 
-// captured takes into account that the log is captured up to a position, and returns the time up to which everything
-// is.
-func (h *horizon) captured(to pglogrepl.LSN) time.Time {
+// advance drops the moments up to a captured position. It returns the time up to which every commit is captured.
+func (h *horizon) advance(to pglogrepl.LSN) time.Time {
 	i := slices.IndexFunc(h.moments, func(m moment) bool { return m.end > to })
 	if i < 0 {
 		i = len(h.moments)
 	}
 	if i > 0 {
-		h.reached = h.moments[i-1].at
+		h.capturedUpTo = h.moments[i-1].at
 		h.moments = slices.Delete(h.moments, 0, i)
 	}
-	return h.reached
+	return h.capturedUpTo
 }
 
-// forget drops the moments: what was looked at before says nothing any more.
-func (h *horizon) forget() { h.moments = nil }
+// reset drops the moments, when they say nothing about the log any more.
+func (h *horizon) reset() { h.moments = nil }
 
-// pageHeaders are the sizes of headers of a page of the log
-// (https://www.postgresql.org/docs/current/wal-internals.html). The end of the log is told as where the next record
-// would begin, behind the header of a page that is not there yet.
+// pageHeaders has the sizes of the headers of a page of the log
+// (https://www.postgresql.org/docs/current/wal-internals.html). Postgres reports the end of the log as the start of the
+// next record. This start may be behind the header of a page that does not exist yet.
 var pageHeaders = []pglogrepl.LSN{24, 40}
 
-// walPage is the size of a page of the log, unless Postgres was compiled with another.
+// walPage is the size of a page of the log in bytes, unless Postgres was compiled with another size.
 const walPage = 8192
 
-// endOfLog is the end of what is in the log.
+// endOfLog returns the end of the log's contents.
 func endOfLog(next pglogrepl.LSN) pglogrepl.LSN {
 	if rest := next % walPage; slices.Contains(pageHeaders, rest) {
 		return next - rest

@@ -8,37 +8,37 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHorizon_IsTheLastMomentWhoseLogIsCaptured(t *testing.T) {
+func TestHorizon_ReturnsLastCapturedMoment(t *testing.T) {
 	start := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	h := &horizon{}
-	require.Zero(t, h.captured(1000), "nothing was looked at")
-	h.saw(at(0), 100)
-	require.Zero(t, h.captured(99))
-	require.Equal(t, at(0), h.captured(100))
-	h.saw(at(1), 100)
-	require.Equal(t, at(1), h.captured(100), "an idle log is captured")
-	h.saw(at(2), 150)
-	h.saw(at(3), 200)
-	require.Equal(t, at(1), h.captured(140), "a commit below 150 may be missing")
-	require.Equal(t, at(3), h.captured(300))
-	h.saw(at(4), 400)
-	h.forget()
-	require.Equal(t, at(3), h.captured(500), "what was looked at before says nothing any more")
+	require.Zero(t, h.advance(1000), "there is no moment yet")
+	h.addMoment(at(0), 100)
+	require.Zero(t, h.advance(99))
+	require.Equal(t, at(0), h.advance(100))
+	h.addMoment(at(1), 100)
+	require.Equal(t, at(1), h.advance(100), "an idle log is captured")
+	h.addMoment(at(2), 150)
+	h.addMoment(at(3), 200)
+	require.Equal(t, at(1), h.advance(140), "a commit below 150 may be missing")
+	require.Equal(t, at(3), h.advance(300))
+	h.addMoment(at(4), 400)
+	h.reset()
+	require.Equal(t, at(3), h.advance(500), "earlier moments do not count after a reset")
 }
 
-func TestHorizon_KeepsItsOldestMomentInBoundedMemory(t *testing.T) {
+func TestHorizon_KeepsOldestMomentInBoundedMemory(t *testing.T) {
 	h := &horizon{}
 	start := time.Unix(0, 0)
-	for i := range 20 * keptMoments {
-		h.saw(start.Add(time.Duration(i)*time.Second), pglogrepl.LSN(100+i))
+	for i := range 20 * maxMoments {
+		h.addMoment(start.Add(time.Duration(i)*time.Second), pglogrepl.LSN(100+i))
 	}
-	require.LessOrEqual(t, len(h.moments), keptMoments+1)
-	require.Equal(t, start, h.captured(100))
-	require.Equal(t, start.Add((20*keptMoments-1)*time.Second), h.captured(1<<40))
+	require.LessOrEqual(t, len(h.moments), maxMoments+1)
+	require.Equal(t, start, h.advance(100))
+	require.Equal(t, start.Add((20*maxMoments-1)*time.Second), h.advance(1<<40))
 }
 
-func TestEndOfLog_IsNotBehindTheHeaderOfAPageToCome(t *testing.T) {
+func TestEndOfLog_IgnoresHeaderOfNextPage(t *testing.T) {
 	require.EqualValues(t, 0x2000, endOfLog(0x2000+24))
 	require.EqualValues(t, 0x1000000, endOfLog(0x1000000+40))
 	require.EqualValues(t, 0x2000+48, endOfLog(0x2000+48))

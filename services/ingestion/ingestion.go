@@ -1,9 +1,9 @@
-// Package ingestion is the service between the catalog database and CATALOG: it captures committed changes from the
-// write-ahead log, compares the tables with CATALOG when it must and now and then, writes back what Stripe has of a
-// product when it is told to, and serves the API that writes the built-in tables.
+// Package ingestion is the service between the catalog database and CATALOG. It captures committed changes from the
+// write-ahead log, and compares the tables with CATALOG when it must and now and then. It writes Stripe's values back
+// to the tables on command, and serves the API that writes the built-in tables.
 //
-// It alone touches the catalog database. It holds no Stripe key, and decides nothing about Stripe but whether a product
-// could be accepted there.
+// It is the only service that touches the catalog database. It has no Stripe key, and decides nothing about Stripe
+// except whether Stripe would accept a product.
 package ingestion
 
 import (
@@ -35,21 +35,20 @@ type Config struct {
 	// Account is the name of the Stripe account in subjects.
 	Account string
 	NATS    mesh.Config
-	// DatabaseURL of the catalog. DatabaseURLFile is the file that it was read from, empty for none: user and password
-	// are read from it at every connection.
+	// DatabaseURL of the catalog. DatabaseURLFile is the file that it was read from, empty for none: each connection
+	// reads user and password from it again.
 	DatabaseURL, DatabaseURLFile string
-	// Mapping of the operator's own tables; nil for the built-in ones, which are then made if absent.
+	// Mapping of the operator's own tables. Defaults to the built-in tables, which are created if they do not exist.
 	Mapping *config.Mapping
-	// Slot and Publication in the catalog database; made if absent.
+	// Slot and Publication in the catalog database. They are created if they do not exist.
 	Slot, Publication string
-	// AcceptDatabase is the system identifier of a Postgres server that takes the place of the one that was captured
-	// before.
+	// AcceptDatabase is the system identifier of a Postgres server that replaces the one that was captured before.
 	AcceptDatabase string
-	// CheckMigrations has the built-in tables checked instead of made: Migrate made them.
+	// CheckMigrations checks the built-in tables instead of creating them: Migrate created them.
 	CheckMigrations bool
 	// HTTP serves the API, health and metrics.
 	HTTP httpserver.Config
-	// Token that the API asks for; none if empty.
+	// Token that callers of the API must send. Empty for none.
 	Token  string
 	Logger *slog.Logger
 }
@@ -59,34 +58,34 @@ type ingester struct {
 	Config
 	account string
 	mesh    *mesh.Mesh
-	// maxBody is what NATS takes in a message, in bytes.
-	maxBody  int
-	pool     *pgxpool.Pool
-	queries  *config.Mapping
-	validate *validation.Validator
-	logger   *slog.Logger
-	barriers *barriers
-	progress *progress
-	turns    turns
-	crowd    *crowd
-	lately   lately
-	gate     *mesh.Gate
-	// schema is the checked mapping with what it needs of the database. It is replaced when the schema changes.
+	// maxBody is the largest message that NATS accepts, in bytes.
+	maxBody   int
+	pool      *pgxpool.Pool
+	queries   *config.Mapping
+	validate  *validation.Validator
+	logger    *slog.Logger
+	barriers  *barriers
+	captured  *capturedVersion
+	turns     turns
+	evictions *evictions
+	recent    recentProducts
+	gate      *mesh.Gate
+	// schema is the checked mapping and what it needs of the database. A change of the schema replaces it.
 	schema atomic.Pointer[schema]
-	// report is what others learn about the capture.
+	// report publishes how far the capture is.
 	report *reporter
-	// whole has the whole catalog read when that is wanted.
-	whole *wholeReading
-	// inspected: the rows were looked at before the first turn.
-	inspected bool
-	// warned are the warnings that were logged.
-	warned map[string]bool
-	// backfilling is held while a command to read products again is carried out.
-	backfilling sync.Mutex
+	// snapshot decides when the whole catalog is read.
+	snapshot *snapshotState
+	// rowsChecked reports whether the rows were checked before the first turn.
+	rowsChecked bool
+	// loggedWarnings has the warnings that were logged.
+	loggedWarnings map[string]bool
+	// backfillMu is locked while a reread command runs.
+	backfillMu sync.Mutex
 }
 
-// Run ingests until ctx ends. It returns an error at once if the catalog database, its settings, the mapping or NATS
-// do not allow the work; the error says what to do about it.
+// Run ingests until ctx ends. It returns an error at once if the catalog database, its settings, the mapping or NATS do
+// not allow the work. The error says what to do.
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -117,10 +116,10 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.mesh.Closed(ctx) })
 	g.Go(func() error { return in.gate.Watch(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
-	g.Go(func() error { return in.keepReport(ctx) })
-	g.Go(func() error { return in.warnOfData(ctx) })
+	g.Go(func() error { return in.runReports(ctx) })
+	g.Go(func() error { return in.warnInvalidRows(ctx) })
 	work(in.capture)
-	work(in.readWhole)
+	work(in.runSnapshots)
 	g.Go(func() error { return in.watchLag(ctx) })
 	work(func(ctx context.Context) error {
 		return mesh.Consume(ctx, in.mesh,
@@ -134,7 +133,7 @@ func Run(ctx context.Context, cfg Config) error {
 	return g.Wait()
 }
 
-// prepare connects, and checks everything that the service needs before it serves anything.
+// prepare connects, and checks everything that the service needs, before it serves anything.
 func prepare(ctx context.Context, cfg Config) (*ingester, error) {
 	if cfg.DatabaseURL == "" {
 		return nil, errors.New(
@@ -158,7 +157,8 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		if cfg.CheckMigrations {
 			makeTables = builtin.Check
 		}
-		if err := alone(ctx, cfg.database(), func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
+		if err := withSetupLock(ctx, cfg.database(),
+			func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
 			return nil, err
 		}
 		queries = builtin.Mapping()
@@ -168,40 +168,40 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		return nil, fmt.Errorf("set up validation: %w", err)
 	}
 	in := &ingester{
-		Config:   cfg,
-		account:  cfg.Account,
-		pool:     pool,
-		queries:  queries,
-		validate: validator,
-		logger:   cfg.Logger,
-		barriers: newBarriers(),
-		progress: &progress{},
-		crowd:    newCrowd(),
-		warned:   map[string]bool{},
+		Config:         cfg,
+		account:        cfg.Account,
+		pool:           pool,
+		queries:        queries,
+		validate:       validator,
+		logger:         cfg.Logger,
+		barriers:       newBarriers(),
+		captured:       &capturedVersion{},
+		evictions:      newEvictions(),
+		loggedWarnings: map[string]bool{},
 	}
-	// Before NATS is asked: what is wrong with the mapping is told also while NATS is away.
-	if _, err := in.look(ctx); err != nil {
+	// Before NATS is asked, so that faults of the mapping are reported even while NATS is unreachable.
+	if _, err := in.checkSchema(ctx); err != nil {
 		return nil, err
 	}
 	cfg.NATS.Account = cfg.Account
 	if in.mesh, err = mesh.Connect(ctx, cfg.NATS); err != nil {
 		return nil, err
 	}
-	in.maxBody, in.report, in.whole = in.mesh.MaxBody(), newReporter(in.mesh, cfg.Account), newWholeReading()
+	in.maxBody, in.report, in.snapshot = in.mesh.MaxBody(), newReporter(in.mesh, cfg.Account), newSnapshotState()
 	if err = in.bind(ctx); err == nil {
-		err = in.inspectData(ctx)
+		err = in.checkNewRows(ctx)
 	}
 	if err == nil {
 		in.gate, err = in.mesh.Gate(ctx, topology.Ingestion)
 	}
 	if err != nil {
-		in.report.stopped(ctx, err)
+		in.report.reportStopped(ctx, err)
 		in.mesh.Close()
 	}
 	return in, err
 }
 
-// database is the catalog's, with the file that its URL was read from; empty for none.
+// database returns the catalog database. file is the file that url was read from, empty for none.
 func database(url, file string) postgres.Database {
 	return postgres.Database{URL: url, File: file, Setting: "DATABASE_URL", Application: applicationName}
 }
@@ -212,12 +212,12 @@ func (c Config) database() postgres.Database {
 	return db
 }
 
-// applicationName is what ingestion's sessions are called in pg_stat_activity.
+// applicationName is the name of ingestion's sessions in pg_stat_activity.
 const applicationName = "driftless-ingestion"
 
-// connect opens the pool of connections. Row security is switched off unless the operator says that it hides nothing: a
-// query from which it would hide rows fails then, where it would take products for deleted (see row_security in
-// https://www.postgresql.org/docs/current/runtime-config-client.html).
+// connect opens the connection pool. It switches row security off unless the operator allows it. A query from which row
+// security would hide rows then fails. Otherwise ingestion would take the hidden products for deleted (see row_security
+// in https://www.postgresql.org/docs/current/runtime-config-client.html).
 func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	db := c.database()
 	cfg, err := db.PoolConfig()
@@ -225,8 +225,9 @@ func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 		return nil, err
 	}
 	cfg.MaxConns = 8
-	// Postgres keeps a generic plan as long as the connection lives, also one from when the tables were small. It
-	// compares an array of ids one by one, where a plan of its own hashes them: 20,000 ids took 90 s instead of 5 s.
+	// Postgres keeps a generic plan as long as the connection lives, even one from when the tables were small. A
+	// generic plan compares an array of ids one by one, where a custom plan hashes them: 20,000 ids took 90 s instead
+	// of 5 s.
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	if !c.allowsRowSecurity() {
 		cfg.ConnConfig.RuntimeParams["row_security"] = "off"
@@ -253,26 +254,27 @@ func (c Config) allowsRowSecurity() bool {
 	return c.Mapping != nil && c.Mapping.RowSecurity == config.RowSecurityAllow
 }
 
-// schema is the mapping as it is in the database, with everything that is derived from it.
-func (in *ingester) tables() *schema { return in.schema.Load() }
+// currentSchema returns the mapping as it is in the database, with everything that is derived from it.
+func (in *ingester) currentSchema() *schema { return in.schema.Load() }
 
-// writer of the present schema.
-func (in *ingester) writer() *writeback.Writer { return in.tables().writer }
+// writer returns the writer of the current schema.
+func (in *ingester) writer() *writeback.Writer { return in.currentSchema().writer }
 
-// ready says why the replica can do nothing now. A standby is ready: its API writes to the database, and a rolling
-// update that waited for it to read the log would wait for the one before it to end.
+// ready returns an error if the replica can do nothing now. A standby is ready because its API writes to the database.
+// A rolling update would otherwise wait for the new replica to become the leader, and the new replica for the old one
+// to end.
 func (in *ingester) ready(ctx context.Context) error {
 	if err := in.mesh.Ready(ctx); err != nil {
 		return err
 	}
 	if in.turns.role() == "" && !in.gate.Paused() {
-		if trouble := in.report.trouble(); trouble != "" {
-			return errors.New("the write-ahead log is not being read: " + trouble)
+		if problem := in.report.stopReason(); problem != "" {
+			return errors.New("the write-ahead log is not being read: " + problem)
 		}
 		return errors.New("the write-ahead log is not being read")
 	}
-	if trouble := in.whole.trouble(); trouble != "" && in.turns.mine() != nil {
-		return errors.New(trouble)
+	if problem := in.snapshot.lastFailure(); problem != "" && in.turns.current() != nil {
+		return errors.New(problem)
 	}
 	return nil
 }

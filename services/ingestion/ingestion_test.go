@@ -30,7 +30,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-const patience = 30 * time.Second
+const testTimeout = 30 * time.Second
 
 // rig is a catalog database and a mesh, with ingestion between them.
 type rig struct {
@@ -63,14 +63,14 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// dropSlot drops the slot, once the server's side of the connection that read it has ended.
+// dropSlot drops the slot, after the server has ended the connection that read it.
 func (r *rig) dropSlot() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		_, err := r.pool.Exec(context.WithoutCancel(r.t.Context()),
 			"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", r.cfg.Slot)
 		return err == nil
-	}, patience, 10*time.Millisecond)
+	}, testTimeout, 10*time.Millisecond)
 }
 
 func (r *rig) start() {
@@ -101,7 +101,7 @@ func (r *rig) start() {
 		}
 		defer resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
-	}, patience, 10*time.Millisecond)
+	}, testTimeout, 10*time.Millisecond)
 }
 
 func (r *rig) stop() {
@@ -116,7 +116,7 @@ func (r *rig) exec(sql string, args ...any) {
 	require.NoError(r.t, err)
 }
 
-// call makes a call of the API and returns the status and the answer.
+// call makes a call of the API, and returns the status and the answer.
 func (r *rig) call(method, body string, headers ...string) (int, string) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost,
@@ -140,7 +140,7 @@ func (r *rig) waitCaptured() {
 	require.Equal(r.t, http.StatusOK, status, answer)
 }
 
-func (r *rig) newest(product string) *catalogv1.ProductChange {
+func (r *rig) latest(product string) *catalogv1.ProductChange {
 	r.t.Helper()
 	c, err := r.mesh.Desired().Latest(r.t.Context(), "default", product)
 	require.NoError(r.t, err)
@@ -160,18 +160,18 @@ func (r *rig) dead(product string) *meshv1.DeadLetter {
 	return l
 }
 
-func (r *rig) subjects(filter string) int { return len(r.stored(filter)) }
+func (r *rig) subjects(filter string) int { return len(r.messagesBySubject(filter)) }
 
-// messages is how many CATALOG keeps.
+// messages returns the number of messages that CATALOG keeps.
 func (r *rig) messages(filter string) (n uint64) {
-	for _, of := range r.stored(filter) {
+	for _, of := range r.messagesBySubject(filter) {
 		n += of
 	}
 	return n
 }
 
-// stored is how many messages CATALOG keeps of each subject.
-func (r *rig) stored(filter string) map[string]uint64 {
+// messagesBySubject returns the number of messages that CATALOG keeps, by subject.
+func (r *rig) messagesBySubject(filter string) map[string]uint64 {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCatalog)
 	require.NoError(r.t, err)
@@ -180,13 +180,13 @@ func (r *rig) stored(filter string) map[string]uint64 {
 	return info.State.Subjects
 }
 
-func TestCommittedRowsArriveAsWholeProducts(t *testing.T) {
+func TestCapture_PublishesCompleteProducts(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
 	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('mug-eur', 'mug', 'eur', 1400)`)
 	r.waitCaptured()
-	c := r.newest("mug")
+	c := r.latest("mug")
 	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, c.GetOperation())
 	require.Equal(t, catalogv1.Source_SOURCE_WAL, c.GetSource())
 	require.Equal(t, "Mug", c.GetProduct().GetName())
@@ -198,21 +198,21 @@ func TestCommittedRowsArriveAsWholeProducts(t *testing.T) {
 	before := c.GetVersion()
 	r.exec(`UPDATE driftless.products SET name = 'Cup' WHERE id = 'mug'`)
 	r.waitCaptured()
-	c = r.newest("mug")
+	c = r.latest("mug")
 	require.Greater(t, c.GetVersion(), before)
 	image := c.GetRowImages()[0]
 	require.Equal(t, "Mug", image.GetOldValues()["name"])
 	require.Equal(t, "Cup", image.GetNewValues()["name"])
 	require.Equal(t, []string{"id", "name", "updated_at"}, slices.Sorted(maps.Keys(image.GetNewValues())),
-		"what changed, and of which product")
+		"the changed columns and the id")
 	require.Empty(t, image.GetNullColumns())
 
 	r.exec(`DELETE FROM driftless.products WHERE id = 'mug'`)
 	r.waitCaptured()
-	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("mug").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("mug").GetOperation())
 }
 
-func TestTenThousandRowsOfOneTransactionAllArrive(t *testing.T) {
+func TestCapture_PublishesLargeTransaction(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	const n = 10_000
@@ -222,11 +222,11 @@ func TestTenThousandRowsOfOneTransactionAllArrive(t *testing.T) {
 	r.exec(`UPDATE driftless.products SET name = name || ' (new)'`)
 	r.waitCaptured()
 	for _, id := range []string{"p1", "p5000", "p10000"} {
-		require.True(t, strings.HasSuffix(r.newest(id).GetProduct().GetName(), "(new)"), id)
+		require.True(t, strings.HasSuffix(r.latest(id).GetProduct().GetName(), "(new)"), id)
 	}
 }
 
-func TestNothingIsLostOrMissedOverARestart(t *testing.T) {
+func TestCapture_LosesNothingOverRestart(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('a', 'A')`)
@@ -236,13 +236,13 @@ func TestNothingIsLostOrMissedOverARestart(t *testing.T) {
 	r.exec(`UPDATE driftless.products SET name = 'A2' WHERE id = 'a'`)
 	r.start()
 	r.waitCaptured()
-	require.Equal(t, "A2", r.newest("a").GetProduct().GetName())
-	require.Equal(t, "B", r.newest("b").GetProduct().GetName())
-	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("b").GetSource(),
+	require.Equal(t, "A2", r.latest("a").GetProduct().GetName())
+	require.Equal(t, "B", r.latest("b").GetProduct().GetName())
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.latest("b").GetSource(),
 		"what happened while ingestion was away comes from the log")
 }
 
-func TestConnectionsThatBreakLoseNothing(t *testing.T) {
+func TestCapture_LosesNothingOverBrokenConnections(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	for i := range 20 {
@@ -251,56 +251,57 @@ func TestConnectionsThatBreakLoseNothing(t *testing.T) {
 			r.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'driftless-ingestion' AND datname = current_database()`)
 		}
 	}
-	require.Eventually(t, func() bool { return r.subjects("catalog.default.live.*") == 20 }, patience,
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.live.*") == 20 }, testTimeout,
 		50*time.Millisecond)
 }
 
-func TestFirstStartReadsTheWholeCatalog(t *testing.T) {
+func TestSnapshot_ReadsWholeCatalogAtFirstStart(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.stop()
-	// A slot that is gone is as good as a first start.
+	// A lost slot is like a first start.
 	r.dropSlot()
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'P' FROM generate_series(1, 2500) i`)
 	r.start()
-	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") == 2500 }, patience,
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") == 2500 }, testTimeout,
 		20*time.Millisecond)
-	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.newest("p1").GetSource())
+	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.latest("p1").GetSource())
 	r.exec(`UPDATE driftless.products SET name = 'new' WHERE id = 'p7'`)
 	r.waitCaptured()
-	require.Equal(t, "new", r.newest("p7").GetProduct().GetName(), "a live change is newer than the snapshot's label")
+	require.Equal(t, "new", r.latest("p7").GetProduct().GetName(),
+		"a live change has a higher version than the snapshot")
 	r.stop()
 
-	// What vanished while nobody watched is removed by the next reading.
+	// The next snapshot removes a product that was deleted while nothing captured.
 	r.dropSlot()
 	r.exec(`DELETE FROM driftless.products WHERE id IN ('p1', 'p7')`)
 	r.start()
 	for _, id := range []string{"p1", "p7"} {
 		require.Eventually(t,
-			func() bool { return r.newest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, patience,
+			func() bool { return r.latest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, testTimeout,
 			20*time.Millisecond, id)
 	}
-	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.newest("p2").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.latest("p2").GetOperation())
 }
 
-func TestAnInterruptedSnapshotGoesOnWhereItWas(t *testing.T) {
+func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.stop()
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 3000) i`)
 	r.dropSlot()
 	r.start()
-	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, patience,
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, testTimeout,
 		time.Millisecond)
 	r.stop()
-	// As a kill between two pages leaves it.
+	// This is the state after a kill between two pages.
 	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "after p02000"))
 	r.start()
-	require.Eventually(t, func() bool { return r.snapshot() == "done" }, patience, 10*time.Millisecond)
-	require.EqualValues(t, 1000, r.report().GetCompared().GetProducts(), "only the pages that were missing are read")
+	require.Eventually(t, func() bool { return r.snapshot() == "done" }, testTimeout, 10*time.Millisecond)
+	require.EqualValues(t, 1000, r.report().GetCompared().GetProducts(), "only the missing pages are read")
 }
 
-func TestTruncateArchivesWhatItRemoved(t *testing.T) {
+func TestCapture_ArchivesTruncatedProducts(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('a', 'A'), ('b', 'B')`)
@@ -308,12 +309,12 @@ func TestTruncateArchivesWhatItRemoved(t *testing.T) {
 	r.exec(`TRUNCATE driftless.products CASCADE`)
 	for _, id := range []string{"a", "b"} {
 		require.Eventually(t,
-			func() bool { return r.newest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, patience,
+			func() bool { return r.latest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, testTimeout,
 			20*time.Millisecond, id)
 	}
 }
 
-func TestRowsThatStripeWouldRefuseBecomeDeadLettersAndTheRestFlows(t *testing.T) {
+func TestCapture_MakesDeadLettersOfInvalidRows(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	metadata := map[string]string{}
@@ -340,7 +341,7 @@ func TestRowsThatStripeWouldRefuseBecomeDeadLettersAndTheRestFlows(t *testing.T)
 	}
 	require.NoError(t, tx.Commit(t.Context()))
 	r.waitCaptured()
-	require.Equal(t, "Good", r.newest("good").GetProduct().GetName())
+	require.Equal(t, "Good", r.latest("good").GetProduct().GetName())
 	for id, want := range map[string][2]string{
 		"long": {"name", "5000"}, "keys": {"metadata", "50"}, "coin": {`prices["coin-1"].currency`, "z1"},
 		"shape": {"metadata", "must be"},
@@ -351,11 +352,11 @@ func TestRowsThatStripeWouldRefuseBecomeDeadLettersAndTheRestFlows(t *testing.T)
 		require.Contains(t, letter.GetField(), want[0], id)
 		require.Contains(t, letter.GetMessage(), want[1], id)
 		require.Contains(t, letter.GetMessage(), id)
-		require.Nil(t, r.newest(id), id)
+		require.Nil(t, r.latest(id), id)
 	}
 }
 
-func TestMappingOfTheOperatorsOwnTables(t *testing.T) {
+func TestCapture_ReadsOperatorsOwnTables(t *testing.T) {
 	r := newRig(t)
 	r.exec(`CREATE SCHEMA shop`)
 	r.exec(`CREATE TABLE shop.items (sku int PRIMARY KEY, title text, gone boolean DEFAULT false)`)
@@ -373,7 +374,7 @@ func TestMappingOfTheOperatorsOwnTables(t *testing.T) {
 	r.exec(`INSERT INTO shop.items VALUES (1, 'One'), (2, 'Two')`)
 	r.exec(`INSERT INTO shop.tariffs VALUES ('t', 1, 1250.00)`)
 	r.waitCaptured()
-	c := r.newest("1")
+	c := r.latest("1")
 	require.Len(t, c.GetProduct().GetPrices(), 1, "%v", c)
 	require.Equal(t, "1250", c.GetProduct().GetPrices()[0].GetUnitAmount())
 	require.Contains(t, c.GetUnmanagedFields(), "description")
@@ -382,17 +383,17 @@ func TestMappingOfTheOperatorsOwnTables(t *testing.T) {
 
 	r.exec(`UPDATE shop.tariffs SET sku = 2, cents = 13 WHERE code = 't'`)
 	r.waitCaptured()
-	require.Empty(t, r.newest("1").GetProduct().GetPrices(), "the product that lost the price")
-	require.Len(t, r.newest("2").GetProduct().GetPrices(), 1, "the product that got it")
+	require.Empty(t, r.latest("1").GetProduct().GetPrices(), "the product that lost the price")
+	require.Len(t, r.latest("2").GetProduct().GetPrices(), 1, "the product that got it")
 
 	status, answer := r.call("UpsertProducts", `{"products":[{"id":"x","name":"X"}]}`)
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, answer, "operator's own tables")
 }
 
-func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
+func TestRun_RefusesBadSettingsWithFix(t *testing.T) {
 	start := func(r *rig) error {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 		defer cancel()
 		cfg := r.cfg
 		cfg.HTTP = httpserver.Config{Addr: "127.0.0.1:0"}
@@ -419,7 +420,7 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 	}{
 		"missing column": {
 			own(config.Mapping{Products: `SELECT id FROM items`}),
-			[]string{`products query misses column "name"`},
+			[]string{`products query does not return column "name"`},
 		},
 		"missing amount": {
 			own(config.Mapping{Prices: `SELECT id, item AS product, currency FROM tariffs`}),
@@ -427,11 +428,13 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 		},
 		"misspelt column": {
 			own(config.Mapping{Products: `SELECT id, name, name AS descript FROM items`}),
-			[]string{`column "descript"`, `"description" is`},
+			[]string{`column "descript"`, `did you mean "description"?`},
 		},
 		"float amount": {
 			own(
-				config.Mapping{Prices: `SELECT id, item AS product, currency, 1.5::float8 AS unit_amount FROM tariffs`}),
+				config.Mapping{
+					Prices: `SELECT id, item AS product, currency, 1.5::float8 AS unit_amount FROM tariffs`,
+				}),
 			[]string{"double precision", "never float"},
 		},
 		"refused query": {
@@ -481,7 +484,7 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 		require.ErrorContains(t, start(&bad), `ALTER ROLE "plain" REPLICATION;`)
 		r.exec(`ALTER ROLE plain REPLICATION`)
 		err = start(&bad)
-		require.ErrorContains(t, err, "may not make or alter publication")
+		require.ErrorContains(t, err, "may not create or alter publication")
 		require.ErrorContains(t, err,
 			`CREATE PUBLICATION "driftless" FOR TABLE public.items WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true`)
 	})
@@ -493,7 +496,7 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 	})
 }
 
-func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
+func TestUpsertProducts_WritesAllOrNothing(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	status, answer := r.call("UpsertProducts", `{"products":[
@@ -503,7 +506,7 @@ func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, answer)
 	require.JSONEq(t, `{"products":[{"id":"mug","created":true}]}`, answer)
 	r.waitCaptured()
-	p := r.newest("mug").GetProduct()
+	p := r.latest("mug").GetProduct()
 	require.Equal(t, "mug-eur", p.GetDefaultPrice())
 	require.Equal(t, "Blue", p.GetMarketingFeatures()[0].GetName())
 	require.Len(t, p.GetPrices(), 2)
@@ -548,24 +551,24 @@ func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
 	status, answer = r.call("ArchiveProducts", `{"ids":["mug"]}`)
 	require.Equal(t, http.StatusOK, status, answer)
 	r.waitCaptured()
-	require.False(t, r.newest("mug").GetProduct().GetActive())
+	require.False(t, r.latest("mug").GetProduct().GetActive())
 }
 
-func TestWaitCapturedWaitsForTheWholeReading(t *testing.T) {
+func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.waitCaptured()
-	// As while a reading is under way: nobody is told of this one, so that it stays.
+	// This is the state while a snapshot runs. No process is notified of this one, so it does not change.
 	cursor := r.mesh.Record("snapshot.default")
 	require.NoError(t, cursor.PutString(t.Context(), "after mug"))
 	status, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "2000")
 	require.Equal(t, http.StatusGatewayTimeout, status, answer)
-	require.Contains(t, answer, "still being read as a whole")
+	require.Contains(t, answer, "a snapshot of the catalog is still running")
 	require.NoError(t, cursor.PutString(t.Context(), "done"))
 	r.waitCaptured()
 }
 
-func TestTokenIsAskedFor(t *testing.T) {
+func TestAPI_RequiresToken(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Token = "secret"
 	r.start()
@@ -576,7 +579,7 @@ func TestTokenIsAskedFor(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-func TestOverlappingBatchesDoNotDeadlock(t *testing.T) {
+func TestUpsertProducts_OverlappingBatchesDoNotDeadlock(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	body := func(offset, step int) string {

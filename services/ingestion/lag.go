@@ -14,66 +14,66 @@ import (
 )
 
 const (
-	// lagEvery is how often the database is asked how far the slot is behind, and so how exact the lag in seconds is.
-	lagEvery = 5 * time.Second
-	// keptMarks bounds the memory of a capture that stands still.
-	keptMarks = 1024
+	// lagInterval is the time between two reads of the slot's lag. It limits the precision of the lag in seconds.
+	lagInterval = 5 * time.Second
+	// maxSamples bounds the memory while capture makes no progress.
+	maxSamples = 1024
 )
 
-// lag is how far the capture is behind, also while it does not run in this process.
+// lag is how far the slot is behind the log, even while capture does not run in this process.
 type lag struct {
-	mu    sync.Mutex
-	known bool
-	last  wal.Lag
-	marks []mark
+	mu      sync.Mutex
+	isKnown bool
+	last    wal.Lag
+	samples []sample
 }
 
-// mark is where the log ended at a time, of what is not confirmed yet.
-type mark struct {
+// sample is the end of the log at a time, beyond the confirmed position.
+type sample struct {
 	at  time.Time
 	end pglogrepl.LSN
 }
 
-// saw takes a reading into account.
-func (l *lag) saw(now time.Time, reading wal.Lag) {
+// update adds a reading.
+func (l *lag) update(now time.Time, reading wal.Lag) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known, l.last = true, reading
-	l.marks = slices.DeleteFunc(l.marks, func(m mark) bool { return m.end <= reading.Confirmed })
-	if last := len(l.marks) - 1; reading.End > reading.Confirmed && (last < 0 || l.marks[last].end < reading.End) {
-		l.marks = append(l.marks, mark{now, reading.End})
+	l.isKnown, l.last = true, reading
+	l.samples = slices.DeleteFunc(l.samples, func(m sample) bool { return m.end <= reading.Confirmed })
+	if last := len(l.samples) - 1; reading.End > reading.Confirmed && (last < 0 || l.samples[last].end < reading.End) {
+		l.samples = append(l.samples, sample{now, reading.End})
 	}
-	if len(l.marks) > keptMarks {
-		// Every second one goes, the oldest stays.
-		kept := l.marks[:0]
-		for i, m := range l.marks {
+	if len(l.samples) > maxSamples {
+		// Drop every second one, but keep the oldest.
+		kept := l.samples[:0]
+		for i, m := range l.samples {
 			if i%2 == 0 {
 				kept = append(kept, m)
 			}
 		}
-		l.marks = kept
+		l.samples = kept
 	}
 }
 
-// lost says that the database does not tell at the moment.
-func (l *lag) lost() {
+// setUnknown notes that the lag is unknown.
+func (l *lag) setUnknown() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known = false
+	l.isKnown = false
 }
 
-// age is how long the oldest log has waited that is not confirmed.
+// age returns how long the oldest unconfirmed part of the log has waited.
 func (l *lag) age(now time.Time) time.Duration {
-	if len(l.marks) == 0 {
+	if len(l.samples) == 0 {
 		return 0
 	}
-	return max(now.Sub(l.marks[0].at), 0)
+	return max(now.Sub(l.samples[0].at), 0)
 }
 
 func (l *lag) report(_ context.Context, report metrics.Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.known {
+	if !l.isKnown {
 		return
 	}
 	report(metrics.ReplicationLag, float64(l.last.Behind()))
@@ -89,23 +89,23 @@ func (l *lag) report(_ context.Context, report metrics.Report) {
 	}
 }
 
-// watchLag keeps the figures about the slot until ctx ends.
+// watchLag updates the metrics of the slot until ctx ends.
 func (in *ingester) watchLag(ctx context.Context) error {
 	l := &lag{}
 	defer metrics.Observe(l.report, metrics.ReplicationLag, metrics.ReplicationLagDuration, metrics.ReplicationRetained,
 		metrics.ReplicationActive, metrics.ReplicationHeadroom)()
-	ticker := time.NewTicker(lagEvery)
+	ticker := time.NewTicker(lagInterval)
 	defer ticker.Stop()
 	for {
-		reading, err := in.tables().source.Lag(ctx, in.pool)
+		reading, err := in.currentSchema().source.Lag(ctx, in.pool)
 		switch {
 		case err == nil:
-			l.saw(time.Now(), reading)
+			l.update(time.Now(), reading)
 		case errors.Is(err, wal.ErrNoSlot):
-			l.lost()
+			l.setUnknown()
 		case ctx.Err() == nil:
-			l.lost()
-			in.logger.WarnContext(ctx, "could not ask how far the capture is behind", "error", err)
+			l.setUnknown()
+			in.logger.WarnContext(ctx, "could not read how far capture is behind", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -9,8 +9,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 )
 
-// counted records what a stored batch captured, each transaction's time as part of its own trace.
-func counted(ctx context.Context, b *batch) {
+// recordMetrics records the metrics of a stored batch. Each transaction's duration is recorded in its own trace.
+func recordMetrics(ctx context.Context, b *batch) {
 	metrics.CaptureProducts.Add(ctx, int64(len(b.out)))
 	spans := b.spans
 	for _, c := range b.chunks {

@@ -8,10 +8,10 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
 )
 
-// Migrate makes the built-in tables or brings them up to date, and their publication, ahead of a service that may not.
-// grantTo is the role of that service; empty for the role of the URL.
+// Migrate creates or updates the built-in tables and their publication, for a service whose role may not. grantTo is
+// the role of that service. It defaults to the role of the URL.
 func Migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
-	return alone(ctx, database(databaseURL, ""),
+	return withSetupLock(ctx, database(databaseURL, ""),
 		func() error { return migrate(ctx, databaseURL, publication, grantTo) })
 }
 
@@ -32,6 +32,6 @@ func migrate(ctx context.Context, databaseURL, publication, grantTo string) erro
 		return err
 	}
 	source := wal.Source{Database: database(databaseURL, ""), Publication: publication, Tables: watched.Tables}
-	_, err = source.Publish(ctx, pool)
+	_, err = source.EnsurePublication(ctx, pool)
 	return err
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestAPausedIngestionCapturesNothingAndMissesNothing(t *testing.T) {
+func TestPause_CapturesNothingAndMissesNothing(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	name := func(want string) func() bool {
@@ -21,7 +21,7 @@ func TestAPausedIngestionCapturesNothingAndMissesNothing(t *testing.T) {
 		}
 	}
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')")
-	require.Eventually(t, name("Mug"), patience, 10*time.Millisecond)
+	require.Eventually(t, name("Mug"), testTimeout, 10*time.Millisecond)
 	_, err := r.mesh.PauseService(t.Context(), topology.Ingestion, 0)
 	require.NoError(t, err)
 	var active bool
@@ -29,15 +29,15 @@ func TestAPausedIngestionCapturesNothingAndMissesNothing(t *testing.T) {
 		err := r.pool.QueryRow(t.Context(), "SELECT active FROM pg_replication_slots WHERE slot_name = $1",
 			r.cfg.Slot).Scan(&active)
 		return err == nil && !active
-	}, patience, 10*time.Millisecond, "the log is not read")
+	}, testTimeout, 10*time.Millisecond, "the log is not read")
 	r.exec("UPDATE driftless.products SET name = 'Large mug'")
 	localtest.Holds(t, 1200*time.Millisecond, name("Mug"), "paused")
 	resp, err := http.Get(r.url + "/readyz")
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	require.Equal(t, http.StatusOK, resp.StatusCode, "its API takes changes meanwhile")
+	require.Equal(t, http.StatusOK, resp.StatusCode, "its API accepts changes meanwhile")
 
 	_, err = r.mesh.ResumeService(t.Context(), topology.Ingestion)
 	require.NoError(t, err)
-	require.Eventually(t, name("Large mug"), patience, 10*time.Millisecond)
+	require.Eventually(t, name("Large mug"), testTimeout, 10*time.Millisecond)
 }

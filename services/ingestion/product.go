@@ -15,34 +15,34 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// mostFaults is how many faults a dead letter names.
-const mostFaults = 20
+// maxFaults is the maximum number of faults that a dead letter names.
+const maxFaults = 20
 
-// deadProduct is a product that Stripe would refuse.
+// deadProduct is a dead letter for a product, and the trace of its change.
 type deadProduct struct {
 	letter *meshv1.DeadLetter
 	ctx    context.Context //nolint:containedctx // the trace of the change
 }
 
-// outgoing completes a change with the state that was read, and makes it a message or, if Stripe would refuse it, a
-// dead letter.
-func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State,
+// newMessage adds the state that was read to a change. It returns a message, or a dead letter if Stripe would refuse
+// the state.
+func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.State,
 	lane topology.Lane,
 ) (mesh.Outgoing, *meshv1.DeadLetter) {
 	if state.Failure != nil {
-		return mesh.Outgoing{}, in.failed(change, state.Failure)
+		return mesh.Outgoing{}, in.queryFailedLetter(change, state.Failure)
 	}
 	change.Operation = catalogv1.Operation_OPERATION_DELETE
 	if state.Product != nil {
 		change.Operation = catalogv1.Operation_OPERATION_UPSERT
 		change.Product = state.Product
-		change.UnmanagedFields = in.tables().mapping.Unmanaged()
+		change.UnmanagedFields = in.currentSchema().mapping.Unmanaged()
 		faults := state.Faults
 		if len(faults) == 0 {
 			faults = in.validate.Product(state.Product)
 		}
 		if len(faults) > 0 {
-			return mesh.Outgoing{}, in.refused(change, faults)
+			return mesh.Outgoing{}, in.invalidLetter(change, faults)
 		}
 	}
 	out := mesh.Outgoing{
@@ -51,27 +51,28 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 	}
 	size, err := out.Encode()
 	if err == nil && size > in.maxBody/2 {
-		// They tell what was done to the rows; the state they led to is what counts.
+		// The row images show the changes of the rows. Only the resulting state matters.
 		change.RowImages = nil
 		size, err = out.Encode()
 	}
 	switch {
 	case err != nil:
-		return mesh.Outgoing{}, in.refused(change, []catalog.Violation{{Message: err.Error()}})
+		return mesh.Outgoing{}, in.invalidLetter(change, []catalog.Violation{{Message: err.Error()}})
 	case size > in.maxBody:
 		change.Product = nil
-		return mesh.Outgoing{}, in.refused(change, []catalog.Violation{{
+		return mesh.Outgoing{}, in.invalidLetter(change, []catalog.Violation{{
 			Field: "prices",
 			Message: fmt.Sprintf(
-				"the product and its %d prices take %d bytes in a message, and NATS takes %d: archive prices in fewer rows, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
+				"the product and its %d prices take %d bytes in a message, and NATS accepts %d: let the prices query return fewer archived prices, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
 		}})
 	}
 	return out, nil
 }
 
-// failed is the letter for a product of which it is not known what it wants, because a query of the mapping fails for
-// it.
-func (in *ingester) failed(change *catalogv1.ProductChange, failure *mapping.QueryFailure) *meshv1.DeadLetter {
+// queryFailedLetter returns the dead letter for a product for which a query of the mapping fails, so that its desired
+// state is unknown.
+func (in *ingester) queryFailedLetter(change *catalogv1.ProductChange,
+	failure *mapping.QueryFailure) *meshv1.DeadLetter {
 	return &meshv1.DeadLetter{
 		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(),
 		Version: change.GetVersion(),
@@ -80,11 +81,11 @@ func (in *ingester) failed(change *catalogv1.ProductChange, failure *mapping.Que
 	}
 }
 
-// refused is the letter for a product whose values break Stripe's rules; nothing of it is sent.
-func (in *ingester) refused(change *catalogv1.ProductChange, faults []catalog.Violation) *meshv1.DeadLetter {
-	lines := make([]string, 0, mostFaults+1)
+// invalidLetter returns the dead letter for a product that breaks Stripe's rules. No part of the product is sent.
+func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []catalog.Violation) *meshv1.DeadLetter {
+	lines := make([]string, 0, maxFaults+1)
 	for i, f := range faults {
-		if i == mostFaults {
+		if i == maxFaults {
 			more := fmt.Sprintf("and %d more", len(faults)-i)
 			if len(faults) > catalog.MaxViolations {
 				more = fmt.Sprintf("and at least %d more", catalog.MaxViolations-i)
@@ -94,7 +95,7 @@ func (in *ingester) refused(change *catalogv1.ProductChange, faults []catalog.Vi
 		}
 		lines = append(lines, f.String())
 	}
-	// A letter must not fail to be written because its payload is too large.
+	// The letter must not be too large to be stored because of its payload.
 	payload, err := proto.Marshal(change)
 	if err != nil || len(payload) > 512<<10 {
 		payload = nil

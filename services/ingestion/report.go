@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pglogrepl"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -16,64 +17,64 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 )
 
-// reportEvery is how often the report is written, and the schema looked at.
-const reportEvery = time.Second
+// reportInterval is the time between two reports, and between two checks of the schema.
+const reportInterval = time.Second
 
-// keptAsked is how many comparisons that somebody asked for are kept in the report.
-const keptAsked = 16
+// maxRequestedComparisons is the maximum number of requested comparisons that the report keeps.
+const maxRequestedComparisons = 16
 
-// reporter is what others learn about the capture, in CURSOR under capture.<account>. Safe for concurrent use.
+// reporter writes the report of the capture to CURSOR under capture.<account>. Safe for concurrent use.
 type reporter struct {
 	mesh    *mesh.Mesh
 	account string
-	// look asks for a look at the schema at once.
-	look chan struct{}
+	// schemaCheck triggers a check of the schema.
+	schemaCheck chan struct{}
 
 	mu      sync.Mutex
 	current *meshv1.CaptureReport
-	// loaded: current has what the report before this process said.
-	loaded bool
-	// writing is held while the report is stored, so that an older one does not come after a newer one.
-	writing sync.Mutex
-	// wrote is when this process stored it last.
-	wrote time.Time
-	// problem is why nothing is captured, waiting what the start waits for.
+	// isLoaded reports whether current includes the report of the process before.
+	isLoaded bool
+	// writeMu is locked while the report is stored, so that an older report never replaces a later one.
+	writeMu sync.Mutex
+	// wroteAt is when this process stored the report last.
+	wroteAt time.Time
+	// problem is why nothing is captured. waiting is what the start waits for.
 	problem, waiting string
 }
 
 func newReporter(m *mesh.Mesh, account string) *reporter {
-	return &reporter{mesh: m, account: account, look: make(chan struct{}, 1), current: &meshv1.CaptureReport{}}
+	return &reporter{mesh: m, account: account, schemaCheck: make(chan struct{}, 1), current: &meshv1.CaptureReport{}}
 }
 
-// lookNow has the schema looked at without waiting for the next time.
-func (r *reporter) lookNow() {
+// checkSchemaNow triggers a check of the schema without waiting for the interval.
+func (r *reporter) checkSchemaNow() {
 	select {
-	case r.look <- struct{}{}:
+	case r.schemaCheck <- struct{}{}:
 	default:
 	}
 }
 
-func (r *reporter) fail(err error) {
+func (r *reporter) setProblem(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.problem, r.waiting = err.Error(), ""
 }
 
-func (r *reporter) succeed() {
+func (r *reporter) clearProblem() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.problem, r.waiting = "", ""
 }
 
-// wait says what the start waits for; empty for nothing.
-func (r *reporter) wait(why string) {
+// setWaiting sets what the start waits for, empty for nothing.
+func (r *reporter) setWaiting(why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = why
 }
 
-// trouble is why nothing is captured; empty if it is not known that nothing is.
-func (r *reporter) trouble() string {
+// stopReason returns why nothing is captured, empty if no reason is known.
+func (r *reporter) stopReason() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiting != "" {
@@ -82,7 +83,7 @@ func (r *reporter) trouble() string {
 	return r.problem
 }
 
-// load reads what the ingestion before this one reported.
+// load reads the report of the ingestion before this one.
 func (r *reporter) load(ctx context.Context) error {
 	before := &meshv1.CaptureReport{}
 	if _, err := r.mesh.Capture(r.account).Get(ctx, before); err != nil {
@@ -90,19 +91,19 @@ func (r *reporter) load(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.loaded || before.GetAt().AsTime().After(r.current.GetAt().AsTime()) {
-		r.current, r.loaded = before, true
+	if !r.isLoaded || before.GetAt().AsTime().After(r.current.GetAt().AsTime()) {
+		r.current, r.isLoaded = before, true
 	}
 	return nil
 }
 
-func (r *reporter) everCompared() bool {
+func (r *reporter) hasCompared() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.current.GetCompared() != nil
 }
 
-// comparedAt is when the last complete comparison started; the zero time if there was none.
+// comparedAt returns when the last complete comparison started, the zero time if there was none.
 func (r *reporter) comparedAt() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,9 +113,9 @@ func (r *reporter) comparedAt() time.Time {
 	return time.Time{}
 }
 
-// begunAt is when the comparison that was interrupted began, or, if that is not known, the last complete one; the zero
-// time if neither is.
-func (r *reporter) begunAt() time.Time {
+// comparisonStartedAt returns when the interrupted comparison began. If that is not known, it returns when the last
+// complete one began. It is the zero time if neither is known.
+func (r *reporter) comparisonStartedAt() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range []*meshv1.TableComparison{r.current.GetRunning(), r.current.GetCompared()} {
@@ -125,9 +126,9 @@ func (r *reporter) begunAt() time.Time {
 	return time.Time{}
 }
 
-// interrupted is from where a comparison with the same reason goes on, and when it began; nothing if none was
-// interrupted.
-func (r *reporter) interrupted(reason string) (after string, startedAt time.Time) {
+// resumePoint returns where an interrupted comparison with the same reason continues, and when it began. It is empty if
+// there is none.
+func (r *reporter) resumePoint(reason string) (after string, startedAt time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	running := r.current.GetRunning()
@@ -138,32 +139,32 @@ func (r *reporter) interrupted(reason string) (after string, startedAt time.Time
 	return running.GetAfter(), running.GetStartedAt().AsTime()
 }
 
-// owing are the commands that are owed now.
-func (r *reporter) owing() []string {
+// outstanding returns the outstanding reread commands.
+func (r *reporter) outstanding() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.current.GetOutstanding())
 }
 
-// forgive forgets the commands that are owed, and reports whether there were any.
-func (r *reporter) forgive() bool {
+// clearOutstanding drops the outstanding commands, and reports whether there were any.
+func (r *reporter) clearOutstanding() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	owed := len(r.current.GetOutstanding()) > 0
+	outstanding := len(r.current.GetOutstanding()) > 0
 	r.current.Outstanding = nil
-	return owed
+	return outstanding
 }
 
-// comparing shows a comparison that runs.
-func (r *reporter) comparing(c *meshv1.TableComparison) {
+// setRunning reports a running comparison.
+func (r *reporter) setRunning(c *meshv1.TableComparison) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.current.Running = proto.CloneOf(c)
 }
 
-// compared shows a comparison of the whole catalog that ended.
-// It has read what was owed before it began, paid.
-func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, paid []string, failed error) {
+// finishComparison reports a comparison of the whole catalog that ended. It also read the products of the outstanding
+// commands in read, which existed before it began.
+func (r *reporter) finishComparison(ctx context.Context, c *meshv1.TableComparison, read []string, failed error) {
 	now, err := r.mesh.Clock().Now(ctx)
 	if err != nil {
 		now = time.Now()
@@ -173,20 +174,20 @@ func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, paid
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if failed != nil {
-		// One that is interrupted goes on from there; one that somebody asked for is asked for again by its command.
+		// An interrupted comparison continues later. A requested one is repeated by its command.
 		return
 	}
 	done.Error, done.After = "", ""
 	r.current.Running, r.current.Compared = nil, done
 	r.current.Outstanding = slices.DeleteFunc(r.current.GetOutstanding(),
-		func(o string) bool { return slices.Contains(paid, o) })
+		func(o string) bool { return slices.Contains(read, o) })
 	if done.GetId() != "" {
-		r.keep(done)
+		r.keepRequested(done)
 	}
 }
 
-// answered shows what became of a comparison of named products.
-func (r *reporter) answered(ctx context.Context, c *meshv1.TableComparison) error {
+// finishNamed reports a comparison of named products.
+func (r *reporter) finishNamed(ctx context.Context, c *meshv1.TableComparison) error {
 	now, err := r.mesh.Clock().Now(ctx)
 	if err != nil {
 		return err
@@ -194,18 +195,19 @@ func (r *reporter) answered(ctx context.Context, c *meshv1.TableComparison) erro
 	done := proto.CloneOf(c)
 	done.FinishedAt = timestamppb.New(now)
 	r.mu.Lock()
-	r.keep(done)
+	r.keepRequested(done)
 	r.mu.Unlock()
 	return r.write(ctx)
 }
 
-func (r *reporter) keep(c *meshv1.TableComparison) {
+func (r *reporter) keepRequested(c *meshv1.TableComparison) {
 	asked := append(r.current.GetAsked(), c)
-	r.current.Asked = asked[max(len(asked)-keptAsked, 0):]
+	r.current.Asked = asked[max(len(asked)-maxRequestedComparisons, 0):]
 }
 
-// owe notes a command whose products are not captured until it is carried out, and returns once that is stored.
-func (r *reporter) owe(ctx context.Context, id string) error {
+// addOutstanding adds an outstanding command, whose products are not captured until it is carried out. It returns once
+// that is stored.
+func (r *reporter) addOutstanding(ctx context.Context, id string) error {
 	r.mu.Lock()
 	if !slices.Contains(r.current.GetOutstanding(), id) {
 		r.current.Outstanding = append(r.current.GetOutstanding(), id)
@@ -214,15 +216,15 @@ func (r *reporter) owe(ctx context.Context, id string) error {
 	return r.write(ctx)
 }
 
-// paid notes that such a command was carried out.
-func (r *reporter) paid(id string) {
+// removeOutstanding removes an outstanding command that was carried out.
+func (r *reporter) removeOutstanding(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.current.Outstanding = slices.DeleteFunc(r.current.GetOutstanding(), func(o string) bool { return o == id })
 }
 
-// owed is how many such commands there are, as far as any replica has reported.
-func (r *reporter) owed(ctx context.Context) (int, error) {
+// storedOutstanding returns the number of outstanding commands in the stored report, whichever replica wrote it.
+func (r *reporter) storedOutstanding(ctx context.Context) (int, error) {
 	stored := &meshv1.CaptureReport{}
 	_, err := r.mesh.Capture(r.account).Get(ctx, stored)
 	return len(stored.GetOutstanding()), err
@@ -230,33 +232,33 @@ func (r *reporter) owed(ctx context.Context) (int, error) {
 
 // write stores the report.
 func (r *reporter) write(ctx context.Context) error {
-	r.writing.Lock()
-	defer r.writing.Unlock()
+	r.writeMu.Lock()
+	defer r.writeMu.Unlock()
 	now, err := r.mesh.Clock().Now(ctx)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	r.current.At = timestamppb.New(now)
-	r.wrote = now
+	r.wroteAt = now
 	report := proto.CloneOf(r.current)
 	r.mu.Unlock()
 	return r.mesh.Capture(r.account).Put(ctx, report)
 }
 
-// others reports whether another replica has reported lately: one that cannot capture leaves the report to one that
-// can.
-func (r *reporter) others(ctx context.Context) bool {
+// othersReport reports whether another replica has reported lately. A replica that cannot capture leaves the report to
+// one that can.
+func (r *reporter) othersReport(ctx context.Context) bool {
 	now, err := r.mesh.Clock().Now(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := r.current.GetAt().AsTime()
-	return err == nil && r.current.GetAt() != nil && !at.Equal(r.wrote) && now.Sub(at) < 3*reportEvery
+	return err == nil && r.current.GetAt() != nil && !at.Equal(r.wroteAt) && now.Sub(at) < 3*reportInterval
 }
 
-// stopped reports that ingestion cannot start.
-func (r *reporter) stopped(ctx context.Context, why error) {
-	if r.load(ctx) != nil || r.others(ctx) {
+// reportStopped reports why ingestion does not start.
+func (r *reporter) reportStopped(ctx context.Context, why error) {
+	if r.load(ctx) != nil || r.othersReport(ctx) {
 		return
 	}
 	r.mu.Lock()
@@ -266,23 +268,23 @@ func (r *reporter) stopped(ctx context.Context, why error) {
 	_ = r.write(ctx)
 }
 
-// keepReport writes the report until ctx ends, also while ingestion is paused. A standby leaves it to the active
-// replica.
-func (in *ingester) keepReport(ctx context.Context) error {
-	defer metrics.Observe(in.report.observe, metrics.CapturedTimestamp, metrics.TablesComparedTimestamp)()
+// runReports writes the report until ctx ends, even while ingestion is paused. A standby leaves the report to the
+// leader.
+func (in *ingester) runReports(ctx context.Context) error {
+	defer metrics.Observe(in.report.observeMetrics, metrics.CapturedTimestamp, metrics.TablesComparedTimestamp)()
 	h := &horizon{}
-	ticker := time.NewTicker(reportEvery)
+	ticker := time.NewTicker(reportInterval)
 	defer ticker.Stop()
 	outage := &mesh.Outage{}
 	for {
 		err := in.reportOnce(ctx, h)
 		if ctx.Err() == nil && outage.Tell(err) && !errors.Is(err, errSchema) {
-			in.logger.WarnContext(ctx, "could not report how far the catalog is captured", "error", err)
+			in.logger.WarnContext(ctx, "could not write the capture report", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-in.report.look:
+		case <-in.report.schemaCheck:
 		case <-ticker.C:
 		}
 	}
@@ -291,23 +293,23 @@ func (in *ingester) keepReport(ctx context.Context) error {
 func (in *ingester) reportOnce(ctx context.Context, h *horizon) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	t := in.turns.mine()
-	state, reason := meshv1.CaptureState_CAPTURE_STATE_STARTING, in.report.trouble()
+	t := in.turns.current()
+	state, reason := meshv1.CaptureState_CAPTURE_STATE_STARTING, in.report.stopReason()
 	switch {
 	case in.gate.Paused():
 		state, reason = meshv1.CaptureState_CAPTURE_STATE_PAUSED, "an operator has paused ingestion"
-		h.forget()
+		h.reset()
 	case t != nil:
 		return in.reportTurn(ctx, t, h)
-	case in.turns.standing.Load():
+	case in.turns.isStandby.Load():
 		return nil
-	case reason != "" && !in.report.waits():
+	case reason != "" && !in.report.isWaiting():
 		state = meshv1.CaptureState_CAPTURE_STATE_STOPPED
 	}
 	if err := in.report.load(ctx); err != nil {
 		return err
 	}
-	if state != meshv1.CaptureState_CAPTURE_STATE_PAUSED && in.report.others(ctx) {
+	if state != meshv1.CaptureState_CAPTURE_STATE_PAUSED && in.report.othersReport(ctx) {
 		return nil
 	}
 	in.report.mu.Lock()
@@ -316,19 +318,19 @@ func (in *ingester) reportOnce(ctx context.Context, h *horizon) error {
 	return in.report.write(ctx)
 }
 
-func (r *reporter) waits() bool {
+func (r *reporter) isWaiting() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.waiting != ""
 }
 
-// reportTurn reports how far the capture is, and looks whether the schema or CATALOG changed under it.
+// reportTurn reports how far the capture is, and checks whether the schema or CATALOG changed.
 func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	if h.turn != t {
 		*h = horizon{turn: t}
 	}
-	// In this order: what was committed before now is in the log below its end, and the schema is as it was until after
-	// that.
+	// The order matters. Everything that was committed before now is in the log below its end, and the schema did not
+	// change until after that.
 	now, err := in.mesh.Clock().Now(ctx)
 	if err != nil {
 		return err
@@ -337,51 +339,25 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	if err != nil {
 		return err
 	}
-	if err := in.lookAtSchema(ctx, t); err != nil {
+	if err := in.verifySchema(ctx, t); err != nil {
 		return err
 	}
-	writes, err := t.schema.source.Writes(ctx, in.pool, t.schema.reads)
+	writes, err := t.schema.source.CountWrites(ctx, in.pool, t.schema.reads)
 	if err != nil {
 		return err
 	}
-	in.whole.wrote(writes)
-	h.saw(now, endOfLog(end))
+	in.snapshot.setWriteCount(writes)
+	h.addMoment(now, endOfLog(end))
 	captured := t.reader.Confirmed()
-	// After the position was read: what is uncertain is noted before it is confirmed, and CATALOG has what was.
-	state, err := in.lookAtCatalog(ctx)
+	// This comes after the position was read. Uncertainty is stored before its position is confirmed, and CATALOG has
+	// everything certain.
+	state, err := in.verifyCatalog(ctx)
 	if err != nil {
 		return err
 	}
-	settled := in.whole.isSettled()
-	in.report.mu.Lock()
-	r := in.report.current
-	r.CatalogCreated, r.CatalogLastSequence, r.CatalogMessages = timestamppb.New(state.Created), state.LastSeq,
-		state.Messages
-	r.State, r.Reason, r.Version = meshv1.CaptureState_CAPTURE_STATE_READING, "", in.progress.version()
-	r.UnwatchedTables = in.tables().unwatched
-	failure := in.whole.trouble()
-	switch owed := len(r.GetOutstanding()); {
-	case failure != "" && !settled:
-		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_STOPPED, failure
-	case !settled:
-		reason, _ := in.whole.why()
-		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
-			"the tables are being read as a whole: "+reason
-	case owed > 0:
-		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
-			"products that a change of shared rows concerns are being read"
-	default:
-		if at := h.captured(captured); !at.IsZero() {
-			r.CapturedUpTo, r.CatalogSequence = timestamppb.New(at), state.LastSeq
-		}
-		// The log is captured, and the comparison that nobody waits for fails.
-		r.Reason = failure
-	}
-	behind := now.Sub(r.GetCapturedUpTo().AsTime())
-	late := r.GetState() == meshv1.CaptureState_CAPTURE_STATE_READING && behind > 2*reportEvery
-	in.report.mu.Unlock()
+	r, late := in.updateReport(h, now, captured, state)
 	if late {
-		why, err := t.schema.source.Locked(ctx, in.pool)
+		why, err := t.schema.source.LockWait(ctx, in.pool)
 		if err == nil && why == "" {
 			why = fmt.Sprintf("%d bytes of the write-ahead log are not captured yet", max(end, captured)-captured)
 		}
@@ -392,14 +368,48 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	return in.report.write(ctx)
 }
 
-// observe gives the gauges of the capture, of the replica that reads the log.
-func (r *reporter) observe(_ context.Context, report metrics.Report) {
+// updateReport updates and returns the report of the leader. It also reports whether capture reads the log but is late.
+func (in *ingester) updateReport(h *horizon, now time.Time, captured pglogrepl.LSN,
+	state mesh.CatalogState,
+) (*meshv1.CaptureReport, bool) {
+	done := in.snapshot.isDone()
+	in.report.mu.Lock()
+	defer in.report.mu.Unlock()
+	r := in.report.current
+	r.CatalogCreated, r.CatalogLastSequence, r.CatalogMessages = timestamppb.New(state.Created), state.LastSeq,
+		state.Messages
+	r.State, r.Reason, r.Version = meshv1.CaptureState_CAPTURE_STATE_READING, "", in.captured.version()
+	r.UnwatchedTables = in.currentSchema().unwatched
+	failure := in.snapshot.lastFailure()
+	switch outstanding := len(r.GetOutstanding()); {
+	case failure != "" && !done:
+		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_STOPPED, failure
+	case !done:
+		reason, _ := in.snapshot.pending()
+		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
+			"all tables are being compared: "+reason
+	case outstanding > 0:
+		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
+			"products that a change of shared rows concerns are being read"
+	default:
+		if at := h.advance(captured); !at.IsZero() {
+			r.CapturedUpTo, r.CatalogSequence = timestamppb.New(at), state.LastSeq
+		}
+		// The log is captured, but a comparison that nothing waits for failed.
+		r.Reason = failure
+	}
+	behind := now.Sub(r.GetCapturedUpTo().AsTime())
+	return r, r.GetState() == meshv1.CaptureState_CAPTURE_STATE_READING && behind > 2*reportInterval
+}
+
+// observeMetrics reports the gauges of the capture, on the leader.
+func (r *reporter) observeMetrics(_ context.Context, report metrics.Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if at := r.current.GetCapturedUpTo(); at != nil && r.loaded {
+	if at := r.current.GetCapturedUpTo(); at != nil && r.isLoaded {
 		report(metrics.CapturedTimestamp, float64(at.AsTime().UnixMilli())/1000)
 	}
-	if at := r.current.GetCompared().GetStartedAt(); at != nil && r.loaded {
+	if at := r.current.GetCompared().GetStartedAt(); at != nil && r.isLoaded {
 		report(metrics.TablesComparedTimestamp, float64(at.AsTime().UnixMilli())/1000)
 	}
 }

@@ -13,31 +13,31 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 )
 
-// schema is the mapping as it is in the database at a moment. It is read-only once made.
+// schema is the mapping as it is in the database at one time. It does not change after it is made.
 type schema struct {
 	mapping *mapping.Mapping
 	watch   *watch.Set
 	source  *wal.Source
 	writer  *writeback.Writer
 	reads   wal.Reads
-	// unwatched are tables that the queries read and nobody watches.
+	// unwatched has the tables that the queries read and catalog.watch does not name.
 	unwatched []string
-	// shape tells whether any of that has changed since.
+	// shape detects changes of the schema since.
 	shape wal.Shape
 }
 
-func (in *ingester) survey() survey {
-	return survey{cfg: in.Config, pool: in.pool, queries: in.queries, validate: in.validate}
+func (in *ingester) checker() checker {
+	return checker{cfg: in.Config, pool: in.pool, queries: in.queries, validate: in.validate}
 }
 
-// look checks the mapping and the database. Its error names everything that has to be set right.
-func (in *ingester) look(ctx context.Context) (*schema, error) {
-	s, found, err := in.survey().schema(ctx)
+// checkSchema checks the mapping and the database. Its error names all faults.
+func (in *ingester) checkSchema(ctx context.Context) (*schema, error) {
+	s, found, err := in.checker().checkSchema(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := found.Err(); err != nil {
-		// A table in the publication whose replica identity became unusable breaks the application's own changes.
+		// A published table whose replica identity became unusable makes the application's own changes fail.
 		if relieved := s.source.RemoveHarmful(ctx, in.pool); relieved != nil {
 			return nil, fmt.Errorf("%w; and %w", err, relieved)
 		}
@@ -47,8 +47,8 @@ func (in *ingester) look(ctx context.Context) (*schema, error) {
 	return s, nil
 }
 
-// depend finds out what the queries read.
-func (s *schema) depend(ctx context.Context) error {
+// loadDependencies determines which relations and functions the queries read.
+func (s *schema) loadDependencies(ctx context.Context) error {
 	dependencies, err := s.mapping.Dependencies(ctx)
 	if err != nil {
 		return err
@@ -71,17 +71,17 @@ func (s *schema) depend(ctx context.Context) error {
 	return nil
 }
 
-// warn logs warnings, each once.
+// warn logs each warning once.
 func (in *ingester) warn(ctx context.Context, found finding.List) {
 	for _, f := range found.Warnings() {
-		if text := f.String(); !in.warned[text] {
-			in.warned[text] = true
+		if text := f.String(); !in.loggedWarnings[text] {
+			in.loggedWarnings[text] = true
 			in.logger.WarnContext(ctx, text) //nolint:sloglint // a finding is a sentence of its own
 		}
 	}
 }
 
-// changedParts says in a few words which parts of the schema changed.
+// changedParts names the first of the parts of the schema that changed.
 func changedParts(parts []string) string {
 	const most = 3
 	if len(parts) > most {
@@ -90,29 +90,29 @@ func changedParts(parts []string) string {
 	return strings.Join(parts, ", ")
 }
 
-// inspectData looks at the rows of a new mapping before the first turn: what it refuses keeps it from starting.
-func (in *ingester) inspectData(ctx context.Context) error {
-	if known, err := in.knowsMapping(ctx); err != nil || known {
+// checkNewRows checks the rows of a new mapping before the first turn. A fault prevents the start.
+func (in *ingester) checkNewRows(ctx context.Context) error {
+	if known, err := in.isMappingKnown(ctx); err != nil || known {
 		return err
 	}
-	found, err := in.survey().data(ctx, in.tables())
+	found, err := in.checker().checkRows(ctx, in.currentSchema())
 	if err != nil {
 		return err
 	}
-	in.inspected = true
+	in.rowsChecked = true
 	in.warn(ctx, found)
 	return found.Err()
 }
 
-// warnOfData looks at the rows of a mapping that has worked before. Rows that became wrong since do not stop it: they
-// are told of, beside the capture, since looking takes time.
-func (in *ingester) warnOfData(ctx context.Context) error {
-	if in.inspected {
+// warnInvalidRows checks the rows of a mapping that has worked before. Rows that became wrong since do not stop it.
+// They are logged while capture runs, because the check takes time.
+func (in *ingester) warnInvalidRows(ctx context.Context) error {
+	if in.rowsChecked {
 		return nil
 	}
-	found, err := in.survey().data(ctx, in.tables())
+	found, err := in.checker().checkRows(ctx, in.currentSchema())
 	if err != nil && ctx.Err() == nil {
-		in.logger.WarnContext(ctx, "could not look for rows that are wrong", "error", err)
+		in.logger.WarnContext(ctx, "could not check the rows", "error", err)
 	}
 	for _, f := range found {
 		in.logger.WarnContext(ctx, f.String()) //nolint:sloglint // a finding is a sentence of its own
@@ -120,9 +120,9 @@ func (in *ingester) warnOfData(ctx context.Context) error {
 	return nil
 }
 
-// knowsMapping reports whether a turn before had the same mapping.
-func (in *ingester) knowsMapping(ctx context.Context) (bool, error) {
+// isMappingKnown reports whether an earlier turn had the same mapping.
+func (in *ingester) isMappingKnown(ctx context.Context) (bool, error) {
 	known, err := in.mesh.Record("mapping." + in.account).GetString(ctx)
 	mapped, _, _ := strings.Cut(known, " ")
-	return mapped == in.tables().mapping.Fingerprint(), err
+	return mapped == in.currentSchema().mapping.Fingerprint(), err
 }

@@ -22,14 +22,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// replica is one more ingestion on the rig.
+// replica is another ingestion on the rig.
 type replica struct {
 	url  string
 	stop func()
 }
 
-// begin starts a replica, and does not wait for it.
-func (r *rig) begin(cfg ingestion.Config) *replica {
+// startReplica starts a replica and does not wait for it.
+func (r *rig) startReplica(cfg ingestion.Config) *replica {
 	r.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(r.t, err)
@@ -46,7 +46,7 @@ func (r *rig) begin(cfg ingestion.Config) *replica {
 	return one
 }
 
-// role is what a replica's /readyz says; "" while it is not ready.
+// role returns the role that a replica's /readyz reports, "" while it is not ready.
 func (one *replica) role() string {
 	resp, err := http.Get(one.url + "/readyz")
 	if err != nil {
@@ -62,24 +62,24 @@ func (one *replica) role() string {
 	return body.Role
 }
 
-func (r *rig) plays(one *replica, role string) {
+func (r *rig) requireRole(one *replica, role string) {
 	r.t.Helper()
 	r.eventually(role, func() bool { return one.role() == role })
 }
 
-func TestAStandbyIsReadyAndServesTheAPI(t *testing.T) {
+func TestStandby_IsReadyAndServesAPI(t *testing.T) {
 	r := newRig(t)
-	active := r.begin(r.cfg)
-	r.plays(active, "active")
-	standby := r.begin(r.cfg)
-	r.plays(standby, "standby")
+	active := r.startReplica(r.cfg)
+	r.requireRole(active, "active")
+	standby := r.startReplica(r.cfg)
+	r.requireRole(standby, "standby")
 
 	r.url = standby.url
 	status, answer := r.call("UpsertProducts", `{"products":[{"id":"mug","name":"Mug"}]}`)
 	require.Equal(t, http.StatusOK, status, answer)
 	r.waitCaptured()
-	captured := r.newest("mug")
-	require.Equal(t, "Mug", captured.GetProduct().GetName(), "what was committed before the call is captured")
+	captured := r.latest("mug")
+	require.Equal(t, "Mug", captured.GetProduct().GetName(), "everything committed before the call is captured")
 	var position struct {
 		Version uint64 `json:"version,string"`
 	}
@@ -88,18 +88,18 @@ func TestAStandbyIsReadyAndServesTheAPI(t *testing.T) {
 	require.GreaterOrEqual(t, position.Version, captured.GetVersion())
 
 	active.stop()
-	r.plays(standby, "active")
+	r.requireRole(standby, "active")
 	status, answer = r.call("UpsertProducts", `{"products":[{"id":"mug","name":"Cup"}]}`)
 	require.Equal(t, http.StatusOK, status, answer)
 	r.waitCaptured()
-	require.Equal(t, "Cup", r.newest("mug").GetProduct().GetName())
+	require.Equal(t, "Cup", r.latest("mug").GetProduct().GetName())
 }
 
-func TestAWaitOnAStandbyEndsWithTheCallersPatience(t *testing.T) {
+func TestWaitCaptured_OnStandbyEndsWithCallersDeadline(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.stop()
-	// Somebody reads the slot, and captures nothing.
+	// Another process reads the slot, and captures nothing.
 	conn, err := pgconn.Connect(t.Context(), r.cfg.DatabaseURL+"&replication=database")
 	require.NoError(t, err)
 	defer conn.Close(context.WithoutCancel(t.Context()))
@@ -108,21 +108,21 @@ func TestAWaitOnAStandbyEndsWithTheCallersPatience(t *testing.T) {
 			PluginArgs: []string{"proto_version '1'", "publication_names 'driftless'"},
 		}) == nil
 	})
-	standby := r.begin(r.cfg)
-	r.plays(standby, "standby")
+	standby := r.startReplica(r.cfg)
+	r.requireRole(standby, "standby")
 	r.url = standby.url
 	_, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "300")
 	require.Contains(t, answer, "deadline_exceeded")
 	require.NoError(t, conn.Close(t.Context()))
-	r.plays(standby, "active")
+	r.requireRole(standby, "active")
 	r.waitCaptured()
 }
 
-func TestFirstStartsAtTheSameTimeMakeEverythingOnce(t *testing.T) {
+func TestRun_ConcurrentFirstStartsSetUpOnce(t *testing.T) {
 	r := newRig(t)
 	var replicas []*replica
 	for range 4 {
-		replicas = append(replicas, r.begin(r.cfg))
+		replicas = append(replicas, r.startReplica(r.cfg))
 	}
 	r.eventually("one reads, the others stand by", func() bool {
 		roles := map[string]int{}
@@ -133,17 +133,17 @@ func TestFirstStartsAtTheSameTimeMakeEverythingOnce(t *testing.T) {
 	})
 	require.Equal(t, 1, r.slots())
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
-	r.eventually("captured", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" })
+	r.eventually("captured", func() bool { return r.latest("mug").GetProduct().GetName() == "Mug" })
 	require.EqualValues(t, 1, r.messages("catalog.default.live.*"))
 }
 
-// A rolling update to a changed mapping: the one whose turn it still is would read the catalog by the old one.
-func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
+// During a rolling update, the replica that is still the leader would read the catalog with the old mapping.
+func TestSnapshot_ReadsChangedMappingOnReplicaThatHasIt(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
-	before := r.begin(r.cfg)
-	r.plays(before, "active")
+	before := r.startReplica(r.cfg)
+	r.requireRole(before, "active")
 	r.eventually("read", func() bool { return r.snapshot() == "done" })
 	known, err := r.mesh.Record("mapping.default").GetString(t.Context())
 	require.NoError(t, err)
@@ -152,27 +152,27 @@ func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
 	changed.Products = `SELECT id, upper(name) AS name FROM items`
 	cfg := r.cfg
 	cfg.Mapping = &changed
-	after := r.begin(cfg)
-	r.plays(after, "standby")
+	after := r.startReplica(cfg)
+	r.requireRole(after, "standby")
 	still, err := r.mesh.Record("mapping.default").GetString(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, known, still)
 	before.stop()
-	r.plays(after, "active")
+	r.requireRole(after, "active")
 	r.eventually("read again",
-		func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" && r.snapshot() == "done" })
+		func() bool { return r.latest("mug").GetProduct().GetName() == "MUG" && r.snapshot() == "done" })
 }
 
-// The log beyond the confirmed position is not published again, so that only the reading of the whole catalog brings
-// those products into the new mapping.
-func TestAMappingThatChangesOverACrashReachesWhatWasPublishedButNotConfirmed(t *testing.T) {
+// The log beyond the confirmed position is not published again. So only the snapshot reads those products with the new
+// mapping.
+func TestSnapshot_CoversUnconfirmedChangesAfterMappingChange(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('pot', 'Pot')`)
 	r.start()
-	r.eventually("read", func() bool { return r.newest("mug") != nil && r.snapshot() == "done" })
+	r.eventually("read", func() bool { return r.latest("mug") != nil && r.snapshot() == "done" })
 	r.stop()
-	// As a replica leaves it that is killed before it could confirm the position.
+	// This is the state after a replica was killed before it could confirm the position.
 	var version uint64
 	for _, id := range []string{"mug", "pot"} {
 		r.exec(`UPDATE items SET name = 'new' WHERE id = $1`, id)
@@ -186,24 +186,24 @@ func TestAMappingThatChangesOverACrashReachesWhatWasPublishedButNotConfirmed(t *
 
 	r.cfg.Mapping.Products = `SELECT id, upper(name) AS name FROM items`
 	r.start()
-	r.eventually("both are read by the new mapping", func() bool {
-		return r.newest("mug").GetProduct().GetName() == "NEW" && r.newest("pot").GetProduct().GetName() == "NEW"
+	r.eventually("both are read with the new mapping", func() bool {
+		return r.latest("mug").GetProduct().GetName() == "NEW" && r.latest("pot").GetProduct().GetName() == "NEW"
 	})
-	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.newest("pot").GetSource())
-	require.Greater(t, r.newest("pot").GetVersion(), version,
+	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.latest("pot").GetSource())
+	require.Greater(t, r.latest("pot").GetVersion(), version,
 		"push leaves a product alone that it knows at the same version")
 }
 
-// One replica reads a page of the catalog, and is held up between the reading and the publishing, as by a pause of its
-// machine, until another has taken over and has published the same products.
-func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
+// One replica reads a page of the catalog and is stopped before it publishes, as by a pause of its machine. Meanwhile
+// another replica takes over and publishes the same products.
+func TestFence_RefusesReadsFromBeforeTakeover(t *testing.T) {
 	r := newRig(t)
-	r.gated()
+	r.gatedTables()
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'older' FROM generate_series(1, 5) i`)
-	elder := r.begin(r.cfg)
-	r.plays(elder, "active")
+	oldReplica := r.startReplica(r.cfg)
+	r.requireRole(oldReplica, "active")
 	r.eventually("read", func() bool { return r.snapshot() == "done" })
-	gate := r.shut()
+	gate := r.closeGate()
 	r.exec(`UPDATE items SET name = 'old'`)
 	held := func() (n int) {
 		require.NoError(t,
@@ -211,42 +211,42 @@ func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 				`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database() AND query LIKE '%items%'`).Scan(&n))
 		return n
 	}
-	r.eventually("the elder reads the catalog", func() bool { return held() == 1 })
+	r.eventually("the old replica reads the catalog", func() bool { return held() == 1 })
 
 	ungated := *r.cfg.Mapping
 	ungated.Products = `SELECT id, name FROM items`
 	cfg := r.cfg
 	cfg.Mapping = &ungated
-	younger := r.begin(cfg)
-	r.plays(younger, "standby")
-	r.eventually("the younger has taken over", func() bool {
-		if elder.role() == "active" {
+	newReplica := r.startReplica(cfg)
+	r.requireRole(newReplica, "standby")
+	r.eventually("the new replica has taken over", func() bool {
+		if oldReplica.role() == "active" {
 			r.exec(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active`,
 				r.cfg.Slot)
 		}
-		return younger.role() == "active"
+		return newReplica.role() == "active"
 	})
 	r.exec(`UPDATE items SET name = 'new'`)
-	// What it reads of the whole catalog, and what it reads of the log: either may come first, and hold the new name.
-	r.eventually("the younger has published", func() bool {
-		return r.newest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" &&
+	// Its snapshot and its reads of the log may come in either order, and both have the new name.
+	r.eventually("the new replica has published", func() bool {
+		return r.latest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" &&
 			r.messages("catalog.default.live.>") >= 5
 	})
 	stored := r.messages("catalog.default.>")
 	_, err := gate.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
-	r.eventually("the elder goes on", func() bool {
-		return elder.role() == "standby" || r.messages("catalog.default.>") > stored
+	r.eventually("the old replica continues", func() bool {
+		return oldReplica.role() == "standby" || r.messages("catalog.default.>") > stored
 	})
-	elder.stop()
+	oldReplica.stop()
 	for i := range 5 {
-		require.Equal(t, "new", r.newest(fmt.Sprintf("p%d", i+1)).GetProduct().GetName())
+		require.Equal(t, "new", r.latest(fmt.Sprintf("p%d", i+1)).GetProduct().GetName())
 	}
 	require.Equal(t, stored, r.messages("catalog.default.>"))
-	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.newest("p1").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.latest("p1").GetOperation())
 }
 
-// relay passes connections on to a server until it is cut.
+// relay forwards connections to a server until it is cut.
 type relay struct {
 	listener net.Listener
 	mu       sync.Mutex
@@ -282,7 +282,7 @@ func newRelay(t *testing.T, server string) *relay {
 	return r
 }
 
-// cut ends every connection, and takes no more.
+// cut ends every connection, and accepts no more.
 func (r *relay) cut() {
 	_ = r.listener.Close()
 	r.mu.Lock()
@@ -293,20 +293,20 @@ func (r *relay) cut() {
 	r.done.Wait()
 }
 
-func TestAReplicaThatIsCutOffFromNATSGivesTheSlotBack(t *testing.T) {
+func TestTurn_GivesSlotBackWithoutNATS(t *testing.T) {
 	r := newRig(t)
 	server, err := url.Parse(r.cfg.NATS.URL)
 	require.NoError(t, err)
 	relay := newRelay(t, server.Host)
 	cfg := r.cfg
 	cfg.NATS.URL = "nats://" + relay.listener.Addr().String()
-	cutOff := r.begin(cfg)
-	r.plays(cutOff, "active")
-	standby := r.begin(r.cfg)
-	r.plays(standby, "standby")
+	cutOff := r.startReplica(cfg)
+	r.requireRole(cutOff, "active")
+	standby := r.startReplica(r.cfg)
+	r.requireRole(standby, "standby")
 	relay.cut()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
-	r.eventually("captured by the other", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" })
+	r.eventually("captured by the other", func() bool { return r.latest("mug").GetProduct().GetName() == "Mug" })
 	require.Equal(t, "active", standby.role())
 	require.Empty(t, cutOff.role(), "it is not ready")
 }

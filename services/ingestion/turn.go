@@ -13,41 +13,41 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 )
 
-// Roles of a replica, as /readyz tells them.
+// Roles of a replica, as /readyz reports them.
 const (
 	roleActive  = "active"
 	roleStandby = "standby"
 )
 
-// standbyPoll is how often a replica that stands by looks whether the slot is free.
-const standbyPoll = 500 * time.Millisecond
+// standbyPollInterval is the time between two checks of a standby whether the slot is free.
+const standbyPollInterval = 500 * time.Millisecond
 
-// natsPatience is how long the replica that reads the log may be without NATS before it gives the slot back: another
-// may reach it.
-const natsPatience = 5 * time.Second
+// natsGracePeriod is how long the leader may be without NATS. After that it gives the slot back, because a standby may
+// reach NATS.
+const natsGracePeriod = 5 * time.Second
 
-// turn is a replica's time as the one that reads the log and publishes what it reads: from when it won the slot until
-// the reading ends.
+// turn is the time in which a replica is the leader: it reads the log and publishes what it reads. It begins when the
+// replica wins the slot, and ends with the session.
 type turn struct {
 	fence   *mesh.Fence
 	reader  *wal.Reader
 	schema  *schema
 	history history
-	// unwatched are tables of the publication that nobody watches and that were told of. Only the goroutine that reads
-	// the log touches it.
+	// unwatched has the unwatched tables of the publication that were logged. Only the goroutine that reads the log
+	// uses it.
 	unwatched map[string]bool
-	// end ends it with a reason, and over is closed then.
+	// end ends the turn with a reason, and closes done.
 	end  context.CancelCauseFunc
-	over <-chan struct{}
+	done <-chan struct{}
 }
 
-// during is a context that ends with the turn, too.
-func (t *turn) during(ctx context.Context) (context.Context, context.CancelFunc) {
+// withContext returns a context that also ends with the turn.
+func (t *turn) withContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, end := context.WithCancelCause(ctx)
 	stop := make(chan struct{})
 	go func() {
 		select {
-		case <-t.over:
+		case <-t.done:
 			end(errTurnOver)
 		case <-stop:
 		case <-ctx.Done():
@@ -59,7 +59,7 @@ func (t *turn) during(ctx context.Context) (context.Context, context.CancelFunc)
 	})
 }
 
-// check ends the turn if an error says that another replica has the next one already, and returns the error.
+// check ends the turn if err says that another replica has the next turn. It returns err.
 func (t *turn) check(err error) error {
 	if errors.Is(err, mesh.ErrFenced) {
 		t.end(err)
@@ -67,21 +67,21 @@ func (t *turn) check(err error) error {
 	return err
 }
 
-// turns is which part the replica plays. The zero value plays none: it is starting, or cannot do what it needs to. Safe
+// turns is the role of the replica. The zero value has no role: the replica is starting, or cannot do its work. Safe
 // for concurrent use.
 type turns struct {
-	turn     atomic.Pointer[turn]
-	standing atomic.Bool
+	turn      atomic.Pointer[turn]
+	isStandby atomic.Bool
 }
 
-// mine is the replica's turn; nil if it has none.
-func (t *turns) mine() *turn { return t.turn.Load() }
+// current returns the replica's turn, nil if it is not the leader.
+func (t *turns) current() *turn { return t.turn.Load() }
 
 func (t *turns) role() string {
 	switch {
-	case t.mine() != nil:
+	case t.current() != nil:
 		return roleActive
-	case t.standing.Load():
+	case t.isStandby.Load():
 		return roleStandby
 	default:
 		return ""
@@ -96,44 +96,46 @@ func (t *turns) report(_ context.Context, report metrics.Report) {
 	report(metrics.IngestionActive, active)
 }
 
-// standBy returns when nobody reads the slot any more, or ctx ends.
+// standBy returns when no process reads the slot, or when ctx ends.
 func (in *ingester) standBy(ctx context.Context) {
-	if !in.turns.standing.Swap(true) {
-		in.logger.InfoContext(ctx, "another ingestion reads the log; this one stands by, and takes over when that ends",
+	if !in.turns.isStandby.Swap(true) {
+		in.logger.InfoContext(ctx, "standing by: another ingestion reads the log",
 			"slot", in.Slot)
 	}
-	for in.pause(ctx, standbyPoll) {
-		taken, err := in.tables().source.InUse(ctx, in.pool)
+	for in.sleep(ctx, standbyPollInterval) {
+		taken, err := in.currentSchema().source.InUse(ctx, in.pool)
 		if err != nil && ctx.Err() == nil {
-			in.logger.WarnContext(ctx, "standing by, but the catalog database does not answer", "error", err)
+			in.logger.WarnContext(ctx, "could not check the replication slot while standing by", "error", err)
 		}
-		in.turns.standing.Store(err == nil)
-		// Whoever cannot publish must not take the slot from those who can.
+		in.turns.isStandby.Store(err == nil)
+		// A replica that cannot publish must not take the slot from one that can.
 		if err == nil && !taken && in.mesh.Ready(ctx) == nil {
 			return
 		}
 	}
 }
 
-// reachNATS returns an error once NATS has been away for so long that the slot is better given back.
-func (in *ingester) reachNATS(ctx context.Context) error {
+// giveUpSlotWithoutNATS returns an error once NATS has been unreachable for natsGracePeriod, so that the session ends
+// and frees the slot.
+func (in *ingester) giveUpSlotWithoutNATS(ctx context.Context) error {
 	var away time.Time
-	for in.pause(ctx, time.Second) {
+	for in.sleep(ctx, time.Second) {
 		switch {
 		case in.mesh.Ready(ctx) == nil:
 			away = time.Time{}
 		case away.IsZero():
 			away = time.Now()
-		case time.Since(away) > natsPatience:
-			return fmt.Errorf("NATS has been away for %s: giving the replication slot back to whoever reaches it",
-				natsPatience)
+		case time.Since(away) > natsGracePeriod:
+			return fmt.Errorf(
+				"NATS was unreachable for %s: gave the replication slot back, so that a replica that reaches NATS can take over",
+				natsGracePeriod)
 		}
 	}
 	return nil
 }
 
-// pause waits, and returns false if ctx ended meanwhile.
-func (in *ingester) pause(ctx context.Context, d time.Duration) bool {
+// sleep waits for d. It returns false if ctx ended before.
+func (in *ingester) sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false

@@ -17,22 +17,22 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Whatever is uncertain about the log ends in a reading of the tables: each of these tests takes something away from
-// the log, and waits for the truth to arrive all the same.
+// Every uncertainty about the log ends in a comparison of the tables. Each of these tests removes something from the
+// log, and waits until CATALOG is right.
 
-func (r *rig) named(product, name string) {
+func (r *rig) requireName(product, name string) {
 	r.t.Helper()
-	r.eventually(product+" is "+name, func() bool { return r.newest(product).GetProduct().GetName() == name })
+	r.eventually(product+" is "+name, func() bool { return r.latest(product).GetProduct().GetName() == name })
 }
 
-func (r *rig) gone(product string) {
+func (r *rig) requireGone(product string) {
 	r.t.Helper()
 	r.eventually(product+" is gone",
-		func() bool { return r.newest(product).GetOperation() == catalogv1.Operation_OPERATION_DELETE })
+		func() bool { return r.latest(product).GetOperation() == catalogv1.Operation_OPERATION_DELETE })
 }
 
-// settledAfter waits until everything committed before the call is captured, by the report.
-func (r *rig) settledAfter(at time.Time) {
+// waitCapturedAfter waits until the report says that everything committed before the call is captured.
+func (r *rig) waitCapturedAfter(at time.Time) {
 	r.t.Helper()
 	r.eventually("captured", func() bool {
 		report := r.report()
@@ -41,115 +41,115 @@ func (r *rig) settledAfter(at time.Time) {
 	})
 }
 
-func TestCapture_APublicationThatIsDroppedIsMadeAgain(t *testing.T) {
+func TestCapture_RecreatesDroppedPublication(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 	r.exec(`DROP PUBLICATION driftless`)
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
-	r.named("mug", "Mug 2")
+	r.requireName("mug", "Mug 2")
 	r.exec(`UPDATE items SET name = 'Mug 3'`)
-	r.named("mug", "Mug 3")
+	r.requireName("mug", "Mug 3")
 }
 
-func TestCapture_ATableLeavesThePublication(t *testing.T) {
+func TestCapture_AddsTableBackToPublication(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 	r.exec(`ALTER PUBLICATION driftless DROP TABLE items`)
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
-	r.named("mug", "Mug 2")
+	r.requireName("mug", "Mug 2")
 }
 
-func TestCapture_ARowFilterOfSomebodyElseIsReplaced(t *testing.T) {
+func TestCapture_ReplacesForeignRowFilter(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.exec(`CREATE PUBLICATION driftless FOR TABLE items WHERE (name <> 'Mug 2'), tariffs WITH (publish_via_partition_root = true)`)
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
 	r.waitCaptured()
-	require.Equal(t, "Mug 2", r.newest("mug").GetProduct().GetName())
-	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("mug").GetSource())
+	require.Equal(t, "Mug 2", r.latest("mug").GetProduct().GetName())
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.latest("mug").GetSource())
 }
 
-func TestCapture_ATableThatTakesTheNameOfAWatchedOne(t *testing.T) {
+func TestCapture_FollowsTableThatReplacesWatchedOne(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
 	r.start()
-	r.named("cup", "Cup")
+	r.requireName("cup", "Cup")
 	r.exec(`CREATE TABLE items_new (LIKE items INCLUDING ALL)`)
 	r.exec(`ALTER TABLE items_new REPLICA IDENTITY FULL`)
 	r.exec(`INSERT INTO items_new SELECT id, name || ' (new)' FROM items`)
 	r.exec(`BEGIN; ALTER TABLE items RENAME TO items_old; ALTER TABLE items_new RENAME TO items; COMMIT`)
-	r.named("cup", "Cup (new)")
+	r.requireName("cup", "Cup (new)")
 	r.exec(`UPDATE items SET name = 'Mug 3' WHERE id = 'mug'`)
-	r.named("mug", "Mug 3")
+	r.requireName("mug", "Mug 3")
 }
 
-func TestCapture_PartitionsComeAndGo(t *testing.T) {
+func TestCapture_FollowsAttachedAndDetachedPartitions(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`DROP TABLE items`)
 	r.exec(`CREATE TABLE items (id text, name text, PRIMARY KEY (id)) PARTITION BY RANGE (id)`)
 	r.exec(`CREATE TABLE items_a PARTITION OF items FOR VALUES FROM ('a') TO ('h')`)
 	r.exec(`INSERT INTO items VALUES ('cup', 'Cup')`)
 	r.start()
-	r.named("cup", "Cup")
+	r.requireName("cup", "Cup")
 	r.exec(`CREATE TABLE items_t (LIKE items INCLUDING ALL)`)
 	r.exec(`INSERT INTO items_t VALUES ('urn', 'Urn')`)
 	r.exec(`ALTER TABLE items ATTACH PARTITION items_t FOR VALUES FROM ('t') TO ('zz')`)
-	r.named("urn", "Urn")
+	r.requireName("urn", "Urn")
 	r.exec(`ALTER TABLE items DETACH PARTITION items_t`)
-	r.gone("urn")
+	r.requireGone("urn")
 	r.exec(`TRUNCATE items_a`)
-	r.gone("cup")
+	r.requireGone("cup")
 }
 
-func TestCapture_AChangeOfValuesThatTheLogDoesNotTell(t *testing.T) {
+func TestCapture_ComparesAfterValuesMissingInLog(t *testing.T) {
 	r := newRig(t)
 	r.exec(`CREATE TYPE grade AS ENUM ('plain', 'fancy')`)
-	r.own(`SELECT id, name, kind AS description FROM items`)
+	r.ownTables(`SELECT id, name, kind AS description FROM items`)
 	r.exec(`ALTER TABLE items ADD kind grade DEFAULT 'fancy', ADD n int DEFAULT 1`)
 	r.exec(`INSERT INTO items (id, name) VALUES ('mug', 'Mug')`)
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 	r.exec(`ALTER TYPE grade RENAME VALUE 'fancy' TO 'posh'`)
-	r.eventually("posh", func() bool { return r.newest("mug").GetProduct().GetDescription() == "posh" })
+	r.eventually("posh", func() bool { return r.latest("mug").GetProduct().GetDescription() == "posh" })
 	r.exec(`ALTER TABLE items ALTER COLUMN name TYPE varchar(40) USING upper(name)`)
-	r.named("mug", "MUG")
+	r.requireName("mug", "MUG")
 }
 
-func TestCapture_TheTypeOfTheIDChanges(t *testing.T) {
+func TestCapture_ContinuesAfterIDTypeChange(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`DROP TABLE items; CREATE TABLE items (id int PRIMARY KEY, name text)`)
 	r.cfg.Mapping.Prices = `SELECT id, item AS product, 'eur' AS currency, 100 AS unit_amount FROM tariffs`
 	r.exec(`INSERT INTO items VALUES (1, 'One')`)
 	r.start()
-	r.named("1", "One")
+	r.requireName("1", "One")
 	r.exec(`ALTER TABLE items ALTER COLUMN id TYPE text`)
 	r.exec(`INSERT INTO items VALUES ('two', 'Two')`)
-	r.named("two", "Two")
-	// Of a text column, and no id of the rows' type any more.
+	r.requireName("two", "Two")
+	// The value comes from a text column, and is not an id of the rows' type any more.
 	r.exec(`INSERT INTO tariffs VALUES ('t', 'none')`)
 	r.exec(`UPDATE items SET name = 'Uno' WHERE id = '1'`)
-	r.named("1", "Uno")
+	r.requireName("1", "Uno")
 }
 
-// The ordinary migration: stop, rename, adapt the mapping, start. The log holds rows from before.
-func TestCapture_ReadsRecordsFromBeforeAColumnWasRenamed(t *testing.T) {
+// This is the ordinary migration: stop, rename, adapt the mapping, start. The log has rows from before.
+func TestCapture_ReadsRecordsFromBeforeColumnRename(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 	r.stop()
 	r.exec(`INSERT INTO tariffs VALUES ('mug-eur', 'mug')`)
 	r.exec(`ALTER TABLE tariffs RENAME COLUMN item TO product`)
@@ -158,68 +158,68 @@ func TestCapture_ReadsRecordsFromBeforeAColumnWasRenamed(t *testing.T) {
 	r.cfg.Mapping.Watch[1].ProductID = "product"
 	r.start()
 	r.eventually("both arrive", func() bool {
-		p := r.newest("mug").GetProduct()
+		p := r.latest("mug").GetProduct()
 		return p.GetName() == "Mug 2" && len(p.GetPrices()) == 1
 	})
 }
 
-func TestCapture_AQueryThatFailsForAllStopsItAndIsTold(t *testing.T) {
+func TestCapture_StopsAndReportsQueryThatFailsForAll(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 	r.exec(`ALTER TABLE items RENAME COLUMN name TO title`)
 	r.exec(`UPDATE items SET title = 'Mug 2'`)
-	r.eventually("told", func() bool {
+	r.eventually("reported", func() bool {
 		report := r.report()
 		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(),
 			`column "name" does not exist`)
 	})
 	r.exec(`ALTER TABLE items RENAME COLUMN title TO name`)
-	r.named("mug", "Mug 2")
+	r.requireName("mug", "Mug 2")
 }
 
-func TestCapture_OneRowThatFailsStopsNoOther(t *testing.T) {
+func TestCapture_ContinuesBesideFailingRow(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.cfg.Mapping.Prices = `SELECT id, item AS product, 'eur' AS currency, (metadata->>'cents')::int AS unit_amount FROM tariffs`
 	r.exec(`INSERT INTO items SELECT i, 'I' FROM unnest(ARRAY['cup', 'mug', 'pot']) i`)
 	r.exec(`INSERT INTO tariffs SELECT id || '-eur', id, '{"cents": 1}' FROM items`)
 	r.start()
-	r.named("pot", "I")
+	r.requireName("pot", "I")
 	r.exec(`UPDATE tariffs SET metadata = '{"cents": "12,50"}' WHERE id = 'cup-eur'`)
 	r.exec(`UPDATE items SET name = 'J'`)
-	r.named("pot", "J")
-	r.named("mug", "J")
+	r.requireName("pot", "J")
+	r.requireName("mug", "J")
 	letter := r.dead("cup")
 	require.Equal(t, topology.ReasonQueryFailed, letter.GetReason())
 	require.Contains(t, letter.GetMessage(), `prices query fails: invalid input syntax for type integer: "12,50"`)
-	require.Equal(t, "I", r.newest("cup").GetProduct().GetName())
-	// A comparison says nothing new of it, and once the row is right again its product goes on.
+	require.Equal(t, "I", r.latest("cup").GetProduct().GetName())
+	// A comparison adds nothing to the dead letter. Once the row is correct, capture continues with its product.
 	r.exec(`UPDATE tariffs SET metadata = '{"cents": 2}' WHERE id = 'cup-eur'`)
-	r.named("cup", "J")
+	r.requireName("cup", "J")
 }
 
-func TestCapture_RowsThatAreNoProductsPublishNothing(t *testing.T) {
+func TestCapture_IgnoresRowsThatAreNotProducts(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items WHERE notes IS NULL`)
+	r.ownTables(`SELECT id, name FROM items WHERE notes IS NULL`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 	before := r.messages("catalog.default.>")
 	r.exec(`INSERT INTO items SELECT 'post-' || i, 'Post', 'a post' FROM generate_series(1, 3000) i`)
 	r.exec(`UPDATE items SET name = 'Mug 2' WHERE id = 'mug'`)
 	r.waitCaptured()
 	require.Equal(t, before+1, r.messages("catalog.default.>"))
-	// One that was a product is removed.
+	// A row that was a product is removed.
 	r.exec(`UPDATE items SET notes = 'x' WHERE id = 'mug'`)
-	r.gone("mug")
+	r.requireGone("mug")
 }
 
-func TestCapture_RowSecurityStopsItInsteadOfHidingRows(t *testing.T) {
+func TestCapture_StopsWhenRowSecurityWouldHideRows(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	role := fmt.Sprintf("reader_%d", time.Now().UnixNano())
 	r.exec(`CREATE ROLE ` + role + ` LOGIN REPLICATION PASSWORD 'x'`)
@@ -233,28 +233,29 @@ func TestCapture_RowSecurityStopsItInsteadOfHidingRows(t *testing.T) {
 	require.NoError(t, err)
 	r.cfg.DatabaseURL = fmt.Sprintf("postgres://%s:x@127.0.0.1:%d/%s?sslmode=disable", role, cfg.Port, cfg.Database)
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 	r.exec(`ALTER TABLE items ENABLE ROW LEVEL SECURITY`)
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
-	r.eventually("told", func() bool {
+	r.eventually("reported", func() bool {
 		report := r.report()
 		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(),
 			"row")
 	})
-	require.Equal(t, "Mug", r.newest("mug").GetProduct().GetName(), "not removed")
+	require.Equal(t, "Mug", r.latest("mug").GetProduct().GetName(), "not removed")
 	r.stop()
 	require.ErrorContains(t, r.run(), `BYPASSRLS`)
 }
 
-func TestCapture_ALogWithAnotherHistoryIsNoticed(t *testing.T) {
+func TestCapture_DetectsAnotherHistory(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.named("mug", "Mug")
-	r.settledAfter(time.Now())
+	r.requireName("mug", "Mug")
+	r.waitCapturedAfter(time.Now())
 	r.stop()
-	// As after the restore of a volume: versions up to here were captured, and the log is not there yet.
+	// This is the state after the restore of a volume: versions up to here were captured, but the log has not reached
+	// them.
 	var end uint64
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&end))
 	captured := end + 1<<30
@@ -266,21 +267,21 @@ func TestCapture_ALogWithAnotherHistoryIsNoticed(t *testing.T) {
 	r.exec(`ALTER TABLE items REPLICA IDENTITY FULL`)
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
 	r.start()
-	r.named("mug", "Mug 2")
+	r.requireName("mug", "Mug 2")
 	r.exec(`UPDATE items SET name = 'Mug 3'`)
-	r.named("mug", "Mug 3")
-	require.Greater(t, r.newest("mug").GetVersion(), captured, "versions go on above what was captured")
+	r.requireName("mug", "Mug 3")
+	require.Greater(t, r.latest("mug").GetVersion(), captured, "versions continue above the captured ones")
 }
 
-func TestCapture_ATransactionThatIsNotMetAgain(t *testing.T) {
+func TestCapture_DetectsReplacedTransaction(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
 	r.start()
-	r.named("cup", "Cup")
-	r.settledAfter(time.Now())
+	r.requireName("cup", "Cup")
+	r.waitCapturedAfter(time.Now())
 	r.stop()
-	// The slot is before a transaction that was captured, and another one is in its place.
+	// The slot is before a captured transaction, and another one is in its place.
 	r.exec(`UPDATE items SET name = 'Mug 2' WHERE id = 'mug'`)
 	var at uint64
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&at))
@@ -292,59 +293,60 @@ func TestCapture_ATransactionThatIsNotMetAgain(t *testing.T) {
 		&meshv1.CatalogHistory{Version: at + 8, CommittedAt: timestamppb.Now()}, revision)
 	require.NoError(t, err)
 	r.start()
-	r.named("mug", "Mug 2")
-	r.named("cup", "Cup 2")
-	r.eventually("told", func() bool { return strings.Contains(r.report().GetCompared().GetReason(), "earlier state") })
+	r.requireName("mug", "Mug 2")
+	r.requireName("cup", "Cup 2")
+	r.eventually("reported",
+		func() bool { return strings.Contains(r.report().GetCompared().GetReason(), "earlier state") })
 }
 
-func TestCapture_ACatalogThatIsPurgedIsReadAgain(t *testing.T) {
+func TestCapture_RepublishesAfterPurgeOfCatalog(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
 	r.start()
-	r.named("cup", "Cup")
-	r.settledAfter(time.Now())
+	r.requireName("cup", "Cup")
+	r.waitCapturedAfter(time.Now())
 	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	require.NoError(t, stream.Purge(t.Context()))
-	require.Nil(t, r.newest("cup"))
-	r.named("cup", "Cup")
+	require.Nil(t, r.latest("cup"))
+	r.requireName("cup", "Cup")
 	r.exec(`DELETE FROM items WHERE id = 'cup'`)
-	r.gone("cup")
+	r.requireGone("cup")
 	r.stop()
-	// And while nothing runs.
+	// The same while nothing runs.
 	require.NoError(t, stream.Purge(t.Context()))
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 }
 
-func TestCapture_TellsWhichTransactionTheFirstStartWaitsFor(t *testing.T) {
+func TestCapture_ReportsTransactionThatBlocksFirstStart(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	conn, err := pgx.Connect(t.Context(), r.cfg.DatabaseURL)
 	require.NoError(t, err)
 	defer conn.Close(context.WithoutCancel(t.Context()))
 	_, err = conn.Exec(t.Context(), `BEGIN; CREATE TABLE open (i int)`)
 	require.NoError(t, err)
-	one := r.begin(r.cfg)
+	one := r.startReplica(r.cfg)
 	defer one.stop()
-	r.eventually("told", func() bool {
+	r.eventually("reported", func() bool {
 		report := r.report()
 		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STARTING &&
 			strings.Contains(report.GetReason(), fmt.Sprintf("the transaction of process %d", conn.PgConn().PID()))
 	})
 	_, err = conn.Exec(t.Context(), `COMMIT`)
 	require.NoError(t, err)
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 }
 
-func TestCapture_SaysHowFarItIsWhileATableIsLocked(t *testing.T) {
+func TestCapture_ReportsLockedTable(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.settledAfter(time.Now())
+	r.waitCapturedAfter(time.Now())
 	conn, err := pgx.Connect(t.Context(), r.cfg.DatabaseURL)
 	require.NoError(t, err)
 	defer conn.Close(context.WithoutCancel(t.Context()))
@@ -352,30 +354,31 @@ func TestCapture_SaysHowFarItIsWhileATableIsLocked(t *testing.T) {
 	require.NoError(t, err)
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
 	committed := time.Now()
-	r.eventually("told", func() bool {
+	r.eventually("reported", func() bool {
 		return strings.Contains(r.report().GetReason(),
 			fmt.Sprintf("a lock that process %d holds", conn.PgConn().PID()))
 	})
-	require.True(t, r.report().GetCapturedUpTo().AsTime().Before(committed), "not captured, and not said to be")
+	require.True(t, r.report().GetCapturedUpTo().AsTime().Before(committed),
+		"not captured, and not reported as captured")
 	_, err = conn.Exec(t.Context(), `COMMIT`)
 	require.NoError(t, err)
-	r.settledAfter(committed)
-	require.Equal(t, "Mug 2", r.newest("mug").GetProduct().GetName())
+	r.waitCapturedAfter(committed)
+	require.Equal(t, "Mug 2", r.latest("mug").GetProduct().GetName())
 }
 
-func TestCapture_AFirstReadThatWouldRefuseEverythingStopsAndSaysSo(t *testing.T) {
+func TestCapture_StopsWhenFirstSnapshotRefusesAll(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
-	r.settledAfter(time.Now())
+	r.waitCapturedAfter(time.Now())
 	r.stop()
-	// As if nothing had ever been captured, but for the check of rows, which a mapping that is known passes.
+	// Reset everything except the check of rows, which a known mapping passes.
 	r.exec(`INSERT INTO items SELECT 'p' || i, repeat('x', 6000) FROM generate_series(1, 60) i`)
 	require.NoError(t, r.mesh.Capture("default").Put(t.Context(), &meshv1.CaptureReport{}))
 	r.dropSlot()
-	one := r.begin(r.cfg)
+	one := r.startReplica(r.cfg)
 	defer one.stop()
-	r.eventually("told", func() bool {
+	r.eventually("reported", func() bool {
 		report := r.report()
 		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(),
 			"all of the first 50")
@@ -383,27 +386,27 @@ func TestCapture_AFirstReadThatWouldRefuseEverythingStopsAndSaysSo(t *testing.T)
 	require.Zero(t, r.messages("catalog.default.>"))
 	require.Nil(t, r.dead("p1"))
 	r.exec(`UPDATE items SET name = 'Short'`)
-	r.named("p60", "Short")
+	r.requireName("p60", "Short")
 }
 
-func TestStart_AnotherServerIsAcceptedOnlyByItsID(t *testing.T) {
+func TestRun_AcceptsAnotherServerOnlyByID(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), "7000000000000000000"))
 	err := r.run()
 	require.ErrorContains(t, err, "another Postgres server")
 	_, id, ok := strings.Cut(err.Error(), "DRIFTLESS_ACCEPT_DATABASE=")
 	require.True(t, ok, err)
-	id, _, _ = strings.Cut(id, ":")
+	id, _, _ = strings.Cut(id, ";")
 	r.cfg.AcceptDatabase = id
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 }
 
-func TestStart_NamesAllThatIsWrongAtOnce(t *testing.T) {
+func TestRun_ReportsAllFaultsAtOnce(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, nam AS name FROM items`)
+	r.ownTables(`SELECT id, nam AS name FROM items`)
 	r.exec(`CREATE VIEW shown AS SELECT id, name FROM items; CREATE UNLOGGED TABLE fast (id text PRIMARY KEY); CREATE TABLE bare (id text)`)
 	r.exec(`CREATE TABLE made (n int PRIMARY KEY, id text GENERATED ALWAYS AS ('x' || 'y') STORED); ALTER TABLE made REPLICA IDENTITY FULL`)
 	for _, table := range []string{"shown", "fast", "bare", "made", "missing"} {
@@ -419,18 +422,18 @@ func TestStart_NamesAllThatIsWrongAtOnce(t *testing.T) {
 	}
 }
 
-func TestCapture_APublicationOfOthersKeepsWhatItHas(t *testing.T) {
+func TestCapture_KeepsTablesOfForeignPublication(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`CREATE TABLE elsewhere (id int PRIMARY KEY); CREATE SCHEMA others; CREATE TABLE others.thing (id int PRIMARY KEY)`)
 	r.exec(`CREATE PUBLICATION driftless FOR TABLE elsewhere, items WHERE (id <> 'mug'), TABLES IN SCHEMA others WITH (publish_via_partition_root = true)`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.named("mug", "Mug")
+	r.requireName("mug", "Mug")
 	r.exec(`INSERT INTO elsewhere VALUES (1); INSERT INTO others.thing VALUES (1)`)
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
 	r.waitCaptured()
-	require.Equal(t, "Mug 2", r.newest("mug").GetProduct().GetName())
+	require.Equal(t, "Mug 2", r.latest("mug").GetProduct().GetName())
 	var tables []string
 	require.NoError(t,
 		r.pool.QueryRow(t.Context(),
@@ -439,11 +442,11 @@ func TestCapture_APublicationOfOthersKeepsWhatItHas(t *testing.T) {
 	require.ElementsMatch(t, []string{"elsewhere", "items", "tariffs", "thing"}, tables)
 }
 
-func TestLately_RemembersForAWhile(t *testing.T) {
+func TestCapture_PublishesRemovalRightAfterInsert(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
-	// Inserted and deleted in two transactions that come right behind one another.
+	// The two transactions follow each other directly.
 	for i := range 20 {
 		id := fmt.Sprint("p", i)
 		r.exec(`INSERT INTO items VALUES ($1, 'P')`, id)
@@ -451,21 +454,21 @@ func TestLately_RemembersForAWhile(t *testing.T) {
 	}
 	r.waitCaptured()
 	for i := range 20 {
-		if latest := r.newest(fmt.Sprint("p", i)); latest != nil {
+		if latest := r.latest(fmt.Sprint("p", i)); latest != nil {
 			require.Equal(t, catalogv1.Operation_OPERATION_DELETE, latest.GetOperation())
 		}
 	}
 }
 
-func TestCapture_ASchemaThatIsChangedAndChangedBack(t *testing.T) {
+func TestCapture_ComparesAfterSchemaChangeAndRevert(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.settledAfter(time.Now())
+	r.waitCapturedAfter(time.Now())
 	finished := r.report().GetCompared().GetFinishedAt().AsTime()
 	r.exec(`ALTER TABLE items RENAME COLUMN notes TO remarks`)
-	r.eventually("noticed", func() bool {
+	r.eventually("detected", func() bool {
 		return r.snapshot() != "done" || r.report().GetCompared().GetFinishedAt().AsTime().After(finished)
 	})
 	r.exec(`ALTER TABLE items RENAME COLUMN remarks TO notes`)

@@ -16,30 +16,31 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// writeBack changes the operator's tables as Stripe was changed, unless the catalog has changed since that was decided.
-// Any replica may: what the order rests on is in CATALOG and in the tables.
-func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, order *meshv1.WriteBack) mesh.Verdict {
-	id := order.GetProductId()
-	if id == "" || order.GetProduct().GetId() != id {
+// writeBack writes Stripe's values to the operator's tables, unless the catalog has changed since that was decided. Any
+// replica may do it, because the decision rests on CATALOG and on the tables.
+func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, request *meshv1.WriteBack) mesh.Verdict {
+	id := request.GetProductId()
+	if id == "" || request.GetProduct().GetId() != id {
 		return mesh.Dead(&meshv1.DeadLetter{
-			Account: in.account, ProductId: id, Version: order.GetVersion(), Reason: topology.ReasonUndecodable,
-			Message: fmt.Sprintf("the order to write product %q back holds product %q", id, order.GetProduct().GetId()),
+			Account: in.account, ProductId: id, Version: request.GetVersion(), Reason: topology.ReasonUndecodable,
+			Message: fmt.Sprintf("the command to write back product %q has product %q", id,
+				request.GetProduct().GetId()),
 		})
 	}
-	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: in.account, Product: id, Version: order.GetVersion()})
-	ctx, span := otel.Tracer(scope).Start(ctx, "write back",
-		trace.WithAttributes(telemetry.FieldsKey.StringSlice(order.GetFields())))
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: in.account, Product: id, Version: request.GetVersion()})
+	ctx, span := otel.Tracer(tracerName).Start(ctx, "write back",
+		trace.WithAttributes(telemetry.FieldsKey.StringSlice(request.GetFields())))
 	defer span.End()
 
-	newest, err := in.mesh.Desired().Latest(ctx, in.account, id)
+	latest, err := in.mesh.Desired().Latest(ctx, in.account, id)
 	if err != nil {
 		return mesh.Retry(err)
 	}
 	result := writeback.Superseded
-	if newest.GetVersion() == order.GetVersion() {
-		result, err = in.writer().Write(ctx, writeback.Order{
-			ProductID: id, Known: newest.GetProduct(), Wanted: order.GetProduct(), Fields: order.GetFields(),
-			Import: order.GetImport(),
+	if latest.GetVersion() == request.GetVersion() {
+		result, err = in.writer().Write(ctx, writeback.Command{
+			ProductID: id, Base: latest.GetProduct(), Desired: request.GetProduct(), Fields: request.GetFields(),
+			Import: request.GetImport(),
 		})
 	}
 	if failure, ok := errors.AsType[*writeback.Failure](err); ok {
@@ -47,7 +48,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead))
 		metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Of("failed"))
 		return mesh.Dead(&meshv1.DeadLetter{
-			Account: in.account, ProductId: id, Version: order.GetVersion(), Reason: topology.ReasonWriteBackFailed,
+			Account: in.account, ProductId: id, Version: request.GetVersion(), Reason: topology.ReasonWriteBackFailed,
 			Field: failure.Field, Message: failure.Message,
 		})
 	}
@@ -56,19 +57,19 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry))
 		return mesh.Retry(err)
 	}
-	outcome, words := telemetry.OutcomeWrittenBack, "wrote a product back to the catalog"
+	outcome, message := telemetry.OutcomeWrittenBack, "wrote a product back to the catalog"
 	switch result {
 	case writeback.Done:
-		outcome, words = telemetry.OutcomeUnchanged, "a product has the values already that were to be written back"
+		outcome, message = telemetry.OutcomeUnchanged, "skipped a write-back: the product already has the values"
 	case writeback.Superseded:
-		outcome, words = telemetry.OutcomeSuperseded,
-			"the catalog has changed a product since its write-back was decided; nothing is written"
+		outcome, message = telemetry.OutcomeSuperseded,
+			"skipped a write-back: the catalog changed the product after the decision"
 	case writeback.Written:
 	}
 	span.SetAttributes(telemetry.OutcomeKey.String(outcome))
 	metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Of(string(result)))
-	in.logger.InfoContext(ctx, words, //nolint:sloglint // one of the three above
-		"product", id, "fields", order.GetFields(), "import", order.GetImport(), "version", order.GetVersion(),
+	in.logger.InfoContext(ctx, message, //nolint:sloglint // one of the three above
+		"product", id, "fields", request.GetFields(), "import", request.GetImport(), "version", request.GetVersion(),
 		"issuer", command.GetIssuer(), "reason", command.GetReason())
 	return mesh.Ack()
 }

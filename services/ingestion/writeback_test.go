@@ -17,50 +17,50 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// writeBack orders fields of a product to be written back, as of what CATALOG has.
+// writeBack returns a command to write fields of a product back, based on the state in CATALOG.
 func (r *rig) writeBack(product string, edit func(*catalogv1.Product), fields ...string) *meshv1.WriteBack {
 	r.t.Helper()
-	newest := r.newest(product)
-	order := &meshv1.WriteBack{
+	latest := r.latest(product)
+	command := &meshv1.WriteBack{
 		ProductId: product,
-		Version:   newest.GetVersion(),
-		Product:   proto.CloneOf(newest.GetProduct()),
+		Version:   latest.GetVersion(),
+		Product:   proto.CloneOf(latest.GetProduct()),
 		Fields:    fields,
 	}
-	edit(order.Product)
-	return order
+	edit(command.Product)
+	return command
 }
 
-// order puts an order on COMMAND.
-func (r *rig) order(order *meshv1.WriteBack) {
+// sendCommand publishes a command on COMMAND.
+func (r *rig) sendCommand(command *meshv1.WriteBack) {
 	r.t.Helper()
-	r.orderFrom(r.t.Context(), order)
+	r.sendCommandFrom(r.t.Context(), command)
 }
 
-// orderFrom does so in the trace of ctx.
-func (r *rig) orderFrom(ctx context.Context, order *meshv1.WriteBack) {
+// sendCommandFrom publishes a command in the trace of ctx.
+func (r *rig) sendCommandFrom(ctx context.Context, command *meshv1.WriteBack) {
 	r.t.Helper()
 	require.NoError(r.t,
 		r.mesh.Publish(ctx,
-			topology.CommandSubject(topology.Ingestion, "default", topology.VerbWriteBack, order.GetProductId()),
+			topology.CommandSubject(topology.Ingestion, "default", topology.VerbWriteBack, command.GetProductId()),
 			&meshv1.Command{
 				Account: "default", Issuer: topology.Reconciliation, Reason: "test",
-				Verb: &meshv1.Command_WriteBack{WriteBack: order},
+				Verb: &meshv1.Command_WriteBack{WriteBack: command},
 			}))
 }
 
-// settled waits until every order is carried out.
-func (r *rig) settled() {
+// waitCommands waits until every command is carried out.
+func (r *rig) waitCommands() {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCommand)
 	require.NoError(r.t, err)
-	r.eventually("the orders are carried out", func() bool {
+	r.eventually("the commands are carried out", func() bool {
 		info, err := stream.Info(r.t.Context())
 		return err == nil && info.State.Msgs == 0
 	})
 }
 
-// versions is how many states of a product CATALOG has been given.
+// versions returns the number of a product's states that CATALOG received.
 func (r *rig) versions(product string) (n uint64) {
 	r.t.Helper()
 	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCatalog)
@@ -73,7 +73,7 @@ func (r *rig) versions(product string) (n uint64) {
 	return n
 }
 
-func TestAWriteBackIsOneNewVersionInTheSameTrace(t *testing.T) {
+func TestWriteBack_MakesOneVersionInSameTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t)
 	r.start()
@@ -83,17 +83,17 @@ func TestAWriteBackIsOneNewVersionInTheSameTrace(t *testing.T) {
 	before := r.versions("mug")
 
 	ctx, span := otel.Tracer("test").Start(t.Context(), "decide")
-	order := r.writeBack("mug", func(p *catalogv1.Product) {
+	command := r.writeBack("mug", func(p *catalogv1.Product) {
 		p.Description, p.Metadata["color"], p.Prices[0].Nickname = "Blue", "blue", "Euro"
 	}, "description", "metadata.color", "prices.mug-eur.nickname")
-	r.orderFrom(ctx, order)
+	r.sendCommandFrom(ctx, command)
 	span.End()
-	r.settled()
+	r.waitCommands()
 	r.waitCaptured()
-	newest := r.newest("mug")
-	require.True(t, proto.Equal(order.GetProduct(), newest.GetProduct()), "%v", newest.GetProduct())
-	require.Greater(t, newest.GetVersion(), order.GetVersion())
-	require.Equal(t, catalogv1.Source_SOURCE_WAL, newest.GetSource())
+	latest := r.latest("mug")
+	require.True(t, proto.Equal(command.GetProduct(), latest.GetProduct()), "%v", latest.GetProduct())
+	require.Greater(t, latest.GetVersion(), command.GetVersion())
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, latest.GetSource())
 	require.Equal(t, before+1, r.versions("mug"), "one transaction")
 	require.Nil(t, r.dead("mug"))
 
@@ -103,86 +103,87 @@ func TestAWriteBackIsOneNewVersionInTheSameTrace(t *testing.T) {
 			regexp.MustCompile(`(?s)decide\n +send command\n.*write back\n +capture\n.*send catalog`).MatchString(tree)
 	})
 
-	// As after a crash between the commit and the acknowledgement, when the change is captured and when it is not yet.
-	r.order(order)
-	order.Version = newest.GetVersion()
-	r.order(order)
-	r.settled()
+	// The command comes again, as after a crash between commit and acknowledgement. The change may be captured by then
+	// or not.
+	r.sendCommand(command)
+	command.Version = latest.GetVersion()
+	r.sendCommand(command)
+	r.waitCommands()
 	r.waitCaptured()
-	require.Equal(t, before+1, r.versions("mug"), "an order that comes again writes nothing")
+	require.Equal(t, before+1, r.versions("mug"), "a repeated command writes nothing")
 	require.Nil(t, r.dead("mug"))
 }
 
-func TestAWriteBackRestsOnTheNewestVersion(t *testing.T) {
+func TestWriteBack_RequiresLatestVersion(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
 	r.waitCaptured()
-	order := r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Blue" }, "description")
+	command := r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Blue" }, "description")
 
-	// Back to what it was: equal, and not what the order was decided on.
+	// The product is equal to the earlier state, but it is not the version that the command rests on.
 	r.exec(`UPDATE driftless.products SET name = 'Cup' WHERE id = 'mug'`)
 	r.exec(`UPDATE driftless.products SET name = 'Mug' WHERE id = 'mug'`)
 	r.waitCaptured()
-	r.order(order)
-	r.settled()
+	r.sendCommand(command)
+	r.waitCommands()
 	r.waitCaptured()
-	require.Empty(t, r.newest("mug").GetProduct().GetDescription())
+	require.Empty(t, r.latest("mug").GetProduct().GetDescription())
 
-	r.order(r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Blue" }, "description"))
-	r.settled()
+	r.sendCommand(r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Blue" }, "description"))
+	r.waitCommands()
 	r.waitCaptured()
-	require.Equal(t, "Blue", r.newest("mug").GetProduct().GetDescription())
+	require.Equal(t, "Blue", r.latest("mug").GetProduct().GetDescription())
 
-	// Of a product that left the catalog nothing is written.
-	order = r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Green" }, "description")
+	// A product that left the catalog is not written.
+	command = r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Green" }, "description")
 	r.exec(`DELETE FROM driftless.products`)
 	r.waitCaptured()
-	r.order(order)
-	order = proto.CloneOf(order)
-	order.Version = r.newest("mug").GetVersion()
-	r.order(order)
-	r.settled()
-	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("mug").GetOperation())
+	r.sendCommand(command)
+	command = proto.CloneOf(command)
+	command.Version = r.latest("mug").GetVersion()
+	r.sendCommand(command)
+	r.waitCommands()
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("mug").GetOperation())
 	require.Nil(t, r.dead("mug"))
 }
 
-func TestAProductOfStripeIsImported(t *testing.T) {
+func TestWriteBack_ImportsProduct(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	order := &meshv1.WriteBack{ProductId: "prod_1", Import: true, Product: &catalogv1.Product{
+	command := &meshv1.WriteBack{ProductId: "prod_1", Import: true, Product: &catalogv1.Product{
 		Id: "prod_1", Active: new(true), Name: "Plate",
 		Prices: []*catalogv1.Price{{Id: "plate", Active: new(true), Currency: "eur", UnitAmount: "900"}},
 	}}
-	r.order(order)
-	r.settled()
+	r.sendCommand(command)
+	r.waitCommands()
 	r.waitCaptured()
-	require.True(t, proto.Equal(order.GetProduct(), r.newest("prod_1").GetProduct()), "%v", r.newest("prod_1"))
+	require.True(t, proto.Equal(command.GetProduct(), r.latest("prod_1").GetProduct()), "%v", r.latest("prod_1"))
 
-	order = proto.CloneOf(order)
-	order.Product.Name = "Another"
-	r.order(order)
-	order = proto.CloneOf(order)
-	order.Version = r.newest("prod_1").GetVersion()
-	r.order(order)
-	r.settled()
+	command = proto.CloneOf(command)
+	command.Product.Name = "Another"
+	r.sendCommand(command)
+	command = proto.CloneOf(command)
+	command.Version = r.latest("prod_1").GetVersion()
+	r.sendCommand(command)
+	r.waitCommands()
 	r.waitCaptured()
-	require.Equal(t, "Plate", r.newest("prod_1").GetProduct().GetName(), "the catalog has it")
+	require.Equal(t, "Plate", r.latest("prod_1").GetProduct().GetName(), "the catalog has it")
 	require.Nil(t, r.dead("prod_1"))
 }
 
-func TestAWriteBackThatFailsIsADeadLetter(t *testing.T) {
+func TestWriteBack_FailureBecomesDeadLetter(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.waitCaptured()
-	order := r.writeBack("mug", func(p *catalogv1.Product) { p.Name = "Cup" }, "name")
-	r.order(order)
-	r.settled()
+	command := r.writeBack("mug", func(p *catalogv1.Product) { p.Name = "Cup" }, "name")
+	r.sendCommand(command)
+	r.waitCommands()
 	letter := r.dead("mug")
 	require.Equal(t, topology.ReasonWriteBackFailed, letter.GetReason())
-	require.Equal(t, order.GetVersion(), letter.GetVersion())
+	require.Equal(t, command.GetVersion(), letter.GetVersion())
 	require.Equal(t, "name", letter.GetField())
 	require.Contains(t, letter.GetMessage(), "set catalog.write_back.product")
 	require.NotEmpty(t, letter.GetPayload())
@@ -192,45 +193,45 @@ func TestAWriteBackThatFailsIsADeadLetter(t *testing.T) {
 	r.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ask the copy desk'; END $$`)
 	r.exec(`CREATE TRIGGER refuse BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION refuse()`)
 	r.start()
-	r.order(order)
-	r.settled()
+	r.sendCommand(command)
+	r.waitCommands()
 	require.Contains(t, r.dead("mug").GetMessage(),
 		"catalog.write_back.product is refused by Postgres: ask the copy desk")
 
 	r.exec(`DROP TRIGGER refuse ON items`)
-	r.order(order)
-	r.settled()
+	r.sendCommand(command)
+	r.waitCommands()
 	r.waitCaptured()
-	require.Equal(t, "Cup", r.newest("mug").GetProduct().GetName())
+	require.Equal(t, "Cup", r.latest("mug").GetProduct().GetName())
 
-	r.order(&meshv1.WriteBack{ProductId: "mug", Version: r.newest("mug").GetVersion()})
-	r.settled()
+	r.sendCommand(&meshv1.WriteBack{ProductId: "mug", Version: r.latest("mug").GetVersion()})
+	r.waitCommands()
 	require.Equal(t, topology.ReasonUndecodable, r.dead("mug").GetReason())
 }
 
-func TestAWrongWriteBackStatementEndsTheStart(t *testing.T) {
+func TestRun_RefusesWrongWriteBackStatement(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.cfg.Mapping.WriteBack = config.WriteBack{Product: `UPDATE items SET name = @names WHERE id = @id`}
 	require.ErrorContains(t, r.run(), "catalog.write_back.product uses @names")
-	require.Zero(t, r.slots(), "a slot that nobody reads would hold the log for ever")
+	require.Zero(t, r.slots(), "an unused slot would keep the log")
 }
 
-func TestAWriteBackThatFindsNoDatabaseWaits(t *testing.T) {
+func TestWriteBack_WaitsForDatabase(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
 	r.waitCaptured()
-	order := r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Blue" }, "description")
+	command := r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Blue" }, "description")
 	// The session that writes is ended in the middle, twice.
 	r.exec(`CREATE SEQUENCE breaks`)
 	r.exec(`CREATE FUNCTION sever() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		IF nextval('breaks') <= 2 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NEW; END $$`)
 	r.exec(`CREATE TRIGGER sever BEFORE UPDATE ON driftless.products FOR EACH ROW EXECUTE FUNCTION sever()`)
-	r.order(order)
-	r.settled()
+	r.sendCommand(command)
+	r.waitCommands()
 	r.waitCaptured()
-	require.Equal(t, "Blue", r.newest("mug").GetProduct().GetDescription())
+	require.Equal(t, "Blue", r.latest("mug").GetProduct().GetDescription())
 	require.Nil(t, r.dead("mug"))
 	var breaks int
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT last_value FROM breaks`).Scan(&breaks))

@@ -1,5 +1,5 @@
-// Package api serves the IngestService: it validates products and writes them to the built-in tables, and to those
-// only. Capture learns of them as of every other change, from the log.
+// Package api serves the IngestService. It validates products and writes them to the built-in tables only. Capture
+// reads these changes from the log like any other.
 package api
 
 import (
@@ -27,31 +27,32 @@ import (
 type Config struct {
 	Pool      *pgxpool.Pool
 	Validator *validation.Validator
-	// WaitCaptured returns once everything committed before the call is captured, and up to which position.
+	// WaitCaptured returns once everything committed before the call is captured, with the version up to which it is.
 	WaitCaptured func(context.Context) (uint64, error)
-	// BuiltIn is true if the catalog is the built-in tables; others are not written.
+	// BuiltIn reports whether the catalog is in the built-in tables. The API does not write other tables.
 	BuiltIn bool
-	// Token that callers must show; none if empty.
+	// Token that callers must send. Empty for none.
 	Token string
-	// Logger of failures; slog's default if nil.
+	// Logger of failures. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// Bounds of calls, in bytes. What is made of a call takes several times its size while it is handled.
+// Bounds of calls, in bytes. A call needs several times its size in memory while it is handled.
 const (
-	// maxRequest lets a thousand products have 16 KiB each; with ten prices and a long description they have about 4.
+	// maxRequest allows a thousand products of 16 KiB each. A product with ten prices and a long description has about
+	// 4 KiB.
 	maxRequest = 16 << 20
-	// maxWait is for WaitCaptured, whose request is empty.
+	// maxWait is the bound of WaitCaptured, whose request is empty.
 	maxWait = 4 << 10
-	// maxBodies is what all calls that are being read or handled may have together.
+	// maxBodies is the maximum memory for the bodies of all calls that are being read or handled.
 	maxBodies = 32 << 20
-	// maxWrites are handled at a time: more would wait for connections of the database.
+	// maxWrites is the maximum number of concurrent writes. More would wait for connections of the database.
 	maxWrites = 8
-	// patience is how long a call waits for its place.
-	patience = 5 * time.Second
+	// queueTimeout is how long a call waits until it is handled.
+	queueTimeout = 5 * time.Second
 )
 
-// New makes the API's handler.
+// New returns the API's handler.
 func New(cfg Config) http.Handler {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -64,11 +65,11 @@ func New(cfg Config) http.Handler {
 		Count: 256,
 		Large: maxBodies,
 		Work:  maxWrites,
-		Wait:  patience,
+		Wait:  queueTimeout,
 	})
 	mux := http.NewServeMux()
 	mux.Handle(path, bodies.Handler(handler))
-	// It waits long, says nothing, and must take no place of those that write.
+	// WaitCaptured waits long and sends little. It must not take a place from the writes.
 	_, waiting := ingestv1connect.NewIngestServiceHandler(&server{cfg}, connectjson.Handler(maxWait))
 	mux.Handle(ingestv1connect.IngestServiceWaitCapturedProcedure, http.MaxBytesHandler(waiting, maxWait))
 	return httpserver.BearerToken(cfg.Token, telemetry.HTTPServer(mux))
@@ -89,21 +90,21 @@ func (s *server) UpsertProducts(ctx context.Context,
 	faults := s.check(ctx, products)
 	switch {
 	case ctx.Err() != nil:
-		return nil, s.failed(ctx, fmt.Errorf("check the products: %w", ctx.Err()))
+		return nil, s.callError(ctx, fmt.Errorf("check the products: %w", ctx.Err()))
 	case len(faults) > 0:
-		return nil, refusal(faults)
+		return nil, invalidArgument(faults)
 	}
 	written, faults, err := s.upsert(ctx, products)
 	switch {
 	case err != nil:
-		return nil, s.failed(ctx, err)
+		return nil, s.callError(ctx, err)
 	case len(faults) > 0:
-		return nil, refusal(faults)
+		return nil, invalidArgument(faults)
 	}
 	return connect.NewResponse(&ingestv1.UpsertProductsResponse{Products: written}), nil
 }
 
-// ArchiveProducts sets active to false, on all or none.
+// ArchiveProducts sets active to false for all products or none.
 func (s *server) ArchiveProducts(ctx context.Context,
 	req *connect.Request[ingestv1.ArchiveProductsRequest]) (*connect.Response[ingestv1.ArchiveProductsResponse],
 	error,
@@ -113,21 +114,21 @@ func (s *server) ArchiveProducts(ctx context.Context,
 	}
 	ids := req.Msg.GetIds()
 	if faults := checkIDs(ids); len(faults) > 0 {
-		return nil, refusal(faults)
+		return nil, invalidArgument(faults)
 	}
 	missing, err := s.archive(ctx, ids)
 	switch {
 	case err != nil:
-		return nil, s.failed(ctx, err)
+		return nil, s.callError(ctx, err)
 	case len(missing) > 0:
 		return nil, connect.NewError(connect.CodeNotFound,
-			fmt.Errorf("the catalog has no product %s; nothing was written", listed(missing)))
+			fmt.Errorf("the catalog has no product %s; nothing was written", listIDs(missing)))
 	}
 	return connect.NewResponse(&ingestv1.ArchiveProductsResponse{}), nil
 }
 
-// listed names the first of some products.
-func listed(ids []string) string {
+// listIDs returns the first of some products, for messages.
+func listIDs(ids []string) string {
 	const most = 20
 	names := make([]string, 0, most)
 	for _, id := range ids[:min(len(ids), most)] {
@@ -139,13 +140,13 @@ func listed(ids []string) string {
 	return strings.Join(names, ", ")
 }
 
-// WaitCaptured waits for capture to pass everything committed before the call.
+// WaitCaptured waits until everything committed before the call is captured.
 func (s *server) WaitCaptured(ctx context.Context,
 	_ *connect.Request[ingestv1.WaitCapturedRequest],
 ) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
 	version, err := s.Config.WaitCaptured(ctx)
 	if err != nil {
-		return nil, s.failed(ctx, err)
+		return nil, s.callError(ctx, err)
 	}
 	return connect.NewResponse(&ingestv1.WaitCapturedResponse{Version: version}), nil
 }

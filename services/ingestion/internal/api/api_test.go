@@ -42,8 +42,8 @@ func (r *rig) post(method, body string, headers ...string) (int, string) {
 	return resp.StatusCode, string(answer)
 }
 
-// Not parallel: the recorder is the process's.
-func TestTheCallersTraceIsFirstInTheTransaction(t *testing.T) {
+// This test is not parallel, because the recorder is the process's.
+func TestUpsertProducts_WritesTraceFirst(t *testing.T) {
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	telemetrytest.Start(t)
 	r := newRig(t)
@@ -75,7 +75,7 @@ func TestTheCallersTraceIsFirstInTheTransaction(t *testing.T) {
 	}
 }
 
-func TestEveryProtocolIsSpoken(t *testing.T) {
+func TestNew_ServesEveryProtocol(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	transport := &http.Transport{Protocols: &http.Protocols{}}
@@ -99,7 +99,7 @@ func TestEveryProtocolIsSpoken(t *testing.T) {
 	}
 }
 
-func TestUnknownFieldsAreRefusedByName(t *testing.T) {
+func TestNew_RefusesUnknownFieldsByName(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for _, contentType := range []string{"application/json", "application/json; charset=utf-8"} {
@@ -111,7 +111,7 @@ func TestUnknownFieldsAreRefusedByName(t *testing.T) {
 	require.Empty(t, r.rows())
 }
 
-func TestTheTokenIsAskedFor(t *testing.T) {
+func TestNew_RequiresToken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(cfg *api.Config) { cfg.Token = "secret" })
 	status, answer := r.post("UpsertProducts", `{"products": [{"id": "a", "name": "A"}]}`)
@@ -122,8 +122,8 @@ func TestTheTokenIsAskedFor(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-// What the database refuses tells the caller what to do, and a failure in the middle leaves nothing behind.
-func TestFailuresSayWhatToDo(t *testing.T) {
+// Errors of the database have a remedy for the caller, and a failure in the middle of a batch writes nothing.
+func TestCallError_SaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.mustUpsert(product("held"))
@@ -139,12 +139,12 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 	fails(connect.CodeInvalidArgument, "house_rule")
 	r.exec("ALTER TABLE driftless.prices DROP CONSTRAINT house_rule")
 	r.exec("ALTER TABLE driftless.prices RENAME COLUMN nickname TO nick")
-	fails(connect.CodeFailedPrecondition, "start ingestion again")
+	fails(connect.CodeFailedPrecondition, "restart ingestion")
 	r.exec("ALTER TABLE driftless.prices RENAME COLUMN nick TO nickname")
 	r.mustUpsert(product("a", price("a1")))
 }
 
-func TestARoleWithoutRightsIsToldTheStatement(t *testing.T) {
+func TestCallError_NamesGrantForMissingRight(t *testing.T) {
 	t.Parallel()
 	database := localtest.Postgres(t)
 	require.NoError(t, builtin.Migrate(t.Context(), database))
@@ -178,7 +178,7 @@ func TestARoleWithoutRightsIsToldTheStatement(t *testing.T) {
 	require.NoError(t, r.archive("a"))
 }
 
-func TestWaitsEndWithTheirCaller(t *testing.T) {
+func TestWaitCaptured_EndsWithCaller(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(cfg *api.Config) {
 		cfg.WaitCaptured = func(ctx context.Context) (uint64, error) {

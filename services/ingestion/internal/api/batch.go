@@ -8,27 +8,27 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/row"
 )
 
-// batch is what the statements take of a call.
+// batch has the parameters of the statements for a call.
 type batch struct {
 	// products and prices are arrays of rows, as JSON.
 	products, prices     []byte
 	productIDs, priceIDs []string
-	// places of the prices in the call, by their ids.
-	places map[string]place
+	// positions has the positions of the prices in the call, by their ids.
+	positions map[string]pricePosition
 }
 
-type place struct{ path, product string }
+type pricePosition struct{ path, product string }
 
-func batchOf(products []*catalogv1.Product) (*batch, error) {
-	b := &batch{priceIDs: []string{}, places: map[string]place{}}
+func newBatch(products []*catalogv1.Product) (*batch, error) {
+	b := &batch{priceIDs: []string{}, positions: map[string]pricePosition{}}
 	productRows, priceRows := make([]row.Row, 0, len(products)), []row.Row{}
 	for i, p := range products {
-		productRows = append(productRows, row.OfProduct(p))
+		productRows = append(productRows, row.FromProduct(p))
 		b.productIDs = append(b.productIDs, p.GetId())
 		for j, price := range p.GetPrices() {
-			priceRows = append(priceRows, row.OfPrice(price, p.GetId()))
+			priceRows = append(priceRows, row.FromPrice(price, p.GetId()))
 			b.priceIDs = append(b.priceIDs, price.GetId())
-			b.places[price.GetId()] = place{fmt.Sprintf("products[%d].prices[%d]", i, j), p.GetId()}
+			b.positions[price.GetId()] = pricePosition{fmt.Sprintf("products[%d].prices[%d]", i, j), p.GetId()}
 		}
 	}
 	var err error

@@ -13,7 +13,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// allocated is how many bytes work asks for.
+// allocated returns the number of bytes that work allocates.
 func allocated(work func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -22,13 +22,13 @@ func allocated(work func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// repeated is a product with so many prices, all alike.
+// repeated returns a product with n equal prices.
 func repeated(price string, n int) string {
 	return `{"products":[{"id":"p","name":"P","prices":[` + strings.TrimSuffix(strings.Repeat(price+",", n), ",") +
 		`]}]}`
 }
 
-func TestUpsertProducts_StopsWhereNobodyReadsOn(t *testing.T) {
+func TestUpsertProducts_StopsAfterEnoughViolations(t *testing.T) {
 	r := newRig(t)
 	for name, c := range map[string]struct{ body, want string }{
 		"a million of objects": {repeated("{}", 1_000_000), "a request may hold 100000 objects"},
@@ -62,8 +62,8 @@ func TestUpsertProducts_StopsWhereNobodyReadsOn(t *testing.T) {
 	}
 }
 
-// Three megabytes of digits took minutes.
-func TestUpsertProducts_LongNumbersCostNothing(t *testing.T) {
+// 3 MB of digits took minutes once.
+func TestUpsertProducts_RefusesLongNumbersFast(t *testing.T) {
 	r := newRig(t)
 	digits := strings.Repeat("9", 3_000_000)
 	for _, price := range []string{
@@ -82,7 +82,7 @@ func TestUpsertProducts_LongNumbersCostNothing(t *testing.T) {
 	}
 }
 
-func TestUpsertProducts_ShowsTheBeginningOfValues(t *testing.T) {
+func TestUpsertProducts_AbridgesValues(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	long := strings.Repeat("x", 1<<20)
@@ -112,7 +112,7 @@ func TestUpsertProducts_ShowsTheBeginningOfValues(t *testing.T) {
 	require.ErrorContains(t, err, "nothing was written")
 }
 
-func TestUpsertProducts_LimitsAreNamed(t *testing.T) {
+func TestUpsertProducts_NamesLimits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	p := product("p", price("a"))
@@ -135,8 +135,8 @@ func TestUpsertProducts_LimitsAreNamed(t *testing.T) {
 	}
 }
 
-// Calls at once have a bounded memory together, and those beyond are told to come again. None fails in another way.
-func TestUpsertProducts_ManyLargeCallsAtOnce(t *testing.T) {
+// Concurrent calls share a bounded memory. Calls beyond it are refused with "try again", and none fails in another way.
+func TestUpsertProducts_BoundsMemoryOfConcurrentCalls(t *testing.T) {
 	r := newRig(t)
 	heap := func() int64 {
 		runtime.GC()

@@ -21,8 +21,8 @@ const (
 	maxPrices   = 50_000
 )
 
-// check returns the faults of a batch: of each product, and between them. It stops once there are more than maxDetails,
-// or when the caller has left.
+// check returns the faults of a batch: those of each product, and those between products. It stops after more than
+// maxDetails, or when the caller has left.
 func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*ingestv1.FieldViolation {
 	if n := len(products); n == 0 || n > maxProducts {
 		return []*ingestv1.FieldViolation{{
@@ -30,7 +30,7 @@ func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*in
 			Message: fmt.Sprintf("must be between 1 and %d, not %d", maxProducts, n),
 		}}
 	}
-	if n := pricesOf(products); n > maxPrices {
+	if n := countPrices(products); n > maxPrices {
 		message := fmt.Sprintf("must have at most %d prices in a call, not %d", maxPrices, n)
 		return []*ingestv1.FieldViolation{{Field: "products", Message: message}}
 	}
@@ -48,14 +48,14 @@ func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*in
 				Message:   message,
 			})
 		}
-		position := positions(p)
+		position := requestPaths(p)
 		for _, v := range s.Validator.Product(p) {
 			add("."+position(v.Field), v.Message)
 		}
-		for _, field := range withNUL("", p.ProtoReflect(), maxDetails+1) {
+		for _, field := range nulPaths("", p.ProtoReflect(), maxDetails+1) {
 			add(field, "must not hold the character U+0000: the database cannot store it")
 		}
-		// once says of a value, empty ones apart, which product before has it.
+		// once adds a fault for a value, empty ones apart, that a product before has too.
 		once := func(values map[string]string, value, field, format string) {
 			if other, taken := values[value]; taken {
 				add(field, fmt.Sprintf(format, catalog.Abridged(other)))
@@ -68,7 +68,7 @@ func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*in
 			if len(out) > maxDetails {
 				break
 			}
-			// Values used twice within a product are faults of the product.
+			// A value that is used twice within a product is a fault of the product.
 			if prices[price.GetId()] != p.GetId() {
 				once(prices, price.GetId(), fmt.Sprintf(".prices[%d].id", j), "is used by a price of product %s too")
 			}
@@ -80,16 +80,16 @@ func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*in
 	return out
 }
 
-func pricesOf(products []*catalogv1.Product) (n int) {
+func countPrices(products []*catalogv1.Product) (n int) {
 	for _, p := range products {
 		n += len(p.GetPrices())
 	}
 	return n
 }
 
-// positions writes the path of a field of a product as callers know it: by the position in what they sent. If several
-// prices have one id, it is that of the last.
-func positions(p *catalogv1.Product) func(field string) string {
+// requestPaths returns a function that converts the path of a field to the caller's: with the position in the request
+// instead of the price's id. If several prices have one id, it returns the position of the last.
+func requestPaths(p *catalogv1.Product) func(field string) string {
 	paths := sync.OnceValue(func() map[string]int {
 		at := make(map[string]int, len(p.GetPrices()))
 		for j := range p.GetPrices() {
@@ -152,14 +152,14 @@ func checkIDs(ids []string) []*ingestv1.FieldViolation {
 	return out
 }
 
-// withNUL are the paths of at most so many texts that hold the character U+0000: Postgres cannot store it.
-func withNUL(path string, m protoreflect.Message, most int) []string {
+// nulPaths returns the paths of at most so many texts that have the character U+0000, which Postgres cannot store.
+func nulPaths(path string, m protoreflect.Message, most int) []string {
 	var out []string
-	look := func(path func() string, kind protoreflect.Kind, v protoreflect.Value) {
+	visit := func(path func() string, kind protoreflect.Kind, v protoreflect.Value) {
 		switch {
 		case len(out) >= most:
 		case kind == protoreflect.MessageKind:
-			out = append(out, withNUL(path(), v.Message(), most-len(out))...)
+			out = append(out, nulPaths(path(), v.Message(), most-len(out))...)
 		case kind == protoreflect.StringKind && strings.ContainsRune(v.String(), 0):
 			out = append(out, path())
 		}
@@ -170,17 +170,17 @@ func withNUL(path string, m protoreflect.Message, most int) []string {
 		switch {
 		case f.IsList():
 			for i := range v.List().Len() {
-				look(func() string { return fmt.Sprintf("%s[%d]", path, i) }, f.Kind(), v.List().Get(i))
+				visit(func() string { return fmt.Sprintf("%s[%d]", path, i) }, f.Kind(), v.List().Get(i))
 			}
 		case f.IsMap():
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-				look(here, protoreflect.StringKind, k.Value())
-				look(func() string { return fmt.Sprintf("%s[%q]", path, catalog.Abridged(k.String())) },
+				visit(here, protoreflect.StringKind, k.Value())
+				visit(func() string { return fmt.Sprintf("%s[%q]", path, catalog.Abridged(k.String())) },
 					f.MapValue().Kind(), v)
 				return len(out) < most
 			})
 		default:
-			look(here, f.Kind(), v)
+			visit(here, f.Kind(), v)
 		}
 		return len(out) < most
 	})

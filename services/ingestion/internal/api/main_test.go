@@ -95,7 +95,7 @@ func (r *rig) exec(sql string, args ...any) {
 	require.NoError(r.t, err)
 }
 
-// rows are the versions of all rows: they change whenever one is written.
+// rows returns the versions of all rows, which change whenever a row is written.
 func (r *rig) rows() []string {
 	r.t.Helper()
 	var out []string
@@ -112,7 +112,7 @@ func (r *rig) mapping() *mapping.Mapping {
 	return m
 }
 
-// violations are the details of a refusal.
+// violations returns the details of a refusal.
 func violations(t testing.TB, err error) []string {
 	t.Helper()
 	require.Equal(t, connect.CodeInvalidArgument, connect.CodeOf(err), "%v", err)

@@ -14,8 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// Whatever is written is read back through the mapping, whatever was there before; and writing it again writes nothing.
-func TestWhatIsWrittenIsRead(t *testing.T) {
+// Every written product is read back through the mapping, whatever was there before. Writing it again writes nothing.
+func TestUpsertProducts_ReadsBackAsWritten(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	m := r.mapping()
@@ -37,7 +37,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	})
 }
 
-func TestEveryFieldKeepsItsDigitsAndLetters(t *testing.T) {
+func TestUpsertProducts_KeepsDigitsAndLetters(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	tiers := []*catalogv1.PriceTier{
@@ -93,7 +93,7 @@ func TestEveryFieldKeepsItsDigitsAndLetters(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, states.States["pro"].Faults)
 	got := states.States["pro"].Product
-	// Spelt as they were, not only equal by Stripe's rules.
+	// The digits are the same as in the request, not only equal by Stripe's rules.
 	want.PackageDimensions.Height = "10"
 	for _, p := range want.GetPrices() {
 		if p.Active == nil {
@@ -105,8 +105,8 @@ func TestEveryFieldKeepsItsDigitsAndLetters(t *testing.T) {
 			protocmp.SortRepeated(func(a, b *catalogv1.Price) bool { return a.GetId() < b.GetId() })))
 }
 
-// The API writes what somebody with psql would, so that one does not undo the other's spelling.
-func TestTheTablesHoldStripesShapes(t *testing.T) {
+// The API writes the same forms as a person with psql, so that neither undoes the other's spelling.
+func TestUpsertProducts_WritesStripesForms(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.exec(`INSERT INTO driftless.products (id, name, package_dimensions, marketing_features)

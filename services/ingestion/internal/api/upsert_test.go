@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/api"
 )
 
-func TestAnswersSayWhatIsNew(t *testing.T) {
+func TestUpsertProducts_ReportsNewProducts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.mustUpsert(product("b"))
@@ -28,8 +28,8 @@ func TestAnswersSayWhatIsNew(t *testing.T) {
 	require.Equal(t, []string{"c true", "b false", "a true"}, answer)
 }
 
-// Its cases compare what the tables hold, so they run one after the other.
-func TestRefusedBatchesWriteNothing(t *testing.T) {
+// The cases compare the contents of the tables, so they run one after the other.
+func TestUpsertProducts_RefusedBatchWritesNothing(t *testing.T) {
 	r := newRig(t)
 	r.mustUpsert(product("held", price("held-eur")),
 		&catalogv1.Product{Id: "gold", Name: "Gold", Prices: []*catalogv1.Price{
@@ -121,7 +121,7 @@ func TestRefusedBatchesWriteNothing(t *testing.T) {
 	}
 }
 
-func TestLongRefusalsAreCut(t *testing.T) {
+func TestUpsertProducts_ShortensLongRefusals(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	products := make([]*catalogv1.Product, 150)
@@ -147,7 +147,7 @@ func make1001() []*catalogv1.Product {
 	return out
 }
 
-func TestPricesAreReplaced(t *testing.T) {
+func TestUpsertProducts_ReplacesPrices(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	keyed := func(id, key string) *catalogv1.Price {
@@ -157,7 +157,7 @@ func TestPricesAreReplaced(t *testing.T) {
 	}
 	r.mustUpsert(product("a", keyed("a1", "x"), price("a2")), product("b", keyed("b1", "y")),
 		product("other", price("o1")))
-	// Keys change places between products of one call; a2 goes, a3 comes.
+	// Two products of one call swap their keys. a2 is removed, and a3 is added.
 	r.mustUpsert(product("a", keyed("a1", "y"), price("a3")), product("b", keyed("b1", "x")))
 	var prices []string
 	require.NoError(t,
@@ -166,7 +166,7 @@ func TestPricesAreReplaced(t *testing.T) {
 	require.Equal(t, []string{"a a1 y", "a a3", "b b1 x", "other o1"}, prices)
 }
 
-func TestArchivingIsAllOrNothing(t *testing.T) {
+func TestArchiveProducts_IsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.mustUpsert(product("a", price("a1")), product("b"))
@@ -192,8 +192,8 @@ func TestArchivingIsAllOrNothing(t *testing.T) {
 	require.Equal(t, archived, r.rows(), "archived ones are not written again")
 }
 
-// Batches that overlap, in whatever order, wait for each other; none fails.
-func TestOverlappingBatchesAllSucceed(t *testing.T) {
+// Overlapping batches, in any order, wait for each other. None fails.
+func TestUpsertProducts_OverlappingBatchesSucceed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	const products = 40
@@ -233,8 +233,9 @@ func TestOverlappingBatchesAllSucceed(t *testing.T) {
 	require.Equal(t, 2, ofProduct, "each product has the prices of the last batch, not of several")
 }
 
-// Of products that want one price id, or one lookup key, at the same time, one gets it; the others are told by whom.
-func TestOneOfManyGetsAnIDOrKey(t *testing.T) {
+// If several products request one price id or lookup key concurrently, one of them gets it. The others' errors name
+// that product.
+func TestUpsertProducts_GivesIDOrKeyToOneProduct(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for name, wanted := range map[string]func(product string) *catalogv1.Price{
@@ -277,7 +278,7 @@ func TestOneOfManyGetsAnIDOrKey(t *testing.T) {
 	}
 }
 
-func TestOtherTablesAreNotWritten(t *testing.T) {
+func TestUpsertProducts_RefusesMappedTables(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(cfg *api.Config) { cfg.BuiltIn = false })
 	_, err := r.upsert(product("a"))

@@ -14,17 +14,17 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// The rows of a batch come as one JSON array each. They are locked in the order of their ids, so that overlapping
-// batches wait for each other instead of deadlocking; rows that are the same already are not written.
+// The rows of a batch are one JSON array each. They are locked in the order of their ids, so that overlapping batches
+// wait for each other and do not deadlock. Rows that do not change are not written.
 var (
-	upsertProducts = upsert("driftless.products", builtin.ProductColumns, "") + " RETURNING id, xmax = 0"
-	// A price of another product is left alone: see foreignPrices.
-	upsertPrices = upsert("driftless.prices", builtin.PriceColumns, "p.product = excluded.product AND ", "product")
+	upsertProducts = upsertSQL("driftless.products", builtin.ProductColumns, "") + " RETURNING id, xmax = 0"
+	// A price of another product is not changed: see foreignPrices.
+	upsertPrices = upsertSQL("driftless.prices", builtin.PriceColumns, "p.product = excluded.product AND ", "product")
 )
 
-// upsert writes the rows of a JSON array, $1, into a table, and changes those that are there, but for some columns and
-// on a condition.
-func upsert(table string, c builtin.Columns, condition string, fixed ...string) string {
+// upsertSQL returns the statement that writes the rows of a JSON array, $1, into a table. It changes existing rows only
+// on a condition, and never the fixed columns.
+func upsertSQL(table string, c builtin.Columns, condition string, fixed ...string) string {
 	but := append([]string{"id"}, fixed...)
 	return "INSERT INTO " + table + " AS p (" + c.List("") + ") SELECT " + c.List("r.") +
 		" FROM jsonb_to_recordset($1) AS r(" +
@@ -37,11 +37,11 @@ const (
 	deletePrices = `DELETE FROM driftless.prices p
 WHERE p.product = ANY($1) AND NOT EXISTS (SELECT FROM unnest($2::text[]) AS r(id) WHERE r.id = p.id)`
 
-	// A price of another product under one of the call's ids: the statement above has left it alone.
+	// A price of another product has one of the call's ids. The statement above did not change it.
 	foreignPrices = `SELECT r.id, p.product FROM jsonb_to_recordset($1) AS r(id text, product text)
 JOIN driftless.prices p ON p.id = r.id WHERE p.product <> r.product ORDER BY r.id`
 
-	// A price without a lookup key has its id for one.
+	// The lookup key of a price defaults to its id.
 	takenKeys = `SELECT r.id, r.key, p.id, p.product
 FROM (SELECT id, coalesce(lookup_key, id) AS key FROM jsonb_to_recordset($1) AS r(id text, lookup_key text)) r
 JOIN driftless.prices p ON p.lookup_key = r.key WHERE p.id <> r.id
@@ -51,11 +51,11 @@ JOIN driftless.prices p ON p.id = r.lookup_key AND p.lookup_key IS NULL WHERE p.
 ORDER BY 1, 3`
 )
 
-// upsert writes a batch in one transaction, or returns why it cannot be and writes nothing.
+// upsert writes a batch in one transaction, or returns why it cannot and writes nothing.
 func (s *server) upsert(ctx context.Context,
 	products []*catalogv1.Product,
 ) ([]*ingestv1.UpsertedProduct, []*ingestv1.FieldViolation, error) {
-	b, err := batchOf(products)
+	b, err := newBatch(products)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,11 +71,11 @@ func (s *server) upsert(ctx context.Context,
 		if _, err := tx.Exec(ctx, upsertPrices, b.prices); err != nil {
 			return fmt.Errorf("write prices: %w", err)
 		}
-		if faults, err = clashes(ctx, tx, b); err != nil {
-			return fmt.Errorf("look for prices of other products: %w", err)
+		if faults, err = findClashes(ctx, tx, b); err != nil {
+			return fmt.Errorf("find prices of other products: %w", err)
 		}
 		if len(faults) > 0 {
-			return errNothing
+			return errRollback
 		}
 		return nil
 	})
@@ -89,7 +89,7 @@ func (s *server) upsert(ctx context.Context,
 	return out, nil, nil
 }
 
-// writeProducts returns which of those it has written are new.
+// writeProducts writes the products, and returns which of them are new.
 func writeProducts(ctx context.Context, tx pgx.Tx, b *batch) (map[string]bool, error) {
 	rows, err := tx.Query(ctx, upsertProducts, b.products)
 	if err != nil {
@@ -102,15 +102,15 @@ func writeProducts(ctx context.Context, tx pgx.Tx, b *batch) (map[string]bool, e
 	return created, err
 }
 
-// clashes are ids and lookup keys that prices of other products have.
-func clashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldViolation, error) {
+// findClashes returns the ids and lookup keys that prices of other products have.
+func findClashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldViolation, error) {
 	var faults []*ingestv1.FieldViolation
 	var id, key, other, owner string
 	add := func(field, format string, args ...any) {
 		if len(faults) > maxDetails {
 			return
 		}
-		at := b.places[id]
+		at := b.positions[id]
 		faults = append(faults, &ingestv1.FieldViolation{
 			Field:     at.path + field,
 			ProductId: at.product,
@@ -122,7 +122,8 @@ func clashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldViolati
 		return nil, err
 	}
 	if _, err = pgx.ForEachRow(rows, []any{&id, &owner}, func() error {
-		add(".id", "price %s belongs to product %s: a price cannot move to product %s", id, owner, b.places[id].product)
+		add(".id", "price %s belongs to product %s: a price cannot move to product %s", id, owner,
+			b.positions[id].product)
 		return nil
 	}); err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func clashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldViolati
 	return faults, err
 }
 
-// archive sets active to false; it writes nothing if one of the products is missing, and says which.
+// archive sets active to false. If products are missing, it writes nothing and returns their ids.
 func (s *server) archive(ctx context.Context, ids []string) (missing []string, err error) {
 	err = s.transaction(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, "SELECT id FROM driftless.products WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
@@ -157,7 +158,7 @@ func (s *server) archive(ctx context.Context, ids []string) (missing []string, e
 			}
 		}
 		if len(missing) > 0 {
-			return errNothing
+			return errRollback
 		}
 		if _, err := tx.Exec(ctx, "UPDATE driftless.products SET active = false WHERE id = ANY($1) AND active",
 			ids); err != nil {
@@ -168,17 +169,17 @@ func (s *server) archive(ctx context.Context, ids []string) (missing []string, e
 	return missing, err
 }
 
-// errNothing rolls a transaction back without being a failure.
-var errNothing = errors.New("nothing is written")
+// errRollback rolls back a transaction that has not failed.
+var errRollback = errors.New("nothing is written")
 
-// attempts of a transaction that another got in the way of.
-const attempts = 5
+// maxAttempts is the maximum number of attempts of a transaction that conflicts with another.
+const maxAttempts = 5
 
-// transaction runs change with the caller's trace in the log beside it. change may run several times.
+// transaction runs change in a transaction, and writes the caller's trace into the log. change may run several times.
 func (s *server) transaction(ctx context.Context, change func(pgx.Tx) error) error {
 	var err error
-	for range attempts {
-		// Other isolation levels would not see what others commit while the rows are waited for.
+	for range maxAttempts {
+		// Other isolation levels would not see commits of other sessions while this one waits for the rows.
 		err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 			if trace := telemetry.Traceparent(ctx); trace != "" {
 				if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, 'traceparent', $1)",
@@ -188,19 +189,19 @@ func (s *server) transaction(ctx context.Context, change func(pgx.Tx) error) err
 			}
 			return change(tx)
 		})
-		if errors.Is(err, errNothing) {
+		if errors.Is(err, errRollback) {
 			return nil
 		}
-		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || !passing[pg.Code] {
+		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || !retryableCodes[pg.Code] {
 			break
 		}
 	}
 	return err
 }
 
-// passing are SQLSTATEs that mean: another transaction was faster, look again.
-var passing = map[string]bool{
+// retryableCodes has the SQLSTATEs that mean that another transaction was faster, and that a retry may succeed.
+var retryableCodes = map[string]bool{
 	"40001": true, // serialization failure
-	"40P01": true, // deadlock, as with somebody's own statements in another order
-	"23505": true, // a lookup key taken in the meantime: the next attempt sees by whom
+	"40P01": true, // deadlock, as with statements of another session in another order
+	"23505": true, // a lookup key used in the meantime: the next attempt sees which price uses it
 }

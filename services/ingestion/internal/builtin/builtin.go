@@ -1,5 +1,5 @@
 // Package builtin owns the catalog's built-in tables, driftless.products and driftless.prices, and the mapping that
-// reads them. They are used where no mapping of the operator's own tables is configured.
+// reads them. They are used if no mapping of the operator's own tables is configured.
 package builtin
 
 import (
@@ -18,15 +18,16 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// Migrate makes the tables or brings them up to date. Several processes may call it at once.
+// Migrate creates or updates the tables. Several processes may call it concurrently.
 func Migrate(ctx context.Context, url string) error { return MigrateFor(ctx, url, "") }
 
-// Check says whether the tables are up to date, without changing anything.
+// Check returns an error if the tables are not up to date. It changes nothing.
 func Check(ctx context.Context, url string) error {
 	return up(ctx, url, migrate.Config{CheckOnly: true})
 }
 
-// MigrateFor is Migrate, and grants a role what it needs to work with the tables; none if empty.
+// MigrateFor does the same as Migrate, and grants a role the rights that it needs for the tables. An empty role is
+// granted nothing.
 func MigrateFor(ctx context.Context, url, role string) error {
 	return up(ctx, url, migrate.Config{GrantTo: role})
 }
@@ -48,7 +49,7 @@ const (
 	insufficientPrivilege = "42501"
 )
 
-// lacking says which statement gives the role what it needs in a schema that somebody else has made.
+// lacking returns an error with the statement that grants the role its rights in a schema that another role created.
 func lacking(ctx context.Context, url string, refused *pgconn.PgError) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -71,7 +72,7 @@ func lacking(ctx context.Context, url string, refused *pgconn.PgError) error {
 		missing, pgx.Identifier{schema}.Sanitize(), pgx.Identifier{role}.Sanitize())
 }
 
-// Mapping reads the built-in tables, and writes back to them.
+// Mapping returns the mapping that reads the built-in tables and writes back to them.
 func Mapping() *config.Mapping {
 	return &config.Mapping{
 		Products: "SELECT " + ProductColumns.List("") + " FROM driftless.products",

@@ -31,7 +31,7 @@ func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 	require.NoError(t, err, sql)
 }
 
-func TestStartsAtOnceMigrateOnce(t *testing.T) {
+func TestMigrate_ConcurrentStartsMigrateOnce(t *testing.T) {
 	t.Parallel()
 	database := localtest.Postgres(t)
 	started := time.Now()
@@ -48,7 +48,7 @@ func TestStartsAtOnceMigrateOnce(t *testing.T) {
 	require.Equal(t, 1, versions)
 }
 
-func TestIDAndNameAreEnough(t *testing.T) {
+func TestTables_RequireOnlyIDAndName(t *testing.T) {
 	t.Parallel()
 	pool := tables(t)
 	exec(t, pool, "insert into driftless.products(id, name) values ('mug', 'Mug')")
@@ -65,7 +65,7 @@ func TestIDAndNameAreEnough(t *testing.T) {
 	require.Zero(t, prices, "the prices go with their product")
 }
 
-func TestWhatBreaksOnlyStripesLimitsCanBeWritten(t *testing.T) {
+func TestTables_AcceptValuesBeyondStripesLimits(t *testing.T) {
 	t.Parallel()
 	pool := tables(t)
 	metadata := map[string]string{}
@@ -87,7 +87,7 @@ func TestWhatBreaksOnlyStripesLimitsCanBeWritten(t *testing.T) {
 	require.Equal(t, "zzz", p.Product.GetPrices()[0].GetCurrency())
 }
 
-func TestUpdatesAreDatedAndLogged(t *testing.T) {
+func TestTables_DateAndLogUpdates(t *testing.T) {
 	t.Parallel()
 	pool := tables(t)
 	exec(t, pool, "insert into driftless.products(id, name) values ('mug', 'Mug')")
@@ -105,7 +105,7 @@ func TestUpdatesAreDatedAndLogged(t *testing.T) {
 	require.Equal(t, 2, full)
 }
 
-func TestARoleWithoutRightsIsToldTheStatement(t *testing.T) {
+func TestMigrate_NamesGrantForMissingRight(t *testing.T) {
 	t.Parallel()
 	database := localtest.Postgres(t)
 	pool := localtest.Pool(t, database)
@@ -140,7 +140,7 @@ func TestARoleWithoutRightsIsToldTheStatement(t *testing.T) {
 	require.NoError(t, builtin.Migrate(t.Context(), u.String()))
 }
 
-func TestPasswordsStayOutOfErrors(t *testing.T) {
+func TestMigrate_KeepsPasswordsOutOfErrors(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
 		"postgres://user:hunter2@127.0.0.1:1/catalog",
@@ -157,7 +157,7 @@ func read(t *testing.T, pool *pgxpool.Pool, id string) mapping.State {
 	t.Helper()
 	m, err := mapping.New(t.Context(), pool, builtin.Mapping())
 	require.NoError(t, err)
-	require.Empty(t, m.Unmanaged(), "every field of Stripe's has a column")
+	require.Empty(t, m.Unmanaged(), "every field of Stripe has a column")
 	states, err := m.Read(t.Context(), []string{id})
 	require.NoError(t, err)
 	require.NotNil(t, states.States[id].Product)

@@ -7,12 +7,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// Columns of one of the built-in tables, which have Stripe's names of the fields.
+// Columns of a built-in table, which have Stripe's names of the fields.
 type Columns struct {
 	names, types []string
 }
 
-// ProductColumns are those of driftless.products, and PriceColumns those of driftless.prices.
+// ProductColumns are the columns of driftless.products, and PriceColumns those of driftless.prices.
 var (
 	ProductColumns = columnsOf(catalog.ProductFields())
 	PriceColumns   = columnsOf(catalog.PriceFields(), "product")
@@ -37,17 +37,17 @@ func columnsOf(fields []catalog.Field, references ...string) Columns {
 	return c
 }
 
-// List writes the names with a comma between them, each behind a prefix, without those that are left out.
+// List returns the names, each with a prefix, separated by commas. It omits those in without.
 func (c Columns) List(prefix string, without ...string) string {
 	return c.join(func(name, _ string) string { return prefix + name }, without)
 }
 
-// Definitions writes the names with their types, for a record.
+// Definitions returns the names with their types, for a record.
 func (c Columns) Definitions() string {
 	return c.join(func(name, typ string) string { return name + " " + typ }, nil)
 }
 
-// Assignments writes "name = @name" for each column but those that are left out.
+// Assignments returns "name = @name" for each column except those in without.
 func (c Columns) Assignments(without ...string) string {
 	return c.join(func(name, _ string) string { return name + " = @" + name }, without)
 }

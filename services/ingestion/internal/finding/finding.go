@@ -1,4 +1,4 @@
-// Package finding holds what a check of the catalog database and the mapping found.
+// Package finding has the results of a check of the catalog database and the mapping.
 package finding
 
 import (
@@ -8,37 +8,37 @@ import (
 	"strings"
 )
 
-// Severity says what a finding means for the start of ingestion.
+// Severity decides whether ingestion starts in spite of a finding.
 type Severity int
 
 const (
-	// Warning: ingestion starts, and says it.
+	// Warning means that ingestion starts and logs the finding.
 	Warning Severity = iota
-	// Refusal: ingestion does not start, because it would miss changes or harm the application.
+	// Refusal means that ingestion does not start, because it would miss changes or harm the application.
 	Refusal
 )
 
-// Finding is one thing that a check found.
+// Finding is one fault that a check found.
 type Finding struct {
 	Severity Severity `json:"-"`
-	// Message says what is wrong and why that matters, in one sentence, without a period at its end.
+	// Message says what is wrong and why that matters, in one sentence without a period at its end.
 	Message string `json:"message"`
-	// Fix is the complete SQL that helps, ready to paste; empty if SQL does not help.
+	// Fix is the complete SQL that fixes it, ready to paste. It is empty if SQL cannot fix it.
 	Fix string `json:"fix,omitempty"`
 }
 
-// IsRefusal reports whether ingestion does not start with the finding.
+// IsRefusal reports whether the finding prevents the start of ingestion.
 func (f Finding) IsRefusal() bool { return f.Severity == Refusal }
 
 func (f Finding) String() string {
 	if f.Fix == "" {
 		return f.Message
 	}
-	// The SQL stays as it is: %#q would escape its line ends.
+	// The SQL stays as it is, because %#q would escape its line ends.
 	return f.Message + ": run `" + f.Fix + "`"
 }
 
-// List is what a check found, in the order in which it looked.
+// List has the findings of a check, in the order in which they were found.
 type List []Finding
 
 // Add appends findings.
@@ -54,15 +54,15 @@ func (l *List) Warnf(fix, format string, args ...any) {
 	*l = append(*l, Finding{Warning, fmt.Sprintf(format, args...), fix})
 }
 
-// Warnings are the findings with which ingestion starts.
-func (l *List) Warnings() List { return l.of(Warning) }
+// Warnings returns the findings that do not prevent the start of ingestion.
+func (l *List) Warnings() List { return l.withSeverity(Warning) }
 
-// Refuses reports whether ingestion does not start with what was found.
+// Refuses reports whether a finding prevents the start of ingestion.
 func (l *List) Refuses() bool { return slices.ContainsFunc(*l, Finding.IsRefusal) }
 
-// Err is an error that names every refusal, nil if there is none.
+// Err returns an error with every refusal, nil if there is none.
 func (l *List) Err() error {
-	refused := l.of(Refusal)
+	refused := l.withSeverity(Refusal)
 	switch len(refused) {
 	case 0:
 		return nil
@@ -77,7 +77,7 @@ func (l *List) Err() error {
 	return errors.New(strings.TrimSuffix(b.String(), ";"))
 }
 
-func (l *List) of(severity Severity) (out List) {
+func (l *List) withSeverity(severity Severity) (out List) {
 	for _, f := range *l {
 		if f.Severity == severity {
 			out = append(out, f)

@@ -16,44 +16,44 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// checkLimit bounds each query of a check: a start must not wait for a scan of large tables. A query that
-// takes longer calls nothing right or wrong.
-const checkLimit = 5 * time.Second
+// checkTimeout is the time limit of each query of a check, so that a start does not wait for a scan of large tables. A
+// query that takes longer proves nothing.
+const checkTimeout = 5 * time.Second
 
-// Check looks at the tables and their rows, and returns everything that is wrong with the mapping at once. It
-// refuses only what would make capture untrue. An error says that it could not look.
+// Check checks the tables and their rows, and returns all faults of the mapping at once. It refuses only faults that
+// would make capture wrong. An error means that it could not check.
 func (m *Mapping) Check(
 	ctx context.Context, watch []config.WatchedTable, validate func(*catalogv1.Product) []catalog.Violation,
 ) (finding.List, error) {
-	c := check{m: m}
+	c := checkRun{m: m}
 	if err := c.resolve(ctx, watch); err != nil {
 		return nil, err
 	}
-	for _, look := range []func(context.Context) error{
+	for _, run := range []func(context.Context) error{
 		c.dependencies,
 		c.watchedValues,
 		c.identities,
 		func(ctx context.Context) error { return c.sample(ctx, validate) },
 	} {
-		if err := look(ctx); err != nil {
+		if err := run(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return c.out, nil
 }
 
-// check is one call of Check.
-type check struct {
+// checkRun is one call of Check.
+type checkRun struct {
 	m       *Mapping
 	watched []watched
 	out     finding.List
 }
 
-// limited runs read-only queries in a transaction with a time limit. outOfTime reports whether they met it.
-func (c *check) limited(ctx context.Context, run func(pgx.Tx) error) (outOfTime bool, err error) {
+// withTimeLimit runs read-only queries in a transaction with a time limit. outOfTime reports whether they exceeded it.
+func (c *checkRun) withTimeLimit(ctx context.Context, run func(pgx.Tx) error) (outOfTime bool, err error) {
 	err = pgx.BeginTxFunc(ctx, c.m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx,
-			fmt.Sprintf("SET LOCAL statement_timeout = %d", checkLimit.Milliseconds())); err != nil {
+			fmt.Sprintf("SET LOCAL statement_timeout = %d", checkTimeout.Milliseconds())); err != nil {
 			return err
 		}
 		return run(tx)
@@ -64,22 +64,22 @@ func (c *check) limited(ctx context.Context, run func(pgx.Tx) error) (outOfTime 
 	return false, err
 }
 
-// told makes an error of a query a warning, and returns any other error: what one query cannot say must not keep the
-// rest from being looked at.
-func (c *check) told(what string, err error) error {
+// warnOfError turns an error of a query into a warning, and returns any other error. One query that fails must not
+// prevent the other checks.
+func (c *checkRun) warnOfError(what string, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || !ofRows(err) {
+	if !ok || !isRowError(err) {
 		return err
 	}
 	c.out.Warnf("", "%s could not be checked: %s (SQLSTATE %s)", what, pg.Message, pg.Code)
 	return nil
 }
 
-// dependencies names what the queries read and no change is seen of.
-func (c *check) dependencies(ctx context.Context) error {
+// dependencies warns of relations that the queries read but whose changes are not captured.
+func (c *checkRun) dependencies(ctx context.Context) error {
 	d, err := c.m.Dependencies(ctx)
 	if err != nil {
-		return c.told("what the queries read", err)
+		return c.warnOfError("what the queries read", err)
 	}
 	covered, err := c.covered(ctx)
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *check) dependencies(ctx context.Context) error {
 		const seen = "a change there is seen only when the tables are compared (see compare_every)"
 		switch r.Kind {
 		case 'm':
-			c.out.Warnf("", "the queries read the materialized view %s, and the log does not tell of its refreshes: %s",
+			c.out.Warnf("", "the queries read the materialized view %s, and the log does not have its refreshes: %s",
 				r.Name, seen)
 		case 'f':
 			c.out.Warnf("",
@@ -112,7 +112,7 @@ func (c *check) dependencies(ctx context.Context) error {
 			functions = append(functions, f.Name)
 		}
 		c.out.Warnf("",
-			"the queries call %s, and Postgres does not know which tables a function reads whose body is a text: "+
+			"the queries call %s, and Postgres does not know which tables a function reads if its body is a string: "+
 				"changes of tables that catalog.watch does not name are seen only when the tables are compared",
 			strings.Join(functions, ", "))
 	}
@@ -121,10 +121,10 @@ func (c *check) dependencies(ctx context.Context) error {
 		err := c.m.pool.QueryRow(ctx, "SELECT quote_ident(current_database()), quote_ident(current_user)").Scan(
 			&database, &role)
 		if err != nil {
-			return fmt.Errorf("look at the role of DATABASE_URL: %w", err)
+			return fmt.Errorf("read the role of DATABASE_URL: %w", err)
 		}
 		c.out.Warnf("GRANT TEMPORARY ON DATABASE "+database+" TO "+role+";",
-			"which tables the queries read through views and functions is not known, since role %s may make no temporary view", role)
+			"the tables that the queries read through views and functions are not known, because role %s may not create a temporary view", role)
 	}
 	return nil
 }

@@ -14,17 +14,17 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// identities looks for rows without an id, and for ids that several rows have.
-func (c *check) identities(ctx context.Context) error {
+// identities finds rows without an id, and ids that several rows have.
+func (c *checkRun) identities(ctx context.Context) error {
 	for _, q := range []struct{ name, of, source, product string }{
 		{"products", "product", c.m.products.source, "id"},
 		{"prices", "price", c.m.prices.source, "product"},
 	} {
-		_, err := c.limited(ctx, func(tx pgx.Tx) error {
+		_, err := c.withTimeLimit(ctx, func(tx pgx.Tx) error {
 			var noID, noProduct int
 			sql := fmt.Sprintf(
 				"SELECT count(*) FILTER (WHERE m.id IS NULL), count(*) FILTER (WHERE m.%s IS NULL) FROM (%s\n) m",
-				q.product, trim(q.source))
+				q.product, trimQuery(q.source))
 			if err := tx.QueryRow(ctx, sql).Scan(&noID, &noProduct); err != nil {
 				return err
 			}
@@ -37,16 +37,16 @@ func (c *check) identities(ctx context.Context) error {
 			}
 			return nil
 		})
-		if err := c.told("ids of the "+q.name+" query", err); err != nil {
+		if err := c.warnOfError("ids of the "+q.name+" query", err); err != nil {
 			return err
 		}
-		_, err = c.limited(ctx, func(tx pgx.Tx) error {
+		_, err = c.withTimeLimit(ctx, func(tx pgx.Tx) error {
 			var ids, rows int
 			var example, first, last *string
 			sql := fmt.Sprintf(`SELECT count(*), coalesce(sum(n), 0), (array_agg(id::text ORDER BY id))[1],
 				(array_agg(a ORDER BY id))[1], (array_agg(b ORDER BY id))[1]
 				FROM (SELECT m.id, count(*) AS n, min(m.%[1]s::text) AS a, max(m.%[1]s::text) AS b FROM (%[2]s
-				) m WHERE m.id IS NOT NULL GROUP BY m.id HAVING count(*) > 1) d`, q.product, trim(q.source))
+				) m WHERE m.id IS NOT NULL GROUP BY m.id HAVING count(*) > 1) d`, q.product, trimQuery(q.source))
 			if err := tx.QueryRow(ctx, sql).Scan(&ids, &rows, &example, &first, &last); err != nil || ids == 0 {
 				return err
 			}
@@ -59,27 +59,27 @@ func (c *check) identities(ctx context.Context) error {
 				q.name, ids, rows, *example, where, q.of, q.of)
 			return nil
 		})
-		if err := c.told("ids of the "+q.name+" query", err); err != nil {
+		if err := c.warnOfError("ids of the "+q.name+" query", err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// allFail is how many products must fail, all in one way, for the mapping to be at fault.
-const allFail = 50
+// minAllFailing is the number of products that must all fail for one reason before the mapping counts as wrong.
+const minAllFailing = 50
 
-// sample reads and validates products, and tells what is wrong with them by reasons.
-func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []catalog.Violation) error {
-	ids, err := c.m.IDs(ctx, "", samples)
+// sample reads and validates products, and reports their faults grouped by reason.
+func (c *checkRun) sample(ctx context.Context, validate func(*catalogv1.Product) []catalog.Violation) error {
+	ids, err := c.m.IDs(ctx, "", sampleSize)
 	if err != nil {
-		return c.told("products", err)
+		return c.warnOfError("products", err)
 	}
 	if len(ids) == 0 {
 		return nil
 	}
 	reading, err := c.m.Read(ctx, ids)
-	if code(err) != "" && !slices.Contains(ofServer, code(err)[:2]) {
+	if code(err) != "" && !slices.Contains(serverErrorClasses, code(err)[:2]) {
 		c.out.Refusef("", "no product can be read: %v", err)
 		return nil
 	}
@@ -92,47 +92,47 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 		state := reading.States[id]
 		switch {
 		case state.Failure != nil:
-			reasons[kindOf(state.Failure.Query, state.Failure.Message)] = state.Failure.Error()
+			reasons[reasonKey(state.Failure.Query, state.Failure.Message)] = state.Failure.Error()
 		default:
-			explain(reasons, state.Violations(validate))
+			addReasons(reasons, state.Violations(validate))
 		}
-		for kind, words := range reasons {
+		for kind, message := range reasons {
 			if groups[kind] == nil {
-				groups[kind] = &group{example: id, words: words}
+				groups[kind] = &group{example: id, message: message}
 			}
 			groups[kind].products++
 		}
 	}
 	all := len(reading.States)
 	of := fmt.Sprintf("%d products", all)
-	if len(ids) == samples {
+	if len(ids) == sampleSize {
 		of = fmt.Sprintf("the first %d products", all)
 	}
 	for _, g := range slices.SortedFunc(maps.Values(groups), func(a, b *group) int {
 		if a.products != b.products {
 			return b.products - a.products
 		}
-		return strings.Compare(a.words, b.words)
+		return strings.Compare(a.message, b.message)
 	}) {
-		if g.products == all && all >= allFail {
-			c.out.Refusef("", "the first %d products all fail, so it is the mapping that is wrong: %s (product %s)",
-				all, g.words, g.example)
+		if g.products == all && all >= minAllFailing {
+			c.out.Refusef("", "the first %d products all fail, so the mapping is wrong: %s (product %s)",
+				all, g.message, g.example)
 			continue
 		}
-		c.out.Warnf("", "%d of %s: %s (such as product %s)", g.products, of, g.words, g.example)
+		c.out.Warnf("", "%d of %s: %s (such as product %s)", g.products, of, g.message, g.example)
 	}
 	return nil
 }
 
-// group is the products of a sample that are wrong for one reason, with the words for one of them.
+// group has the products of a sample that are wrong for one reason, with the message for one of them.
 type group struct {
-	products       int
-	example, words string
+	products         int
+	example, message string
 }
 
-func explain(reasons map[string]string, faults []catalog.Violation) {
+func addReasons(reasons map[string]string, faults []catalog.Violation) {
 	for _, f := range faults {
-		kind := kindOf(priceOf.ReplaceAllString(f.Field, "prices."), f.Message)
+		kind := reasonKey(priceOf.ReplaceAllString(f.Field, "prices."), f.Message)
 		if reasons[kind] == "" {
 			reasons[kind] = f.String()
 		}
@@ -141,13 +141,13 @@ func explain(reasons map[string]string, faults []catalog.Violation) {
 
 var (
 	priceOf = regexp.MustCompile(`^prices\[("(?:[^"\\]|\\.)*"|[0-9]+)\]\.`)
-	// values are what differs in messages of one kind: quoted texts and numbers.
+	// values matches what differs in messages of one kind: quoted texts and numbers.
 	values = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|[0-9][0-9.]*`)
 )
 
-// kindOf is what faults of one reason have in common: not the value that a field has, and not the numbers in the
-// words.
-func kindOf(field, message string) string {
+// reasonKey returns the part that faults of one reason have in common, without the field's value and the numbers in the
+// message.
+func reasonKey(field, message string) string {
 	message, _, _ = strings.Cut(message, ", not ")
 	return field + ": " + values.ReplaceAllString(message, "#")
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// check returns the findings, with "refused: " before those with which ingestion does not start.
+// check returns the findings, with "refused: " before those that prevent the start of ingestion.
 func (s *shop) check(watch ...config.WatchedTable) []string {
 	s.t.Helper()
 	v, err := validation.New()
@@ -28,7 +28,7 @@ func (s *shop) check(watch ...config.WatchedTable) []string {
 	return out
 }
 
-// requireFindings checks that each finding holds the words that are given for it, and that there are no others.
+// requireFindings checks that each finding has the texts that are given for it, and that there are no others.
 func requireFindings(t *testing.T, found []string, want ...[]string) {
 	t.Helper()
 	require.Len(t, found, len(want), "%q", found)
@@ -45,14 +45,14 @@ const goods = `CREATE TABLE items (id int PRIMARY KEY, name text); CREATE TABLE 
 
 var goodsWatched = []config.WatchedTable{{Table: "items", ProductID: "id"}, {Table: "tariffs", ProductID: "item"}}
 
-func TestCheck_FindsNothingWrongWithASoundMapping(t *testing.T) {
+func TestCheck_AcceptsSoundMapping(t *testing.T) {
 	s := newShop(t, goods)
 	require.Empty(t, s.check(goodsWatched...))
 	s.exec(`TRUNCATE items, tariffs`)
 	require.Empty(t, s.check(goodsWatched...), "empty tables")
 }
 
-func TestCheck_NamesTablesThatNobodyWatches(t *testing.T) {
+func TestCheck_NamesUnwatchedTables(t *testing.T) {
 	s := newShop(t, goods+`
 		CREATE TABLE categories (id int PRIMARY KEY, label text); ALTER TABLE items ADD category int REFERENCES categories;
 		CREATE TABLE photos (item_id int REFERENCES items, url text);
@@ -74,14 +74,14 @@ func TestCheck_NamesTablesThatNobodyWatches(t *testing.T) {
 	)
 }
 
-func TestCheck_WatchedValuesAreProductIDs(t *testing.T) {
+func TestCheck_ComparesWatchedValuesWithIDs(t *testing.T) {
 	s := newShop(t,
 		goods+`CREATE TABLE notes (id serial PRIMARY KEY, ref text, note text); CREATE TABLE empty (ref text);
 		INSERT INTO notes (ref, note) SELECT 'item ' || i, 'n' FROM generate_series(1, 1500) i`)
 	none := config.WatchedTable{Table: "notes", ProductID: "ref"}
-	// 'item 1'::int fails, so the types alone say that none can match, in the sample.
+	// 'item 1'::int fails, so the types alone show that no value of the sample can match.
 	requireFindings(t, s.check(append(goodsWatched, none)...),
-		[]string{"watched table notes", `holds values as "item`, "is a product's id", `as "1"`})
+		[]string{"watched table notes", `has values like "item`, "is a product's id", `like "1"`})
 	s.exec(`INSERT INTO notes (ref) VALUES ('007')`)
 	require.Len(t, s.check(append(goodsWatched, none)...), 1,
 		"behind the sample, of a column that the type of the ids cannot hold")
@@ -99,7 +99,7 @@ func TestCheck_WatchedValuesAreProductIDs(t *testing.T) {
 	s.queries.Prices = `SELECT id, 'item-' || item AS product, 'eur' AS currency, cents AS unit_amount FROM tariffs`
 	requireFindings(t, s.check(goodsWatched...),
 		[]string{
-			"refused: no product has an id that is in watched table items, whose product_id id holds values as",
+			"refused: no product has an id that is in watched table items, whose product_id id has values like",
 			`"'item-' || id"`,
 		},
 		[]string{"refused: no product has an id that is in watched table tariffs", `"'item-' || item"`},
@@ -116,8 +116,8 @@ func TestCheck_WatchedValuesAreProductIDs(t *testing.T) {
 		}, config.WatchedTable{Table: "tariffs", Products: "SELECT 'item-' || @item"}))
 }
 
-// The samples are the first thousand of each side: here they have nothing in common.
-func TestCheck_WatchedValuesBehindTheSamples(t *testing.T) {
+// The samples are the first thousand of each side. In this test they have nothing in common.
+func TestCheck_ComparesValuesBeyondSamples(t *testing.T) {
 	s := newShop(t,
 		`CREATE TABLE items (id text COLLATE "C" PRIMARY KEY, name text); CREATE TABLE tariffs (id text PRIMARY KEY, item text, cents int);
 		INSERT INTO items SELECT 'a' || i, 'Item' FROM generate_series(1, 3000) i; INSERT INTO items VALUES ('z', 'Item');
@@ -127,7 +127,7 @@ func TestCheck_WatchedValuesBehindTheSamples(t *testing.T) {
 	requireFindings(t, s.check(goodsWatched...), []string{"refused:", "watched table tariffs", `"gone"`})
 }
 
-func TestCheck_RowsWithoutIDsAndIDsOfSeveralRows(t *testing.T) {
+func TestCheck_ReportsMissingAndDuplicateIDs(t *testing.T) {
 	s := newShop(t, `CREATE TABLE items (id int, name text); CREATE TABLE tariffs (id text, item int, cents int);
 		INSERT INTO items VALUES (1, 'One'), (2, 'Two'), (2, 'Deux'), (NULL, 'None'); INSERT INTO tariffs VALUES ('x', 1, 1), ('x', 3, 1), ('y', NULL, 2), (NULL, 1, 1)`)
 	requireFindings(t, s.check(goodsWatched...),
@@ -159,7 +159,7 @@ func TestCheck_CountsInvalidProductsByReason(t *testing.T) {
 	requireFindings(t, s.check(goodsWatched...), []string{"49 of 49 products: active"})
 }
 
-func TestCheck_QueriesThatFailForAll(t *testing.T) {
+func TestCheck_RefusesQueriesThatFailForAll(t *testing.T) {
 	s := newShop(t, goods+`CREATE TABLE rates (factor int); INSERT INTO rates VALUES (0);
 		CREATE FUNCTION factor() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT missing FROM rates); END $$`)
 	s.queries.Prices = `SELECT id, item AS product, 'eur' AS currency, cents * factor() AS unit_amount FROM tariffs`

@@ -12,22 +12,22 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// watched is an entry of catalog.watch as the database has it.
+// watched is an entry of catalog.watch as it is in the database.
 type watched struct {
 	config.WatchedTable
 	oid uint32
-	// table as SQL writes it.
+	// table is the table's name in SQL.
 	table string
-	// column that holds the product's id; empty if that is an expression or a query.
+	// column has the product's id. It is empty if the id is an expression or a query.
 	column string
-	// id is the product's id in SQL over the table's columns; empty for a query.
+	// id is the product's id in SQL over the table's columns, empty for a query.
 	id string
-	// condition on the table's rows, with WHERE; empty if there is none.
+	// condition on the table's rows, with WHERE. It is empty if there is none.
 	condition string
 }
 
-// resolve finds the watched tables. One that does not exist is for the check of the log to tell.
-func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error {
+// resolve finds the watched tables. The check of the log reports a table that does not exist.
+func (c *checkRun) resolve(ctx context.Context, watch []config.WatchedTable) error {
 	for _, w := range watch {
 		oid, err := names.Table(ctx, c.m.pool, w.Table)
 		if err != nil {
@@ -38,7 +38,7 @@ func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error 
 		}
 		x := watched{WatchedTable: w, oid: oid}
 		if err := c.m.pool.QueryRow(ctx, "SELECT $1::oid::regclass::text", oid).Scan(&x.table); err != nil {
-			return fmt.Errorf("look at watched table %s: %w", w.Table, err)
+			return fmt.Errorf("inspect watched table %s: %w", w.Table, err)
 		}
 		if strings.TrimSpace(w.ProductID) != "" {
 			if x.column, err = names.Column(ctx, c.m.pool, oid, strings.TrimSpace(w.ProductID)); err != nil {
@@ -57,8 +57,8 @@ func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error 
 	return nil
 }
 
-// covered are the tables whose changes are seen: those watched, their partitions and their children.
-func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
+// covered returns the tables whose changes are captured: the watched ones, their partitions and their children.
+func (c *checkRun) covered(ctx context.Context) (map[uint32]bool, error) {
 	oids := make([]uint32, len(c.watched))
 	for i, w := range c.watched {
 		oids[i] = w.oid
@@ -67,11 +67,11 @@ func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
 			SELECT unnest($1::oid[]) UNION SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid
 		) SELECT oid FROM t`, oids)
 	if err != nil {
-		return nil, fmt.Errorf("look at the watched tables: %w", err)
+		return nil, fmt.Errorf("find the watched tables: %w", err)
 	}
 	all, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
 	if err != nil {
-		return nil, fmt.Errorf("look at the watched tables: %w", err)
+		return nil, fmt.Errorf("find the watched tables: %w", err)
 	}
 	out := map[uint32]bool{}
 	for _, oid := range all {
@@ -80,16 +80,16 @@ func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
 	return out, nil
 }
 
-// suggestion is the line under catalog.watch for a table that a foreign key ties to a watched one; empty if none
-// does.
-func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
+// suggestion returns the entry of catalog.watch for a table that a foreign key connects to a watched one. It is empty
+// if there is no such key.
+func (c *checkRun) suggestion(ctx context.Context, r Relation) (string, error) {
 	for _, w := range c.watched {
 		if w.id == "" {
 			continue
 		}
 		var name, own, other string
 		var outgoing bool
-		// A foreign key of one column, from the table to the watched one or the other way.
+		// The foreign key has one column, and refers from the table to the watched one or the other way.
 		err := c.m.pool.QueryRow(ctx,
 			`SELECT k.r::regclass::text, quote_ident(o.attname), quote_ident(w.attname), k.outgoing
 			FROM (SELECT oid, conrelid AS r, confrelid AS w, conkey AS own, confkey AS other, true AS outgoing
@@ -103,7 +103,7 @@ func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 		case err == pgx.ErrNoRows: //nolint:errorlint // pgx returns it as it is
 			continue
 		case err != nil:
-			return "", fmt.Errorf("look at the foreign keys of %s: %w", r.Name, err)
+			return "", fmt.Errorf("read the foreign keys of %s: %w", r.Name, err)
 		case outgoing && w.column != "" && pgx.Identifier{w.column}.Sanitize() == quotedAlways(other):
 			return fmt.Sprintf("; add {table: %s, product_id: %s}", name, own), nil
 		}
@@ -114,7 +114,7 @@ func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 	return "", nil
 }
 
-// quotedAlways writes a name that SQL may leave without quotes with them.
+// quotedAlways quotes a name, even if SQL needs no quotes for it.
 func quotedAlways(name string) string {
 	if strings.HasPrefix(name, `"`) {
 		return name
@@ -122,15 +122,15 @@ func quotedAlways(name string) string {
 	return `"` + name + `"`
 }
 
-// samples is how many values are compared.
-const samples = 1000
+// sampleSize is the number of values that are compared.
+const sampleSize = 1000
 
-// watchedValues looks whether the watched columns hold ids of products. It looks at samples both ways first, and at
-// everything only if those have nothing in common.
-func (c *check) watchedValues(ctx context.Context) error {
-	ids, err := c.m.IDs(ctx, "", samples)
+// watchedValues checks whether the watched columns have ids of products. It compares samples in both directions first,
+// and all values only if the samples have nothing in common.
+func (c *checkRun) watchedValues(ctx context.Context) error {
+	ids, err := c.m.IDs(ctx, "", sampleSize)
 	if err != nil {
-		return c.told("whether the watched columns hold product ids", err)
+		return c.warnOfError("whether the watched columns hold product ids", err)
 	}
 	if len(ids) == 0 {
 		return nil
@@ -140,7 +140,7 @@ func (c *check) watchedValues(ctx context.Context) error {
 			continue
 		}
 		if err := c.values(ctx, w, ids); err != nil {
-			if err := c.told("product_id of watched table "+w.table, err); err != nil {
+			if err := c.warnOfError("product_id of watched table "+w.table, err); err != nil {
 				return err
 			}
 		}
@@ -148,11 +148,11 @@ func (c *check) watchedValues(ctx context.Context) error {
 	return nil
 }
 
-func (c *check) values(ctx context.Context, w watched, ids []string) error {
+func (c *checkRun) values(ctx context.Context, w watched, ids []string) error {
 	from := fmt.Sprintf("FROM %s WHERE %s IS NOT NULL%s", w.table, w.id, w.condition)
 	var values []string
-	slow, err := c.limited(ctx, func(tx pgx.Tx) error {
-		sql := fmt.Sprintf("SELECT DISTINCT v FROM (SELECT %s::text AS v %s LIMIT %d) x", w.id, from, samples)
+	slow, err := c.withTimeLimit(ctx, func(tx pgx.Tx) error {
+		sql := fmt.Sprintf("SELECT DISTINCT v FROM (SELECT %s::text AS v %s LIMIT %d) x", w.id, from, sampleSize)
 		rows, err := tx.Query(ctx, sql)
 		if err != nil {
 			return err
@@ -165,13 +165,14 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 		return err
 	}
 	t := c.m.products.id
-	held, _, err := t.sort(ctx, c.m.pool, values)
+	held, _, err := t.partition(ctx, c.m.pool, values)
 	if err != nil {
 		return err
 	}
-	// The samples both ways, and then everything. A value that the type cannot hold makes the last query fail.
+	// The queries compare the samples in both directions, and then everything. The last one fails if the type cannot
+	// hold a value.
 	certain, meets := false, false
-	products := trim(c.m.products.source)
+	products := trimQuery(c.m.products.source)
 	for _, q := range []struct {
 		sql  string
 		args []any
@@ -182,9 +183,10 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 			"SELECT EXISTS (SELECT FROM (SELECT DISTINCT %s::text::%s AS v %s) w JOIN (%s\n) m ON m.id = w.v%s)",
 			w.id, t.sql, from, products, t.collate), nil},
 	} {
-		slow, err = c.limited(ctx, func(tx pgx.Tx) error { return tx.QueryRow(ctx, q.sql, q.args...).Scan(&meets) })
+		slow, err = c.withTimeLimit(ctx,
+			func(tx pgx.Tx) error { return tx.QueryRow(ctx, q.sql, q.args...).Scan(&meets) })
 		switch {
-		case meets || err != nil && !ofRows(err):
+		case meets || err != nil && !isRowError(err):
 			return err
 		case slow || err != nil:
 		case q.args == nil:
@@ -193,28 +195,28 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	}
 	hold := "product_id of watched table " + w.table
 	if len(values) > 0 {
-		hold = fmt.Sprintf("watched table %s, whose product_id %s holds values as %q",
+		hold = fmt.Sprintf("watched table %s, whose product_id %s has values like %q",
 			w.table, strings.TrimSpace(w.ProductID), values[0])
 	}
-	remedy := fmt.Sprintf("ids of the products query are as %q; "+
-		"let product_id be an SQL expression that gives them%s, or give the query products instead of it",
-		ids[0], expression(w, values, ids))
+	remedy := fmt.Sprintf("ids of the products query are like %q; "+
+		"set product_id to an SQL expression that returns them%s, or set the query products instead",
+		ids[0], suggestExpression(w, values, ids))
 	switch {
 	case certain:
 		c.out.Refusef("", "no product has an id that is in %s, so no change there would concern any product: %s", hold,
 			remedy)
 	case slow:
 		c.out.Warnf("",
-			"%s: no value among the first %d is a product's id, and to look at all takes longer than %s: %s",
-			hold, samples, checkLimit, remedy)
+			"%s: no value among the first %d is a product's id, and a check of all takes longer than %s: %s",
+			hold, sampleSize, checkTimeout, remedy)
 	default:
-		c.out.Warnf("", "%s: no value among the first %d is a product's id: %s", hold, samples, remedy)
+		c.out.Warnf("", "%s: no value among the first %d is a product's id: %s", hold, sampleSize, remedy)
 	}
 	return nil
 }
 
-// expression suggests the one that puts a prefix before the column, if that gives ids.
-func expression(w watched, values, ids []string) string {
+// suggestExpression suggests an expression that puts a prefix before the column, if that returns ids.
+func suggestExpression(w watched, values, ids []string) string {
 	if w.column == "" {
 		return ""
 	}

@@ -15,7 +15,7 @@ import (
 
 // The structures of Stripe's fields. An empty one means that there is none.
 
-// structure reads a structure of texts and numbers into an empty message; nil if there is none.
+// structure reads a structure of texts and numbers into an empty message. It returns nil if there is none.
 func structure(field string, into protoreflect.Message, v value) protoreflect.Message {
 	if v.isNone() {
 		return nil
@@ -45,7 +45,7 @@ func tiers(v value) []*catalogv1.PriceTier {
 		f := item.fields()
 		upTo := f["up_to"].text()
 		if upTo == "inf" {
-			// Stripe's word on writing for a tier without end.
+			// Stripe's value on writing for a tier without an end.
 			upTo = ""
 		}
 		tier := &catalogv1.PriceTier{UpTo: upTo}
@@ -56,9 +56,9 @@ func tiers(v value) []*catalogv1.PriceTier {
 	return out
 }
 
-// custom reads an amount that the customer chooses. An object without bounds is one too, unless it says enabled:
+// customAmount reads an amount that the customer chooses. An object without bounds is one too, unless it has enabled:
 // false; see chosen.
-func custom(v value) *catalogv1.CustomUnitAmount {
+func customAmount(v value) *catalogv1.CustomUnitAmount {
 	if raw := bytes.TrimSpace(v.raw); len(raw) == 0 || string(raw) == "null" {
 		return nil
 	}
@@ -76,7 +76,7 @@ func custom(v value) *catalogv1.CustomUnitAmount {
 	return &catalogv1.CustomUnitAmount{Minimum: bound("minimum"), Maximum: bound("maximum"), Preset: bound("preset")}
 }
 
-// chosen tells the two meanings of a custom amount without bounds apart: beside another amount it is an empty
+// chosen distinguishes the two meanings of a custom amount without bounds. Beside another amount it is an empty
 // structure, which means none.
 func chosen(c *catalogv1.CustomUnitAmount, p interface {
 	GetUnitAmount() string
@@ -91,7 +91,8 @@ func chosen(c *catalogv1.CustomUnitAmount, p interface {
 	return c
 }
 
-// currencies lowers the codes, as Stripe writes them. Options that are NULL or empty are none.
+// currencies reads currency options. It converts the codes to lower case, as Stripe has them. Options that are NULL or
+// empty are omitted.
 func currencies(v value) map[string]*catalogv1.CurrencyOption {
 	var out map[string]*catalogv1.CurrencyOption
 	fields, spelled := v.fields(), map[string]string{}
@@ -111,7 +112,7 @@ func currencies(v value) map[string]*catalogv1.CurrencyOption {
 		option := &catalogv1.CurrencyOption{
 			TaxBehavior:      f["tax_behavior"].text(),
 			Tiers:            tiers(f["tiers"]),
-			CustomUnitAmount: custom(f["custom_unit_amount"]),
+			CustomUnitAmount: customAmount(f["custom_unit_amount"]),
 		}
 		option.UnitAmount, option.UnitAmountDecimal = amounts(f["unit_amount"], f["unit_amount_decimal"])
 		option.CustomUnitAmount = chosen(option.GetCustomUnitAmount(), option)
@@ -123,14 +124,14 @@ func currencies(v value) map[string]*catalogv1.CurrencyOption {
 	return out
 }
 
-// amounts are an amount in either of Stripe's two fields, in the one that fits.
+// amounts returns an amount in the one of Stripe's two fields that fits.
 func amounts(whole, fractional value) (unitAmount, unitAmountDecimal string) {
-	return fitted(whole, whole.text(), fractional.text())
+	return fitAmount(whole, whole.text(), fractional.text())
 }
 
-// fitted writes an amount as Stripe does. A fraction of a minor unit is a mistake where the field is for whole ones,
+// fitAmount returns an amount as Stripe has it. A fraction of a minor unit is a mistake in the field for whole units,
 // as in a price of 2348.5 cents that was computed as 21.35 * 110.
-func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecimal string) {
+func fitAmount(whole value, amount, fractional string) (unitAmount, unitAmountDecimal string) {
 	unitAmount, unitAmountDecimal = catalog.Amount(amount, fractional)
 	if amount == "" || fractional != "" {
 		return unitAmount, unitAmountDecimal
@@ -143,14 +144,14 @@ func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecim
 	case unitAmountDecimal != "":
 		hint := fmt.Sprintf("or return it as %s_decimal, which may have 12 decimals", field)
 		if !strings.HasSuffix(field, "_amount") {
-			hint = "for Stripe takes whole ones only"
+			hint = "because Stripe accepts whole ones only"
 		}
 		whole.faultf("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s",
-			abridged([]byte(amount)), hint)
+			abridge([]byte(amount)), hint)
 		return "", ""
 	case strings.ContainsAny(strings.ToLower(amount), "nif"):
 		// NaN, Infinity.
-		whole.faultf("%s is no amount: return a number of minor units, or NULL", abridged([]byte(amount)))
+		whole.faultf("%s is not an amount: return a number of minor units, or NULL", abridge([]byte(amount)))
 		return "", ""
 	}
 	return unitAmount, unitAmountDecimal

@@ -13,31 +13,31 @@ import (
 // Relation is a table, view or function that the queries use.
 type Relation struct {
 	OID uint32
-	// Name as SQL writes it, with its schema where the search path does not find it.
+	// Name in SQL, with its schema if the search path does not find it.
 	Name string
 	// Kind is pg_class.relkind, or pg_proc.prokind for a function.
 	Kind byte
 }
 
-// Dependencies is what the queries read.
+// Dependencies has what the queries read.
 type Dependencies struct {
-	// Relations hold the rows: tables, partitioned and foreign tables, and materialized views.
+	// Relations are the relations with rows: tables, partitioned and foreign tables, and materialized views.
 	Relations []Relation
 	// Views that the queries name, and the views in those.
 	Views []Relation
-	// Functions whose body Postgres keeps as text, and that may read: what they read is not known.
+	// Functions may read tables that are not known, because Postgres keeps their body as a string.
 	Functions []Relation
-	// Complete reports whether Relations is certainly all.
+	// Complete reports whether Relations has all relations.
 	Complete bool
-	// Called are all functions that the queries call and that somebody may define again.
+	// Called has all functions that the queries call and that can be redefined.
 	Called []Relation
 	// Definitions changes with the definition of a view or function.
 	Definitions string
 }
 
-// dependencies follows what Postgres records of two temporary views: through views, functions with a parsed body,
-// and operators. Materialized views are not followed, since their rows are their own until they are refreshed.
-// Objects of Postgres itself and of extensions read no table of the operator's.
+// dependencies follows the dependencies that Postgres records for two temporary views: through views, functions with a
+// parsed body, and operators. It does not follow materialized views, because their rows are their own until a refresh.
+// Objects of Postgres itself and of extensions read no table of the operator.
 const dependencies = `WITH RECURSIVE uses(class, oid) AS (
 	SELECT 'pg_class'::regclass::oid, unnest($1::text[]::regclass[])::oid
 	UNION
@@ -61,11 +61,11 @@ FROM uses u JOIN pg_proc p ON u.class = 'pg_proc'::regclass AND p.oid = u.oid
 WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = u.class AND e.objid = u.oid AND e.deptype = 'e')
 ORDER BY 2`
 
-// Dependencies asks the database what the two queries read. It changes nothing: what it makes is rolled back. A role
-// that may make no temporary view learns from the plan, which does not show views.
+// Dependencies returns what the two queries read. It rolls back the views that it creates, so it changes nothing. If
+// the role may not create temporary views, it uses the plans of the queries, which do not show views.
 func (m *Mapping) Dependencies(ctx context.Context) (Dependencies, error) {
 	out, err := m.dependencies(ctx)
-	// A standby and a database that is set to read only refuse the view as well.
+	// A standby or a read-only database refuses the view as well.
 	if c := code(err); c == codeInsufficientPrivilege || c == codeReadOnly {
 		return m.planned(ctx)
 	}
@@ -81,21 +81,21 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 	out := Dependencies{Complete: true}
 	tx, err := m.pool.Begin(ctx)
 	if err != nil {
-		return out, fmt.Errorf("look at what the queries read: %w", err)
+		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	names := []string{"driftless_products", "driftless_prices"}
 	views := []string{"pg_temp." + names[0], "pg_temp." + names[1]}
 	for i, q := range m.sources() {
 		//nolint:unqueryvet // the columns are the operator's
-		sql := fmt.Sprintf("CREATE TEMPORARY VIEW %s AS SELECT * FROM (%s\n) m", names[i], trim(q.source))
+		sql := fmt.Sprintf("CREATE TEMPORARY VIEW %s AS SELECT * FROM (%s\n) m", names[i], trimQuery(q.source))
 		if _, err := tx.Exec(ctx, sql); err != nil {
-			return out, fmt.Errorf("look at what the queries read: %w", failed(q.name, err))
+			return out, fmt.Errorf("find what the queries read: %w", newQueryError(q.name, err))
 		}
 	}
 	rows, err := tx.Query(ctx, dependencies, views)
 	if err != nil {
-		return out, fmt.Errorf("look at what the queries read: %w", err)
+		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	definitions := sha256.New()
 	var r Relation
@@ -119,7 +119,7 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 		return nil
 	})
 	if err != nil {
-		return out, fmt.Errorf("look at what the queries read: %w", err)
+		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	out.Definitions = hex.EncodeToString(definitions.Sum(nil)[:16])
 	return out, nil
@@ -132,14 +132,14 @@ func (m *Mapping) sources() []source {
 	return []source{{m.products.name, m.products.source}, {m.prices.name, m.prices.source}}
 }
 
-// plan is a node of EXPLAIN's output.
-type plan struct {
-	Relation string `json:"Relation Name"`
-	Schema   string `json:"Schema"`
-	Plans    []plan `json:"Plans"`
+// planNode is a node of EXPLAIN's output.
+type planNode struct {
+	Relation string     `json:"Relation Name"`
+	Schema   string     `json:"Schema"`
+	Plans    []planNode `json:"Plans"`
 }
 
-func (p plan) relations(into map[[2]string]bool) {
+func (p planNode) relations(into map[[2]string]bool) {
 	if p.Relation != "" {
 		into[[2]string{p.Schema, p.Relation}] = true
 	}
@@ -148,22 +148,22 @@ func (p plan) relations(into map[[2]string]bool) {
 	}
 }
 
-// planned takes the tables from the plans of the queries; partitions are told by their root.
+// planned returns the tables in the plans of the queries. A partition counts as its root.
 func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 	var out Dependencies
 	names := map[[2]string]bool{}
 	for _, q := range m.sources() {
 		var text string
 		//nolint:unqueryvet // the columns are the operator's
-		sql := fmt.Sprintf("EXPLAIN (VERBOSE, FORMAT JSON) SELECT * FROM (%s\n) m", trim(q.source))
+		sql := fmt.Sprintf("EXPLAIN (VERBOSE, FORMAT JSON) SELECT * FROM (%s\n) m", trimQuery(q.source))
 		if err := m.pool.QueryRow(ctx, sql).Scan(&text); err != nil {
-			return out, fmt.Errorf("look at what the queries read: %w", failed(q.name, err))
+			return out, fmt.Errorf("find what the queries read: %w", newQueryError(q.name, err))
 		}
 		var plans []struct {
-			Plan plan `json:"Plan"`
+			Plan planNode `json:"Plan"`
 		}
 		if err := json.Unmarshal([]byte(text), &plans); err != nil {
-			return out, fmt.Errorf("look at what the queries read: decode the plan of the %s query: %w", q.name, err)
+			return out, fmt.Errorf("find what the queries read: decode the plan of the %s query: %w", q.name, err)
 		}
 		for _, p := range plans {
 			p.Plan.relations(names)
@@ -173,14 +173,14 @@ func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 	for name := range names {
 		schemas, relations = append(schemas, name[0]), append(relations, name[1])
 	}
-	// By the catalog: a view's tables may be in a schema that the role may not use.
+	// It asks the system catalog, because a view's tables may be in a schema that the role may not use.
 	rows, err := m.pool.Query(ctx, `SELECT DISTINCT root.oid, root.oid::regclass::text, root.relkind::text
 		FROM unnest($1::text[], $2::text[]) u(schema, name) JOIN pg_namespace n ON n.nspname = u.schema
 		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = u.name
 		JOIN pg_class root ON root.oid = coalesce(pg_partition_root(c.oid), c.oid) WHERE root.oid >= 16384 ORDER BY 2`,
 		schemas, relations)
 	if err != nil {
-		return out, fmt.Errorf("look at what the queries read: %w", err)
+		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	var r Relation
 	var kind string
@@ -190,7 +190,7 @@ func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 		return nil
 	})
 	if err != nil {
-		return out, fmt.Errorf("look at what the queries read: %w", err)
+		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	return out, nil
 }

@@ -71,7 +71,7 @@ func TestDependencies_NamesFunctionsThatCannotBeFollowed(t *testing.T) {
 	require.False(t, d.Complete)
 }
 
-func TestDependencies_OfRoleThatMayMakeNoView(t *testing.T) {
+func TestDependencies_UsesPlansWithoutRightToCreateViews(t *testing.T) {
 	s := newShop(t, withDependencies)
 	s.exec(`DO $$ BEGIN EXECUTE 'REVOKE TEMP ON DATABASE ' || current_database() || ' FROM PUBLIC'; END $$`)
 	s.queries.Products = `SELECT id, name FROM named`
@@ -79,7 +79,7 @@ func TestDependencies_OfRoleThatMayMakeNoView(t *testing.T) {
 	d, err := s.mapping().Dependencies(t.Context())
 	require.NoError(t, err)
 	require.Contains(t, namesOf(d.Relations), "items")
-	require.Contains(t, namesOf(d.Relations), "tariffs", "a partition is told by its root")
+	require.Contains(t, namesOf(d.Relations), "tariffs", "a partition counts as its root")
 	require.False(t, d.Complete)
 	found := s.check()
 	require.Contains(t, found[len(found)-1], "GRANT TEMPORARY ON DATABASE test_")

@@ -17,31 +17,31 @@ import (
 type query[R any] struct {
 	// name of the query in the configuration: products or prices.
 	name string
-	// source is the operator's text, read the query that reads products by their ids.
+	// source is the operator's text. read is the query that reads products by their ids.
 	source, read string
-	columns      []named[R]
+	columns      []namedColumn[R]
 	// id is the type of the column with the product's id.
 	id idType
 }
 
-type named[R any] struct {
+type namedColumn[R any] struct {
 	column[R]
 	name string
 }
 
-// description is what an operator's query returns.
-type description[R any] struct {
+// queryDescription has the columns that an operator's query returns.
+type queryDescription[R any] struct {
 	name, query string
-	// types are SQL's names, by column.
+	// types has the SQL names of the types, by column.
 	types   map[string]string
-	columns []named[R]
+	columns []namedColumn[R]
 	oids    []uint32
 }
 
-func (d description[R]) has(column string) bool { _, ok := d.types[column]; return ok }
+func (d queryDescription[R]) has(column string) bool { _, ok := d.types[column]; return ok }
 
-// by makes the query that reads rows by the column with the product's id, every value as text.
-func (d description[R]) by(ctx context.Context, pool *pgxpool.Pool, id string) (query[R], error) {
+// queryBy returns the query that reads rows by the column with the product's id, with every value as text.
+func (d queryDescription[R]) queryBy(ctx context.Context, pool *pgxpool.Pool, id string) (query[R], error) {
 	values := make([]string, len(d.columns))
 	var oid uint32
 	for i, c := range d.columns {
@@ -65,22 +65,22 @@ func (d description[R]) by(ctx context.Context, pool *pgxpool.Pool, id string) (
 	return query[R]{
 		name: d.name, source: d.query, columns: d.columns, id: t,
 		read: fmt.Sprintf("SELECT %s FROM (%s\n) m WHERE m.%s = ANY(%s)",
-			strings.Join(values, ", "), trim(d.query), id, t.array(1)),
+			strings.Join(values, ", "), trimQuery(d.query), id, t.array(1)),
 	}, nil
 }
 
 func describe[R any](
 	ctx context.Context, pool *pgxpool.Pool, name, query string, known map[string]column[R], required ...string,
-) (description[R], error) {
-	d := description[R]{name: name, query: query, types: map[string]string{}}
+) (queryDescription[R], error) {
+	d := queryDescription[R]{name: name, query: query, types: map[string]string{}}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return d, fmt.Errorf("connect to the catalog database: %w", err)
 	}
 	defer conn.Release()
-	// A line break, so that a comment at the query's end does not swallow the parenthesis.
+	// The line break keeps a comment at the query's end from hiding the parenthesis.
 	//nolint:unqueryvet // which columns there are is the question
-	statement, err := conn.Conn().PgConn().Prepare(ctx, "", "SELECT * FROM ("+trim(query)+"\n) m", nil)
+	statement, err := conn.Conn().PgConn().Prepare(ctx, "", "SELECT * FROM ("+trimQuery(query)+"\n) m", nil)
 	if err != nil {
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return d, fmt.Errorf("the mapping's %s query is refused by Postgres: %s%s", name, pg.Message, hint(pg))
@@ -90,8 +90,8 @@ func describe[R any](
 	for _, f := range statement.Fields {
 		c, ok := known[f.Name]
 		if !ok {
-			return d, fmt.Errorf("the mapping's %s query returns column %q, which is none of Stripe's fields%s; "+
-				"rename it with AS, or leave it out",
+			return d, fmt.Errorf("the mapping's %s query returns column %q, which is not a field of Stripe%s; "+
+				"rename it with AS, or remove it",
 				name, f.Name, Nearest(f.Name, slices.Sorted(maps.Keys(known))))
 		}
 		typeName, err := formatType(ctx, conn.Conn(), f.DataTypeOID)
@@ -100,27 +100,27 @@ func describe[R any](
 		}
 		if !c.takes(f.DataTypeOID) {
 			return d, fmt.Errorf(
-				"the mapping's %s query returns column %q as %s, and it must be %s: cast it in the query",
+				"the mapping's %s query returns column %q as %s, but it must be %s: cast it in the query",
 				name, f.Name, typeName, c.kind.name)
 		}
 		if d.has(f.Name) {
 			return d, fmt.Errorf("the mapping's %s query returns column %q twice", name, f.Name)
 		}
 		d.types[f.Name] = typeName
-		d.columns = append(d.columns, named[R]{c, f.Name})
+		d.columns = append(d.columns, namedColumn[R]{c, f.Name})
 		d.oids = append(d.oids, f.DataTypeOID)
 	}
 	for _, column := range required {
 		if !d.has(column) {
-			return d, fmt.Errorf("the mapping's %s query misses column %q: select it, of type %s",
+			return d, fmt.Errorf("the mapping's %s query does not return column %q: select it, of type %s",
 				name, column, known[column].kind.name)
 		}
 	}
 	return d, nil
 }
 
-// formatType returns a type's name for casts. Modifier -1 stands for none: without it bpchar would be "character",
-// and a cast to that keeps one character only.
+// formatType returns a type's name for casts. Modifier -1 means none. Without it bpchar would be "character", and a
+// cast to that keeps one character only.
 func formatType(ctx context.Context, conn *pgx.Conn, oid uint32) (string, error) {
 	var name string
 	if err := conn.QueryRow(ctx, "SELECT format_type($1, -1)", oid).Scan(&name); err != nil {
@@ -131,7 +131,7 @@ func formatType(ctx context.Context, conn *pgx.Conn, oid uint32) (string, error)
 
 func hint(e *pgconn.PgError) string {
 	if e.Code == "42501" && strings.Contains(e.Message, "row-level security") {
-		return ", so products that it hides would be taken for deleted; let the role of DATABASE_URL bypass it (ALTER ROLE ... BYPASSRLS), or, where a policy shows it every row, set catalog.row_security: allow"
+		return ", so hidden products would count as deleted; let the role of DATABASE_URL bypass it (ALTER ROLE ... BYPASSRLS). If a policy shows the role every row, set catalog.row_security: allow"
 	}
 	if e.Code == "42501" {
 		return "; GRANT SELECT on it, and USAGE on its schema, to the role of DATABASE_URL"
@@ -142,7 +142,7 @@ func hint(e *pgconn.PgError) string {
 	return ""
 }
 
-// Nearest suggests the known column that a misspelt one was probably meant to be.
+// Nearest suggests the known column that is most similar to a misspelled one.
 func Nearest(name string, known []string) string {
 	best, distance := "", 4
 	for _, k := range known {
@@ -153,7 +153,7 @@ func Nearest(name string, known []string) string {
 	if best == "" {
 		return ""
 	}
-	return fmt.Sprintf(" (%q is)", best)
+	return fmt.Sprintf(" (did you mean %q?)", best)
 }
 
 func levenshtein(a, b string) int {

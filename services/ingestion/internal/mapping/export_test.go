@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// SplitTime sets for how long a batch may be split, until the test ends.
+// SplitTime sets how long a batch may be split, until the test ends.
 func SplitTime(t *testing.T, limit time.Duration) {
 	t.Helper()
-	before := splitTime
-	splitTime = limit
-	t.Cleanup(func() { splitTime = before })
+	before := maxSplitTime
+	maxSplitTime = limit
+	t.Cleanup(func() { maxSplitTime = before })
 }

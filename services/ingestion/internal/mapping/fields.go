@@ -12,12 +12,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// kind is what a column may be.
+// kind is a set of types that a column may have.
 type kind struct {
-	// name says what the column must be, for messages.
+	// name is what the column must be, for messages.
 	name string
 	oids []uint32
-	// enums: types that the database defines itself (enumerations, domains) are taken as text.
+	// enums reports whether types that the database defines itself (enumerations, domains) count as text.
 	enums bool
 }
 
@@ -34,7 +34,7 @@ var (
 	}
 	text    = kind{"text", textOIDs, true}
 	boolean = kind{"boolean", []uint32{pgtype.BoolOID}, false}
-	// Not float: it cannot hold money.
+	// float is excluded, because it cannot hold money exactly.
 	amount = kind{
 		name: "an integer, numeric or text (never float)",
 		oids: slices.Concat(intOIDs, textOIDs, []uint32{pgtype.NumericOID}),
@@ -48,27 +48,27 @@ func (k kind) takes(oid uint32) bool {
 	return slices.Contains(k.oids, oid) || k.enums && oid >= firstOwn
 }
 
-// column is a column that a query may return: what it must be, and where its value, as text, goes.
+// column is a column that a query may return, with the types that it may have and a function that stores its value.
 type column[R any] struct {
 	kind
 	set func(row *R, v value)
-	// null says why the column must not be NULL; empty if it may be.
+	// null is why the column must not be NULL, empty if it may be.
 	null string
 }
 
 const (
 	required = "must not be NULL or empty"
-	// A NULL comes from an outer join or an expression over NULL more often than from somebody who means it.
+	// A NULL comes from an outer join or an expression over NULL more often than from intent.
 	flag = "must be true or false; NULL is neither: use coalesce(..., false), or coalesce(..., true), in the query"
 )
 
-// kinds are what a column may be, by what its field holds.
+// kinds has the types that a column may have, by the type of its field.
 var kinds = map[catalog.Type]kind{
 	catalog.TypeText: text, catalog.TypeID: identifier, catalog.TypeCurrency: text, catalog.TypeBoolean: boolean,
 	catalog.TypeTexts: list, catalog.TypeAmount: amount, catalog.TypeMetadata: object, catalog.TypeStructure: object,
 }
 
-// columnOf is the column of a field, whose value goes into the message that a row makes.
+// columnOf returns the column of a field. Its value is stored in the message that a row makes.
 func columnOf[R any](f catalog.Field, message func(*R) protoreflect.Message) column[R] {
 	c := column[R]{kind: kinds[f.Type], set: func(row *R, v value) { setField(message(row), f, v) }}
 	switch {
@@ -80,7 +80,7 @@ func columnOf[R any](f catalog.Field, message func(*R) protoreflect.Message) col
 	return c
 }
 
-// setField gives a message a column's value.
+// setField sets a message's field to a column's value.
 func setField(m protoreflect.Message, f catalog.Field, v value) {
 	field := m.Descriptor().Fields().ByName(protoreflect.Name(f.Name))
 	switch f.Type {
@@ -117,7 +117,7 @@ func setField(m protoreflect.Message, f catalog.Field, v value) {
 	}
 }
 
-// textList fills a list of texts, or of messages with a name, as marketing_features are.
+// textList fills a list of texts, or of messages with a name, like marketing_features.
 func textList(l protoreflect.List, texts []string) protoreflect.List {
 	for _, text := range texts {
 		item := l.NewElement()
@@ -131,7 +131,7 @@ func textList(l protoreflect.List, texts []string) protoreflect.List {
 	return l
 }
 
-// productColumns are the columns that a products query may return.
+// productColumns has the columns that a products query may return.
 var productColumns = func() map[string]column[catalogv1.Product] {
 	out := map[string]column[catalogv1.Product]{}
 	for _, f := range catalog.ProductFields() {
@@ -140,7 +140,7 @@ var productColumns = func() map[string]column[catalogv1.Product] {
 	return out
 }()
 
-// priceRow is a price with the product it belongs to.
+// priceRow is a price with the product that it belongs to.
 type priceRow struct {
 	product string
 	price   *catalogv1.Price
@@ -148,8 +148,8 @@ type priceRow struct {
 	unitAmount value
 }
 
-// priceColumns are the columns that a prices query may return. Tiers, currency options and custom amounts are read by
-// rules of their own.
+// priceColumns has the columns that a prices query may return. Tiers, currency options and custom amounts have their
+// own rules.
 var priceColumns = func() map[string]column[priceRow] {
 	out := map[string]column[priceRow]{
 		"product": {kind: identifier, null: required, set: func(r *priceRow, v value) { r.product = string(v.raw) }},
@@ -165,17 +165,17 @@ var priceColumns = func() map[string]column[priceRow] {
 	set("unit_amount", func(r *priceRow, v value) { r.price.UnitAmount, r.unitAmount = string(v.raw), v })
 	set("tiers", func(r *priceRow, v value) { r.price.Tiers = tiers(v) })
 	set("currency_options", func(r *priceRow, v value) { r.price.CurrencyOptions = currencies(v) })
-	set("custom_unit_amount", func(r *priceRow, v value) { r.price.CustomUnitAmount = custom(v) })
+	set("custom_unit_amount", func(r *priceRow, v value) { r.price.CustomUnitAmount = customAmount(v) })
 	return out
 }()
 
-// amount folds the two columns of an amount into Stripe's field that fits: a numeric column may write whole amounts
-// with decimals, as 1400.00.
+// amount stores the two columns of an amount in the one of Stripe's fields that fits. A numeric column may have
+// decimals in whole amounts, such as 1400.00.
 func (r *priceRow) amount() {
 	p := r.price
 	p.CustomUnitAmount = chosen(p.GetCustomUnitAmount(), p)
-	p.UnitAmount, p.UnitAmountDecimal = fitted(r.unitAmount, p.GetUnitAmount(), p.GetUnitAmountDecimal())
+	p.UnitAmount, p.UnitAmountDecimal = fitAmount(r.unitAmount, p.GetUnitAmount(), p.GetUnitAmountDecimal())
 }
 
-// alwaysManaged are the columns without which a product or price means nothing, or that Diff never leaves alone.
+// alwaysManaged has the columns that a product or price needs, or that Diff never ignores.
 var alwaysManaged = []string{"id", "product", "name", "currency"}

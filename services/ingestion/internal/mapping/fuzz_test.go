@@ -10,8 +10,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// Whatever stands in a column, it is read or refused, by an effort in proportion to its length. What would take longer
-// also asks for more memory, but for one thing: numbers are not parsed at all beyond a length (see catalog.Validate).
+// FuzzColumns checks that any value of a column is read or refused, with effort proportional to its length. Extra
+// effort would also need more memory, which the test measures. Numbers are the exception: beyond a length they are not
+// parsed at all (see catalog.Validate).
 func FuzzColumns(f *testing.F) {
 	for _, text := range []string{
 		"", "mug", "t", "1400.00", "NaN", "-1", "1e5", "EUR", "null", "{}", "[]", "[1,null,\"\",{\"name\":\"x\"},[]]",
@@ -51,7 +52,7 @@ func FuzzColumns(f *testing.F) {
 	})
 }
 
-// bounded runs work, which may ask for some memory for each byte of the value.
+// bounded runs work, which may allocate a limited number of bytes for each byte of the value.
 func bounded(t *testing.T, column string, raw []byte, work func()) {
 	t.Helper()
 	var before, after runtime.MemStats

@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// idType is the type of a column that holds product ids. Ids are compared as values of this type, not as text: 7 and
-// 007 are one integer, and char(8) ignores trailing spaces.
+// idType is the type of a column with product ids. Ids are compared as values of this type, not as text: 7 and 007 are
+// one integer, and char(8) ignores trailing spaces.
 type idType struct {
 	oid uint32
 	// sql is the type's name, for casts.
@@ -30,7 +30,7 @@ var (
 	canonicalUUID    = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
 
-// canonical reports whether a text is certainly how Postgres writes a value of the type, and so the only such text.
+// canonical reports whether a text is certainly Postgres' only way to write a value of the type.
 func (t idType) canonical(id string) bool {
 	switch {
 	case t.byText:
@@ -43,15 +43,15 @@ func (t idType) canonical(id string) bool {
 	return false
 }
 
-// Texts of another form are certainly no values of the type. Those of this form may be: Postgres takes 1_000 and
-// 0x1F since 16.
+// A text of another form is certainly not a value of the type. A text of this form may be one: Postgres accepts 1_000
+// and 0x1F since 16.
 var (
 	maybeInteger = regexp.MustCompile(`^[\s\v]*[+-]?[0-9A-Fa-fXxOo_]+[\s\v]*$`)
 	maybeUUID    = regexp.MustCompile(`^[{]?[0-9A-Fa-f-]{32,}[}]?$`)
 )
 
-// cannotHold reports whether a text is certainly no value of the type. It spares the queries that ask for each of
-// thousands of rows of a table that also holds other things.
+// cannotHold reports whether a text is certainly not a value of the type. It saves queries for tables with thousands of
+// rows that do not name products.
 func (t idType) cannotHold(id string) bool {
 	switch {
 	case slices.Contains(intOIDs, t.oid):
@@ -62,25 +62,25 @@ func (t idType) cannotHold(id string) bool {
 	return strings.IndexByte(id, 0) >= 0
 }
 
-// array is the expression of parameter n, a text[], as an array of the type.
+// array returns the expression that converts parameter n, a text[], to an array of the type.
 func (t idType) array(n int) string { return fmt.Sprintf("$%d::text[]::%s[]", n, t.sql) }
 
-// columnType asks the database how a column of a query is compared.
+// columnType reads from the database how a column of a query is compared.
 func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, oid uint32) (idType, error) {
 	t := idType{oid: oid, sql: sql}
 	var collatable bool
 	err := conn.QueryRow(ctx, "SELECT typcollation <> 0 FROM pg_type WHERE oid = $1", oid).Scan(&collatable)
 	if err != nil {
-		return t, fmt.Errorf("look at type %s: %w", sql, err)
+		return t, fmt.Errorf("read type %s: %w", sql, err)
 	}
 	if !collatable {
 		return t, nil
 	}
-	// No row is read: the collation is a property of the expression.
+	// No row is read, because the collation is a property of the expression.
 	var collation *string
-	of := fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trim(query))
+	of := fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trimQuery(query))
 	if err := conn.QueryRow(ctx, of).Scan(&collation); err != nil {
-		return t, fmt.Errorf("look at the collation of column %s: %w", column, err)
+		return t, fmt.Errorf("read the collation of column %s: %w", column, err)
 	}
 	deterministic := true
 	if collation != nil {
@@ -88,7 +88,7 @@ func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, 
 		of := "SELECT collisdeterministic FROM pg_collation WHERE oid = $1::text::regcollation"
 		err := conn.QueryRow(ctx, of, *collation).Scan(&deterministic)
 		if err != nil {
-			return t, fmt.Errorf("look at collation %s: %w", *collation, err)
+			return t, fmt.Errorf("read collation %s: %w", *collation, err)
 		}
 	}
 	t.byText = deterministic && (oid == pgtype.TextOID || oid == pgtype.VarcharOID)
@@ -98,8 +98,8 @@ func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, 
 // pair is two texts of the same value.
 type pair struct{ a, b string }
 
-// spelled returns the canonical spelling of each value, in their order. All must be values of the type.
-func (t idType) spelled(ctx context.Context, db querier, ids []string) ([]string, error) {
+// canonicalTexts returns the canonical spelling of each value, in their order. All must be values of the type.
+func (t idType) canonicalTexts(ctx context.Context, db querier, ids []string) ([]string, error) {
 	sql := fmt.Sprintf("SELECT u.id::text FROM unnest(%s) WITH ORDINALITY u(id, n) ORDER BY u.n", t.array(1))
 	rows, err := db.Query(ctx, sql, ids)
 	if err != nil {
@@ -112,7 +112,7 @@ func (t idType) spelled(ctx context.Context, db querier, ids []string) ([]string
 	return out, nil
 }
 
-// matches returns which texts of a are the same value as which of b. All must be values of the type.
+// matches returns the pairs of texts of a and b that are the same value. All must be values of the type.
 func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair, error) {
 	if len(a) == 0 || len(b) == 0 {
 		return nil, nil
@@ -138,9 +138,9 @@ func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair,
 	return out, nil
 }
 
-// sort separates the texts that the type can hold from the others. Halving finds a few of those among many in few
-// queries.
-func (t idType) sort(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
+// partition separates the texts that the type can hold from the others. Halving finds a few of those among many with
+// few queries.
+func (t idType) partition(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
 	for _, id := range ids {
 		if t.cannotHold(id) {
 			others = append(others, id)
@@ -157,11 +157,11 @@ func (t idType) halve(ctx context.Context, db querier, ids []string) (values, ot
 	if len(ids) == 0 {
 		return nil, nil, nil
 	}
-	_, err = t.spelled(ctx, db, ids)
+	_, err = t.canonicalTexts(ctx, db, ids)
 	switch {
 	case err == nil:
 		return ids, nil, nil
-	case !ofRows(err):
+	case !isRowError(err):
 		return nil, nil, err
 	case len(ids) == 1:
 		return nil, ids, nil
@@ -176,11 +176,10 @@ func (t idType) halve(ctx context.Context, db querier, ids []string) (values, ot
 	return values, others, nil
 }
 
-// same reports whether values of both types are equal at the same time.
-func (t idType) same(other idType) bool { return t.oid == other.oid && t.collate == other.collate }
+// equals reports whether both types have the same values and the same equality.
+func (t idType) equals(other idType) bool { return t.oid == other.oid && t.collate == other.collate }
 
-// ErrChanged is wrapped in errors that say that the queries no longer return what New found: a mapping made by New
-// again can read.
+// ErrChanged means that the queries no longer return what New found. A new mapping, made by New, can read.
 var ErrChanged = errors.New("the tables of the mapping were altered since its queries were checked")
 
 // unchanged checks that the columns with the product's id still have their types.
@@ -192,10 +191,10 @@ func (m *Mapping) unchanged(ctx context.Context, conn *pgxpool.Conn) error {
 		{m.products.name, m.products.source, "id", m.products.id},
 		{m.prices.name, m.prices.source, "product", m.prices.id},
 	} {
-		sql := fmt.Sprintf("SELECT m.%s FROM (%s\n) m", q.column, trim(q.source))
+		sql := fmt.Sprintf("SELECT m.%s FROM (%s\n) m", q.column, trimQuery(q.source))
 		statement, err := conn.Conn().PgConn().Prepare(ctx, "", sql, nil)
 		if err != nil {
-			return failed(q.name, err)
+			return newQueryError(q.name, err)
 		}
 		if oid := statement.Fields[0].DataTypeOID; oid != q.was.oid {
 			return fmt.Errorf("the mapping's %s query: column %s is no longer of type %s: %w",
@@ -211,27 +210,27 @@ type querier interface {
 
 var _ querier = (*pgxpool.Pool)(nil)
 
-// spellings are the ids that are products', as the products query spells them: columns that are not asked for do not
-// fail. If it fails even so, they are all ids, as Postgres writes values of their type.
+// spellings returns the ids that are products', as the products query spells them. It selects only the id, so that
+// other columns cannot fail. If the query still fails, it returns all ids as Postgres writes values of their type.
 func (m *Mapping) spellings(ctx context.Context, conn *pgxpool.Conn, ids []string) ([]string, error) {
 	sql := fmt.Sprintf("SELECT DISTINCT m.id::text FROM (%s\n) m WHERE m.id = ANY(%s)",
-		trim(m.products.source), m.products.id.array(1))
+		trimQuery(m.products.source), m.products.id.array(1))
 	rows, err := conn.Query(ctx, sql, ids)
 	var out []string
 	if err == nil {
 		out, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	}
-	if err != nil && ofRows(err) {
-		return m.products.id.spelled(ctx, conn, ids)
+	if err != nil && isRowError(err) {
+		return m.products.id.canonicalTexts(ctx, conn, ids)
 	}
-	return out, failed(m.products.name, err)
+	return out, newQueryError(m.products.name, err)
 }
 
-// IDType is SQL's name of the type of the products query's column id.
+// IDType returns the SQL name of the type of the products query's column id.
 func (m *Mapping) IDType() string { return m.products.id.sql }
 
-// IDs lists up to limit product ids in their order, after the given one; from the first if it is empty. A row whose
-// id is NULL is no product; Check counts them.
+// IDs returns up to limit product ids in their order, after the given one, or from the first if it is empty. It omits
+// rows whose id is NULL. Check counts them.
 func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, error) {
 	sql, args := m.firstIDs, []any{limit}
 	if after != "" {
@@ -244,25 +243,25 @@ func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, e
 	}
 	switch {
 	case err == nil:
-	case ofRows(err):
-		// Columns that are not asked for are not computed, except by functions that may have side effects.
+	case isRowError(err):
+		// Postgres does not compute columns that are not selected, except with functions that may have side effects.
 		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE "+
 			"function keeps all from being listed: repair the row, or declare the functions that the query calls STABLE",
-			failed("products", err))
+			newQueryError("products", err))
 	default:
-		return nil, fmt.Errorf("list product ids: %w", failed("products", err))
+		return nil, fmt.Errorf("list product ids: %w", newQueryError("products", err))
 	}
-	// One that the query returns twice is listed once; reading it tells.
+	// An id that the query returns twice is listed once. Reading the product reports it.
 	return slices.Compact(ids), nil
 }
 
-// listing are the queries of IDs. They are two, so that the second can use an index whatever plan is chosen.
-func listing(query string, t idType) (first, more string) {
+// listQueries returns the queries of IDs. There are two, so that the second can use an index whatever plan is chosen.
+func listQueries(query string, t idType) (first, more string) {
 	list := func(condition string) string {
-		return fmt.Sprintf("SELECT m.id::text FROM (%s\n) m WHERE m.id %s ORDER BY m.id LIMIT $1", trim(query),
+		return fmt.Sprintf("SELECT m.id::text FROM (%s\n) m WHERE m.id %s ORDER BY m.id LIMIT $1", trimQuery(query),
 			condition)
 	}
 	return list("IS NOT NULL"), list("> $2::text::" + t.sql)
 }
 
-func trim(query string) string { return strings.TrimRight(strings.TrimSpace(query), "; \n\t") }
+func trimQuery(query string) string { return strings.TrimRight(strings.TrimSpace(query), "; \n\t") }

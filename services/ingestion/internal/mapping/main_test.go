@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shop is a database with tables of an operator, and the mapping that reads them.
+// shop is a database with an operator's tables, and the mapping that reads them.
 type shop struct {
 	t       *testing.T
 	url     string
@@ -24,7 +24,7 @@ type shop struct {
 	queries config.Mapping
 }
 
-// newShop makes the tables. The queries are those of documents, unless the test gives others.
+// newShop makes the tables. The queries are those of the documentation, unless the test sets others.
 func newShop(t *testing.T, sql string) *shop {
 	t.Helper()
 	s := &shop{t: t, url: localtest.Postgres(t), queries: config.Mapping{
@@ -56,7 +56,7 @@ func (s *shop) read(ids ...string) mapping.Reading {
 	return r
 }
 
-// as connects as a role that may read the tables of the schema public, and nothing else.
+// as connects as a role that may only read the tables of the schema public.
 func (s *shop) as(role string) *pgxpool.Pool {
 	s.t.Helper()
 	s.exec(`CREATE ROLE ` + role + ` LOGIN PASSWORD 'secret'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO ` + role)

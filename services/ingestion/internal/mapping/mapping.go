@@ -1,6 +1,6 @@
-// Package mapping reads products from the catalog database with the operator's two queries: it checks at start that
-// they return Stripe's fields in usable types, and then turns their rows into contracts. It knows nothing of the
-// write-ahead log, and writes nothing.
+// Package mapping reads products from the catalog database with the operator's two queries. At start it checks that
+// they return Stripe's fields in usable types. Then it converts their rows to the contract's messages. It does not use
+// the write-ahead log, and writes nothing.
 package mapping
 
 import (
@@ -44,10 +44,10 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 			"add a column unit_amount (or unit_amount_decimal, tiers or custom_unit_amount)")
 	}
 	out := &Mapping{pool: pool}
-	if out.products, err = products.by(ctx, pool, "id"); err != nil {
+	if out.products, err = products.queryBy(ctx, pool, "id"); err != nil {
 		return nil, err
 	}
-	if out.prices, err = prices.by(ctx, pool, "product"); err != nil {
+	if out.prices, err = prices.queryBy(ctx, pool, "product"); err != nil {
 		return nil, err
 	}
 	for _, c := range slices.Sorted(maps.Keys(productColumns)) {
@@ -56,18 +56,18 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 		}
 	}
 	for _, c := range slices.Sorted(maps.Keys(priceColumns)) {
-		// Stripe's two amount fields are one: a mapping gives whichever it has.
+		// Stripe's two amount fields count as one, and a mapping returns either.
 		if !prices.has(c) && !slices.Contains(alwaysManaged, c) && c != "unit_amount" && c != "unit_amount_decimal" {
 			out.unmanaged = append(out.unmanaged, "prices."+c)
 		}
 	}
-	out.firstIDs, out.moreIDs = listing(m.Products, out.products.id)
+	out.firstIDs, out.moreIDs = listQueries(m.Products, out.products.id)
 	out.fingerprint = fingerprint(m, products.types, prices.types)
 	return out, nil
 }
 
-// Fingerprint changes with whatever the mapping says of reading: the queries, what they return, and the watched
-// tables.
+// Fingerprint changes with everything in the mapping that affects reading: the queries, the columns that they return,
+// and the watched tables.
 func (m *Mapping) Fingerprint() string { return m.fingerprint }
 
 func fingerprint(m *config.Mapping, types ...map[string]string) string {
@@ -77,7 +77,7 @@ func fingerprint(m *config.Mapping, types ...map[string]string) string {
 			fmt.Fprintf(sum, "%d:%s", len(t), t)
 		}
 	}
-	write(trim(m.Products), trim(m.Prices))
+	write(trimQuery(m.Products), trimQuery(m.Prices))
 	for _, w := range m.Watch {
 		write(w.Table, w.ProductID, w.Products, w.Where)
 	}
@@ -89,5 +89,5 @@ func fingerprint(m *config.Mapping, types ...map[string]string) string {
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
-// Unmanaged are the fields that the queries do not return, as ProductChange names them.
+// Unmanaged returns the fields that the queries do not return, as ProductChange names them.
 func (m *Mapping) Unmanaged() []string { return m.unmanaged }

@@ -15,10 +15,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// part reads some products as of one snapshot, in one round trip, and keeps their states unless a query fails. It
+// readPart reads some products in one snapshot and one round trip. It keeps their states unless a query fails. It
 // returns the snapshot in any case if there was one.
-func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
-	r := newReading()
+func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error) {
+	r := newRowCollector()
 	var snapshot *Snapshot
 	// The first statement after BEGIN takes the snapshot of all.
 	batch := &pgx.Batch{}
@@ -34,22 +34,22 @@ func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
 	})
 	products, prices := s.m.products, s.m.prices
 	batch.Queue(products.read, ids).Query(func(rows pgx.Rows) error {
-		return failed(products.name, eachRow(rows, products.columns, r.product))
+		return newQueryError(products.name, eachRow(rows, products.columns, r.product))
 	})
 	priced := ids
 	if len(s.unpriced) > 0 {
 		priced = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return s.unpriced[id] })
 	}
 	batch.Queue(prices.read, priced).Query(func(rows pgx.Rows) error {
-		return failed(prices.name, eachRow(rows, prices.columns, r.price))
+		return newQueryError(prices.name, eachRow(rows, prices.columns, r.price))
 	})
 	batch.Queue("COMMIT")
 	if err := s.conn.SendBatch(ctx, batch).Close(); err != nil {
-		// So that the connection can go on with other parts. One that is lost says so again then.
+		// The rollback lets the connection read other parts. A lost connection fails again there.
 		_, _ = s.conn.Exec(ctx, "ROLLBACK")
-		return snapshot, fmt.Errorf("read products: %w", s.named(ctx, err))
+		return snapshot, fmt.Errorf("read products: %w", s.withQueryName(ctx, err))
 	}
-	if err := r.place(ctx, prices.id, s.conn); err != nil {
+	if err := r.placeStrays(ctx, prices.id, s.conn); err != nil {
 		return snapshot, err
 	}
 	maps.Copy(s.out.States, r.finish())
@@ -57,29 +57,30 @@ func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
 	return snapshot, nil
 }
 
-// named names the query of an error that came before any was run: Postgres has not taken one of them.
-func (s *session) named(ctx context.Context, err error) error {
+// withQueryName adds the name of the query to an error that came before any query was run, because Postgres refused one
+// of them.
+func (s *session) withQueryName(ctx context.Context, err error) error {
 	if _, ok := errors.AsType[*queryError](err); ok || code(err) == "" {
 		return err
 	}
 	for name, sql := range map[string]string{s.m.products.name: s.m.products.read, s.m.prices.name: s.m.prices.read} {
 		if _, refused := s.conn.Conn().PgConn().Prepare(ctx, "", sql, nil); code(refused) == code(err) {
-			return failed(name, err)
+			return newQueryError(name, err)
 		}
 	}
 	return err
 }
 
-// eachRow decodes rows and hands them on with the faults of their values.
-func eachRow[R any](rows pgx.Rows, columns []named[R], take func(decode func(*R) []catalog.Violation)) error {
+// eachRow decodes rows and passes them on with the faults of their values.
+func eachRow[R any](rows pgx.Rows, columns []namedColumn[R], take func(decode func(*R) []catalog.Violation)) error {
 	for rows.Next() {
 		take(func(row *R) (faults []catalog.Violation) { return decode(row, columns, rows.RawValues()) })
 	}
 	return rows.Err()
 }
 
-// decode sets a row's values and returns the faults of those that Stripe's fields cannot have.
-func decode[R any](row *R, columns []named[R], values [][]byte) []catalog.Violation {
+// decode sets a row's values, and returns the faults of values that Stripe's fields cannot have.
+func decode[R any](row *R, columns []namedColumn[R], values [][]byte) []catalog.Violation {
 	var faults []catalog.Violation
 	for i, raw := range values {
 		v := value{path: columns[i].name, raw: raw, faults: &faults}
@@ -96,12 +97,12 @@ func decode[R any](row *R, columns []named[R], values [][]byte) []catalog.Violat
 	return faults
 }
 
-// reading gathers the rows of some products.
-type reading struct {
+// rowCollector collects the rows of some products.
+type rowCollector struct {
 	states map[string]State
 	// rows counts the rows of the products query by id.
 	rows map[string]int
-	// strays are prices whose product is spelled in another way than by the products query.
+	// strays has prices whose product is spelled differently than by the products query.
 	strays []stray
 }
 
@@ -110,9 +111,11 @@ type stray struct {
 	faults []catalog.Violation
 }
 
-func newReading() *reading { return &reading{states: map[string]State{}, rows: map[string]int{}} }
+func newRowCollector() *rowCollector {
+	return &rowCollector{states: map[string]State{}, rows: map[string]int{}}
+}
 
-func (r *reading) product(decode func(*catalogv1.Product) []catalog.Violation) {
+func (r *rowCollector) product(decode func(*catalogv1.Product) []catalog.Violation) {
 	p := &catalogv1.Product{}
 	s := State{Faults: decode(p), Product: p}
 	r.states[p.GetId()] = s
@@ -120,7 +123,7 @@ func (r *reading) product(decode func(*catalogv1.Product) []catalog.Violation) {
 }
 
 // price adds a price to its product, which was read before.
-func (r *reading) price(decode func(*priceRow) []catalog.Violation) {
+func (r *rowCollector) price(decode func(*priceRow) []catalog.Violation) {
 	row := priceRow{price: &catalogv1.Price{}}
 	faults := decode(&row)
 	if _, ok := r.states[row.product]; !ok {
@@ -130,7 +133,7 @@ func (r *reading) price(decode func(*priceRow) []catalog.Violation) {
 	r.add(row.product, stray{row, faults})
 }
 
-func (r *reading) add(product string, x stray) {
+func (r *rowCollector) add(product string, x stray) {
 	s := r.states[product]
 	s.Product.Prices = append(s.Product.Prices, x.price)
 	for _, f := range x.faults {
@@ -143,7 +146,8 @@ func (r *reading) add(product string, x stray) {
 	r.states[product] = s
 }
 
-// priceField names a field of a price as violations do: by the price's id, by its position only if it has none.
+// priceField returns the name of a field of a price as violations have it: by the price's id, or by its position if it
+// has none.
 func priceField(id string, position int, field string) string {
 	if id == "" {
 		return fmt.Sprintf("prices[%d].%s", position, field)
@@ -151,8 +155,8 @@ func priceField(id string, position int, field string) string {
 	return fmt.Sprintf("prices[%q].%s", catalog.Abridged(id), field)
 }
 
-// place adds the strays to the products that they name by value. A price of no product concerns none.
-func (r *reading) place(ctx context.Context, t idType, db querier) error {
+// placeStrays adds the strays to the products that they name by value. It drops a price without a product.
+func (r *rowCollector) placeStrays(ctx context.Context, t idType, db querier) error {
 	if len(r.strays) == 0 || len(r.states) == 0 {
 		return nil
 	}
@@ -160,8 +164,8 @@ func (r *reading) place(ctx context.Context, t idType, db querier) error {
 	for _, x := range r.strays {
 		named = append(named, x.product)
 	}
-	// An id that the type cannot hold has no price.
-	ids, _, err := t.sort(ctx, db, slices.Sorted(maps.Keys(r.states)))
+	// A value that the type cannot hold has no price.
+	ids, _, err := t.partition(ctx, db, slices.Sorted(maps.Keys(r.states)))
 	if err != nil {
 		return err
 	}
@@ -180,10 +184,10 @@ func (r *reading) place(ctx context.Context, t idType, db querier) error {
 	return nil
 }
 
-// finish returns the states with a fault for each product and price that was returned more than once.
-func (r *reading) finish() map[string]State {
+// finish returns the states, with a fault for each product and price that was returned more than once.
+func (r *rowCollector) finish() map[string]State {
 	for id, s := range r.states {
-		// The order of rows is the plan's, and means nothing. Prices without an id keep their places at the end.
+		// The order of rows depends on the plan and means nothing. Prices without an id stay at the end in their order.
 		slices.SortStableFunc(s.Product.GetPrices(), func(a, b *catalogv1.Price) int {
 			if (a.GetId() == "") != (b.GetId() == "") {
 				return strings.Compare(b.GetId(), a.GetId())
@@ -191,7 +195,10 @@ func (r *reading) finish() map[string]State {
 			return strings.Compare(a.GetId(), b.GetId())
 		})
 		if n := r.rows[id]; n > 1 {
-			s.Faults = append(s.Faults, catalog.Violation{Field: "id", Message: repeated("products", "product", n)})
+			s.Faults = append(s.Faults, catalog.Violation{
+				Field:   "id",
+				Message: repeatedMessage("products", "product", n),
+			})
 		}
 		times := map[string]int{}
 		for _, p := range s.Product.GetPrices() {
@@ -200,7 +207,7 @@ func (r *reading) finish() map[string]State {
 		for _, price := range slices.Sorted(maps.Keys(times)) {
 			if n := times[price]; n > 1 && price != "" && len(s.Faults) <= catalog.MaxViolations {
 				s.Faults = append(s.Faults, catalog.Violation{
-					Field: priceField(price, 0, "id"), Message: repeated("prices", "price", n),
+					Field: priceField(price, 0, "id"), Message: repeatedMessage("prices", "price", n),
 				})
 			}
 		}
@@ -209,17 +216,17 @@ func (r *reading) finish() map[string]State {
 	return r.states
 }
 
-func repeated(query, of string, n int) string {
+func repeatedMessage(query, of string, n int) string {
 	return fmt.Sprintf(
 		"the %s query returns this %s %d times, probably because it joins a table with several rows for "+
 			"each %s: join on all columns of that table's key, as with AND t.language = 'en', "+
 			"or choose one row with DISTINCT ON (id)", query, of, n, of)
 }
 
-// abridged is a value for messages: at most 60 bytes, cut before a character that does not fit.
-func abridged(value []byte) string {
+// abridge returns a value for messages: at most 60 bytes, cut before a character that does not fit.
+func abridge(value []byte) string {
 	const limit = 60
-	// What is cut need not be looked at.
+	// Only the part that can be shown is checked.
 	text := strings.ToValidUTF8(string(value[:min(len(value), 2*limit)]), "�")
 	if len(text) <= limit {
 		return text

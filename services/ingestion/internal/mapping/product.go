@@ -12,22 +12,22 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// Row is a row that a query returns, by column: its value as PostgreSQL writes it, lists as JSON; nil for NULL.
+// Row is a row of a query, by column. A value is text as PostgreSQL writes it, a list is JSON, and NULL is nil.
 type Row map[string]*string
 
-// Product is a product's state with the rows that it was made of.
+// Product is a product's state with the rows that it was made from.
 type Product struct {
 	State
 	// Row is nil if the products query does not return the product.
 	Row Row
-	// Prices are the rows of the prices by their ids.
+	// Prices has the rows of the prices by their ids.
 	Prices map[string]Row
 }
 
-// Product reads one product within a transaction, as of the transaction's snapshot.
+// Product reads one product within a transaction, in the transaction's snapshot.
 func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, error) {
 	out := Product{Prices: map[string]Row{}}
-	r := newReading()
+	r := newRowCollector()
 	if err := rowsOf(ctx, tx, m.products, id, func(row Row, values [][]byte) {
 		out.Row = row
 		r.product(func(p *catalogv1.Product) []catalog.Violation { return decode(p, m.products.columns, values) })
@@ -42,7 +42,7 @@ func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, e
 	}); err != nil {
 		return out, fmt.Errorf("read the prices of product %s: %w", id, err)
 	}
-	if err := r.place(ctx, m.prices.id, tx); err != nil {
+	if err := r.placeStrays(ctx, m.prices.id, tx); err != nil {
 		return out, err
 	}
 	states := r.finish()
@@ -55,7 +55,7 @@ func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, e
 	return out, nil
 }
 
-// rowsOf reads the rows of a product. The values that take is given are valid until it returns.
+// rowsOf reads the rows of a product. The values that it passes to take are valid until take returns.
 func rowsOf[R any](ctx context.Context, tx pgx.Tx, q query[R], id string, take func(row Row, values [][]byte)) error {
 	rows, err := tx.Query(ctx, q.read, []string{id})
 	if err != nil {
@@ -75,7 +75,7 @@ func rowsOf[R any](ctx context.Context, tx pgx.Tx, q query[R], id string, take f
 	return rows.Err()
 }
 
-// Columns are the columns that the queries return, of products and of prices.
+// Columns returns the columns of the two queries.
 func (m *Mapping) Columns() (products, prices []string) {
 	for _, c := range m.products.columns {
 		products = append(products, c.name)
@@ -86,7 +86,7 @@ func (m *Mapping) Columns() (products, prices []string) {
 	return products, prices
 }
 
-// KnownColumns are those that a query for products, or for prices, may return.
+// KnownColumns returns the columns that the two queries may return.
 func KnownColumns() (products, prices []string) {
 	return slices.Sorted(maps.Keys(productColumns)), slices.Sorted(maps.Keys(priceColumns))
 }

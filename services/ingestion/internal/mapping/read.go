@@ -15,15 +15,15 @@ import (
 
 // State is a product as the queries return it, or why it could not be read.
 type State struct {
-	// Product with its prices; nil if the products query does not return it, or a query fails for it.
+	// Product with its prices. It is nil if the products query does not return it, or if a query fails for it.
 	Product *catalogv1.Product
-	// Faults of values that do not have the form of Stripe's fields; Product is what could be read.
+	// Faults of values that do not have the form of Stripe's fields. Product has the part that could be read.
 	Faults []catalog.Violation
 	// Failure is set if a query fails for this product.
 	Failure *QueryFailure
 }
 
-// Violations are the faults, and what validate says of the fields that have none.
+// Violations returns the faults, and the violations that validate finds in the other fields.
 func (s State) Violations(validate func(*catalogv1.Product) []catalog.Violation) []catalog.Violation {
 	out := slices.Clone(s.Faults)
 	if s.Product == nil {
@@ -38,16 +38,16 @@ func (s State) Violations(validate func(*catalogv1.Product) []catalog.Violation)
 	return out
 }
 
-// Reading is what Read has read.
+// Reading is the result of Read.
 type Reading struct {
 	// States of the products, by their ids as the products query spells them.
 	States map[string]State
-	// Absent are requested ids that the products query does not return, as Postgres writes values of the id column's
+	// Absent has requested ids that the products query does not return, as Postgres writes values of the id column's
 	// type.
 	Absent []string
-	// NotIDs are requested values that the type of the id column cannot hold, so no product can have them.
+	// NotIDs has requested values that the type of the id column cannot hold, so no product can have them.
 	NotIDs []string
-	// Spelled are the requested ids that the queries, or Postgres for absent ones, spell in another way, with that
+	// Spelled has the requested ids that the queries, or Postgres for absent ones, spell differently, with that
 	// spelling.
 	Spelled map[string]string
 
@@ -59,17 +59,17 @@ func (r Reading) Saw(xid uint32) bool {
 	return len(r.snapshots) > 0 && !slices.ContainsFunc(r.snapshots, func(s Snapshot) bool { return !s.Saw(xid) })
 }
 
-// Of returns the state of a requested id, however it was spelled; the zero State if there is no such product.
-func (r Reading) Of(requested string) State {
+// State returns the state of a requested id, in any spelling. It is the zero State if there is no such product.
+func (r Reading) State(requested string) State {
 	if spelled, ok := r.Spelled[requested]; ok {
 		return r.States[spelled]
 	}
 	return r.States[requested]
 }
 
-// Read reads products by their ids, as the log or an operator spells them. It is one round trip as long as no query
-// fails and the ids are spelled as the query spells them. A product for which a query fails does not keep the others
-// from being read. An error says that the queries cannot be used at all, or that the database cannot be.
+// Read reads products by their ids, as the log or an operator spells them. It needs one round trip if no query fails
+// and the ids are spelled as the query spells them. A product for which a query fails does not prevent reading the
+// others. An error means that the queries or the database cannot be used at all.
 func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 	conn, err := m.pool.Acquire(ctx)
 	if err != nil {
@@ -81,7 +81,7 @@ func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 	if err := s.read(ctx, requested); err != nil {
 		return Reading{}, err
 	}
-	if err := s.settle(ctx, requested); err != nil {
+	if err := s.resolveSpellings(ctx, requested); err != nil {
 		return Reading{}, err
 	}
 	return s.out, nil
@@ -92,9 +92,9 @@ type session struct {
 	m    *Mapping
 	conn *pgxpool.Conn
 	out  Reading
-	// unpriced are product ids that the prices query's column product cannot hold: they have no prices.
+	// unpriced has product ids that the prices query's column product cannot hold. They have no prices.
 	unpriced map[string]bool
-	// notIDs are those of out.
+	// notIDs has the values of out.NotIDs.
 	notIDs map[string]bool
 }
 
@@ -108,8 +108,8 @@ func newSession(m *Mapping, conn *pgxpool.Conn) *session {
 	}
 }
 
-// settle finds out what became of requested ids that no state has by their very spelling.
-func (s *session) settle(ctx context.Context, requested []string) error {
+// resolveSpellings completes the result for requested ids that have no state in exactly their spelling.
+func (s *session) resolveSpellings(ctx context.Context, requested []string) error {
 	asked := make(map[string]bool, len(requested))
 	for _, id := range requested {
 		asked[id] = true
@@ -148,7 +148,7 @@ func (s *session) settle(ctx context.Context, requested []string) error {
 			}
 		case s.out.Spelled[p.a] == "":
 			s.out.Spelled[p.a] = p.b
-			if !asked[p.b] && s.out.States[p.b].Failure == nil && !t.same(s.m.prices.id) {
+			if !asked[p.b] && s.out.States[p.b].Failure == nil && !t.equals(s.m.prices.id) {
 				again = append(again, p.b)
 			}
 		}
@@ -156,20 +156,20 @@ func (s *session) settle(ctx context.Context, requested []string) error {
 	if err := s.absent(ctx, unmatched); err != nil {
 		return err
 	}
-	// The prices were asked for in a spelling that another type takes for another value.
+	// The prices were read by a spelling that another type reads as another value.
 	if len(again) > 0 {
 		return s.read(ctx, unique(again))
 	}
 	return nil
 }
 
-// absent records those that no state matches, in Postgres' spelling.
+// absent records the ids that no state matches, in Postgres' spelling.
 func (s *session) absent(ctx context.Context, unmatched []string) error {
 	missing := slices.DeleteFunc(unmatched, func(id string) bool { return s.out.Spelled[id] != "" })
 	if len(missing) == 0 {
 		return nil
 	}
-	spelled, err := s.m.products.id.spelled(ctx, s.conn, missing)
+	spelled, err := s.m.products.id.canonicalTexts(ctx, s.conn, missing)
 	if err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (s *session) absent(ctx context.Context, unmatched []string) error {
 	return nil
 }
 
-// sameValue marks two rows whose ids are spelled in two ways and are the same value.
+// sameValue marks two rows whose ids are different spellings of one value.
 func (s *session) sameValue(a, b string) {
 	for _, pair := range [][2]string{{a, b}, {b, a}} {
 		state := s.out.States[pair[0]]

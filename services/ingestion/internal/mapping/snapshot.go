@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Snapshot tells which transactions a reading saw (https://www.postgresql.org/docs/current/functions-info.html,
+// Snapshot is the set of transactions that a read saw (https://www.postgresql.org/docs/current/functions-info.html,
 // pg_current_snapshot).
 type Snapshot struct {
 	xmax    uint64
@@ -39,11 +39,11 @@ func parseSnapshot(s string) (Snapshot, error) {
 	return out, nil
 }
 
-// Saw says whether the reading saw a committed transaction, given by the 32 bits of its id that the log has. A
-// commit is in the log, and may be decoded from there, a moment before other sessions see it.
+// Saw reports whether the read saw a committed transaction, given by the 32 bits of its id that the log has. A commit
+// is in the log, and can be decoded, slightly before other sessions see it.
 func (s Snapshot) Saw(xid uint32) bool {
 	full := s.xmax&^0xffffffff | uint64(xid)
-	// The transaction is at most half the number space away from xmax: take the nearer epoch.
+	// The transaction is at most half the number space away from xmax, so the nearer epoch is right.
 	switch {
 	case full > s.xmax+1<<31 && full >= 1<<32:
 		full -= 1 << 32
@@ -53,11 +53,11 @@ func (s Snapshot) Saw(xid uint32) bool {
 	return full < s.xmax && !s.running[full]
 }
 
-// CurrentSnapshot tells which transactions a reading that begins now sees.
+// CurrentSnapshot returns the snapshot of a read that begins now.
 func CurrentSnapshot(ctx context.Context, pool *pgxpool.Pool) (Snapshot, error) {
 	var text string
 	if err := pool.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&text); err != nil {
-		return Snapshot{}, fmt.Errorf("ask for the current snapshot: %w", err)
+		return Snapshot{}, fmt.Errorf("read the current snapshot: %w", err)
 	}
 	return parseSnapshot(text)
 }

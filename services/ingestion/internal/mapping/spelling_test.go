@@ -19,7 +19,7 @@ func TestRead_ComparesIDsAsValues(t *testing.T) {
 		// stored is the product's id as SQL, id how the query spells it.
 		stored, id string
 		same       []string
-		// absent ids and how Postgres spells them; notIDs cannot be of the type.
+		// absent has absent ids and Postgres' spelling of them. notIDs cannot be of the type.
 		absent map[string]string
 		notIDs []string
 	}{
@@ -105,7 +105,7 @@ func TestRead_ComparesIDsAsValues(t *testing.T) {
 				r, err := m.Read(t.Context(), []string{spelling})
 				require.NoError(t, err)
 				requireProduct(t, r, c.id)
-				require.Equal(t, r.States[c.id], r.Of(spelling))
+				require.Equal(t, r.States[c.id], r.State(spelling))
 				require.Empty(t, r.Absent)
 				require.Empty(t, r.NotIDs)
 			}
@@ -127,11 +127,11 @@ func TestRead_ComparesIDsAsValues(t *testing.T) {
 			requireProduct(t, r, c.id)
 			require.ElementsMatch(t, c.notIDs, r.NotIDs)
 			for _, spelling := range append(c.same, c.id) {
-				require.Equal(t, r.States[c.id], r.Of(spelling), "%q", spelling)
+				require.Equal(t, r.States[c.id], r.State(spelling), "%q", spelling)
 			}
 			for id, spelled := range c.absent {
 				require.Contains(t, r.Absent, spelled)
-				require.Zero(t, r.Of(id))
+				require.Zero(t, r.State(id))
 			}
 			ids, err := m.IDs(t.Context(), "", 10)
 			require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestRead_ComparesIDsAsValues(t *testing.T) {
 	}
 }
 
-// requireProduct checks that the one product was read, once, with its two prices.
+// requireProduct checks that the one product was read once, with its two prices.
 func requireProduct(t *testing.T, r mapping.Reading, id string) {
 	t.Helper()
 	require.Len(t, r.States, 1)
@@ -155,7 +155,7 @@ func requireProduct(t *testing.T, r mapping.Reading, id string) {
 	require.ElementsMatch(t, []string{"p1", "p2"}, prices)
 }
 
-func TestRead_TakesPricesThatSpellTheProductInAnotherWay(t *testing.T) {
+func TestRead_AcceptsOtherSpellingInPrices(t *testing.T) {
 	s := newShop(t,
 		`CREATE EXTENSION citext; CREATE TABLE items (id citext, name text); CREATE TABLE tariffs (id text, item citext, cents int);
 		INSERT INTO items VALUES ('Mug', 'Mug'), ('cup', 'Cup'); INSERT INTO tariffs VALUES ('p1', 'MUG', 5), ('p2', 'mug', 6), ('p3', 'CUP', 7)`)
@@ -167,8 +167,8 @@ func TestRead_TakesPricesThatSpellTheProductInAnotherWay(t *testing.T) {
 	require.Equal(t, []string{"plate"}, r.Absent)
 }
 
-// The two queries may hold the product's id in different types.
-func TestRead_WithAnotherTypeInThePricesQuery(t *testing.T) {
+// The two queries may have the product's id in different types.
+func TestRead_AcceptsOtherTypeInPricesQuery(t *testing.T) {
 	s := newShop(t, `CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item text, cents int);
 		INSERT INTO items VALUES (7, 'Mug'); INSERT INTO tariffs VALUES ('p1', '7', 5), ('p2', '7', 6), ('p3', '007', 6)`)
 	requireProduct(t, s.read("007"), "7")
@@ -184,7 +184,7 @@ func TestRead_WithAnotherTypeInThePricesQuery(t *testing.T) {
 	require.Nil(t, r.States["gift"].Failure)
 }
 
-func TestRead_IDsThatAreExpressions(t *testing.T) {
+func TestRead_AcceptsIDExpressions(t *testing.T) {
 	s := newShop(t,
 		`CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item integer, cents int);
 		INSERT INTO items VALUES (7, 'Mug'); INSERT INTO tariffs VALUES ('p1', 7, 5), ('p2', 7, 6)`)
@@ -195,7 +195,7 @@ func TestRead_IDsThatAreExpressions(t *testing.T) {
 	require.Equal(t, []string{"7"}, s.read("7").Absent)
 }
 
-func TestRead_FaultsWhatIsReturnedTwice(t *testing.T) {
+func TestRead_ReportsDuplicates(t *testing.T) {
 	s := newShop(t,
 		`CREATE EXTENSION citext; CREATE TABLE items (id citext, name text); CREATE TABLE tariffs (id text, item citext, cents int);
 		INSERT INTO items VALUES ('mug', 'Mug'), ('MUG', 'Other'), ('cup', 'Cup'), ('cup', 'Tasse'), ('cup', 'Kop'), ('plate', 'Plate')`)
@@ -211,13 +211,13 @@ func TestRead_FaultsWhatIsReturnedTwice(t *testing.T) {
 	require.Empty(t, r.States["plate"].Faults)
 }
 
-func TestRead_TellsOfATypeThatHasChanged(t *testing.T) {
+func TestRead_DetectsChangedType(t *testing.T) {
 	s := newShop(t,
 		`CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item integer, cents int); INSERT INTO items VALUES (7, 'Mug')`)
 	m := s.mapping()
 	s.exec(`ALTER TABLE items ALTER id TYPE bigint; INSERT INTO items VALUES (3000000000, 'Big')`)
 	_, err := m.Read(t.Context(), []string{"3000000000"})
-	require.ErrorIs(t, err, mapping.ErrChanged, "it must not be called no id")
+	require.ErrorIs(t, err, mapping.ErrChanged, "it must not be in NotIDs")
 	s.exec(`ALTER TABLE items ALTER id TYPE text`)
 	_, err = m.Read(t.Context(), []string{"7"})
 	require.ErrorIs(t, err, mapping.ErrChanged)
@@ -225,8 +225,8 @@ func TestRead_TellsOfATypeThatHasChanged(t *testing.T) {
 	requireIDs(t, s.mapping(), "3000000000", "7")
 }
 
-// A table that also holds other things has thousands of values that are no ids: they must cost next to nothing.
-func TestRead_ManyValuesThatAreNoIDs(t *testing.T) {
+// A table with other rows has thousands of values that are not ids. They must cost next to nothing.
+func TestRead_SkipsManyNonIDsFast(t *testing.T) {
 	s := newShop(t,
 		`CREATE TABLE items (id integer PRIMARY KEY, name text); CREATE TABLE tariffs (id text, item integer, cents int);
 		INSERT INTO items VALUES (7, 'Mug'); INSERT INTO tariffs VALUES ('p1', 7, 5), ('p2', 7, 6)`)
@@ -241,7 +241,7 @@ func TestRead_ManyValuesThatAreNoIDs(t *testing.T) {
 	require.True(t, r.Saw(3))
 }
 
-func TestIDs_InPages(t *testing.T) {
+func TestIDs_ReturnsPages(t *testing.T) {
 	s := newShop(t,
 		`CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item integer, cents int);
 		INSERT INTO items SELECT i, 'x' FROM generate_series(1, 25) i; INSERT INTO items VALUES (NULL, 'none'), (25, 'twice')`)

@@ -13,22 +13,22 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// QueryFailure is why a query fails for one product.
+// QueryFailure is the failure of a query for one product.
 type QueryFailure struct {
 	// Query is products or prices.
 	Query string
-	// Code is Postgres' SQLSTATE, Message its words.
+	// Code is Postgres' SQLSTATE, and Message its text.
 	Code, Message string
-	// Together is how many products were read together when the query failed. It is 1 unless the time for finding out
-	// for which of them it fails was used up.
-	Together int
+	// BatchSize is the number of products that were read together when the query failed. It is 1 unless the time for
+	// finding the failing ones was exceeded.
+	BatchSize int
 }
 
 func (f *QueryFailure) Error() string {
 	message := fmt.Sprintf("the mapping's %s query fails: %s", f.Query, f.Message)
-	if f.Together > 1 {
-		message += fmt.Sprintf(" (of one of %d products that were read together; to find which takes too long)",
-			f.Together)
+	if f.BatchSize > 1 {
+		message += fmt.Sprintf(" (for one of %d products that were read together; finding which one takes too long)",
+			f.BatchSize)
 	}
 	return message
 }
@@ -49,16 +49,16 @@ func (e *queryError) Error() string {
 
 func (e *queryError) Unwrap() error { return e.cause }
 
-func failed(query string, err error) error {
+func newQueryError(query string, err error) error {
 	if err == nil {
 		return nil
 	}
 	return &queryError{query, err}
 }
 
-// splitTime is for how long a batch may be split to find the products for which a query fails; longer if one reading
+// maxSplitTime is how long a batch may be split to find the products for which a query fails. It is longer if one read
 // of the batch takes long.
-var splitTime = 30 * time.Second
+var maxSplitTime = 30 * time.Second
 
 // SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 const (
@@ -66,18 +66,18 @@ const (
 	codeQueryCanceled   = "57014"
 )
 
-// ofServer are the classes of errors that say nothing about the rows: connection, transaction state, rights to
-// connect, conflicts with other sessions, resources, shutdown, the system, a plan that is out of date.
-var ofServer = []string{"08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "F0"}
+// serverErrorClasses has the classes of errors that do not depend on the rows: connection, transaction state, rights to
+// connect, conflicts with other sessions, resources, shutdown, the system, an outdated plan.
+var serverErrorClasses = []string{"08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "F0"}
 
-// ofRows reports whether an error may be of a single row, so that reading fewer products may go well. Also errors
-// that are usually of a query, as class 42, may be: a value that is no jsonpath is a syntax error.
-func ofRows(err error) bool {
+// isRowError reports whether an error may come from a single row, so that reading fewer products may succeed. Even
+// errors that usually come from the query, such as class 42, may: a value that is not a jsonpath is a syntax error.
+func isRowError(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || len(pg.Code) != 5 {
 		return false
 	}
-	return pg.Code == codeQueryCanceled || !slices.Contains(ofServer, pg.Code[:2])
+	return pg.Code == codeQueryCanceled || !slices.Contains(serverErrorClasses, pg.Code[:2])
 }
 
 // read reads products, and splits them if a query fails.
@@ -95,8 +95,8 @@ func (s *session) read(ctx context.Context, ids []string) error {
 		}
 	}
 	begun := time.Now()
-	_, err := s.part(ctx, values)
-	if err == nil || !ofRows(err) {
+	_, err := s.readPart(ctx, values)
+	if err == nil || !isRowError(err) {
 		return err
 	}
 	took := time.Since(begun)
@@ -108,36 +108,36 @@ func (s *session) read(ctx context.Context, ids []string) error {
 	if values, err = s.values(ctx, values); err != nil {
 		return err
 	}
-	_, unpriced, err := s.m.prices.id.sort(ctx, s.conn, values)
+	_, unpriced, err := s.m.prices.id.partition(ctx, s.conn, values)
 	if err != nil {
 		return err
 	}
 	for _, id := range unpriced {
 		s.unpriced[id] = true
 	}
-	if _, err = s.part(ctx, values); err == nil || !ofRows(err) {
+	if _, err = s.readPart(ctx, values); err == nil || !isRowError(err) {
 		return err
 	}
 	cause := err
-	// An error without any product is not one of a row.
+	// An error without any product does not come from a row.
 	if err := s.probe(ctx); err != nil {
 		return err
 	}
-	limit := splitTime + time.Duration(2*bits.Len(uint(len(values))))*took
-	x := splitting{session: s, reasons: map[string]bool{}, deadline: time.Now().Add(limit)}
+	limit := maxSplitTime + time.Duration(2*bits.Len(uint(len(values))))*took
+	x := splitter{session: s, reasons: map[string]bool{}, deadline: time.Now().Add(limit)}
 	if err := x.split(ctx, values, cause); err != nil {
 		return err
 	}
-	return x.wholesale(ctx, values, cause)
+	return x.checkQueries(ctx, values, cause)
 }
 
-// values are those that the type of the id column can hold. The others are told as no ids.
+// values returns the ids that the type of the id column can hold. It records the others as NotIDs.
 func (s *session) values(ctx context.Context, ids []string) ([]string, error) {
-	values, others, err := s.m.products.id.sort(ctx, s.conn, ids)
+	values, others, err := s.m.products.id.partition(ctx, s.conn, ids)
 	if err != nil || len(others) == 0 {
 		return values, err
 	}
-	// A type that has changed since may hold them.
+	// The type may have changed, so that it can hold them.
 	if err := s.m.unchanged(ctx, s.conn); err != nil {
 		return nil, err
 	}
@@ -150,34 +150,34 @@ func (s *session) values(ctx context.Context, ids []string) ([]string, error) {
 
 // probe runs the queries for no product.
 func (s *session) probe(ctx context.Context) error {
-	_, err := s.part(ctx, []string{})
+	_, err := s.readPart(ctx, []string{})
 	return err
 }
 
-// splitting finds the products for which a query fails. It takes about 2k log2(n/k) readings for k such products
-// among n, and 2n if all fail. When the time is used up, the products not yet read alone all count as failed: none
-// is known to be good.
-type splitting struct {
+// splitter finds the products for which a query fails. It needs about 2k log2(n/k) reads for k such products among n,
+// and 2n if all fail. When the time is exceeded, all products that were not read alone count as failed, because none is
+// known to be good.
+type splitter struct {
 	*session
 	deadline time.Time
 	reasons  map[string]bool
 }
 
-func (x *splitting) split(ctx context.Context, ids []string, cause error) error {
+func (x *splitter) split(ctx context.Context, ids []string, cause error) error {
 	if len(ids) == 1 {
-		return x.alone(ctx, ids[0])
+		return x.readAlone(ctx, ids[0])
 	}
 	if time.Now().After(x.deadline) {
 		if code(cause) == codeQueryCanceled {
 			return cause
 		}
-		return x.fail(ctx, ids, cause)
+		return x.recordFailed(ctx, ids, cause)
 	}
 	for half := range slices.Chunk(ids, (len(ids)+1)/2) {
-		_, err := x.part(ctx, half)
+		_, err := x.readPart(ctx, half)
 		switch {
 		case err == nil:
-		case !ofRows(err):
+		case !isRowError(err):
 			return err
 		default:
 			if err := x.split(ctx, half, err); err != nil {
@@ -188,14 +188,14 @@ func (x *splitting) split(ctx context.Context, ids []string, cause error) error 
 	return nil
 }
 
-// alone reads one product with which a query is known to fail.
-func (x *splitting) alone(ctx context.Context, id string) error {
-	snapshot, err := x.part(ctx, []string{id})
-	if err == nil || !ofRows(err) {
+// readAlone reads one product for which a query is known to fail.
+func (x *splitter) readAlone(ctx context.Context, id string) error {
+	snapshot, err := x.readPart(ctx, []string{id})
+	if err == nil || !isRowError(err) {
 		return err
 	}
 	if code(err) == codeQueryCanceled {
-		// A table that somebody holds makes queries run into their time limit for whatever product.
+		// A locked table makes queries exceed their time limit for any product.
 		if err := x.probe(ctx); err != nil {
 			return err
 		}
@@ -205,12 +205,12 @@ func (x *splitting) alone(ctx context.Context, id string) error {
 	}
 	e, ok := errors.AsType[*queryError](err)
 	if !ok || e.query != x.m.prices.name {
-		return x.fail(ctx, []string{id}, err)
+		return x.recordFailed(ctx, []string{id}, err)
 	}
 	// A price row whose product does not exist concerns no product.
-	product := x.other()
+	product := x.fork()
 	product.unpriced[id] = true
-	if _, withoutPrices := product.part(ctx, []string{id}); withoutPrices != nil {
+	if _, withoutPrices := product.readPart(ctx, []string{id}); withoutPrices != nil {
 		return withoutPrices
 	}
 	for _, spelled := range slices.Sorted(maps.Keys(product.out.States)) {
@@ -219,13 +219,13 @@ func (x *splitting) alone(ctx context.Context, id string) error {
 	return nil
 }
 
-// other is a session that keeps nothing of what it reads for this one.
-func (s *session) other() *session {
+// fork returns a session that keeps its results separate from this one.
+func (s *session) fork() *session {
 	return newSession(s.m, s.conn)
 }
 
-// fail records products as failed.
-func (x *splitting) fail(ctx context.Context, ids []string, cause error) error {
+// recordFailed records products as failed.
+func (x *splitter) recordFailed(ctx context.Context, ids []string, cause error) error {
 	e, ok := errors.AsType[*queryError](cause)
 	if !ok {
 		return cause
@@ -240,26 +240,26 @@ func (x *splitting) fail(ctx context.Context, ids []string, cause error) error {
 	return nil
 }
 
-func (x *splitting) record(id string, together int, e *queryError, cause error) {
-	failure := &QueryFailure{Query: e.query, Code: code(cause), Message: cause.Error(), Together: together}
+func (x *splitter) record(id string, together int, e *queryError, cause error) {
+	failure := &QueryFailure{Query: e.query, Code: code(cause), Message: cause.Error(), BatchSize: together}
 	if pg, ok := errors.AsType[*pgconn.PgError](cause); ok {
-		failure.Message = words(pg)
+		failure.Message = errorText(pg)
 	}
 	x.out.States[id] = State{Failure: failure}
 	x.reasons[reason(cause)] = true
 }
 
-// wholesale returns an error if the queries themselves are at fault, though they do not fail without a product. A
-// function whose body names a renamed column fails whenever it is called, and so does an expression over a row that
-// all products share. The queries are at fault if no product of the batch could be read, and none of a few others,
-// all for the same reason.
-func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) error {
+// checkQueries returns an error if the queries themselves are at fault, although they do not fail without a product. A
+// function whose body names a renamed column fails on each call, and so does an expression over a row that all products
+// share. The queries are at fault if no product of the batch and none of a few others can be read, all for the same
+// reason.
+func (x *splitter) checkQueries(ctx context.Context, ids []string, cause error) error {
 	failing := 0
 	for _, state := range x.out.States {
 		if state.Product != nil {
 			return nil
 		}
-		if state.Failure != nil && state.Failure.Together == 1 {
+		if state.Failure != nil && state.Failure.BatchSize == 1 {
 			failing++
 		}
 	}
@@ -269,15 +269,15 @@ func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) er
 	const sample, enough = 20, 3
 	rare := strings.HasPrefix(code(cause), classSyntaxOrAccess)
 	listed, err := x.m.IDs(ctx, "", len(ids)+sample)
-	if err != nil && (rare || !ofRows(err)) {
+	if err != nil && (rare || !isRowError(err)) {
 		return err
 	}
 	for _, id := range listed {
 		if slices.Contains(ids, id) {
 			continue
 		}
-		_, err := x.other().part(ctx, []string{id})
-		if err == nil || !ofRows(err) {
+		_, err := x.fork().readPart(ctx, []string{id})
+		if err == nil || !isRowError(err) {
 			return err
 		}
 		if !x.reasons[reason(err)] {
@@ -285,14 +285,14 @@ func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) er
 		}
 		failing++
 	}
-	// With few products to compare, only an error that rows rarely cause is taken for the query's.
+	// With few products to compare, only an error that rows rarely cause counts as the query's.
 	if failing < enough && !rare {
 		return nil
 	}
 	return cause
 }
 
-// reason is what two failures of one cause have in common.
+// reason returns the part that two failures of one cause have in common.
 func reason(err error) string {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code + pg.Message
@@ -307,8 +307,8 @@ func code(err error) string {
 	return ""
 }
 
-// words is Postgres' message with its context, which names the function and line that raised it.
-func words(pg *pgconn.PgError) string {
+// errorText returns Postgres' message with its context, which names the function and line that raised it.
+func errorText(pg *pgconn.PgError) string {
 	out := pg.Message
 	if pg.Detail != "" {
 		out += "; " + pg.Detail

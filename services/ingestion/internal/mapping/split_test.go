@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 )
 
-// wordy are tables whose prices are texts, as in a table of attributes.
+// wordy has tables whose prices are texts, as in a table of attributes.
 const wordy = `CREATE TABLE items (id integer PRIMARY KEY, name text, stock text); CREATE TABLE tariffs (id text, item integer, cents text);
 	CREATE INDEX ON tariffs (item)`
 
@@ -26,8 +26,8 @@ func newWordy(t *testing.T, more string) *shop {
 	return s
 }
 
-// TestRead_FindsTheRowsThatFail plants rows with which the queries fail among good ones.
-func TestRead_FindsTheRowsThatFail(t *testing.T) {
+// TestRead_FindsFailingRows adds rows for which the queries fail to good ones.
+func TestRead_FindsFailingRows(t *testing.T) {
 	t.Parallel()
 	const n = 300
 	for seed := range uint64(6) {
@@ -53,20 +53,20 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 			s.exec(`INSERT INTO items SELECT n - 1, 'Item', stock FROM unnest($1::text[]) WITH ORDINALITY u(stock, n)`,
 				stocks)
 			s.exec(`INSERT INTO tariffs SELECT 'p' || n, n - 1, cents FROM unnest($1::text[]) WITH ORDINALITY u(cents, n)`, prices)
-			// A price with which the query fails, of what is no product.
+			// A price for which the query fails, without a product.
 			s.exec(`INSERT INTO tariffs VALUES ('stray', 5000, '12,50')`)
 			ids = append(ids, "5000")
 			random.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 
 			r := s.read(ids...)
-			require.Len(t, r.States, n, "none is lost or doubled")
+			require.Len(t, r.States, n, "none is lost or duplicated")
 			for id, state := range r.States {
 				if query, fails := failing[id]; fails {
 					require.Nil(t, state.Product)
 					require.NotNil(t, state.Failure, id)
 					require.Equal(t, query, state.Failure.Query)
 					require.Equal(t, "22P02", state.Failure.Code)
-					require.Equal(t, 1, state.Failure.Together)
+					require.Equal(t, 1, state.Failure.BatchSize)
 					require.Contains(t, state.Failure.Message,
 						map[string]string{"products": `"viele"`, "prices": `"12,50"`}[query])
 					continue
@@ -77,16 +77,16 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 			}
 			require.Equal(t, []string{"abc"}, r.NotIDs)
 			require.ElementsMatch(t, []string{"99999", "5000"}, r.Absent)
-			require.Equal(t, r.States["7"], r.Of("007"))
-			require.True(t, r.Saw(3), "a transaction of long ago")
+			require.Equal(t, r.States["7"], r.State("007"))
+			require.True(t, r.Saw(3), "an old transaction")
 			var next uint64
 			require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT pg_current_xact_id()::text::bigint`).Scan(&next))
-			require.False(t, r.Saw(uint32(next)), "one that began later")
+			require.False(t, r.Saw(uint32(next)), "a transaction that began later")
 		})
 	}
 }
 
-func TestRead_ErrorsThatRowsRaise(t *testing.T) {
+func TestRead_ReportsErrorsRaisedByRows(t *testing.T) {
 	t.Parallel()
 	for name, expression := range map[string]string{
 		"division by zero":      `(1 / (stock::int))::text`,
@@ -119,13 +119,13 @@ func TestRead_ErrorsThatRowsRaise(t *testing.T) {
 				}
 			}
 			r = s.read("3")
-			require.NotNil(t, r.Of("3").Failure, "also when it is asked for alone")
+			require.NotNil(t, r.State("3").Failure, "even if it is requested alone")
 		})
 	}
 }
 
-// An error that each product causes is not one of a row: nothing may become a dead letter for it.
-func TestRead_ErrorsOfTheQueriesAreErrors(t *testing.T) {
+// An error that each product causes does not come from a row. It must make no dead letter.
+func TestRead_FailsWhenQueryIsWrong(t *testing.T) {
 	t.Parallel()
 	good := `INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i;
 		CREATE TABLE stocks (amount int); INSERT INTO stocks VALUES (1);
@@ -167,7 +167,7 @@ func TestRead_ErrorsOfTheQueriesAreErrors(t *testing.T) {
 	}
 }
 
-func TestRead_RightsThatWereTakenAway(t *testing.T) {
+func TestRead_FailsWithoutRights(t *testing.T) {
 	s := newWordy(t, `INSERT INTO items VALUES (1, 'Item', '1')`)
 	owner := s.pool
 	s.pool = s.as("reader_of_products")
@@ -180,8 +180,8 @@ func TestRead_RightsThatWereTakenAway(t *testing.T) {
 	require.ErrorContains(t, err, "GRANT SELECT")
 }
 
-// A time limit may be met because of one product, or because somebody holds a table.
-func TestRead_TimeLimits(t *testing.T) {
+// A time limit may be exceeded because of one product, or because another session has locked a table.
+func TestRead_DistinguishesTimeoutsOfRowsAndLocks(t *testing.T) {
 	s := newWordy(t,
 		`INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i; UPDATE items SET stock = 'slow' WHERE id = 3;
 		CREATE FUNCTION look(s text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN IF s = 'slow' THEN PERFORM pg_sleep(60); END IF; RETURN s; END $$`)
@@ -191,8 +191,8 @@ func TestRead_TimeLimits(t *testing.T) {
 	m := s.mapping()
 	r, err := m.Read(t.Context(), []string{"1", "2", "3", "4", "5", "6", "7", "8"})
 	require.NoError(t, err)
-	require.Equal(t, "57014", r.Of("3").Failure.Code)
-	require.NotNil(t, r.Of("4").Product)
+	require.Equal(t, "57014", r.State("3").Failure.Code)
+	require.NotNil(t, r.State("4").Product)
 
 	tx, err := owner.Begin(t.Context())
 	require.NoError(t, err)
@@ -214,8 +214,8 @@ func limited(t *testing.T, url string, limit time.Duration) *pgxpool.Pool {
 	return pool
 }
 
-// A letter is about the product that CATALOG has: the one that the query spells, not the log.
-func TestRead_FailuresHaveTheQuerysSpelling(t *testing.T) {
+// A dead letter has the product id that CATALOG has: in the spelling of the query, not of the log.
+func TestRead_FailureHasSpellingOfQuery(t *testing.T) {
 	s := newShop(t,
 		`CREATE EXTENSION citext; CREATE TABLE items (id citext, name text, stock text); CREATE TABLE tariffs (id text, item citext, cents text);
 		INSERT INTO items VALUES ('Mug', 'Mug', '1'), ('Cup', 'Cup', 'x'), ('Pot', 'Pot', '1'); INSERT INTO tariffs VALUES ('p', 'POT', '1,5')`)
@@ -230,8 +230,8 @@ func TestRead_FailuresHaveTheQuerysSpelling(t *testing.T) {
 	require.Equal(t, []string{"none"}, r.Absent)
 }
 
-// A product that is not read alone in time counts as failed, and says so. An id without a product does not.
-func TestRead_WhenTheTimeIsUp(t *testing.T) {
+// A product that is not read alone in time counts as failed, and the failure says so. An id without a product does not.
+func TestRead_StopsSplittingAfterTimeLimit(t *testing.T) {
 	s := newWordy(t,
 		`INSERT INTO items SELECT i, 'Item', CASE WHEN i = 3 THEN 'x' ELSE '1' END FROM generate_series(1, 8) i`)
 	mapping.SplitTime(t, -time.Hour)
@@ -239,13 +239,13 @@ func TestRead_WhenTheTimeIsUp(t *testing.T) {
 	require.Len(t, r.States, 8)
 	require.Equal(t, []string{"9"}, r.Absent)
 	for _, state := range r.States {
-		require.Nil(t, state.Product, "nothing is called good that was not read")
-		require.Equal(t, 9, state.Failure.Together)
+		require.Nil(t, state.Product, "a product that was not read counts as failed")
+		require.Equal(t, 9, state.Failure.BatchSize)
 		require.Contains(t, state.Failure.Error(), "one of 9 products")
 	}
 }
 
-func TestRead_OfNothing(t *testing.T) {
+func TestRead_AcceptsNoIDs(t *testing.T) {
 	s := newWordy(t, "")
 	r := s.read()
 	require.Empty(t, r.States)

@@ -12,15 +12,15 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// value is a column's value, or a part of one in JSON, with the path to it. Its mistakes are added to faults.
+// value is a column's value, or a part of one in JSON, with its path. Its mistakes are added to faults.
 type value struct {
 	path   string
 	raw    []byte
 	faults *[]catalog.Violation
 }
 
-// maxJSON is how large a structure may be, in bytes: Stripe takes none that is larger, and what is decoded is a
-// multiple of it.
+// maxJSON is the maximum size of a structure in bytes. Stripe accepts no larger one, and decoding needs a multiple of
+// it.
 const maxJSON = 1 << 20
 
 func (v value) faultf(format string, args ...any) {
@@ -34,8 +34,8 @@ func (v value) at(path string, raw []byte) value {
 	return value{v.path + path, bytes.TrimSpace(raw), v.faults}
 }
 
-// isNone reports whether a structure says that there is none: NULL, JSON's null, and an empty object or list,
-// whichever of the two the field takes, since some languages write one for the other.
+// isNone reports whether a structure means that there is none: NULL, JSON's null, or an empty object or list. An empty
+// list may stand in for an object and the reverse, because some languages write one for the other.
 func (v value) isNone() bool {
 	raw := bytes.TrimSpace(v.raw)
 	if len(raw) >= 2 && (raw[0] == '{' || raw[0] == '[') {
@@ -44,7 +44,7 @@ func (v value) isNone() bool {
 	return len(raw) == 0 || string(raw) == "null"
 }
 
-// isOversized reports whether a structure is too large to be looked at, and says so.
+// isOversized reports whether a structure is too large to be decoded, and adds a fault if it is.
 func (v value) isOversized() bool {
 	if len(v.raw) <= maxJSON {
 		return false
@@ -53,7 +53,7 @@ func (v value) isOversized() bool {
 	return true
 }
 
-// fields are the fields of an object by their names.
+// fields returns the fields of an object by their names.
 func (v value) fields() map[string]value {
 	if v.isNone() || v.isOversized() {
 		return nil
@@ -70,7 +70,7 @@ func (v value) fields() map[string]value {
 	return out
 }
 
-// items are the items of a list.
+// items returns the items of a list.
 func (v value) items() []value {
 	if v.isNone() || v.isOversized() {
 		return nil
@@ -87,7 +87,7 @@ func (v value) items() []value {
 	return out
 }
 
-// text is a string, or a number or boolean as text with all its digits; empty for null.
+// text returns a string, or a number or boolean as text with all its digits. It is empty for null.
 func (v value) text() string {
 	raw := v.raw
 	switch {
@@ -111,7 +111,7 @@ func (v value) text() string {
 	return ""
 }
 
-// whole is a whole number of at most limit; 0 for null.
+// whole returns a whole number of at most limit, 0 for null.
 func (v value) whole(limit uint64) uint64 {
 	text := v.text()
 	if text == "" {
@@ -126,11 +126,11 @@ func (v value) whole(limit uint64) uint64 {
 	return n
 }
 
-// shown is the value for messages, short.
-func (v value) shown() string { return abridged(v.raw) }
+// shown returns the value for messages, shortened.
+func (v value) shown() string { return abridge(v.raw) }
 
-// metadata leaves out keys whose value is NULL or empty: Stripe stores no empty values, so for that key it must hold
-// none.
+// metadata returns metadata without keys whose value is NULL or empty. Stripe stores no empty values, so it must have
+// no such key.
 func (v value) metadata() map[string]string {
 	var out map[string]string
 	fields := v.fields()
@@ -147,8 +147,8 @@ func (v value) metadata() map[string]string {
 	return out
 }
 
-// texts are the items of a list of texts, or of objects with a name. NULL and empty ones are left out: an aggregate
-// over an outer join has one where there is nothing.
+// texts returns the items of a list of texts, or of objects with a name. It omits NULL and empty items, because an
+// aggregate over an outer join has one if there is nothing.
 func (v value) texts() []string {
 	var out []string
 	for _, item := range v.items() {

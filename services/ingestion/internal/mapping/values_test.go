@@ -25,7 +25,7 @@ func readOne(t *testing.T, s *shop, product, price string) mapping.State {
 	return state
 }
 
-func TestRead_ValuesAsShopsHaveThem(t *testing.T) {
+func TestRead_AcceptsUsualFormsOfValues(t *testing.T) {
 	s := newShop(t, "SELECT")
 	for name, c := range map[string]struct{ product, price, want string }{
 		"metadata without a value is left out": {
@@ -94,7 +94,7 @@ func TestRead_ValuesAsShopsHaveThem(t *testing.T) {
 	}
 }
 
-func TestRead_FaultsNameTheFieldAndTheRemedy(t *testing.T) {
+func TestRead_FaultNamesFieldAndRemedy(t *testing.T) {
 	s := newShop(t, "SELECT")
 	for name, c := range map[string]struct {
 		product, price string
@@ -115,7 +115,7 @@ func TestRead_FaultsNameTheFieldAndTheRemedy(t *testing.T) {
 			product: `'Mug' AS name, '{"size": {"h": 1}}'::jsonb AS metadata`, field: `metadata["size"]`,
 			message: `not the object {"h": 1}`,
 		},
-		"metadata that is none": {
+		"metadata as a text": {
 			product: `'Mug' AS name, '"x"'::jsonb AS metadata`,
 			field:   "metadata",
 			message: `must be an object`,
@@ -163,12 +163,12 @@ func TestRead_FaultsNameTheFieldAndTheRemedy(t *testing.T) {
 		"NaN": {
 			price:   `'eur' AS currency, 'NaN'::numeric AS unit_amount`,
 			field:   `prices["x"].unit_amount`,
-			message: "NaN is no amount",
+			message: "NaN is not an amount",
 		},
 		"infinity": {
 			price:   `'eur' AS currency, '-Infinity'::numeric AS unit_amount`,
 			field:   `prices["x"].unit_amount`,
-			message: "-Infinity is no amount",
+			message: "-Infinity is not an amount",
 		},
 		"a fraction in a tier": {
 			price: `'eur' AS currency, '[{"up_to": 5, "unit_amount": 1.5}, {"flat_amount": 2.5}]'::jsonb AS tiers`,
@@ -184,13 +184,13 @@ func TestRead_FaultsNameTheFieldAndTheRemedy(t *testing.T) {
 		},
 		"a fraction in a custom amount": {
 			price: `'eur' AS currency, '{"minimum": 1.5}'::jsonb AS custom_unit_amount`,
-			field: `prices["x"].custom_unit_amount.minimum`, message: "Stripe takes whole ones only",
+			field: `prices["x"].custom_unit_amount.minimum`, message: "Stripe accepts whole ones only",
 		},
 		"one currency twice": {
 			price: `'eur' AS currency, 1 AS unit_amount, '{"USD": {"unit_amount": 1}, "usd": {"unit_amount": 2}}'::jsonb AS currency_options`,
 			field: `prices["x"].currency_options.usd`, message: `given twice, as "USD" and as "usd"`,
 		},
-		"a count that is none": {
+		"a count that is not a number": {
 			price:   `'eur' AS currency, 1 AS unit_amount, '{"interval": "month", "interval_count": "some"}'::jsonb AS recurring`,
 			field:   `prices["x"].recurring.interval_count`,
 			message: `must be a whole number from 0 to 4294967295, not "some"`,
@@ -199,7 +199,7 @@ func TestRead_FaultsNameTheFieldAndTheRemedy(t *testing.T) {
 			price: `'eur' AS currency, 1 AS unit_amount, '"month"'::jsonb AS recurring`, field: `prices["x"].recurring`,
 			message: `must be an object, as {"key": "value"}, not "month"`,
 		},
-		"a tier that is none": {
+		"a tier that is not an object": {
 			price: `'eur' AS currency, '[5]'::jsonb AS tiers`, field: `prices["x"].tiers[0]`,
 			message: `must be an object`,
 		},
@@ -218,7 +218,7 @@ func TestRead_FaultsNameTheFieldAndTheRemedy(t *testing.T) {
 	}
 }
 
-func TestRead_PricesThatCannotBeTold(t *testing.T) {
+func TestRead_ReportsPricesWithoutIdentity(t *testing.T) {
 	s := newShop(t,
 		`CREATE TABLE items (id text, name text); CREATE TABLE tariffs (id text, item text, cents int); INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup');
 		INSERT INTO tariffs VALUES (NULL, 'mug', 1), ('x', 'cup', 1), ('x', 'cup', 2), ('y', NULL, 2)`)

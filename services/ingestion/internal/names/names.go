@@ -1,6 +1,6 @@
-// Package names finds the tables and columns that the configuration names. A name is read as SQL reads it, so that
-// one without quotes is in lower case; where nothing has that name, it is taken exactly as it is written.
-// "productId" in quotes and productId without are one column then.
+// Package names finds the tables and columns that the configuration names. It reads a name as SQL does, so that an
+// unquoted name is in lower case. If nothing has that name, it takes the name exactly as it is written. So "productId"
+// with quotes and productId without can be the same column.
 package names
 
 import (
@@ -23,7 +23,7 @@ const (
 	codeInsufficientPrivilege = "42501"
 )
 
-// Table returns the OID of the table, view or other relation with a name; 0 if there is none.
+// Table returns the OID of the table, view or other relation with a name, 0 if there is none.
 func Table(ctx context.Context, db Querier, name string) (uint32, error) {
 	for _, spelling := range []string{name, pgx.Identifier(strings.Split(name, ".")).Sanitize()} {
 		var oid uint32
@@ -33,13 +33,13 @@ func Table(ctx context.Context, db Querier, name string) (uint32, error) {
 		case refused && pg.Code == codeInvalidName:
 			continue
 		case refused && pg.Code == codeInsufficientPrivilege:
-			// In a schema that may not be used, where the catalog still tells.
+			// The role may not use the schema, but the system catalog still has the table.
 			err = db.QueryRow(ctx,
 				`SELECT coalesce((SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 				WHERE (n.nspname, c.relname) = ((parse_ident($1))[1], (parse_ident($1))[2])), 0)`, spelling).Scan(&oid)
 		}
 		if err != nil {
-			return 0, fmt.Errorf("look for table %s: %w", name, err)
+			return 0, fmt.Errorf("find table %s: %w", name, err)
 		}
 		if oid != 0 {
 			return oid, nil
@@ -48,7 +48,7 @@ func Table(ctx context.Context, db Querier, name string) (uint32, error) {
 	return 0, nil
 }
 
-// Column returns the name of a table's column as Postgres has it; empty if there is none, as for an expression.
+// Column returns the name of a table's column as Postgres has it. It is empty if there is none, as for an expression.
 func Column(ctx context.Context, db Querier, table uint32, name string) (string, error) {
 	spellings := []string{strings.ToLower(name), name}
 	if inner, ok := unquoted(name); ok {
@@ -62,13 +62,13 @@ func Column(ctx context.Context, db Querier, table uint32, name string) (string,
 		case err == nil:
 			return found, nil
 		case !errors.Is(err, pgx.ErrNoRows):
-			return "", fmt.Errorf("look for column %s: %w", name, err)
+			return "", fmt.Errorf("find column %s: %w", name, err)
 		}
 	}
 	return "", nil
 }
 
-// unquoted returns what is between the quotes of a quoted name.
+// unquoted returns the text between the quotes of a quoted name.
 func unquoted(name string) (string, bool) {
 	if len(name) < 3 || name[0] != '"' || name[len(name)-1] != '"' {
 		return "", false

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestTableAndColumn_AsSQLReadsThemOrAsWritten(t *testing.T) {
+func TestTable_FindsNamesLikeSQLOrAsWritten(t *testing.T) {
 	pool := localtest.Pool(t, localtest.Postgres(t))
 	_, err := pool.Exec(t.Context(),
 		`CREATE SCHEMA "Shop"; CREATE TABLE "Product" ("productId" text, sku text, "a ""b" int); CREATE TABLE items (id int);

@@ -1,4 +1,4 @@
-// Package row writes products and prices as rows: columns with Stripe's field names, values as JSON. It knows no
+// Package row converts products and prices to rows: columns with Stripe's field names, and values as JSON. It uses no
 // database.
 package row
 
@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// number is a decimal, written into JSON with all its digits; the tables hold numbers where Stripe does.
+// number is a decimal that is written into JSON with all its digits. The tables have numbers where Stripe has numbers.
 type number string
 
 func (n number) MarshalJSON() ([]byte, error) {
@@ -23,15 +23,17 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return []byte(digits), nil
 }
 
-// Row is a row of the products or prices by column; what is not given has no entry, and is NULL.
+// Row is a row of the products or prices by column. A column that is not given has no entry, and is NULL.
 type Row map[string]any
 
-// OfProduct is the row of a product, without its prices.
-func OfProduct(p *catalogv1.Product) Row { return of(p.ProtoReflect(), catalog.ProductFields()) }
+// FromProduct returns the row of a product, without its prices.
+func FromProduct(p *catalogv1.Product) Row {
+	return fromMessage(p.ProtoReflect(), catalog.ProductFields())
+}
 
-// OfPrice is the row of a product's price.
-func OfPrice(p *catalogv1.Price, product string) Row {
-	r := of(p.ProtoReflect(), catalog.PriceFields())
+// FromPrice returns the row of a product's price.
+func FromPrice(p *catalogv1.Price, product string) Row {
+	r := fromMessage(p.ProtoReflect(), catalog.PriceFields())
 	r["product"] = product
 	if tiers := tiersOf(p.GetTiers()); tiers != nil {
 		r["tiers"] = tiers
@@ -52,14 +54,14 @@ func OfPrice(p *catalogv1.Price, product string) Row {
 	return r
 }
 
-// of writes the fields of a message, but for structures with rules of their own.
-func of(m protoreflect.Message, fields []catalog.Field) Row {
+// fromMessage converts the fields of a message, except structures with their own rules.
+func fromMessage(m protoreflect.Message, fields []catalog.Field) Row {
 	r := Row{}
 	for _, f := range fields {
 		field := m.Descriptor().Fields().ByName(protoreflect.Name(f.Name))
 		if !m.Has(field) {
 			if f.Flag {
-				// Absent means true in the contract, and a row has to say it.
+				// Absent means true in the contract, but a row needs the value.
 				r[f.Name] = true
 			} else if f.Required {
 				r[f.Name] = ""
@@ -85,7 +87,7 @@ func of(m protoreflect.Message, fields []catalog.Field) Row {
 	return r
 }
 
-// texts are the texts of a list, or the names of its messages.
+// texts returns the texts of a list, or the names of its messages.
 func texts(l protoreflect.List) []string {
 	out := make([]string, l.Len())
 	for i := range out {

@@ -36,7 +36,7 @@ func BenchmarkProduct(b *testing.B) {
 	}
 }
 
-// BenchmarkNew also says what a validator holds on to.
+// BenchmarkNew also reports the memory that a validator keeps.
 func BenchmarkNew(b *testing.B) {
 	held := heap()
 	v, err := New()

@@ -10,9 +10,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// path writes a field of the message at a path as catalog.Validate does:
-// prices["mug-eur"].currency_options.eur.unit_amount. The keys of metadata may hold anything, and are quoted.
-func path(at string, field *validate.FieldPath) string {
+// fieldPath returns the path of a field as catalog.Validate writes it, below the path at:
+// prices["mug-eur"].currency_options.eur.unit_amount. The keys of metadata may be any text, and are quoted.
+func fieldPath(at string, field *validate.FieldPath) string {
 	var b strings.Builder
 	b.WriteString(at)
 	for _, element := range field.GetElements() {
@@ -34,11 +34,11 @@ func path(at string, field *validate.FieldPath) string {
 	return b.String()
 }
 
-// comparePaths orders paths by letters, and indices in them by number.
+// comparePaths compares paths by letters, and indices in them by number.
 func comparePaths(a, b string) int {
 	for a != "" && b != "" {
-		x, restOfA := leading(a)
-		y, restOfB := leading(b)
+		x, restOfA := cutLeading(a)
+		y, restOfB := cutLeading(b)
 		if isDigit(x[0]) && isDigit(y[0]) {
 			if c := cmp.Compare(len(x), len(y)); c != 0 {
 				return c
@@ -52,8 +52,8 @@ func comparePaths(a, b string) int {
 	return cmp.Compare(len(a), len(b))
 }
 
-// leading cuts off the leading number, or all before the first number.
-func leading(s string) (part, rest string) {
+// cutLeading splits off the leading number, or everything before the first number.
+func cutLeading(s string) (part, rest string) {
 	isNumber := isDigit(s[0])
 	for i := range len(s) {
 		if isDigit(s[i]) != isNumber {

@@ -1,5 +1,5 @@
-// Package validation says whether Stripe would accept a product: the contract's annotations and the rules between
-// fields, in one list and in words.
+// Package validation checks whether Stripe would accept a product. It combines the contract's annotations with the
+// rules between fields, and returns one list of readable violations.
 package validation
 
 import (
@@ -28,32 +28,32 @@ func New() (*Validator, error) {
 	return &Validator{v}, nil
 }
 
-// Product returns the ways in which a product breaks Stripe's rules, in the order of the fields' paths; none if Stripe
-// would take it. It stops looking once it has found more than catalog.MaxViolations, and returns one more then.
+// Product returns the violations of Stripe's rules, sorted by the fields' paths. There are none if Stripe would accept
+// the product. It stops after more than catalog.MaxViolations, and then returns one more.
 func (v *Validator) Product(p *catalogv1.Product) []catalog.Violation {
 	out := catalog.Oversized(p)
 	if len(out) == 0 {
-		out = append(v.annotated(p), catalog.Validate(p)...)
+		out = append(v.annotationViolations(p), catalog.Validate(p)...)
 	}
 	slices.SortStableFunc(out, func(a, b catalog.Violation) int { return comparePaths(a.Field, b.Field) })
 	out = slices.Compact(out)
 	return out[:min(len(out), catalog.MaxViolations+1)]
 }
 
-// annotated are violations of the annotations. Prices are checked one by one: the library collects all violations of a
-// message, and a product may have any number of prices.
-func (v *Validator) annotated(p *catalogv1.Product) []catalog.Violation {
-	out := v.message(withoutPrices(p), "")
+// annotationViolations returns the violations of the annotations. It checks prices one by one, because the library
+// collects all violations of a message, and a product may have any number of prices.
+func (v *Validator) annotationViolations(p *catalogv1.Product) []catalog.Violation {
+	out := v.messageViolations(withoutPrices(p), "")
 	for i, price := range p.GetPrices() {
 		if len(out) > catalog.MaxViolations {
 			break
 		}
-		out = append(out, v.message(price, catalog.PricePath(p, i))...)
+		out = append(out, v.messageViolations(price, catalog.PricePath(p, i))...)
 	}
 	return out
 }
 
-// withoutPrices is the product with the same values in its other fields.
+// withoutPrices returns the product with the same values in its other fields.
 func withoutPrices(p *catalogv1.Product) *catalogv1.Product {
 	out := &catalogv1.Product{}
 	m := out.ProtoReflect()
@@ -66,8 +66,8 @@ func withoutPrices(p *catalogv1.Product) *catalogv1.Product {
 	return out
 }
 
-// message are the violations of a message that stands at a path, "" for a product.
-func (v *Validator) message(m proto.Message, at string) []catalog.Violation {
+// messageViolations returns the violations of a message at a path, which is "" for a product.
+func (v *Validator) messageViolations(m proto.Message, at string) []catalog.Violation {
 	err := v.annotations.Validate(m)
 	if err == nil {
 		return nil
@@ -78,11 +78,11 @@ func (v *Validator) message(m proto.Message, at string) []catalog.Violation {
 	}
 	var out []catalog.Violation
 	for i, violation := range refused.Violations {
-		if i > 0 && emptied(refused.Violations[i-1], violation) {
+		if i > 0 && isRepeated(refused.Violations[i-1], violation) {
 			continue
 		}
-		if message := words(violation); message != "" {
-			out = append(out, catalog.Violation{Field: path(at, violation.Proto.GetField()), Message: message})
+		if message := describe(violation); message != "" {
+			out = append(out, catalog.Violation{Field: fieldPath(at, violation.Proto.GetField()), Message: message})
 		}
 	}
 	return out

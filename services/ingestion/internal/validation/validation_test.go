@@ -31,7 +31,7 @@ func keys(n int) map[string]string {
 	return m
 }
 
-func TestEveryLimitIsNamed(t *testing.T) {
+func TestProduct_NamesEveryLimit(t *testing.T) {
 	t.Parallel()
 	v := validator(t)
 	for name, c := range map[string]struct {
@@ -206,8 +206,8 @@ func make9() []string {
 	return images
 }
 
-// What Stripe takes passes, also at the same time as others.
-func TestProductsThatKeepTheRulesPass(t *testing.T) {
+// The checks run concurrently, as a Validator allows.
+func TestProduct_AcceptsValidProducts(t *testing.T) {
 	t.Parallel()
 	v := validator(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -226,7 +226,7 @@ func TestProductsThatKeepTheRulesPass(t *testing.T) {
 	})
 }
 
-func TestEveryPatternOfTheContractIsSaidInWords(t *testing.T) {
+func TestProduct_DescribesEveryPattern(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	rules := func(s *validate.StringRules) {
@@ -251,11 +251,11 @@ func TestEveryPatternOfTheContractIsSaidInWords(t *testing.T) {
 			}
 		}
 	}
-	require.Len(t, seen, len(patterns), "no words without a pattern")
+	require.Len(t, seen, len(patterns), "no text without a pattern")
 }
 
-// A currency's pattern has no words of its own, so catalog.Validate must refuse all that it refuses.
-func TestCurrenciesThatBreakThePatternAreRefused(t *testing.T) {
+// A currency's pattern has no text of its own, so catalog.Validate must refuse everything that the pattern refuses.
+func TestProduct_RefusesCurrenciesThatBreakPattern(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		code := rapid.String().Draw(t, "code")

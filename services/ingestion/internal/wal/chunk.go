@@ -8,48 +8,49 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// chunkProducts is how many products a chunk holds at most: transactions of any size pass through in bounded memory.
-const chunkProducts = 1000
+// maxChunkProducts is the maximum number of products of a chunk, so that a transaction of any size needs bounded
+// memory.
+const maxChunkProducts = 1000
 
-// imagesPerProduct bounds what is kept of the rows that a transaction changed for one product.
-const imagesPerProduct = 32
+// maxImagesPerProduct is the maximum number of row images that a chunk keeps for a product.
+const maxImagesPerProduct = 32
 
 // Chunk is a committed transaction, or a part of a large one.
 type Chunk struct {
 	Xid       uint32
 	CommitLSN pglogrepl.LSN
-	// EndLSN is set on a transaction's last chunk: the position to confirm once it is captured.
+	// EndLSN is the position to confirm once the transaction is captured. It is set on a transaction's last chunk.
 	EndLSN      pglogrepl.LSN
 	CommittedAt time.Time
-	// Traceparent that the application left in the transaction; "" if it has come so far without one.
+	// Traceparent that the application wrote into the transaction, empty if none has come so far.
 	Traceparent string
-	// Products that the transaction touched, in the order in which it did, with what it did to their rows.
-	Products []Touched
-	// Lookups are rows whose products have yet to be found.
+	// Products that the transaction touched, in order, with the changes of their rows.
+	Products []TouchedProduct
+	// Lookups are rows whose products must be looked up.
 	Lookups []Lookup
-	// Uncertain says why the transaction may concern products that it does not name: the tables have to be read as a
-	// whole.
+	// Uncertain has the reasons why the transaction may concern products that it does not name. Each reason requires a
+	// comparison of the tables.
 	Uncertain []string
-	// Unwatched is a table of the publication that nobody watches, with rows in the transaction; empty if there is
-	// none.
+	// Unwatched is a published table with rows in the transaction that catalog.watch does not name. It is empty if
+	// there is none.
 	Unwatched string
-	// Barriers are the marks of those who wait for this transaction to be captured.
+	// Barriers are the marks of calls that wait for this transaction to be captured.
 	Barriers []string
 }
 
-// Size is how many products and rows the chunk names.
+// Size returns the number of products and rows of the chunk.
 func (c *Chunk) Size() int { return len(c.Products) + len(c.Lookups) }
 
-// Touched is a product of a chunk.
-type Touched struct {
+// TouchedProduct is a product of a chunk.
+type TouchedProduct struct {
 	ID   string
 	Rows []*catalogv1.RowImage
 }
 
 // Prefixes of logical messages in the log.
 const (
-	// TraceparentPrefix: the application's trace context, in the transaction that changes the catalog.
+	// TraceparentPrefix is the prefix of the application's trace context, in the transaction that changes the catalog.
 	TraceparentPrefix = "traceparent"
-	// BarrierPrefix: a mark to wait for.
+	// BarrierPrefix is the prefix of a mark to wait for.
 	BarrierPrefix = "driftless.barrier"
 )

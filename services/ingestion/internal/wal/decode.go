@@ -9,35 +9,35 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// decoder makes chunks of the messages of pgoutput, protocol version 1: only committed transactions come, one after
-// another (https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html).
+// decoder makes chunks from the messages of pgoutput, protocol version 1. This version sends committed transactions
+// only, one after another (https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html).
 //
-// It never fails on what a row says. A row that it cannot assign to products makes its chunk uncertain.
+// The values of a row never make it fail. A row that it cannot assign to products makes its chunk uncertain.
 type decoder struct {
 	tables    []Table
 	relations map[uint32]*relation
 
 	open  *Chunk
 	index map[string]int
-	// kept are the bytes of the row images of the open chunk.
-	kept int
+	// keptBytes is the size of the row images of the open chunk, in bytes.
+	keptBytes int
 }
 
-// relation is a table as the log describes it, which may be as it was some time ago.
+// relation is a table as the log describes it. The description may be older than the table's current one.
 type relation struct {
 	name    string
 	columns []string
-	// key tells which columns the log has of an old row if it has its key only.
-	key []bool
-	// table is its index in tables, -1 if nobody watches it.
+	// isKey reports for each column whether the log has it of an old row that is sent with its key only.
+	isKey []bool
+	// table is the index in tables, -1 if the table is not watched.
 	table   int
-	entries []resolved
-	// problem says why its rows cannot be assigned to products; empty if they can.
+	entries []resolvedEntry
+	// problem is why its rows cannot be assigned to products, empty if they can.
 	problem string
 }
 
-// resolved is an entry with the places of its columns in the relation.
-type resolved struct {
+// resolvedEntry is an entry with the positions of its columns in the relation.
+type resolvedEntry struct {
 	product int
 	columns []int
 }
@@ -46,8 +46,8 @@ func newDecoder(tables []Table) *decoder {
 	return &decoder{tables: tables, relations: map[uint32]*relation{}}
 }
 
-// decode takes one message and returns a chunk if it completes one. Malformed messages are errors, also those on which
-// pglogrepl panics.
+// decode decodes one message, and returns a chunk if the message completes one. Malformed messages are errors,
+// including those on which pglogrepl panics.
 func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -57,7 +57,7 @@ func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
 	if err := checkLengths(data); err != nil {
 		return nil, fmt.Errorf("decode the write-ahead log: %w", err)
 	}
-	// Clipped, because pglogrepl slices by lengths: beyond its end are bytes of other messages.
+	// The data is clipped because pglogrepl slices by lengths, and beyond its end are bytes of other messages.
 	msg, err := pglogrepl.Parse(slices.Clip(data))
 	if err != nil {
 		return nil, fmt.Errorf("decode the write-ahead log: %w", err)
@@ -95,17 +95,17 @@ func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
 	return nil, nil
 }
 
-// Bounds of logical messages: a trace context has 55 bytes, a mark of a barrier 22, and a transaction of Driftless' one
-// of them.
+// Bounds of logical messages. A trace context has 55 bytes, and the mark of a barrier 22. A transaction of Driftless
+// has one mark.
 const (
-	longestMark = 512
+	maxMark     = 512
 	maxBarriers = 100
 )
 
 func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
-	// Messages outside transactions come without a begin; Driftless writes none. Everybody who may log in may write one
-	// of any size, and a copy of it stays until the transaction is captured.
-	if d.open == nil || !m.Transactional || len(m.Content) > longestMark {
+	// Messages outside transactions come without a begin, and Driftless writes none. Everyone who may log in may write
+	// a message of any size, and a copy of it is kept until the transaction is captured.
+	if d.open == nil || !m.Transactional || len(m.Content) > maxMark {
 		return
 	}
 	switch m.Prefix {
@@ -120,7 +120,7 @@ func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
 }
 
 func (d *decoder) begin(c *Chunk) {
-	d.open, d.index, d.kept = c, map[string]int{}, 0
+	d.open, d.index, d.keptBytes = c, map[string]int{}, 0
 }
 
 // uncertain notes that the open transaction may concern products that it does not name.
@@ -140,13 +140,14 @@ func (d *decoder) truncate(m *pglogrepl.TruncateMessage) {
 	}
 }
 
-// relation takes the description of a table. It comes before the first row, and again after each change of the table. A
-// record from before the change has the table as it was then: without a column that it has today, or with another OID.
+// relation stores the description of a table. It comes before the first row, and again after each change of the table.
+// A record from before the change describes the table as it was then: without a column that it has today, or with
+// another OID.
 func (d *decoder) relation(m *pglogrepl.RelationMessage) {
 	r := &relation{name: m.Namespace + "." + m.RelationName, table: -1}
 	for _, c := range m.Columns {
 		r.columns = append(r.columns, c.Name)
-		r.key = append(r.key, c.Flags&1 != 0)
+		r.isKey = append(r.isKey, c.Flags&1 != 0)
 	}
 	d.relations[m.RelationID] = r
 	r.table = slices.IndexFunc(d.tables, func(t Table) bool {
@@ -154,19 +155,19 @@ func (d *decoder) relation(m *pglogrepl.RelationMessage) {
 	})
 	if r.table < 0 {
 		if slices.ContainsFunc(d.tables, func(t Table) bool { return t.Plain == r.name }) {
-			r.problem = "the log has rows of a table that was " + r.name + " before"
+			r.problem = "the log has rows of a table that had the name " + r.name + " before"
 		}
 		return
 	}
 	t := d.tables[r.table]
 	for _, c := range t.Columns {
 		if !slices.Contains(r.columns, c) {
-			r.problem = fmt.Sprintf("the log has rows of %s from when it had no column %s", t.Name, c)
+			r.problem = fmt.Sprintf("the log has rows of %s from before it had column %s", t.Name, c)
 			return
 		}
 	}
 	for _, e := range t.Entries {
-		x := resolved{product: slices.Index(r.columns, e.Product)}
+		x := resolvedEntry{product: slices.Index(r.columns, e.Product)}
 		for _, c := range e.Columns {
 			x.columns = append(x.columns, slices.Index(r.columns, c))
 		}
@@ -174,15 +175,15 @@ func (d *decoder) relation(m *pglogrepl.RelationMessage) {
 	}
 }
 
-// change is what happened to a row.
+// change is a change of a row.
 type change struct {
 	op            catalogv1.RowOperation
 	before, after *pglogrepl.TupleData
-	// keyOnly: before holds the columns of the replica identity only.
+	// keyOnly reports whether before has only the columns of the replica identity.
 	keyOnly bool
 }
 
-// row notes a changed row under the products that it concerns, and under those that it concerned before.
+// row adds a changed row to the products that it concerns and to those that it concerned before.
 func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	if d.open == nil {
 		return nil, fmt.Errorf("decode the write-ahead log: a row of relation %d outside of a transaction", id)
@@ -203,7 +204,7 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	if t.Narrow && c.op != catalogv1.RowOperation_ROW_OPERATION_INSERT {
 		d.uncertain(
 			fmt.Sprintf(
-				"a row of %s changed, and the replica identity of a partition of it does not tell which products it concerned", t.Name))
+				"a row of %s changed, and the replica identity of a partition of it does not say which products it concerned", t.Name))
 	}
 	image := d.image(r, c)
 	for i, e := range r.entries {
@@ -213,7 +214,7 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 			d.lookup(r, i, c, image)
 		}
 	}
-	if len(d.open.Products)+len(d.open.Lookups) < chunkProducts {
+	if len(d.open.Products)+len(d.open.Lookups) < maxChunkProducts {
 		return nil, nil
 	}
 	full := d.open
@@ -226,28 +227,28 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	return full, nil
 }
 
-// column touches the products that a column names.
+// column adds a row to the products that a column names.
 func (d *decoder) column(r *relation, column int, c change, image *catalogv1.RowImage) {
 	old, hadOld := value(r, column, c.before, c.keyOnly)
 	current, hasCurrent := value(r, column, c.after, false)
 	if c.after != nil && !hasCurrent {
-		// The log leaves out a long value that did not change (TOAST): the old row has it.
+		// The log omits a long value that did not change (TOAST), but the old row has it.
 		if current, hasCurrent = old, hadOld; !hasCurrent {
-			d.uncertain(fmt.Sprintf("the log does not tell %s of a changed row of %s", r.columns[column], r.name))
+			d.uncertain(fmt.Sprintf("the log does not have %s of a changed row of %s", r.columns[column], r.name))
 		}
 	}
 	if c.before != nil && !hadOld {
-		d.uncertain(fmt.Sprintf("the log does not tell %s of the old row of %s", r.columns[column], r.name))
+		d.uncertain(fmt.Sprintf("the log does not have %s of the old row of %s", r.columns[column], r.name))
 	}
 	if current != nil {
-		d.touch(*current, image)
+		d.addProduct(*current, image)
 	}
 	if old != nil && (current == nil || *old != *current) {
-		d.touch(*old, image)
+		d.addProduct(*old, image)
 	}
 }
 
-// lookup asks for the products of the old and of the new row.
+// lookup adds lookups of the products of the old and of the new row.
 func (d *decoder) lookup(r *relation, entry int, c change, image *catalogv1.RowImage) {
 	var old, current []*string
 	for _, column := range r.entries[entry].columns {
@@ -255,11 +256,11 @@ func (d *decoder) lookup(r *relation, entry int, c change, image *catalogv1.RowI
 		after, hasCurrent := value(r, column, c.after, false)
 		if c.after != nil && !hasCurrent {
 			if after, hasCurrent = before, hadOld; !hasCurrent {
-				d.uncertain(fmt.Sprintf("the log does not tell %s of a changed row of %s", r.columns[column], r.name))
+				d.uncertain(fmt.Sprintf("the log does not have %s of a changed row of %s", r.columns[column], r.name))
 			}
 		}
 		if c.before != nil && !hadOld {
-			d.uncertain(fmt.Sprintf("the log does not tell %s of the old row of %s", r.columns[column], r.name))
+			d.uncertain(fmt.Sprintf("the log does not have %s of the old row of %s", r.columns[column], r.name))
 		}
 		old, current = append(old, before), append(current, after)
 	}
@@ -273,19 +274,19 @@ func (d *decoder) lookup(r *relation, entry int, c change, image *catalogv1.RowI
 
 func equal(a, b *string) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b }
 
-func (d *decoder) touch(product string, image *catalogv1.RowImage) {
+func (d *decoder) addProduct(product string, image *catalogv1.RowImage) {
 	i, ok := d.index[product]
 	if !ok {
 		i = len(d.open.Products)
 		d.index[product] = i
-		d.open.Products = append(d.open.Products, Touched{ID: product})
+		d.open.Products = append(d.open.Products, TouchedProduct{ID: product})
 	}
-	if t := &d.open.Products[i]; len(t.Rows) < imagesPerProduct {
+	if t := &d.open.Products[i]; len(t.Rows) < maxImagesPerProduct {
 		t.Rows = append(t.Rows, image)
 	}
 }
 
-// value is a column of a row as text, nil for NULL. ok is false if the log does not have it.
+// value returns a column of a row as text, nil for NULL. ok is false if the log does not have it.
 func value(r *relation, column int, tuple *pglogrepl.TupleData, keyOnly bool) (text *string, ok bool) {
 	if tuple == nil || column < 0 || column >= len(tuple.Columns) {
 		return nil, false
@@ -294,8 +295,8 @@ func value(r *relation, column int, tuple *pglogrepl.TupleData, keyOnly bool) (t
 	case pglogrepl.TupleDataTypeText:
 		return new(string(c.Data)), true
 	case pglogrepl.TupleDataTypeNull:
-		// Of an old row of which the log has the key only, everything else is sent as NULL.
-		return nil, !keyOnly || r.key[column]
+		// If the log has only the key of an old row, it sends every other column as NULL.
+		return nil, !keyOnly || r.isKey[column]
 	default:
 		return nil, false
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// u16 and u32 are numbers as Postgres sends them.
+// u16 and u32 encode numbers as Postgres sends them.
 func u16(n int) string { return string(binary.BigEndian.AppendUint16(nil, uint16(n))) }
 func u32(n int) string { return string(binary.BigEndian.AppendUint32(nil, uint32(n))) }
 func u64(n int) string { return string(binary.BigEndian.AppendUint64(nil, uint64(n))) }
@@ -34,7 +34,7 @@ func tuple(values ...string) string {
 
 const relationID = 7
 
-// messages are one of each kind: of a transaction that changes shop.items (id, name).
+// messages returns a message of each kind, from a transaction that changes shop.items (id, name).
 func messages() map[string]string {
 	return map[string]string{
 		"begin": "B" + u64(100) + u64(0) + u32(9),
@@ -68,7 +68,7 @@ func items() *decoder {
 		}})
 }
 
-// transaction decodes all messages, with some in place of others, and returns the chunk that the commit completes.
+// transaction decodes all messages, with some of them replaced, and returns the chunk that the commit completes.
 func transaction(t *testing.T, d *decoder, instead map[string]string) *Chunk {
 	t.Helper()
 	all := messages()
@@ -96,7 +96,7 @@ func TestDecode_ReadsEveryKindOfMessage(t *testing.T) {
 	require.Equal(t, []string{"mug", "cup"}, ids)
 }
 
-// allocated is how many bytes work asks for.
+// allocated returns the number of bytes that work allocates.
 func allocated(work func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -105,8 +105,8 @@ func allocated(work func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// pglogrepl allocates what a length says before it looks: four gigabytes for these few bytes.
-func TestDecode_AllocatesNothingForAFalseLength(t *testing.T) {
+// pglogrepl allocates the length that a message declares before it checks it: four gigabytes for these few bytes.
+func TestDecode_AllocatesNothingForFalseLength(t *testing.T) {
 	d := items()
 	for name, message := range map[string]string{
 		"value":     "I" + u32(relationID) + "N" + u16(1) + "t" + u32(1<<30),
@@ -127,8 +127,8 @@ func TestDecode_AllocatesNothingForAFalseLength(t *testing.T) {
 	}
 }
 
-// A message that ends anywhere is an error, or nothing, and no panic.
-func TestDecode_TakesNoTruncatedMessage(t *testing.T) {
+// A message that is cut at any position causes an error or nothing, and no panic.
+func TestDecode_RefusesTruncatedMessage(t *testing.T) {
 	t.Parallel()
 	for name, message := range messages() {
 		for end := range len(message) {
@@ -145,7 +145,7 @@ func TestDecode_TakesNoTruncatedMessage(t *testing.T) {
 	}
 }
 
-func TestReader_TakesAnEmptyMessage(t *testing.T) {
+func TestReader_AcceptsEmptyMessage(t *testing.T) {
 	t.Parallel()
 	r := &Reader{decoder: items()}
 	for _, data := range []string{"", "w", "wxyz", "k", "kxyz"} {
@@ -155,8 +155,8 @@ func TestReader_TakesAnEmptyMessage(t *testing.T) {
 	}
 }
 
-// Everybody who may log in may write a message of any size into a transaction.
-func TestDecode_KeepsNothingOfLongMarks(t *testing.T) {
+// Everyone who may log in may write a message of any size into a transaction.
+func TestDecode_DropsLongMarks(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 10<<20)
 	for _, prefix := range []string{TraceparentPrefix, BarrierPrefix, "theirs"} {
@@ -175,7 +175,7 @@ func TestDecode_KeepsNothingOfLongMarks(t *testing.T) {
 	require.Len(t, d.open.Barriers, maxBarriers)
 }
 
-func TestDecode_KeepsTheValuesOfSomeMegabytesOfRows(t *testing.T) {
+func TestDecode_BoundsValuesOfRows(t *testing.T) {
 	t.Parallel()
 	d := items()
 	for _, name := range []string{"begin", "relation"} {
@@ -194,7 +194,7 @@ func TestDecode_KeepsTheValuesOfSomeMegabytesOfRows(t *testing.T) {
 		require.Equal(t, "shop.items", p.Rows[0].GetTable())
 		kept += len(p.Rows[0].GetNewValues()["name"])
 	}
-	require.LessOrEqual(t, kept, imageBytes)
+	require.LessOrEqual(t, kept, maxImageBytes)
 	require.NotZero(t, kept)
 }
 
@@ -211,7 +211,7 @@ func FuzzDecode(f *testing.F) {
 			[]byte(messages()["insert"]), a, b,
 		} {
 			size := allocated(func() { _, _ = d.decode(message) })
-			// A column of one byte is a structure and a pointer; the rest of the process allocates as well.
+			// A column of one byte needs a structure and a pointer, and the rest of the process allocates too.
 			if size > uint64(1<<20+500*len(message)) {
 				t.Fatalf("%d bytes for a message of %d", size, len(message))
 			}

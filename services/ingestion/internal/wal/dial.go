@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// dial connects so that a server which is gone without a word, and with it the slot, is noticed within about silence:
-// when nothing is on its way by probes, else by what is not acknowledged.
+// dial connects so that a server that is gone is detected within about silence, and the slot is freed. Probes detect it
+// on an idle connection, and unacknowledged data on a busy one.
 func dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: silence / 2, Interval: silence / 10, Count: 5},
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: peerTimeout / 2, Interval: peerTimeout / 10, Count: 5},
 	}
 	if strings.HasPrefix(network, "tcp") {
-		d.Control = func(_, _ string, conn syscall.RawConn) error { return unacknowledged(conn, silence) }
+		d.Control = func(_, _ string, conn syscall.RawConn) error { return setUnacknowledgedTimeout(conn, peerTimeout) }
 	}
 	return d.DialContext(ctx, network, addr)
 }

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unacknowledged has a connection fail when what was sent is not acknowledged in time; the system's own limit is a
-// quarter of an hour.
-func unacknowledged(conn syscall.RawConn, limit time.Duration) error {
+// setUnacknowledgedTimeout closes a connection if sent data is not acknowledged in time. The system's default is 15
+// min.
+func setUnacknowledgedTimeout(conn syscall.RawConn, limit time.Duration) error {
 	var err error
 	failed := conn.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(limit.Milliseconds()))

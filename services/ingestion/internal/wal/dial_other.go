@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// unacknowledged leaves the system's own limit.
-func unacknowledged(syscall.RawConn, time.Duration) error { return nil }
+// setUnacknowledgedTimeout keeps the system's default.
+func setUnacknowledgedTimeout(syscall.RawConn, time.Duration) error { return nil }

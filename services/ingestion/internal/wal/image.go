@@ -8,11 +8,11 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// imageBytes is how much of rows' values a chunk keeps. They are for the audit trail; the state that is published is
-// read from the tables.
-const imageBytes = 16 << 20
+// maxImageBytes bounds the values of rows that a chunk keeps. They are for the audit trail. The published state is read
+// from the tables.
+const maxImageBytes = 16 << 20
 
-// image is what the audit trail has of a changed row: without its values where those of the chunk take too much memory.
+// image returns a changed row for the audit trail. It omits the values if those of the chunk take too much memory.
 func (d *decoder) image(r *relation, c change) *catalogv1.RowImage {
 	size := 0
 	for _, tuple := range []*pglogrepl.TupleData{c.before, c.after} {
@@ -22,22 +22,22 @@ func (d *decoder) image(r *relation, c change) *catalogv1.RowImage {
 			}
 		}
 	}
-	if d.kept += size; d.kept > imageBytes {
-		d.kept -= size
+	if d.keptBytes += size; d.keptBytes > maxImageBytes {
+		d.keptBytes -= size
 		return &catalogv1.RowImage{Table: r.name, Operation: c.op}
 	}
 	return rowImage(r, c)
 }
 
-// rowImage keeps what tells the change: of an update whose old row the log has, the columns that changed and those that
-// name products.
+// rowImage returns the values that show the change. For an update whose old row the log has, these are the changed
+// columns and those that name products.
 func rowImage(r *relation, c change) *catalogv1.RowImage {
 	image := &catalogv1.RowImage{Table: r.name, Operation: c.op}
 	changed := func(int) bool { return true }
 	if c.before != nil && c.after != nil && len(c.before.Columns) == len(c.after.Columns) {
 		changed = func(i int) bool {
 			b, a := c.before.Columns[i], c.after.Columns[i]
-			return r.names(i) ||
+			return r.namesProduct(i) ||
 				a.DataType != pglogrepl.TupleDataTypeToast && (b.DataType != a.DataType || !bytes.Equal(b.Data, a.Data))
 		}
 	}
@@ -50,8 +50,8 @@ func rowImage(r *relation, c change) *catalogv1.RowImage {
 	return image
 }
 
-// names reports whether a column holds the id of a product.
-func (r *relation) names(column int) bool {
+// namesProduct reports whether a column has the id of a product.
+func (r *relation) namesProduct(column int) bool {
 	for _, e := range r.entries {
 		if e.product == column {
 			return true

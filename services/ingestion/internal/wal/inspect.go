@@ -12,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 )
 
-// Inspect looks at everything that reading the log needs, and changes nothing. Its findings hold the statements that
-// help. Tables with a partition whose replica identity is too narrow are marked Narrow.
+// Inspect checks everything that reading the log needs, and changes nothing. Its findings have the statements that fix
+// them. It marks tables as Narrow that have a partition whose replica identity is too narrow.
 func (s *Source) Inspect(ctx context.Context, pool *pgxpool.Pool) (finding.List, error) {
 	var found finding.List
 	version, err := serverVersion(ctx, pool)
@@ -42,35 +42,37 @@ func inspectServer(ctx context.Context, pool *pgxpool.Pool, found *finding.List)
 	}
 	if level != "logical" {
 		found.Refusef("ALTER SYSTEM SET wal_level = logical;",
-			"the catalog database has wal_level %s, which carries no row changes; it must be logical, which takes a restart of Postgres", level)
+			"the catalog database has wal_level %s, which does not log row changes; set it to logical and restart Postgres", level)
 	}
 	if !replicates {
-		found.Refusef("ALTER ROLE "+quoted(role)+" REPLICATION;", "role %s may not replicate (a superuser can let it)",
+		found.Refusef("ALTER ROLE "+quoted(role)+" REPLICATION;",
+			"role %s may not replicate (a superuser can allow it)",
 			role)
 	}
 	return nil
 }
 
-// tableFacts is what the database says of a watched table.
+// tableFacts has the properties of a watched table.
 type tableFacts struct {
 	kind, persistence, identity string
 	security                    bool
 	role                        string
-	// identified are the columns of the replica identity.
+	// identified has the columns of the replica identity.
 	identified []string
-	// required are columns that are NOT NULL, and key those of the primary key.
+	// required has the columns that are NOT NULL, and key those of the primary key.
 	required, key []string
-	// generated are columns that Postgres computes: when they are written ('s'), or when they are read ('v', since 18).
+	// generated has the columns that Postgres computes: when they are written ('s'), or when they are read ('v', since
+	// 18).
 	generated map[string]string
-	// narrow are partitions, and tables that inherit from it, whose replica identity lacks a column that matters, of
-	// all; of these, bare have none at all.
+	// narrow has the partitions and children whose replica identity lacks a column that matters. bare has those among
+	// them with no replica identity at all.
 	narrow, bare []string
-	// broken have a replica identity of all columns, and a virtual generated one among them.
+	// broken has those whose replica identity is all columns, with a virtual generated column among them.
 	broken     []string
 	partitions int
 }
 
-func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFacts, err error) {
+func readTableFacts(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFacts, err error) {
 	err = pool.QueryRow(ctx, `WITH leaves AS (
 			SELECT l.oid, l.relreplident FROM pg_partition_tree($1::oid::regclass) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf AND l.oid <> $1::oid
 			UNION SELECT oid, relreplident FROM pg_class WHERE oid = ANY ($3::oid[])
@@ -100,7 +102,7 @@ func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFact
 		Scan(&f.kind, &f.persistence, &f.identity, &f.security, &f.role, &f.identified, &f.required, &f.key,
 			&f.generated, &f.narrow, &f.bare, &f.broken, &f.partitions)
 	if err != nil {
-		return f, fmt.Errorf("look at watched table %s: %w", t.Name, err)
+		return f, fmt.Errorf("inspect watched table %s: %w", t.Name, err)
 	}
 	return f, nil
 }
@@ -108,7 +110,7 @@ func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFact
 func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table, version int,
 	found *finding.List,
 ) error {
-	f, err := lookAtTable(ctx, pool, t)
+	f, err := readTableFacts(ctx, pool, t)
 	if err != nil {
 		return err
 	}
@@ -116,7 +118,7 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	case "r", "p":
 	case "v", "m":
 		found.Refusef("",
-			"%s under catalog.watch is a view: name the tables whose rows it shows, since a view has none in the log",
+			"%s under catalog.watch is a view, and the log has no changes of a view: name the tables whose rows it shows",
 			t.Name)
 		return nil
 	default:
@@ -130,11 +132,11 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	}
 	if f.security && !s.AllowRowSecurity {
 		found.Refusef("ALTER ROLE "+quoted(f.role)+" BYPASSRLS;",
-			"row level security on %s may hide rows from role %s, and products that it hides would be taken for deleted (where a policy shows the role every row, say so with catalog.row_security: allow)", t.Name, f.role)
+			"row level security on %s may hide rows from role %s, and hidden products would count as deleted (if a policy shows the role every row, set catalog.row_security: allow)", t.Name, f.role)
 	}
 	for _, c := range t.Columns {
 		kind := f.generated[c]
-		if kind == "v" || kind == "s" && version < publishes18 {
+		if kind == "v" || kind == "s" && version < generatedColumnsVersion {
 			found.Refusef("",
 				"column %s of watched table %s is generated, and the log of this Postgres does not have it: watch the columns that it is computed from, with an expression as product_id, or a query under products", c, t.Name)
 		}
@@ -143,8 +145,8 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	return nil
 }
 
-// inspectIdentity looks whether the log tells the columns that matter of an old row, and whether publishing the table
-// would make changes of the application fail.
+// inspectIdentity checks whether the log has the columns that matter of an old row. It also checks whether publishing
+// the table would make changes of the application fail.
 func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 	virtual := ""
 	for c, kind := range f.generated {
@@ -152,7 +154,7 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 			virtual = c
 		}
 	}
-	if len(f.broken) > 0 && version >= publishes18 {
+	if len(f.broken) > 0 && version >= generatedColumnsVersion {
 		t.harmful = true
 		found.Refusef(identityStatements(f.broken, "DEFAULT"),
 			"watched table %s, or a part of it, has REPLICA IDENTITY FULL and a virtual generated column: once it is published, Postgres refuses every UPDATE and DELETE of it; give it another replica identity", t.Name)
@@ -164,7 +166,7 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 	unusable := f.identity == "n" || f.identity != "f" && len(f.identified) == 0
 	t.harmful = unusable && f.kind == "r" || t.Filter != "" && !full && len(lacking) > 0
 	if f.kind == "p" || len(t.Children) > 0 {
-		// The filter would apply to partitions and children whose replica identity nobody has looked at.
+		// The filter would apply to partitions and children whose replica identity was not checked.
 		t.Filter = ""
 	}
 	why := "when a row is deleted or changes products, the log does not say which products it concerned (column " +
@@ -175,18 +177,18 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 	switch {
 	case len(f.bare) > 0:
 		t.harmful = true
-		found.Refusef(partFix(f.bare, virtual, version),
+		found.Refusef(partitionFix(f.bare, virtual, version),
 			"partitions or children of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
 	case f.kind == "p" && f.partitions > 0 && len(f.narrow) == f.partitions:
-		found.Refusef(partFix(f.narrow, virtual, version),
+		found.Refusef(partitionFix(f.narrow, virtual, version),
 			"partitions of watched table %s have no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && !full && len(lacking) > 0:
 		found.Refusef(fullStatements(append([]string{t.Name}, f.narrow...)),
 			"watched table %s has no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && len(f.narrow) > 0:
 		t.Narrow = true
-		found.Warnf(partFix(f.narrow, virtual, version),
-			"partitions of watched table %s have a replica identity that does not tell which products an old row concerned: until they have another, each change of the table has the whole catalog read again", t.Name)
+		found.Warnf(partitionFix(f.narrow, virtual, version),
+			"partitions of watched table %s have a replica identity that does not say which products an old row concerned: until they have another, ingestion reads the whole catalog again after each change of the table", t.Name)
 	case f.kind == "p" || full || len(lacking) == 0 && !unusable:
 	default:
 		found.Refusef(identityFix(t, f, virtual, version), "watched table %s has no usable replica identity: %s",
@@ -194,13 +196,13 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 	}
 }
 
-// identityFix are the statements that give a table a replica identity which has the columns that matter, and with which
-// the application's own changes go on.
+// identityFix returns the statements that give a table a replica identity with the columns that matter. The
+// application's own changes still work with it.
 func identityFix(t *Table, f tableFacts, virtual string, version int) string {
-	if virtual == "" || version < publishes18 {
+	if virtual == "" || version < generatedColumnsVersion {
 		return fullStatements([]string{t.Name})
 	}
-	// FULL would make the application's changes fail: an index over the key and the columns that matter does as well.
+	// FULL would make the application's changes fail. An index over the key and the columns that matter works as well.
 	columns := slices.Clone(f.key)
 	for _, c := range t.Columns {
 		if !slices.Contains(columns, c) {
@@ -221,16 +223,16 @@ func identityFix(t *Table, f tableFacts, virtual string, version int) string {
 	return b.String()
 }
 
-// partFix are the statements that give partitions a replica identity of all their columns; none where that would make
-// the application's changes fail.
-func partFix(parts []string, virtual string, version int) string {
-	if virtual != "" && version >= publishes18 {
+// partitionFix returns the statements that give partitions a replica identity of all columns. There are none if that
+// would make the application's changes fail.
+func partitionFix(parts []string, virtual string, version int) string {
+	if virtual != "" && version >= generatedColumnsVersion {
 		return ""
 	}
 	return fullStatements(parts)
 }
 
-// fullStatements give tables a replica identity of all their columns.
+// fullStatements returns the statements that give tables a replica identity of all columns.
 func fullStatements(tables []string) string { return identityStatements(tables, "FULL") }
 
 func identityStatements(tables []string, identity string) string {
@@ -243,8 +245,8 @@ func identityStatements(tables []string, identity string) string {
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// RemoveHarmful takes tables out of the publication whose changes by the application fail because they are in it. It
-// returns an error that names the statement if the role may not.
+// RemoveHarmful removes tables from the publication if the application's changes fail because they are published. If
+// the role may not, the error has the statement to run.
 func (s *Source) RemoveHarmful(ctx context.Context, pool *pgxpool.Pool) error {
 	version, err := serverVersion(ctx, pool)
 	if err != nil {
@@ -261,7 +263,8 @@ func (s *Source) RemoveHarmful(ctx context.Context, pool *pgxpool.Pool) error {
 		}
 		statement := "ALTER PUBLICATION " + quoted(s.Publication) + " DROP TABLE " + t.Name + ";"
 		if _, err := pool.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("changes of %s by the application fail until it has left publication %s: run `%s`: %w",
+			return fmt.Errorf(
+				"changes of %s by the application fail until it is removed from publication %s: run `%s`: %w",
 				t.Name, s.Publication, statement, err)
 		}
 	}

@@ -14,21 +14,21 @@ import (
 type Lag struct {
 	// End of the log, and the slot's confirmed position.
 	End, Confirmed pglogrepl.LSN
-	// Retained is how many bytes of log the database keeps for the slot.
+	// Retained is the size of the log that the database keeps for the slot, in bytes.
 	Retained uint64
-	// Headroom is how many more bytes may be written before the slot loses its log; nil if there is no limit.
+	// Headroom is how many more bytes can be written before the slot loses its log. It is nil if there is no limit.
 	Headroom *int64
-	// Active: somebody reads the slot.
+	// Active reports whether a process reads the slot.
 	Active bool
 }
 
-// Behind is how many bytes of log are not confirmed.
+// Behind returns the size of the unconfirmed log, in bytes.
 func (l Lag) Behind() uint64 { return uint64(max(l.End, l.Confirmed) - l.Confirmed) }
 
-// ErrNoSlot: the replication slot does not exist, as before the first start.
+// ErrNoSlot means that the replication slot does not exist, as before the first start.
 var ErrNoSlot = errors.New("there is no replication slot")
 
-// Lag asks the database how far the slot is behind.
+// Lag returns how far the slot is behind. It returns ErrNoSlot if there is no slot.
 func (s *Source) Lag(ctx context.Context, pool *pgxpool.Pool) (Lag, error) {
 	var end, confirmed string
 	var out Lag
@@ -42,7 +42,7 @@ func (s *Source) Lag(ctx context.Context, pool *pgxpool.Pool) (Lag, error) {
 		return Lag{}, ErrNoSlot
 	}
 	if err != nil {
-		return Lag{}, fmt.Errorf("ask how far replication slot %s is behind: %w", s.Slot, err)
+		return Lag{}, fmt.Errorf("read the lag of replication slot %s: %w", s.Slot, err)
 	}
 	out.Retained = uint64(max(retained, 0))
 	if out.End, err = pglogrepl.ParseLSN(end); err != nil {

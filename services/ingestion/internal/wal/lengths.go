@@ -8,11 +8,11 @@ import (
 	"github.com/jackc/pglogrepl"
 )
 
-// errLength: a message says that it holds more than it does.
+// errLength means that a length in a message goes beyond the message's end.
 var errLength = errors.New("malformed message: a length in it goes beyond its end")
 
-// checkLengths refuses a message whose length fields go beyond its end. pglogrepl allocates what they say before it
-// looks: 13 bytes ask for a gigabyte. Everything else that is malformed is left to pglogrepl.
+// checkLengths refuses a message whose length fields go beyond its end. pglogrepl allocates these lengths before it
+// checks them: 13 bytes can request a gigabyte. pglogrepl detects everything else that is malformed.
 func checkLengths(data []byte) error {
 	if len(data) == 0 {
 		return errors.New("malformed message: it is empty")
@@ -49,7 +49,7 @@ func checkLengths(data []byte) error {
 	return nil
 }
 
-// lengths walks through a message. Once it is at the end it stays there.
+// lengths reads a message field by field. At the end of the message it stays there.
 type lengths struct {
 	rest  []byte
 	short bool

@@ -14,12 +14,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// publishes18 is the first version that can publish generated columns, and that refuses changes of a table whose
-// replica identity holds one that is not published
+// generatedColumnsVersion is the first version of Postgres that can publish generated columns. It also refuses changes
+// of a table whose replica identity has a generated column that is not published
 // (https://www.postgresql.org/docs/18/logical-replication-gencols.html).
-const publishes18 = 180000
+const generatedColumnsVersion = 180000
 
-// publication is a publication as the database has it.
+// publication is the publication as it is in the database.
 type publication struct {
 	exists, allTables, complete bool
 	comment                     string
@@ -27,15 +27,16 @@ type publication struct {
 	// one.
 	generated, needsGenerated bool
 	tables                    []publishedTable
-	// schema are watched tables that are published because their schema is.
+	// schema has the watched tables that are published because their schema is.
 	schema []uint32
 }
 
-// own reports whether Driftless made the publication. Another one may serve others, too: nothing is taken out of it.
-func (p publication) own() bool { return strings.HasPrefix(p.comment, signed) }
+// isOwn reports whether Driftless created the publication. Another one may serve others too, so no table is removed
+// from it.
+func (p publication) isOwn() bool { return strings.HasPrefix(p.comment, commentPrefix) }
 
-// serves reports whether every change of a table is published.
-func (p publication) serves(oid uint32) bool {
+// publishes reports whether every change of a table is published.
+func (p publication) publishes(oid uint32) bool {
 	if p.allTables || slices.Contains(p.schema, oid) {
 		return true
 	}
@@ -53,7 +54,7 @@ type publishedTable struct {
 func (s *Source) publication(ctx context.Context, db querier, version int) (publication, error) {
 	var p publication
 	generated := "false"
-	if version >= publishes18 {
+	if version >= generatedColumnsVersion {
 		generated = "p.pubgencols = 's'"
 	}
 	err := db.QueryRow(ctx,
@@ -64,13 +65,13 @@ func (s *Source) publication(ctx context.Context, db querier, version int) (publ
 		coalesce((SELECT array_agg(c.oid) FROM pg_publication_namespace n JOIN pg_class c ON c.relnamespace = n.pnnspid
 			WHERE n.pnpubid = p.oid AND c.oid = ANY($2::bigint[]::oid[])), '{}')::oid[],
 		EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = ANY($2::bigint[]::oid[]) AND a.attgenerated = 's' AND NOT a.attisdropped)
-		FROM pg_publication p WHERE p.pubname = $1`, s.Publication, s.published()).
+		FROM pg_publication p WHERE p.pubname = $1`, s.Publication, s.requiredOIDs()).
 		Scan(&p.allTables, &p.complete, &p.comment, &p.generated, &p.tables, &p.schema, &p.needsGenerated)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, nil
 	}
 	if err != nil {
-		return p, fmt.Errorf("look at publication %s: %w", s.Publication, err)
+		return p, fmt.Errorf("read publication %s: %w", s.Publication, err)
 	}
 	p.exists = true
 	return p, nil
@@ -80,23 +81,23 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// signed is how the comment of a publication that Driftless made begins.
-const signed = "Made by Driftless for its watched tables. "
+// commentPrefix is the beginning of the comment of a publication that Driftless created.
+const commentPrefix = "Made by Driftless for its watched tables. "
 
-// signature is the comment of a publication that Driftless made. A row filter is stored as Postgres understood it, so
-// that it cannot be compared with the operator's text.
-func (s *Source) signature(filtered bool) string {
+// ownComment returns the comment of a publication that Driftless created. The comment identifies the row filters,
+// because Postgres stores a filter in its own form, which cannot be compared with the operator's text.
+func (s *Source) ownComment(filtered bool) string {
 	var b strings.Builder
 	for _, t := range s.Tables {
 		fmt.Fprintf(&b, "%d %s %v\n", t.OID, t.Filter, filtered)
 	}
 	sum := sha256.Sum256([]byte(b.String()))
-	return signed + hex.EncodeToString(sum[:6])
+	return commentPrefix + hex.EncodeToString(sum[:6])
 }
 
-// published are the OIDs that the publication must hold: those of the tables, and of those that inherit from them,
-// which a publication does not take in by itself later.
-func (s *Source) published() []uint32 {
+// requiredOIDs returns the OIDs that the publication must have: those of the tables, and of those that inherit from
+// them. A publication does not add later children by itself.
+func (s *Source) requiredOIDs() []uint32 {
 	var out []uint32
 	for _, t := range s.Tables {
 		out = append(append(out, t.OID), t.Children...)
@@ -110,49 +111,50 @@ func (s *Source) fits(p publication, version int) bool {
 	if !p.exists || !p.complete {
 		return false
 	}
-	// Driftless' own is ahead of a column that is added later. Of an operator's only what is needed is asked for.
-	if version >= publishes18 && !p.generated && (p.needsGenerated || p.own()) {
+	// Driftless' own publication is prepared for a column that is added later. Another one needs only what is required
+	// now.
+	if version >= generatedColumnsVersion && !p.generated && (p.needsGenerated || p.isOwn()) {
 		return false
 	}
-	if p.allTables || !p.own() {
-		return !slices.ContainsFunc(s.published(), func(oid uint32) bool { return !p.serves(oid) })
+	if p.allTables || !p.isOwn() {
+		return !slices.ContainsFunc(s.requiredOIDs(), func(oid uint32) bool { return !p.publishes(oid) })
 	}
 	var have []uint32
 	for _, t := range p.tables {
 		wanted := slices.ContainsFunc(s.Tables, func(w Table) bool { return w.OID == t.OID && w.Filter != "" })
-		if t.Columns || t.Filter != "" && (!wanted || p.comment != s.signature(true)) {
+		if t.Columns || t.Filter != "" && (!wanted || p.comment != s.ownComment(true)) {
 			return false
 		}
 		have = append(have, t.OID)
 	}
 	slices.Sort(have)
-	// A filter that could not be published is evaluated by ingestion.
-	return slices.Equal(have, s.published()) && (p.comment == s.signature(true) || p.comment == s.signature(false))
+	// Ingestion evaluates a filter that could not be published.
+	return slices.Equal(have, s.requiredOIDs()) && (p.comment == s.ownComment(true) || p.comment == s.ownComment(false))
 }
 
-func (s *Source) filters() bool {
+func (s *Source) hasFilters() bool {
 	return slices.ContainsFunc(s.Tables, func(t Table) bool { return t.Filter != "" })
 }
 
-// Unfilter takes the row filters out of the publication, if it has any. Ingestion evaluates the conditions then.
-func (s *Source) Unfilter(ctx context.Context, pool *pgxpool.Pool) error {
+// RemoveFilters removes the row filters from the publication, if it has any. Ingestion then evaluates the conditions.
+func (s *Source) RemoveFilters(ctx context.Context, pool *pgxpool.Pool) error {
 	version, err := serverVersion(ctx, pool)
 	if err != nil {
 		return err
 	}
 	p, err := s.publication(ctx, pool, version)
-	if err != nil || p.comment != s.signature(true) || !s.filters() {
+	if err != nil || p.comment != s.ownComment(true) || !s.hasFilters() {
 		return err
 	}
 	if err := s.publish(ctx, pool, s.statements(p, version, false)); err != nil {
-		return fmt.Errorf("take the row filters out of publication %s: %w", s.Publication, err)
+		return fmt.Errorf("remove the row filters from publication %s: %w", s.Publication, err)
 	}
 	return nil
 }
 
-// Publish makes the publication, or changes it so that it has every change of the watched tables. It reports whether it
-// changed one that was there: then changes may be missing from the log.
-func (s *Source) Publish(ctx context.Context, pool *pgxpool.Pool) (changed bool, err error) {
+// EnsurePublication creates the publication, or changes it so that it has every change of the watched tables. It
+// reports whether it changed an existing one. The log may then lack changes.
+func (s *Source) EnsurePublication(ctx context.Context, pool *pgxpool.Pool) (changed bool, err error) {
 	version, err := serverVersion(ctx, pool)
 	if err != nil {
 		return false, err
@@ -161,19 +163,19 @@ func (s *Source) Publish(ctx context.Context, pool *pgxpool.Pool) (changed bool,
 	if err != nil || s.fits(p, version) {
 		return false, err
 	}
-	err = s.publish(ctx, pool, s.statements(p, version, s.filters()))
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && s.filters() && pg.Code != insufficientPrivilege {
-		// Postgres takes simple conditions over the columns of the replica identity only. Ingestion evaluates the
+	err = s.publish(ctx, pool, s.statements(p, version, s.hasFilters()))
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && s.hasFilters() && pg.Code != insufficientPrivilege {
+		// Postgres accepts only simple conditions over the columns of the replica identity. Ingestion evaluates the
 		// others.
 		err = s.publish(ctx, pool, s.statements(p, version, false))
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == insufficientPrivilege {
 		return false,
-			fmt.Errorf("the role of DATABASE_URL may not make or alter publication %s (%s): run `%s` as the owner of the tables, with the right to create in the database",
+			fmt.Errorf("the role of DATABASE_URL may not create or alter publication %s (%s): run `%s` as the owner of the tables, with the right to create in the database",
 				s.Publication, pg.Message, strings.Join(s.statements(p, version, false), " "))
 	}
 	if err != nil {
-		return false, fmt.Errorf("make publication %s: %w", s.Publication, err)
+		return false, fmt.Errorf("create publication %s: %w", s.Publication, err)
 	}
 	return p.exists, nil
 }
@@ -182,7 +184,7 @@ const insufficientPrivilege = "42501"
 
 func (s *Source) publish(ctx context.Context, pool *pgxpool.Pool, statements []string) error {
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		// An ALTER waits for every transaction that writes to the tables, and everything behind it waits for the ALTER.
+		// An ALTER waits for every transaction that writes to the tables, and later statements wait for the ALTER.
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '10s'"); err != nil {
 			return err
 		}
@@ -195,7 +197,7 @@ func (s *Source) publish(ctx context.Context, pool *pgxpool.Pool, statements []s
 	})
 }
 
-// statements make the publication what it must be.
+// statements returns the statements that create or complete the publication.
 func (s *Source) statements(p publication, version int, filtered bool) []string {
 	name := quoted(s.Publication)
 	tables := make([]string, len(s.Tables))
@@ -206,18 +208,18 @@ func (s *Source) statements(p publication, version int, filtered bool) []string 
 		}
 	}
 	options := "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
-	if version >= publishes18 {
-		// Else every UPDATE and DELETE of a table with REPLICA IDENTITY FULL and a generated column would fail.
+	if version >= generatedColumnsVersion {
+		// Without it every UPDATE and DELETE of a table with REPLICA IDENTITY FULL and a generated column would fail.
 		options += ", publish_generated_columns = stored"
 	}
 	list := strings.Join(tables, ", ")
-	comment := "COMMENT ON PUBLICATION " + name + " IS '" + s.signature(filtered) + "';"
+	comment := "COMMENT ON PUBLICATION " + name + " IS '" + s.ownComment(filtered) + "';"
 	switch {
 	case !p.exists:
 		return []string{"CREATE PUBLICATION " + name + " FOR TABLE " + list + " WITH (" + options + ");", comment}
 	case p.allTables:
 		return []string{"ALTER PUBLICATION " + name + " SET (" + options + ");"}
-	case !p.own():
+	case !p.isOwn():
 		return s.additions(p, "ALTER PUBLICATION "+name, options)
 	default:
 		return []string{
@@ -227,7 +229,7 @@ func (s *Source) statements(p publication, version int, filtered bool) []string 
 	}
 }
 
-// additions complete a publication that somebody else made. What else it holds stays.
+// additions returns the statements that complete a publication that Driftless did not create. Its other contents stay.
 func (s *Source) additions(p publication, alter, options string) []string {
 	var out []string
 	if !p.complete || p.needsGenerated && !p.generated {
@@ -235,12 +237,12 @@ func (s *Source) additions(p publication, alter, options string) []string {
 	}
 	for _, t := range s.Tables {
 		lacking := slices.ContainsFunc(append([]uint32{t.OID}, t.Children...),
-			func(oid uint32) bool { return !p.serves(oid) })
+			func(oid uint32) bool { return !p.publishes(oid) })
 		if !lacking {
 			continue
 		}
 		if slices.ContainsFunc(p.tables, func(x publishedTable) bool { return x.OID == t.OID }) {
-			// With a row filter, or with some columns only.
+			// The table has a row filter, or only some columns.
 			out = append(out, alter+" DROP TABLE "+t.Name+";")
 		}
 		out = append(out, alter+" ADD TABLE "+t.Name+";")
@@ -250,7 +252,7 @@ func (s *Source) additions(p publication, alter, options string) []string {
 
 func serverVersion(ctx context.Context, db querier) (version int, err error) {
 	if err := db.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&version); err != nil {
-		return 0, fmt.Errorf("ask for the version of the catalog database: %w", err)
+		return 0, fmt.Errorf("read the version of the catalog database: %w", err)
 	}
 	return version, nil
 }

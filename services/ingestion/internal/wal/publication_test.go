@@ -8,12 +8,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-func TestFits_AsksForGeneratedColumnsOnlyWhereTheyAreNeeded(t *testing.T) {
+func TestFits_RequiresGeneratedColumnsOnlyWhereNeeded(t *testing.T) {
 	t.Parallel()
 	s := &Source{Publication: "driftless", Tables: []Table{{OID: 7, Name: "public.item"}}}
 	operators := publication{exists: true, complete: true, tables: []publishedTable{{OID: 7}}}
 	own := operators
-	own.comment = s.signature(false)
+	own.comment = s.ownComment(false)
 	needed := operators
 	needed.needsGenerated = true
 	published := needed
@@ -37,7 +37,7 @@ func TestFits_AsksForGeneratedColumnsOnlyWhereTheyAreNeeded(t *testing.T) {
 	}
 }
 
-func TestPublication_KnowsOfGeneratedColumns(t *testing.T) {
+func TestPublication_DetectsGeneratedColumns(t *testing.T) {
 	t.Parallel()
 	pool := localtest.Pool(t, localtest.Postgres(t))
 	_, err := pool.Exec(t.Context(),

@@ -12,19 +12,19 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// StatusInterval is how often the server is told the confirmed position when nothing else makes us.
+// StatusInterval is the time between two reports of the confirmed position to the server, if nothing else requires one.
 const StatusInterval = time.Second
 
-// ErrSlotInUse: another process reads the slot.
+// ErrSlotInUse means that another process reads the slot.
 var ErrSlotInUse = errors.New("the replication slot is in use by another process")
 
-// ErrUnreadable: the server cannot decode the log for this slot, or what it sends cannot be understood. It is no matter
-// of the connection, and comes again at the same place.
+// ErrUnreadable means that the server cannot decode the log for this slot, or that its messages are malformed. It does
+// not depend on the connection, and repeats at the same position.
 var ErrUnreadable = errors.New("the write-ahead log cannot be read")
 
-// unreadable reports whether an error of the server is about the log itself: not one of the connection (class 08), of
-// resources (53), or of an operator (57).
-func unreadable(err error) bool {
+// isLogError reports whether an error of the server is about the log itself. Errors of the connection (class 08), of
+// resources (53) and of an operator (57) are not.
+func isLogError(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || len(pg.Code) != 5 {
 		return false
@@ -36,22 +36,22 @@ func unreadable(err error) bool {
 	return true
 }
 
-// Reader reads the log. One goroutine calls Read; Confirm may be called by another.
+// Reader reads the log. Only one goroutine may call Read. Confirm is safe to call from another.
 type Reader struct {
 	conn      *pgconn.PgConn
 	decoder   *decoder
 	confirmed atomic.Uint64
-	// ended is where the log ended that was read last, whether or not it held anything.
-	ended atomic.Uint64
-	// expected is a position beyond which nothing is confirmed before its transaction was met; 0 if there is none.
+	// readUpTo is the end of the log that was read last, whether or not it had changes.
+	readUpTo atomic.Uint64
+	// expected is a position beyond which nothing is confirmed until its transaction was met. It is 0 if there is none.
 	expected atomic.Uint64
-	// delivered is the end of the last chunk handed out: positions beyond it that the server reports hold nothing
-	// for us once everything delivered is confirmed.
-	delivered pglogrepl.LSN
-	told      time.Time
+	// delivered is the end of the last chunk that was returned. The log beyond it, up to the position that the server
+	// reports, has nothing for this slot.
+	delivered    pglogrepl.LSN
+	statusSentAt time.Time
 }
 
-// Open starts reading the prepared source after its confirmed position.
+// Open starts reading the log after a position, which is the slot's confirmed one.
 func (s *Source) Open(ctx context.Context, from pglogrepl.LSN) (*Reader, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *Source) Open(ctx context.Context, from pglogrepl.LSN) (*Reader, error) 
 		if errors.As(err, &pg) && pg.Code == "55006" {
 			return nil, fmt.Errorf("slot %s: %w: %s", s.Slot, ErrSlotInUse, pg.Message)
 		}
-		if unreadable(err) {
+		if isLogError(err) {
 			return nil, fmt.Errorf("replication slot %s: %w: %w", s.Slot, ErrUnreadable, err)
 		}
 		return nil, fmt.Errorf("read replication slot %s: %w", s.Slot, err)
@@ -76,14 +76,14 @@ func (s *Source) Open(ctx context.Context, from pglogrepl.LSN) (*Reader, error) 
 	return r, nil
 }
 
-// Close ends the reading.
+// Close reports the confirmed position and closes the connection.
 func (r *Reader) Close(ctx context.Context) error {
-	// The last word on what was captured, so that it does not come again.
+	// Report the position once more, so that captured transactions do not come again.
 	_ = r.SendStatus(ctx)
 	return r.conn.Close(ctx)
 }
 
-// Confirm lets the server forget the log up to a position: everything in it is captured.
+// Confirm lets the server drop the log up to a position, because everything in it is captured.
 func (r *Reader) Confirm(lsn pglogrepl.LSN) {
 	for {
 		now := r.confirmed.Load()
@@ -93,20 +93,20 @@ func (r *Reader) Confirm(lsn pglogrepl.LSN) {
 	}
 }
 
-// Expect keeps a log that goes on without the transaction at a position from being confirmed; 0 expects none.
+// Expect prevents the confirmation of a log that continues without the transaction at a position. 0 expects none.
 func (r *Reader) Expect(at pglogrepl.LSN) { r.expected.Store(uint64(at)) }
 
-// Confirmed is the position up to which everything is captured.
+// Confirmed returns the position up to which everything is captured.
 func (r *Reader) Confirmed() pglogrepl.LSN { return pglogrepl.LSN(r.confirmed.Load()) }
 
-// EndOfLog is up to where the server has read the log for this slot, as far as it said.
-func (r *Reader) EndOfLog() pglogrepl.LSN { return pglogrepl.LSN(r.ended.Load()) }
+// EndOfLog returns the position up to which the server has read the log for this slot, as it last reported.
+func (r *Reader) EndOfLog() pglogrepl.LSN { return pglogrepl.LSN(r.readUpTo.Load()) }
 
-// Read returns the next chunk, or nil after at most a second without one.
+// Read returns the next chunk, or nil after at most 1 s without one.
 func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
 	deadline := time.Now().Add(StatusInterval)
 	for {
-		if time.Since(r.told) >= StatusInterval {
+		if time.Since(r.statusSentAt) >= StatusInterval {
 			if err := r.SendStatus(ctx); err != nil {
 				return nil, err
 			}
@@ -118,7 +118,7 @@ func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
 			if pgconn.Timeout(err) && ctx.Err() == nil {
 				return nil, nil
 			}
-			if unreadable(err) {
+			if isLogError(err) {
 				return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 			}
 			return nil, fmt.Errorf("read the write-ahead log: %w", err)
@@ -132,7 +132,7 @@ func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
 
 func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chunk, error) {
 	if e, ok := msg.(*pgproto3.ErrorResponse); ok {
-		if err := error(pgconn.ErrorResponseToPgError(e)); unreadable(err) {
+		if err := error(pgconn.ErrorResponseToPgError(e)); isLogError(err) {
 			return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 		}
 		return nil, fmt.Errorf("read the write-ahead log: %w", pgconn.ErrorResponseToPgError(e))
@@ -160,8 +160,9 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 		if err != nil {
 			return nil, fmt.Errorf("read the write-ahead log: %w", err)
 		}
-		r.ended.Store(max(r.ended.Load(), uint64(k.ServerWALEnd)))
-		// The log goes on with what is not for us: without this an idle catalog would hold the whole server's log.
+		r.readUpTo.Store(max(r.readUpTo.Load(), uint64(k.ServerWALEnd)))
+		// The log continues with changes that are not for this slot. Without this, an idle catalog would make the
+		// server keep its whole log.
 		expected := pglogrepl.LSN(r.expected.Load())
 		if r.decoder.open == nil && pglogrepl.LSN(r.confirmed.Load()) >= r.delivered &&
 			(expected == 0 || k.ServerWALEnd < expected) {
@@ -175,17 +176,17 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 	return nil, nil
 }
 
-// SendStatus sends the confirmed position, and so a sign of life: for the goroutine that calls Read, when it cannot for
-// a while. The server takes the slot from who is silent for longer than wal_sender_timeout.
+// SendStatus sends the confirmed position as a sign of life. The goroutine that calls Read uses it when it cannot read
+// for a while. The server ends a connection that is silent for longer than wal_sender_timeout.
 func (r *Reader) SendStatus(ctx context.Context) error {
 	lsn := pglogrepl.LSN(r.confirmed.Load())
 	if err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: lsn,
-		// The answer says how far the log was read that holds nothing for us.
+		// The answer has the position up to which the log has nothing for this slot.
 		ReplyRequested: true,
 	}); err != nil {
 		return fmt.Errorf("confirm position %s: %w", lsn, err)
 	}
-	r.told = time.Now()
+	r.statusSentAt = time.Now()
 	return nil
 }

@@ -12,13 +12,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Shape is everything outside of the rows that decides what the log tells, and what the mapping's queries read: tables
-// with their storage and identities, partitions, policies, the publication, definitions of views and functions. Each
-// part has a name for people. Two readings of the catalog with equal shapes mean that no change of the schema came
-// between them.
+// Shape is everything except rows that decides what the log has and what the mapping's queries return. It includes
+// tables with their storage and replica identities, partitions, policies, the publication, and the definitions of views
+// and functions. Each part has a readable name. If two reads have equal shapes, the schema did not change between them.
 type Shape map[string]string
 
-// Reads are the parts of the database that the mapping's queries read.
+// Reads are the relations and functions that the mapping's queries read.
 type Reads struct {
 	// Relations are tables and materialized views, by OID in pg_class.
 	Relations []uint32
@@ -26,20 +25,21 @@ type Reads struct {
 	Views, Functions []uint32
 }
 
-// partitions are all parts of the partitioned tables among $1. Not by pg_partition_tree, which locks each of them.
+// partitions selects all parts of the partitioned tables among $1. It does not use pg_partition_tree, which locks each
+// of them.
 const partitions = `WITH RECURSIVE parts(root, part) AS (
 	SELECT oid, oid FROM pg_class WHERE oid = ANY ($1::oid[]) AND relkind = 'p'
 	UNION ALL SELECT p.root, i.inhrelid FROM parts p JOIN pg_inherits i ON i.inhparent = p.part
 ) `
 
-// Shape reads the shape. It takes about a millisecond for a few dozen tables.
+// Shape reads the shape. It takes about 1 ms for a few dozen tables.
 func (s *Source) Shape(ctx context.Context, pool *pgxpool.Pool, reads Reads) (Shape, error) {
 	tables := s.tables(reads)
 	names := make([]string, len(s.Tables))
 	for i, t := range s.Tables {
 		names[i] = t.Name
 	}
-	// Stored: a row that is written over has another xmin, whatever changed in it.
+	// xmin detects any change, because an updated row has another xmin.
 	rows, err := pool.Query(ctx, partitions+`
 		SELECT 'table ' || c.oid::regclass, concat_ws(' ', c.oid, c.relfilenode, c.relkind, c.relpersistence, c.relreplident, c.relrowsecurity,
 			c.relforcerowsecurity, row_security_active(c.oid),
@@ -74,7 +74,7 @@ func (s *Source) Shape(ctx context.Context, pool *pgxpool.Pool, reads Reads) (Sh
 			FROM pg_publication_rel WHERE prpubid = p.oid)) FROM pg_publication p WHERE p.pubname = $5`,
 		tables, reads.Views, reads.Functions, names, s.Publication)
 	if err != nil {
-		return nil, fmt.Errorf("look at the schema of the catalog: %w", err)
+		return nil, fmt.Errorf("read the schema of the catalog: %w", err)
 	}
 	defer rows.Close()
 	out := Shape{}
@@ -82,19 +82,19 @@ func (s *Source) Shape(ctx context.Context, pool *pgxpool.Pool, reads Reads) (Sh
 		var name string
 		var value *string
 		if err := rows.Scan(&name, &value); err != nil {
-			return nil, fmt.Errorf("look at the schema of the catalog: %w", err)
+			return nil, fmt.Errorf("read the schema of the catalog: %w", err)
 		}
 		if value != nil {
 			out[name] = *value
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("look at the schema of the catalog: %w", err)
+		return nil, fmt.Errorf("read the schema of the catalog: %w", err)
 	}
 	return out, nil
 }
 
-// Changed names the parts that differ, in order.
+// Changed returns the names of the parts that differ, sorted.
 func (s Shape) Changed(since Shape) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(s)) {
@@ -110,7 +110,7 @@ func (s Shape) Changed(since Shape) []string {
 	return out
 }
 
-// Fingerprint differs between shapes that differ.
+// Fingerprint returns a text that differs between different shapes.
 func (s Shape) Fingerprint() string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(s)) {
@@ -120,22 +120,22 @@ func (s Shape) Fingerprint() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Writes counts the rows that were written to what the queries read and to the watched tables, in transactions that
-// were rolled back too. It comes from Postgres' statistics: about a second late, and started again by a crash. That it
-// differs says that something was written, and not that nothing was if it does not
+// CountWrites counts the rows that were written to the watched tables and to those that the queries read, including
+// rolled-back transactions. It comes from Postgres' statistics, which are about 1 s late and reset by a crash. A
+// different count means that something was written. An equal count does not mean that nothing was
 // (https://www.postgresql.org/docs/current/monitoring-stats.html).
-func (s *Source) Writes(ctx context.Context, pool *pgxpool.Pool, reads Reads) (int64, error) {
+func (s *Source) CountWrites(ctx context.Context, pool *pgxpool.Pool, reads Reads) (int64, error) {
 	var n int64
 	err := pool.QueryRow(ctx,
 		partitions+`SELECT coalesce(sum(pg_stat_get_tuples_inserted(r.oid) + pg_stat_get_tuples_updated(r.oid) + pg_stat_get_tuples_deleted(r.oid)), 0)::bigint
 		FROM (SELECT unnest($1::oid[]) UNION SELECT part FROM parts) r(oid)`, s.tables(reads)).Scan(&n)
 	if err != nil {
-		return 0, fmt.Errorf("ask how much was written to the tables: %w", err)
+		return 0, fmt.Errorf("count the writes to the tables: %w", err)
 	}
 	return n, nil
 }
 
-// tables are the OIDs of what the queries read and of the watched tables.
+// tables returns the OIDs of the watched tables and of those that the queries read.
 func (s *Source) tables(reads Reads) []uint32 {
 	out := slices.Clone(reads.Relations)
 	for _, t := range s.Tables {

@@ -10,17 +10,17 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// InUse says whether somebody reads the slot. One that does not exist nobody reads.
+// InUse reports whether a process reads the slot. It is false if there is no slot.
 func (s *Source) InUse(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
 	var active bool
 	err := pool.QueryRow(ctx, "SELECT active FROM pg_replication_slots WHERE slot_name = $1", s.Slot).Scan(&active)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return false, fmt.Errorf("look whether replication slot %s is read: %w", s.Slot, err)
+		return false, fmt.Errorf("check whether replication slot %s is in use: %w", s.Slot, err)
 	}
 	return active, nil
 }
 
-// Confirmed is the slot's position: everything committed up to it is captured. It is 0 while there is no slot.
+// Confirmed returns the slot's position, up to which everything is captured. It is 0 if there is no slot.
 func (s *Source) Confirmed(ctx context.Context, pool *pgxpool.Pool) (pglogrepl.LSN, error) {
 	var confirmed string
 	err := pool.QueryRow(ctx,
@@ -30,7 +30,7 @@ func (s *Source) Confirmed(ctx context.Context, pool *pgxpool.Pool) (pglogrepl.L
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("ask for the position of replication slot %s: %w", s.Slot, err)
+		return 0, fmt.Errorf("query the position of replication slot %s: %w", s.Slot, err)
 	}
 	lsn, err := pglogrepl.ParseLSN(confirmed)
 	if err != nil {
@@ -39,11 +39,12 @@ func (s *Source) Confirmed(ctx context.Context, pool *pgxpool.Pool) (pglogrepl.L
 	return lsn, nil
 }
 
-// End is where the next record of the log would begin: what is committed is below it, flushed to disk or not.
+// End returns the position of the next record of the log. Every commit is below it, whether it is flushed to disk or
+// not.
 func (s *Source) End(ctx context.Context, pool *pgxpool.Pool) (pglogrepl.LSN, error) {
 	var end string
 	if err := pool.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&end); err != nil {
-		return 0, fmt.Errorf("ask for the end of the log: %w", err)
+		return 0, fmt.Errorf("query the end of the log: %w", err)
 	}
 	lsn, err := pglogrepl.ParseLSN(end)
 	if err != nil {
@@ -52,7 +53,7 @@ func (s *Source) End(ctx context.Context, pool *pgxpool.Pool) (pglogrepl.LSN, er
 	return lsn, nil
 }
 
-// Position is Confirmed, or 0 if the database does not tell.
+// Position returns Confirmed, or 0 if the database does not answer.
 func (s *Source) Position(ctx context.Context, pool *pgxpool.Pool) pglogrepl.LSN {
 	lsn, err := s.Confirmed(ctx, pool)
 	if err != nil {
@@ -61,10 +62,11 @@ func (s *Source) Position(ctx context.Context, pool *pgxpool.Pool) pglogrepl.LSN
 	return lsn
 }
 
-// Mark writes a mark into the log, for Chunk.Barriers, and returns a position beyond it that the log has reached.
+// Mark writes a mark into the log, which Chunk.Barriers returns. It returns a flushed position of the log beyond the
+// mark.
 func (s *Source) Mark(ctx context.Context, pool *pgxpool.Pool, mark string) (pglogrepl.LSN, error) {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		// Only what is flushed counts as the log's end, and is read.
+		// Only the flushed part of the log counts, and can be read.
 		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = local"); err != nil {
 			return err
 		}
@@ -85,40 +87,41 @@ func (s *Source) Mark(ctx context.Context, pool *pgxpool.Pool, mark string) (pgl
 	return lsn, nil
 }
 
-// Blocker describes the oldest transaction that keeps a slot from being made: Postgres waits until every transaction
-// that had written something has ended. It is empty if there is none. It does not hold what the transaction does.
+// Blocker describes the oldest transaction that delays the creation of a slot. Postgres waits until every transaction
+// that has written something has ended. It is empty if there is none. It does not include the transaction's statements.
 func (s *Source) Blocker(ctx context.Context, pool *pgxpool.Pool) (string, error) {
-	var words string
+	var description string
 	err := pool.QueryRow(ctx,
 		`SELECT format('the transaction of process %s (%s, user %s, %s), open for %s s', pid, coalesce(nullif(application_name, ''), 'no application name'),
 			usename, state, extract(epoch FROM clock_timestamp() - xact_start)::bigint)
-			FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY xact_start LIMIT 1`).Scan(&words)
+			FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY xact_start LIMIT 1`).Scan(&description)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = pool.QueryRow(ctx,
 			`SELECT format('the prepared transaction %L of %s, prepared %s s ago', gid, owner, extract(epoch FROM clock_timestamp() - prepared)::bigint)
-			FROM pg_prepared_xacts ORDER BY prepared LIMIT 1`).Scan(&words)
+			FROM pg_prepared_xacts ORDER BY prepared LIMIT 1`).Scan(&description)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("look which transactions are open: %w", err)
+		return "", fmt.Errorf("list the open transactions: %w", err)
 	}
-	return words, nil
+	return description, nil
 }
 
-// Locked describes what a query of ours waits for, by the sessions of our application name; empty if none waits.
-func (s *Source) Locked(ctx context.Context, pool *pgxpool.Pool) (string, error) {
-	var words string
+// LockWait describes the lock that one of ingestion's queries waits for, found by the application name. It is empty if
+// none waits.
+func (s *Source) LockWait(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+	var description string
 	err := pool.QueryRow(ctx, `SELECT format('a query waits for a lock that process %s holds (%s, user %s, %s)', b.pid,
 			coalesce(nullif(b.application_name, ''), 'no application name'), b.usename, b.state)
 			FROM pg_stat_activity a CROSS JOIN LATERAL unnest(pg_blocking_pids(a.pid)) w(pid) JOIN pg_stat_activity b ON b.pid = w.pid
-			WHERE a.application_name = 'driftless-ingestion' AND a.datname = current_database() AND a.wait_event_type = 'Lock' LIMIT 1`).Scan(&words)
+			WHERE a.application_name = 'driftless-ingestion' AND a.datname = current_database() AND a.wait_event_type = 'Lock' LIMIT 1`).Scan(&description)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("look which locks are waited for: %w", err)
+		return "", fmt.Errorf("list the lock waits: %w", err)
 	}
-	return words, nil
+	return description, nil
 }

@@ -1,6 +1,6 @@
-// Package wal reads the catalog database's write-ahead log through a logical replication slot: it checks that the
-// database and the watched tables allow it, makes publication and slot, and yields what committed transactions did.
-// It does not know what products look like, only which column names them.
+// Package wal reads the catalog database's write-ahead log through a logical replication slot. It checks that the
+// database and the watched tables allow it, creates publication and slot, and returns the changes of committed
+// transactions. It does not know products, only the columns that name them.
 package wal
 
 import (
@@ -23,34 +23,34 @@ type Source struct {
 	Database    postgres.Database
 	Slot        string
 	Publication string
-	// Tables are those whose changes matter.
+	// Tables are the watched tables.
 	Tables []Table
-	// AllowRowSecurity: the operator says that row level security shows the role every row.
+	// AllowRowSecurity reports whether the operator says that row level security shows the role every row.
 	AllowRowSecurity bool
 }
 
-// Prepared is a source that can be read, once it has its slot.
-type Prepared struct {
+// SlotState is the state of the database and its replication slot.
+type SlotState struct {
 	// SystemID identifies the database cluster: positions of two clusters cannot be compared.
 	SystemID string
-	// Confirmed is the slot's position; everything committed up to it was captured before, or was there before the
-	// slot was.
+	// Confirmed is the slot's position. Everything up to it was captured before, or was committed before the slot was
+	// created.
 	Confirmed pglogrepl.LSN
-	// Current is the end of the log at the moment.
+	// Current is the end of the log now.
 	Current pglogrepl.LSN
-	// Missing: the slot does not exist, or its log is gone; Create makes it, and what happened before it is known from
-	// a snapshot only.
-	Missing bool
-	// Making: another session is making the slot, and waits for open transactions to end.
-	Making bool
+	// IsMissing reports whether the slot does not exist, or has lost its log. Create creates it. Changes from before
+	// are found only by a snapshot.
+	IsMissing bool
+	// IsBeingCreated reports whether another session is creating the slot, and waits for open transactions to end.
+	IsBeingCreated bool
 }
 
-// Find finds the slot.
-func (s *Source) Find(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
-	return s.look(ctx, pool)
+// Find reads the state of the slot. It fails if the slot belongs to another use.
+func (s *Source) Find(ctx context.Context, pool *pgxpool.Pool) (SlotState, error) {
+	return s.readState(ctx, pool)
 }
 
-// Drop drops the slot, if it exists and nobody reads it.
+// Drop drops the slot if it exists and no process reads it.
 func (s *Source) Drop(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, err := pool.Exec(ctx,
 		"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
@@ -60,14 +60,14 @@ func (s *Source) Drop(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// Create makes the slot, in place of one whose log is gone. Postgres waits for every transaction that has written and
-// is still open: see Blocker.
-func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
-	out, err := s.look(ctx, pool)
-	if err != nil || !out.Missing || out.Making {
+// Create creates the slot, and first drops one that has lost its log. Postgres waits for every open transaction that
+// has written: see Blocker.
+func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (SlotState, error) {
+	out, err := s.readState(ctx, pool)
+	if err != nil || !out.IsMissing || out.IsBeingCreated {
 		return out, err
 	}
-	// The log it stood for is gone.
+	// The existing slot has lost its log.
 	if err := s.Drop(ctx, pool); err != nil {
 		return out, err
 	}
@@ -82,33 +82,33 @@ func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, erro
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "42710" {
 			// Another replica was faster.
-			return s.look(ctx, pool)
+			return s.readState(ctx, pool)
 		}
 		if errors.As(err, &pg) && pg.Code == "53400" {
 			return out, errors.New(
-				"the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = ...;` with a higher number and restart Postgres, or drop a slot that nobody uses (see pg_replication_slots)")
+				"the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = ...;` with a higher number and restart Postgres, or drop an unused slot (see pg_replication_slots)")
 		}
-		return out, fmt.Errorf("make replication slot %s: %w", s.Slot, err)
+		return out, fmt.Errorf("create replication slot %s: %w", s.Slot, err)
 	}
 	if out.Confirmed, err = pglogrepl.ParseLSN(made.ConsistentPoint); err != nil {
 		return out, fmt.Errorf("read the position of replication slot %s: %w", s.Slot, err)
 	}
-	out.Missing = false
+	out.IsMissing = false
 	return out, nil
 }
 
-// look finds the slot.
-func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+// readState reads the state of the slot.
+func (s *Source) readState(ctx context.Context, pool *pgxpool.Pool) (SlotState, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {
-		return Prepared{}, pooled(err)
+		return SlotState{}, explainPooler(err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	system, err := pglogrepl.IdentifySystem(ctx, conn)
 	if err != nil {
-		return Prepared{}, pooled(fmt.Errorf("identify the catalog database: %w", err))
+		return SlotState{}, explainPooler(fmt.Errorf("identify the catalog database: %w", err))
 	}
-	out := Prepared{SystemID: system.SystemID, Current: system.XLogPos}
+	out := SlotState{SystemID: system.SystemID, Current: system.XLogPos}
 
 	var plugin, confirmed, status string
 	var database string
@@ -120,9 +120,9 @@ func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 		&status)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		out.Missing = true
+		out.IsMissing = true
 	case err != nil:
-		return out, fmt.Errorf("look at replication slot %s: %w", s.Slot, err)
+		return out, fmt.Errorf("query replication slot %s: %w", s.Slot, err)
 	case !here:
 		return out, fmt.Errorf(
 			"replication slot %s belongs to database %q of the same server: choose another name with DRIFTLESS_SLOT",
@@ -132,9 +132,9 @@ func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 			"replication slot %s belongs to another use (plugin %s): choose another name with DRIFTLESS_SLOT", s.Slot,
 			plugin)
 	case confirmed == "" && active:
-		out.Missing, out.Making = true, true
+		out.IsMissing, out.IsBeingCreated = true, true
 	case status == "lost" || confirmed == "":
-		out.Missing = true
+		out.IsMissing = true
 	default:
 		if out.Confirmed, err = pglogrepl.ParseLSN(confirmed); err != nil {
 			return out, fmt.Errorf("read the position of replication slot %s: %w", s.Slot, err)
@@ -143,15 +143,15 @@ func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 	return out, nil
 }
 
-// senderTimeout is the setting of how long the server waits for a sign of life before it ends the connection, and so
-// frees the slot. What DATABASE_URL says of it stands.
+// senderTimeout is the setting for how long the server waits for a sign of life before it ends the connection and frees
+// the slot. A value in DATABASE_URL has precedence.
 const senderTimeout = "wal_sender_timeout"
 
-// silence is after what time without an answer either side takes the other for gone. Signs of life come every
+// peerTimeout is the time without an answer after which either side considers the other gone. Signs of life come every
 // StatusInterval.
-const silence = 10 * time.Second
+const peerTimeout = 10 * time.Second
 
-// connect opens a connection that speaks the replication protocol.
+// connect opens a connection with the replication protocol.
 func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	parsed, err := s.Database.Config()
 	if err != nil {
@@ -160,7 +160,7 @@ func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	cfg := &parsed.Config
 	cfg.RuntimeParams["replication"] = "database"
 	if _, set := cfg.RuntimeParams[senderTimeout]; !set {
-		cfg.RuntimeParams[senderTimeout] = silence.String()
+		cfg.RuntimeParams[senderTimeout] = peerTimeout.String()
 	}
 	cfg.DialFunc = dial
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
@@ -170,8 +170,8 @@ func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	return conn, nil
 }
 
-// pooled explains the errors that poolers answer to the replication protocol with.
-func pooled(err error) error {
+// explainPooler explains the errors with which connection poolers answer the replication protocol.
+func explainPooler(err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return err
@@ -180,7 +180,7 @@ func pooled(err error) error {
 	if pg.Code == "08P01" || strings.Contains(pg.Message, "startup parameter") ||
 		pg.Code == "42601" && strings.Contains(pg.Message, "IDENTIFY_SYSTEM") {
 		return fmt.Errorf(
-			"%w: DATABASE_URL leads through a connection pooler, which carries no replication: set it to a direct connection to Postgres", err)
+			"%w: DATABASE_URL leads through a connection pooler, which does not support replication: set it to a direct connection to Postgres", err)
 	}
 	return err
 }

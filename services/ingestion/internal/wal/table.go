@@ -2,40 +2,39 @@ package wal
 
 import catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 
-// Table is a watched table: what the log has to tell of its rows.
+// Table is a watched table, with what the log must have of its rows.
 type Table struct {
 	// OID in pg_class.
 	OID uint32
-	// Name with its schema, each quoted where SQL needs it; Plain without quotes, as the log writes it.
+	// Name with its schema, each quoted where SQL needs it. Plain is the same without quotes, as the log has it.
 	Name, Plain string
-	// Children are the tables that inherit from it, of a table that is not partitioned. The log names them by their own
-	// OIDs.
+	// Children are the tables that inherit from a table that is not partitioned. The log names them by their own OIDs.
 	Children []uint32
-	// Entries are the ways in which a row of it concerns products.
+	// Entries are the ways in which a row of the table concerns products.
 	Entries []Entry
-	// Filter is a condition by which Postgres leaves rows out of the log; empty for none.
+	// Filter is a condition on the rows that Postgres sends, empty for none.
 	Filter string
-	// Columns are those that the entries use: the log must have them of an old row, too.
+	// Columns are the columns that the entries use. The log must have them of an old row too.
 	Columns []string
 	// Narrow reports whether the log may lack those columns of an old row, because the replica identity of a partition
-	// does not hold them. Each change of such a table is uncertain.
+	// lacks them. Each change of such a table is uncertain.
 	Narrow bool
-	// harmful: while the table is published, the application's own changes of it fail.
+	// harmful reports whether the application's own changes fail while the table is published.
 	harmful bool
 }
 
 // Entry is one way in which a row concerns products.
 type Entry struct {
-	// Product is the column with the product's id. Empty if the products are looked up by the values of Columns.
+	// Product is the column with the product's id. It is empty if the products are looked up by the values of Columns.
 	Product string
 	Columns []string
 }
 
-// Lookup is a row, before or after its change, whose products have yet to be found.
+// Lookup is a row, before or after its change, whose products must be looked up.
 type Lookup struct {
 	// Table and Entry are indices into Source.Tables and its Entries.
 	Table, Entry int
-	// Values of the entry's columns as text; nil for NULL.
+	// Values of the entry's columns as text, nil for NULL.
 	Values []*string
 	Image  *catalogv1.RowImage
 }

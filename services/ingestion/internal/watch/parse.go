@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// piece is a part of an SQL text: code, or what is not code.
+// piece is a part of an SQL text: code, or a string or comment.
 type piece struct {
 	text string
 	code bool
-	// name is set on quoted identifiers: code, whose name is within the quotes.
+	// name is the name within the quotes of a quoted identifier, which is code.
 	name string
 }
 
 var dollar = regexp.MustCompile(`^\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$`)
 
-// pieces splits SQL into code on the one hand and strings and comments on the other
+// pieces splits SQL into code, and strings and comments
 // (https://www.postgresql.org/docs/current/sql-syntax-lexical.html).
 func pieces(sql string) []piece {
 	var out []piece
@@ -64,7 +64,7 @@ func pieces(sql string) []piece {
 	return out
 }
 
-// quote is the length of a quoted text with its quotes.
+// quote returns the length of a quoted text with its quotes.
 func quote(s string, mark byte, escapes bool) int {
 	for i := 1; i < len(s); i++ {
 		switch {
@@ -79,7 +79,7 @@ func quote(s string, mark byte, escapes bool) int {
 	return len(s)
 }
 
-// comment is the length of a comment; comments nest.
+// comment returns the length of a comment. Comments nest.
 func comment(s string) int {
 	depth := 0
 	for i := 0; i < len(s); i++ {
@@ -103,7 +103,7 @@ var (
 )
 
 // bind replaces the parameters @column of a query by columns of a row, and returns the columns that it used. unknown is
-// a parameter that is not a column; empty if there is none.
+// the first parameter that is not a column, empty if there is none.
 func bind(sql, row string, columns []string) (bound string, used []string, unknown string) {
 	var b strings.Builder
 	replaced := func(found string) string {
@@ -141,12 +141,13 @@ func bind(sql, row string, columns []string) (bound string, used []string, unkno
 	return b.String(), used, unknown
 }
 
-// parameterColumn is put before the name of a column that is a parameter: in the operator's query no name without
-// quotes can mean the row by mistake, as after a column of its own tables was renamed.
+// parameterColumn is the prefix of the name of a column that is a parameter. No unquoted name in the operator's query
+// can then mean the row by mistake, for example after a column of its own tables was renamed.
 const parameterColumn = "@"
 
-// mentioned are the columns that an expression uses, and perhaps more: whatever in it looks like one.
-func mentioned(sql string, columns []string) (used []string) {
+// mentionedColumns returns the columns that an expression uses, and possibly more: every name in it that looks like a
+// column.
+func mentionedColumns(sql string, columns []string) (used []string) {
 	add := func(name string) {
 		if slices.Contains(columns, name) && !slices.Contains(used, name) {
 			used = append(used, name)
@@ -158,7 +159,7 @@ func mentioned(sql string, columns []string) (used []string) {
 			add(p.name)
 		case p.code:
 			for _, word := range identifier.FindAllString(p.text, -1) {
-				// Postgres folds names without quotes; a column with upper-case letters is accepted without them, too.
+				// Postgres folds unquoted names. A column with upper-case letters is accepted without quotes, too.
 				add(strings.ToLower(word))
 			}
 		}
@@ -166,7 +167,7 @@ func mentioned(sql string, columns []string) (used []string) {
 	return used
 }
 
-// column finds the column that a name stands for, in quotes or not: the name as it is, or else as Postgres folds it.
+// column finds a column by its name, quoted or not: first as it is, then as Postgres folds it.
 func column(name string, columns []string) (string, bool) {
 	if len(name) > 1 && name[0] == '"' && name[len(name)-1] == '"' {
 		name = strings.ReplaceAll(name[1:len(name)-1], `""`, `"`)

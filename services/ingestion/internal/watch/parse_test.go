@@ -28,14 +28,14 @@ func TestBind_ReplacesParametersInCodeOnly(t *testing.T) {
 	require.Equal(t, "@sku", unknown)
 }
 
-func TestMentioned_FindsColumnsOfAnExpression(t *testing.T) {
+func TestMentionedColumns_FindsColumnsOfExpression(t *testing.T) {
 	columns := []string{"id", "Mixed", "kind"}
-	require.Equal(t, []string{"id"}, mentioned(`'kind-' || ID`, columns))
-	require.Equal(t, []string{"Mixed"}, mentioned(`"Mixed" -- kind`, columns))
-	require.Empty(t, mentioned(`Mixed`, columns), "Postgres would not find it")
+	require.Equal(t, []string{"id"}, mentionedColumns(`'kind-' || ID`, columns))
+	require.Equal(t, []string{"Mixed"}, mentionedColumns(`"Mixed" -- kind`, columns))
+	require.Empty(t, mentionedColumns(`Mixed`, columns), "Postgres would not find it")
 }
 
-// Whatever an operator writes, the parser comes to its end with the text as it was.
+// FuzzPieces checks that the parser keeps any text as it was, and terminates.
 func FuzzPieces(f *testing.F) {
 	for _, seed := range []string{`SELECT '`, `/* /*`, `$a$ x`, `"a""`, `E'\`, `--`, "@", "$"} {
 		f.Add(seed)

@@ -14,20 +14,20 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 )
 
-// Concerned are the products that rows concern, by id, with what was done to the rows.
+// Concerned has the products that rows concern, with the images of those rows by id.
 type Concerned struct {
 	// IDs in the order in which they were found.
 	IDs    []string
 	Images map[string][]*catalogv1.RowImage
-	// Uncertain says for which rows the query failed: any product may be concerned.
+	// Uncertain has the rows for which the query failed. They may concern any product.
 	Uncertain []string
 }
 
-// imagesPerProduct bounds what is kept of the rows that concern one product.
-const imagesPerProduct = 32
+// maxImagesPerProduct is the maximum number of row images that are kept for a product.
+const maxImagesPerProduct = 32
 
-// Products finds the products that rows concern, as of now. A query that fails for one row makes the row uncertain; one
-// that fails for every row, as after a column was renamed, is an error.
+// Products finds the products that rows concern now. A query that fails for one row makes the row uncertain. A query
+// that fails for every row, for example after a column was renamed, is an error.
 func (s *Set) Products(ctx context.Context, pool *pgxpool.Pool, rows []wal.Lookup) (Concerned, error) {
 	out := Concerned{Images: map[string][]*catalogv1.RowImage{}}
 	type key struct{ table, entry int }
@@ -57,21 +57,21 @@ func (s *Set) find(ctx context.Context, pool *pgxpool.Pool, l lookup, rows []wal
 			if !known {
 				out.IDs = append(out.IDs, f.id)
 			}
-			if image := rows[f.row-1].Image; image != nil && len(images) < imagesPerProduct {
+			if image := rows[f.row-1].Image; image != nil && len(images) < maxImagesPerProduct {
 				images = append(images, image)
 			}
 			out.Images[f.id] = images
 		}
 		return nil
-	case !ofRows(err) || l.broken(ctx, pool, err):
-		return fmt.Errorf("%s: find the products that changed rows concern: %w", l.at, err)
+	case !isRowError(err) || l.failsForAll(ctx, pool, err):
+		return fmt.Errorf("%s: find the products that changed rows concern: %w", l.location, err)
 	case len(rows) > 1:
 		if err := s.find(ctx, pool, l, rows[:len(rows)/2], out); err != nil {
 			return err
 		}
 		return s.find(ctx, pool, l, rows[len(rows)/2:], out)
 	default:
-		out.Uncertain = append(out.Uncertain, fmt.Sprintf("%s fails for a row: %s", l.at, words(err)))
+		out.Uncertain = append(out.Uncertain, fmt.Sprintf("%s fails for a row: %s", l.location, errorText(err)))
 		return nil
 	}
 }
@@ -98,10 +98,10 @@ func (l lookup) run(ctx context.Context, pool *pgxpool.Pool, rows []wal.Lookup) 
 		func(row pgx.CollectableRow) (p pair, err error) { return p, row.Scan(&p.row, &p.id) })
 }
 
-// ofRows reports whether an error of Postgres can come from the values of rows: any but those of the connection (class
-// 08), of resources (53), of objects in use (55), of an operator (57P), of the system (58), and of Postgres itself
-// (XX).
-func ofRows(err error) bool {
+// isRowError reports whether an error of Postgres can come from the values of rows. Excluded are errors of the
+// connection (class 08), of resources (53), of objects in use (55), of an operator (57P), of the system (58), and of
+// Postgres itself (XX).
+func isRowError(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || strings.HasPrefix(pg.Code, "57P") {
 		return false
@@ -114,8 +114,9 @@ func ofRows(err error) bool {
 	return true
 }
 
-// broken reports whether the query fails whatever the row: as after a column was renamed, or a right was taken away.
-func (l lookup) broken(ctx context.Context, pool *pgxpool.Pool, of error) bool {
+// failsForAll reports whether the query fails for every row, for example after a column was renamed or a right was
+// revoked.
+func (l lookup) failsForAll(ctx context.Context, pool *pgxpool.Pool, of error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](of)
 	if !ok || !strings.HasPrefix(pg.Code, "42") {
 		return false
@@ -124,7 +125,7 @@ func (l lookup) broken(ctx context.Context, pool *pgxpool.Pool, of error) bool {
 	return err != nil
 }
 
-func words(err error) string {
+func errorText(err error) string {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return fmt.Sprintf("%s (SQLSTATE %s)", pg.Message, pg.Code)
 	}

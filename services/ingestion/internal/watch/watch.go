@@ -1,5 +1,5 @@
-// Package watch knows which products a changed row of a watched table concerns: by a column, by an expression over the
-// row, or by a query that the operator wrote. It reads the database and writes nothing.
+// Package watch finds the products that a changed row of a watched table concerns: by a column, by an expression over
+// the row, or by a query of the operator. It reads the database and writes nothing.
 package watch
 
 import (
@@ -18,42 +18,42 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// Set is what an operator watches, as it is in the database. Safe for concurrent use.
+// Set has the watched tables of the configuration as they are in the database. Safe for concurrent use.
 type Set struct {
 	// Tables for the reader of the log.
 	Tables []wal.Table
-	// lookups[table][entry] is how the products of a row are found; empty for an entry with a plain column.
+	// lookups[table][entry] finds the products of a row. It is empty for an entry with a plain column.
 	lookups [][]lookup
 }
 
-// lookup finds the products of rows with one statement, whose parameters are arrays: one of each column.
+// lookup finds the products of many rows with one statement. Its parameters are arrays, one for each column.
 type lookup struct {
 	sql string
-	// columns is how many columns of the row it takes.
+	// columns is the number of columns of the row that it uses.
 	columns int
-	// at is where it stands in the configuration, for messages.
-	at string
+	// location is its place in the configuration, for messages.
+	location string
 }
 
-// table is a watched table while it is looked at.
+// table is a watched table while it is compiled.
 type table struct {
 	wal.Table
 	columns []string
 	types   map[string]string
 	lookups []lookup
-	// ancestors are the tables that it is a partition of, or inherits from.
+	// ancestors has the tables that it is a partition of or inherits from.
 	ancestors []uint32
-	// every entry must have the filter, or the table has none.
+	// filters has the conditions of the entries. The table has a filter only if every entry has it.
 	filters []string
 }
 
-// Compile looks the tables up and prepares their queries. What is wrong with the configuration is found, not an error.
+// Compile finds the tables and prepares their queries. Faults of the configuration are findings, not errors.
 func Compile(ctx context.Context, pool *pgxpool.Pool, watched []config.WatchedTable) (*Set, finding.List, error) {
 	var found finding.List
 	var tables []*table
 	for i, w := range watched {
 		at := fmt.Sprintf("catalog.watch[%d] (%s)", i, w.Table)
-		t, err := look(ctx, pool, w.Table)
+		t, err := findTable(ctx, pool, w.Table)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", at, err)
 		}
@@ -91,8 +91,9 @@ func Compile(ctx context.Context, pool *pgxpool.Pool, watched []config.WatchedTa
 	return s, found, nil
 }
 
-// look finds a table by its name as SQL has it, or as it is without quotes; nil if there is none.
-func look(ctx context.Context, pool *pgxpool.Pool, name string) (*table, error) {
+// findTable finds a table by its name as SQL reads it, or by the exact name without quotes. It returns nil if there is
+// none.
+func findTable(ctx context.Context, pool *pgxpool.Pool, name string) (*table, error) {
 	t := &table{types: map[string]string{}}
 	var columns, types []string
 	err := pool.QueryRow(ctx, `WITH named AS (SELECT coalesce(to_regclass($1), to_regclass($2))::oid AS oid),
@@ -108,14 +109,14 @@ func look(ctx context.Context, pool *pgxpool.Pool, name string) (*table, error) 
 		Scan(&t.OID, &t.Name, &t.Plain, &t.Children, &t.ancestors, &columns, &types)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok &&
 		(pg.Code == "42602" || pg.Code == "42601" || pg.Code == "0A000") {
-		// The name is not one that SQL has.
+		// The text is not a valid name in SQL.
 		return nil, nil
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at the table: %w", err)
+		return nil, fmt.Errorf("inspect the table: %w", err)
 	}
 	t.columns = columns
 	for i, c := range columns {
@@ -124,7 +125,7 @@ func look(ctx context.Context, pool *pgxpool.Pool, name string) (*table, error) 
 	return t, nil
 }
 
-// unquoted is a name whose parts are taken as they are: Product, shop.Product.
+// unquoted quotes the parts of a name that is taken as it is, such as Product or shop.Product.
 func unquoted(name string) string {
 	parts := strings.Split(name, ".")
 	for i, p := range parts {
@@ -135,7 +136,7 @@ func unquoted(name string) string {
 
 func sanitized(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// add takes one entry of the configuration.
+// add adds an entry of the configuration.
 func (t *table) add(ctx context.Context, pool *pgxpool.Pool, w config.WatchedTable, at string,
 	found *finding.List,
 ) error {
@@ -163,7 +164,7 @@ func (t *table) add(ctx context.Context, pool *pgxpool.Pool, w config.WatchedTab
 		return fmt.Errorf("%s: %w", at, err)
 	}
 	t.Entries = append(t.Entries, wal.Entry{Columns: columns})
-	t.lookups = append(t.lookups, lookup{sql: sql, columns: len(columns), at: at})
+	t.lookups = append(t.lookups, lookup{sql: sql, columns: len(columns), location: at})
 	t.Columns = append(t.Columns, columns...)
 	return nil
 }
@@ -180,7 +181,7 @@ func (t *table) what(w config.WatchedTable) string {
 }
 
 // compile makes the statement that finds the products of many rows. Its parameters are arrays of the columns' values as
-// text; its result are the numbers of rows, from 1, with the ids of products as text.
+// text. It returns row numbers, from 1, with the ids of products as text.
 func (t *table) compile(w config.WatchedTable, where string) (sql string, columns []string, problem string) {
 	id := ""
 	body := ""
@@ -202,14 +203,14 @@ func (t *table) compile(w config.WatchedTable, where string) (sql string, column
 			id, columns = sanitized(c), []string{c}
 		} else {
 			id = expression
-			if columns = mentioned(expression, t.columns); len(columns) == 0 {
+			if columns = mentionedColumns(expression, t.columns); len(columns) == 0 {
 				return "", nil,
 					fmt.Sprintf(
 						"table %s has no column %s, and it is not an expression over its columns either: correct product_id", t.Name, expression)
 			}
 		}
 	}
-	for _, c := range mentioned(where, t.columns) {
+	for _, c := range mentionedColumns(where, t.columns) {
 		if !slices.Contains(columns, c) {
 			columns = append(columns, c)
 		}
@@ -228,7 +229,7 @@ func (t *table) compile(w config.WatchedTable, where string) (sql string, column
 		numberColumn, strings.Join(values, ", "), strings.Join(arrays, ", "), strings.Join(names, ", "),
 		sanitized(alias))
 	if where != "" {
-		// A line break, so that a comment at the end does not swallow the parenthesis.
+		// The line break keeps a comment at the end from hiding the parenthesis.
 		rows += " WHERE (" + where + "\n)"
 	}
 	if w.Products != "" {
@@ -241,7 +242,7 @@ func (t *table) compile(w config.WatchedTable, where string) (sql string, column
 	return `SELECT ` + numberColumn + `, "@id" FROM (` + rows + `) AS r WHERE "@id" IS NOT NULL`, columns, ""
 }
 
-// numberColumn cannot be the name of a column that somebody uses without quotes.
+// numberColumn is not a valid unquoted name, so it cannot clash with a column of the operator.
 const numberColumn = `"@number"`
 
 // prepare has Postgres parse a statement.

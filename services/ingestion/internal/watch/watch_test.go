@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-// shop is a database in which the way from a price to its product is two joins long.
+// shop returns a database in which a price reaches its product through two joins.
 func shop(t *testing.T) *pgxpool.Pool {
 	t.Helper()
 	pool := localtest.Pool(t, localtest.Postgres(t))
@@ -41,7 +41,7 @@ func row(table, entry int, values ...any) wal.Lookup {
 	return l
 }
 
-func TestProducts_FindsThemByTheOperatorsQuery(t *testing.T) {
+func TestProducts_FindsThemByQuery(t *testing.T) {
 	pool := shop(t)
 	s, found, err := watch.Compile(t.Context(), pool, []config.WatchedTable{{
 		Table:    "price",
@@ -49,7 +49,7 @@ func TestProducts_FindsThemByTheOperatorsQuery(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	require.Empty(t, found)
-	require.Equal(t, []string{"price_set_id"}, s.Tables[0].Columns, "the log must have it of old rows, too")
+	require.Equal(t, []string{"price_set_id"}, s.Tables[0].Columns, "the log must have it of old rows too")
 	concerned, err := s.Products(t.Context(), pool, []wal.Lookup{
 		row(0, 0, "22222222-2222-2222-2222-222222222222"), row(0, 0, nil),
 		row(0, 0, "{11111111-1111-1111-1111-111111111111}"),
@@ -60,7 +60,7 @@ func TestProducts_FindsThemByTheOperatorsQuery(t *testing.T) {
 	require.Empty(t, concerned.Uncertain)
 }
 
-func TestProducts_ExpressionsAndConditions(t *testing.T) {
+func TestProducts_EvaluatesExpressionsAndConditions(t *testing.T) {
 	pool := shop(t)
 	s, found, err := watch.Compile(t.Context(), pool, []config.WatchedTable{
 		{Table: "post", ProductID: "'post-' || id", Where: "kind IN ('product', 'bundle')"},
@@ -82,7 +82,7 @@ func TestProducts_ExpressionsAndConditions(t *testing.T) {
 	require.ElementsMatch(t, []string{"post-1", "mug"}, concerned.IDs)
 }
 
-func TestProducts_OneRowThatFailsMakesItselfUncertain(t *testing.T) {
+func TestProducts_ReportsFailingRowAsUncertain(t *testing.T) {
 	pool := shop(t)
 	s, found, err := watch.Compile(t.Context(), pool,
 		[]config.WatchedTable{{Table: "price", ProductID: "(100 / cents)::text"}})
@@ -96,7 +96,7 @@ func TestProducts_OneRowThatFailsMakesItselfUncertain(t *testing.T) {
 	require.Contains(t, concerned.Uncertain[0], "division by zero")
 }
 
-func TestProducts_AQueryThatFailsForAllIsAnError(t *testing.T) {
+func TestProducts_FailsWhenQueryFailsForAll(t *testing.T) {
 	pool := shop(t)
 	s, _, err := watch.Compile(t.Context(), pool,
 		[]config.WatchedTable{{
@@ -110,7 +110,7 @@ func TestProducts_AQueryThatFailsForAllIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, `column "price_set_id" does not exist`)
 }
 
-func TestCompile_FindsWhatIsWrong(t *testing.T) {
+func TestCompile_ReportsFaults(t *testing.T) {
 	pool := shop(t)
 	for name, c := range map[string]struct {
 		entry config.WatchedTable
@@ -145,7 +145,7 @@ func TestCompile_FindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestProducts_AnyErrorOfAValueIsOfOneRow(t *testing.T) {
+func TestProducts_TreatsErrorsOfValuesAsOneRow(t *testing.T) {
 	pool := shop(t)
 	_, err := pool.Exec(t.Context(), `CREATE DOMAIN small AS int CHECK (value < 10)`)
 	require.NoError(t, err)
@@ -163,7 +163,7 @@ func TestProducts_AnyErrorOfAValueIsOfOneRow(t *testing.T) {
 	}
 }
 
-func TestCompile_RefusesAPartAndItsWhole(t *testing.T) {
+func TestCompile_RefusesTableAndItsPartition(t *testing.T) {
 	pool := shop(t)
 	_, err := pool.Exec(t.Context(),
 		`CREATE TABLE whole (id int) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF whole FOR VALUES IN (1)`)

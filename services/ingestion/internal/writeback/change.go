@@ -11,10 +11,10 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// ordered is a product with the values that another one has in some fields. Fields have Stripe's names: "description",
-// "metadata.color", "prices.mug-eur.nickname"; "prices.mug-eur" is the whole price, one that the product lacks
-// included. What lies deeper than a key of metadata is taken for the field that it lies in.
-func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Product, error) {
+// withFields returns a product with another one's values in some fields. Fields have Stripe's names: "description",
+// "metadata.color", "prices.mug-eur.nickname". "prices.mug-eur" is a price with all its fields, which the product may
+// lack. A path below a key of metadata means the field that contains it.
+func withFields(product, from *catalogv1.Product, fields []string) (*catalogv1.Product, error) {
 	out := proto.CloneOf(product)
 	for _, field := range fields {
 		rest, ofPrice := strings.CutPrefix(field, "prices.")
@@ -26,18 +26,18 @@ func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Prod
 		}
 		id, rest, ok := cutPriceID(rest, from)
 		if !ok {
-			return nil, fmt.Errorf("%s is a field of no price of the product", field)
+			return nil, fmt.Errorf("%s is not a field of one of the product's prices", field)
 		}
 		at := slices.IndexFunc(out.GetPrices(), func(p *catalogv1.Price) bool { return p.GetId() == id })
 		switch {
 		case rest == "" && at < 0:
-			out.Prices = append(out.Prices, proto.CloneOf(price(from, id)))
+			out.Prices = append(out.Prices, proto.CloneOf(findPrice(from, id)))
 		case rest == "":
-			out.Prices[at] = proto.CloneOf(price(from, id))
+			out.Prices[at] = proto.CloneOf(findPrice(from, id))
 		case at < 0:
-			return nil, fmt.Errorf("the catalog has no price %s, of which %s is a field", id, field)
+			return nil, fmt.Errorf("the catalog has no price %s, to which field %s belongs", id, field)
 		default:
-			if err := copyField(out.GetPrices()[at].ProtoReflect(), price(from, id).ProtoReflect(), rest,
+			if err := copyField(out.GetPrices()[at].ProtoReflect(), findPrice(from, id).ProtoReflect(), rest,
 				"id"); err != nil {
 				return nil, fmt.Errorf("price %s: %w", id, err)
 			}
@@ -46,8 +46,8 @@ func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Prod
 	return out, nil
 }
 
-// cutPriceID cuts the id of one of the product's prices, which may hold dots, from what follows it: the longest that
-// fits.
+// cutPriceID splits a path into the id of one of the product's prices, which may have dots, and the rest. It takes the
+// longest id that fits.
 func cutPriceID(path string, product *catalogv1.Product) (id, rest string, ok bool) {
 	for _, p := range product.GetPrices() {
 		after, found := strings.CutPrefix(path, p.GetId())
@@ -59,7 +59,7 @@ func cutPriceID(path string, product *catalogv1.Product) (id, rest string, ok bo
 	return id, rest, ok
 }
 
-func price(p *catalogv1.Product, id string) *catalogv1.Price {
+func findPrice(p *catalogv1.Product, id string) *catalogv1.Price {
 	for _, price := range p.GetPrices() {
 		if price.GetId() == id {
 			return price
@@ -71,16 +71,16 @@ func price(p *catalogv1.Product, id string) *catalogv1.Price {
 // amountFields are Stripe's two forms of one value.
 var amountFields = []protoreflect.Name{"unit_amount", "unit_amount_decimal"}
 
-// copyField gives a message another's value of a field, or of a key of it.
+// copyField copies another message's value of a field, or of a key of it.
 func copyField(to, from protoreflect.Message, path string, except ...protoreflect.Name) error {
 	name, key, _ := strings.Cut(path, ".")
 	field := to.Descriptor().Fields().ByName(protoreflect.Name(name))
 	switch {
 	case field == nil || slices.Contains(except, field.Name()):
-		return fmt.Errorf("%s is none of the fields that can be written back", name)
+		return fmt.Errorf("%s is not a field that can be written back", name)
 	case slices.Contains(amountFields, field.Name()):
 		for _, n := range amountFields {
-			copyWhole(to, from, to.Descriptor().Fields().ByName(n))
+			copyDeep(to, from, to.Descriptor().Fields().ByName(n))
 		}
 	case field.IsMap() && key != "":
 		if name == "currency_options" {
@@ -93,13 +93,13 @@ func copyField(to, from protoreflect.Message, path string, except ...protoreflec
 			to.Mutable(field).Map().Clear(k)
 		}
 	default:
-		copyWhole(to, from, field)
+		copyDeep(to, from, field)
 	}
 	return nil
 }
 
-// copyWhole copies deeply, so that the two share no list or map.
-func copyWhole(to, from protoreflect.Message, field protoreflect.FieldDescriptor) {
+// copyDeep copies a field deeply, so that the messages share no list or map.
+func copyDeep(to, from protoreflect.Message, field protoreflect.FieldDescriptor) {
 	if !from.Has(field) {
 		to.Clear(field)
 		return
@@ -107,7 +107,7 @@ func copyWhole(to, from protoreflect.Message, field protoreflect.FieldDescriptor
 	to.Set(field, proto.Clone(from.Interface()).ProtoReflect().Get(field))
 }
 
-// withoutFields is a product without the fields that a mapping does not provide.
+// withoutFields returns a product without the fields that a mapping does not provide.
 func withoutFields(p *catalogv1.Product, unmanaged []string) *catalogv1.Product {
 	out := proto.CloneOf(p)
 	for _, name := range unmanaged {

@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-// newPlans has a table whose name is computed where it is not given, and whose changes are counted.
+// newPlans makes a table whose name is computed if it is not given, and whose changes are counted.
 func newPlans(t *testing.T, statements config.WriteBack) *rig {
 	t.Helper()
 	r := &rig{t: t, url: localtest.Postgres(t)}
@@ -29,7 +29,7 @@ func newPlans(t *testing.T, statements config.WriteBack) *rig {
 
 const stored = `SELECT concat_ws(' ', coalesce(display_name, '-'), live, coalesce(blurb, '-'), tags->>'size', cents, coalesce(label, '-')) FROM plan`
 
-func TestWriter_WritesOnlyTheColumnsThatStripeChanged(t *testing.T) {
+func TestWrite_WritesOnlyChangedColumns(t *testing.T) {
 	statements := map[string]config.WriteBack{
 		"one statement": {
 			Product: `UPDATE plan SET display_name = @name, live = @active, blurb = @description, tags = @metadata WHERE id = @id`,
@@ -83,21 +83,22 @@ func TestWriter_WritesOnlyTheColumnsThatStripeChanged(t *testing.T) {
 					"Pro! f For all M 150 List",
 				},
 			} {
-				require.Equal(t, writeback.Written, r.write(w, r.order("pro", step.edit, step.fields...)))
+				require.Equal(t, writeback.Written, r.write(w, r.command("pro", step.edit, step.fields...)))
 				require.Equal(t, step.want, r.value(stored), "%v", step.fields)
 			}
 		})
 	}
 }
 
-func TestWriter_SaysWhichStatementByColumnIsMissingOrWrong(t *testing.T) {
+func TestNew_NamesMissingOrWrongColumnStatement(t *testing.T) {
 	r := newPlans(t,
 		config.WriteBack{
 			ProductFields: map[string]string{"name": `UPDATE plan SET display_name = @name WHERE id = @id`},
 		})
-	failure := r.fails(r.writer(), r.order("pro", func(p *catalogv1.Product) { p.Active = new(false) }, "active"))
+	failure := r.mustFail(r.writer(), r.command("pro", func(p *catalogv1.Product) { p.Active = new(false) }, "active"))
 	require.Equal(t, "active", failure.Field)
-	require.Contains(t, failure.Message, "set catalog.write_back.product.active to the statement that does it")
+	require.Contains(t, failure.Message,
+		"set catalog.write_back.product.active to the statement that changes your tables")
 
 	for want, fields := range map[string]map[string]string{
 		"catalog.write_back.product.title: the mapping's products query does not return title": {

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCheck_TypesThatCannotHoldStripesIDs(t *testing.T) {
+func TestCheck_FindsTypesThatCannotHoldStripesIDs(t *testing.T) {
 	r := newShop(t)
 	found, err := r.writer().Check(t.Context())
 	require.NoError(t, err)

@@ -8,15 +8,15 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 )
 
-// byColumn are the statements that change a product or a price: either one for all columns, under the key "", or one
-// for each.
-type byColumn map[string]*statement
+// columnStatements has the statements that change a product or a price: either one for all columns, under the key "",
+// or one for each column.
+type columnStatements map[string]*statement
 
-// byColumns checks one statement for all columns, or one for each of some.
-func byColumns(check func(use, string) (*statement, error), u use, whole string,
+// newColumnStatements checks one statement for all columns, or one for each of some.
+func newColumnStatements(check func(statementUse, string) (*statement, error), u statementUse, whole string,
 	sources map[string]string,
-) (byColumn, error) {
-	out := byColumn{}
+) (columnStatements, error) {
+	out := columnStatements{}
 	s, err := check(u, whole)
 	if err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func byColumns(check func(use, string) (*statement, error), u use, whole string,
 	return out, nil
 }
 
-// statement is the one that changes a column, and the column by which the configuration has it.
-func (b byColumn) statement(column string) (*statement, string) {
+// statement returns the statement that changes a column, and the column under which the configuration has it.
+func (b columnStatements) statement(column string) (*statement, string) {
 	if slices.Contains(amountColumns, column) && b[column] == nil {
 		for _, other := range amountColumns {
 			if b[other] != nil {
@@ -50,9 +50,10 @@ func (b byColumn) statement(column string) (*statement, string) {
 	return b[column], column
 }
 
-// each calls run with the statements that the differences ask for, the key of each in the configuration, and a field
-// that it is to change. The statement is nil if there is none.
-func (b byColumn) each(key string, diffs []difference, run func(s *statement, key, field string) error) error {
+// forEach calls run with each statement that the differences need, its key in the configuration, and a field that it
+// changes. The statement is nil if the configuration has none.
+func (b columnStatements) forEach(key string, diffs []difference,
+	run func(s *statement, key, field string) error) error {
 	if s := b[""]; s != nil || len(b) == 0 {
 		return run(s, key, diffs[0].field())
 	}

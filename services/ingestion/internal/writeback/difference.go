@@ -16,19 +16,19 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// difference is a field in which a product is not as wanted.
+// difference is a field whose value in a product is not the wanted one.
 type difference struct {
-	// price is the id of the price that the field is of; "" for one of the product itself.
+	// price is the id of the price that has the field, "" for a field of the product itself.
 	price string
-	// column is the field without a key; "" for a price that one of the two lacks.
+	// column is the field without a key, "" for a price that one of the two lacks.
 	column string
 	// key of metadata or currency options.
 	key string
-	// have and want are the values for people.
+	// have and want are the values for messages.
 	have, want string
 }
 
-// field names the field as orders do.
+// field returns the name of the field as commands have it.
 func (d difference) field() string {
 	var parts []string
 	if d.price != "" {
@@ -46,8 +46,8 @@ func (d difference) String() string {
 	return fmt.Sprintf("%s is %s instead of %s", d.field(), d.have, d.want)
 }
 
-// differences are the fields in which a product is not as wanted, values of one meaning being equal however they are
-// spelt.
+// differences returns the fields in which two products differ. Values that mean the same are equal, whatever their
+// form.
 func differences(have, want *catalogv1.Product) []difference {
 	have, want = catalog.Canonical(have), catalog.Canonical(want)
 	out := messageDifferences(have.ProtoReflect(), want.ProtoReflect(), "prices")
@@ -86,8 +86,8 @@ func messageDifferences(have, want protoreflect.Message, except ...protoreflect.
 		case have.Has(field) != want.Has(field) || !h.Equal(w):
 			out = append(out, difference{
 				column: string(field.Name()),
-				have:   shown(have, field),
-				want:   shown(want, field),
+				have:   formatValue(have, field),
+				want:   formatValue(want, field),
 			})
 		}
 	}
@@ -122,11 +122,11 @@ func shownKey(m protoreflect.Map, k protoreflect.MapKey) string {
 	if !m.Has(k) {
 		return "absent"
 	}
-	return item(m.Get(k))
+	return formatItem(m.Get(k))
 }
 
-// shown is a field's value for people.
-func shown(m protoreflect.Message, field protoreflect.FieldDescriptor) string {
+// formatValue returns a field's value for messages.
+func formatValue(m protoreflect.Message, field protoreflect.FieldDescriptor) string {
 	switch {
 	case !m.Has(field):
 		return "absent"
@@ -134,39 +134,39 @@ func shown(m protoreflect.Message, field protoreflect.FieldDescriptor) string {
 		list := m.Get(field).List()
 		items := make([]string, list.Len())
 		for i := range items {
-			items[i] = item(list.Get(i))
+			items[i] = formatItem(list.Get(i))
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	default:
-		return item(m.Get(field))
+		return formatItem(m.Get(field))
 	}
 }
 
-func item(v protoreflect.Value) string {
+func formatItem(v protoreflect.Value) string {
 	switch v := v.Interface().(type) {
 	case protoreflect.Message:
-		return encoded(v.Interface())
+		return encode(v.Interface())
 	case string:
-		return fmt.Sprintf("%q", abridged(v))
+		return fmt.Sprintf("%q", abridge(v))
 	default:
 		return fmt.Sprint(v)
 	}
 }
 
-func encoded(m proto.Message) string {
+func encode(m proto.Message) string {
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
 		return err.Error()
 	}
-	// protojson varies its spaces.
+	// protojson varies its spaces on purpose.
 	var compact bytes.Buffer
 	if json.Compact(&compact, data) != nil {
-		return abridged(string(data))
+		return abridge(string(data))
 	}
-	return abridged(compact.String())
+	return abridge(compact.String())
 }
 
-func abridged(s string) string {
+func abridge(s string) string {
 	const most = 80
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "..."

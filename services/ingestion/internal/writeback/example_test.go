@@ -13,8 +13,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-// TestTheExampleWorks runs what deploy/driftless.example.yaml shows, which docs/mapping.md shows too.
-func TestTheExampleWorks(t *testing.T) {
+// TestExample_Works runs what deploy/driftless.example.yaml shows, which docs/mapping.md shows too.
+func TestExample_Works(t *testing.T) {
 	const example = "../../../../deploy/driftless.example.yaml"
 	var settings struct{ config.File }
 	queries, err := config.Parse(&settings, "test", "", "v0", []string{"--config", example})
@@ -37,11 +37,11 @@ func TestTheExampleWorks(t *testing.T) {
 	}
 	w := r.writer()
 	require.Equal(t, writeback.Written,
-		r.write(w, writeback.Order{ProductID: "mug", Import: true, Wanted: &catalogv1.Product{
+		r.write(w, writeback.Command{ProductID: "mug", Import: true, Desired: &catalogv1.Product{
 			Id: "mug", Active: new(false), Name: "Mug",
 			Prices: []*catalogv1.Price{{Id: "mug-eur", Currency: "eur", UnitAmount: "1400"}},
 		}}))
-	require.Equal(t, writeback.Written, r.write(w, r.order("mug", func(p *catalogv1.Product) {
+	require.Equal(t, writeback.Written, r.write(w, r.command("mug", func(p *catalogv1.Product) {
 		p.Active, p.Description, price(p, "mug-eur").UnitAmount = new(true), "Blue", "1500"
 	}, "active", "description", "prices.mug-eur.unit_amount")))
 	require.Equal(t, "false Blue 1500",

@@ -9,17 +9,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// target finds the tables that a statement writes: PostgreSQL's refusal does not say which right on which schema's
+// targetTables finds the tables that a statement writes. PostgreSQL's error does not say which right on which schema's
 // table is missing.
-var target = regexp.MustCompile(
+var targetTables = regexp.MustCompile(
 	`(?i)\b(insert\s+into|update|delete\s+from|merge\s+into)\s+(?:only\s+)?((?:"(?:[^"]|"")+"|[a-z_][\w$]*)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[a-z_][\w$]*))?)`)
 
-// conflict finds an insertion that may update.
-var conflict = regexp.MustCompile(`(?is)\bon\s+conflict\b.*\bdo\s+update\b`)
+// onConflictUpdate finds an INSERT that may update.
+var onConflictUpdate = regexp.MustCompile(`(?is)\bon\s+conflict\b.*\bdo\s+update\b`)
 
-// grants are the statements that give the role of a connection what a statement needs. It asks over a connection of its
-// own: in a transaction that was refused something nothing more can be asked.
-func grants(ctx context.Context, cfg *pgx.ConnConfig, sql string) string {
+// missingGrants returns the statements that grant the role of a connection what a statement needs. It uses its own
+// connection, because a failed transaction accepts no more queries.
+func missingGrants(ctx context.Context, cfg *pgx.ConnConfig, sql string) string {
 	const unknown = "GRANT the role of DATABASE_URL what the statement does to the tables that it names"
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
@@ -31,7 +31,7 @@ func grants(ctx context.Context, cfg *pgx.ConnConfig, sql string) string {
 		return unknown
 	}
 	var out []string
-	for _, found := range target.FindAllStringSubmatch(sql, -1) {
+	for _, found := range targetTables.FindAllStringSubmatch(sql, -1) {
 		if strings.EqualFold(found[2], "set") || strings.EqualFold(found[2], "of") {
 			continue // of DO UPDATE SET and FOR UPDATE OF
 		}
@@ -39,7 +39,7 @@ func grants(ctx context.Context, cfg *pgx.ConnConfig, sql string) string {
 		switch {
 		case rights[1] == "MERGE":
 			rights = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
-		case rights[1] == "INSERT" && conflict.MatchString(sql):
+		case rights[1] == "INSERT" && onConflictUpdate.MatchString(sql):
 			rights = append(rights, "UPDATE")
 		}
 		out = append(out, missing(ctx, conn, role, found[2], rights)...)
@@ -61,7 +61,7 @@ func missing(ctx context.Context, conn *pgx.Conn, role, table string, rights []s
 	var lacking []string
 	for _, right := range rights {
 		var has bool
-		// By the catalog: a name in a schema that may not be used cannot be looked up.
+		// It asks the system catalog, because a name in a schema that the role may not use cannot be resolved.
 		if err := conn.QueryRow(ctx,
 			`SELECT coalesce(bool_or(has_table_privilege(c.oid, $2)), false) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 			WHERE CASE cardinality(parse_ident($1)) WHEN 2 THEN (n.nspname, c.relname) = ((parse_ident($1))[1], (parse_ident($1))[2])

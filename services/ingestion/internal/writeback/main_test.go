@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a shop with tables of its own, or with the built-in ones, and a writer.
+// rig is a shop with its own tables, or with the built-in ones, and a writer.
 type rig struct {
 	t       *testing.T
 	url     string
@@ -30,7 +30,7 @@ type rig struct {
 	builtIn bool
 }
 
-// newShop has an operator's tables: other names, types and forms than Stripe's.
+// newShop makes an operator's tables, with other names, types and forms than Stripe's.
 func newShop(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, url: localtest.Postgres(t)}
@@ -102,7 +102,7 @@ func (r *rig) writer() *writeback.Writer {
 	return w
 }
 
-// read is a product as the mapping has it.
+// read returns a product as the mapping reads it.
 func (r *rig) read(id string) *catalogv1.Product {
 	r.t.Helper()
 	checked, err := mapping.New(r.t.Context(), r.pool, r.queries)
@@ -112,37 +112,37 @@ func (r *rig) read(id string) *catalogv1.Product {
 	return states.States[id].Product
 }
 
-// order is one to write some fields of a product back, which rests on what the tables hold now.
-func (r *rig) order(id string, edit func(*catalogv1.Product), fields ...string) writeback.Order {
+// command returns a command to write some fields of a product back, based on the tables' current values.
+func (r *rig) command(id string, edit func(*catalogv1.Product), fields ...string) writeback.Command {
 	r.t.Helper()
 	known := r.read(id)
 	require.NotNil(r.t, known)
 	wanted := proto.CloneOf(known)
 	edit(wanted)
-	return writeback.Order{ProductID: id, Known: known, Wanted: wanted, Fields: fields}
+	return writeback.Command{ProductID: id, Base: known, Desired: wanted, Fields: fields}
 }
 
-func (r *rig) write(w *writeback.Writer, order writeback.Order) writeback.Result {
+func (r *rig) write(w *writeback.Writer, command writeback.Command) writeback.Result {
 	r.t.Helper()
-	result, err := w.Write(r.t.Context(), order)
+	result, err := w.Write(r.t.Context(), command)
 	require.NoError(r.t, err)
 	return result
 }
 
-// fails carries an order out that cannot be, and returns why.
-func (r *rig) fails(w *writeback.Writer, order writeback.Order) *writeback.Failure {
+// mustFail runs a command that must fail, and returns why it fails.
+func (r *rig) mustFail(w *writeback.Writer, command writeback.Command) *writeback.Failure {
 	r.t.Helper()
-	before := r.read(order.ProductID)
-	_, err := w.Write(r.t.Context(), order)
+	before := r.read(command.ProductID)
+	_, err := w.Write(r.t.Context(), command)
 	var failure *writeback.Failure
 	require.ErrorAs(r.t, err, &failure)
-	require.Contains(r.t, failure.Message, order.ProductID)
-	require.True(r.t, proto.Equal(before, r.read(order.ProductID)), "nothing is written")
+	require.Contains(r.t, failure.Message, command.ProductID)
+	require.True(r.t, proto.Equal(before, r.read(command.ProductID)), "nothing is written")
 	return failure
 }
 
-// begin starts somebody else's transaction.
-func (r *rig) begin() pgx.Tx {
+// beginTx starts a transaction of another session.
+func (r *rig) beginTx() pgx.Tx {
 	r.t.Helper()
 	conn, err := pgx.Connect(r.t.Context(), r.url)
 	require.NoError(r.t, err)

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// pruned leaves out of an UPDATE the assignments that are about unchanged parameters only, so that a column whose value
-// nobody changed is not written: the query may compute what it reads there, and that is not what the column holds. An
-// assignment without parameters, such as updated_at = now(), stays. Any other statement is returned as it is, and so is
-// an UPDATE in which nothing would be left that sets a changed parameter.
-func pruned(sql string, params []string, changed func(param string) bool) string {
+// pruneAssignments removes from an UPDATE the assignments that use only unchanged parameters. A column whose value was
+// not changed is then not written: the query may compute its value, and the column may hold another. An assignment
+// without parameters, such as updated_at = now(), stays. Any other statement is returned as it is, and so is an UPDATE
+// that would keep no assignment of a changed parameter.
+func pruneAssignments(sql string, params []string, changed func(param string) bool) string {
 	tokens := lex(sql)
 	start, end, ok := assignments(tokens)
 	if !ok {
@@ -43,7 +43,7 @@ func pruned(sql string, params []string, changed func(param string) bool) string
 	return sql[:tokens[start].from] + strings.Join(kept, ", ") + sql[tokens[end-1].to:]
 }
 
-// assignments finds the tokens between SET and the clause after it in an UPDATE.
+// assignments finds the tokens between SET and the next clause of an UPDATE.
 func assignments(tokens []lexeme) (start, end int, ok bool) {
 	if len(tokens) == 0 || !tokens[0].is("update") {
 		return 0, 0, false
@@ -54,12 +54,12 @@ func assignments(tokens []lexeme) (start, end int, ok bool) {
 	}
 	for end = start; end < len(tokens); end++ {
 		t := tokens[end]
-		// Of IS DISTINCT FROM, an operator, FROM begins no clause.
+		// In IS DISTINCT FROM, an operator, FROM begins no clause.
 		if t.depth == 0 && (t.is("where") || t.is("returning") || t.is("from") && !tokens[end-1].is("distinct")) {
 			break
 		}
 	}
-	// Between two commas, and at either end, there must be something.
+	// There must be something between two commas, and at either end.
 	empty := start == end
 	for i := start; i < end; i++ {
 		comma := tokens[i].depth == 0 && tokens[i].text == ","
@@ -68,18 +68,18 @@ func assignments(tokens []lexeme) (start, end int, ok bool) {
 	return start, end, !empty
 }
 
-// lexeme is a word, a parameter, or a single character of SQL. Blanks and comments are none; strings and quoted names
-// are one each.
+// lexeme is a word, a parameter, a string, a quoted name, or another single character of SQL. Blanks and comments are
+// not lexemes.
 type lexeme struct {
 	text     string
 	from, to int
-	// depth is how many parentheses and brackets it is in; an opening or closing one is in itself.
+	// depth is the number of parentheses and brackets around it. It counts an opening or closing one as inside itself.
 	depth int
 }
 
 func (t lexeme) is(keyword string) bool { return strings.EqualFold(t.text, keyword) }
 
-// param is the name of the parameter that the lexeme is, "" if it is none.
+// param returns the name of the parameter that the lexeme is, "" if it is not a parameter.
 func (t lexeme) param(names []string) string {
 	if n, err := strconv.Atoi(strings.TrimPrefix(t.text, "$")); t.text[0] == '$' && err == nil && n >= 1 &&
 		n <= len(names) {
@@ -88,8 +88,8 @@ func (t lexeme) param(names []string) string {
 	return ""
 }
 
-// lex splits SQL as PostgreSQL does (https://www.postgresql.org/docs/current/sql-syntax-lexical.html), as far as pruned
-// needs it.
+// lex splits SQL as PostgreSQL does (https://www.postgresql.org/docs/current/sql-syntax-lexical.html), as far as
+// pruneAssignments needs it.
 func lex(sql string) []lexeme {
 	var out []lexeme
 	depth := 0
@@ -114,7 +114,7 @@ func lex(sql string) []lexeme {
 	return out
 }
 
-// lexemeEnd is where what begins at i ends, and whether it is a blank or a comment.
+// lexemeEnd returns the end of the lexeme, blank or comment at i, and whether it is a blank or comment.
 func lexemeEnd(sql string, i int) (to int, blank bool) {
 	rest := sql[i:]
 	switch c := rest[0]; {
@@ -148,7 +148,7 @@ func isWord(c byte) bool {
 	return c == '_' || c >= 0x80 || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// commentLength is of a comment of the form /* */, which may hold others.
+// commentLength returns the length of a comment of the form /* */, which may nest.
 func commentLength(s string) int {
 	depth := 0
 	for i := 0; i < len(s); i++ {
@@ -166,7 +166,7 @@ func commentLength(s string) int {
 	return len(s)
 }
 
-// quotedLength is of a string or a quoted name; a doubled quote does not end it.
+// quotedLength returns the length of a string or a quoted name. A doubled quote does not end it.
 func quotedLength(s string, escapes bool) int {
 	for i := 1; i < len(s); i++ {
 		switch {
@@ -182,7 +182,7 @@ func quotedLength(s string, escapes bool) int {
 	return len(s)
 }
 
-// dollarLength is of a parameter, $1, or of a string in dollar quotes, $tag$...$tag$.
+// dollarLength returns the length of a parameter, $1, or of a string in dollar quotes, $tag$...$tag$.
 func dollarLength(s string) int {
 	n := 1
 	for n < len(s) && isWord(s[n]) {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPruned(t *testing.T) {
+func TestPruneAssignments_RemovesUnchangedParameters(t *testing.T) {
 	t.Parallel()
 	// $1 is @id, $2 @name, $3 @active, $4 @description.
 	params := []string{"id", "name", "active", "description"}
@@ -36,7 +36,7 @@ func TestPruned(t *testing.T) {
 			"UPDATE t SET a = $2, c = $4 WHERE id = $1", "name description",
 			"UPDATE t SET a = $2, c = $4 WHERE id = $1",
 		},
-		"commas and words that are none": {
+		"commas and words in strings and comments": {
 			`UPDATE t SET "a,set" = '$2, where '' x', b = E'\', from' || $3, c = $tag$, where $2$tag$ || $4 /* , /* where */ $2 */, d = arr[1, $2] -- , from
 				WHERE id = $1`, "description",
 			`UPDATE t SET "a,set" = '$2, where '' x', c = $tag$, where $2$tag$ || $4 -- , from
@@ -72,19 +72,19 @@ func TestPruned(t *testing.T) {
 			t.Parallel()
 			changed := strings.Fields(c.changed)
 			require.Equal(t, squeezed(c.want),
-				squeezed(pruned(c.sql, params, func(p string) bool { return slices.Contains(changed, p) })))
+				squeezed(pruneAssignments(c.sql, params, func(p string) bool { return slices.Contains(changed, p) })))
 		})
 	}
 }
 
-// squeezed has one blank for several.
+// squeezed replaces each run of blanks by one blank.
 func squeezed(sql string) string { return strings.Join(strings.Fields(sql), " ") }
 
-func FuzzPruned(f *testing.F) {
+func FuzzPruneAssignments(f *testing.F) {
 	f.Add("UPDATE t SET a = $2, b = E'\\'' || $3 /* */ WHERE id = $1")
 	f.Add("UPDATE t SET a = $tag$ $2")
 	f.Fuzz(func(t *testing.T, sql string) {
-		got := pruned(sql, []string{"id", "name", "active"}, func(p string) bool { return p == "active" })
+		got := pruneAssignments(sql, []string{"id", "name", "active"}, func(p string) bool { return p == "active" })
 		require.LessOrEqual(t, len(got), len(sql))
 	})
 }

@@ -18,21 +18,22 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// statement is one of the operator's, as PostgreSQL understands it.
+// statement is one of the operator's statements, as PostgreSQL parsed it.
 type statement struct {
 	// key in the configuration.
 	key string
-	// sql with PostgreSQL's parameters $1, $2; params are their names.
+	// sql has PostgreSQL's parameters $1, $2. params are their names.
 	sql    string
 	params []string
-	// declared are the types that PostgreSQL is told of the parameters, 0 where the statement says it; types are those
-	// it took.
+	// declared has the types of the parameters that are declared to PostgreSQL, 0 where the statement determines the
+	// type. types has the types that PostgreSQL chose.
 	declared, types []uint32
 }
 
-// declared are the types of parameters that a statement rarely determines: what is done with a flag, an amount or a
-// structure is an expression. Other parameters are of the type of the column that they are put into or compared with.
-var declared = func() map[string]uint32 {
+// declaredTypes has the types of parameters that a statement rarely determines, because a flag, an amount or a
+// structure is used in an expression. Another parameter has the type of the column that it is assigned to or compared
+// with.
+var declaredTypes = func() map[string]uint32 {
 	out := map[string]uint32{}
 	for _, f := range slices.Concat(catalog.ProductFields(), catalog.PriceFields()) {
 		switch f.Type {
@@ -48,28 +49,28 @@ var declared = func() map[string]uint32 {
 	return out
 }()
 
-// changedParam lists the columns whose values are Stripe's, and for metadata and currency_options the keys too, as in
-// metadata.color. It is no column.
+// changedParam is a parameter that is not a column. It has the names of the columns whose values are Stripe's. For
+// metadata and currency_options it also has the keys, as in metadata.color.
 const changedParam = "changed"
 
-// lists are the columns with several values.
-var lists = []string{"images", "marketing_features"}
+// listColumns has the columns with several values.
+var listColumns = []string{"images", "marketing_features"}
 
 var candidate = regexp.MustCompile(`@([A-Za-z_]\w*)`)
 
-// use says what a statement is for.
-type use struct {
+// statementUse is the purpose of a statement.
+type statementUse struct {
 	key string
-	// query names the mapping's query whose columns are the parameters, known all columns that it may return.
+	// query is the mapping's query whose columns are the parameters. known has all columns that the query may return.
 	query          string
 	columns, known []string
 	required       []string
 }
 
-// newStatement finds the parameters of a statement and has PostgreSQL parse it.
-func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statement, error) {
+// newStatement finds the parameters of a statement, and has PostgreSQL parse it.
+func newStatement(ctx context.Context, tx pgx.Tx, u statementUse, source string) (*statement, error) {
 	s := &statement{key: u.key}
-	// What looks like a parameter in a string or a comment is none: pgx knows.
+	// pgx ignores an apparent parameter in a string or a comment.
 	candidates := pgx.NamedArgs{}
 	for _, found := range candidate.FindAllStringSubmatch(source, -1) {
 		candidates[found[1]] = found[1]
@@ -83,54 +84,54 @@ func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statem
 	for _, arg := range args {
 		name, _ := arg.(string)
 		s.params = append(s.params, name)
-		s.declared = append(s.declared, declared[name])
+		s.declared = append(s.declared, declaredTypes[name])
 		switch {
 		case name == changedParam:
 			s.declared[len(s.declared)-1] = pgtype.TextArrayOID
 		case slices.Contains(u.columns, name):
 		case slices.Contains(u.known, name):
 			return nil, fmt.Errorf(
-				"%s uses @%s, and the mapping's %s query does not return %s: add that column to the query, or leave the parameter out", u.key, name, u.query, name)
+				"%s uses @%s, but the mapping's %s query does not return %s: add that column to the query, or omit the parameter", u.key, name, u.query, name)
 		default:
 			return nil, fmt.Errorf(
-				"%s uses @%s, which is none of Stripe's fields%s: its parameters are the columns of the mapping's %s query", u.key, name, mapping.Nearest(name, u.columns), u.query)
+				"%s uses @%s, which is not a field of Stripe%s: its parameters are the columns of the mapping's %s query", u.key, name, mapping.Nearest(name, u.columns), u.query)
 		}
 	}
 	for _, name := range u.required {
 		if !slices.Contains(s.params, name) {
-			return nil, fmt.Errorf("%s does not use @%s: without it the statement would not be about one %s", u.key,
+			return nil, fmt.Errorf("%s does not use @%s, so it would not be limited to one %s", u.key,
 				name, strings.TrimSuffix(u.query, "s"))
 		}
 	}
 	description, err := tx.Conn().PgConn().Prepare(ctx, checkedName, s.sql, s.declared)
 	if err != nil {
-		return nil, s.refused(ctx, tx, err)
+		return nil, s.explainRefusal(ctx, tx, err)
 	}
 	s.types = description.ParamOIDs
 	return s, nil
 }
 
-// checkedName names the prepared statement that is being checked.
+// checkedName is the name of the prepared statement that is being checked.
 const checkedName = "driftless_write_back"
 
-// mayRun has PostgreSQL look, without running the statement that newStatement has just prepared, whether the role may.
-// A parse does not tell: rights are looked at when a plan is made ready.
-func (s *statement) mayRun(ctx context.Context, tx pgx.Tx) error {
+// checkRights checks whether the role may run the statement that newStatement has just prepared, without running it.
+// PostgreSQL checks rights when it makes a plan, not when it parses.
+func (s *statement) checkRights(ctx context.Context, tx pgx.Tx) error {
 	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(s.params)), ", ")
 	if _, err := tx.Exec(ctx, "EXPLAIN EXECUTE "+checkedName+" ("+nulls+")",
 		pgx.QueryExecModeSimpleProtocol); err != nil {
-		return s.refused(ctx, tx, err)
+		return s.explainRefusal(ctx, tx, err)
 	}
 	return nil
 }
 
-// run runs the statement with the values of a row and returns how many rows it has changed. changed are the columns
-// that it is to set.
+// run runs the statement with the values of a row, and returns how many rows it changed. changed has the columns that
+// it sets.
 func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row, changed []string) (int64, error) {
 	values := make([][]byte, len(s.params))
 	sql := s.sql
 	if !slices.Contains(s.params, changedParam) {
-		sql = pruned(s.sql, s.params, func(param string) bool { return slices.Contains(changed, param) })
+		sql = pruneAssignments(s.sql, s.params, func(param string) bool { return slices.Contains(changed, param) })
 	}
 	for i, name := range s.params {
 		if name == changedParam {
@@ -146,7 +147,7 @@ func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row, changed
 			continue
 		}
 		text := *value
-		if slices.Contains(lists, name) && isTextArray(s.types[i]) {
+		if slices.Contains(listColumns, name) && isTextArray(s.types[i]) {
 			var err error
 			if text, err = arrayOf(text); err != nil {
 				return 0, fmt.Errorf("%s: @%s: %w", s.key, name, err)
@@ -154,8 +155,8 @@ func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row, changed
 		}
 		values[i] = []byte(text)
 	}
-	// In text form, so that PostgreSQL reads each value as what its column is. The types are those of the whole
-	// statement: one that is pruned may not use every parameter.
+	// The values are in text form, so that PostgreSQL reads each one as its column's type. The types are those of the
+	// full statement, because a pruned one may not use every parameter.
 	result := tx.Conn().PgConn().ExecParams(ctx, sql, values, s.types, nil, nil).Read()
 	if result.Err != nil {
 		return 0, result.Err
@@ -165,7 +166,7 @@ func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row, changed
 
 func isTextArray(oid uint32) bool { return oid == pgtype.TextArrayOID || oid == pgtype.VarcharArrayOID }
 
-// arrayOf writes a list in JSON as PostgreSQL's text form of text[].
+// arrayOf converts a JSON list to PostgreSQL's text form of text[].
 func arrayOf(list string) (string, error) {
 	names, err := namesOf(list)
 	if err != nil {
@@ -206,44 +207,46 @@ func namesOf(list string) ([]string, error) {
 	return names, nil
 }
 
-// ordinal is a parameter in PostgreSQL's messages.
+// ordinal matches a parameter in PostgreSQL's messages.
 var ordinal = regexp.MustCompile(`\$(\d+)`)
 
-// refused is PostgreSQL's refusal in the words of the one who wrote the statement, with what mends it where that is
-// known. What is no refusal stays as it is.
-func (s *statement) refused(ctx context.Context, tx pgx.Tx, err error) error {
+// explainRefusal returns PostgreSQL's error with the operator's parameter names, and with a fix where one is known. It
+// returns any other error as it is.
+func (s *statement) explainRefusal(ctx context.Context, tx pgx.Tx, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return fmt.Errorf("%s: %w", s.key, err)
 	}
-	words := ordinal.ReplaceAllStringFunc(pg.Message, func(found string) string {
+	message := ordinal.ReplaceAllStringFunc(pg.Message, func(found string) string {
 		if n, err := strconv.Atoi(found[1:]); err == nil && n >= 1 && n <= len(s.params) {
 			return "@" + s.params[n-1]
 		}
 		return found
 	})
 	if pg.Detail != "" {
-		words += "; " + pg.Detail
+		message += "; " + pg.Detail
 	}
 	if pg.Hint != "" {
-		words += "; " + pg.Hint
+		message += "; " + pg.Hint
 	}
 	switch pg.Code {
 	case codeInsufficientPrivilege:
-		words += "; " + grants(ctx, tx.Conn().Config().Copy(), s.sql)
+		message += "; " + missingGrants(ctx, tx.Conn().Config().Copy(), s.sql)
 	case codeIndeterminateType, codeAmbiguousParameter, codeAmbiguousFunction:
-		words += "; say of which type the parameter is, as in @name::text"
+		message += "; give the parameter a type, as in @name::text"
 	}
-	return &refusal{key: s.key, words: words, cause: pg}
+	return &refusal{key: s.key, message: message, cause: pg}
 }
 
-// refusal is a statement that PostgreSQL does not carry out.
+// refusal is the error of a statement that PostgreSQL refuses.
 type refusal struct {
-	key, words string
-	cause      *pgconn.PgError
+	key, message string
+	cause        *pgconn.PgError
 }
 
-func (r *refusal) Error() string { return fmt.Sprintf("%s is refused by Postgres: %s", r.key, r.words) }
+func (r *refusal) Error() string {
+	return fmt.Sprintf("%s is refused by Postgres: %s", r.key, r.message)
+}
 
 func (r *refusal) Unwrap() error { return r.cause }
 

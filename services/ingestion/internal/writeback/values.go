@@ -11,23 +11,23 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/row"
 )
 
-// columns are those of the mapping's two queries.
+// columns has the columns of the mapping's two queries.
 type columns struct{ products, prices []string }
 
-// productRow is the row of a product as wanted: what the mapping reads now, with the values of the columns in which
-// that differs. Without a row it is a new one. What is not to change so keeps its form, too.
+// productRow returns the row of a product as wanted. It is the row that the mapping reads now, with new values in the
+// columns that differ. So a value that does not change keeps its form. Without a row it is a new one.
 func productRow(present mapping.Row, want *catalogv1.Product, diffs []difference, of []string) (mapping.Row, error) {
-	return changed(present, row.OfProduct(want), want.GetMetadata(), diffs, of)
+	return applyChanges(present, row.FromProduct(want), want.GetMetadata(), diffs, of)
 }
 
-// priceRow is productRow for one of a product's prices.
+// priceRow is the same as productRow for one of a product's prices.
 func priceRow(present mapping.Row, want *catalogv1.Price, product string, diffs []difference,
 	of []string,
 ) (mapping.Row, error) {
-	return changed(present, row.OfPrice(want, product), want.GetMetadata(), diffs, of)
+	return applyChanges(present, row.FromPrice(want, product), want.GetMetadata(), diffs, of)
 }
 
-func changed(present mapping.Row, want any, metadata map[string]string, diffs []difference,
+func applyChanges(present mapping.Row, want any, metadata map[string]string, diffs []difference,
 	of []string,
 ) (mapping.Row, error) {
 	all, err := rowOf(want)
@@ -35,7 +35,7 @@ func changed(present mapping.Row, want any, metadata map[string]string, diffs []
 		return nil, err
 	}
 	if slices.Contains(of, "unit_amount") != slices.Contains(of, "unit_amount_decimal") {
-		// One column holds whichever amount there is.
+		// One of the two columns has the amount.
 		for _, pair := range [][2]string{
 			{"unit_amount", "unit_amount_decimal"},
 			{"unit_amount_decimal", "unit_amount"},
@@ -45,7 +45,7 @@ func changed(present mapping.Row, want any, metadata map[string]string, diffs []
 			}
 		}
 	}
-	if all["marketing_features"], err = featuresLike(present["marketing_features"],
+	if all["marketing_features"], err = formatFeatures(present["marketing_features"],
 		all["marketing_features"]); err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func changed(present mapping.Row, want any, metadata map[string]string, diffs []
 	for _, d := range diffs {
 		switch d.column {
 		case "":
-			// The whole price.
+			// The price as a whole differs.
 			return all, nil
 		case "metadata":
 			if out["metadata"], err = withKey(out["metadata"], d.key, metadata); err != nil {
@@ -71,10 +71,10 @@ func changed(present mapping.Row, want any, metadata map[string]string, diffs []
 	return out, nil
 }
 
-// amountColumns hold the same value: a query has either of them, or both.
+// amountColumns have the same value. A query returns one of them, or both.
 var amountColumns = []string{"unit_amount", "unit_amount_decimal"}
 
-// changedColumns are the columns that differences are in, and the keys that they are in, in the form of @changed.
+// changedColumns returns the columns and keys that differ, in the form of @changed.
 func changedColumns(diffs []difference) []string {
 	var out []string
 	for _, d := range diffs {
@@ -94,7 +94,7 @@ func changedColumns(diffs []difference) []string {
 	return out
 }
 
-// rowOf gives the columns of a row of package row as text.
+// rowOf returns the columns of a row of package row as text.
 func rowOf(v any) (mapping.Row, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -119,7 +119,7 @@ func rowOf(v any) (mapping.Row, error) {
 	return out, nil
 }
 
-// withKey is a JSON object with one of its keys as in metadata, or without it; the others stay as they are.
+// withKey returns a JSON object with one key set as in metadata, or removed. The other keys stay as they are.
 func withKey(object *string, key string, metadata map[string]string) (*string, error) {
 	values := map[string]json.RawMessage{}
 	if object != nil {
@@ -142,9 +142,9 @@ func withKey(object *string, key string, metadata map[string]string) (*string, e
 	return new(string(out)), nil
 }
 
-// featuresLike writes a list of features as objects with a name, as Stripe does, unless the present list is one of
-// strings.
-func featuresLike(present, features *string) (*string, error) {
+// formatFeatures returns a list of features as objects with a name, as Stripe does. It returns strings if the present
+// list has strings.
+func formatFeatures(present, features *string) (*string, error) {
 	var strings []string
 	if features == nil || present != nil && json.Unmarshal([]byte(*present), &strings) == nil && len(strings) > 0 {
 		return features, nil

@@ -1,7 +1,7 @@
-// Package writeback changes the operator's tables as Stripe was changed, with the statements that the configuration
-// gives. A change is one transaction: it is made only if the mapping reads the product as the order supposes it, and
-// only if it reads it as ordered afterwards. The package decides nothing about who is right, and touches only what its
-// statements name.
+// Package writeback writes Stripe's values to the operator's tables, with the statements of the configuration. A
+// write-back is one transaction. It is committed only if the mapping reads the product before as the command expects,
+// and after as the command wants it. The package does not decide who is right, and changes only what its statements
+// name.
 package writeback
 
 import (
@@ -24,19 +24,20 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// attempts of a transaction that another got in the way of.
-const attempts = 5
+// maxAttempts is the maximum number of attempts of a transaction that conflicts with another.
+const maxAttempts = 5
 
-// mostRows is how many rows a statement may change: one that changes more is not about one product or price.
-const mostRows = 1000
+// maxRows is the maximum number of rows that a statement may change. A statement that changes more is not limited to
+// one product or price.
+const maxRows = 1000
 
 // Config of a Writer.
 type Config struct {
 	Pool       *pgxpool.Pool
 	Mapping    *mapping.Mapping
 	Statements config.WriteBack
-	// BuiltIn: the statements are those of the built-in tables. What the role may do there is not asked at start: who
-	// edits them with a role of his own needs no write-back.
+	// BuiltIn reports whether the statements are those of the built-in tables. New then does not check the role's
+	// rights, because an installation may edit the tables with another role and need no write-back.
 	BuiltIn bool
 	// Validate returns why Stripe would refuse a product.
 	Validate func(*catalogv1.Product) []catalog.Violation
@@ -46,13 +47,13 @@ type Config struct {
 type Writer struct {
 	Config
 	columns        columns
-	product, price byColumn
+	product, price columnStatements
 	// A statement that is not configured is nil.
 	importProduct, importPrice *statement
 }
 
-// New checks the statements against the database. Its errors name the statement's key in the configuration and what
-// mends it.
+// New checks the statements against the database. Its errors name the statement's key in the configuration and say how
+// to fix it.
 func New(ctx context.Context, cfg Config) (*Writer, error) {
 	w := &Writer{Config: cfg}
 	w.columns.products, w.columns.prices = cfg.Mapping.Columns()
@@ -68,10 +69,10 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 	}
 	defer func() {
 		_ = tx.Rollback(context.WithoutCancel(ctx))
-		// A rollback leaves what is prepared.
+		// A rollback keeps prepared statements.
 		_ = conn.Conn().PgConn().Deallocate(context.WithoutCancel(ctx), checkedName)
 	}()
-	check := func(u use, source string) (*statement, error) {
+	check := func(u statementUse, source string) (*statement, error) {
 		if strings.TrimSpace(source) == "" {
 			return nil, nil
 		}
@@ -80,7 +81,7 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 			return nil, err
 		}
 		if !cfg.BuiltIn {
-			if err := s.mayRun(ctx, tx); err != nil {
+			if err := s.checkRights(ctx, tx); err != nil {
 				return nil, err
 			}
 		}
@@ -90,12 +91,12 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 		return s, nil
 	}
 	given := cfg.Statements
-	ofProducts := use{"catalog.write_back.product", "products", w.columns.products, products, []string{"id"}}
-	ofPrices := use{"catalog.write_back.price", "prices", w.columns.prices, prices, []string{"id"}}
-	if w.product, err = byColumns(check, ofProducts, given.Product, given.ProductFields); err != nil {
+	ofProducts := statementUse{"catalog.write_back.product", "products", w.columns.products, products, []string{"id"}}
+	ofPrices := statementUse{"catalog.write_back.price", "prices", w.columns.prices, prices, []string{"id"}}
+	if w.product, err = newColumnStatements(check, ofProducts, given.Product, given.ProductFields); err != nil {
 		return nil, err
 	}
-	if w.price, err = byColumns(check, ofPrices, given.Price, given.PriceFields); err != nil {
+	if w.price, err = newColumnStatements(check, ofPrices, given.Price, given.PriceFields); err != nil {
 		return nil, err
 	}
 	ofProducts.key, ofPrices.key = "catalog.write_back.import_product", "catalog.write_back.import_price"
@@ -109,33 +110,33 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 	return w, nil
 }
 
-// Order says what is to be written.
-type Order struct {
+// Command is a write-back command.
+type Command struct {
 	ProductID string
-	// Known is the product in the version of the catalog that the order rests on; nil if that has none.
-	Known *catalogv1.Product
-	// Wanted is the product with Stripe's values; only Fields of it are written, unless Import is set.
-	Wanted *catalogv1.Product
-	Fields []string
+	// Base is the product in the catalog's version that the command rests on, nil if that version has none.
+	Base *catalogv1.Product
+	// Desired is the product with Stripe's values. Only Fields of it are written, unless Import is set.
+	Desired *catalogv1.Product
+	Fields  []string
 	// Import inserts the product.
 	Import bool
 }
 
-// Result of an order that has not failed.
+// Result is the result of a write-back that did not fail.
 type Result string
 
 const (
-	// Written: the tables were changed.
+	// Written means that the tables were changed.
 	Written Result = "written"
-	// Done: the tables had the values already, as when an order comes again.
+	// Done means that the tables already had the values, for example because the command came twice.
 	Done Result = "done"
-	// Superseded: somebody has changed the product since the version that the order rests on; nothing was written.
+	// Superseded means that the product was changed since the version that the command rests on. Nothing was written.
 	Superseded Result = "superseded"
 )
 
-// Failure is why an order cannot be carried out, however often it is tried, until somebody mends what it says.
+// Failure is why a write-back fails on every attempt, until an operator fixes the cause.
 type Failure struct {
-	// Field that could not be written, in Stripe's names; "" if it is about none in particular.
+	// Field that could not be written, in Stripe's names. It is "" if the failure concerns no single field.
 	Field   string
 	Message string
 	cause   error
@@ -145,44 +146,43 @@ func (f *Failure) Error() string { return f.Message }
 
 func (f *Failure) Unwrap() error { return f.cause }
 
-// Write carries an order out. What fails for good is a *Failure; any other error may pass. An order that was carried
-// out may be given again.
-func (w *Writer) Write(ctx context.Context, order Order) (result Result, err error) {
-	for range attempts {
-		// What somebody commits to the same rows since our snapshot makes Postgres refuse the statement: then the
-		// product is read anew, and found to have changed.
+// Write carries out a command. A permanent failure is a *Failure. Any other error may be temporary. A command may be
+// repeated after success.
+func (w *Writer) Write(ctx context.Context, command Command) (result Result, err error) {
+	for range maxAttempts {
+		// If another session commits a change of the same rows after this snapshot, Postgres refuses the statement. The
+		// next attempt reads the product again and detects the change.
 		err = pgx.BeginTxFunc(ctx, w.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-			result, err = w.attempt(ctx, tx, order)
+			result, err = w.attempt(ctx, tx, command)
 			return err
 		})
 		pg, ok := errors.AsType[*pgconn.PgError](err)
-		// A product that was inserted since the snapshot is seen in the next one.
+		// The next snapshot sees a product that was inserted since this one.
 		again := ok &&
 			(pg.Code == codeSerializationFailure || pg.Code == codeDeadlock ||
-				order.Import && pg.Code == codeUniqueViolation)
+				command.Import && pg.Code == codeUniqueViolation)
 		if !again {
 			break
 		}
 	}
 	if err != nil {
-		return "", w.classify(order, err)
+		return "", w.classify(command, err)
 	}
 	return result, nil
 }
 
-// limits keep a transaction of the operator's that holds a row, or a statement that reads a large table, from holding
-// up the orders behind this one.
-const limits = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'"
+// setTimeouts bound the time for which a locked row or a slow statement delays the commands behind this one.
+const setTimeouts = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'"
 
-func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, error) {
-	if _, err := tx.Exec(ctx, limits); err != nil {
+func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, command Command) (Result, error) {
+	if _, err := tx.Exec(ctx, setTimeouts); err != nil {
 		return "", fmt.Errorf("prepare the transaction: %w", err)
 	}
-	present, err := w.Mapping.Product(ctx, tx, order.ProductID)
+	present, err := w.Mapping.Product(ctx, tx, command.ProductID)
 	if err != nil {
 		return "", err
 	}
-	want, diffs, result, err := w.judge(present, order)
+	want, diffs, result, err := w.compare(present, command)
 	if result != "" || err != nil {
 		return result, err
 	}
@@ -196,21 +196,21 @@ func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, e
 	if err != nil {
 		return "", err
 	}
-	return Written, w.verify(ctx, tx, order.ProductID, want, ran)
+	return Written, w.verify(ctx, tx, command.ProductID, want, ran)
 }
 
-// judge compares the product as it is with the order. It returns a result if there is nothing to write, or else the
-// product as wanted and where the present one differs; of an import nothing differs.
-func (w *Writer) judge(present mapping.Product,
-	order Order,
+// compare compares the current product with the command. It returns a result if there is nothing to write. Otherwise it
+// returns the wanted product and the differences, which are empty for an import.
+func (w *Writer) compare(present mapping.Product,
+	command Command,
 ) (want *catalogv1.Product, diffs []difference, result Result, err error) {
 	var base *catalogv1.Product
 	if len(present.Faults) == 0 {
 		base = present.Product
 	}
 	switch {
-	case order.Import:
-		want = withoutFields(order.Wanted, w.Mapping.Unmanaged())
+	case command.Import:
+		want = withoutFields(command.Desired, w.Mapping.Unmanaged())
 		switch {
 		case present.Product == nil:
 		case base != nil && len(differences(base, want)) == 0:
@@ -221,22 +221,22 @@ func (w *Writer) judge(present mapping.Product,
 	case base == nil:
 		return nil, nil, Superseded, nil
 	default:
-		if want, err = ordered(base, order.Wanted, order.Fields); err != nil {
+		if want, err = withFields(base, command.Desired, command.Fields); err != nil {
 			return nil, nil, "",
-				&Failure{Message: fmt.Sprintf("product %s cannot be written back: %v", order.ProductID, err)}
+				&Failure{Message: fmt.Sprintf("product %s cannot be written back: %v", command.ProductID, err)}
 		}
 		if diffs = differences(base, want); len(diffs) == 0 {
 			return nil, nil, Done, nil
 		}
-		if !same(base, order.Known) {
+		if !equalProducts(base, command.Base) {
 			return nil, nil, Superseded, nil
 		}
 		for _, d := range diffs {
-			if err := w.provided(d); err != nil {
+			if err := w.checkProvided(d); err != nil {
 				return nil, nil, "",
 					&Failure{
 						Field:   d.field(),
-						Message: fmt.Sprintf("product %s cannot be written back: %v", order.ProductID, err),
+						Message: fmt.Sprintf("product %s cannot be written back: %v", command.ProductID, err),
 					}
 			}
 		}
@@ -244,15 +244,15 @@ func (w *Writer) judge(present mapping.Product,
 	if faults := w.Validate(want); len(faults) > 0 {
 		return nil, nil, "", &Failure{
 			Field: faults[0].Field,
-			Message: fmt.Sprintf("product %s cannot be written back, since it would not be valid in the catalog: %s",
-				order.ProductID, faults[0]),
+			Message: fmt.Sprintf("product %s cannot be written back, because it would not be valid in the catalog: %s",
+				command.ProductID, faults[0]),
 		}
 	}
 	return want, diffs, "", nil
 }
 
-// same says whether two states that the mapping has read are the same.
-func same(a, b *catalogv1.Product) bool {
+// equalProducts reports whether two states that the mapping has read are equal.
+func equalProducts(a, b *catalogv1.Product) bool {
 	if b == nil {
 		return false
 	}
@@ -263,8 +263,9 @@ func same(a, b *catalogv1.Product) bool {
 	return proto.Equal(a, b)
 }
 
-// provided says why a field cannot be written back: what the mapping does not read cannot be found written.
-func (w *Writer) provided(d difference) error {
+// checkProvided returns why a field cannot be written back: the result of a field that the mapping does not read cannot
+// be verified.
+func (w *Writer) checkProvided(d difference) error {
 	query, columns := "products", w.columns.products
 	if d.price != "" {
 		query, columns = "prices", w.columns.prices
@@ -276,92 +277,123 @@ func (w *Writer) provided(d difference) error {
 	return fmt.Errorf("the mapping's %s query does not return %s: add that column to it", query, d.column)
 }
 
-// ran is a statement that has run, and how many rows it has changed.
-type ran struct {
+// ranStatement is a statement that was run, with the number of rows that it changed.
+type ranStatement struct {
 	key  string
 	rows int64
 }
 
-// run runs the statements that the differences ask for; with none the product is inserted.
+// run runs the statements that the differences need. Without differences it inserts the product.
 func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, want *catalogv1.Product,
 	diffs []difference,
-) (out []ran, err error) {
-	run := func(s *statement, key, field string, row mapping.Row, changed []string, err error) error {
-		switch {
-		case err != nil:
-			return &Failure{
-				Field:   field,
-				Message: fmt.Sprintf("product %s cannot be written back: %v", want.GetId(), err),
-			}
-		case s == nil:
-			return &Failure{
-				Field: field,
-				Message: fmt.Sprintf(
-					"product %s cannot be written back: set catalog.write_back.%s to the statement that does it in your tables (see docs/mapping.md)", want.GetId(), key),
-			}
-		}
-		rows, err := s.run(ctx, tx, row, changed)
-		if err != nil {
-			return s.refused(ctx, tx, err)
-		}
-		if rows > mostRows {
-			return &Failure{
-				Field: field,
-				Message: fmt.Sprintf(
-					"product %s was not written back: %s would have changed %d rows; does its WHERE name one by @id?",
-					want.GetId(), s.key, rows),
-			}
-		}
-		out = append(out, ran{s.key, rows})
-		return nil
-	}
+) ([]ranStatement, error) {
+	r := &runner{Writer: w, tx: tx, want: want}
+	var err error
 	if present.Row == nil {
-		row, err := productRow(nil, want, nil, w.columns.products)
-		if err := run(w.importProduct, "import_product", "", row, w.columns.products, err); err != nil {
-			return nil, err
-		}
-		for _, p := range want.GetPrices() {
-			row, err := priceRow(nil, p, want.GetId(), nil, w.columns.prices)
-			if err := run(w.importPrice, "import_price", "prices."+p.GetId(), row, w.columns.prices, err); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
+		err = r.insert(ctx)
+	} else {
+		err = r.change(ctx, present, diffs)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return r.ran, nil
+}
+
+// runner runs the statements of one write-back.
+type runner struct {
+	*Writer
+
+	tx   pgx.Tx
+	want *catalogv1.Product
+	ran  []ranStatement
+}
+
+// insert inserts the product and its prices.
+func (r *runner) insert(ctx context.Context) error {
+	row, err := productRow(nil, r.want, nil, r.columns.products)
+	if err := r.exec(ctx, r.importProduct, "import_product", "", row, r.columns.products, err); err != nil {
+		return err
+	}
+	for _, p := range r.want.GetPrices() {
+		row, err := priceRow(nil, p, r.want.GetId(), nil, r.columns.prices)
+		if err := r.exec(ctx, r.importPrice, "import_price", "prices."+p.GetId(), row, r.columns.prices,
+			err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change changes the product and the prices that have differences, and inserts prices that the product lacks.
+func (r *runner) change(ctx context.Context, present mapping.Product, diffs []difference) error {
 	of := map[string][]difference{}
 	for _, d := range diffs {
 		of[d.price] = append(of[d.price], d)
 	}
 	if own := of[""]; len(own) > 0 {
-		row, err := productRow(present.Row, want, own, w.columns.products)
-		if err := w.product.each("product", own, func(s *statement, key, field string) error {
-			return run(s, key, field, row, changedColumns(own), err)
+		row, err := productRow(present.Row, r.want, own, r.columns.products)
+		if err := r.product.forEach("product", own, func(s *statement, key, field string) error {
+			return r.exec(ctx, s, key, field, row, changedColumns(own), err)
 		}); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	for _, p := range want.GetPrices() {
+	for _, p := range r.want.GetPrices() {
 		own := of[p.GetId()]
 		if len(own) == 0 {
 			continue
 		}
-		row, err := priceRow(present.Prices[p.GetId()], p, want.GetId(), own, w.columns.prices)
+		row, err := priceRow(present.Prices[p.GetId()], p, r.want.GetId(), own, r.columns.prices)
 		if present.Prices[p.GetId()] == nil {
-			err = run(w.importPrice, "import_price", own[0].field(), row, w.columns.prices, err)
+			err = r.exec(ctx, r.importPrice, "import_price", own[0].field(), row, r.columns.prices, err)
 		} else {
-			err = w.price.each("price", own, func(s *statement, key, field string) error {
-				return run(s, key, field, row, changedColumns(own), err)
+			err = r.price.forEach("price", own, func(s *statement, key, field string) error {
+				return r.exec(ctx, s, key, field, row, changedColumns(own), err)
 			})
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
-// verify reads the product as the statements have left it.
-func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalogv1.Product, ran []ran) error {
+// exec runs a statement, which is nil if the configuration has none. rowErr is the error of making the row.
+func (r *runner) exec(ctx context.Context, s *statement, key, field string, row mapping.Row, changed []string,
+	rowErr error,
+) error {
+	switch {
+	case rowErr != nil:
+		return &Failure{
+			Field:   field,
+			Message: fmt.Sprintf("product %s cannot be written back: %v", r.want.GetId(), rowErr),
+		}
+	case s == nil:
+		return &Failure{
+			Field: field,
+			Message: fmt.Sprintf(
+				"product %s cannot be written back: set catalog.write_back.%s to the statement that changes your tables (see docs/mapping.md)", r.want.GetId(), key),
+		}
+	}
+	rows, err := s.run(ctx, r.tx, row, changed)
+	if err != nil {
+		return s.explainRefusal(ctx, r.tx, err)
+	}
+	if rows > maxRows {
+		return &Failure{
+			Field: field,
+			Message: fmt.Sprintf(
+				"product %s was not written back: %s would have changed %d rows; check that its WHERE selects one row by @id",
+				r.want.GetId(), s.key, rows),
+		}
+	}
+	r.ran = append(r.ran, ranStatement{s.key, rows})
+	return nil
+}
+
+// verify reads the product after the statements, and checks that it is as wanted.
+func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalogv1.Product, ran []ranStatement) error {
 	did := make([]string, len(ran))
 	for i, r := range ran {
 		did[i] = fmt.Sprintf("%s changed %d rows", r.key, r.rows)
@@ -373,7 +405,8 @@ func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalog
 	failed := func(field, what string) error {
 		return &Failure{
 			Field: field,
-			Message: fmt.Sprintf("product %s was not written back: %s, and then %s; nothing was kept", id,
+			Message: fmt.Sprintf("product %s was not written back: %s, and then %s; the transaction was rolled back",
+				id,
 				strings.Join(did, ", "), what),
 		}
 	}
@@ -395,37 +428,37 @@ func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalog
 	return failed(diffs[0].field(), "the mapping reads that "+strings.Join(words, "; "))
 }
 
-// passing are classes of SQLSTATEs, and single ones, that say nothing about the order: the connection, the server's
-// resources, a server that shuts down or takes no writes, a row that somebody holds.
-var passing = []string{
+// temporaryCodes has SQLSTATEs and classes of them that do not depend on the command: the connection, the server's
+// resources, a server that shuts down or is read-only, a locked row.
+var temporaryCodes = []string{
 	"08", "53", "57P", codeSerializationFailure, codeDeadlock, codeLockNotAvailable,
 	codeReadOnlyTransaction,
 }
 
-// classify makes a *Failure of what would fail again.
-func (w *Writer) classify(order Order, err error) error {
+// classify returns a *Failure for an error that would occur again.
+func (w *Writer) classify(command Command, err error) error {
 	if failure, ok := errors.AsType[*Failure](err); ok {
 		return failure
 	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || slices.ContainsFunc(passing, func(code string) bool { return strings.HasPrefix(pg.Code, code) }) {
-		return fmt.Errorf("write product %s back: %w", order.ProductID, err)
+	if !ok || slices.ContainsFunc(temporaryCodes, func(code string) bool { return strings.HasPrefix(pg.Code, code) }) {
+		return fmt.Errorf("write product %s back: %w", command.ProductID, err)
 	}
 	message := err.Error()
 	if _, ok := errors.AsType[*refusal](err); !ok {
-		// At the end of the transaction, where what was deferred is checked.
+		// The error came at the end of the transaction, where deferred constraints are checked.
 		message = "the transaction is refused by Postgres: " + pg.Message
 		if pg.Detail != "" {
 			message += "; " + pg.Detail
 		}
 	}
 	var field string
-	if !order.Import && len(order.Fields) == 1 {
-		field = order.Fields[0]
+	if !command.Import && len(command.Fields) == 1 {
+		field = command.Fields[0]
 	}
 	return &Failure{
 		Field:   field,
-		Message: fmt.Sprintf("product %s was not written back: %s", order.ProductID, message),
+		Message: fmt.Sprintf("product %s was not written back: %s", command.ProductID, message),
 		cause:   err,
 	}
 }

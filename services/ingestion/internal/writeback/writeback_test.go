@@ -24,14 +24,14 @@ import (
 
 const patience = 30 * time.Second
 
-func TestOnlyTheFieldsThatAreOrderedAreWritten(t *testing.T) {
+func TestWrite_WritesOnlyGivenFields(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
-	order := r.order("mug", func(p *catalogv1.Product) {
+	command := r.command("mug", func(p *catalogv1.Product) {
 		p.Description, p.Name, p.Metadata["seo_title"], p.Metadata["stock"] = "Green", "Not ordered", "The mug", "8"
 		price(p, "mug-eur").Nickname = "For Europe"
 	}, "description", "metadata.seo_title")
-	require.Equal(t, writeback.Written, r.write(w, order))
+	require.Equal(t, writeback.Written, r.write(w, command))
 	require.Equal(t, "Green", r.value(`SELECT blurb FROM shop.items WHERE sku = 'mug'`))
 	require.Equal(t, "Mug", r.value(`SELECT title FROM shop.items WHERE sku = 'mug'`))
 	require.JSONEq(t, `{"stock": 7, "seo_title": "The mug"}`, r.value(`SELECT tags FROM shop.items WHERE sku = 'mug'`),
@@ -39,13 +39,13 @@ func TestOnlyTheFieldsThatAreOrderedAreWritten(t *testing.T) {
 	require.Equal(t, "Euro", r.value(`SELECT label FROM shop.tariffs WHERE code = 'mug-eur'`))
 	require.Equal(t, "Red", r.value(`SELECT blurb FROM shop.items WHERE sku = 'cup'`))
 
-	require.Equal(t, writeback.Done, r.write(w, order), "the same order again")
+	require.Equal(t, writeback.Done, r.write(w, command), "the same command again")
 }
 
-func TestEveryFormOfColumnIsWritten(t *testing.T) {
+func TestWrite_SupportsEveryFormOfColumn(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
-	result := r.write(w, r.order("mug", func(p *catalogv1.Product) {
+	result := r.write(w, r.command("mug", func(p *catalogv1.Product) {
 		p.Active = new(false)
 		p.Images = []string{"https://example.com/b,c.png", "https://example.com/d.png"}
 		p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Dishwasher safe"}}
@@ -71,15 +71,15 @@ func TestEveryFormOfColumnIsWritten(t *testing.T) {
 		r.value(`SELECT cents || ' ' || label || ' ' || attributes FROM shop.tariffs WHERE code = 'mug-eur'`))
 
 	r.exec(`UPDATE shop.items SET points = '["Blue"]' WHERE sku = 'mug'`)
-	r.write(w, r.order("mug", func(p *catalogv1.Product) {
+	r.write(w, r.command("mug", func(p *catalogv1.Product) {
 		p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Red"}}
 	}, "marketing_features"))
-	require.Equal(t, `["Red"]`, r.value(`SELECT points FROM shop.items WHERE sku = 'mug'`), "in the form that it had")
+	require.Equal(t, `["Red"]`, r.value(`SELECT points FROM shop.items WHERE sku = 'mug'`), "in its old form")
 }
 
-func TestAPriceThatIsOrderedWholeIsInserted(t *testing.T) {
+func TestWrite_InsertsPrice(t *testing.T) {
 	r := newShop(t)
-	result := r.write(r.writer(), r.order("mug", func(p *catalogv1.Product) {
+	result := r.write(r.writer(), r.command("mug", func(p *catalogv1.Product) {
 		p.Prices = append(p.Prices, &catalogv1.Price{
 			Id:                "mug-big",
 			Currency:          "eur",
@@ -94,9 +94,9 @@ func TestAPriceThatIsOrderedWholeIsInserted(t *testing.T) {
 	require.Equal(t, "1500.00", r.value(`SELECT cents FROM shop.tariffs WHERE code = 'mug-eur'`))
 }
 
-func TestAConcurrentEditOfTheCatalogWins(t *testing.T) {
-	describe := func(r *rig) writeback.Order {
-		return r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
+func TestWrite_YieldsToConcurrentEdit(t *testing.T) {
+	describe := func(r *rig) writeback.Command {
+		return r.command("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
 	}
 	const read = `SELECT blurb FROM shop.items WHERE sku = 'mug'`
 
@@ -110,27 +110,27 @@ func TestAConcurrentEditOfTheCatalogWins(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				r := newShop(t)
-				order := describe(r)
+				command := describe(r)
 				r.exec(edit)
 				before := r.value(read)
-				require.Equal(t, writeback.Superseded, r.write(r.writer(), order))
+				require.Equal(t, writeback.Superseded, r.write(r.writer(), command))
 				require.Equal(t, before, r.value(read))
 			})
 		}
 	})
 
-	// Somebody has changed the row and not committed yet: the write-back waits for the row.
+	// Another session has changed the row and not committed yet, so the write-back waits for the row.
 	for _, commit := range []bool{true, false} {
 		t.Run(fmt.Sprintf("committed meanwhile: %v", commit), func(t *testing.T) {
 			r := newShop(t)
-			w, order := r.writer(), describe(r)
-			tx := r.begin()
+			w, command := r.writer(), describe(r)
+			tx := r.beginTx()
 			_, err := tx.Exec(t.Context(), `UPDATE shop.items SET blurb = 'ours' WHERE sku = 'mug'`)
 			require.NoError(t, err)
 			var result writeback.Result
 			var failed error
 			var wg sync.WaitGroup
-			wg.Go(func() { result, failed = w.Write(t.Context(), order) })
+			wg.Go(func() { result, failed = w.Write(t.Context(), command) })
 			waitForLock(t, r.pool)
 			if commit {
 				require.NoError(t, tx.Commit(t.Context()))
@@ -150,20 +150,20 @@ func TestAConcurrentEditOfTheCatalogWins(t *testing.T) {
 	}
 
 	t.Run("begun after", func(t *testing.T) {
-		// The write-back holds the row until somebody's edit waits for it.
+		// The write-back locks the row until another session's edit waits for it.
 		r := newShop(t)
 		r.exec(`CREATE FUNCTION shop.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			IF NEW.blurb = 'Stripe''s' THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN NEW; END $$`)
 		r.exec(`CREATE TRIGGER hold AFTER UPDATE ON shop.items FOR EACH ROW EXECUTE FUNCTION shop.hold()`)
-		w, order, holder := r.writer(), describe(r), r.begin()
+		w, command, holder := r.writer(), describe(r), r.beginTx()
 		_, err := holder.Exec(t.Context(), `SELECT pg_advisory_xact_lock(1)`)
 		require.NoError(t, err)
 		var wg sync.WaitGroup
 		var result writeback.Result
 		var failed, edited error
-		wg.Go(func() { result, failed = w.Write(t.Context(), order) })
+		wg.Go(func() { result, failed = w.Write(t.Context(), command) })
 		waitForLock(t, r.pool)
-		tx := r.begin()
+		tx := r.beginTx()
 		wg.Go(func() {
 			if _, edited = tx.Exec(t.Context(),
 				`UPDATE shop.items SET blurb = blurb || ' and ours' WHERE sku = 'mug'`); edited == nil {
@@ -176,20 +176,20 @@ func TestAConcurrentEditOfTheCatalogWins(t *testing.T) {
 		require.NoError(t, failed)
 		require.NoError(t, edited)
 		require.Equal(t, writeback.Written, result)
-		require.Equal(t, "Stripe's and ours", r.value(read), "the edit came after, and stands")
+		require.Equal(t, "Stripe's and ours", r.value(read), "the later edit remains")
 	})
 
 	t.Run("the version is unknown", func(t *testing.T) {
 		r := newShop(t)
-		order := describe(r)
-		order.Known = nil
-		require.Equal(t, writeback.Superseded, r.write(r.writer(), order))
+		command := describe(r)
+		command.Base = nil
+		require.Equal(t, writeback.Superseded, r.write(r.writer(), command))
 	})
 }
 
 func waitForLock(t *testing.T, pool *pgxpool.Pool) { t.Helper(); waitForLocks(t, pool, 1) }
 
-// waitForLocks waits until so many sessions wait for others.
+// waitForLocks waits until n sessions wait for others.
 func waitForLocks(t *testing.T, pool *pgxpool.Pool, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -201,12 +201,12 @@ func waitForLocks(t *testing.T, pool *pgxpool.Pool, n int) {
 	}, patience, 5*time.Millisecond)
 }
 
-func TestEditsAndWriteBacksThatRaceLoseNoEdit(t *testing.T) {
+func TestWrite_LosesNoEditInRace(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
 	const rounds = 40
 	var wg sync.WaitGroup
-	// Somebody appends to one column, and the write-backs write the other.
+	// Another session appends to one column, and the write-backs write the other.
 	wg.Go(func() {
 		for range rounds {
 			if _, err := r.pool.Exec(t.Context(),
@@ -217,10 +217,11 @@ func TestEditsAndWriteBacksThatRaceLoseNoEdit(t *testing.T) {
 	})
 	results := map[writeback.Result]int{}
 	for i := range rounds {
-		order := r.order("mug", func(p *catalogv1.Product) { p.Description = fmt.Sprint("round ", i) }, "description")
-		result, err := w.Write(t.Context(), order)
+		command := r.command("mug", func(p *catalogv1.Product) { p.Description = fmt.Sprint("round ", i) },
+			"description")
+		result, err := w.Write(t.Context(), command)
 		if err != nil {
-			// Every attempt met an edit: the order would come again.
+			// Every attempt conflicted with an edit, and the command would come again.
 			var failure *writeback.Failure
 			require.NotErrorAs(t, err, &failure)
 			continue
@@ -236,7 +237,7 @@ func TestEditsAndWriteBacksThatRaceLoseNoEdit(t *testing.T) {
 	require.Equal(t, fmt.Sprint("Mug ", rounds-1), r.value(`SELECT title FROM shop.items WHERE sku = 'mug'`))
 }
 
-func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
+func TestWrite_ReportsFailureAndWritesNothing(t *testing.T) {
 	describe := func(p *catalogv1.Product) { p.Description = "Stripe's" }
 	for name, c := range map[string]struct {
 		setUp  string
@@ -306,13 +307,13 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 			edit: func(p *catalogv1.Product) { p.UnitLabel = "seat" }, fields: []string{"unit_label"},
 			want: []string{"products query does not return unit_label"}, field: "unit_label",
 		},
-		"a field that is none": {
-			fields: []string{"descriptionn"}, want: []string{"descriptionn is none of the fields"},
+		"an unknown field": {
+			fields: []string{"descriptionn"}, want: []string{"descriptionn is not a field"},
 		},
 		"a price that is not the product's": {
 			fields: []string{"prices.cup-eur.nickname"}, want: []string{"prices.cup-eur.nickname"},
 		},
-		"a value that Stripe would refuse of the catalog": {
+		"a value that would not be valid in the catalog": {
 			edit: func(p *catalogv1.Product) { p.Metadata["seo_title"] = "" }, fields: []string{"metadata.seo_title"},
 			want: []string{"would not be valid in the catalog", "seo_title"}, field: "metadata",
 		},
@@ -336,7 +337,7 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 			if c.fields == nil {
 				c.fields = []string{"description"}
 			}
-			failure := r.fails(r.writer(), r.order("mug", c.edit, c.fields...))
+			failure := r.mustFail(r.writer(), r.command("mug", c.edit, c.fields...))
 			for _, want := range c.want {
 				require.Contains(t, failure.Message, want)
 			}
@@ -345,7 +346,7 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 	}
 }
 
-func TestARightThatIsMissingIsNamedWithItsGrant(t *testing.T) {
+func TestWrite_NamesGrantForMissingRight(t *testing.T) {
 	r := newShop(t)
 	r.exec(`CREATE ROLE clerk LOGIN PASSWORD 'clerk'`)
 	t.Cleanup(func() {
@@ -378,15 +379,15 @@ func TestARightThatIsMissingIsNamedWithItsGrant(t *testing.T) {
 	r.exec(`GRANT SELECT, INSERT ON archive.items TO clerk`)
 	w, err := r.open(pool)
 	require.NoError(t, err)
-	// One that goes after the start.
-	order := r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
+	// This right is revoked after the start.
+	command := r.command("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
 	r.exec(`REVOKE UPDATE ON shop.items FROM clerk`)
-	require.Contains(t, r.fails(w, order).Message, "run `GRANT UPDATE ON shop.items TO clerk;`")
+	require.Contains(t, r.mustFail(w, command).Message, "run `GRANT UPDATE ON shop.items TO clerk;`")
 	r.exec(`GRANT UPDATE ON shop.items TO clerk`)
-	require.Equal(t, writeback.Written, r.write(w, order))
+	require.Equal(t, writeback.Written, r.write(w, command))
 }
 
-func TestAWrongStatementEndsTheStartWithWhatMendsIt(t *testing.T) {
+func TestNew_RefusesWrongStatementWithFix(t *testing.T) {
 	r := newShop(t)
 	right := r.queries.WriteBack
 	for name, c := range map[string]struct {
@@ -395,7 +396,7 @@ func TestAWrongStatementEndsTheStartWithWhatMendsIt(t *testing.T) {
 	}{
 		"unknown parameter": {
 			product: `UPDATE shop.items SET title = @names WHERE sku = @id`,
-			want:    []string{"catalog.write_back.product", "@names", `"name" is`},
+			want:    []string{"catalog.write_back.product", "@names", `did you mean "name"?`},
 		},
 		"column not returned": {
 			product: `UPDATE shop.items SET note = @unit_label WHERE sku = @id`,
@@ -450,7 +451,7 @@ func TestAWrongStatementEndsTheStartWithWhatMendsIt(t *testing.T) {
 	}
 }
 
-func TestStatementsAreThoseOfSQL(t *testing.T) {
+func TestNew_AcceptsAnySQLStatement(t *testing.T) {
 	for name, statement := range map[string]string{
 		"a function":  `SELECT shop.describe(@id, @description)`,
 		"a procedure": `CALL shop.note(@id, @description)`,
@@ -464,7 +465,7 @@ func TestStatementsAreThoseOfSQL(t *testing.T) {
 			r.queries.WriteBack.Product = statement
 			require.Equal(t, writeback.Written,
 				r.write(r.writer(),
-					r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")))
+					r.command("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")))
 			require.Equal(t, "Stripe's", r.value(`SELECT blurb FROM shop.items WHERE sku = 'mug'`))
 		})
 	}
@@ -481,36 +482,36 @@ func imported() *catalogv1.Product {
 	}
 }
 
-func TestAProductIsImported(t *testing.T) {
+func TestWrite_ImportsProduct(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
-	order := writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}
-	require.Equal(t, writeback.Written, r.write(w, order))
+	command := writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}
+	require.Equal(t, writeback.Written, r.write(w, command))
 	p := r.read("prod_abc")
 	require.Equal(t, "Plate Flat L", p.GetName()+" "+p.GetDescription()+" "+p.GetMetadata()["size"])
 	require.Len(t, p.GetPrices(), 2)
 	require.Equal(t, "0.5", price(p, "plate-fine").GetUnitAmountDecimal())
 	require.Equal(t, "Euro", price(p, "plate-eur").GetNickname())
-	require.Equal(t, writeback.Done, r.write(w, order), "the same order again")
+	require.Equal(t, writeback.Done, r.write(w, command), "the same command again")
 }
 
-func TestAnImportNeverReplacesWhatTheCatalogHas(t *testing.T) {
-	order := writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}
+func TestWrite_ImportReplacesNothing(t *testing.T) {
+	command := writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}
 	t.Run("there before", func(t *testing.T) {
 		r := newShop(t)
 		r.exec(`INSERT INTO shop.items (sku, title) VALUES ('prod_abc', 'Ours')`)
-		require.Equal(t, writeback.Superseded, r.write(r.writer(), order))
+		require.Equal(t, writeback.Superseded, r.write(r.writer(), command))
 		require.Equal(t, "Ours", r.read("prod_abc").GetName())
 	})
 	t.Run("inserted meanwhile", func(t *testing.T) {
 		r := newShop(t)
-		w, tx := r.writer(), r.begin()
+		w, tx := r.writer(), r.beginTx()
 		_, err := tx.Exec(t.Context(), `INSERT INTO shop.items (sku, title) VALUES ('prod_abc', 'Ours')`)
 		require.NoError(t, err)
 		var result writeback.Result
 		var failed error
 		var wg sync.WaitGroup
-		wg.Go(func() { result, failed = w.Write(t.Context(), order) })
+		wg.Go(func() { result, failed = w.Write(t.Context(), command) })
 		waitForLock(t, r.pool)
 		require.NoError(t, tx.Commit(t.Context()))
 		wg.Wait()
@@ -522,43 +523,43 @@ func TestAnImportNeverReplacesWhatTheCatalogHas(t *testing.T) {
 		r := newShop(t)
 		r.queries.Products += ` WHERE note IS NULL`
 		r.exec(`INSERT INTO shop.items (sku, title, note) VALUES ('prod_abc', 'Ours', 'hidden')`)
-		require.Contains(t, r.fails(r.writer(), order).Message, "duplicate key")
+		require.Contains(t, r.mustFail(r.writer(), command).Message, "duplicate key")
 		r.queries.WriteBack.ImportProduct += ` ON CONFLICT (sku) DO NOTHING`
-		require.Contains(t, r.fails(r.writer(), order).Message, "changed 0 rows")
+		require.Contains(t, r.mustFail(r.writer(), command).Message, "changed 0 rows")
 	})
 	t.Run("a price of another product", func(t *testing.T) {
 		r := newShop(t)
-		taken := writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}
-		taken.Wanted.Prices[0].Id = "mug-eur"
-		require.Contains(t, r.fails(r.writer(), taken).Message,
+		taken := writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}
+		taken.Desired.Prices[0].Id = "mug-eur"
+		require.Contains(t, r.mustFail(r.writer(), taken).Message,
 			"catalog.write_back.import_price is refused by Postgres: duplicate key")
 	})
 	t.Run("no statement", func(t *testing.T) {
 		r := newShop(t)
 		r.queries.WriteBack.ImportProduct = ""
-		require.Contains(t, r.fails(r.writer(), order).Message, "set catalog.write_back.import_product")
+		require.Contains(t, r.mustFail(r.writer(), command).Message, "set catalog.write_back.import_product")
 	})
 }
 
-func TestWhatMayPassIsNoFailure(t *testing.T) {
+func TestWrite_ReturnsTemporaryErrorsAsErrors(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
-	order := r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
+	command := r.command("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
 	t.Run("a connection that breaks", func(t *testing.T) {
 		r.exec(`CREATE FUNCTION shop.sever() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$`)
 		r.exec(`CREATE TRIGGER sever BEFORE UPDATE ON shop.items FOR EACH ROW EXECUTE FUNCTION shop.sever()`)
-		_, err := w.Write(t.Context(), order)
+		_, err := w.Write(t.Context(), command)
 		var failure *writeback.Failure
 		require.Error(t, err)
 		require.NotErrorAs(t, err, &failure)
 		r.exec(`DROP TRIGGER sever ON shop.items`)
-		require.Equal(t, writeback.Written, r.write(w, order))
+		require.Equal(t, writeback.Written, r.write(w, command))
 	})
-	t.Run("a row that somebody holds", func(t *testing.T) {
-		tx := r.begin()
+	t.Run("a locked row", func(t *testing.T) {
+		tx := r.beginTx()
 		_, err := tx.Exec(t.Context(), `SELECT FROM shop.items WHERE sku = 'cup' FOR UPDATE`)
 		require.NoError(t, err)
-		held := r.order("cup", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
+		held := r.command("cup", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")
 		_, err = w.Write(t.Context(), held)
 		var failure *writeback.Failure
 		require.ErrorContains(t, err, "lock timeout")
@@ -568,12 +569,12 @@ func TestWhatMayPassIsNoFailure(t *testing.T) {
 	})
 }
 
-func TestTheBuiltInTablesAreWrittenBack(t *testing.T) {
+func TestWrite_WritesBuiltInTables(t *testing.T) {
 	r := newBuiltIn(t)
 	r.exec(`INSERT INTO driftless.products (id, name, metadata, images) VALUES ('mug', 'Mug', '{"sku": 1}', '{}')`)
 	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount, tiers) VALUES ('mug-eur', 'mug', 'eur', 1400.00, NULL)`)
 	w := r.writer()
-	require.Equal(t, writeback.Written, r.write(w, r.order("mug", func(p *catalogv1.Product) {
+	require.Equal(t, writeback.Written, r.write(w, r.command("mug", func(p *catalogv1.Product) {
 		p.Metadata["color"], p.Active = "blue", new(false)
 		p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Blue"}}
 		p.PackageDimensions = &catalogv1.PackageDimensions{Height: "1.5", Length: "2", Weight: "3", Width: "4"}
@@ -588,12 +589,12 @@ func TestTheBuiltInTablesAreWrittenBack(t *testing.T) {
 	require.Equal(t, `1400.00 Euro inclusive {"usd": {"unit_amount": 1500}}`,
 		r.value(`SELECT concat_ws(' ', unit_amount, nickname, tax_behavior, currency_options) FROM driftless.prices`))
 	require.Equal(t, writeback.Written,
-		r.write(w, writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}))
+		r.write(w, writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}))
 }
 
-// TestEveryProductSurvivesTheBuiltInTables imports any product that Stripe can hold, and then writes any other one back
-// over it.
-func TestEveryProductSurvivesTheBuiltInTables(t *testing.T) {
+// TestWrite_KeepsEveryProductInBuiltInTables imports any product that Stripe can have, and then writes any other
+// product back over it.
+func TestWrite_KeepsEveryProductInBuiltInTables(t *testing.T) {
 	r := newBuiltIn(t)
 	w := r.writer()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -601,9 +602,9 @@ func TestEveryProductSurvivesTheBuiltInTables(t *testing.T) {
 		if _, err := r.pool.Exec(t.Context(), `TRUNCATE driftless.products CASCADE`); err != nil {
 			rt.Fatal(err)
 		}
-		if result, err := w.Write(t.Context(), writeback.Order{
+		if result, err := w.Write(t.Context(), writeback.Command{
 			ProductID: "mug",
-			Wanted:    first,
+			Desired:   first,
 			Import:    true,
 		}); err != nil || result != writeback.Written {
 			rt.Fatalf("import: %v %v", result, err)
@@ -620,13 +621,13 @@ func TestEveryProductSurvivesTheBuiltInTables(t *testing.T) {
 		for _, p := range second.GetPrices() {
 			fields = append(fields, "prices."+p.GetId())
 		}
-		result, err := w.Write(t.Context(), writeback.Order{
+		result, err := w.Write(t.Context(), writeback.Command{
 			ProductID: "mug",
-			Known:     r.read("mug"),
-			Wanted:    second,
+			Base:      r.read("mug"),
+			Desired:   second,
 			Fields:    fields,
 		})
-		// A price that the catalog does not sell at any more may be the default.
+		// The default may be a price that is archived in the catalog.
 		if failure := (&writeback.Failure{}); errors.As(err, &failure) && strings.Contains(failure.Message,
 			"would not be valid") {
 			return

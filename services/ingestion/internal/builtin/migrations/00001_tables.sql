@@ -1,5 +1,5 @@
 -- +goose Up
--- Columns have Stripe's field names. Types are strict; Stripe's limits are not checked here: a row that breaks one
+-- Columns have Stripe's field names. Types are strict. Stripe's limits are not checked here: a row that breaks one
 -- becomes a dead letter that says so.
 CREATE TABLE driftless.products (
     id text PRIMARY KEY,
@@ -45,7 +45,7 @@ CREATE TABLE driftless.prices (
 
 CREATE INDEX prices_product ON driftless.prices (product);
 
--- Old rows go to the log whole: a deleted price still tells its product, and the audit trail shows what was.
+-- The log has complete old rows: a deleted price still has its product, and the audit trail shows the old values.
 ALTER TABLE driftless.products REPLICA IDENTITY FULL;
 ALTER TABLE driftless.prices REPLICA IDENTITY FULL;
 

@@ -19,8 +19,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// own makes tables of an operator and maps them.
-func (r *rig) own(products string) {
+// ownTables makes an operator's tables and maps them.
+func (r *rig) ownTables(products string) {
 	r.t.Helper()
 	r.exec(`CREATE TABLE items (id text PRIMARY KEY, name text, notes text)`)
 	r.exec(`CREATE TABLE tariffs (id text PRIMARY KEY, item text, metadata jsonb DEFAULT '{}')`)
@@ -33,16 +33,15 @@ func (r *rig) own(products string) {
 	}
 }
 
-// gated is own with products that can be read only while a gate is open, as it is at first.
-func (r *rig) gated() {
+// gatedTables is the same as own, but products can be read only while a gate is open. It is open at first.
+func (r *rig) gatedTables() {
 	r.t.Helper()
 	r.exec(`CREATE FUNCTION gate() RETURNS boolean LANGUAGE sql AS 'SELECT true'`)
-	r.own(`SELECT id, name FROM items WHERE (SELECT gate())`)
+	r.ownTables(`SELECT id, name FROM items WHERE (SELECT gate())`)
 }
 
-// shut shuts the gate. The session that is returned holds the advisory lock 7; the gate is open again once it is
-// released.
-func (r *rig) shut() *pgx.Conn {
+// closeGate closes the gate. The returned session has the advisory lock 7. The gate opens when it releases the lock.
+func (r *rig) closeGate() *pgx.Conn {
 	r.t.Helper()
 	conn, err := pgx.Connect(r.t.Context(), r.cfg.DatabaseURL)
 	require.NoError(r.t, err)
@@ -55,7 +54,7 @@ func (r *rig) shut() *pgx.Conn {
 
 func (r *rig) eventually(what string, condition func() bool) {
 	r.t.Helper()
-	require.Eventually(r.t, condition, patience, 10*time.Millisecond, what)
+	require.Eventually(r.t, condition, testTimeout, 10*time.Millisecond, what)
 }
 
 func (r *rig) snapshot() string {
@@ -65,17 +64,17 @@ func (r *rig) snapshot() string {
 	return position
 }
 
-// run starts ingestion and returns the error with which it ends at once.
+// run starts ingestion, and returns the error with which it ends at once.
 func (r *rig) run() error {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.t.Context(), testTimeout)
 	defer cancel()
 	cfg := r.cfg
 	cfg.HTTP = httpserver.Config{Addr: "127.0.0.1:0"}
 	return ingestion.Run(ctx, cfg)
 }
 
-// report is how far the catalog is captured, as ingestion reported last.
+// report returns the last report of the capture.
 func (r *rig) report() *meshv1.CaptureReport {
 	r.t.Helper()
 	report := &meshv1.CaptureReport{}
@@ -92,7 +91,7 @@ func (r *rig) slots() (n int) {
 	return n
 }
 
-func TestAConnectionThatIsClosedForGoodEndsIngestion(t *testing.T) {
+func TestRun_EndsWhenNATSConnectionIsClosed(t *testing.T) {
 	r := newRig(t)
 	line := localtest.LineTo(t, r.cfg.NATS.URL)
 	cfg := r.cfg
@@ -104,22 +103,22 @@ func TestAConnectionThatIsClosedForGoodEndsIngestion(t *testing.T) {
 	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
 }
 
-func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
+func TestSnapshot_StartsOverAfterConcurrentRequest(t *testing.T) {
 	r := newRig(t)
-	r.gated()
+	r.gatedTables()
 	r.exec(`INSERT INTO items SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 1500) i`)
 	r.start()
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
-	// A function of another definition is read again, and this one waits.
-	conn := r.shut()
-	r.eventually("the reading waits", func() bool {
+	// A redefined function causes another comparison, and this one waits.
+	conn := r.closeGate()
+	r.eventually("the comparison waits", func() bool {
 		var n int
 		require.NoError(t,
 			r.pool.QueryRow(t.Context(),
 				`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()`).Scan(&n))
 		return n == 1
 	})
-	// As the capture of a TRUNCATE does.
+	// The capture of a TRUNCATE makes the same request.
 	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "wanted"))
 	_, err := conn.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
@@ -128,37 +127,37 @@ func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
 	require.EqualValues(t, 1500, r.report().GetCompared().GetProducts(), "the first page was read again")
 }
 
-func TestAChangedMappingIsReadAgain(t *testing.T) {
+func TestSnapshot_FollowsChangedMapping(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
 	r.eventually("read",
-		func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" && r.snapshot() == "done" })
+		func() bool { return r.latest("mug").GetProduct().GetName() == "Mug" && r.snapshot() == "done" })
 	r.stop()
 	r.cfg.Mapping.Products = `SELECT id, upper(name) AS name FROM items`
 	r.start()
-	r.eventually("read again", func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" })
+	r.eventually("read again", func() bool { return r.latest("mug").GetProduct().GetName() == "MUG" })
 }
 
-func TestASlotIsMadeOnlyForALogThatFits(t *testing.T) {
+func TestRun_CreatesSlotOnlyForLogicalLog(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), "another"))
 	require.ErrorContains(t, r.run(), "another Postgres server")
-	require.Zero(t, r.slots(), "a slot that nobody reads would hold the log for ever")
+	require.Zero(t, r.slots(), "an unused slot would keep the log")
 
 	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), ""))
 	r.start()
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
 }
 
-func TestAReadingIsWantedBeforeTheSlotIsMade(t *testing.T) {
+func TestSnapshot_IsRequestedBeforeSlotIsCreated(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
 	r.stop()
 	r.dropSlot()
-	// The new one cannot be made, as if the process died before.
+	// The new slot cannot be created, as if the process died before.
 	var err error
 	for i := 0; err == nil; i++ {
 		_, err = r.pool.Exec(t.Context(), `SELECT pg_create_physical_replication_slot($1)`, fmt.Sprintf("taken_%d", i))
@@ -169,16 +168,17 @@ func TestAReadingIsWantedBeforeTheSlotIsMade(t *testing.T) {
 		require.NoError(t, err)
 	})
 	require.ErrorContains(t, err, "replication slots are in use")
-	one := r.begin(r.cfg)
+	one := r.startReplica(r.cfg)
 	defer one.stop()
-	r.eventually("told", func() bool { return strings.Contains(r.report().GetReason(), "no replication slot left") })
+	r.eventually("reported",
+		func() bool { return strings.Contains(r.report().GetReason(), "no replication slot left") })
 	require.Equal(t, meshv1.CaptureState_CAPTURE_STATE_STOPPED, r.report().GetState())
 	require.Equal(t, "wanted", r.snapshot())
 }
 
-func TestPartitionedTablesAreWatchedAsOne(t *testing.T) {
+func TestWatch_TreatsPartitionedTableAsOne(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`DROP TABLE items`)
 	r.exec(`CREATE TABLE items (id text, region text, name text, PRIMARY KEY (id, region)) PARTITION BY LIST (region)`)
 	r.exec(`CREATE TABLE items_eu PARTITION OF items FOR VALUES IN ('eu')`)
@@ -189,25 +189,25 @@ func TestPartitionedTablesAreWatchedAsOne(t *testing.T) {
 	r.start()
 	r.exec(`INSERT INTO items VALUES ('a', 'eu', 'A'), ('b', 'us', 'B')`)
 	r.waitCaptured()
-	require.Equal(t, "A", r.newest("a").GetProduct().GetName())
-	require.Equal(t, "B", r.newest("b").GetProduct().GetName())
+	require.Equal(t, "A", r.latest("a").GetProduct().GetName())
+	require.Equal(t, "B", r.latest("b").GetProduct().GetName())
 	r.exec(`DELETE FROM items`)
 	r.waitCaptured()
-	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("a").GetOperation())
-	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("b").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("a").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("b").GetOperation())
 }
 
-func TestAViewCannotBeWatched(t *testing.T) {
+func TestWatch_RefusesView(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`CREATE VIEW shown AS SELECT id, name FROM items`)
 	r.cfg.Mapping.Watch[0].Table = "shown"
 	require.ErrorContains(t, r.run(), "shown under catalog.watch is a view")
 }
 
-func TestAnIDThatIsTooLongForASubjectStopsNothing(t *testing.T) {
+func TestCapture_ContinuesAfterIDTooLongForSubject(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
 	long, gone := strings.Repeat("é", 700), strings.Repeat("ü", 700)
 	r.exec(`INSERT INTO items VALUES ($1, 'Long'), ($2, 'Gone')`, long, gone)
@@ -215,33 +215,33 @@ func TestAnIDThatIsTooLongForASubjectStopsNothing(t *testing.T) {
 	r.exec(`DELETE FROM items WHERE id = $1`, gone)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.waitCaptured()
-	require.Equal(t, "Mug", r.newest("mug").GetProduct().GetName())
+	require.Equal(t, "Mug", r.latest("mug").GetProduct().GetName())
 	letter := r.dead(long)
 	require.Equal(t, topology.ReasonInvalidProduct, letter.GetReason())
-	require.True(t, strings.HasPrefix(letter.GetProductId(), long[:500]), "a letter names as much of it as fits")
-	removal := r.newest(gone)
+	require.True(t, strings.HasPrefix(letter.GetProductId(), long[:500]), "a letter has as much of the id as fits")
+	removal := r.latest(gone)
 	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, removal.GetOperation())
 	require.Equal(t, gone, removal.GetProductId())
 }
 
-func TestWhatIsTooLargeForAMessageStopsNothing(t *testing.T) {
+func TestCapture_ContinuesAfterProductTooLargeForMessage(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items`)
+	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
-	// Rows that are large in columns of no interest here.
+	// The row is large in a column that does not matter here.
 	r.exec(`INSERT INTO items VALUES ('notes', 'Notes', $1)`, strings.Repeat("x", 600<<10))
 	r.exec(`UPDATE items SET name = 'Noted', notes = notes || 'y'`)
-	// A product that is too large itself.
+	// This product is too large itself.
 	r.exec(`INSERT INTO items VALUES ('large', 'Large')`)
 	r.exec(`INSERT INTO tariffs SELECT 'large-' || i, 'large', m.metadata FROM generate_series(1, 60) i,
 		(SELECT jsonb_object_agg('k' || k, repeat('v', 490)) AS metadata FROM generate_series(1, 49) k) m`)
-	// And one whose faults would fill a message.
+	// The faults of this product would fill a message.
 	r.exec(`INSERT INTO items VALUES ('many', 'Many')`)
 	r.exec(`INSERT INTO tariffs SELECT 'many-' || i, 'many', '{"a": {}}' FROM generate_series(1, 60) i`)
 	r.waitCaptured()
 	require.Contains(t, r.dead("many").GetMessage(), "and 40 more")
-	require.Equal(t, "Noted", r.newest("notes").GetProduct().GetName())
-	require.Empty(t, r.newest("notes").GetRowImages())
+	require.Equal(t, "Noted", r.latest("notes").GetProduct().GetName())
+	require.Empty(t, r.latest("notes").GetRowImages())
 	letter := r.dead("large")
 	require.Equal(t, topology.ReasonInvalidProduct, letter.GetReason())
 	require.Contains(t, letter.GetMessage(), "its 60 prices take")

@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// patterns says in words what the contract's patterns ask for. A currency's is left to catalog.Validate.
+// patterns describes the contract's patterns in words. catalog.Validate describes a currency's pattern.
 var patterns = map[string]string{
 	`^[A-Za-z0-9_-]+$`:        "may hold only letters, digits, _ and -",
 	`^[A-Za-z0-9_.:-]+$`:      "may hold only letters, digits, _ . : and -",
@@ -24,8 +24,8 @@ var patterns = map[string]string{
 	`^[0-9]{1,9}([.][0-9]{1,2})?$`:               "must be a number of 0 or more with at most 9 digits and 2 decimals",
 }
 
-// words says what a field must be, with the limit; "" if catalog.Validate says it.
-func words(v *protovalidate.Violation) string {
+// describe returns what a field must be, with the limit. It is "" if catalog.Validate reports the violation.
+func describe(v *protovalidate.Violation) string {
 	message := phrase(v)
 	if v.Proto.GetForKey() && message != "" {
 		return "the key " + message
@@ -71,8 +71,9 @@ func phrase(v *protovalidate.Violation) string {
 
 func abridged(s string) string { return catalog.AbridgedTo(s, 40) }
 
-// emptied says that a violation only repeats the one before it: an empty text does not match its pattern either.
-func emptied(before, v *protovalidate.Violation) bool {
+// isRepeated reports whether a violation only repeats the one before it. An empty text does not match its pattern
+// either.
+func isRepeated(before, v *protovalidate.Violation) bool {
 	return before.Proto.GetRuleId() == "string.min_len" && v.Proto.GetRuleId() == "string.pattern" &&
 		before.Proto.GetForKey() == v.Proto.GetForKey() && proto.Equal(before.Proto.GetField(), v.Proto.GetField())
 }

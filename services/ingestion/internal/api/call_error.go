@@ -14,15 +14,15 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// Bounds of what a refusal says: the violations as details, the first in the message. Nobody looks for more than
+// Bounds of a refusal. It has violations as details, and the first of them in the message. No check looks for more than
 // maxDetails.
 const (
 	maxDetails = catalog.MaxViolations
 	maxLines   = 10
 )
 
-// refusal tells the faults of a call, of which nothing was written.
-func refusal(faults []*ingestv1.FieldViolation) error {
+// invalidArgument returns the error of a call with faults, which wrote nothing.
+func invalidArgument(faults []*ingestv1.FieldViolation) error {
 	var b strings.Builder
 	b.WriteString("nothing was written:")
 	for i, f := range faults {
@@ -49,7 +49,8 @@ func refusal(faults []*ingestv1.FieldViolation) error {
 	return err
 }
 
-// remedies of what the database may say, by SQLSTATE or its class (the first two characters).
+// remedies has the code and the remedy for an error of the database, by SQLSTATE or its class (the first two
+// characters).
 var remedies = map[string]struct {
 	code connect.Code
 	do   string
@@ -57,24 +58,24 @@ var remedies = map[string]struct {
 	"08":    {connect.CodeUnavailable, "try again"},
 	"22":    {connect.CodeInvalidArgument, "change the value"},
 	"23":    {connect.CodeInvalidArgument, "change the value"},
-	"25006": {connect.CodeUnavailable, "it is read-only, as a standby is: set DATABASE_URL to the primary"},
-	"28":    {connect.CodeUnavailable, "mend the user and password in DATABASE_URL"},
-	"3F":    {connect.CodeFailedPrecondition, "start ingestion again: it makes the tables"},
+	"25006": {connect.CodeUnavailable, "it is read-only, like a standby: set DATABASE_URL to the primary"},
+	"28":    {connect.CodeUnavailable, "correct the user and password in DATABASE_URL"},
+	"3F":    {connect.CodeFailedPrecondition, "restart ingestion: it creates the tables"},
 	"40":    {connect.CodeAborted, "try again"},
 	"42501": {
 		connect.CodeFailedPrecondition,
 		"run `GRANT USAGE ON SCHEMA driftless TO %[1]s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA driftless TO %[1]s;`",
 	},
-	"42703": {connect.CodeFailedPrecondition, "start ingestion again: it brings the tables up to date"},
-	"42P01": {connect.CodeFailedPrecondition, "start ingestion again: it makes the tables"},
-	"53":    {connect.CodeUnavailable, "give it room, then try again"},
-	"55P03": {connect.CodeAborted, "another session holds the rows: try again"},
+	"42703": {connect.CodeFailedPrecondition, "restart ingestion: it updates the tables"},
+	"42P01": {connect.CodeFailedPrecondition, "restart ingestion: it creates the tables"},
+	"53":    {connect.CodeUnavailable, "give it more resources, then try again"},
+	"55P03": {connect.CodeAborted, "another session has locked the rows: try again"},
 	"57":    {connect.CodeUnavailable, "try again"},
 }
 
-// failed turns an error of a call into an answer that tells the caller what to do. A call may be repeated: what has
-// been written is not written twice.
-func (s *server) failed(ctx context.Context, err error) error {
+// callError returns an answer for an error, with its remedy. The caller may repeat a call: a product that was written
+// is not written twice.
+func (s *server) callError(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return connect.NewError(connect.CodeDeadlineExceeded, err)
