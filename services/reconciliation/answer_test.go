@@ -29,7 +29,7 @@ func (r *rig) now() time.Time {
 	return now
 }
 
-// report stores what an ingestion would report that has captured everything until now.
+// report stores the report of an ingestion that has captured everything until now.
 func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 	r.t.Helper()
 	at := r.now()
@@ -46,7 +46,7 @@ func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 	return report
 }
 
-// pull stands in for a pull that reads Stripe's events, and has nothing to do.
+// pull simulates a pull that polls Stripe's events and has nothing to do.
 func (r *rig) pull() {
 	r.t.Helper()
 	require.NoError(r.t,
@@ -57,7 +57,7 @@ func (r *rig) pull() {
 	r.works(topology.PullStripe)
 }
 
-// works has a consumer's messages taken and kept unanswered.
+// works receives a consumer's messages without acknowledging them.
 func (r *rig) works(c topology.Consumer) (stop func()) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
@@ -89,7 +89,7 @@ func (r *rig) equality() *controlv1.Equality {
 	return plan
 }
 
-func TestEquality_OfEveryAnswer(t *testing.T) {
+func TestEquality_IsInEveryAnswer(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	stop := r.start()
@@ -132,7 +132,7 @@ func TestEquality_OfEveryAnswer(t *testing.T) {
 	require.Equal(t, "push is halted: Invalid API Key", r.equality().GetUnknown())
 	require.NoError(t, r.mesh.Halted("default").PutString(t.Context(), ""))
 
-	// Nothing is said of commits that the ledger has not read, whatever ingestion reports.
+	// The answer does not cover commits that the ledger has not read, whatever ingestion reports.
 	stop()
 	for i := range 200 {
 		r.desire(fmt.Sprintf("p%d", i), "P", uint64(20+i))
@@ -150,7 +150,7 @@ func TestEquality_OfEveryAnswer(t *testing.T) {
 	}, patience, time.Millisecond)
 }
 
-func TestEquality_NoticesServicesThatDoNotRun(t *testing.T) {
+func TestEquality_DetectsServicesThatDoNotRun(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
@@ -178,7 +178,7 @@ func TestEquality_NoticesServicesThatDoNotRun(t *testing.T) {
 		50*time.Millisecond, "it ran before")
 }
 
-func TestCounts_LeaveOutWhatLeftTheCatalog(t *testing.T) {
+func TestGetStatus_CountsProductsThatLeftApart(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
@@ -221,7 +221,7 @@ func TestCounts_LeaveOutWhatLeftTheCatalog(t *testing.T) {
 	require.Eventually(t, status(1, 1, 1, 2), patience, 10*time.Millisecond, "it is back")
 }
 
-func TestPlan_IsComplete(t *testing.T) {
+func TestPlan_ExplainsEveryProduct(t *testing.T) {
 	r := newRig(t)
 	r.under(map[string]catalog.Rule{
 		"default_price": {Action: catalog.Report},
@@ -284,7 +284,7 @@ func TestPlan_IsComplete(t *testing.T) {
 	require.Empty(t, products[0].GetSteps())
 	require.ElementsMatch(t, want, words(products[0].GetDrift()))
 
-	// What fails, what the guard holds, and what is dead, also of products that nobody named.
+	// The plan explains failures, held products and dead ones, also without named products.
 	for i, id := range []string{"slow", "held", "bad"} {
 		r.observe(id, "Old", 1)
 		r.desire(id, "New", uint64(20+i))
@@ -326,7 +326,7 @@ func TestPlan_IsComplete(t *testing.T) {
 	}
 }
 
-func TestSyncProducts_HasTheRowsReadFirst(t *testing.T) {
+func TestSyncProducts_BackfillsBeforeSync(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.desire("mug", "Mug", 1)

@@ -15,7 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
+func TestApprove_SyncsHeldProducts(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	require.Nil(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard())
@@ -63,7 +63,7 @@ func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
 		"it is over at once")
 }
 
-func TestAPlanNamesWhatIsNobodysAndWhatStandsStill(t *testing.T) {
+func TestPlan_ReportsUnknownPausedAndHalted(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	plan := ask[controlv1.PlanResponse](r, "Plan", `{"product_ids":["no-mug"]}`)

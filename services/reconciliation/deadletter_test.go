@@ -33,7 +33,7 @@ func (r *rig) bury(service, id, reason string, version uint64) *meshv1.DeadLette
 	return letter
 }
 
-// letters are the open letters of a selection: service and product.
+// letters lists the open letters of a selection by service and product.
 func (r *rig) letters(request string) []string {
 	r.t.Helper()
 	out := []string{}
@@ -44,7 +44,7 @@ func (r *rig) letters(request string) []string {
 	return out
 }
 
-// stored says whether DEAD holds a letter of a service about a product.
+// stored reports whether DEAD holds a letter of a service about a product.
 func (r *rig) stored(service, id string) bool {
 	r.t.Helper()
 	return r.last(topology.StreamDead, topology.DeadSubject(service, "default", id)) != nil
@@ -62,7 +62,7 @@ func (r *rig) last(stream, subject string) *jetstream.RawStreamMsg {
 	return msg
 }
 
-// ordered is the newest order on a subject of COMMAND.
+// ordered is the latest command on a subject of COMMAND.
 func (r *rig) ordered(subject string) *meshv1.Command {
 	r.t.Helper()
 	msg := r.last(topology.StreamCommand, subject)
@@ -74,7 +74,7 @@ func (r *rig) ordered(subject string) *meshv1.Command {
 	return command
 }
 
-func TestDeadLettersAreFiltered(t *testing.T) {
+func TestListDeadLetters_Filters(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
@@ -92,7 +92,7 @@ func TestDeadLettersAreFiltered(t *testing.T) {
 	}
 }
 
-func TestALetterOfPushIsReplayedWithTheNewestState(t *testing.T) {
+func TestReplayDeadLetters_SyncsLatestStateByPush(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
@@ -113,7 +113,7 @@ func TestALetterOfPushIsReplayedWithTheNewestState(t *testing.T) {
 	require.Equal(t, []string{"push mug"}, r.letters(`{}`), "what comes of the order closes it")
 	require.True(t, r.stored(topology.Push, "mug"))
 
-	// Refused again: the new letter takes the old one's place.
+	// The product is refused again: the new letter replaces the old one.
 	again := r.bury(topology.Push, "mug", topology.ReasonNotConverging, 10)
 	require.Eventually(t, func() bool {
 		open := ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters()
@@ -122,21 +122,22 @@ func TestALetterOfPushIsReplayedWithTheNewestState(t *testing.T) {
 	require.True(t, r.stored(topology.Push, "mug"))
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_DEAD, r.state("mug"))
 
-	// Applied: the letter is gone, from DEAD too.
+	// The product is applied: the letter is gone, also from DEAD.
 	r.observe("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Empty(t, r.letters(`{}`))
 	require.Eventually(t, func() bool { return !r.stored(topology.Push, "mug") }, patience, 10*time.Millisecond)
 }
 
-func TestLettersOfIngestionAreReplayedByReadingTheCatalogAgain(t *testing.T) {
+func TestReplayDeadLetters_BackfillsByIngestion(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	for i, id := range []string{"mug", "cup"} {
 		r.bury(topology.Ingestion, id, topology.ReasonInvalidProduct, uint64(20+i))
 	}
-	// Nobody could read it: its product may be one that the catalog never had, which ingestion would call removed.
+	// The letter could not be decoded. Its product may be one that the catalog never had, which ingestion would report
+	// as removed.
 	r.bury(topology.Ingestion, "unknown", topology.ReasonUndecodable, 0)
 	r.bury(topology.Pull, "jar", topology.ReasonUndecodable, 0)
 
@@ -171,7 +172,7 @@ func TestLettersOfIngestionAreReplayedByReadingTheCatalogAgain(t *testing.T) {
 	require.Eventually(t, func() bool { return !r.stored(topology.Ingestion, "mug") }, patience, 10*time.Millisecond)
 }
 
-func TestAWriteBackThatFailedIsDecidedAnew(t *testing.T) {
+func TestReplayDeadLetters_DecidesFailedWriteBackAgain(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
@@ -201,14 +202,14 @@ func TestAWriteBackThatFailedIsDecidedAnew(t *testing.T) {
 	require.Nil(t, r.ordered(topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, "")))
 	require.Equal(t, []string{"ingestion mug"}, r.letters(`{}`))
 
-	// Written back after all.
+	// The write-back succeeds after all.
 	r.desire("mug", "By hand", 11)
 	r.observe("mug", "By hand", 11)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Empty(t, r.letters(`{}`))
 }
 
-func TestADroppedLetterIsForgotten(t *testing.T) {
+func TestDropDeadLetters_RemovesLetter(t *testing.T) {
 	r := newRig(t)
 	stop := r.start()
 	r.desire("mug", "Mug", 10)
@@ -236,7 +237,7 @@ func TestADroppedLetterIsForgotten(t *testing.T) {
 	require.Empty(t, r.letters(`{}`))
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_IN_SYNC, r.state("mug"))
 
-	// A ledger that is made anew does not know them either.
+	// A ledger that is created again does not have them either.
 	stop()
 	r.cfg.LedgerURL = localtest.Postgres(t)
 	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamDead)
@@ -244,7 +245,7 @@ func TestADroppedLetterIsForgotten(t *testing.T) {
 	require.Zero(t, stream.CachedInfo().State.Msgs)
 }
 
-func TestAProductThatStillDiffersAfterADropDriftsAndMayDieAgain(t *testing.T) {
+func TestDropDeadLetters_LetsProductDriftAndDieAgain(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.acked()
@@ -264,7 +265,7 @@ func TestAProductThatStillDiffersAfterADropDriftsAndMayDieAgain(t *testing.T) {
 	localtest.Holds(t, 3*grace, func() bool { return commands.Load() == 1 }, "the dead are not repaired")
 }
 
-func TestALongSelectionIsTakenInParts(t *testing.T) {
+func TestReplayDeadLetters_PagesLongSelections(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
@@ -300,13 +301,13 @@ func TestALongSelectionIsTakenInParts(t *testing.T) {
 	require.Equal(t, "p7", named[1].GetProductId())
 }
 
-func TestALetterIsShownWithWhatItWasAbout(t *testing.T) {
+func TestGetDeadLetters_ReturnsWantedStateAndSteps(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
-	// Of a repair: the payload is the order, and CATALOG has the state.
+	// The letter of a repair: the payload is the command, and CATALOG has the state.
 	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
 	shown := ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"mug"}`).GetDeadLetters()
 	require.Len(t, shown, 1)
@@ -330,7 +331,7 @@ func TestALetterIsShownWithWhatItWasAbout(t *testing.T) {
 		ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"other"}`).GetDeadLetters())
 }
 
-func TestDeadLettersAreSelectedOnPurposeAndWithAToken(t *testing.T) {
+func TestDropDeadLetters_RequiresSelectionAndToken(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Token = "secret"
 	r.start()

@@ -18,16 +18,16 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// longestLook is the longest time between looks for drift.
+// maxDriftInterval is the longest time between two searches for drift.
 const longestLook = 15 * time.Second
 
-// watchDrift looks for drift several times in a grace period, and when some was found, until ctx ends.
+// watchDrift searches for drift four times in a grace period, and when some is due, until ctx ends.
 func (r *reconciler) watchDrift(ctx context.Context) error {
 	ticker := time.NewTicker(min(max(r.GracePeriod/4, 50*time.Millisecond), longestLook))
 	defer ticker.Stop()
 	for outage := (&mesh.Outage{}); ; {
 		if err := r.lookForDrift(ctx); ctx.Err() == nil && outage.Tell(err) {
-			r.Logger.WarnContext(ctx, "could not look for drift; trying again", "error", err)
+			r.Logger.WarnContext(ctx, "could not search for drift; retrying", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -38,6 +38,7 @@ func (r *reconciler) watchDrift(ctx context.Context) error {
 	}
 }
 
+// findDrift opens drift that outlasted the grace period, and issues the commands that are due.
 func (r *reconciler) lookForDrift(ctx context.Context) error {
 	pushed, err := r.progress.look(ctx, r.mesh)
 	if err != nil {
@@ -51,14 +52,14 @@ func (r *reconciler) lookForDrift(ctx context.Context) error {
 	}
 }
 
-// isDrift says of a product that has differed for long whether that is drift. It is not while push is to come back to
-// the product: its repair would be one more failing call.
+// isDrift reports whether a product that has differed for longer than the grace period has drifted. A product that
+// waits for a retry of push has not: a repair would be one more failing call.
 func (r *reconciler) isDrift(ctx context.Context, p *ledger.Product) (bool, error) {
 	retrying, err := r.mesh.Retrying(ctx, topology.Push, r.Account, p.ID)
 	return err == nil && !retrying, err
 }
 
-// due wakes watchDrift.
+// wakeDrift wakes watchDrift.
 func (r *reconciler) due() {
 	select {
 	case r.wake <- struct{}{}:
@@ -66,7 +67,7 @@ func (r *reconciler) due() {
 	}
 }
 
-// found publishes new drift.
+// publishDrifted logs new drift and publishes it as an outcome.
 func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) (err error) {
 	ctx, span := r.startDrift(ctx, "find drift", p)
 	defer func() {
@@ -78,7 +79,7 @@ func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledg
 	r.Logger.WarnContext(ctx, "drift", "product", p.ID, "differences", words)
 	for _, d := range drift {
 		if d.State == ledger.Waiting {
-			r.Logger.ErrorContext(ctx, "drift waits for a person: `driftless drift resolve`", "product", p.ID,
+			r.Logger.ErrorContext(ctx, "drift needs a decision: `driftless drift resolve`", "product", p.ID,
 				"field", d.Field, "why", d.Detail)
 		}
 	}
@@ -89,7 +90,7 @@ func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledg
 	})
 }
 
-// settled publishes that drift is gone.
+// publishSettled publishes that drift is gone, one outcome for each state in which it ended.
 func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) error {
 	for _, how := range []struct {
 		state ledger.DriftState
@@ -116,10 +117,10 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 	return nil
 }
 
-// act orders what a product's drift asks for, with a look at Stripe: what is known of it has been wrong once. It
-// returns why what was to be written back cannot be, for a person to decide.
+// issueCommands issues the commands that a product's drift requires. A repair rereads the product from Stripe, because
+// what was known of it has been wrong once. It returns why a write-back is impossible, so that a person decides.
 func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Commands) (cannot string, err error) {
-	ctx, span := r.startDrift(ctx, "mend drift", p)
+	ctx, span := r.startDrift(ctx, "repair drift", p)
 	defer func() {
 		telemetry.Fail(span, err)
 		span.End()
@@ -145,7 +146,7 @@ func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Comman
 	return "", nil
 }
 
-// writeBack orders ingestion to take Stripe's values into the catalog.
+// commandWriteBack commands ingestion to write Stripe's values into the catalog. It returns why that is impossible.
 func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.Commands,
 	id string,
 ) (cannot string, err error) {
@@ -164,11 +165,11 @@ func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.
 			return cannot, err
 		}
 		if order.Product, order.Fields = catalog.TakeWithPrices(p.Desired, p.Observed, fields); len(order.Fields) == 0 {
-			return "the catalog cannot have Stripe's value", nil
+			return "the catalog cannot store Stripe's value", nil
 		}
 	}
 	if violations := catalog.Validate(order.Product); len(violations) > 0 {
-		return fmt.Sprintf("with Stripe's values the product could not be in the catalog: %s", violations[0]), nil
+		return fmt.Sprintf("with Stripe's values the product would be invalid in the catalog: %s", violations[0]), nil
 	}
 	command := &meshv1.Command{
 		Id: id, Account: r.Account, Issuer: topology.Reconciliation, Reason: "drift",
@@ -179,10 +180,12 @@ func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.
 		command, mesh.WithID(id), mesh.WithVersion(order.Version))
 }
 
+// commandSync commands push to sync a product, with a reread from Stripe first if that is asked for.
 func (r *reconciler) order(ctx context.Context, product string, look bool, issuer, reason, id string) error {
 	return r.send(ctx, &meshv1.SyncProduct{ProductId: product, Look: look}, issuer, reason, id)
 }
 
+// publishSync publishes a command to sync for push.
 func (r *reconciler) send(ctx context.Context, sync *meshv1.SyncProduct, issuer, reason, id string) error {
 	command := &meshv1.Command{
 		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
@@ -193,7 +196,7 @@ func (r *reconciler) send(ctx context.Context, sync *meshv1.SyncProduct, issuer,
 		mesh.WithID(id))
 }
 
-// inWords says what differs: `description: "A" in the catalog, "B" in Stripe`.
+// describeDrift describes each difference: `field description: "A" in the catalog, "B" in Stripe`.
 func inWords(drift []*ledger.Drift) []string {
 	words := make([]string, len(drift))
 	for i, d := range drift {
@@ -226,7 +229,7 @@ func difference(d *ledger.Drift) *meshv1.Difference {
 	}
 }
 
-// scan orders a full scan of Stripe.
+// commandScan commands pull to scan all of Stripe.
 func (r *reconciler) scan(ctx context.Context, id, issuer, reason string) error {
 	command := &meshv1.Command{
 		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
@@ -236,7 +239,7 @@ func (r *reconciler) scan(ctx context.Context, id, issuer, reason string) error 
 		mesh.WithID(id))
 }
 
-// lastScan is the report of the newest scan, nil if there was none.
+// lastScan returns the report of the latest scan, nil if there was none.
 func (r *reconciler) lastScan(ctx context.Context) (*meshv1.ScanReport, error) {
 	report := &meshv1.ScanReport{}
 	ok, err := r.mesh.Record("scan."+r.Account).Get(ctx, report)
@@ -246,7 +249,7 @@ func (r *reconciler) lastScan(ctx context.Context) (*meshv1.ScanReport, error) {
 	return report, nil
 }
 
-// scheduleScans orders a scan whenever the last one began longer than the interval ago.
+// scheduleScans commands a scan when the last one began longer than the interval ago, until ctx ends.
 func (r *reconciler) scheduleScans(ctx context.Context) error {
 	if r.ScanInterval <= 0 {
 		return nil
@@ -257,17 +260,18 @@ func (r *reconciler) scheduleScans(ctx context.Context) error {
 	for {
 		report, err := r.lastScan(ctx)
 		if err != nil && ctx.Err() == nil {
-			r.Logger.WarnContext(ctx, "could not read when Stripe was last scanned", "error", err)
+			r.Logger.WarnContext(ctx, "could not read the report of the last scan", "error", err)
 		}
 		last := ordered
 		if t := report.GetStartedAt(); t != nil && t.AsTime().After(last) {
 			last = t.AsTime()
 		}
 		if err == nil && r.Now().Sub(last) > r.ScanInterval {
-			// Every replica orders it, and so does one that restarts: the scan after the last is the same for all.
+			// Every replica issues this command, and so does one that restarts. The id depends on the last scan only,
+			// so JetStream drops the duplicates.
 			id := fmt.Sprintf("scheduled:%s:%d", r.Account, report.GetStartedAt().AsTime().UnixMicro())
 			if err := r.scan(ctx, id, topology.Reconciliation, "scheduled"); err != nil && ctx.Err() == nil {
-				r.Logger.WarnContext(ctx, "could not order a scan", "error", err)
+				r.Logger.WarnContext(ctx, "could not command a scan", "error", err)
 			} else {
 				ordered = r.Now()
 			}

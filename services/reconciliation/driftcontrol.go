@@ -16,13 +16,13 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// ListDrift shows the differences that are drift.
+// ListDrift returns differences that are drift.
 func (c control) ListDrift(ctx context.Context,
 	req *connect.Request[controlv1.ListDriftRequest],
 ) (*connect.Response[controlv1.ListDriftResponse], error) {
 	msg := req.Msg
 	if msg.GetSettled() && len(msg.GetProductIds()) == 0 {
-		return nil, invalid("settled: product_ids must be given with it")
+		return nil, invalid("settled: requires product_ids")
 	}
 	limit := int(msg.GetLimit())
 	if limit == 0 {
@@ -50,7 +50,8 @@ func (c control) ListDrift(ctx context.Context,
 	}), nil
 }
 
-// priced reads the products of open drift that is about prices: with them it can be told in amounts.
+// pricedProducts reads the products whose open drift is about prices. Their prices give the currency in which amounts
+// are formatted.
 func (c control) priced(ctx context.Context, drifts []*ledger.Drift) (map[string]*ledger.Product, error) {
 	var ids []string
 	for _, d := range drifts {
@@ -65,7 +66,7 @@ func (c control) priced(ctx context.Context, drifts []*ledger.Drift) (map[string
 	return c.ledger.Products(ctx, ids)
 }
 
-// shown is drift as the API has it, that of the given products with what prices cost.
+// driftMessages converts drift to the API's messages. Drift of the given products gets its amounts formatted.
 func shown(drifts []*ledger.Drift, products map[string]*ledger.Product) []*controlv1.Drift {
 	out := make([]*controlv1.Drift, len(drifts))
 	for i, d := range drifts {
@@ -83,7 +84,7 @@ func shown(drifts []*ledger.Drift, products map[string]*ledger.Product) []*contr
 	return out
 }
 
-// IgnoreDrift leaves open drift as it is.
+// IgnoreDrift leaves open drift as it is until one of its values changes.
 func (c control) IgnoreDrift(ctx context.Context,
 	req *connect.Request[controlv1.IgnoreDriftRequest],
 ) (*connect.Response[controlv1.IgnoreDriftResponse], error) {
@@ -122,7 +123,7 @@ func (c control) ResolveDrift(ctx context.Context,
 	return connect.NewResponse(&controlv1.ResolveDriftResponse{Drift: shown(drifts, nil)}), nil
 }
 
-// takeable says why the catalog cannot take a difference from Stripe.
+// checkWriteBack returns an error if the catalog cannot take a difference from Stripe.
 func takeable(p *ledger.Product, d *ledger.Drift) error {
 	if d.Kind == catalog.Extra && d.Field == "" {
 		return nil
@@ -134,13 +135,16 @@ func takeable(p *ledger.Product, d *ledger.Drift) error {
 	if d.Field != "" {
 		what = d.Field + " of product " + p.ID
 	}
-	return fmt.Errorf("%s (%s) cannot be taken from Stripe: change the catalog, or keep the catalog's", what,
+	return fmt.Errorf("%s (%s) cannot be written back from Stripe: change the catalog, or keep the catalog's value",
+		what,
 		strings.ReplaceAll(string(d.Kind), "_", " "))
 }
 
-// whole is how a request names the product as a whole, whose field is empty.
+// wholeProduct is how a request names drift of the product as a whole, whose field is empty.
 const whole = "-"
 
+// decide records an operator's decision about a product's open drift of the given fields, or of all if none are given.
+// It returns NotFound if there is no such drift.
 func (c control) decide(ctx context.Context, product string, fields []string, kind, detail string,
 	decide func(*ledger.Product, *ledger.Drift) error,
 ) ([]*ledger.Drift, error) {
@@ -165,7 +169,7 @@ func (c control) decide(ctx context.Context, product string, fields []string, ki
 		return nil, unavailable(err)
 	case len(drifts) == 0:
 		return nil, connect.NewError(connect.CodeNotFound,
-			fmt.Errorf("product %s has no such open drift: see `driftless drift`", product))
+			fmt.Errorf("product %s has no such open drift: list it with `driftless drift`", product))
 	}
 	return drifts, nil
 }

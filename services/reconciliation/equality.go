@@ -13,47 +13,48 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
+// Limits of the age of the reports and positions that equality rests on.
 const (
-	// behindAfter is how old the last report of ingestion, and what it reports, may be. It reports about once a second.
+	// maxReportAge is the maximum age of ingestion's last report, and of the position in it. Ingestion reports about
+	// once a second.
 	behindAfter = 5 * time.Second
-	// unseenAfter is how long a service may ask for no message before it counts as not running.
+	// maxInactivity is how long a service may request no message before it counts as not running.
 	unseenAfter = 5 * time.Second
-	// stripeBehindAfter is how long an event of Stripe may wait to be taken into account.
+	// maxEventDelay is how long a Stripe event may wait until it is processed.
 	stripeBehindAfter = 30 * time.Second
-	// pollInterval is the interval of a pull that does not report one: the default of the setting.
+	// defaultPollInterval applies if pull does not report its interval. It is the default of the setting.
 	pollInterval = 10 * time.Minute
-	// pollSlack is by how much a read of Stripe's events may be late at least; a tenth of the interval if that is more.
+	// minPollSlack is how late a poll of Stripe's events may be. A tenth of the interval applies if that is longer.
 	pollSlack = 15 * time.Second
 )
 
-// evidence is what an answer about equality rests on. All times are by the NATS server's clock.
+// evidence has the facts that an answer about equality rests on. All times are by the NATS server's clock.
 type evidence struct {
 	now time.Time
 	// capture is ingestion's last report, nil if there is none.
 	capture *meshv1.CaptureReport
-	// ledger is the time before which every commit is in the ledger, as far as it was captured; zero if that is not
-	// known.
+	// ledger is the time before which every captured commit is in the ledger. Zero if that is not known.
 	ledger time.Time
-	// poll is pull's last report, nil if there is none, and polled is when it was written.
+	// poll is pull's last report, nil if there is none. polled is when the report was written.
 	poll   *meshv1.PollReport
 	polled time.Time
 	paused []*controlv1.PausedService
-	// halted is why Stripe does not accept push's key.
+	// halted is why Stripe refuses push's key.
 	halted     string
 	push, pull presence
-	// stripeBehind is for how long the oldest event of Stripe that is not taken into account has waited.
+	// eventDelay is how long the oldest unprocessed Stripe event has waited.
 	stripeBehind time.Duration
 }
 
-// presence is what the consumers of a service tell of it.
+// activity is what the consumers of a service show of it.
 type presence struct {
-	// unseen is for how long no process of the service has asked for messages.
+	// inactive is how long no process of the service has requested messages.
 	unseen time.Duration
-	// waiting counts the messages that it has not dealt with.
+	// pending counts the messages that the service has not processed.
 	waiting uint64
 }
 
-// equality says up to when equality is known, and why it is not known now if that is so.
+// equality returns the time up to which equality is known, and why it is not known now.
 func (e evidence) equality() *controlv1.Equality {
 	out := &controlv1.Equality{
 		Capture: e.capture, UnwatchedTables: e.capture.GetUnwatchedTables(),
@@ -75,7 +76,7 @@ func (e evidence) equality() *controlv1.Equality {
 	return out
 }
 
-// asOf is the time before which every commit is taken into account; zero if that is not known.
+// asOf returns the time before which every commit is taken into account. Zero if that is not known.
 func (e evidence) asOf() time.Time {
 	captured := e.capture.GetCapturedUpTo()
 	if captured == nil || e.ledger.IsZero() {
@@ -87,7 +88,7 @@ func (e evidence) asOf() time.Time {
 	return e.ledger
 }
 
-// captureUnknown says why it is not known what the catalog holds now; "" if it is known.
+// captureUnknown returns why it is not known what the catalog holds now, "" if it is known.
 func (e evidence) captureUnknown() string {
 	r := e.capture
 	if p := e.pausedSince(topology.Ingestion); p != "" {
@@ -104,7 +105,7 @@ func (e evidence) captureUnknown() string {
 		return fmt.Sprintf("no ingestion runs (last report %s ago%s)", spoken(age), last)
 	} else if age < -behindAfter {
 		return fmt.Sprintf(
-			"the last report of ingestion is of a time %s ahead: the clock of the NATS server was set back",
+			"the last report of ingestion is %s in the future: the clock of the NATS server was set back",
 			spoken(-age))
 	}
 	switch r.GetState() {
@@ -118,7 +119,7 @@ func (e evidence) captureUnknown() string {
 	case meshv1.CaptureState_CAPTURE_STATE_STARTING:
 		return "ingestion is starting" + inBrackets(r.GetReason())
 	case meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED:
-		return "ingestion does not say whether it captures"
+		return "ingestion does not report whether it captures"
 	}
 	if r.GetCapturedUpTo() == nil {
 		return e.readingTables()
@@ -128,14 +129,14 @@ func (e evidence) captureUnknown() string {
 	}
 	switch {
 	case e.ledger.IsZero():
-		return "reconciliation has yet to read what is captured"
+		return "reconciliation has not read the captured changes yet"
 	case e.now.Sub(e.ledger) > behindAfter:
-		return "reconciliation is " + spoken(e.now.Sub(e.ledger)) + " behind with reading what is captured"
+		return "reconciliation is " + spoken(e.now.Sub(e.ledger)) + " behind in reading the captured changes"
 	}
 	return ""
 }
 
-// readingTables says how far the read of the tables is without which the catalog is not known.
+// readingTables describes the progress of the read of the tables that the catalog's state depends on.
 func (e evidence) readingTables() string {
 	running := e.capture.GetRunning()
 	words := "the tables are being read as a whole"
@@ -161,7 +162,7 @@ func (e evidence) readingTables() string {
 	return words
 }
 
-// stripeRead is when Stripe's events were last read to their end; zero if they never were.
+// stripeRead returns when Stripe's events were last read to their end. Zero if they never were.
 func (e evidence) stripeRead() time.Time {
 	if e.poll.GetAt() == nil {
 		return time.Time{}
@@ -173,7 +174,7 @@ func (e evidence) stripeRead() time.Time {
 	return e.polled.Add(-max(e.poll.GetFailedAt().AsTime().Sub(e.poll.GetAt().AsTime()), 0))
 }
 
-// pullUnknown says why it is not known what Stripe holds now; "" if it is known, to within the interval of the reads.
+// pullUnknown returns why it is not known what Stripe holds now, "" if it is known to within the poll interval.
 func (e evidence) pullUnknown() string {
 	if p := e.pausedSince(topology.Pull); p != "" {
 		return p
@@ -202,19 +203,19 @@ func (e evidence) pullUnknown() string {
 			)
 		case late:
 			return fmt.Sprintf(
-				"Stripe's events were last read %s ago, and are to be read every %s",
+				"Stripe's events were last read %s ago; the poll interval is %s",
 				spoken(e.now.Sub(read)),
 				spoken(interval),
 			)
 		}
 	}
 	if e.stripeBehind > stripeBehindAfter {
-		return "events of Stripe have waited for " + spoken(e.stripeBehind) + " to be taken into account"
+		return "Stripe's events have waited for " + spoken(e.stripeBehind) + " to be processed"
 	}
 	return ""
 }
 
-// pushUnknown says why what is in the catalog may not come to Stripe; "" if nothing stops it.
+// pushUnknown returns why the catalog's changes may not reach Stripe, "" if nothing stops them.
 func (e evidence) pushUnknown() string {
 	if e.halted != "" {
 		return "push is halted: " + e.halted
@@ -235,7 +236,7 @@ func (e evidence) pushUnknown() string {
 	return ""
 }
 
-// pausedSince says since when an operator has paused a service; "" if none has.
+// pausedSince says since when an operator has paused a service, "" if none has.
 func (e evidence) pausedSince(service string) string {
 	for _, p := range e.paused {
 		if p.GetService() == service {
@@ -249,6 +250,7 @@ func (e evidence) pausedSince(service string) string {
 	return ""
 }
 
+// withReason writes a reason behind a colon, "" for none.
 func because(reason string) string {
 	if reason == "" {
 		return ""
@@ -256,6 +258,7 @@ func because(reason string) string {
 	return ": " + reason
 }
 
+// inParentheses writes a reason in parentheses, "" for none.
 func inBrackets(reason string) string {
 	if reason == "" {
 		return ""
@@ -263,7 +266,7 @@ func inBrackets(reason string) string {
 	return " (" + reason + ")"
 }
 
-// spoken is a duration as people say it: "21 s", "3m20s".
+// formatDuration writes a duration in whole seconds: "21 s", "3m20s".
 func spoken(d time.Duration) string {
 	d = d.Round(time.Second)
 	if d < 2*time.Minute {
@@ -272,7 +275,7 @@ func spoken(d time.Duration) string {
 	return d.String()
 }
 
-// thousands writes a number with commas.
+// formatCount writes a number with commas between the thousands.
 func thousands(n uint64) string {
 	s := strconv.FormatUint(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {

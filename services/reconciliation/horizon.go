@@ -7,27 +7,27 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// captureMark is what ingestion reported once: every commit before upTo was in CATALOG when its last sequence was
-// this, and the version that was captured last.
+// capturePoint is one report of ingestion: every commit before upTo was in CATALOG when the stream's last sequence was
+// sequence. version is the version that was captured last.
 type captureMark struct {
 	upTo     time.Time
 	sequence uint64
 	version  uint64
-	// at and revision say which report it is of.
+	// at and revision identify the report.
 	at       time.Time
 	revision uint64
 }
 
-// keptMarks bounds how many marks are kept. With one a second the latest half an hour is complete; what is older gets
+// maxPoints is how many points are kept. At one report a second the last half an hour is complete. Older points get
 // sparser.
 const keptMarks = 4096
 
-// marks are reports of ingestion, oldest first. By them a sequence of CATALOG, or a version, becomes a time.
+// capturePoints are reports of ingestion, oldest first. They convert a sequence of CATALOG, or a version, to a time.
 type marks []captureMark
 
-// add takes a report of a revision into account; one that was read earlier and comes late says nothing new. It
-// reports whether time went back: CATALOG was made again, or the database was restored, and what was said of earlier
-// marks holds no more.
+// add adds a report with its revision in the bucket. It ignores an earlier report that arrives late. It reports whether
+// time went back, because CATALOG was created again or the database was restored: conclusions from earlier points are
+// then invalid.
 func (m *marks) add(r *meshv1.CaptureReport, revision uint64) (back bool) {
 	if r.GetCapturedUpTo() == nil {
 		return false
@@ -45,7 +45,7 @@ func (m *marks) add(r *meshv1.CaptureReport, revision uint64) (back bool) {
 		case next.upTo.Before(last.upTo) || next.sequence < last.sequence || next.version < last.version:
 			back, *m = true, nil
 		case next.upTo.Equal(last.upTo):
-			// The same commits; a later sequence proves no more.
+			// The report covers the same commits. A later sequence proves no more.
 			return false
 		}
 	}
@@ -55,7 +55,7 @@ func (m *marks) add(r *meshv1.CaptureReport, revision uint64) (back bool) {
 	return back
 }
 
-// thin drops every other mark of the older half.
+// thin drops every other point of the older half.
 func (m *marks) thin() {
 	kept := (*m)[:0]
 	half := len(*m) / 2
@@ -67,18 +67,19 @@ func (m *marks) thin() {
 	*m = kept
 }
 
-// before is the time before which every commit is in CATALOG with a lower sequence than this one; zero if that is not
-// known.
+// before returns the time before which every commit is in CATALOG with a lower sequence than this one. Zero if that is
+// not known.
 func (m *marks) before(sequence uint64) time.Time {
 	return m.last(func(x captureMark) bool { return x.sequence < sequence })
 }
 
-// beforeVersion is the time before which every commit has a lower version than this one; zero if that is not known. A
-// report without a version says nothing of it.
+// beforeVersion returns the time before which every commit has a lower version than this one. Zero if that is not
+// known. Reports without a version are skipped.
 func (m *marks) beforeVersion(version uint64) time.Time {
 	return m.last(func(x captureMark) bool { return x.version > 0 && x.version < version })
 }
 
+// last returns the time of the latest point that matches.
 func (m *marks) last(ok func(captureMark) bool) time.Time {
 	for _, x := range slices.Backward(*m) {
 		if ok(x) {
@@ -88,31 +89,31 @@ func (m *marks) last(ok func(captureMark) bool) time.Time {
 	return time.Time{}
 }
 
-// convergence follows how far each lane is in Stripe. Not safe for concurrent use.
+// convergence tracks, for each lane, up to when every commit is in Stripe. Not safe for concurrent use.
 type convergence struct {
-	// known is, by lane, the time before which every commit is done.
+	// converged is, by lane, the time before which every commit is done.
 	known map[string]time.Time
-	// candidate becomes known if nothing has come due until the next look.
+	// candidate becomes converged if no retry comes due before the next update.
 	candidate map[string]time.Time
 	delivered uint64
 }
 
-// lanes of push by what its retries call them.
+// lanes are push's lanes by the names that its retries use.
 var lanes = []string{"live", "bulk"}
 
-// backlog is what push has not done at a moment. The parts are read in this order: a change that goes from one to a
-// later one in the meantime is in one of them.
+// backlog is what push has not done at a moment. Its parts are read in this order, so a change that moves to a later
+// part in the meantime is in at least one of them.
 type backlog struct {
 	// oldest is, by lane, the sequence of CATALOG before which push is done with every message.
 	oldest map[string]uint64
-	// due counts the retries that have come due and are not dealt with, delivered all deliveries of such.
+	// due counts the retries that have come due and are not processed. delivered counts all deliveries of due retries.
 	due, delivered uint64
-	// retries are products that push comes back to later; more reports that these are not all.
+	// retries are the products that push retries later. more reports that there are others.
 	retries []*meshv1.Retry
 	more    bool
 }
 
-// look takes into account what push has left to do.
+// update takes into account what push has left to do.
 func (c *convergence) look(m marks, b backlog) {
 	if c.known == nil {
 		c.known = map[string]time.Time{}
@@ -146,8 +147,8 @@ func (c *convergence) look(m marks, b backlog) {
 	}
 }
 
-// forget drops all that is known: it was of a history that is no more.
+// reset drops all times, because they belong to a history that no longer exists.
 func (c *convergence) forget() { c.known, c.candidate = nil, nil }
 
-// isHeld reports whether a retry is no failure: the guard holds the change, or push creates nothing.
+// isHeld reports whether a retry waits without a failure: the guard holds the change, or creations are held.
 func isHeld(r *meshv1.Retry) bool { return r.GetAttempts() == 0 }

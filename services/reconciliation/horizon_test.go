@@ -23,7 +23,7 @@ func reported(at int, sequence, version uint64) *meshv1.CaptureReport {
 	}
 }
 
-// follows adds a report that was stored after the ones before.
+// follows adds a report with a later revision than all before.
 func (m *marks) follows(r *meshv1.CaptureReport) (back bool) {
 	next := uint64(1)
 	if n := len(*m); n > 0 {
@@ -32,7 +32,7 @@ func (m *marks) follows(r *meshv1.CaptureReport) (back bool) {
 	return m.add(r, next)
 }
 
-func TestMarks_TellTimes(t *testing.T) {
+func TestCapturePoints_ConvertSequencesToTimes(t *testing.T) {
 	var m marks
 	require.Zero(t, m.before(7))
 	require.False(t, m.follows(&meshv1.CaptureReport{}), "nothing was captured yet")
@@ -56,7 +56,7 @@ func TestMarks_TellTimes(t *testing.T) {
 	require.True(t, m.follows(reported(1, 3, 2)))
 }
 
-func TestMarks_LeaveOutWhatComesLate(t *testing.T) {
+func TestCapturePoints_IgnoreLateReports(t *testing.T) {
 	var m marks
 	earlier, later := reported(1, 10, 100), reported(2, 15, 200)
 	require.False(t, m.add(later, 8))
@@ -68,13 +68,13 @@ func TestMarks_LeaveOutWhatComesLate(t *testing.T) {
 	require.Equal(t, second(2), m.before(16))
 }
 
-func TestMarks_WithoutAVersionProveNothingOfOne(t *testing.T) {
+func TestCapturePoints_WithoutVersionProveNoVersion(t *testing.T) {
 	var m marks
 	m.follows(reported(1, 10, 0))
 	require.Zero(t, m.beforeVersion(5))
 }
 
-func TestMarks_AreBounded(t *testing.T) {
+func TestCapturePoints_AreBounded(t *testing.T) {
 	var m marks
 	for i := range 3 * keptMarks {
 		m.follows(reported(i, uint64(i+1), uint64(i+1)))
@@ -85,7 +85,7 @@ func TestMarks_AreBounded(t *testing.T) {
 	require.False(t, m.before(100).After(second(98)), "the older ones are sparse, and never ahead")
 }
 
-func TestConvergence(t *testing.T) {
+func TestConvergence_Update(t *testing.T) {
 	var m marks
 	for i := 1; i <= 10; i++ {
 		m.follows(reported(i, uint64(10*i), uint64(100*i)))
@@ -137,8 +137,8 @@ func TestConvergence(t *testing.T) {
 	require.Empty(t, c.known)
 }
 
-// TestConvergence_IsNeverAhead lets changes come, fail and succeed by chance, and holds what is known against what is
-// done.
+// TestConvergence_IsNeverAhead generates changes that arrive, fail and succeed at random. It checks that the converged
+// time never exceeds what is done.
 func TestConvergence_IsNeverAhead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type change struct {
@@ -175,7 +175,7 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 				}
 			}
 			b.delivered = delivered
-			// What happens between the reads.
+			// Push makes progress between the reads.
 			step := func() {
 				for _, x := range changes {
 					switch to := rapid.SampledFrom([]string{"", "", "done", "retrying", "due"}).Draw(t, "to"); {
@@ -197,7 +197,7 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 				}
 			}
 			c.look(m, b)
-			// A report says "before" its time.
+			// A report covers the commits before its time.
 			for _, x := range changes {
 				if x.state != "done" && x.committed.Before(c.known["live"]) {
 					t.Fatalf("tick %d: converged at %s, and the change of %s is %s", tick, c.known["live"], x.committed,

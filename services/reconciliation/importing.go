@@ -14,20 +14,19 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// patience is how often a product whose default price is not among its prices is read again before a person has to
-// look.
+// maxImportReads is how often a product whose default price is not among its prices is read again. After that a person
+// has to decide.
 const patience = 6
 
-// inGrace puts the import of a product off until the grace period is over, in which whoever made the product comes to
-// its prices and its default price.
+// inGrace reports whether the grace period of a product is not over, and postpones its import until then. In that time
+// the author of the product adds its prices and its default price.
 func (r *reconciler) inGrace(p *ledger.Product) bool {
 	p.Postpone = max(r.GracePeriod-r.Now().Sub(p.DriftedAt), 0)
 	return p.Postpone > 0
 }
 
-// unready has a product read together with its prices before anything of it is imported, since events tell of them one
-// by one and in any order. It reports whether the import is not to be ordered yet, and why it cannot be if it never
-// can.
+// prepareImport has a product read together with its prices before anything of it is imported, because events report
+// them one by one and in any order. It reports whether the import must wait, and why it is impossible.
 func (r *reconciler) unready(ctx context.Context, p *ledger.Product, id string) (wait bool, cannot string, err error) {
 	switch why := catalog.ImportBlocker(p.Observed); {
 	case why == "":
@@ -39,7 +38,7 @@ func (r *reconciler) unready(ctx context.Context, p *ledger.Product, id string) 
 	}
 }
 
-// read has pull read a product and its active prices.
+// commandRead commands pull to read a product and its active prices.
 func (r *reconciler) read(ctx context.Context, p *ledger.Product, id string) error {
 	command := &meshv1.Command{
 		Id:       "read:" + id,
@@ -53,8 +52,8 @@ func (r *reconciler) read(ctx context.Context, p *ledger.Product, id string) err
 	return r.mesh.Publish(ctx, subject, command, mesh.WithID(command.GetId()))
 }
 
-// imported are those of the fields to be written back that are whole prices, which were made in Stripe after their
-// product was imported.
+// pricesToImport returns those of the fields to be written back that are prices as a whole. They were created in Stripe
+// after their product was imported.
 func imported(p *ledger.Product, fields []string) (prices []string) {
 	for _, x := range catalog.ExtraPrices(p.Desired, p.Observed) {
 		if slices.Contains(fields, x.Field) {
@@ -64,7 +63,7 @@ func imported(p *ledger.Product, fields []string) (prices []string) {
 	return prices
 }
 
-// withoutUnread takes prices that have yet to be read out of what is written back, and has them read.
+// withoutUnread removes prices that have yet to be read from the fields to be written back, and has them read.
 func (r *reconciler) withoutUnread(
 	ctx context.Context, p *ledger.Product, fields []string, id string,
 ) (rest []string, cannot string, err error) {
@@ -78,7 +77,7 @@ func (r *reconciler) withoutUnread(
 	}
 	rest = slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return slices.Contains(prices, f) })
 	if len(rest) > 0 {
-		// They are not to wait for the prices.
+		// The other fields do not wait for the prices.
 		cannot = ""
 	}
 	return rest, cannot, nil

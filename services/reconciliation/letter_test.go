@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestDeadLetters_AreKeptWhateverTheySay(t *testing.T) {
+func TestDeadLetter_StoresUnstorableText(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	noise := make([]byte, 5<<20)
@@ -29,7 +29,7 @@ func TestDeadLetters_AreKeptWhateverTheySay(t *testing.T) {
 		letter.Service, letter.Account = topology.Push, "default"
 		require.NoError(t, r.mesh.DeadLetter(t.Context(), letter))
 	}
-	// As an earlier version would have stored it.
+	// An earlier version would have stored the letter like this.
 	old := &meshv1.DeadLetter{
 		Id: "old", Service: topology.Push, Account: "default", ProductId: "old\x00" + strings.Repeat("p", 9000),
 		Version: 9, Message: "a\x00b",
@@ -40,7 +40,7 @@ func TestDeadLetters_AreKeptWhateverTheySay(t *testing.T) {
 	require.Contains(t, r.letters(`{"product_ids":["nul"]}`), "push nul")
 }
 
-func TestLedger_KeepsWhatHoldsNUL(t *testing.T) {
+func TestLedger_StoresTextWithNUL(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.desire("mug", "Mug", 1)

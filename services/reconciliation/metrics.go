@@ -15,13 +15,13 @@ import (
 
 const scope = "github.com/driftless-sync/driftless/services/reconciliation"
 
-// refreshEvery bounds how often the metrics ask the ledger and JetStream.
+// metricsInterval is the shortest time between two reads of the ledger and JetStream for metrics.
 const refreshEvery = 5 * time.Second
 
-// figuresTimeout bounds what a scrape waits for.
+// metricsTimeout bounds how long a scrape waits.
 const figuresTimeout = 5 * time.Second
 
-// gauges are what this service reports of the whole account.
+// gauges are the metrics that this service reports for the account as a whole.
 var gauges = []metrics.Gauge{
 	metrics.Products, metrics.OldestUnsynced, metrics.DriftOldest, metrics.DriftOpen, metrics.DeadLettersOpen,
 	metrics.ConsumerPending, metrics.ConsumerInFlight, metrics.ConsumerRedelivered, metrics.ConsumerOldest,
@@ -39,7 +39,7 @@ func (r *reconciler) observe() (stop func()) {
 	return metrics.Observe(f.report, gauges...)
 }
 
-// figures are what the gauges show, no older than refreshEvery.
+// accountMetrics caches the values of the gauges for metricsInterval.
 type figures struct {
 	*reconciler
 
@@ -48,7 +48,8 @@ type figures struct {
 	known []func(metrics.Report)
 }
 
-// report shows what is known. What the ledger or JetStream do not tell at the moment is absent, and the rest is not.
+// report reports the cached values. Values that the ledger or JetStream cannot provide at the moment are absent; the
+// others are reported.
 func (f *figures) report(ctx context.Context, report metrics.Report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -65,15 +66,15 @@ func (f *figures) read(ctx context.Context) (known []func(metrics.Report)) {
 	defer cancel()
 	all := []func(context.Context) (func(metrics.Report), error){f.products, f.drift, f.ages, f.letters, f.equality}
 	if err := f.mesh.Ready(ctx); err != nil {
-		// A scrape that waits for NATS is given up by Prometheus, and the service counts as down.
-		f.Logger.WarnContext(ctx, "metrics of streams are not known at the moment", "error", err)
+		// Prometheus gives up a scrape that waits for NATS, and then counts the service as down.
+		f.Logger.WarnContext(ctx, "metrics of streams are unavailable", "error", err)
 	} else {
 		all = append(all, f.consumers, f.streams, f.retries, f.holds, f.scans)
 	}
 	for _, read := range all {
 		show, err := read(ctx)
 		if err != nil {
-			f.Logger.WarnContext(ctx, "some metrics are not known at the moment", "error", err)
+			f.Logger.WarnContext(ctx, "some metrics are unavailable", "error", err)
 			continue
 		}
 		known = append(known, show)
@@ -116,7 +117,7 @@ func (f *figures) ages(ctx context.Context) (func(metrics.Report), error) {
 	}, err
 }
 
-// age is how long ago something was, in seconds; 0 if it was not.
+// age returns how long ago a time was, in seconds, and 0 for the zero time.
 func (f *figures) age(since time.Time) float64 {
 	if since.IsZero() {
 		return 0
@@ -215,8 +216,8 @@ func (f *figures) scans(ctx context.Context) (func(metrics.Report), error) {
 	}, err
 }
 
-// equality shows what the last look at the other services saw. If there was none lately, nothing is known of equality;
-// how far the lanes are in Stripe stays true.
+// equality reports what the last update from the other services showed. Without a recent one equality is unknown, while
+// the times up to which the lanes are in Stripe stay true.
 func (f *figures) equality(context.Context) (func(metrics.Report), error) {
 	seen, converged := f.outlook.seen()
 	return func(report metrics.Report) {
@@ -241,7 +242,7 @@ func (f *figures) equality(context.Context) (func(metrics.Report), error) {
 	}, nil
 }
 
-// captureState is the state of capture as the metric calls it.
+// captureState returns the state of capture as a label value of the metric.
 func captureState(e *controlv1.Equality) string {
 	c := e.GetCapture()
 	if c.GetAt() == nil || e.GetAt().AsTime().Sub(c.GetAt().AsTime()) > behindAfter ||

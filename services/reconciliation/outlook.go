@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// lookEvery is how often the reports and consumers of the other services are read. Ingestion reports as often.
+	// watchInterval is how often the reports and consumers of the other services are read. Ingestion reports as often.
 	lookEvery = time.Second
-	// lookTimeout bounds one look.
+	// watchTimeout bounds one read of them.
 	lookTimeout = 10 * time.Second
-	// readRetries bounds how many retries one look, or one answer, reads: each takes a round trip.
+	// maxRetries is how many retries are read at once. Each takes a round trip.
 	readRetries = 200
 )
 
-// The consumers that tell whether a service runs: one of its processes has room for a message of one of them at any
-// time.
+// Consumers that show whether a service runs: one of its processes always has room for a message of at least one of
+// them.
 var (
 	pushConsumers = []topology.Consumer{topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry}
 	pullConsumers = []topology.Consumer{topology.PullStripe, topology.PullCommand}
@@ -37,18 +37,18 @@ type outlook struct {
 	push  sighting
 	pull  sighting
 	lanes convergence
-	// last is the last look, as far as metrics show it.
+	// last is the latest answer about equality, for the metrics.
 	last     *controlv1.Equality
 	lastSeen time.Time
 }
 
-// sighting is when a service was last seen at work.
+// lastActivity is when a service last requested or received messages.
 type sighting struct {
 	at        time.Time
 	delivered uint64
 }
 
-// see takes the consumers of a service into account, and returns what they tell now.
+// update takes the consumers of a service into account, and returns its activity.
 func (s *sighting) see(now time.Time, all []mesh.ConsumerStatus, of []topology.Consumer) presence {
 	var p presence
 	asked, delivered := 0, uint64(0)
@@ -59,7 +59,7 @@ func (s *sighting) see(now time.Time, all []mesh.ConsumerStatus, of []topology.C
 			p.waiting += c.Pending + c.InFlight
 		}
 	}
-	// The first look cannot tell progress, and gives a service that has room for nothing the benefit of the doubt.
+	// The first update cannot detect progress. A service without room for messages gets the benefit of the doubt.
 	if asked > 0 || delivered != s.delivered || s.at.IsZero() {
 		s.at, s.delivered = now, delivered
 	}
@@ -67,7 +67,7 @@ func (s *sighting) see(now time.Time, all []mesh.ConsumerStatus, of []topology.C
 	return p
 }
 
-// of returns the status of a consumer.
+// statusOf returns the status of a consumer.
 func of(all []mesh.ConsumerStatus, c topology.Consumer) mesh.ConsumerStatus {
 	i := slices.IndexFunc(all, func(s mesh.ConsumerStatus) bool { return s.Consumer == c })
 	if i < 0 {
@@ -76,7 +76,7 @@ func of(all []mesh.ConsumerStatus, c topology.Consumer) mesh.ConsumerStatus {
 	return all[i]
 }
 
-// view is what one look at the other services saw.
+// view is the state of the other services at one moment.
 type view struct {
 	equality  *controlv1.Equality
 	consumers []mesh.ConsumerStatus
@@ -86,9 +86,9 @@ type view struct {
 	end uint64
 }
 
-// look reads what an answer about equality rests on: ingestion's report before the consumers, so that the ledger
-// knows what was captured then if its consumer is done. What is read from the ledger after it is at least of that
-// time.
+// readView reads the evidence for an answer about equality. It reads ingestion's report before the consumers: if the
+// ledger's consumer is done then, the ledger has what was captured. What is read from the ledger afterwards is at least
+// of that time.
 func (r *reconciler) look(ctx context.Context) (*view, error) {
 	e := evidence{}
 	report := &meshv1.CaptureReport{}
@@ -148,14 +148,14 @@ func (r *reconciler) look(ctx context.Context) (*view, error) {
 	return &view{equality: e.equality(), consumers: consumers, paused: e.paused, halted: e.halted, end: end}, nil
 }
 
-// firstWaiting is the sequence of the first message that a consumer is not done with, end if there is none before it.
-// What came later may have come after the consumers were read.
+// firstPending returns the sequence of the first message that a consumer has not processed, at most end. Later messages
+// may have arrived after the consumers were read.
 func (r *reconciler) firstWaiting(ctx context.Context, c mesh.ConsumerStatus, end uint64) (uint64, error) {
 	sequence, _, err := r.mesh.OldestMessage(ctx, c)
 	return min(cmp.Or(sequence, end), end), err
 }
 
-// watchMesh looks at the other services once in a while, until ctx ends.
+// watchMesh reads the state of the other services every watchInterval, until ctx ends.
 func (r *reconciler) watchMesh(ctx context.Context) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
@@ -164,7 +164,7 @@ func (r *reconciler) watchMesh(ctx context.Context) error {
 		if ctx.Err() == nil && outage.Tell(err) {
 			r.Logger.WarnContext(
 				ctx,
-				"it is not known how far catalog and Stripe are; looking again every second",
+				"could not read the state of the other services; retrying every second",
 				"error",
 				err,
 			)
@@ -177,7 +177,7 @@ func (r *reconciler) watchMesh(ctx context.Context) error {
 	}
 }
 
-// lookAtLanes works out how far each lane is in Stripe.
+// updateLanes updates the times up to which the lanes are in Stripe.
 func (r *reconciler) lookAtLanes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -192,7 +192,7 @@ func (r *reconciler) lookAtLanes(ctx context.Context) error {
 			return err
 		}
 	}
-	// After the consumers: push stores a retry before it acknowledges the message.
+	// The retries are read after the consumers, because push stores a retry before it acknowledges the message.
 	if b.retries, b.more, err = r.mesh.Retries(ctx, topology.Push, r.Account, readRetries); err != nil {
 		return err
 	}
@@ -203,7 +203,8 @@ func (r *reconciler) lookAtLanes(ctx context.Context) error {
 	return nil
 }
 
-// seen is what the last look saw, and how far each lane is in Stripe; nil if there was none lately.
+// latest returns the latest answer about equality, nil if it is older than maxInactivity, and the times up to which the
+// lanes are in Stripe.
 func (o *outlook) seen() (equality *controlv1.Equality, converged map[string]time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// TestConvergence_OfARealMesh follows a change through both lanes, a failure and its retry.
-func TestConvergence_OfARealMesh(t *testing.T) {
+// TestConvergence_FollowsRealMesh follows a change through both lanes, a failure and its retry.
+func TestConvergence_FollowsRealMesh(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 	bulk := report()
 	require.Equal(t, map[string]time.Time{"live": first, "bulk": bulk}, look(2), "each lane for itself")
 
-	// The mug fails: push stores a retry, and acknowledges.
+	// The mug fails: push stores a retry and acknowledges the message.
 	require.NoError(t,
 		m.RetryLater(t.Context(), topology.Push,
 			&meshv1.Retry{Account: "default", ProductId: "mug", Version: version - 1, Attempts: 5, Lane: "live"},
@@ -76,7 +76,7 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 	second := report()
 	require.Equal(t, map[string]time.Time{"live": first, "bulk": second}, look(2), "what failed is not in Stripe")
 
-	// It comes due, and waits for push; then it succeeds.
+	// The retry comes due and waits for push, then succeeds.
 	require.Eventually(t, func() bool {
 		all, err := m.Consumers(t.Context())
 		require.NoError(t, err)
@@ -97,7 +97,7 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 	held := report()
 	require.Equal(t, map[string]time.Time{"live": held, "bulk": held}, look(2))
 
-	// CATALOG is made again: what was said before does not hold any more.
+	// CATALOG is created again, so earlier conclusions are invalid.
 	require.NoError(t, m.JetStream().DeleteStream(t.Context(), topology.StreamCatalog))
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	again := report()
@@ -105,8 +105,8 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 	require.Equal(t, map[string]time.Time{"live": again, "bulk": again}, look(2))
 }
 
-// TestFigures_SayWhatIsKnown of equality, and that nothing is while nobody looks.
-func TestFigures_SayWhatIsKnown(t *testing.T) {
+// TestMetrics_ReportEquality checks that metrics report equality, and none of it if it was not updated lately.
+func TestMetrics_ReportEquality(t *testing.T) {
 	r := &reconciler{}
 	collect := func() map[string]float64 {
 		t.Helper()
@@ -147,7 +147,7 @@ func TestFigures_SayWhatIsKnown(t *testing.T) {
 		collect())
 }
 
-func TestFigures_DoNotWaitForNATS(t *testing.T) {
+func TestMetrics_DoNotWaitForNATS(t *testing.T) {
 	srv := localtest.NATSConfig(t, "jetstream {}")
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: "test"})
 	require.NoError(t, err)
@@ -182,8 +182,8 @@ func TestFigures_DoNotWaitForNATS(t *testing.T) {
 	require.Contains(t, without, "driftless.equality.known")
 }
 
-// TestSighting_CountsProgress as a sign of life: a service at its limit asks for nothing.
-func TestSighting_CountsProgress(t *testing.T) {
+// TestActivity_CountsProgress checks that progress is a sign of life: a service at its limit requests nothing.
+func TestActivity_CountsProgress(t *testing.T) {
 	var s sighting
 	see := func(at, waiting int, delivered uint64) time.Duration {
 		all := []mesh.ConsumerStatus{

@@ -24,11 +24,11 @@ func (r *rig) under(rules map[string]catalog.Rule) {
 	var err error
 	r.cfg.Policy, err = catalog.NewPolicy(catalog.Repair, rules)
 	require.NoError(r.t, err)
-	// An hour: what is found at once is found without the grace period.
+	// The grace period is an hour, so drift that is found at once does not depend on it.
 	r.cfg.GracePeriod = time.Hour
 }
 
-// write-backs that ingestion is told to make.
+// writeBacks are the write-backs that ingestion is commanded to make.
 func (r *rig) writeBacks() chan *meshv1.WriteBack {
 	r.t.Helper()
 	out := make(chan *meshv1.WriteBack, 10)
@@ -62,7 +62,7 @@ func (r *rig) eventuallyDrift(product, state string) *controlv1.Drift {
 	return r.drift(product)[0]
 }
 
-func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
+func TestWriteBack_FollowsStripeEditAtOnce(t *testing.T) {
 	r := newRig(t)
 	r.under(map[string]catalog.Rule{"name": {Owner: catalog.OwnerStripe}})
 	orders := r.writeBacks()
@@ -107,7 +107,7 @@ func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
 	}, patience, 20*time.Millisecond)
 }
 
-func TestAPersonDecides(t *testing.T) {
+func TestResolveDrift_AppliesDecision(t *testing.T) {
 	r := newRig(t)
 	r.under(map[string]catalog.Rule{"name": {Action: catalog.Report}})
 	orders := r.writeBacks()
@@ -142,7 +142,7 @@ func TestAPersonDecides(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 }
 
-// reads are the products that pull is told to read.
+// reads are the products that pull is commanded to read.
 func (r *rig) productReads() chan string {
 	r.t.Helper()
 	out := make(chan string, 100)
@@ -161,7 +161,7 @@ func (r *rig) productReads() chan string {
 	return out
 }
 
-// observeWhole has pull read a product with an active price of each id.
+// observeWhole observes a product together with an active price of each id, as pull does.
 func (r *rig) observeWhole(id string, version uint64, byDefault string, prices ...string) {
 	r.t.Helper()
 	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
@@ -183,7 +183,7 @@ func (r *rig) observeWhole(id string, version uint64, byDefault string, prices .
 	require.NoError(r.t, err)
 }
 
-// eventPrice has an event tell of a price of a product.
+// eventPrice observes a price of a product from an event.
 func (r *rig) eventPrice(id, price string) {
 	r.t.Helper()
 	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
@@ -207,7 +207,7 @@ func TestImport_ReadsTheProductWithItsPricesFirst(t *testing.T) {
 	require.Equal(t, "stray", <-reads)
 	require.Equal(t, "extra", r.eventuallyDrift("stray", "repairing").GetDifference().GetKind())
 	require.Empty(t, orders, "its prices are not known")
-	// The list of prices lags behind the product.
+	// Stripe's list of prices lags behind the product.
 	r.observeWhole("stray", 0, "price_2", "price_1")
 	require.Equal(t, "stray", <-reads, "its default price is not among them")
 	require.Empty(t, orders)
@@ -220,7 +220,7 @@ func TestImport_ReadsTheProductWithItsPricesFirst(t *testing.T) {
 	require.Len(t, order.GetProduct().GetPrices(), 2)
 }
 
-func TestImport_TakesPricesThatComeLater(t *testing.T) {
+func TestImport_IncludesLaterPrices(t *testing.T) {
 	for extras, want := range map[reconciliation.Extras]string{
 		reconciliation.ExtrasImport: "write-back",
 		reconciliation.ExtrasReport: "report",

@@ -8,30 +8,29 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// progress tells up to where push and the ledger have come. Of a product that push has yet to come to, or whose state
-// after that the ledger has yet to read, nobody can say whether it has drifted. Not safe for concurrent use.
+// progress tracks the position in CATALOG up to which push is done and the ledger knows the results. Beyond it nobody
+// can say whether a product has drifted. Not safe for concurrent use.
 type progress struct {
 	judged uint64
-	// next is what judged becomes once the ledger has read what the streams held then.
+	// next becomes the position once the ledger has read what the streams held when it was made.
 	next *mark
 }
 
-// mark is how far push was at a moment, and what the streams held that the ledger follows.
+// checkpoint is push's position at a moment, and the ends of the streams that the ledger follows.
 type mark struct {
 	pushed            uint64
 	idle              bool
 	catalog, observed uint64
 }
 
-// everything is the sequence of a mesh that is at rest: push has come to all that there is, and the ledger knows it. It
-// holds also for what a stream held before it was made anew.
+// allSequences is the position while nothing is in flight: push is done with all messages, and the ledger knows the
+// results. It also covers messages that a stream held before it was created again.
 const everything = math.MaxUint64
 
-// look returns the sequence of CATALOG up to which push is done with every message, and the ledger knows what came of
-// it.
+// update returns the sequence of CATALOG up to which push is done with every message and the ledger knows the results.
 func (p *progress) look(ctx context.Context, m *mesh.Mesh) (uint64, error) {
-	// In this order: of what comes into CATALOG later, push may have done nothing, and what push has stored about its
-	// messages is in OBSERVED before they are done.
+	// The order matters. Push may not have seen messages that arrive in CATALOG later. Push stores its results in
+	// OBSERVED before it acknowledges messages.
 	catalog, err := m.LastSequence(ctx, topology.StreamCatalog)
 	if err != nil {
 		return 0, err
@@ -64,7 +63,7 @@ func (p *progress) look(ctx context.Context, m *mesh.Mesh) (uint64, error) {
 	return p.judged, nil
 }
 
-// advance says whether the ledger has come to the mark.
+// advance reports whether the ledger has reached the checkpoint.
 func (p *progress) advance(now []mesh.ConsumerStatus) bool {
 	for _, c := range now {
 		var to uint64
@@ -84,7 +83,8 @@ func (p *progress) advance(now []mesh.ConsumerStatus) bool {
 	return true
 }
 
-// pushed is the sequence of CATALOG up to which push is done with every message; idle says that it is with all.
+// pushPosition returns the sequence of CATALOG up to which push is done with every message. idle reports whether it is
+// done with all.
 func pushed(now []mesh.ConsumerStatus) (sequence uint64, idle bool) {
 	sequence, idle = everything, true
 	for _, c := range now {

@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// handle has a consumer's next messages acknowledged.
+// handle acknowledges a consumer's next messages.
 func handle[T any, M interface {
 	*T
 	proto.Message
@@ -46,7 +46,7 @@ func handle[T any, M interface {
 	}, 10*time.Second, 5*time.Millisecond)
 }
 
-func TestNothingIsJudgedThatTheLedgerHasYetToRead(t *testing.T) {
+func TestProgress_WaitsForLedger(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)

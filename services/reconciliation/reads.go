@@ -7,7 +7,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/budget"
 )
 
-// readsFor is what uses up Stripe's read allowance.
+// readPurposes returns how many reads of Stripe's read allowance each purpose has used.
 func (c control) readsFor(ctx context.Context) (out []*controlv1.ReadPurpose, err error) {
 	purposes, err := budget.ReadsFor(ctx, c.mesh.Budget(c.Account))
 	for _, p := range purposes {

@@ -9,7 +9,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
 
-// Reread has ingestion read products, or the whole catalog, from the operator's tables again.
+// Reread commands ingestion to read products again from the operator's tables, or the whole catalog if none are named.
 func (c control) Reread(ctx context.Context,
 	req *connect.Request[controlv1.RereadRequest],
 ) (*connect.Response[controlv1.RereadResponse], error) {

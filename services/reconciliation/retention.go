@@ -5,13 +5,15 @@ import (
 	"time"
 )
 
-// fillReadable gives the ledger's views what rows of an older program lack.
+// backfillJSON adds the JSON of the ledger's views to rows that an older program stored.
 func (r *reconciler) fillReadable(ctx context.Context) error {
 	for after := ""; ; {
 		last, err := r.ledger.BackfillJSON(ctx, after)
 		if err != nil {
 			if ctx.Err() == nil {
-				r.Logger.WarnContext(ctx, "the ledger's views lack some products until the next start", "error", err)
+				r.Logger.WarnContext(
+					ctx, "could not complete the ledger's views; some products are missing until the next start",
+					"error", err)
 			}
 			return nil
 		}
@@ -21,7 +23,7 @@ func (r *reconciler) fillReadable(ctx context.Context) error {
 	}
 }
 
-// pruneEvery is the time between looks for what is too old to keep.
+// pruneInterval is the time between two searches for expired entries.
 const pruneEvery = 10 * time.Minute
 
 // prune deletes what is older than the retention, in small batches, until ctx ends.
@@ -35,7 +37,7 @@ func (r *reconciler) prune(ctx context.Context) error {
 		for {
 			n, err := r.ledger.Prune(ctx, r.HistoryRetention)
 			if err != nil && ctx.Err() == nil {
-				r.Logger.WarnContext(ctx, "could not delete old entries of the ledger; trying again", "error", err)
+				r.Logger.WarnContext(ctx, "could not delete old entries of the ledger; retrying", "error", err)
 			}
 			if n == 0 || err != nil {
 				break

@@ -12,12 +12,12 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// GetStatus counts products by state, says up to when that is known, and shows every consumer's backlog.
+// GetStatus returns the number of products in each state, up to when that is known, and every consumer's backlog.
 func (c control) GetStatus(
 	ctx context.Context,
 	_ *connect.Request[controlv1.GetStatusRequest],
 ) (*connect.Response[controlv1.GetStatusResponse], error) {
-	// First: the counts are at least of the time up to which equality is known.
+	// The view is read first, so that the counts are at least as recent as the time up to which equality is known.
 	v, err := c.look(ctx)
 	if err != nil {
 		return nil, unavailable(err)
@@ -89,7 +89,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	return err
 }
 
-// guard is the record of the mass-change guard; nil before push archives for the first time.
+// guard returns the record of the mass-change guard, nil if push has not archived anything yet.
 func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 	guard := &meshv1.Guard{}
 	if revision, err := c.mesh.Guard(c.Account).GetAt(ctx, guard); err != nil || revision == 0 {

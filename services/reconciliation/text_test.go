@@ -20,7 +20,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// idle waits until reconciliation has settled every message.
+// idle waits until reconciliation has processed every message.
 func (r *rig) idle() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
@@ -86,12 +86,12 @@ func TestIgnoredDriftWithNUL_StaysIgnored(t *testing.T) {
 	require.NoError(t, err)
 	r.idle()
 	require.Equal(t, "ignored", r.drift("mug")[0].GetState())
-	// Another text is another value, however much the two look alike.
+	// A different text is a different value, even if the cleaned texts look alike.
 	r.observe("mug", "M\u2400ug", 1)
 	r.eventuallyDrift("mug", "repairing")
 }
 
-// The bound is what a consumer may have in flight.
+// The number exceeds what a consumer may have in flight.
 func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 	const poison = 4300
 	r := newRig(t)
@@ -143,8 +143,8 @@ func (r *rig) tell(product, id string) {
 	)
 }
 
-// A ledger in another encoding, or a rule that an operator added, refuses what a clean text may hold.
-func TestObservation_ThatTheLedgerRefusesIsNotInSync(t *testing.T) {
+// A ledger with another encoding, or with a constraint that an operator added, refuses even clean texts.
+func TestFollow_MarksUnstorableProductAsDead(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.observe("mug", "Mug", 1)

@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// traceWrite is the span of what a message changed in the ledger, in one transaction with others.
+// traceWrite records the span of a message's write to the ledger, which shares its transaction with other messages.
 func traceWrite(ctx context.Context, begun time.Time, messages int, err error) {
 	_, span := otel.Tracer(scope).Start(ctx, "write ledger", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithTimestamp(begun), trace.WithAttributes(
@@ -26,7 +26,7 @@ func traceWrite(ctx context.Context, begun time.Time, messages int, err error) {
 	span.End()
 }
 
-// startDrift begins the span of what is found or done about a product's drift. It is sampled whatever the share is.
+// startDriftSpan starts the span of work on a product's drift. It is always sampled.
 func (r *reconciler) startDrift(ctx context.Context, name string, p *ledger.Product) (context.Context, trace.Span) {
 	ctx = telemetry.ContextAbout(ctx, telemetry.About{
 		Account: r.Account,
@@ -36,7 +36,7 @@ func (r *reconciler) startDrift(ctx context.Context, name string, p *ledger.Prod
 	return otel.Tracer(scope).Start(ctx, name, trace.WithAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDrifted))) //nolint:spancheck // the caller ends it
 }
 
-// startReplay begins the replay of a dead letter, in the trace that it died in; the request for it is linked.
+// startReplaySpan starts the span of a replay, in the trace in which the letter died. It links to the request's trace.
 func (c control) startReplay(ctx context.Context, l *meshv1.DeadLetter) (context.Context, trace.Span) {
 	request := trace.SpanContextFromContext(ctx)
 	ctx = telemetry.ContextWithTraceparent(ctx, l.GetTraceparent())

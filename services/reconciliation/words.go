@@ -9,7 +9,7 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// tell adds what a price costs to a difference that names prices by their ids, or amounts in minor units.
+// addAmounts adds formatted amounts to a difference that names prices by their ids, or amounts in minor units.
 func tell(d *meshv1.Difference, p *ledger.Product) {
 	field, isPrice := strings.CutPrefix(d.GetField(), "prices.")
 	switch {
@@ -41,8 +41,8 @@ func tell(d *meshv1.Difference, p *ledger.Product) {
 	}
 }
 
-// pricesOf are the catalog's and Stripe's price of a field like "mug-eur.unit_amount"; an id may have dots. Where
-// Stripe has several that carry the id, an active one counts.
+// pricesOf returns the catalog's and Stripe's price of a field such as "mug-eur.unit_amount"; an id may contain dots.
+// If several prices of Stripe carry the id, it prefers an active one.
 func pricesOf(field string, p *ledger.Product) (wanted, held *catalogv1.Price) {
 	for _, w := range p.Desired.GetProduct().GetPrices() {
 		if fieldOf(field, w.GetId()) {
@@ -58,10 +58,11 @@ func pricesOf(field string, p *ledger.Product) (wanted, held *catalogv1.Price) {
 	return wanted, held
 }
 
+// fieldOf reports whether a field is a price, or one of its fields.
 func fieldOf(field, price string) bool { return field == price || strings.HasPrefix(field, price+".") }
 
-// named is a price by its id, the catalog's or Stripe's, with what it costs: "mug-eur (14.00 EUR)"; "" if nothing is
-// known of it.
+// priceLabel returns a price's id, the catalog's or Stripe's, with its amount: "mug-eur (14.00 EUR)". It returns "" if
+// the price is not known.
 func named(id string, p *ledger.Product) string {
 	for _, w := range p.Desired.GetProduct().GetPrices() {
 		if w.GetId() == id {
@@ -76,7 +77,7 @@ func named(id string, p *ledger.Product) string {
 	return ""
 }
 
-// onSale tells of a price that it is active or archived, with what it costs.
+// activeText says whether a price is active or archived, with its amount.
 func onSale(active string, price, other *catalogv1.Price) string {
 	word := map[string]string{"true": "active", "false": "archived"}[active]
 	if price == nil {
@@ -88,6 +89,7 @@ func onSale(active string, price, other *catalogv1.Price) string {
 	return word + " (" + inMoney(price) + ")"
 }
 
+// priceText formats a price, "" for none.
 func inMoney(p *catalogv1.Price) string {
 	if p == nil {
 		return ""

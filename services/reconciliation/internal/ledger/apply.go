@@ -13,29 +13,30 @@ import (
 // Change is what a message changes in the ledger.
 type Change struct {
 	Product string
-	// Entry of the audit trail; none without an EventID.
+	// Entry is added to the audit trail. An Entry without an EventID is not.
 	Entry Entry
-	// edit changes the product's row under its lock, and says whether it did. Nil for an entry alone.
+	// edit changes the product's row under its lock, and reports whether it did. It is nil for an entry alone.
 	edit func(context.Context, *Ledger, pgx.Tx, *Product) (bool, error)
 	// event is the Stripe event that the entry is about.
 	event string
 }
 
-// settles says whether the change may settle dead letters about no version, or brings one that may be settled already.
+// closesLetters reports whether the change may close dead letters without a version, or brings one that a stored entry
+// closes.
 func (c Change) settles() bool {
 	return slices.Contains(settling, c.Entry.Kind) || c.Entry.Kind == "dead" && c.Entry.Version == 0
 }
 
-// AuditEntry adds an entry to the audit trail.
+// AuditEntry returns a change that adds an entry to the audit trail.
 func AuditEntry(e Entry) Change { return Change{Product: e.Product, Entry: e} }
 
-// EventEntry adds an entry about a Stripe event, which may be the cause of drift that is known already.
+// EventEntry returns a change that adds an entry about a Stripe event, which may be the cause of drift that is open.
 func EventEntry(e Entry, event string) Change {
 	return Change{Product: e.Product, Entry: e, event: event}
 }
 
-// Apply makes changes, in their order and in one transaction: all of them or none. Changes that have been made before
-// change nothing. What the ledger can never store is an UnstorableError.
+// Apply makes changes in one transaction, in their order: all of them or none. Changes that were made before have no
+// effect. It returns an UnstorableError if the ledger can never store one of them.
 func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 	if err := checkIDs(changes); err != nil {
 		return err
@@ -78,7 +79,8 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 	}); err != nil {
 		return unstorable(err, changes)
 	}
-	// First: what fails after it is done again with the changes, and this is not.
+	// The callbacks come before the steps that may fail. If one of those fails, the caller applies the changes again,
+	// and the callbacks are not repeated.
 	due := false
 	for _, p := range products {
 		due = due || p.State == Drifted && !p.repairAt.IsZero() && !p.repairAt.After(l.now())
@@ -92,8 +94,8 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 	return errors.Join(l.blameLate(ctx, products), l.blameEvents(ctx, changes), l.settleUnversioned(ctx, changes))
 }
 
-// lock returns the rows of the products that changes edit, locked in the order of their ids: two transactions about the
-// same ones do not wait for each other.
+// lock returns the rows of the products that changes edit. It locks them in the order of their ids, so that two
+// transactions about the same products do not deadlock.
 func (l *Ledger) lock(ctx context.Context, tx pgx.Tx, changes []Change) (map[string]*Product, error) {
 	var ids []string
 	for _, c := range changes {
@@ -132,7 +134,7 @@ func (l *Ledger) lock(ctx context.Context, tx pgx.Tx, changes []Change) (map[str
 	return of, nil
 }
 
-// named names products in an error: the first of many.
+// nameProducts names products in an error: the first one, and how many more.
 func named(ids []string) string {
 	if len(ids) == 1 {
 		return ids[0]
@@ -140,7 +142,7 @@ func named(ids []string) string {
 	return fmt.Sprintf("%s and %d more", ids[0], len(ids)-1)
 }
 
-// changed works out what the change of a product's row means for its state, its drift and its dead letters.
+// updateProduct derives the state, drift and dead letters of a product from its changed row.
 func (l *Ledger) changed(ctx context.Context, tx pgx.Tx, p *Product) error {
 	if err := l.loadOpen(ctx, tx, p); err != nil {
 		return err
@@ -150,7 +152,7 @@ func (l *Ledger) changed(ctx context.Context, tx pgx.Tx, p *Product) error {
 		return err
 	}
 	if p.State == Drifted && p.unsettled && len(p.open) == 0 {
-		// What had drifted is settled. What differs now is another difference, with a time of its own to arrive.
+		// All open drift is settled. The remaining difference is another one, with a grace period of its own.
 		p.State, p.DiffersSince = Pending, time.Time{}
 		l.settle(p)
 	}

@@ -14,8 +14,8 @@ import (
 // Postgres refuses the character U+0000 and bytes that are not UTF-8, in texts and in JSON. Stripe and the mesh may
 // send both. Every parameter of every statement goes through cleanArgs: see database.
 
-// longestKey is the longest text, in bytes, that is part of an index. Postgres refuses index entries of more than 2,704
-// bytes.
+// maxKey is the maximum length, in bytes, of a text that is part of an index. Postgres refuses index entries of more
+// than 2,704 bytes.
 const longestKey = 1020
 
 // storable reports whether Postgres stores a text as it is.
@@ -23,8 +23,8 @@ func storable(text string) bool {
 	return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0
 }
 
-// clean returns a text that Postgres stores: U+2400 stands for NUL, and U+FFFD for a byte that is not UTF-8. A text
-// that had to be changed ends with a hash of the original, so that texts that differ still do.
+// clean returns a text that Postgres stores. U+2400 replaces NUL, and U+FFFD replaces a byte that is not UTF-8. A
+// changed text ends with a hash of the original, so that different texts stay different.
 func clean(text string) string {
 	if storable(text) {
 		return text
@@ -33,7 +33,7 @@ func clean(text string) string {
 	return shown + " (cleaned, sha256 " + hash(text) + ")"
 }
 
-// cleanKey is clean for a text that is part of an index: it cuts a text that is too long.
+// cleanKey is clean for a text that is part of an index: it also cuts a text that is too long.
 func cleanKey(text string) string {
 	shown := clean(text)
 	if len(shown) <= longestKey {
@@ -52,8 +52,8 @@ func hash(text string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// cleanJSON cleans the keys and values of JSON, which jsonb refuses for the escapes of NUL and of half a character as
-// well. Other JSON stays as it is.
+// cleanJSON cleans the keys and values of JSON. jsonb also refuses the escapes of NUL and of unpaired surrogates. Other
+// JSON is returned as it is.
 func cleanJSON(data []byte) []byte {
 	if utf8.Valid(data) && !refusedEscape(data) {
 		return data
@@ -79,7 +79,7 @@ func cleanJSON(data []byte) []byte {
 	return out
 }
 
-// cleanToken cleans a string of JSON, quotes and escapes included.
+// cleanToken cleans a JSON string with its quotes and escapes.
 func cleanToken(token []byte) []byte {
 	if utf8.Valid(token) && !refusedEscape(token) {
 		return token
@@ -90,10 +90,10 @@ func cleanToken(token []byte) []byte {
 	}
 	if storable(text) {
 		if !strings.ContainsRune(text, utf8.RuneError) {
-			// Its surrogates are pairs.
+			// Its surrogates are paired.
 			return token
 		}
-		// The decoder has replaced what is not UTF-8. The hash keeps such texts apart.
+		// The decoder has replaced bytes that are not UTF-8. The hash distinguishes such texts.
 		text += " (cleaned, sha256 " + hash(string(token)) + ")"
 	}
 	encoded, err := json.Marshal(clean(text))
@@ -103,8 +103,8 @@ func cleanToken(token []byte) []byte {
 	return encoded
 }
 
-// refusedEscape reports whether JSON may hold an escape that jsonb refuses: \u0000 or a surrogate. Pairs of surrogates
-// are among them, and survive cleaning.
+// hasRefusedEscape reports whether JSON may contain an escape that jsonb refuses: \u0000 or a surrogate. Paired
+// surrogates match too, and survive cleaning.
 func refusedEscape(data []byte) bool {
 	for {
 		i := bytes.Index(data, []byte(`\u`))
@@ -135,8 +135,9 @@ func cleanArgs(args []any) []any {
 	return out
 }
 
-// cleanArg returns a parameter that Postgres stores, and reports whether that is another one. Bytes that begin like a
-// JSON object or list are JSON. An encoded message never does: proto3 has no groups, whose tags these bytes would be.
+// cleanArg returns a parameter that Postgres stores, and reports whether it differs from the original. Bytes that begin
+// like a JSON object or list are JSON. An encoded message never does: proto3 has no groups, whose tags these bytes
+// would be.
 func cleanArg(arg any) (cleaned any, changed bool) {
 	switch v := arg.(type) {
 	case nil:
@@ -165,7 +166,7 @@ func cleanArg(arg any) (cleaned any, changed bool) {
 	return cleanOther(arg)
 }
 
-// cleanOther cleans texts of named types and behind pointers.
+// cleanOther cleans texts of named types and texts behind pointers.
 func cleanOther(arg any) (cleaned any, changed bool) {
 	v := reflect.ValueOf(arg)
 	switch {
@@ -187,7 +188,7 @@ func cleanOther(arg any) (cleaned any, changed bool) {
 	return arg, false
 }
 
-// UnstorableError is of a change that the ledger can never store, however often it is tried.
+// UnstorableError reports a change that the ledger can never store, however often it is tried.
 type UnstorableError struct {
 	Product string
 	Why     string

@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestClean_KeepsWhatPostgresStores(t *testing.T) {
+func TestClean_KeepsStorableText(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "Mug", "Käse\n\t\x1b[31m", "\u2400", "\ufffd", "\u202e", `\u0000`} {
 		require.Equal(t, text, clean(text))
 	}
 }
 
-func TestClean_KeepsDifferentTextsApart(t *testing.T) {
+func TestClean_KeepsDifferentTextsDifferent(t *testing.T) {
 	t.Parallel()
 	texts := []string{
 		"a", "a\x00", "\x00a", "a\x00\x00", "a\xff", "a\xfe", "a\xff\xfe", "a\ufffd", "a\u2400", "\x00", "\xc3",
@@ -112,7 +112,7 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
-// each calls f for the texts of decoded JSON, keys included.
+// each calls f for the texts of decoded JSON, including its keys.
 func each(v any, f func(string)) {
 	switch v := v.(type) {
 	case string:

@@ -10,11 +10,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// DeadLetterChange takes a dead letter into account: the product is dead until a newer wish comes or the version is
-// applied after all. Of a product's letters only the one about the newest version stands, whatever the order they come
-// in. A letter about no version stands beside it, the newest of each service, until an entry later than it settles it.
+// DeadLetterChange returns the change that a dead letter makes. The product is dead until a later version arrives, or
+// the letter's version is applied after all. Only the letter about the latest version stays open, in whatever order
+// letters arrive. Letters without a version stay open beside it, the latest of each service, until a later entry of the
+// audit trail closes them.
 func DeadLetterChange(letter *meshv1.DeadLetter, entry Entry) Change {
 	c := Change{Product: letter.GetProductId(), Entry: entry}
 	if letter.GetVersion() == 0 {
@@ -29,6 +31,8 @@ func DeadLetterChange(letter *meshv1.DeadLetter, entry Entry) Change {
 	return c
 }
 
+// addLetter stores a letter about a version and marks the product as dead, unless a later version supersedes the
+// letter.
 func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1.DeadLetter) (changed bool, err error) {
 	version := letter.GetVersion()
 	superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
@@ -40,7 +44,7 @@ func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1
 	if err != nil {
 		return false, err
 	}
-	// A letter that comes again has had its effect, and may have been closed since.
+	// A letter that arrives again has had its effect, and may have been closed since.
 	if superseded {
 		p.closed = append(p.closed, letter)
 	}
@@ -51,12 +55,13 @@ func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1
 		return false, err
 	}
 	p.deadVersion = &version
-	if letter.GetReason() == writeBackFailed {
+	if letter.GetReason() == topology.ReasonWriteBackFailed {
 		return true, l.waitForPerson(ctx, tx, p, letter.GetMessage())
 	}
 	return true, nil
 }
 
+// addUnversioned stores a letter without a version and closes earlier ones of the same service.
 func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
 	letter *meshv1.DeadLetter,
 ) (changed bool, err error) {
@@ -72,7 +77,7 @@ func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
 	return true, nil
 }
 
-// storeLetter says whether the letter is a new one.
+// storeLetter stores a letter and reports whether it is new.
 func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.DeadLetter,
 	closed *time.Time,
 ) (isNew bool, err error) {
@@ -92,9 +97,9 @@ func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.Dead
 	return tag.RowsAffected() > 0, nil
 }
 
-// settleUnversioned closes dead letters about no version of which a later entry tells that they are settled, those of
-// the products that changes are about. It is called after either side is stored, for another process may store the
-// other side at the same time.
+// closeUnversioned closes dead letters without a version if a later entry of the audit trail shows that their product
+// was synced. It considers the products of the changes. It runs after each side is stored, because another process may
+// store the other side at the same time.
 func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error {
 	var products []string
 	for _, c := range changes {
@@ -110,11 +115,11 @@ func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error 
 		WHERE account = $1 AND product_id = ANY($2) AND closed_at IS NULL AND `+fmt.Sprintf(settled, "$3"), l.account,
 		products, settling)
 	if err != nil {
-		return fmt.Errorf("look for dead letters that are settled: %w", err)
+		return fmt.Errorf("find dead letters to close: %w", err)
 	}
 	products, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return fmt.Errorf("look for dead letters that are settled: %w", err)
+		return fmt.Errorf("find dead letters to close: %w", err)
 	}
 	if len(products) == 0 {
 		return nil
@@ -134,7 +139,7 @@ func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error 
 	return l.Apply(ctx, closing...)
 }
 
-// close closes those of the product's open letters of which a condition holds. Its arguments begin with $3; $1 is the
+// close closes the product's open letters that match a condition. The condition's arguments begin with $3; $1 is the
 // account and $2 the product.
 func (l *Ledger) close(ctx context.Context, tx pgx.Tx, p *Product, condition string, args ...any) error {
 	args = append([]any{l.account, p.ID}, args...)
@@ -152,17 +157,18 @@ func (l *Ledger) close(ctx context.Context, tx pgx.Tx, p *Product, condition str
 	return nil
 }
 
+// loadUnversioned reads whether the product has an open letter without a version.
 func (l *Ledger) lookForUnversioned(ctx context.Context, tx pgx.Tx, p *Product) error {
 	if err := tx.QueryRow(ctx,
 		`SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version = 0)`,
 		l.account, p.ID).Scan(&p.deadUnversioned); err != nil {
-		return fmt.Errorf("look for dead letters of product %s: %w", p.ID, err)
+		return fmt.Errorf("read dead letters of product %s: %w", p.ID, err)
 	}
 	return nil
 }
 
-// Drop closes an open letter because somebody says so, with its entry in the audit trail. It returns whether the letter
-// was open. What is then known of the product decides its state, as if the letter had never come.
+// Drop closes an open letter on an operator's decision, with its entry in the audit trail. It reports whether the
+// letter was open. The product's state is then derived as if the letter had never arrived.
 func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) (dropped bool, err error) {
 	err = l.Apply(ctx,
 		Change{
@@ -185,12 +191,12 @@ func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entr
 	return dropped && err == nil, err
 }
 
-// Letters selects open dead letters: those that fit every field that is given.
+// Letters selects open dead letters that match all the fields that are set.
 type Letters struct {
 	Products []string
 	Reason   string
 	Service  string
-	// After is the product after whose id, byte by byte, the selection begins.
+	// After selects products with ids after this one, in byte order.
 	After string
 }
 
@@ -213,17 +219,18 @@ func (l *Ledger) openLetters(ctx context.Context, of Letters, order string, limi
 	return letters, nil
 }
 
-// DeadLetters returns the newest open dead letters of a selection, newest first.
+// DeadLetters returns the latest open dead letters of a selection, latest first.
 func (l *Ledger) DeadLetters(ctx context.Context, of Letters, limit int) ([]*meshv1.DeadLetter, error) {
 	return l.openLetters(ctx, of, `at DESC`, limit)
 }
 
-// DeadLettersByProduct returns the open dead letters of a selection by the bytes of the products' ids: those of the
-// first products, about as many as the limit says, and whether there are more products after these.
+// DeadLettersByProduct returns the open dead letters of a selection in the byte order of their products' ids. It
+// returns about as many as the limit, and reports whether there are more products after these.
 func (l *Ledger) DeadLettersByProduct(ctx context.Context, of Letters,
 	limit int,
 ) (letters []*meshv1.DeadLetter, more bool, err error) {
-	// A product has one letter about a version, and one about none of each service: the last one's may be cut off.
+	// A product has one letter about a version, and one without a version for each service. The limit may cut off
+	// letters of the last product.
 	letters, err = l.openLetters(ctx, of, `product_id COLLATE "C", at`, limit+1)
 	if err != nil || len(letters) <= limit {
 		return letters, false, err

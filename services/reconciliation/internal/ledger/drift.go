@@ -13,14 +13,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// unknownCause is the cause of drift of which no event has told.
+// causeUnknown is the cause of drift that no event explains.
 const unknownCause = "unknown"
 
-// DriftState is what became of a difference that is drift.
+// DriftState is the state of a difference that is drift.
 type DriftState string
 
-// The states. Waiting is for a person to decide: the sides keep overwriting each other, or what was to be written back
-// cannot be. The last two are settled.
+// The states of drift. Waiting needs a decision by an operator: the sides keep overwriting each other, or a write-back
+// is impossible. Repaired and WrittenBack are final.
 const (
 	Found       DriftState = "found"
 	Repairing   DriftState = "repairing"
@@ -30,7 +30,7 @@ const (
 	WrittenBack DriftState = "written_back"
 )
 
-// Drift is a difference that is drift.
+// Drift is a difference that should not be there.
 type Drift struct {
 	ID      int64
 	Product string
@@ -38,34 +38,35 @@ type Drift struct {
 	Action   catalog.Action
 	Since    time.Time
 	CausedBy string
-	// EventID is Stripe's of the event that told of it.
+	// EventID is the id of the Stripe event that caused it. Empty if that is not known.
 	EventID string
 	State   DriftState
-	// Decided is the side that a person has chosen, "catalog" or "stripe".
+	// Decided is the side that an operator has chosen, "catalog" or "stripe".
 	Decided   string
 	Detail    string
 	Attempts  int
 	SettledAt time.Time
 }
 
-// active says whether something is to be done about it by the policy, or by what a person has decided.
+// isActive reports whether the policy or an operator's decision requires an action.
 func (d *Drift) active() bool { return d.State == Found || d.State == Repairing }
 
-// Commands are what is to be done about a product's drift.
+// Commands are the commands that a product's drift requires.
 type Commands struct {
-	// Repair has push bring the product to its desired state; Leave and Overwrite are the exceptions.
+	// Repair makes push bring the product to its desired state. Overwrite and Leave are the fields that are exceptions
+	// from the policy.
 	Repair           bool
 	Overwrite, Leave []string
-	// WriteBack are fields that the catalog is to take from Stripe.
+	// WriteBack are fields that the catalog takes from Stripe.
 	WriteBack []string
-	// Archive and Import are about a product that the catalog does not have.
+	// Archive and Import concern a product that the catalog does not have.
 	Archive, Import bool
 }
 
-// none says whether there is nothing to do.
+// isEmpty reports whether there is nothing to do.
 func (o Commands) none() bool { return !o.Repair && len(o.WriteBack) == 0 && !o.Archive && !o.Import }
 
-// orders are what the open drift asks for.
+// commands returns the commands that a product's open drift requires.
 func (l *Ledger) orders(p *Product) Commands {
 	var o Commands
 	for _, d := range p.open {
@@ -86,27 +87,32 @@ func (l *Ledger) orders(p *Product) Commands {
 	return o
 }
 
-// driftPage is how many products one call takes.
+// driftPage is how many products one call of Drift processes.
 const driftPage = 500
 
-// Delays between repairs of one product: doubling from the first to the last.
+// Delays between repairs of one product. Each is twice the one before, up to the maximum.
 const (
 	firstRepair = 30 * time.Second
 	lastRepair  = time.Hour
 )
 
-// Drift calls products drifted that have differed for longer than grace, and returns those, and the ones drifted
-// before, that are due for a repair. asked is asked about each newly drifted product, and due is told what is to be
-// done about each due one, before that is stored; an error of theirs leaves the rest for the next call. If asked says
-// that it is no drift, the product is left alone for another grace period. What due returns is the detail of drift that
-// then waits for a person.
+// Drift marks products as drifted that have differed for longer than grace. It then calls due for these products, and
+// for those that drifted before and are due for another repair. It returns how many products it processed; the caller
+// calls it until that is 0.
 //
-// Not drift is what push has not come to: a product whose newest version has not been applied is waiting its turn
-// unless push is done with its message, and the ledger knows what came of it, as with every one of CATALOG up to the
-// sequence pushed; math.MaxUint64 for all there is. Neither is a product of which push has applied a version that the
-// ledger does not know yet, one that a push has claimed, or a dead one.
+// confirm is called for each product that may have drifted. If it returns false, the product is skipped for another
+// grace period. due is called with the commands that a product's drift requires, before the product is stored. If it
+// returns a text, the write-back is impossible, and the drift waits for a decision with the text as its detail. An
+// error of either leaves the remaining products for the next call.
+//
+// A product is not drifted while push may still change it. So these products are skipped:
+//   - one whose latest version has not been applied, unless push is done with its message and the ledger knows the
+//     result. Both are true of the messages of CATALOG up to the sequence pushed; math.MaxUint64 means all of them;
+//   - one whose applied version is not known to the ledger yet;
+//   - one that a push has claimed;
+//   - a dead one.
 func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
-	asked func(context.Context, *Product) (bool, error),
+	confirm func(context.Context, *Product) (bool, error),
 	due func(context.Context, *Product, Commands) (cannot string, err error),
 ) (n int, err error) {
 	now := l.now()
@@ -117,11 +123,11 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 			OR state = 'drifted' AND repair_at <= $3) LIMIT $5 FOR UPDATE SKIP LOCKED`,
 			l.account, now.Add(-grace), now, int64(min(pushed, math.MaxInt64)), driftPage)
 		if err != nil {
-			return fmt.Errorf("look for drift: %w", err)
+			return fmt.Errorf("find drift: %w", err)
 		}
 		products, err := pgx.CollectRows(rows, scanProduct)
 		if err != nil {
-			return fmt.Errorf("look for drift: %w", err)
+			return fmt.Errorf("find drift: %w", err)
 		}
 		if err := l.loadOpen(ctx, tx, products...); err != nil {
 			return err
@@ -130,7 +136,7 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 			n++
 			l.resolve(p)
 			if p.State != Drifted {
-				drift, err := asked(ctx, p)
+				drift, err := confirm(ctx, p)
 				if err != nil {
 					return err
 				}
@@ -146,7 +152,7 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 					return err
 				}
 			} else if p.unopened() && p.pushed() {
-				// Beside drift that stands, which waits for a person perhaps, more has come to differ.
+				// More has come to differ beside drift that is open, which may wait for a decision.
 				if err := l.find(ctx, tx, p, p.Decisions); err != nil {
 					return err
 				}
@@ -166,7 +172,7 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 	return n, err
 }
 
-// act has done what a product's drift asks for.
+// issueCommands calls due with the commands that a product's open drift requires, and schedules the next repair.
 func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product,
 	due func(context.Context, *Product, Commands) (string, error),
 ) error {
@@ -201,7 +207,7 @@ func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product,
 	return nil
 }
 
-// find opens what is drift from now on of what differs, and tells of it.
+// openDrift opens drift for each difference that is not open yet, and calls Found.
 func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []catalog.Decision) error {
 	var found []*Drift
 	for _, decision := range differing {
@@ -248,7 +254,7 @@ func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []ca
 	return l.Found(ctx, p, found)
 }
 
-// settleOpen compares what is open with what differs now: what does not differ any more is settled.
+// updateOpen compares open drift with the differences now. It settles drift that no longer differs, and calls Settled.
 func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 	var settled []*Drift
 	again := false
@@ -276,11 +282,11 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 			}
 			undecided := d.active() && d.Decided == "" && p.Observed.GetVersion() <= p.desiredVersion
 			if moved && undecided && now.Action == catalog.WriteBack {
-				// An order to write the earlier value back does not settle this one.
+				// The command to write the earlier value back does not settle this one.
 				again = true
 			}
-			// What a person decided shows in the decision, and is no policy. Who is right nobody can tell by a version
-			// of the catalog that is older than the one that push has applied.
+			// An operator's decision replaces the policy. A version of the catalog that is older than the one that push
+			// applied cannot decide which side is right.
 			if d.Decided == "" && d.active() && !reopened && p.Observed.GetVersion() <= p.desiredVersion {
 				d.Action = now.Action
 			}
@@ -302,10 +308,7 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 	return l.Settled(ctx, p, settled)
 }
 
-// writeBackFailed is the reason of a dead letter of a write-back: mesh.ReasonWriteBackFailed.
-const writeBackFailed = "write_back_failed"
-
-// waitForPerson leaves what could not be written back to a person.
+// requireDecision leaves drift that could not be written back to an operator.
 func (l *Ledger) waitForPerson(ctx context.Context, tx pgx.Tx, p *Product, why string) error {
 	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.drift SET state = 'waiting', decided = '', detail = $3
 		WHERE account = $1 AND product_id = $2 AND settled_at IS NULL AND state = 'repairing' AND (decided = 'stripe' OR decided = '' AND action = 'write-back')`,

@@ -17,7 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// bench is a ledger with a clock, and the orders that it has given.
+// bench is a ledger with a clock, and the commands that it has issued.
 type bench struct {
 	*ledger.Ledger
 	t        *testing.T
@@ -55,7 +55,7 @@ func (b *bench) want(description string) {
 	require.NoError(b.t, b.Apply(b.t.Context(), ledger.DesiredChange(change, at(b.sequence), ledger.Entry{})))
 }
 
-// hold has Stripe hold a description of the newest version, and an event told of it.
+// hold observes a description in Stripe at the latest version, with the event that reported it.
 func (b *bench) hold(description, event string) {
 	b.t.Helper()
 	version := b.sequence
@@ -100,7 +100,7 @@ func (b *bench) newest() *ledger.Drift {
 	return b.drift()[0]
 }
 
-func TestDriftIsFoundRepairedAndSettled(t *testing.T) {
+func TestDrift_IsOpenedRepairedAndSettled(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.both("A")
@@ -127,7 +127,7 @@ func TestDriftIsFoundRepairedAndSettled(t *testing.T) {
 	require.Empty(t, counts)
 }
 
-func TestWhatPushIsAboutToDoIsNoDrift(t *testing.T) {
+func TestDrift_ExcludesClaimedAndUnappliedProducts(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.both("A")
@@ -138,7 +138,7 @@ func TestWhatPushIsAboutToDoIsNoDrift(t *testing.T) {
 	require.Empty(t, b.drift())
 }
 
-func TestTheCauseOfDriftIsTheEventWhicheverIsKnownFirst(t *testing.T) {
+func TestCause_IsTheEventInAnyOrder(t *testing.T) {
 	t.Parallel()
 	for name, eventFirst := range map[string]bool{"event first": true, "difference first": false} {
 		t.Run(name, func(t *testing.T) {
@@ -178,8 +178,8 @@ func TestTheCauseOfDriftIsTheEventWhicheverIsKnownFirst(t *testing.T) {
 	}
 }
 
-// The event is recorded while the transaction that finds the difference has looked for it and is not stored yet.
-func TestTheCauseIsFoundThoughEventAndDifferenceComeAtTheSameTime(t *testing.T) {
+// The event is recorded after the transaction that opens the drift has searched for it, and before it commits.
+func TestCause_IsFoundForConcurrentEvent(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.both("A")
@@ -201,8 +201,8 @@ func TestTheCauseIsFoundThoughEventAndDifferenceComeAtTheSameTime(t *testing.T) 
 	require.Equal(t, "evt_1", b.newest().EventID)
 }
 
-// Another system writes its value whenever Driftless has written the catalog's.
-func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
+// Another system writes its value each time Driftless has written the catalog's.
+func TestRounds_RequireDecisionAfterLimit(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]catalog.Rule{"repair": {}, "write-back": {Owner: catalog.OwnerStripe}} {
 		t.Run(name, func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestDrift_WritesEveryEditOfOneSideBack(t *testing.T) {
 	require.Equal(t, ledger.WrittenBack, b.newest().State)
 }
 
-func TestIgnoredDriftIsNoneUntilItsValueChanges(t *testing.T) {
+func TestDecide_IgnoredDriftReopensOnChange(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.both("A")
@@ -320,7 +320,7 @@ func TestIgnoredDriftIsNoneUntilItsValueChanges(t *testing.T) {
 	require.Len(t, b.orders, 1)
 }
 
-func TestDriftThatIsOnlyReportedOrIgnoredHasNoAge(t *testing.T) {
+func TestAges_ExcludeReportedAndIgnoredDrift(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]catalog.Rule{
 		"repaired":     {},
@@ -356,7 +356,7 @@ func TestDriftThatIsOnlyReportedOrIgnoredHasNoAge(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeWrittenBackWaits(t *testing.T) {
+func TestDrift_WaitsIfWriteBackIsImpossible(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}})
 	b.both("A")
@@ -367,7 +367,7 @@ func TestWhatCannotBeWrittenBackWaits(t *testing.T) {
 	require.Equal(t, "too long for the catalog", b.newest().Detail)
 }
 
-func TestExtras(t *testing.T) {
+func TestExtras_FollowSetting(t *testing.T) {
 	t.Parallel()
 	for extras, want := range map[string][]ledger.Commands{
 		"ignore":  nil,
@@ -393,7 +393,7 @@ func TestExtras(t *testing.T) {
 	}
 }
 
-func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
+func TestViews_ShowBothSides(t *testing.T) {
 	t.Parallel()
 	url := localtest.Postgres(t)
 	l := open(t, t.Context(), url, "default")
@@ -441,7 +441,7 @@ func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
 	require.Equal(t, "metadata.color",
 		one(`SELECT field FROM driftless_ledger.drifts UNION ALL SELECT 'metadata.color' LIMIT 1`))
 
-	// Rows of a program that knows no JSON.
+	// Rows that a program without JSON has stored.
 	_, err := pool.Exec(t.Context(),
 		`UPDATE driftless_ledger.product SET desired_json = NULL, observed_json = NULL, desired_json_of = 0, observed_json_of = 0`)
 	require.NoError(t, err)
@@ -454,7 +454,7 @@ func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
 	require.Empty(t, last)
 }
 
-func TestWhatIsOlderThanTheRetentionIsDeleted(t *testing.T) {
+func TestPrune_DeletesOnlyExpiredRows(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.both("A")
@@ -473,7 +473,8 @@ func TestWhatIsOlderThanTheRetentionIsDeleted(t *testing.T) {
 	require.Len(t, b.drift(), 1)
 }
 
-// beside has Stripe hold a description, and a name beside it that nobody can date: push, or somebody, has to look.
+// beside observes a description in Stripe, and a name whose change has no known time: push, or an operator, has to
+// check.
 func (b *bench) beside(description, name string) {
 	b.t.Helper()
 	p, err := b.Product(b.t.Context(), product)
@@ -495,7 +496,7 @@ func (b *bench) open() map[string]ledger.DriftState {
 	return out
 }
 
-func TestADifferenceThatComesAsDriftIsSettledIsFound(t *testing.T) {
+func TestApply_OpensDifferenceThatArrivesAsDriftSettles(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.both("A")
@@ -510,7 +511,7 @@ func TestADifferenceThatComesAsDriftIsSettledIsFound(t *testing.T) {
 	require.Equal(t, []ledger.Commands{{Repair: true}, {Repair: true}}, b.orders)
 }
 
-func TestADifferenceBesideDriftThatWaitsIsFound(t *testing.T) {
+func TestDrift_OpensDifferenceBesideWaitingDrift(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}})
 	b.cannot = "the catalog does not take it"
@@ -525,9 +526,8 @@ func TestADifferenceBesideDriftThatWaitsIsFound(t *testing.T) {
 	require.True(t, b.orders[len(b.orders)-1].Repair)
 }
 
-// OBSERVED and CATALOG are read by consumers of their own: what push has recorded about a write-back may be known
-// before it is.
-func TestAWriteBackIsOneThoughPushIsKnownToHaveSeenItFirst(t *testing.T) {
+// OBSERVED and CATALOG have consumers of their own, so push's record of a write-back may arrive before its version.
+func TestWriteBack_IsRecognizedIfObservedArrivesFirst(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerNewest}})
 	change := func(version uint64, description string) *catalogv1.ProductChange {

@@ -7,8 +7,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// stored returns decisions with their texts as the ledger stores them, so that they can be compared with what it has
-// stored. It keeps the names of fields that are stored under another one.
+// storedDecisions returns decisions with their texts as the ledger stores them, so that they can be compared with
+// stored ones. It remembers the names of fields that are stored under another name.
 func (p *Product) stored(decisions []catalog.Decision) []catalog.Decision {
 	out := slices.Clone(decisions)
 	for i, d := range out {
@@ -24,7 +24,7 @@ func (p *Product) stored(decisions []catalog.Decision) []catalog.Decision {
 	return out
 }
 
-// Field returns the name that both sides have for the field of drift. The ledger may have had to store another.
+// Field returns the name that both sides use for the field of drift. The ledger may have had to store another.
 func (p *Product) Field(d *Drift) string {
 	if name, ok := p.fields[d.Field]; ok {
 		return name
@@ -32,7 +32,7 @@ func (p *Product) Field(d *Drift) string {
 	return d.Field
 }
 
-// learnFields finds the names of fields of open drift that were read from the ledger under another name.
+// loadFieldNames restores the names of fields whose open drift was read from the ledger under another name.
 func (l *Ledger) learnFields(p *Product) {
 	unknown := func(d *Drift) bool { return strings.Contains(d.Field, ", sha256 ") && p.Field(d) == d.Field }
 	if slices.ContainsFunc(p.open, unknown) {

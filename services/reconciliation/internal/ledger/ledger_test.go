@@ -23,7 +23,7 @@ import (
 
 const product = "mug"
 
-// noon is when everything happens: what the order of messages may change is not the time.
+// noon is the time of everything, so that the order of messages cannot change times.
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func desire(version, sequence uint64, name string) ledger.Change {
@@ -49,7 +49,7 @@ func observe(revision, version uint64, name string) ledger.Change {
 	return ledger.ObservedChange(observed, at(revision))
 }
 
-// at is where a stream that was made at noon, and took a message a second, holds the message of a sequence.
+// at is the position of a sequence in a stream that was created at noon and received a message a second.
 func at(sequence uint64) ledger.Position {
 	return ledger.Position{Sequence: sequence, Stored: noon.Add(time.Duration(sequence) * time.Second)}
 }
@@ -64,13 +64,13 @@ func bury(service string, version uint64) ledger.Change {
 	return ledger.DeadLetterChange(letter, entry)
 }
 
-// record is an entry of the audit trail, so much after noon.
+// record is an entry of the audit trail at a time after noon.
 func record(kind string, after time.Duration) ledger.Change {
 	entry := ledger.Entry{EventID: kind + after.String(), Product: product, At: noon.Add(after), Kind: kind}
 	return ledger.AuditEntry(entry)
 }
 
-// summary is what operators see of a ledger.
+// summary is the part of a ledger that operators see.
 type summary struct {
 	Counts  map[ledger.State]uint64
 	Steps   []string
@@ -116,8 +116,8 @@ func sum(t require.TestingT, ctx context.Context, l *ledger.Ledger) summary { //
 	return out
 }
 
-// Streams redeliver, and consumers work on several messages at once: what the ledger ends with must not depend on it.
-func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
+// Streams redeliver, and consumers process several messages at once. The ledger's final state must not depend on it.
+func TestApply_IgnoresOrderAndRepetition(t *testing.T) {
 	t.Parallel()
 	base := localtest.Postgres(t)
 	ctx := t.Context()
@@ -130,7 +130,7 @@ func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
 			version := rapid.Uint64Range(1, 4).Draw(t, "desired version")
 			messages = append(messages, desire(version, uint64(i+1), names.Draw(t, "desired name")))
 		}
-		// The version applied never falls: push writes OBSERVED by compare-and-set.
+		// The applied version never decreases, because push writes OBSERVED by compare-and-set.
 		var applied uint64
 		for i := range rapid.IntRange(0, 4).Draw(t, "observed") {
 			applied = max(applied, rapid.Uint64Range(0, 4).Draw(t, "applied"))
@@ -158,14 +158,14 @@ func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
 			delivered = delivered[n:]
 		}
 		want, got := sum(t, ctx, inOrder), sum(t, ctx, otherwise)
-		// Whether others have made a difference shows only if the wish is known before it.
+		// A difference counts as external only if the desired state is known before it.
 		for _, s := range []summary{want, got} {
 			if n := s.Counts[ledger.Drifted]; n > 0 {
 				s.Counts[ledger.Pending] += n
 				delete(s.Counts, ledger.Drifted)
 			}
 		}
-		// Event ids are unique in the whole table: the second account's entries are the first one's.
+		// Event ids are unique in the whole table, so the second account adds no entries.
 		want.History, got.History = nil, nil
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("another order ended differently (-in order +otherwise):\n%s", diff)
@@ -184,7 +184,7 @@ func drawn(t *rapid.T, messages []ledger.Change) []ledger.Change {
 	return out
 }
 
-func TestDeadLetters(t *testing.T) {
+func TestDeadLetters_OpenAndClose(t *testing.T) {
 	t.Parallel()
 	const push, ingestion = "push", "ingestion"
 	for name, c := range map[string]struct {
@@ -192,22 +192,22 @@ func TestDeadLetters(t *testing.T) {
 		state    ledger.State
 		open     []string
 	}{
-		"stands": {
+		"stays open": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 10)}, ledger.Dead, []string{"push-10"},
 		},
-		"comes before the change it is about": {
+		"arrives before its change": {
 			[]ledger.Change{bury(push, 10), desire(10, 1, "A")}, ledger.Dead, []string{"push-10"},
 		},
-		"is closed by a newer wish": {
+		"is closed by a newer version": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B")}, ledger.Pending, nil,
 		},
-		"comes after the newer wish that closes it": {
+		"arrives after the newer version that closes it": {
 			[]ledger.Change{desire(10, 1, "A"), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending, nil,
 		},
-		"is closed when its version is applied after all": {
+		"is closed if its version is applied after all": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), observe(1, 10, "A")}, ledger.InSync, nil,
 		},
-		"comes after its version was applied": {
+		"arrives after its version was applied": {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 10)}, ledger.InSync, nil,
 		},
 		"is not closed by an older version's success": {
@@ -215,12 +215,12 @@ func TestDeadLetters(t *testing.T) {
 			ledger.Dead,
 			[]string{"ingestion-10"},
 		},
-		"of ingestion outlives the older wish": {
+		"of ingestion outlives an older version": {
 			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(10, 2, "B")},
 			ledger.Dead,
 			[]string{"ingestion-20"},
 		},
-		"of ingestion is closed by a newer wish": {
+		"of ingestion is closed by a newer version": {
 			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(21, 2, "B")}, ledger.Pending, nil,
 		},
 		"of ingestion outlives push's older letter": {
@@ -228,7 +228,7 @@ func TestDeadLetters(t *testing.T) {
 			ledger.Dead,
 			[]string{"ingestion-20"},
 		},
-		"that comes again after it was closed stays closed": {
+		"that is redelivered after it was closed stays closed": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B"), bury(push, 10)},
 			ledger.Pending,
 			nil,
@@ -236,54 +236,54 @@ func TestDeadLetters(t *testing.T) {
 		"replaces the older one": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 12)}, ledger.Dead, []string{"push-12"},
 		},
-		"about no version stands": {
+		"without version stays open": {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0)}, ledger.Dead, []string{"push-0"},
 		},
-		"about no version outlives a newer wish and what is observed": {
+		"without version outlives a newer version and its sync": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "A"), observe(1, 11, "A")},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
-		"about no version keeps no product from drifting": {
+		"without version does not prevent drift": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "B")}, ledger.Pending, []string{"push-0"},
 		},
-		"about no version of a product that nobody knows": {
+		"without version of an unknown product": {
 			[]ledger.Change{bury(push, 0)}, ledger.Dead, []string{"push-0"},
 		},
-		"about no version stands beside one about a version": {
+		"without version stays open beside one with a version": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), bury(push, 10), bury(ingestion, 0)},
 			ledger.Dead,
 			[]string{"push-0", "push-10", "ingestion-0"},
 		},
-		"about no version outlives one about a version": {
+		"without version outlives one with a version": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 0), observe(1, 10, "A")},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
-		"about no version is settled by a later success": {
+		"without version is closed by a later success": {
 			[]ledger.Change{
 				desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), bury(ingestion, 0),
 				record("applied", time.Second),
 			}, ledger.InSync, nil,
 		},
-		"about no version comes after the later success": {
+		"without version arrives after the later success": {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second), bury(push, 0)},
 			ledger.InSync, nil,
 		},
-		"about no version is not settled by an earlier success": {
+		"without version is not closed by an earlier success": {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("applied", -time.Second)},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
-		"about no version is not settled by an event": {
+		"without version is not closed by an event": {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("confirmed", time.Second)},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
-		"about no version is settled by an operator": {
+		"without version is closed by an operator": {
 			[]ledger.Change{bury(push, 0), record("ordered", time.Second)}, ledger.Left, nil,
 		},
-		"about no version that comes again after it was settled stays so": {
+		"without version stays closed if redelivered": {
 			[]ledger.Change{bury(push, 0), record("ordered", time.Second), bury(push, 0)}, ledger.Left, nil,
 		},
 	} {
@@ -314,7 +314,7 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-func TestClosedLettersAreToldOnceAndDropsAreRecorded(t *testing.T) {
+func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	l := open(t, ctx, localtest.Postgres(t), "default")
@@ -366,7 +366,7 @@ func TestClosedLettersAreToldOnceAndDropsAreRecorded(t *testing.T) {
 	told("push-25")
 }
 
-func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
+func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 	t.Parallel()
 	now := noon
 	l, err := ledger.Open(t.Context(), localtest.Postgres(t), "default", func() time.Time { return now })
@@ -413,7 +413,7 @@ func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
 	require.Equal(t, 1, repaired, "the wish is what Stripe holds")
 }
 
-func TestWhatAStreamMadeAnewStoresLaterIsNewer(t *testing.T) {
+func TestPosition_AfterRecreatedStream(t *testing.T) {
 	t.Parallel()
 	l := open(t, t.Context(), localtest.Postgres(t), "default")
 	defer l.Close()
@@ -443,7 +443,7 @@ func TestWhatAStreamMadeAnewStoresLaterIsNewer(t *testing.T) {
 		"stored before what is known")
 }
 
-func TestTheGrantThatIsMissingIsNamed(t *testing.T) {
+func TestMigrate_NamesMissingGrant(t *testing.T) {
 	t.Parallel()
 	base := localtest.Postgres(t)
 	admin := localtest.Pool(t, base)

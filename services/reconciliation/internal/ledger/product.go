@@ -18,15 +18,15 @@ import (
 // State of a product.
 type State string
 
-// The states. Pending differs within the grace period, drifted past it; dead has a change that could not be applied;
-// an orphan is in Stripe only.
+// The states of products. A pending product differs within the grace period, a drifted one for longer. A dead product
+// has a change that could not be applied. An extra is in Stripe only.
 const (
 	InSync  State = "in_sync"
 	Pending State = "pending"
 	Drifted State = "drifted"
 	Dead    State = "dead"
 	Extra   State = "orphan"
-	// Left is no stored state: what is in sync, or an orphan, and neither in the catalog nor active in Stripe.
+	// Left is not stored. It counts products in sync and extras that are neither in the catalog nor active in Stripe.
 	Left State = "left"
 )
 
@@ -36,76 +36,78 @@ type Product struct {
 	Desired  *catalogv1.ProductChange
 	Observed *catalogv1.Observed
 	State    State
-	// Differs says whether there are steps that would make Stripe equal to the catalog.
+	// Differs reports whether there are steps that would make Stripe equal to the catalog.
 	Differs      bool
 	DiffersSince time.Time
 	DriftedAt    time.Time
 	Repairs      int
-	// Postpone is how long what is due is put off; whoever is told of it may set it, and nothing has been done then.
+	// Postpone delays a repair. The callback that issues commands may set it instead of issuing them.
 	Postpone time.Duration
-	// Decisions are about all differences, those that are only to be reported included. Their texts are as the ledger
-	// stores them.
+	// Decisions are about all differences, including those that are only reported. Their texts are as the ledger stores
+	// them.
 	Decisions []catalog.Decision
 
 	desiredVersion uint64
 	desiredAt      Position
 	observedAt     Position
-	// deadVersion is that of the open dead letter that is about one; deadUnversioned says that one about none is open.
+	// deadVersion is the version of the open dead letter that has one. deadUnversioned reports whether a letter without
+	// a version is open.
 	deadVersion     *uint64
 	deadUnversioned bool
 	repairAt        time.Time
-	// effective is the desired state with those of Stripe's values that stay.
+	// effective is the desired state with the values of Stripe's that the policy keeps.
 	effective *catalogv1.ProductChange
-	// fields are the names of differing fields by what the ledger stores for them, where these are not the same.
+	// fieldNames are the names of differing fields by the names that the ledger stores, where the two differ.
 	fields map[string]string
-	// unsettled says whether there are any differences.
+	// hasDifferences reports whether there are any differences.
 	unsettled bool
-	// open is the drift that is open, openDrift the number of its rows that is stored.
+	// open is the open drift as far as it was loaded. storedOpen is how many rows of it are stored.
 	open      []*Drift
 	openDrift int
-	// byOthers tells, of a change of the observed state, which differences others have made with it.
+	// externalChanges returns the differences that others have made with a change of the observed state.
 	byOthers func(*Ledger) []catalog.Decision
-	// readied: an import may go on with the change under way.
+	// readWhole reports that the change under way completes a read of the product together with its prices. An import
+	// may then go on.
 	readied bool
-	// news are the ids of Stripe events that the change under way takes into account.
+	// newEventIDs are the Stripe events that the change under way takes into account.
 	news []string
-	// unexplained is drift that was found, and whose cause may be an event that is being recorded.
+	// unattributed is new drift whose cause may be an event that is being recorded.
 	unexplained []*Drift
-	// data of the entry in the audit trail.
+	// entryData is the data of the entry in the audit trail.
 	data []byte
-	// closed are the letters that the change under way closes.
+	// closedLetters are the letters that the change under way closes.
 	closed []*meshv1.DeadLetter
 }
 
-// Position is where a stream holds a message.
+// Position is the position of a message in a stream.
 type Position struct {
 	Sequence uint64
-	// Stored is when the stream took the message.
+	// Stored is when the stream stored the message.
 	Stored time.Time
 }
 
-// after says whether a message of a subject came after the other. A stream that was made anew, or restored from a
-// backup, gives numbers out again: then the time tells. It does not tell alone: a server's clock may step back.
+// after reports whether a message came after another of its subject. A stream that was created again, or restored from
+// a backup, reuses sequences, so the time decides too. The time alone is not enough: a server's clock may step back.
 func (p Position) after(other Position) bool {
 	return p.Sequence > other.Sequence || p.Stored.Truncate(time.Microsecond).After(other.Stored)
 }
 
-// Steps are the calls that bring Stripe to where the policy wants it.
+// Steps returns the calls that bring Stripe to the state that the policy wants.
 func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.effective, p.Observed) }
 
-// Open is the drift that is open, as far as it was read with the product.
+// Open returns the product's open drift, as far as it was loaded with the product.
 func (p *Product) Open() []*Drift { return p.open }
 
-// gone reports whether a product is neither in the catalog nor active in Stripe: it left the catalog, or never was a
-// product.
+// isGone reports whether a product is neither in the catalog nor active in Stripe. It left the catalog, or never was in
+// it.
 func (p *Product) gone() bool {
 	return p.Desired.GetProduct() == nil && !p.Observed.GetProduct().GetActive()
 }
 
-// Outline tells what the steps do.
+// Outline describes what the steps do.
 func (p *Product) Outline() []catalog.Planned { return catalog.Outline(p.effective, p.Observed) }
 
-// resolve works out what differs, and what the policy and the decisions of people say about it.
+// resolve derives the differences, and what the policy and operators' decisions say about each.
 func (l *Ledger) resolve(p *Product) {
 	l.learnFields(p)
 	var x catalog.Exceptions
@@ -136,23 +138,24 @@ func (l *Ledger) resolve(p *Product) {
 	p.unsettled = len(p.Decisions) > 0
 }
 
-// extraActions are what the settings of extras mean: to archive one repairs Stripe, to import it writes it back.
+// extraActions are the actions of the settings of extras. Archiving an extra repairs Stripe. Importing it is a
+// write-back.
 var extraActions = map[string]catalog.Action{
 	"report":  catalog.Report,
 	"archive": catalog.Repair,
 	"import":  catalog.WriteBack,
 }
 
-// isExtra says whether a product is active in Stripe and the catalog never had it. One that push has been at is a
-// product whose state the ledger has yet to learn.
+// isExtra reports whether a product is active in Stripe and the catalog never had it. If push has written the product,
+// the ledger has yet to receive its desired state.
 func isExtra(p *Product) bool {
 	o := p.Observed
 	return p.Desired == nil && o.GetProduct().GetActive() && o.GetVersion() == 0 && o.GetClaim() == nil &&
 		len(o.GetIntents()) == 0
 }
 
-// DesiredChange takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older
-// than what is known changes nothing but the trail; of equal versions the one stored later counts.
+// DesiredChange returns the change that a desired state from CATALOG makes, with its entry in the audit trail. An older
+// version than the known one adds only the entry. If the versions are equal, the one stored later wins.
 func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Change {
 	return Change{
 		Product: change.GetProductId(), Entry: entry,
@@ -165,7 +168,7 @@ func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Ch
 				return false, err
 			}
 			if change.GetVersion() > p.desiredVersion {
-				// A new wish has its own time to arrive.
+				// A new version has a grace period of its own.
 				p.DiffersSince = time.Time{}
 				if p.State == Drifted {
 					p.State = Pending
@@ -179,7 +182,8 @@ func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Ch
 	}
 }
 
-// ObservedChange takes an observed state from OBSERVED into account; an older one than the known one changes nothing.
+// ObservedChange returns the change that an observed state from OBSERVED makes. A state older than the known one has no
+// effect.
 func ObservedChange(observed *catalogv1.Observed, at Position) Change {
 	return Change{
 		Product: observed.GetProductId(),
@@ -200,8 +204,8 @@ func ObservedChange(observed *catalogv1.Observed, at Position) Change {
 	}
 }
 
-// Forget drops what Stripe holds under an id that the catalog never had: it stands for a product of the catalog. What
-// happened to it stays in the history.
+// Forget deletes the state of a product under an id of Stripe's that the catalog never had, because the product is now
+// linked to another id. The audit trail keeps its history.
 func (l *Ledger) Forget(ctx context.Context, stripeID string) error {
 	if _, err := l.pool.Exec(ctx,
 		`DELETE FROM driftless_ledger.product WHERE account = $1 AND product_id = $2 AND desired IS NULL`, l.account,
@@ -211,9 +215,9 @@ func (l *Ledger) Forget(ctx context.Context, stripeID string) error {
 	return nil
 }
 
-// byOthers are the differences that a change of the observed state has brought to a product that push had brought to
-// its newest version: others have made them. It is nobody's drift while push is at the product, or while the ledger
-// knows an older version than push has applied.
+// externalChanges returns the differences that others have made to a product that push had brought to its latest
+// version. It returns none while push has claimed the product, or while the ledger knows an older version than push has
+// applied.
 func (l *Ledger) byOthers(p *Product, before *catalogv1.Observed) []catalog.Decision {
 	if isExtra(p) {
 		return p.Decisions
@@ -226,14 +230,14 @@ func (l *Ledger) byOthers(p *Product, before *catalogv1.Observed) []catalog.Deci
 	earlier := &Product{Desired: p.Desired, Observed: before, open: p.open}
 	l.resolve(earlier)
 	return slices.DeleteFunc(slices.Clone(p.Decisions), func(d catalog.Decision) bool {
-		// A price that others make may become the default in the next moment: it has a grace period.
+		// A new price of others may become the default in the next moment, so it has a grace period.
 		return isExtraPrice(p, d.Difference) ||
 			slices.ContainsFunc(earlier.Decisions,
 				func(e catalog.Decision) bool { return e.Difference == d.Difference })
 	})
 }
 
-// settle works out the state from what is known. It reports whether an open dead letter is settled by that.
+// updateState derives the product's state. It reports whether that closes an open dead letter.
 func (l *Ledger) settle(p *Product) (closes bool) {
 	l.resolve(p)
 	if !p.unsettled {
@@ -247,7 +251,8 @@ func (l *Ledger) settle(p *Product) (closes bool) {
 	}
 	switch {
 	case p.deadVersion != nil, p.deadUnversioned && !p.Differs:
-		// What differs and is dead for no version that is known goes on, and may drift: a repair may settle it.
+		// A product that differs and is dead without a version stays repairable: it may drift, and a repair may close
+		// the letter.
 		p.State = Dead
 	case p.Desired == nil && p.Observed.GetProduct() != nil && (p.State != Drifted || !p.unsettled):
 		p.State = Extra
@@ -261,24 +266,24 @@ func (l *Ledger) settle(p *Product) (closes bool) {
 	return closes
 }
 
-// unopened says whether something differs beside the drift that is open.
+// hasUntrackedDifference reports whether something differs that is not open drift.
 func (p *Product) unopened() bool {
 	return slices.ContainsFunc(p.Decisions, func(x catalog.Decision) bool {
 		return !slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == x.Field })
 	})
 }
 
-// pushed says whether push is done with the version that the ledger knows, and not at the product.
+// isApplied reports whether push has applied the version that the ledger knows, and has not claimed the product.
 func (p *Product) pushed() bool {
 	return p.Observed.GetVersion() == p.desiredVersion && p.Observed.GetClaim() == nil
 }
 
-// ignores says whether somebody has said that a difference is none.
+// isIgnored reports whether an operator has dismissed the difference of a field.
 func (p *Product) ignores(field string) bool {
 	return slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == field && d.State == Ignored })
 }
 
-// store writes products' rows.
+// store writes the rows of products.
 func (l *Ledger) store(ctx context.Context, tx pgx.Tx, products ...*Product) error {
 	if len(products) == 0 {
 		return nil
@@ -311,7 +316,7 @@ const updateProduct = `UPDATE driftless_ledger.product SET desired = $3, desired
 		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7, gone = $24
 		WHERE account = $1 AND product_id = $2`
 
-// row is what updateProduct takes.
+// row returns the arguments of updateProduct.
 func (l *Ledger) row(p *Product) ([]any, error) {
 	var desired, observed []byte
 	var err error
