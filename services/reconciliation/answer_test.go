@@ -338,19 +338,19 @@ func TestSyncProducts_BackfillsBeforeSync(t *testing.T) {
 	plan := ask[controlv1.PlanResponse](r, "Plan", `{}`)
 	require.EqualValues(t, 3, plan.GetOrders())
 	require.EqualValues(t, 1, plan.GetIngestionOrders())
-	orders := make(chan *meshv1.Command, 1)
+	commands := make(chan *meshv1.Command, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
 		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand},
 			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-				orders <- msg.Body
+				commands <- msg.Body
 				return mesh.Ack()
 			})
 	}()
-	order := <-orders
+	command := <-commands
 	cancel()
 	<-done
-	require.Equal(t, resp.GetRereadId(), order.GetId())
-	require.Equal(t, []string{"mug", "cup"}, order.GetBackfill().GetProductIds())
+	require.Equal(t, resp.GetRereadId(), command.GetId())
+	require.Equal(t, []string{"mug", "cup"}, command.GetBackfill().GetProductIds())
 }

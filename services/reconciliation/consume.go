@@ -175,9 +175,9 @@ func changedColumns(row *catalogv1.RowImage) string {
 
 // truncate shortens a text for a message.
 func abridged(s string) string {
-	const most = 80
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "..."
+	const maxRunes = 80
+	if r := []rune(s); len(r) > maxRunes {
+		return string(r[:maxRunes]) + "..."
 	}
 	return s
 }

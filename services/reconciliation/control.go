@@ -124,7 +124,7 @@ func (c control) SyncProducts(ctx context.Context,
 			continue
 		}
 		command, at := nuid.Next(), c.Now()
-		if err := c.order(ctx, id, req.Msg.GetLook(), operator, "asked for", command); err != nil {
+		if err := c.order(ctx, id, req.Msg.GetLook(), operator, "requested", command); err != nil {
 			return nil, unavailable(err)
 		}
 		detail := "sync"
@@ -206,7 +206,7 @@ func (c control) StartScan(ctx context.Context,
 	_ *connect.Request[controlv1.StartScanRequest],
 ) (*connect.Response[controlv1.StartScanResponse], error) {
 	id := nuid.Next()
-	if err := c.scan(ctx, id, operator, "asked for"); err != nil {
+	if err := c.scan(ctx, id, operator, "requested"); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.StartScanResponse{Id: id}), nil

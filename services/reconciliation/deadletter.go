@@ -117,7 +117,7 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 	}
 	out := &controlv1.ReplayDeadLettersResponse{Results: results(letters), Truncated: more}
 	failed := c.replayByIngestion(ctx, letters, out.GetResults())
-	ordered := ""
+	commanded := ""
 	for i, l := range letters {
 		result := out.GetResults()[i]
 		switch {
@@ -126,8 +126,8 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 		case failed != nil:
 			result.Error = "not attempted: the letter before it failed"
 			continue
-		case ordered != l.GetProductId():
-			ordered = l.GetProductId()
+		case commanded != l.GetProductId():
+			commanded = l.GetProductId()
 			command := nuid.Next()
 			replayCtx, span := c.startReplay(ctx, l)
 			if failed = c.order(replayCtx, l.GetProductId(), true, operator, "replay of a dead letter",

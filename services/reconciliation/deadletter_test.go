@@ -110,7 +110,7 @@ func TestReplayDeadLetters_SyncsLatestStateByPush(t *testing.T) {
 	require.Equal(t, "mug", command.GetSync().GetProductId())
 	require.True(t, command.GetSync().GetLook())
 	require.Equal(t, "ordered", r.kinds("mug")[0])
-	require.Equal(t, []string{"push mug"}, r.letters(`{}`), "what comes of the order closes it")
+	require.Equal(t, []string{"push mug"}, r.letters(`{}`), "the outcome of the command closes it")
 	require.True(t, r.stored(topology.Push, "mug"))
 
 	// The product is refused again: the new letter replaces the old one.
@@ -162,7 +162,7 @@ func TestReplayDeadLetters_BackfillsByIngestion(t *testing.T) {
 	require.True(t,
 		r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "jar")).GetSync().GetLook())
 	require.Equal(t, []string{"ingestion cup", "ingestion mug"}, r.letters(`{}`),
-		"letters about no version are settled by the order")
+		"the command closes letters without a version")
 	require.Eventually(t, func() bool { return !r.stored(topology.Pull, "jar") }, patience, 10*time.Millisecond)
 
 	r.desire("mug", "Mug", 25)
@@ -196,7 +196,7 @@ func TestReplayDeadLetters_DecidesFailedWriteBackAgain(t *testing.T) {
 		`{"selection":{"all":true}}`).GetResults()
 	require.Len(t, results, 1)
 	require.Equal(t, topology.Push, results[0].GetOrdered(),
-		"a look at Stripe, and what then differs is judged as always")
+		"a reread from Stripe, and the remaining difference is judged as usual")
 	require.True(t,
 		r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug")).GetSync().GetLook())
 	require.Nil(t, r.ordered(topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, "")))

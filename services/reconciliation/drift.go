@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,7 +75,8 @@ func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledg
 		telemetry.Fail(span, err)
 		span.End()
 	}()
-	words := inWords(drift)
+	differences := describedDifferences(drift, p)
+	words := describeDifferences(differences)
 	metrics.DriftFound.Add(ctx, 1)
 	r.Logger.WarnContext(ctx, "drift", "product", p.ID, "differences", words)
 	for _, d := range drift {
@@ -86,7 +88,7 @@ func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledg
 	return r.tell(ctx, &meshv1.Outcome{
 		Id:        fmt.Sprintf("drifted:%s:%s:%d:%d", r.Account, p.ID, drift[0].Since.UnixMicro(), drift[0].ID),
 		ProductId: p.ID, Kind: meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED, Version: p.Desired.GetVersion(),
-		Detail: strings.Join(words, "; "), Differences: differences(drift),
+		Detail: strings.Join(words, "; "), Differences: differences,
 	})
 }
 
@@ -105,11 +107,12 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 		}
 		metrics.DriftRepaired.Add(ctx, 1)
 		name := topology.OutcomeName(how.kind)
+		differences := describedDifferences(of, p)
 		if err := r.tell(ctx, &meshv1.Outcome{
 			Id:        fmt.Sprintf("%s:%s:%s:%d:%d", name, r.Account, p.ID, of[0].Since.UnixMicro(), of[0].ID),
-			ProductId: p.ID, Kind: how.kind, Version: p.Desired.GetVersion(), Differences: differences(of),
+			ProductId: p.ID, Kind: how.kind, Version: p.Desired.GetVersion(), Differences: differences,
 			Detail: fmt.Sprintf("equal again after %s: %s", r.Now().Sub(of[0].Since).Round(time.Millisecond),
-				strings.Join(inWords(of), "; ")),
+				strings.Join(describeDifferences(differences), "; ")),
 		}); err != nil {
 			return err
 		}
@@ -150,7 +153,7 @@ func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Comman
 func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.Commands,
 	id string,
 ) (cannot string, err error) {
-	order := &meshv1.WriteBack{ProductId: p.ID, Version: p.Desired.GetVersion(), Import: o.Import}
+	writeBack := &meshv1.WriteBack{ProductId: p.ID, Version: p.Desired.GetVersion(), Import: o.Import}
 	if o.Import {
 		if r.inGrace(p) {
 			return "", nil
@@ -158,31 +161,31 @@ func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.
 		if wait, cannot, err := r.unready(ctx, p, id); wait || err != nil {
 			return cannot, err
 		}
-		order.Product = catalog.Import(p.Observed)
+		writeBack.Product = catalog.Import(p.Observed)
 	} else {
 		fields, cannot, err := r.withoutUnread(ctx, p, o.WriteBack, id)
 		if len(fields) == 0 || err != nil {
 			return cannot, err
 		}
-		if order.Product, order.Fields = catalog.TakeWithPrices(p.Desired, p.Observed, fields); len(order.Fields) == 0 {
+		if writeBack.Product, writeBack.Fields = catalog.TakeWithPrices(p.Desired, p.Observed, fields); len(writeBack.Fields) == 0 {
 			return "the catalog cannot store Stripe's value", nil
 		}
 	}
-	if violations := catalog.Validate(order.Product); len(violations) > 0 {
+	if violations := catalog.Validate(writeBack.Product); len(violations) > 0 {
 		return fmt.Sprintf("with Stripe's values the product would be invalid in the catalog: %s", violations[0]), nil
 	}
 	command := &meshv1.Command{
 		Id: id, Account: r.Account, Issuer: topology.Reconciliation, Reason: "drift",
 		IssuedAt: timestamppb.New(r.Now()),
-		Verb:     &meshv1.Command_WriteBack{WriteBack: order},
+		Verb:     &meshv1.Command_WriteBack{WriteBack: writeBack},
 	}
 	return "", r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbWriteBack, p.ID),
-		command, mesh.WithID(id), mesh.WithVersion(order.Version))
+		command, mesh.WithID(id), mesh.WithVersion(writeBack.Version))
 }
 
 // commandSync commands push to sync a product, with a reread from Stripe first if that is asked for.
-func (r *reconciler) order(ctx context.Context, product string, look bool, issuer, reason, id string) error {
-	return r.send(ctx, &meshv1.SyncProduct{ProductId: product, Look: look}, issuer, reason, id)
+func (r *reconciler) order(ctx context.Context, product string, reread bool, issuer, reason, id string) error {
+	return r.send(ctx, &meshv1.SyncProduct{ProductId: product, Look: reread}, issuer, reason, id)
 }
 
 // publishSync publishes a command to sync for push.
@@ -196,25 +199,36 @@ func (r *reconciler) send(ctx context.Context, sync *meshv1.SyncProduct, issuer,
 		mesh.WithID(id))
 }
 
-// describeDrift describes each difference: `field description: "A" in the catalog, "B" in Stripe`.
-func inWords(drift []*ledger.Drift) []string {
-	words := make([]string, len(drift))
-	for i, d := range drift {
-		words[i] = strings.ReplaceAll(string(d.Kind), "_", " ")
-		if d.Field != "" {
-			words[i] += " " + d.Field
+// describeDifferences describes each difference in a line: `field description: "A" in the catalog, "B" in Stripe`.
+func describeDifferences(differences []*meshv1.Difference) []string {
+	words := make([]string, len(differences))
+	for i, d := range differences {
+		words[i] = strings.ReplaceAll(d.GetKind(), "_", " ")
+		if d.GetField() != "" {
+			words[i] += " " + d.GetField()
 		}
-		if d.Catalog != "" || d.Stripe != "" {
-			words[i] += fmt.Sprintf(": %q in the catalog, %q in Stripe", abridged(d.Catalog), abridged(d.Stripe))
+		if d.GetCatalog() != "" || d.GetStripe() != "" {
+			words[i] += fmt.Sprintf(": %s in the catalog, %s in Stripe",
+				valueText(d.GetCatalog(), d.GetCatalogWords()), valueText(d.GetStripe(), d.GetStripeWords()))
 		}
 	}
 	return words
 }
 
-func differences(drift []*ledger.Drift) []*meshv1.Difference {
+// valueText returns a value in quotes, or its formatted amount if there is one.
+func valueText(value, amount string) string {
+	if amount != "" {
+		return amount
+	}
+	return strconv.Quote(abridged(value))
+}
+
+// describedDifferences returns a product's drift as differences with formatted amounts.
+func describedDifferences(drift []*ledger.Drift, p *ledger.Product) []*meshv1.Difference {
 	out := make([]*meshv1.Difference, len(drift))
 	for i, d := range drift {
 		out[i] = difference(d)
+		tell(out[i], p)
 	}
 	return out
 }
@@ -256,13 +270,13 @@ func (r *reconciler) scheduleScans(ctx context.Context) error {
 	}
 	ticker := time.NewTicker(min(r.ScanInterval, time.Minute))
 	defer ticker.Stop()
-	ordered := time.Time{}
+	commanded := time.Time{}
 	for {
 		report, err := r.lastScan(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.Logger.WarnContext(ctx, "could not read the report of the last scan", "error", err)
 		}
-		last := ordered
+		last := commanded
 		if t := report.GetStartedAt(); t != nil && t.AsTime().After(last) {
 			last = t.AsTime()
 		}
@@ -273,7 +287,7 @@ func (r *reconciler) scheduleScans(ctx context.Context) error {
 			if err := r.scan(ctx, id, topology.Reconciliation, "scheduled"); err != nil && ctx.Err() == nil {
 				r.Logger.WarnContext(ctx, "could not command a scan", "error", err)
 			} else {
-				ordered = r.Now()
+				commanded = r.Now()
 			}
 		}
 		select {

@@ -60,7 +60,7 @@ func TestCapturePoints_IgnoreLateReports(t *testing.T) {
 	var m marks
 	earlier, later := reported(1, 10, 100), reported(2, 15, 200)
 	require.False(t, m.add(later, 8))
-	require.False(t, m.add(earlier, 7), "two looks at once: the earlier report is no sign that time went back")
+	require.False(t, m.add(earlier, 7), "of two concurrent reads, the earlier report is no sign that time went back")
 	require.Equal(t, second(2), m.before(16))
 	require.True(t, m.add(earlier, 9), "a later report of an earlier time is")
 	require.Equal(t, second(1), m.before(16))
@@ -95,7 +95,7 @@ func TestConvergence_Update(t *testing.T) {
 	}
 	c := &convergence{delivered: 7}
 	c.look(m, quiet(101, 31))
-	require.Empty(t, c.known, "one look proves nothing")
+	require.Empty(t, c.known, "one update proves nothing")
 	c.look(m, quiet(101, 31))
 	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(3)}, c.known)
 
@@ -129,7 +129,7 @@ func TestConvergence_Update(t *testing.T) {
 	moved.delivered++
 	c.look(m, moved)
 	require.Equal(t, second(6), c.known["bulk"],
-		"a retry was delivered between the looks: it may have been nowhere while they were read")
+		"a retry was delivered between the updates: it may have been in none of the parts that were read")
 	c.look(m, moved)
 	require.Equal(t, second(10), c.known["bulk"])
 

@@ -39,7 +39,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 		}))
 		return now
 	}
-	look := func(times int) map[string]time.Time {
+	update := func(times int) map[string]time.Time {
 		t.Helper()
 		for range times {
 			require.NoError(t, r.lookAtLanes(t.Context()))
@@ -55,17 +55,17 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 				mesh.WithVersion(version)))
 	}
 
-	require.Empty(t, look(3), "nothing was reported")
+	require.Empty(t, update(3), "nothing was reported")
 	first := report()
-	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, look(2), "it goes on while idle")
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, update(2), "it goes on while idle")
 
 	publish(topology.Live, "mug")
 	publish(topology.Bulk, "cup")
 	report()
-	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, look(3), "push has come to neither")
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, update(3), "push has come to neither")
 	handle[catalogv1.ProductChange](t, m, topology.PushBulk, 1, nil)
 	bulk := report()
-	require.Equal(t, map[string]time.Time{"live": first, "bulk": bulk}, look(2), "each lane for itself")
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": bulk}, update(2), "each lane for itself")
 
 	// The mug fails: push stores a retry and acknowledges the message.
 	require.NoError(t,
@@ -74,7 +74,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 			time.Second))
 	handle[catalogv1.ProductChange](t, m, topology.PushLive, 1, nil)
 	second := report()
-	require.Equal(t, map[string]time.Time{"live": first, "bulk": second}, look(2), "what failed is not in Stripe")
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": second}, update(2), "what failed is not in Stripe")
 
 	// The retry comes due and waits for push, then succeeds.
 	require.Eventually(t, func() bool {
@@ -83,10 +83,10 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 		return of(all, topology.PushRetry).Pending == 1
 	}, 10*time.Second, 10*time.Millisecond)
 	report()
-	require.Equal(t, first, look(3)["live"])
+	require.Equal(t, first, update(3)["live"])
 	handle[meshv1.Retry](t, m, topology.PushRetry, 1, nil)
 	last := report()
-	require.Equal(t, map[string]time.Time{"live": last, "bulk": last}, look(3))
+	require.Equal(t, map[string]time.Time{"live": last, "bulk": last}, update(3))
 
 	// The guard holds a change: an operator decides.
 	publish(topology.Live, "pot")
@@ -95,14 +95,14 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 			&meshv1.Retry{Account: "default", ProductId: "pot", Version: version, Lane: "bulk"}, time.Hour))
 	handle[catalogv1.ProductChange](t, m, topology.PushLive, 1, nil)
 	held := report()
-	require.Equal(t, map[string]time.Time{"live": held, "bulk": held}, look(2))
+	require.Equal(t, map[string]time.Time{"live": held, "bulk": held}, update(2))
 
 	// CATALOG is created again, so earlier conclusions are invalid.
 	require.NoError(t, m.JetStream().DeleteStream(t.Context(), topology.StreamCatalog))
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	again := report()
-	require.Empty(t, look(1))
-	require.Equal(t, map[string]time.Time{"live": again, "bulk": again}, look(2))
+	require.Empty(t, update(1))
+	require.Equal(t, map[string]time.Time{"live": again, "bulk": again}, update(2))
 }
 
 // TestMetrics_ReportEquality checks that metrics report equality, and none of it if it was not updated lately.
@@ -123,7 +123,7 @@ func TestMetrics_ReportEquality(t *testing.T) {
 		return out
 	}
 	require.Equal(t, map[string]float64{"driftless.equality.known": 0}, collect())
-	r.outlook.last, r.outlook.lastSeen = wellKnown().equality(), time.Now()
+	r.outlook.last, r.outlook.lastSeen = complete().equality(), time.Now()
 	r.outlook.lanes.known = map[string]time.Time{"live": noon}
 	got := collect()
 	require.InDelta(t, 1, got["driftless.equality.known"], 0)
@@ -135,7 +135,7 @@ func TestMetrics_ReportEquality(t *testing.T) {
 	require.InDelta(t, 1, got["driftless.capture.unwatched_tables"], 0)
 	require.NotContains(t, got, "driftless.converged.timestamp bulk")
 
-	gone := wellKnown()
+	gone := complete()
 	gone.capture.At = ago(time.Minute)
 	r.outlook.last = gone.equality()
 	got = collect()

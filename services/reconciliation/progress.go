@@ -8,8 +8,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// progress tracks the position in CATALOG up to which push is done and the ledger knows the results. Beyond it nobody
-// can say whether a product has drifted. Not safe for concurrent use.
+// pushProgress tracks the position in CATALOG up to which push is done and the ledger knows the results. Beyond it
+// nobody can say whether a product has drifted. Not safe for concurrent use.
 type progress struct {
 	judged uint64
 	// next becomes the position once the ledger has read what the streams held when it was made.

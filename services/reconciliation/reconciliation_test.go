@@ -276,7 +276,7 @@ func TestDrift_RepairsDifferenceAfterGracePeriod(t *testing.T) {
 	r.clock.advance(31 * time.Second)
 	require.Eventually(t, func() bool { return commands.Load() == 2 }, patience, 10*time.Millisecond)
 	r.clock.advance(31 * time.Second)
-	localtest.Holds(t, 5*grace, func() bool { return commands.Load() <= 2 }, "no third order")
+	localtest.Holds(t, 5*grace, func() bool { return commands.Load() <= 2 }, "no third command")
 	r.clock.advance(31 * time.Second)
 	require.Eventually(t, func() bool { return commands.Load() == 3 }, patience, 10*time.Millisecond)
 
@@ -385,7 +385,7 @@ func TestDrift_ReportPolicyRepairsNothing(t *testing.T) {
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	r.clock.advance(time.Hour)
-	localtest.Holds(t, 3*grace, func() bool { return commands.Load() == 0 }, "no order")
+	localtest.Holds(t, 3*grace, func() bool { return commands.Load() == 0 }, "no command")
 }
 
 func TestObserved_MarksProductOnlyInStripeAsExtra(t *testing.T) {
@@ -395,7 +395,7 @@ func TestObserved_MarksProductOnlyInStripeAsExtra(t *testing.T) {
 	require.Eventually(t,
 		func() bool { return ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetOrphans() == 1 }, patience,
 		10*time.Millisecond)
-	require.Empty(t, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts(), "orphans are left alone")
+	require.Empty(t, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts(), "extras are left alone")
 }
 
 func TestDeadLetter_StaysOpenUntilNewerVersion(t *testing.T) {
@@ -538,7 +538,7 @@ func TestRun_SharesWorkBetweenReplicas(t *testing.T) {
 		r.eventually(fmt.Sprintf("p%d", i), controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	}
 	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
-	localtest.Holds(t, 2*grace, func() bool { return commands.Load() <= 1 }, "one order, however many replicas")
+	localtest.Holds(t, 2*grace, func() bool { return commands.Load() <= 1 }, "one command for all replicas")
 }
 
 func TestStartScan_CommandsAndReportsScan(t *testing.T) {
@@ -568,21 +568,21 @@ func TestScheduleScans_CommandsOneScanForAllReplicas(t *testing.T) {
 	subject := topology.CommandSubject(topology.Pull, "default", topology.VerbScan, "")
 	commands, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCommand)
 	require.NoError(t, err)
-	orders := func() uint64 {
+	scans := func() uint64 {
 		info, err := commands.Info(t.Context(), jetstream.WithSubjectFilter(subject))
 		require.NoError(t, err)
 		return info.State.Subjects[subject]
 	}
-	require.Eventually(t, func() bool { return orders() == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return scans() == 1 }, patience, 10*time.Millisecond)
 	stop()
 	stop = r.start()
-	localtest.Holds(t, 2*grace, func() bool { return orders() == 1 }, "one order, however many replicas and restarts")
+	localtest.Holds(t, 2*grace, func() bool { return scans() == 1 }, "one command for all replicas and restarts")
 	require.NoError(t,
 		r.mesh.Record("scan.default").Put(t.Context(),
 			&meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
 	stop()
 	r.start()
-	require.Eventually(t, func() bool { return orders() == 2 }, patience, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return scans() == 2 }, patience, 10*time.Millisecond,
 		"the scan after that one")
 }
 

@@ -94,7 +94,7 @@ func TestSyncProducts_SendsNoCommandForUnknownProducts(t *testing.T) {
 	require.Len(t, resp.GetUnknown(), 999)
 	require.NotContains(t, resp.GetUnknown(), "mug")
 	require.EqualValues(
-		t, 2, r.messages(topology.StreamCommand), "one for push, and one for ingestion, which looks for all of them",
+		t, 2, r.messages(topology.StreamCommand), "one for push, and one for ingestion, which searches for all of them",
 	)
 	var entries int
 	pool := localtest.Pool(t, r.cfg.LedgerURL)

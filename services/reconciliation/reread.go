@@ -15,7 +15,7 @@ func (c control) Reread(ctx context.Context,
 ) (*connect.Response[controlv1.RereadResponse], error) {
 	ids := req.Msg.GetProductIds()
 	id := nuid.Next()
-	if err := c.backfill(ctx, ids, operator, "asked for", id); err != nil {
+	if err := c.backfill(ctx, ids, operator, "requested", id); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.RereadResponse{Id: id}), nil

@@ -37,7 +37,7 @@ func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.acked()
-	orders := r.commands("mug")
+	commands := r.commands("mug")
 	r.observe("mug", "Mug", 1)
 	r.desire("mug", "Mug", 1)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
@@ -54,7 +54,7 @@ func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 		ReceivedAt: timestamppb.Now(),
 	}))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
-	require.Eventually(t, func() bool { return orders.Load() >= 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return commands.Load() >= 1 }, patience, 10*time.Millisecond)
 	r.idle()
 	require.Empty(t, r.letters(`{}`))
 	fields := map[string]string{}
@@ -124,7 +124,7 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 	}, 5*patience, 50*time.Millisecond, "the outcome after the poison is recorded")
 	r.idle()
 	letters := ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters()
-	require.Len(t, letters, 1, "of a product and service only the latest letter stands")
+	require.Len(t, letters, 1, "only the latest letter of a product and service stays open")
 	require.Equal(t, topology.ReasonUnstorable, letters[0].GetReason())
 	require.Equal(t, topology.Reconciliation, letters[0].GetService())
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_DEAD, r.state(letters[0].GetProductId()))

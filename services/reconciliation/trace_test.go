@@ -45,12 +45,12 @@ func TestDriftSpans_AreAlwaysSampled(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return len(spans("find drift")) == 1 && len(spans("repair drift")) == 1 },
 		patience, 10*time.Millisecond)
-	find, mend := spans("find drift")[0], spans("repair drift")[0]
-	for _, s := range []tracetest.SpanStub{find, mend} {
+	find, repair := spans("find drift")[0], spans("repair drift")[0]
+	for _, s := range []tracetest.SpanStub{find, repair} {
 		require.Contains(t, s.Attributes, telemetry.ProductIDKey.String("mug"))
 		require.Contains(t, s.Attributes, telemetry.OutcomeKey.String(telemetry.OutcomeDrifted))
 	}
 	// Outcome and command carry these traces, so that the history and the repair lead to them.
 	require.Equal(t, find.SpanContext.TraceID(), spans("send sync")[0].SpanContext.TraceID())
-	require.Equal(t, mend.SpanContext.TraceID(), spans("send command")[0].SpanContext.TraceID())
+	require.Equal(t, repair.SpanContext.TraceID(), spans("send command")[0].SpanContext.TraceID())
 }

@@ -142,7 +142,7 @@ func named(ids []string) string {
 	return fmt.Sprintf("%s and %d more", ids[0], len(ids)-1)
 }
 
-// updateProduct derives the state, drift and dead letters of a product from its changed row.
+// deriveProduct derives the state, drift and dead letters of a product from its changed row.
 func (l *Ledger) changed(ctx context.Context, tx pgx.Tx, p *Product) error {
 	if err := l.loadOpen(ctx, tx, p); err != nil {
 		return err

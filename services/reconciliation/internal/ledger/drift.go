@@ -87,7 +87,7 @@ func (l *Ledger) orders(p *Product) Commands {
 	return o
 }
 
-// driftPage is how many products one call of Drift processes.
+// driftPage is how many products one call of FindDrift processes.
 const driftPage = 500
 
 // Delays between repairs of one product. Each is twice the one before, up to the maximum.
@@ -96,7 +96,7 @@ const (
 	lastRepair  = time.Hour
 )
 
-// Drift marks products as drifted that have differed for longer than grace. It then calls due for these products, and
+// FindDrift marks products as drifted that have differed for longer than grace. It then calls due for these products, and
 // for those that drifted before and are due for another repair. It returns how many products it processed; the caller
 // calls it until that is 0.
 //
@@ -177,11 +177,11 @@ func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product,
 	due func(context.Context, *Product, Commands) (string, error),
 ) error {
 	p.repairAt = time.Time{}
-	orders := l.orders(p)
-	if orders.none() {
+	commands := l.orders(p)
+	if commands.none() {
 		return nil
 	}
-	cannot, err := due(ctx, p, orders)
+	cannot, err := due(ctx, p, commands)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product,
 		if !d.active() || d.Decided == "" && d.Action == catalog.Report {
 			continue
 		}
-		writeBack := slices.Contains(orders.WriteBack, p.Field(d)) || orders.Import
+		writeBack := slices.Contains(commands.WriteBack, p.Field(d)) || commands.Import
 		if d.State, d.Detail = Repairing, ""; cannot != "" && writeBack {
 			d.State, d.Decided, d.Detail = Waiting, "", cannot
 		}
@@ -207,7 +207,7 @@ func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product,
 	return nil
 }
 
-// openDrift opens drift for each difference that is not open yet, and calls Found.
+// openDrift opens drift for each difference that is not open yet, and calls OnFound.
 func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []catalog.Decision) error {
 	var found []*Drift
 	for _, decision := range differing {
@@ -254,7 +254,8 @@ func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []ca
 	return l.Found(ctx, p, found)
 }
 
-// updateOpen compares open drift with the differences now. It settles drift that no longer differs, and calls Settled.
+// updateOpen compares open drift with the differences now. It settles drift that no longer differs, and calls
+// OnSettled.
 func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 	var settled []*Drift
 	again := false

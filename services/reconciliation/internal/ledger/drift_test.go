@@ -260,7 +260,7 @@ func TestRounds_RequireDecisionAfterLimit(t *testing.T) {
 				b.orders[len(b.orders)-1])
 			b.hold(current, "")
 			b.hold("theirs", "")
-			require.Equal(t, ledger.Found, b.newest().State, "the rounds count anew")
+			require.Equal(t, ledger.Found, b.newest().State, "the rounds count from zero again")
 		})
 	}
 }

@@ -29,15 +29,16 @@ type Ledger struct {
 	Policy *catalog.Policy
 	Extras string
 
-	// Found is called with a product's new drift, and Settled with drift that is gone, before that is stored. An error
-	// prevents that it is stored. Nil functions are not called.
+	// OnFound is called with a product's new drift, and OnSettled with drift that is gone, before that is stored. An
+	// error keeps it from being stored. Nil functions are not called.
 	Found, Settled func(context.Context, *Product, []*Drift) error
 
-	// Due is called after a product was stored whose drift requires a command. See Drift. A nil function is not called.
+	// OnDue is called after a product was stored whose drift requires a command. See FindDrift. A nil function is not
+	// called.
 	Due func()
 
-	// Closed is called with dead letters that were closed, after that is stored, at most once for each. A nil function
-	// is not called.
+	// OnClosed is called with dead letters that were closed, after that is stored, at most once for each. A nil
+	// function is not called.
 	Closed func(context.Context, []*meshv1.DeadLetter)
 
 	pool    database

@@ -393,7 +393,7 @@ func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 	require.NoError(t, l.Apply(t.Context(), desire(11, 2, "B")))
 	state(ledger.Pending)
 	found, due = drift()
-	require.Zero(t, found+due, "the grace period has begun anew")
+	require.Zero(t, found+due, "the grace period has restarted")
 	now = now.Add(2 * time.Minute)
 	found, due = drift()
 	require.Equal(t, 2, found+due)

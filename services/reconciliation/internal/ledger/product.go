@@ -237,7 +237,7 @@ func (l *Ledger) byOthers(p *Product, before *catalogv1.Observed) []catalog.Deci
 	})
 }
 
-// updateState derives the product's state. It reports whether that closes an open dead letter.
+// deriveState derives the product's state. It reports whether that closes an open dead letter.
 func (l *Ledger) settle(p *Product) (closes bool) {
 	l.resolve(p)
 	if !p.unsettled {

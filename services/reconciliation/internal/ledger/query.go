@@ -106,7 +106,7 @@ func (l *Ledger) Unknown(ctx context.Context, ids []string) ([]string, error) {
 	return unknown, nil
 }
 
-// Known yields the products that the ledger has, of those named or of all, in the order of their ids. It begins after
+// List yields the products that the ledger has, of those named or of all, in the order of their ids. It begins after
 // the given id and ends at the limit. It returns the id to continue after, "" if there are no more.
 func (l *Ledger) Known(ctx context.Context, ids []string, after string, limit int,
 	yield func(*Product),

@@ -146,9 +146,9 @@ func (c *checker) value(
 
 // text checks a text. It reports the first fault only: a text that is not UTF-8 has no length in characters.
 func (c *checker) text(path, text string, rules *validate.StringRules) {
-	most := uint64(maxText)
+	maxBytes := uint64(maxText)
 	if rules.HasMaxBytes() {
-		most = rules.GetMaxBytes()
+		maxBytes = rules.GetMaxBytes()
 	}
 	switch n := utf8.RuneCountInString(text); {
 	case !utf8.ValidString(text):
@@ -159,8 +159,8 @@ func (c *checker) text(path, text string, rules *validate.StringRules) {
 		c.addf(path, "must not be empty")
 	case rules.HasMaxLen() && uint64(n) > rules.GetMaxLen():
 		c.addf(path, "must have at most %d characters, not %d", rules.GetMaxLen(), n)
-	case uint64(len(text)) > most:
-		c.addf(path, "must have at most %d bytes, not %d", most, len(text))
+	case uint64(len(text)) > maxBytes:
+		c.addf(path, "must have at most %d bytes, not %d", maxBytes, len(text))
 	case slices.Contains(rules.GetNotIn(), text):
 		c.addf(path, "must be an id: %q is not one", text)
 	}
@@ -179,8 +179,8 @@ func (c *checker) duration(path string, d *durationpb.Duration, rules *validate.
 		c.addf(path, "must be at least 0")
 	}
 	// AsDuration saturates at 292 years, which is beyond every limit.
-	if most := rules.GetLte().AsDuration(); rules.HasLte() && d.AsDuration() > most {
-		c.addf(path, "must be at most %s", words(most))
+	if longest := rules.GetLte().AsDuration(); rules.HasLte() && d.AsDuration() > longest {
+		c.addf(path, "must be at most %s", words(longest))
 	}
 }
 
@@ -208,10 +208,11 @@ func enumNames(enum protoreflect.EnumDescriptor, numbers []int32) string {
 	return strings.Join(names, " or ")
 }
 
+// truncate shortens a text for a message.
 func abridged(s string) string {
-	const most = 40
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
+	const maxRunes = 40
+	if runes := []rune(s); len(runes) > maxRunes {
+		return string(runes[:maxRunes]) + "…"
 	}
 	return s
 }

@@ -26,7 +26,7 @@ var known = []string{
 func TestCheck_CoversEveryRuleOfContract(t *testing.T) {
 	t.Parallel()
 	seen := map[protoreflect.FullName]bool{}
-	var look func(m protoreflect.MessageDescriptor)
+	var visit func(m protoreflect.MessageDescriptor)
 	var rules func(path string, m protoreflect.Message)
 	rules = func(path string, m protoreflect.Message) {
 		m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -44,7 +44,7 @@ func TestCheck_CoversEveryRuleOfContract(t *testing.T) {
 			return true
 		})
 	}
-	look = func(m protoreflect.MessageDescriptor) {
+	visit = func(m protoreflect.MessageDescriptor) {
 		if seen[m.FullName()] {
 			return
 		}
@@ -55,13 +55,13 @@ func TestCheck_CoversEveryRuleOfContract(t *testing.T) {
 				rules("", r.ProtoReflect())
 			}
 			if f.Message() != nil && !f.IsMap() {
-				look(f.Message())
+				visit(f.Message())
 			}
 		}
 	}
 	methods := controlv1.File_driftless_control_v1_control_proto.Services().Get(0).Methods()
 	for i := range methods.Len() {
-		look(methods.Get(i).Input())
+		visit(methods.Get(i).Input())
 	}
 	require.Greater(t, len(seen), methods.Len()-3)
 }
