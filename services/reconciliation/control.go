@@ -252,20 +252,6 @@ func (c control) ListHistory(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// ListDeadLetters returns open dead letters, latest first.
-func (c control) ListDeadLetters(ctx context.Context,
-	req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse],
-	error,
-) {
-	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
-	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
-	letters, err := c.ledger.DeadLetters(ctx, of, limit)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return connect.NewResponse(&controlv1.ListDeadLettersResponse{DeadLetters: letters}), nil
-}
-
 // distinct returns ids without repetitions, in their order.
 func distinct(ids []string) []string {
 	seen := make(map[string]bool, len(ids))
@@ -287,4 +273,16 @@ func unavailable(err error) error {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	}
 	return connect.NewError(connect.CodeUnavailable, err)
+}
+
+// Reread commands ingestion to read products again from the operator's tables, or the whole catalog if none are named.
+func (c control) Reread(ctx context.Context,
+	req *connect.Request[controlv1.RereadRequest],
+) (*connect.Response[controlv1.RereadResponse], error) {
+	ids := req.Msg.GetProductIds()
+	id := nuid.Next()
+	if err := c.backfill(ctx, ids, operator, "requested", id); err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(&controlv1.RereadResponse{Id: id}), nil
 }

@@ -76,7 +76,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 		return err
 	}
 	if out.Reads, err = budget.Reads(ctx, c.mesh.Budget(c.Account)); err != nil {
-		return err //nolint:wrapcheck // it says what it read
+		return err
 	}
 	if out.Guard, err = c.guard(ctx); err != nil {
 		return err
@@ -96,4 +96,13 @@ func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 		return nil, err
 	}
 	return guard, nil
+}
+
+// readPurposes returns how many reads of Stripe's read allowance each purpose has used.
+func (c control) readsFor(ctx context.Context) (out []*controlv1.ReadPurpose, err error) {
+	purposes, err := budget.ReadsFor(ctx, c.mesh.Budget(c.Account))
+	for _, p := range purposes {
+		out = append(out, &controlv1.ReadPurpose{Purpose: string(p.Purpose), Reads: p.Reads})
+	}
+	return out, err
 }

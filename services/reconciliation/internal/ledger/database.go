@@ -17,24 +17,24 @@ type database struct{ pool *pgxpool.Pool }
 func (d database) Begin(ctx context.Context) (pgx.Tx, error) {
 	tx, err := d.pool.Begin(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // stands for the pool
+		return nil, err
 	}
 	return transaction{tx}, nil
 }
 
 func (d database) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	return d.pool.Exec(ctx, sql, cleanArgs(args)...) //nolint:wrapcheck // as above
+	return d.pool.Exec(ctx, sql, cleanArgs(args)...)
 }
 
 func (d database) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return d.pool.Query(ctx, sql, cleanArgs(args)...) //nolint:wrapcheck // as above
+	return d.pool.Query(ctx, sql, cleanArgs(args)...)
 }
 
 func (d database) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return d.pool.QueryRow(ctx, sql, cleanArgs(args)...)
 }
 
-func (d database) Ping(ctx context.Context) error { return d.pool.Ping(ctx) } //nolint:wrapcheck // as above
+func (d database) Ping(ctx context.Context) error { return d.pool.Ping(ctx) }
 
 func (d database) Close() { d.pool.Close() }
 
@@ -44,17 +44,17 @@ type transaction struct{ pgx.Tx }
 func (t transaction) Begin(ctx context.Context) (pgx.Tx, error) {
 	tx, err := t.Tx.Begin(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // stands for the transaction
+		return nil, err
 	}
 	return transaction{tx}, nil
 }
 
 func (t transaction) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	return t.Tx.Exec(ctx, sql, cleanArgs(args)...) //nolint:wrapcheck // as above
+	return t.Tx.Exec(ctx, sql, cleanArgs(args)...)
 }
 
 func (t transaction) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return t.Tx.Query(ctx, sql, cleanArgs(args)...) //nolint:wrapcheck // as above
+	return t.Tx.Query(ctx, sql, cleanArgs(args)...)
 }
 
 func (t transaction) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {

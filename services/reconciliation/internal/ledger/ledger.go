@@ -90,7 +90,7 @@ func OpenDatabase(ctx context.Context, db postgres.Database, account string, now
 	db.Setting, db.Application = "LEDGER_DATABASE_URL (or else DATABASE_URL)", "driftless-reconciliation"
 	cfg, err := db.PoolConfig()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the setting
+		return nil, err
 	}
 	cfg.MaxConns = 12
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)

@@ -170,7 +170,7 @@ func (l *Ledger) History(ctx context.Context, product string, limit int) ([]Entr
 		e := Entry{Product: product}
 		var version string
 		if err := row.Scan(&e.EventID, &e.At, &e.Kind, &version, &e.Detail, &e.TraceID, &e.Data); err != nil {
-			return e, err //nolint:wrapcheck // the caller names the product
+			return e, err
 		}
 		var err error
 		e.Version, err = strconv.ParseUint(version, 10, 64)

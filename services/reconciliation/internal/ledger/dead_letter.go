@@ -246,7 +246,7 @@ func (l *Ledger) DeadLettersByProduct(ctx context.Context, of Letters,
 func scanLetter(row pgx.CollectableRow) (*meshv1.DeadLetter, error) {
 	var data []byte
 	if err := row.Scan(&data); err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what it was about
+		return nil, err
 	}
 	letter := &meshv1.DeadLetter{}
 	return letter, proto.Unmarshal(data, letter)

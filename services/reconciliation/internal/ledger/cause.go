@@ -40,7 +40,7 @@ func (l *Ledger) blameLate(ctx context.Context, products map[string]*Product) er
 			}
 			return nil
 		}); err != nil {
-			return err //nolint:wrapcheck // what fails in it says where
+			return err
 		}
 	}
 	return nil
@@ -58,7 +58,7 @@ func (l *Ledger) blameEvents(ctx context.Context, changes []Change) error {
 	if len(events) == 0 {
 		return nil
 	}
-	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
+	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx,
 			selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND caused_by = 'unknown' AND events && $3`,
 			l.account, products, events)

@@ -31,7 +31,7 @@ func readable(p *Product) (desired, observed []byte, err error) {
 
 func encodeReadable(m proto.Message) ([]byte, error) {
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-	return data, err //nolint:wrapcheck // the caller names the product
+	return data, err
 }
 
 const storeReadable = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision, gone = $5
@@ -40,7 +40,7 @@ const storeReadable = `UPDATE driftless_ledger.product SET desired_json = $3, de
 // BackfillJSON updates the JSON of one batch of products with ids after the given one. Rows that an older program
 // stored have none, or an outdated one. It returns the last id of the batch, "" if there are no more.
 func (l *Ledger) BackfillJSON(ctx context.Context, after string) (last string, err error) {
-	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND product_id > $2
 			AND (desired IS NOT NULL AND desired_json_of <> desired_sequence OR observed IS NOT NULL AND observed_json_of <> observed_revision)
 			ORDER BY product_id LIMIT $3 FOR UPDATE`, l.account, after, driftPage)

@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,12 +11,10 @@ import (
 	"github.com/nats-io/nuid"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
@@ -201,16 +200,6 @@ func (c control) recordReplay(ctx context.Context, command string, l *meshv1.Dea
 	}))
 }
 
-// commandBackfill commands ingestion to read products from the catalog again, all products if none are given.
-func (r *reconciler) backfill(ctx context.Context, products []string, issuer, reason, id string) error {
-	command := &meshv1.Command{
-		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
-		Verb: &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: products}},
-	}
-	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbBackfill, ""),
-		command, mesh.WithID(id))
-}
-
 // DropDeadLetters removes letters from DEAD and then closes them. In the other order, a letter that could not be
 // removed would already be closed, and could not be selected again.
 func (c control) DropDeadLetters(ctx context.Context,
@@ -300,4 +289,18 @@ func withMissing(results []*controlv1.DeadLetterResult, missing []string) []*con
 	slices.SortStableFunc(results,
 		func(a, b *controlv1.DeadLetterResult) int { return strings.Compare(a.GetProductId(), b.GetProductId()) })
 	return results
+}
+
+// ListDeadLetters returns open dead letters, latest first.
+func (c control) ListDeadLetters(ctx context.Context,
+	req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse],
+	error,
+) {
+	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
+	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
+	letters, err := c.ledger.DeadLetters(ctx, of, limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(&controlv1.ListDeadLettersResponse{DeadLetters: letters}), nil
 }

@@ -5,12 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
-	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -36,20 +31,6 @@ func (r *reconciler) unready(ctx context.Context, p *ledger.Product, id string) 
 	default:
 		return true, "", r.read(ctx, p, id)
 	}
-}
-
-// commandRead commands pull to read a product and its active prices.
-func (r *reconciler) read(ctx context.Context, p *ledger.Product, id string) error {
-	command := &meshv1.Command{
-		Id:       "read:" + id,
-		Account:  r.Account,
-		Issuer:   topology.Reconciliation,
-		Reason:   "import",
-		IssuedAt: timestamppb.New(r.Now()),
-		Verb:     &meshv1.Command_Read{Read: &meshv1.ReadProduct{ProductId: catalog.StripeID(p.Observed)}},
-	}
-	subject := topology.CommandSubject(topology.Pull, r.Account, topology.VerbRead, p.ID)
-	return r.mesh.Publish(ctx, subject, command, mesh.WithID(command.GetId()))
 }
 
 // pricesToImport returns those of the fields to be written back that are prices as a whole. They were created in Stripe
