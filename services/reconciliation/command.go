@@ -31,7 +31,8 @@ func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.
 		if len(fields) == 0 || err != nil {
 			return cannot, err
 		}
-		if writeBack.Product, writeBack.Fields = catalog.TakeWithPrices(p.Desired, p.Observed, fields); len(writeBack.Fields) == 0 {
+		if writeBack.Product, writeBack.Fields = catalog.TakeWithPrices(p.Desired, p.Observed,
+			fields); len(writeBack.Fields) == 0 {
 			return "the catalog cannot store Stripe's value", nil
 		}
 	}

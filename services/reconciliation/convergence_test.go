@@ -50,7 +50,7 @@ func TestCapturePoints_ConvertSequencesToTimes(t *testing.T) {
 	require.Equal(t, second(2), m.beforeVersion(200))
 	require.Equal(t, second(4), m.beforeVersion(201))
 
-	require.True(t, m.follows(reported(5, 1, 300)), "CATALOG was made again")
+	require.True(t, m.follows(reported(5, 1, 300)), "CATALOG was created again")
 	require.Equal(t, second(5), m.before(2))
 	require.True(t, m.follows(reported(6, 2, 1)), "the database was restored")
 	require.True(t, m.follows(reported(1, 3, 2)))
@@ -64,7 +64,7 @@ func TestCapturePoints_IgnoreLateReports(t *testing.T) {
 	require.Equal(t, second(2), m.before(16))
 	require.True(t, m.add(earlier, 9), "a later report of an earlier time is")
 	require.Equal(t, second(1), m.before(16))
-	require.False(t, m.add(later, 1), "the bucket was made again")
+	require.False(t, m.add(later, 1), "the bucket was created again")
 	require.Equal(t, second(2), m.before(16))
 }
 

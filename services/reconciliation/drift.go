@@ -74,7 +74,7 @@ func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledg
 	differences := describedDifferences(drift, p)
 	words := describeDifferences(differences)
 	metrics.DriftFound.Add(ctx, 1)
-	r.Logger.WarnContext(ctx, "drift", "product", p.ID, "differences", words)
+	r.Logger.WarnContext(ctx, "drift found", "product", p.ID, "differences", words)
 	for _, d := range drift {
 		if d.State == ledger.Waiting {
 			r.Logger.ErrorContext(ctx, "drift needs a decision: `driftless drift resolve`", "product", p.ID,
@@ -117,7 +117,7 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 }
 
 // issueCommands issues the commands that a product's drift requires. A repair rereads the product from Stripe, because
-// what was known of it has been wrong once. It returns why a write-back is impossible, so that a person decides.
+// what was known of it has been wrong once. It returns why a write-back is impossible, so that an operator decides.
 func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Commands) (cannot string, err error) {
 	ctx, span := r.startDrift(ctx, "repair drift", p)
 	defer func() {

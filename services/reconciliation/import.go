@@ -9,8 +9,8 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// maxImportReads is how often a product whose default price is not among its prices is read again. After that a person
-// has to decide.
+// maxImportReads is how often a product whose default price is not among its prices is read again. After that an
+// operator has to decide.
 const patience = 6
 
 // inGrace reports whether the grace period of a product is not over, and postpones its import until then. In that time

@@ -81,7 +81,7 @@ type reconciler struct {
 	progress progress
 	// wake makes watchDrift act at once on drift that was found.
 	wake chan struct{}
-	// outlook is what was last seen of the other services.
+	// monitor is the latest state of the other services.
 	outlook outlook
 }
 

@@ -30,7 +30,7 @@ var (
 	pullConsumers = []topology.Consumer{topology.PullStripe, topology.PullCommand}
 )
 
-// outlook is what reconciliation has seen of the other services so far. Safe for concurrent use.
+// monitor has the latest state of the other services. Safe for concurrent use.
 type outlook struct {
 	mu    sync.Mutex
 	marks marks

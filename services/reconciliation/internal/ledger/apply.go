@@ -125,7 +125,7 @@ func (l *Ledger) lock(ctx context.Context, tx pgx.Tx, changes []Change) (map[str
 		return nil, fmt.Errorf("ledger rows of products %s: %w", named(ids), err)
 	}
 	if len(products) < len(ids) {
-		return nil, fmt.Errorf("ledger rows of products %s: some were removed meanwhile", named(ids))
+		return nil, fmt.Errorf("ledger rows of products %s: some were removed at the same time", named(ids))
 	}
 	of := make(map[string]*Product, len(products))
 	for _, p := range products {

@@ -30,7 +30,7 @@ func scanDrift(row pgx.CollectableRow) (*Drift, error) {
 	if err := row.Scan(&d.ID, &d.Product, &d.Kind, &d.Field, &d.Catalog, &d.Stripe, &d.Action, &d.Since, &d.CausedBy,
 		&d.EventID, &d.State, &d.Decided,
 		&d.Detail, &d.Attempts, &settled); err != nil {
-		return nil, err //nolint:wrapcheck // the caller names the product
+		return nil, err
 	}
 	if settled != nil {
 		d.SettledAt = *settled

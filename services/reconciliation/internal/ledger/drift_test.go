@@ -351,7 +351,7 @@ func TestAges_ExcludeReportedAndIgnoredDrift(t *testing.T) {
 			decide(ledger.Ignored, "")
 			require.True(t, age().IsZero())
 			decide(ledger.Found, "catalog")
-			require.Equal(t, noon, age(), "somebody has decided that it be settled")
+			require.Equal(t, noon, age(), "an operator has decided that it is settled")
 		})
 	}
 }

@@ -57,9 +57,9 @@ const (
 	lastRepair  = time.Hour
 )
 
-// FindDrift marks products as drifted that have differed for longer than grace. It then calls due for these products, and
-// for those that drifted before and are due for another repair. It returns how many products it processed; the caller
-// calls it until that is 0.
+// FindDrift marks products as drifted that have differed for longer than grace. It then calls due for these products,
+// and for those that drifted before and are due for another repair. It returns how many products it processed; the
+// caller calls it until that is 0.
 //
 // confirm is called for each product that may have drifted. If it returns false, the product is skipped for another
 // grace period. due is called with the commands that a product's drift requires, before the product is stored. If it
@@ -77,7 +77,7 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 	due func(context.Context, *Product, Commands) (cannot string, err error),
 ) (n int, err error) {
 	now := l.now()
-	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
 			state IN ('pending', 'orphan') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3)
 				AND (desired_sequence <= $4 AND observed_version <= desired_version OR observed_version = desired_version OR $4 = 9223372036854775807)

@@ -325,7 +325,7 @@ func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 			closed = append(closed, letter.GetId())
 		}
 	}
-	told := func(want ...string) {
+	requireClosed := func(want ...string) {
 		t.Helper()
 		require.ElementsMatch(t, want, closed)
 		closed = nil
@@ -344,16 +344,16 @@ func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 	for _, m := range []ledger.Change{desire(10, 1, "A"), bury("push", 10), bury("push", 0), bury("pull", 0)} {
 		require.NoError(t, l.Apply(ctx, m))
 	}
-	told()
+	requireClosed()
 	require.NoError(t, l.Apply(ctx, bury("ingestion", 20)))
-	told("push-10")
+	requireClosed("push-10")
 	require.NoError(t, l.Apply(ctx, record("applied", time.Second)))
-	told("push-0", "pull-0")
+	requireClosed("push-0", "pull-0")
 
 	require.True(t, drop("ingestion", 20))
-	told("ingestion-20")
+	requireClosed("ingestion-20")
 	require.False(t, drop("ingestion", 20), "it is closed already")
-	told()
+	requireClosed()
 	got := sum(t, ctx, l)
 	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, got.Counts, "as if the letter had never come")
 	require.Equal(t, 1, got.History["DROP:ingestion-20"])
@@ -363,7 +363,7 @@ func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 
 	require.NoError(t, l.Apply(ctx, desire(30, 2, "B")))
 	require.NoError(t, l.Apply(ctx, bury("push", 25)))
-	told("push-25")
+	requireClosed("push-25")
 }
 
 func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
@@ -404,13 +404,13 @@ func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 		repaired += len(drift)
 		return nil
 	}
-	wish := &catalogv1.ProductChange{
+	change := &catalogv1.ProductChange{
 		Account: "default", ProductId: product, Version: 12, Operation: catalogv1.Operation_OPERATION_UPSERT,
 		Product: &catalogv1.Product{Id: product, Name: "by hand"},
 	}
-	require.NoError(t, l.Apply(t.Context(), ledger.DesiredChange(wish, at(3), ledger.Entry{})))
+	require.NoError(t, l.Apply(t.Context(), ledger.DesiredChange(change, at(3), ledger.Entry{})))
 	state(ledger.InSync)
-	require.Equal(t, 1, repaired, "the wish is what Stripe holds")
+	require.Equal(t, 1, repaired, "Stripe already has the desired state")
 }
 
 func TestPosition_AfterRecreatedStream(t *testing.T) {

@@ -102,17 +102,17 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	if err := row.Scan(&p.ID, &desired, &version, &sequence, &p.desiredAt.Stored, &observed, &revision,
 		&p.observedAt.Stored, &state, &p.Differs,
 		&since, &drifted, &p.Repairs, &repairAt, &dead, &p.deadUnversioned, &p.unsettled, &p.openDrift); err != nil {
-		return nil, err //nolint:wrapcheck // the caller names the product
+		return nil, err
 	}
 	p.State, p.desiredAt.Sequence, p.observedAt.Sequence = State(state), uint64(sequence), uint64(revision)
 	var err error
 	if p.desiredVersion, err = strconv.ParseUint(version, 10, 64); err != nil {
-		return nil, err //nolint:wrapcheck // as above
+		return nil, err
 	}
 	if dead != nil {
 		v, err := strconv.ParseUint(*dead, 10, 64)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // as above
+			return nil, err
 		}
 		p.deadVersion = &v
 	}
@@ -127,13 +127,13 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	if desired != nil {
 		p.Desired = &catalogv1.ProductChange{}
 		if err := proto.Unmarshal(desired, p.Desired); err != nil {
-			return nil, err //nolint:wrapcheck // as above
+			return nil, err
 		}
 	}
 	if observed != nil {
 		p.Observed = &catalogv1.Observed{}
 		if err := proto.Unmarshal(observed, p.Observed); err != nil {
-			return nil, err //nolint:wrapcheck // as above
+			return nil, err
 		}
 	}
 	return p, nil
