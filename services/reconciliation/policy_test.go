@@ -65,7 +65,7 @@ func (r *rig) eventuallyDrift(product, state string) *controlv1.Drift {
 func TestWriteBack_FollowsStripeEditAtOnce(t *testing.T) {
 	r := newRig(t)
 	r.under(map[string]catalog.Rule{"name": {Owner: catalog.OwnerStripe}})
-	commands := r.writeBacks()
+	writeBacks := r.writeBacks()
 	r.start()
 	r.desire("mug", "Mug", 10)
 	r.observe("mug", "Mug", 10)
@@ -82,7 +82,7 @@ func TestWriteBack_FollowsStripeEditAtOnce(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	command := <-commands
+	command := <-writeBacks
 	require.Equal(t, "By hand", command.GetProduct().GetName())
 	require.Equal(t, []string{"name"}, command.GetFields())
 	require.EqualValues(t, 10, command.GetVersion())
@@ -110,7 +110,7 @@ func TestWriteBack_FollowsStripeEditAtOnce(t *testing.T) {
 func TestResolveDrift_AppliesDecision(t *testing.T) {
 	r := newRig(t)
 	r.under(map[string]catalog.Rule{"name": {Action: catalog.Report}})
-	commands := r.writeBacks()
+	writeBacks := r.writeBacks()
 	commands := r.commands("mug")
 	r.start()
 	r.desire("mug", "Mug", 10)
@@ -134,7 +134,7 @@ func TestResolveDrift_AppliesDecision(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	ask[controlv1.ResolveDriftResponse](r, "ResolveDrift",
 		`{"product_id":"mug","fields":["name"],"keep":"KEEP_STRIPE"}`)
-	require.Equal(t, "By hand", (<-commands).GetProduct().GetName())
+	require.Equal(t, "By hand", (<-writeBacks).GetProduct().GetName())
 	ask[controlv1.ResolveDriftResponse](r, "ResolveDrift", `{"product_id":"mug","keep":"KEEP_CATALOG"}`)
 	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
 	r.observe("mug", "Mug", 10)
@@ -201,19 +201,19 @@ func TestImport_ReadsTheProductWithItsPricesFirst(t *testing.T) {
 	r.under(nil)
 	r.cfg.GracePeriod = 100 * time.Millisecond
 	r.cfg.Extras = reconciliation.ExtrasImport
-	commands, reads := r.writeBacks(), r.productReads()
+	writeBacks, reads := r.writeBacks(), r.productReads()
 	r.start()
 	r.observe("stray", "Stray", 0)
 	require.Equal(t, "stray", <-reads)
 	require.Equal(t, "extra", r.eventuallyDrift("stray", "repairing").GetDifference().GetKind())
-	require.Empty(t, commands, "its prices are not known")
+	require.Empty(t, writeBacks, "its prices are not known")
 	// Stripe's list of prices lags behind the product.
 	r.observeWhole("stray", 0, "price_2", "price_1")
 	require.Equal(t, "stray", <-reads, "its default price is not among them")
-	require.Empty(t, commands)
+	require.Empty(t, writeBacks)
 	r.eventPrice("stray", "price_2")
 	r.observeWhole("stray", 0, "price_2", "price_1", "price_2")
-	command := <-commands
+	command := <-writeBacks
 	require.True(t, command.GetImport())
 	require.Equal(t, "Stray", command.GetProduct().GetName())
 	require.Equal(t, "price_2", command.GetProduct().GetDefaultPrice())
@@ -230,7 +230,7 @@ func TestImport_IncludesLaterPrices(t *testing.T) {
 			r.under(nil)
 			r.cfg.GracePeriod = 100 * time.Millisecond
 			r.cfg.Extras = extras
-			commands, reads := r.writeBacks(), r.productReads()
+			writeBacks, reads := r.writeBacks(), r.productReads()
 			r.start()
 			desired := &catalogv1.Product{
 				Id:           "stray",
@@ -270,9 +270,9 @@ func TestImport_IncludesLaterPrices(t *testing.T) {
 				return
 			}
 			require.Equal(t, "stray", <-reads)
-			require.Empty(t, commands)
+			require.Empty(t, writeBacks)
 			held("price_1", "price_2")
-			command := <-commands
+			command := <-writeBacks
 			require.False(t, command.GetImport())
 			require.Equal(t, []string{"prices.price_2"}, command.GetFields())
 			require.Equal(t, "price_2", command.GetProduct().GetPrices()[1].GetId())

@@ -55,14 +55,14 @@ type Config struct {
 }
 
 // Extras says what is done about active products in Stripe that the catalog never had.
-type Extras string
+type Extras = ledger.Extras
 
 // The values of Extras.
 const (
-	ExtrasIgnore  Extras = "ignore"
-	ExtrasReport  Extras = "report"
-	ExtrasArchive Extras = "archive"
-	ExtrasImport  Extras = "import"
+	ExtrasIgnore  = ledger.ExtrasIgnore
+	ExtrasReport  = ledger.ExtrasReport
+	ExtrasArchive = ledger.ExtrasArchive
+	ExtrasImport  = ledger.ExtrasImport
 )
 
 // Each consumer runs this many transactions at once, of at most this many messages each. The ledger's row locks keep
@@ -130,7 +130,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	r := &reconciler{Config: cfg, mesh: m, ledger: l, wake: make(chan struct{}, 1)}
 	l.Closed, l.Found, l.Settled, l.Due = r.forget, r.found, r.settled, r.due
-	l.Policy, l.Extras = cfg.Policy, string(cfg.Extras)
+	l.Policy, l.Extras = cfg.Policy, cfg.Extras
 	defer r.observe()()
 
 	r.HTTP.Handler = r.controlAPI()

@@ -378,7 +378,7 @@ func TestExtras_FollowSetting(t *testing.T) {
 		t.Run(extras, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil)
-			b.Extras = extras
+			b.Extras = ledger.Extras(extras)
 			require.NoError(t, b.Apply(t.Context(), observe(1, 0, "Stray")))
 			b.look()
 			require.Equal(t, want, b.orders)

@@ -35,8 +35,8 @@ func (l *Ledger) orders(p *Product) Commands {
 		case !d.active():
 			o.Leave = append(o.Leave, p.Field(d))
 		case d.Kind == catalog.Extra && d.Field == "":
-			o.Archive = d.Decided == "catalog" || d.Decided == "" && l.Extras == "archive"
-			o.Import = d.Decided == "stripe" || d.Decided == "" && l.Extras == "import"
+			o.Archive = d.Decided == "catalog" || d.Decided == "" && l.Extras == ExtrasArchive
+			o.Import = d.Decided == "stripe" || d.Decided == "" && l.Extras == ExtrasImport
 		case d.Decided == "stripe", d.Decided == "" && d.Action == catalog.WriteBack:
 			o.WriteBack = append(o.WriteBack, p.Field(d))
 		case d.Decided == "catalog":
@@ -79,7 +79,7 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 	now := l.now()
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
-			state IN ('pending', 'orphan') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3)
+			state IN ('pending', '`+string(Extra)+`') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3)
 				AND (desired_sequence <= $4 AND observed_version <= desired_version OR observed_version = desired_version OR $4 = 9223372036854775807)
 			OR state = 'drifted' AND repair_at <= $3) LIMIT $5 FOR UPDATE SKIP LOCKED`,
 			l.account, now.Add(-grace), now, int64(min(pushed, math.MaxInt64)), driftPage)

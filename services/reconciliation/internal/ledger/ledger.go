@@ -24,10 +24,10 @@ var migrations embed.FS
 // Ledger is a connection to the ledger database. It is safe for concurrent use, also by several processes.
 type Ledger struct {
 	// Policy says which side is right where they differ. Nil means that the catalog owns everything. Extras is what is
-	// done about active products that the catalog never had: ignore (or empty), report, archive or import. Set these
-	// fields and the functions below before the first use.
+	// done about active products that the catalog never had. Set these fields and the functions below before the first
+	// use.
 	Policy *catalog.Policy
-	Extras string
+	Extras Extras
 
 	// OnFound is called with a product's new drift, and OnSettled with drift that is gone, before that is stored. An
 	// error keeps it from being stored. Nil functions are not called.

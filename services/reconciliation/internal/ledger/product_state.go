@@ -38,12 +38,23 @@ func (l *Ledger) resolve(p *Product) {
 	p.unsettled = len(p.Decisions) > 0
 }
 
+// Extras says what is done about active products in Stripe that the catalog never had.
+type Extras string
+
+// The values of Extras. Empty means ExtrasIgnore.
+const (
+	ExtrasIgnore  Extras = "ignore"
+	ExtrasReport  Extras = "report"
+	ExtrasArchive Extras = "archive"
+	ExtrasImport  Extras = "import"
+)
+
 // extraActions are the actions of the settings of extras. Archiving an extra repairs Stripe. Importing it is a
 // write-back.
-var extraActions = map[string]catalog.Action{
-	"report":  catalog.Report,
-	"archive": catalog.Repair,
-	"import":  catalog.WriteBack,
+var extraActions = map[Extras]catalog.Action{
+	ExtrasReport:  catalog.Report,
+	ExtrasArchive: catalog.Repair,
+	ExtrasImport:  catalog.WriteBack,
 }
 
 // isExtra reports whether a product is active in Stripe and the catalog never had it. If push has written the product,

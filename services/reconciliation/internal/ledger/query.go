@@ -12,7 +12,7 @@ import (
 // Counts returns the number of products in each state. Products that left the catalog are counted apart.
 func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	rows, err := l.pool.Query(ctx,
-		`SELECT CASE WHEN gone AND state IN ('in_sync', 'orphan') THEN 'left' ELSE state END, count(*)
+		`SELECT CASE WHEN gone AND state IN ('in_sync', '`+string(Extra)+`') THEN 'left' ELSE state END, count(*)
 		FROM driftless_ledger.product WHERE account = $1 GROUP BY 1`, l.account)
 	if err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
@@ -67,7 +67,7 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 	}
 	var n int64
 	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.product
-		WHERE account = $1 AND (cardinality($2::text[]) = 0 AND (NOT gone OR state NOT IN ('in_sync', 'orphan')) OR product_id = ANY($2))`,
+		WHERE account = $1 AND (cardinality($2::text[]) = 0 AND (NOT gone OR state NOT IN ('in_sync', '`+string(Extra)+`')) OR product_id = ANY($2))`,
 		l.account, ids).Scan(&n); err != nil {
 		return false, 0, fmt.Errorf("count products: %w", err)
 	}
