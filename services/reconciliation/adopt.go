@@ -26,7 +26,7 @@ func (c control) ListProducts(ctx context.Context,
 ) (*connect.Response[controlv1.ListProductsResponse], error) {
 	out := &controlv1.ListProductsResponse{}
 	var err error
-	out.Next, err = c.ledger.Known(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
+	out.Next, err = c.ledger.List(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
 		if req.Msg.GetAdoptable() && !adoptable(p) {
 			return
 		}

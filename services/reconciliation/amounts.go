@@ -10,11 +10,11 @@ import (
 )
 
 // addAmounts adds formatted amounts to a difference that names prices by their ids, or amounts in minor units.
-func tell(d *meshv1.Difference, p *ledger.Product) {
+func addAmounts(d *meshv1.Difference, p *ledger.Product) {
 	field, isPrice := strings.CutPrefix(d.GetField(), "prices.")
 	switch {
 	case d.GetField() == "default_price":
-		d.CatalogWords, d.StripeWords = named(d.GetCatalog(), p), named(d.GetStripe(), p)
+		d.CatalogWords, d.StripeWords = priceLabel(d.GetCatalog(), p), priceLabel(d.GetStripe(), p)
 		return
 	case !isPrice:
 		return
@@ -22,15 +22,16 @@ func tell(d *meshv1.Difference, p *ledger.Product) {
 	wanted, held := pricesOf(field, p)
 	switch kind := catalog.Kind(d.GetKind()); {
 	case kind == catalog.Missing:
-		d.CatalogWords = inMoney(wanted)
+		d.CatalogWords = priceText(wanted)
 	case kind == catalog.Extra:
 		var each []string
 		for id := range strings.SplitSeq(d.GetStripe(), ", ") {
-			each = append(each, named(id, p))
+			each = append(each, priceLabel(id, p))
 		}
 		d.StripeWords = strings.Join(each, ", ")
 	case strings.HasSuffix(field, ".active"):
-		d.CatalogWords, d.StripeWords = onSale(d.GetCatalog(), wanted, held), onSale(d.GetStripe(), held, wanted)
+		d.CatalogWords, d.StripeWords = activeText(d.GetCatalog(), wanted, held),
+			activeText(d.GetStripe(), held, wanted)
 	case strings.HasSuffix(field, ".unit_amount"), strings.HasSuffix(field, ".unit_amount_decimal"):
 		if d.GetCatalog() != "" && wanted != nil {
 			d.CatalogWords = catalog.FormatAmount(d.GetCatalog(), wanted.GetCurrency())
@@ -63,22 +64,22 @@ func fieldOf(field, price string) bool { return field == price || strings.HasPre
 
 // priceLabel returns a price's id, the catalog's or Stripe's, with its amount: "mug-eur (14.00 EUR)". It returns "" if
 // the price is not known.
-func named(id string, p *ledger.Product) string {
+func priceLabel(id string, p *ledger.Product) string {
 	for _, w := range p.Desired.GetProduct().GetPrices() {
 		if w.GetId() == id {
-			return id + " (" + inMoney(w) + ")"
+			return id + " (" + priceText(w) + ")"
 		}
 	}
 	for _, h := range p.Observed.GetPrices() {
 		if h.GetStripeId() == id || h.GetPrice().GetId() == id {
-			return id + " (" + inMoney(h.GetPrice()) + ")"
+			return id + " (" + priceText(h.GetPrice()) + ")"
 		}
 	}
 	return ""
 }
 
 // activeText says whether a price is active or archived, with its amount.
-func onSale(active string, price, other *catalogv1.Price) string {
+func activeText(active string, price, other *catalogv1.Price) string {
 	word := map[string]string{"true": "active", "false": "archived"}[active]
 	if price == nil {
 		price = other
@@ -86,11 +87,11 @@ func onSale(active string, price, other *catalogv1.Price) string {
 	if word == "" || price == nil {
 		return ""
 	}
-	return word + " (" + inMoney(price) + ")"
+	return word + " (" + priceText(price) + ")"
 }
 
 // priceText formats a price, "" for none.
-func inMoney(p *catalogv1.Price) string {
+func priceText(p *catalogv1.Price) string {
 	if p == nil {
 		return ""
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // commandWriteBack commands ingestion to write Stripe's values into the catalog. It returns why that is impossible.
-func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.Commands,
+func (r *reconciler) commandWriteBack(ctx context.Context, p *ledger.Product, o ledger.Commands,
 	id string,
 ) (cannot string, err error) {
 	writeBack := &meshv1.WriteBack{ProductId: p.ID, Version: p.Desired.GetVersion(), Import: o.Import}
@@ -22,7 +22,7 @@ func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.
 		if r.inGrace(p) {
 			return "", nil
 		}
-		if wait, cannot, err := r.unready(ctx, p, id); wait || err != nil {
+		if wait, cannot, err := r.prepareImport(ctx, p, id); wait || err != nil {
 			return cannot, err
 		}
 		writeBack.Product = catalog.Import(p.Observed)
@@ -49,12 +49,12 @@ func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.
 }
 
 // commandSync commands push to sync a product, with a reread from Stripe first if that is asked for.
-func (r *reconciler) order(ctx context.Context, product string, reread bool, issuer, reason, id string) error {
-	return r.send(ctx, &meshv1.SyncProduct{ProductId: product, Look: reread}, issuer, reason, id)
+func (r *reconciler) commandSync(ctx context.Context, product string, reread bool, issuer, reason, id string) error {
+	return r.publishSync(ctx, &meshv1.SyncProduct{ProductId: product, Look: reread}, issuer, reason, id)
 }
 
 // publishSync publishes a command to sync for push.
-func (r *reconciler) send(ctx context.Context, sync *meshv1.SyncProduct, issuer, reason, id string) error {
+func (r *reconciler) publishSync(ctx context.Context, sync *meshv1.SyncProduct, issuer, reason, id string) error {
 	command := &meshv1.Command{
 		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
 		Verb: &meshv1.Command_Sync{Sync: sync},
@@ -65,7 +65,7 @@ func (r *reconciler) send(ctx context.Context, sync *meshv1.SyncProduct, issuer,
 }
 
 // commandScan commands pull to scan all of Stripe.
-func (r *reconciler) scan(ctx context.Context, id, issuer, reason string) error {
+func (r *reconciler) commandScan(ctx context.Context, id, issuer, reason string) error {
 	command := &meshv1.Command{
 		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
 		Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
@@ -75,7 +75,7 @@ func (r *reconciler) scan(ctx context.Context, id, issuer, reason string) error 
 }
 
 // commandBackfill commands ingestion to read products from the catalog again, all products if none are given.
-func (r *reconciler) backfill(ctx context.Context, products []string, issuer, reason, id string) error {
+func (r *reconciler) commandBackfill(ctx context.Context, products []string, issuer, reason, id string) error {
 	command := &meshv1.Command{
 		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
 		Verb: &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: products}},
@@ -85,7 +85,7 @@ func (r *reconciler) backfill(ctx context.Context, products []string, issuer, re
 }
 
 // commandRead commands pull to read a product and its active prices.
-func (r *reconciler) read(ctx context.Context, p *ledger.Product, id string) error {
+func (r *reconciler) commandRead(ctx context.Context, p *ledger.Product, id string) error {
 	command := &meshv1.Command{
 		Id:       "read:" + id,
 		Account:  r.Account,

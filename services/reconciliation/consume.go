@@ -30,7 +30,7 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 		// The id includes the time, because a stream that is created again counts from 1.
 		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence), Product: change.GetProductId(),
 		At: at, Kind: "catalog_change",
-		Version: change.GetVersion(), Detail: describe(change), TraceID: traceID(ctx),
+		Version: change.GetVersion(), Detail: describeChange(change), TraceID: traceID(ctx),
 	}), nil
 }
 
@@ -117,7 +117,7 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 }
 
 // publishOutcome publishes an outcome on SYNC. It shortens an outcome that is larger than a NATS message.
-func (r *reconciler) tell(ctx context.Context, o *meshv1.Outcome) error {
+func (r *reconciler) publishOutcome(ctx context.Context, o *meshv1.Outcome) error {
 	o.Account, o.At = r.Account, timestamppb.New(r.Now())
 	fitOutcome(o, r.mesh.MaxBody())
 	return r.mesh.Publish(ctx, topology.SyncSubject(r.Account, o.GetKind(), o.GetProductId()), o,
@@ -132,7 +132,7 @@ func traceID(ctx context.Context) string {
 }
 
 // describeChange describes a change in one line: its source, its operation, and the columns of each row image.
-func describe(c *catalogv1.ProductChange) string {
+func describeChange(c *catalogv1.ProductChange) string {
 	words := []string{
 		strings.ToLower(strings.TrimPrefix(c.GetSource().String(), "SOURCE_")),
 		strings.ToLower(strings.TrimPrefix(c.GetOperation().String(), "OPERATION_")),
@@ -164,7 +164,7 @@ func changedColumns(row *catalogv1.RowImage) string {
 	for _, column := range columns {
 		if before, now := row.GetOldValues()[column],
 			row.GetNewValues()[column]; before != now && !slices.Contains(bookkeeping, column) {
-			changed = append(changed, fmt.Sprintf("%s: %q -> %q", column, abridged(before), abridged(now)))
+			changed = append(changed, fmt.Sprintf("%s: %q -> %q", column, truncate(before), truncate(now)))
 		}
 	}
 	if len(changed) == 0 {
@@ -174,7 +174,7 @@ func changedColumns(row *catalogv1.RowImage) string {
 }
 
 // truncate shortens a text for a message.
-func abridged(s string) string {
+func truncate(s string) string {
 	const maxRunes = 80
 	if r := []rune(s); len(r) > maxRunes {
 		return string(r[:maxRunes]) + "..."

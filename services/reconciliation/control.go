@@ -48,7 +48,7 @@ var _ controlv1connect.ControlServiceHandler = control{}
 
 func (r *reconciler) controlAPI() http.Handler {
 	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler(maxRequest),
-		connect.WithInterceptors(checked(), r.connected()))
+		connect.WithInterceptors(validateRequests(), r.requireNATS()))
 	bodies := httpserver.NewBodies(httpserver.Bounds{
 		Max:   maxRequest,
 		Small: 64 << 10,
@@ -63,11 +63,11 @@ func (r *reconciler) controlAPI() http.Handler {
 }
 
 // maxReportedFaults is how many faults of a request an answer lists.
-const maxTold = 10
+const maxReportedFaults = 10
 
 // validateRequests refuses requests that break the contract, or that name ids that the ledger cannot store. It does so
 // before anything is published for them.
-func checked() connect.UnaryInterceptorFunc {
+func validateRequests() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 			m, ok := req.Any().(proto.Message)
@@ -78,7 +78,7 @@ func checked() connect.UnaryInterceptorFunc {
 			if len(faults) == 0 {
 				return next(ctx, req)
 			}
-			faultTexts := make([]string, min(len(faults), maxTold))
+			faultTexts := make([]string, min(len(faults), maxReportedFaults))
 			for i := range faultTexts {
 				faultTexts[i] = faults[i].String()
 			}
@@ -92,7 +92,7 @@ func checked() connect.UnaryInterceptorFunc {
 
 // requireNATS fails calls at once with Unavailable while NATS is unreachable. Without it they would wait until their
 // deadline.
-func (r *reconciler) connected() connect.UnaryInterceptorFunc {
+func (r *reconciler) requireNATS() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 			if err := r.mesh.Ready(ctx); err != nil {
@@ -115,7 +115,7 @@ func (c control) SyncProducts(ctx context.Context,
 		return nil, unavailable(err)
 	}
 	reread := nuid.Next()
-	if err := c.backfill(ctx, ids, operator, "sync", reread); err != nil {
+	if err := c.commandBackfill(ctx, ids, operator, "sync", reread); err != nil {
 		return nil, unavailable(err)
 	}
 	for _, id := range ids {
@@ -124,7 +124,7 @@ func (c control) SyncProducts(ctx context.Context,
 			continue
 		}
 		command, at := nuid.Next(), c.Now()
-		if err := c.order(ctx, id, req.Msg.GetLook(), operator, "requested", command); err != nil {
+		if err := c.commandSync(ctx, id, req.Msg.GetLook(), operator, "requested", command); err != nil {
 			return nil, unavailable(err)
 		}
 		detail := "sync"
@@ -194,7 +194,7 @@ func (c control) Approve(ctx context.Context,
 	c.Logger.WarnContext(ctx, "mass change approved", "until", until.AsTime(), "held", len(held))
 	// Products that are not on the list are retried without a command.
 	for _, id := range held {
-		if err := c.order(ctx, id, false, operator, "approved", nuid.Next()); err != nil {
+		if err := c.commandSync(ctx, id, false, operator, "approved", nuid.Next()); err != nil {
 			return nil, unavailable(err)
 		}
 	}
@@ -206,7 +206,7 @@ func (c control) StartScan(ctx context.Context,
 	_ *connect.Request[controlv1.StartScanRequest],
 ) (*connect.Response[controlv1.StartScanResponse], error) {
 	id := nuid.Next()
-	if err := c.scan(ctx, id, operator, "requested"); err != nil {
+	if err := c.commandScan(ctx, id, operator, "requested"); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.StartScanResponse{Id: id}), nil
@@ -281,7 +281,7 @@ func (c control) Reread(ctx context.Context,
 ) (*connect.Response[controlv1.RereadResponse], error) {
 	ids := req.Msg.GetProductIds()
 	id := nuid.Next()
-	if err := c.backfill(ctx, ids, operator, "requested", id); err != nil {
+	if err := c.commandBackfill(ctx, ids, operator, "requested", id); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.RereadResponse{Id: id}), nil

@@ -9,7 +9,7 @@ import (
 
 // capturePoint is one report of ingestion: every commit before upTo was in CATALOG when the stream's last sequence was
 // sequence. version is the version that was captured last.
-type captureMark struct {
+type capturePoint struct {
 	upTo     time.Time
 	sequence uint64
 	version  uint64
@@ -20,19 +20,19 @@ type captureMark struct {
 
 // maxPoints is how many points are kept. At one report a second the last half an hour is complete. Older points get
 // sparser.
-const keptMarks = 4096
+const maxPoints = 4096
 
 // capturePoints are reports of ingestion, oldest first. They convert a sequence of CATALOG, or a version, to a time.
-type marks []captureMark
+type capturePoints []capturePoint
 
 // add adds a report with its revision in the bucket. It ignores an earlier report that arrives late. It reports whether
 // time went back, because CATALOG was created again or the database was restored: conclusions from earlier points are
 // then invalid.
-func (m *marks) add(r *meshv1.CaptureReport, revision uint64) (back bool) {
+func (m *capturePoints) add(r *meshv1.CaptureReport, revision uint64) (back bool) {
 	if r.GetCapturedUpTo() == nil {
 		return false
 	}
-	next := captureMark{
+	next := capturePoint{
 		upTo: r.GetCapturedUpTo().
 			AsTime(),
 		sequence: r.GetCatalogSequence(), version: r.GetVersion(), at: r.GetAt().AsTime(), revision: revision,
@@ -49,14 +49,14 @@ func (m *marks) add(r *meshv1.CaptureReport, revision uint64) (back bool) {
 			return false
 		}
 	}
-	if *m = append(*m, next); len(*m) > keptMarks {
+	if *m = append(*m, next); len(*m) > maxPoints {
 		m.thin()
 	}
 	return back
 }
 
 // thin drops every other point of the older half.
-func (m *marks) thin() {
+func (m *capturePoints) thin() {
 	kept := (*m)[:0]
 	half := len(*m) / 2
 	for i, x := range *m {
@@ -69,18 +69,18 @@ func (m *marks) thin() {
 
 // before returns the time before which every commit is in CATALOG with a lower sequence than this one. Zero if that is
 // not known.
-func (m *marks) before(sequence uint64) time.Time {
-	return m.last(func(x captureMark) bool { return x.sequence < sequence })
+func (m *capturePoints) before(sequence uint64) time.Time {
+	return m.last(func(x capturePoint) bool { return x.sequence < sequence })
 }
 
 // beforeVersion returns the time before which every commit has a lower version than this one. Zero if that is not
 // known. Reports without a version are skipped.
-func (m *marks) beforeVersion(version uint64) time.Time {
-	return m.last(func(x captureMark) bool { return x.version > 0 && x.version < version })
+func (m *capturePoints) beforeVersion(version uint64) time.Time {
+	return m.last(func(x capturePoint) bool { return x.version > 0 && x.version < version })
 }
 
 // last returns the time of the latest point that matches.
-func (m *marks) last(ok func(captureMark) bool) time.Time {
+func (m *capturePoints) last(ok func(capturePoint) bool) time.Time {
 	for _, x := range slices.Backward(*m) {
 		if ok(x) {
 			return x.upTo
@@ -92,7 +92,7 @@ func (m *marks) last(ok func(captureMark) bool) time.Time {
 // convergence tracks, for each lane, up to when every commit is in Stripe. Not safe for concurrent use.
 type convergence struct {
 	// converged is, by lane, the time before which every commit is done.
-	known map[string]time.Time
+	converged map[string]time.Time
 	// candidate becomes converged if no retry comes due before the next update.
 	candidate map[string]time.Time
 	delivered uint64
@@ -114,15 +114,15 @@ type backlog struct {
 }
 
 // update takes into account what push has left to do.
-func (c *convergence) look(m marks, b backlog) {
-	if c.known == nil {
-		c.known = map[string]time.Time{}
+func (c *convergence) update(m capturePoints, b backlog) {
+	if c.converged == nil {
+		c.converged = map[string]time.Time{}
 	}
 	// A retry that came due and was scheduled again between the reads is in none of the parts, but it was delivered.
 	if b.due == 0 && b.delivered == c.delivered {
 		for lane, at := range c.candidate {
-			if at.After(c.known[lane]) {
-				c.known[lane] = at
+			if at.After(c.converged[lane]) {
+				c.converged[lane] = at
 			}
 		}
 	}
@@ -148,7 +148,7 @@ func (c *convergence) look(m marks, b backlog) {
 }
 
 // reset drops all times, because they belong to a history that no longer exists.
-func (c *convergence) forget() { c.known, c.candidate = nil, nil }
+func (c *convergence) reset() { c.converged, c.candidate = nil, nil }
 
 // isHeld reports whether a retry waits without a failure: the guard holds the change, or creations are held.
 func isHeld(r *meshv1.Retry) bool { return r.GetAttempts() == 0 }

@@ -24,7 +24,7 @@ func reported(at int, sequence, version uint64) *meshv1.CaptureReport {
 }
 
 // follows adds a report with a later revision than all before.
-func (m *marks) follows(r *meshv1.CaptureReport) (back bool) {
+func (m *capturePoints) follows(r *meshv1.CaptureReport) (back bool) {
 	next := uint64(1)
 	if n := len(*m); n > 0 {
 		next = (*m)[n-1].revision + 1
@@ -33,7 +33,7 @@ func (m *marks) follows(r *meshv1.CaptureReport) (back bool) {
 }
 
 func TestCapturePoints_ConvertSequencesToTimes(t *testing.T) {
-	var m marks
+	var m capturePoints
 	require.Zero(t, m.before(7))
 	require.False(t, m.follows(&meshv1.CaptureReport{}), "nothing was captured yet")
 	require.Empty(t, m)
@@ -57,7 +57,7 @@ func TestCapturePoints_ConvertSequencesToTimes(t *testing.T) {
 }
 
 func TestCapturePoints_IgnoreLateReports(t *testing.T) {
-	var m marks
+	var m capturePoints
 	earlier, later := reported(1, 10, 100), reported(2, 15, 200)
 	require.False(t, m.add(later, 8))
 	require.False(t, m.add(earlier, 7), "of two concurrent reads, the earlier report is no sign that time went back")
@@ -69,24 +69,24 @@ func TestCapturePoints_IgnoreLateReports(t *testing.T) {
 }
 
 func TestCapturePoints_WithoutVersionProveNoVersion(t *testing.T) {
-	var m marks
+	var m capturePoints
 	m.follows(reported(1, 10, 0))
 	require.Zero(t, m.beforeVersion(5))
 }
 
 func TestCapturePoints_AreBounded(t *testing.T) {
-	var m marks
-	for i := range 3 * keptMarks {
+	var m capturePoints
+	for i := range 3 * maxPoints {
 		m.follows(reported(i, uint64(i+1), uint64(i+1)))
 	}
-	require.LessOrEqual(t, len(m), keptMarks)
-	require.Equal(t, second(3*keptMarks-1), m.before(3*keptMarks+1), "the latest is kept")
-	require.Equal(t, second(3*keptMarks-101), m.before(3*keptMarks-99), "and so are the recent ones")
+	require.LessOrEqual(t, len(m), maxPoints)
+	require.Equal(t, second(3*maxPoints-1), m.before(3*maxPoints+1), "the latest is kept")
+	require.Equal(t, second(3*maxPoints-101), m.before(3*maxPoints-99), "and so are the recent ones")
 	require.False(t, m.before(100).After(second(98)), "the older ones are sparse, and never ahead")
 }
 
 func TestConvergence_Update(t *testing.T) {
-	var m marks
+	var m capturePoints
 	for i := 1; i <= 10; i++ {
 		m.follows(reported(i, uint64(10*i), uint64(100*i)))
 	}
@@ -94,24 +94,24 @@ func TestConvergence_Update(t *testing.T) {
 		return backlog{oldest: map[string]uint64{"live": live, "bulk": bulk}, delivered: 7}
 	}
 	c := &convergence{delivered: 7}
-	c.look(m, quiet(101, 31))
-	require.Empty(t, c.known, "one update proves nothing")
-	c.look(m, quiet(101, 31))
-	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(3)}, c.known)
+	c.update(m, quiet(101, 31))
+	require.Empty(t, c.converged, "one update proves nothing")
+	c.update(m, quiet(101, 31))
+	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(3)}, c.converged)
 
 	failing := quiet(101, 101)
 	failing.retries = []*meshv1.Retry{{Lane: "bulk", Version: 650, Attempts: 3}, {Lane: "live", Version: 1000}}
-	c.look(m, failing)
-	c.look(m, failing)
-	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(6)}, c.known,
+	c.update(m, failing)
+	c.update(m, failing)
+	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(6)}, c.converged,
 		"what failed was committed later; what the guard holds counts as done")
 
 	before := failing
 	before.retries = []*meshv1.Retry{{Lane: "bulk", Version: 50, Attempts: 1}}
 	for range 3 {
-		c.look(m, before)
+		c.update(m, before)
 	}
-	require.Equal(t, second(6), c.known["bulk"], "what was known stays")
+	require.Equal(t, second(6), c.converged["bulk"], "what was known stays")
 
 	for name, b := range map[string]backlog{
 		"due":                {due: 1, delivered: 7},
@@ -119,22 +119,22 @@ func TestConvergence_Update(t *testing.T) {
 	} {
 		b.oldest = quiet(101, 101).oldest
 		for range 3 {
-			c.look(m, b)
+			c.update(m, b)
 		}
-		require.Equal(t, second(6), c.known["bulk"], name)
+		require.Equal(t, second(6), c.converged["bulk"], name)
 	}
 
-	c.look(m, quiet(101, 101))
+	c.update(m, quiet(101, 101))
 	moved := quiet(101, 101)
 	moved.delivered++
-	c.look(m, moved)
-	require.Equal(t, second(6), c.known["bulk"],
+	c.update(m, moved)
+	require.Equal(t, second(6), c.converged["bulk"],
 		"a retry was delivered between the updates: it may have been in none of the parts that were read")
-	c.look(m, moved)
-	require.Equal(t, second(10), c.known["bulk"])
+	c.update(m, moved)
+	require.Equal(t, second(10), c.converged["bulk"])
 
-	c.forget()
-	require.Empty(t, c.known)
+	c.reset()
+	require.Empty(t, c.converged)
 }
 
 // TestConvergence_IsNeverAhead generates changes that arrive, fail and succeed at random. It checks that the converged
@@ -147,7 +147,7 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 			sequence  uint64
 			state     string // waiting, retrying, due, done
 		}
-		var m marks
+		var m capturePoints
 		var changes []*change
 		c := &convergence{}
 		delivered := uint64(0)
@@ -196,11 +196,12 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 					b.retries = append(b.retries, &meshv1.Retry{Lane: "live", Version: x.version, Attempts: 1})
 				}
 			}
-			c.look(m, b)
+			c.update(m, b)
 			// A report covers the commits before its time.
 			for _, x := range changes {
-				if x.state != "done" && x.committed.Before(c.known["live"]) {
-					t.Fatalf("tick %d: converged at %s, and the change of %s is %s", tick, c.known["live"], x.committed,
+				if x.state != "done" && x.committed.Before(c.converged["live"]) {
+					t.Fatalf("tick %d: converged at %s, and the change of %s is %s", tick, c.converged["live"],
+						x.committed,
 						x.state)
 				}
 			}

@@ -21,12 +21,12 @@ import (
 )
 
 // maxLettersPerCall is about how many letters one call replays or drops. A letter may be as large as a message.
-const lettersAtOnce = 200
+const maxLettersPerCall = 200
 
 // deleteLetters removes closed letters from DEAD, because a ledger that is created again must not open them again. It
 // does not retry. A letter that stays in DEAD is closed again by the state that closed it, unless an operator's command
 // closed it.
-func (r *reconciler) forget(ctx context.Context, letters []*meshv1.DeadLetter) {
+func (r *reconciler) deleteLetters(ctx context.Context, letters []*meshv1.DeadLetter) {
 	for _, l := range letters {
 		if err := r.mesh.DeleteLetter(ctx, l); err != nil {
 			r.Logger.WarnContext(ctx, "could not remove a closed dead letter from DEAD",
@@ -51,8 +51,8 @@ func (c control) GetDeadLetters(ctx context.Context,
 	}
 	out := &controlv1.GetDeadLettersResponse{}
 	for _, l := range letters {
-		detail := &controlv1.DeadLetterDetail{DeadLetter: l, Wanted: wanted(l, product)}
-		if retriedBy(l) == topology.Push && product != nil {
+		detail := &controlv1.DeadLetterDetail{DeadLetter: l, Wanted: letterState(l, product)}
+		if replayService(l) == topology.Push && product != nil {
 			detail.Steps = plan(product).GetSteps()
 		}
 		out.DeadLetters = append(out.DeadLetters, detail)
@@ -63,7 +63,7 @@ func (c control) GetDeadLetters(ctx context.Context,
 // letterState returns the desired state that a letter is about, nil if it is not known. A letter carries it in its
 // payload or in the write-back there. A letter of a repair carries the command: then the state is that of CATALOG, if
 // the version is the same.
-func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductChange {
+func letterState(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductChange {
 	if l.GetReason() == topology.ReasonWriteBackFailed {
 		command := &meshv1.Command{}
 		if err := proto.Unmarshal(l.GetPayload(), command); err == nil &&
@@ -93,7 +93,7 @@ func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductCha
 // Letters that could not be decoded go to push. They may name a product that the catalog never had, which ingestion
 // would report as removed. Failed write-backs also go to push, because their version may be outdated. Push rereads the
 // product, and the remaining differences are decided again.
-func retriedBy(l *meshv1.DeadLetter) string {
+func replayService(l *meshv1.DeadLetter) string {
 	switch l.GetReason() {
 	case topology.ReasonUndecodable, topology.ReasonWriteBackFailed:
 		return topology.Push
@@ -110,17 +110,17 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.ReplayDeadLettersRequest]) (*connect.Response[controlv1.ReplayDeadLettersResponse],
 	error,
 ) {
-	letters, missing, more, err := c.selected(ctx, req.Msg.GetSelection())
+	letters, missing, more, err := c.selectLetters(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.ReplayDeadLettersResponse{Results: results(letters), Truncated: more}
+	out := &controlv1.ReplayDeadLettersResponse{Results: newResults(letters), Truncated: more}
 	failed := c.replayByIngestion(ctx, letters, out.GetResults())
 	commanded := ""
 	for i, l := range letters {
 		result := out.GetResults()[i]
 		switch {
-		case retriedBy(l) != topology.Push:
+		case replayService(l) != topology.Push:
 			continue
 		case failed != nil:
 			result.Error = "not attempted: the letter before it failed"
@@ -128,8 +128,8 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 		case commanded != l.GetProductId():
 			commanded = l.GetProductId()
 			command := nuid.Next()
-			replayCtx, span := c.startReplay(ctx, l)
-			if failed = c.order(replayCtx, l.GetProductId(), true, operator, "replay of a dead letter",
+			replayCtx, span := c.startReplaySpan(ctx, l)
+			if failed = c.commandSync(replayCtx, l.GetProductId(), true, operator, "replay of a dead letter",
 				command); failed == nil {
 				failed = c.recordReplay(replayCtx, command, l)
 			}
@@ -158,13 +158,13 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 		}
 	}()
 	for _, l := range letters {
-		if retriedBy(l) != topology.Ingestion || slices.Contains(ids, l.GetProductId()) {
+		if replayService(l) != topology.Ingestion || slices.Contains(ids, l.GetProductId()) {
 			continue
 		}
 		ids = append(ids, l.GetProductId())
 		// One command is in one trace: that of a single letter, or that of the request, which links to the letters'
 		// traces.
-		_, span := c.startReplay(ctx, l)
+		_, span := c.startReplaySpan(ctx, l)
 		spans = append(spans, span)
 	}
 	if len(ids) == 0 {
@@ -174,9 +174,9 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 		ctx = trace.ContextWithSpan(ctx, spans[0])
 	}
 	command := nuid.Next()
-	err = c.backfill(ctx, ids, operator, "replay of dead letters", command)
+	err = c.commandBackfill(ctx, ids, operator, "replay of dead letters", command)
 	for i, l := range letters {
-		if retriedBy(l) != topology.Ingestion {
+		if replayService(l) != topology.Ingestion {
 			continue
 		}
 		if err == nil {
@@ -196,7 +196,8 @@ func (c control) recordReplay(ctx context.Context, command string, l *meshv1.Dea
 	return c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
 		EventID: "ORDER:" + command + ":" + l.GetProductId(), Product: l.GetProductId(), At: c.Now(), Kind: "ordered",
 		Version: l.GetVersion(),
-		Detail:  fmt.Sprintf("replay of a dead letter by %s: %s", retriedBy(l), l.GetReason()), TraceID: traceID(ctx),
+		Detail:  fmt.Sprintf("replay of a dead letter by %s: %s", replayService(l), l.GetReason()),
+		TraceID: traceID(ctx),
 	}))
 }
 
@@ -206,11 +207,11 @@ func (c control) DropDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse],
 	error,
 ) {
-	letters, missing, more, err := c.selected(ctx, req.Msg.GetSelection())
+	letters, missing, more, err := c.selectLetters(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.DropDeadLettersResponse{Results: results(letters), Truncated: more}
+	out := &controlv1.DropDeadLettersResponse{Results: newResults(letters), Truncated: more}
 	var failed error
 	for i, l := range letters {
 		result := out.GetResults()[i]
@@ -218,7 +219,7 @@ func (c control) DropDeadLetters(ctx context.Context,
 			result.Error = "not attempted: the letter before it failed"
 			continue
 		}
-		if failed = c.drop(ctx, l, req.Msg.GetWhy()); failed != nil {
+		if failed = c.dropLetter(ctx, l, req.Msg.GetWhy()); failed != nil {
 			result.Error = failed.Error()
 		}
 	}
@@ -227,7 +228,7 @@ func (c control) DropDeadLetters(ctx context.Context,
 }
 
 // dropLetter closes a letter for good. A letter that was closed in the meantime counts as dropped.
-func (c control) drop(ctx context.Context, l *meshv1.DeadLetter, why string) error {
+func (c control) dropLetter(ctx context.Context, l *meshv1.DeadLetter, why string) error {
 	if err := c.mesh.DeleteLetter(ctx, l); err != nil {
 		return err
 	}
@@ -244,7 +245,7 @@ func (c control) drop(ctx context.Context, l *meshv1.DeadLetter, why string) err
 
 // selectLetters returns the letters of a selection, at most about maxLettersPerCall. It also returns the named products
 // that have none, and reports whether there are more letters.
-func (c control) selected(ctx context.Context,
+func (c control) selectLetters(ctx context.Context,
 	s *controlv1.DeadLetterSelection,
 ) (letters []*meshv1.DeadLetter, missing []string, more bool, err error) {
 	if len(s.GetProductIds()) == 0 && s.GetReason() == "" && s.GetService() == "" && !s.GetAll() {
@@ -253,7 +254,7 @@ func (c control) selected(ctx context.Context,
 	}
 	letters, more, err = c.ledger.DeadLettersByProduct(ctx, ledger.Letters{
 		Products: s.GetProductIds(), Reason: s.GetReason(), Service: s.GetService(), After: s.GetAfter(),
-	}, lettersAtOnce)
+	}, maxLettersPerCall)
 	if err != nil {
 		return nil, nil, false, unavailable(err)
 	}
@@ -268,7 +269,7 @@ func (c control) selected(ctx context.Context,
 }
 
 // newResults returns one result without an error for each letter.
-func results(letters []*meshv1.DeadLetter) []*controlv1.DeadLetterResult {
+func newResults(letters []*meshv1.DeadLetter) []*controlv1.DeadLetterResult {
 	out := make([]*controlv1.DeadLetterResult, len(letters))
 	for i, l := range letters {
 		out[i] = &controlv1.DeadLetterResult{

@@ -16,14 +16,14 @@ import (
 )
 
 // maxDriftInterval is the longest time between two searches for drift.
-const longestLook = 15 * time.Second
+const maxDriftInterval = 15 * time.Second
 
 // watchDrift searches for drift four times in a grace period, and when some is due, until ctx ends.
 func (r *reconciler) watchDrift(ctx context.Context) error {
-	ticker := time.NewTicker(min(max(r.GracePeriod/4, 50*time.Millisecond), longestLook))
+	ticker := time.NewTicker(min(max(r.GracePeriod/4, 50*time.Millisecond), maxDriftInterval))
 	defer ticker.Stop()
 	for outage := (&mesh.Outage{}); ; {
-		if err := r.lookForDrift(ctx); ctx.Err() == nil && outage.Tell(err) {
+		if err := r.findDrift(ctx); ctx.Err() == nil && outage.Tell(err) {
 			r.Logger.WarnContext(ctx, "could not search for drift; retrying", "error", err)
 		}
 		select {
@@ -36,13 +36,13 @@ func (r *reconciler) watchDrift(ctx context.Context) error {
 }
 
 // findDrift opens drift that outlasted the grace period, and issues the commands that are due.
-func (r *reconciler) lookForDrift(ctx context.Context) error {
-	pushed, err := r.progress.look(ctx, r.mesh)
+func (r *reconciler) findDrift(ctx context.Context) error {
+	pushed, err := r.progress.update(ctx, r.mesh)
 	if err != nil {
 		return err
 	}
 	for {
-		n, err := r.ledger.Drift(ctx, r.GracePeriod, pushed, r.isDrift, r.act)
+		n, err := r.ledger.FindDrift(ctx, r.GracePeriod, pushed, r.isDrift, r.issueCommands)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -57,7 +57,7 @@ func (r *reconciler) isDrift(ctx context.Context, p *ledger.Product) (bool, erro
 }
 
 // wakeDrift wakes watchDrift.
-func (r *reconciler) due() {
+func (r *reconciler) wakeDrift() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -65,8 +65,8 @@ func (r *reconciler) due() {
 }
 
 // publishDrifted logs new drift and publishes it as an outcome.
-func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) (err error) {
-	ctx, span := r.startDrift(ctx, "find drift", p)
+func (r *reconciler) publishDrifted(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) (err error) {
+	ctx, span := r.startDriftSpan(ctx, "find drift", p)
 	defer func() {
 		telemetry.Fail(span, err)
 		span.End()
@@ -81,7 +81,7 @@ func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledg
 				"field", d.Field, "why", d.Detail)
 		}
 	}
-	return r.tell(ctx, &meshv1.Outcome{
+	return r.publishOutcome(ctx, &meshv1.Outcome{
 		Id:        fmt.Sprintf("drifted:%s:%s:%d:%d", r.Account, p.ID, drift[0].Since.UnixMicro(), drift[0].ID),
 		ProductId: p.ID, Kind: meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED, Version: p.Desired.GetVersion(),
 		Detail: strings.Join(words, "; "), Differences: differences,
@@ -89,7 +89,7 @@ func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledg
 }
 
 // publishSettled publishes that drift is gone, one outcome for each state in which it ended.
-func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) error {
+func (r *reconciler) publishSettled(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) error {
 	for _, how := range []struct {
 		state ledger.DriftState
 		kind  meshv1.OutcomeKind
@@ -104,7 +104,7 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 		metrics.DriftRepaired.Add(ctx, 1)
 		name := topology.OutcomeName(how.kind)
 		differences := describedDifferences(of, p)
-		if err := r.tell(ctx, &meshv1.Outcome{
+		if err := r.publishOutcome(ctx, &meshv1.Outcome{
 			Id:        fmt.Sprintf("%s:%s:%s:%d:%d", name, r.Account, p.ID, of[0].Since.UnixMicro(), of[0].ID),
 			ProductId: p.ID, Kind: how.kind, Version: p.Desired.GetVersion(), Differences: differences,
 			Detail: fmt.Sprintf("equal again after %s: %s", r.Now().Sub(of[0].Since).Round(time.Millisecond),
@@ -118,8 +118,9 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 
 // issueCommands issues the commands that a product's drift requires. A repair rereads the product from Stripe, because
 // what was known of it has been wrong once. It returns why a write-back is impossible, so that an operator decides.
-func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Commands) (cannot string, err error) {
-	ctx, span := r.startDrift(ctx, "repair drift", p)
+func (r *reconciler) issueCommands(ctx context.Context, p *ledger.Product,
+	o ledger.Commands) (cannot string, err error) {
+	ctx, span := r.startDriftSpan(ctx, "repair drift", p)
 	defer func() {
 		telemetry.Fail(span, err)
 		span.End()
@@ -135,12 +136,12 @@ func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Comman
 			Leave:        o.Leave,
 			ArchiveExtra: o.Archive,
 		}
-		if err := r.send(ctx, sync, topology.Reconciliation, "drift", id("repair")); err != nil {
+		if err := r.publishSync(ctx, sync, topology.Reconciliation, "drift", id("repair")); err != nil {
 			return "", err
 		}
 	}
 	if len(o.WriteBack) > 0 || o.Import {
-		return r.writeBack(ctx, p, o, id("write-back"))
+		return r.commandWriteBack(ctx, p, o, id("write-back"))
 	}
 	return "", nil
 }

@@ -28,7 +28,7 @@ func (c control) ListDrift(ctx context.Context,
 	if limit == 0 {
 		limit = maxNamed
 	}
-	v, err := c.look(ctx)
+	v, err := c.readView(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -39,12 +39,12 @@ func (c control) ListDrift(ctx context.Context,
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	products, err := c.priced(ctx, drifts)
+	products, err := c.pricedProducts(ctx, drifts)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.ListDriftResponse{
-		Drift:     shown(drifts, products),
+		Drift:     driftMessages(drifts, products),
 		Truncated: more,
 		Equality:  v.equality,
 	}), nil
@@ -52,7 +52,7 @@ func (c control) ListDrift(ctx context.Context,
 
 // pricedProducts reads the products whose open drift is about prices. Their prices give the currency in which amounts
 // are formatted.
-func (c control) priced(ctx context.Context, drifts []*ledger.Drift) (map[string]*ledger.Product, error) {
+func (c control) pricedProducts(ctx context.Context, drifts []*ledger.Drift) (map[string]*ledger.Product, error) {
 	var ids []string
 	for _, d := range drifts {
 		if d.SettledAt.IsZero() && (d.Field == "default_price" || strings.HasPrefix(d.Field, "prices.")) &&
@@ -67,7 +67,7 @@ func (c control) priced(ctx context.Context, drifts []*ledger.Drift) (map[string
 }
 
 // driftMessages converts drift to the API's messages. Drift of the given products gets its amounts formatted.
-func shown(drifts []*ledger.Drift, products map[string]*ledger.Product) []*controlv1.Drift {
+func driftMessages(drifts []*ledger.Drift, products map[string]*ledger.Product) []*controlv1.Drift {
 	out := make([]*controlv1.Drift, len(drifts))
 	for i, d := range drifts {
 		out[i] = &controlv1.Drift{
@@ -78,7 +78,7 @@ func shown(drifts []*ledger.Drift, products map[string]*ledger.Product) []*contr
 		if !d.SettledAt.IsZero() {
 			out[i].SettledAt = timestamppb.New(d.SettledAt)
 		} else if p := products[d.Product]; p != nil {
-			tell(out[i].GetDifference(), p)
+			addAmounts(out[i].GetDifference(), p)
 		}
 	}
 	return out
@@ -96,7 +96,7 @@ func (c control) IgnoreDrift(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&controlv1.IgnoreDriftResponse{Drift: shown(drifts, nil)}), nil
+	return connect.NewResponse(&controlv1.IgnoreDriftResponse{Drift: driftMessages(drifts, nil)}), nil
 }
 
 // ResolveDrift decides which side's values are kept, whatever the policy says.
@@ -110,7 +110,7 @@ func (c control) ResolveDrift(ctx context.Context,
 	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved", "keep "+keep,
 		func(p *ledger.Product, d *ledger.Drift) error {
 			if keep == "stripe" {
-				if err := takeable(p, d); err != nil {
+				if err := checkWriteBack(p, d); err != nil {
 					return connect.NewError(connect.CodeFailedPrecondition, err)
 				}
 			}
@@ -120,11 +120,11 @@ func (c control) ResolveDrift(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&controlv1.ResolveDriftResponse{Drift: shown(drifts, nil)}), nil
+	return connect.NewResponse(&controlv1.ResolveDriftResponse{Drift: driftMessages(drifts, nil)}), nil
 }
 
 // checkWriteBack returns an error if the catalog cannot take a difference from Stripe.
-func takeable(p *ledger.Product, d *ledger.Drift) error {
+func checkWriteBack(p *ledger.Product, d *ledger.Drift) error {
 	if d.Kind == catalog.Extra && d.Field == "" {
 		return nil
 	}
@@ -141,7 +141,7 @@ func takeable(p *ledger.Product, d *ledger.Drift) error {
 }
 
 // wholeProduct is how a request names drift of the product as a whole, whose field is empty.
-const whole = "-"
+const wholeProduct = "-"
 
 // decide records an operator's decision about a product's open drift of the given fields, or of all if none are given.
 // It returns NotFound if there is no such drift.
@@ -150,7 +150,7 @@ func (c control) decide(ctx context.Context, product string, fields []string, ki
 ) ([]*ledger.Drift, error) {
 	named := make([]string, len(fields))
 	for i, f := range fields {
-		if f != whole {
+		if f != wholeProduct {
 			named[i] = f
 		}
 	}

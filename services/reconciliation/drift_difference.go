@@ -30,7 +30,7 @@ func valueText(value, amount string) string {
 	if amount != "" {
 		return amount
 	}
-	return strconv.Quote(abridged(value))
+	return strconv.Quote(truncate(value))
 }
 
 // describedDifferences returns a product's drift as differences with formatted amounts.
@@ -38,7 +38,7 @@ func describedDifferences(drift []*ledger.Drift, p *ledger.Product) []*meshv1.Di
 	out := make([]*meshv1.Difference, len(drift))
 	for i, d := range drift {
 		out[i] = difference(d)
-		tell(out[i], p)
+		addAmounts(out[i], p)
 	}
 	return out
 }

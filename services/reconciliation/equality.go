@@ -17,15 +17,15 @@ import (
 const (
 	// maxReportAge is the maximum age of ingestion's last report, and of the position in it. Ingestion reports about
 	// once a second.
-	behindAfter = 5 * time.Second
+	maxReportAge = 5 * time.Second
 	// maxInactivity is how long a service may request no message before it counts as not running.
-	unseenAfter = 5 * time.Second
+	maxInactivity = 5 * time.Second
 	// maxEventDelay is how long a Stripe event may wait until it is processed.
-	stripeBehindAfter = 30 * time.Second
+	maxEventDelay = 30 * time.Second
 	// defaultPollInterval applies if pull does not report its interval. It is the default of the setting.
-	pollInterval = 10 * time.Minute
+	defaultPollInterval = 10 * time.Minute
 	// minPollSlack is how late a poll of Stripe's events may be. A tenth of the interval applies if that is longer.
-	pollSlack = 15 * time.Second
+	minPollSlack = 15 * time.Second
 )
 
 // evidence has the facts that an answer about equality rests on. All times are by the NATS server's clock.
@@ -41,17 +41,17 @@ type evidence struct {
 	paused []*controlv1.PausedService
 	// halted is why Stripe refuses push's key.
 	halted     string
-	push, pull presence
+	push, pull activity
 	// eventDelay is how long the oldest unprocessed Stripe event has waited.
-	stripeBehind time.Duration
+	eventDelay time.Duration
 }
 
 // activity is what the consumers of a service show of it.
-type presence struct {
+type activity struct {
 	// inactive is how long no process of the service has requested messages.
-	unseen time.Duration
+	inactive time.Duration
 	// pending counts the messages that the service has not processed.
-	waiting uint64
+	pending uint64
 }
 
 // equality returns the time up to which equality is known, and why it is not known now.
@@ -97,41 +97,41 @@ func (e evidence) captureUnknown() string {
 	if r.GetAt() == nil {
 		return "no ingestion has ever reported: is it running?"
 	}
-	if age := e.now.Sub(r.GetAt().AsTime()); age > behindAfter {
+	if age := e.now.Sub(r.GetAt().AsTime()); age > maxReportAge {
 		last := ""
 		if r.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED {
-			last = ", it had stopped" + because(r.GetReason())
+			last = ", it had stopped" + withReason(r.GetReason())
 		}
-		return fmt.Sprintf("no ingestion runs (last report %s ago%s)", spoken(age), last)
-	} else if age < -behindAfter {
+		return fmt.Sprintf("no ingestion runs (last report %s ago%s)", formatDuration(age), last)
+	} else if age < -maxReportAge {
 		return fmt.Sprintf(
 			"the last report of ingestion is %s in the future: the clock of the NATS server was set back",
-			spoken(-age))
+			formatDuration(-age))
 	}
 	switch r.GetState() {
 	case meshv1.CaptureState_CAPTURE_STATE_READING:
 	case meshv1.CaptureState_CAPTURE_STATE_PAUSED:
 		return "ingestion is paused by an operator"
 	case meshv1.CaptureState_CAPTURE_STATE_STOPPED:
-		return "capture is stopped" + because(r.GetReason())
+		return "capture is stopped" + withReason(r.GetReason())
 	case meshv1.CaptureState_CAPTURE_STATE_READING_TABLES:
 		return e.readingTables()
 	case meshv1.CaptureState_CAPTURE_STATE_STARTING:
-		return "ingestion is starting" + inBrackets(r.GetReason())
+		return "ingestion is starting" + inParentheses(r.GetReason())
 	case meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED:
 		return "ingestion does not report whether it captures"
 	}
 	if r.GetCapturedUpTo() == nil {
 		return e.readingTables()
 	}
-	if behind := e.now.Sub(r.GetCapturedUpTo().AsTime()); behind > behindAfter {
-		return "capture is " + spoken(behind) + " behind" + inBrackets(r.GetReason())
+	if behind := e.now.Sub(r.GetCapturedUpTo().AsTime()); behind > maxReportAge {
+		return "capture is " + formatDuration(behind) + " behind" + inParentheses(r.GetReason())
 	}
 	switch {
 	case e.ledger.IsZero():
 		return "reconciliation has not read the captured changes yet"
-	case e.now.Sub(e.ledger) > behindAfter:
-		return "reconciliation is " + spoken(e.now.Sub(e.ledger)) + " behind in reading the captured changes"
+	case e.now.Sub(e.ledger) > maxReportAge:
+		return "reconciliation is " + formatDuration(e.now.Sub(e.ledger)) + " behind in reading the captured changes"
 	}
 	return ""
 }
@@ -150,11 +150,11 @@ func (e evidence) readingTables() string {
 	case running.GetExpected() > 0:
 		words += fmt.Sprintf(
 			" (%s of about %s products)",
-			thousands(running.GetProducts()),
-			thousands(max(running.GetExpected(), running.GetProducts())),
+			formatCount(running.GetProducts()),
+			formatCount(max(running.GetExpected(), running.GetProducts())),
 		)
 	default:
-		words += fmt.Sprintf(" (%s products so far)", thousands(running.GetProducts()))
+		words += fmt.Sprintf(" (%s products so far)", formatCount(running.GetProducts()))
 	}
 	if reason := e.capture.GetReason(); reason != "" {
 		words += ": " + reason
@@ -179,8 +179,8 @@ func (e evidence) pullUnknown() string {
 	if p := e.pausedSince(topology.Pull); p != "" {
 		return p
 	}
-	if e.pull.unseen > unseenAfter {
-		return "no pull runs (no process has asked for its messages for " + spoken(e.pull.unseen) + ")"
+	if e.pull.inactive > maxInactivity {
+		return "no pull runs (no process has asked for its messages for " + formatDuration(e.pull.inactive) + ")"
 	}
 	read := e.stripeRead()
 	switch failure := e.poll.GetError(); {
@@ -189,28 +189,28 @@ func (e evidence) pullUnknown() string {
 	case read.IsZero():
 		return "Stripe's events were never read"
 	default:
-		interval := pollInterval
+		interval := defaultPollInterval
 		if d := e.poll.GetInterval().AsDuration(); d > 0 {
 			interval = d
 		}
-		late := e.now.Sub(read) > interval+max(pollSlack, interval/10)
+		late := e.now.Sub(read) > interval+max(minPollSlack, interval/10)
 		switch {
 		case late && failure != "":
 			return fmt.Sprintf(
 				"Stripe's events cannot be read (last read %s ago): %s",
-				spoken(e.now.Sub(read)),
+				formatDuration(e.now.Sub(read)),
 				failure,
 			)
 		case late:
 			return fmt.Sprintf(
 				"Stripe's events were last read %s ago; the poll interval is %s",
-				spoken(e.now.Sub(read)),
-				spoken(interval),
+				formatDuration(e.now.Sub(read)),
+				formatDuration(interval),
 			)
 		}
 	}
-	if e.stripeBehind > stripeBehindAfter {
-		return "Stripe's events have waited for " + spoken(e.stripeBehind) + " to be processed"
+	if e.eventDelay > maxEventDelay {
+		return "Stripe's events have waited for " + formatDuration(e.eventDelay) + " to be processed"
 	}
 	return ""
 }
@@ -220,18 +220,19 @@ func (e evidence) pushUnknown() string {
 	if e.halted != "" {
 		return "push is halted: " + e.halted
 	}
-	if e.push.waiting == 0 {
+	if e.push.pending == 0 {
 		return ""
 	}
-	waiting := fmt.Sprintf("%s messages wait for it", thousands(e.push.waiting))
-	if e.push.waiting == 1 {
+	waiting := fmt.Sprintf("%s messages wait for it", formatCount(e.push.pending))
+	if e.push.pending == 1 {
 		waiting = "a message waits for it"
 	}
 	if p := e.pausedSince(topology.Push); p != "" {
 		return p + ", and " + waiting
 	}
-	if e.push.unseen > unseenAfter {
-		return "no push runs (no process has asked for its messages for " + spoken(e.push.unseen) + "), and " + waiting
+	if e.push.inactive > maxInactivity {
+		return "no push runs (no process has asked for its messages for " + formatDuration(e.push.inactive) +
+			"), and " + waiting
 	}
 	return ""
 }
@@ -251,7 +252,7 @@ func (e evidence) pausedSince(service string) string {
 }
 
 // withReason writes a reason behind a colon, "" for none.
-func because(reason string) string {
+func withReason(reason string) string {
 	if reason == "" {
 		return ""
 	}
@@ -259,7 +260,7 @@ func because(reason string) string {
 }
 
 // inParentheses writes a reason in parentheses, "" for none.
-func inBrackets(reason string) string {
+func inParentheses(reason string) string {
 	if reason == "" {
 		return ""
 	}
@@ -267,7 +268,7 @@ func inBrackets(reason string) string {
 }
 
 // formatDuration writes a duration in whole seconds: "21 s", "3m20s".
-func spoken(d time.Duration) string {
+func formatDuration(d time.Duration) string {
 	d = d.Round(time.Second)
 	if d < 2*time.Minute {
 		return strconv.Itoa(int(d/time.Second)) + " s"
@@ -276,7 +277,7 @@ func spoken(d time.Duration) string {
 }
 
 // formatCount writes a number with commas between the thousands.
-func thousands(n uint64) string {
+func formatCount(n uint64) string {
 	s := strconv.FormatUint(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]

@@ -54,11 +54,11 @@ func (r *rig) pull() {
 			At:       timestamppb.Now(),
 			Interval: durationpb.New(time.Hour),
 		}))
-	r.works(topology.PullStripe)
+	r.receive(topology.PullStripe)
 }
 
-// works receives a consumer's messages without acknowledging them.
-func (r *rig) works(c topology.Consumer) (stop func()) {
+// receive fetches a consumer's messages without acknowledging them.
+func (r *rig) receive(c topology.Consumer) (stop func()) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
@@ -99,7 +99,7 @@ func TestEquality_IsInEveryAnswer(t *testing.T) {
 	r.pull()
 	r.desire("mug", "Mug", 10)
 	r.observe("mug", "Mug", 10)
-	r.acked()
+	r.ackCatalog()
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	var report *meshv1.CaptureReport
 	require.Eventually(t, func() bool {
@@ -162,7 +162,7 @@ func TestEquality_DetectsServicesThatDoNotRun(t *testing.T) {
 	unknown := func() string { r.report(nil); return r.equality().GetUnknown() }
 	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no pull runs") }, patience,
 		50*time.Millisecond)
-	stop := r.works(topology.PullCommand)
+	stop := r.receive(topology.PullCommand)
 	require.Eventually(t, func() bool { return unknown() == "" }, patience, 50*time.Millisecond,
 		"push is not missed while nothing waits for it")
 	localtest.Holds(t, 7*time.Second, func() bool { return unknown() == "" }, "an idle pull runs")
@@ -171,7 +171,7 @@ func TestEquality_DetectsServicesThatDoNotRun(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no push runs") }, patience,
 		50*time.Millisecond)
 	require.Contains(t, unknown(), "a message waits for it")
-	r.acked()
+	r.ackCatalog()
 	require.Eventually(t, func() bool { return unknown() == "" }, patience, 50*time.Millisecond)
 	stop()
 	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no pull runs") }, patience,
@@ -223,12 +223,12 @@ func TestGetStatus_CountsProductsThatLeftApart(t *testing.T) {
 
 func TestPlan_ExplainsEveryProduct(t *testing.T) {
 	r := newRig(t)
-	r.under(map[string]catalog.Rule{
+	r.setPolicy(map[string]catalog.Rule{
 		"default_price": {Action: catalog.Report},
 		"prices.active": {Action: catalog.Report},
 	})
 	r.start()
-	r.acked()
+	r.ackCatalog()
 
 	price := func(id string, amount string) *catalogv1.Price {
 		return &catalogv1.Price{Id: id, Active: proto.Bool(true), Currency: "eur", UnitAmount: amount}

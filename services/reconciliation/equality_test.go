@@ -111,7 +111,7 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 		},
 		"pull paused": {paused("pull"), "pull is paused since 11:02:00 UTC by an operator"},
 		"pull gone": {
-			func(e *evidence) { e.pull.unseen = 21 * time.Second },
+			func(e *evidence) { e.pull.inactive = 21 * time.Second },
 			"no pull runs (no process has asked for its messages for 21 s)",
 		},
 		"never polled": {
@@ -139,28 +139,28 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 			e.poll.Interval, e.polled = nil, noon.Add(-12*time.Minute)
 		}, "Stripe's events were last read 12m0s ago; the poll interval is 10m0s"},
 		"events wait": {
-			func(e *evidence) { e.stripeBehind = time.Minute },
+			func(e *evidence) { e.eventDelay = time.Minute },
 			"Stripe's events have waited for 60 s to be processed",
 		},
 		"halted": {func(e *evidence) { e.halted = "Invalid API Key" }, "push is halted: Invalid API Key"},
 		"push gone": {
-			func(e *evidence) { e.push = presence{unseen: time.Minute, waiting: 1200} },
+			func(e *evidence) { e.push = activity{inactive: time.Minute, pending: 1200} },
 			"no push runs (no process has asked for its messages for 60 s), and 1,200 messages wait for it",
 		},
 		"push paused": {
-			func(e *evidence) { paused("push")(e); e.push.waiting = 1 },
+			func(e *evidence) { paused("push")(e); e.push.pending = 1 },
 			"push is paused since 11:02:00 UTC by an operator, and a message waits for it",
 		},
 		"two reasons": {
-			func(e *evidence) { e.halted, e.pull.unseen = "401", time.Minute },
+			func(e *evidence) { e.halted, e.pull.inactive = "401", time.Minute },
 			"no pull runs (no process has asked for its messages for 60 s); push is halted: 401",
 		},
 
 		"one poll failed":              {func(e *evidence) { e.poll.Error, e.poll.FailedAt = "timeout", ago(0) }, ""},
-		"push is gone and not missed":  {func(e *evidence) { e.push.unseen = time.Hour }, ""},
+		"push is gone and not missed":  {func(e *evidence) { e.push.inactive = time.Hour }, ""},
 		"push paused with nothing":     {paused("push"), ""},
-		"push works":                   {func(e *evidence) { e.push.waiting = 3000 }, ""},
-		"events wait for a moment":     {func(e *evidence) { e.stripeBehind = time.Second }, ""},
+		"push works":                   {func(e *evidence) { e.push.pending = 3000 }, ""},
+		"events wait for a moment":     {func(e *evidence) { e.eventDelay = time.Second }, ""},
 		"the report is a little ahead": {report(func(r *meshv1.CaptureReport) { r.At = ago(-time.Second) }), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,6 +173,6 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 
 func TestFormatCount_SeparatesThousands(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
-		require.Equal(t, want, thousands(n))
+		require.Equal(t, want, formatCount(n))
 	}
 }

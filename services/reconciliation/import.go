@@ -11,7 +11,7 @@ import (
 
 // maxImportReads is how often a product whose default price is not among its prices is read again. After that an
 // operator has to decide.
-const patience = 6
+const maxImportReads = 6
 
 // inGrace reports whether the grace period of a product is not over, and postpones its import until then. In that time
 // the author of the product adds its prices and its default price.
@@ -22,20 +22,21 @@ func (r *reconciler) inGrace(p *ledger.Product) bool {
 
 // prepareImport has a product read together with its prices before anything of it is imported, because events report
 // them one by one and in any order. It reports whether the import must wait, and why it is impossible.
-func (r *reconciler) unready(ctx context.Context, p *ledger.Product, id string) (wait bool, cannot string, err error) {
+func (r *reconciler) prepareImport(ctx context.Context, p *ledger.Product,
+	id string) (wait bool, cannot string, err error) {
 	switch why := catalog.ImportBlocker(p.Observed); {
 	case why == "":
 		return false, "", nil
-	case p.Repairs >= patience:
+	case p.Repairs >= maxImportReads:
 		return true, fmt.Sprintf("product %s cannot be imported: %s", p.ID, why), nil
 	default:
-		return true, "", r.read(ctx, p, id)
+		return true, "", r.commandRead(ctx, p, id)
 	}
 }
 
 // pricesToImport returns those of the fields to be written back that are prices as a whole. They were created in Stripe
 // after their product was imported.
-func imported(p *ledger.Product, fields []string) (prices []string) {
+func pricesToImport(p *ledger.Product, fields []string) (prices []string) {
 	for _, x := range catalog.ExtraPrices(p.Desired, p.Observed) {
 		if slices.Contains(fields, x.Field) {
 			prices = append(prices, x.Field)
@@ -48,11 +49,11 @@ func imported(p *ledger.Product, fields []string) (prices []string) {
 func (r *reconciler) withoutUnread(
 	ctx context.Context, p *ledger.Product, fields []string, id string,
 ) (rest []string, cannot string, err error) {
-	prices := imported(p, fields)
+	prices := pricesToImport(p, fields)
 	if len(prices) == 0 {
 		return fields, "", nil
 	}
-	wait, cannot, err := r.unready(ctx, p, id)
+	wait, cannot, err := r.prepareImport(ctx, p, id)
 	if !wait || err != nil {
 		return fields, "", err
 	}

@@ -5,7 +5,7 @@ import (
 )
 
 // backfillJSON adds the JSON of the ledger's views to rows that an older program stored.
-func (r *reconciler) fillReadable(ctx context.Context) error {
+func (r *reconciler) backfillJSON(ctx context.Context) error {
 	for after := ""; ; {
 		last, err := r.ledger.BackfillJSON(ctx, after)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // maxDetail bounds the detail of an outcome that is too large, in bytes.
-const longestDetail = 8 << 10
+const maxDetail = 8 << 10
 
 // fitOutcome shortens an outcome to at most maxSize bytes, so that NATS accepts it. If NATS refused it, the drift that
 // it reports could never be stored. The detail says how many differences are left out.
@@ -19,7 +19,7 @@ func fitOutcome(o *meshv1.Outcome, maxSize int) {
 	if proto.Size(o) <= maxSize {
 		return
 	}
-	if end := longestDetail; len(o.GetDetail()) > end {
+	if end := maxDetail; len(o.GetDetail()) > end {
 		for !utf8.RuneStart(o.GetDetail()[end]) {
 			end--
 		}

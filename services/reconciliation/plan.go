@@ -15,7 +15,7 @@ import (
 )
 
 // maxExplainedLetters is how many dead letters one plan reads. A letter may be as large as a message.
-const explainedLetters = 200
+const maxExplainedLetters = 200
 
 // Plan returns the products that differ. It reads the state of the other services before the differences. So nothing in
 // flight and no difference mean that everything published before the call is taken into account.
@@ -27,7 +27,7 @@ func (c control) Plan(
 	if limit == 0 {
 		limit = maxPlanned
 	}
-	v, err := c.look(ctx)
+	v, err := c.readView(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -88,7 +88,7 @@ func (c control) explain(
 	}
 	retries := map[string]*meshv1.Retry{}
 	if !named {
-		listed, _, err := c.mesh.Retries(ctx, topology.Push, c.Account, readRetries)
+		listed, _, err := c.mesh.Retries(ctx, topology.Push, c.Account, maxRetries)
 		if err != nil {
 			return err
 		}
@@ -131,8 +131,8 @@ func (c control) refusals(ctx context.Context, products []*controlv1.ProductPlan
 	}
 	letters, err := c.ledger.DeadLetters(
 		ctx,
-		ledger.Letters{Products: dead[:min(len(dead), explainedLetters)]},
-		explainedLetters,
+		ledger.Letters{Products: dead[:min(len(dead), maxExplainedLetters)]},
+		maxExplainedLetters,
 	)
 	if err != nil {
 		return nil, err
@@ -195,13 +195,13 @@ func plan(p *ledger.Product) *controlv1.ProductPlan {
 			)
 		}
 	}
-	out.Drift = shown(standing(p), map[string]*ledger.Product{p.ID: p})
+	out.Drift = driftMessages(unrepaired(p), map[string]*ledger.Product{p.ID: p})
 	return out
 }
 
 // unrepaired returns the drift of a product about which nothing is done: it needs a decision, or is only reported. It
 // includes differences within the grace period that will only be reported.
-func standing(p *ledger.Product) (out []*ledger.Drift) {
+func unrepaired(p *ledger.Product) (out []*ledger.Drift) {
 	for _, d := range p.Open() {
 		if d.State == ledger.Waiting || d.State == ledger.Found && d.Action == catalog.Report && d.Decided == "" {
 			out = append(out, d)

@@ -19,7 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation"
 )
 
-func (r *rig) under(rules map[string]catalog.Rule) {
+func (r *rig) setPolicy(rules map[string]catalog.Rule) {
 	r.t.Helper()
 	var err error
 	r.cfg.Policy, err = catalog.NewPolicy(catalog.Repair, rules)
@@ -64,7 +64,7 @@ func (r *rig) eventuallyDrift(product, state string) *controlv1.Drift {
 
 func TestWriteBack_FollowsStripeEditAtOnce(t *testing.T) {
 	r := newRig(t)
-	r.under(map[string]catalog.Rule{"name": {Owner: catalog.OwnerStripe}})
+	r.setPolicy(map[string]catalog.Rule{"name": {Owner: catalog.OwnerStripe}})
 	writeBacks := r.writeBacks()
 	r.start()
 	r.desire("mug", "Mug", 10)
@@ -109,7 +109,7 @@ func TestWriteBack_FollowsStripeEditAtOnce(t *testing.T) {
 
 func TestResolveDrift_AppliesDecision(t *testing.T) {
 	r := newRig(t)
-	r.under(map[string]catalog.Rule{"name": {Action: catalog.Report}})
+	r.setPolicy(map[string]catalog.Rule{"name": {Action: catalog.Report}})
 	writeBacks := r.writeBacks()
 	commands := r.commands("mug")
 	r.start()
@@ -198,7 +198,7 @@ func (r *rig) eventPrice(id, price string) {
 
 func TestImport_ReadsTheProductWithItsPricesFirst(t *testing.T) {
 	r := newRig(t)
-	r.under(nil)
+	r.setPolicy(nil)
 	r.cfg.GracePeriod = 100 * time.Millisecond
 	r.cfg.Extras = reconciliation.ExtrasImport
 	writeBacks, reads := r.writeBacks(), r.productReads()
@@ -227,7 +227,7 @@ func TestImport_IncludesLaterPrices(t *testing.T) {
 	} {
 		t.Run(string(extras), func(t *testing.T) {
 			r := newRig(t)
-			r.under(nil)
+			r.setPolicy(nil)
 			r.cfg.GracePeriod = 100 * time.Millisecond
 			r.cfg.Extras = extras
 			writeBacks, reads := r.writeBacks(), r.productReads()

@@ -78,11 +78,11 @@ type reconciler struct {
 	mesh   *mesh.Mesh
 	ledger *ledger.Ledger
 	// progress is owned by the goroutine of watchDrift.
-	progress progress
+	progress pushProgress
 	// wake makes watchDrift act at once on drift that was found.
 	wake chan struct{}
 	// monitor is the latest state of the other services.
-	outlook outlook
+	monitor monitor
 }
 
 // Run reconciles until ctx ends. It returns an error at once if NATS or the ledger cannot be reached, or if the
@@ -129,7 +129,7 @@ func Run(ctx context.Context, cfg Config) error {
 			"the ledger's database cannot store every character that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
 	}
 	r := &reconciler{Config: cfg, mesh: m, ledger: l, wake: make(chan struct{}, 1)}
-	l.Closed, l.Found, l.Settled, l.Due = r.forget, r.found, r.settled, r.due
+	l.OnClosed, l.OnFound, l.OnSettled, l.OnDue = r.deleteLetters, r.publishDrifted, r.publishSettled, r.wakeDrift
 	l.Policy, l.Extras = cfg.Policy, cfg.Extras
 	defer r.observe()()
 
@@ -146,7 +146,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return r.watchDrift(ctx) })
 	g.Go(func() error { return r.watchMesh(ctx) })
 	g.Go(func() error { return r.prune(ctx) })
-	g.Go(func() error { return r.fillReadable(ctx) })
+	g.Go(func() error { return r.backfillJSON(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })
 	cfg.Logger.Info("reconciliation is running", "account", cfg.Account, "grace", cfg.GracePeriod)
 	return g.Wait()

@@ -166,8 +166,8 @@ func (r *rig) eventually(id string, want controlv1.ProductState) {
 	require.Eventually(r.t, func() bool { return r.state(id) == want }, patience, 10*time.Millisecond, "%s", want)
 }
 
-// acked acknowledges all of push's messages of CATALOG, as a running push would.
-func (r *rig) acked() {
+// ackCatalog acknowledges all of push's messages of CATALOG, as a running push would.
+func (r *rig) ackCatalog() {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
@@ -263,7 +263,7 @@ func TestDesired_IgnoresOlderVersion(t *testing.T) {
 func TestDrift_RepairsDifferenceAfterGracePeriod(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	r.observe("mug", "Mug", 10)
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
@@ -315,7 +315,7 @@ func TestDrift_ExcludesProductsAheadOfPush(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
 	localtest.Holds(t, 4*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_PENDING },
 		"pending")
-	r.acked()
+	r.ackCatalog()
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 }
 
@@ -358,7 +358,7 @@ func TestDrift_ExcludesProductsWithRetry(t *testing.T) {
 	}
 	later(time.Hour)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
 	localtest.Holds(t, 4*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_PENDING },
@@ -380,7 +380,7 @@ func TestDrift_ReportPolicyRepairsNothing(t *testing.T) {
 	r.cfg.Policy, err = catalog.NewPolicy(catalog.Report, nil)
 	require.NoError(t, err)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	commands := r.commands("mug")
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
@@ -401,7 +401,7 @@ func TestObserved_MarksProductOnlyInStripeAsExtra(t *testing.T) {
 func TestDeadLetter_StaysOpenUntilNewerVersion(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	r.desire("mug", "Mug", 10)
 	letter := &meshv1.DeadLetter{
 		Id: "l1", Service: topology.Push, Account: "default", ProductId: "mug", Version: 10,
@@ -426,7 +426,7 @@ func TestDeadLetter_WithoutVersionStaysOpenUntilSync(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	for _, id := range []string{"mug", "cup"} {
 		r.desire(id, "A", 10)
 		r.observe(id, "A", 10)
@@ -529,7 +529,7 @@ func TestRun_SharesWorkBetweenReplicas(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	commands := r.commands("p7")
 	for i := range 50 {
 		r.desire(fmt.Sprintf("p%d", i), "P", uint64(i+1))

@@ -6,14 +6,14 @@ import (
 )
 
 // pruneInterval is the time between two searches for expired entries.
-const pruneEvery = 10 * time.Minute
+const pruneInterval = 10 * time.Minute
 
 // prune deletes what is older than the retention, in small batches, until ctx ends.
 func (r *reconciler) prune(ctx context.Context) error {
 	if r.HistoryRetention <= 0 {
 		return nil
 	}
-	ticker := time.NewTicker(pruneEvery)
+	ticker := time.NewTicker(pruneInterval)
 	defer ticker.Stop()
 	for {
 		for {

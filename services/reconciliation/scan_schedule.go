@@ -40,7 +40,7 @@ func (r *reconciler) scheduleScans(ctx context.Context) error {
 			// Every replica issues this command, and so does one that restarts. The id depends on the last scan only,
 			// so JetStream drops the duplicates.
 			id := fmt.Sprintf("scheduled:%s:%d", r.Account, report.GetStartedAt().AsTime().UnixMicro())
-			if err := r.scan(ctx, id, topology.Reconciliation, "scheduled"); err != nil && ctx.Err() == nil {
+			if err := r.commandScan(ctx, id, topology.Reconciliation, "scheduled"); err != nil && ctx.Err() == nil {
 				r.Logger.WarnContext(ctx, "could not command a scan", "error", err)
 			} else {
 				commanded = r.Now()

@@ -18,7 +18,7 @@ func (c control) GetStatus(
 	_ *connect.Request[controlv1.GetStatusRequest],
 ) (*connect.Response[controlv1.GetStatusResponse], error) {
 	// The view is read first, so that the counts are at least as recent as the time up to which equality is known.
-	v, err := c.look(ctx)
+	v, err := c.readView(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -72,7 +72,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	if out.Retrying, err = c.mesh.RetryingCount(ctx, topology.Push, c.Account); err != nil {
 		return err
 	}
-	if out.ReadsFor, err = c.readsFor(ctx); err != nil {
+	if out.ReadsFor, err = c.readPurposes(ctx); err != nil {
 		return err
 	}
 	if out.Reads, err = budget.Reads(ctx, c.mesh.Budget(c.Account)); err != nil {
@@ -99,7 +99,7 @@ func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 }
 
 // readPurposes returns how many reads of Stripe's read allowance each purpose has used.
-func (c control) readsFor(ctx context.Context) (out []*controlv1.ReadPurpose, err error) {
+func (c control) readPurposes(ctx context.Context) (out []*controlv1.ReadPurpose, err error) {
 	purposes, err := budget.ReadsFor(ctx, c.mesh.Budget(c.Account))
 	for _, p := range purposes {
 		out = append(out, &controlv1.ReadPurpose{Purpose: string(p.Purpose), Reads: p.Reads})

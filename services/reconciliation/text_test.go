@@ -36,7 +36,7 @@ func (r *rig) idle() {
 func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	commands := r.commands("mug")
 	r.observe("mug", "Mug", 1)
 	r.desire("mug", "Mug", 1)
@@ -72,7 +72,7 @@ func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 func TestIgnoredDriftWithNUL_StaysIgnored(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	r.observe("mug", "Mug", 1)
 	r.desire("mug", "Mug", 1)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
@@ -118,7 +118,7 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 		t.Fatal("not published")
 	}
 	r.start()
-	r.tell("mug", "last")
+	r.publishOutcome("mug", "last")
 	require.Eventually(t, func() bool {
 		return strings.Contains(strings.Join(r.kinds("mug"), " "), "applied")
 	}, 5*patience, 50*time.Millisecond, "the outcome after the poison is recorded")
@@ -131,8 +131,8 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_IN_SYNC, r.state("mug"))
 }
 
-// tell publishes an outcome, as push does.
-func (r *rig) tell(product, id string) {
+// publishOutcome publishes an outcome, as push does.
+func (r *rig) publishOutcome(product, id string) {
 	r.t.Helper()
 	o := &meshv1.Outcome{
 		Id: id, Account: "default", ProductId: product, Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, Version: 1,

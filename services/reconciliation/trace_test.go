@@ -25,7 +25,7 @@ func TestDriftSpans_AreAlwaysSampled(t *testing.T) {
 
 	r := newRig(t)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	commands := r.commands("mug")
 	r.observe("mug", "Mug", 10)
 	r.desire("mug", "Mug", 10)

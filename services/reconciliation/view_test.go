@@ -42,9 +42,9 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 	update := func(times int) map[string]time.Time {
 		t.Helper()
 		for range times {
-			require.NoError(t, r.lookAtLanes(t.Context()))
+			require.NoError(t, r.updateLanes(t.Context()))
 		}
-		_, converged := r.outlook.seen()
+		_, converged := r.monitor.latest()
 		return converged
 	}
 	publish := func(lane topology.Lane, product string) {
@@ -80,7 +80,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 	require.Eventually(t, func() bool {
 		all, err := m.Consumers(t.Context())
 		require.NoError(t, err)
-		return of(all, topology.PushRetry).Pending == 1
+		return statusOf(all, topology.PushRetry).Pending == 1
 	}, 10*time.Second, 10*time.Millisecond)
 	report()
 	require.Equal(t, first, update(3)["live"])
@@ -110,7 +110,7 @@ func TestMetrics_ReportEquality(t *testing.T) {
 	r := &reconciler{}
 	collect := func() map[string]float64 {
 		t.Helper()
-		show, err := (&figures{reconciler: r}).equality(t.Context())
+		show, err := (&accountMetrics{reconciler: r}).equality(t.Context())
 		require.NoError(t, err)
 		out := map[string]float64{}
 		show(func(g metrics.Gauge, value float64, labels ...metrics.Attribute) {
@@ -123,8 +123,8 @@ func TestMetrics_ReportEquality(t *testing.T) {
 		return out
 	}
 	require.Equal(t, map[string]float64{"driftless.equality.known": 0}, collect())
-	r.outlook.last, r.outlook.lastSeen = complete().equality(), time.Now()
-	r.outlook.lanes.known = map[string]time.Time{"live": noon}
+	r.monitor.last, r.monitor.lastSeen = complete().equality(), time.Now()
+	r.monitor.lanes.converged = map[string]time.Time{"live": noon}
 	got := collect()
 	require.InDelta(t, 1, got["driftless.equality.known"], 0)
 	require.InDelta(t, noon.Unix(), got["driftless.converged.timestamp live"], 0)
@@ -137,11 +137,11 @@ func TestMetrics_ReportEquality(t *testing.T) {
 
 	gone := complete()
 	gone.capture.At = ago(time.Minute)
-	r.outlook.last = gone.equality()
+	r.monitor.last = gone.equality()
 	got = collect()
 	require.InDelta(t, 1, got["driftless.capture.status absent"], 0)
 	require.InDelta(t, 0, got["driftless.equality.known"], 0)
-	r.outlook.lastSeen = time.Now().Add(-time.Minute)
+	r.monitor.lastSeen = time.Now().Add(-time.Minute)
 	require.Equal(t,
 		map[string]float64{"driftless.equality.known": 0, "driftless.converged.timestamp live": float64(noon.Unix())},
 		collect())
@@ -156,7 +156,7 @@ func TestMetrics_DoNotWaitForNATS(t *testing.T) {
 	l, err := ledger.Open(t.Context(), localtest.Postgres(t), "default", nil)
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
-	f := &figures{
+	f := &accountMetrics{
 		reconciler: &reconciler{
 			Config: Config{Account: "default", Logger: slog.New(slog.DiscardHandler), Now: time.Now},
 			mesh:   m,
@@ -165,7 +165,7 @@ func TestMetrics_DoNotWaitForNATS(t *testing.T) {
 	}
 	shown := func() map[string]bool {
 		out := map[string]bool{}
-		for _, show := range f.read(t.Context()) {
+		for _, show := range f.readAll(t.Context()) {
 			show(func(g metrics.Gauge, _ float64, _ ...metrics.Attribute) { out[g.Name] = true })
 		}
 		return out
@@ -176,7 +176,7 @@ func TestMetrics_DoNotWaitForNATS(t *testing.T) {
 	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil }, 10*time.Second, 5*time.Millisecond)
 	begun := time.Now()
 	without := shown()
-	require.Less(t, time.Since(begun), figuresTimeout/2, "Prometheus gives up after some seconds")
+	require.Less(t, time.Since(begun), metricsTimeout/2, "Prometheus gives up after some seconds")
 	require.Contains(t, without, "driftless.products", "the ledger is there")
 	require.NotContains(t, without, "driftless.consumer.pending")
 	require.Contains(t, without, "driftless.equality.known")
@@ -184,13 +184,13 @@ func TestMetrics_DoNotWaitForNATS(t *testing.T) {
 
 // TestActivity_CountsProgress checks that progress is a sign of life: a service at its limit requests nothing.
 func TestActivity_CountsProgress(t *testing.T) {
-	var s sighting
+	var s lastActivity
 	see := func(at, waiting int, delivered uint64) time.Duration {
 		all := []mesh.ConsumerStatus{
 			{Consumer: topology.PushLive, Waiting: waiting, Delivered: delivered},
 			{Consumer: topology.PullStripe, Waiting: 7},
 		}
-		return s.see(second(at), all, pushConsumers).unseen
+		return s.update(second(at), all, pushConsumers).inactive
 	}
 	require.Zero(t, see(0, 0, 5), "it is not known yet")
 	require.Equal(t, 3*time.Second, see(3, 0, 5))

@@ -9,7 +9,7 @@ import (
 
 // attributeCause searches the events that were new when a difference was found for the one that caused it. One of
 // Driftless's own calls is no cause.
-func (l *Ledger) blame(ctx context.Context, tx pgx.Tx, product string, d *Drift) error {
+func (l *Ledger) attributeCause(ctx context.Context, tx pgx.Tx, product string, d *Drift) error {
 	rows, err := tx.Query(ctx, `UPDATE driftless_ledger.drift d SET caused_by = e.caused_by, event_id = e.event_id
 		FROM (SELECT h.data->>'caused_by' AS caused_by, h.data->>'stripe_event_id' AS event_id FROM driftless_ledger.history h, driftless_ledger.drift x
 			WHERE x.id = $1 AND h.event_id = ANY (SELECT 'STRIPE:' || $2::text || ':' || e FROM unnest(x.events) e)
@@ -27,14 +27,14 @@ func (l *Ledger) blame(ctx context.Context, tx pgx.Tx, product string, d *Drift)
 // attributeStored searches again for causes once drift without a cause is stored. An event that was recorded at the
 // same time has not seen the drift, and attributeCause has not seen the event. Both sides search after they have
 // stored, so the later one sees both.
-func (l *Ledger) blameLate(ctx context.Context, products map[string]*Product) error {
+func (l *Ledger) attributeStored(ctx context.Context, products map[string]*Product) error {
 	for _, p := range products {
-		if len(p.unexplained) == 0 {
+		if len(p.unattributed) == 0 {
 			continue
 		}
 		if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-			for _, d := range p.unexplained {
-				if err := l.blame(ctx, tx, p.ID, d); err != nil {
+			for _, d := range p.unattributed {
+				if err := l.attributeCause(ctx, tx, p.ID, d); err != nil {
 					return err
 				}
 			}
@@ -48,7 +48,7 @@ func (l *Ledger) blameLate(ctx context.Context, products map[string]*Product) er
 
 // attributeToEvents searches open drift without a cause for differences that the stored events have caused. See
 // attributeStored.
-func (l *Ledger) blameEvents(ctx context.Context, changes []Change) error {
+func (l *Ledger) attributeToEvents(ctx context.Context, changes []Change) error {
 	var events, products []string
 	for _, c := range changes {
 		if c.event != "" {
@@ -70,7 +70,7 @@ func (l *Ledger) blameEvents(ctx context.Context, changes []Change) error {
 			return fmt.Errorf("find drift that events caused: %w", err)
 		}
 		for _, d := range waiting {
-			if err := l.blame(ctx, tx, d.Product, d); err != nil {
+			if err := l.attributeCause(ctx, tx, d.Product, d); err != nil {
 				return err
 			}
 		}

@@ -16,17 +16,17 @@ import (
 
 // maxKey is the maximum length, in bytes, of a text that is part of an index. Postgres refuses index entries of more
 // than 2,704 bytes.
-const longestKey = 1020
+const maxKey = 1020
 
-// storable reports whether Postgres stores a text as it is.
-func storable(text string) bool {
+// isStorable reports whether Postgres stores a text as it is.
+func isStorable(text string) bool {
 	return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0
 }
 
 // clean returns a text that Postgres stores. U+2400 replaces NUL, and U+FFFD replaces a byte that is not UTF-8. A
 // changed text ends with a hash of the original, so that different texts stay different.
 func clean(text string) string {
-	if storable(text) {
+	if isStorable(text) {
 		return text
 	}
 	shown := strings.ReplaceAll(strings.ToValidUTF8(text, string(utf8.RuneError)), "\x00", "\u2400")
@@ -36,11 +36,11 @@ func clean(text string) string {
 // cleanKey is clean for a text that is part of an index: it also cuts a text that is too long.
 func cleanKey(text string) string {
 	shown := clean(text)
-	if len(shown) <= longestKey {
+	if len(shown) <= maxKey {
 		return shown
 	}
 	mark := " (cut, sha256 " + hash(text) + ")"
-	end := longestKey - len(mark)
+	end := maxKey - len(mark)
 	for !utf8.RuneStart(shown[end]) {
 		end--
 	}
@@ -55,7 +55,7 @@ func hash(text string) string {
 // cleanJSON cleans the keys and values of JSON. jsonb also refuses the escapes of NUL and of unpaired surrogates. Other
 // JSON is returned as it is.
 func cleanJSON(data []byte) []byte {
-	if utf8.Valid(data) && !refusedEscape(data) {
+	if utf8.Valid(data) && !hasRefusedEscape(data) {
 		return data
 	}
 	out := make([]byte, 0, len(data)+64)
@@ -81,14 +81,14 @@ func cleanJSON(data []byte) []byte {
 
 // cleanToken cleans a JSON string with its quotes and escapes.
 func cleanToken(token []byte) []byte {
-	if utf8.Valid(token) && !refusedEscape(token) {
+	if utf8.Valid(token) && !hasRefusedEscape(token) {
 		return token
 	}
 	var text string
 	if err := json.Unmarshal(token, &text); err != nil {
 		return token
 	}
-	if storable(text) {
+	if isStorable(text) {
 		if !strings.ContainsRune(text, utf8.RuneError) {
 			// Its surrogates are paired.
 			return token
@@ -105,7 +105,7 @@ func cleanToken(token []byte) []byte {
 
 // hasRefusedEscape reports whether JSON may contain an escape that jsonb refuses: \u0000 or a surrogate. Paired
 // surrogates match too, and survive cleaning.
-func refusedEscape(data []byte) bool {
+func hasRefusedEscape(data []byte) bool {
 	for {
 		i := bytes.Index(data, []byte(`\u`))
 		if i < 0 || len(data) < i+6 {
@@ -143,7 +143,7 @@ func cleanArg(arg any) (cleaned any, changed bool) {
 	case nil:
 		return nil, false
 	case string:
-		return clean(v), !storable(v)
+		return clean(v), !isStorable(v)
 	case []byte:
 		if len(v) == 0 || v[0] != '{' && v[0] != '[' {
 			return arg, false
@@ -152,7 +152,7 @@ func cleanArg(arg any) (cleaned any, changed bool) {
 		return data, !bytes.Equal(data, v)
 	case []string:
 		for _, text := range v {
-			changed = changed || !storable(text)
+			changed = changed || !isStorable(text)
 		}
 		if !changed {
 			return arg, false
@@ -171,9 +171,9 @@ func cleanOther(arg any) (cleaned any, changed bool) {
 	v := reflect.ValueOf(arg)
 	switch {
 	case v.Kind() == reflect.String:
-		return clean(v.String()), !storable(v.String())
+		return clean(v.String()), !isStorable(v.String())
 	case v.Kind() == reflect.Pointer && !v.IsNil() && v.Elem().Kind() == reflect.String:
-		return clean(v.Elem().String()), !storable(v.Elem().String())
+		return clean(v.Elem().String()), !isStorable(v.Elem().String())
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String:
 		texts := make([]string, v.Len())
 		for i := range texts {

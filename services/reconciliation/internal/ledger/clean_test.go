@@ -27,8 +27,8 @@ func TestClean_KeepsDifferentTextsDifferent(t *testing.T) {
 	seen := map[string]string{}
 	for _, text := range texts {
 		key := cleanKey(text)
-		require.True(t, storable(key))
-		require.LessOrEqual(t, len(key), longestKey)
+		require.True(t, isStorable(key))
+		require.LessOrEqual(t, len(key), maxKey)
 		require.Equal(t, key, cleanKey(key), "a key that was cleaned stays")
 		other, taken := seen[key]
 		require.False(t, taken, "%q and %q", text, other)
@@ -83,14 +83,14 @@ func FuzzClean(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		for _, how := range []func(string) string{clean, cleanKey} {
 			x, y := how(a), how(b)
-			if !storable(x) || how(x) != x {
+			if !isStorable(x) || how(x) != x {
 				t.Fatalf("%q becomes %q", a, x)
 			}
-			if a != b && x == y && (!storable(a) || !storable(b)) {
+			if a != b && x == y && (!isStorable(a) || !isStorable(b)) {
 				t.Fatalf("%q and %q both become %q", a, b, x)
 			}
 		}
-		if key := cleanKey(a); len(key) > longestKey {
+		if key := cleanKey(a); len(key) > maxKey {
 			t.Fatalf("a key of %d bytes", len(key))
 		}
 		data := cleanJSON([]byte(a))
@@ -105,7 +105,7 @@ func FuzzClean(f *testing.F) {
 			t.Fatal(err)
 		}
 		each(v, func(text string) {
-			if !storable(text) {
+			if !isStorable(text) {
 				t.Fatalf("%q holds %q", data, text)
 			}
 		})

@@ -106,10 +106,10 @@ func Refused(err error) bool {
 func checkIDs(changes []Change) error {
 	for _, c := range changes {
 		switch {
-		case !storable(c.Product):
+		case !isStorable(c.Product):
 			return &UnstorableError{Product: c.Product, Why: "its id contains U+0000, or bytes that are not UTF-8"}
-		case len(c.Product) > longestKey:
-			why := fmt.Sprintf("its id has %d bytes, and must have at most %d", len(c.Product), longestKey)
+		case len(c.Product) > maxKey:
+			why := fmt.Sprintf("its id has %d bytes, and must have at most %d", len(c.Product), maxKey)
 			return &UnstorableError{Product: cleanKey(c.Product), Why: why}
 		}
 	}

@@ -21,11 +21,11 @@ func DeadLetterChange(letter *meshv1.DeadLetter, entry Entry) Change {
 	c := Change{Product: letter.GetProductId(), Entry: entry}
 	if letter.GetVersion() == 0 {
 		c.edit = func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
-			return l.buryUnversioned(ctx, tx, p, letter)
+			return l.addUnversioned(ctx, tx, p, letter)
 		}
 	} else {
 		c.edit = func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
-			return l.bury(ctx, tx, p, letter)
+			return l.addLetter(ctx, tx, p, letter)
 		}
 	}
 	return c
@@ -33,7 +33,8 @@ func DeadLetterChange(letter *meshv1.DeadLetter, entry Entry) Change {
 
 // addLetter stores a letter about a version and marks the product as dead, unless a later version supersedes the
 // letter.
-func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1.DeadLetter) (changed bool, err error) {
+func (l *Ledger) addLetter(ctx context.Context, tx pgx.Tx, p *Product,
+	letter *meshv1.DeadLetter) (changed bool, err error) {
 	version := letter.GetVersion()
 	superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
 	var closed *time.Time
@@ -46,7 +47,7 @@ func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1
 	}
 	// A letter that arrives again has had its effect, and may have been closed since.
 	if superseded {
-		p.closed = append(p.closed, letter)
+		p.closedLetters = append(p.closedLetters, letter)
 	}
 	if superseded || !isNew {
 		return false, nil
@@ -56,13 +57,13 @@ func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1
 	}
 	p.deadVersion = &version
 	if letter.GetReason() == topology.ReasonWriteBackFailed {
-		return true, l.waitForPerson(ctx, tx, p, letter.GetMessage())
+		return true, l.requireDecision(ctx, tx, p, letter.GetMessage())
 	}
 	return true, nil
 }
 
 // addUnversioned stores a letter without a version and closes earlier ones of the same service.
-func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
+func (l *Ledger) addUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
 	letter *meshv1.DeadLetter,
 ) (changed bool, err error) {
 	if isNew, err := l.storeLetter(ctx, tx, letter, nil); err != nil || !isNew {
@@ -100,10 +101,10 @@ func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.Dead
 // closeUnversioned closes dead letters without a version if a later entry of the audit trail shows that their product
 // was synced. It considers the products of the changes. It runs after each side is stored, because another process may
 // store the other side at the same time.
-func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error {
+func (l *Ledger) closeUnversioned(ctx context.Context, changes []Change) error {
 	var products []string
 	for _, c := range changes {
-		if c.settles() {
+		if c.closesLetters() {
 			products = append(products, c.Product)
 		}
 	}
@@ -113,7 +114,7 @@ func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error 
 	const settled = `version = 0 AND at < (SELECT max(at) FROM driftless_ledger.history h WHERE h.account = d.account AND h.product_id = d.product_id AND kind = ANY(%s))`
 	rows, err := l.pool.Query(ctx, `SELECT DISTINCT product_id FROM driftless_ledger.dead_letter d
 		WHERE account = $1 AND product_id = ANY($2) AND closed_at IS NULL AND `+fmt.Sprintf(settled, "$3"), l.account,
-		products, settling)
+		products, closingKinds)
 	if err != nil {
 		return fmt.Errorf("find dead letters to close: %w", err)
 	}
@@ -129,10 +130,10 @@ func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error 
 		closing[i] = Change{
 			Product: product,
 			edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
-				if err := l.close(ctx, tx, p, fmt.Sprintf(settled, "$3"), settling); err != nil {
+				if err := l.close(ctx, tx, p, fmt.Sprintf(settled, "$3"), closingKinds); err != nil {
 					return false, err
 				}
-				return true, l.lookForUnversioned(ctx, tx, p)
+				return true, l.loadUnversioned(ctx, tx, p)
 			},
 		}
 	}
@@ -153,12 +154,12 @@ func (l *Ledger) close(ctx context.Context, tx pgx.Tx, p *Product, condition str
 	if err != nil {
 		return fmt.Errorf("close dead letters of product %s: %w", p.ID, err)
 	}
-	p.closed = append(p.closed, closed...)
+	p.closedLetters = append(p.closedLetters, closed...)
 	return nil
 }
 
 // loadUnversioned reads whether the product has an open letter without a version.
-func (l *Ledger) lookForUnversioned(ctx context.Context, tx pgx.Tx, p *Product) error {
+func (l *Ledger) loadUnversioned(ctx context.Context, tx pgx.Tx, p *Product) error {
 	if err := tx.QueryRow(ctx,
 		`SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version = 0)`,
 		l.account, p.ID).Scan(&p.deadUnversioned); err != nil {
@@ -177,12 +178,12 @@ func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entr
 				if err := l.close(ctx, tx, p, `id = $3`, letter.GetId()); err != nil {
 					return false, err
 				}
-				if dropped = len(p.closed) > 0; !dropped {
+				if dropped = len(p.closedLetters) > 0; !dropped {
 					return false, nil
 				}
 				if letter.GetVersion() > 0 {
 					p.deadVersion = nil
-				} else if err := l.lookForUnversioned(ctx, tx, p); err != nil {
+				} else if err := l.loadUnversioned(ctx, tx, p); err != nil {
 					return false, err
 				}
 				return true, l.record(ctx, tx, entry)

@@ -97,7 +97,7 @@ func (l *Ledger) Decide(ctx context.Context, product string, fields []string, en
 			if len(decided) == 0 {
 				return false, nil
 			}
-			if slices.ContainsFunc(decided, (*Drift).active) {
+			if slices.ContainsFunc(decided, (*Drift).isActive) {
 				p.State, p.repairAt, p.Repairs = Drifted, l.now(), 0
 			}
 			return true, l.record(ctx, tx, entry)

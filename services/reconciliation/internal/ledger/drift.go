@@ -12,7 +12,7 @@ import (
 )
 
 // causeUnknown is the cause of drift that no event explains.
-const unknownCause = "unknown"
+const causeUnknown = "unknown"
 
 // DriftState is the state of a difference that is drift.
 type DriftState string
@@ -47,10 +47,10 @@ type Drift struct {
 }
 
 // isActive reports whether the policy or an operator's decision requires an action.
-func (d *Drift) active() bool { return d.State == Found || d.State == Repairing }
+func (d *Drift) isActive() bool { return d.State == Found || d.State == Repairing }
 
 // openDrift opens drift for each difference that is not open yet, and calls OnFound.
-func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []catalog.Decision) error {
+func (l *Ledger) openDrift(ctx context.Context, tx pgx.Tx, p *Product, differing []catalog.Decision) error {
 	var found []*Drift
 	for _, decision := range differing {
 		if slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == decision.Field }) {
@@ -61,24 +61,24 @@ func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []ca
 			Difference: decision.Difference,
 			Action:     decision.Action,
 			Since:      l.now(),
-			CausedBy:   unknownCause,
+			CausedBy:   causeUnknown,
 			State:      Found,
 		}
-		if err := l.endless(ctx, tx, d); err != nil {
+		if err := l.checkRounds(ctx, tx, d); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx,
 			`INSERT INTO driftless_ledger.drift (account, product_id, kind, field, catalog_value, stripe_value, action, since, events, state, detail)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id`,
 			l.account, p.ID, string(d.Kind), d.Field, d.Catalog, d.Stripe, string(d.Action), d.Since,
-			append([]string{}, p.news...), string(d.State), d.Detail).Scan(&d.ID); err != nil {
+			append([]string{}, p.newEventIDs...), string(d.State), d.Detail).Scan(&d.ID); err != nil {
 			return fmt.Errorf("store drift of product %s: %w", p.ID, err)
 		}
-		if err := l.blame(ctx, tx, p.ID, d); err != nil {
+		if err := l.attributeCause(ctx, tx, p.ID, d); err != nil {
 			return err
 		}
-		if d.CausedBy == unknownCause && len(p.news) > 0 {
-			p.unexplained = append(p.unexplained, d)
+		if d.CausedBy == causeUnknown && len(p.newEventIDs) > 0 {
+			p.unattributed = append(p.unattributed, d)
 		}
 		p.open = append(p.open, d)
 		found = append(found, d)
@@ -90,15 +90,15 @@ func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []ca
 	if p.DriftedAt.IsZero() {
 		p.DriftedAt = l.now()
 	}
-	if l.Found == nil {
+	if l.OnFound == nil {
 		return nil
 	}
-	return l.Found(ctx, p, found)
+	return l.OnFound(ctx, p, found)
 }
 
 // updateOpen compares open drift with the differences now. It settles drift that no longer differs, and calls
 // OnSettled.
-func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
+func (l *Ledger) updateOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 	var settled []*Drift
 	again := false
 	for _, d := range p.open {
@@ -123,14 +123,14 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 			if reopened {
 				d.State, again = Found, true
 			}
-			undecided := d.active() && d.Decided == "" && p.Observed.GetVersion() <= p.desiredVersion
+			undecided := d.isActive() && d.Decided == "" && p.Observed.GetVersion() <= p.desiredVersion
 			if moved && undecided && now.Action == catalog.WriteBack {
 				// The command to write the earlier value back does not settle this one.
 				again = true
 			}
 			// An operator's decision replaces the policy. A version of the catalog that is older than the one that push
 			// applied cannot decide which side is right.
-			if d.Decided == "" && d.active() && !reopened && p.Observed.GetVersion() <= p.desiredVersion {
+			if d.Decided == "" && d.isActive() && !reopened && p.Observed.GetVersion() <= p.desiredVersion {
 				d.Action = now.Action
 			}
 		}
@@ -145,14 +145,14 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 			p.State, p.DriftedAt, p.repairAt = Drifted, l.now(), l.now()
 		}
 	}
-	if len(settled) == 0 || l.Settled == nil {
+	if len(settled) == 0 || l.OnSettled == nil {
 		return nil
 	}
-	return l.Settled(ctx, p, settled)
+	return l.OnSettled(ctx, p, settled)
 }
 
 // requireDecision leaves drift that could not be written back to an operator.
-func (l *Ledger) waitForPerson(ctx context.Context, tx pgx.Tx, p *Product, why string) error {
+func (l *Ledger) requireDecision(ctx context.Context, tx pgx.Tx, p *Product, why string) error {
 	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.drift SET state = 'waiting', decided = '', detail = $3
 		WHERE account = $1 AND product_id = $2 AND settled_at IS NULL AND state = 'repairing' AND (decided = 'stripe' OR decided = '' AND action = 'write-back')`,
 		l.account, p.ID, why); err != nil {

@@ -47,7 +47,7 @@ type querier interface {
 func (l *Ledger) loadOpen(ctx context.Context, db querier, products ...*Product) error {
 	of := map[string]*Product{}
 	for _, p := range products {
-		if p.openDrift > 0 || len(p.open) > 0 {
+		if p.storedOpen > 0 || len(p.open) > 0 {
 			of[p.ID], p.open = p, nil
 		}
 	}

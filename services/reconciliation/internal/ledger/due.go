@@ -25,14 +25,16 @@ type Commands struct {
 }
 
 // isEmpty reports whether there is nothing to do.
-func (o Commands) none() bool { return !o.Repair && len(o.WriteBack) == 0 && !o.Archive && !o.Import }
+func (o Commands) isEmpty() bool {
+	return !o.Repair && len(o.WriteBack) == 0 && !o.Archive && !o.Import
+}
 
 // commands returns the commands that a product's open drift requires.
-func (l *Ledger) orders(p *Product) Commands {
+func (l *Ledger) commands(p *Product) Commands {
 	var o Commands
 	for _, d := range p.open {
 		switch {
-		case !d.active():
+		case !d.isActive():
 			o.Leave = append(o.Leave, p.Field(d))
 		case d.Kind == catalog.Extra && d.Field == "":
 			o.Archive = d.Decided == "catalog" || d.Decided == "" && l.Extras == ExtrasArchive
@@ -53,8 +55,8 @@ const driftPage = 500
 
 // Delays between repairs of one product. Each is twice the one before, up to the maximum.
 const (
-	firstRepair = 30 * time.Second
-	lastRepair  = time.Hour
+	minRepairDelay = 30 * time.Second
+	maxRepairDelay = time.Hour
 )
 
 // FindDrift marks products as drifted that have differed for longer than grace. It then calls due for these products,
@@ -72,14 +74,15 @@ const (
 //   - one whose applied version is not known to the ledger yet;
 //   - one that a push has claimed;
 //   - a dead one.
-func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
+func (l *Ledger) FindDrift(ctx context.Context, grace time.Duration, pushed uint64,
 	confirm func(context.Context, *Product) (bool, error),
 	due func(context.Context, *Product, Commands) (cannot string, err error),
 ) (n int, err error) {
 	now := l.now()
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
-			state IN ('pending', '`+string(Extra)+`') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3)
+			state IN ('pending', '`+string(Extra)+
+			`') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3)
 				AND (desired_sequence <= $4 AND observed_version <= desired_version OR observed_version = desired_version OR $4 = 9223372036854775807)
 			OR state = 'drifted' AND repair_at <= $3) LIMIT $5 FOR UPDATE SKIP LOCKED`,
 			l.account, now.Add(-grace), now, int64(min(pushed, math.MaxInt64)), driftPage)
@@ -109,20 +112,20 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 					continue
 				}
 				p.State, p.DriftedAt = Drifted, now
-				if err := l.find(ctx, tx, p, p.Decisions); err != nil {
+				if err := l.openDrift(ctx, tx, p, p.Decisions); err != nil {
 					return err
 				}
-			} else if p.unopened() && p.pushed() {
+			} else if p.hasUntrackedDifference() && p.isApplied() {
 				// More has come to differ beside drift that is open, which may wait for a decision.
-				if err := l.find(ctx, tx, p, p.Decisions); err != nil {
+				if err := l.openDrift(ctx, tx, p, p.Decisions); err != nil {
 					return err
 				}
 			}
-			if err := l.act(ctx, tx, p, due); err != nil {
+			if err := l.issueCommands(ctx, tx, p, due); err != nil {
 				return err
 			}
-			if p.repairAt.IsZero() && p.unopened() {
-				p.repairAt = now.Add(max(grace, firstRepair))
+			if p.repairAt.IsZero() && p.hasUntrackedDifference() {
+				p.repairAt = now.Add(max(grace, minRepairDelay))
 			}
 			if err := l.store(ctx, tx, p); err != nil {
 				return err
@@ -134,12 +137,12 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 }
 
 // issueCommands calls due with the commands that a product's open drift requires, and schedules the next repair.
-func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product,
+func (l *Ledger) issueCommands(ctx context.Context, tx pgx.Tx, p *Product,
 	due func(context.Context, *Product, Commands) (string, error),
 ) error {
 	p.repairAt = time.Time{}
-	commands := l.orders(p)
-	if commands.none() {
+	commands := l.commands(p)
+	if commands.isEmpty() {
 		return nil
 	}
 	cannot, err := due(ctx, p, commands)
@@ -150,10 +153,10 @@ func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product,
 		p.repairAt, p.Postpone = l.now().Add(p.Postpone), 0
 		return nil
 	}
-	p.repairAt = l.now().Add(min(firstRepair<<min(p.Repairs, 10), lastRepair))
+	p.repairAt = l.now().Add(min(minRepairDelay<<min(p.Repairs, 10), maxRepairDelay))
 	p.Repairs++
 	for _, d := range p.open {
-		if !d.active() || d.Decided == "" && d.Action == catalog.Report {
+		if !d.isActive() || d.Decided == "" && d.Action == catalog.Report {
 			continue
 		}
 		writeBack := slices.Contains(commands.WriteBack, p.Field(d)) || commands.Import

@@ -9,15 +9,15 @@ import (
 
 // storedDecisions returns decisions with their texts as the ledger stores them, so that they can be compared with
 // stored ones. It remembers the names of fields that are stored under another name.
-func (p *Product) stored(decisions []catalog.Decision) []catalog.Decision {
+func (p *Product) storedDecisions(decisions []catalog.Decision) []catalog.Decision {
 	out := slices.Clone(decisions)
 	for i, d := range out {
 		field := cleanKey(d.Field)
 		if field != d.Field {
-			if p.fields == nil {
-				p.fields = map[string]string{}
+			if p.fieldNames == nil {
+				p.fieldNames = map[string]string{}
 			}
-			p.fields[field] = d.Field
+			p.fieldNames[field] = d.Field
 		}
 		out[i].Field, out[i].Catalog, out[i].Stripe = field, clean(d.Catalog), clean(d.Stripe)
 	}
@@ -26,16 +26,16 @@ func (p *Product) stored(decisions []catalog.Decision) []catalog.Decision {
 
 // Field returns the name that both sides use for the field of drift. The ledger may have had to store another.
 func (p *Product) Field(d *Drift) string {
-	if name, ok := p.fields[d.Field]; ok {
+	if name, ok := p.fieldNames[d.Field]; ok {
 		return name
 	}
 	return d.Field
 }
 
 // loadFieldNames restores the names of fields whose open drift was read from the ledger under another name.
-func (l *Ledger) learnFields(p *Product) {
+func (l *Ledger) loadFieldNames(p *Product) {
 	unknown := func(d *Drift) bool { return strings.Contains(d.Field, ", sha256 ") && p.Field(d) == d.Field }
 	if slices.ContainsFunc(p.open, unknown) {
-		p.stored(catalog.Resolve(l.Policy, p.Desired, p.Observed, catalog.Exceptions{}).Decisions)
+		p.storedDecisions(catalog.Resolve(l.Policy, p.Desired, p.Observed, catalog.Exceptions{}).Decisions)
 	}
 }

@@ -31,12 +31,12 @@ func isExtraPrice(p *Product, d catalog.Difference) bool {
 }
 
 // becameWhole reports whether a product has just been read together with its prices, which an import waits for.
-func readied(before, now *catalogv1.Observed) bool { return now.GetWhole() && !before.GetWhole() }
+func becameWhole(before, now *catalogv1.Observed) bool { return now.GetWhole() && !before.GetWhole() }
 
 // hasPendingImport reports whether a part of the product waits to be imported.
-func (p *Product) imports() bool {
+func (p *Product) hasPendingImport() bool {
 	return slices.ContainsFunc(p.open, func(d *Drift) bool {
 		fromStripe := d.Decided == "stripe" || d.Decided == "" && d.Action == catalog.WriteBack
-		return d.Kind == catalog.Extra && d.active() && fromStripe
+		return d.Kind == catalog.Extra && d.isActive() && fromStripe
 	})
 }

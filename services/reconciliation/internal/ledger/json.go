@@ -13,28 +13,28 @@ import (
 
 // productJSON encodes both sides of a product as the JSON that the views show. It returns nil for a side that holds
 // nothing.
-func readable(p *Product) (desired, observed []byte, err error) {
+func productJSON(p *Product) (desired, observed []byte, err error) {
 	if product := p.Desired.GetProduct(); product != nil {
-		if desired, err = encodeReadable(&catalogv1.ProductChange{Product: product}); err != nil {
+		if desired, err = encodeJSON(&catalogv1.ProductChange{Product: product}); err != nil {
 			return nil, nil, fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
 	}
 	if o := p.Observed; o.GetProduct() != nil {
 		shown := proto.CloneOf(o)
 		shown.Intents, shown.RecentEvents, shown.Claim, shown.Agreed = nil, nil, nil, nil
-		if observed, err = encodeReadable(shown); err != nil {
+		if observed, err = encodeJSON(shown); err != nil {
 			return nil, nil, fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
 	}
 	return desired, observed, nil
 }
 
-func encodeReadable(m proto.Message) ([]byte, error) {
+func encodeJSON(m proto.Message) ([]byte, error) {
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	return data, err
 }
 
-const storeReadable = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision, gone = $5
+const updateJSON = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision, gone = $5
 	WHERE account = $1 AND product_id = $2`
 
 // BackfillJSON updates the JSON of one batch of products with ids after the given one. Rows that an older program
@@ -53,11 +53,11 @@ func (l *Ledger) BackfillJSON(ctx context.Context, after string) (last string, e
 		}
 		batch := &pgx.Batch{}
 		for _, p := range products {
-			desired, observed, err := readable(p)
+			desired, observed, err := productJSON(p)
 			if err != nil {
 				return err
 			}
-			batch.Queue(storeReadable, l.account, p.ID, desired, observed, p.gone())
+			batch.Queue(updateJSON, l.account, p.ID, desired, observed, p.isGone())
 			last = p.ID
 		}
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {

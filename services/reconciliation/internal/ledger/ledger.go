@@ -31,15 +31,15 @@ type Ledger struct {
 
 	// OnFound is called with a product's new drift, and OnSettled with drift that is gone, before that is stored. An
 	// error keeps it from being stored. Nil functions are not called.
-	Found, Settled func(context.Context, *Product, []*Drift) error
+	OnFound, OnSettled func(context.Context, *Product, []*Drift) error
 
 	// OnDue is called after a product was stored whose drift requires a command. See FindDrift. A nil function is not
 	// called.
-	Due func()
+	OnDue func()
 
 	// OnClosed is called with dead letters that were closed, after that is stored, at most once for each. A nil
 	// function is not called.
-	Closed func(context.Context, []*meshv1.DeadLetter)
+	OnClosed func(context.Context, []*meshv1.DeadLetter)
 
 	pool    database
 	account string
@@ -138,7 +138,7 @@ type Entry struct {
 
 // closingKinds are the kinds of entries that close the product's earlier dead letters without a version: since then the
 // product was brought to its latest state, or an operator issued a command for it.
-var settling = []string{"applied", "repaired", "ordered"}
+var closingKinds = []string{"applied", "repaired", "ordered"}
 
 // record adds entries.
 func (l *Ledger) record(ctx context.Context, tx pgx.Tx, entries ...Entry) error {

@@ -54,7 +54,7 @@ func at(sequence uint64) ledger.Position {
 	return ledger.Position{Sequence: sequence, Stored: noon.Add(time.Duration(sequence) * time.Second)}
 }
 
-func bury(service string, version uint64) ledger.Change {
+func deadLetter(service string, version uint64) ledger.Change {
 	letter := &meshv1.DeadLetter{
 		Id: fmt.Sprintf("%s-%d", service, version), Service: service, Account: "default", ProductId: product,
 		Version: version,
@@ -92,7 +92,7 @@ func differing(t require.TestingT, ctx context.Context, l *ledger.Ledger) (produ
 	return products
 }
 
-func sum(t require.TestingT, ctx context.Context, l *ledger.Ledger) summary { //nolint:revive // as above
+func summarize(t require.TestingT, ctx context.Context, l *ledger.Ledger) summary { //nolint:revive // as above
 	out := summary{Letters: map[string]bool{}, History: map[string]int{}}
 	var err error
 	out.Counts, err = l.Counts(ctx)
@@ -157,7 +157,7 @@ func TestApply_IgnoresOrderAndRepetition(t *testing.T) {
 			require.NoError(t, otherwise.Apply(ctx, delivered[:n]...))
 			delivered = delivered[n:]
 		}
-		want, got := sum(t, ctx, inOrder), sum(t, ctx, otherwise)
+		want, got := summarize(t, ctx, inOrder), summarize(t, ctx, otherwise)
 		// A difference counts as external only if the desired state is known before it.
 		for _, s := range []summary{want, got} {
 			if n := s.Counts[ledger.Drifted]; n > 0 {
@@ -193,98 +193,104 @@ func TestDeadLetters_OpenAndClose(t *testing.T) {
 		open     []string
 	}{
 		"stays open": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10)}, ledger.Dead, []string{"push-10"},
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10)}, ledger.Dead, []string{"push-10"},
 		},
 		"arrives before its change": {
-			[]ledger.Change{bury(push, 10), desire(10, 1, "A")}, ledger.Dead, []string{"push-10"},
+			[]ledger.Change{deadLetter(push, 10), desire(10, 1, "A")}, ledger.Dead, []string{"push-10"},
 		},
 		"is closed by a newer version": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B")}, ledger.Pending, nil,
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), desire(11, 2, "B")}, ledger.Pending, nil,
 		},
 		"arrives after the newer version that closes it": {
-			[]ledger.Change{desire(10, 1, "A"), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending, nil,
+			[]ledger.Change{desire(10, 1, "A"), desire(11, 2, "B"), deadLetter(push, 10)}, ledger.Pending, nil,
 		},
 		"is closed if its version is applied after all": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), observe(1, 10, "A")}, ledger.InSync, nil,
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), observe(1, 10, "A")}, ledger.InSync, nil,
 		},
 		"arrives after its version was applied": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 10)}, ledger.InSync, nil,
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 10)}, ledger.InSync, nil,
 		},
 		"is not closed by an older version's success": {
-			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 10), observe(1, 9, "A")},
+			[]ledger.Change{desire(9, 1, "A"), deadLetter(ingestion, 10), observe(1, 9, "A")},
 			ledger.Dead,
 			[]string{"ingestion-10"},
 		},
 		"of ingestion outlives an older version": {
-			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(10, 2, "B")},
+			[]ledger.Change{desire(9, 1, "A"), deadLetter(ingestion, 20), desire(10, 2, "B")},
 			ledger.Dead,
 			[]string{"ingestion-20"},
 		},
 		"of ingestion is closed by a newer version": {
-			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(21, 2, "B")}, ledger.Pending, nil,
+			[]ledger.Change{desire(9, 1, "A"), deadLetter(ingestion, 20), desire(21, 2, "B")}, ledger.Pending, nil,
 		},
 		"of ingestion outlives push's older letter": {
-			[]ledger.Change{desire(10, 1, "A"), bury(ingestion, 20), bury(push, 10), desire(11, 2, "B")},
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(ingestion, 20), deadLetter(push, 10), desire(11, 2, "B")},
 			ledger.Dead,
 			[]string{"ingestion-20"},
 		},
 		"that is redelivered after it was closed stays closed": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B"), bury(push, 10)},
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), desire(11, 2, "B"), deadLetter(push, 10)},
 			ledger.Pending,
 			nil,
 		},
 		"replaces the older one": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 12)}, ledger.Dead, []string{"push-12"},
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), deadLetter(push, 12)}, ledger.Dead,
+			[]string{"push-12"},
 		},
 		"without version stays open": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0)}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0)}, ledger.Dead,
+			[]string{"push-0"},
 		},
 		"without version outlives a newer version and its sync": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "A"), observe(1, 11, "A")},
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 0), desire(11, 2, "A"), observe(1, 11, "A")},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
 		"without version does not prevent drift": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "B")}, ledger.Pending, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 0), desire(11, 2, "B")}, ledger.Pending,
+			[]string{"push-0"},
 		},
 		"without version of an unknown product": {
-			[]ledger.Change{bury(push, 0)}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{deadLetter(push, 0)}, ledger.Dead, []string{"push-0"},
 		},
 		"without version stays open beside one with a version": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), bury(push, 10), bury(ingestion, 0)},
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 0), deadLetter(push, 10), deadLetter(ingestion, 0)},
 			ledger.Dead,
 			[]string{"push-0", "push-10", "ingestion-0"},
 		},
 		"without version outlives one with a version": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 0), observe(1, 10, "A")},
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), deadLetter(push, 0), observe(1, 10, "A")},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
 		"without version is closed by a later success": {
 			[]ledger.Change{
-				desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), bury(ingestion, 0),
+				desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0), deadLetter(ingestion, 0),
 				record("applied", time.Second),
 			}, ledger.InSync, nil,
 		},
 		"without version arrives after the later success": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second), bury(push, 0)},
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second),
+				deadLetter(push, 0)},
 			ledger.InSync, nil,
 		},
 		"without version is not closed by an earlier success": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("applied", -time.Second)},
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0),
+				record("applied", -time.Second)},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
 		"without version is not closed by an event": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("confirmed", time.Second)},
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0),
+				record("confirmed", time.Second)},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
 		"without version is closed by an operator": {
-			[]ledger.Change{bury(push, 0), record("ordered", time.Second)}, ledger.Left, nil,
+			[]ledger.Change{deadLetter(push, 0), record("ordered", time.Second)}, ledger.Left, nil,
 		},
 		"without version stays closed if redelivered": {
-			[]ledger.Change{bury(push, 0), record("ordered", time.Second), bury(push, 0)}, ledger.Left, nil,
+			[]ledger.Change{deadLetter(push, 0), record("ordered", time.Second), deadLetter(push, 0)}, ledger.Left, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -298,11 +304,11 @@ func TestDeadLetters_OpenAndClose(t *testing.T) {
 			for _, id := range c.open {
 				want[id] = true
 			}
-			got := sum(t, t.Context(), l)
+			got := summarize(t, t.Context(), l)
 			together := open(t, t.Context(), localtest.Postgres(t), "default")
 			defer together.Close()
 			require.NoError(t, together.Apply(t.Context(), c.messages...))
-			require.Equal(t, got, sum(t, t.Context(), together), "in one transaction it ends as in several")
+			require.Equal(t, got, summarize(t, t.Context(), together), "in one transaction it ends as in several")
 			require.Equal(t, map[ledger.State]uint64{c.state: 1}, got.Counts)
 			require.Equal(t, want, got.Letters)
 			require.Equal(t, c.state != ledger.InSync && c.state != ledger.Left, len(differing(t, t.Context(), l)) == 1,
@@ -320,7 +326,7 @@ func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 	l := open(t, ctx, localtest.Postgres(t), "default")
 	defer l.Close()
 	var closed []string
-	l.Closed = func(_ context.Context, letters []*meshv1.DeadLetter) {
+	l.OnClosed = func(_ context.Context, letters []*meshv1.DeadLetter) {
 		for _, letter := range letters {
 			closed = append(closed, letter.GetId())
 		}
@@ -341,11 +347,12 @@ func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 		require.NoError(t, err)
 		return dropped
 	}
-	for _, m := range []ledger.Change{desire(10, 1, "A"), bury("push", 10), bury("push", 0), bury("pull", 0)} {
+	for _, m := range []ledger.Change{desire(10, 1, "A"), deadLetter("push", 10), deadLetter("push", 0),
+		deadLetter("pull", 0)} {
 		require.NoError(t, l.Apply(ctx, m))
 	}
 	requireClosed()
-	require.NoError(t, l.Apply(ctx, bury("ingestion", 20)))
+	require.NoError(t, l.Apply(ctx, deadLetter("ingestion", 20)))
 	requireClosed("push-10")
 	require.NoError(t, l.Apply(ctx, record("applied", time.Second)))
 	requireClosed("push-0", "pull-0")
@@ -354,15 +361,15 @@ func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 	requireClosed("ingestion-20")
 	require.False(t, drop("ingestion", 20), "it is closed already")
 	requireClosed()
-	got := sum(t, ctx, l)
+	got := summarize(t, ctx, l)
 	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, got.Counts, "as if the letter had never come")
 	require.Equal(t, 1, got.History["DROP:ingestion-20"])
-	require.NoError(t, l.Apply(ctx, bury("ingestion", 20)))
-	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, sum(t, ctx, l).Counts,
+	require.NoError(t, l.Apply(ctx, deadLetter("ingestion", 20)))
+	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, summarize(t, ctx, l).Counts,
 		"a dropped letter that comes again stays dropped")
 
 	require.NoError(t, l.Apply(ctx, desire(30, 2, "B")))
-	require.NoError(t, l.Apply(ctx, bury("push", 25)))
+	require.NoError(t, l.Apply(ctx, deadLetter("push", 25)))
 	requireClosed("push-25")
 }
 
@@ -373,14 +380,14 @@ func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	drift := func() (found, due int) {
-		_, err := l.Drift(t.Context(), time.Minute, math.MaxUint64,
+		_, err := l.FindDrift(t.Context(), time.Minute, math.MaxUint64,
 			func(context.Context, *ledger.Product) (bool, error) { found++; return true, nil },
 			func(context.Context, *ledger.Product, ledger.Commands) (string, error) { due++; return "", nil })
 		require.NoError(t, err)
 		return found, due
 	}
 	state := func(want ledger.State) {
-		require.Equal(t, map[ledger.State]uint64{want: 1}, sum(t, t.Context(), l).Counts)
+		require.Equal(t, map[ledger.State]uint64{want: 1}, summarize(t, t.Context(), l).Counts)
 	}
 	for _, m := range []ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), observe(2, 10, "by hand")} {
 		require.NoError(t, l.Apply(t.Context(), m))
@@ -400,7 +407,7 @@ func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 	state(ledger.Drifted)
 
 	repaired := 0
-	l.Settled = func(_ context.Context, _ *ledger.Product, drift []*ledger.Drift) error {
+	l.OnSettled = func(_ context.Context, _ *ledger.Product, drift []*ledger.Drift) error {
 		repaired += len(drift)
 		return nil
 	}
@@ -431,15 +438,15 @@ func TestPosition_AfterRecreatedStream(t *testing.T) {
 		{Sequence: 7, Stored: at(7).Stored},
 	} {
 		require.NoError(t, l.Apply(t.Context(), ledger.ObservedChange(observed, anew)))
-		require.Equal(t, map[ledger.State]uint64{ledger.InSync: 1}, sum(t, t.Context(), l).Counts,
+		require.Equal(t, map[ledger.State]uint64{ledger.InSync: 1}, summarize(t, t.Context(), l).Counts,
 			"it is older, or the same")
 	}
 	require.NoError(t,
 		l.Apply(t.Context(), ledger.ObservedChange(observed, ledger.Position{Sequence: 1, Stored: at(8).Stored})))
-	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts,
+	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, summarize(t, t.Context(), l).Counts,
 		"changed by others after its version was applied")
 	require.NoError(t, l.Apply(t.Context(), desire(10, 2, "B")))
-	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts,
+	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, summarize(t, t.Context(), l).Counts,
 		"stored before what is known")
 }
 

@@ -51,25 +51,25 @@ type Product struct {
 	// effective is the desired state with the values of Stripe's that the policy keeps.
 	effective *catalogv1.ProductChange
 	// fieldNames are the names of differing fields by the names that the ledger stores, where the two differ.
-	fields map[string]string
+	fieldNames map[string]string
 	// hasDifferences reports whether there are any differences.
-	unsettled bool
+	hasDifferences bool
 	// open is the open drift as far as it was loaded. storedOpen is how many rows of it are stored.
-	open      []*Drift
-	openDrift int
+	open       []*Drift
+	storedOpen int
 	// externalChanges returns the differences that others have made with a change of the observed state.
-	byOthers func(*Ledger) []catalog.Decision
+	externalChanges func(*Ledger) []catalog.Decision
 	// readWhole reports that the change under way completes a read of the product together with its prices. An import
 	// may then go on.
-	readied bool
+	readWhole bool
 	// newEventIDs are the Stripe events that the change under way takes into account.
-	news []string
+	newEventIDs []string
 	// unattributed is new drift whose cause may be an event that is being recorded.
-	unexplained []*Drift
+	unattributed []*Drift
 	// entryData is the data of the entry in the audit trail.
-	data []byte
+	entryData []byte
 	// closedLetters are the letters that the change under way closes.
-	closed []*meshv1.DeadLetter
+	closedLetters []*meshv1.DeadLetter
 }
 
 // Steps returns the calls that bring Stripe to the state that the policy wants.
@@ -80,7 +80,7 @@ func (p *Product) Open() []*Drift { return p.open }
 
 // isGone reports whether a product is neither in the catalog nor active in Stripe. It left the catalog, or never was in
 // it.
-func (p *Product) gone() bool {
+func (p *Product) isGone() bool {
 	return p.Desired.GetProduct() == nil && !p.Observed.GetProduct().GetActive()
 }
 

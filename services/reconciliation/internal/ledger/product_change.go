@@ -36,7 +36,7 @@ func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Ch
 				change.GetVersion() == p.desiredVersion && !at.after(p.desiredAt) {
 				return false, nil
 			}
-			if p.data, err = changesOf(p.Desired, change); err != nil {
+			if p.entryData, err = changesOf(p.Desired, change); err != nil {
 				return false, err
 			}
 			if change.GetVersion() > p.desiredVersion {
@@ -64,11 +64,11 @@ func ObservedChange(observed *catalogv1.Observed, at Position) Change {
 				return false, nil
 			}
 			before := p.Observed
-			p.Observed, p.observedAt, p.readied = observed, at, readied(before, observed)
-			p.byOthers = func(l *Ledger) []catalog.Decision { return l.byOthers(p, before) }
+			p.Observed, p.observedAt, p.readWhole = observed, at, becameWhole(before, observed)
+			p.externalChanges = func(l *Ledger) []catalog.Decision { return l.externalChanges(p, before) }
 			for _, id := range observed.GetRecentEvents() {
 				if !catalog.SeenEvent(before, id) {
-					p.news = append(p.news, id)
+					p.newEventIDs = append(p.newEventIDs, id)
 				}
 			}
 			return true, nil
@@ -90,7 +90,7 @@ func (l *Ledger) Forget(ctx context.Context, stripeID string) error {
 // externalChanges returns the differences that others have made to a product that push had brought to its latest
 // version. It returns none while push has claimed the product, or while the ledger knows an older version than push has
 // applied.
-func (l *Ledger) byOthers(p *Product, before *catalogv1.Observed) []catalog.Decision {
+func (l *Ledger) externalChanges(p *Product, before *catalogv1.Observed) []catalog.Decision {
 	if isExtra(p) {
 		return p.Decisions
 	}

@@ -59,7 +59,7 @@ func (l *Ledger) row(p *Product) ([]any, error) {
 			return nil, fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
 	}
-	desiredJSON, observedJSON, err := readable(p)
+	desiredJSON, observedJSON, err := productJSON(p)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (l *Ledger) row(p *Product) ([]any, error) {
 		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince),
 		nullable(p.DriftedAt), p.Repairs,
 		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned,
-		p.unsettled, len(p.open), desiredJSON, observedJSON, p.gone(),
+		p.hasDifferences, len(p.open), desiredJSON, observedJSON, p.isGone(),
 	}, nil
 }
 
@@ -101,7 +101,8 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	var since, drifted, repairAt *time.Time
 	if err := row.Scan(&p.ID, &desired, &version, &sequence, &p.desiredAt.Stored, &observed, &revision,
 		&p.observedAt.Stored, &state, &p.Differs,
-		&since, &drifted, &p.Repairs, &repairAt, &dead, &p.deadUnversioned, &p.unsettled, &p.openDrift); err != nil {
+		&since, &drifted, &p.Repairs, &repairAt, &dead, &p.deadUnversioned, &p.hasDifferences,
+		&p.storedOpen); err != nil {
 		return nil, err
 	}
 	p.State, p.desiredAt.Sequence, p.observedAt.Sequence = State(state), uint64(sequence), uint64(revision)

@@ -9,13 +9,13 @@ import (
 
 // resolve derives the differences, and what the policy and operators' decisions say about each.
 func (l *Ledger) resolve(p *Product) {
-	l.learnFields(p)
+	l.loadFieldNames(p)
 	var x catalog.Exceptions
 	for _, d := range p.open {
 		switch {
 		case d.Decided == "catalog":
 			x.Overwrite = append(x.Overwrite, p.Field(d))
-		case !d.active() || d.Decided == "stripe":
+		case !d.isActive() || d.Decided == "stripe":
 			x.Leave = append(x.Leave, p.Field(d))
 		}
 	}
@@ -34,8 +34,8 @@ func (l *Ledger) resolve(p *Product) {
 		p.Decisions = append(p.Decisions, d)
 		p.Differs = p.Differs || d.Action == catalog.WriteBack
 	}
-	p.Decisions = p.stored(p.Decisions)
-	p.unsettled = len(p.Decisions) > 0
+	p.Decisions = p.storedDecisions(p.Decisions)
+	p.hasDifferences = len(p.Decisions) > 0
 }
 
 // Extras says what is done about active products in Stripe that the catalog never had.
@@ -66,9 +66,9 @@ func isExtra(p *Product) bool {
 }
 
 // deriveState derives the product's state. It reports whether that closes an open dead letter.
-func (l *Ledger) settle(p *Product) (closes bool) {
+func (l *Ledger) deriveState(p *Product) (closes bool) {
 	l.resolve(p)
-	if !p.unsettled {
+	if !p.hasDifferences {
 		p.DiffersSince = time.Time{}
 	} else if p.DiffersSince.IsZero() {
 		p.DiffersSince = l.now()
@@ -82,11 +82,11 @@ func (l *Ledger) settle(p *Product) (closes bool) {
 		// A product that differs and is dead without a version stays repairable: it may drift, and a repair may close
 		// the letter.
 		p.State = Dead
-	case p.Desired == nil && p.Observed.GetProduct() != nil && (p.State != Drifted || !p.unsettled):
+	case p.Desired == nil && p.Observed.GetProduct() != nil && (p.State != Drifted || !p.hasDifferences):
 		p.State = Extra
-	case !p.unsettled,
+	case !p.hasDifferences,
 		len(p.open) > 0 &&
-			!slices.ContainsFunc(p.Decisions, func(d catalog.Decision) bool { return !p.ignores(d.Field) }):
+			!slices.ContainsFunc(p.Decisions, func(d catalog.Decision) bool { return !p.isIgnored(d.Field) }):
 		p.State = InSync
 	case p.State != Drifted:
 		p.State = Pending
@@ -95,18 +95,18 @@ func (l *Ledger) settle(p *Product) (closes bool) {
 }
 
 // hasUntrackedDifference reports whether something differs that is not open drift.
-func (p *Product) unopened() bool {
+func (p *Product) hasUntrackedDifference() bool {
 	return slices.ContainsFunc(p.Decisions, func(x catalog.Decision) bool {
 		return !slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == x.Field })
 	})
 }
 
 // isApplied reports whether push has applied the version that the ledger knows, and has not claimed the product.
-func (p *Product) pushed() bool {
+func (p *Product) isApplied() bool {
 	return p.Observed.GetVersion() == p.desiredVersion && p.Observed.GetClaim() == nil
 }
 
 // isIgnored reports whether an operator has dismissed the difference of a field.
-func (p *Product) ignores(field string) bool {
+func (p *Product) isIgnored(field string) bool {
 	return slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == field && d.State == Ignored })
 }

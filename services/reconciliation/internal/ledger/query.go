@@ -67,7 +67,8 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 	}
 	var n int64
 	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.product
-		WHERE account = $1 AND (cardinality($2::text[]) = 0 AND (NOT gone OR state NOT IN ('in_sync', '`+string(Extra)+`')) OR product_id = ANY($2))`,
+		WHERE account = $1 AND (cardinality($2::text[]) = 0 AND (NOT gone OR state NOT IN ('in_sync', '`+string(Extra)+
+		`')) OR product_id = ANY($2))`,
 		l.account, ids).Scan(&n); err != nil {
 		return false, 0, fmt.Errorf("count products: %w", err)
 	}
@@ -108,7 +109,7 @@ func (l *Ledger) Unknown(ctx context.Context, ids []string) ([]string, error) {
 
 // List yields the products that the ledger has, of those named or of all, in the order of their ids. It begins after
 // the given id and ends at the limit. It returns the id to continue after, "" if there are no more.
-func (l *Ledger) Known(ctx context.Context, ids []string, after string, limit int,
+func (l *Ledger) List(ctx context.Context, ids []string, after string, limit int,
 	yield func(*Product),
 ) (next string, err error) {
 	if ids == nil {

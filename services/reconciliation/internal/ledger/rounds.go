@@ -25,7 +25,7 @@ type settlement struct {
 
 // isUndoneBy reports whether the side that received the other's value has changed since. A side that only changes its
 // own value again, as in several edits of one name in the dashboard, undoes nothing.
-func (s settlement) undone(now catalog.Difference) bool {
+func (s settlement) isUndoneBy(now catalog.Difference) bool {
 	if s.State == WrittenBack {
 		return now.Catalog != s.Stripe
 	}
@@ -39,7 +39,7 @@ func rounds(settled []settlement, now catalog.Difference) (n int) {
 		if i+1 < len(settled) {
 			next = catalog.Difference{Catalog: settled[i+1].Catalog, Stripe: settled[i+1].Stripe}
 		}
-		if s.undone(next) {
+		if s.isUndoneBy(next) {
 			n++
 		}
 	}
@@ -47,7 +47,7 @@ func rounds(settled []settlement, now catalog.Difference) (n int) {
 }
 
 // checkRounds leaves drift that was just found to an operator if its sides keep overwriting each other.
-func (l *Ledger) endless(ctx context.Context, tx pgx.Tx, d *Drift) error {
+func (l *Ledger) checkRounds(ctx context.Context, tx pgx.Tx, d *Drift) error {
 	rows, err := tx.Query(ctx, `SELECT state, catalog_value, stripe_value FROM driftless_ledger.drift
 		WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at > $4 AND counts ORDER BY settled_at, id`,
 		l.account, d.Product, d.Field, l.now().Add(-RoundsWindow))

@@ -115,7 +115,7 @@ func (c *checker) pairs(path string, field protoreflect.FieldDescriptor, m proto
 		if c.full() {
 			return
 		}
-		at := fmt.Sprintf("%s[%q]", path, abridged(k.String()))
+		at := fmt.Sprintf("%s[%q]", path, truncate(k.String()))
 		c.value(at+" (key)", field.MapKey(), k.Value(), rules.GetKeys())
 		c.value(at, field.MapValue(), m.Get(k), rules.GetValues())
 	}
@@ -180,12 +180,12 @@ func (c *checker) duration(path string, d *durationpb.Duration, rules *validate.
 	}
 	// AsDuration saturates at 292 years, which is beyond every limit.
 	if longest := rules.GetLte().AsDuration(); rules.HasLte() && d.AsDuration() > longest {
-		c.addf(path, "must be at most %s", words(longest))
+		c.addf(path, "must be at most %s", formatDuration(longest))
 	}
 }
 
 // formatDuration writes a duration in days if it is a whole number of them.
-func words(d time.Duration) string {
+func formatDuration(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d == day:
@@ -209,7 +209,7 @@ func enumNames(enum protoreflect.EnumDescriptor, numbers []int32) string {
 }
 
 // truncate shortens a text for a message.
-func abridged(s string) string {
+func truncate(s string) string {
 	const maxRunes = 40
 	if runes := []rune(s); len(runes) > maxRunes {
 		return string(runes[:maxRunes]) + "…"
