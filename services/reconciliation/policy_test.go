@@ -142,7 +142,7 @@ func TestResolveDrift_AppliesDecision(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 }
 
-// reads are the products that pull is commanded to read.
+// productReads are the products that pull is commanded to read.
 func (r *rig) productReads() chan string {
 	r.t.Helper()
 	out := make(chan string, 100)

@@ -113,20 +113,20 @@ func (l *Ledger) lock(ctx context.Context, tx pgx.Tx, changes []Change) (map[str
 		SELECT $1, id FROM unnest($2::text[]) WITH ORDINALITY AS x(id, n)
 		WHERE NOT EXISTS (SELECT FROM driftless_ledger.product p WHERE p.account = $1 AND p.product_id = x.id) ORDER BY n
 		ON CONFLICT DO NOTHING`, l.account, ids); err != nil {
-		return nil, fmt.Errorf("ledger rows of products %s: %w", nameProducts(ids), err)
+		return nil, fmt.Errorf("lock ledger rows of products %s: %w", nameProducts(ids), err)
 	}
 	rows, err := tx.Query(ctx,
 		selectProducts+` WHERE account = $1 AND product_id = ANY($2) ORDER BY product_id COLLATE "C" FOR UPDATE`,
 		l.account, ids)
 	if err != nil {
-		return nil, fmt.Errorf("ledger rows of products %s: %w", nameProducts(ids), err)
+		return nil, fmt.Errorf("lock ledger rows of products %s: %w", nameProducts(ids), err)
 	}
 	products, err := pgx.CollectRows(rows, scanProduct)
 	if err != nil {
-		return nil, fmt.Errorf("ledger rows of products %s: %w", nameProducts(ids), err)
+		return nil, fmt.Errorf("lock ledger rows of products %s: %w", nameProducts(ids), err)
 	}
 	if len(products) < len(ids) {
-		return nil, fmt.Errorf("ledger rows of products %s: some were removed at the same time", nameProducts(ids))
+		return nil, fmt.Errorf("lock ledger rows of products %s: some were removed at the same time", nameProducts(ids))
 	}
 	of := make(map[string]*Product, len(products))
 	for _, p := range products {
