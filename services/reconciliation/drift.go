@@ -119,7 +119,8 @@ func (r *reconciler) publishSettled(ctx context.Context, p *ledger.Product, drif
 // issueCommands issues the commands that a product's drift requires. A repair rereads the product from Stripe, because
 // what was known of it has been wrong once. It returns why a write-back is impossible, so that an operator decides.
 func (r *reconciler) issueCommands(ctx context.Context, p *ledger.Product,
-	o ledger.Commands) (cannot string, err error) {
+	o ledger.Commands,
+) (cannot string, err error) {
 	ctx, span := r.startDriftSpan(ctx, "repair drift", p)
 	defer func() {
 		telemetry.Fail(span, err)

@@ -23,7 +23,8 @@ func (r *reconciler) inGrace(p *ledger.Product) bool {
 // prepareImport has a product read together with its prices before anything of it is imported, because events report
 // them one by one and in any order. It reports whether the import must wait, and why it is impossible.
 func (r *reconciler) prepareImport(ctx context.Context, p *ledger.Product,
-	id string) (wait bool, cannot string, err error) {
+	id string,
+) (wait bool, cannot string, err error) {
 	switch why := catalog.ImportBlocker(p.Observed); {
 	case why == "":
 		return false, "", nil

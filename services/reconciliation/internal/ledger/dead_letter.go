@@ -34,7 +34,8 @@ func DeadLetterChange(letter *meshv1.DeadLetter, entry Entry) Change {
 // addLetter stores a letter about a version and marks the product as dead, unless a later version supersedes the
 // letter.
 func (l *Ledger) addLetter(ctx context.Context, tx pgx.Tx, p *Product,
-	letter *meshv1.DeadLetter) (changed bool, err error) {
+	letter *meshv1.DeadLetter,
+) (changed bool, err error) {
 	version := letter.GetVersion()
 	superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
 	var closed *time.Time
