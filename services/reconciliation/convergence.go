@@ -33,9 +33,11 @@ func (m *capturePoints) add(r *meshv1.CaptureReport, revision uint64) (back bool
 		return false
 	}
 	next := capturePoint{
-		upTo: r.GetCapturedUpTo().
-			AsTime(),
-		sequence: r.GetCatalogSequence(), version: r.GetVersion(), at: r.GetAt().AsTime(), revision: revision,
+		upTo:     r.GetCapturedUpTo().AsTime(),
+		sequence: r.GetCatalogSequence(),
+		version:  r.GetVersion(),
+		at:       r.GetAt().AsTime(),
+		revision: revision,
 	}
 	if n := len(*m); n > 0 {
 		last := (*m)[n-1]

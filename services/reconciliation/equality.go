@@ -241,11 +241,8 @@ func (e evidence) pushUnknown() string {
 func (e evidence) pausedSince(service string) string {
 	for _, p := range e.paused {
 		if p.GetService() == service {
-			return service + " is paused since " + p.GetSince().
-				AsTime().
-				UTC().
-				Format(time.TimeOnly) +
-				" UTC by an operator"
+			since := p.GetSince().AsTime().UTC().Format(time.TimeOnly)
+			return service + " is paused since " + since + " UTC by an operator"
 		}
 	}
 	return ""

@@ -191,8 +191,9 @@ func cleanOther(arg any) (cleaned any, changed bool) {
 // UnstorableError reports a change that the ledger can never store, however often it is tried.
 type UnstorableError struct {
 	Product string
-	Why     string
-	err     error
+	// Why is the reason in plain words.
+	Why string
+	err error
 }
 
 func (e *UnstorableError) Error() string {

@@ -49,7 +49,7 @@ type DriftCount struct {
 	N           uint64
 }
 
-// DriftCounts counts open drift by kind and state.
+// DriftCounts returns the number of open differences by kind and state.
 func (l *Ledger) DriftCounts(ctx context.Context) ([]DriftCount, error) {
 	rows, err := l.pool.Query(ctx,
 		`SELECT kind, state, count(*) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL

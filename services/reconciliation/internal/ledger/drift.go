@@ -33,16 +33,22 @@ type Drift struct {
 	ID      int64
 	Product string
 	catalog.Difference
-	Action   catalog.Action
-	Since    time.Time
+	// Action is what the policy does about it.
+	Action catalog.Action
+	// Since is when it was opened.
+	Since time.Time
+	// CausedBy is dashboard, api_key or unknown.
 	CausedBy string
 	// EventID is the id of the Stripe event that caused it. Empty if that is not known.
 	EventID string
 	State   DriftState
 	// Decided is the side that an operator has chosen, "catalog" or "stripe".
-	Decided   string
-	Detail    string
-	Attempts  int
+	Decided string
+	// Detail is why it needs a decision. Empty if it does not.
+	Detail string
+	// Attempts is how many commands were issued for it.
+	Attempts int
+	// SettledAt is zero while the drift is open.
 	SettledAt time.Time
 }
 

@@ -128,9 +128,12 @@ type Entry struct {
 	EventID string
 	Product string
 	At      time.Time
-	Kind    string
+	// Kind is what happened, such as catalog_change, stripe_event, dead, ordered, or the name of an outcome.
+	Kind string
+	// Version is the catalog version that the entry is about, 0 for none.
 	Version uint64
 	Detail  string
+	// TraceID is the trace of the message, empty for none.
 	TraceID string
 	// Data is a driftless.control.v1.HistoryEntry as JSON, without the fields that Entry has. Nil if it has no others.
 	Data []byte

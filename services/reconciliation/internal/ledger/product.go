@@ -25,15 +25,20 @@ const (
 
 // Product is a row of the ledger.
 type Product struct {
-	ID       string
-	Desired  *catalogv1.ProductChange
+	ID string
+	// Desired is nil if the catalog never had the product.
+	Desired *catalogv1.ProductChange
+	// Observed is nil if nothing is known of the product in Stripe.
 	Observed *catalogv1.Observed
 	State    State
 	// Differs reports whether there are steps that would make Stripe equal to the catalog.
-	Differs      bool
+	Differs bool
+	// DiffersSince is zero if the sides do not differ. A new version restarts it.
 	DiffersSince time.Time
-	DriftedAt    time.Time
-	Repairs      int
+	// DriftedAt is zero unless the product has drifted.
+	DriftedAt time.Time
+	// Repairs is how many repairs were commanded since then.
+	Repairs int
 	// Postpone delays a repair. The callback that issues commands may set it instead of issuing them.
 	Postpone time.Duration
 	// Decisions are about all differences, including those that are only reported. Their texts are as the ledger stores

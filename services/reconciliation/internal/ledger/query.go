@@ -142,6 +142,7 @@ func (l *Ledger) List(ctx context.Context, ids []string, after string, limit int
 
 // Adoption is the outcome of a command to adopt.
 type Adoption struct {
+	// EventID, Product, Kind and Detail are those of its entry in the audit trail.
 	EventID, Product, Kind, Detail string
 }
 

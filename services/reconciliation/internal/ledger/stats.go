@@ -36,7 +36,7 @@ func (l *Ledger) Ages(ctx context.Context) (Ages, error) {
 	return out, nil
 }
 
-// OpenLetters counts the open dead letters by reason.
+// OpenLetters returns the number of open dead letters by reason.
 func (l *Ledger) OpenLetters(ctx context.Context) (map[string]uint64, error) {
 	rows, err := l.pool.Query(ctx,
 		`SELECT reason, count(*) FROM driftless_ledger.dead_letter WHERE account = $1 AND closed_at IS NULL GROUP BY reason`, l.account)
