@@ -60,7 +60,10 @@ func (c control) AdoptProducts(ctx context.Context,
 	out := &controlv1.AdoptProductsResponse{}
 	for _, a := range adoptions {
 		command := &meshv1.Command{
-			Id: nuid.Next(), Account: c.Account, Issuer: operator, Reason: "approved",
+			Id:       nuid.Next(),
+			Account:  c.Account,
+			Issuer:   operator,
+			Reason:   "approved",
 			IssuedAt: timestamppb.New(c.Now()),
 			Verb:     &meshv1.Command_Adopt{Adopt: a},
 		}
@@ -70,8 +73,12 @@ func (c control) AdoptProducts(ctx context.Context,
 			return nil, unavailable(err)
 		}
 		if err := c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
-			EventID: "ORDER:" + command.GetId(), Product: a.GetProductId(), At: c.Now(), Kind: "ordered",
-			Detail: "adopt " + mesh.DescribeAdoption(a), TraceID: traceID(ctx),
+			EventID: "ORDER:" + command.GetId(),
+			Product: a.GetProductId(),
+			At:      c.Now(),
+			Kind:    "ordered",
+			Detail:  "adopt " + mesh.DescribeAdoption(a),
+			TraceID: traceID(ctx),
 		})); err != nil {
 			return nil, unavailable(err)
 		}
@@ -101,8 +108,10 @@ func (c control) ListAdoptions(ctx context.Context,
 	out := &controlv1.ListAdoptionsResponse{}
 	for _, a := range found {
 		out.Adoptions = append(out.Adoptions, &controlv1.Adoption{
-			Id: a.EventID[strings.LastIndexByte(a.EventID, ':')+1:], ProductId: a.Product, Refused: a.Kind == refused,
-			Detail: a.Detail,
+			Id:        a.EventID[strings.LastIndexByte(a.EventID, ':')+1:],
+			ProductId: a.Product,
+			Refused:   a.Kind == refused,
+			Detail:    a.Detail,
 		})
 	}
 	return connect.NewResponse(out), nil

@@ -20,8 +20,13 @@ func TestApprove_SyncsHeldProducts(t *testing.T) {
 	r.start()
 	require.Nil(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard())
 	_, err := r.mesh.Guard("default").CompareAndPut(t.Context(), &meshv1.Guard{
-		Since: timestamppb.Now(), Archived: 10, Recent: []string{"x"}, Held: []string{"mug", "poster"},
-		HeldSince: timestamppb.Now(), Products: 100, Allowed: 10,
+		Since:     timestamppb.Now(),
+		Archived:  10,
+		Recent:    []string{"x"},
+		Held:      []string{"mug", "poster"},
+		HeldSince: timestamppb.Now(),
+		Products:  100,
+		Allowed:   10,
 	}, 0)
 	require.NoError(t, err)
 	require.Len(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard().GetHeld(), 2)

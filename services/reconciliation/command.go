@@ -40,7 +40,10 @@ func (r *reconciler) commandWriteBack(ctx context.Context, p *ledger.Product, o 
 		return fmt.Sprintf("with Stripe's values the product would be invalid in the catalog: %s", violations[0]), nil
 	}
 	command := &meshv1.Command{
-		Id: id, Account: r.Account, Issuer: topology.Reconciliation, Reason: "drift",
+		Id:       id,
+		Account:  r.Account,
+		Issuer:   topology.Reconciliation,
+		Reason:   "drift",
 		IssuedAt: timestamppb.New(r.Now()),
 		Verb:     &meshv1.Command_WriteBack{WriteBack: writeBack},
 	}
@@ -56,8 +59,12 @@ func (r *reconciler) commandSync(ctx context.Context, product string, reread boo
 // publishSync publishes a command to sync for push.
 func (r *reconciler) publishSync(ctx context.Context, sync *meshv1.SyncProduct, issuer, reason, id string) error {
 	command := &meshv1.Command{
-		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
-		Verb: &meshv1.Command_Sync{Sync: sync},
+		Id:       id,
+		Account:  r.Account,
+		Issuer:   issuer,
+		Reason:   reason,
+		IssuedAt: timestamppb.New(r.Now()),
+		Verb:     &meshv1.Command_Sync{Sync: sync},
 	}
 	return r.mesh.Publish(ctx,
 		topology.CommandSubject(topology.Push, r.Account, topology.VerbSync, sync.GetProductId()), command,
@@ -67,8 +74,12 @@ func (r *reconciler) publishSync(ctx context.Context, sync *meshv1.SyncProduct, 
 // commandScan commands pull to scan all of Stripe.
 func (r *reconciler) commandScan(ctx context.Context, id, issuer, reason string) error {
 	command := &meshv1.Command{
-		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
-		Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
+		Id:       id,
+		Account:  r.Account,
+		Issuer:   issuer,
+		Reason:   reason,
+		IssuedAt: timestamppb.New(r.Now()),
+		Verb:     &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
 	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, r.Account, topology.VerbScan, ""), command,
 		mesh.WithID(id))
@@ -77,8 +88,12 @@ func (r *reconciler) commandScan(ctx context.Context, id, issuer, reason string)
 // commandBackfill commands ingestion to read products from the catalog again, all products if none are given.
 func (r *reconciler) commandBackfill(ctx context.Context, products []string, issuer, reason, id string) error {
 	command := &meshv1.Command{
-		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
-		Verb: &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: products}},
+		Id:       id,
+		Account:  r.Account,
+		Issuer:   issuer,
+		Reason:   reason,
+		IssuedAt: timestamppb.New(r.Now()),
+		Verb:     &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: products}},
 	}
 	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbBackfill, ""),
 		command, mesh.WithID(id))

@@ -28,9 +28,13 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 	}
 	return ledger.DesiredChange(change, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, ledger.Entry{
 		// The id includes the time, because a stream that is created again counts from 1.
-		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence), Product: change.GetProductId(),
-		At: at, Kind: "catalog_change",
-		Version: change.GetVersion(), Detail: describeChange(change), TraceID: traceID(ctx),
+		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence),
+		Product: change.GetProductId(),
+		At:      at,
+		Kind:    "catalog_change",
+		Version: change.GetVersion(),
+		Detail:  describeChange(change),
+		TraceID: traceID(ctx),
 	}), nil
 }
 
@@ -65,9 +69,13 @@ func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.S
 		return ledger.Change{}, err
 	}
 	return ledger.EventEntry(ledger.Entry{
-		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(), Product: c.GetProductId(),
-		At:   c.GetReceivedAt().AsTime(),
-		Kind: "stripe_event", Detail: detail, TraceID: traceID(ctx), Data: data,
+		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(),
+		Product: c.GetProductId(),
+		At:      c.GetReceivedAt().AsTime(),
+		Kind:    "stripe_event",
+		Detail:  detail,
+		TraceID: traceID(ctx),
+		Data:    data,
 	}, c.GetEventId()), nil
 }
 
@@ -83,16 +91,23 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		detail = strings.Join(steps, "; ")
 	}
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{
-		Differences: o.GetDifferences(), Steps: o.GetSteps(), StripeEventId: o.GetEventId(),
+		Differences:    o.GetDifferences(),
+		Steps:          o.GetSteps(),
+		StripeEventId:  o.GetEventId(),
 		IdempotencyKey: o.GetIdempotencyKey(),
 	})
 	if err != nil {
 		return ledger.Change{}, err
 	}
 	return ledger.AuditEntry(ledger.Entry{
-		EventID: "SYNC:" + o.GetId(), Product: o.GetProductId(), At: o.GetAt().AsTime(),
+		EventID: "SYNC:" + o.GetId(),
+		Product: o.GetProductId(),
+		At:      o.GetAt().AsTime(),
 		Kind:    topology.OutcomeName(o.GetKind()),
-		Version: o.GetVersion(), Detail: detail, TraceID: traceID(ctx), Data: data,
+		Version: o.GetVersion(),
+		Detail:  detail,
+		TraceID: traceID(ctx),
+		Data:    data,
 	}), nil
 }
 
@@ -110,9 +125,13 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 	// An earlier version, or another program, may have stored text that Postgres refuses.
 	mesh.FitLetter(l, r.mesh.MaxBody())
 	return ledger.DeadLetterChange(l, ledger.Entry{
-		EventID: "DEAD:" + l.GetId(), Product: l.GetProductId(), At: l.GetLastAt().AsTime(), Kind: "dead",
+		EventID: "DEAD:" + l.GetId(),
+		Product: l.GetProductId(),
+		At:      l.GetLastAt().AsTime(),
+		Kind:    "dead",
 		Version: l.GetVersion(),
-		Detail:  l.GetReason() + ": " + l.GetMessage(), TraceID: traceID(ctx),
+		Detail:  l.GetReason() + ": " + l.GetMessage(),
+		TraceID: traceID(ctx),
 	}), nil
 }
 

@@ -69,8 +69,11 @@ func letterState(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.Produ
 		if err := proto.Unmarshal(l.GetPayload(), command); err == nil &&
 			command.GetWriteBack().GetProductId() == l.GetProductId() {
 			return &catalogv1.ProductChange{
-				Account: l.GetAccount(), ProductId: l.GetProductId(), Version: l.GetVersion(),
-				Operation: catalogv1.Operation_OPERATION_UPSERT, Product: command.GetWriteBack().GetProduct(),
+				Account:   l.GetAccount(),
+				ProductId: l.GetProductId(),
+				Version:   l.GetVersion(),
+				Operation: catalogv1.Operation_OPERATION_UPSERT,
+				Product:   command.GetWriteBack().GetProduct(),
 			}
 		}
 	}
@@ -194,7 +197,10 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 // recordReplay adds the replay of a letter to the audit trail.
 func (c control) recordReplay(ctx context.Context, command string, l *meshv1.DeadLetter) error {
 	return c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
-		EventID: "ORDER:" + command + ":" + l.GetProductId(), Product: l.GetProductId(), At: c.Now(), Kind: "ordered",
+		EventID: "ORDER:" + command + ":" + l.GetProductId(),
+		Product: l.GetProductId(),
+		At:      c.Now(),
+		Kind:    "ordered",
 		Version: l.GetVersion(),
 		Detail:  fmt.Sprintf("replay of a dead letter by %s: %s", replayService(l), l.GetReason()),
 		TraceID: traceID(ctx),
@@ -237,8 +243,13 @@ func (c control) dropLetter(ctx context.Context, l *meshv1.DeadLetter, why strin
 		detail += " (" + why + ")"
 	}
 	_, err := c.ledger.Drop(ctx, l, ledger.Entry{
-		EventID: "DROP:" + l.GetId(), Product: l.GetProductId(), At: c.Now(), Kind: "dropped", Version: l.GetVersion(),
-		Detail: detail, TraceID: traceID(ctx),
+		EventID: "DROP:" + l.GetId(),
+		Product: l.GetProductId(),
+		At:      c.Now(),
+		Kind:    "dropped",
+		Version: l.GetVersion(),
+		Detail:  detail,
+		TraceID: traceID(ctx),
 	})
 	return err
 }
@@ -253,7 +264,10 @@ func (c control) selectLetters(ctx context.Context,
 			invalid("selection: is empty: set product_ids, reason, service or all")
 	}
 	letters, more, err = c.ledger.DeadLettersByProduct(ctx, ledger.Letters{
-		Products: s.GetProductIds(), Reason: s.GetReason(), Service: s.GetService(), After: s.GetAfter(),
+		Products: s.GetProductIds(),
+		Reason:   s.GetReason(),
+		Service:  s.GetService(),
+		After:    s.GetAfter(),
 	}, maxLettersPerCall)
 	if err != nil {
 		return nil, nil, false, unavailable(err)

@@ -24,8 +24,13 @@ import (
 func (r *rig) addDeadLetter(service, id, reason string, version uint64) *meshv1.DeadLetter {
 	r.t.Helper()
 	letter := &meshv1.DeadLetter{
-		Service: service, Account: "default", ProductId: id, Version: version, Reason: reason, Message: "no",
-		LastAt: timestamppb.Now(),
+		Service:   service,
+		Account:   "default",
+		ProductId: id,
+		Version:   version,
+		Reason:    reason,
+		Message:   "no",
+		LastAt:    timestamppb.Now(),
 	}
 	require.NoError(r.t, r.mesh.DeadLetter(r.t.Context(), letter))
 	require.Eventually(r.t, func() bool { return slices.Contains(r.letters(`{}`), service+" "+id) }, patience,
@@ -178,14 +183,21 @@ func TestReplayDeadLetters_DecidesFailedWriteBackAgain(t *testing.T) {
 	r.start()
 	r.desire("mug", "Mug", 10)
 	payload, err := proto.Marshal(&meshv1.Command{Verb: &meshv1.Command_WriteBack{WriteBack: &meshv1.WriteBack{
-		ProductId: "mug", Version: 10, Product: &catalogv1.Product{Id: "mug", Name: "By hand"},
-		Fields: []string{"name"},
+		ProductId: "mug",
+		Version:   10,
+		Product:   &catalogv1.Product{Id: "mug", Name: "By hand"},
+		Fields:    []string{"name"},
 	}}})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Service: topology.Ingestion, Account: "default", ProductId: "mug", Version: 10,
-		Reason: topology.ReasonWriteBackFailed, Payload: payload,
-		Stream: topology.StreamCommand, Message: "refused",
+		Service:   topology.Ingestion,
+		Account:   "default",
+		ProductId: "mug",
+		Version:   10,
+		Reason:    topology.ReasonWriteBackFailed,
+		Payload:   payload,
+		Stream:    topology.StreamCommand,
+		Message:   "refused",
 	}))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	detail := ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"mug"}`).GetDeadLetters()
@@ -272,8 +284,12 @@ func TestReplayDeadLetters_PagesLongSelections(t *testing.T) {
 	const n = 450
 	for i := range n {
 		require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-			Service: topology.Push, Account: "default", ProductId: fmt.Sprintf("p%d", i), Version: 1,
-			Reason: topology.ReasonRefused, LastAt: timestamppb.Now(),
+			Service:   topology.Push,
+			Account:   "default",
+			ProductId: fmt.Sprintf("p%d", i),
+			Version:   1,
+			Reason:    topology.ReasonRefused,
+			LastAt:    timestamppb.Now(),
 		}))
 	}
 	require.Eventually(t, func() bool { return len(r.letters(`{"limit":1000}`)) == n }, patience, 50*time.Millisecond)
@@ -320,8 +336,12 @@ func TestGetDeadLetters_ReturnsWantedStateAndSteps(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Service: topology.Ingestion, Account: "default", ProductId: "cup", Version: 12,
-		Reason: topology.ReasonInvalidProduct, Payload: payload,
+		Service:   topology.Ingestion,
+		Account:   "default",
+		ProductId: "cup",
+		Version:   12,
+		Reason:    topology.ReasonInvalidProduct,
+		Payload:   payload,
 	}))
 	r.eventually("cup", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	shown = ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"cup"}`).GetDeadLetters()

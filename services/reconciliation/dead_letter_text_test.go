@@ -31,9 +31,13 @@ func TestDeadLetter_StoresUnstorableText(t *testing.T) {
 	}
 	// An earlier version would have stored the letter like this.
 	old := &meshv1.DeadLetter{
-		Id: "old", Service: topology.Push, Account: "default", ProductId: "old\x00" + strings.Repeat("p", 9000),
-		Version: 9, Message: "a\x00b",
-		LastAt: timestamppb.Now(),
+		Id:        "old",
+		Service:   topology.Push,
+		Account:   "default",
+		ProductId: "old\x00" + strings.Repeat("p", 9000),
+		Version:   9,
+		Message:   "a\x00b",
+		LastAt:    timestamppb.Now(),
 	}
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.DeadSubject(topology.Push, "default", "old"), old))
 	require.Eventually(t, func() bool { return len(r.letters(`{}`)) == 4 }, patience, 10*time.Millisecond)

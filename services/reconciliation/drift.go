@@ -82,9 +82,12 @@ func (r *reconciler) publishDrifted(ctx context.Context, p *ledger.Product, drif
 		}
 	}
 	return r.publishOutcome(ctx, &meshv1.Outcome{
-		Id:        fmt.Sprintf("drifted:%s:%s:%d:%d", r.Account, p.ID, drift[0].Since.UnixMicro(), drift[0].ID),
-		ProductId: p.ID, Kind: meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED, Version: p.Desired.GetVersion(),
-		Detail: strings.Join(words, "; "), Differences: differences,
+		Id:          fmt.Sprintf("drifted:%s:%s:%d:%d", r.Account, p.ID, drift[0].Since.UnixMicro(), drift[0].ID),
+		ProductId:   p.ID,
+		Kind:        meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED,
+		Version:     p.Desired.GetVersion(),
+		Detail:      strings.Join(words, "; "),
+		Differences: differences,
 	})
 }
 
@@ -105,8 +108,11 @@ func (r *reconciler) publishSettled(ctx context.Context, p *ledger.Product, drif
 		name := topology.OutcomeName(how.kind)
 		differences := describedDifferences(of, p)
 		if err := r.publishOutcome(ctx, &meshv1.Outcome{
-			Id:        fmt.Sprintf("%s:%s:%s:%d:%d", name, r.Account, p.ID, of[0].Since.UnixMicro(), of[0].ID),
-			ProductId: p.ID, Kind: how.kind, Version: p.Desired.GetVersion(), Differences: differences,
+			Id:          fmt.Sprintf("%s:%s:%s:%d:%d", name, r.Account, p.ID, of[0].Since.UnixMicro(), of[0].ID),
+			ProductId:   p.ID,
+			Kind:        how.kind,
+			Version:     p.Desired.GetVersion(),
+			Differences: differences,
 			Detail: fmt.Sprintf("equal again after %s: %s", r.Now().Sub(of[0].Since).Round(time.Millisecond),
 				strings.Join(describeDifferences(differences), "; ")),
 		}); err != nil {

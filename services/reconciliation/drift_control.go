@@ -33,8 +33,11 @@ func (c control) ListDrift(ctx context.Context,
 		return nil, unavailable(err)
 	}
 	drifts, more, err := c.ledger.Drifts(ctx, ledger.DriftFilter{
-		Products: msg.GetProductIds(), Kinds: msg.GetKinds(), States: msg.GetStates(), After: msg.GetAfter(),
-		Settled: msg.GetSettled(),
+		Products: msg.GetProductIds(),
+		Kinds:    msg.GetKinds(),
+		States:   msg.GetStates(),
+		After:    msg.GetAfter(),
+		Settled:  msg.GetSettled(),
 	}, limit)
 	if err != nil {
 		return nil, unavailable(err)
@@ -71,9 +74,14 @@ func driftMessages(drifts []*ledger.Drift, products map[string]*ledger.Product) 
 	out := make([]*controlv1.Drift, len(drifts))
 	for i, d := range drifts {
 		out[i] = &controlv1.Drift{
-			ProductId: d.Product, Difference: difference(d), Since: timestamppb.New(d.Since), CausedBy: d.CausedBy,
-			EventId: d.EventID,
-			State:   string(d.State), Attempts: uint32(d.Attempts), Detail: d.Detail,
+			ProductId:  d.Product,
+			Difference: difference(d),
+			Since:      timestamppb.New(d.Since),
+			CausedBy:   d.CausedBy,
+			EventId:    d.EventID,
+			State:      string(d.State),
+			Attempts:   uint32(d.Attempts),
+			Detail:     d.Detail,
 		}
 		if !d.SettledAt.IsZero() {
 			out[i].SettledAt = timestamppb.New(d.SettledAt)
@@ -158,7 +166,11 @@ func (c control) decide(ctx context.Context, product string, fields []string, ki
 		detail += ": " + strings.Join(fields, ", ")
 	}
 	drifts, err := c.ledger.Decide(ctx, product, named, ledger.Entry{
-		EventID: "DECISION:" + nuid.Next(), Product: product, At: c.Now(), Kind: kind, Detail: detail,
+		EventID: "DECISION:" + nuid.Next(),
+		Product: product,
+		At:      c.Now(),
+		Kind:    kind,
+		Detail:  detail,
 		TraceID: traceID(ctx),
 	}, decide)
 	if refused := new(connect.Error); errors.As(err, &refused) {

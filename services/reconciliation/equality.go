@@ -57,8 +57,10 @@ type activity struct {
 // equality returns the time up to which equality is known, and why it is not known now.
 func (e evidence) equality() *controlv1.Equality {
 	out := &controlv1.Equality{
-		Capture: e.capture, UnwatchedTables: e.capture.GetUnwatchedTables(),
-		TablesComparedAt: e.capture.GetCompared().GetStartedAt(), At: timestamppb.New(e.now),
+		Capture:          e.capture,
+		UnwatchedTables:  e.capture.GetUnwatchedTables(),
+		TablesComparedAt: e.capture.GetCompared().GetStartedAt(),
+		At:               timestamppb.New(e.now),
 	}
 	if asOf := e.asOf(); !asOf.IsZero() {
 		out.AsOf = timestamppb.New(asOf)

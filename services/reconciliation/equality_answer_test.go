@@ -36,8 +36,11 @@ func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 	sequence, err := r.mesh.LastSequence(r.t.Context(), topology.StreamCatalog)
 	require.NoError(r.t, err)
 	report := &meshv1.CaptureReport{
-		At: timestamppb.New(at), State: meshv1.CaptureState_CAPTURE_STATE_READING, CapturedUpTo: timestamppb.New(at),
-		CatalogSequence: sequence, Version: 1,
+		At:              timestamppb.New(at),
+		State:           meshv1.CaptureState_CAPTURE_STATE_READING,
+		CapturedUpTo:    timestamppb.New(at),
+		CatalogSequence: sequence,
+		Version:         1,
 	}
 	if edit != nil {
 		edit(report)
@@ -185,7 +188,10 @@ func TestGetStatus_CountsProductsThatLeftApart(t *testing.T) {
 	remove := func(id string, version uint64) {
 		require.NoError(t,
 			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
-				Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_DELETE,
+				Account:   "default",
+				ProductId: id,
+				Version:   version,
+				Operation: catalogv1.Operation_OPERATION_DELETE,
 			}, mesh.WithVersion(version)))
 	}
 	archived := func(id string) {
@@ -256,8 +262,11 @@ func TestPlan_ExplainsEveryProduct(t *testing.T) {
 	inStripe(false)
 	require.NoError(t,
 		r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), &catalogv1.ProductChange{
-			Account: "default", ProductId: "mug", Version: 10, Operation: catalogv1.Operation_OPERATION_UPSERT,
-			Product: mug,
+			Account:   "default",
+			ProductId: "mug",
+			Version:   10,
+			Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product:   mug,
 		}, mesh.WithVersion(10)))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	inStripe(true)
@@ -309,8 +318,14 @@ func TestPlan_ExplainsEveryProduct(t *testing.T) {
 				Error:     "held until approved",
 			}, time.Hour))
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Id: "letter", Account: "default", Service: topology.Push, ProductId: "bad", Version: 22,
-		Reason: topology.ReasonRefused, Message: "Invalid currency: xxx", LastAt: timestamppb.Now(),
+		Id:        "letter",
+		Account:   "default",
+		Service:   topology.Push,
+		ProductId: "bad",
+		Version:   22,
+		Reason:    topology.ReasonRefused,
+		Message:   "Invalid currency: xxx",
+		LastAt:    timestamppb.Now(),
 	}))
 	for _, request := range []string{`{}`, `{"product_ids":["bad","held","slow"]}`} {
 		require.Eventually(t, func() bool {

@@ -22,8 +22,11 @@ func complete() evidence {
 		now:    noon,
 		ledger: noon.Add(-time.Second),
 		capture: &meshv1.CaptureReport{
-			At: ago(time.Second), State: meshv1.CaptureState_CAPTURE_STATE_READING, CapturedUpTo: ago(2 * time.Second),
-			Compared: &meshv1.TableComparison{StartedAt: ago(8 * time.Hour)}, UnwatchedTables: []string{"category"},
+			At:              ago(time.Second),
+			State:           meshv1.CaptureState_CAPTURE_STATE_READING,
+			CapturedUpTo:    ago(2 * time.Second),
+			Compared:        &meshv1.TableComparison{StartedAt: ago(8 * time.Hour)},
+			UnwatchedTables: []string{"category"},
 		},
 		poll:   &meshv1.PollReport{At: ago(5 * time.Minute), Interval: durationpb.New(10 * time.Minute)},
 		polled: noon.Add(-5 * time.Minute),

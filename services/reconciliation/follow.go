@@ -75,7 +75,9 @@ func (r *reconciler) verdict(ctx context.Context, stream, product string, err er
 		return mesh.Ack()
 	}
 	return mesh.Dead(&meshv1.DeadLetter{
-		Account: r.Account, ProductId: cmp.Or(product, "unknown"), Reason: topology.ReasonUnstorable,
+		Account:   r.Account,
+		ProductId: cmp.Or(product, "unknown"),
+		Reason:    topology.ReasonUnstorable,
 		Message: err.Error() +
 			"; the ledger's state of the product may be outdated: correct the text, then replay or drop the letter",
 	})

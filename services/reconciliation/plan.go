@@ -211,8 +211,12 @@ func unrepaired(p *ledger.Product) (out []*ledger.Drift) {
 		if d.Action == catalog.Report &&
 			!slices.ContainsFunc(p.Open(), func(o *ledger.Drift) bool { return o.Field == d.Field }) {
 			out = append(out, &ledger.Drift{
-				Product: p.ID, Difference: d.Difference, Action: d.Action, Since: p.DiffersSince, State: ledger.Found,
-				CausedBy: causedByUnknown,
+				Product:    p.ID,
+				Difference: d.Difference,
+				Action:     d.Action,
+				Since:      p.DiffersSince,
+				State:      ledger.Found,
+				CausedBy:   causedByUnknown,
 			})
 		}
 	}

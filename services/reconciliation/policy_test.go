@@ -73,8 +73,13 @@ func TestWriteBack_FollowsStripeEditAtOnce(t *testing.T) {
 
 	event := `{"id":"evt_1","type":"product.updated","request":{"id":"req_1","idempotency_key":null},"data":{"object":{"id":"mug","name":"By hand"},"previous_attributes":{"name":"Mug","updated":1}}}`
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{
-		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug",
-		ReceivedAt: timestamppb.Now(), Event: []byte(event),
+		Account:    "default",
+		ProductId:  "mug",
+		EventId:    "evt_1",
+		Type:       "product.updated",
+		ObjectId:   "mug",
+		ReceivedAt: timestamppb.Now(),
+		Event:      []byte(event),
 	}))
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product.Name = "By hand"
@@ -188,8 +193,11 @@ func (r *rig) eventPrice(id, price string) {
 	r.t.Helper()
 	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
 		catalog.ObservePrice(o, catalog.PriceSighting{
-			StripeID: price, Price: &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1500"}, Seen: 2,
-			Partial: true, Fetched: o.GetVersion() == 0,
+			StripeID: price,
+			Price:    &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1500"},
+			Seen:     2,
+			Partial:  true,
+			Fetched:  o.GetVersion() == 0,
 		})
 		return nil
 	})
@@ -241,7 +249,9 @@ func TestImport_IncludesLaterPrices(t *testing.T) {
 			require.NoError(t,
 				r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "stray"),
 					&catalogv1.ProductChange{
-						Account: "default", ProductId: "stray", Version: 10,
+						Account:   "default",
+						ProductId: "stray",
+						Version:   10,
 						Operation: catalogv1.Operation_OPERATION_UPSERT,
 						Product:   desired,
 					}, mesh.WithVersion(10)))

@@ -136,8 +136,12 @@ func (r *rig) desire(id, name string, version uint64) {
 	r.t.Helper()
 	require.NoError(r.t,
 		r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
-			Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
-			Product: &catalogv1.Product{Id: id, Name: name}, Source: catalogv1.Source_SOURCE_WAL,
+			Account:   "default",
+			ProductId: id,
+			Version:   version,
+			Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product:   &catalogv1.Product{Id: id, Name: name},
+			Source:    catalogv1.Source_SOURCE_WAL,
 		}, mesh.WithVersion(version)))
 }
 
@@ -404,9 +408,14 @@ func TestDeadLetter_StaysOpenUntilNewerVersion(t *testing.T) {
 	r.ackCatalog()
 	r.desire("mug", "Mug", 10)
 	letter := &meshv1.DeadLetter{
-		Id: "l1", Service: topology.Push, Account: "default", ProductId: "mug", Version: 10,
-		Reason: topology.ReasonRefused, Message: "no such tax code",
-		LastAt: timestamppb.Now(),
+		Id:        "l1",
+		Service:   topology.Push,
+		Account:   "default",
+		ProductId: "mug",
+		Version:   10,
+		Reason:    topology.ReasonRefused,
+		Message:   "no such tax code",
+		LastAt:    timestamppb.Now(),
 	}
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), letter))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
@@ -637,8 +646,12 @@ func TestOutcome_AdoptionRemovesExtra(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.Observed().Forget(t.Context(), "default", "prod_1"))
 	outcome := &meshv1.Outcome{
-		Id: "adopted:1", Account: "default", ProductId: "mug", StripeId: "prod_1",
-		Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, At: timestamppb.Now(),
+		Id:        "adopted:1",
+		Account:   "default",
+		ProductId: "mug",
+		StripeId:  "prod_1",
+		Kind:      meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED,
+		At:        timestamppb.Now(),
 	}
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.SyncSubject("default", outcome.GetKind(), "mug"), outcome))
 	require.Eventually(t,

@@ -36,7 +36,11 @@ func (c control) GetStatus(
 	}
 	for _, s := range v.consumers {
 		out.Consumers = append(out.Consumers, &controlv1.ConsumerStatus{
-			Stream: s.Stream, Consumer: s.Name, Pending: s.Pending, InFlight: s.InFlight, Redelivered: s.Redelivered,
+			Stream:      s.Stream,
+			Consumer:    s.Name,
+			Pending:     s.Pending,
+			InFlight:    s.InFlight,
+			Redelivered: s.Redelivered,
 		})
 	}
 	return connect.NewResponse(out), nil

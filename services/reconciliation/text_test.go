@@ -49,7 +49,11 @@ func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{
-		Account: "default", EventId: "evt_\x00", ProductId: "mug", Type: "product.updated\x00", ObjectId: "mug\x00",
+		Account:    "default",
+		EventId:    "evt_\x00",
+		ProductId:  "mug",
+		Type:       "product.updated\x00",
+		ObjectId:   "mug\x00",
 		Event:      []byte(`{"data":{"object":{"name":"M\u0000ug"},"previous_attributes":{"name":"Mug\u0000"}}}`),
 		ReceivedAt: timestamppb.Now(),
 	}))
@@ -102,8 +106,11 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 	js := r.mesh.JetStream()
 	for i := range poison {
 		o := &meshv1.Outcome{
-			Id: fmt.Sprint(i), Account: "default", ProductId: "a\x00", Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
-			At: timestamppb.Now(),
+			Id:        fmt.Sprint(i),
+			Account:   "default",
+			ProductId: "a\x00",
+			Kind:      meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
+			At:        timestamppb.Now(),
 		}
 		data, err := proto.Marshal(o)
 		require.NoError(t, err)
@@ -135,8 +142,12 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 func (r *rig) publishOutcome(product, id string) {
 	r.t.Helper()
 	o := &meshv1.Outcome{
-		Id: id, Account: "default", ProductId: product, Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, Version: 1,
-		At: timestamppb.Now(),
+		Id:        id,
+		Account:   "default",
+		ProductId: product,
+		Kind:      meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
+		Version:   1,
+		At:        timestamppb.Now(),
 	}
 	require.NoError(
 		r.t, r.mesh.Publish(r.t.Context(), topology.SyncSubject("default", o.GetKind(), product), o, mesh.WithID(id)),

@@ -34,8 +34,11 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 		sequence, err := m.LastSequence(t.Context(), topology.StreamCatalog)
 		require.NoError(t, err)
 		require.NoError(t, m.Capture("default").Put(t.Context(), &meshv1.CaptureReport{
-			At: timestamppb.New(now), State: meshv1.CaptureState_CAPTURE_STATE_READING,
-			CapturedUpTo: timestamppb.New(now), CatalogSequence: sequence, Version: version,
+			At:              timestamppb.New(now),
+			State:           meshv1.CaptureState_CAPTURE_STATE_READING,
+			CapturedUpTo:    timestamppb.New(now),
+			CatalogSequence: sequence,
+			Version:         version,
 		}))
 		return now
 	}

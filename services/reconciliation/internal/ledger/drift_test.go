@@ -49,8 +49,11 @@ func (b *bench) desire(description string) {
 	b.t.Helper()
 	b.sequence++
 	change := &catalogv1.ProductChange{
-		Account: "default", ProductId: product, Version: b.sequence, Operation: catalogv1.Operation_OPERATION_UPSERT,
-		Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description},
+		Account:   "default",
+		ProductId: product,
+		Version:   b.sequence,
+		Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product:   &catalogv1.Product{Id: product, Name: "Mug", Description: description},
 	}
 	require.NoError(b.t, b.Apply(b.t.Context(), ledger.DesiredChange(change, at(b.sequence), ledger.Entry{})))
 }
@@ -66,8 +69,10 @@ func (b *bench) observe(description, event string) {
 	}
 	b.sequence++
 	observed := &catalogv1.Observed{
-		Account: "default", ProductId: product, Version: version,
-		Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description, Active: proto.Bool(true)},
+		Account:   "default",
+		ProductId: product,
+		Version:   version,
+		Product:   &catalogv1.Product{Id: product, Name: "Mug", Description: description, Active: proto.Bool(true)},
 	}
 	if event != "" {
 		observed.RecentEvents = []string{event}
@@ -398,15 +403,29 @@ func TestViews_ShowBothSides(t *testing.T) {
 	url := localtest.Postgres(t)
 	l := open(t, t.Context(), url, "default")
 	defer l.Close()
-	change := &catalogv1.ProductChange{Account: "default", ProductId: product, Version: 7, Product: &catalogv1.Product{
-		Id: product, Name: "Mug", Metadata: map[string]string{"color": "red"},
-		Prices: []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: "1400"}},
-	}}
-	observed := &catalogv1.Observed{
-		Account: "default", ProductId: product, Version: 7, ProductUpdated: 1_700_000_000,
+	change := &catalogv1.ProductChange{
+		Account:   "default",
+		ProductId: product,
+		Version:   7,
 		Product: &catalogv1.Product{
-			Id: product, Name: "Mug", Active: proto.Bool(true), DefaultPrice: "price_1",
-		}, Prices: []*catalogv1.ObservedPrice{{
+			Id:       product,
+			Name:     "Mug",
+			Metadata: map[string]string{"color": "red"},
+			Prices:   []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: "1400"}},
+		},
+	}
+	observed := &catalogv1.Observed{
+		Account:        "default",
+		ProductId:      product,
+		Version:        7,
+		ProductUpdated: 1_700_000_000,
+		Product: &catalogv1.Product{
+			Id:           product,
+			Name:         "Mug",
+			Active:       proto.Bool(true),
+			DefaultPrice: "price_1",
+		},
+		Prices: []*catalogv1.ObservedPrice{{
 			StripeId: "price_1",
 			Created:  1_600_000_000,
 			Price:    &catalogv1.Price{Id: "eur", Currency: "eur", UnitAmount: "1400", Active: proto.Bool(true)},
@@ -481,8 +500,11 @@ func (b *bench) observeBeside(description, name string) {
 	require.NoError(b.t, err)
 	b.sequence++
 	require.NoError(b.t, b.Apply(b.t.Context(), ledger.ObservedChange(&catalogv1.Observed{
-		Account: "default", ProductId: product, Version: p.Desired.GetVersion(), Stale: true,
-		Product: &catalogv1.Product{Id: product, Name: name, Description: description, Active: proto.Bool(true)},
+		Account:   "default",
+		ProductId: product,
+		Version:   p.Desired.GetVersion(),
+		Stale:     true,
+		Product:   &catalogv1.Product{Id: product, Name: name, Description: description, Active: proto.Bool(true)},
 	}, at(b.sequence))))
 }
 
@@ -532,14 +554,19 @@ func TestWriteBack_IsRecognizedIfObservedArrivesFirst(t *testing.T) {
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerNewest}})
 	change := func(version uint64, description string) *catalogv1.ProductChange {
 		return &catalogv1.ProductChange{
-			Account: "default", ProductId: product, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
-			Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description},
+			Account:   "default",
+			ProductId: product,
+			Version:   version,
+			Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product:   &catalogv1.Product{Id: product, Name: "Mug", Description: description},
 		}
 	}
 	held := func(version uint64, description string) *catalogv1.Observed {
 		return &catalogv1.Observed{
-			Account: "default", ProductId: product, Version: version,
-			Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description, Active: proto.Bool(true)},
+			Account:   "default",
+			ProductId: product,
+			Version:   version,
+			Product:   &catalogv1.Product{Id: product, Name: "Mug", Description: description, Active: proto.Bool(true)},
 		}
 	}
 	agreed := held(10, "A")

@@ -28,8 +28,11 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func desire(version, sequence uint64, name string) ledger.Change {
 	change := &catalogv1.ProductChange{
-		Account: "default", ProductId: product, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
-		Product: &catalogv1.Product{Id: product, Name: name},
+		Account:   "default",
+		ProductId: product,
+		Version:   version,
+		Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product:   &catalogv1.Product{Id: product, Name: name},
 	}
 	entry := ledger.Entry{
 		EventID: fmt.Sprintf("CATALOG:%d", sequence),
@@ -56,9 +59,12 @@ func at(sequence uint64) ledger.Position {
 
 func deadLetter(service string, version uint64) ledger.Change {
 	letter := &meshv1.DeadLetter{
-		Id: fmt.Sprintf("%s-%d", service, version), Service: service, Account: "default", ProductId: product,
-		Version: version,
-		LastAt:  timestamppb.New(noon),
+		Id:        fmt.Sprintf("%s-%d", service, version),
+		Service:   service,
+		Account:   "default",
+		ProductId: product,
+		Version:   version,
+		LastAt:    timestamppb.New(noon),
 	}
 	entry := ledger.Entry{EventID: "DEAD:" + letter.GetId(), Product: product, At: noon, Kind: "dead", Version: version}
 	return ledger.DeadLetterChange(letter, entry)
@@ -412,8 +418,11 @@ func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 		return nil
 	}
 	change := &catalogv1.ProductChange{
-		Account: "default", ProductId: product, Version: 12, Operation: catalogv1.Operation_OPERATION_UPSERT,
-		Product: &catalogv1.Product{Id: product, Name: "by hand"},
+		Account:   "default",
+		ProductId: product,
+		Version:   12,
+		Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product:   &catalogv1.Product{Id: product, Name: "by hand"},
 	}
 	require.NoError(t, l.Apply(t.Context(), ledger.DesiredChange(change, at(3), ledger.Entry{})))
 	state(ledger.InSync)

@@ -30,7 +30,8 @@ func (p Position) after(other Position) bool {
 // version than the known one adds only the entry. If the versions are equal, the one stored later wins.
 func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Change {
 	return Change{
-		Product: change.GetProductId(), Entry: entry,
+		Product: change.GetProductId(),
+		Entry:   entry,
 		edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (_ bool, err error) {
 			if change.GetVersion() < p.desiredVersion ||
 				change.GetVersion() == p.desiredVersion && !at.after(p.desiredAt) {
