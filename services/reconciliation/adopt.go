@@ -17,16 +17,16 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// listPage is how many products one answer of ListProducts is made from.
+// listPage is how many products one call of ListProducts reads.
 const listPage = 1000
 
-// ListProducts shows products with what both sides hold of them.
+// ListProducts returns products with the state that each side has.
 func (c control) ListProducts(ctx context.Context,
 	req *connect.Request[controlv1.ListProductsRequest],
 ) (*connect.Response[controlv1.ListProductsResponse], error) {
 	out := &controlv1.ListProductsResponse{}
 	var err error
-	out.Next, err = c.ledger.Known(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
+	out.Next, err = c.ledger.List(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
 		if req.Msg.GetAdoptable() && !adoptable(p) {
 			return
 		}
@@ -43,8 +43,8 @@ func (c control) ListProducts(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// adoptable says whether a product may stand for one of the other side's: one that the catalog wants and Driftless has
-// not written yet, or one of Stripe's that the catalog never had.
+// adoptable reports whether a product can be linked to one of the other side. The catalog's can until Driftless has
+// written it. Stripe's can if the catalog never had it.
 func adoptable(p *ledger.Product) bool {
 	if p.Desired == nil {
 		return p.Observed.GetProduct() != nil
@@ -52,7 +52,7 @@ func adoptable(p *ledger.Product) bool {
 	return p.Desired.GetProduct() != nil && !catalog.Managed(p.Observed)
 }
 
-// AdoptProducts orders push to adopt.
+// AdoptProducts commands push to adopt products.
 func (c control) AdoptProducts(ctx context.Context,
 	req *connect.Request[controlv1.AdoptProductsRequest],
 ) (*connect.Response[controlv1.AdoptProductsResponse], error) {
@@ -60,7 +60,10 @@ func (c control) AdoptProducts(ctx context.Context,
 	out := &controlv1.AdoptProductsResponse{}
 	for _, a := range adoptions {
 		command := &meshv1.Command{
-			Id: nuid.Next(), Account: c.Account, Issuer: operator, Reason: "approved",
+			Id:       nuid.Next(),
+			Account:  c.Account,
+			Issuer:   operator,
+			Reason:   "approved",
 			IssuedAt: timestamppb.New(c.Now()),
 			Verb:     &meshv1.Command_Adopt{Adopt: a},
 		}
@@ -70,8 +73,12 @@ func (c control) AdoptProducts(ctx context.Context,
 			return nil, unavailable(err)
 		}
 		if err := c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
-			EventID: "ORDER:" + command.GetId(), Product: a.GetProductId(), At: c.Now(), Kind: "ordered",
-			Detail: "adopt " + mesh.DescribeAdoption(a), TraceID: traceID(ctx),
+			EventID: "ORDER:" + command.GetId(),
+			Product: a.GetProductId(),
+			At:      c.Now(),
+			Kind:    "ordered",
+			Detail:  "adopt " + mesh.DescribeAdoption(a),
+			TraceID: traceID(ctx),
 		})); err != nil {
 			return nil, unavailable(err)
 		}
@@ -80,7 +87,7 @@ func (c control) AdoptProducts(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// ListAdoptions tells what has become of orders to adopt.
+// ListAdoptions returns the outcomes of commands to adopt, as far as they are recorded.
 func (c control) ListAdoptions(ctx context.Context,
 	req *connect.Request[controlv1.ListAdoptionsRequest],
 ) (*connect.Response[controlv1.ListAdoptionsResponse], error) {
@@ -101,8 +108,10 @@ func (c control) ListAdoptions(ctx context.Context,
 	out := &controlv1.ListAdoptionsResponse{}
 	for _, a := range found {
 		out.Adoptions = append(out.Adoptions, &controlv1.Adoption{
-			Id: a.EventID[strings.LastIndexByte(a.EventID, ':')+1:], ProductId: a.Product, Refused: a.Kind == refused,
-			Detail: a.Detail,
+			Id:        a.EventID[strings.LastIndexByte(a.EventID, ':')+1:],
+			ProductId: a.Product,
+			Refused:   a.Kind == refused,
+			Detail:    a.Detail,
 		})
 	}
 	return connect.NewResponse(out), nil

@@ -15,13 +15,18 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
+func TestApprove_SyncsHeldProducts(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	require.Nil(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard())
 	_, err := r.mesh.Guard("default").CompareAndPut(t.Context(), &meshv1.Guard{
-		Since: timestamppb.Now(), Archived: 10, Recent: []string{"x"}, Held: []string{"mug", "poster"},
-		HeldSince: timestamppb.Now(), Products: 100, Allowed: 10,
+		Since:     timestamppb.Now(),
+		Archived:  10,
+		Recent:    []string{"x"},
+		Held:      []string{"mug", "poster"},
+		HeldSince: timestamppb.Now(),
+		Products:  100,
+		Allowed:   10,
 	}, 0)
 	require.NoError(t, err)
 	require.Len(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard().GetHeld(), 2)
@@ -63,7 +68,7 @@ func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
 		"it is over at once")
 }
 
-func TestAPlanNamesWhatIsNobodysAndWhatStandsStill(t *testing.T) {
+func TestPlan_ReportsUnknownPausedAndHalted(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	plan := ask[controlv1.PlanResponse](r, "Plan", `{"product_ids":["no-mug"]}`)

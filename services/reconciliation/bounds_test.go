@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A megabyte and a half of gzip became four gigabytes.
-func TestControlAPI_BoundsWhatARequestMayBecome(t *testing.T) {
+// A request of 1.5 MB of gzip once expanded to 4 GB.
+func TestControlAPI_BoundsDecompressedRequests(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	var bomb bytes.Buffer

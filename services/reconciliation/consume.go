@@ -19,7 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// desired follows CATALOG.
+// desired turns a message of CATALOG into a change of the ledger.
 func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.ProductChange]) (ledger.Change, error) {
 	change := msg.Body
 	at := msg.PublishedAt
@@ -27,20 +27,24 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 		at = c.AsTime()
 	}
 	return ledger.DesiredChange(change, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, ledger.Entry{
-		// With the time: a stream that is made anew counts from 1 again.
-		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence), Product: change.GetProductId(),
-		At: at, Kind: "catalog_change",
-		Version: change.GetVersion(), Detail: describe(change), TraceID: traceID(ctx),
+		// The id includes the time, because a stream that is created again counts from 1.
+		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence),
+		Product: change.GetProductId(),
+		At:      at,
+		Kind:    "catalog_change",
+		Version: change.GetVersion(),
+		Detail:  describeChange(change),
+		TraceID: traceID(ctx),
 	}), nil
 }
 
-// observed follows OBSERVED.
+// observed turns a message of OBSERVED into a change of the ledger.
 func (r *reconciler) observed(_ context.Context, msg mesh.Message[*catalogv1.Observed]) (ledger.Change, error) {
 	return ledger.ObservedChange(msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}), nil
 }
 
-// forgetAdopted drops what was observed under an id of Stripe's own, if a product was adopted while that was on its
-// way: it is none by itself any more.
+// forgetAdopted deletes what was observed under Stripe's id if the product was adopted while that message was in
+// flight. Since the adoption it is no product of its own.
 func (r *reconciler) forgetAdopted(ctx context.Context, o *catalogv1.Observed) error {
 	if catalog.Managed(o) || o.GetProduct() == nil {
 		return nil
@@ -52,7 +56,7 @@ func (r *reconciler) forgetAdopted(ctx context.Context, o *catalogv1.Observed) e
 	return r.ledger.Forget(ctx, o.GetProductId())
 }
 
-// stripeEvent follows STRIPE, for the audit trail.
+// stripeEvent turns a message of STRIPE into an entry of the audit trail.
 func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.StripeChange]) (ledger.Change, error) {
 	c := msg.Body
 	about := aboutEvent(c)
@@ -65,13 +69,17 @@ func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.S
 		return ledger.Change{}, err
 	}
 	return ledger.EventEntry(ledger.Entry{
-		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(), Product: c.GetProductId(),
-		At:   c.GetReceivedAt().AsTime(),
-		Kind: "stripe_event", Detail: detail, TraceID: traceID(ctx), Data: data,
+		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(),
+		Product: c.GetProductId(),
+		At:      c.GetReceivedAt().AsTime(),
+		Kind:    "stripe_event",
+		Detail:  detail,
+		TraceID: traceID(ctx),
+		Data:    data,
 	}, c.GetEventId()), nil
 }
 
-// outcome follows SYNC, for the audit trail.
+// outcome turns a message of SYNC into an entry of the audit trail.
 func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outcome]) (ledger.Change, error) {
 	o := msg.Body
 	detail := o.GetDetail()
@@ -83,20 +91,27 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		detail = strings.Join(steps, "; ")
 	}
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{
-		Differences: o.GetDifferences(), Steps: o.GetSteps(), StripeEventId: o.GetEventId(),
+		Differences:    o.GetDifferences(),
+		Steps:          o.GetSteps(),
+		StripeEventId:  o.GetEventId(),
 		IdempotencyKey: o.GetIdempotencyKey(),
 	})
 	if err != nil {
 		return ledger.Change{}, err
 	}
 	return ledger.AuditEntry(ledger.Entry{
-		EventID: "SYNC:" + o.GetId(), Product: o.GetProductId(), At: o.GetAt().AsTime(),
+		EventID: "SYNC:" + o.GetId(),
+		Product: o.GetProductId(),
+		At:      o.GetAt().AsTime(),
 		Kind:    topology.OutcomeName(o.GetKind()),
-		Version: o.GetVersion(), Detail: detail, TraceID: traceID(ctx), Data: data,
+		Version: o.GetVersion(),
+		Detail:  detail,
+		TraceID: traceID(ctx),
+		Data:    data,
 	}), nil
 }
 
-// forgetStripeID drops what was known under the id of Stripe's own of a product that was adopted.
+// forgetStripeID deletes what was known under Stripe's id of a product that was adopted.
 func (r *reconciler) forgetStripeID(ctx context.Context, o *meshv1.Outcome) error {
 	if o.GetKind() != meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED || o.GetStripeId() == o.GetProductId() {
 		return nil
@@ -104,19 +119,24 @@ func (r *reconciler) forgetStripeID(ctx context.Context, o *meshv1.Outcome) erro
 	return r.ledger.Forget(ctx, o.GetStripeId())
 }
 
-// deadLetter follows DEAD.
+// deadLetter turns a message of DEAD into a change of the ledger.
 func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.DeadLetter]) (ledger.Change, error) {
 	l := msg.Body
-	// An earlier version, or somebody else, may have stored what Postgres refuses.
+	// An earlier version, or another program, may have stored text that Postgres refuses.
 	mesh.FitLetter(l, r.mesh.MaxBody())
 	return ledger.DeadLetterChange(l, ledger.Entry{
-		EventID: "DEAD:" + l.GetId(), Product: l.GetProductId(), At: l.GetLastAt().AsTime(), Kind: "dead",
+		EventID: "DEAD:" + l.GetId(),
+		Product: l.GetProductId(),
+		At:      l.GetLastAt().AsTime(),
+		Kind:    "dead",
 		Version: l.GetVersion(),
-		Detail:  l.GetReason() + ": " + l.GetMessage(), TraceID: traceID(ctx),
+		Detail:  l.GetReason() + ": " + l.GetMessage(),
+		TraceID: traceID(ctx),
 	}), nil
 }
 
-func (r *reconciler) tell(ctx context.Context, o *meshv1.Outcome) error {
+// publishOutcome publishes an outcome on SYNC. It shortens an outcome that is larger than a NATS message.
+func (r *reconciler) publishOutcome(ctx context.Context, o *meshv1.Outcome) error {
 	o.Account, o.At = r.Account, timestamppb.New(r.Now())
 	fitOutcome(o, r.mesh.MaxBody())
 	return r.mesh.Publish(ctx, topology.SyncSubject(r.Account, o.GetKind(), o.GetProductId()), o,
@@ -130,8 +150,8 @@ func traceID(ctx context.Context) string {
 	return ""
 }
 
-// describe says in words what a change is: where it comes from and which columns it touched.
-func describe(c *catalogv1.ProductChange) string {
+// describeChange describes a change in one line: its source, its operation, and the columns of each row image.
+func describeChange(c *catalogv1.ProductChange) string {
 	words := []string{
 		strings.ToLower(strings.TrimPrefix(c.GetSource().String(), "SOURCE_")),
 		strings.ToLower(strings.TrimPrefix(c.GetOperation().String(), "OPERATION_")),
@@ -143,9 +163,11 @@ func describe(c *catalogv1.ProductChange) string {
 	return strings.Join(words, "; ")
 }
 
-// bookkeeping columns say nothing about a product.
+// bookkeeping lists columns that say nothing about a product.
 var bookkeeping = []string{"created_at", "updated_at"}
 
+// changedColumns lists the columns of an update with their old and new values. It returns "" for another operation, or
+// if the old values are not known.
 func changedColumns(row *catalogv1.RowImage) string {
 	if row.GetOperation() != catalogv1.RowOperation_ROW_OPERATION_UPDATE || len(row.GetOldValues()) == 0 {
 		return ""
@@ -161,7 +183,7 @@ func changedColumns(row *catalogv1.RowImage) string {
 	for _, column := range columns {
 		if before, now := row.GetOldValues()[column],
 			row.GetNewValues()[column]; before != now && !slices.Contains(bookkeeping, column) {
-			changed = append(changed, fmt.Sprintf("%s: %q -> %q", column, abridged(before), abridged(now)))
+			changed = append(changed, fmt.Sprintf("%s: %q -> %q", column, truncate(before), truncate(now)))
 		}
 	}
 	if len(changed) == 0 {
@@ -170,10 +192,11 @@ func changedColumns(row *catalogv1.RowImage) string {
 	return " (" + strings.Join(changed, ", ") + ")"
 }
 
-func abridged(s string) string {
-	const most = 80
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "..."
+// truncate shortens a text for a message.
+func truncate(s string) string {
+	const maxRunes = 80
+	if r := []rune(s); len(r) > maxRunes {
+		return string(r[:maxRunes]) + "..."
 	}
 	return s
 }

@@ -27,17 +27,18 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/request"
 )
 
-// maxNamed is how many products a request may name, and how many entries an answer may have.
+// Limits of requests and answers.
 const (
+	// maxNamed is how many products a request may name, and how many entries an answer may have.
 	maxNamed     = 1000
 	defaultLimit = 100
 	// maxPlanned is how many products a plan may have.
 	maxPlanned = 10_000
-	// maxRequest in bytes: a thousand adoptions with the ids of 30 prices each. Everything else is far smaller.
+	// maxRequest is in bytes: a thousand adoptions with the ids of 30 prices each. All other requests are far smaller.
 	maxRequest = 4 << 20
 )
 
-// operator is the issuer of orders that come through the control API.
+// operator is the issuer of commands that come through the control API.
 const operator = "operator"
 
 // control serves the ControlService.
@@ -47,7 +48,7 @@ var _ controlv1connect.ControlServiceHandler = control{}
 
 func (r *reconciler) controlAPI() http.Handler {
 	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler(maxRequest),
-		connect.WithInterceptors(checked(), r.connected()))
+		connect.WithInterceptors(validateRequests(), r.requireNATS()))
 	bodies := httpserver.NewBodies(httpserver.Bounds{
 		Max:   maxRequest,
 		Small: 64 << 10,
@@ -61,12 +62,12 @@ func (r *reconciler) controlAPI() http.Handler {
 	return httpserver.BearerToken(r.Token, telemetry.HTTPServer(mux))
 }
 
-// maxTold is how many faults of a request an answer names.
-const maxTold = 10
+// maxReportedFaults is how many faults of a request an answer lists.
+const maxReportedFaults = 10
 
-// checked refuses requests that break the contract, or name what the ledger cannot store, before anything is published
-// for them.
-func checked() connect.UnaryInterceptorFunc {
+// validateRequests refuses requests that break the contract, or that name ids that the ledger cannot store. It does so
+// before anything is published for them.
+func validateRequests() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 			m, ok := req.Any().(proto.Message)
@@ -77,20 +78,21 @@ func checked() connect.UnaryInterceptorFunc {
 			if len(faults) == 0 {
 				return next(ctx, req)
 			}
-			var told []string
-			for _, fault := range faults[:min(len(faults), maxTold)] {
-				told = append(told, fault.String())
+			var faultTexts []string
+			for _, fault := range faults[:min(len(faults), maxReportedFaults)] {
+				faultTexts = append(faultTexts, fault.String())
 			}
-			if more := len(faults) - len(told); more > 0 {
-				told = append(told, fmt.Sprintf("and at least %d more", more))
+			if more := len(faults) - len(faultTexts); more > 0 {
+				faultTexts = append(faultTexts, fmt.Sprintf("and at least %d more", more))
 			}
-			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New(strings.Join(told, "; ")))
+			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New(strings.Join(faultTexts, "; ")))
 		}
 	}
 }
 
-// connected has calls answered at once that would wait for NATS.
-func (r *reconciler) connected() connect.UnaryInterceptorFunc {
+// requireNATS fails calls at once with Unavailable while NATS is unreachable. Without it they would wait until their
+// deadline.
+func (r *reconciler) requireNATS() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 			if err := r.mesh.Ready(ctx); err != nil {
@@ -101,9 +103,9 @@ func (r *reconciler) connected() connect.UnaryInterceptorFunc {
 	}
 }
 
-// SyncProducts orders ingestion to read products from the operator's tables, and push to bring them to their latest
-// desired state. Their dead letters that are about no version are settled by it: what fails again writes new ones. A
-// product that neither side has as far as is known costs no order of its own and no entry of the audit trail.
+// SyncProducts commands ingestion to read products from the operator's tables, and push to bring them to their latest
+// desired state. This closes their dead letters without a version: a new failure writes a new letter. A product that
+// neither side has gets no command of its own and no entry in the audit trail.
 func (c control) SyncProducts(ctx context.Context,
 	req *connect.Request[controlv1.SyncProductsRequest],
 ) (*connect.Response[controlv1.SyncProductsResponse], error) {
@@ -113,21 +115,21 @@ func (c control) SyncProducts(ctx context.Context,
 		return nil, unavailable(err)
 	}
 	reread := nuid.Next()
-	if err := c.backfill(ctx, ids, operator, "sync", reread); err != nil {
+	if err := c.commandBackfill(ctx, ids, operator, "sync", reread); err != nil {
 		return nil, unavailable(err)
 	}
 	for _, id := range ids {
 		if slices.Contains(unknown, id) {
-			// Ingestion looks for it. If the tables have it, push learns of it from CATALOG.
+			// Ingestion reads it. If the tables have it, push receives it through CATALOG.
 			continue
 		}
 		command, at := nuid.Next(), c.Now()
-		if err := c.order(ctx, id, req.Msg.GetLook(), operator, "asked for", command); err != nil {
+		if err := c.commandSync(ctx, id, req.Msg.GetLook(), operator, "requested", command); err != nil {
 			return nil, unavailable(err)
 		}
 		detail := "sync"
 		if req.Msg.GetLook() {
-			detail = "sync, with a look at Stripe"
+			detail = "sync, with a reread from Stripe"
 		}
 		if err := c.ledger.Apply(ctx,
 			ledger.AuditEntry(ledger.Entry{
@@ -144,8 +146,7 @@ func (c control) SyncProducts(ctx context.Context,
 	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: reread, Unknown: unknown}), nil
 }
 
-// unknown returns those of the products that neither the ledger nor CATALOG nor OBSERVED knows: the ledger may be behind, or
-// new.
+// unknown returns the products that neither the ledger nor CATALOG nor OBSERVED knows: the ledger may be behind, or new.
 func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {
 	unknown, err := c.ledger.Unknown(ctx, ids)
 	if err != nil || len(unknown) == 0 {
@@ -168,7 +169,8 @@ func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {
 	return nowhere, nil
 }
 
-// Approve lets push archive what the guard holds, and whatever else the catalog loses until then.
+// Approve lets push archive the products that the guard holds, and all others that leave the catalog before the
+// approval ends.
 func (c control) Approve(ctx context.Context,
 	req *connect.Request[controlv1.ApproveRequest],
 ) (*connect.Response[controlv1.ApproveResponse], error) {
@@ -193,7 +195,7 @@ func (c control) Approve(ctx context.Context,
 		}
 		if !asked && len(guard.GetHeld()) == 0 {
 			return nil, connect.NewError(connect.CodeFailedPrecondition,
-				errors.New("the guard holds nothing; to let everything be archived for a while all the same, say for how long"))
+				errors.New("the guard holds nothing; to allow all archiving for a while, set a duration"))
 		}
 		guard.ApprovedUntil = until
 		if until != nil {
@@ -209,31 +211,31 @@ func (c control) Approve(ctx context.Context,
 		break
 	}
 	if until == nil {
-		c.Logger.WarnContext(ctx, "approval of a mass change ended")
+		c.Logger.WarnContext(ctx, "approval ended; the guard is active again")
 		return connect.NewResponse(&controlv1.ApproveResponse{}), nil
 	}
 	c.Logger.WarnContext(ctx, "mass change approved", "until", until.AsTime(), "held", len(held))
-	// Those that are not on the list come back by themselves.
+	// Products that are not on the list are retried without a command.
 	for _, id := range held {
-		if err := c.order(ctx, id, false, operator, "approved", nuid.Next()); err != nil {
+		if err := c.commandSync(ctx, id, false, operator, "approved", nuid.Next()); err != nil {
 			return nil, unavailable(err)
 		}
 	}
 	return connect.NewResponse(&controlv1.ApproveResponse{Until: until, ProductIds: held}), nil
 }
 
-// StartScan orders a full scan of Stripe.
+// StartScan commands pull to scan all of Stripe.
 func (c control) StartScan(ctx context.Context,
 	_ *connect.Request[controlv1.StartScanRequest],
 ) (*connect.Response[controlv1.StartScanResponse], error) {
 	id := nuid.Next()
-	if err := c.scan(ctx, id, operator, "asked for"); err != nil {
+	if err := c.commandScan(ctx, id, operator, "requested"); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.StartScanResponse{Id: id}), nil
 }
 
-// GetScan tells how the newest scan goes or went.
+// GetScan returns the report of the latest scan, running or finished.
 func (c control) GetScan(ctx context.Context,
 	_ *connect.Request[controlv1.GetScanRequest],
 ) (*connect.Response[controlv1.GetScanResponse], error) {
@@ -248,7 +250,7 @@ func (c control) GetScan(ctx context.Context,
 	return connect.NewResponse(&controlv1.GetScanResponse{Scan: scan}), nil
 }
 
-// ListHistory shows everything recorded about a product, newest first.
+// ListHistory returns the entries of the audit trail about a product, latest first.
 func (c control) ListHistory(ctx context.Context,
 	req *connect.Request[controlv1.ListHistoryRequest],
 ) (*connect.Response[controlv1.ListHistoryResponse], error) {
@@ -263,7 +265,7 @@ func (c control) ListHistory(ctx context.Context,
 		if e.Data != nil {
 			if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(e.Data, entry); err != nil {
 				return nil, connect.NewError(connect.CodeInternal,
-					fmt.Errorf("entry %s of the history: %w", e.EventID, err))
+					fmt.Errorf("decode entry %s of the history: %w", e.EventID, err))
 			}
 		}
 		entry.At, entry.Kind, entry.Version, entry.Detail, entry.TraceId = timestamppb.New(e.At), e.Kind, e.Version,
@@ -271,20 +273,6 @@ func (c control) ListHistory(ctx context.Context,
 		out.Entries = append(out.Entries, entry)
 	}
 	return connect.NewResponse(out), nil
-}
-
-// ListDeadLetters shows open dead letters, newest first.
-func (c control) ListDeadLetters(ctx context.Context,
-	req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse],
-	error,
-) {
-	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
-	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
-	letters, err := c.ledger.DeadLetters(ctx, of, limit)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return connect.NewResponse(&controlv1.ListDeadLettersResponse{DeadLetters: letters}), nil
 }
 
 // distinct returns ids without repetitions, in their order.
@@ -301,10 +289,23 @@ func invalid(format string, args ...any) error {
 	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
 }
 
-// unavailable is what a call answers that failed: to try again helps, unless the values of the call are the reason.
+// unavailable turns an error into Unavailable, which tells the caller to try again. If the values of the request caused
+// the error, it returns InvalidArgument.
 func unavailable(err error) error {
 	if ledger.Refused(err) {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	}
 	return connect.NewError(connect.CodeUnavailable, err)
+}
+
+// Reread commands ingestion to read products again from the operator's tables, or the whole catalog if none are named.
+func (c control) Reread(ctx context.Context,
+	req *connect.Request[controlv1.RereadRequest],
+) (*connect.Response[controlv1.RereadResponse], error) {
+	ids := req.Msg.GetProductIds()
+	id := nuid.Next()
+	if err := c.commandBackfill(ctx, ids, operator, "requested", id); err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(&controlv1.RereadResponse{Id: id}), nil
 }

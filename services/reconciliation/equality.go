@@ -13,51 +13,54 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
+// Limits of the age of the reports and positions that equality rests on.
 const (
-	// behindAfter is how old the last report of ingestion, and what it reports, may be. It reports about once a second.
-	behindAfter = 5 * time.Second
-	// unseenAfter is how long a service may ask for no message before it counts as not running.
-	unseenAfter = 5 * time.Second
-	// stripeBehindAfter is how long an event of Stripe may wait to be taken into account.
-	stripeBehindAfter = 30 * time.Second
-	// pollInterval is the interval of a pull that does not report one: the default of the setting.
-	pollInterval = 10 * time.Minute
-	// pollSlack is by how much a read of Stripe's events may be late at least; a tenth of the interval if that is more.
-	pollSlack = 15 * time.Second
+	// maxReportAge is the maximum age of ingestion's last report, and of the position in it. Ingestion reports about
+	// once a second.
+	maxReportAge = 5 * time.Second
+	// maxInactivity is how long a service may request no message before it counts as not running.
+	maxInactivity = 5 * time.Second
+	// maxEventDelay is how long a Stripe event may wait until it is processed.
+	maxEventDelay = 30 * time.Second
+	// defaultPollInterval applies if pull does not report its interval. It is the default of the setting.
+	defaultPollInterval = 10 * time.Minute
+	// minPollSlack is how late a poll of Stripe's events may be. A tenth of the interval applies if that is longer.
+	minPollSlack = 15 * time.Second
 )
 
-// evidence is what an answer about equality rests on. All times are by the NATS server's clock.
+// evidence has the facts that an answer about equality rests on. All times are by the NATS server's clock.
 type evidence struct {
 	now time.Time
 	// capture is ingestion's last report, nil if there is none.
 	capture *meshv1.CaptureReport
-	// ledger is the time before which every commit is in the ledger, as far as it was captured; zero if that is not
-	// known.
+	// ledger is the time before which every captured commit is in the ledger. Zero if that is not known.
 	ledger time.Time
-	// poll is pull's last report, nil if there is none, and polled is when it was written.
+	// poll is pull's last report, nil if there is none. polled is when the report was written.
 	poll   *meshv1.PollReport
 	polled time.Time
 	paused []*controlv1.PausedService
-	// halted is why Stripe does not accept push's key.
+	// halted is why Stripe refuses push's key.
 	halted     string
-	push, pull presence
-	// stripeBehind is for how long the oldest event of Stripe that is not taken into account has waited.
-	stripeBehind time.Duration
+	push, pull activity
+	// eventDelay is how long the oldest unprocessed Stripe event has waited.
+	eventDelay time.Duration
 }
 
-// presence is what the consumers of a service tell of it.
-type presence struct {
-	// unseen is for how long no process of the service has asked for messages.
-	unseen time.Duration
-	// waiting counts the messages that it has not dealt with.
-	waiting uint64
+// activity is what the consumers of a service show of it.
+type activity struct {
+	// inactive is how long no process of the service has requested messages.
+	inactive time.Duration
+	// pending counts the messages that the service has not processed.
+	pending uint64
 }
 
-// equality says up to when equality is known, and why it is not known now if that is so.
+// equality returns the time up to which equality is known, and why it is not known now.
 func (e evidence) equality() *controlv1.Equality {
 	out := &controlv1.Equality{
-		Capture: e.capture, UnwatchedTables: e.capture.GetUnwatchedTables(),
-		TablesComparedAt: e.capture.GetCompared().GetStartedAt(), At: timestamppb.New(e.now),
+		Capture:          e.capture,
+		UnwatchedTables:  e.capture.GetUnwatchedTables(),
+		TablesComparedAt: e.capture.GetCompared().GetStartedAt(),
+		At:               timestamppb.New(e.now),
 	}
 	if asOf := e.asOf(); !asOf.IsZero() {
 		out.AsOf = timestamppb.New(asOf)
@@ -75,7 +78,7 @@ func (e evidence) equality() *controlv1.Equality {
 	return out
 }
 
-// asOf is the time before which every commit is taken into account; zero if that is not known.
+// asOf returns the time before which every commit is taken into account. Zero if that is not known.
 func (e evidence) asOf() time.Time {
 	captured := e.capture.GetCapturedUpTo()
 	if captured == nil || e.ledger.IsZero() {
@@ -87,7 +90,7 @@ func (e evidence) asOf() time.Time {
 	return e.ledger
 }
 
-// captureUnknown says why it is not known what the catalog holds now; "" if it is known.
+// captureUnknown returns why it is not known what the catalog holds now, "" if it is known.
 func (e evidence) captureUnknown() string {
 	r := e.capture
 	if p := e.pausedSince(topology.Ingestion); p != "" {
@@ -96,46 +99,46 @@ func (e evidence) captureUnknown() string {
 	if r.GetAt() == nil {
 		return "no ingestion has ever reported: is it running?"
 	}
-	if age := e.now.Sub(r.GetAt().AsTime()); age > behindAfter {
+	if age := e.now.Sub(r.GetAt().AsTime()); age > maxReportAge {
 		last := ""
 		if r.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED {
-			last = ", it had stopped" + because(r.GetReason())
+			last = ", it had stopped" + withReason(r.GetReason())
 		}
-		return fmt.Sprintf("no ingestion runs (last report %s ago%s)", spoken(age), last)
-	} else if age < -behindAfter {
+		return fmt.Sprintf("no ingestion runs (last report %s ago%s)", formatDuration(age), last)
+	} else if age < -maxReportAge {
 		return fmt.Sprintf(
-			"the last report of ingestion is of a time %s ahead: the clock of the NATS server was set back",
-			spoken(-age))
+			"the last report of ingestion is %s in the future: the clock of the NATS server was set back",
+			formatDuration(-age))
 	}
 	switch r.GetState() {
 	case meshv1.CaptureState_CAPTURE_STATE_READING:
 	case meshv1.CaptureState_CAPTURE_STATE_PAUSED:
 		return "ingestion is paused by an operator"
 	case meshv1.CaptureState_CAPTURE_STATE_STOPPED:
-		return "capture is stopped" + because(r.GetReason())
+		return "capture is stopped" + withReason(r.GetReason())
 	case meshv1.CaptureState_CAPTURE_STATE_READING_TABLES:
 		return e.readingTables()
 	case meshv1.CaptureState_CAPTURE_STATE_STARTING:
-		return "ingestion is starting" + inBrackets(r.GetReason())
+		return "ingestion is starting" + inParentheses(r.GetReason())
 	case meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED:
-		return "ingestion does not say whether it captures"
+		return "ingestion does not report whether it captures"
 	}
 	if r.GetCapturedUpTo() == nil {
 		return e.readingTables()
 	}
-	if behind := e.now.Sub(r.GetCapturedUpTo().AsTime()); behind > behindAfter {
-		return "capture is " + spoken(behind) + " behind" + inBrackets(r.GetReason())
+	if behind := e.now.Sub(r.GetCapturedUpTo().AsTime()); behind > maxReportAge {
+		return "capture is " + formatDuration(behind) + " behind" + inParentheses(r.GetReason())
 	}
 	switch {
 	case e.ledger.IsZero():
-		return "reconciliation has yet to read what is captured"
-	case e.now.Sub(e.ledger) > behindAfter:
-		return "reconciliation is " + spoken(e.now.Sub(e.ledger)) + " behind with reading what is captured"
+		return "reconciliation has not read the captured changes yet"
+	case e.now.Sub(e.ledger) > maxReportAge:
+		return "reconciliation is " + formatDuration(e.now.Sub(e.ledger)) + " behind in reading the captured changes"
 	}
 	return ""
 }
 
-// readingTables says how far the read of the tables is without which the catalog is not known.
+// readingTables describes the progress of the read of the tables that the catalog's state depends on.
 func (e evidence) readingTables() string {
 	running := e.capture.GetRunning()
 	words := "the tables are being read as a whole"
@@ -149,11 +152,11 @@ func (e evidence) readingTables() string {
 	case running.GetExpected() > 0:
 		words += fmt.Sprintf(
 			" (%s of about %s products)",
-			thousands(running.GetProducts()),
-			thousands(max(running.GetExpected(), running.GetProducts())),
+			formatCount(running.GetProducts()),
+			formatCount(max(running.GetExpected(), running.GetProducts())),
 		)
 	default:
-		words += fmt.Sprintf(" (%s products so far)", thousands(running.GetProducts()))
+		words += fmt.Sprintf(" (%s products so far)", formatCount(running.GetProducts()))
 	}
 	if reason := e.capture.GetReason(); reason != "" {
 		words += ": " + reason
@@ -161,7 +164,7 @@ func (e evidence) readingTables() string {
 	return words
 }
 
-// stripeRead is when Stripe's events were last read to their end; zero if they never were.
+// stripeRead returns when Stripe's events were last read to their end. Zero if they never were.
 func (e evidence) stripeRead() time.Time {
 	if e.poll.GetAt() == nil {
 		return time.Time{}
@@ -173,13 +176,13 @@ func (e evidence) stripeRead() time.Time {
 	return e.polled.Add(-max(e.poll.GetFailedAt().AsTime().Sub(e.poll.GetAt().AsTime()), 0))
 }
 
-// pullUnknown says why it is not known what Stripe holds now; "" if it is known, to within the interval of the reads.
+// pullUnknown returns why it is not known what Stripe holds now, "" if it is known to within the poll interval.
 func (e evidence) pullUnknown() string {
 	if p := e.pausedSince(topology.Pull); p != "" {
 		return p
 	}
-	if e.pull.unseen > unseenAfter {
-		return "no pull runs (no process has asked for its messages for " + spoken(e.pull.unseen) + ")"
+	if e.pull.inactive > maxInactivity {
+		return "no pull runs (no process has asked for its messages for " + formatDuration(e.pull.inactive) + ")"
 	}
 	read := e.stripeRead()
 	switch failure := e.poll.GetError(); {
@@ -188,83 +191,83 @@ func (e evidence) pullUnknown() string {
 	case read.IsZero():
 		return "Stripe's events were never read"
 	default:
-		interval := pollInterval
+		interval := defaultPollInterval
 		if d := e.poll.GetInterval().AsDuration(); d > 0 {
 			interval = d
 		}
-		late := e.now.Sub(read) > interval+max(pollSlack, interval/10)
+		late := e.now.Sub(read) > interval+max(minPollSlack, interval/10)
 		switch {
 		case late && failure != "":
 			return fmt.Sprintf(
 				"Stripe's events cannot be read (last read %s ago): %s",
-				spoken(e.now.Sub(read)),
+				formatDuration(e.now.Sub(read)),
 				failure,
 			)
 		case late:
 			return fmt.Sprintf(
-				"Stripe's events were last read %s ago, and are to be read every %s",
-				spoken(e.now.Sub(read)),
-				spoken(interval),
+				"Stripe's events were last read %s ago; the poll interval is %s",
+				formatDuration(e.now.Sub(read)),
+				formatDuration(interval),
 			)
 		}
 	}
-	if e.stripeBehind > stripeBehindAfter {
-		return "events of Stripe have waited for " + spoken(e.stripeBehind) + " to be taken into account"
+	if e.eventDelay > maxEventDelay {
+		return "Stripe's events have waited for " + formatDuration(e.eventDelay) + " to be processed"
 	}
 	return ""
 }
 
-// pushUnknown says why what is in the catalog may not come to Stripe; "" if nothing stops it.
+// pushUnknown returns why the catalog's changes may not reach Stripe, "" if nothing stops them.
 func (e evidence) pushUnknown() string {
 	if e.halted != "" {
 		return "push is halted: " + e.halted
 	}
-	if e.push.waiting == 0 {
+	if e.push.pending == 0 {
 		return ""
 	}
-	waiting := fmt.Sprintf("%s messages wait for it", thousands(e.push.waiting))
-	if e.push.waiting == 1 {
+	waiting := fmt.Sprintf("%s messages wait for it", formatCount(e.push.pending))
+	if e.push.pending == 1 {
 		waiting = "a message waits for it"
 	}
 	if p := e.pausedSince(topology.Push); p != "" {
 		return p + ", and " + waiting
 	}
-	if e.push.unseen > unseenAfter {
-		return "no push runs (no process has asked for its messages for " + spoken(e.push.unseen) + "), and " + waiting
+	if e.push.inactive > maxInactivity {
+		return "no push runs (no process has asked for its messages for " + formatDuration(e.push.inactive) +
+			"), and " + waiting
 	}
 	return ""
 }
 
-// pausedSince says since when an operator has paused a service; "" if none has.
+// pausedSince says since when an operator has paused a service, "" if none has.
 func (e evidence) pausedSince(service string) string {
 	for _, p := range e.paused {
 		if p.GetService() == service {
-			return service + " is paused since " + p.GetSince().
-				AsTime().
-				UTC().
-				Format(time.TimeOnly) +
-				" UTC by an operator"
+			since := p.GetSince().AsTime().UTC().Format(time.TimeOnly)
+			return service + " is paused since " + since + " UTC by an operator"
 		}
 	}
 	return ""
 }
 
-func because(reason string) string {
+// withReason writes a reason behind a colon, "" for none.
+func withReason(reason string) string {
 	if reason == "" {
 		return ""
 	}
 	return ": " + reason
 }
 
-func inBrackets(reason string) string {
+// inParentheses writes a reason in parentheses, "" for none.
+func inParentheses(reason string) string {
 	if reason == "" {
 		return ""
 	}
 	return " (" + reason + ")"
 }
 
-// spoken is a duration as people say it: "21 s", "3m20s".
-func spoken(d time.Duration) string {
+// formatDuration writes a duration in whole seconds: "21 s", "3m20s".
+func formatDuration(d time.Duration) string {
 	d = d.Round(time.Second)
 	if d < 2*time.Minute {
 		return strconv.Itoa(int(d/time.Second)) + " s"
@@ -272,8 +275,8 @@ func spoken(d time.Duration) string {
 	return d.String()
 }
 
-// thousands writes a number with commas.
-func thousands(n uint64) string {
+// formatCount writes a number with commas between the thousands.
+func formatCount(n uint64) string {
 	s := strconv.FormatUint(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]

@@ -16,14 +16,17 @@ var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
 func ago(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(noon.Add(-d)) }
 
-// wellKnown is the evidence of a mesh in which all is well.
-func wellKnown() evidence {
+// complete is the evidence of a mesh in which everything is known.
+func complete() evidence {
 	return evidence{
 		now:    noon,
 		ledger: noon.Add(-time.Second),
 		capture: &meshv1.CaptureReport{
-			At: ago(time.Second), State: meshv1.CaptureState_CAPTURE_STATE_READING, CapturedUpTo: ago(2 * time.Second),
-			Compared: &meshv1.TableComparison{StartedAt: ago(8 * time.Hour)}, UnwatchedTables: []string{"category"},
+			At:              ago(time.Second),
+			State:           meshv1.CaptureState_CAPTURE_STATE_READING,
+			CapturedUpTo:    ago(2 * time.Second),
+			Compared:        &meshv1.TableComparison{StartedAt: ago(8 * time.Hour)},
+			UnwatchedTables: []string{"category"},
 		},
 		poll:   &meshv1.PollReport{At: ago(5 * time.Minute), Interval: durationpb.New(10 * time.Minute)},
 		polled: noon.Add(-5 * time.Minute),
@@ -31,7 +34,7 @@ func wellKnown() evidence {
 }
 
 func TestEquality_IsKnown(t *testing.T) {
-	e := wellKnown().equality()
+	e := complete().equality()
 	require.Empty(t, e.GetUnknown(), "an interval of ten minutes is no reason")
 	require.Equal(t, noon.Add(-2*time.Second), e.GetAsOf().AsTime(), "what is captured and in the ledger")
 	require.Equal(t, noon.Add(-5*time.Minute), e.GetStripeAsOf().AsTime())
@@ -39,12 +42,12 @@ func TestEquality_IsKnown(t *testing.T) {
 	require.Equal(t, []string{"category"}, e.GetUnwatchedTables())
 	require.Equal(t, noon, e.GetAt().AsTime())
 
-	behind := wellKnown()
+	behind := complete()
 	behind.ledger = noon.Add(-4 * time.Second)
 	require.Equal(t, noon.Add(-4*time.Second), behind.equality().GetAsOf().AsTime(), "the ledger has read no more")
 }
 
-func TestEquality_SaysWhyItIsUnknown(t *testing.T) {
+func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 	paused := func(service string) func(*evidence) {
 		return func(e *evidence) {
 			e.paused = []*controlv1.PausedService{{Service: service, Since: ago(58 * time.Minute)}}
@@ -68,7 +71,7 @@ func TestEquality_SaysWhyItIsUnknown(t *testing.T) {
 		}), "no ingestion runs (last report 3m0s ago, it had stopped: the publication is gone)"},
 		"clock set back": {
 			report(func(r *meshv1.CaptureReport) { r.At = ago(-time.Hour) }),
-			"the last report of ingestion is of a time 1h0m0s ahead: the clock of the NATS server was set back",
+			"the last report of ingestion is 1h0m0s in the future: the clock of the NATS server was set back",
 		},
 		"stopped": {report(func(r *meshv1.CaptureReport) {
 			r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_STOPPED, "column price does not exist"
@@ -87,7 +90,7 @@ func TestEquality_SaysWhyItIsUnknown(t *testing.T) {
 		}), "ingestion is starting (waiting for transaction 12 of pid 7)"},
 		"no state": {
 			report(func(r *meshv1.CaptureReport) { r.State = 0 }),
-			"ingestion does not say whether it captures",
+			"ingestion does not report whether it captures",
 		},
 		"first read": {report(func(r *meshv1.CaptureReport) {
 			r.State, r.CapturedUpTo = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES, nil
@@ -103,15 +106,15 @@ func TestEquality_SaysWhyItIsUnknown(t *testing.T) {
 		}), "the tables are being read as a whole since the mapping changed (999 products so far)"},
 		"ledger has nothing": {
 			func(e *evidence) { e.ledger = time.Time{} },
-			"reconciliation has yet to read what is captured",
+			"reconciliation has not read the captured changes yet",
 		},
 		"ledger behind": {
 			func(e *evidence) { e.ledger = noon.Add(-90 * time.Second) },
-			"reconciliation is 90 s behind with reading what is captured",
+			"reconciliation is 90 s behind in reading the captured changes",
 		},
 		"pull paused": {paused("pull"), "pull is paused since 11:02:00 UTC by an operator"},
 		"pull gone": {
-			func(e *evidence) { e.pull.unseen = 21 * time.Second },
+			func(e *evidence) { e.pull.inactive = 21 * time.Second },
 			"no pull runs (no process has asked for its messages for 21 s)",
 		},
 		"never polled": {
@@ -122,7 +125,7 @@ func TestEquality_SaysWhyItIsUnknown(t *testing.T) {
 			e.poll = &meshv1.PollReport{Error: "401", FailedAt: ago(time.Second), Interval: durationpb.New(time.Minute)}
 		}, "Stripe's events cannot be read: 401"},
 		"polls fail": {func(e *evidence) {
-			// By pull's own clock, an hour ahead.
+			// The times are by pull's own clock, which is an hour ahead.
 			e.poll = &meshv1.PollReport{
 				At:       ago(-time.Hour + 3*time.Minute),
 				FailedAt: ago(-time.Hour),
@@ -133,46 +136,46 @@ func TestEquality_SaysWhyItIsUnknown(t *testing.T) {
 		}, "Stripe's events cannot be read (last read 3m1s ago): 401"},
 		"polls are overdue": {
 			func(e *evidence) { e.polled = noon.Add(-12 * time.Minute) },
-			"Stripe's events were last read 12m0s ago, and are to be read every 10m0s",
+			"Stripe's events were last read 12m0s ago; the poll interval is 10m0s",
 		},
 		"overdue without an interval": {func(e *evidence) {
 			e.poll.Interval, e.polled = nil, noon.Add(-12*time.Minute)
-		}, "Stripe's events were last read 12m0s ago, and are to be read every 10m0s"},
+		}, "Stripe's events were last read 12m0s ago; the poll interval is 10m0s"},
 		"events wait": {
-			func(e *evidence) { e.stripeBehind = time.Minute },
-			"events of Stripe have waited for 60 s to be taken into account",
+			func(e *evidence) { e.eventDelay = time.Minute },
+			"Stripe's events have waited for 60 s to be processed",
 		},
 		"halted": {func(e *evidence) { e.halted = "Invalid API Key" }, "push is halted: Invalid API Key"},
 		"push gone": {
-			func(e *evidence) { e.push = presence{unseen: time.Minute, waiting: 1200} },
+			func(e *evidence) { e.push = activity{inactive: time.Minute, pending: 1200} },
 			"no push runs (no process has asked for its messages for 60 s), and 1,200 messages wait for it",
 		},
 		"push paused": {
-			func(e *evidence) { paused("push")(e); e.push.waiting = 1 },
+			func(e *evidence) { paused("push")(e); e.push.pending = 1 },
 			"push is paused since 11:02:00 UTC by an operator, and a message waits for it",
 		},
 		"two reasons": {
-			func(e *evidence) { e.halted, e.pull.unseen = "401", time.Minute },
+			func(e *evidence) { e.halted, e.pull.inactive = "401", time.Minute },
 			"no pull runs (no process has asked for its messages for 60 s); push is halted: 401",
 		},
 
 		"one poll failed":              {func(e *evidence) { e.poll.Error, e.poll.FailedAt = "timeout", ago(0) }, ""},
-		"push is gone and not missed":  {func(e *evidence) { e.push.unseen = time.Hour }, ""},
+		"push is gone and not missed":  {func(e *evidence) { e.push.inactive = time.Hour }, ""},
 		"push paused with nothing":     {paused("push"), ""},
-		"push works":                   {func(e *evidence) { e.push.waiting = 3000 }, ""},
-		"events wait for a moment":     {func(e *evidence) { e.stripeBehind = time.Second }, ""},
+		"push works":                   {func(e *evidence) { e.push.pending = 3000 }, ""},
+		"events wait for a moment":     {func(e *evidence) { e.eventDelay = time.Second }, ""},
 		"the report is a little ahead": {report(func(r *meshv1.CaptureReport) { r.At = ago(-time.Second) }), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := wellKnown()
+			e := complete()
 			c.edit(&e)
 			require.Equal(t, c.want, e.equality().GetUnknown())
 		})
 	}
 }
 
-func TestThousands(t *testing.T) {
+func TestFormatCount_SeparatesThousands(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
-		require.Equal(t, want, thousands(n))
+		require.Equal(t, want, formatCount(n))
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// Who caused a Stripe event. Requests with a key are made by programs: every client library of Stripe's gives one to a
-// write. What has none was done in the dashboard, or by a program that gives none.
+// Who caused a Stripe event. A program gives its requests an idempotency key: every client library of Stripe does so
+// for a write. A request without a key comes from the dashboard, or from a program that gives none.
 const (
 	causedByDriftless = "driftless"
 	causedByDashboard = "dashboard"
@@ -20,8 +20,8 @@ const (
 	causedByUnknown   = "unknown"
 )
 
-// aboutEvent reads from an event who caused it and, of an update, which attributes changed. What cannot be read is left
-// out: the event itself is pull's to judge.
+// aboutEvent reads from an event who caused it, and which attributes an update changed. It leaves out what it cannot
+// decode, because pull checks the event itself.
 func aboutEvent(c *meshv1.StripeChange) *controlv1.HistoryEntry {
 	var event struct {
 		Request *struct {
@@ -56,7 +56,7 @@ func aboutEvent(c *meshv1.StripeChange) *controlv1.HistoryEntry {
 	return out
 }
 
-// eventChanges are the changes of one attribute; of metadata, those of its keys that Stripe names.
+// eventChanges returns the changes of one attribute. For metadata it returns one change for each key that Stripe names.
 func eventChanges(name string, before, after json.RawMessage) []*controlv1.FieldChange {
 	if name != "metadata" {
 		return []*controlv1.FieldChange{{Field: name, Old: jsonText(before), New: jsonText(after)}}
@@ -77,7 +77,7 @@ func eventChanges(name string, before, after json.RawMessage) []*controlv1.Field
 	return out
 }
 
-// jsonText is a value as text: a string without its quotes, and nothing for null.
+// jsonText returns a value as text: a string without its quotes, "" for null.
 func jsonText(raw json.RawMessage) string {
 	var s *string
 	if err := json.Unmarshal(raw, &s); err == nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// follow stores what a consumer's messages change in the ledger, those that have come together in one transaction,
-// until ctx ends. After, if not nil, is called for each message once that is stored.
+// follow stores the changes that a consumer's messages make in the ledger, until ctx ends. Messages that arrive
+// together are stored in one transaction. after, if not nil, is called for each message once it is stored.
 func follow[T any, M interface {
 	*T
 	proto.Message
@@ -35,7 +35,7 @@ func follow[T any, M interface {
 			for i, d := range batch {
 				one, err := change(d.Context, d.Message)
 				if err != nil {
-					// It depends on the message alone.
+					// The error depends on the message alone, so a retry would fail in the same way.
 					errs[i] = &ledger.UnstorableError{Why: err.Error()}
 					continue
 				}
@@ -59,8 +59,8 @@ func follow[T any, M interface {
 		})
 }
 
-// verdict settles a message. What the ledger will never store is a dead letter, which has the product dead: such
-// messages would fill the consumer until it delivers no others.
+// verdict decides about a message. A message that the ledger can never store becomes a dead letter, which marks the
+// product as dead. Without that, such messages would fill the consumer until it delivers no others.
 func (r *reconciler) verdict(ctx context.Context, stream, product string, err error) mesh.Verdict {
 	switch {
 	case err == nil:
@@ -68,21 +68,23 @@ func (r *reconciler) verdict(ctx context.Context, stream, product string, err er
 	case !ledger.Refused(err):
 		return mesh.Retry(err)
 	case stream == topology.StreamDead:
-		// A letter about a letter would be as unstorable, and come for ever. Mesh.FitLetter has made it storable
-		// before.
-		r.Logger.ErrorContext(ctx, "a dead letter cannot be stored in the ledger, and is on DEAD only",
+		// A letter about this letter would be as unstorable, without end. mesh.FitLetter should have made the letter
+		// storable.
+		r.Logger.ErrorContext(ctx, "a dead letter cannot be stored in the ledger; it is in DEAD only",
 			"product", product, "error", err)
 		return mesh.Ack()
 	}
 	return mesh.Dead(&meshv1.DeadLetter{
-		Account: r.Account, ProductId: cmp.Or(product, "unknown"), Reason: topology.ReasonUnstorable,
+		Account:   r.Account,
+		ProductId: cmp.Or(product, "unknown"),
+		Reason:    topology.ReasonUnstorable,
 		Message: err.Error() +
-			"; what the ledger knows of the product may be old: correct the text, then replay or drop the letter",
+			"; the ledger's state of the product may be outdated: correct the text, then replay or drop the letter",
 	})
 }
 
-// apply makes changes in one transaction. If that fails, each has its own: one that cannot be made must not hold up the
-// others.
+// apply stores changes in one transaction. If that fails, it stores each in its own, so that one change that cannot be
+// stored does not block the others.
 func (r *reconciler) apply(ctx context.Context, changes []ledger.Change) []error {
 	errs := make([]error, len(changes))
 	err := r.ledger.Apply(ctx, changes...)

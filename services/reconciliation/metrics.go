@@ -13,15 +13,15 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-const scope = "github.com/driftless-sync/driftless/services/reconciliation"
+const tracerName = "github.com/driftless-sync/driftless/services/reconciliation"
 
-// refreshEvery bounds how often the metrics ask the ledger and JetStream.
-const refreshEvery = 5 * time.Second
+// metricsInterval is the shortest time between two reads of the ledger and JetStream for metrics.
+const metricsInterval = 5 * time.Second
 
-// figuresTimeout bounds what a scrape waits for.
-const figuresTimeout = 5 * time.Second
+// metricsTimeout bounds how long a scrape waits.
+const metricsTimeout = 5 * time.Second
 
-// gauges are what this service reports of the whole account.
+// gauges are the metrics that this service reports for the account as a whole.
 var gauges = []metrics.Gauge{
 	metrics.Products, metrics.OldestUnsynced, metrics.DriftOldest, metrics.DriftOpen, metrics.DeadLettersOpen,
 	metrics.ConsumerPending, metrics.ConsumerInFlight, metrics.ConsumerRedelivered, metrics.ConsumerOldest,
@@ -35,45 +35,46 @@ var gauges = []metrics.Gauge{
 
 // observe reports the gauges until the returned function is called.
 func (r *reconciler) observe() (stop func()) {
-	f := &figures{reconciler: r}
+	f := &accountMetrics{reconciler: r}
 	return metrics.Observe(f.report, gauges...)
 }
 
-// figures are what the gauges show, no older than refreshEvery.
-type figures struct {
+// accountMetrics caches the values of the gauges for metricsInterval.
+type accountMetrics struct {
 	*reconciler
 
-	mu    sync.Mutex
-	at    time.Time
-	known []func(metrics.Report)
+	mu     sync.Mutex
+	at     time.Time
+	cached []func(metrics.Report)
 }
 
-// report shows what is known. What the ledger or JetStream do not tell at the moment is absent, and the rest is not.
-func (f *figures) report(ctx context.Context, report metrics.Report) {
+// report reports the cached values. Values that the ledger or JetStream cannot provide at the moment are absent; the
+// others are reported.
+func (f *accountMetrics) report(ctx context.Context, report metrics.Report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.at) >= refreshEvery {
-		f.at, f.known = time.Now(), f.read(ctx)
+	if time.Since(f.at) >= metricsInterval {
+		f.at, f.cached = time.Now(), f.readAll(ctx)
 	}
-	for _, show := range f.known {
+	for _, show := range f.cached {
 		show(report)
 	}
 }
 
-func (f *figures) read(ctx context.Context) (known []func(metrics.Report)) {
-	ctx, cancel := context.WithTimeout(ctx, figuresTimeout)
+func (f *accountMetrics) readAll(ctx context.Context) (known []func(metrics.Report)) {
+	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
 	defer cancel()
 	all := []func(context.Context) (func(metrics.Report), error){f.products, f.drift, f.ages, f.letters, f.equality}
 	if err := f.mesh.Ready(ctx); err != nil {
-		// A scrape that waits for NATS is given up by Prometheus, and the service counts as down.
-		f.Logger.WarnContext(ctx, "metrics of streams are not known at the moment", "error", err)
+		// Prometheus gives up a scrape that waits for NATS, and then counts the service as down.
+		f.Logger.WarnContext(ctx, "metrics of streams are unavailable", "error", err)
 	} else {
-		all = append(all, f.consumers, f.streams, f.retries, f.holds, f.scans)
+		all = append(all, f.consumers, f.streams, f.retries, f.guardAndHalt, f.scans)
 	}
 	for _, read := range all {
 		show, err := read(ctx)
 		if err != nil {
-			f.Logger.WarnContext(ctx, "some metrics are not known at the moment", "error", err)
+			f.Logger.WarnContext(ctx, "some metrics are unavailable", "error", err)
 			continue
 		}
 		known = append(known, show)
@@ -81,7 +82,7 @@ func (f *figures) read(ctx context.Context) (known []func(metrics.Report)) {
 	return known
 }
 
-func (f *figures) products(ctx context.Context) (func(metrics.Report), error) {
+func (f *accountMetrics) products(ctx context.Context) (func(metrics.Report), error) {
 	counts, err := f.ledger.Counts(ctx)
 	return func(report metrics.Report) {
 		for _, s := range metrics.State.Values {
@@ -90,7 +91,7 @@ func (f *figures) products(ctx context.Context) (func(metrics.Report), error) {
 	}, err
 }
 
-func (f *figures) drift(ctx context.Context) (func(metrics.Report), error) {
+func (f *accountMetrics) drift(ctx context.Context) (func(metrics.Report), error) {
 	counts, err := f.ledger.DriftCounts(ctx)
 	open := map[ledger.DriftCount]uint64{}
 	for _, kind := range metrics.DriftKind.Values {
@@ -108,7 +109,7 @@ func (f *figures) drift(ctx context.Context) (func(metrics.Report), error) {
 	}, err
 }
 
-func (f *figures) ages(ctx context.Context) (func(metrics.Report), error) {
+func (f *accountMetrics) ages(ctx context.Context) (func(metrics.Report), error) {
 	ages, err := f.ledger.Ages(ctx)
 	return func(report metrics.Report) {
 		report(metrics.OldestUnsynced, f.age(ages.Unsynced))
@@ -116,15 +117,15 @@ func (f *figures) ages(ctx context.Context) (func(metrics.Report), error) {
 	}, err
 }
 
-// age is how long ago something was, in seconds; 0 if it was not.
-func (f *figures) age(since time.Time) float64 {
+// age returns how long ago a time was, in seconds, and 0 for the zero time.
+func (f *accountMetrics) age(since time.Time) float64 {
 	if since.IsZero() {
 		return 0
 	}
 	return max(f.Now().Sub(since).Seconds(), 0)
 }
 
-func (f *figures) letters(ctx context.Context) (func(metrics.Report), error) {
+func (f *accountMetrics) letters(ctx context.Context) (func(metrics.Report), error) {
 	counts, err := f.ledger.OpenLetters(ctx)
 	if err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ func (f *figures) letters(ctx context.Context) (func(metrics.Report), error) {
 	}, nil
 }
 
-func (f *figures) consumers(ctx context.Context) (func(metrics.Report), error) {
+func (f *accountMetrics) consumers(ctx context.Context) (func(metrics.Report), error) {
 	consumers, err := f.mesh.Consumers(ctx)
 	if err != nil {
 		return nil, err
@@ -169,7 +170,7 @@ func flag(b bool) float64 {
 	return 0
 }
 
-func (f *figures) streams(ctx context.Context) (func(metrics.Report), error) {
+func (f *accountMetrics) streams(ctx context.Context) (func(metrics.Report), error) {
 	streams, err := f.mesh.Streams(ctx)
 	return func(report metrics.Report) {
 		for _, s := range streams {
@@ -179,12 +180,12 @@ func (f *figures) streams(ctx context.Context) (func(metrics.Report), error) {
 	}, err
 }
 
-func (f *figures) retries(ctx context.Context) (func(metrics.Report), error) {
+func (f *accountMetrics) retries(ctx context.Context) (func(metrics.Report), error) {
 	n, err := f.mesh.RetryingCount(ctx, topology.Push, f.Account)
 	return func(report metrics.Report) { report(metrics.RetriesWaiting, float64(n)) }, err
 }
 
-func (f *figures) holds(ctx context.Context) (func(metrics.Report), error) {
+func (f *accountMetrics) guardAndHalt(ctx context.Context) (func(metrics.Report), error) {
 	halted, err := f.mesh.Halted(f.Account).GetString(ctx)
 	if err != nil {
 		return nil, err
@@ -197,7 +198,7 @@ func (f *figures) holds(ctx context.Context) (func(metrics.Report), error) {
 	}, err
 }
 
-func (f *figures) scans(ctx context.Context) (func(metrics.Report), error) {
+func (f *accountMetrics) scans(ctx context.Context) (func(metrics.Report), error) {
 	scan, err := f.lastScan(ctx)
 	return func(report metrics.Report) {
 		if f.ScanInterval > 0 {
@@ -215,10 +216,10 @@ func (f *figures) scans(ctx context.Context) (func(metrics.Report), error) {
 	}, err
 }
 
-// equality shows what the last look at the other services saw. If there was none lately, nothing is known of equality;
-// how far the lanes are in Stripe stays true.
-func (f *figures) equality(context.Context) (func(metrics.Report), error) {
-	seen, converged := f.outlook.seen()
+// equality reports what the last update from the other services showed. Without a recent one equality is unknown, while
+// the times up to which the lanes are in Stripe stay true.
+func (f *accountMetrics) equality(context.Context) (func(metrics.Report), error) {
+	seen, converged := f.monitor.latest()
 	return func(report metrics.Report) {
 		for lane, at := range converged {
 			report(metrics.ConvergedTimestamp, unix(at), metrics.Lane.Of(lane))
@@ -241,10 +242,10 @@ func (f *figures) equality(context.Context) (func(metrics.Report), error) {
 	}, nil
 }
 
-// captureState is the state of capture as the metric calls it.
+// captureState returns the state of capture as a label value of the metric.
 func captureState(e *controlv1.Equality) string {
 	c := e.GetCapture()
-	if c.GetAt() == nil || e.GetAt().AsTime().Sub(c.GetAt().AsTime()) > behindAfter ||
+	if c.GetAt() == nil || e.GetAt().AsTime().Sub(c.GetAt().AsTime()) > maxReportAge ||
 		c.GetState() == meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED {
 		return "absent"
 	}

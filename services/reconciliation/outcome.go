@@ -10,24 +10,24 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// longestDetail bounds the words of an outcome that is too large, in bytes.
-const longestDetail = 8 << 10
+// maxDetail bounds the detail of an outcome that is too large, in bytes.
+const maxDetail = 8 << 10
 
-// fitOutcome makes an outcome one that NATS takes, of at most so many bytes: one that it refused would keep the drift
-// that it tells of from being stored, again and again. It says how many differences it has left out.
-func fitOutcome(o *meshv1.Outcome, most int) {
-	if proto.Size(o) <= most {
+// fitOutcome shortens an outcome to at most maxSize bytes, so that NATS accepts it. If NATS refused it, the drift that
+// it reports could never be stored. The detail says how many differences are left out.
+func fitOutcome(o *meshv1.Outcome, maxSize int) {
+	if proto.Size(o) <= maxSize {
 		return
 	}
-	if end := longestDetail; len(o.GetDetail()) > end {
+	if end := maxDetail; len(o.GetDetail()) > end {
 		for !utf8.RuneStart(o.GetDetail()[end]) {
 			end--
 		}
 		o.Detail = strings.TrimRight(o.GetDetail()[:end], "; ") + " ..."
 	}
 	all := len(o.GetDifferences())
-	// The room is for the remark.
-	for n := all; n > 0 && proto.Size(o)+100 > most; {
+	// 100 bytes are reserved for the remark.
+	for n := all; n > 0 && proto.Size(o)+100 > maxSize; {
 		n /= 2
 		o.Differences = o.GetDifferences()[:n]
 	}

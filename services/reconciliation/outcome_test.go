@@ -10,7 +10,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-func TestFitOutcome_FitsWhateverDiffers(t *testing.T) {
+func TestFitOutcome_FitsAnyDifferences(t *testing.T) {
 	t.Parallel()
 	const most = 1 << 20
 	for name, differences := range map[string][]*meshv1.Difference{

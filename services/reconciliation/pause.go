@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-// Pause has services stop their work.
+// Pause pauses services.
 func (c control) Pause(ctx context.Context,
 	req *connect.Request[controlv1.PauseRequest],
 ) (*connect.Response[controlv1.PauseResponse], error) {
@@ -32,7 +32,7 @@ func (c control) Pause(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// Resume ends pauses.
+// Resume ends pauses. It returns the services that were paused.
 func (c control) Resume(ctx context.Context,
 	req *connect.Request[controlv1.ResumeRequest],
 ) (*connect.Response[controlv1.ResumeResponse], error) {
@@ -54,11 +54,12 @@ func (c control) Resume(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// pausable are the services that a request names: all if none.
+// pausable returns the services that a request names, all if it names none. It refuses services that cannot be paused.
 func pausable(named []string) ([]string, error) {
 	for _, service := range named {
 		if !slices.Contains(mesh.Pausable, service) {
-			return nil, invalid("services: %q cannot be paused, only %s", service, strings.Join(mesh.Pausable, ", "))
+			return nil, invalid("services: %q cannot be paused; only %s can be", service,
+				strings.Join(mesh.Pausable, ", "))
 		}
 	}
 	if len(named) == 0 {
@@ -71,7 +72,7 @@ func paused(service string, pause *meshv1.Pause) *controlv1.PausedService {
 	return &controlv1.PausedService{Service: service, Since: pause.GetSince(), Until: pause.GetUntil()}
 }
 
-// allPaused are the services that are paused.
+// allPaused returns the services that are paused.
 func (r *reconciler) allPaused(ctx context.Context) (out []*controlv1.PausedService, err error) {
 	for _, service := range mesh.Pausable {
 		pause, err := r.mesh.Paused(ctx, service)

@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestServicesArePausedAndResumed(t *testing.T) {
+func TestPause_PausesUntilResume(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	status := func() []*controlv1.PausedService {

@@ -14,11 +14,11 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// explainedLetters bounds how many dead letters one plan reads: a letter may be as large as a message.
-const explainedLetters = 200
+// maxExplainedLetters is how many dead letters one plan reads. A letter may be as large as a message.
+const maxExplainedLetters = 200
 
-// Plan shows what differs. The other services are looked at before what differs is read: nothing in flight and no
-// difference mean that all that was published before the call is taken into account.
+// Plan returns the products that differ. It reads the state of the other services before the differences. So nothing in
+// flight and no difference mean that everything published before the call is taken into account.
 func (c control) Plan(
 	ctx context.Context,
 	req *connect.Request[controlv1.PlanRequest],
@@ -27,7 +27,7 @@ func (c control) Plan(
 	if limit == 0 {
 		limit = maxPlanned
 	}
-	v, err := c.look(ctx)
+	v, err := c.readView(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -67,8 +67,8 @@ func (c control) Plan(
 	return connect.NewResponse(out), nil
 }
 
-// explain says why products still differ, as far as that is known. Of products that were named, it is looked up for
-// each.
+// explain adds to products why they still differ, as far as that is known. For products that the request names, it
+// reads each product's retry.
 func (c control) explain(
 	ctx context.Context,
 	products []*controlv1.ProductPlan,
@@ -88,7 +88,7 @@ func (c control) explain(
 	}
 	retries := map[string]*meshv1.Retry{}
 	if !named {
-		listed, _, err := c.mesh.Retries(ctx, topology.Push, c.Account, readRetries)
+		listed, _, err := c.mesh.Retries(ctx, topology.Push, c.Account, maxRetries)
 		if err != nil {
 			return err
 		}
@@ -110,13 +110,14 @@ func (c control) explain(
 			continue
 		}
 		p.Waiting, p.Attempts, p.NextAttemptAt = retry.GetError(), retry.GetAttempts(), retry.GetDueAt()
-		// The guard's list has the first thousand only. What waits without a failure is archived, or else created.
+		// The guard lists only the first thousand. A product that waits without a failure is either archived, or not
+		// created yet.
 		p.Held = p.GetHeld() || isHeld(retry) && inStripe[id]
 	}
 	return nil
 }
 
-// refusals are the words of the latest dead letters of the dead among some products.
+// refusals returns the messages of the latest dead letters, by product, of the products that are dead.
 func (c control) refusals(ctx context.Context, products []*controlv1.ProductPlan) (map[string]string, error) {
 	var dead []string
 	for _, p := range products {
@@ -130,8 +131,8 @@ func (c control) refusals(ctx context.Context, products []*controlv1.ProductPlan
 	}
 	letters, err := c.ledger.DeadLetters(
 		ctx,
-		ledger.Letters{Products: dead[:min(len(dead), explainedLetters)]},
-		explainedLetters,
+		ledger.Letters{Products: dead[:min(len(dead), maxExplainedLetters)]},
+		maxExplainedLetters,
 	)
 	if err != nil {
 		return nil, err
@@ -144,6 +145,7 @@ func (c control) refusals(ctx context.Context, products []*controlv1.ProductPlan
 	return out, nil
 }
 
+// states are the ledger's states as the API has them.
 var states = map[ledger.State]controlv1.ProductState{
 	ledger.InSync:  controlv1.ProductState_PRODUCT_STATE_IN_SYNC,
 	ledger.Pending: controlv1.ProductState_PRODUCT_STATE_PENDING,
@@ -152,6 +154,7 @@ var states = map[ledger.State]controlv1.ProductState{
 	ledger.Extra:   controlv1.ProductState_PRODUCT_STATE_ORPHAN,
 }
 
+// plan returns the steps, changes, write-backs and drift of a product.
 func plan(p *ledger.Product) *controlv1.ProductPlan {
 	out := &controlv1.ProductPlan{ProductId: p.ID, State: states[p.State]}
 	if !p.DiffersSince.IsZero() {
@@ -192,13 +195,13 @@ func plan(p *ledger.Product) *controlv1.ProductPlan {
 			)
 		}
 	}
-	out.Drift = shown(standing(p), map[string]*ledger.Product{p.ID: p})
+	out.Drift = driftMessages(unrepaired(p), map[string]*ledger.Product{p.ID: p})
 	return out
 }
 
-// standing is the drift of a product about which nothing is done: it waits for a person, or is only reported. What is
-// only to be reported and is not drift yet, since it is within the grace period, is among it.
-func standing(p *ledger.Product) (out []*ledger.Drift) {
+// unrepaired returns the drift of a product about which nothing is done: it needs a decision, or is only reported. It
+// includes differences within the grace period that will only be reported.
+func unrepaired(p *ledger.Product) (out []*ledger.Drift) {
 	for _, d := range p.Open() {
 		if d.State == ledger.Waiting || d.State == ledger.Found && d.Action == catalog.Report && d.Decided == "" {
 			out = append(out, d)
@@ -208,8 +211,12 @@ func standing(p *ledger.Product) (out []*ledger.Drift) {
 		if d.Action == catalog.Report &&
 			!slices.ContainsFunc(p.Open(), func(o *ledger.Drift) bool { return o.Field == d.Field }) {
 			out = append(out, &ledger.Drift{
-				Product: p.ID, Difference: d.Difference, Action: d.Action, Since: p.DiffersSince, State: ledger.Found,
-				CausedBy: causedByUnknown,
+				Product:    p.ID,
+				Difference: d.Difference,
+				Action:     d.Action,
+				Since:      p.DiffersSince,
+				State:      ledger.Found,
+				CausedBy:   causedByUnknown,
 			})
 		}
 	}

@@ -19,16 +19,16 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation"
 )
 
-func (r *rig) under(rules map[string]catalog.Rule) {
+func (r *rig) setPolicy(rules map[string]catalog.Rule) {
 	r.t.Helper()
 	var err error
 	r.cfg.Policy, err = catalog.NewPolicy(catalog.Repair, rules)
 	require.NoError(r.t, err)
-	// An hour: what is found at once is found without the grace period.
+	// The grace period is an hour, so drift that is found at once does not depend on it.
 	r.cfg.GracePeriod = time.Hour
 }
 
-// write-backs that ingestion is told to make.
+// writeBacks are the write-backs that ingestion is commanded to make.
 func (r *rig) writeBacks() chan *meshv1.WriteBack {
 	r.t.Helper()
 	out := make(chan *meshv1.WriteBack, 10)
@@ -62,10 +62,10 @@ func (r *rig) eventuallyDrift(product, state string) *controlv1.Drift {
 	return r.drift(product)[0]
 }
 
-func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
+func TestWriteBack_FollowsStripeEditAtOnce(t *testing.T) {
 	r := newRig(t)
-	r.under(map[string]catalog.Rule{"name": {Owner: catalog.OwnerStripe}})
-	orders := r.writeBacks()
+	r.setPolicy(map[string]catalog.Rule{"name": {Owner: catalog.OwnerStripe}})
+	writeBacks := r.writeBacks()
 	r.start()
 	r.desire("mug", "Mug", 10)
 	r.observe("mug", "Mug", 10)
@@ -73,8 +73,13 @@ func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
 
 	event := `{"id":"evt_1","type":"product.updated","request":{"id":"req_1","idempotency_key":null},"data":{"object":{"id":"mug","name":"By hand"},"previous_attributes":{"name":"Mug","updated":1}}}`
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{
-		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug",
-		ReceivedAt: timestamppb.Now(), Event: []byte(event),
+		Account:    "default",
+		ProductId:  "mug",
+		EventId:    "evt_1",
+		Type:       "product.updated",
+		ObjectId:   "mug",
+		ReceivedAt: timestamppb.Now(),
+		Event:      []byte(event),
 	}))
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product.Name = "By hand"
@@ -82,10 +87,10 @@ func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	order := <-orders
-	require.Equal(t, "By hand", order.GetProduct().GetName())
-	require.Equal(t, []string{"name"}, order.GetFields())
-	require.EqualValues(t, 10, order.GetVersion())
+	command := <-writeBacks
+	require.Equal(t, "By hand", command.GetProduct().GetName())
+	require.Equal(t, []string{"name"}, command.GetFields())
+	require.EqualValues(t, 10, command.GetVersion())
 	require.Eventually(t, func() bool { return r.drift("mug")[0].GetCausedBy() == "dashboard" }, patience,
 		10*time.Millisecond)
 	require.Equal(t, "evt_1", r.drift("mug")[0].GetEventId())
@@ -107,10 +112,10 @@ func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
 	}, patience, 20*time.Millisecond)
 }
 
-func TestAPersonDecides(t *testing.T) {
+func TestResolveDrift_AppliesDecision(t *testing.T) {
 	r := newRig(t)
-	r.under(map[string]catalog.Rule{"name": {Action: catalog.Report}})
-	orders := r.writeBacks()
+	r.setPolicy(map[string]catalog.Rule{"name": {Action: catalog.Report}})
+	writeBacks := r.writeBacks()
 	commands := r.commands("mug")
 	r.start()
 	r.desire("mug", "Mug", 10)
@@ -134,7 +139,7 @@ func TestAPersonDecides(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	ask[controlv1.ResolveDriftResponse](r, "ResolveDrift",
 		`{"product_id":"mug","fields":["name"],"keep":"KEEP_STRIPE"}`)
-	require.Equal(t, "By hand", (<-orders).GetProduct().GetName())
+	require.Equal(t, "By hand", (<-writeBacks).GetProduct().GetName())
 	ask[controlv1.ResolveDriftResponse](r, "ResolveDrift", `{"product_id":"mug","keep":"KEEP_CATALOG"}`)
 	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
 	r.observe("mug", "Mug", 10)
@@ -142,7 +147,7 @@ func TestAPersonDecides(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 }
 
-// reads are the products that pull is told to read.
+// productReads are the products that pull is commanded to read.
 func (r *rig) productReads() chan string {
 	r.t.Helper()
 	out := make(chan string, 100)
@@ -161,7 +166,7 @@ func (r *rig) productReads() chan string {
 	return out
 }
 
-// observeWhole has pull read a product with an active price of each id.
+// observeWhole observes a product together with an active price of each id, as pull does.
 func (r *rig) observeWhole(id string, version uint64, byDefault string, prices ...string) {
 	r.t.Helper()
 	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
@@ -183,13 +188,16 @@ func (r *rig) observeWhole(id string, version uint64, byDefault string, prices .
 	require.NoError(r.t, err)
 }
 
-// eventPrice has an event tell of a price of a product.
+// eventPrice observes a price of a product from an event.
 func (r *rig) eventPrice(id, price string) {
 	r.t.Helper()
 	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
 		catalog.ObservePrice(o, catalog.PriceSighting{
-			StripeID: price, Price: &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1500"}, Seen: 2,
-			Partial: true, Fetched: o.GetVersion() == 0,
+			StripeID: price,
+			Price:    &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1500"},
+			Seen:     2,
+			Partial:  true,
+			Fetched:  o.GetVersion() == 0,
 		})
 		return nil
 	})
@@ -198,39 +206,39 @@ func (r *rig) eventPrice(id, price string) {
 
 func TestImport_ReadsTheProductWithItsPricesFirst(t *testing.T) {
 	r := newRig(t)
-	r.under(nil)
+	r.setPolicy(nil)
 	r.cfg.GracePeriod = 100 * time.Millisecond
 	r.cfg.Extras = reconciliation.ExtrasImport
-	orders, reads := r.writeBacks(), r.productReads()
+	writeBacks, reads := r.writeBacks(), r.productReads()
 	r.start()
 	r.observe("stray", "Stray", 0)
 	require.Equal(t, "stray", <-reads)
 	require.Equal(t, "extra", r.eventuallyDrift("stray", "repairing").GetDifference().GetKind())
-	require.Empty(t, orders, "its prices are not known")
-	// The list of prices lags behind the product.
+	require.Empty(t, writeBacks, "its prices are not known")
+	// Stripe's list of prices lags behind the product.
 	r.observeWhole("stray", 0, "price_2", "price_1")
 	require.Equal(t, "stray", <-reads, "its default price is not among them")
-	require.Empty(t, orders)
+	require.Empty(t, writeBacks)
 	r.eventPrice("stray", "price_2")
 	r.observeWhole("stray", 0, "price_2", "price_1", "price_2")
-	order := <-orders
-	require.True(t, order.GetImport())
-	require.Equal(t, "Stray", order.GetProduct().GetName())
-	require.Equal(t, "price_2", order.GetProduct().GetDefaultPrice())
-	require.Len(t, order.GetProduct().GetPrices(), 2)
+	command := <-writeBacks
+	require.True(t, command.GetImport())
+	require.Equal(t, "Stray", command.GetProduct().GetName())
+	require.Equal(t, "price_2", command.GetProduct().GetDefaultPrice())
+	require.Len(t, command.GetProduct().GetPrices(), 2)
 }
 
-func TestImport_TakesPricesThatComeLater(t *testing.T) {
+func TestImport_IncludesLaterPrices(t *testing.T) {
 	for extras, want := range map[reconciliation.Extras]string{
 		reconciliation.ExtrasImport: "write-back",
 		reconciliation.ExtrasReport: "report",
 	} {
 		t.Run(string(extras), func(t *testing.T) {
 			r := newRig(t)
-			r.under(nil)
+			r.setPolicy(nil)
 			r.cfg.GracePeriod = 100 * time.Millisecond
 			r.cfg.Extras = extras
-			orders, reads := r.writeBacks(), r.productReads()
+			writeBacks, reads := r.writeBacks(), r.productReads()
 			r.start()
 			desired := &catalogv1.Product{
 				Id:           "stray",
@@ -241,7 +249,9 @@ func TestImport_TakesPricesThatComeLater(t *testing.T) {
 			require.NoError(t,
 				r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "stray"),
 					&catalogv1.ProductChange{
-						Account: "default", ProductId: "stray", Version: 10,
+						Account:   "default",
+						ProductId: "stray",
+						Version:   10,
 						Operation: catalogv1.Operation_OPERATION_UPSERT,
 						Product:   desired,
 					}, mesh.WithVersion(10)))
@@ -270,12 +280,12 @@ func TestImport_TakesPricesThatComeLater(t *testing.T) {
 				return
 			}
 			require.Equal(t, "stray", <-reads)
-			require.Empty(t, orders)
+			require.Empty(t, writeBacks)
 			held("price_1", "price_2")
-			order := <-orders
-			require.False(t, order.GetImport())
-			require.Equal(t, []string{"prices.price_2"}, order.GetFields())
-			require.Equal(t, "price_2", order.GetProduct().GetPrices()[1].GetId())
+			command := <-writeBacks
+			require.False(t, command.GetImport())
+			require.Equal(t, []string{"prices.price_2"}, command.GetFields())
+			require.Equal(t, "price_2", command.GetProduct().GetPrices()[1].GetId())
 		})
 	}
 }

@@ -1,9 +1,9 @@
-// Package reconciliation is the service that knows whether catalog and Stripe agree. It follows both sides all the
-// time, keeps the ledger, calls a product drifted whose difference outlasts the grace period, has it repaired or
-// reports it, and serves the control API to operators.
+// Package reconciliation is the service that knows whether catalog and Stripe agree. It follows both sides and keeps
+// the ledger. A difference that outlasts the grace period is drift: the service has it repaired, or reports it. It also
+// serves the control API to operators.
 //
-// It alone touches the ledger database, and it touches neither Stripe nor the catalog: repairs and scans are orders
-// to the services that do.
+// It alone touches the ledger database. It touches neither Stripe nor the catalog: it sends commands for repairs and
+// scans to the services that do.
 package reconciliation
 
 import (
@@ -22,70 +22,71 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// Config of the service.
+// Config configures the service.
 type Config struct {
 	// Account is the name of the Stripe account in subjects.
 	Account string
 	NATS    mesh.Config
 	// LedgerURL is the ledger's Postgres database.
 	LedgerURL string
-	// LedgerURLFile is the file that it was read from, and that is read again at every connection; empty for none.
+	// LedgerURLFile is the file that LedgerURL was read from. It is read again at every connection. Empty for none.
 	LedgerURLFile string
-	// CheckMigrations has the ledger's tables checked instead of made: Migrate made them.
+	// CheckMigrations checks the ledger's tables instead of creating them, for a setup in which Migrate created them.
 	CheckMigrations bool
 	// HTTP serves the control API, health and metrics.
 	HTTP httpserver.Config
-	// Token that the control API asks for; none if empty.
+	// Token is the bearer token that the control API requires. Empty requires none.
 	Token string
-	// GracePeriod is how long catalog and Stripe may differ before that is drift; 0 means 30 s.
+	// GracePeriod is how long catalog and Stripe may differ before the difference is drift. Defaults to 30 s.
 	GracePeriod time.Duration
-	// ScanInterval is the time between full scans of Stripe; 0 means never.
+	// ScanInterval is the time between full scans of Stripe. Zero disables them.
 	ScanInterval time.Duration
-	// Policy says who is right where the sides differ; nil has the catalog own everything. Push must have the same.
+	// Policy says which side is right where they differ. Nil means that the catalog owns everything. Push must have the
+	// same policy.
 	Policy *catalog.Policy
-	// Extras is what is done about active products in Stripe that the catalog never had; empty means ExtrasIgnore.
+	// Extras says what is done about active products in Stripe that the catalog never had. Defaults to ExtrasIgnore.
 	Extras Extras
-	// HistoryRetention is how long the audit trail is kept, and drift and dead letters that are settled; 0 means for
-	// ever.
+	// HistoryRetention is how long the audit trail, closed drift and closed dead letters are kept. Zero keeps them
+	// forever.
 	HistoryRetention time.Duration
 	Logger           *slog.Logger
-	// Now is the clock by which drift is judged; time.Now if nil.
+	// Now is the clock that decides when a difference is drift. Defaults to time.Now.
 	Now func() time.Time
 }
 
 // Extras says what is done about active products in Stripe that the catalog never had.
-type Extras string
+type Extras = ledger.Extras
 
-// What can be done about extras.
+// The values of Extras.
 const (
-	ExtrasIgnore  Extras = "ignore"
-	ExtrasReport  Extras = "report"
-	ExtrasArchive Extras = "archive"
-	ExtrasImport  Extras = "import"
+	ExtrasIgnore  = ledger.ExtrasIgnore
+	ExtrasReport  = ledger.ExtrasReport
+	ExtrasArchive = ledger.ExtrasArchive
+	ExtrasImport  = ledger.ExtrasImport
 )
 
-// Of each consumer, so many transactions at once, of so many messages each: the ledger's row locks keep messages about
-// one product apart.
+// Each consumer runs this many transactions at once, of at most this many messages each. The ledger's row locks keep
+// messages about one product apart.
 const (
 	concurrency = 2
 	batchSize   = 128
 )
 
-// reconciler holds what the parts of the service share.
+// reconciler has the state that the parts of the service share.
 type reconciler struct {
 	Config
 	mesh   *mesh.Mesh
 	ledger *ledger.Ledger
-	// progress is of the goroutine that looks for drift.
-	progress progress
-	// wake has drift that was found be acted upon at once.
+	// progress is owned by the goroutine of watchDrift.
+	progress pushProgress
+	// wake makes watchDrift act at once on drift that was found.
 	wake chan struct{}
-	// outlook is what was seen of the other services.
-	outlook outlook
+	// monitor is the latest state of the other services.
+	monitor monitor
 }
 
-// Run reconciles until ctx ends. It returns an error at once if NATS or the ledger cannot be reached, or the topology
-// is missing.
+// Run reconciles until ctx ends. It returns an error at once if NATS or the ledger cannot be reached, or if the
+// topology is missing.
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -98,7 +99,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	if cfg.LedgerURL == "" {
 		return errors.New(
-			"neither LEDGER_DATABASE_URL nor DATABASE_URL is set: give the ledger's Postgres database, like postgres://user:password@host:5432/database")
+			"neither LEDGER_DATABASE_URL nor DATABASE_URL is set: set one to the ledger's Postgres database, such as postgres://user:password@host:5432/database")
 	}
 	cfg.NATS.Account = cfg.Account
 	m, err := mesh.Connect(ctx, cfg.NATS)
@@ -125,11 +126,11 @@ func Run(ctx context.Context, cfg Config) error {
 	defer l.Close()
 	if encoding, err := l.Encoding(ctx); err == nil && encoding != "UTF8" {
 		cfg.Logger.Warn(
-			"the ledger's database cannot hold every letter that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
+			"the ledger's database cannot store every character that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
 	}
 	r := &reconciler{Config: cfg, mesh: m, ledger: l, wake: make(chan struct{}, 1)}
-	l.Closed, l.Found, l.Settled, l.Due = r.forget, r.found, r.settled, r.due
-	l.Policy, l.Extras = cfg.Policy, string(cfg.Extras)
+	l.OnClosed, l.OnFound, l.OnSettled, l.OnDue = r.deleteLetters, r.publishDrifted, r.publishSettled, r.wakeDrift
+	l.Policy, l.Extras = cfg.Policy, cfg.Extras
 	defer r.observe()()
 
 	r.HTTP.Handler = r.controlAPI()
@@ -145,7 +146,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return r.watchDrift(ctx) })
 	g.Go(func() error { return r.watchMesh(ctx) })
 	g.Go(func() error { return r.prune(ctx) })
-	g.Go(func() error { return r.fillReadable(ctx) })
+	g.Go(func() error { return r.backfillJSON(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })
 	cfg.Logger.Info("reconciliation is running", "account", cfg.Account, "grace", cfg.GracePeriod)
 	return g.Wait()

@@ -66,7 +66,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// emptyNATS gives the services another NATS server, on which nothing has happened yet.
+// emptyNATS gives the services a new and empty NATS server.
 func (r *rig) emptyNATS() {
 	r.t.Helper()
 	url, _ := localtest.NATS(r.t)
@@ -136,8 +136,12 @@ func (r *rig) desire(id, name string, version uint64) {
 	r.t.Helper()
 	require.NoError(r.t,
 		r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
-			Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
-			Product: &catalogv1.Product{Id: id, Name: name}, Source: catalogv1.Source_SOURCE_WAL,
+			Account:   "default",
+			ProductId: id,
+			Version:   version,
+			Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product:   &catalogv1.Product{Id: id, Name: name},
+			Source:    catalogv1.Source_SOURCE_WAL,
 		}, mesh.WithVersion(version)))
 }
 
@@ -150,7 +154,7 @@ func (r *rig) observe(id, name string, version uint64) {
 	require.NoError(r.t, err)
 }
 
-// state is what the ledger says of a product; a plan does not tell one that is equal from one that only Stripe has.
+// state returns the ledger's state of a product. A plan does not distinguish a product in sync from an extra.
 func (r *rig) state(id string) controlv1.ProductState {
 	r.t.Helper()
 	products := ask[controlv1.ListProductsResponse](r, "ListProducts",
@@ -166,8 +170,8 @@ func (r *rig) eventually(id string, want controlv1.ProductState) {
 	require.Eventually(r.t, func() bool { return r.state(id) == want }, patience, 10*time.Millisecond, "%s", want)
 }
 
-// acked acknowledges push's copy of everything on CATALOG, as a push at work would.
-func (r *rig) acked() {
+// ackCatalog acknowledges all of push's messages of CATALOG, as a running push would.
+func (r *rig) ackCatalog() {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
@@ -188,7 +192,7 @@ func (r *rig) kinds(id string) []string {
 	return out
 }
 
-func TestWhatAgreesIsInSyncAndWhatDiffersIsPlanned(t *testing.T) {
+func TestPlan_ListsProductsThatDiffer(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
@@ -205,7 +209,7 @@ func TestWhatAgreesIsInSyncAndWhatDiffersIsPlanned(t *testing.T) {
 	require.Equal(t, []string{"catalog_change"}, r.kinds("mug"))
 }
 
-func TestALongPlanIsReadInParts(t *testing.T) {
+func TestPlan_PagesLongPlans(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
@@ -249,7 +253,7 @@ func TestALongPlanIsReadInParts(t *testing.T) {
 	require.Contains(t, string(answer), "limit: must be at most 10000")
 }
 
-func TestAnOlderVersionChangesNothing(t *testing.T) {
+func TestDesired_IgnoresOlderVersion(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
@@ -260,10 +264,10 @@ func TestAnOlderVersionChangesNothing(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 }
 
-func TestADifferenceThatOutlastsTheGracePeriodIsDriftAndRepaired(t *testing.T) {
+func TestDrift_RepairsDifferenceAfterGracePeriod(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	r.observe("mug", "Mug", 10)
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
@@ -272,11 +276,11 @@ func TestADifferenceThatOutlastsTheGracePeriodIsDriftAndRepaired(t *testing.T) {
 
 	commands := r.commands("mug")
 	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
-	// The next order comes after half a minute, the one after that a minute later.
+	// The next command comes after half a minute, the one after that a minute later.
 	r.clock.advance(31 * time.Second)
 	require.Eventually(t, func() bool { return commands.Load() == 2 }, patience, 10*time.Millisecond)
 	r.clock.advance(31 * time.Second)
-	localtest.Holds(t, 5*grace, func() bool { return commands.Load() <= 2 }, "no third order")
+	localtest.Holds(t, 5*grace, func() bool { return commands.Load() <= 2 }, "no third command")
 	r.clock.advance(31 * time.Second)
 	require.Eventually(t, func() bool { return commands.Load() == 3 }, patience, 10*time.Millisecond)
 
@@ -289,7 +293,7 @@ func TestADifferenceThatOutlastsTheGracePeriodIsDriftAndRepaired(t *testing.T) {
 	}, patience, 20*time.Millisecond)
 }
 
-// commands counts the orders to push about a product.
+// commands counts the commands to push about a product.
 func (r *rig) commands(id string) *atomic.Int64 {
 	r.t.Helper()
 	var n atomic.Int64
@@ -308,18 +312,18 @@ func (r *rig) commands(id string) *atomic.Int64 {
 	return &n
 }
 
-func TestWhatPushHasNotComeToIsNoDrift(t *testing.T) {
+func TestDrift_ExcludesProductsAheadOfPush(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
 	localtest.Holds(t, 4*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_PENDING },
 		"pending")
-	r.acked()
+	r.ackCatalog()
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 }
 
-func TestABacklogHidesTheDriftOfNoProductThatPushIsDoneWith(t *testing.T) {
+func TestDrift_FindsAppliedProductsDespiteBacklog(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -349,7 +353,7 @@ func TestABacklogHidesTheDriftOfNoProductThatPushIsDoneWith(t *testing.T) {
 	}, "push may still be about to apply them")
 }
 
-func TestWhatPushIsToComeBackToIsNoDrift(t *testing.T) {
+func TestDrift_ExcludesProductsWithRetry(t *testing.T) {
 	r := newRig(t)
 	later := func(delay time.Duration) {
 		require.NoError(t,
@@ -358,12 +362,12 @@ func TestWhatPushIsToComeBackToIsNoDrift(t *testing.T) {
 	}
 	later(time.Hour)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
 	localtest.Holds(t, 4*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_PENDING },
 		"pending")
-	// The schedule fires, and nobody takes the product up.
+	// The schedule fires, and no push handles the product.
 	later(time.Second)
 	r.clock.advance(time.Minute)
 	require.Eventually(t, func() bool {
@@ -374,39 +378,44 @@ func TestWhatPushIsToComeBackToIsNoDrift(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 }
 
-func TestReportOnlyRepairsNothing(t *testing.T) {
+func TestDrift_ReportPolicyRepairsNothing(t *testing.T) {
 	r := newRig(t)
 	var err error
 	r.cfg.Policy, err = catalog.NewPolicy(catalog.Report, nil)
 	require.NoError(t, err)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	commands := r.commands("mug")
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	r.clock.advance(time.Hour)
-	localtest.Holds(t, 3*grace, func() bool { return commands.Load() == 0 }, "no order")
+	localtest.Holds(t, 3*grace, func() bool { return commands.Load() == 0 }, "no command")
 }
 
-func TestAProductOfStripesOnlyIsAnOrphan(t *testing.T) {
+func TestObserved_MarksProductOnlyInStripeAsExtra(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.observe("stray", "Stray", 0)
 	require.Eventually(t,
 		func() bool { return ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetOrphans() == 1 }, patience,
 		10*time.Millisecond)
-	require.Empty(t, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts(), "orphans are left alone")
+	require.Empty(t, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts(), "extras are left alone")
 }
 
-func TestADeadLetterStandsUntilANewerWish(t *testing.T) {
+func TestDeadLetter_StaysOpenUntilNewerVersion(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	r.desire("mug", "Mug", 10)
 	letter := &meshv1.DeadLetter{
-		Id: "l1", Service: topology.Push, Account: "default", ProductId: "mug", Version: 10,
-		Reason: topology.ReasonRefused, Message: "no such tax code",
-		LastAt: timestamppb.Now(),
+		Id:        "l1",
+		Service:   topology.Push,
+		Account:   "default",
+		ProductId: "mug",
+		Version:   10,
+		Reason:    topology.ReasonRefused,
+		Message:   "no such tax code",
+		LastAt:    timestamppb.Now(),
 	}
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), letter))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
@@ -422,11 +431,11 @@ func TestADeadLetterStandsUntilANewerWish(t *testing.T) {
 	require.Empty(t, ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters())
 }
 
-func TestADeadLetterAboutNoVersionStandsUntilItIsSettled(t *testing.T) {
+func TestDeadLetter_WithoutVersionStaysOpenUntilSync(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	for _, id := range []string{"mug", "cup"} {
 		r.desire(id, "A", 10)
 		r.observe(id, "A", 10)
@@ -453,7 +462,7 @@ func TestADeadLetterAboutNoVersionStandsUntilItIsSettled(t *testing.T) {
 	require.Equal(t, []string{"ordered", "dead", "catalog_change"}, r.kinds("cup"))
 }
 
-func TestARestartForgetsAndDoublesNothing(t *testing.T) {
+func TestRun_RestartKeepsStateWithoutDuplicates(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	stop := r.start()
@@ -468,7 +477,7 @@ func TestARestartForgetsAndDoublesNothing(t *testing.T) {
 	require.Equal(t, []string{"catalog_change"}, r.kinds("a"))
 }
 
-func TestStreamsMadeAnewAreFollowed(t *testing.T) {
+func TestRun_FollowsRecreatedStreams(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	stop := r.start()
@@ -489,7 +498,7 @@ func TestStreamsMadeAnewAreFollowed(t *testing.T) {
 		slices.DeleteFunc(r.kinds("mug"), func(kind string) bool { return kind != "catalog_change" }))
 }
 
-func TestAnotherAccountsMessagesAreNotTaken(t *testing.T) {
+func TestRun_IgnoresOtherAccounts(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Account = "renamed"
 	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{Accounts: []string{"renamed"}}))
@@ -525,11 +534,11 @@ func TestAnotherAccountsMessagesAreNotTaken(t *testing.T) {
 	require.Empty(t, ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters())
 }
 
-func TestTwoReplicasShareTheWork(t *testing.T) {
+func TestRun_SharesWorkBetweenReplicas(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	commands := r.commands("p7")
 	for i := range 50 {
 		r.desire(fmt.Sprintf("p%d", i), "P", uint64(i+1))
@@ -538,10 +547,10 @@ func TestTwoReplicasShareTheWork(t *testing.T) {
 		r.eventually(fmt.Sprintf("p%d", i), controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	}
 	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
-	localtest.Holds(t, 2*grace, func() bool { return commands.Load() <= 1 }, "one order, however many replicas")
+	localtest.Holds(t, 2*grace, func() bool { return commands.Load() <= 1 }, "one command for all replicas")
 }
 
-func TestScansAreOrderedAndReported(t *testing.T) {
+func TestStartScan_CommandsAndReportsScan(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	status, answer := r.call("GetScan", `{}`)
@@ -560,7 +569,7 @@ func TestScansAreOrderedAndReported(t *testing.T) {
 	require.EqualValues(t, 3, ask[controlv1.GetScanResponse](r, "GetScan", `{}`).GetScan().GetProducts())
 }
 
-func TestAScheduledScanIsOrderedOnceByAllReplicas(t *testing.T) {
+func TestScheduleScans_CommandsOneScanForAllReplicas(t *testing.T) {
 	r := newRig(t)
 	r.cfg.ScanInterval = time.Hour
 	stop := r.start()
@@ -568,25 +577,25 @@ func TestAScheduledScanIsOrderedOnceByAllReplicas(t *testing.T) {
 	subject := topology.CommandSubject(topology.Pull, "default", topology.VerbScan, "")
 	commands, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCommand)
 	require.NoError(t, err)
-	orders := func() uint64 {
+	scans := func() uint64 {
 		info, err := commands.Info(t.Context(), jetstream.WithSubjectFilter(subject))
 		require.NoError(t, err)
 		return info.State.Subjects[subject]
 	}
-	require.Eventually(t, func() bool { return orders() == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return scans() == 1 }, patience, 10*time.Millisecond)
 	stop()
 	stop = r.start()
-	localtest.Holds(t, 2*grace, func() bool { return orders() == 1 }, "one order, however many replicas and restarts")
+	localtest.Holds(t, 2*grace, func() bool { return scans() == 1 }, "one command for all replicas and restarts")
 	require.NoError(t,
 		r.mesh.Record("scan.default").Put(t.Context(),
 			&meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
 	stop()
 	r.start()
-	require.Eventually(t, func() bool { return orders() == 2 }, patience, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return scans() == 2 }, patience, 10*time.Millisecond,
 		"the scan after that one")
 }
 
-func TestTheControlAPIRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestControlAPI_RefusesBadRequests(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Token = "secret"
 	r.start()
@@ -601,7 +610,7 @@ func TestTheControlAPIRefusesWhatItDoesNotKnow(t *testing.T) {
 	require.Contains(t, string(answer), "limit: must be at most 1000")
 }
 
-func TestBadSettingsEndTheStart(t *testing.T) {
+func TestRun_FailsWithBadSettings(t *testing.T) {
 	r := newRig(t)
 	cfg := r.cfg
 	cfg.LedgerURL = "postgres://someone:hidden@127.0.0.1:1/x"
@@ -612,7 +621,7 @@ func TestBadSettingsEndTheStart(t *testing.T) {
 	require.ErrorContains(t, reconciliation.Run(t.Context(), cfg), "LEDGER_DATABASE_URL")
 }
 
-func TestAnAdoptedProductIsNoOrphanAnyMore(t *testing.T) {
+func TestOutcome_AdoptionRemovesExtra(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	orphans := func() uint64 { return ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetOrphans() }
@@ -622,7 +631,8 @@ func TestAnAdoptedProductIsNoOrphanAnyMore(t *testing.T) {
 	r.desire("mug", "Mug", 1)
 	require.Eventually(t, func() bool { return orphans() == 3 }, patience, 10*time.Millisecond)
 
-	// As push does it: the link, the record under the catalog's id, the end of the other, and the word of it.
+	// The same order as in push: store the link, store the record under the catalog's id, delete the other, publish the
+	// outcome.
 	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", "prod_1", "mug"))
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.StripeId, o.Version = "prod_1", 1
@@ -636,8 +646,12 @@ func TestAnAdoptedProductIsNoOrphanAnyMore(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.Observed().Forget(t.Context(), "default", "prod_1"))
 	outcome := &meshv1.Outcome{
-		Id: "adopted:1", Account: "default", ProductId: "mug", StripeId: "prod_1",
-		Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, At: timestamppb.Now(),
+		Id:        "adopted:1",
+		Account:   "default",
+		ProductId: "mug",
+		StripeId:  "prod_1",
+		Kind:      meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED,
+		At:        timestamppb.Now(),
 	}
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.SyncSubject("default", outcome.GetKind(), "mug"), outcome))
 	require.Eventually(t,
@@ -645,13 +659,13 @@ func TestAnAdoptedProductIsNoOrphanAnyMore(t *testing.T) {
 		patience, 10*time.Millisecond)
 	require.Contains(t, r.kinds("mug"), "adopted")
 
-	// What was on its way when another was linked does not come to stay.
+	// An observation that was in flight while its product was linked is removed.
 	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", "prod_2", "cup"))
 	r.observe("prod_2", "Cup", 0)
 	require.Eventually(t, func() bool { return orphans() == 1 }, patience, 10*time.Millisecond)
 }
 
-func TestAConnectionThatIsClosedForGoodEndsReconciliation(t *testing.T) {
+func TestRun_EndsIfConnectionIsClosed(t *testing.T) {
 	r := newRig(t)
 	line := localtest.LineTo(t, r.cfg.NATS.URL)
 	cfg := r.cfg

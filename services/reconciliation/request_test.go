@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// messages is how many messages a stream holds.
+// messages returns the number of messages in a stream.
 func (r *rig) messages(stream string) uint64 {
 	r.t.Helper()
 	s, err := r.mesh.JetStream().Stream(r.t.Context(), stream)
@@ -23,7 +23,7 @@ func (r *rig) messages(stream string) uint64 {
 	return info.State.Msgs
 }
 
-func TestControlAPI_RefusesTextsBeforeItPublishes(t *testing.T) {
+func TestControlAPI_RefusesInvalidTextsBeforePublishing(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	long := strings.Repeat("x", 1021)
@@ -81,7 +81,7 @@ func TestControlAPI_RefusesTextsBeforeItPublishes(t *testing.T) {
 	require.Empty(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetPaused())
 }
 
-func TestSyncProducts_OrdersNothingForUnknownProducts(t *testing.T) {
+func TestSyncProducts_SendsNoCommandForUnknownProducts(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.desire("mug", "Mug", 1)
@@ -94,7 +94,7 @@ func TestSyncProducts_OrdersNothingForUnknownProducts(t *testing.T) {
 	require.Len(t, resp.GetUnknown(), 999)
 	require.NotContains(t, resp.GetUnknown(), "mug")
 	require.EqualValues(
-		t, 2, r.messages(topology.StreamCommand), "one for push, and one for ingestion, which looks for all of them",
+		t, 2, r.messages(topology.StreamCommand), "one for push, and one for ingestion, which searches for all of them",
 	)
 	var entries int
 	pool := localtest.Pool(t, r.cfg.LedgerURL)

@@ -12,13 +12,13 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// GetStatus counts products by state, says up to when that is known, and shows every consumer's backlog.
+// GetStatus returns the number of products in each state, up to when that is known, and every consumer's backlog.
 func (c control) GetStatus(
 	ctx context.Context,
 	_ *connect.Request[controlv1.GetStatusRequest],
 ) (*connect.Response[controlv1.GetStatusResponse], error) {
-	// First: the counts are at least of the time up to which equality is known.
-	v, err := c.look(ctx)
+	// The view is read first, so that the counts are at least as recent as the time up to which equality is known.
+	v, err := c.readView(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -36,7 +36,11 @@ func (c control) GetStatus(
 	}
 	for _, s := range v.consumers {
 		out.Consumers = append(out.Consumers, &controlv1.ConsumerStatus{
-			Stream: s.Stream, Consumer: s.Name, Pending: s.Pending, InFlight: s.InFlight, Redelivered: s.Redelivered,
+			Stream:      s.Stream,
+			Consumer:    s.Name,
+			Pending:     s.Pending,
+			InFlight:    s.InFlight,
+			Redelivered: s.Redelivered,
 		})
 	}
 	return connect.NewResponse(out), nil
@@ -72,7 +76,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	if out.Retrying, err = c.mesh.RetryingCount(ctx, topology.Push, c.Account); err != nil {
 		return err
 	}
-	if out.ReadsFor, err = c.readsFor(ctx); err != nil {
+	if out.ReadsFor, err = c.readPurposes(ctx); err != nil {
 		return err
 	}
 	if out.Reads, err = budget.Reads(ctx, c.mesh.Budget(c.Account)); err != nil {
@@ -89,11 +93,20 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	return err
 }
 
-// guard is the record of the mass-change guard; nil before push archives for the first time.
+// guard returns the record of the mass-change guard, nil if push has not archived anything yet.
 func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 	guard := &meshv1.Guard{}
 	if revision, err := c.mesh.Guard(c.Account).GetAt(ctx, guard); err != nil || revision == 0 {
 		return nil, err
 	}
 	return guard, nil
+}
+
+// readPurposes returns how many reads of Stripe's read allowance each purpose has used.
+func (c control) readPurposes(ctx context.Context) (out []*controlv1.ReadPurpose, err error) {
+	purposes, err := budget.ReadsFor(ctx, c.mesh.Budget(c.Account))
+	for _, p := range purposes {
+		out = append(out, &controlv1.ReadPurpose{Purpose: string(p.Purpose), Reads: p.Reads})
+	}
+	return out, err
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// idle waits until reconciliation has settled every message.
+// idle waits until reconciliation has processed every message.
 func (r *rig) idle() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
@@ -36,8 +36,8 @@ func (r *rig) idle() {
 func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.acked()
-	orders := r.commands("mug")
+	r.ackCatalog()
+	commands := r.commands("mug")
 	r.observe("mug", "Mug", 1)
 	r.desire("mug", "Mug", 1)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
@@ -49,12 +49,16 @@ func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{
-		Account: "default", EventId: "evt_\x00", ProductId: "mug", Type: "product.updated\x00", ObjectId: "mug\x00",
+		Account:    "default",
+		EventId:    "evt_\x00",
+		ProductId:  "mug",
+		Type:       "product.updated\x00",
+		ObjectId:   "mug\x00",
 		Event:      []byte(`{"data":{"object":{"name":"M\u0000ug"},"previous_attributes":{"name":"Mug\u0000"}}}`),
 		ReceivedAt: timestamppb.Now(),
 	}))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
-	require.Eventually(t, func() bool { return orders.Load() >= 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return commands.Load() >= 1 }, patience, 10*time.Millisecond)
 	r.idle()
 	require.Empty(t, r.letters(`{}`))
 	fields := map[string]string{}
@@ -72,7 +76,7 @@ func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 func TestIgnoredDriftWithNUL_StaysIgnored(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	r.observe("mug", "Mug", 1)
 	r.desire("mug", "Mug", 1)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
@@ -86,12 +90,12 @@ func TestIgnoredDriftWithNUL_StaysIgnored(t *testing.T) {
 	require.NoError(t, err)
 	r.idle()
 	require.Equal(t, "ignored", r.drift("mug")[0].GetState())
-	// Another text is another value, however much the two look alike.
+	// A different text is a different value, even if the cleaned texts look alike.
 	r.observe("mug", "M\u2400ug", 1)
 	r.eventuallyDrift("mug", "repairing")
 }
 
-// The bound is what a consumer may have in flight.
+// The number exceeds what a consumer may have in flight.
 func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 	const poison = 4300
 	r := newRig(t)
@@ -102,8 +106,11 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 	js := r.mesh.JetStream()
 	for i := range poison {
 		o := &meshv1.Outcome{
-			Id: fmt.Sprint(i), Account: "default", ProductId: "a\x00", Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
-			At: timestamppb.Now(),
+			Id:        fmt.Sprint(i),
+			Account:   "default",
+			ProductId: "a\x00",
+			Kind:      meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
+			At:        timestamppb.Now(),
 		}
 		data, err := proto.Marshal(o)
 		require.NoError(t, err)
@@ -118,33 +125,37 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 		t.Fatal("not published")
 	}
 	r.start()
-	r.tell("mug", "last")
+	r.publishOutcome("mug", "last")
 	require.Eventually(t, func() bool {
 		return strings.Contains(strings.Join(r.kinds("mug"), " "), "applied")
 	}, 5*patience, 50*time.Millisecond, "the outcome after the poison is recorded")
 	r.idle()
 	letters := ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters()
-	require.Len(t, letters, 1, "of a product and service only the latest letter stands")
+	require.Len(t, letters, 1, "only the latest letter of a product and service stays open")
 	require.Equal(t, topology.ReasonUnstorable, letters[0].GetReason())
 	require.Equal(t, topology.Reconciliation, letters[0].GetService())
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_DEAD, r.state(letters[0].GetProductId()))
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_IN_SYNC, r.state("mug"))
 }
 
-// tell publishes an outcome, as push does.
-func (r *rig) tell(product, id string) {
+// publishOutcome publishes an outcome, as push does.
+func (r *rig) publishOutcome(product, id string) {
 	r.t.Helper()
 	o := &meshv1.Outcome{
-		Id: id, Account: "default", ProductId: product, Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, Version: 1,
-		At: timestamppb.Now(),
+		Id:        id,
+		Account:   "default",
+		ProductId: product,
+		Kind:      meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
+		Version:   1,
+		At:        timestamppb.Now(),
 	}
 	require.NoError(
 		r.t, r.mesh.Publish(r.t.Context(), topology.SyncSubject("default", o.GetKind(), product), o, mesh.WithID(id)),
 	)
 }
 
-// A ledger in another encoding, or a rule that an operator added, refuses what a clean text may hold.
-func TestObservation_ThatTheLedgerRefusesIsNotInSync(t *testing.T) {
+// A ledger with another encoding, or with a constraint that an operator added, refuses even clean texts.
+func TestFollow_MarksUnstorableProductAsDead(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.observe("mug", "Mug", 1)

@@ -13,9 +13,9 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// traceWrite is the span of what a message changed in the ledger, in one transaction with others.
+// traceWrite records the span of a message's write to the ledger, which shares its transaction with other messages.
 func traceWrite(ctx context.Context, begun time.Time, messages int, err error) {
-	_, span := otel.Tracer(scope).Start(ctx, "write ledger", trace.WithSpanKind(trace.SpanKindClient),
+	_, span := otel.Tracer(tracerName).Start(ctx, "write ledger", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithTimestamp(begun), trace.WithAttributes(
 			semconv.DBSystemNamePostgreSQL, semconv.DBNamespace("driftless_ledger"),
 			semconv.DBQuerySummary("write ledger")))
@@ -26,18 +26,18 @@ func traceWrite(ctx context.Context, begun time.Time, messages int, err error) {
 	span.End()
 }
 
-// startDrift begins the span of what is found or done about a product's drift. It is sampled whatever the share is.
-func (r *reconciler) startDrift(ctx context.Context, name string, p *ledger.Product) (context.Context, trace.Span) {
+// startDriftSpan starts the span of work on a product's drift. It is always sampled.
+func (r *reconciler) startDriftSpan(ctx context.Context, name string, p *ledger.Product) (context.Context, trace.Span) {
 	ctx = telemetry.ContextAbout(ctx, telemetry.About{
 		Account: r.Account,
 		Product: p.ID,
 		Version: p.Desired.GetVersion(),
 	})
-	return otel.Tracer(scope).Start(ctx, name, trace.WithAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDrifted))) //nolint:spancheck // the caller ends it
+	return otel.Tracer(tracerName).Start(ctx, name, trace.WithAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDrifted))) //nolint:spancheck // the caller ends it
 }
 
-// startReplay begins the replay of a dead letter, in the trace that it died in; the request for it is linked.
-func (c control) startReplay(ctx context.Context, l *meshv1.DeadLetter) (context.Context, trace.Span) {
+// startReplaySpan starts the span of a replay, in the trace in which the letter died. It links to the request's trace.
+func (c control) startReplaySpan(ctx context.Context, l *meshv1.DeadLetter) (context.Context, trace.Span) {
 	request := trace.SpanContextFromContext(ctx)
 	ctx = telemetry.ContextWithTraceparent(ctx, l.GetTraceparent())
 	ctx = telemetry.ContextAbout(ctx, telemetry.About{
@@ -45,7 +45,7 @@ func (c control) startReplay(ctx context.Context, l *meshv1.DeadLetter) (context
 		Product: l.GetProductId(),
 		Version: l.GetVersion(),
 	})
-	ctx, span := otel.Tracer(scope).Start(ctx, "replay dead letter", trace.WithAttributes(
+	ctx, span := otel.Tracer(tracerName).Start(ctx, "replay dead letter", trace.WithAttributes(
 		telemetry.OutcomeKey.String(telemetry.OutcomeReplayed), telemetry.DeadReasonKey.String(l.GetReason())))
 	if request.IsValid() && request.TraceID() != span.SpanContext().TraceID() {
 		span.AddLink(trace.Link{SpanContext: request})

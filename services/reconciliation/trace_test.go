@@ -14,8 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// TestDriftIsTracedThoughNothingElseIs has no trace sampled.
-func TestDriftIsTracedThoughNothingElseIs(t *testing.T) {
+// TestDriftSpans_AreAlwaysSampled samples no trace, so only the spans of drift are recorded.
+func TestDriftSpans_AreAlwaysSampled(t *testing.T) {
 	exporter := tracetest.NewInMemoryExporter()
 	before := otel.GetTracerProvider()
 	otel.SetTracerProvider(telemetry.NewTracerProvider(sdktrace.ParentBased(sdktrace.NeverSample()),
@@ -25,7 +25,7 @@ func TestDriftIsTracedThoughNothingElseIs(t *testing.T) {
 
 	r := newRig(t)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	commands := r.commands("mug")
 	r.observe("mug", "Mug", 10)
 	r.desire("mug", "Mug", 10)
@@ -43,14 +43,14 @@ func TestDriftIsTracedThoughNothingElseIs(t *testing.T) {
 		}
 		return found
 	}
-	require.Eventually(t, func() bool { return len(spans("find drift")) == 1 && len(spans("mend drift")) == 1 },
+	require.Eventually(t, func() bool { return len(spans("find drift")) == 1 && len(spans("repair drift")) == 1 },
 		patience, 10*time.Millisecond)
-	find, mend := spans("find drift")[0], spans("mend drift")[0]
-	for _, s := range []tracetest.SpanStub{find, mend} {
+	find, repair := spans("find drift")[0], spans("repair drift")[0]
+	for _, s := range []tracetest.SpanStub{find, repair} {
 		require.Contains(t, s.Attributes, telemetry.ProductIDKey.String("mug"))
 		require.Contains(t, s.Attributes, telemetry.OutcomeKey.String(telemetry.OutcomeDrifted))
 	}
-	// What is told and ordered is in those traces, for the history and the repair to lead there.
+	// Outcome and command carry these traces, so that the history and the repair lead to them.
 	require.Equal(t, find.SpanContext.TraceID(), spans("send sync")[0].SpanContext.TraceID())
-	require.Equal(t, mend.SpanContext.TraceID(), spans("send command")[0].SpanContext.TraceID())
+	require.Equal(t, repair.SpanContext.TraceID(), spans("send command")[0].SpanContext.TraceID())
 }

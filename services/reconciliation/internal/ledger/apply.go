@@ -13,29 +13,30 @@ import (
 // Change is what a message changes in the ledger.
 type Change struct {
 	Product string
-	// Entry of the audit trail; none without an EventID.
+	// Entry is added to the audit trail. An Entry without an EventID is not.
 	Entry Entry
-	// edit changes the product's row under its lock, and says whether it did. Nil for an entry alone.
+	// edit changes the product's row under its lock, and reports whether it did. It is nil for an entry alone.
 	edit func(context.Context, *Ledger, pgx.Tx, *Product) (bool, error)
 	// event is the Stripe event that the entry is about.
 	event string
 }
 
-// settles says whether the change may settle dead letters about no version, or brings one that may be settled already.
-func (c Change) settles() bool {
-	return slices.Contains(settling, c.Entry.Kind) || c.Entry.Kind == "dead" && c.Entry.Version == 0
+// closesLetters reports whether the change may close dead letters without a version, or brings one that a stored entry
+// closes.
+func (c Change) closesLetters() bool {
+	return slices.Contains(closingKinds, c.Entry.Kind) || c.Entry.Kind == "dead" && c.Entry.Version == 0
 }
 
-// AuditEntry adds an entry to the audit trail.
+// AuditEntry returns a change that adds an entry to the audit trail.
 func AuditEntry(e Entry) Change { return Change{Product: e.Product, Entry: e} }
 
-// EventEntry adds an entry about a Stripe event, which may be the cause of drift that is known already.
+// EventEntry returns a change that adds an entry about a Stripe event, which may be the cause of drift that is open.
 func EventEntry(e Entry, event string) Change {
 	return Change{Product: e.Product, Entry: e, event: event}
 }
 
-// Apply makes changes, in their order and in one transaction: all of them or none. Changes that have been made before
-// change nothing. What the ledger can never store is an UnstorableError.
+// Apply makes changes in one transaction, in their order: all of them or none. Changes that were made before have no
+// effect. It returns an UnstorableError if the ledger can never store one of them.
 func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 	if err := checkIDs(changes); err != nil {
 		return err
@@ -50,16 +51,16 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 		for _, c := range changes {
 			entry := c.Entry
 			if p := products[c.Product]; c.edit != nil {
-				p.data, p.news, p.byOthers, p.readied = nil, nil, nil, false
+				p.entryData, p.newEventIDs, p.externalChanges, p.readWhole = nil, nil, nil, false
 				changed, err := c.edit(ctx, l, tx, p)
 				if err != nil {
 					return err
 				}
-				if p.data != nil {
-					entry.Data = p.data
+				if p.entryData != nil {
+					entry.Data = p.entryData
 				}
 				if changed {
-					if err := l.changed(ctx, tx, p); err != nil {
+					if err := l.deriveProduct(ctx, tx, p); err != nil {
 						return err
 					}
 					if !slices.Contains(stored, p) {
@@ -78,22 +79,24 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 	}); err != nil {
 		return unstorable(err, changes)
 	}
-	// First: what fails after it is done again with the changes, and this is not.
+	// The callbacks come before the steps that may fail. If one of those fails, the caller applies the changes again,
+	// and the callbacks are not repeated.
 	due := false
 	for _, p := range products {
 		due = due || p.State == Drifted && !p.repairAt.IsZero() && !p.repairAt.After(l.now())
-		if len(p.closed) > 0 && l.Closed != nil {
-			l.Closed(ctx, p.closed)
+		if len(p.closedLetters) > 0 && l.OnClosed != nil {
+			l.OnClosed(ctx, p.closedLetters)
 		}
 	}
-	if due && l.Due != nil {
-		l.Due()
+	if due && l.OnDue != nil {
+		l.OnDue()
 	}
-	return errors.Join(l.blameLate(ctx, products), l.blameEvents(ctx, changes), l.settleUnversioned(ctx, changes))
+	return errors.Join(l.attributeStored(ctx, products), l.attributeToEvents(ctx, changes),
+		l.closeUnversioned(ctx, changes))
 }
 
-// lock returns the rows of the products that changes edit, locked in the order of their ids: two transactions about the
-// same ones do not wait for each other.
+// lock returns the rows of the products that changes edit. It locks them in the order of their ids, so that two
+// transactions about the same products do not deadlock.
 func (l *Ledger) lock(ctx context.Context, tx pgx.Tx, changes []Change) (map[string]*Product, error) {
 	var ids []string
 	for _, c := range changes {
@@ -110,20 +113,20 @@ func (l *Ledger) lock(ctx context.Context, tx pgx.Tx, changes []Change) (map[str
 		SELECT $1, id FROM unnest($2::text[]) WITH ORDINALITY AS x(id, n)
 		WHERE NOT EXISTS (SELECT FROM driftless_ledger.product p WHERE p.account = $1 AND p.product_id = x.id) ORDER BY n
 		ON CONFLICT DO NOTHING`, l.account, ids); err != nil {
-		return nil, fmt.Errorf("ledger rows of products %s: %w", named(ids), err)
+		return nil, fmt.Errorf("lock ledger rows of products %s: %w", nameProducts(ids), err)
 	}
 	rows, err := tx.Query(ctx,
 		selectProducts+` WHERE account = $1 AND product_id = ANY($2) ORDER BY product_id COLLATE "C" FOR UPDATE`,
 		l.account, ids)
 	if err != nil {
-		return nil, fmt.Errorf("ledger rows of products %s: %w", named(ids), err)
+		return nil, fmt.Errorf("lock ledger rows of products %s: %w", nameProducts(ids), err)
 	}
 	products, err := pgx.CollectRows(rows, scanProduct)
 	if err != nil {
-		return nil, fmt.Errorf("ledger rows of products %s: %w", named(ids), err)
+		return nil, fmt.Errorf("lock ledger rows of products %s: %w", nameProducts(ids), err)
 	}
 	if len(products) < len(ids) {
-		return nil, fmt.Errorf("ledger rows of products %s: some were removed meanwhile", named(ids))
+		return nil, fmt.Errorf("lock ledger rows of products %s: some were removed at the same time", nameProducts(ids))
 	}
 	of := make(map[string]*Product, len(products))
 	for _, p := range products {
@@ -132,40 +135,40 @@ func (l *Ledger) lock(ctx context.Context, tx pgx.Tx, changes []Change) (map[str
 	return of, nil
 }
 
-// named names products in an error: the first of many.
-func named(ids []string) string {
+// nameProducts names products in an error: the first one, and how many more.
+func nameProducts(ids []string) string {
 	if len(ids) == 1 {
 		return ids[0]
 	}
 	return fmt.Sprintf("%s and %d more", ids[0], len(ids)-1)
 }
 
-// changed works out what the change of a product's row means for its state, its drift and its dead letters.
-func (l *Ledger) changed(ctx context.Context, tx pgx.Tx, p *Product) error {
+// deriveProduct derives the state, drift and dead letters of a product from its changed row.
+func (l *Ledger) deriveProduct(ctx context.Context, tx pgx.Tx, p *Product) error {
 	if err := l.loadOpen(ctx, tx, p); err != nil {
 		return err
 	}
-	closes := l.settle(p)
-	if err := l.settleOpen(ctx, tx, p); err != nil {
+	closes := l.deriveState(p)
+	if err := l.updateOpen(ctx, tx, p); err != nil {
 		return err
 	}
-	if p.State == Drifted && p.unsettled && len(p.open) == 0 {
-		// What had drifted is settled. What differs now is another difference, with a time of its own to arrive.
+	if p.State == Drifted && p.hasDifferences && len(p.open) == 0 {
+		// All open drift is settled. The remaining difference is another one, with a grace period of its own.
 		p.State, p.DiffersSince = Pending, time.Time{}
-		l.settle(p)
+		l.deriveState(p)
 	}
-	if p.byOthers != nil && p.unsettled && p.State != Dead {
-		if err := l.find(ctx, tx, p, p.byOthers(l)); err != nil {
+	if p.externalChanges != nil && p.hasDifferences && p.State != Dead {
+		if err := l.openDrift(ctx, tx, p, p.externalChanges(l)); err != nil {
 			return err
 		}
 	}
 	switch {
 	case p.State != Drifted:
 		p.DriftedAt, p.repairAt, p.Repairs = time.Time{}, time.Time{}, 0
-	case p.readied && p.imports():
+	case p.readWhole && p.hasPendingImport():
 		p.repairAt = l.now()
-	case p.repairAt.IsZero() && p.unopened():
-		p.repairAt = l.now().Add(firstRepair)
+	case p.repairAt.IsZero() && p.hasUntrackedDifference():
+		p.repairAt = l.now().Add(minRepairDelay)
 	}
 	if closes {
 		return l.close(ctx, tx, p, `version > 0`)

@@ -14,33 +14,33 @@ import (
 // Postgres refuses the character U+0000 and bytes that are not UTF-8, in texts and in JSON. Stripe and the mesh may
 // send both. Every parameter of every statement goes through cleanArgs: see database.
 
-// longestKey is the longest text, in bytes, that is part of an index. Postgres refuses index entries of more than 2,704
-// bytes.
-const longestKey = 1020
+// maxKey is the maximum length, in bytes, of a text that is part of an index. Postgres refuses index entries of more
+// than 2,704 bytes.
+const maxKey = 1020
 
-// storable reports whether Postgres stores a text as it is.
-func storable(text string) bool {
+// isStorable reports whether Postgres stores a text as it is.
+func isStorable(text string) bool {
 	return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0
 }
 
-// clean returns a text that Postgres stores: U+2400 stands for NUL, and U+FFFD for a byte that is not UTF-8. A text
-// that had to be changed ends with a hash of the original, so that texts that differ still do.
+// clean returns a text that Postgres stores. U+2400 replaces NUL, and U+FFFD replaces a byte that is not UTF-8. A
+// changed text ends with a hash of the original, so that different texts stay different.
 func clean(text string) string {
-	if storable(text) {
+	if isStorable(text) {
 		return text
 	}
 	shown := strings.ReplaceAll(strings.ToValidUTF8(text, string(utf8.RuneError)), "\x00", "\u2400")
 	return shown + " (cleaned, sha256 " + hash(text) + ")"
 }
 
-// cleanKey is clean for a text that is part of an index: it cuts a text that is too long.
+// cleanKey is clean for a text that is part of an index: it also cuts a text that is too long.
 func cleanKey(text string) string {
 	shown := clean(text)
-	if len(shown) <= longestKey {
+	if len(shown) <= maxKey {
 		return shown
 	}
 	mark := " (cut, sha256 " + hash(text) + ")"
-	end := longestKey - len(mark)
+	end := maxKey - len(mark)
 	for !utf8.RuneStart(shown[end]) {
 		end--
 	}
@@ -52,10 +52,10 @@ func hash(text string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// cleanJSON cleans the keys and values of JSON, which jsonb refuses for the escapes of NUL and of half a character as
-// well. Other JSON stays as it is.
+// cleanJSON cleans the keys and values of JSON. jsonb also refuses the escapes of NUL and of unpaired surrogates. Other
+// JSON is returned as it is.
 func cleanJSON(data []byte) []byte {
-	if utf8.Valid(data) && !refusedEscape(data) {
+	if utf8.Valid(data) && !hasRefusedEscape(data) {
 		return data
 	}
 	out := make([]byte, 0, len(data)+64)
@@ -79,21 +79,21 @@ func cleanJSON(data []byte) []byte {
 	return out
 }
 
-// cleanToken cleans a string of JSON, quotes and escapes included.
+// cleanToken cleans a JSON string with its quotes and escapes.
 func cleanToken(token []byte) []byte {
-	if utf8.Valid(token) && !refusedEscape(token) {
+	if utf8.Valid(token) && !hasRefusedEscape(token) {
 		return token
 	}
 	var text string
 	if err := json.Unmarshal(token, &text); err != nil {
 		return token
 	}
-	if storable(text) {
+	if isStorable(text) {
 		if !strings.ContainsRune(text, utf8.RuneError) {
-			// Its surrogates are pairs.
+			// Its surrogates are paired.
 			return token
 		}
-		// The decoder has replaced what is not UTF-8. The hash keeps such texts apart.
+		// The decoder has replaced bytes that are not UTF-8. The hash distinguishes such texts.
 		text += " (cleaned, sha256 " + hash(string(token)) + ")"
 	}
 	encoded, err := json.Marshal(clean(text))
@@ -103,9 +103,9 @@ func cleanToken(token []byte) []byte {
 	return encoded
 }
 
-// refusedEscape reports whether JSON may hold an escape that jsonb refuses: \u0000 or a surrogate. Pairs of surrogates
-// are among them, and survive cleaning.
-func refusedEscape(data []byte) bool {
+// hasRefusedEscape reports whether JSON may contain an escape that jsonb refuses: \u0000 or a surrogate. Paired
+// surrogates match too, and survive cleaning.
+func hasRefusedEscape(data []byte) bool {
 	for {
 		i := bytes.Index(data, []byte(`\u`))
 		if i < 0 || len(data) < i+6 {
@@ -135,14 +135,15 @@ func cleanArgs(args []any) []any {
 	return out
 }
 
-// cleanArg returns a parameter that Postgres stores, and reports whether that is another one. Bytes that begin like a
-// JSON object or list are JSON. An encoded message never does: proto3 has no groups, whose tags these bytes would be.
+// cleanArg returns a parameter that Postgres stores, and reports whether it differs from the original. Bytes that begin
+// like a JSON object or list are JSON. An encoded message never does: proto3 has no groups, whose tags these bytes
+// would be.
 func cleanArg(arg any) (cleaned any, changed bool) {
 	switch v := arg.(type) {
 	case nil:
 		return nil, false
 	case string:
-		return clean(v), !storable(v)
+		return clean(v), !isStorable(v)
 	case []byte:
 		if len(v) == 0 || v[0] != '{' && v[0] != '[' {
 			return arg, false
@@ -151,7 +152,7 @@ func cleanArg(arg any) (cleaned any, changed bool) {
 		return data, !bytes.Equal(data, v)
 	case []string:
 		for _, text := range v {
-			changed = changed || !storable(text)
+			changed = changed || !isStorable(text)
 		}
 		if !changed {
 			return arg, false
@@ -165,14 +166,14 @@ func cleanArg(arg any) (cleaned any, changed bool) {
 	return cleanOther(arg)
 }
 
-// cleanOther cleans texts of named types and behind pointers.
+// cleanOther cleans texts of named types and texts behind pointers.
 func cleanOther(arg any) (cleaned any, changed bool) {
 	v := reflect.ValueOf(arg)
 	switch {
 	case v.Kind() == reflect.String:
-		return clean(v.String()), !storable(v.String())
+		return clean(v.String()), !isStorable(v.String())
 	case v.Kind() == reflect.Pointer && !v.IsNil() && v.Elem().Kind() == reflect.String:
-		return clean(v.Elem().String()), !storable(v.Elem().String())
+		return clean(v.Elem().String()), !isStorable(v.Elem().String())
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String:
 		texts := make([]string, v.Len())
 		for i := range texts {
@@ -187,11 +188,12 @@ func cleanOther(arg any) (cleaned any, changed bool) {
 	return arg, false
 }
 
-// UnstorableError is of a change that the ledger can never store, however often it is tried.
+// UnstorableError reports a change that the ledger can never store, however often it is tried.
 type UnstorableError struct {
 	Product string
-	Why     string
-	err     error
+	// Why is the reason in plain words.
+	Why string
+	err error
 }
 
 func (e *UnstorableError) Error() string {

@@ -10,14 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestClean_KeepsWhatPostgresStores(t *testing.T) {
+func TestClean_KeepsStorableText(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "Mug", "Käse\n\t\x1b[31m", "\u2400", "\ufffd", "\u202e", `\u0000`} {
 		require.Equal(t, text, clean(text))
 	}
 }
 
-func TestClean_KeepsDifferentTextsApart(t *testing.T) {
+func TestClean_KeepsDifferentTextsDifferent(t *testing.T) {
 	t.Parallel()
 	texts := []string{
 		"a", "a\x00", "\x00a", "a\x00\x00", "a\xff", "a\xfe", "a\xff\xfe", "a\ufffd", "a\u2400", "\x00", "\xc3",
@@ -28,8 +28,8 @@ func TestClean_KeepsDifferentTextsApart(t *testing.T) {
 	seen := map[string]string{}
 	for _, text := range texts {
 		key := cleanKey(text)
-		require.True(t, storable(key))
-		require.LessOrEqual(t, len(key), longestKey)
+		require.True(t, isStorable(key))
+		require.LessOrEqual(t, len(key), maxKey)
 		require.Equal(t, key, cleanKey(key), "a key that was cleaned stays")
 		other, taken := seen[key]
 		require.False(t, taken, "%q and %q", text, other)
@@ -84,14 +84,14 @@ func FuzzClean(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		for _, how := range []func(string) string{clean, cleanKey} {
 			x, y := how(a), how(b)
-			if !storable(x) || how(x) != x {
+			if !isStorable(x) || how(x) != x {
 				t.Fatalf("%q becomes %q", a, x)
 			}
-			if a != b && x == y && (!storable(a) || !storable(b)) {
+			if a != b && x == y && (!isStorable(a) || !isStorable(b)) {
 				t.Fatalf("%q and %q both become %q", a, b, x)
 			}
 		}
-		if key := cleanKey(a); len(key) > longestKey {
+		if key := cleanKey(a); len(key) > maxKey {
 			t.Fatalf("a key of %d bytes", len(key))
 		}
 		data := cleanJSON([]byte(a))
@@ -106,14 +106,14 @@ func FuzzClean(f *testing.F) {
 			t.Fatal(err)
 		}
 		each(v, func(text string) {
-			if !storable(text) {
+			if !isStorable(text) {
 				t.Fatalf("%q holds %q", data, text)
 			}
 		})
 	})
 }
 
-// each calls f for the texts of decoded JSON, keys included.
+// each calls f for the texts of decoded JSON, including its keys.
 func each(v any, f func(string)) {
 	switch v := v.(type) {
 	case string:

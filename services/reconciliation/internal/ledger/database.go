@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// database is the ledger's pool. It cleans the parameters of every statement, so that no statement can forget to.
+// database is the ledger's pool. It cleans the parameters of every statement, so that no statement can omit it.
 type database struct{ pool *pgxpool.Pool }
 
 func (d database) Begin(ctx context.Context) (pgx.Tx, error) {
@@ -38,7 +38,7 @@ func (d database) Ping(ctx context.Context) error { return d.pool.Ping(ctx) }
 
 func (d database) Close() { d.pool.Close() }
 
-// transaction is one of the pool's, with clean parameters.
+// transaction is a transaction of the pool that cleans parameters in the same way.
 type transaction struct{ pgx.Tx }
 
 func (t transaction) Begin(ctx context.Context) (pgx.Tx, error) {
@@ -68,12 +68,12 @@ func (t transaction) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchR
 	return t.Tx.SendBatch(ctx, batch)
 }
 
-// CopyFrom is not offered: it would pass the cleaning by.
+// CopyFrom is not supported, because it would bypass the cleaning.
 func (t transaction) CopyFrom(context.Context, pgx.Identifier, []string, pgx.CopyFromSource) (int64, error) {
 	return 0, errors.ErrUnsupported
 }
 
-// unstorable turns an error that Postgres will give again, whenever the change is tried, into an UnstorableError.
+// unstorable turns an error that Postgres will return for every attempt into an UnstorableError.
 func unstorable(err error, changes []Change) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || !refusesData(pg.Code) {
@@ -86,13 +86,13 @@ func unstorable(err error, changes []Change) error {
 	return &UnstorableError{Product: product, Why: err.Error(), err: err}
 }
 
-// refusesData reports whether an SQLSTATE is about the values themselves: data exceptions, program limits, and what a
-// column's constraints refuse.
+// refusesData reports whether an SQLSTATE is about the values themselves: data exceptions, program limits, and violated
+// column constraints.
 func refusesData(code string) bool {
 	return len(code) == 5 && (code[:2] == "22" || code[:2] == "54" || slices.Contains([]string{"23502", "23514"}, code))
 }
 
-// Refused reports whether an error is about the values that were to be stored or looked for: trying again is of no use.
+// Refused reports whether an error is about the values that were to be stored or searched for. A retry cannot succeed.
 func Refused(err error) bool {
 	if _, ok := errors.AsType[*UnstorableError](err); ok {
 		return true
@@ -101,15 +101,15 @@ func Refused(err error) bool {
 	return ok && refusesData(pg.Code)
 }
 
-// checkIDs refuses changes of products whose ids the ledger cannot keep as they are. Under another id the product could
-// not be told apart, nor named by an operator.
+// checkIDs refuses changes of products whose ids the ledger cannot store unchanged. Under another id the product could
+// not be distinguished from others, and an operator could not name it.
 func checkIDs(changes []Change) error {
 	for _, c := range changes {
 		switch {
-		case !storable(c.Product):
-			return &UnstorableError{Product: c.Product, Why: "its id holds U+0000, or bytes that are not UTF-8"}
-		case len(c.Product) > longestKey:
-			why := fmt.Sprintf("its id has %d bytes, and must have at most %d", len(c.Product), longestKey)
+		case !isStorable(c.Product):
+			return &UnstorableError{Product: c.Product, Why: "its id contains U+0000, or bytes that are not UTF-8"}
+		case len(c.Product) > maxKey:
+			why := fmt.Sprintf("its id has %d bytes, and must have at most %d", len(c.Product), maxKey)
 			return &UnstorableError{Product: cleanKey(c.Product), Why: why}
 		}
 	}

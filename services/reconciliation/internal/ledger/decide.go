@@ -8,16 +8,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// DriftFilter selects drift; what is empty selects all.
+// DriftFilter selects drift. An empty field selects all.
 type DriftFilter struct {
 	Products, Kinds, States []string
-	// After is a product; only those with ids after it.
+	// After selects products with ids after this one.
 	After string
-	// Settled drift too.
+	// Settled includes settled drift.
 	Settled bool
 }
 
-// Drifts returns drift by product, at most about as much as the limit, and whether there are products after these.
+// Drifts returns drift by product, about as much as the limit, and reports whether there are more products after these.
 func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts []*Drift, more bool, err error) {
 	list := func(s []string) []string { return append([]string{}, s...) }
 	rows, err := l.pool.Query(ctx,
@@ -43,13 +43,13 @@ func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts 
 	return drifts[:limit], true, nil
 }
 
-// DriftCount is how much drift of a kind is open in a state.
+// DriftCount is the number of open differences of a kind in a state.
 type DriftCount struct {
 	Kind, State string
 	N           uint64
 }
 
-// DriftCounts counts open drift by kind and state.
+// DriftCounts returns the number of open differences by kind and state.
 func (l *Ledger) DriftCounts(ctx context.Context) ([]DriftCount, error) {
 	rows, err := l.pool.Query(ctx,
 		`SELECT kind, state, count(*) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL
@@ -64,9 +64,9 @@ func (l *Ledger) DriftCounts(ctx context.Context) ([]DriftCount, error) {
 	return counts, nil
 }
 
-// Decide has a person's decision made about a product's open drift, of the fields given or all, with its entry in the
-// audit trail. decide edits one; an error of its changes nothing. Rounds before do not count any more. It returns what
-// was decided about; nothing if there is no such drift.
+// Decide applies an operator's decision to a product's open drift, of the given fields or of all, and adds its entry to
+// the audit trail. decide edits one difference; if it returns an error, nothing is changed. Earlier rounds no longer
+// count towards the limit. It returns the drift that was decided, nothing if there is no such drift.
 func (l *Ledger) Decide(ctx context.Context, product string, fields []string, entry Entry,
 	decide func(*Product, *Drift) error,
 ) (decided []*Drift, err error) {
@@ -97,7 +97,7 @@ func (l *Ledger) Decide(ctx context.Context, product string, fields []string, en
 			if len(decided) == 0 {
 				return false, nil
 			}
-			if slices.ContainsFunc(decided, (*Drift).active) {
+			if slices.ContainsFunc(decided, (*Drift).isActive) {
 				p.State, p.repairAt, p.Repairs = Drifted, l.now(), 0
 			}
 			return true, l.record(ctx, tx, entry)

@@ -3,8 +3,6 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -13,14 +11,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// unknownCause is the cause of drift of which no event has told.
-const unknownCause = "unknown"
+// causeUnknown is the cause of drift that no event explains.
+const causeUnknown = "unknown"
 
-// DriftState is what became of a difference that is drift.
+// DriftState is the state of a difference that is drift.
 type DriftState string
 
-// The states. Waiting is for a person to decide: the sides keep overwriting each other, or what was to be written back
-// cannot be. The last two are settled.
+// The states of drift. Waiting needs a decision by an operator: the sides keep overwriting each other, or a write-back
+// is impossible. Repaired and WrittenBack are final.
 const (
 	Found       DriftState = "found"
 	Repairing   DriftState = "repairing"
@@ -30,179 +28,35 @@ const (
 	WrittenBack DriftState = "written_back"
 )
 
-// Drift is a difference that is drift.
+// Drift is a difference that should not be there.
 type Drift struct {
 	ID      int64
 	Product string
 	catalog.Difference
-	Action   catalog.Action
-	Since    time.Time
+	// Action is what the policy does about it.
+	Action catalog.Action
+	// Since is when it was opened.
+	Since time.Time
+	// CausedBy is dashboard, api_key or unknown.
 	CausedBy string
-	// EventID is Stripe's of the event that told of it.
+	// EventID is the id of the Stripe event that caused it. Empty if that is not known.
 	EventID string
 	State   DriftState
-	// Decided is the side that a person has chosen, "catalog" or "stripe".
-	Decided   string
-	Detail    string
-	Attempts  int
+	// Decided is the side that an operator has chosen, "catalog" or "stripe".
+	Decided string
+	// Detail is why it needs a decision. Empty if it does not.
+	Detail string
+	// Attempts is how many commands were issued for it.
+	Attempts int
+	// SettledAt is zero while the drift is open.
 	SettledAt time.Time
 }
 
-// active says whether something is to be done about it by the policy, or by what a person has decided.
-func (d *Drift) active() bool { return d.State == Found || d.State == Repairing }
+// isActive reports whether the policy or an operator's decision requires an action.
+func (d *Drift) isActive() bool { return d.State == Found || d.State == Repairing }
 
-// Commands are what is to be done about a product's drift.
-type Commands struct {
-	// Repair has push bring the product to its desired state; Leave and Overwrite are the exceptions.
-	Repair           bool
-	Overwrite, Leave []string
-	// WriteBack are fields that the catalog is to take from Stripe.
-	WriteBack []string
-	// Archive and Import are about a product that the catalog does not have.
-	Archive, Import bool
-}
-
-// none says whether there is nothing to do.
-func (o Commands) none() bool { return !o.Repair && len(o.WriteBack) == 0 && !o.Archive && !o.Import }
-
-// orders are what the open drift asks for.
-func (l *Ledger) orders(p *Product) Commands {
-	var o Commands
-	for _, d := range p.open {
-		switch {
-		case !d.active():
-			o.Leave = append(o.Leave, p.Field(d))
-		case d.Kind == catalog.Extra && d.Field == "":
-			o.Archive = d.Decided == "catalog" || d.Decided == "" && l.Extras == "archive"
-			o.Import = d.Decided == "stripe" || d.Decided == "" && l.Extras == "import"
-		case d.Decided == "stripe", d.Decided == "" && d.Action == catalog.WriteBack:
-			o.WriteBack = append(o.WriteBack, p.Field(d))
-		case d.Decided == "catalog":
-			o.Repair, o.Overwrite = true, append(o.Overwrite, p.Field(d))
-		case d.Action == catalog.Repair:
-			o.Repair = true
-		}
-	}
-	return o
-}
-
-// driftPage is how many products one call takes.
-const driftPage = 500
-
-// Delays between repairs of one product: doubling from the first to the last.
-const (
-	firstRepair = 30 * time.Second
-	lastRepair  = time.Hour
-)
-
-// Drift calls products drifted that have differed for longer than grace, and returns those, and the ones drifted
-// before, that are due for a repair. asked is asked about each newly drifted product, and due is told what is to be
-// done about each due one, before that is stored; an error of theirs leaves the rest for the next call. If asked says
-// that it is no drift, the product is left alone for another grace period. What due returns is the detail of drift that
-// then waits for a person.
-//
-// Not drift is what push has not come to: a product whose newest version has not been applied is waiting its turn
-// unless push is done with its message, and the ledger knows what came of it, as with every one of CATALOG up to the
-// sequence pushed; math.MaxUint64 for all there is. Neither is a product of which push has applied a version that the
-// ledger does not know yet, one that a push has claimed, or a dead one.
-func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
-	asked func(context.Context, *Product) (bool, error),
-	due func(context.Context, *Product, Commands) (cannot string, err error),
-) (n int, err error) {
-	now := l.now()
-	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
-			state IN ('pending', 'orphan') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3)
-				AND (desired_sequence <= $4 AND observed_version <= desired_version OR observed_version = desired_version OR $4 = 9223372036854775807)
-			OR state = 'drifted' AND repair_at <= $3) LIMIT $5 FOR UPDATE SKIP LOCKED`,
-			l.account, now.Add(-grace), now, int64(min(pushed, math.MaxInt64)), driftPage)
-		if err != nil {
-			return fmt.Errorf("look for drift: %w", err)
-		}
-		products, err := pgx.CollectRows(rows, scanProduct)
-		if err != nil {
-			return fmt.Errorf("look for drift: %w", err)
-		}
-		if err := l.loadOpen(ctx, tx, products...); err != nil {
-			return err
-		}
-		for _, p := range products {
-			n++
-			l.resolve(p)
-			if p.State != Drifted {
-				drift, err := asked(ctx, p)
-				if err != nil {
-					return err
-				}
-				if !drift {
-					p.repairAt = now.Add(grace)
-					if err := l.store(ctx, tx, p); err != nil {
-						return err
-					}
-					continue
-				}
-				p.State, p.DriftedAt = Drifted, now
-				if err := l.find(ctx, tx, p, p.Decisions); err != nil {
-					return err
-				}
-			} else if p.unopened() && p.pushed() {
-				// Beside drift that stands, which waits for a person perhaps, more has come to differ.
-				if err := l.find(ctx, tx, p, p.Decisions); err != nil {
-					return err
-				}
-			}
-			if err := l.act(ctx, tx, p, due); err != nil {
-				return err
-			}
-			if p.repairAt.IsZero() && p.unopened() {
-				p.repairAt = now.Add(max(grace, firstRepair))
-			}
-			if err := l.store(ctx, tx, p); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return n, err
-}
-
-// act has done what a product's drift asks for.
-func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product,
-	due func(context.Context, *Product, Commands) (string, error),
-) error {
-	p.repairAt = time.Time{}
-	orders := l.orders(p)
-	if orders.none() {
-		return nil
-	}
-	cannot, err := due(ctx, p, orders)
-	if err != nil {
-		return err
-	}
-	if p.Postpone > 0 && cannot == "" {
-		p.repairAt, p.Postpone = l.now().Add(p.Postpone), 0
-		return nil
-	}
-	p.repairAt = l.now().Add(min(firstRepair<<min(p.Repairs, 10), lastRepair))
-	p.Repairs++
-	for _, d := range p.open {
-		if !d.active() || d.Decided == "" && d.Action == catalog.Report {
-			continue
-		}
-		writeBack := slices.Contains(orders.WriteBack, p.Field(d)) || orders.Import
-		if d.State, d.Detail = Repairing, ""; cannot != "" && writeBack {
-			d.State, d.Decided, d.Detail = Waiting, "", cannot
-		}
-		d.Attempts++
-		if err := l.storeDrift(ctx, tx, d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// find opens what is drift from now on of what differs, and tells of it.
-func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []catalog.Decision) error {
+// openDrift opens drift for each difference that is not open yet, and calls OnFound.
+func (l *Ledger) openDrift(ctx context.Context, tx pgx.Tx, p *Product, differing []catalog.Decision) error {
 	var found []*Drift
 	for _, decision := range differing {
 		if slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == decision.Field }) {
@@ -213,24 +67,24 @@ func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []ca
 			Difference: decision.Difference,
 			Action:     decision.Action,
 			Since:      l.now(),
-			CausedBy:   unknownCause,
+			CausedBy:   causeUnknown,
 			State:      Found,
 		}
-		if err := l.endless(ctx, tx, d); err != nil {
+		if err := l.checkRounds(ctx, tx, d); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx,
 			`INSERT INTO driftless_ledger.drift (account, product_id, kind, field, catalog_value, stripe_value, action, since, events, state, detail)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id`,
 			l.account, p.ID, string(d.Kind), d.Field, d.Catalog, d.Stripe, string(d.Action), d.Since,
-			append([]string{}, p.news...), string(d.State), d.Detail).Scan(&d.ID); err != nil {
+			append([]string{}, p.newEventIDs...), string(d.State), d.Detail).Scan(&d.ID); err != nil {
 			return fmt.Errorf("store drift of product %s: %w", p.ID, err)
 		}
-		if err := l.blame(ctx, tx, p.ID, d); err != nil {
+		if err := l.attributeCause(ctx, tx, p.ID, d); err != nil {
 			return err
 		}
-		if d.CausedBy == unknownCause && len(p.news) > 0 {
-			p.unexplained = append(p.unexplained, d)
+		if d.CausedBy == causeUnknown && len(p.newEventIDs) > 0 {
+			p.unattributed = append(p.unattributed, d)
 		}
 		p.open = append(p.open, d)
 		found = append(found, d)
@@ -242,14 +96,15 @@ func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []ca
 	if p.DriftedAt.IsZero() {
 		p.DriftedAt = l.now()
 	}
-	if l.Found == nil {
+	if l.OnFound == nil {
 		return nil
 	}
-	return l.Found(ctx, p, found)
+	return l.OnFound(ctx, p, found)
 }
 
-// settleOpen compares what is open with what differs now: what does not differ any more is settled.
-func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
+// updateOpen compares open drift with the differences now. It settles drift that no longer differs, and calls
+// OnSettled.
+func (l *Ledger) updateOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 	var settled []*Drift
 	again := false
 	for _, d := range p.open {
@@ -274,14 +129,14 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 			if reopened {
 				d.State, again = Found, true
 			}
-			undecided := d.active() && d.Decided == "" && p.Observed.GetVersion() <= p.desiredVersion
+			undecided := d.isActive() && d.Decided == "" && p.Observed.GetVersion() <= p.desiredVersion
 			if moved && undecided && now.Action == catalog.WriteBack {
-				// An order to write the earlier value back does not settle this one.
+				// The command to write the earlier value back does not settle this one.
 				again = true
 			}
-			// What a person decided shows in the decision, and is no policy. Who is right nobody can tell by a version
-			// of the catalog that is older than the one that push has applied.
-			if d.Decided == "" && d.active() && !reopened && p.Observed.GetVersion() <= p.desiredVersion {
+			// An operator's decision replaces the policy. A version of the catalog that is older than the one that push
+			// applied cannot decide which side is right.
+			if d.Decided == "" && d.isActive() && !reopened && p.Observed.GetVersion() <= p.desiredVersion {
 				d.Action = now.Action
 			}
 		}
@@ -296,81 +151,18 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 			p.State, p.DriftedAt, p.repairAt = Drifted, l.now(), l.now()
 		}
 	}
-	if len(settled) == 0 || l.Settled == nil {
+	if len(settled) == 0 || l.OnSettled == nil {
 		return nil
 	}
-	return l.Settled(ctx, p, settled)
+	return l.OnSettled(ctx, p, settled)
 }
 
-// writeBackFailed is the reason of a dead letter of a write-back: mesh.ReasonWriteBackFailed.
-const writeBackFailed = "write_back_failed"
-
-// waitForPerson leaves what could not be written back to a person.
-func (l *Ledger) waitForPerson(ctx context.Context, tx pgx.Tx, p *Product, why string) error {
+// requireDecision leaves drift that could not be written back to an operator.
+func (l *Ledger) requireDecision(ctx context.Context, tx pgx.Tx, p *Product, why string) error {
 	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.drift SET state = 'waiting', decided = '', detail = $3
 		WHERE account = $1 AND product_id = $2 AND settled_at IS NULL AND state = 'repairing' AND (decided = 'stripe' OR decided = '' AND action = 'write-back')`,
 		l.account, p.ID, why); err != nil {
 		return fmt.Errorf("store drift of product %s: %w", p.ID, err)
-	}
-	return nil
-}
-
-func (l *Ledger) storeDrift(ctx context.Context, tx pgx.Tx, d *Drift) error {
-	if _, err := tx.Exec(ctx,
-		`UPDATE driftless_ledger.drift SET catalog_value = $2, stripe_value = $3, action = $4, state = $5, decided = $6, detail = $7,
-		attempts = $8, settled_at = $9 WHERE id = $1`,
-		d.ID, d.Catalog, d.Stripe, string(d.Action), string(d.State), d.Decided, d.Detail, d.Attempts,
-		nullable(d.SettledAt)); err != nil {
-		return fmt.Errorf("store drift of product %s: %w", d.Product, err)
-	}
-	return nil
-}
-
-const selectDrift = `SELECT id, product_id, kind, field, catalog_value, stripe_value, action, since, caused_by, event_id, state, decided, detail, attempts, settled_at
-	FROM driftless_ledger.drift`
-
-func scanDrift(row pgx.CollectableRow) (*Drift, error) {
-	d := &Drift{}
-	var settled *time.Time
-	if err := row.Scan(&d.ID, &d.Product, &d.Kind, &d.Field, &d.Catalog, &d.Stripe, &d.Action, &d.Since, &d.CausedBy,
-		&d.EventID, &d.State, &d.Decided,
-		&d.Detail, &d.Attempts, &settled); err != nil {
-		return nil, err
-	}
-	if settled != nil {
-		d.SettledAt = *settled
-	}
-	return d, nil
-}
-
-// querier is a pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-// loadOpen reads the open drift of products.
-func (l *Ledger) loadOpen(ctx context.Context, db querier, products ...*Product) error {
-	of := map[string]*Product{}
-	for _, p := range products {
-		if p.openDrift > 0 || len(p.open) > 0 {
-			of[p.ID], p.open = p, nil
-		}
-	}
-	if len(of) == 0 {
-		return nil
-	}
-	rows, err := db.Query(ctx,
-		selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND settled_at IS NULL ORDER BY product_id, id`,
-		l.account, slices.Collect(maps.Keys(of)))
-	if err != nil {
-		return fmt.Errorf("read the drift of products: %w", err)
-	}
-	open, err := pgx.CollectRows(rows, scanDrift)
-	if err != nil {
-		return fmt.Errorf("read the drift of products: %w", err)
-	}
-	for _, d := range open {
-		of[d.Product].open = append(of[d.Product].open, d)
 	}
 	return nil
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// bench is a ledger with a clock, and the orders that it has given.
+// bench is a ledger with a clock, and the commands that it has issued.
 type bench struct {
 	*ledger.Ledger
 	t        *testing.T
 	now      time.Time
 	sequence uint64
-	orders   []ledger.Commands
+	commands []ledger.Commands
 	cannot   string
 }
 
@@ -39,24 +39,27 @@ func newBench(t *testing.T, policy map[string]catalog.Rule) *bench {
 	return b
 }
 
-func (b *bench) both(description string) {
+func (b *bench) syncBoth(description string) {
 	b.t.Helper()
-	b.want(description)
-	b.hold(description, "")
+	b.desire(description)
+	b.observe(description, "")
 }
 
-func (b *bench) want(description string) {
+func (b *bench) desire(description string) {
 	b.t.Helper()
 	b.sequence++
 	change := &catalogv1.ProductChange{
-		Account: "default", ProductId: product, Version: b.sequence, Operation: catalogv1.Operation_OPERATION_UPSERT,
-		Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description},
+		Account:   "default",
+		ProductId: product,
+		Version:   b.sequence,
+		Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product:   &catalogv1.Product{Id: product, Name: "Mug", Description: description},
 	}
 	require.NoError(b.t, b.Apply(b.t.Context(), ledger.DesiredChange(change, at(b.sequence), ledger.Entry{})))
 }
 
-// hold has Stripe hold a description of the newest version, and an event told of it.
-func (b *bench) hold(description, event string) {
+// observe observes a description in Stripe at the latest version, with the event that reported it.
+func (b *bench) observe(description, event string) {
 	b.t.Helper()
 	version := b.sequence
 	p, err := b.Product(b.t.Context(), product)
@@ -66,8 +69,10 @@ func (b *bench) hold(description, event string) {
 	}
 	b.sequence++
 	observed := &catalogv1.Observed{
-		Account: "default", ProductId: product, Version: version,
-		Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description, Active: proto.Bool(true)},
+		Account:   "default",
+		ProductId: product,
+		Version:   version,
+		Product:   &catalogv1.Product{Id: product, Name: "Mug", Description: description, Active: proto.Bool(true)},
 	}
 	if event != "" {
 		observed.RecentEvents = []string{event}
@@ -75,12 +80,12 @@ func (b *bench) hold(description, event string) {
 	require.NoError(b.t, b.Apply(b.t.Context(), ledger.ObservedChange(observed, at(b.sequence))))
 }
 
-func (b *bench) look() {
+func (b *bench) findDrift() {
 	b.t.Helper()
-	_, err := b.Drift(b.t.Context(), time.Minute, math.MaxUint64,
+	_, err := b.FindDrift(b.t.Context(), time.Minute, math.MaxUint64,
 		func(context.Context, *ledger.Product) (bool, error) { return true, nil },
 		func(_ context.Context, _ *ledger.Product, o ledger.Commands) (string, error) {
-			b.orders = append(b.orders, o)
+			b.commands = append(b.commands, o)
 			return b.cannot, nil
 		})
 	require.NoError(b.t, err)
@@ -94,32 +99,32 @@ func (b *bench) drift() []*ledger.Drift {
 	return drift
 }
 
-func (b *bench) newest() *ledger.Drift {
+func (b *bench) latest() *ledger.Drift {
 	b.t.Helper()
 	require.NotEmpty(b.t, b.drift())
 	return b.drift()[0]
 }
 
-func TestDriftIsFoundRepairedAndSettled(t *testing.T) {
+func TestDrift_IsOpenedRepairedAndSettled(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	b.both("A")
+	b.syncBoth("A")
 	require.Empty(t, b.drift())
-	b.hold("by hand", "")
-	d := b.newest()
+	b.observe("by hand", "")
+	d := b.latest()
 	require.Equal(t,
 		catalog.Difference{Kind: catalog.FieldDiffers, Field: "description", Catalog: "A", Stripe: "by hand"},
 		d.Difference)
 	require.Equal(t, ledger.Found, d.State)
 	require.Equal(t, noon, d.Since.UTC())
-	b.look()
-	require.Equal(t, []ledger.Commands{{Repair: true}}, b.orders)
-	require.Equal(t, ledger.Repairing, b.newest().State)
+	b.findDrift()
+	require.Equal(t, []ledger.Commands{{Repair: true}}, b.commands)
+	require.Equal(t, ledger.Repairing, b.latest().State)
 	b.now = b.now.Add(time.Second)
-	b.look()
-	require.Len(t, b.orders, 1, "the repair has its time")
-	b.hold("A", "")
-	d = b.newest()
+	b.findDrift()
+	require.Len(t, b.commands, 1, "the repair has its time")
+	b.observe("A", "")
+	d = b.latest()
 	require.Equal(t, ledger.Repaired, d.State)
 	require.Equal(t, b.now, d.SettledAt.UTC())
 	counts, err := b.DriftCounts(t.Context())
@@ -127,24 +132,24 @@ func TestDriftIsFoundRepairedAndSettled(t *testing.T) {
 	require.Empty(t, counts)
 }
 
-func TestWhatPushIsAboutToDoIsNoDrift(t *testing.T) {
+func TestDrift_ExcludesClaimedAndUnappliedProducts(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	b.both("A")
-	b.want("B")
+	b.syncBoth("A")
+	b.desire("B")
 	require.Empty(t, b.drift())
 	b.now = b.now.Add(59 * time.Second)
-	b.look()
+	b.findDrift()
 	require.Empty(t, b.drift())
 }
 
-func TestTheCauseOfDriftIsTheEventWhicheverIsKnownFirst(t *testing.T) {
+func TestCause_IsTheEventInAnyOrder(t *testing.T) {
 	t.Parallel()
 	for name, eventFirst := range map[string]bool{"event first": true, "difference first": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil)
-			b.both("A")
+			b.syncBoth("A")
 			event := func(id, cause string) {
 				data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: cause, StripeEventId: id})
 				require.NoError(t, err)
@@ -161,31 +166,31 @@ func TestTheCauseOfDriftIsTheEventWhicheverIsKnownFirst(t *testing.T) {
 			if eventFirst {
 				event("evt_1", "dashboard")
 			}
-			b.hold("by hand", "evt_1")
+			b.observe("by hand", "evt_1")
 			if !eventFirst {
-				require.Equal(t, "unknown", b.newest().CausedBy)
+				require.Equal(t, "unknown", b.latest().CausedBy)
 				event("evt_other", "api_key")
-				require.Equal(t, "unknown", b.newest().CausedBy)
+				require.Equal(t, "unknown", b.latest().CausedBy)
 				event("evt_1", "dashboard")
 			}
-			require.Equal(t, "dashboard", b.newest().CausedBy)
-			require.Equal(t, "evt_1", b.newest().EventID)
+			require.Equal(t, "dashboard", b.latest().CausedBy)
+			require.Equal(t, "evt_1", b.latest().EventID)
 			event("evt_2", "driftless")
-			b.hold("A", "")
-			b.hold("again", "evt_2")
-			require.Equal(t, "unknown", b.newest().CausedBy, "a call of Driftless's own is no cause")
+			b.observe("A", "")
+			b.observe("again", "evt_2")
+			require.Equal(t, "unknown", b.latest().CausedBy, "a call of Driftless's own is no cause")
 		})
 	}
 }
 
-// The event is recorded while the transaction that finds the difference has looked for it and is not stored yet.
-func TestTheCauseIsFoundThoughEventAndDifferenceComeAtTheSameTime(t *testing.T) {
+// The event is recorded after the transaction that opens the drift has searched for it, and before it commits.
+func TestCause_IsFoundForConcurrentEvent(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	b.both("A")
+	b.syncBoth("A")
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: "dashboard", StripeEventId: "evt_1"})
 	require.NoError(t, err)
-	b.Found = func(context.Context, *ledger.Product, []*ledger.Drift) error {
+	b.OnFound = func(context.Context, *ledger.Product, []*ledger.Drift) error {
 		return b.Apply(t.Context(),
 			ledger.EventEntry(
 				ledger.Entry{
@@ -196,52 +201,52 @@ func TestTheCauseIsFoundThoughEventAndDifferenceComeAtTheSameTime(t *testing.T) 
 					Data:    data,
 				}, "evt_1"))
 	}
-	b.hold("by hand", "evt_1")
-	require.Equal(t, "dashboard", b.newest().CausedBy)
-	require.Equal(t, "evt_1", b.newest().EventID)
+	b.observe("by hand", "evt_1")
+	require.Equal(t, "dashboard", b.latest().CausedBy)
+	require.Equal(t, "evt_1", b.latest().EventID)
 }
 
-// Another system writes its value whenever Driftless has written the catalog's.
-func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
+// Another system writes its value each time Driftless has written the catalog's.
+func TestRounds_RequireDecisionAfterLimit(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]catalog.Rule{"repair": {}, "write-back": {Owner: catalog.OwnerStripe}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, map[string]catalog.Rule{"description": rule})
 			current := "A"
-			b.both(current)
+			b.syncBoth(current)
 			for i := range ledger.Rounds {
 				theirs := fmt.Sprintf("theirs %d", i)
 				if rule.Owner == catalog.OwnerStripe {
-					b.hold("theirs", "")
-					b.look()
-					require.Equal(t, ledger.Repairing, b.newest().State)
-					b.want("theirs")
-					require.Equal(t, ledger.WrittenBack, b.newest().State)
-					b.hold("theirs", "")
+					b.observe("theirs", "")
+					b.findDrift()
+					require.Equal(t, ledger.Repairing, b.latest().State)
+					b.desire("theirs")
+					require.Equal(t, ledger.WrittenBack, b.latest().State)
+					b.observe("theirs", "")
 					// The application writes its own value again.
-					b.want(current)
-					b.hold("theirs", "")
+					b.desire(current)
+					b.observe("theirs", "")
 					b.now = b.now.Add(2 * time.Minute)
-					b.look()
+					b.findDrift()
 				} else {
-					b.hold(theirs, "")
-					b.look()
-					require.Equal(t, ledger.Repairing, b.newest().State)
-					b.hold(current, "")
-					require.Equal(t, ledger.Repaired, b.newest().State)
+					b.observe(theirs, "")
+					b.findDrift()
+					require.Equal(t, ledger.Repairing, b.latest().State)
+					b.observe(current, "")
+					require.Equal(t, ledger.Repaired, b.latest().State)
 				}
 				b.now = b.now.Add(time.Minute)
 			}
-			given := len(b.orders)
+			given := len(b.commands)
 			if rule.Owner != catalog.OwnerStripe {
-				b.hold("theirs", "")
+				b.observe("theirs", "")
 			}
-			require.Equal(t, ledger.Waiting, b.newest().State)
-			require.Contains(t, b.newest().Detail, "two sides keep overwriting each other")
+			require.Equal(t, ledger.Waiting, b.latest().State)
+			require.Contains(t, b.latest().Detail, "two sides keep overwriting each other")
 			b.now = b.now.Add(2 * time.Hour)
-			b.look()
-			require.Len(t, b.orders, given, "nothing is done")
+			b.findDrift()
+			require.Len(t, b.commands, given, "nothing is done")
 			p, err := b.Product(t.Context(), product)
 			require.NoError(t, err)
 			require.Equal(t, ledger.Drifted, p.State)
@@ -255,12 +260,12 @@ func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
 				})
 			require.NoError(t, err)
 			require.Len(t, decided, 1)
-			b.look()
+			b.findDrift()
 			require.Equal(t, ledger.Commands{Repair: true, Overwrite: []string{"description"}},
-				b.orders[len(b.orders)-1])
-			b.hold(current, "")
-			b.hold("theirs", "")
-			require.Equal(t, ledger.Found, b.newest().State, "the rounds count anew")
+				b.commands[len(b.commands)-1])
+			b.observe(current, "")
+			b.observe("theirs", "")
+			require.Equal(t, ledger.Found, b.latest().State, "the rounds count from zero again")
 		})
 	}
 }
@@ -270,36 +275,36 @@ func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
 func TestDrift_WritesEveryEditOfOneSideBack(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}})
-	b.both("A")
+	b.syncBoth("A")
 	for i := range 3 * ledger.Rounds {
 		theirs := fmt.Sprintf("theirs %d", i)
 		b.now = b.now.Add(time.Minute)
-		b.hold(theirs, "")
-		b.look()
-		require.Equal(t, ledger.Repairing, b.newest().State, theirs)
-		b.want(theirs)
-		require.Equal(t, ledger.WrittenBack, b.newest().State)
-		b.hold(theirs, "")
+		b.observe(theirs, "")
+		b.findDrift()
+		require.Equal(t, ledger.Repairing, b.latest().State, theirs)
+		b.desire(theirs)
+		require.Equal(t, ledger.WrittenBack, b.latest().State)
+		b.observe(theirs, "")
 	}
 	for i := range 3 {
-		b.hold(fmt.Sprintf("quick %d", i), "")
-		b.look()
-		require.Len(t, b.orders, 3*ledger.Rounds+1+i, "each edit is ordered at once")
+		b.observe(fmt.Sprintf("quick %d", i), "")
+		b.findDrift()
+		require.Len(t, b.commands, 3*ledger.Rounds+1+i, "each edit is ordered at once")
 	}
-	b.want("quick 0")
-	b.look()
-	require.Len(t, b.orders, 3*ledger.Rounds+4, "the first order is carried out, and the others were superseded")
-	require.Equal(t, []string{"description"}, b.orders[len(b.orders)-1].WriteBack)
-	b.want("quick 2")
-	b.hold("quick 2", "")
-	require.Equal(t, ledger.WrittenBack, b.newest().State)
+	b.desire("quick 0")
+	b.findDrift()
+	require.Len(t, b.commands, 3*ledger.Rounds+4, "the first order is carried out, and the others were superseded")
+	require.Equal(t, []string{"description"}, b.commands[len(b.commands)-1].WriteBack)
+	b.desire("quick 2")
+	b.observe("quick 2", "")
+	require.Equal(t, ledger.WrittenBack, b.latest().State)
 }
 
-func TestIgnoredDriftIsNoneUntilItsValueChanges(t *testing.T) {
+func TestDecide_IgnoredDriftReopensOnChange(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	b.both("A")
-	b.hold("by hand", "")
+	b.syncBoth("A")
+	b.observe("by hand", "")
 	_, err := b.Decide(t.Context(), product, []string{"description"},
 		ledger.Entry{EventID: "i1", Product: product, At: b.now, Kind: "ignored"},
 		func(_ *ledger.Product, d *ledger.Drift) error {
@@ -311,16 +316,16 @@ func TestIgnoredDriftIsNoneUntilItsValueChanges(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ledger.InSync, p.State)
 	b.now = b.now.Add(time.Hour)
-	b.look()
-	require.Empty(t, b.orders)
-	b.hold("by another hand", "")
-	require.Equal(t, ledger.Found, b.newest().State)
+	b.findDrift()
+	require.Empty(t, b.commands)
+	b.observe("by another hand", "")
+	require.Equal(t, ledger.Found, b.latest().State)
 	b.now = b.now.Add(time.Hour)
-	b.look()
-	require.Len(t, b.orders, 1)
+	b.findDrift()
+	require.Len(t, b.commands, 1)
 }
 
-func TestDriftThatIsOnlyReportedOrIgnoredHasNoAge(t *testing.T) {
+func TestAges_ExcludeReportedAndIgnoredDrift(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]catalog.Rule{
 		"repaired":     {},
@@ -335,9 +340,9 @@ func TestDriftThatIsOnlyReportedOrIgnoredHasNoAge(t *testing.T) {
 				require.NoError(t, err)
 				return ages.Drift.UTC()
 			}
-			b.both("A")
-			b.hold("by hand", "")
-			b.look()
+			b.syncBoth("A")
+			b.observe("by hand", "")
+			b.findDrift()
 			require.Equal(t, name == "reported", age().IsZero())
 			decide := func(state ledger.DriftState, side string) {
 				_, err := b.Decide(t.Context(), product, nil,
@@ -351,23 +356,23 @@ func TestDriftThatIsOnlyReportedOrIgnoredHasNoAge(t *testing.T) {
 			decide(ledger.Ignored, "")
 			require.True(t, age().IsZero())
 			decide(ledger.Found, "catalog")
-			require.Equal(t, noon, age(), "somebody has decided that it be settled")
+			require.Equal(t, noon, age(), "an operator has decided that it is settled")
 		})
 	}
 }
 
-func TestWhatCannotBeWrittenBackWaits(t *testing.T) {
+func TestDrift_WaitsIfWriteBackIsImpossible(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}})
-	b.both("A")
-	b.hold("theirs", "")
+	b.syncBoth("A")
+	b.observe("theirs", "")
 	b.cannot = "too long for the catalog"
-	b.look()
-	require.Equal(t, ledger.Waiting, b.newest().State)
-	require.Equal(t, "too long for the catalog", b.newest().Detail)
+	b.findDrift()
+	require.Equal(t, ledger.Waiting, b.latest().State)
+	require.Equal(t, "too long for the catalog", b.latest().Detail)
 }
 
-func TestExtras(t *testing.T) {
+func TestExtras_FollowSetting(t *testing.T) {
 	t.Parallel()
 	for extras, want := range map[string][]ledger.Commands{
 		"ignore":  nil,
@@ -378,35 +383,49 @@ func TestExtras(t *testing.T) {
 		t.Run(extras, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil)
-			b.Extras = extras
+			b.Extras = ledger.Extras(extras)
 			require.NoError(t, b.Apply(t.Context(), observe(1, 0, "Stray")))
-			b.look()
-			require.Equal(t, want, b.orders)
+			b.findDrift()
+			require.Equal(t, want, b.commands)
 			if extras == "ignore" {
 				require.Empty(t, b.drift())
 				return
 			}
-			require.Equal(t, catalog.Extra, b.newest().Kind)
+			require.Equal(t, catalog.Extra, b.latest().Kind)
 			require.NoError(t, b.Apply(t.Context(), desire(10, 2, "Stray")))
-			require.Equal(t, ledger.WrittenBack, b.newest().State, "the catalog has it")
+			require.Equal(t, ledger.WrittenBack, b.latest().State, "the catalog has it")
 		})
 	}
 }
 
-func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
+func TestViews_ShowBothSides(t *testing.T) {
 	t.Parallel()
 	url := localtest.Postgres(t)
 	l := open(t, t.Context(), url, "default")
 	defer l.Close()
-	change := &catalogv1.ProductChange{Account: "default", ProductId: product, Version: 7, Product: &catalogv1.Product{
-		Id: product, Name: "Mug", Metadata: map[string]string{"color": "red"},
-		Prices: []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: "1400"}},
-	}}
-	observed := &catalogv1.Observed{
-		Account: "default", ProductId: product, Version: 7, ProductUpdated: 1_700_000_000,
+	change := &catalogv1.ProductChange{
+		Account:   "default",
+		ProductId: product,
+		Version:   7,
 		Product: &catalogv1.Product{
-			Id: product, Name: "Mug", Active: proto.Bool(true), DefaultPrice: "price_1",
-		}, Prices: []*catalogv1.ObservedPrice{{
+			Id:       product,
+			Name:     "Mug",
+			Metadata: map[string]string{"color": "red"},
+			Prices:   []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: "1400"}},
+		},
+	}
+	observed := &catalogv1.Observed{
+		Account:        "default",
+		ProductId:      product,
+		Version:        7,
+		ProductUpdated: 1_700_000_000,
+		Product: &catalogv1.Product{
+			Id:           product,
+			Name:         "Mug",
+			Active:       proto.Bool(true),
+			DefaultPrice: "price_1",
+		},
+		Prices: []*catalogv1.ObservedPrice{{
 			StripeId: "price_1",
 			Created:  1_600_000_000,
 			Price:    &catalogv1.Price{Id: "eur", Currency: "eur", UnitAmount: "1400", Active: proto.Bool(true)},
@@ -441,7 +460,7 @@ func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
 	require.Equal(t, "metadata.color",
 		one(`SELECT field FROM driftless_ledger.drifts UNION ALL SELECT 'metadata.color' LIMIT 1`))
 
-	// Rows of a program that knows no JSON.
+	// Rows that a program without JSON has stored.
 	_, err := pool.Exec(t.Context(),
 		`UPDATE driftless_ledger.product SET desired_json = NULL, observed_json = NULL, desired_json_of = 0, observed_json_of = 0`)
 	require.NoError(t, err)
@@ -454,16 +473,16 @@ func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
 	require.Empty(t, last)
 }
 
-func TestWhatIsOlderThanTheRetentionIsDeleted(t *testing.T) {
+func TestPrune_DeletesOnlyExpiredRows(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	b.both("A")
+	b.syncBoth("A")
 	require.NoError(t, b.Apply(t.Context(), record("applied", 0)))
 	require.NoError(t, b.Apply(t.Context(), record("confirmed", time.Hour)))
-	b.hold("by hand", "")
-	b.hold("A", "")
+	b.observe("by hand", "")
+	b.observe("A", "")
 	b.now = b.now.Add(90 * time.Minute)
-	b.hold("by hand", "")
+	b.observe("by hand", "")
 	n, err := b.Prune(t.Context(), time.Hour)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, n, "an entry and a settled drift")
@@ -473,15 +492,19 @@ func TestWhatIsOlderThanTheRetentionIsDeleted(t *testing.T) {
 	require.Len(t, b.drift(), 1)
 }
 
-// beside has Stripe hold a description, and a name beside it that nobody can date: push, or somebody, has to look.
-func (b *bench) beside(description, name string) {
+// observeBeside observes a description in Stripe, and a name whose change has no known time: push, or an operator, has
+// to check.
+func (b *bench) observeBeside(description, name string) {
 	b.t.Helper()
 	p, err := b.Product(b.t.Context(), product)
 	require.NoError(b.t, err)
 	b.sequence++
 	require.NoError(b.t, b.Apply(b.t.Context(), ledger.ObservedChange(&catalogv1.Observed{
-		Account: "default", ProductId: product, Version: p.Desired.GetVersion(), Stale: true,
-		Product: &catalogv1.Product{Id: product, Name: name, Description: description, Active: proto.Bool(true)},
+		Account:   "default",
+		ProductId: product,
+		Version:   p.Desired.GetVersion(),
+		Stale:     true,
+		Product:   &catalogv1.Product{Id: product, Name: name, Description: description, Active: proto.Bool(true)},
 	}, at(b.sequence))))
 }
 
@@ -495,51 +518,55 @@ func (b *bench) open() map[string]ledger.DriftState {
 	return out
 }
 
-func TestADifferenceThatComesAsDriftIsSettledIsFound(t *testing.T) {
+func TestApply_OpensDifferenceThatArrivesAsDriftSettles(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	b.both("A")
-	b.hold("by hand", "")
-	b.look()
+	b.syncBoth("A")
+	b.observe("by hand", "")
+	b.findDrift()
 	require.Equal(t, map[string]ledger.DriftState{"description": ledger.Repairing}, b.open())
-	b.beside("A", "Cup")
+	b.observeBeside("A", "Cup")
 	require.Empty(t, b.open(), "it has its own time to arrive")
 	b.now = b.now.Add(2 * time.Minute)
-	b.look()
+	b.findDrift()
 	require.Equal(t, map[string]ledger.DriftState{"name": ledger.Repairing}, b.open())
-	require.Equal(t, []ledger.Commands{{Repair: true}, {Repair: true}}, b.orders)
+	require.Equal(t, []ledger.Commands{{Repair: true}, {Repair: true}}, b.commands)
 }
 
-func TestADifferenceBesideDriftThatWaitsIsFound(t *testing.T) {
+func TestDrift_OpensDifferenceBesideWaitingDrift(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}})
 	b.cannot = "the catalog does not take it"
-	b.both("A")
-	b.hold("by hand", "")
-	b.look()
+	b.syncBoth("A")
+	b.observe("by hand", "")
+	b.findDrift()
 	require.Equal(t, map[string]ledger.DriftState{"description": ledger.Waiting}, b.open())
-	b.beside("by hand", "Cup")
+	b.observeBeside("by hand", "Cup")
 	b.now = b.now.Add(2 * time.Minute)
-	b.look()
+	b.findDrift()
 	require.Equal(t, map[string]ledger.DriftState{"description": ledger.Waiting, "name": ledger.Repairing}, b.open())
-	require.True(t, b.orders[len(b.orders)-1].Repair)
+	require.True(t, b.commands[len(b.commands)-1].Repair)
 }
 
-// OBSERVED and CATALOG are read by consumers of their own: what push has recorded about a write-back may be known
-// before it is.
-func TestAWriteBackIsOneThoughPushIsKnownToHaveSeenItFirst(t *testing.T) {
+// OBSERVED and CATALOG have consumers of their own, so push's record of a write-back may arrive before its version.
+func TestWriteBack_IsRecognizedIfObservedArrivesFirst(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerNewest}})
 	change := func(version uint64, description string) *catalogv1.ProductChange {
 		return &catalogv1.ProductChange{
-			Account: "default", ProductId: product, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
-			Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description},
+			Account:   "default",
+			ProductId: product,
+			Version:   version,
+			Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product:   &catalogv1.Product{Id: product, Name: "Mug", Description: description},
 		}
 	}
 	held := func(version uint64, description string) *catalogv1.Observed {
 		return &catalogv1.Observed{
-			Account: "default", ProductId: product, Version: version,
-			Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description, Active: proto.Bool(true)},
+			Account:   "default",
+			ProductId: product,
+			Version:   version,
+			Product:   &catalogv1.Product{Id: product, Name: "Mug", Description: description, Active: proto.Bool(true)},
 		}
 	}
 	agreed := held(10, "A")
@@ -549,12 +576,12 @@ func TestAWriteBackIsOneThoughPushIsKnownToHaveSeenItFirst(t *testing.T) {
 	require.NoError(t,
 		b.Apply(t.Context(), ledger.DesiredChange(change(10, "A"), at(1), ledger.Entry{}),
 			ledger.ObservedChange(agreed, at(2)), ledger.ObservedChange(edited, at(3))))
-	b.look()
-	require.Equal(t, []ledger.Commands{{WriteBack: []string{"description"}}}, b.orders)
+	b.findDrift()
+	require.Equal(t, []ledger.Commands{{WriteBack: []string{"description"}}}, b.commands)
 	pushed := held(20, "B")
 	catalog.Agree(b.Policy, change(20, "B"), pushed)
 	require.NoError(t, b.Apply(t.Context(), ledger.ObservedChange(pushed, at(4))))
 	require.NoError(t, b.Apply(t.Context(), ledger.DesiredChange(change(20, "B"), at(5), ledger.Entry{})))
-	require.Equal(t, ledger.WrittenBack, b.newest().State)
-	require.Equal(t, catalog.WriteBack, b.newest().Action)
+	require.Equal(t, ledger.WrittenBack, b.latest().State)
+	require.Equal(t, catalog.WriteBack, b.latest().Action)
 }

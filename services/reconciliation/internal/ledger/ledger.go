@@ -1,5 +1,5 @@
-// Package ledger owns the ledger database: what the catalog wants and Stripe holds of every product, whether they
-// agree, since when not, and the audit trail. It decides states; what is done about them is decided elsewhere.
+// Package ledger owns the ledger database. For every product it has what the catalog wants, what Stripe holds, since
+// when they differ, and the audit trail. It decides states. The commands that follow from them are issued elsewhere.
 package ledger
 
 import (
@@ -21,24 +21,25 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// Ledger is a connection to the ledger database. Safe for concurrent use, also by several processes.
+// Ledger is a connection to the ledger database. It is safe for concurrent use, also by several processes.
 type Ledger struct {
-	// Policy says who is right where the sides differ; nil has the catalog own everything. Extras is what is done about
-	// active products that the catalog never had: ignore (or empty), report, archive or import. Set them before the
-	// first use, like the functions below.
+	// Policy says which side is right where they differ. Nil means that the catalog owns everything. Extras is what is
+	// done about active products that the catalog never had. Set these fields and the functions below before the first
+	// use.
 	Policy *catalog.Policy
-	Extras string
+	Extras Extras
 
-	// Found is told of a product's new drift, and Settled of drift that is gone, before that is stored: an error of
-	// theirs keeps it from being stored. Nil is told of none.
-	Found, Settled func(context.Context, *Product, []*Drift) error
+	// OnFound is called with a product's new drift, and OnSettled with drift that is gone, before that is stored. An
+	// error keeps it from being stored. Nil functions are not called.
+	OnFound, OnSettled func(context.Context, *Product, []*Drift) error
 
-	// Due is called after a product was stored about whose drift something is to be done: see Drift. Nil is not called.
-	Due func()
+	// OnDue is called after a product was stored whose drift requires a command. See FindDrift. A nil function is not
+	// called.
+	OnDue func()
 
-	// Closed is told of dead letters that have been closed, after that is stored, once at most; nil is told of none.
-	// Set it before the first use.
-	Closed func(context.Context, []*meshv1.DeadLetter)
+	// OnClosed is called with dead letters that were closed, after that is stored, at most once for each. A nil
+	// function is not called.
+	OnClosed func(context.Context, []*meshv1.DeadLetter)
 
 	pool    database
 	account string
@@ -49,14 +50,15 @@ func schema(url string) migrate.Config {
 	return migrate.Config{URL: url, Schema: "driftless_ledger", Table: "migrations", Files: migrations}
 }
 
-// Migrate makes the schema or brings it up to date, and grants a role what it needs to work with it; none if empty.
+// Migrate creates the schema or upgrades it. It grants a role the rights that the service needs; none if grantTo is
+// empty.
 func Migrate(ctx context.Context, url, grantTo string) error {
 	cfg := schema(url)
 	cfg.GrantTo = grantTo
 	return up(ctx, cfg)
 }
 
-// Check says whether the schema is up to date, without changing anything.
+// Check returns an error if the schema is not up to date. It changes nothing.
 func Check(ctx context.Context, url string) error {
 	cfg := schema(url)
 	cfg.CheckOnly = true
@@ -70,7 +72,7 @@ func up(ctx context.Context, cfg migrate.Config) error {
 	return nil
 }
 
-// Open brings the schema up to date and connects. now is the clock; time.Now if nil.
+// Open upgrades the schema and connects. now is the clock; it defaults to time.Now.
 func Open(ctx context.Context, url, account string, now func() time.Time) (*Ledger, error) {
 	if err := Migrate(ctx, url, ""); err != nil {
 		return nil, err
@@ -83,7 +85,7 @@ func OpenMigrated(ctx context.Context, url, account string, now func() time.Time
 	return OpenDatabase(ctx, postgres.Database{URL: url}, account, now)
 }
 
-// OpenDatabase is OpenMigrated for a database whose credentials may change.
+// OpenDatabase connects like OpenMigrated to a database whose credentials may change.
 func OpenDatabase(ctx context.Context, db postgres.Database, account string, now func() time.Time) (*Ledger, error) {
 	db.Setting, db.Application = "LEDGER_DATABASE_URL (or else DATABASE_URL)", "driftless-reconciliation"
 	cfg, err := db.PoolConfig()
@@ -101,10 +103,10 @@ func OpenDatabase(ctx context.Context, db postgres.Database, account string, now
 	return &Ledger{pool: database{pool}, account: account, now: now}, nil
 }
 
-// Encoding is that of the ledger's database, such as UTF8 or LATIN1.
+// Encoding returns the encoding of the ledger's database, such as UTF8 or LATIN1.
 func (l *Ledger) Encoding(ctx context.Context) (name string, err error) {
 	if err := l.pool.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&name); err != nil {
-		return "", fmt.Errorf("ledger: read its encoding: %w", err)
+		return "", fmt.Errorf("read the encoding of the ledger: %w", err)
 	}
 	return name, nil
 }
@@ -112,7 +114,7 @@ func (l *Ledger) Encoding(ctx context.Context) (name string, err error) {
 // Close disconnects.
 func (l *Ledger) Close() { l.pool.Close() }
 
-// Ready says whether the ledger can be reached.
+// Ready returns an error if the ledger cannot be reached.
 func (l *Ledger) Ready(ctx context.Context) error {
 	if err := l.pool.Ping(ctx); err != nil {
 		return fmt.Errorf("ledger: %w", err)
@@ -122,21 +124,24 @@ func (l *Ledger) Ready(ctx context.Context) error {
 
 // Entry is a line of the audit trail.
 type Entry struct {
-	// EventID is unique among all entries; a second entry with it is dropped.
+	// EventID is unique among all entries. A second entry with the same id is dropped.
 	EventID string
 	Product string
 	At      time.Time
-	Kind    string
+	// Kind is what happened, such as catalog_change, stripe_event, dead, ordered, or the name of an outcome.
+	Kind string
+	// Version is the catalog version that the entry is about, 0 for none.
 	Version uint64
 	Detail  string
+	// TraceID is the trace of the message, empty for none.
 	TraceID string
-	// Data is a driftless.control.v1.HistoryEntry as JSON, what it has beyond the fields here; nil for nothing.
+	// Data is a driftless.control.v1.HistoryEntry as JSON, without the fields that Entry has. Nil if it has no others.
 	Data []byte
 }
 
-// settling are the kinds of entries that settle the product's older dead letters that are about no version: it was
-// brought to its newest state since, or an operator has taken it up.
-var settling = []string{"applied", "repaired", "ordered"}
+// closingKinds are the kinds of entries that close the product's earlier dead letters without a version: since then the
+// product was brought to its latest state, or an operator issued a command for it.
+var closingKinds = []string{"applied", "repaired", "ordered"}
 
 // record adds entries.
 func (l *Ledger) record(ctx context.Context, tx pgx.Tx, entries ...Entry) error {
@@ -163,5 +168,5 @@ func (l *Ledger) record(ctx context.Context, tx pgx.Tx, entries ...Entry) error 
 	return nil
 }
 
-// number writes a version for a numeric column: an LSN may exceed a bigint.
+// number writes a version for a numeric column. An LSN may exceed a bigint.
 func number(v uint64) string { return strconv.FormatUint(v, 10) }

@@ -23,13 +23,16 @@ import (
 
 const product = "mug"
 
-// noon is when everything happens: what the order of messages may change is not the time.
+// noon is the time of everything, so that the order of messages cannot change times.
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func desire(version, sequence uint64, name string) ledger.Change {
 	change := &catalogv1.ProductChange{
-		Account: "default", ProductId: product, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
-		Product: &catalogv1.Product{Id: product, Name: name},
+		Account:   "default",
+		ProductId: product,
+		Version:   version,
+		Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product:   &catalogv1.Product{Id: product, Name: name},
 	}
 	entry := ledger.Entry{
 		EventID: fmt.Sprintf("CATALOG:%d", sequence),
@@ -49,28 +52,31 @@ func observe(revision, version uint64, name string) ledger.Change {
 	return ledger.ObservedChange(observed, at(revision))
 }
 
-// at is where a stream that was made at noon, and took a message a second, holds the message of a sequence.
+// at is the position of a sequence in a stream that was created at noon and received a message a second.
 func at(sequence uint64) ledger.Position {
 	return ledger.Position{Sequence: sequence, Stored: noon.Add(time.Duration(sequence) * time.Second)}
 }
 
-func bury(service string, version uint64) ledger.Change {
+func deadLetter(service string, version uint64) ledger.Change {
 	letter := &meshv1.DeadLetter{
-		Id: fmt.Sprintf("%s-%d", service, version), Service: service, Account: "default", ProductId: product,
-		Version: version,
-		LastAt:  timestamppb.New(noon),
+		Id:        fmt.Sprintf("%s-%d", service, version),
+		Service:   service,
+		Account:   "default",
+		ProductId: product,
+		Version:   version,
+		LastAt:    timestamppb.New(noon),
 	}
 	entry := ledger.Entry{EventID: "DEAD:" + letter.GetId(), Product: product, At: noon, Kind: "dead", Version: version}
 	return ledger.DeadLetterChange(letter, entry)
 }
 
-// record is an entry of the audit trail, so much after noon.
+// record is an entry of the audit trail at a time after noon.
 func record(kind string, after time.Duration) ledger.Change {
 	entry := ledger.Entry{EventID: kind + after.String(), Product: product, At: noon.Add(after), Kind: kind}
 	return ledger.AuditEntry(entry)
 }
 
-// summary is what operators see of a ledger.
+// summary is the part of a ledger that operators see.
 type summary struct {
 	Counts  map[ledger.State]uint64
 	Steps   []string
@@ -92,7 +98,7 @@ func differing(t require.TestingT, ctx context.Context, l *ledger.Ledger) (produ
 	return products
 }
 
-func sum(t require.TestingT, ctx context.Context, l *ledger.Ledger) summary { //nolint:revive // as above
+func summarize(t require.TestingT, ctx context.Context, l *ledger.Ledger) summary { //nolint:revive // as above
 	out := summary{Letters: map[string]bool{}, History: map[string]int{}}
 	var err error
 	out.Counts, err = l.Counts(ctx)
@@ -116,8 +122,8 @@ func sum(t require.TestingT, ctx context.Context, l *ledger.Ledger) summary { //
 	return out
 }
 
-// Streams redeliver, and consumers work on several messages at once: what the ledger ends with must not depend on it.
-func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
+// Streams redeliver, and consumers process several messages at once. The ledger's final state must not depend on it.
+func TestApply_IgnoresOrderAndRepetition(t *testing.T) {
 	t.Parallel()
 	base := localtest.Postgres(t)
 	ctx := t.Context()
@@ -130,7 +136,7 @@ func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
 			version := rapid.Uint64Range(1, 4).Draw(t, "desired version")
 			messages = append(messages, desire(version, uint64(i+1), names.Draw(t, "desired name")))
 		}
-		// The version applied never falls: push writes OBSERVED by compare-and-set.
+		// The applied version never decreases, because push writes OBSERVED by compare-and-set.
 		var applied uint64
 		for i := range rapid.IntRange(0, 4).Draw(t, "observed") {
 			applied = max(applied, rapid.Uint64Range(0, 4).Draw(t, "applied"))
@@ -157,15 +163,15 @@ func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
 			require.NoError(t, otherwise.Apply(ctx, delivered[:n]...))
 			delivered = delivered[n:]
 		}
-		want, got := sum(t, ctx, inOrder), sum(t, ctx, otherwise)
-		// Whether others have made a difference shows only if the wish is known before it.
+		want, got := summarize(t, ctx, inOrder), summarize(t, ctx, otherwise)
+		// A difference counts as external only if the desired state is known before it.
 		for _, s := range []summary{want, got} {
 			if n := s.Counts[ledger.Drifted]; n > 0 {
 				s.Counts[ledger.Pending] += n
 				delete(s.Counts, ledger.Drifted)
 			}
 		}
-		// Event ids are unique in the whole table: the second account's entries are the first one's.
+		// Event ids are unique in the whole table, so the second account adds no entries.
 		want.History, got.History = nil, nil
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("another order ended differently (-in order +otherwise):\n%s", diff)
@@ -184,7 +190,7 @@ func drawn(t *rapid.T, messages []ledger.Change) []ledger.Change {
 	return out
 }
 
-func TestDeadLetters(t *testing.T) {
+func TestDeadLetters_OpenAndClose(t *testing.T) {
 	t.Parallel()
 	const push, ingestion = "push", "ingestion"
 	for name, c := range map[string]struct {
@@ -192,99 +198,105 @@ func TestDeadLetters(t *testing.T) {
 		state    ledger.State
 		open     []string
 	}{
-		"stands": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10)}, ledger.Dead, []string{"push-10"},
+		"stays open": {
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10)}, ledger.Dead, []string{"push-10"},
 		},
-		"comes before the change it is about": {
-			[]ledger.Change{bury(push, 10), desire(10, 1, "A")}, ledger.Dead, []string{"push-10"},
+		"arrives before its change": {
+			[]ledger.Change{deadLetter(push, 10), desire(10, 1, "A")}, ledger.Dead, []string{"push-10"},
 		},
-		"is closed by a newer wish": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B")}, ledger.Pending, nil,
+		"is closed by a newer version": {
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), desire(11, 2, "B")}, ledger.Pending, nil,
 		},
-		"comes after the newer wish that closes it": {
-			[]ledger.Change{desire(10, 1, "A"), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending, nil,
+		"arrives after the newer version that closes it": {
+			[]ledger.Change{desire(10, 1, "A"), desire(11, 2, "B"), deadLetter(push, 10)}, ledger.Pending, nil,
 		},
-		"is closed when its version is applied after all": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), observe(1, 10, "A")}, ledger.InSync, nil,
+		"is closed if its version is applied after all": {
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), observe(1, 10, "A")}, ledger.InSync, nil,
 		},
-		"comes after its version was applied": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 10)}, ledger.InSync, nil,
+		"arrives after its version was applied": {
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 10)}, ledger.InSync, nil,
 		},
 		"is not closed by an older version's success": {
-			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 10), observe(1, 9, "A")},
+			[]ledger.Change{desire(9, 1, "A"), deadLetter(ingestion, 10), observe(1, 9, "A")},
 			ledger.Dead,
 			[]string{"ingestion-10"},
 		},
-		"of ingestion outlives the older wish": {
-			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(10, 2, "B")},
+		"of ingestion outlives an older version": {
+			[]ledger.Change{desire(9, 1, "A"), deadLetter(ingestion, 20), desire(10, 2, "B")},
 			ledger.Dead,
 			[]string{"ingestion-20"},
 		},
-		"of ingestion is closed by a newer wish": {
-			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(21, 2, "B")}, ledger.Pending, nil,
+		"of ingestion is closed by a newer version": {
+			[]ledger.Change{desire(9, 1, "A"), deadLetter(ingestion, 20), desire(21, 2, "B")}, ledger.Pending, nil,
 		},
 		"of ingestion outlives push's older letter": {
-			[]ledger.Change{desire(10, 1, "A"), bury(ingestion, 20), bury(push, 10), desire(11, 2, "B")},
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(ingestion, 20), deadLetter(push, 10), desire(11, 2, "B")},
 			ledger.Dead,
 			[]string{"ingestion-20"},
 		},
-		"that comes again after it was closed stays closed": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B"), bury(push, 10)},
+		"that is redelivered after it was closed stays closed": {
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), desire(11, 2, "B"), deadLetter(push, 10)},
 			ledger.Pending,
 			nil,
 		},
 		"replaces the older one": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 12)}, ledger.Dead, []string{"push-12"},
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), deadLetter(push, 12)}, ledger.Dead,
+			[]string{"push-12"},
 		},
-		"about no version stands": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0)}, ledger.Dead, []string{"push-0"},
+		"without version stays open": {
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0)}, ledger.Dead,
+			[]string{"push-0"},
 		},
-		"about no version outlives a newer wish and what is observed": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "A"), observe(1, 11, "A")},
+		"without version outlives a newer version and its sync": {
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 0), desire(11, 2, "A"), observe(1, 11, "A")},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
-		"about no version keeps no product from drifting": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "B")}, ledger.Pending, []string{"push-0"},
+		"without version does not prevent drift": {
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 0), desire(11, 2, "B")}, ledger.Pending,
+			[]string{"push-0"},
 		},
-		"about no version of a product that nobody knows": {
-			[]ledger.Change{bury(push, 0)}, ledger.Dead, []string{"push-0"},
+		"without version of an unknown product": {
+			[]ledger.Change{deadLetter(push, 0)}, ledger.Dead, []string{"push-0"},
 		},
-		"about no version stands beside one about a version": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), bury(push, 10), bury(ingestion, 0)},
+		"without version stays open beside one with a version": {
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 0), deadLetter(push, 10), deadLetter(ingestion, 0)},
 			ledger.Dead,
 			[]string{"push-0", "push-10", "ingestion-0"},
 		},
-		"about no version outlives one about a version": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 0), observe(1, 10, "A")},
+		"without version outlives one with a version": {
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), deadLetter(push, 0), observe(1, 10, "A")},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
-		"about no version is settled by a later success": {
+		"without version is closed by a later success": {
 			[]ledger.Change{
-				desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), bury(ingestion, 0),
+				desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0), deadLetter(ingestion, 0),
 				record("applied", time.Second),
 			}, ledger.InSync, nil,
 		},
-		"about no version comes after the later success": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second), bury(push, 0)},
+		"without version arrives after the later success": {
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second),
+				deadLetter(push, 0)},
 			ledger.InSync, nil,
 		},
-		"about no version is not settled by an earlier success": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("applied", -time.Second)},
+		"without version is not closed by an earlier success": {
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0),
+				record("applied", -time.Second)},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
-		"about no version is not settled by an event": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("confirmed", time.Second)},
+		"without version is not closed by an event": {
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0),
+				record("confirmed", time.Second)},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
-		"about no version is settled by an operator": {
-			[]ledger.Change{bury(push, 0), record("ordered", time.Second)}, ledger.Left, nil,
+		"without version is closed by an operator": {
+			[]ledger.Change{deadLetter(push, 0), record("ordered", time.Second)}, ledger.Left, nil,
 		},
-		"about no version that comes again after it was settled stays so": {
-			[]ledger.Change{bury(push, 0), record("ordered", time.Second), bury(push, 0)}, ledger.Left, nil,
+		"without version stays closed if redelivered": {
+			[]ledger.Change{deadLetter(push, 0), record("ordered", time.Second), deadLetter(push, 0)}, ledger.Left, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -298,11 +310,11 @@ func TestDeadLetters(t *testing.T) {
 			for _, id := range c.open {
 				want[id] = true
 			}
-			got := sum(t, t.Context(), l)
+			got := summarize(t, t.Context(), l)
 			together := open(t, t.Context(), localtest.Postgres(t), "default")
 			defer together.Close()
 			require.NoError(t, together.Apply(t.Context(), c.messages...))
-			require.Equal(t, got, sum(t, t.Context(), together), "in one transaction it ends as in several")
+			require.Equal(t, got, summarize(t, t.Context(), together), "in one transaction it ends as in several")
 			require.Equal(t, map[ledger.State]uint64{c.state: 1}, got.Counts)
 			require.Equal(t, want, got.Letters)
 			require.Equal(t, c.state != ledger.InSync && c.state != ledger.Left, len(differing(t, t.Context(), l)) == 1,
@@ -314,18 +326,18 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-func TestClosedLettersAreToldOnceAndDropsAreRecorded(t *testing.T) {
+func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	l := open(t, ctx, localtest.Postgres(t), "default")
 	defer l.Close()
 	var closed []string
-	l.Closed = func(_ context.Context, letters []*meshv1.DeadLetter) {
+	l.OnClosed = func(_ context.Context, letters []*meshv1.DeadLetter) {
 		for _, letter := range letters {
 			closed = append(closed, letter.GetId())
 		}
 	}
-	told := func(want ...string) {
+	requireClosed := func(want ...string) {
 		t.Helper()
 		require.ElementsMatch(t, want, closed)
 		closed = nil
@@ -341,46 +353,47 @@ func TestClosedLettersAreToldOnceAndDropsAreRecorded(t *testing.T) {
 		require.NoError(t, err)
 		return dropped
 	}
-	for _, m := range []ledger.Change{desire(10, 1, "A"), bury("push", 10), bury("push", 0), bury("pull", 0)} {
+	for _, m := range []ledger.Change{desire(10, 1, "A"), deadLetter("push", 10), deadLetter("push", 0),
+		deadLetter("pull", 0)} {
 		require.NoError(t, l.Apply(ctx, m))
 	}
-	told()
-	require.NoError(t, l.Apply(ctx, bury("ingestion", 20)))
-	told("push-10")
+	requireClosed()
+	require.NoError(t, l.Apply(ctx, deadLetter("ingestion", 20)))
+	requireClosed("push-10")
 	require.NoError(t, l.Apply(ctx, record("applied", time.Second)))
-	told("push-0", "pull-0")
+	requireClosed("push-0", "pull-0")
 
 	require.True(t, drop("ingestion", 20))
-	told("ingestion-20")
+	requireClosed("ingestion-20")
 	require.False(t, drop("ingestion", 20), "it is closed already")
-	told()
-	got := sum(t, ctx, l)
+	requireClosed()
+	got := summarize(t, ctx, l)
 	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, got.Counts, "as if the letter had never come")
 	require.Equal(t, 1, got.History["DROP:ingestion-20"])
-	require.NoError(t, l.Apply(ctx, bury("ingestion", 20)))
-	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, sum(t, ctx, l).Counts,
+	require.NoError(t, l.Apply(ctx, deadLetter("ingestion", 20)))
+	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, summarize(t, ctx, l).Counts,
 		"a dropped letter that comes again stays dropped")
 
 	require.NoError(t, l.Apply(ctx, desire(30, 2, "B")))
-	require.NoError(t, l.Apply(ctx, bury("push", 25)))
-	told("push-25")
+	require.NoError(t, l.Apply(ctx, deadLetter("push", 25)))
+	requireClosed("push-25")
 }
 
-func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
+func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 	t.Parallel()
 	now := noon
 	l, err := ledger.Open(t.Context(), localtest.Postgres(t), "default", func() time.Time { return now })
 	require.NoError(t, err)
 	defer l.Close()
 	drift := func() (found, due int) {
-		_, err := l.Drift(t.Context(), time.Minute, math.MaxUint64,
+		_, err := l.FindDrift(t.Context(), time.Minute, math.MaxUint64,
 			func(context.Context, *ledger.Product) (bool, error) { found++; return true, nil },
 			func(context.Context, *ledger.Product, ledger.Commands) (string, error) { due++; return "", nil })
 		require.NoError(t, err)
 		return found, due
 	}
 	state := func(want ledger.State) {
-		require.Equal(t, map[ledger.State]uint64{want: 1}, sum(t, t.Context(), l).Counts)
+		require.Equal(t, map[ledger.State]uint64{want: 1}, summarize(t, t.Context(), l).Counts)
 	}
 	for _, m := range []ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), observe(2, 10, "by hand")} {
 		require.NoError(t, l.Apply(t.Context(), m))
@@ -393,27 +406,30 @@ func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
 	require.NoError(t, l.Apply(t.Context(), desire(11, 2, "B")))
 	state(ledger.Pending)
 	found, due = drift()
-	require.Zero(t, found+due, "the grace period has begun anew")
+	require.Zero(t, found+due, "the grace period has restarted")
 	now = now.Add(2 * time.Minute)
 	found, due = drift()
 	require.Equal(t, 2, found+due)
 	state(ledger.Drifted)
 
 	repaired := 0
-	l.Settled = func(_ context.Context, _ *ledger.Product, drift []*ledger.Drift) error {
+	l.OnSettled = func(_ context.Context, _ *ledger.Product, drift []*ledger.Drift) error {
 		repaired += len(drift)
 		return nil
 	}
-	wish := &catalogv1.ProductChange{
-		Account: "default", ProductId: product, Version: 12, Operation: catalogv1.Operation_OPERATION_UPSERT,
-		Product: &catalogv1.Product{Id: product, Name: "by hand"},
+	change := &catalogv1.ProductChange{
+		Account:   "default",
+		ProductId: product,
+		Version:   12,
+		Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product:   &catalogv1.Product{Id: product, Name: "by hand"},
 	}
-	require.NoError(t, l.Apply(t.Context(), ledger.DesiredChange(wish, at(3), ledger.Entry{})))
+	require.NoError(t, l.Apply(t.Context(), ledger.DesiredChange(change, at(3), ledger.Entry{})))
 	state(ledger.InSync)
-	require.Equal(t, 1, repaired, "the wish is what Stripe holds")
+	require.Equal(t, 1, repaired, "Stripe already has the desired state")
 }
 
-func TestWhatAStreamMadeAnewStoresLaterIsNewer(t *testing.T) {
+func TestPosition_AfterRecreatedStream(t *testing.T) {
 	t.Parallel()
 	l := open(t, t.Context(), localtest.Postgres(t), "default")
 	defer l.Close()
@@ -431,19 +447,19 @@ func TestWhatAStreamMadeAnewStoresLaterIsNewer(t *testing.T) {
 		{Sequence: 7, Stored: at(7).Stored},
 	} {
 		require.NoError(t, l.Apply(t.Context(), ledger.ObservedChange(observed, anew)))
-		require.Equal(t, map[ledger.State]uint64{ledger.InSync: 1}, sum(t, t.Context(), l).Counts,
+		require.Equal(t, map[ledger.State]uint64{ledger.InSync: 1}, summarize(t, t.Context(), l).Counts,
 			"it is older, or the same")
 	}
 	require.NoError(t,
 		l.Apply(t.Context(), ledger.ObservedChange(observed, ledger.Position{Sequence: 1, Stored: at(8).Stored})))
-	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts,
+	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, summarize(t, t.Context(), l).Counts,
 		"changed by others after its version was applied")
 	require.NoError(t, l.Apply(t.Context(), desire(10, 2, "B")))
-	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts,
+	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, summarize(t, t.Context(), l).Counts,
 		"stored before what is known")
 }
 
-func TestTheGrantThatIsMissingIsNamed(t *testing.T) {
+func TestMigrate_NamesMissingGrant(t *testing.T) {
 	t.Parallel()
 	base := localtest.Postgres(t)
 	admin := localtest.Pool(t, base)

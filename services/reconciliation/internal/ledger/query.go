@@ -9,10 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Counts returns how many products are in which state, those that left the catalog counted apart.
+// Counts returns the number of products in each state. Products that left the catalog are counted apart.
 func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	rows, err := l.pool.Query(ctx,
-		`SELECT CASE WHEN gone AND state IN ('in_sync', 'orphan') THEN 'left' ELSE state END, count(*)
+		`SELECT CASE WHEN gone AND state IN ('in_sync', '`+string(Extra)+`') THEN 'left' ELSE state END, count(*)
 		FROM driftless_ledger.product WHERE account = $1 GROUP BY 1`, l.account)
 	if err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
@@ -27,15 +27,17 @@ func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	return out, nil
 }
 
-// differing selects what differs, be it only to be reported, and what is dead. A difference that somebody has said is
-// none does not count.
+// differing selects products that differ, including those that are only reported, and dead ones. Ignored differences do
+// not count.
 const differing = `(differs OR state = 'dead' OR unsettled AND (state IN ('pending', 'drifted') OR EXISTS (SELECT FROM driftless_ledger.drift d
 		WHERE d.account = p.account AND d.product_id = p.product_id AND d.settled_at IS NULL AND d.state <> 'ignored')))`
 
-// Differing yields the products that differ or are dead, of those named or of all, by id: the first ones after the
-// given id, up to the limit. It returns whether there are more, and how many were compared, before or after that id: of
-// all, those that the catalog has or that are active in Stripe. What ingestion has refused is dead and differs in
-// nothing: CATALOG does not hold it.
+// Differing yields the products that differ or are dead, of those named or of all, in the order of their ids. It begins
+// after the given id and ends at the limit. It returns whether there are more.
+//
+// It also returns how many products were compared, regardless of the given id. Without names these are the products
+// that the catalog has or that are active in Stripe. A product that ingestion refused is dead and differs in nothing,
+// because CATALOG does not have it.
 func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limit int,
 	yield func(*Product),
 ) (more bool, compared uint64, err error) {
@@ -65,14 +67,15 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 	}
 	var n int64
 	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.product
-		WHERE account = $1 AND (cardinality($2::text[]) = 0 AND (NOT gone OR state NOT IN ('in_sync', 'orphan')) OR product_id = ANY($2))`,
+		WHERE account = $1 AND (cardinality($2::text[]) = 0 AND (NOT gone OR state NOT IN ('in_sync', '`+string(Extra)+
+		`')) OR product_id = ANY($2))`,
 		l.account, ids).Scan(&n); err != nil {
 		return false, 0, fmt.Errorf("count products: %w", err)
 	}
 	return more, uint64(n), nil
 }
 
-// Products returns what is known of some products, by id.
+// Products returns the named products that the ledger has, by id.
 func (l *Ledger) Products(ctx context.Context, ids []string) (map[string]*Product, error) {
 	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND product_id = ANY($2)`, l.account, ids)
 	if err != nil {
@@ -89,24 +92,24 @@ func (l *Ledger) Products(ctx context.Context, ids []string) (map[string]*Produc
 	return out, nil
 }
 
-// Unknown returns those of some products of which the ledger has nothing.
+// Unknown returns those of the named products that the ledger does not have.
 func (l *Ledger) Unknown(ctx context.Context, ids []string) ([]string, error) {
 	rows, err := l.pool.Query(ctx, `SELECT DISTINCT id FROM unnest($2::text[]) id
 		WHERE NOT EXISTS (SELECT FROM driftless_ledger.product WHERE account = $1 AND product_id = id) ORDER BY id`,
 		l.account, ids)
 	if err != nil {
-		return nil, fmt.Errorf("look for products: %w", err)
+		return nil, fmt.Errorf("find unknown products: %w", err)
 	}
 	unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("look for products: %w", err)
+		return nil, fmt.Errorf("find unknown products: %w", err)
 	}
 	return unknown, nil
 }
 
-// Known yields the products of which something is known, of those named or of all, by id: the first ones after the
-// given id, up to the limit. It returns the id to go on after, "" if there are no more.
-func (l *Ledger) Known(ctx context.Context, ids []string, after string, limit int,
+// List yields the products that the ledger has, of those named or of all, in the order of their ids. It begins after
+// the given id and ends at the limit. It returns the id to continue after, "" if there are no more.
+func (l *Ledger) List(ctx context.Context, ids []string, after string, limit int,
 	yield func(*Product),
 ) (next string, err error) {
 	if ids == nil {
@@ -137,26 +140,27 @@ func (l *Ledger) Known(ctx context.Context, ids []string, after string, limit in
 	return next, nil
 }
 
-// Adoption is what became of an order to adopt.
+// Adoption is the outcome of a command to adopt.
 type Adoption struct {
+	// EventID, Product, Kind and Detail are those of its entry in the audit trail.
 	EventID, Product, Kind, Detail string
 }
 
-// Adoptions returns what the entries of these ids say: those of outcomes that are recorded yet.
+// Adoptions returns the recorded outcomes with these entry ids.
 func (l *Ledger) Adoptions(ctx context.Context, eventIDs []string) ([]Adoption, error) {
 	rows, err := l.pool.Query(ctx,
 		`SELECT event_id, product_id, kind, detail FROM driftless_ledger.history WHERE account = $1 AND event_id = ANY($2)`, l.account, eventIDs)
 	if err != nil {
-		return nil, fmt.Errorf("look for adoptions: %w", err)
+		return nil, fmt.Errorf("read adoptions: %w", err)
 	}
 	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Adoption])
 	if err != nil {
-		return nil, fmt.Errorf("look for adoptions: %w", err)
+		return nil, fmt.Errorf("read adoptions: %w", err)
 	}
 	return out, nil
 }
 
-// History returns the newest entries about a product, newest first.
+// History returns the latest entries about a product, latest first.
 func (l *Ledger) History(ctx context.Context, product string, limit int) ([]Entry, error) {
 	rows, err := l.pool.Query(ctx,
 		`SELECT event_id, at, kind, version::text, detail, trace_id, data FROM driftless_ledger.history
@@ -180,7 +184,7 @@ func (l *Ledger) History(ctx context.Context, product string, limit int) ([]Entr
 	return entries, nil
 }
 
-// Product returns what is known of a product, nil if nothing is.
+// Product returns a product with its open drift, nil if the ledger does not have it.
 func (l *Ledger) Product(ctx context.Context, id string) (*Product, error) {
 	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND product_id = $2`, l.account, id)
 	if err != nil {

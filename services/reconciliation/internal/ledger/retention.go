@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// pruneBatch is how many rows one statement deletes: it holds nobody up.
+// pruneBatch is how many rows one statement deletes, small enough not to block other statements.
 const pruneBatch = 1000
 
-// Prune deletes one batch of each of what is older than an age: entries of the audit trail, settled drift and closed
-// dead letters. It returns how many rows it deleted; 0 means that nothing is left to delete.
+// Prune deletes one batch of each kind of row that is older than an age: entries of the audit trail, settled drift and
+// closed dead letters. It returns how many rows it deleted; 0 means that nothing is left to delete.
 func (l *Ledger) Prune(ctx context.Context, age time.Duration) (deleted int64, err error) {
 	before := l.now().Add(-age)
 	for _, what := range []string{

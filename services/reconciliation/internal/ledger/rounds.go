@@ -10,8 +10,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// A field whose settlement is undone this often within the window is left for a person: two sides keep overwriting each
-// other.
+// A field needs a decision if its settlements are undone Rounds times within RoundsWindow, because two sides keep
+// overwriting each other.
 const (
 	Rounds       = 3
 	RoundsWindow = time.Hour
@@ -23,31 +23,31 @@ type settlement struct {
 	Catalog, Stripe string
 }
 
-// undone reports whether the side that was given the other's value has been given another one since. A side that only
-// changes its own value again, as in several edits of one name in the dashboard, undoes nothing.
-func (s settlement) undone(now catalog.Difference) bool {
+// isUndoneBy reports whether the side that received the other's value has changed since. A side that only changes its
+// own value again, as in several edits of one name in the dashboard, undoes nothing.
+func (s settlement) isUndoneBy(now catalog.Difference) bool {
 	if s.State == WrittenBack {
 		return now.Catalog != s.Stripe
 	}
 	return now.Stripe != s.Catalog
 }
 
-// rounds is how many of a field's settlements, oldest first, were undone by the difference that came next.
+// rounds returns how many of a field's settlements, oldest first, were undone by the difference that came next.
 func rounds(settled []settlement, now catalog.Difference) (n int) {
 	for i, s := range settled {
 		next := now
 		if i+1 < len(settled) {
 			next = catalog.Difference{Catalog: settled[i+1].Catalog, Stripe: settled[i+1].Stripe}
 		}
-		if s.undone(next) {
+		if s.isUndoneBy(next) {
 			n++
 		}
 	}
 	return n
 }
 
-// endless leaves drift that has just been found for a person if its sides keep overwriting each other.
-func (l *Ledger) endless(ctx context.Context, tx pgx.Tx, d *Drift) error {
+// checkRounds leaves drift that was just found to an operator if its sides keep overwriting each other.
+func (l *Ledger) checkRounds(ctx context.Context, tx pgx.Tx, d *Drift) error {
 	rows, err := tx.Query(ctx, `SELECT state, catalog_value, stripe_value FROM driftless_ledger.drift
 		WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at > $4 AND counts ORDER BY settled_at, id`,
 		l.account, d.Product, d.Field, l.now().Add(-RoundsWindow))

@@ -1,6 +1,6 @@
-// Package request checks requests of the control API before anything is done for them: against the annotations of the
-// contract, and for texts that neither the ledger nor a subject can hold. It reads the annotations itself. The library
-// that evaluates them would be the largest part of the program.
+// Package request checks requests of the control API before they have any effect. It checks the annotations of the
+// contract, and refuses texts that neither the ledger nor a subject can hold. It reads the annotations itself: the
+// library that evaluates them would be the largest part of the program.
 package request
 
 import (
@@ -17,24 +17,24 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// Fault is why a field of a request is refused.
+// Fault is the reason why a field of a request is refused.
 type Fault struct {
-	// Field is its path in the request: adoptions[3].stripe_id.
+	// Field is its path in the request, such as adoptions[3].stripe_id.
 	Field string
-	// Message says what it must be.
+	// Message says what the field must be.
 	Message string
 }
 
 func (f Fault) String() string { return f.Field + ": " + f.Message }
 
 const (
-	// maxFaults is how many faults are looked for: more are not told.
+	// maxFaults is how many faults Check returns.
 	maxFaults = 100
 	// maxText bounds texts without a limit of their own, in bytes.
 	maxText = 4096
 )
 
-// Check returns what is wrong with a request, in the order of its fields; at most 100 faults.
+// Check returns the faults of a request in the order of its fields, at most 100.
 func Check(m proto.Message) []Fault {
 	c := &checker{}
 	c.message("", m.ProtoReflect())
@@ -116,7 +116,7 @@ func (c *checker) pairs(path string, field protoreflect.FieldDescriptor, m proto
 		if c.full() {
 			return
 		}
-		at := fmt.Sprintf("%s[%q]", path, abridged(k.String()))
+		at := fmt.Sprintf("%s[%q]", path, truncate(k.String()))
 		c.value(at+" (key)", field.MapKey(), k.Value(), rules.GetKeys())
 		c.value(at, field.MapValue(), m.Get(k), rules.GetValues())
 	}
@@ -146,11 +146,11 @@ func (c *checker) value(
 	}
 }
 
-// text checks a text. The first fault is told: a text that is no text has no length.
+// text checks a text. It reports the first fault only: a text that is not UTF-8 has no length in characters.
 func (c *checker) text(path, text string, rules *validate.StringRules) {
-	most := uint64(maxText)
+	maxBytes := uint64(maxText)
 	if rules.HasMaxBytes() {
-		most = rules.GetMaxBytes()
+		maxBytes = rules.GetMaxBytes()
 	}
 	switch n := utf8.RuneCountInString(text); {
 	case !utf8.ValidString(text):
@@ -161,10 +161,10 @@ func (c *checker) text(path, text string, rules *validate.StringRules) {
 		c.addf(path, "must not be empty")
 	case rules.HasMaxLen() && uint64(n) > rules.GetMaxLen():
 		c.addf(path, "must have at most %d characters, not %d", rules.GetMaxLen(), n)
-	case uint64(len(text)) > most:
-		c.addf(path, "must have at most %d bytes, not %d", most, len(text))
+	case uint64(len(text)) > maxBytes:
+		c.addf(path, "must have at most %d bytes, not %d", maxBytes, len(text))
 	case slices.Contains(rules.GetNotIn(), text):
-		c.addf(path, "must be an id: %q stands for nothing", text)
+		c.addf(path, "must be an id: %q is not one", text)
 	}
 }
 
@@ -173,21 +173,21 @@ func (c *checker) duration(path string, d *durationpb.Duration, rules *validate.
 		c.addf(path, "must be a duration of less than 10,000 years, with the same sign in seconds and nanoseconds")
 		return
 	}
-	// The contract has no lower limits but 0.
+	// The contract has no lower limits other than 0.
 	switch given := d.AsDuration(); {
 	case rules.HasGt() && given <= 0:
 		c.addf(path, "must be more than 0")
 	case rules.HasGte() && given < 0:
 		c.addf(path, "must be at least 0")
 	}
-	// AsDuration ends at 292 years, which is beyond every limit.
-	if most := rules.GetLte().AsDuration(); rules.HasLte() && d.AsDuration() > most {
-		c.addf(path, "must be at most %s", words(most))
+	// AsDuration saturates at 292 years, which is beyond every limit.
+	if longest := rules.GetLte().AsDuration(); rules.HasLte() && d.AsDuration() > longest {
+		c.addf(path, "must be at most %s", formatDuration(longest))
 	}
 }
 
-// words writes a duration as people say it.
-func words(d time.Duration) string {
+// formatDuration writes a duration in days if it is a whole number of them.
+func formatDuration(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d == day:
@@ -210,10 +210,11 @@ func enumNames(enum protoreflect.EnumDescriptor, numbers []int32) string {
 	return strings.Join(names, " or ")
 }
 
-func abridged(s string) string {
-	const most = 40
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
+// truncate shortens a text for a message.
+func truncate(s string) string {
+	const maxRunes = 40
+	if runes := []rune(s); len(runes) > maxRunes {
+		return string(runes[:maxRunes]) + "…"
 	}
 	return s
 }

@@ -15,7 +15,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
 
-// Rules that Check evaluates. A request with another kind of rule would be accepted whatever it holds.
+// Rules that Check evaluates. A field with another kind of rule would never be refused.
 var known = []string{
 	"required", "string.min_len", "string.max_len", "string.max_bytes", "string.not_in", "repeated.min_items",
 	"repeated.max_items",
@@ -23,10 +23,10 @@ var known = []string{
 	"duration.gte", "duration.lte",
 }
 
-func TestCheck_KnowsEveryRuleOfTheContract(t *testing.T) {
+func TestCheck_CoversEveryRuleOfContract(t *testing.T) {
 	t.Parallel()
 	seen := map[protoreflect.FullName]bool{}
-	var look func(m protoreflect.MessageDescriptor)
+	var visit func(m protoreflect.MessageDescriptor)
 	var rules func(path string, m protoreflect.Message)
 	rules = func(path string, m protoreflect.Message) {
 		m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -44,7 +44,7 @@ func TestCheck_KnowsEveryRuleOfTheContract(t *testing.T) {
 			return true
 		})
 	}
-	look = func(m protoreflect.MessageDescriptor) {
+	visit = func(m protoreflect.MessageDescriptor) {
 		if seen[m.FullName()] {
 			return
 		}
@@ -55,25 +55,25 @@ func TestCheck_KnowsEveryRuleOfTheContract(t *testing.T) {
 				rules("", r.ProtoReflect())
 			}
 			if f.Message() != nil && !f.IsMap() {
-				look(f.Message())
+				visit(f.Message())
 			}
 		}
 	}
 	methods := controlv1.File_driftless_control_v1_control_proto.Services().Get(0).Methods()
 	for i := range methods.Len() {
-		look(methods.Get(i).Input())
+		visit(methods.Get(i).Input())
 	}
 	require.Greater(t, len(seen), methods.Len()-3)
 }
 
-func TestCheck_BoundsWhatItTells(t *testing.T) {
+func TestCheck_BoundsFaults(t *testing.T) {
 	t.Parallel()
 	ids := make([]string, 1000)
 	require.Len(t, Check(&controlv1.SyncProductsRequest{ProductIds: ids}), maxFaults)
 	require.Len(t, Check(&controlv1.SyncProductsRequest{ProductIds: make([]string, 100_000)}), 1)
 }
 
-func TestCheck_TakesWhatKeepsTheContract(t *testing.T) {
+func TestCheck_AcceptsValidRequests(t *testing.T) {
 	t.Parallel()
 	for _, m := range []proto.Message{
 		&controlv1.GetStatusRequest{}, &controlv1.PlanRequest{}, &controlv1.ListDriftRequest{Limit: 10_000},

@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// EncodeData writes what an entry of the audit trail has beyond its columns.
+// EncodeData encodes the parts of an entry of the audit trail that have no column.
 func EncodeData(e *controlv1.HistoryEntry) ([]byte, error) {
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(e)
 	if err != nil {
@@ -19,7 +19,7 @@ func EncodeData(e *controlv1.HistoryEntry) ([]byte, error) {
 	return data, nil
 }
 
-// changesOf is the data of an entry about a change in the catalog.
+// changesOf returns the data of an entry about a change of the catalog.
 func changesOf(before, after *catalogv1.ProductChange) ([]byte, error) {
 	e := &controlv1.HistoryEntry{}
 	for _, c := range catalog.Changes(before.GetProduct(), after.GetProduct()) {

@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestDeadLetters_AreKeptWhateverTheySay(t *testing.T) {
+func TestDeadLetter_StoresUnstorableText(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	noise := make([]byte, 5<<20)
@@ -29,18 +29,22 @@ func TestDeadLetters_AreKeptWhateverTheySay(t *testing.T) {
 		letter.Service, letter.Account = topology.Push, "default"
 		require.NoError(t, r.mesh.DeadLetter(t.Context(), letter))
 	}
-	// As an earlier version would have stored it.
+	// An earlier version would have stored the letter like this.
 	old := &meshv1.DeadLetter{
-		Id: "old", Service: topology.Push, Account: "default", ProductId: "old\x00" + strings.Repeat("p", 9000),
-		Version: 9, Message: "a\x00b",
-		LastAt: timestamppb.Now(),
+		Id:        "old",
+		Service:   topology.Push,
+		Account:   "default",
+		ProductId: "old\x00" + strings.Repeat("p", 9000),
+		Version:   9,
+		Message:   "a\x00b",
+		LastAt:    timestamppb.Now(),
 	}
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.DeadSubject(topology.Push, "default", "old"), old))
 	require.Eventually(t, func() bool { return len(r.letters(`{}`)) == 4 }, patience, 10*time.Millisecond)
 	require.Contains(t, r.letters(`{"product_ids":["nul"]}`), "push nul")
 }
 
-func TestLedger_KeepsWhatHoldsNUL(t *testing.T) {
+func TestLedger_StoresTextWithNUL(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.desire("mug", "Mug", 1)

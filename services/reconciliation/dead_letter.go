@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,32 +11,31 @@ import (
 	"github.com/nats-io/nuid"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// lettersAtOnce is about how many letters one call replays or drops. A letter may be as large as a message.
-const lettersAtOnce = 200
+// maxLettersPerCall is about how many letters one call replays or drops. A letter may be as large as a message.
+const maxLettersPerCall = 200
 
-// forget removes closed letters from DEAD: a ledger made anew must not open them again. It is not tried again: a letter
-// that stays there is closed anew by the state that closed it, except one that an operator's order settled.
-func (r *reconciler) forget(ctx context.Context, letters []*meshv1.DeadLetter) {
+// deleteLetters removes closed letters from DEAD, because a ledger that is created again must not open them again. It
+// does not retry. A letter that stays in DEAD is closed again by the state that closed it, unless an operator's command
+// closed it.
+func (r *reconciler) deleteLetters(ctx context.Context, letters []*meshv1.DeadLetter) {
 	for _, l := range letters {
 		if err := r.mesh.DeleteLetter(ctx, l); err != nil {
-			r.Logger.WarnContext(ctx, "a dead letter is closed, and could not be removed from DEAD",
+			r.Logger.WarnContext(ctx, "could not remove a closed dead letter from DEAD",
 				"product", l.GetProductId(), "error", err)
 		}
 	}
 }
 
-// GetDeadLetters shows a product's open dead letters with what they were about.
+// GetDeadLetters returns a product's open dead letters with the states that they are about.
 func (c control) GetDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.GetDeadLettersRequest]) (*connect.Response[controlv1.GetDeadLettersResponse],
 	error,
@@ -51,8 +51,8 @@ func (c control) GetDeadLetters(ctx context.Context,
 	}
 	out := &controlv1.GetDeadLettersResponse{}
 	for _, l := range letters {
-		detail := &controlv1.DeadLetterDetail{DeadLetter: l, Wanted: wanted(l, product)}
-		if retriedBy(l) == topology.Push && product != nil {
+		detail := &controlv1.DeadLetterDetail{DeadLetter: l, Wanted: letterState(l, product)}
+		if replayService(l) == topology.Push && product != nil {
 			detail.Steps = plan(product).GetSteps()
 		}
 		out.DeadLetters = append(out.DeadLetters, detail)
@@ -60,16 +60,20 @@ func (c control) GetDeadLetters(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// wanted is the state that a letter is about: the one that it carries, that of a write-back included, or else the one
-// of its version that CATALOG held, as with a letter of a repair, which carries the order.
-func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductChange {
+// letterState returns the desired state that a letter is about, nil if it is not known. A letter carries it in its
+// payload or in the write-back there. A letter of a repair carries the command: then the state is that of CATALOG, if
+// the version is the same.
+func letterState(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductChange {
 	if l.GetReason() == topology.ReasonWriteBackFailed {
 		command := &meshv1.Command{}
 		if err := proto.Unmarshal(l.GetPayload(), command); err == nil &&
 			command.GetWriteBack().GetProductId() == l.GetProductId() {
 			return &catalogv1.ProductChange{
-				Account: l.GetAccount(), ProductId: l.GetProductId(), Version: l.GetVersion(),
-				Operation: catalogv1.Operation_OPERATION_UPSERT, Product: command.GetWriteBack().GetProduct(),
+				Account:   l.GetAccount(),
+				ProductId: l.GetProductId(),
+				Version:   l.GetVersion(),
+				Operation: catalogv1.Operation_OPERATION_UPSERT,
+				Product:   command.GetWriteBack().GetProduct(),
 			}
 		}
 	}
@@ -85,12 +89,14 @@ func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductCha
 	return nil
 }
 
-// retriedBy is the service that is told to try again. A product that ingestion refused never came to CATALOG, so only
-// ingestion can read its newest state. All else is push's, which looks at Stripe: what pull could not take is read by
-// that. A message that nobody could read may name a product that the catalog never had; ingestion would call that one
-// removed. So may a write-back that failed, and what it rested on may be past: once push has looked at Stripe, what
-// then differs is decided anew.
-func retriedBy(l *meshv1.DeadLetter) string {
+// replayService returns the service that replays a letter. A product that ingestion refused never reached CATALOG, so
+// only ingestion can read its latest state. Push replays all others: it reads the product from Stripe, which covers
+// what pull could not process.
+//
+// Letters that could not be decoded go to push. They may name a product that the catalog never had, which ingestion
+// would report as removed. Failed write-backs also go to push, because their version may be outdated. Push rereads the
+// product, and the remaining differences are decided again.
+func replayService(l *meshv1.DeadLetter) string {
 	switch l.GetReason() {
 	case topology.ReasonUndecodable, topology.ReasonWriteBackFailed:
 		return topology.Push
@@ -101,32 +107,32 @@ func retriedBy(l *meshv1.DeadLetter) string {
 	return topology.Push
 }
 
-// ReplayDeadLetters orders the newest states of dead products to be tried again. The letters stay open: what comes of
-// the orders closes them, or brings others in their place.
+// ReplayDeadLetters commands another attempt with the latest states of dead products. The letters stay open until the
+// outcomes of the commands close or replace them.
 func (c control) ReplayDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.ReplayDeadLettersRequest]) (*connect.Response[controlv1.ReplayDeadLettersResponse],
 	error,
 ) {
-	letters, missing, more, err := c.selected(ctx, req.Msg.GetSelection())
+	letters, missing, more, err := c.selectLetters(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.ReplayDeadLettersResponse{Results: results(letters), Truncated: more}
+	out := &controlv1.ReplayDeadLettersResponse{Results: newResults(letters), Truncated: more}
 	failed := c.replayByIngestion(ctx, letters, out.GetResults())
-	ordered := ""
+	commanded := ""
 	for i, l := range letters {
 		result := out.GetResults()[i]
 		switch {
-		case retriedBy(l) != topology.Push:
+		case replayService(l) != topology.Push:
 			continue
 		case failed != nil:
-			result.Error = "not tried, since the one before failed"
+			result.Error = "not attempted: the letter before it failed"
 			continue
-		case ordered != l.GetProductId():
-			ordered = l.GetProductId()
+		case commanded != l.GetProductId():
+			commanded = l.GetProductId()
 			command := nuid.Next()
-			replayCtx, span := c.startReplay(ctx, l)
-			if failed = c.order(replayCtx, l.GetProductId(), true, operator, "replay of a dead letter",
+			replayCtx, span := c.startReplaySpan(ctx, l)
+			if failed = c.commandSync(replayCtx, l.GetProductId(), true, operator, "replay of a dead letter",
 				command); failed == nil {
 				failed = c.recordReplay(replayCtx, command, l)
 			}
@@ -142,7 +148,7 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// replayByIngestion has ingestion read the products of its letters again, all by one order.
+// replayByIngestion commands ingestion to read the products of its letters again, all by one command.
 func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLetter,
 	results []*controlv1.DeadLetterResult,
 ) (err error) {
@@ -155,12 +161,13 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 		}
 	}()
 	for _, l := range letters {
-		if retriedBy(l) != topology.Ingestion || slices.Contains(ids, l.GetProductId()) {
+		if replayService(l) != topology.Ingestion || slices.Contains(ids, l.GetProductId()) {
 			continue
 		}
 		ids = append(ids, l.GetProductId())
-		// One order is in one trace: that of a single letter, or that of the request, to which the letters' are linked.
-		_, span := c.startReplay(ctx, l)
+		// One command is in one trace: that of a single letter, or that of the request, which links to the letters'
+		// traces.
+		_, span := c.startReplaySpan(ctx, l)
 		spans = append(spans, span)
 	}
 	if len(ids) == 0 {
@@ -170,9 +177,9 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 		ctx = trace.ContextWithSpan(ctx, spans[0])
 	}
 	command := nuid.Next()
-	err = c.backfill(ctx, ids, operator, "replay of dead letters", command)
+	err = c.commandBackfill(ctx, ids, operator, "replay of dead letters", command)
 	for i, l := range letters {
-		if retriedBy(l) != topology.Ingestion {
+		if replayService(l) != topology.Ingestion {
 			continue
 		}
 		if err == nil {
@@ -187,43 +194,38 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 	return err
 }
 
+// recordReplay adds the replay of a letter to the audit trail.
 func (c control) recordReplay(ctx context.Context, command string, l *meshv1.DeadLetter) error {
 	return c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
-		EventID: "ORDER:" + command + ":" + l.GetProductId(), Product: l.GetProductId(), At: c.Now(), Kind: "ordered",
+		EventID: "ORDER:" + command + ":" + l.GetProductId(),
+		Product: l.GetProductId(),
+		At:      c.Now(),
+		Kind:    "ordered",
 		Version: l.GetVersion(),
-		Detail:  fmt.Sprintf("replay by %s of what was dead: %s", retriedBy(l), l.GetReason()), TraceID: traceID(ctx),
+		Detail:  fmt.Sprintf("replay of a dead letter by %s: %s", replayService(l), l.GetReason()),
+		TraceID: traceID(ctx),
 	}))
 }
 
-// backfill orders ingestion to read products from the catalog again.
-func (r *reconciler) backfill(ctx context.Context, products []string, issuer, reason, id string) error {
-	command := &meshv1.Command{
-		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
-		Verb: &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: products}},
-	}
-	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbBackfill, ""),
-		command, mesh.WithID(id))
-}
-
-// DropDeadLetters closes letters and removes them from DEAD, which comes first: the other way round, one that could not
-// be removed would be closed all the same, and could not be named again.
+// DropDeadLetters removes letters from DEAD and then closes them. In the other order, a letter that could not be
+// removed would already be closed, and could not be selected again.
 func (c control) DropDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse],
 	error,
 ) {
-	letters, missing, more, err := c.selected(ctx, req.Msg.GetSelection())
+	letters, missing, more, err := c.selectLetters(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.DropDeadLettersResponse{Results: results(letters), Truncated: more}
+	out := &controlv1.DropDeadLettersResponse{Results: newResults(letters), Truncated: more}
 	var failed error
 	for i, l := range letters {
 		result := out.GetResults()[i]
 		if failed != nil {
-			result.Error = "not tried, since the one before failed"
+			result.Error = "not attempted: the letter before it failed"
 			continue
 		}
-		if failed = c.drop(ctx, l, req.Msg.GetWhy()); failed != nil {
+		if failed = c.dropLetter(ctx, l, req.Msg.GetWhy()); failed != nil {
 			result.Error = failed.Error()
 		}
 	}
@@ -231,8 +233,8 @@ func (c control) DropDeadLetters(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// drop closes a letter for good; one that was closed meanwhile is as good as dropped.
-func (c control) drop(ctx context.Context, l *meshv1.DeadLetter, why string) error {
+// dropLetter closes a letter for good. A letter that was closed in the meantime counts as dropped.
+func (c control) dropLetter(ctx context.Context, l *meshv1.DeadLetter, why string) error {
 	if err := c.mesh.DeleteLetter(ctx, l); err != nil {
 		return err
 	}
@@ -241,24 +243,32 @@ func (c control) drop(ctx context.Context, l *meshv1.DeadLetter, why string) err
 		detail += " (" + why + ")"
 	}
 	_, err := c.ledger.Drop(ctx, l, ledger.Entry{
-		EventID: "DROP:" + l.GetId(), Product: l.GetProductId(), At: c.Now(), Kind: "dropped", Version: l.GetVersion(),
-		Detail: detail, TraceID: traceID(ctx),
+		EventID: "DROP:" + l.GetId(),
+		Product: l.GetProductId(),
+		At:      c.Now(),
+		Kind:    "dropped",
+		Version: l.GetVersion(),
+		Detail:  detail,
+		TraceID: traceID(ctx),
 	})
 	return err
 }
 
-// selected returns the letters of a selection, as many as are taken at once, the products that were named and have
-// none, and whether there are more.
-func (c control) selected(ctx context.Context,
+// selectLetters returns the letters of a selection, at most about maxLettersPerCall. It also returns the named products
+// that have none, and reports whether there are more letters.
+func (c control) selectLetters(ctx context.Context,
 	s *controlv1.DeadLetterSelection,
 ) (letters []*meshv1.DeadLetter, missing []string, more bool, err error) {
 	if len(s.GetProductIds()) == 0 && s.GetReason() == "" && s.GetService() == "" && !s.GetAll() {
 		return nil, nil, false,
-			invalid("selection: nothing is selected: name products, a reason or a service, or set all")
+			invalid("selection: is empty: set product_ids, reason, service or all")
 	}
 	letters, more, err = c.ledger.DeadLettersByProduct(ctx, ledger.Letters{
-		Products: s.GetProductIds(), Reason: s.GetReason(), Service: s.GetService(), After: s.GetAfter(),
-	}, lettersAtOnce)
+		Products: s.GetProductIds(),
+		Reason:   s.GetReason(),
+		Service:  s.GetService(),
+		After:    s.GetAfter(),
+	}, maxLettersPerCall)
 	if err != nil {
 		return nil, nil, false, unavailable(err)
 	}
@@ -272,7 +282,8 @@ func (c control) selected(ctx context.Context,
 	return letters, missing, more, nil
 }
 
-func results(letters []*meshv1.DeadLetter) []*controlv1.DeadLetterResult {
+// newResults returns one result without an error for each letter.
+func newResults(letters []*meshv1.DeadLetter) []*controlv1.DeadLetterResult {
 	out := make([]*controlv1.DeadLetterResult, len(letters))
 	for i, l := range letters {
 		out[i] = &controlv1.DeadLetterResult{
@@ -285,6 +296,7 @@ func results(letters []*meshv1.DeadLetter) []*controlv1.DeadLetterResult {
 	return out
 }
 
+// withMissing adds a result with an error for each product that has no such letter, and sorts by product.
 func withMissing(results []*controlv1.DeadLetterResult, missing []string) []*controlv1.DeadLetterResult {
 	for _, id := range missing {
 		results = append(results, &controlv1.DeadLetterResult{ProductId: id, Error: "no such dead letter is open"})
@@ -292,4 +304,18 @@ func withMissing(results []*controlv1.DeadLetterResult, missing []string) []*con
 	slices.SortStableFunc(results,
 		func(a, b *controlv1.DeadLetterResult) int { return strings.Compare(a.GetProductId(), b.GetProductId()) })
 	return results
+}
+
+// ListDeadLetters returns open dead letters, latest first.
+func (c control) ListDeadLetters(ctx context.Context,
+	req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse],
+	error,
+) {
+	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
+	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
+	letters, err := c.ledger.DeadLetters(ctx, of, limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(&controlv1.ListDeadLettersResponse{DeadLetters: letters}), nil
 }

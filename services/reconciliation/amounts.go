@@ -9,12 +9,12 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// tell adds what a price costs to a difference that names prices by their ids, or amounts in minor units.
-func tell(d *meshv1.Difference, p *ledger.Product) {
+// addAmounts adds formatted amounts to a difference that names prices by their ids, or amounts in minor units.
+func addAmounts(d *meshv1.Difference, p *ledger.Product) {
 	field, isPrice := strings.CutPrefix(d.GetField(), "prices.")
 	switch {
 	case d.GetField() == "default_price":
-		d.CatalogWords, d.StripeWords = named(d.GetCatalog(), p), named(d.GetStripe(), p)
+		d.CatalogWords, d.StripeWords = priceLabel(d.GetCatalog(), p), priceLabel(d.GetStripe(), p)
 		return
 	case !isPrice:
 		return
@@ -22,15 +22,16 @@ func tell(d *meshv1.Difference, p *ledger.Product) {
 	wanted, held := pricesOf(field, p)
 	switch kind := catalog.Kind(d.GetKind()); {
 	case kind == catalog.Missing:
-		d.CatalogWords = inMoney(wanted)
+		d.CatalogWords = priceText(wanted)
 	case kind == catalog.Extra:
 		var each []string
 		for id := range strings.SplitSeq(d.GetStripe(), ", ") {
-			each = append(each, named(id, p))
+			each = append(each, priceLabel(id, p))
 		}
 		d.StripeWords = strings.Join(each, ", ")
 	case strings.HasSuffix(field, ".active"):
-		d.CatalogWords, d.StripeWords = onSale(d.GetCatalog(), wanted, held), onSale(d.GetStripe(), held, wanted)
+		d.CatalogWords, d.StripeWords = activeText(d.GetCatalog(), wanted, held),
+			activeText(d.GetStripe(), held, wanted)
 	case strings.HasSuffix(field, ".unit_amount"), strings.HasSuffix(field, ".unit_amount_decimal"):
 		if d.GetCatalog() != "" && wanted != nil {
 			d.CatalogWords = catalog.FormatAmount(d.GetCatalog(), wanted.GetCurrency())
@@ -41,8 +42,8 @@ func tell(d *meshv1.Difference, p *ledger.Product) {
 	}
 }
 
-// pricesOf are the catalog's and Stripe's price of a field like "mug-eur.unit_amount"; an id may have dots. Where
-// Stripe has several that carry the id, an active one counts.
+// pricesOf returns the catalog's and Stripe's price of a field such as "mug-eur.unit_amount"; an id may contain dots.
+// If several prices of Stripe carry the id, it prefers an active one.
 func pricesOf(field string, p *ledger.Product) (wanted, held *catalogv1.Price) {
 	for _, w := range p.Desired.GetProduct().GetPrices() {
 		if fieldOf(field, w.GetId()) {
@@ -58,26 +59,27 @@ func pricesOf(field string, p *ledger.Product) (wanted, held *catalogv1.Price) {
 	return wanted, held
 }
 
+// fieldOf reports whether a field is a price, or one of its fields.
 func fieldOf(field, price string) bool { return field == price || strings.HasPrefix(field, price+".") }
 
-// named is a price by its id, the catalog's or Stripe's, with what it costs: "mug-eur (14.00 EUR)"; "" if nothing is
-// known of it.
-func named(id string, p *ledger.Product) string {
+// priceLabel returns a price's id, the catalog's or Stripe's, with its amount: "mug-eur (14.00 EUR)". It returns "" if
+// the price is not known.
+func priceLabel(id string, p *ledger.Product) string {
 	for _, w := range p.Desired.GetProduct().GetPrices() {
 		if w.GetId() == id {
-			return id + " (" + inMoney(w) + ")"
+			return id + " (" + priceText(w) + ")"
 		}
 	}
 	for _, h := range p.Observed.GetPrices() {
 		if h.GetStripeId() == id || h.GetPrice().GetId() == id {
-			return id + " (" + inMoney(h.GetPrice()) + ")"
+			return id + " (" + priceText(h.GetPrice()) + ")"
 		}
 	}
 	return ""
 }
 
-// onSale tells of a price that it is active or archived, with what it costs.
-func onSale(active string, price, other *catalogv1.Price) string {
+// activeText says whether a price is active or archived, with its amount.
+func activeText(active string, price, other *catalogv1.Price) string {
 	word := map[string]string{"true": "active", "false": "archived"}[active]
 	if price == nil {
 		price = other
@@ -85,10 +87,11 @@ func onSale(active string, price, other *catalogv1.Price) string {
 	if word == "" || price == nil {
 		return ""
 	}
-	return word + " (" + inMoney(price) + ")"
+	return word + " (" + priceText(price) + ")"
 }
 
-func inMoney(p *catalogv1.Price) string {
+// priceText formats a price, "" for none.
+func priceText(p *catalogv1.Price) string {
 	if p == nil {
 		return ""
 	}

@@ -21,11 +21,16 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func (r *rig) bury(service, id, reason string, version uint64) *meshv1.DeadLetter {
+func (r *rig) addDeadLetter(service, id, reason string, version uint64) *meshv1.DeadLetter {
 	r.t.Helper()
 	letter := &meshv1.DeadLetter{
-		Service: service, Account: "default", ProductId: id, Version: version, Reason: reason, Message: "no",
-		LastAt: timestamppb.Now(),
+		Service:   service,
+		Account:   "default",
+		ProductId: id,
+		Version:   version,
+		Reason:    reason,
+		Message:   "no",
+		LastAt:    timestamppb.Now(),
 	}
 	require.NoError(r.t, r.mesh.DeadLetter(r.t.Context(), letter))
 	require.Eventually(r.t, func() bool { return slices.Contains(r.letters(`{}`), service+" "+id) }, patience,
@@ -33,7 +38,7 @@ func (r *rig) bury(service, id, reason string, version uint64) *meshv1.DeadLette
 	return letter
 }
 
-// letters are the open letters of a selection: service and product.
+// letters lists the open letters of a selection by service and product.
 func (r *rig) letters(request string) []string {
 	r.t.Helper()
 	out := []string{}
@@ -44,8 +49,8 @@ func (r *rig) letters(request string) []string {
 	return out
 }
 
-// stored says whether DEAD holds a letter of a service about a product.
-func (r *rig) stored(service, id string) bool {
+// isStored reports whether DEAD holds a letter of a service about a product.
+func (r *rig) isStored(service, id string) bool {
 	r.t.Helper()
 	return r.last(topology.StreamDead, topology.DeadSubject(service, "default", id)) != nil
 }
@@ -62,8 +67,8 @@ func (r *rig) last(stream, subject string) *jetstream.RawStreamMsg {
 	return msg
 }
 
-// ordered is the newest order on a subject of COMMAND.
-func (r *rig) ordered(subject string) *meshv1.Command {
+// lastCommand is the latest command on a subject of COMMAND.
+func (r *rig) lastCommand(subject string) *meshv1.Command {
 	r.t.Helper()
 	msg := r.last(topology.StreamCommand, subject)
 	if msg == nil {
@@ -74,12 +79,12 @@ func (r *rig) ordered(subject string) *meshv1.Command {
 	return command
 }
 
-func TestDeadLettersAreFiltered(t *testing.T) {
+func TestListDeadLetters_Filters(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
-	r.bury(topology.Push, "cup", topology.ReasonExhausted, 11)
-	r.bury(topology.Ingestion, "jar", topology.ReasonInvalidProduct, 12)
+	r.addDeadLetter(topology.Push, "mug", topology.ReasonRefused, 10)
+	r.addDeadLetter(topology.Push, "cup", topology.ReasonExhausted, 11)
+	r.addDeadLetter(topology.Ingestion, "jar", topology.ReasonInvalidProduct, 12)
 	for request, want := range map[string][]string{
 		`{}`:                              {"ingestion jar", "push cup", "push mug"},
 		`{"service":"push"}`:              {"push cup", "push mug"},
@@ -92,12 +97,12 @@ func TestDeadLettersAreFiltered(t *testing.T) {
 	}
 }
 
-func TestALetterOfPushIsReplayedWithTheNewestState(t *testing.T) {
+func TestReplayDeadLetters_SyncsLatestStateByPush(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	r.desire("mug", "Mug", 10)
-	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
+	r.addDeadLetter(topology.Push, "mug", topology.ReasonRefused, 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
 
 	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters",
@@ -105,40 +110,41 @@ func TestALetterOfPushIsReplayedWithTheNewestState(t *testing.T) {
 	require.Len(t, results, 1)
 	require.Equal(t, topology.Push, results[0].GetOrdered())
 	require.Empty(t, results[0].GetError())
-	command := r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"))
+	command := r.lastCommand(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"))
 	require.Equal(t, "operator", command.GetIssuer())
 	require.Equal(t, "mug", command.GetSync().GetProductId())
 	require.True(t, command.GetSync().GetLook())
 	require.Equal(t, "ordered", r.kinds("mug")[0])
-	require.Equal(t, []string{"push mug"}, r.letters(`{}`), "what comes of the order closes it")
-	require.True(t, r.stored(topology.Push, "mug"))
+	require.Equal(t, []string{"push mug"}, r.letters(`{}`), "the outcome of the command closes it")
+	require.True(t, r.isStored(topology.Push, "mug"))
 
-	// Refused again: the new letter takes the old one's place.
-	again := r.bury(topology.Push, "mug", topology.ReasonNotConverging, 10)
+	// The product is refused again: the new letter replaces the old one.
+	again := r.addDeadLetter(topology.Push, "mug", topology.ReasonNotConverging, 10)
 	require.Eventually(t, func() bool {
 		open := ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters()
 		return len(open) == 1 && open[0].GetId() == again.GetId()
 	}, patience, 10*time.Millisecond)
-	require.True(t, r.stored(topology.Push, "mug"))
+	require.True(t, r.isStored(topology.Push, "mug"))
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_DEAD, r.state("mug"))
 
-	// Applied: the letter is gone, from DEAD too.
+	// The product is applied: the letter is gone, also from DEAD.
 	r.observe("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Empty(t, r.letters(`{}`))
-	require.Eventually(t, func() bool { return !r.stored(topology.Push, "mug") }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !r.isStored(topology.Push, "mug") }, patience, 10*time.Millisecond)
 }
 
-func TestLettersOfIngestionAreReplayedByReadingTheCatalogAgain(t *testing.T) {
+func TestReplayDeadLetters_BackfillsByIngestion(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	for i, id := range []string{"mug", "cup"} {
-		r.bury(topology.Ingestion, id, topology.ReasonInvalidProduct, uint64(20+i))
+		r.addDeadLetter(topology.Ingestion, id, topology.ReasonInvalidProduct, uint64(20+i))
 	}
-	// Nobody could read it: its product may be one that the catalog never had, which ingestion would call removed.
-	r.bury(topology.Ingestion, "unknown", topology.ReasonUndecodable, 0)
-	r.bury(topology.Pull, "jar", topology.ReasonUndecodable, 0)
+	// The letter could not be decoded. Its product may be one that the catalog never had, which ingestion would report
+	// as removed.
+	r.addDeadLetter(topology.Ingestion, "unknown", topology.ReasonUndecodable, 0)
+	r.addDeadLetter(topology.Pull, "jar", topology.ReasonUndecodable, 0)
 
 	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters",
 		`{"selection":{"all":true}}`).GetResults()
@@ -154,37 +160,44 @@ func TestLettersOfIngestionAreReplayedByReadingTheCatalogAgain(t *testing.T) {
 			"unknown": topology.Push,
 			"jar":     topology.Push,
 		}, by)
-	command := r.ordered(topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, ""))
+	command := r.lastCommand(topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, ""))
 	require.Equal(t, "operator", command.GetIssuer())
 	require.Equal(t, []string{"cup", "mug"}, command.GetBackfill().GetProductIds())
 	require.Equal(t, []string{"ordered", "dead"}, r.kinds("mug"))
 	require.True(t,
-		r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "jar")).GetSync().GetLook())
+		r.lastCommand(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "jar")).GetSync().GetLook())
 	require.Equal(t, []string{"ingestion cup", "ingestion mug"}, r.letters(`{}`),
-		"letters about no version are settled by the order")
-	require.Eventually(t, func() bool { return !r.stored(topology.Pull, "jar") }, patience, 10*time.Millisecond)
+		"the command closes letters without a version")
+	require.Eventually(t, func() bool { return !r.isStored(topology.Pull, "jar") }, patience, 10*time.Millisecond)
 
 	r.desire("mug", "Mug", 25)
 	r.observe("mug", "Mug", 25)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Equal(t, []string{"ingestion cup"}, r.letters(`{}`))
-	require.Eventually(t, func() bool { return !r.stored(topology.Ingestion, "mug") }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !r.isStored(topology.Ingestion, "mug") }, patience, 10*time.Millisecond)
 }
 
-func TestAWriteBackThatFailedIsDecidedAnew(t *testing.T) {
+func TestReplayDeadLetters_DecidesFailedWriteBackAgain(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	r.desire("mug", "Mug", 10)
 	payload, err := proto.Marshal(&meshv1.Command{Verb: &meshv1.Command_WriteBack{WriteBack: &meshv1.WriteBack{
-		ProductId: "mug", Version: 10, Product: &catalogv1.Product{Id: "mug", Name: "By hand"},
-		Fields: []string{"name"},
+		ProductId: "mug",
+		Version:   10,
+		Product:   &catalogv1.Product{Id: "mug", Name: "By hand"},
+		Fields:    []string{"name"},
 	}}})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Service: topology.Ingestion, Account: "default", ProductId: "mug", Version: 10,
-		Reason: topology.ReasonWriteBackFailed, Payload: payload,
-		Stream: topology.StreamCommand, Message: "refused",
+		Service:   topology.Ingestion,
+		Account:   "default",
+		ProductId: "mug",
+		Version:   10,
+		Reason:    topology.ReasonWriteBackFailed,
+		Payload:   payload,
+		Stream:    topology.StreamCommand,
+		Message:   "refused",
 	}))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	detail := ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"mug"}`).GetDeadLetters()
@@ -195,28 +208,28 @@ func TestAWriteBackThatFailedIsDecidedAnew(t *testing.T) {
 		`{"selection":{"all":true}}`).GetResults()
 	require.Len(t, results, 1)
 	require.Equal(t, topology.Push, results[0].GetOrdered(),
-		"a look at Stripe, and what then differs is judged as always")
+		"a reread from Stripe, and the remaining difference is judged as usual")
 	require.True(t,
-		r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug")).GetSync().GetLook())
-	require.Nil(t, r.ordered(topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, "")))
+		r.lastCommand(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug")).GetSync().GetLook())
+	require.Nil(t, r.lastCommand(topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, "")))
 	require.Equal(t, []string{"ingestion mug"}, r.letters(`{}`))
 
-	// Written back after all.
+	// The write-back succeeds after all.
 	r.desire("mug", "By hand", 11)
 	r.observe("mug", "By hand", 11)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Empty(t, r.letters(`{}`))
 }
 
-func TestADroppedLetterIsForgotten(t *testing.T) {
+func TestDropDeadLetters_RemovesLetter(t *testing.T) {
 	r := newRig(t)
 	stop := r.start()
 	r.desire("mug", "Mug", 10)
 	r.observe("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
-	letter := r.bury(topology.Ingestion, "mug", topology.ReasonInvalidProduct, 20)
-	r.bury(topology.Pull, "mug", topology.ReasonUndecodable, 0)
-	r.bury(topology.Pull, "cup", topology.ReasonUndecodable, 0)
+	letter := r.addDeadLetter(topology.Ingestion, "mug", topology.ReasonInvalidProduct, 20)
+	r.addDeadLetter(topology.Pull, "mug", topology.ReasonUndecodable, 0)
+	r.addDeadLetter(topology.Pull, "cup", topology.ReasonUndecodable, 0)
 
 	dropped := ask[controlv1.DropDeadLettersResponse](r, "DropDeadLetters",
 		`{"selection":{"product_ids":["mug","other"],"service":"ingestion"},"why":"made by mistake"}`).GetResults()
@@ -227,7 +240,7 @@ func TestADroppedLetterIsForgotten(t *testing.T) {
 	require.Equal(t, "no such dead letter is open", dropped[1].GetError())
 	require.Equal(t, []string{"pull cup", "pull mug"}, r.letters(`{}`))
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_DEAD, r.state("mug"), "another letter is open")
-	require.False(t, r.stored(topology.Ingestion, "mug"))
+	require.False(t, r.isStored(topology.Ingestion, "mug"))
 	entry := ask[controlv1.ListHistoryResponse](r, "ListHistory", `{"product_id":"mug"}`).GetEntries()[0]
 	require.Equal(t, "dropped", entry.GetKind())
 	require.Equal(t, "by operator: invalid_product (made by mistake)", entry.GetDetail())
@@ -236,7 +249,7 @@ func TestADroppedLetterIsForgotten(t *testing.T) {
 	require.Empty(t, r.letters(`{}`))
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_IN_SYNC, r.state("mug"))
 
-	// A ledger that is made anew does not know them either.
+	// A ledger that is created again does not have them either.
 	stop()
 	r.cfg.LedgerURL = localtest.Postgres(t)
 	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamDead)
@@ -244,13 +257,13 @@ func TestADroppedLetterIsForgotten(t *testing.T) {
 	require.Zero(t, stream.CachedInfo().State.Msgs)
 }
 
-func TestAProductThatStillDiffersAfterADropDriftsAndMayDieAgain(t *testing.T) {
+func TestDropDeadLetters_LetsProductDriftAndDieAgain(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.acked()
+	r.ackCatalog()
 	commands := r.commands("mug")
 	r.desire("mug", "Mug", 10)
-	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
+	r.addDeadLetter(topology.Push, "mug", topology.ReasonRefused, 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	require.Zero(t, commands.Load())
 
@@ -258,21 +271,25 @@ func TestAProductThatStillDiffersAfterADropDriftsAndMayDieAgain(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
 
-	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
+	r.addDeadLetter(topology.Push, "mug", topology.ReasonRefused, 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	r.clock.advance(time.Hour)
 	localtest.Holds(t, 3*grace, func() bool { return commands.Load() == 1 }, "the dead are not repaired")
 }
 
-func TestALongSelectionIsTakenInParts(t *testing.T) {
+func TestReplayDeadLetters_PagesLongSelections(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	const n = 450
 	for i := range n {
 		require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-			Service: topology.Push, Account: "default", ProductId: fmt.Sprintf("p%d", i), Version: 1,
-			Reason: topology.ReasonRefused, LastAt: timestamppb.Now(),
+			Service:   topology.Push,
+			Account:   "default",
+			ProductId: fmt.Sprintf("p%d", i),
+			Version:   1,
+			Reason:    topology.ReasonRefused,
+			LastAt:    timestamppb.Now(),
 		}))
 	}
 	require.Eventually(t, func() bool { return len(r.letters(`{"limit":1000}`)) == n }, patience, 50*time.Millisecond)
@@ -300,14 +317,14 @@ func TestALongSelectionIsTakenInParts(t *testing.T) {
 	require.Equal(t, "p7", named[1].GetProductId())
 }
 
-func TestALetterIsShownWithWhatItWasAbout(t *testing.T) {
+func TestGetDeadLetters_ReturnsWantedStateAndSteps(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
-	// Of a repair: the payload is the order, and CATALOG has the state.
-	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
+	// The letter of a repair: the payload is the command, and CATALOG has the state.
+	r.addDeadLetter(topology.Push, "mug", topology.ReasonRefused, 10)
 	shown := ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"mug"}`).GetDeadLetters()
 	require.Len(t, shown, 1)
 	require.Equal(t, "Mug", shown[0].GetWanted().GetProduct().GetName())
@@ -319,8 +336,12 @@ func TestALetterIsShownWithWhatItWasAbout(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Service: topology.Ingestion, Account: "default", ProductId: "cup", Version: 12,
-		Reason: topology.ReasonInvalidProduct, Payload: payload,
+		Service:   topology.Ingestion,
+		Account:   "default",
+		ProductId: "cup",
+		Version:   12,
+		Reason:    topology.ReasonInvalidProduct,
+		Payload:   payload,
 	}))
 	r.eventually("cup", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	shown = ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"cup"}`).GetDeadLetters()
@@ -330,7 +351,7 @@ func TestALetterIsShownWithWhatItWasAbout(t *testing.T) {
 		ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"other"}`).GetDeadLetters())
 }
 
-func TestDeadLettersAreSelectedOnPurposeAndWithAToken(t *testing.T) {
+func TestDropDeadLetters_RequiresSelectionAndToken(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Token = "secret"
 	r.start()

@@ -7,34 +7,34 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// blame looks for the event that caused a difference among those that were new when it was found. One of Driftless's
-// own calls is no cause.
-func (l *Ledger) blame(ctx context.Context, tx pgx.Tx, product string, d *Drift) error {
+// attributeCause searches the events that were new when a difference was found for the one that caused it. One of
+// Driftless's own calls is no cause.
+func (l *Ledger) attributeCause(ctx context.Context, tx pgx.Tx, product string, d *Drift) error {
 	rows, err := tx.Query(ctx, `UPDATE driftless_ledger.drift d SET caused_by = e.caused_by, event_id = e.event_id
 		FROM (SELECT h.data->>'caused_by' AS caused_by, h.data->>'stripe_event_id' AS event_id FROM driftless_ledger.history h, driftless_ledger.drift x
 			WHERE x.id = $1 AND h.event_id = ANY (SELECT 'STRIPE:' || $2::text || ':' || e FROM unnest(x.events) e)
 			AND h.data->>'caused_by' IN ('dashboard', 'api_key') ORDER BY h.at DESC, h.id DESC LIMIT 1) e
 		WHERE d.id = $1 RETURNING d.caused_by, d.event_id`, d.ID, l.account)
 	if err != nil {
-		return fmt.Errorf("look for the cause of drift of product %s: %w", product, err)
+		return fmt.Errorf("find the cause of drift of product %s: %w", product, err)
 	}
 	if _, err := pgx.ForEachRow(rows, []any{&d.CausedBy, &d.EventID}, func() error { return nil }); err != nil {
-		return fmt.Errorf("look for the cause of drift of product %s: %w", product, err)
+		return fmt.Errorf("find the cause of drift of product %s: %w", product, err)
 	}
 	return nil
 }
 
-// blameLate looks once more for the causes of drift that was found without one, after what found it has been stored: an
-// event that was recorded meanwhile has not seen the drift, as blame has not seen the event. Of two that look after
-// they have stored, the later one sees both.
-func (l *Ledger) blameLate(ctx context.Context, products map[string]*Product) error {
+// attributeStored searches again for causes once drift without a cause is stored. An event that was recorded at the
+// same time has not seen the drift, and attributeCause has not seen the event. Both sides search after they have
+// stored, so the later one sees both.
+func (l *Ledger) attributeStored(ctx context.Context, products map[string]*Product) error {
 	for _, p := range products {
-		if len(p.unexplained) == 0 {
+		if len(p.unattributed) == 0 {
 			continue
 		}
 		if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-			for _, d := range p.unexplained {
-				if err := l.blame(ctx, tx, p.ID, d); err != nil {
+			for _, d := range p.unattributed {
+				if err := l.attributeCause(ctx, tx, p.ID, d); err != nil {
 					return err
 				}
 			}
@@ -46,9 +46,9 @@ func (l *Ledger) blameLate(ctx context.Context, products map[string]*Product) er
 	return nil
 }
 
-// blameEvents tells drift that waits to know its cause about the events that have been recorded, after they have been
-// stored: see blameLate.
-func (l *Ledger) blameEvents(ctx context.Context, changes []Change) error {
+// attributeToEvents searches open drift without a cause for differences that the stored events have caused. See
+// attributeStored.
+func (l *Ledger) attributeToEvents(ctx context.Context, changes []Change) error {
 	var events, products []string
 	for _, c := range changes {
 		if c.event != "" {
@@ -63,14 +63,14 @@ func (l *Ledger) blameEvents(ctx context.Context, changes []Change) error {
 			selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND caused_by = 'unknown' AND events && $3`,
 			l.account, products, events)
 		if err != nil {
-			return fmt.Errorf("look for drift that events caused: %w", err)
+			return fmt.Errorf("find drift that events caused: %w", err)
 		}
 		waiting, err := pgx.CollectRows(rows, scanDrift)
 		if err != nil {
-			return fmt.Errorf("look for drift that events caused: %w", err)
+			return fmt.Errorf("find drift that events caused: %w", err)
 		}
 		for _, d := range waiting {
-			if err := l.blame(ctx, tx, d.Product, d); err != nil {
+			if err := l.attributeCause(ctx, tx, d.Product, d); err != nil {
 				return err
 			}
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// handle has a consumer's next messages acknowledged.
+// handle acknowledges a consumer's next messages.
 func handle[T any, M interface {
 	*T
 	proto.Message
@@ -46,17 +46,17 @@ func handle[T any, M interface {
 	}, 10*time.Second, 5*time.Millisecond)
 }
 
-func TestNothingIsJudgedThatTheLedgerHasYetToRead(t *testing.T) {
+func TestProgress_WaitsForLedger(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 
-	p := &progress{}
-	judged := func() uint64 {
+	p := &pushProgress{}
+	position := func() uint64 {
 		t.Helper()
-		sequence, err := p.look(t.Context(), m)
+		sequence, err := p.update(t.Context(), m)
 		require.NoError(t, err)
 		return sequence
 	}
@@ -73,25 +73,25 @@ func TestNothingIsJudgedThatTheLedgerHasYetToRead(t *testing.T) {
 		})
 		require.NoError(t, err)
 	}
-	require.Equal(t, uint64(everything), judged(), "there is nothing to wait for")
+	require.Equal(t, uint64(allSequences), position(), "there is nothing to wait for")
 
 	publish("a", 1)
 	publish("b", 2)
 	publish("c", 3)
 	handle[catalogv1.ProductChange](t, m, topology.ReconciliationCatalog, 3, nil)
-	require.EqualValues(t, 0, judged(), "push has come to nothing")
+	require.EqualValues(t, 0, position(), "push has come to nothing")
 	handle(t, m, topology.PushLive, 2, push)
-	require.EqualValues(t, 0, judged(), "the ledger does not know what push has stored")
+	require.EqualValues(t, 0, position(), "the ledger does not know what push has stored")
 	handle[catalogv1.Observed](t, m, topology.ReconciliationObserved, 2, nil)
-	require.EqualValues(t, 2, judged())
+	require.EqualValues(t, 2, position())
 
 	handle(t, m, topology.PushLive, 1, push)
-	require.EqualValues(t, 2, judged(), "push is done, and the ledger is behind")
+	require.EqualValues(t, 2, position(), "push is done, and the ledger is behind")
 	handle[catalogv1.Observed](t, m, topology.ReconciliationObserved, 1, nil)
-	require.Equal(t, uint64(everything), judged())
+	require.Equal(t, uint64(allSequences), position())
 
 	publish("d", 4)
 	handle(t, m, topology.PushLive, 1, push)
 	handle[catalogv1.Observed](t, m, topology.ReconciliationObserved, 1, nil)
-	require.NotEqual(t, uint64(everything), judged(), "the ledger does not know what the catalog wants")
+	require.NotEqual(t, uint64(allSequences), position(), "the ledger does not know what the catalog wants")
 }

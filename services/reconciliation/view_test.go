@@ -17,8 +17,8 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// TestConvergence_OfARealMesh follows a change through both lanes, a failure and its retry.
-func TestConvergence_OfARealMesh(t *testing.T) {
+// TestConvergence_FollowsRealMesh follows a change through both lanes, a failure and its retry.
+func TestConvergence_FollowsRealMesh(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
@@ -34,17 +34,20 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 		sequence, err := m.LastSequence(t.Context(), topology.StreamCatalog)
 		require.NoError(t, err)
 		require.NoError(t, m.Capture("default").Put(t.Context(), &meshv1.CaptureReport{
-			At: timestamppb.New(now), State: meshv1.CaptureState_CAPTURE_STATE_READING,
-			CapturedUpTo: timestamppb.New(now), CatalogSequence: sequence, Version: version,
+			At:              timestamppb.New(now),
+			State:           meshv1.CaptureState_CAPTURE_STATE_READING,
+			CapturedUpTo:    timestamppb.New(now),
+			CatalogSequence: sequence,
+			Version:         version,
 		}))
 		return now
 	}
-	look := func(times int) map[string]time.Time {
+	update := func(times int) map[string]time.Time {
 		t.Helper()
 		for range times {
-			require.NoError(t, r.lookAtLanes(t.Context()))
+			require.NoError(t, r.updateLanes(t.Context()))
 		}
-		_, converged := r.outlook.seen()
+		_, converged := r.monitor.latest()
 		return converged
 	}
 	publish := func(lane topology.Lane, product string) {
@@ -55,38 +58,38 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 				mesh.WithVersion(version)))
 	}
 
-	require.Empty(t, look(3), "nothing was reported")
+	require.Empty(t, update(3), "nothing was reported")
 	first := report()
-	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, look(2), "it goes on while idle")
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, update(2), "it goes on while idle")
 
 	publish(topology.Live, "mug")
 	publish(topology.Bulk, "cup")
 	report()
-	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, look(3), "push has come to neither")
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, update(3), "push has come to neither")
 	handle[catalogv1.ProductChange](t, m, topology.PushBulk, 1, nil)
 	bulk := report()
-	require.Equal(t, map[string]time.Time{"live": first, "bulk": bulk}, look(2), "each lane for itself")
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": bulk}, update(2), "each lane for itself")
 
-	// The mug fails: push stores a retry, and acknowledges.
+	// The mug fails: push stores a retry and acknowledges the message.
 	require.NoError(t,
 		m.RetryLater(t.Context(), topology.Push,
 			&meshv1.Retry{Account: "default", ProductId: "mug", Version: version - 1, Attempts: 5, Lane: "live"},
 			time.Second))
 	handle[catalogv1.ProductChange](t, m, topology.PushLive, 1, nil)
 	second := report()
-	require.Equal(t, map[string]time.Time{"live": first, "bulk": second}, look(2), "what failed is not in Stripe")
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": second}, update(2), "what failed is not in Stripe")
 
-	// It comes due, and waits for push; then it succeeds.
+	// The retry comes due and waits for push, then succeeds.
 	require.Eventually(t, func() bool {
 		all, err := m.Consumers(t.Context())
 		require.NoError(t, err)
-		return of(all, topology.PushRetry).Pending == 1
+		return statusOf(all, topology.PushRetry).Pending == 1
 	}, 10*time.Second, 10*time.Millisecond)
 	report()
-	require.Equal(t, first, look(3)["live"])
+	require.Equal(t, first, update(3)["live"])
 	handle[meshv1.Retry](t, m, topology.PushRetry, 1, nil)
 	last := report()
-	require.Equal(t, map[string]time.Time{"live": last, "bulk": last}, look(3))
+	require.Equal(t, map[string]time.Time{"live": last, "bulk": last}, update(3))
 
 	// The guard holds a change: an operator decides.
 	publish(topology.Live, "pot")
@@ -95,22 +98,22 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 			&meshv1.Retry{Account: "default", ProductId: "pot", Version: version, Lane: "bulk"}, time.Hour))
 	handle[catalogv1.ProductChange](t, m, topology.PushLive, 1, nil)
 	held := report()
-	require.Equal(t, map[string]time.Time{"live": held, "bulk": held}, look(2))
+	require.Equal(t, map[string]time.Time{"live": held, "bulk": held}, update(2))
 
-	// CATALOG is made again: what was said before does not hold any more.
+	// CATALOG is created again, so earlier conclusions are invalid.
 	require.NoError(t, m.JetStream().DeleteStream(t.Context(), topology.StreamCatalog))
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	again := report()
-	require.Empty(t, look(1))
-	require.Equal(t, map[string]time.Time{"live": again, "bulk": again}, look(2))
+	require.Empty(t, update(1))
+	require.Equal(t, map[string]time.Time{"live": again, "bulk": again}, update(2))
 }
 
-// TestFigures_SayWhatIsKnown of equality, and that nothing is while nobody looks.
-func TestFigures_SayWhatIsKnown(t *testing.T) {
+// TestMetrics_ReportEquality checks that metrics report equality, and none of it if it was not updated lately.
+func TestMetrics_ReportEquality(t *testing.T) {
 	r := &reconciler{}
 	collect := func() map[string]float64 {
 		t.Helper()
-		show, err := (&figures{reconciler: r}).equality(t.Context())
+		show, err := (&accountMetrics{reconciler: r}).equality(t.Context())
 		require.NoError(t, err)
 		out := map[string]float64{}
 		show(func(g metrics.Gauge, value float64, labels ...metrics.Attribute) {
@@ -123,8 +126,8 @@ func TestFigures_SayWhatIsKnown(t *testing.T) {
 		return out
 	}
 	require.Equal(t, map[string]float64{"driftless.equality.known": 0}, collect())
-	r.outlook.last, r.outlook.lastSeen = wellKnown().equality(), time.Now()
-	r.outlook.lanes.known = map[string]time.Time{"live": noon}
+	r.monitor.last, r.monitor.lastSeen = complete().equality(), time.Now()
+	r.monitor.lanes.converged = map[string]time.Time{"live": noon}
 	got := collect()
 	require.InDelta(t, 1, got["driftless.equality.known"], 0)
 	require.InDelta(t, noon.Unix(), got["driftless.converged.timestamp live"], 0)
@@ -135,19 +138,19 @@ func TestFigures_SayWhatIsKnown(t *testing.T) {
 	require.InDelta(t, 1, got["driftless.capture.unwatched_tables"], 0)
 	require.NotContains(t, got, "driftless.converged.timestamp bulk")
 
-	gone := wellKnown()
+	gone := complete()
 	gone.capture.At = ago(time.Minute)
-	r.outlook.last = gone.equality()
+	r.monitor.last = gone.equality()
 	got = collect()
 	require.InDelta(t, 1, got["driftless.capture.status absent"], 0)
 	require.InDelta(t, 0, got["driftless.equality.known"], 0)
-	r.outlook.lastSeen = time.Now().Add(-time.Minute)
+	r.monitor.lastSeen = time.Now().Add(-time.Minute)
 	require.Equal(t,
 		map[string]float64{"driftless.equality.known": 0, "driftless.converged.timestamp live": float64(noon.Unix())},
 		collect())
 }
 
-func TestFigures_DoNotWaitForNATS(t *testing.T) {
+func TestMetrics_DoNotWaitForNATS(t *testing.T) {
 	srv := localtest.NATSConfig(t, "jetstream {}")
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: "test"})
 	require.NoError(t, err)
@@ -156,7 +159,7 @@ func TestFigures_DoNotWaitForNATS(t *testing.T) {
 	l, err := ledger.Open(t.Context(), localtest.Postgres(t), "default", nil)
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
-	f := &figures{
+	f := &accountMetrics{
 		reconciler: &reconciler{
 			Config: Config{Account: "default", Logger: slog.New(slog.DiscardHandler), Now: time.Now},
 			mesh:   m,
@@ -165,7 +168,7 @@ func TestFigures_DoNotWaitForNATS(t *testing.T) {
 	}
 	shown := func() map[string]bool {
 		out := map[string]bool{}
-		for _, show := range f.read(t.Context()) {
+		for _, show := range f.readAll(t.Context()) {
 			show(func(g metrics.Gauge, _ float64, _ ...metrics.Attribute) { out[g.Name] = true })
 		}
 		return out
@@ -176,21 +179,21 @@ func TestFigures_DoNotWaitForNATS(t *testing.T) {
 	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil }, 10*time.Second, 5*time.Millisecond)
 	begun := time.Now()
 	without := shown()
-	require.Less(t, time.Since(begun), figuresTimeout/2, "Prometheus gives up after some seconds")
+	require.Less(t, time.Since(begun), metricsTimeout/2, "Prometheus gives up after some seconds")
 	require.Contains(t, without, "driftless.products", "the ledger is there")
 	require.NotContains(t, without, "driftless.consumer.pending")
 	require.Contains(t, without, "driftless.equality.known")
 }
 
-// TestSighting_CountsProgress as a sign of life: a service at its limit asks for nothing.
-func TestSighting_CountsProgress(t *testing.T) {
-	var s sighting
+// TestActivity_CountsProgress checks that progress is a sign of life: a service at its limit requests nothing.
+func TestActivity_CountsProgress(t *testing.T) {
+	var s lastActivity
 	see := func(at, waiting int, delivered uint64) time.Duration {
 		all := []mesh.ConsumerStatus{
 			{Consumer: topology.PushLive, Waiting: waiting, Delivered: delivered},
 			{Consumer: topology.PullStripe, Waiting: 7},
 		}
-		return s.see(second(at), all, pushConsumers).unseen
+		return s.update(second(at), all, pushConsumers).inactive
 	}
 	require.Zero(t, see(0, 0, 5), "it is not known yet")
 	require.Equal(t, 3*time.Second, see(3, 0, 5))

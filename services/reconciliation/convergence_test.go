@@ -23,8 +23,8 @@ func reported(at int, sequence, version uint64) *meshv1.CaptureReport {
 	}
 }
 
-// follows adds a report that was stored after the ones before.
-func (m *marks) follows(r *meshv1.CaptureReport) (back bool) {
+// follows adds a report with a later revision than all before.
+func (m *capturePoints) follows(r *meshv1.CaptureReport) (back bool) {
 	next := uint64(1)
 	if n := len(*m); n > 0 {
 		next = (*m)[n-1].revision + 1
@@ -32,8 +32,8 @@ func (m *marks) follows(r *meshv1.CaptureReport) (back bool) {
 	return m.add(r, next)
 }
 
-func TestMarks_TellTimes(t *testing.T) {
-	var m marks
+func TestCapturePoints_ConvertSequencesToTimes(t *testing.T) {
+	var m capturePoints
 	require.Zero(t, m.before(7))
 	require.False(t, m.follows(&meshv1.CaptureReport{}), "nothing was captured yet")
 	require.Empty(t, m)
@@ -50,43 +50,43 @@ func TestMarks_TellTimes(t *testing.T) {
 	require.Equal(t, second(2), m.beforeVersion(200))
 	require.Equal(t, second(4), m.beforeVersion(201))
 
-	require.True(t, m.follows(reported(5, 1, 300)), "CATALOG was made again")
+	require.True(t, m.follows(reported(5, 1, 300)), "CATALOG was created again")
 	require.Equal(t, second(5), m.before(2))
 	require.True(t, m.follows(reported(6, 2, 1)), "the database was restored")
 	require.True(t, m.follows(reported(1, 3, 2)))
 }
 
-func TestMarks_LeaveOutWhatComesLate(t *testing.T) {
-	var m marks
+func TestCapturePoints_IgnoreLateReports(t *testing.T) {
+	var m capturePoints
 	earlier, later := reported(1, 10, 100), reported(2, 15, 200)
 	require.False(t, m.add(later, 8))
-	require.False(t, m.add(earlier, 7), "two looks at once: the earlier report is no sign that time went back")
+	require.False(t, m.add(earlier, 7), "of two concurrent reads, the earlier report is no sign that time went back")
 	require.Equal(t, second(2), m.before(16))
 	require.True(t, m.add(earlier, 9), "a later report of an earlier time is")
 	require.Equal(t, second(1), m.before(16))
-	require.False(t, m.add(later, 1), "the bucket was made again")
+	require.False(t, m.add(later, 1), "the bucket was created again")
 	require.Equal(t, second(2), m.before(16))
 }
 
-func TestMarks_WithoutAVersionProveNothingOfOne(t *testing.T) {
-	var m marks
+func TestCapturePoints_WithoutVersionProveNoVersion(t *testing.T) {
+	var m capturePoints
 	m.follows(reported(1, 10, 0))
 	require.Zero(t, m.beforeVersion(5))
 }
 
-func TestMarks_AreBounded(t *testing.T) {
-	var m marks
-	for i := range 3 * keptMarks {
+func TestCapturePoints_AreBounded(t *testing.T) {
+	var m capturePoints
+	for i := range 3 * maxPoints {
 		m.follows(reported(i, uint64(i+1), uint64(i+1)))
 	}
-	require.LessOrEqual(t, len(m), keptMarks)
-	require.Equal(t, second(3*keptMarks-1), m.before(3*keptMarks+1), "the latest is kept")
-	require.Equal(t, second(3*keptMarks-101), m.before(3*keptMarks-99), "and so are the recent ones")
+	require.LessOrEqual(t, len(m), maxPoints)
+	require.Equal(t, second(3*maxPoints-1), m.before(3*maxPoints+1), "the latest is kept")
+	require.Equal(t, second(3*maxPoints-101), m.before(3*maxPoints-99), "and so are the recent ones")
 	require.False(t, m.before(100).After(second(98)), "the older ones are sparse, and never ahead")
 }
 
-func TestConvergence(t *testing.T) {
-	var m marks
+func TestConvergence_Update(t *testing.T) {
+	var m capturePoints
 	for i := 1; i <= 10; i++ {
 		m.follows(reported(i, uint64(10*i), uint64(100*i)))
 	}
@@ -94,24 +94,24 @@ func TestConvergence(t *testing.T) {
 		return backlog{oldest: map[string]uint64{"live": live, "bulk": bulk}, delivered: 7}
 	}
 	c := &convergence{delivered: 7}
-	c.look(m, quiet(101, 31))
-	require.Empty(t, c.known, "one look proves nothing")
-	c.look(m, quiet(101, 31))
-	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(3)}, c.known)
+	c.update(m, quiet(101, 31))
+	require.Empty(t, c.converged, "one update proves nothing")
+	c.update(m, quiet(101, 31))
+	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(3)}, c.converged)
 
 	failing := quiet(101, 101)
 	failing.retries = []*meshv1.Retry{{Lane: "bulk", Version: 650, Attempts: 3}, {Lane: "live", Version: 1000}}
-	c.look(m, failing)
-	c.look(m, failing)
-	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(6)}, c.known,
+	c.update(m, failing)
+	c.update(m, failing)
+	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(6)}, c.converged,
 		"what failed was committed later; what the guard holds counts as done")
 
 	before := failing
 	before.retries = []*meshv1.Retry{{Lane: "bulk", Version: 50, Attempts: 1}}
 	for range 3 {
-		c.look(m, before)
+		c.update(m, before)
 	}
-	require.Equal(t, second(6), c.known["bulk"], "what was known stays")
+	require.Equal(t, second(6), c.converged["bulk"], "what was known stays")
 
 	for name, b := range map[string]backlog{
 		"due":                {due: 1, delivered: 7},
@@ -119,26 +119,26 @@ func TestConvergence(t *testing.T) {
 	} {
 		b.oldest = quiet(101, 101).oldest
 		for range 3 {
-			c.look(m, b)
+			c.update(m, b)
 		}
-		require.Equal(t, second(6), c.known["bulk"], name)
+		require.Equal(t, second(6), c.converged["bulk"], name)
 	}
 
-	c.look(m, quiet(101, 101))
+	c.update(m, quiet(101, 101))
 	moved := quiet(101, 101)
 	moved.delivered++
-	c.look(m, moved)
-	require.Equal(t, second(6), c.known["bulk"],
-		"a retry was delivered between the looks: it may have been nowhere while they were read")
-	c.look(m, moved)
-	require.Equal(t, second(10), c.known["bulk"])
+	c.update(m, moved)
+	require.Equal(t, second(6), c.converged["bulk"],
+		"a retry was delivered between the updates: it may have been in none of the parts that were read")
+	c.update(m, moved)
+	require.Equal(t, second(10), c.converged["bulk"])
 
-	c.forget()
-	require.Empty(t, c.known)
+	c.reset()
+	require.Empty(t, c.converged)
 }
 
-// TestConvergence_IsNeverAhead lets changes come, fail and succeed by chance, and holds what is known against what is
-// done.
+// TestConvergence_IsNeverAhead generates changes that arrive, fail and succeed at random. It checks that the converged
+// time never exceeds what is done.
 func TestConvergence_IsNeverAhead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type change struct {
@@ -147,7 +147,7 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 			sequence  uint64
 			state     string // waiting, retrying, due, done
 		}
-		var m marks
+		var m capturePoints
 		var changes []*change
 		c := &convergence{}
 		delivered := uint64(0)
@@ -175,7 +175,7 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 				}
 			}
 			b.delivered = delivered
-			// What happens between the reads.
+			// Push makes progress between the reads.
 			step := func() {
 				for _, x := range changes {
 					switch to := rapid.SampledFrom([]string{"", "", "done", "retrying", "due"}).Draw(t, "to"); {
@@ -196,11 +196,12 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 					b.retries = append(b.retries, &meshv1.Retry{Lane: "live", Version: x.version, Attempts: 1})
 				}
 			}
-			c.look(m, b)
-			// A report says "before" its time.
+			c.update(m, b)
+			// A report covers the commits before its time.
 			for _, x := range changes {
-				if x.state != "done" && x.committed.Before(c.known["live"]) {
-					t.Fatalf("tick %d: converged at %s, and the change of %s is %s", tick, c.known["live"], x.committed,
+				if x.state != "done" && x.committed.Before(c.converged["live"]) {
+					t.Fatalf("tick %d: converged at %s, and the change of %s is %s", tick, c.converged["live"],
+						x.committed,
 						x.state)
 				}
 			}

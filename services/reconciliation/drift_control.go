@@ -16,42 +16,46 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// ListDrift shows the differences that are drift.
+// ListDrift returns differences that are drift.
 func (c control) ListDrift(ctx context.Context,
 	req *connect.Request[controlv1.ListDriftRequest],
 ) (*connect.Response[controlv1.ListDriftResponse], error) {
 	msg := req.Msg
 	if msg.GetSettled() && len(msg.GetProductIds()) == 0 {
-		return nil, invalid("settled: product_ids must be given with it")
+		return nil, invalid("settled: requires product_ids")
 	}
 	limit := int(msg.GetLimit())
 	if limit == 0 {
 		limit = maxNamed
 	}
-	v, err := c.look(ctx)
+	v, err := c.readView(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	drifts, more, err := c.ledger.Drifts(ctx, ledger.DriftFilter{
-		Products: msg.GetProductIds(), Kinds: msg.GetKinds(), States: msg.GetStates(), After: msg.GetAfter(),
-		Settled: msg.GetSettled(),
+		Products: msg.GetProductIds(),
+		Kinds:    msg.GetKinds(),
+		States:   msg.GetStates(),
+		After:    msg.GetAfter(),
+		Settled:  msg.GetSettled(),
 	}, limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	products, err := c.priced(ctx, drifts)
+	products, err := c.pricedProducts(ctx, drifts)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.ListDriftResponse{
-		Drift:     shown(drifts, products),
+		Drift:     driftMessages(drifts, products),
 		Truncated: more,
 		Equality:  v.equality,
 	}), nil
 }
 
-// priced reads the products of open drift that is about prices: with them it can be told in amounts.
-func (c control) priced(ctx context.Context, drifts []*ledger.Drift) (map[string]*ledger.Product, error) {
+// pricedProducts reads the products whose open drift is about prices. Their prices give the currency in which amounts
+// are formatted.
+func (c control) pricedProducts(ctx context.Context, drifts []*ledger.Drift) (map[string]*ledger.Product, error) {
 	var ids []string
 	for _, d := range drifts {
 		if d.SettledAt.IsZero() && (d.Field == "default_price" || strings.HasPrefix(d.Field, "prices.")) &&
@@ -65,25 +69,30 @@ func (c control) priced(ctx context.Context, drifts []*ledger.Drift) (map[string
 	return c.ledger.Products(ctx, ids)
 }
 
-// shown is drift as the API has it, that of the given products with what prices cost.
-func shown(drifts []*ledger.Drift, products map[string]*ledger.Product) []*controlv1.Drift {
+// driftMessages converts drift to the API's messages. Drift of the given products gets its amounts formatted.
+func driftMessages(drifts []*ledger.Drift, products map[string]*ledger.Product) []*controlv1.Drift {
 	out := make([]*controlv1.Drift, len(drifts))
 	for i, d := range drifts {
 		out[i] = &controlv1.Drift{
-			ProductId: d.Product, Difference: difference(d), Since: timestamppb.New(d.Since), CausedBy: d.CausedBy,
-			EventId: d.EventID,
-			State:   string(d.State), Attempts: uint32(d.Attempts), Detail: d.Detail,
+			ProductId:  d.Product,
+			Difference: difference(d),
+			Since:      timestamppb.New(d.Since),
+			CausedBy:   d.CausedBy,
+			EventId:    d.EventID,
+			State:      string(d.State),
+			Attempts:   uint32(d.Attempts),
+			Detail:     d.Detail,
 		}
 		if !d.SettledAt.IsZero() {
 			out[i].SettledAt = timestamppb.New(d.SettledAt)
 		} else if p := products[d.Product]; p != nil {
-			tell(out[i].GetDifference(), p)
+			addAmounts(out[i].GetDifference(), p)
 		}
 	}
 	return out
 }
 
-// IgnoreDrift leaves open drift as it is.
+// IgnoreDrift leaves open drift as it is until one of its values changes.
 func (c control) IgnoreDrift(ctx context.Context,
 	req *connect.Request[controlv1.IgnoreDriftRequest],
 ) (*connect.Response[controlv1.IgnoreDriftResponse], error) {
@@ -95,7 +104,7 @@ func (c control) IgnoreDrift(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&controlv1.IgnoreDriftResponse{Drift: shown(drifts, nil)}), nil
+	return connect.NewResponse(&controlv1.IgnoreDriftResponse{Drift: driftMessages(drifts, nil)}), nil
 }
 
 // ResolveDrift decides which side's values are kept, whatever the policy says.
@@ -109,7 +118,7 @@ func (c control) ResolveDrift(ctx context.Context,
 	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved", "keep "+keep,
 		func(p *ledger.Product, d *ledger.Drift) error {
 			if keep == "stripe" {
-				if err := takeable(p, d); err != nil {
+				if err := checkWriteBack(p, d); err != nil {
 					return connect.NewError(connect.CodeFailedPrecondition, err)
 				}
 			}
@@ -119,11 +128,11 @@ func (c control) ResolveDrift(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&controlv1.ResolveDriftResponse{Drift: shown(drifts, nil)}), nil
+	return connect.NewResponse(&controlv1.ResolveDriftResponse{Drift: driftMessages(drifts, nil)}), nil
 }
 
-// takeable says why the catalog cannot take a difference from Stripe.
-func takeable(p *ledger.Product, d *ledger.Drift) error {
+// checkWriteBack returns an error if the catalog cannot take a difference from Stripe.
+func checkWriteBack(p *ledger.Product, d *ledger.Drift) error {
 	if d.Kind == catalog.Extra && d.Field == "" {
 		return nil
 	}
@@ -134,19 +143,22 @@ func takeable(p *ledger.Product, d *ledger.Drift) error {
 	if d.Field != "" {
 		what = d.Field + " of product " + p.ID
 	}
-	return fmt.Errorf("%s (%s) cannot be taken from Stripe: change the catalog, or keep the catalog's", what,
+	return fmt.Errorf("%s (%s) cannot be written back from Stripe: change the catalog, or keep the catalog's value",
+		what,
 		strings.ReplaceAll(string(d.Kind), "_", " "))
 }
 
-// whole is how a request names the product as a whole, whose field is empty.
-const whole = "-"
+// wholeProduct is how a request names drift of the product as a whole, whose field is empty.
+const wholeProduct = "-"
 
+// decide records an operator's decision about a product's open drift of the given fields, or of all if none are given.
+// It returns NotFound if there is no such drift.
 func (c control) decide(ctx context.Context, product string, fields []string, kind, detail string,
 	decide func(*ledger.Product, *ledger.Drift) error,
 ) ([]*ledger.Drift, error) {
 	named := make([]string, len(fields))
 	for i, f := range fields {
-		if f != whole {
+		if f != wholeProduct {
 			named[i] = f
 		}
 	}
@@ -154,7 +166,11 @@ func (c control) decide(ctx context.Context, product string, fields []string, ki
 		detail += ": " + strings.Join(fields, ", ")
 	}
 	drifts, err := c.ledger.Decide(ctx, product, named, ledger.Entry{
-		EventID: "DECISION:" + nuid.Next(), Product: product, At: c.Now(), Kind: kind, Detail: detail,
+		EventID: "DECISION:" + nuid.Next(),
+		Product: product,
+		At:      c.Now(),
+		Kind:    kind,
+		Detail:  detail,
 		TraceID: traceID(ctx),
 	}, decide)
 	if refused := new(connect.Error); errors.As(err, &refused) {
@@ -165,7 +181,7 @@ func (c control) decide(ctx context.Context, product string, fields []string, ki
 		return nil, unavailable(err)
 	case len(drifts) == 0:
 		return nil, connect.NewError(connect.CodeNotFound,
-			fmt.Errorf("product %s has no such open drift: see `driftless drift`", product))
+			fmt.Errorf("product %s has no such open drift: list it with `driftless drift`", product))
 	}
 	return drifts, nil
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// extraPrices are the prices of an imported product that were made in Stripe since, with what is done about them.
-// Archiving extras is about products: prices of others are left alone.
+// extraPrices returns the prices that were created in Stripe since their product was imported, with the action for
+// each. The setting to archive extras covers products only: it leaves prices of others alone.
 func (l *Ledger) extraPrices(p *Product) (out []catalog.Decision) {
 	action, ok := extraActions[l.Extras]
 	if !ok || action == catalog.Repair {
@@ -20,7 +20,7 @@ func (l *Ledger) extraPrices(p *Product) (out []catalog.Decision) {
 	return out
 }
 
-// isExtraPrice reports whether a difference is one of those that extraPrices finds, and not a second price of the
+// isExtraPrice reports whether a difference is one that extraPrices finds, as opposed to a second price of the
 // catalog's.
 func isExtraPrice(p *Product, d catalog.Difference) bool {
 	if d.Kind != catalog.Extra || d.Field == "" {
@@ -30,13 +30,13 @@ func isExtraPrice(p *Product, d catalog.Difference) bool {
 	return slices.ContainsFunc(extra, func(x catalog.Difference) bool { return cleanKey(x.Field) == d.Field })
 }
 
-// readied reports whether a product has just been read together with its prices, as an import waits for.
-func readied(before, now *catalogv1.Observed) bool { return now.GetWhole() && !before.GetWhole() }
+// becameWhole reports whether a product has just been read together with its prices, which an import waits for.
+func becameWhole(before, now *catalogv1.Observed) bool { return now.GetWhole() && !before.GetWhole() }
 
-// imports reports whether something of the product waits to be imported.
-func (p *Product) imports() bool {
+// hasPendingImport reports whether a part of the product waits to be imported.
+func (p *Product) hasPendingImport() bool {
 	return slices.ContainsFunc(p.open, func(d *Drift) bool {
 		fromStripe := d.Decided == "stripe" || d.Decided == "" && d.Action == catalog.WriteBack
-		return d.Kind == catalog.Extra && d.active() && fromStripe
+		return d.Kind == catalog.Extra && d.isActive() && fromStripe
 	})
 }

@@ -29,15 +29,18 @@ func (r *rig) now() time.Time {
 	return now
 }
 
-// report stores what an ingestion would report that has captured everything until now.
+// report stores the report of an ingestion that has captured everything until now.
 func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 	r.t.Helper()
 	at := r.now()
 	sequence, err := r.mesh.LastSequence(r.t.Context(), topology.StreamCatalog)
 	require.NoError(r.t, err)
 	report := &meshv1.CaptureReport{
-		At: timestamppb.New(at), State: meshv1.CaptureState_CAPTURE_STATE_READING, CapturedUpTo: timestamppb.New(at),
-		CatalogSequence: sequence, Version: 1,
+		At:              timestamppb.New(at),
+		State:           meshv1.CaptureState_CAPTURE_STATE_READING,
+		CapturedUpTo:    timestamppb.New(at),
+		CatalogSequence: sequence,
+		Version:         1,
 	}
 	if edit != nil {
 		edit(report)
@@ -46,7 +49,7 @@ func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 	return report
 }
 
-// pull stands in for a pull that reads Stripe's events, and has nothing to do.
+// pull simulates a pull that polls Stripe's events and has nothing to do.
 func (r *rig) pull() {
 	r.t.Helper()
 	require.NoError(r.t,
@@ -54,11 +57,11 @@ func (r *rig) pull() {
 			At:       timestamppb.Now(),
 			Interval: durationpb.New(time.Hour),
 		}))
-	r.works(topology.PullStripe)
+	r.receive(topology.PullStripe)
 }
 
-// works has a consumer's messages taken and kept unanswered.
-func (r *rig) works(c topology.Consumer) (stop func()) {
+// receive fetches a consumer's messages without acknowledging them.
+func (r *rig) receive(c topology.Consumer) (stop func()) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
@@ -89,7 +92,7 @@ func (r *rig) equality() *controlv1.Equality {
 	return plan
 }
 
-func TestEquality_OfEveryAnswer(t *testing.T) {
+func TestEquality_IsInEveryAnswer(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	stop := r.start()
@@ -99,7 +102,7 @@ func TestEquality_OfEveryAnswer(t *testing.T) {
 	r.pull()
 	r.desire("mug", "Mug", 10)
 	r.observe("mug", "Mug", 10)
-	r.acked()
+	r.ackCatalog()
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	var report *meshv1.CaptureReport
 	require.Eventually(t, func() bool {
@@ -132,7 +135,7 @@ func TestEquality_OfEveryAnswer(t *testing.T) {
 	require.Equal(t, "push is halted: Invalid API Key", r.equality().GetUnknown())
 	require.NoError(t, r.mesh.Halted("default").PutString(t.Context(), ""))
 
-	// Nothing is said of commits that the ledger has not read, whatever ingestion reports.
+	// The answer does not cover commits that the ledger has not read, whatever ingestion reports.
 	stop()
 	for i := range 200 {
 		r.desire(fmt.Sprintf("p%d", i), "P", uint64(20+i))
@@ -150,7 +153,7 @@ func TestEquality_OfEveryAnswer(t *testing.T) {
 	}, patience, time.Millisecond)
 }
 
-func TestEquality_NoticesServicesThatDoNotRun(t *testing.T) {
+func TestEquality_DetectsServicesThatDoNotRun(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
@@ -162,7 +165,7 @@ func TestEquality_NoticesServicesThatDoNotRun(t *testing.T) {
 	unknown := func() string { r.report(nil); return r.equality().GetUnknown() }
 	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no pull runs") }, patience,
 		50*time.Millisecond)
-	stop := r.works(topology.PullCommand)
+	stop := r.receive(topology.PullCommand)
 	require.Eventually(t, func() bool { return unknown() == "" }, patience, 50*time.Millisecond,
 		"push is not missed while nothing waits for it")
 	localtest.Holds(t, 7*time.Second, func() bool { return unknown() == "" }, "an idle pull runs")
@@ -171,21 +174,24 @@ func TestEquality_NoticesServicesThatDoNotRun(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no push runs") }, patience,
 		50*time.Millisecond)
 	require.Contains(t, unknown(), "a message waits for it")
-	r.acked()
+	r.ackCatalog()
 	require.Eventually(t, func() bool { return unknown() == "" }, patience, 50*time.Millisecond)
 	stop()
 	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no pull runs") }, patience,
 		50*time.Millisecond, "it ran before")
 }
 
-func TestCounts_LeaveOutWhatLeftTheCatalog(t *testing.T) {
+func TestGetStatus_CountsProductsThatLeftApart(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	remove := func(id string, version uint64) {
 		require.NoError(t,
 			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
-				Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_DELETE,
+				Account:   "default",
+				ProductId: id,
+				Version:   version,
+				Operation: catalogv1.Operation_OPERATION_DELETE,
 			}, mesh.WithVersion(version)))
 	}
 	archived := func(id string) {
@@ -221,14 +227,14 @@ func TestCounts_LeaveOutWhatLeftTheCatalog(t *testing.T) {
 	require.Eventually(t, status(1, 1, 1, 2), patience, 10*time.Millisecond, "it is back")
 }
 
-func TestPlan_IsComplete(t *testing.T) {
+func TestPlan_ExplainsEveryProduct(t *testing.T) {
 	r := newRig(t)
-	r.under(map[string]catalog.Rule{
+	r.setPolicy(map[string]catalog.Rule{
 		"default_price": {Action: catalog.Report},
 		"prices.active": {Action: catalog.Report},
 	})
 	r.start()
-	r.acked()
+	r.ackCatalog()
 
 	price := func(id string, amount string) *catalogv1.Price {
 		return &catalogv1.Price{Id: id, Active: proto.Bool(true), Currency: "eur", UnitAmount: amount}
@@ -256,8 +262,11 @@ func TestPlan_IsComplete(t *testing.T) {
 	inStripe(false)
 	require.NoError(t,
 		r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), &catalogv1.ProductChange{
-			Account: "default", ProductId: "mug", Version: 10, Operation: catalogv1.Operation_OPERATION_UPSERT,
-			Product: mug,
+			Account:   "default",
+			ProductId: "mug",
+			Version:   10,
+			Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product:   mug,
 		}, mesh.WithVersion(10)))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	inStripe(true)
@@ -284,7 +293,7 @@ func TestPlan_IsComplete(t *testing.T) {
 	require.Empty(t, products[0].GetSteps())
 	require.ElementsMatch(t, want, words(products[0].GetDrift()))
 
-	// What fails, what the guard holds, and what is dead, also of products that nobody named.
+	// The plan explains failures, held products and dead ones, also without named products.
 	for i, id := range []string{"slow", "held", "bad"} {
 		r.observe(id, "Old", 1)
 		r.desire(id, "New", uint64(20+i))
@@ -309,8 +318,14 @@ func TestPlan_IsComplete(t *testing.T) {
 				Error:     "held until approved",
 			}, time.Hour))
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Id: "letter", Account: "default", Service: topology.Push, ProductId: "bad", Version: 22,
-		Reason: topology.ReasonRefused, Message: "Invalid currency: xxx", LastAt: timestamppb.Now(),
+		Id:        "letter",
+		Account:   "default",
+		Service:   topology.Push,
+		ProductId: "bad",
+		Version:   22,
+		Reason:    topology.ReasonRefused,
+		Message:   "Invalid currency: xxx",
+		LastAt:    timestamppb.Now(),
 	}))
 	for _, request := range []string{`{}`, `{"product_ids":["bad","held","slow"]}`} {
 		require.Eventually(t, func() bool {
@@ -326,7 +341,7 @@ func TestPlan_IsComplete(t *testing.T) {
 	}
 }
 
-func TestSyncProducts_HasTheRowsReadFirst(t *testing.T) {
+func TestSyncProducts_BackfillsBeforeSync(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.desire("mug", "Mug", 1)
@@ -338,19 +353,19 @@ func TestSyncProducts_HasTheRowsReadFirst(t *testing.T) {
 	plan := ask[controlv1.PlanResponse](r, "Plan", `{}`)
 	require.EqualValues(t, 3, plan.GetOrders())
 	require.EqualValues(t, 1, plan.GetIngestionOrders())
-	orders := make(chan *meshv1.Command, 1)
+	commands := make(chan *meshv1.Command, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
 		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand},
 			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-				orders <- msg.Body
+				commands <- msg.Body
 				return mesh.Ack()
 			})
 	}()
-	order := <-orders
+	command := <-commands
 	cancel()
 	<-done
-	require.Equal(t, resp.GetRereadId(), order.GetId())
-	require.Equal(t, []string{"mug", "cup"}, order.GetBackfill().GetProductIds())
+	require.Equal(t, resp.GetRereadId(), command.GetId())
+	require.Equal(t, []string{"mug", "cup"}, command.GetBackfill().GetProductIds())
 }

@@ -11,52 +11,53 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// readable writes what a product's sides hold as the JSON that the views show; nil for a side that holds nothing.
-func readable(p *Product) (desired, observed []byte, err error) {
+// productJSON encodes both sides of a product as the JSON that the views show. It returns nil for a side that holds
+// nothing.
+func productJSON(p *Product) (desired, observed []byte, err error) {
 	if product := p.Desired.GetProduct(); product != nil {
-		if desired, err = encodeReadable(&catalogv1.ProductChange{Product: product}); err != nil {
+		if desired, err = encodeJSON(&catalogv1.ProductChange{Product: product}); err != nil {
 			return nil, nil, fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
 	}
 	if o := p.Observed; o.GetProduct() != nil {
 		shown := proto.CloneOf(o)
 		shown.Intents, shown.RecentEvents, shown.Claim, shown.Agreed = nil, nil, nil, nil
-		if observed, err = encodeReadable(shown); err != nil {
+		if observed, err = encodeJSON(shown); err != nil {
 			return nil, nil, fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
 	}
 	return desired, observed, nil
 }
 
-func encodeReadable(m proto.Message) ([]byte, error) {
+func encodeJSON(m proto.Message) ([]byte, error) {
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	return data, err
 }
 
-const storeReadable = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision, gone = $5
+const updateJSON = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision, gone = $5
 	WHERE account = $1 AND product_id = $2`
 
-// BackfillJSON brings the JSON of one batch of products, those after an id, up to date: that of an older program's rows
-// is missing or behind. It returns the last id of the batch, empty if there are no more.
+// BackfillJSON updates the JSON of one batch of products with ids after the given one. Rows that an older program
+// stored have none, or an outdated one. It returns the last id of the batch, "" if there are no more.
 func (l *Ledger) BackfillJSON(ctx context.Context, after string) (last string, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND product_id > $2
 			AND (desired IS NOT NULL AND desired_json_of <> desired_sequence OR observed IS NOT NULL AND observed_json_of <> observed_revision)
 			ORDER BY product_id LIMIT $3 FOR UPDATE`, l.account, after, driftPage)
 		if err != nil {
-			return fmt.Errorf("look for products without JSON: %w", err)
+			return fmt.Errorf("find products without JSON: %w", err)
 		}
 		products, err := pgx.CollectRows(rows, scanProduct)
 		if err != nil {
-			return fmt.Errorf("look for products without JSON: %w", err)
+			return fmt.Errorf("find products without JSON: %w", err)
 		}
 		batch := &pgx.Batch{}
 		for _, p := range products {
-			desired, observed, err := readable(p)
+			desired, observed, err := productJSON(p)
 			if err != nil {
 				return err
 			}
-			batch.Queue(storeReadable, l.account, p.ID, desired, observed, p.gone())
+			batch.Queue(updateJSON, l.account, p.ID, desired, observed, p.isGone())
 			last = p.ID
 		}
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {

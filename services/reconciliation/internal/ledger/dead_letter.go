@@ -10,26 +10,32 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// DeadLetterChange takes a dead letter into account: the product is dead until a newer wish comes or the version is
-// applied after all. Of a product's letters only the one about the newest version stands, whatever the order they come
-// in. A letter about no version stands beside it, the newest of each service, until an entry later than it settles it.
+// DeadLetterChange returns the change that a dead letter makes. The product is dead until a later version arrives, or
+// the letter's version is applied after all. Only the letter about the latest version stays open, in whatever order
+// letters arrive. Letters without a version stay open beside it, the latest of each service, until a later entry of the
+// audit trail closes them.
 func DeadLetterChange(letter *meshv1.DeadLetter, entry Entry) Change {
 	c := Change{Product: letter.GetProductId(), Entry: entry}
 	if letter.GetVersion() == 0 {
 		c.edit = func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
-			return l.buryUnversioned(ctx, tx, p, letter)
+			return l.addUnversioned(ctx, tx, p, letter)
 		}
 	} else {
 		c.edit = func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
-			return l.bury(ctx, tx, p, letter)
+			return l.addLetter(ctx, tx, p, letter)
 		}
 	}
 	return c
 }
 
-func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1.DeadLetter) (changed bool, err error) {
+// addLetter stores a letter about a version and marks the product as dead, unless a later version supersedes the
+// letter.
+func (l *Ledger) addLetter(ctx context.Context, tx pgx.Tx, p *Product,
+	letter *meshv1.DeadLetter,
+) (changed bool, err error) {
 	version := letter.GetVersion()
 	superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
 	var closed *time.Time
@@ -40,9 +46,9 @@ func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1
 	if err != nil {
 		return false, err
 	}
-	// A letter that comes again has had its effect, and may have been closed since.
+	// A letter that arrives again has had its effect, and may have been closed since.
 	if superseded {
-		p.closed = append(p.closed, letter)
+		p.closedLetters = append(p.closedLetters, letter)
 	}
 	if superseded || !isNew {
 		return false, nil
@@ -51,13 +57,14 @@ func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1
 		return false, err
 	}
 	p.deadVersion = &version
-	if letter.GetReason() == writeBackFailed {
-		return true, l.waitForPerson(ctx, tx, p, letter.GetMessage())
+	if letter.GetReason() == topology.ReasonWriteBackFailed {
+		return true, l.requireDecision(ctx, tx, p, letter.GetMessage())
 	}
 	return true, nil
 }
 
-func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
+// addUnversioned stores a letter without a version and closes earlier ones of the same service.
+func (l *Ledger) addUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
 	letter *meshv1.DeadLetter,
 ) (changed bool, err error) {
 	if isNew, err := l.storeLetter(ctx, tx, letter, nil); err != nil || !isNew {
@@ -72,7 +79,7 @@ func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
 	return true, nil
 }
 
-// storeLetter says whether the letter is a new one.
+// storeLetter stores a letter and reports whether it is new.
 func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.DeadLetter,
 	closed *time.Time,
 ) (isNew bool, err error) {
@@ -92,13 +99,13 @@ func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.Dead
 	return tag.RowsAffected() > 0, nil
 }
 
-// settleUnversioned closes dead letters about no version of which a later entry tells that they are settled, those of
-// the products that changes are about. It is called after either side is stored, for another process may store the
-// other side at the same time.
-func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error {
+// closeUnversioned closes dead letters without a version if a later entry of the audit trail shows that their product
+// was synced. It considers the products of the changes. It runs after each side is stored, because another process may
+// store the other side at the same time.
+func (l *Ledger) closeUnversioned(ctx context.Context, changes []Change) error {
 	var products []string
 	for _, c := range changes {
-		if c.settles() {
+		if c.closesLetters() {
 			products = append(products, c.Product)
 		}
 	}
@@ -108,13 +115,13 @@ func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error 
 	const settled = `version = 0 AND at < (SELECT max(at) FROM driftless_ledger.history h WHERE h.account = d.account AND h.product_id = d.product_id AND kind = ANY(%s))`
 	rows, err := l.pool.Query(ctx, `SELECT DISTINCT product_id FROM driftless_ledger.dead_letter d
 		WHERE account = $1 AND product_id = ANY($2) AND closed_at IS NULL AND `+fmt.Sprintf(settled, "$3"), l.account,
-		products, settling)
+		products, closingKinds)
 	if err != nil {
-		return fmt.Errorf("look for dead letters that are settled: %w", err)
+		return fmt.Errorf("find dead letters to close: %w", err)
 	}
 	products, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return fmt.Errorf("look for dead letters that are settled: %w", err)
+		return fmt.Errorf("find dead letters to close: %w", err)
 	}
 	if len(products) == 0 {
 		return nil
@@ -124,17 +131,17 @@ func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error 
 		closing[i] = Change{
 			Product: product,
 			edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
-				if err := l.close(ctx, tx, p, fmt.Sprintf(settled, "$3"), settling); err != nil {
+				if err := l.close(ctx, tx, p, fmt.Sprintf(settled, "$3"), closingKinds); err != nil {
 					return false, err
 				}
-				return true, l.lookForUnversioned(ctx, tx, p)
+				return true, l.loadUnversioned(ctx, tx, p)
 			},
 		}
 	}
 	return l.Apply(ctx, closing...)
 }
 
-// close closes those of the product's open letters of which a condition holds. Its arguments begin with $3; $1 is the
+// close closes the product's open letters that match a condition. The condition's arguments begin with $3; $1 is the
 // account and $2 the product.
 func (l *Ledger) close(ctx context.Context, tx pgx.Tx, p *Product, condition string, args ...any) error {
 	args = append([]any{l.account, p.ID}, args...)
@@ -148,21 +155,22 @@ func (l *Ledger) close(ctx context.Context, tx pgx.Tx, p *Product, condition str
 	if err != nil {
 		return fmt.Errorf("close dead letters of product %s: %w", p.ID, err)
 	}
-	p.closed = append(p.closed, closed...)
+	p.closedLetters = append(p.closedLetters, closed...)
 	return nil
 }
 
-func (l *Ledger) lookForUnversioned(ctx context.Context, tx pgx.Tx, p *Product) error {
+// loadUnversioned reads whether the product has an open letter without a version.
+func (l *Ledger) loadUnversioned(ctx context.Context, tx pgx.Tx, p *Product) error {
 	if err := tx.QueryRow(ctx,
 		`SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version = 0)`,
 		l.account, p.ID).Scan(&p.deadUnversioned); err != nil {
-		return fmt.Errorf("look for dead letters of product %s: %w", p.ID, err)
+		return fmt.Errorf("read dead letters of product %s: %w", p.ID, err)
 	}
 	return nil
 }
 
-// Drop closes an open letter because somebody says so, with its entry in the audit trail. It returns whether the letter
-// was open. What is then known of the product decides its state, as if the letter had never come.
+// Drop closes an open letter on an operator's decision, with its entry in the audit trail. It reports whether the
+// letter was open. The product's state is then derived as if the letter had never arrived.
 func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) (dropped bool, err error) {
 	err = l.Apply(ctx,
 		Change{
@@ -171,12 +179,12 @@ func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entr
 				if err := l.close(ctx, tx, p, `id = $3`, letter.GetId()); err != nil {
 					return false, err
 				}
-				if dropped = len(p.closed) > 0; !dropped {
+				if dropped = len(p.closedLetters) > 0; !dropped {
 					return false, nil
 				}
 				if letter.GetVersion() > 0 {
 					p.deadVersion = nil
-				} else if err := l.lookForUnversioned(ctx, tx, p); err != nil {
+				} else if err := l.loadUnversioned(ctx, tx, p); err != nil {
 					return false, err
 				}
 				return true, l.record(ctx, tx, entry)
@@ -185,12 +193,12 @@ func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entr
 	return dropped && err == nil, err
 }
 
-// Letters selects open dead letters: those that fit every field that is given.
+// Letters selects open dead letters that match all the fields that are set.
 type Letters struct {
 	Products []string
 	Reason   string
 	Service  string
-	// After is the product after whose id, byte by byte, the selection begins.
+	// After selects products with ids after this one, in byte order.
 	After string
 }
 
@@ -213,17 +221,18 @@ func (l *Ledger) openLetters(ctx context.Context, of Letters, order string, limi
 	return letters, nil
 }
 
-// DeadLetters returns the newest open dead letters of a selection, newest first.
+// DeadLetters returns the latest open dead letters of a selection, latest first.
 func (l *Ledger) DeadLetters(ctx context.Context, of Letters, limit int) ([]*meshv1.DeadLetter, error) {
 	return l.openLetters(ctx, of, `at DESC`, limit)
 }
 
-// DeadLettersByProduct returns the open dead letters of a selection by the bytes of the products' ids: those of the
-// first products, about as many as the limit says, and whether there are more products after these.
+// DeadLettersByProduct returns the open dead letters of a selection in the byte order of their products' ids. It
+// returns about as many as the limit, and reports whether there are more products after these.
 func (l *Ledger) DeadLettersByProduct(ctx context.Context, of Letters,
 	limit int,
 ) (letters []*meshv1.DeadLetter, more bool, err error) {
-	// A product has one letter about a version, and one about none of each service: the last one's may be cut off.
+	// A product has one letter about a version, and one without a version for each service. The limit may cut off
+	// letters of the last product.
 	letters, err = l.openLetters(ctx, of, `product_id COLLATE "C", at`, limit+1)
 	if err != nil || len(letters) <= limit {
 		return letters, false, err
