@@ -1,4 +1,4 @@
-// Command push is the service that writes to Stripe.
+// Command push writes to Stripe.
 package main
 
 import (

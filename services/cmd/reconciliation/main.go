@@ -1,4 +1,4 @@
-// Command reconciliation is the service that knows whether catalog and Stripe agree.
+// Command reconciliation compares the catalog with Stripe.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 func main() {
 	var s config.ReconciliationService
 	service.Main(topology.Reconciliation,
-		"Finds and mends drift between the catalog and Stripe, and serves the control API.", &s,
+		"Finds and repairs drift between the catalog and Stripe, and serves the control API.", &s,
 		func(ctx context.Context, r service.Runtime) error {
 			policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
 			if err != nil {

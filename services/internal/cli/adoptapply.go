@@ -22,17 +22,17 @@ import (
 
 type adoptApplyCmd struct {
 	address
-	File    string        `arg:"" help:"File of driftless adopt plan, reviewed."`
-	NoWait  bool          `name:"no-wait" help:"Only order it; driftless history PRODUCT tells what became of each."`
-	Timeout time.Duration `default:"10m" help:"How long to wait for one of the products; the orders stay."`
+	File    string        `arg:"" help:"Reviewed file of driftless adopt plan."`
+	NoWait  bool          `name:"no-wait" help:"Only send the commands; driftless history PRODUCT shows the result of each."`
+	Timeout time.Duration `default:"10m" help:"How long to wait; the commands stay queued."`
 }
 
 // Help is shown by --help.
 func (*adoptApplyCmd) Help() string {
-	return `Adopts the products with "approve: true". First every one is compared with what the catalog and Stripe hold now, and nothing
-is done if the file is stale. What has been adopted already is left as it is: the command can be run again.
+	return `Adopts the products with "approve: true". It first compares each with the current catalog and Stripe, and does nothing
+if the file is stale. Products that are already adopted are skipped, so you can run the command again.
 
-Exit code 1 says that something was refused or not ordered, 2 that everything was adopted and something still differs.`
+Exits with 1 if an adoption was refused or its command was not sent, and with 2 if everything is adopted and something still differs.`
 }
 
 func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
@@ -49,7 +49,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if account := status.Msg.GetAccount(); account != header.Account {
-		return fmt.Errorf("%s is about account %s, and this is %s", cmd.File, header.Account, account)
+		return fmt.Errorf("%s is for account %s, and this is %s", cmd.File, header.Account, account)
 	}
 	a := &adoptApply{
 		client:   client,
@@ -64,7 +64,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if len(a.stale) > 0 {
-		return fmt.Errorf("nothing was done, since %s is stale or wrong:\n  %s\nCorrect these, or make a new plan",
+		return fmt.Errorf("nothing was done, because %s is stale or wrong:\n  %s\nCorrect these entries, or make a new plan",
 			cmd.File, strings.Join(a.stale, "\n  "))
 	}
 	a.approved = len(a.products)
@@ -84,14 +84,14 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		})
 	} else {
 		a.progress.clear()
-		sayf(stdout, "%d of %d approved products adopted, %d had been before", a.adopted, a.approved, a.already)
+		sayf(stdout, "%d of %d approved products adopted, %d were adopted before", a.adopted, a.approved, a.already)
 		for _, more := range []struct {
 			n    int
 			what string
 		}{
 			{a.ordered, "ordered"},
 			{a.refused, "refused"},
-			{a.differing, "still to be brought to their latest state"},
+			{a.differing, "not yet synced to their latest state"},
 			{a.unknown, "not known to be equal"},
 		} {
 			if more.n > 0 {
@@ -112,7 +112,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 	}
 }
 
-// adoptApply goes through a file twice: to check everything, then to do it.
+// adoptApply reads a file twice: first to check all entries, then to adopt them.
 type adoptApply struct {
 	client   controlv1connect.ControlServiceClient
 	header   adoptHeader
@@ -122,17 +122,17 @@ type adoptApply struct {
 	list     jsonList
 	progress progress
 
-	// products and stripes are the lines at which each was approved.
+	// products and stripes are the lines at which an id was approved.
 	products, stripes map[string]int
 	stale             []string
 
 	approved, adopted, already, ordered, refused, differing, unknown int
 }
 
-// maxStale is how many of the entries that no longer hold are named.
+// maxStale is the maximum number of stale entries that are named.
 const maxStale = 50
 
-// each calls do with the approved entries, as many at once as one request takes, and what both sides hold of them.
+// each calls do with pages of approved entries and the details of both sides. A page has at most adoptPage entries.
 func (a *adoptApply) each(ctx context.Context, path string,
 	do func(context.Context, []adoptEntry, map[string]*controlv1.ProductDetail) error,
 ) error {
@@ -175,7 +175,7 @@ func (a *adoptApply) each(ctx context.Context, path string,
 	return flush()
 }
 
-// check notes which entries do not hold, or cannot be meant.
+// check collects the entries that are stale or wrong.
 func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[string]*controlv1.ProductDetail) error {
 	for _, e := range page {
 		var why []string
@@ -184,7 +184,7 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 			id    string
 		}{{a.products, e.Product}, {a.stripes, e.Stripe}} {
 			if line, ok := twice.lines[twice.id]; ok && twice.id != "" {
-				why = append(why, fmt.Sprintf("%s is approved in line %d already", twice.id, line))
+				why = append(why, fmt.Sprintf("%s is already approved in line %d", twice.id, line))
 			}
 			twice.lines[twice.id] = e.line
 		}
@@ -204,9 +204,9 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 	return nil
 }
 
-var errStale = errors.New("too much is stale to be named")
+var errStale = errors.New("too many entries are stale")
 
-// order is what push is told for an entry; done says that it has been carried out, and stale why it must not be.
+// order returns push's command for an entry. done reports that it was carried out before. stale says why it must not be carried out.
 func (a *adoptApply) order(e adoptEntry,
 	found map[string]*controlv1.ProductDetail,
 ) (order *meshv1.Adopt, done bool, stale string) {
@@ -214,13 +214,13 @@ func (a *adoptApply) order(e adoptEntry,
 	order = &meshv1.Adopt{ProductId: e.Product, StripeId: e.Stripe, Prices: e.Prices, Replace: e.Replace}
 	switch {
 	case e.Stripe == "":
-		return nil, false, "say which of Stripe's products it is"
+		return nil, false, "set stripe to the id of its product in Stripe"
 	case observed.GetStripeId() == e.Stripe:
 		return order, true, ""
 	}
 	held := found[e.Stripe].GetObserved()
 	if e.Stripe != e.Product && found[e.Stripe].GetDesired() != nil {
-		return nil, false, "the catalog has, or had, a product of the id " + e.Stripe + " itself"
+		return nil, false, "the catalog has, or had, a product with the id " + e.Stripe + " itself"
 	}
 	match := adoption.Match{Product: e.Product, StripeID: e.Stripe, Why: adoption.Why(e.Why)}
 	if e.Why != "" &&
@@ -234,13 +234,13 @@ func (a *adoptApply) order(e adoptEntry,
 		for _, r := range proposal.Reservations {
 			if r.Price != "" {
 				return nil, false,
-					r.Detail + "; say which prices are adopted (prices: {the catalog's id: Stripe's id}; {} for none)"
+					r.Detail + "; set the prices that are adopted (prices: {the catalog's id: Stripe's id}; {} for none)"
 			}
 		}
 	} else if e.Why != "" {
 		for _, r := range proposal.Reservations {
 			if r.Doubt != adoption.Ambiguous && !slices.Contains(e.Doubts, r.String()) {
-				return nil, false, "not known when it was approved: " + r.Detail
+				return nil, false, "unknown at the time of approval: " + r.Detail
 			}
 		}
 	}
@@ -269,7 +269,7 @@ func (a *adoptApply) order(e adoptEntry,
 	return order, false, ""
 }
 
-// apply orders a page of adoptions and waits for them.
+// apply sends the commands for a page of adoptions and waits for their results.
 func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[string]*controlv1.ProductDetail) error {
 	request := &controlv1.AdoptProductsRequest{}
 	for _, e := range page {
@@ -310,10 +310,10 @@ func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[str
 	return a.await(ctx, waiting)
 }
 
-// await shows what becomes of the orders, and waits until push has brought what was adopted to its newest state.
+// await shows the results of the commands. It then waits until push has synced the adopted products to their latest state.
 func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) error {
 	waitCtx, cancel := context.WithTimeoutCause(ctx, a.timeout,
-		fmt.Errorf("push has not carried the orders out within %s; they stay, and are carried out when it does",
+		fmt.Errorf("push has not carried out the commands within %s; they stay queued until it runs",
 			a.timeout))
 	defer cancel()
 	var adopted []string

@@ -16,12 +16,12 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// batchSize is how many products the API takes at once.
+// batchSize is the maximum number of products in one request to the API.
 const batchSize = 1000
 
 type applyCmd struct {
 	address
-	File string `arg:"" help:"JSON file {\"products\": [...]} with Stripe's field names; - for standard input."`
+	File string `arg:"" help:"JSON file {\"products\": [...]} with Stripe's field names, or - for standard input."`
 }
 
 func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
@@ -49,7 +49,7 @@ func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// applyProducts writes products in batches of what the API takes.
+// applyProducts writes products in batches of at most batchSize.
 func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClient,
 	data []byte,
 ) (created, total int, err error) {
@@ -74,7 +74,7 @@ func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClie
 	return created, total, nil
 }
 
-// violations writes out the fields that the API refused.
+// violations adds the fields that the API refused to its error.
 func violations(err error) error {
 	var refused *connect.Error
 	if !errors.As(err, &refused) {

@@ -16,19 +16,18 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// address is where a command finds the mesh: flags, or else the mesh on the data directory.
+// address says where a command finds the mesh: at the addresses of the flags, or else on the data directory.
 type address struct {
-	Control string `name:"control" env:"DRIFTLESS_CONTROL_URL" placeholder:"URL" help:"Address of the control API; that of the mesh on the data directory if not given."`
-	Ingest  string `name:"ingest" env:"DRIFTLESS_INGEST_URL" placeholder:"URL" help:"Address of the ingestion API; that of the mesh on the data directory if not given."`
+	Control string `name:"control" env:"DRIFTLESS_CONTROL_URL" placeholder:"URL" help:"Address of the control API. Defaults to the mesh on the data directory."`
+	Ingest  string `name:"ingest" env:"DRIFTLESS_INGEST_URL" placeholder:"URL" help:"Address of the ingestion API. Defaults to the mesh on the data directory."`
 }
 
-// place is an address, with the token that its mesh asks for.
+// place is the address of an API and the token that it asks for.
 type place struct {
 	url, token string
 }
 
-// find returns where the APIs are. An address that is given may be of any mesh: it gets the token of the mesh on the
-// data directory only if it is that one's.
+// find returns the targets of both APIs. The token of the mesh on the data directory is sent only to that mesh: an address from a flag may belong to another one.
 func (a address) find(c *cli) (control, ingest place, err error) {
 	control, ingest = place{url: a.Control}, place{url: a.Ingest}
 	e, err := findMesh(c.DataDir)
@@ -57,7 +56,7 @@ func (a address) control(c *cli) (controlv1connect.ControlServiceClient, error) 
 		return nil, err
 	}
 	if found.url == "" {
-		return nil, errors.New("the address of the control API is not known: give it with --control")
+		return nil, errors.New("the address of the control API is unknown: set --control")
 	}
 	interceptors := connect.WithInterceptors(limit(), explain("control", found.url))
 	return controlv1connect.NewControlServiceClient(found.client(), found.url, interceptors), nil
@@ -69,18 +68,18 @@ func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
 		return nil, err
 	}
 	if found.url == "" {
-		return nil, errors.New("the address of the ingestion API is not known: give it with --ingest")
+		return nil, errors.New("the address of the ingestion API is unknown: set --ingest")
 	}
 	interceptors := connect.WithInterceptors(limit(), explain("ingestion", found.url))
 	return ingestv1connect.NewIngestServiceClient(found.client(), found.url, interceptors), nil
 }
 
-// client has no deadline of its own: limit gives one to each call.
+// client returns an HTTP client without a timeout: withDefaultTimeout gives one to each call.
 func (p place) client() *http.Client {
 	return &http.Client{Transport: bearer{p.token}}
 }
 
-// callLimit is how long a call may take that has no other deadline.
+// callLimit is the timeout of a call whose context has no deadline.
 const callLimit = 2 * time.Minute
 
 func limit() connect.UnaryInterceptorFunc {
@@ -106,7 +105,7 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r) //nolint:wrapcheck // a transport passes its inner transport's error on
 }
 
-// patiently repeats a call while the service is away, as it is for a moment when it is started again.
+// patiently repeats a call while the service is unavailable. A service is unavailable for a moment when it restarts.
 func patiently(ctx context.Context, call func() error) error {
 	for {
 		err := call()
@@ -121,8 +120,7 @@ func patiently(ctx context.Context, call func() error) error {
 	}
 }
 
-// explain says in a sentence that a service does not answer, and what to do. A connection that breaks in the middle of
-// a call, as when the service is killed, is that too, whatever code the client has for it.
+// explain replaces the error of a service that does not answer by one that says what to do. A connection that breaks during a call, as when the service is killed, counts as unavailable whatever code the client gives it.
 func explain(api, url string) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {

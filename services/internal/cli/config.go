@@ -12,17 +12,16 @@ import (
 )
 
 type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Check settings, policy and mapping as the services do when they start, without starting anything."`
+	Check configCheckCmd `cmd:"" help:"Check settings, policy and mapping as the services do at their start, without starting anything."`
 }
 
-// configCheckCmd checks what the services would be given. Whether the mapping's SQL fits the tables only the
-// database knows: ingestion asks it when it starts, and so does --database.
+// configCheckCmd checks the settings that the services would get. Only the database can check the mapping's SQL: ingestion asks it at its start, and so does --database.
 type configCheckCmd struct {
-	Accounts []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Names of the accounts whose settings are checked, separated by commas; those of the file if it has any."`
-	Database bool     `name:"database" help:"Ask the catalog database, too, as ingestion does when it starts: rights, tables, what the queries read and what is watched, and a sample of 1,000 products. Changes nothing there. Exit 2 if it finds anything, 1 if it could not look."`
+	Accounts []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Accounts to check, separated by commas. Defaults to all accounts of the file."`
+	Database bool     `name:"database" help:"Also check the catalog database, as ingestion does at its start: privileges, tables, what the queries read and what is watched, and a sample of 1,000 products. Changes nothing there. Exits with 2 if there are findings, with 1 if the check failed."`
 }
 
-// settings are those of all services.
+// settings are the settings of all services.
 type settings struct {
 	config.File
 	config.Log
@@ -39,23 +38,23 @@ type settings struct {
 }
 
 func (*configCheckCmd) Help() string {
-	return "Without --database no server is asked. Whether the mapping's SQL fits the tables is then not known."
+	return "Without --database no server is asked. It is then unknown whether the mapping's SQL fits the tables."
 }
 
-// checked is what the check of an account has found.
+// checked is the result of the check of one account.
 type checked struct {
 	Account  string         `json:"account"`
 	Findings []foundProblem `json:"findings"`
 }
 
 type foundProblem struct {
-	// Severity is refusal, if ingestion does not start, or warning.
+	// Severity is "refusal" if ingestion does not start, else "warning".
 	Severity string `json:"severity"`
 	Message  string `json:"message"`
 	Fix      string `json:"fix,omitempty"`
 }
 
-// Run checks one account after the other.
+// Run checks the accounts one by one.
 func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 	var accounts []checked
 	found := 0

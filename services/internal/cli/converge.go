@@ -14,9 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// waitConverged returns the plan once everything committed before the call is captured, nothing is in flight, and it
-// is known that nothing differs of the products named, or of all. If ctx ends before, its error says what was still
-// to be done.
+// waitConverged waits until nothing differs, for the given products or for all, and returns the plan. Everything that was committed before the call is then captured, and nothing is in flight. If ctx ends before, the error says what was left to do.
 func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient,
 	ingest ingestv1connect.IngestServiceClient, products []string,
 ) (*controlv1.PlanResponse, error) {
@@ -35,14 +33,14 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 			}
 			return err
 		}); err != nil {
-			return nil, fmt.Errorf("it is not known what differs: %w", err)
+			return nil, fmt.Errorf("could not read the plan: %w", err)
 		}
 		if len(plan.GetProducts()) == 0 && plan.GetInFlight() == 0 && unknownBecause(plan.GetEquality()) == "" {
 			calm++
 		} else {
 			calm = 0
 		}
-		// Two answers in a row: a message may be between two consumers in one of them.
+		// Two answers in a row: in one of them a message may be between two consumers.
 		if calm == 2 {
 			return plan, nil
 		}
@@ -54,12 +52,12 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 	}
 }
 
-// remaining says in a few words what a plan has to do.
+// remaining describes what a plan has left to do.
 func remaining(plan *controlv1.PlanResponse) string {
-	const most = 5
+	const maxNames = 5
 	var names []string
 	for i, p := range plan.GetProducts() {
-		if i == most {
+		if i == maxNames {
 			names = append(names, "...")
 			break
 		}

@@ -29,8 +29,8 @@ func (*statusCmd) Help() string {
 products differ as of 11:02:31", or "unknown: ..." with the reason: capture is stopped or behind, a
 service does not run, Stripe's events are not read.
 
-Exit code 0 says that all is known and equal; 2 that something differs or is not known, that a service is paused,
-that push is halted, or that the guard holds changes.`
+Exits with 0 if everything is known and equal, and with 2 if anything differs or is unknown, a service is paused,
+push is halted, or the guard holds changes.`
 }
 
 func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
@@ -54,7 +54,7 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 	return err
 }
 
-// differing counts the products of a status that are not equal on both sides.
+// differing returns the number of products in a status that are not equal on both sides.
 func differing(s *controlv1.GetStatusResponse) uint64 {
 	return s.GetPending() + s.GetDrifted() + s.GetDead()
 }
@@ -68,13 +68,13 @@ func degraded(s *controlv1.GetStatusResponse) bool {
 func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	sayf(w, "%s\n%s\n\n", verdict(differing(s), s.GetEquality()), compared(s.GetEquality()))
 	if s.GetHalted() != "" {
-		sayf(w, "HALTED: nothing is pushed, since Stripe does not accept the key: %s\nFix STRIPE_API_KEY or its permissions, and start push again.\n\n", s.GetHalted())
+		sayf(w, "HALTED: nothing is pushed, because Stripe refuses the key: %s\nFix STRIPE_API_KEY or its permissions, then restart push.\n\n", s.GetHalted())
 	}
 	for _, p := range s.GetPaused() {
 		sayf(w, "PAUSED: %s, since %s, until %s\n\n", p.GetService(), ago(p.GetSince()), pauseEnd(p))
 	}
 	if g := s.GetGuard(); len(g.GetHeld()) > 0 {
-		sayf(w, "HELD: %d products were to be archived within an hour, more than %d of %d; %d or more wait since %s.\nLook at `driftless plan`, then `driftless approve`, or fix the catalog.\n\n",
+		sayf(w, "HELD: %d products were to be archived within an hour, more than %d of %d; %d or more wait since %s.\nCheck `driftless plan`, then run `driftless approve` or fix the catalog.\n\n",
 			g.GetArchived()+uint64(len(g.GetHeld())), g.GetAllowed(), g.GetProducts(), len(g.GetHeld()),
 			ago(g.GetHeldSince()))
 	}
@@ -82,7 +82,7 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 		sayf(w, "APPROVED: any number of products may be archived until %s. `driftless approve --for 0s` ends that.\n\n", until.AsTime().Local().Format(time.TimeOnly))
 	}
 	if s.GetCreationsHeld() {
-		sayf(w, "HOLDING: what Stripe does not hold is not created (push_create is off). Look at `driftless adopt plan`.\n\n")
+		sayf(w, "HOLDING: products that are not in Stripe are not created (push_create is off). Run `driftless adopt plan`.\n\n")
 	}
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	printTable(w,
@@ -123,7 +123,7 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	printTable(w, rows...)
 }
 
-// captureLine says in words how the catalog is captured.
+// captureLine describes the state of capture.
 func captureLine(e *controlv1.Equality) string {
 	r := e.GetCapture()
 	if r.GetAt() == nil {
@@ -141,7 +141,7 @@ func captureLine(e *controlv1.Equality) string {
 	return line
 }
 
-// pollLine says in words how the reading of Stripe's events goes.
+// pollLine describes the state of the poll of Stripe's events.
 func pollLine(p *meshv1.PollReport, e *controlv1.Equality) string {
 	line := "Stripe's events: not read yet"
 	if p.GetAt() != nil {
@@ -154,7 +154,7 @@ func pollLine(p *meshv1.PollReport, e *controlv1.Equality) string {
 		line += ", every " + d.AsDuration().String()
 	}
 	if p.GetError() != "" {
-		line += "; FAILING since then, at last " + ago(p.GetFailedAt()) + ": " + p.GetError()
+		line += "; FAILING since then, most recently " + ago(p.GetFailedAt()) + ": " + p.GetError()
 	}
 	return line
 }
@@ -172,7 +172,7 @@ func scanState(s *meshv1.ScanReport) string {
 
 type approveCmd struct {
 	address
-	For *time.Duration `placeholder:"DURATION" help:"How long push may archive any number of products, a day at most: an hour if it holds any. 0 ends an approval."`
+	For *time.Duration `placeholder:"DURATION" help:"How long push may archive any number of products, at most a day. Defaults to an hour if push holds any. 0 ends an approval."`
 }
 
 func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
@@ -192,34 +192,34 @@ func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
 		return printJSON(resp.Msg)
 	}
 	if resp.Msg.GetUntil() == nil {
-		say(stdout, "the guard holds again what is too much")
+		say(stdout, "approval ended; the guard is active again")
 		return nil
 	}
 	for _, id := range resp.Msg.GetProductIds() {
 		say(stdout, id)
 	}
-	sayf(stdout, "%d products that were held are brought to their newest state; everything may be archived until %s\n",
+	sayf(stdout, "%d held products are synced to their latest state; any number may be archived until %s\n",
 		len(resp.Msg.GetProductIds()), resp.Msg.GetUntil().AsTime().Local().Format(time.TimeOnly))
 	return nil
 }
 
 type planCmd struct {
 	address
-	Products      []string      `arg:"" optional:"" help:"Ids of products; all if none are given."`
-	WaitConverged time.Duration `name:"wait-converged" placeholder:"DURATION" help:"Wait until everything committed is captured, nothing differs and nothing is in flight; exit 2 if that takes longer than this."`
+	Products      []string      `arg:"" optional:"" help:"Ids of products. Defaults to all."`
+	WaitConverged time.Duration `name:"wait-converged" placeholder:"DURATION" help:"Wait until every commit is captured, nothing differs and nothing is in flight. Exits with 2 if that takes longer than this."`
 }
 
 // Help is shown by --help.
 func (*planCmd) Help() string {
-	return `Shows what differs between the catalog and Stripe and what is done about it: changes that push makes,
-what is written back, what Stripe refused, what waits to be tried again or for a person, and what is
+	return `Shows what differs between the catalog and Stripe, and what will be done about it: changes that push makes,
+values that are written back, changes that Stripe refused, that wait for a retry or for a decision, and drift that is
 only reported.
 
-Exit code 0 says that nothing differs, as of the time that is shown; 2 that something does, or that it is not known:
+Exits with 0 if nothing differs as of the time that is shown, and with 2 if anything differs or that is unknown:
 then the plan says why.`
 }
 
-// lastLook is how long the plan that is shown after a wait in vain may take.
+// lastLook is the timeout of the plan that is shown after a wait that failed.
 const lastLook = 10 * time.Second
 
 func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
@@ -243,7 +243,7 @@ func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
 	return unknown(plan.GetUnknown())
 }
 
-// unknown is an error that names products that are nobody's, nil if there are none.
+// unknown returns an error that names products that neither side has, or nil if there are none.
 func unknown(products []string) error {
 	if len(products) == 0 {
 		return nil
@@ -251,9 +251,9 @@ func unknown(products []string) error {
 	return fmt.Errorf("%s: %s", strings.Join(products, ", "), unknownReason)
 }
 
-const unknownReason = "nothing is known of it, on either side: is the id right, and is it captured?"
+const unknownReason = "neither side has it: is the id right, and is it captured?"
 
-// wholePlan asks for the plan of some products, or of all, and reads on where the answer does not hold them all.
+// wholePlan returns the plan of some products, or of all. It reads all pages.
 func wholePlan(ctx context.Context, client controlv1connect.ControlServiceClient,
 	products []string,
 ) (*controlv1.PlanResponse, error) {
@@ -279,8 +279,7 @@ func wholePlan(ctx context.Context, client controlv1connect.ControlServiceClient
 	}
 }
 
-// wait shows the plan once there is nothing to do, or once the time is up: then Stripe counts as different, whatever
-// the reason that the wait was in vain.
+// wait shows the plan once nothing is left to do, or once the time is up. In that case Stripe counts as different, whatever the reason was.
 func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.ControlServiceClient) error {
 	ingest, err := cmd.ingest(c)
 	if err != nil {
@@ -294,7 +293,7 @@ func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.Co
 		return errors.Join(show(c, plan), unknown(plan.GetUnknown()))
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	// The service may have noticed first that the time is up.
+	// The service may have reached the deadline first.
 	case waitCtx.Err() == nil && connect.CodeOf(waitErr) != connect.CodeDeadlineExceeded:
 		return waitErr
 	}

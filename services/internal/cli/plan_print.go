@@ -11,7 +11,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// signs of what is done, with the colour of each (https://en.wikipedia.org/wiki/ANSI_escape_code#Colors).
+// signs are the sign and colour of each verb (https://en.wikipedia.org/wiki/ANSI_escape_code#Colors).
 var signs = map[string]struct{ sign, colour string }{
 	"create":    {"+", "32"},
 	"update":    {"~", "33"},
@@ -25,7 +25,7 @@ type planPrinter struct {
 	io.Writer
 
 	colours bool
-	// Products by what is done to them.
+	// Numbers of products by what is done to them.
 	create, change, archive, refused, standing int
 }
 
@@ -56,19 +56,19 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 		sayf(p, "unknown whether more differs: %s.\n", unknown)
 	}
 	for _, pause := range plan.GetPaused() {
-		so := "this is not up to date"
+		effect := "this may be out of date"
 		if pause.GetService() == "push" {
-			so = "nothing is brought to Stripe"
+			effect = "nothing is written to Stripe"
 		}
 		sayf(p, "%s is paused since %s, until %s: %s.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause),
-			so)
+			effect)
 	}
 	if plan.GetHalted() != "" {
 		say(p, "Push is halted:", plan.GetHalted())
 	}
 }
 
-// sum writes how many products there are of each kind.
+// sum writes the number of products of each kind.
 func (p *planPrinter) sum(end string) {
 	sayf(p, "Plan: %d to create, %d to change, %d to archive", p.create, p.change, p.archive)
 	if p.refused > 0 {
@@ -80,7 +80,7 @@ func (p *planPrinter) sum(end string) {
 	sayf(p, "; %s", end)
 }
 
-// product writes what is done to one product.
+// product writes the plan of one product.
 func (p *planPrinter) product(plan *controlv1.ProductPlan) {
 	about := stateName(plan.GetState())
 	if plan.GetDiffersSince() != nil {
@@ -109,12 +109,12 @@ func (p *planPrinter) product(plan *controlv1.ProductPlan) {
 	}
 	p.line("", verb, plan.GetProductId()+name+"  ("+about+")")
 	if plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
-		sayf(p, "    its latest state was refused: %s`driftless dead show %s` shows what\n",
+		sayf(p, "    its latest state was refused: %s`driftless dead show %s` shows the details\n",
 			followed(plan.GetRefused()), plan.GetProductId())
 	}
 	switch {
 	case plan.GetHeld():
-		say(p, "    held by the guard, since the catalog lost many products: `driftless approve` lets it pass")
+		say(p, "    held by the guard, because the catalog lost many products: `driftless approve` releases it")
 	case plan.GetWaiting() != "":
 		sayf(p, "    %s\n", retryWords(plan))
 	}
@@ -129,33 +129,33 @@ func (p *planPrinter) product(plan *controlv1.ProductPlan) {
 	}
 }
 
-// retryWords says why push comes back to a product, and when: "failed 4 times, next try in 49s: Stripe: ...".
+// retryWords says why push will retry a product, and when: "failed 4 times, next try in 49s: Stripe: ...".
 func retryWords(p *controlv1.ProductPlan) string {
 	words := "waits"
 	if n := p.GetAttempts(); n > 0 {
 		words = "failed " + counted(n, "time", "times")
 	}
 	if at := p.GetNextAttemptAt(); at != nil {
-		// It may have come due.
+		// The retry may be due already.
 		words += ", next try in " + max(time.Until(at.AsTime()).Round(time.Second), 0).String()
 	}
 	return words + ": " + p.GetWaiting()
 }
 
-// standingWords says what is left as it is, and why.
+// standingWords describes drift that is left as it is, and why.
 func standingWords(d *controlv1.Drift) string {
 	line := differenceLine(d.GetDifference())
 	if d.GetState() == "waiting" {
-		line += ": waits for a person"
+		line += ": needs a decision"
 		if d.GetDetail() != "" {
-			line += ", since it was " + d.GetDetail()
+			line += ", because it was " + d.GetDetail()
 		}
 		return line + " (driftless drift resolve " + d.GetProductId() + " --keep catalog|stripe)"
 	}
 	return line + ": only reported, by policy"
 }
 
-// followed is a text that another sentence follows.
+// followed returns a text with a separator for the next sentence, or "" for no text.
 func followed(s string) string {
 	if s == "" {
 		return ""
@@ -192,7 +192,7 @@ func (p *planPrinter) difference(indent string, c *controlv1.PlannedChange, d *m
 	before, after := fmt.Sprintf("%q", d.GetStripe()), fmt.Sprintf("%q", d.GetCatalog())
 	switch {
 	case c.GetVerb() == "replace" && strings.HasPrefix(field, "unit_amount"):
-		// The price's own line says it, in the currency's places.
+		// The price's own line has the amount, with the decimal places of its currency.
 	case d.GetStripe() == "":
 		p.line(indent, "create", field+": "+after)
 	case d.GetCatalog() == "":
@@ -214,7 +214,7 @@ func (p *planPrinter) line(indent, verb, text string) {
 	sayf(p, "%s%s %s\n", indent, raw(mark), text)
 }
 
-// colours says whether what is printed may be coloured (https://no-color.org).
+// colours reports whether the output may be coloured (https://no-color.org).
 func colours() bool {
 	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(stdout)
 }

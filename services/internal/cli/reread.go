@@ -17,27 +17,26 @@ import (
 
 type rereadCmd struct {
 	address
-	Products []string      `arg:"" optional:"" help:"Ids of products; the whole catalog if none are named."`
-	NoWait   bool          `name:"no-wait" help:"Only order it; status shows how far it is."`
-	Timeout  time.Duration `default:"1h" help:"How long to wait for its end, 0 for as long as it takes; the read itself goes on."`
+	Products []string      `arg:"" optional:"" help:"Ids of products. Defaults to the whole catalog."`
+	NoWait   bool          `name:"no-wait" help:"Only send the command; driftless status shows the progress."`
+	Timeout  time.Duration `default:"1h" help:"How long to wait until it ends, 0 for no limit. The read itself continues."`
 }
 
 // Help is shown by --help.
 func (*rereadCmd) Help() string {
-	return `Has ingestion read products, or the whole catalog, from your tables again, compare them with what was
-captured, and publish what differs. It finds changes that the database's log does not tell of: in tables
-that the mapping reads and does not watch, or by the time in a query.
+	return `Makes ingestion read products, or the whole catalog, from your tables again, compare them with the captured
+states, and publish the differences. It finds changes that are not in the write-ahead log: changes of tables
+that the mapping reads and does not watch, or of a query that depends on the time.
 
-Exit code 0 says that nothing differed, or that all that did is published; 1 that the read failed, or that products
-became dead letters.
+Exits with 0 if nothing differed or all differences are published, and with 1 if the read failed or products became
+dead letters.
 
   driftless reread              the whole catalog
   driftless reread mug cup      two products
-  driftless reread --no-wait    only order it`
+  driftless reread --no-wait    only send the command`
 }
 
-// rereadTakeUp is how long ingestion may take to begin a read while it is at no other, and the control API to answer
-// again.
+// rereadTakeUp is the timeout until ingestion begins a read while it does no other, and until the control API answers again.
 const rereadTakeUp = 30 * time.Second
 
 func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
@@ -51,7 +50,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 			ctx,
 			cmd.Timeout,
 			fmt.Errorf(
-				"the read has not ended within %s; it goes on, and `driftless status` shows how far it is",
+				"the read has not ended within %s; it continues, and `driftless status` shows the progress",
 				cmd.Timeout,
 			),
 		)
@@ -79,7 +78,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 		})
 		line.clear()
 		if ctx.Err() != nil {
-			return fmt.Errorf("%w: the read goes on", context.Cause(ctx))
+			return fmt.Errorf("%w: the read continues", context.Cause(ctx))
 		}
 		if err != nil {
 			return err
@@ -89,7 +88,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	}
 	if cmd.NoWait {
 		if c.Output != "json" {
-			say(stdout, "The read is ordered: `driftless status` shows how far it is.")
+			say(stdout, "The command is sent: `driftless status` shows the progress.")
 		}
 		return nil
 	}
@@ -113,8 +112,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	}
 }
 
-// awaitReread returns what a read of the tables has found when it has ended, with the tables that nobody watches. It
-// returns an error if ctx ends, or if ingestion does not begin the read.
+// awaitReread waits until a read of the tables ends, and returns its result and the tables that are not watched. It returns an error if ctx ends or if ingestion does not begin the read.
 func awaitReread(
 	ctx context.Context,
 	client controlv1connect.ControlServiceClient,
@@ -122,7 +120,7 @@ func awaitReread(
 	show func(string),
 ) (*meshv1.TableComparison, []string, error) {
 	begun := false
-	// since is when ingestion and the control API were last known to be at work.
+	// since is the last time at which ingestion and the control API were known to work.
 	for since := time.Now(); ; {
 		resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
 		e := &controlv1.Equality{}
@@ -146,21 +144,21 @@ func awaitReread(
 				why = e.GetUnknown()
 			}
 			return nil, nil, fmt.Errorf(
-				"ingestion has not carried out the read within %s: %s. The order is kept, and carried out when it can be",
+				"ingestion has not begun the read within %s: %s. The command stays queued until it can be carried out",
 				rereadTakeUp,
 				why,
 			)
 		case err == nil && !fresh(e):
-			// What an ingestion that is gone said last says nothing of now.
+			// The last report of an ingestion that is gone says nothing about now.
 		case comparison != nil:
 			begun, since = true, time.Now()
 			show(comparisonProgress(comparison))
 		case begun:
 			return nil, nil, errors.New(
-				"the read is neither running nor among the latest that have ended, and how it ended is not known",
+				"the read is neither running nor among the latest that have ended: its result is unknown",
 			)
 		case report.GetRunning() != nil:
-			since = time.Now() // ingestion is at another, and comes to this one after it
+			since = time.Now() // ingestion does another read first
 			show("waiting for another: " + comparisonProgress(report.GetRunning()))
 		}
 		select {
@@ -171,13 +169,13 @@ func awaitReread(
 	}
 }
 
-// fresh reports whether ingestion's report is of the last seconds.
+// fresh reports whether ingestion's report is recent.
 func fresh(e *controlv1.Equality) bool {
-	const old = 5 * time.Second
-	return e.GetCapture().GetAt() != nil && e.GetAt().AsTime().Sub(e.GetCapture().GetAt().AsTime()) <= old
+	const maxAge = 5 * time.Second
+	return e.GetCapture().GetAt() != nil && e.GetAt().AsTime().Sub(e.GetCapture().GetAt().AsTime()) <= maxAge
 }
 
-// rereadOf finds a comparison in ingestion's report by its order's id; nil if it is not there.
+// rereadOf returns the comparison in ingestion's report that has the id of a command, or nil.
 func rereadOf(r *meshv1.CaptureReport, id string) *meshv1.TableComparison {
 	if id == "" {
 		return nil
@@ -190,7 +188,7 @@ func rereadOf(r *meshv1.CaptureReport, id string) *meshv1.TableComparison {
 	return nil
 }
 
-// comparisonProgress says in one line how far a comparison is.
+// comparisonProgress describes the progress of a comparison in one line.
 func comparisonProgress(c *meshv1.TableComparison) string {
 	words := grouped(c.GetProducts()) + " products read"
 	if all := c.GetExpected(); all > 0 {
@@ -208,10 +206,10 @@ func comparisonProgress(c *meshv1.TableComparison) string {
 	return words
 }
 
-// namedMissed bounds how many products are named.
+// namedMissed is the maximum number of products that are named.
 const namedMissed = 10
 
-// addUp adds what one page of products has found to what the others have.
+// addUp adds the result of one page of products to the sum.
 func addUp(sum, page *meshv1.TableComparison) {
 	sum.Id, sum.Reason, sum.FinishedAt = page.GetId(), page.GetReason(), page.GetFinishedAt()
 	if sum.StartedAt == nil {
@@ -229,7 +227,7 @@ func addUp(sum, page *meshv1.TableComparison) {
 	}
 }
 
-// rereadFound says in words what a read of the tables has found.
+// rereadFound describes the result of a read of the tables.
 func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
 	words := counted(c.GetProducts(), "product", "products") + " read, "
 	if c.GetPublished() == 0 {
@@ -258,14 +256,14 @@ func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
 			verb, noun = "is", "table"
 		}
 		words += fmt.Sprintf(
-			" The %s %s %s read by the mapping and not watched: likely the cause.",
+			" The %s %s %s read by the mapping and not watched: the likely cause.",
 			noun,
 			listed(unwatched),
 			verb,
 		)
 	} else if c.GetMissed() > 0 {
 		words += " " + counted(c.GetMissed(), "change of them was", "changes of them were") +
-			" not in the database's log, or not read from it: a query that depends on the time, or on what it reads by a function, does that."
+			" not in the write-ahead log, or not read from it. A query that depends on the time, or that reads by a function, has this effect."
 	}
 	return words
 }

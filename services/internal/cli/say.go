@@ -9,16 +9,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// Everything that is printed for people goes through sayf, say and printTable, and what is for machines through
-// printJSON and jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see package
-// visible.
+// All output for people goes through sayf, say and printTable. All output for machines goes through printJSON and jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see package visible.
 
-// sayf is fmt.Fprintf with texts that are harmless on a terminal, one line each. The format is the program's own.
+// sayf is fmt.Fprintf with texts that are harmless on a terminal, one line each. The format itself is trusted.
 func sayf(w io.Writer, format string, args ...any) {
 	fmt.Fprint(w, sayingf(format, args...))
 }
 
-// sayingf is what sayf prints.
+// sayingf returns the text that sayf prints.
 func sayingf(format string, args ...any) string {
 	return fmt.Sprintf(format, harmless(args)...)
 }
@@ -28,7 +26,7 @@ func say(w io.Writer, args ...any) {
 	fmt.Fprintln(w, harmless(args)...)
 }
 
-// raw is a text that is printed as it is.
+// raw is a trusted text. It is printed as it is.
 type raw string
 
 // lines is a text of several lines.
@@ -62,7 +60,7 @@ func harmless(args []any) []any {
 	return out
 }
 
-// text is shown harmless, but for %q, which is harmless itself.
+// text formats harmlessly with every verb. The verb %q is harmless itself.
 type text string
 
 func (t text) Format(f fmt.State, verb rune) {
@@ -73,8 +71,7 @@ func (t text) Format(f fmt.State, verb rune) {
 	fmt.Fprintf(f, fmt.FormatString(f, verb), shown)
 }
 
-// safeJSON writes to standard output JSON that means the same and is harmless on a terminal. Each write must end
-// between two characters.
+// safeJSON writes JSON to standard output. It escapes what acts on a terminal, which keeps the meaning. Each write must end between two characters.
 type safeJSON struct{}
 
 func (safeJSON) Write(data []byte) (int, error) {
@@ -84,10 +81,10 @@ func (safeJSON) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// jsonOut is where JSON for machines goes: standard output.
+// jsonOut writes JSON for machines to standard output.
 var jsonOut safeJSON
 
-// cells makes the texts of a row harmless.
+// cells returns the cells of a row, made harmless.
 func cells(row []string) string {
 	shown := make([]string, len(row))
 	for i, cell := range row {

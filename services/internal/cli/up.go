@@ -49,23 +49,22 @@ type upCmd struct {
 	config.Policy
 	config.Placement
 
-	Ports           string        `enum:"fixed,auto" default:"fixed" help:"fixed for the ports of the documentation, auto for free ones."`
-	JSON            bool          `name:"json" help:"Print where everything is as one line of JSON on standard output once it is ready."`
-	Seed            bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products, if Stripe is the simulator."`
-	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Least severe records of the services to show; debug shows every call to Stripe."`
+	Ports           string        `enum:"fixed,auto" default:"fixed" help:"Ports to listen on: fixed for those in the documentation, auto for free ones."`
+	JSON            bool          `name:"json" help:"Print all addresses as one line of JSON on standard output once everything is ready."`
+	Seed            bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products if Stripe is the simulator."`
+	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Minimum level of the services' log records to show; debug shows every call to Stripe."`
 	Without         []string      `help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
-	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"How long everything may take to be ready."`
+	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"Timeout until everything is ready."`
 }
 
-// The simulator of a mesh on one machine.
+// Settings of the simulator of a mesh on one machine.
 const (
 	simulatorKey  = "sk_test_driftlesssimulator"
 	simulatorFile = "stripe.journal"
 	simulatorRate = 100.0 // calls per second
 )
 
-// Settings of a mesh on one machine that differ from those of production: the simulator has no read allowance to
-// save, and nobody wants to wait.
+// Defaults of a mesh with the simulator that differ from those of production: the simulator has no read allowance, and a person waits.
 const (
 	localPollInterval = 2 * time.Second
 	localGracePeriod  = 3 * time.Second
@@ -104,8 +103,7 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, pars
 	return u.serve(ctx)
 }
 
-// keepToOneStripe remembers whether a data directory goes with the simulator or with Stripe itself, and refuses the
-// other: the catalog of the one, samples among it, has no business in the other.
+// keepToOneStripe records whether a data directory is used with the simulator or with Stripe itself, and refuses the other. The catalog of one, with its sample products, must not get into the other.
 func keepToOneStripe(dataDir string, hasKey bool) error {
 	const simulator, stripe = "the simulator", "Stripe"
 	now := simulator
@@ -124,13 +122,12 @@ func keepToOneStripe(dataDir string, hasKey bool) error {
 		return fmt.Errorf("data directory: %w", err)
 	case before != now:
 		return fmt.Errorf(
-			"data directory %s was used with %s, and now STRIPE_API_KEY says %s: use another with --data-dir, or remove it", dataDir, before, now)
+			"data directory %s was used with %s, and now STRIPE_API_KEY says %s: set another with --data-dir, or remove it", dataDir, before, now)
 	}
 	return nil
 }
 
-// settleToken makes the token of the APIs if none is given: any program on this machine can reach a loopback port,
-// those of other users included. Only an empty --token does without; an empty variable counts as not set.
+// settleToken creates the token of the APIs if none is given, since any program and user on this machine can reach a loopback port. Only an empty --token does without one. An empty variable counts as not set.
 func settleToken(parsed *kong.Context, c *cli, dataDir string) error {
 	none := slices.ContainsFunc(parsed.Path, func(p *kong.Path) bool {
 		return p.Flag != nil && p.Flag.Name == "token" && !p.Resolved
@@ -168,12 +165,12 @@ type up struct {
 	stops []func()
 }
 
-// startParts starts what is not given: Postgres, NATS and the simulator.
+// startParts starts Postgres, NATS and the simulator unless the settings name others.
 func (u *up) startParts(ctx context.Context) error {
 	if err := u.addresses(); err != nil {
 		return err
 	}
-	// Postgres takes the longest; NATS and the topology are ready by the time it is.
+	// Postgres takes the longest. NATS and the topology are ready before it.
 	g, startCtx := errgroup.WithContext(ctx)
 	g.Go(func() error { return u.startPostgres(startCtx) })
 	g.Go(func() error { return u.startNATS(startCtx) })
@@ -209,7 +206,7 @@ func (u *up) startPostgres(ctx context.Context) error {
 	}
 	u.onStop(func() {
 		if err := pg.Close(); err != nil {
-			u.logger.Warn("stopping Postgres", "error", err)
+			u.logger.Warn("could not stop Postgres", "error", err)
 		}
 	})
 	u.at.Database, u.pg = pg.URL(), pg
@@ -235,7 +232,7 @@ func (u *up) startNATS(ctx context.Context) error {
 	return u.applyTopology(ctx, m)
 }
 
-// applyTopology creates what is missing. It never lowers what there is on a NATS server that is not ours.
+// applyTopology creates the streams, buckets and consumers that are missing. On a NATS server of the operator it never lowers replicas or limits.
 func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
 	options := topology.Options{Accounts: []string{u.Account}, Replicas: u.replicas()}
 	if u.NATSURL != "" {
@@ -244,19 +241,19 @@ func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
 	var kept []string
 	options.OnKept = func(d topology.Difference) { kept = append(kept, d.Kind+" "+d.Name+" ("+d.Lowers+")") }
 	options.Refused = func(d topology.Difference, err error) {
-		u.logger.WarnContext(ctx, "NATS does not take what protects its streams; see docs/security.md",
+		u.logger.WarnContext(ctx, "NATS refuses the settings that protect its streams; see docs/security.md",
 			"of", d.Kind+" "+d.Name, "error", err)
 	}
 	err := m.ApplyTopology(ctx, options, u.Timeout)
 	if len(kept) > 0 {
 		u.logger.WarnContext(
-			ctx, "NATS has more than is configured, and stays as it is; `driftless topology apply --allow-lowering` lowers it",
+			ctx, "NATS has more than is configured and is left as it is; `driftless topology apply --allow-lowering` lowers it",
 			"of", len(kept), "first", kept[0])
 	}
 	return err
 }
 
-// replicas of the streams: the server that up starts is alone.
+// replicas returns the number of replicas of each stream: 1 on the server that up starts.
 func (u *up) replicas() int {
 	if u.NATSURL == "" {
 		return 1
@@ -281,35 +278,35 @@ func (u *up) startStripe() error {
 		Listener: listener, AllowedHosts: u.AllowedHosts, DataFile: filepath.Join(u.dataDir, simulatorFile),
 		Logger:   u.logger,
 		Webhooks: []stripesim.Webhook{{URL: u.at.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
-		// Those of live mode, although the key is a test key, with which Stripe allows a quarter of that.
+		// The limits of live mode. Stripe allows a quarter of that with a test key, as this key is.
 		Limits: stripesim.Limits{PerSecond: simulatorRate, PerEndpoint: 25},
 	}
 	u.webhook, u.at.Simulated = secret, true
 	return nil
 }
 
-// keptSecret returns the secret in a file that only its owner may read. At the first time it makes both.
+// keptSecret returns the secret in a file that only its owner may read. It creates both at the first time.
 func keptSecret(path, prefix string) (string, error) {
 	data, err := os.ReadFile(path)
 	if kept := strings.TrimSpace(string(data)); err == nil && kept != "" {
 		return kept, nil
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read the secret that is kept: %w", err)
+		return "", fmt.Errorf("read the stored secret: %w", err)
 	}
 	secret := prefix + rand.Text()
-	// Renamed into place: a file that a kill left half written would be taken for the secret.
+	// Renamed into place: a file that a kill left half written would be read as the secret.
 	draft := path + ".new"
 	if err := os.WriteFile(draft, []byte(secret+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep a secret: %w", err)
+		return "", fmt.Errorf("store a secret: %w", err)
 	}
 	if err := os.Rename(draft, path); err != nil {
-		return "", fmt.Errorf("keep a secret: %w", err)
+		return "", fmt.Errorf("store a secret: %w", err)
 	}
 	return secret, nil
 }
 
-// addresses settles where everything listens.
+// addresses chooses where everything listens.
 func (u *up) addresses() error {
 	fixed := []struct {
 		addr *string
@@ -334,7 +331,7 @@ func (u *up) addresses() error {
 		if u.Ports == "auto" {
 			*f.addr = "127.0.0.1:0"
 		}
-		// Held until all are chosen, so that no two are the same; a port in use is said before anything starts.
+		// Each listener stays open until all are chosen, so that no two are the same. A port in use is reported before anything starts.
 		l, err := net.Listen("tcp", *f.addr) //nolint:noctx // a local address
 		if err != nil {
 			return fmt.Errorf("%w: another mesh may be running; stop it, or use --ports auto", err)
@@ -346,7 +343,7 @@ func (u *up) addresses() error {
 	return nil
 }
 
-// serve runs the services until ctx ends, and stops them before what they need.
+// serve runs the services until ctx ends, and stops them before Postgres, NATS and the simulator.
 func (u *up) serve(ctx context.Context) error {
 	simCtx, stopSim := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSim()
@@ -387,11 +384,11 @@ func (u *up) serve(ctx context.Context) error {
 		case <-serveCtx.Done():
 		case <-exited:
 			return fmt.Errorf(
-				"the private Postgres has ended; its log, %s, says why: start the mesh again when that is mended",
+				"the private Postgres has ended; its log, %s, says why: fix that, then start the mesh again",
 				u.pg.LogFile())
 		case <-simCtx.Done():
 			if serveCtx.Err() == nil {
-				return fmt.Errorf("the Stripe simulator ended: %w", context.Cause(simCtx))
+				return fmt.Errorf("the Stripe simulator has ended: %w", context.Cause(simCtx))
 			}
 		}
 		return nil
@@ -409,7 +406,7 @@ func (u *up) serve(ctx context.Context) error {
 	return err
 }
 
-// programs is where the services' programs are: beside this one.
+// programs returns the directory of the services' programs: that of this program.
 func programs() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -417,12 +414,12 @@ func programs() (string, error) {
 	}
 	dir := filepath.Dir(self)
 	if _, err := os.Stat(filepath.Join(dir, topology.Push)); err != nil {
-		return "", fmt.Errorf("the services' programs must lie beside this one, in %s: %w", dir, err)
+		return "", fmt.Errorf("the services' programs must be beside this one, in %s: %w", dir, err)
 	}
 	return dir, nil
 }
 
-// awaitReady returns once every service says that it is ready.
+// awaitReady returns once every service reports that it is ready.
 func (u *up) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("not everything was ready within %s", u.Timeout))
 	defer cancel()
@@ -458,7 +455,7 @@ func answers(ctx context.Context, url string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// announce says what runs where, and seeds an empty catalog.
+// announce prints what runs where, and seeds an empty catalog.
 func (u *up) announce(ctx context.Context) error {
 	if err := u.keys.signedOnce(u.Without); err != nil {
 		return err
@@ -470,7 +467,7 @@ func (u *up) announce(ctx context.Context) error {
 	if err := u.at.save(u.dataDir); err != nil {
 		return err
 	}
-	// Never into somebody's Stripe account.
+	// The seed never goes into a real Stripe account.
 	if u.Seed && u.sim != nil && u.pg != nil && u.ownTables && !slices.Contains(u.Without, topology.Ingestion) {
 		if err := u.plant(ctx); err != nil {
 			return fmt.Errorf("seed the catalog: %w", err)
@@ -505,16 +502,15 @@ func (u *up) announce(ctx context.Context) error {
 	return nil
 }
 
-// tokenNote says how the APIs are used without these commands. The token itself is for no terminal and no log.
+// tokenNote says how to use the APIs without these commands. The token itself is never printed or logged.
 func (u *up) tokenNote() string {
 	if u.cli.Token == "" {
 		return "The APIs ask for no token. "
 	}
-	return fmt.Sprintf("The APIs ask for the token that %s holds; commands find it there. ", endpointsFile(u.dataDir))
+	return fmt.Sprintf("The APIs ask for the token in %s; commands find it there. ", endpointsFile(u.dataDir))
 }
 
-// plant writes the seed if the catalog is empty. One that has been seeded once, or was not empty at a start, is left
-// alone from then on, so that a catalog somebody empties stays empty.
+// plant writes the seed if the catalog is empty. It does so once: a catalog that was seeded, or was not empty at a start, is left alone from then on. So a catalog that somebody empties stays empty.
 func (u *up) plant(ctx context.Context) error {
 	marker := filepath.Join(u.dataDir, "seeded")
 	if _, err := os.Stat(marker); err == nil {
@@ -546,11 +542,11 @@ func (u *up) empty(ctx context.Context) (empty bool, err error) {
 	return empty, err
 }
 
-// lineWriter keeps the lines of several services whole.
+// lineWriter keeps the lines of several services apart.
 type lineWriter struct {
 	mu sync.Mutex
 	w  *os.File
-	// json records name their service themselves.
+	// json says that records are JSON, which name their service themselves.
 	json bool
 }
 
@@ -561,8 +557,7 @@ type namedWriter struct {
 
 func (w *lineWriter) named(name string) namedWriter { return namedWriter{w, name} }
 
-// Write gets one line at a time. A line may hold texts of strangers: records are escaped by the service that writes
-// them, and whatever else a program prints, such as a panic, is escaped here.
+// Write gets one line at a time. A line may hold texts of strangers. The service escapes them in its records. Anything else that a program prints, such as a panic, is escaped here.
 func (w namedWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -13,22 +13,20 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// upKeys are the signing keys of a mesh on one machine. Each service gets its own, and the public keys of all.
+// upKeys are the signing keys of a mesh on one machine. Each service gets its own key, and the public keys of all.
 type upKeys struct {
 	dir string
-	// files hold the keys, by service; nil if the settings name keys, or are to.
+	// files are the key files by service; nil if the environment names keys or other services may take part.
 	files   map[string]string
 	trusted string
-	// checks: the services refuse what is not signed. In a data directory without keys, they only sign at the first
-	// start, so that what was stored before counts until ingestion has signed it.
+	// checks reports whether the services refuse unsigned messages. On a data directory without keys they only sign at the first start: messages that were stored before count until ingestion has signed them.
 	checks bool
 }
 
-// signingSettings are the variables by which a service gets keys.
+// signingSettings are the variables that give a service its keys.
 var signingSettings = []string{"DRIFTLESS_SIGNING_KEY", "DRIFTLESS_TRUSTED_KEYS"}
 
-// makeKeys makes the keys, or reads them. Keys that the environment names are left as they are, and with NATS_URL,
-// where other services may take part, none are made.
+// makeKeys reads or creates the keys. It leaves keys alone that the environment names. With NATS_URL it creates none, since other services may take part there.
 func (u *up) makeKeys() error {
 	for _, name := range signingSettings {
 		if os.Getenv(name) != "" || os.Getenv(name+"_FILE") != "" {
@@ -57,7 +55,7 @@ func (u *up) makeKeys() error {
 	_, err = os.Stat(k.marker())
 	switch {
 	case len(u.Without) > 0:
-		// Who runs those services may give them no keys. What they store must count at the next start.
+		// The services that run elsewhere may have no keys. The messages that they store must count at the next start.
 		if err := os.Remove(k.marker()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("signing keys: %w", err)
 		}
@@ -68,10 +66,10 @@ func (u *up) makeKeys() error {
 	return nil
 }
 
-// marker is the file that says that everything in the data directory is signed.
+// marker returns the path of the file that says that everything in the data directory is signed.
 func (k upKeys) marker() string { return filepath.Join(k.dir, "checked") }
 
-// keptKey reads a key, or makes one and keeps it.
+// keptKey reads a key, or creates one at the first time.
 func keptKey(path string) (signing.PrivateKey, error) {
 	text, err := config.ReadSecret(path, path)
 	if err == nil {
@@ -84,7 +82,7 @@ func keptKey(path string) (signing.PrivateKey, error) {
 	if err != nil {
 		return key, err
 	}
-	// Renamed into place: half a key would keep the service from starting.
+	// Renamed into place: a partly written key would keep the service from starting.
 	draft := path + ".new"
 	if err := os.WriteFile(draft, []byte(key.Reveal()+"\n"), 0o600); err != nil {
 		return key, err
@@ -92,7 +90,7 @@ func keptKey(path string) (signing.PrivateKey, error) {
 	return key, os.Rename(draft, path)
 }
 
-// environment is what a service gets of the keys: its own, and whom it trusts.
+// environment returns the variables for a service: its own key, and the keys that it trusts.
 func (k upKeys) environment(service string) []string {
 	if k.files == nil {
 		return nil
@@ -104,7 +102,7 @@ func (k upKeys) environment(service string) []string {
 	return env
 }
 
-// signedOnce has the services check signatures from the next start on. All of them have run with their keys.
+// signedOnce makes the services check signatures from the next start on. It is called once all of them have run with their keys.
 func (k upKeys) signedOnce(without []string) error {
 	if k.files == nil || len(without) > 0 {
 		return nil

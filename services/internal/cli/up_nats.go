@@ -10,12 +10,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// natsAdmin is the user of the private NATS server for commands and for the operator. It may do everything.
+// natsAdmin is the user for commands and the operator on the private NATS server. It may do everything.
 const natsAdmin = "driftless"
 
-// startPrivateNATS starts the NATS server of this mesh. Everybody on the machine reaches its port, so it asks for a
-// password. Each service has a user of its own with the permissions of production. The passwords are new at each
-// start: mesh.json holds the administrator's, and a service has only its own.
+// startPrivateNATS starts the NATS server of this mesh. Everybody on the machine can reach its port, so it asks for a password. Each service has its own user with the permissions of production. The passwords are new at each start: mesh.json has the administrator's, and a service gets only its own.
 func (u *up) startPrivateNATS(ctx context.Context) error {
 	users := []local.NATSUser{{Name: natsAdmin, Password: rand.Text()}}
 	for _, p := range topology.UserPermissions([]string{u.Account}) {
@@ -36,7 +34,7 @@ func (u *up) startPrivateNATS(ctx context.Context) error {
 	}
 	u.onStop(func() {
 		if err := server.Close(); err != nil {
-			u.logger.Warn("stopping NATS", "error", err)
+			u.logger.Warn("could not stop NATS", "error", err)
 		}
 	})
 	u.at.NATS, u.natsURLs = server.URLFor(natsAdmin), map[string]string{}
@@ -46,5 +44,5 @@ func (u *up) startPrivateNATS(ctx context.Context) error {
 	return nil
 }
 
-// natsURL is how a client of that name connects.
+// natsURL returns the address for the client of that name, with its user and password.
 func (u *up) natsURL(name string) string { return cmp.Or(u.natsURLs[name], u.at.NATS) }

@@ -23,7 +23,7 @@ const (
 	serviceWidth  = 14
 	timeWidth     = 9
 	barWidth      = 24
-	// mostLinks of a span are shown.
+	// mostLinks is the maximum number of links of a span that are shown.
 	mostLinks = 5
 )
 
@@ -47,8 +47,7 @@ type waterfall struct {
 	now   time.Time
 }
 
-// drawTrace writes a trace as a waterfall: a line for each span, and below it in words what went wrong, what is tried
-// again when, and where it goes on.
+// drawTrace writes a trace as a waterfall. Each span is a line, with notes below it about errors, retries and other traces.
 func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
 	f := &waterfall{w: w, trace: t, width: width, now: now, name: max(width-serviceWidth-2*timeWidth-barWidth-5, 24)}
 	failed := 0
@@ -90,7 +89,7 @@ func (f *waterfall) draw(s *jaeger.Span, depth int) {
 	}
 }
 
-// note writes a remark below a span, in as many lines as it takes.
+// note writes a note below a span, wrapped to the width.
 func (f *waterfall) note(indent, text string) {
 	margin := strings.Repeat(" ", serviceWidth+1) + indent + "  "
 	first := true
@@ -103,7 +102,7 @@ func (f *waterfall) note(indent, text string) {
 	}
 }
 
-// label is a span's name with what tells it apart from others of that name.
+// label returns the name of a span with the attributes that distinguish it from others of that name.
 func label(s *jaeger.Span) string {
 	out := s.Name
 	attribute := func(key string) string { return s.Attributes[key] }
@@ -123,13 +122,13 @@ func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 	attribute := func(key string) string { return s.Attributes[key] }
 	if f.trace.Roots()[0] == s && s.Parent != "" {
 		out = append(out,
-			"begun by span "+s.Parent+
-				", which Jaeger does not have: your application's, if it sends its spans elsewhere")
+			"started by span "+s.Parent+
+				", which is not in Jaeger: your application's span, if it sends its spans elsewhere")
 	} else if s.Parent != "" && slices.Contains(f.trace.Roots(), s) {
 		out = append(out, "its parent, span "+s.Parent+", is not in Jaeger")
 	}
 	if attribute(string(telemetry.KeptKey)) != "" {
-		out = append(out, "the trace was not sampled; this part of it was kept because it failed")
+		out = append(out, "the trace was not sampled; this part was kept because it failed")
 	}
 	if id := attribute(string(telemetry.StripeRequestIDKey)); id != "" && attribute("http.request.method") != "" {
 		out = append(out, "Stripe's request "+id)
@@ -138,7 +137,7 @@ func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 		out = append(out, step)
 	}
 	if attribute(string(telemetry.StripeReplayedKey)) == "true" {
-		out = append(out, "answered from Stripe's memory of an earlier call with the same key")
+		out = append(out, "Stripe replayed the answer of an earlier call with the same key")
 	}
 	if event := attribute(string(telemetry.StripeEventIDKey)); event != "" {
 		out = append(out, event+" "+attribute(string(telemetry.StripeEventTypeKey)))
@@ -147,7 +146,7 @@ func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 		out = append(out, "ERROR: "+words)
 	}
 	if ms, err := strconv.ParseInt(attribute(string(telemetry.RetryDelayKey)), 10, 64); err == nil {
-		out = append(out, "tried again after "+spell(time.Duration(ms)*time.Millisecond))
+		out = append(out, "retried after "+spell(time.Duration(ms)*time.Millisecond))
 	}
 	if id := attribute(string(telemetry.CarriedByKey)); id != "" {
 		out = append(out, "carried by trace "+id)
@@ -155,7 +154,7 @@ func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 		out = append(out, f.links(s))
 	}
 	if f.untaken(s) {
-		out = append(out, "push has not taken it since "+spell(f.now.Sub(s.End())))
+		out = append(out, "push has not processed it for "+spell(f.now.Sub(s.End())))
 	}
 	return out
 }
@@ -176,7 +175,7 @@ func (f *waterfall) links(s *jaeger.Span) string {
 	return text
 }
 
-// untaken says of a desired state whether push has not come to it.
+// untaken reports whether a span published a desired state that push has not processed.
 func (f *waterfall) untaken(s *jaeger.Span) bool {
 	if s.Name != "send catalog" {
 		return false
@@ -187,16 +186,16 @@ func (f *waterfall) untaken(s *jaeger.Span) bool {
 	})
 }
 
-// bar shows where in the trace's time a span lies.
+// bar draws the time of a span within the trace.
 func (f *waterfall) bar(offset, duration time.Duration) string {
-	whole := max(f.trace.Duration(), 1)
-	at := func(d time.Duration) int { return int(int64(d) * barWidth / int64(whole)) }
+	total := max(f.trace.Duration(), 1)
+	at := func(d time.Duration) int { return int(int64(d) * barWidth / int64(total)) }
 	from := min(at(offset), barWidth-1)
 	to := min(max(at(offset+duration), from+1), barWidth)
 	return strings.Repeat(" ", from) + strings.Repeat("█", to-from)
 }
 
-// spell writes a duration in three digits or so.
+// spell formats a duration with about three digits.
 func spell(d time.Duration) string {
 	switch {
 	case d < 10*time.Millisecond:
@@ -217,7 +216,7 @@ func cut(s string, width int) string {
 	return string([]rune(s)[:width-1]) + "…"
 }
 
-// wrapped yields a text in lines that are not longer than a width where its words allow it.
+// wrapped yields the lines of a text, wrapped at a width. A word longer than that gets a longer line.
 func wrapped(text string, width int) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		line := ""

@@ -11,20 +11,19 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// section is a part of the file whose settings go together: its top level, or an account.
+// section is a part of the file with its own settings: the top level, or an account.
 type section struct {
 	values  map[string]fileValue
 	mapping *Mapping
 	catalog *catalogEntry
-	// at is where an account stands.
+	// at is the position of an account in the file.
 	at string
 }
 
-// defaultAccount is the account of a service that is told of none.
+// defaultAccount is the account of a service whose settings name none.
 const defaultAccount = "default"
 
-// choose puts the settings of the service's account over those of the top level. Without accounts in the file nothing
-// changes. A command that takes several accounts gets the names of all.
+// choose applies the settings of the service's account over those of the top level. It changes nothing if the file has no accounts. A command for several accounts gets the names of all of them.
 func (r *resolver) choose(ctx *kong.Context) error {
 	if len(r.accounts) == 0 {
 		return nil
@@ -60,7 +59,7 @@ func (r *resolver) choose(ctx *kong.Context) error {
 	}
 	if slot, shared := r.values["slot"]; shared && len(names) > 1 {
 		return fmt.Errorf(
-			"%s: must stand under each account: ingestion of every account reads with a replication slot of its own",
+			"%s: must be set for each account: each account's ingestion reads with its own replication slot",
 			slot.at)
 	}
 	if given != defaultAccount {
@@ -79,11 +78,11 @@ func (r *resolver) choose(ctx *kong.Context) error {
 }
 
 func (r *resolver) unknown(name string, names []string) error {
-	return fmt.Errorf("%s: there is no account %q, but %s: set DRIFTLESS_ACCOUNT to one of them", r.accountsAt, name,
+	return fmt.Errorf("%s: there is no account %q; there are %s: set DRIFTLESS_ACCOUNT to one of them", r.accountsAt, name,
 		strings.Join(names, ", "))
 }
 
-// givenTo is the value that the command line or the environment gives a flag; "" if they give none.
+// givenTo returns the value of a flag on the command line or in the environment, or "".
 func givenTo(ctx *kong.Context, flag *kong.Flag) string {
 	for _, p := range ctx.Path {
 		if p.Flag != flag || p.Resolved {
@@ -99,15 +98,15 @@ func givenTo(ctx *kong.Context, flag *kong.Flag) string {
 	return firstSet(flag.Envs)
 }
 
-// accountsEntry reads the key "accounts": settings, and a mapping, by the name of the account that they are for.
+// accountsEntry reads the key "accounts": settings, and a mapping, by account.
 func (r *resolver) accountsEntry(path string, entry *ast.MappingValueNode) error {
 	r.accountsAt = position(path, entry.Key.GetToken()) + ": accounts"
 	if len(r.accounts) > 0 {
-		return fmt.Errorf("%s: stands there twice", r.accountsAt)
+		return fmt.Errorf("%s: is there twice", r.accountsAt)
 	}
 	entries, ok := entry.Value.(*ast.MappingNode)
 	if !ok || len(entries.Values) == 0 {
-		return fmt.Errorf("%s: must hold the settings of each account under its name", r.accountsAt)
+		return fmt.Errorf("%s: must have the settings of each account under its name", r.accountsAt)
 	}
 	r.accounts = map[string]*section{}
 	for _, named := range entries.Values {
@@ -117,7 +116,7 @@ func (r *resolver) accountsEntry(path string, entry *ast.MappingValueNode) error
 			return fmt.Errorf("%s: the name of an account must %s", at, rules["account"].must)
 		}
 		if r.accounts[key.Value] != nil {
-			return fmt.Errorf("%s: stands there twice", at)
+			return fmt.Errorf("%s: is there twice", at)
 		}
 		account := &section{values: map[string]fileValue{}, at: at}
 		r.accounts[key.Value] = account
@@ -126,12 +125,12 @@ func (r *resolver) accountsEntry(path string, entry *ast.MappingValueNode) error
 			continue
 		}
 		if !ok {
-			return fmt.Errorf("%s: must hold settings as \"key: value\"", at)
+			return fmt.Errorf("%s: must have settings as \"key: value\"", at)
 		}
 		for _, setting := range settings.Values {
 			switch name := setting.Key.GetToken().Value; name {
 			case "account", "accounts":
-				return fmt.Errorf("%s: %s cannot stand under an account", position(path, setting.Key.GetToken()), name)
+				return fmt.Errorf("%s: %s is not allowed under an account", position(path, setting.Key.GetToken()), name)
 			}
 			if err := account.entry(path, setting); err != nil {
 				return err

@@ -9,7 +9,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// catalogEntry is the key "catalog" of a section, as it stands in the file.
+// catalogEntry is the key "catalog" of a section, before it is decoded.
 type catalogEntry struct {
 	path, at string
 	node     *ast.MappingNode
@@ -18,16 +18,14 @@ type catalogEntry struct {
 func (s *section) catalogEntry(path string, entry *ast.MappingValueNode) error {
 	node, ok := entry.Value.(*ast.MappingNode)
 	if !ok {
-		return fmt.Errorf("%s: catalog must hold products, prices and watch; see docs/mapping.md",
+		return fmt.Errorf("%s: catalog must have products, prices and watch; see docs/mapping.md",
 			position(path, entry.Key.GetToken()))
 	}
 	s.catalog = &catalogEntry{path: path, at: position(path, entry.Key.GetToken()), node: node}
 	return nil
 }
 
-// mappings makes the mapping of each section once the whole file is read. An account's catalog stands over that of
-// the top level key by key, so accounts may share queries or watched tables; in write_back, too. With accounts, the
-// top level's own need not be complete.
+// mappings makes the mapping of each section once the file is read. An account's catalog overrides that of the top level key by key, and in write_back, too. So accounts may share queries or watched tables. With accounts, the catalog of the top level need not be complete.
 func (r *resolver) mappings() error {
 	if r.catalog != nil {
 		m, err := r.catalog.mapping()
@@ -59,7 +57,7 @@ func (r *resolver) mappings() error {
 	return nil
 }
 
-// merged is a catalog over another one.
+// merged returns a catalog with the entries of a shared one that it lacks.
 func merged(own, shared *ast.MappingNode) *ast.MappingNode {
 	const nested = "write_back"
 	out := ast.Mapping(own.Start, own.IsFlowStyle, over(own.Values, shared.Values)...)

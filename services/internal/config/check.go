@@ -22,7 +22,7 @@ var (
 	moreThanNone = rule{func(v reflect.Value) bool { return !v.IsZero() }, "be more than 0"}
 )
 
-// rules say what a setting must be beyond its type. That numbers and times are finite and not negative goes for all.
+// rules are the conditions of settings beyond their types. All numbers and times must be finite and not negative.
 var rules = map[string]rule{
 	"allowed-hosts":        {areHostNames, "be names of hosts, without scheme, port and path"},
 	"account":              {isAccountName, "be 1 to 32 lower-case letters, digits, - and _"},
@@ -36,7 +36,7 @@ var rules = map[string]rule{
 	},
 }
 
-// isAccountName takes a name, or a list of names.
+// isAccountName checks a name or a list of names.
 func isAccountName(v reflect.Value) bool {
 	if v.Kind() != reflect.Slice {
 		return accountName.MatchString(v.String())
@@ -58,7 +58,7 @@ func areHostNames(v reflect.Value) bool {
 	return true
 }
 
-// check says which flag has a value that cannot be, wherever that comes from.
+// check returns an error for the first flag with a value that is not allowed, whatever its source.
 func check(ctx *kong.Context) error {
 	for _, flag := range ctx.Flags() {
 		if err := checkValue(flag.Name, flag.Target); err != nil {
@@ -87,7 +87,7 @@ func checkValue(name string, v reflect.Value) error {
 	return fmt.Errorf("must %s, not %v", must, v)
 }
 
-// origin names the variable that a flag's value comes from, or else the flag.
+// origin returns the variable that a flag's value comes from, or else the flag.
 func origin(ctx *kong.Context, flag *kong.Flag) string {
 	for _, p := range ctx.Path {
 		if p.Flag == flag && !p.Resolved {
@@ -102,7 +102,7 @@ func origin(ctx *kong.Context, flag *kong.Flag) string {
 	return "--" + flag.Name
 }
 
-// accepts says why a flag does not take a value.
+// accepts returns an error if a flag does not accept a text.
 func accepts(flag *kong.Flag, text string) error {
 	v := reflect.New(flag.Target.Type()).Elem()
 	scan := kong.Scan().PushTyped(text, kong.FlagValueToken)

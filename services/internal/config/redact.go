@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// shown are the parameters of a database's address that tell where it is and nothing else.
+// shown are the parameters of a database address that only say where the database is.
 var shown = []string{"host", "hostaddr", "port", "user", "dbname", "sslmode"}
 
 var (
@@ -15,9 +15,7 @@ var (
 	keyword = regexp.MustCompile(`^\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^'\\\s]|\\.)*)(?:\s+|$)`)
 )
 
-// RedactURL is the address of a server for messages: passwords, tokens and all parameters but those that tell where
-// the server is are hidden. It knows URLs, several of NATS' separated by commas, and Postgres' "host=... password=...".
-// What it does not understand it hides as a whole.
+// RedactURL returns the address of a server for messages. It hides passwords, tokens and all parameters but those that say where the server is. It parses URLs, several NATS URLs separated by commas, and Postgres' "host=... password=...". It hides any other text completely.
 func RedactURL(s string) string {
 	switch {
 	case strings.HasPrefix(s, "postgres://"), strings.HasPrefix(s, "postgresql://"):
@@ -32,16 +30,14 @@ func RedactURL(s string) string {
 	return strings.Join(servers, ",")
 }
 
-// redactOne redacts one URL, which may lack its scheme. A user without a password is a name in Postgres' URLs, and a
-// token in NATS'.
+// redactOne redacts one URL, which may lack its scheme. A user without a password is a name in a Postgres URL, and a token in a NATS URL.
 func redactOne(s string, named bool) string {
 	full := s
 	if !scheme.MatchString(s) {
 		full = "nats://" + s
 	}
 	u, err := url.Parse(full)
-	// An unescaped "/", "?" or "#" in a password makes the rest of it look like a path.
-	// One with an unescaped "@" and ":" looks like a user and a password.
+	// An unescaped "/", "?" or "#" in a password makes the rest of it look like a path. An unescaped "@" and ":" makes it look like a user and a password.
 	if err != nil || u.Fragment != "" || strings.Contains(u.Path, "@") || u.User == nil && strings.Contains(s, "@") ||
 		strings.Contains(u.User.Username(), "@") {
 		return redacted

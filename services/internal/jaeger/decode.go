@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// trace is one as Jaeger writes it.
+// trace is a trace as Jaeger encodes it.
 type trace struct {
 	TraceID string `json:"traceID"`
 	Spans   []struct {
@@ -54,7 +54,7 @@ func (t trace) decode() *Trace {
 			span.Attributes[tag.Key] = tag.text()
 		}
 		for _, r := range s.References {
-			// The parent is a reference, and so is every link, those within the trace too.
+			// The parent is a reference. So is every link, even one within the trace.
 			if r.RefType == "CHILD_OF" && r.TraceID == t.TraceID && span.Parent == "" {
 				span.Parent = r.SpanID
 				continue

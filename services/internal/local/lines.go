@@ -8,11 +8,10 @@ import (
 	"io"
 )
 
-// longestLine is how much of a line of a program's output is passed on, in bytes.
+// longestLine is the maximum number of bytes of a line that are passed on.
 const longestLine = 256 << 10
 
-// passLines writes what it reads to out, line by line and each by one write, until the end of input. A line that is too
-// long is cut, with a note; it never stops reading, which would block the program. It returns the last line.
+// passLines copies lines from in to out until the end of input, each with one write. It cuts lines that are too long, with a note. It never stops reading, since that would block the program. It returns the last line.
 func passLines(out io.Writer, in io.Reader) (last string) {
 	reader := bufio.NewReaderSize(in, 64<<10)
 	var line []byte
@@ -29,10 +28,10 @@ func passLines(out io.Writer, in io.Reader) (last string) {
 		if ended || len(line) > 0 {
 			line = bytes.TrimSuffix(line, []byte("\r"))
 			if dropped > 0 {
-				line = fmt.Appendf(line, " ... (%d more bytes of this line are left out)", dropped)
+				line = fmt.Appendf(line, " ... (%d more bytes of this line are omitted)", dropped)
 			}
 			last = string(line[:min(len(line), longestLast)])
-			// What cannot be written, such as to a terminal that was closed, is no reason to stop the program.
+			// A failed write, such as to a closed terminal, is no reason to stop the program.
 			_, _ = out.Write(append(line, '\n'))
 		}
 		line, dropped = line[:0], 0
@@ -42,5 +41,5 @@ func passLines(out io.Writer, in io.Reader) (last string) {
 	}
 }
 
-// longestLast is how much of the last line tells why a program could not start.
+// longestLast is the maximum number of bytes of the last line, which says why a program could not start.
 const longestLast = 2 << 10

@@ -14,53 +14,52 @@ import (
 	"time"
 )
 
-// ServiceConfig is a program that Supervise keeps running.
+// ServiceConfig configures a Service.
 type ServiceConfig struct {
 	Name string
 	// Path of the program.
 	Path string
-	// Env is its whole environment.
+	// Env is the complete environment of the program.
 	Env []string
-	// Output gets what it prints, line by line.
+	// Output gets the output of the program, line by line.
 	Output io.Writer
 	Logger *slog.Logger
 }
 
-// Delays before a program that ended is started again: doubling from the first to the last.
+// Delays before a program that ended is restarted. They double from the first to the last.
 const (
 	firstRestart = 250 * time.Millisecond
 	lastRestart  = 15 * time.Second
-	// settled is how long a program must have run for the next delay to be the first again.
+	// settled is how long a program must have run to reset the delay.
 	settled = 10 * time.Second
-	// stopGrace is how long a program may take to stop.
+	// stopGrace is the timeout of a stop before the program is killed.
 	stopGrace = 15 * time.Second
 )
 
-// Service is a program that is kept running.
+// Service runs a program and restarts it when it ends.
 type Service struct {
 	cfg   ServiceConfig
 	pid   atomic.Int64
 	ready atomic.Bool
 }
 
-// NewService prepares a program; Run runs it.
+// NewService returns a service that does not run yet.
 func NewService(cfg ServiceConfig) *Service { return &Service{cfg: cfg} }
 
-// Pid of the running process; 0 while there is none.
+// Pid returns the id of the running process, 0 if there is none.
 func (s *Service) Pid() int { return int(s.pid.Load()) }
 
-// Ready says that the program has shown that it can do its work: from now on it is started again whenever it ends.
+// Ready records that the program can do its work. From then on it is restarted whenever it ends.
 func (s *Service) Ready() { s.ready.Store(true) }
 
-// Run keeps the program running until ctx ends, then stops it with SIGTERM and waits for it. A program that ends
-// before it was ever ready is an error with its last line: it cannot do its work and has said why.
+// Run keeps the program running until ctx ends. It then stops it with SIGTERM and waits for its end. If the program ends before it was ever ready, Run returns an error with its last line, which says why.
 func (s *Service) Run(ctx context.Context) error {
 	delay := firstRestart
 	for {
 		start := time.Now()
 		last, err := s.once(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // told to stop
+			return nil //nolint:nilerr // the stop was wanted
 		}
 		if !s.ready.Load() {
 			return fmt.Errorf("%s cannot start: %s", s.cfg.Name, strings.TrimPrefix(last, s.cfg.Name+": "))
@@ -68,7 +67,7 @@ func (s *Service) Run(ctx context.Context) error {
 		if time.Since(start) > settled {
 			delay = firstRestart
 		}
-		s.cfg.Logger.WarnContext(ctx, "a service ended and is started again", "service", s.cfg.Name, "in", delay,
+		s.cfg.Logger.WarnContext(ctx, "service ended and will be restarted", "service", s.cfg.Name, "in", delay,
 			"why", err)
 		select {
 		case <-ctx.Done():
@@ -79,9 +78,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// once runs the program to its end and returns the last line it printed.
+// once runs the program until it ends and returns the last line of its output.
 func (s *Service) once(ctx context.Context) (last string, err error) {
-	cmd := exec.Command(s.cfg.Path) //nolint:noctx // it is stopped with a signal, not killed with the context
+	cmd := exec.Command(s.cfg.Path) //nolint:noctx // a signal stops it; the context must not kill it
 	cmd.Env = s.cfg.Env
 	reader, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer

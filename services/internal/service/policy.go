@@ -7,9 +7,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// Policy makes the policy of the settings; file is the one that they may be from, with the mapping, nil for the
-// built-in tables. Its error says where the rule stands and what a rule can be, or which statement the mapping lacks to
-// write back, or to import, what the policy asks for.
+// Policy makes the policy from the settings. file is the configuration file, for error messages. mapping is nil for the built-in tables. An error says where the rule is and what a rule can be, or which statement the mapping lacks to write back or import as the policy asks.
 func Policy(settings config.Policy, file string, mapping *config.Mapping) (*catalog.Policy, error) {
 	otherwise := catalog.Action(settings.DriftPolicy)
 	rules := map[string]catalog.Rule{}

@@ -7,10 +7,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// variable makes the program a NATS node, with the configuration file that it names.
+// variable names a configuration file. If it is set, the program runs as a NATS node with it.
 const variable = "DRIFTLESS_NATS_NODE"
 
-// A test's program has no main of ours to ask.
+// init runs the node, because the main function of a test's program is not ours.
 //
 //nolint:gochecknoinits
 func init() {
