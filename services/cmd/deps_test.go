@@ -66,7 +66,8 @@ func within(path, name string) bool {
 	return path == name || strings.HasPrefix(path, strings.TrimSuffix(name, "/")+"/")
 }
 
-// dependOnSources makes Go's test cache depend on the files that `go list` reads. The cache only knows the files that this process reads, and would keep an old success.
+// dependOnSources makes Go's test cache depend on the files that `go list` reads. The cache only knows the files that
+// this process reads, and would keep an old success.
 func dependOnSources(t *testing.T) {
 	t.Helper()
 	_, err := os.Stat("../go.mod")

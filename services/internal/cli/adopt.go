@@ -220,7 +220,8 @@ type adoptReport struct {
 	list jsonList
 
 	File string `json:"file"`
-	// Products and Stripe are the numbers of products in the catalog, and in Stripe, that have no link to the other side.
+	// Products and Stripe are the numbers of products in the catalog, and in Stripe, that have no link to the other
+	// side.
 	Products int `json:"catalog_products"`
 	Stripe   int `json:"stripe_products"`
 	Certain  int `json:"certain"`

@@ -64,7 +64,8 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if len(a.stale) > 0 {
-		return fmt.Errorf("nothing was done, because %s is stale or wrong:\n  %s\nCorrect these entries, or make a new plan",
+		return fmt.Errorf(
+			"nothing was done, because %s is stale or wrong:\n  %s\nCorrect these entries, or make a new plan",
 			cmd.File, strings.Join(a.stale, "\n  "))
 	}
 	a.approved = len(a.products)
@@ -206,7 +207,8 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 
 var errStale = errors.New("too many entries are stale")
 
-// order returns push's command for an entry. done reports that it was carried out before. stale says why it must not be carried out.
+// order returns push's command for an entry. done reports that it was carried out before. stale says why it must not be
+// carried out.
 func (a *adoptApply) order(e adoptEntry,
 	found map[string]*controlv1.ProductDetail,
 ) (order *meshv1.Adopt, done bool, stale string) {
@@ -310,7 +312,8 @@ func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[str
 	return a.await(ctx, waiting)
 }
 
-// await shows the results of the commands. It then waits until push has synced the adopted products to their latest state.
+// await shows the results of the commands. It then waits until push has synced the adopted products to their latest
+// state.
 func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) error {
 	waitCtx, cancel := context.WithTimeoutCause(ctx, a.timeout,
 		fmt.Errorf("push has not carried out the commands within %s; they stay queued until it runs",

@@ -20,7 +20,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// An adoption file is a stream of YAML documents, so that a file of a million products is read and written piece by piece. It begins with a header. One document for each product follows.
+// An adoption file is a stream of YAML documents, so that a file of a million products is read and written piece by
+// piece. It begins with a header. One document for each product follows.
 
 // adoptHeader is the first document of an adoption file.
 type adoptHeader struct {
@@ -99,7 +100,8 @@ func (a adoptWriter) write(p adoption.Proposal, want, held string) error {
 	var b strings.Builder
 	b.WriteString("---\n")
 	for _, comment := range comments {
-		// Each comment is one line, whatever the texts of Stripe and the catalog hold: the next line would be read as an entry.
+		// Each comment is one line, whatever the texts of Stripe and the catalog hold: the next line would be read as
+		// an entry.
 		b.WriteString("# " + visible.Text(comment) + "\n")
 	}
 	writeEntry(&b, entryOf(p))
@@ -167,7 +169,8 @@ func quoted(s string) string {
 	return b.String()
 }
 
-// readAdoptFile returns the header of the file and an iterator over its entries. The iterator ends after the first error.
+// readAdoptFile returns the header of the file and an iterator over its entries. The iterator ends after the first
+// error.
 func readAdoptFile(path string) (adoptHeader, iter.Seq2[adoptEntry, error], error) {
 	var header adoptHeader
 	next, stop := iter.Pull2(documents(path))

@@ -51,7 +51,8 @@ type cli struct {
 // errDiffers ends a command with exit code 2: the command worked and found differences.
 var errDiffers = errors.New("differences found")
 
-// Main runs the command line and returns the exit code: 0 for success, 1 for failure, 2 for differences, a degraded mesh or an unknown state.
+// Main runs the command line and returns the exit code: 0 for success, 1 for failure, 2 for differences, a degraded
+// mesh or an unknown state.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

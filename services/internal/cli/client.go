@@ -27,7 +27,8 @@ type place struct {
 	url, token string
 }
 
-// find returns the targets of both APIs. The token of the mesh on the data directory is sent only to that mesh: an address from a flag may belong to another one.
+// find returns the targets of both APIs. The token of the mesh on the data directory is sent only to that mesh: an
+// address from a flag may belong to another one.
 func (a address) find(c *cli) (control, ingest place, err error) {
 	control, ingest = place{url: a.Control}, place{url: a.Ingest}
 	e, err := findMesh(c.DataDir)
@@ -120,7 +121,8 @@ func patiently(ctx context.Context, call func() error) error {
 	}
 }
 
-// explain replaces the error of a service that does not answer by one that says what to do. A connection that breaks during a call, as when the service is killed, counts as unavailable whatever code the client gives it.
+// explain replaces the error of a service that does not answer by one that says what to do. A connection that breaks
+// during a call, as when the service is killed, counts as unavailable whatever code the client gives it.
 func explain(api, url string) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {

@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 )
 
-func TestACallThatAKilledServiceCutsOffIsMadeAgain(t *testing.T) {
+func TestPatiently_RetriesCallOfKilledService(t *testing.T) {
 	for name, linger := range map[string]int{"reset": 0, "closed": 1} {
 		t.Run(name, func(t *testing.T) {
 			var calls atomic.Int32

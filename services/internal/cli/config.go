@@ -15,7 +15,8 @@ type configCmd struct {
 	Check configCheckCmd `cmd:"" help:"Check settings, policy and mapping as the services do at their start, without starting anything."`
 }
 
-// configCheckCmd checks the settings that the services would get. Only the database can check the mapping's SQL: ingestion asks it at its start, and so does --database.
+// configCheckCmd checks the settings that the services would get. Only the database can check the mapping's SQL:
+// ingestion asks it at its start, and so does --database.
 type configCheckCmd struct {
 	Accounts []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Accounts to check, separated by commas. Defaults to all accounts of the file."`
 	Database bool     `name:"database" help:"Also check the catalog database, as ingestion does at its start: privileges, tables, what the queries read and what is watched, and a sample of 1,000 products. Changes nothing there. Exits with 2 if there are findings, with 1 if the check failed."`

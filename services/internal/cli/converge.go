@@ -14,7 +14,9 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// waitConverged waits until nothing differs, for the given products or for all, and returns the plan. Everything that was committed before the call is then captured, and nothing is in flight. If ctx ends before, the error says what was left to do.
+// waitConverged waits until nothing differs, for the given products or for all, and returns the plan. Everything that
+// was committed before the call is then captured, and nothing is in flight. If ctx ends before, the error says what was
+// left to do.
 func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient,
 	ingest ingestv1connect.IngestServiceClient, products []string,
 ) (*controlv1.PlanResponse, error) {

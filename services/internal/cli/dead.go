@@ -189,7 +189,8 @@ func (d deadLetters) selection() (*controlv1.DeadLetterSelection, error) {
 	return &controlv1.DeadLetterSelection{ProductIds: d.Products, Reason: d.Reason, Service: d.Service, All: d.All}, nil
 }
 
-// take applies part to a selection page by page, as the control API takes it. It stops after a page with a failure, since the next one would most likely fail too.
+// take applies part to a selection page by page, as the control API takes it. It stops after a page with a failure,
+// since the next one would most likely fail too.
 func (d deadLetters) take(
 	part func(*controlv1.DeadLetterSelection) (results []*controlv1.DeadLetterResult, truncated bool, err error)) (
 	[]*controlv1.DeadLetterResult, error,

@@ -28,7 +28,8 @@ type endpoints struct {
 
 func endpointsFile(dataDir string) string { return filepath.Join(dataDir, "mesh.json") }
 
-// save writes the file in which commands on this machine find the mesh. The file has the passwords of the database and of NATS, and the token.
+// save writes the file in which commands on this machine find the mesh. The file has the passwords of the database and
+// of NATS, and the token.
 func (e endpoints) save(dataDir string) error {
 	data, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {

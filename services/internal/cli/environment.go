@@ -20,7 +20,9 @@ var serviceSettings = map[string]any{
 	topology.Reconciliation: config.ReconciliationService{},
 }
 
-// common are the variables of this process that every service gets beside its settings. They say where the parts of the system are, and set up Go and OpenTelemetry. A name that ends in "_" is a prefix. The list is short because a shell has secrets of other programs too.
+// common are the variables of this process that every service gets beside its settings. They say where the parts of the
+// system are, and set up Go and OpenTelemetry. A name that ends in "_" is a prefix. The list is short because a shell
+// has secrets of other programs too.
 var common = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_", "LD_LIBRARY_PATH",
 	"SSL_CERT_FILE", "SSL_CERT_DIR",
@@ -36,7 +38,8 @@ var postgresVariables = []string{
 	"PGSSLROOTCERT", "PGSSLPASSWORD", "PGSSLNEGOTIATION",
 }
 
-// environment returns the variables of a service: its settings, and what every program needs. No service gets the secrets of another.
+// environment returns the variables of a service: its settings, and what every program needs. No service gets the
+// secrets of another.
 func (u *up) environment(service string) []string {
 	own := config.Variables(serviceSettings[service])
 	pass := common

@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// variables are those that a service gets, by name.
+// variables returns the variables of a service by name.
 func (u *up) variables(t *testing.T, service string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -25,7 +25,7 @@ func (u *up) variables(t *testing.T, service string) map[string]string {
 
 var everyService = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}
 
-// everybody says that each service gets a value.
+// everybody returns the same value for each service.
 func everybody(value string) map[string]string {
 	out := map[string]string{}
 	for _, service := range everyService {
@@ -34,7 +34,7 @@ func everybody(value string) map[string]string {
 	return out
 }
 
-func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
+func TestEnvironment_GivesEachServiceOnlyItsSecrets(t *testing.T) {
 	for name, value := range map[string]string{
 		"STRIPE_API_KEY": "sk_test_shell", "STRIPE_WEBHOOK_SECRET_FILE": "/run/webhook",
 		"DATABASE_URL": "postgres://shell", "LEDGER_DATABASE_URL_FILE": "/run/ledger",
@@ -79,7 +79,7 @@ func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
 	require.Equal(t, "postgres://catalog", got, "the ledger is in the catalog's database")
 }
 
-// A setting that up takes and hands to nobody would be switched off without a word.
+// A setting that up accepts and passes to no service would have no effect.
 func TestEnvironment_EverySettingOfUpReachesAService(t *testing.T) {
 	u := &up{upCmd: &upCmd{}, cli: &cli{}}
 	for service, settings := range serviceSettings {

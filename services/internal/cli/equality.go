@@ -27,7 +27,8 @@ func unknownBecause(e *controlv1.Equality) string {
 	}
 }
 
-// verdict returns the line about equality: "equal as of 11:02:31", "12 products differ as of 11:02:31", or "unknown: ...".
+// verdict returns the line about equality: "equal as of 11:02:31", "12 products differ as of 11:02:31", or "unknown:
+// ...".
 func verdict(differing uint64, e *controlv1.Equality) string {
 	why, differ := unknownBecause(e), counted(differing, "product differs", "products differ")
 	switch {
@@ -59,7 +60,8 @@ func asOf(e *controlv1.Equality) string {
 	return " as of " + clock(e.GetAsOf(), time.TimeOnly)
 }
 
-// compared says when the tables were last compared: "Tables last compared at 04:10." The answer is only that recent for tables that are not watched.
+// compared says when the tables were last compared: "Tables last compared at 04:10." The answer is only that recent for
+// tables that are not watched.
 func compared(e *controlv1.Equality) string {
 	words := "The tables were never compared as a whole."
 	if at := e.GetTablesComparedAt(); at != nil {
@@ -120,7 +122,8 @@ func unreachable(err error) (why string, is bool) {
 	}
 }
 
-// orUnknown handles the failure to reach the control API, or what that needs. Equality is then unknown: it prints that and ends the command with exit code 2. It returns any other error as it is.
+// orUnknown handles the failure to reach the control API, or what that needs. Equality is then unknown: it prints that
+// and ends the command with exit code 2. It returns any other error as it is.
 func orUnknown(c *cli, err error) error {
 	why, is := unreachable(err)
 	switch {

@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// keys runs the command and returns its exit code and what it printed.
+// keys runs the command and returns its exit code and its output.
 func keys(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	file, err := os.CreateTemp(t.TempDir(), "out")
@@ -28,7 +28,7 @@ func keys(t *testing.T, args ...string) (code int, out string) {
 	return code, string(data)
 }
 
-func TestKeysCreate_WritesTheKeyToAFileAndPrintsThePublicOne(t *testing.T) {
+func TestKeysCreate_WritesKeyFileAndPrintsPublicKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ingestion.key")
 	code, out := keys(t, "create", "ingestion", "--key-file", path)
 	require.Zero(t, code)
@@ -52,7 +52,7 @@ func TestKeysCreate_WritesTheKeyToAFileAndPrintsThePublicOne(t *testing.T) {
 	require.Equal(t, text, kept)
 }
 
-func TestKeysCreate_PrintsASecretOnlyWhenAsked(t *testing.T) {
+func TestKeysCreate_PrintsSecretOnlyOnRequest(t *testing.T) {
 	code, out := keys(t, "create")
 	require.Equal(t, 1, code)
 	require.Empty(t, out)
@@ -65,9 +65,9 @@ func TestKeysCreate_PrintsASecretOnlyWhenAsked(t *testing.T) {
 	require.Equal(t, key.Public().String(), pair["trusted_key"])
 }
 
-// TestUp_KeysOfADataDirectory: each service gets its own key only, a mesh that has run without keys signs before it
-// checks, and what services without keys may have stored counts again.
-func TestUp_KeysOfADataDirectory(t *testing.T) {
+// Each service gets only its own key. A mesh that has run without keys signs before it checks. After services ran
+// without keys, unsigned messages count again.
+func TestUp_MakesKeysOfDataDirectory(t *testing.T) {
 	data := t.TempDir()
 	start := func(without ...string) upKeys {
 		t.Helper()

@@ -279,7 +279,8 @@ func wholePlan(ctx context.Context, client controlv1connect.ControlServiceClient
 	}
 }
 
-// wait shows the plan once nothing is left to do, or once the time is up. In that case Stripe counts as different, whatever the reason was.
+// wait shows the plan once nothing is left to do, or once the time is up. In that case Stripe counts as different,
+// whatever the reason was.
 func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.ControlServiceClient) error {
 	ingest, err := cmd.ingest(c)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 )
 
-// known is equality that is known now.
+// known returns an equality as of now.
 func known() *controlv1.Equality {
 	now := timestamppb.Now()
 	return &controlv1.Equality{AsOf: now, At: now, TablesComparedAt: now}
@@ -28,7 +28,7 @@ func differs(state controlv1.ProductState) *controlv1.PlanResponse {
 	}
 }
 
-func TestExitCodesOfPlan(t *testing.T) {
+func TestPlan_ExitCodes(t *testing.T) {
 	always := func(plan *controlv1.PlanResponse) func() (*controlv1.PlanResponse, error) {
 		return func() (*controlv1.PlanResponse, error) { return plan, nil }
 	}
@@ -132,7 +132,7 @@ func TestExitCodesOfPlan(t *testing.T) {
 	}
 }
 
-func TestALongPlanIsReadToItsEnd(t *testing.T) {
+func TestWholePlan_ReadsAllPages(t *testing.T) {
 	s := &stub{planAfter: func(after string) (*controlv1.PlanResponse, error) {
 		next := map[string]string{"": "a", "a": "b", "b": "c"}[after]
 		return &controlv1.PlanResponse{
@@ -148,7 +148,7 @@ func TestALongPlanIsReadToItsEnd(t *testing.T) {
 	require.False(t, plan.GetTruncated())
 }
 
-func TestAWaitSaysWhatItWaitedFor(t *testing.T) {
+func TestWaitConverged_ReportsWhatRemains(t *testing.T) {
 	s := &stub{plan: func() (*controlv1.PlanResponse, error) {
 		return differs(controlv1.ProductState_PRODUCT_STATE_DEAD), nil
 	}}
@@ -165,8 +165,8 @@ func TestAWaitSaysWhatItWaitedFor(t *testing.T) {
 	require.ErrorContains(t, err, "1 products differ (mug dead), 0 messages are in flight")
 }
 
-// TestACallHasADeadlineOnlyIfItsCallerGivesNone: a wait of ten minutes is not cut off after two.
-func TestACallHasADeadlineOnlyIfItsCallerGivesNone(t *testing.T) {
+// A wait of ten minutes must not end after the default of two.
+func TestLimit_KeepsDeadlineOfCaller(t *testing.T) {
 	require.Zero(t, place{}.client().Timeout)
 	var left time.Duration
 	call := limit()(func(ctx context.Context, _ connect.AnyRequest) (connect.AnyResponse, error) {

@@ -17,7 +17,8 @@ type psqlCmd struct {
 	Args []string `arg:"" optional:"" help:"Arguments of psql."`
 }
 
-// Run replaces this process by psql. The password goes into the environment, which other users cannot read; they can read the arguments.
+// Run replaces this process by psql. The password goes into the environment, which other users cannot read; they can
+// read the arguments.
 func (cmd *psqlCmd) Run(ctx context.Context, c *cli) error {
 	e, err := findMesh(c.DataDir)
 	if err != nil {

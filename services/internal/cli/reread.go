@@ -36,7 +36,8 @@ dead letters.
   driftless reread --no-wait    only send the command`
 }
 
-// rereadTakeUp is the timeout until ingestion begins a read while it does no other, and until the control API answers again.
+// rereadTakeUp is the timeout until ingestion begins a read while it does no other, and until the control API answers
+// again.
 const rereadTakeUp = 30 * time.Second
 
 func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
@@ -112,7 +113,8 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	}
 }
 
-// awaitReread waits until a read of the tables ends, and returns its result and the tables that are not watched. It returns an error if ctx ends or if ingestion does not begin the read.
+// awaitReread waits until a read of the tables ends, and returns its result and the tables that are not watched. It
+// returns an error if ctx ends or if ingestion does not begin the read.
 func awaitReread(
 	ctx context.Context,
 	client controlv1connect.ControlServiceClient,

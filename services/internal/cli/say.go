@@ -9,7 +9,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// All output for people goes through sayf, say and printTable. All output for machines goes through printJSON and jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see package visible.
+// All output for people goes through sayf, say and printTable. All output for machines goes through printJSON and
+// jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see package visible.
 
 // sayf is fmt.Fprintf with texts that are harmless on a terminal, one line each. The format itself is trusted.
 func sayf(w io.Writer, format string, args ...any) {
@@ -71,7 +72,8 @@ func (t text) Format(f fmt.State, verb rune) {
 	fmt.Fprintf(f, fmt.FormatString(f, verb), shown)
 }
 
-// safeJSON writes JSON to standard output. It escapes what acts on a terminal, which keeps the meaning. Each write must end between two characters.
+// safeJSON writes JSON to standard output. It escapes what acts on a terminal, which keeps the meaning. Each write must
+// end between two characters.
 type safeJSON struct{}
 
 func (safeJSON) Write(data []byte) (int, error) {

@@ -50,7 +50,8 @@ func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 	return err
 }
 
-// awaitScan waits until a scan ends and returns its report, with an error if the scan failed. It also returns an error if ctx ends, if pull does not begin the scan, or if the report of another scan replaces this one.
+// awaitScan waits until a scan ends and returns its report, with an error if the scan failed. It also returns an error
+// if ctx ends, if pull does not begin the scan, or if the report of another scan replaces this one.
 func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient, id string,
 	show func(*meshv1.ScanReport),
 ) (*meshv1.ScanReport, error) {

@@ -13,7 +13,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-func TestProgressOfAScan(t *testing.T) {
+func TestScanProgress(t *testing.T) {
 	half := &meshv1.ScanReport{
 		Phase: meshv1.ScanPhase_SCAN_PHASE_LISTING, Products: 400, Prices: 600, Expected: 2000, PerSecond: 98.7,
 		Remaining: durationpb.New(10 * time.Second),

@@ -29,8 +29,8 @@ var (
 	failed  = &meshv1.ScanReport{Id: "ours", Error: "Stripe does not answer"}
 )
 
-// TestAScanIsWaitedForUntilItsEndIsKnown plays what the control API tells, second by second; the last goes on for ever.
-func TestAScanIsWaitedForUntilItsEndIsKnown(t *testing.T) {
+// The control API gives one answer per second. The last one repeats.
+func TestAwaitScan(t *testing.T) {
 	away := connect.NewError(connect.CodeUnavailable, errors.New("does not answer"))
 	for name, c := range map[string]struct {
 		told  []any
@@ -113,7 +113,7 @@ func (c scanClient) GetScan(ctx context.Context,
 	return c.stub.GetScan(ctx, r)
 }
 
-func TestExitCodesOfScan(t *testing.T) {
+func TestScan_ExitCodes(t *testing.T) {
 	for name, c := range map[string]struct {
 		report *meshv1.ScanReport
 		args   []string
@@ -137,7 +137,7 @@ func TestExitCodesOfScan(t *testing.T) {
 	}
 }
 
-func TestCtrlCEndsTheWaitForAScan(t *testing.T) {
+func TestScan_CtrlCEndsWait(t *testing.T) {
 	asked := make(chan struct{}, 100)
 	s := &stub{getScan: func() (*controlv1.GetScanResponse, error) {
 		asked <- struct{}{}

@@ -137,9 +137,11 @@ func (cmd *syncCmd) page(
 	return nil
 }
 
-// awaitEqual waits until push has done what it can for some products, and returns their plan. If reread names a command, it waits for ingestion's read, too. The products that are left in the plan are refused, held, or wait.
+// awaitEqual waits until push has done what it can for some products, and returns their plan. If reread names a
+// command, it waits for ingestion's read, too. The products that are left in the plan are refused, held, or wait.
 //
-// If equality stays unknown, it returns the last plan; products that are not in it may differ then. If ctx ends before, it returns the last plan and an error.
+// If equality stays unknown, it returns the last plan; products that are not in it may differ then. If ctx ends before,
+// it returns the last plan and an error.
 func awaitEqual(
 	ctx context.Context,
 	client controlv1connect.ControlServiceClient,
@@ -180,7 +182,8 @@ func awaitEqual(
 			calm, settled = 0, nil
 		case settled == nil:
 			calm, settled = 1, e
-		// Everything that was published until the commands were done must be included. That is so if nothing is in flight, or if the answer is of a later time.
+		// Everything that was published until the commands were done must be included. That is so if nothing is in
+		// flight, or if the answer is of a later time.
 		case unknownBecause(e) == "" &&
 			(plan.GetInFlight() == 0 || !e.GetAsOf().AsTime().Before(settled.GetAt().AsTime())):
 			calm++
@@ -197,7 +200,8 @@ func awaitEqual(
 	}
 }
 
-// carriedOut reports whether push is done with its commands, and ingestion with the read that reread names, or with all of its commands if reread is empty.
+// carriedOut reports whether push is done with its commands, and ingestion with the read that reread names, or with all
+// of its commands if reread is empty.
 func carriedOut(plan *controlv1.PlanResponse, reread string) bool {
 	if plan.GetOrders() > plan.GetIngestionOrders() {
 		return false

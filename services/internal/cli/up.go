@@ -64,7 +64,8 @@ const (
 	simulatorRate = 100.0 // calls per second
 )
 
-// Defaults of a mesh with the simulator that differ from those of production: the simulator has no read allowance, and a person waits.
+// Defaults of a mesh with the simulator that differ from those of production: the simulator has no read allowance, and
+// a person waits.
 const (
 	localPollInterval = 2 * time.Second
 	localGracePeriod  = 3 * time.Second
@@ -103,7 +104,8 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, pars
 	return u.serve(ctx)
 }
 
-// keepToOneStripe records whether a data directory is used with the simulator or with Stripe itself, and refuses the other. The catalog of one, with its sample products, must not get into the other.
+// keepToOneStripe records whether a data directory is used with the simulator or with Stripe itself, and refuses the
+// other. The catalog of one, with its sample products, must not get into the other.
 func keepToOneStripe(dataDir string, hasKey bool) error {
 	const simulator, stripe = "the simulator", "Stripe"
 	now := simulator
@@ -127,7 +129,8 @@ func keepToOneStripe(dataDir string, hasKey bool) error {
 	return nil
 }
 
-// settleToken creates the token of the APIs if none is given, since any program and user on this machine can reach a loopback port. Only an empty --token does without one. An empty variable counts as not set.
+// settleToken creates the token of the APIs if none is given, since any program and user on this machine can reach a
+// loopback port. Only an empty --token does without one. An empty variable counts as not set.
 func settleToken(parsed *kong.Context, c *cli, dataDir string) error {
 	none := slices.ContainsFunc(parsed.Path, func(p *kong.Path) bool {
 		return p.Flag != nil && p.Flag.Name == "token" && !p.Resolved
@@ -232,7 +235,8 @@ func (u *up) startNATS(ctx context.Context) error {
 	return u.applyTopology(ctx, m)
 }
 
-// applyTopology creates the streams, buckets and consumers that are missing. On a NATS server of the operator it never lowers replicas or limits.
+// applyTopology creates the streams, buckets and consumers that are missing. On a NATS server of the operator it never
+// lowers replicas or limits.
 func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
 	options := topology.Options{Accounts: []string{u.Account}, Replicas: u.replicas()}
 	if u.NATSURL != "" {
@@ -331,7 +335,8 @@ func (u *up) addresses() error {
 		if u.Ports == "auto" {
 			*f.addr = "127.0.0.1:0"
 		}
-		// Each listener stays open until all are chosen, so that no two are the same. A port in use is reported before anything starts.
+		// Each listener stays open until all are chosen, so that no two are the same. A port in use is reported before
+		// anything starts.
 		l, err := net.Listen("tcp", *f.addr) //nolint:noctx // a local address
 		if err != nil {
 			return fmt.Errorf("%w: another mesh may be running; stop it, or use --ports auto", err)
@@ -510,7 +515,8 @@ func (u *up) tokenNote() string {
 	return fmt.Sprintf("The APIs ask for the token in %s; commands find it there. ", endpointsFile(u.dataDir))
 }
 
-// plant writes the seed if the catalog is empty. It does so once: a catalog that was seeded, or was not empty at a start, is left alone from then on. So a catalog that somebody empties stays empty.
+// plant writes the seed if the catalog is empty. It does so once: a catalog that was seeded, or was not empty at a
+// start, is left alone from then on. So a catalog that somebody empties stays empty.
 func (u *up) plant(ctx context.Context) error {
 	marker := filepath.Join(u.dataDir, "seeded")
 	if _, err := os.Stat(marker); err == nil {
@@ -557,7 +563,8 @@ type namedWriter struct {
 
 func (w *lineWriter) named(name string) namedWriter { return namedWriter{w, name} }
 
-// Write gets one line at a time. A line may hold texts of strangers. The service escapes them in its records. Anything else that a program prints, such as a panic, is escaped here.
+// Write gets one line at a time. A line may hold texts of strangers. The service escapes them in its records. Anything
+// else that a program prints, such as a panic, is escaped here.
 func (w namedWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

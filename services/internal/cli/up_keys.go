@@ -19,14 +19,16 @@ type upKeys struct {
 	// files are the key files by service; nil if the environment names keys or other services may take part.
 	files   map[string]string
 	trusted string
-	// checks reports whether the services refuse unsigned messages. On a data directory without keys they only sign at the first start: messages that were stored before count until ingestion has signed them.
+	// checks reports whether the services refuse unsigned messages. On a data directory without keys they only sign at
+	// the first start: messages that were stored before count until ingestion has signed them.
 	checks bool
 }
 
 // signingSettings are the variables that give a service its keys.
 var signingSettings = []string{"DRIFTLESS_SIGNING_KEY", "DRIFTLESS_TRUSTED_KEYS"}
 
-// makeKeys reads or creates the keys. It leaves keys alone that the environment names. With NATS_URL it creates none, since other services may take part there.
+// makeKeys reads or creates the keys. It leaves keys alone that the environment names. With NATS_URL it creates none,
+// since other services may take part there.
 func (u *up) makeKeys() error {
 	for _, name := range signingSettings {
 		if os.Getenv(name) != "" || os.Getenv(name+"_FILE") != "" {
@@ -102,7 +104,8 @@ func (k upKeys) environment(service string) []string {
 	return env
 }
 
-// signedOnce makes the services check signatures from the next start on. It is called once all of them have run with their keys.
+// signedOnce makes the services check signatures from the next start on. It is called once all of them have run with
+// their keys.
 func (k upKeys) signedOnce(without []string) error {
 	if k.files == nil || len(without) > 0 {
 		return nil

@@ -13,7 +13,9 @@ import (
 // natsAdmin is the user for commands and the operator on the private NATS server. It may do everything.
 const natsAdmin = "driftless"
 
-// startPrivateNATS starts the NATS server of this mesh. Everybody on the machine can reach its port, so it asks for a password. Each service has its own user with the permissions of production. The passwords are new at each start: mesh.json has the administrator's, and a service gets only its own.
+// startPrivateNATS starts the NATS server of this mesh. Everybody on the machine can reach its port, so it asks for a
+// password. Each service has its own user with the permissions of production. The passwords are new at each start:
+// mesh.json has the administrator's, and a service gets only its own.
 func (u *up) startPrivateNATS(ctx context.Context) error {
 	users := []local.NATSUser{{Name: natsAdmin, Password: rand.Text()}}
 	for _, p := range topology.UserPermissions([]string{u.Account}) {

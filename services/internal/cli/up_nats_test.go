@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
+func TestUp_GivesEachServiceItsOwnNATSUser(t *testing.T) {
 	u := &up{upCmd: &upCmd{}, dataDir: t.TempDir(), logger: slog.New(slog.DiscardHandler)}
 	u.Account = "default"
 	defer u.stopParts()

@@ -47,7 +47,8 @@ type waterfall struct {
 	now   time.Time
 }
 
-// drawTrace writes a trace as a waterfall. Each span is a line, with notes below it about errors, retries and other traces.
+// drawTrace writes a trace as a waterfall. Each span is a line, with notes below it about errors, retries and other
+// traces.
 func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
 	f := &waterfall{w: w, trace: t, width: width, now: now, name: max(width-serviceWidth-2*timeWidth-barWidth-5, 24)}
 	failed := 0

@@ -310,7 +310,7 @@ func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Clien
 		return fmt.Errorf("%s cannot replace %s: %s; run `driftless webhook create %s` to repair it", next.ID,
 			old.ID, strings.Join(lacks, "; "), next.URL)
 	}
-	secret, err := cmd.newest(cmd.StripeWebhookSecret)
+	secret, err := cmd.latestSecret(cmd.StripeWebhookSecret)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// secretPlace says where a new signing secret goes. It never goes to a log. It goes to standard output only if that is a terminal or if asked for.
+// secretPlace says where a new signing secret goes. It never goes to a log. It goes to standard output only if that is
+// a terminal or if asked for.
 type secretPlace struct {
 	SecretFile string `name:"secret-file" placeholder:"FILE" help:"Append the signing secret to the secrets in this file, readable only by its owner. STRIPE_WEBHOOK_SECRET_FILE can name it."`
 	ShowSecret bool   `name:"show-secret" help:"Print the signing secret even if standard output is not a terminal."`
@@ -90,8 +91,8 @@ func (k *keeper) store(c *cli, e stripeapi.Endpoint) error {
 	return err
 }
 
-// newest returns the last of the secrets that pull has.
-func (p secretPlace) newest(given config.Secrets) (string, error) {
+// latestSecret returns the last of the secrets that pull has.
+func (p secretPlace) latestSecret(given config.Secrets) (string, error) {
 	secrets := given.Reveal()
 	if p.SecretFile != "" {
 		data, err := os.ReadFile(p.SecretFile)

@@ -23,7 +23,8 @@ type section struct {
 // defaultAccount is the account of a service whose settings name none.
 const defaultAccount = "default"
 
-// choose applies the settings of the service's account over those of the top level. It changes nothing if the file has no accounts. A command for several accounts gets the names of all of them.
+// choose applies the settings of the service's account over those of the top level. It changes nothing if the file has
+// no accounts. A command for several accounts gets the names of all of them.
 func (r *resolver) choose(ctx *kong.Context) error {
 	if len(r.accounts) == 0 {
 		return nil
@@ -78,7 +79,8 @@ func (r *resolver) choose(ctx *kong.Context) error {
 }
 
 func (r *resolver) unknown(name string, names []string) error {
-	return fmt.Errorf("%s: there is no account %q; there are %s: set DRIFTLESS_ACCOUNT to one of them", r.accountsAt, name,
+	return fmt.Errorf("%s: there is no account %q; there are %s: set DRIFTLESS_ACCOUNT to one of them", r.accountsAt,
+		name,
 		strings.Join(names, ", "))
 }
 
@@ -130,7 +132,8 @@ func (r *resolver) accountsEntry(path string, entry *ast.MappingValueNode) error
 		for _, setting := range settings.Values {
 			switch name := setting.Key.GetToken().Value; name {
 			case "account", "accounts":
-				return fmt.Errorf("%s: %s is not allowed under an account", position(path, setting.Key.GetToken()), name)
+				return fmt.Errorf("%s: %s is not allowed under an account", position(path, setting.Key.GetToken()),
+					name)
 			}
 			if err := account.entry(path, setting); err != nil {
 				return err

@@ -7,7 +7,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// anchors replaces the aliases of a YAML document by the values of their anchors. The YAML library only knows the anchors within the part that it decodes.
+// anchors replaces the aliases of a YAML document by the values of their anchors. The YAML library only knows the
+// anchors within the part that it decodes.
 type anchors struct {
 	path  string
 	nodes map[string]ast.Node
@@ -39,7 +40,8 @@ func (a *anchors) replace(node ast.Node) (ast.Node, error) {
 		if value, ok := a.nodes[name]; ok {
 			return value, nil
 		}
-		return nil, fmt.Errorf("%s: there is no anchor %q before this alias: write &%s before the value that it repeats",
+		return nil, fmt.Errorf(
+			"%s: there is no anchor %q before this alias: write &%s before the value that it repeats",
 			position(a.path, n.GetToken()), name, name)
 	case *ast.MappingNode:
 		return a.mapping(n)
@@ -53,7 +55,8 @@ func (a *anchors) replace(node ast.Node) (ast.Node, error) {
 	return node, nil
 }
 
-// mapping replaces aliases in the values of a mapping. It appends the entries of a merge key (<<) to the mapping's own entries, which win.
+// mapping replaces aliases in the values of a mapping. It appends the entries of a merge key (<<) to the mapping's own
+// entries, which win.
 func (a *anchors) mapping(n *ast.MappingNode) (ast.Node, error) {
 	var own, merged []*ast.MappingValueNode
 	for _, entry := range n.Values {

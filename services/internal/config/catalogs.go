@@ -25,7 +25,9 @@ func (s *section) catalogEntry(path string, entry *ast.MappingValueNode) error {
 	return nil
 }
 
-// mappings makes the mapping of each section once the file is read. An account's catalog overrides that of the top level key by key, and in write_back, too. So accounts may share queries or watched tables. With accounts, the catalog of the top level need not be complete.
+// mappings makes the mapping of each section once the file is read. An account's catalog overrides that of the top
+// level key by key, and in write_back, too. So accounts may share queries or watched tables. With accounts, the catalog
+// of the top level need not be complete.
 func (r *resolver) mappings() error {
 	if r.catalog != nil {
 		m, err := r.catalog.mapping()

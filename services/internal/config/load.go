@@ -20,7 +20,8 @@ import (
 const SecretFlags = "Every user of the machine can see a secret in a flag in the list of processes (ps): " +
 	"set it in the environment, or name a file with NAME_FILE."
 
-// Parse fills settings, a pointer to a struct of this package's groups, from arguments, environment and file. It returns the file's mapping, nil if there is none. For --help and --version it prints them and ends the process.
+// Parse fills settings, a pointer to a struct of this package's groups, from arguments, environment and file. It
+// returns the file's mapping, nil if there is none. For --help and --version it prints them and ends the process.
 func Parse(settings any, name, description, version string, args []string) (*Mapping, error) {
 	r := newResolver()
 	parser, err := kong.New(settings,
@@ -42,7 +43,8 @@ func Options() (options []kong.Option, mapping func() *Mapping) {
 	return r.options(), func() *Mapping { return r.mapping }
 }
 
-// resolver finds the values of flags that are not on the command line. kong prefers a resolver to the environment, so it returns nothing if the environment has a value. A variable that is set and empty counts as not set.
+// resolver finds the values of flags that are not on the command line. kong prefers a resolver to the environment, so
+// it returns nothing if the environment has a value. A variable that is set and empty counts as not set.
 type resolver struct {
 	section
 	// accounts are the accounts of the file by name; accountsAt is their position.
@@ -70,7 +72,8 @@ func (r *resolver) options() []kong.Option {
 	}
 }
 
-// nameFiles sets the fields with the tag file-of to the file that the flag's value was read from. The tag has the name of the flag: file-of:"database-url".
+// nameFiles sets the fields with the tag file-of to the file that the flag's value was read from. The tag has the name
+// of the flag: file-of:"database-url".
 func (r *resolver) nameFiles(ctx *kong.Context) error {
 	r.nameFilesIn(ctx.Model.Target)
 	return nil
@@ -96,7 +99,8 @@ func (r *resolver) nameFilesIn(v reflect.Value) {
 // Validate is a hook of kong's. The file is checked when it is read.
 func (r *resolver) Validate(*kong.Application) error { return nil }
 
-// read reads the YAML file once and checks its values. Resolve would be too late, since kong puts the name of a flag before its errors.
+// read reads the YAML file once and checks its values. Resolve would be too late, since kong puts the name of a flag
+// before its errors.
 func (r *resolver) read(ctx *kong.Context) error {
 	if r.values != nil {
 		return nil
@@ -198,7 +202,8 @@ func configPath(ctx *kong.Context) string {
 	return os.Getenv("DRIFTLESS_CONFIG")
 }
 
-// load reads the YAML file. Its keys are the names of the flags of all services, with "_" for "-": one file serves all services.
+// load reads the YAML file. Its keys are the names of the flags of all services, with "_" for "-": one file serves all
+// services.
 func (r *resolver) load(path string) error {
 	r.values = map[string]fileValue{}
 	if path == "" {

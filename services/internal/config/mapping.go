@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Mapping describes in SQL how the operator's tables are products and prices. It is under the key "catalog" of the YAML file. Without it the built-in tables are used.
+// Mapping describes in SQL how the operator's tables are products and prices. It is under the key "catalog" of the YAML
+// file. Without it the built-in tables are used.
 type Mapping struct {
 	// Products is a query whose columns are Stripe's fields of a product: id and name, and any others.
 	Products string `yaml:"products"`
@@ -21,13 +22,17 @@ type Mapping struct {
 	WriteBack WriteBack `yaml:"write_back"`
 	// CompareEvery is the time between two comparisons of all tables with CATALOG. Defaults to 24 hours.
 	CompareEvery time.Duration `yaml:"compare_every"`
-	// RereadEvery is the time between comparisons for queries whose result depends on the time, such as a price list that starts at an hour. They run at full speed. 0 means that no result depends on the time.
+	// RereadEvery is the time between comparisons for queries whose result depends on the time, such as a price list
+	// that starts at an hour. They run at full speed. 0 means that no result depends on the time.
 	RereadEvery time.Duration `yaml:"reread_every"`
 	// RowSecurity is RowSecurityRefuse or RowSecurityAllow. Defaults to RowSecurityRefuse.
 	RowSecurity string `yaml:"row_security"`
 }
 
-// WriteBack are the statements that give a product or price in the operator's tables Stripe's values. Parameters have the names of the columns of the mapping's queries: @id, @description. @changed lists those that changed in Stripe. Without a statement, its change is not possible. In the file, product and price are either one statement or statements by column.
+// WriteBack are the statements that give a product or price in the operator's tables Stripe's values. Parameters have
+// the names of the columns of the mapping's queries: @id, @description. @changed lists those that changed in Stripe.
+// Without a statement, its change is not possible. In the file, product and price are either one statement or
+// statements by column.
 type WriteBack struct {
 	// Product changes a product. It runs once for each write-back, which may have several fields.
 	Product string `yaml:"-"`
@@ -46,9 +51,11 @@ type WriteBack struct {
 // WatchedTable is a table whose changes concern products. Exactly one of ProductID and Products is set.
 type WatchedTable struct {
 	Table string `yaml:"table"`
-	// ProductID is the column with the product's id, or an SQL expression over the row's columns: "'album-' || album_id".
+	// ProductID is the column with the product's id, or an SQL expression over the row's columns: "'album-' ||
+	// album_id".
 	ProductID string `yaml:"product_id"`
-	// Products is a query that returns the ids of the products that a row concerns. It runs for the old and for the new row. @column is a value of the row.
+	// Products is a query that returns the ids of the products that a row concerns. It runs for the old and for the new
+	// row. @column is a value of the row.
 	Products string `yaml:"products"`
 	// Where is an SQL condition over the row's columns. Other rows concern no product.
 	Where string `yaml:"where"`
@@ -123,10 +130,13 @@ func (m *Mapping) check() error {
 	return nil
 }
 
-// parameter matches the named parameters of a statement, also in strings and comments. Ingestion asks the database whether the statement works.
+// parameter matches the named parameters of a statement, also in strings and comments. Ingestion asks the database
+// whether the statement works.
 var parameter = regexp.MustCompile(`@([A-Za-z_]\w*)`)
 
-// WritesBack returns an error if a field cannot be written back, because the mapping has no statement for it or one that does not use it. The field has Stripe's name, with the prefix "prices." for fields of prices: "description", "metadata.color", "prices.nickname". A nil mapping means the built-in tables, where every field can be written back.
+// WritesBack returns an error if a field cannot be written back, because the mapping has no statement for it or one
+// that does not use it. The field has Stripe's name, with the prefix "prices." for fields of prices: "description",
+// "metadata.color", "prices.nickname". A nil mapping means the built-in tables, where every field can be written back.
 func (m *Mapping) WritesBack(field string) error {
 	if m == nil {
 		return nil
@@ -154,7 +164,8 @@ func (m *Mapping) WritesBack(field string) error {
 	return nil
 }
 
-// Imports returns an error if products that only Stripe has cannot be imported, because the mapping has no statement that inserts them. A nil mapping means the built-in tables, where they can be imported.
+// Imports returns an error if products that only Stripe has cannot be imported, because the mapping has no statement
+// that inserts them. A nil mapping means the built-in tables, where they can be imported.
 func (m *Mapping) Imports() error {
 	switch {
 	case m == nil:

@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-func TestMappingSaysWhatCanBeWrittenBack(t *testing.T) {
+func TestMapping_WritesBack(t *testing.T) {
 	m := &config.Mapping{WriteBack: config.WriteBack{
 		Product: `UPDATE items SET title = @name, tags = @metadata WHERE sku = @id`,
 	}}

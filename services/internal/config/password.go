@@ -5,7 +5,9 @@ import (
 	"strings"
 )
 
-// WithoutPassword splits a Postgres address, a URL or "host=... password=...", into the address without its password and the password. The address can then be shown in the list of processes. ok reports whether it could parse the address.
+// WithoutPassword splits a Postgres address, a URL or "host=... password=...", into the address without its password
+// and the password. The address can then be shown in the list of processes. ok reports whether it could parse the
+// address.
 func WithoutPassword(address string) (shown, password string, ok bool) {
 	if !scheme.MatchString(address) {
 		return keywordsWithoutPassword(address)

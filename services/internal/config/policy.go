@@ -13,7 +13,7 @@ import (
 // Policy says who is right where catalog and Stripe differ. It must be the same for push and reconciliation.
 type Policy struct {
 	DriftPolicy string     `name:"drift-policy" env:"DRIFTLESS_DRIFT_POLICY" default:"repair" enum:"repair,report" help:"What to do about drift in fields without a rule: repair it, or only report it."`
-	Policy      FieldRules `name:"policy" env:"DRIFTLESS_POLICY" placeholder:"FIELD=OWNER[:ACTION],..." help:"Rules by field, like description=stripe,metadata.seo_*=newest:report; see policy.md."`
+	Policy      FieldRules `name:"policy" env:"DRIFTLESS_POLICY" placeholder:"FIELD=OWNER[:ACTION],..." help:"Rules by field, like description=stripe,metadata.seo_*=stripe:report; see policy.md."`
 	Extras      string     `name:"extras" env:"DRIFTLESS_EXTRAS" default:"ignore" enum:"ignore,report,archive,import" help:"What to do about extras, active products in Stripe that the catalog never had: ignore, report or archive them, or import them into the catalog."`
 }
 
@@ -23,7 +23,7 @@ type FieldRules []FieldRule //nolint:recvcheck // kong decodes into a pointer, a
 // FieldRule says who owns a field and what is done about differences.
 type FieldRule struct {
 	Field string
-	// Owner is catalog, stripe or newest. Action is repair, write-back or report. Empty means the default.
+	// Owner is "catalog", "stripe" or "newest". Action is "repair", "write-back" or "report". Empty means the default.
 	Owner, Action string
 	// At is the line and column in the file, empty for a rule from elsewhere.
 	At string

@@ -30,8 +30,9 @@ func TestCheckWebhookSecrets(t *testing.T) {
 	}
 }
 
-// Whatever looks like a signing secret in the repository, tests aside, is refused: a new example cannot be forgotten.
-func TestPublishedSecretsAreAllOfTheRepository(t *testing.T) {
+// Every text in the repository that looks like a signing secret is refused, tests aside. So a new example cannot be
+// forgotten.
+func TestPublished_ListsAllSecretsOfRepository(t *testing.T) {
 	secret := regexp.MustCompile(`whsec_[A-Za-z0-9_]+`)
 	root := filepath.Join("..", "..", "..")
 	found := 0

@@ -15,7 +15,9 @@ var (
 	keyword = regexp.MustCompile(`^\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^'\\\s]|\\.)*)(?:\s+|$)`)
 )
 
-// RedactURL returns the address of a server for messages. It hides passwords, tokens and all parameters but those that say where the server is. It parses URLs, several NATS URLs separated by commas, and Postgres' "host=... password=...". It hides any other text completely.
+// RedactURL returns the address of a server for messages. It hides passwords, tokens and all parameters but those that
+// say where the server is. It parses URLs, several NATS URLs separated by commas, and Postgres' "host=...
+// password=...". It hides any other text completely.
 func RedactURL(s string) string {
 	switch {
 	case strings.HasPrefix(s, "postgres://"), strings.HasPrefix(s, "postgresql://"):
@@ -30,14 +32,16 @@ func RedactURL(s string) string {
 	return strings.Join(servers, ",")
 }
 
-// redactOne redacts one URL, which may lack its scheme. A user without a password is a name in a Postgres URL, and a token in a NATS URL.
+// redactOne redacts one URL, which may lack its scheme. A user without a password is a name in a Postgres URL, and a
+// token in a NATS URL.
 func redactOne(s string, named bool) string {
 	full := s
 	if !scheme.MatchString(s) {
 		full = "nats://" + s
 	}
 	u, err := url.Parse(full)
-	// An unescaped "/", "?" or "#" in a password makes the rest of it look like a path. An unescaped "@" and ":" makes it look like a user and a password.
+	// An unescaped "/", "?" or "#" in a password makes the rest of it look like a path. An unescaped "@" and ":" makes
+	// it look like a user and a password.
 	if err != nil || u.Fragment != "" || strings.Contains(u.Path, "@") || u.User == nil && strings.Contains(s, "@") ||
 		strings.Contains(u.User.Username(), "@") {
 		return redacted

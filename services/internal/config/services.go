@@ -57,7 +57,8 @@ type ReconciliationService struct {
 	DatabaseURL     Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"Database of the catalog. It also holds the ledger unless --ledger-database-url is set."`
 }
 
-// Variables returns the environment variables of settings, a struct of this package's groups. A secret also has a variable that names a file.
+// Variables returns the environment variables of settings, a struct of this package's groups. A secret also has a
+// variable that names a file.
 func Variables(settings any) []string {
 	var out []string
 	for _, f := range fields(reflect.TypeOf(settings)) {

@@ -40,7 +40,8 @@ type Hosts struct {
 // Signing has the key that a service signs with, and the keys that it trusts.
 type Signing struct {
 	SigningKey Secret `name:"signing-key" env:"DRIFTLESS_SIGNING_KEY" secret:"" help:"Key that the service signs its messages on CATALOG, COMMAND and RETRY with; see security.md. Each service has its own. If empty, messages are not signed."`
-	// SigningKeyFile and TrustedKeysFile are the files that the two were read from, empty if none. They are read again while the service runs.
+	// SigningKeyFile and TrustedKeysFile are the files that the two were read from, empty if none. They are read again
+	// while the service runs.
 	SigningKeyFile  string `kong:"-" file-of:"signing-key"`
 	TrustedKeys     string `name:"trusted-keys" env:"DRIFTLESS_TRUSTED_KEYS" from-file:"" placeholder:"SERVICE=KEY,..." help:"Trusted public keys, separated by commas, each with the service that it belongs to. Messages without a signature by one of them are refused. If empty, signatures are not checked."`
 	TrustedKeysFile string `kong:"-" file-of:"trusted-keys"`

@@ -27,7 +27,8 @@ func KeyModeOf(key string) (KeyMode, error) {
 		"STRIPE_API_KEY must be a secret key (sk_test_..., sk_live_...) or a restricted one (rk_test_..., rk_live_...)")
 }
 
-// accountRate is the number of calls per second that Stripe allows an account, by mode (https://docs.stripe.com/rate-limits).
+// accountRate is the number of calls per second that Stripe allows an account, by mode
+// (https://docs.stripe.com/rate-limits).
 var accountRate = map[KeyMode]float64{LiveMode: 100, TestMode: 25}
 
 // Rate returns the maximum number of calls per second to the account, of all processes together.

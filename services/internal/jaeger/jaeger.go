@@ -1,4 +1,5 @@
-// Package jaeger reads traces from Jaeger's query API. It uses the JSON API under /api that every version of Jaeger serves.
+// Package jaeger reads traces from Jaeger's query API. It uses the JSON API under /api that every version of Jaeger
+// serves.
 package jaeger
 
 import (

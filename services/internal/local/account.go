@@ -19,7 +19,8 @@ type account struct {
 	gid  int
 }
 
-// runAs returns the account for a cluster. Postgres refuses to run as root. For root it is the owner of an existing cluster, else the user `postgres` of the packages, else `nobody`.
+// runAs returns the account for a cluster. Postgres refuses to run as root. For root it is the owner of an existing
+// cluster, else the user `postgres` of the packages, else `nobody`.
 func runAs(dataDir string) (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -46,7 +47,8 @@ func runAs(dataDir string) (*account, error) {
 		"run as an ordinary user, or set DATABASE_URL to your own server")
 }
 
-// become makes cmd run as the account, in a directory that every account can enter. It removes the environment of this process, which has secrets that Postgres must not have, and PG variables.
+// become makes cmd run as the account, in a directory that every account can enter. It removes the environment of this
+// process, which has secrets that Postgres must not have, and PG variables.
 func (a *account) become(cmd *exec.Cmd) {
 	if a != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -67,7 +69,8 @@ func (a *account) own(path string) error {
 	return os.Chown(path, a.uid, a.gid)
 }
 
-// reaches reports whether the account can enter dir. It tries instead of reading permissions, because access lists, mount options and capabilities matter too.
+// reaches reports whether the account can enter dir. It tries instead of reading permissions, because access lists,
+// mount options and capabilities matter too.
 func (a *account) reaches(ctx context.Context, bin binaries, dir string) bool {
 	if a == nil {
 		return true

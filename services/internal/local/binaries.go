@@ -26,7 +26,9 @@ type binaries struct {
 
 func (b binaries) path(name string) string { return filepath.Join(b.dir, name) }
 
-// findBinaries returns the usable installations: first in PATH, then where pg_config says, then where packages install them, latest version first. There is at least one, or the error is ErrNoPostgres. If DRIFTLESS_POSTGRES_BIN is set, only that directory counts, so that a test never runs on another version.
+// findBinaries returns the usable installations: first in PATH, then where pg_config says, then where packages install
+// them, latest version first. There is at least one, or the error is ErrNoPostgres. If DRIFTLESS_POSTGRES_BIN is set,
+// only that directory counts, so that a test never runs on another version.
 func findBinaries(ctx context.Context) ([]binaries, error) {
 	if dir := os.Getenv(binariesVariable); dir != "" {
 		found, err := usable(ctx, []string{dir})

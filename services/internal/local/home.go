@@ -26,9 +26,11 @@ func (h home) password() string { return filepath.Join(h.dir, "password") }
 func (h home) log() string      { return filepath.Join(h.dir, "postgres.log") }
 func (h home) nonce() string    { return filepath.Join(h.dir, "relocated") }
 
-// settle chooses the directory of the server. That is the data directory. If the account cannot enter it (a checkout below /root), it is a directory below cfg.relocateTo.
+// settle chooses the directory of the server. That is the data directory. If the account cannot enter it (a checkout
+// below /root), it is a directory below cfg.relocateTo.
 //
-// A nonce in both directories ties them. If it differs, somebody has deleted the data directory to start over. The files of the old server are then removed, too: an old catalog must not meet new, empty streams.
+// A nonce in both directories ties them. If it differs, somebody has deleted the data directory to start over. The
+// files of the old server are then removed, too: an old catalog must not meet new, empty streams.
 func settle(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries) (home, error) {
 	asked := home{dir: cfg.DataDir, account: acc}
 	if _, err := os.Stat(asked.nonce()); err != nil && acc.reaches(ctx, bin, cfg.DataDir) {
@@ -62,7 +64,8 @@ func settle(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries)
 		return home{}, fmt.Errorf("the user %s, which Postgres must run as, can enter neither %s nor %s; "+
 			"choose a data directory that it can enter", acc.name, cfg.DataDir, moved.dir)
 	}
-	cfg.Logger.Info("the private Postgres is in another directory: the user that it must run as cannot enter the data directory",
+	cfg.Logger.Info(
+		"the private Postgres is in another directory: the user that it must run as cannot enter the data directory",
 		"user", acc.name, "data_dir", cfg.DataDir, "dir", moved.dir)
 	return moved, nil
 }
@@ -82,8 +85,9 @@ func (h home) fitting(installed []binaries) (binaries, error) {
 			return bin, nil
 		}
 	}
-	return binaries{}, fmt.Errorf("%w: %s was created by PostgreSQL %d, but %d is installed; install postgresql-%[3]d, "+
-		"or delete the data directory to start over", ErrNoPostgres, h.cluster(), major, installed[0].major)
+	return binaries{},
+		fmt.Errorf("%w: %s was created by PostgreSQL %d, but %d is installed; install postgresql-%[3]d, "+
+			"or delete the data directory to start over", ErrNoPostgres, h.cluster(), major, installed[0].major)
 }
 
 // initialise creates the cluster at the first time. It returns the superuser's password.

@@ -11,7 +11,8 @@ import (
 // longestLine is the maximum number of bytes of a line that are passed on.
 const longestLine = 256 << 10
 
-// passLines copies lines from in to out until the end of input, each with one write. It cuts lines that are too long, with a note. It never stops reading, since that would block the program. It returns the last line.
+// passLines copies lines from in to out until the end of input, each with one write. It cuts lines that are too long,
+// with a note. It never stops reading, since that would block the program. It returns the last line.
 func passLines(out io.Writer, in io.Reader) (last string) {
 	reader := bufio.NewReaderSize(in, 64<<10)
 	var line []byte

@@ -1,6 +1,9 @@
-// Package local runs the two servers that the mesh needs: an embedded NATS server with JetStream, and a private Postgres. It is for `driftless up` and for tests. In production the operator runs both, and this package is not linked.
+// Package local runs the two servers that the mesh needs: an embedded NATS server with JetStream, and a private
+// Postgres. It is for `driftless up` and for tests. In production the operator runs both, and this package is not
+// linked.
 //
-// Both servers keep their state below one data directory. They survive a restart and a kill -9. They listen only on the loopback interface, and refuse a data directory that another process uses.
+// Both servers keep their state below one data directory. They survive a restart and a kill -9. They listen only on the
+// loopback interface, and refuse a data directory that another process uses.
 package local
 
 import (
@@ -25,7 +28,8 @@ var (
 
 const loopback = "127.0.0.1"
 
-// checkPort returns ErrPortTaken if the port is in use. The answer may be outdated a moment later; it serves the error message.
+// checkPort returns ErrPortTaken if the port is in use. The answer may be outdated a moment later; it serves the error
+// message.
 func checkPort(ctx context.Context, host string, port int) error {
 	address := net.JoinHostPort(host, strconv.Itoa(port))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)

@@ -22,7 +22,8 @@ type NATSConfig struct {
 	Host string
 	// Port to listen on. Defaults to a free one.
 	Port int
-	// NoSync acknowledges a message before it is on the disk. That is much faster, but a power failure may lose up to two minutes of acknowledged messages. For tests. A kill -9 loses nothing either way.
+	// NoSync acknowledges a message before it is on the disk. That is much faster, but a power failure may lose up to
+	// two minutes of acknowledged messages. For tests. A kill -9 loses nothing either way.
 	NoSync bool
 	// MaxPayload is the maximum size of a message in bytes. Defaults to 1 MiB, as in the server.
 	MaxPayload int32
@@ -35,7 +36,8 @@ type NATSConfig struct {
 // NATSUser is a user of the embedded NATS server.
 type NATSUser struct {
 	Name, Password string
-	// Publish and Subscribe are the subjects that the user may publish and subscribe to. If both are empty, the user may use all.
+	// Publish and Subscribe are the subjects that the user may publish and subscribe to. If both are empty, the user
+	// may use all.
 	Publish, Subscribe []string
 }
 
@@ -46,7 +48,8 @@ type NATS struct {
 	users  []NATSUser
 }
 
-// StartNATS starts a NATS server with JetStream and returns when it accepts connections. ctx limits only the start; Close stops the server. It returns ErrInUse and ErrPortTaken.
+// StartNATS starts a NATS server with JetStream and returns when it accepts connections. ctx limits only the start;
+// Close stops the server. It returns ErrInUse and ErrPortTaken.
 func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 	if cfg.DataDir == "" {
 		return nil, errors.New("start NATS: DataDir is empty")
@@ -115,7 +118,8 @@ func serveNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 	return srv, nil
 }
 
-// natsUsers converts users for the server. It hashes the passwords, because the server warns about plain ones. The hashes are cheap, because each connection costs the server one, and the passwords are long and random.
+// natsUsers converts users for the server. It hashes the passwords, because the server warns about plain ones. The
+// hashes are cheap, because each connection costs the server one, and the passwords are long and random.
 func natsUsers(users []NATSUser) ([]*server.User, error) {
 	var out []*server.User // nil if there are no users: with an empty list nobody may connect
 	for _, u := range users {
@@ -161,7 +165,8 @@ func (n *NATS) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	return nats.Connect("", append(opts, nats.InProcessServer(n.server))...)
 }
 
-// Close stops the server, waits until its files are written, and releases the data directory. Call it once, after the clients have drained.
+// Close stops the server, waits until its files are written, and releases the data directory. Call it once, after the
+// clients have drained.
 func (n *NATS) Close() error {
 	n.server.Shutdown()
 	n.server.WaitForShutdown()

@@ -24,19 +24,22 @@ const superuser = "driftless"
 
 // PostgresConfig configures the private Postgres.
 type PostgresConfig struct {
-	// DataDir has the cluster, its password and its log. Created if absent. Required. If the user that Postgres must run as cannot enter it, the cluster is in /var/lib/driftless, which is logged.
+	// DataDir has the cluster, its password and its log. Created if absent. Required. If the user that Postgres must
+	// run as cannot enter it, the cluster is in /var/lib/driftless, which is logged.
 	DataDir string
 	// Port to listen on at 127.0.0.1. Defaults to a free one.
 	Port int
 	// Database is the database of URL, created if absent. Defaults to "driftless".
 	Database string
-	// ReadyTimeout is the timeout until the server accepts connections, including recovery after a crash. Defaults to a minute.
+	// ReadyTimeout is the timeout until the server accepts connections, including recovery after a crash. Defaults to a
+	// minute.
 	ReadyTimeout time.Duration
 	// NoFsync trades safety in a power failure for speed. For tests. A kill -9 loses nothing either way.
 	NoFsync bool
 	// Settings are server settings that override the defaults: {"wal_level": "replica"}.
 	Settings map[string]string
-	// Logger gets warnings and relocations. Defaults to slog.Default(). Postgres' own log is postgres.log beside the cluster.
+	// Logger gets warnings and relocations. Defaults to slog.Default(). Postgres' own log is postgres.log beside the
+	// cluster.
 	Logger *slog.Logger
 
 	// relocateTo replaces /var/lib/driftless in tests.
@@ -54,7 +57,9 @@ type Postgres struct {
 	close    func() error
 }
 
-// StartPostgres starts the server, creates cluster and database at the first time, and returns when the server accepts connections. It first stops a server that a killed run left on the same directory. ctx limits only the start; Close stops the server. It returns ErrInUse, ErrPortTaken and ErrNoPostgres.
+// StartPostgres starts the server, creates cluster and database at the first time, and returns when the server accepts
+// connections. It first stops a server that a killed run left on the same directory. ctx limits only the start; Close
+// stops the server. It returns ErrInUse, ErrPortTaken and ErrNoPostgres.
 //
 // On Linux the server also stops in order when this process dies.
 func StartPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
@@ -118,7 +123,9 @@ func (p *Postgres) start(ctx context.Context, cfg PostgresConfig) error {
 	return p.ensureDatabase(ctx)
 }
 
-// serve starts the server process until the server accepts connections. It tries several times. Another program may take a free port before the server does. After a kill -9, the last children of the old server use its shared memory for a moment.
+// serve starts the server process until the server accepts connections. It tries several times. Another program may
+// take a free port before the server does. After a kill -9, the last children of the old server use its shared memory
+// for a moment.
 func (p *Postgres) serve(ctx context.Context, bin binaries, cfg PostgresConfig) error {
 	var err error
 	for delay := 50 * time.Millisecond; delay < 3*time.Second; delay *= 2 {
@@ -204,12 +211,14 @@ func (p *Postgres) Exited() <-chan struct{} { return p.process.exited }
 // LogFile returns the path of the server's log.
 func (p *Postgres) LogFile() string { return p.home.log() }
 
-// Close stops the server, waits for its end, and releases the data directory. It ends sessions and rolls back open transactions. It may be called more than once.
+// Close stops the server, waits for its end, and releases the data directory. It ends sessions and rolls back open
+// transactions. It may be called more than once.
 func (p *Postgres) Close() error { return p.close() }
 
 func (p *Postgres) stop() error {
 	if p.process != nil {
-		// A fast stop, then an immediate one (with recovery at the next start), then a kill. A replication client that does not read blocks a fast stop.
+		// A fast stop, then an immediate one (with recovery at the next start), then a kill. A replication client that
+		// does not read blocks a fast stop.
 		p.process.stop(10*time.Second, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL)
 	}
 	return p.lock.release()

@@ -13,9 +13,12 @@ import (
 	"time"
 )
 
-// stopOrphan stops a server that still runs on the cluster. This process has the lock of the data directory, so the server is left from a parent that was killed.
+// stopOrphan stops a server that still runs on the cluster. This process has the lock of the data directory, so the
+// server is left from a parent that was killed.
 //
-// Postgres handles a postmaster.pid whose process is gone. If its number belongs to a zombie or to another program, the file is removed, since Postgres would assume a running server. In either case Postgres detects processes of a killed server that still use its shared memory.
+// Postgres handles a postmaster.pid whose process is gone. If its number belongs to a zombie or to another program, the
+// file is removed, since Postgres would assume a running server. In either case Postgres detects processes of a killed
+// server that still use its shared memory.
 func stopOrphan(ctx context.Context, cluster string, log *slog.Logger) error {
 	pidFile := filepath.Join(cluster, "postmaster.pid")
 	content, err := os.ReadFile(pidFile)
@@ -49,7 +52,8 @@ func stopOrphan(ctx context.Context, cluster string, log *slog.Logger) error {
 	return fmt.Errorf("the Postgres (process %d) that a killed run left behind on %s does not stop", pid, cluster)
 }
 
-// serves reports whether a process is the postmaster of the cluster. The postmaster's children have other command lines.
+// serves reports whether a process is the postmaster of the cluster. The postmaster's children have other command
+// lines.
 func serves(pid int, cluster string) bool {
 	command := commandLine(pid) + " "
 	return strings.Contains(command, "postgres") && strings.Contains(command, " "+cluster+" ")

@@ -14,7 +14,8 @@ type process struct {
 	exited chan struct{}
 }
 
-// startProcess starts cmd in its own process group. A Ctrl-C at the terminal then only reaches this process, which stops the others in order. Where the system can, the child is stopped if this process dies first.
+// startProcess starts cmd in its own process group. A Ctrl-C at the terminal then only reaches this process, which
+// stops the others in order. Where the system can, the child is stopped if this process dies first.
 func startProcess(cmd *exec.Cmd) (*process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -25,7 +26,8 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// The parent in the parent-death signal is the thread that forked, so that thread must live as long as the child.
+		// The parent in the parent-death signal is the thread that forked, so that thread must live as long as the
+		// child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(p.exited)

@@ -52,7 +52,8 @@ func (s *Service) Pid() int { return int(s.pid.Load()) }
 // Ready records that the program can do its work. From then on it is restarted whenever it ends.
 func (s *Service) Ready() { s.ready.Store(true) }
 
-// Run keeps the program running until ctx ends. It then stops it with SIGTERM and waits for its end. If the program ends before it was ever ready, Run returns an error with its last line, which says why.
+// Run keeps the program running until ctx ends. It then stops it with SIGTERM and waits for its end. If the program
+// ends before it was ever ready, Run returns an error with its last line, which says why.
 func (s *Service) Run(ctx context.Context) error {
 	delay := firstRestart
 	for {

@@ -33,7 +33,7 @@ func (w *written) lines() []string {
 	return append([]string{}, w.writes...)
 }
 
-func TestPassLines_CutsALongLineAndGoesOn(t *testing.T) {
+func TestPassLines_CutsLongLine(t *testing.T) {
 	long := strings.Repeat("x", 10<<20)
 	exact := strings.Repeat("y", longestLine)
 	text := "first\n" + long + "\n\n" + exact + "\r\nafter\nno end"
@@ -55,7 +55,7 @@ func TestPassLines_CutsALongLineAndGoesOn(t *testing.T) {
 	require.Empty(t, passLines(io.Discard, bytes.NewReader(nil)))
 }
 
-func TestService_ALongLineDoesNotBlockTheProgram(t *testing.T) {
+func TestService_LongLineDoesNotBlockProgram(t *testing.T) {
 	script := t.TempDir() + "/program"
 	writeProgram(t, script, `#!/bin/sh
 echo begin

@@ -7,7 +7,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// Policy makes the policy from the settings. file is the configuration file, for error messages. mapping is nil for the built-in tables. An error says where the rule is and what a rule can be, or which statement the mapping lacks to write back or import as the policy asks.
+// Policy makes the policy from the settings. file is the configuration file, for error messages. mapping is nil for the
+// built-in tables. An error says where the rule is and what a rule can be, or which statement the mapping lacks to
+// write back or import as the policy asks.
 func Policy(settings config.Policy, file string, mapping *config.Mapping) (*catalog.Policy, error) {
 	otherwise := catalog.Action(settings.DriftPolicy)
 	rules := map[string]catalog.Rule{}

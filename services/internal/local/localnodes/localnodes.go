@@ -1,4 +1,5 @@
-// Package localnodes runs a cluster of three NATS servers for tests and benchmarks. Each node is its own process, which can be killed, frozen and started again. A program that imports the package also serves as the program of the nodes.
+// Package localnodes runs a cluster of three NATS servers for tests and benchmarks. Each node is its own process, which
+// can be killed, frozen and started again. A program that imports the package also serves as the program of the nodes.
 package localnodes
 
 import (
@@ -30,7 +31,8 @@ const Recommended = `ping_interval: "2s"
 // readyPatience is the timeout until a cluster has elected its leader. A slow, busy machine takes long.
 const readyPatience = 2 * time.Minute
 
-// configuration has these parameters: name, address, directory, more settings, address for routes, routes, more cluster settings.
+// configuration has these parameters: name, address, directory, more settings, address for routes, routes, more cluster
+// settings.
 const configuration = `server_name: %s
 listen: %q
 jetstream { store_dir: %q }
@@ -55,7 +57,8 @@ type node struct {
 	ended chan struct{}
 }
 
-// Start starts the nodes with their files below dir, and returns when streams with three replicas can be created. Close stops them. settings are lines for the nodes' configuration files, clusterSettings for their block "cluster".
+// Start starts the nodes with their files below dir, and returns when streams with three replicas can be created. Close
+// stops them. settings are lines for the nodes' configuration files, clusterSettings for their block "cluster".
 func Start(ctx context.Context, dir string, settings, clusterSettings string) (*Cluster, error) {
 	c := &Cluster{dir: dir}
 	var routes []string
@@ -223,7 +226,8 @@ func (c *Cluster) connected(
 	}
 }
 
-// freeAddress returns a free local address. Its port is not an ephemeral one: while a node is down, a client that dials its address could get that port itself, and the node could not start again.
+// freeAddress returns a free local address. Its port is not an ephemeral one: while a node is down, a client that dials
+// its address could get that port itself, and the node could not start again.
 func freeAddress() (string, error) {
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))

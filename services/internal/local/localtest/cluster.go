@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Cluster starts a cluster of three NATS servers, and returns their addresses, separated by commas, when streams with three replicas can be created. The cluster stops when the test ends.
+// Cluster starts a cluster of three NATS servers, and returns their addresses, separated by commas, when streams with
+// three replicas can be created. The cluster stops when the test ends.
 func Cluster(t testing.TB) (urls string) {
 	t.Helper()
 	const size = 3

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Line is a client's connection to a NATS server, for nats.InProcessServer, on which a test can break the protocol. Safe for concurrent use.
+// Line is a client's connection to a NATS server, for nats.InProcessServer, on which a test can break the protocol.
+// Safe for concurrent use.
 type Line struct {
 	address string
 
@@ -39,7 +40,8 @@ func (l *Line) InProcessConn() (net.Conn, error) {
 	return l.conn, nil
 }
 
-// Abuse sends a line that is too long for the server. The server refuses the client, which then closes its connection for good.
+// Abuse sends a line that is too long for the server. The server refuses the client, which then closes its connection
+// for good.
 func (l *Line) Abuse(t testing.TB) {
 	t.Helper()
 	l.mu.Lock()

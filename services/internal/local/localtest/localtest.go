@@ -1,4 +1,6 @@
-// Package localtest gives tests real servers: new databases on a private Postgres that the tests of a process share, Postgres servers of their own, and embedded NATS servers. Everything is stopped and removed when the test ends, and when the test process is killed.
+// Package localtest gives tests real servers: new databases on a private Postgres that the tests of a process share,
+// Postgres servers of their own, and embedded NATS servers. Everything is stopped and removed when the test ends, and
+// when the test process is killed.
 package localtest
 
 import (
@@ -12,7 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
 
-// NATS starts an embedded NATS server with an empty store, and connects to it. The server does not wait for the disk; see SyncAlways. It stops when the test ends.
+// NATS starts an embedded NATS server with an empty store, and connects to it. The server does not wait for the disk;
+// see SyncAlways. It stops when the test ends.
 func NATS(t testing.TB, options ...func(*local.NATSConfig)) (url string, conn *nats.Conn) {
 	t.Helper()
 	cfg := local.NATSConfig{DataDir: t.TempDir(), NoSync: true, Logger: slog.New(slog.DiscardHandler)}

@@ -12,7 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
 
-// PostgresWithPasswords starts a server for this test that asks the roles sync and sync2 for a password. It also returns a session of the superuser, who needs none. Both end with the test.
+// PostgresWithPasswords starts a server for this test that asks the roles sync and sync2 for a password. It also
+// returns a session of the superuser, who needs none. Both end with the test.
 func PostgresWithPasswords(t testing.TB) (*local.Postgres, *pgx.Conn) {
 	t.Helper()
 	dir, remove, err := scratch()

@@ -20,11 +20,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
 
-// Postgres creates an empty database on the server that the tests of this process share, and returns its URL. The user is a superuser, and wal_level is logical. The database is dropped when the test ends, with its sessions and replication slots.
+// Postgres creates an empty database on the server that the tests of this process share, and returns its URL. The user
+// is a superuser, and wal_level is logical. The database is dropped when the test ends, with its sessions and
+// replication slots.
 //
 // The clauses are those of CREATE DATABASE, such as "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0".
 //
-// Names of replication slots are unique in a server, not in a database. Tests that create slots give each its own name, or use a PostgresServer.
+// Names of replication slots are unique in a server, not in a database. Tests that create slots give each its own name,
+// or use a PostgresServer.
 func Postgres(t testing.TB, clauses ...string) string {
 	t.Helper()
 	server := shared.acquire(t)
@@ -43,7 +46,8 @@ func Pool(t testing.TB, url string) *pgxpool.Pool {
 	return pool
 }
 
-// PostgresServer starts a server for this test with settings that override the defaults, such as {"wal_level": "replica"}. It is stopped and removed when the test ends.
+// PostgresServer starts a server for this test with settings that override the defaults, such as {"wal_level":
+// "replica"}. It is stopped and removed when the test ends.
 func PostgresServer(t testing.TB, settings map[string]string) *local.Postgres {
 	t.Helper()
 	dir, remove, err := scratch()
@@ -64,7 +68,8 @@ func start(dir string, settings map[string]string) (*local.Postgres, error) {
 	})
 }
 
-// sharedServer runs while at least one test uses it, so that a leak check after the last test finds nothing. Its cluster stays until the process ends: a later start takes 0.1 s, the first one 0.5 s.
+// sharedServer runs while at least one test uses it, so that a leak check after the last test finds nothing. Its
+// cluster stays until the process ends: a later start takes 0.1 s, the first one 0.5 s.
 type sharedServer struct {
 	made atomic.Int64 // databases
 

@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// guard waits until its standard input ends, which happens when the test process is gone, however it ended. It then stops a Postgres that is left below the directory, and removes the directory.
+// guard waits until its standard input ends, which happens when the test process is gone, however it ended. It then
+// stops a Postgres that is left below the directory, and removes the directory.
 const guard = `
 cat >/dev/null
 pid=$(head -n 1 "$1/postgres/cluster/postmaster.pid" 2>/dev/null)
@@ -19,7 +20,8 @@ done
 rm -rf "$1"
 `
 
-// scratch creates a directory that Postgres' user can enter; as root, t.TempDir is not one. It is removed by remove, when this process ends, or when remove is garbage-collected, so keep a reference to it.
+// scratch creates a directory that Postgres' user can enter; as root, t.TempDir is not one. It is removed by remove,
+// when this process ends, or when remove is garbage-collected, so keep a reference to it.
 func scratch() (dir string, remove func(), err error) {
 	parent := os.TempDir()
 	if os.Geteuid() == 0 {

@@ -33,7 +33,7 @@ func serveUntilKilled() {
 	select {}
 }
 
-func TestNothingIsLeftWhenTheTestProcessIsKilled(t *testing.T) {
+func TestScratch_LeavesNothingWhenTestProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	victim := exec.Command(os.Args[0])
 	victim.Env = append(os.Environ(), "LOCALTEST_DIE=1")
