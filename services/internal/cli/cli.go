@@ -57,14 +57,14 @@ func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c cli
-	options, mapping := config.Options()
+	options, loaded := config.Options()
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
 		kong.Description("Keeps the Products and Prices in Stripe equal to a product catalog in Postgres.\n\n"+
 			config.SecretFlags),
 		kong.Vars{"version": service.Version()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	parsed, err := parser.Parse(args)
 	if err == nil {
-		parsed.Bind(mapping())
+		parsed.Bind(loaded.Mapping(), loaded)
 		err = parsed.Run()
 	}
 	switch {

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
@@ -120,18 +119,13 @@ func (u *up) settings() map[string]string {
 	}
 	if u.sim != nil {
 		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhook
-		// The simulator counts no reads.
-		if u.StripeReadAllowance == 10_000 {
-			set["STRIPE_READ_ALLOWANCE"] = "0"
-		}
 		if u.StripeRate == 0 {
 			set["STRIPE_RATE"] = formatRate(simulatorRate)
 		}
-		if u.PollInterval == 10*time.Minute {
-			set["DRIFTLESS_POLL_INTERVAL"] = localPollInterval.String()
-		}
-		if u.GracePeriod == 30*time.Second {
-			set["DRIFTLESS_GRACE_PERIOD"] = localGracePeriod.String()
+		for _, d := range simulatorDefaults {
+			if !u.isSet(d.flag) {
+				set[d.variable] = d.value
+			}
 		}
 	}
 	// The services read the files themselves, and again at every connection.

@@ -1,14 +1,18 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
 // variables returns the variables of a service by name.
@@ -94,4 +98,46 @@ func TestEnvironment_EverySettingOfUpReachesAService(t *testing.T) {
 			require.Contains(t, u.settings(), name, service)
 		}
 	}
+}
+
+// withSimulator returns up with the simulator and these arguments.
+func withSimulator(t *testing.T, args ...string) *up {
+	t.Helper()
+	var c cli
+	options, loaded := config.Options()
+	parser, err := kong.New(&c, append(options, kong.Vars{"version": "v0"})...)
+	require.NoError(t, err)
+	parsed, err := parser.Parse(append([]string{"up"}, args...))
+	require.NoError(t, err)
+	isSet := func(flag string) bool { return loaded.IsSet(parsed, flag) }
+	return &up{upCmd: &c.Up, cli: &c, isSet: isSet, sim: &stripesim.Config{}}
+}
+
+func TestSettings_SimulatorDefaultsApplyOnlyIfNotSet(t *testing.T) {
+	variables := []string{"DRIFTLESS_POLL_INTERVAL", "DRIFTLESS_GRACE_PERIOD", "STRIPE_READ_ALLOWANCE"}
+	ofSimulator := []string{"2s", "3s", "0"}
+	ofProduction := []string{"10m0s", "30s", "10000"}
+	requireValues := func(want []string, u *up, source string) {
+		t.Helper()
+		for i, name := range variables {
+			require.Equal(t, want[i], u.settings()[name], "%s: %s", source, name)
+		}
+	}
+	for _, name := range variables {
+		t.Setenv(name, "")
+	}
+	requireValues(ofSimulator, withSimulator(t), "not set, with empty variables")
+
+	flags := []string{"--poll-interval", "10m", "--grace-period=30s", "--stripe-read-allowance", "10000"}
+	requireValues(ofProduction, withSimulator(t, flags...), "flags")
+
+	file := filepath.Join(t.TempDir(), "driftless.yaml")
+	const yaml = "poll_interval: 10m\ngrace_period: 30s\nstripe_read_allowance: 10000\n"
+	require.NoError(t, os.WriteFile(file, []byte(yaml), 0o600))
+	requireValues(ofProduction, withSimulator(t, "--config", file), "file")
+
+	t.Setenv("DRIFTLESS_POLL_INTERVAL", "10m")
+	t.Setenv("DRIFTLESS_GRACE_PERIOD", "30s")
+	t.Setenv("STRIPE_READ_ALLOWANCE", "10000")
+	requireValues(ofProduction, withSimulator(t), "environment")
 }

@@ -64,14 +64,15 @@ const (
 	simulatorRate = 100.0 // calls per second
 )
 
-// Defaults of a mesh with the simulator that differ from those of production: the simulator has no read allowance, and
-// a person waits.
-const (
-	localPollInterval = 2 * time.Second
-	localGracePeriod  = 3 * time.Second
-)
+// simulatorDefaults are the values of settings that are not set if Stripe is the simulator, by their variables. The
+// simulator has no read allowance, and a person waits for polls and repairs.
+var simulatorDefaults = []struct{ flag, variable, value string }{
+	{"stripe-read-allowance", "STRIPE_READ_ALLOWANCE", "0"},
+	{"poll-interval", "DRIFTLESS_POLL_INTERVAL", "2s"},
+	{"grace-period", "DRIFTLESS_GRACE_PERIOD", "3s"},
+}
 
-func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, parsed *kong.Context) error {
+func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, loaded *config.Loaded, parsed *kong.Context) error {
 	logger, err := telemetry.NewLogger(os.Stderr, c.LogLevel, c.LogFormat)
 	if err != nil {
 		return err
@@ -93,7 +94,15 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, pars
 	if err := settleToken(parsed, c, dataDir); err != nil {
 		return err
 	}
-	u := &up{upCmd: cmd, cli: c, dataDir: dataDir, logger: logger, ownTables: mapping == nil, started: time.Now()}
+	u := &up{
+		upCmd:     cmd,
+		cli:       c,
+		isSet:     func(flag string) bool { return loaded.IsSet(parsed, flag) },
+		dataDir:   dataDir,
+		logger:    logger,
+		ownTables: mapping == nil,
+		started:   time.Now(),
+	}
 	defer u.stopParts()
 	if err := u.makeKeys(); err != nil {
 		return err
@@ -149,7 +158,9 @@ func settleToken(parsed *kong.Context, c *cli, dataDir string) error {
 // up is a mesh on one machine while it runs.
 type up struct {
 	*upCmd
-	cli       *cli
+	cli *cli
+	// isSet reports whether a flag was set on the command line, in the environment or in the file.
+	isSet     func(flag string) bool
 	dataDir   string
 	logger    *slog.Logger
 	ownTables bool

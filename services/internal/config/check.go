@@ -89,10 +89,8 @@ func checkValue(name string, v reflect.Value) error {
 
 // origin returns the variable that a flag's value comes from, or else the flag.
 func origin(ctx *kong.Context, flag *kong.Flag) string {
-	for _, p := range ctx.Path {
-		if p.Flag == flag && !p.Resolved {
-			return "--" + flag.Name
-		}
+	if onCommandLine(ctx, flag) {
+		return "--" + flag.Name
 	}
 	for _, env := range flag.Envs {
 		if os.Getenv(env) != "" {

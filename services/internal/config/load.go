@@ -36,11 +36,35 @@ func Parse(settings any, name, description, version string, args []string) (*Map
 	return r.mapping, nil
 }
 
-// Options make a command line of kong's read the environment, the secrets in files and the YAML file as Parse
-// does. mapping returns the file's mapping once the command line has been parsed.
-func Options() (options []kong.Option, mapping func() *Mapping) {
+// Loaded is what a command line has read from the environment and the file. Use it once the command line is parsed.
+type Loaded struct{ resolver *resolver }
+
+// Mapping returns the file's mapping, nil if there is none.
+func (l *Loaded) Mapping() *Mapping { return l.resolver.mapping }
+
+// IsSet reports whether the flag was set: on the command line, in the environment, or in the file. A value that equals
+// the default counts as set. An empty variable does not.
+func (l *Loaded) IsSet(ctx *kong.Context, name string) bool {
+	for _, flag := range ctx.Flags() {
+		if flag.Name != name {
+			continue
+		}
+		_, inFile := l.resolver.values[name]
+		return inFile || l.resolver.files[name] != "" || firstSet(flag.Envs) != "" || onCommandLine(ctx, flag)
+	}
+	return false
+}
+
+// onCommandLine reports whether the command line has the flag.
+func onCommandLine(ctx *kong.Context, flag *kong.Flag) bool {
+	return slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag == flag && !p.Resolved })
+}
+
+// Options returns options that make a command line of kong's read the environment, the secrets in files and the YAML
+// file as Parse does.
+func Options() ([]kong.Option, *Loaded) {
 	r := newResolver()
-	return r.options(), func() *Mapping { return r.mapping }
+	return r.options(), &Loaded{resolver: r}
 }
 
 // resolver finds the values of flags that are not on the command line. kong prefers a resolver to the environment, so
