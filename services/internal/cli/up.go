@@ -1,42 +1,26 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	_ "embed"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/local"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
-	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
-
-// seed is the catalog of a first start.
-//
-//go:embed seed.json
-var seed []byte
 
 type upCmd struct {
 	config.Mesh
@@ -55,21 +39,6 @@ type upCmd struct {
 	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Minimum level of the services' log records to show; debug shows every call to Stripe."`
 	Without         []string      `help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
 	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"Timeout until everything is ready."`
-}
-
-// Settings of the simulator of a mesh on one machine.
-const (
-	simulatorKey  = "sk_test_driftlesssimulator"
-	simulatorFile = "stripe.journal"
-	simulatorRate = 100.0 // calls per second
-)
-
-// simulatorDefaults are the values of settings that are not set if Stripe is the simulator, by their variables. The
-// simulator has no read allowance, and a person waits for polls and repairs.
-var simulatorDefaults = []struct{ flag, variable, value string }{
-	{"stripe-read-allowance", "STRIPE_READ_ALLOWANCE", "0"},
-	{"poll-interval", "DRIFTLESS_POLL_INTERVAL", "2s"},
-	{"grace-period", "DRIFTLESS_GRACE_PERIOD", "3s"},
 }
 
 func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, loaded *config.Loaded, parsed *kong.Context) error {
@@ -111,48 +80,6 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, load
 		return err
 	}
 	return u.serve(ctx)
-}
-
-// keepToOneStripe records whether a data directory is used with the simulator or with Stripe itself, and refuses the
-// other. The catalog of one, with its sample products, must not get into the other.
-func keepToOneStripe(dataDir string, hasKey bool) error {
-	const simulator, stripe = "the simulator", "Stripe"
-	now := simulator
-	if hasKey {
-		now = stripe
-	}
-	path := filepath.Join(dataDir, "stripe")
-	known, err := os.ReadFile(path)
-	switch before := strings.TrimSpace(string(known)); {
-	case errors.Is(err, os.ErrNotExist):
-		if err := os.WriteFile(path, []byte(now+"\n"), 0o600); err != nil {
-			return fmt.Errorf("data directory: %w", err)
-		}
-		return nil
-	case err != nil:
-		return fmt.Errorf("data directory: %w", err)
-	case before != now:
-		return fmt.Errorf(
-			"data directory %s was used with %s, and now STRIPE_API_KEY says %s: set another with --data-dir, or remove it", dataDir, before, now)
-	}
-	return nil
-}
-
-// settleToken creates the token of the APIs if none is given, since any program and user on this machine can reach a
-// loopback port. Only an empty --token does without one. An empty variable counts as not set.
-func settleToken(parsed *kong.Context, c *cli, dataDir string) error {
-	none := slices.ContainsFunc(parsed.Path, func(p *kong.Path) bool {
-		return p.Flag != nil && p.Flag.Name == "token" && !p.Resolved
-	})
-	if c.Token != "" || none {
-		return nil
-	}
-	token, err := keptSecret(filepath.Join(dataDir, "token"), "")
-	if err != nil {
-		return fmt.Errorf("token of the APIs: %w", err)
-	}
-	c.Token = config.Secret(token)
-	return nil
 }
 
 // up is a mesh on one machine while it runs.
@@ -204,159 +131,6 @@ func (u *up) onStop(stop func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.stops = append(u.stops, stop)
-}
-
-func (u *up) startPostgres(ctx context.Context) error {
-	if u.DatabaseURL != "" {
-		u.at.Database = u.DatabaseURL.Reveal()
-		return nil
-	}
-	pg, err := local.StartPostgres(ctx, local.PostgresConfig{
-		DataDir: filepath.Join(u.dataDir, "postgres"),
-		Logger:  u.logger,
-	})
-	if err != nil {
-		return err
-	}
-	u.onStop(func() {
-		if err := pg.Close(); err != nil {
-			u.logger.Warn("could not stop Postgres", "error", err)
-		}
-	})
-	u.at.Database, u.pg = pg.URL(), pg
-	return nil
-}
-
-func (u *up) startNATS(ctx context.Context) error {
-	u.at.NATS = u.NATSURL
-	if u.NATSURL == "" {
-		if err := u.startPrivateNATS(ctx); err != nil {
-			return err
-		}
-	}
-	settings := u.NATS
-	settings.NATSURL = u.natsURL(topology.AdminUser)
-	client := service.NATS(topology.AdminUser, settings)
-	client.Logger, client.Patience = u.logger, u.Timeout
-	m, err := mesh.Connect(ctx, client)
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	return u.applyTopology(ctx, m)
-}
-
-// applyTopology creates the streams, buckets and consumers that are missing. On a NATS server of the operator it never
-// lowers replicas or limits.
-func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
-	options := topology.Options{Accounts: []string{u.Account}, Replicas: u.replicas()}
-	if u.NATSURL != "" {
-		options.Placement = topology.Placement{Cluster: u.PlacementCluster, Tags: u.PlacementTags}
-	}
-	var kept []string
-	options.OnKept = func(d topology.Difference) { kept = append(kept, d.Kind+" "+d.Name+" ("+d.Lowers+")") }
-	options.Refused = func(d topology.Difference, err error) {
-		u.logger.WarnContext(ctx, "NATS refuses the settings that protect its streams; see docs/security.md",
-			"of", d.Kind+" "+d.Name, "error", err)
-	}
-	err := m.ApplyTopology(ctx, options, u.Timeout)
-	if len(kept) > 0 {
-		u.logger.WarnContext(
-			ctx, "NATS has more than is configured and is left as it is; `driftless topology apply --allow-lowering` lowers it",
-			"of", len(kept), "first", kept[0])
-	}
-	return err
-}
-
-// replicas returns the number of replicas of each stream: 1 on the server that up starts.
-func (u *up) replicas() int {
-	if u.NATSURL == "" {
-		return 1
-	}
-	return u.NATSReplicas
-}
-
-func (u *up) startStripe() error {
-	if u.StripeAPIKey != "" {
-		u.at.Stripe = u.StripeAPIBase
-		return nil
-	}
-	secret, err := keptSecret(filepath.Join(u.dataDir, "webhook.secret"), "whsec_")
-	if err != nil {
-		return fmt.Errorf("the simulator's webhook secret: %w", err)
-	}
-	listener, err := net.Listen("tcp", strings.TrimPrefix(u.at.Stripe, "http://")) //nolint:noctx // a local address
-	if err != nil {
-		return fmt.Errorf("the Stripe simulator cannot listen: %w; use --ports auto", err)
-	}
-	u.sim = &stripesim.Config{
-		Listener: listener, AllowedHosts: u.AllowedHosts, DataFile: filepath.Join(u.dataDir, simulatorFile),
-		Logger:   u.logger,
-		Webhooks: []stripesim.Webhook{{URL: u.at.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
-		// The limits of live mode. Stripe allows a quarter of that with a test key, as this key is.
-		Limits: stripesim.Limits{PerSecond: simulatorRate, PerEndpoint: 25},
-	}
-	u.webhook, u.at.Simulated = secret, true
-	return nil
-}
-
-// keptSecret returns the secret in a file that only its owner may read. It creates both at the first time.
-func keptSecret(path, prefix string) (string, error) {
-	data, err := os.ReadFile(path)
-	if kept := strings.TrimSpace(string(data)); err == nil && kept != "" {
-		return kept, nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read the stored secret: %w", err)
-	}
-	secret := prefix + rand.Text()
-	// Renamed into place: a file that a kill left half written would be read as the secret.
-	draft := path + ".new"
-	if err := os.WriteFile(draft, []byte(secret+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("store a secret: %w", err)
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return "", fmt.Errorf("store a secret: %w", err)
-	}
-	return secret, nil
-}
-
-// addresses chooses where everything listens.
-func (u *up) addresses() error {
-	fixed := []struct {
-		addr *string
-		url  *string
-	}{
-		{&u.IngestionAddr, &u.at.Ingest},
-		{&u.PullAddr, &u.at.Webhook},
-		{&u.ReconciliationAddr, &u.at.Control},
-		{&u.PushAddr, &u.at.Push},
-	}
-	sim := "127.0.0.1:12111"
-	if u.StripeAPIKey == "" {
-		fixed = append(fixed, struct{ addr, url *string }{&sim, &u.at.Stripe})
-	}
-	var held []net.Listener
-	defer func() {
-		for _, l := range held {
-			_ = l.Close()
-		}
-	}()
-	for _, f := range fixed {
-		if u.Ports == "auto" {
-			*f.addr = "127.0.0.1:0"
-		}
-		// Each listener stays open until all are chosen, so that no two are the same. A port in use is reported before
-		// anything starts.
-		l, err := net.Listen("tcp", *f.addr) //nolint:noctx // a local address
-		if err != nil {
-			return fmt.Errorf("%w: another mesh may be running; stop it, or use --ports auto", err)
-		}
-		held = append(held, l)
-		*f.addr = l.Addr().String()
-		*f.url = "http://" + *f.addr
-	}
-	return nil
 }
 
 // serve runs the services until ctx ends, and stops them before Postgres, NATS and the simulator.
@@ -469,122 +243,4 @@ func answers(ctx context.Context, url string) bool {
 	}
 	defer resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
-}
-
-// announce prints what runs where, and seeds an empty catalog.
-func (u *up) announce(ctx context.Context) error {
-	if err := u.keys.signedOnce(u.Without); err != nil {
-		return err
-	}
-	u.at.Pids, u.at.Token = map[string]int{}, u.cli.Token.Reveal()
-	for i, s := range u.services {
-		u.at.Pids[u.names[i]] = s.Pid()
-	}
-	if err := u.at.save(u.dataDir); err != nil {
-		return err
-	}
-	// The seed never goes into a real Stripe account.
-	if u.Seed && u.sim != nil && u.pg != nil && u.ownTables && !slices.Contains(u.Without, topology.Ingestion) {
-		if err := u.plant(ctx); err != nil {
-			return fmt.Errorf("seed the catalog: %w", err)
-		}
-	}
-	if u.JSON {
-		return json.NewEncoder(jsonOut).Encode(u.at)
-	}
-	stripeIs := "Stripe"
-	if u.at.Simulated {
-		stripeIs = "Stripe simulator"
-	}
-	rows := [][]string{}
-	add := func(what, where, note string) { rows = append(rows, []string{"  " + what, where, note}) }
-	for i, name := range u.names {
-		url := map[string]string{
-			topology.Ingestion:      u.at.Ingest,
-			topology.Push:           u.at.Push,
-			topology.Pull:           u.at.Webhook,
-			topology.Reconciliation: u.at.Control,
-		}[name]
-		add(name, url, fmt.Sprintf("pid %d", u.services[i].Pid()))
-	}
-	add(stripeIs, u.at.Stripe, "")
-	add("NATS", config.RedactURL(u.at.NATS), "")
-	add("Postgres", config.RedactURL(u.at.Database), "")
-	var table bytes.Buffer
-	printTable(&table, rows...)
-	sayf(stdout, "Driftless is up (%s), with its data in %s\n%s\n"+
-		"Try `scripts/driftless demo`, or `scripts/driftless psql`. %sCtrl-C stops everything.\n",
-		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, raw(table.String()), u.tokenNote())
-	return nil
-}
-
-// tokenNote says how to use the APIs without these commands. The token itself is never printed or logged.
-func (u *up) tokenNote() string {
-	if u.cli.Token == "" {
-		return "The APIs ask for no token. "
-	}
-	return fmt.Sprintf("The APIs ask for the token in %s; commands find it there. ", endpointsFile(u.dataDir))
-}
-
-// plant writes the seed if the catalog is empty. It does so once: a catalog that was seeded, or was not empty at a
-// start, is left alone from then on. So a catalog that somebody empties stays empty.
-func (u *up) plant(ctx context.Context) error {
-	marker := filepath.Join(u.dataDir, "seeded")
-	if _, err := os.Stat(marker); err == nil {
-		return nil
-	}
-	empty, err := u.empty(ctx)
-	if err != nil {
-		return err
-	}
-	if empty {
-		client, err := address{Ingest: u.at.Ingest, Control: u.at.Control}.ingest(u.cli)
-		if err != nil {
-			return err
-		}
-		if _, _, err := applyProducts(ctx, client, seed); err != nil {
-			return err
-		}
-	}
-	return os.WriteFile(marker, nil, 0o600)
-}
-
-func (u *up) empty(ctx context.Context) (empty bool, err error) {
-	conn, err := pgx.Connect(ctx, u.at.Database)
-	if err != nil {
-		return false, err
-	}
-	defer conn.Close(ctx)
-	err = conn.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM driftless.products)").Scan(&empty)
-	return empty, err
-}
-
-// lineWriter keeps the lines of several services apart.
-type lineWriter struct {
-	mu sync.Mutex
-	w  *os.File
-	// json says that records are JSON, which name their service themselves.
-	json bool
-}
-
-type namedWriter struct {
-	*lineWriter
-	name string
-}
-
-func (w *lineWriter) named(name string) namedWriter { return namedWriter{w, name} }
-
-// Write gets one line at a time. A line may hold texts of strangers. The service escapes them in its records. Anything
-// else that a program prints, such as a panic, is escaped here.
-func (w namedWriter) Write(line []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	shown := "[" + w.name + "] " + visible.Lines(string(bytes.TrimSuffix(line, []byte("\n")))) + "\n"
-	if w.json && bytes.HasPrefix(line, []byte("{")) {
-		shown = string(visible.JSON(line))
-	}
-	if _, err := io.WriteString(w.w, shown); err != nil {
-		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
-	}
-	return len(line), nil
 }
