@@ -40,11 +40,11 @@ Products are matched by id, metadata, lookup keys of prices, and name, the stron
 matches, or if it is ambiguous, archived, or would need a new price. Doubtful matches are not approved in the file.`
 }
 
-// adoptPage is the maximum number of products in one request for details. A request names both sides of each.
-const adoptPage = 400
+// maxAdoptPage is the maximum number of products in one request for details. A request names both sides of each.
+const maxAdoptPage = 400
 
-// shownMatches is the maximum number of matches, and of doubtful ones, that are printed. The file has them all.
-const shownMatches = 100
+// maxShownMatches is the maximum number of matches, and of doubtful ones, that are printed. The file has them all.
+const maxShownMatches = 100
 
 func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
@@ -89,7 +89,7 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	r.begin()
 	matches := adoption.Matches(wanted, held)
 	for len(matches) > 0 {
-		page := matches[:min(len(matches), adoptPage)]
+		page := matches[:min(len(matches), maxAdoptPage)]
 		matches = matches[len(page):]
 		if err := propose(ctx, client, page, func(p adoption.Proposal, want, held string) error {
 			r.add(p, want, held)
@@ -112,7 +112,7 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 func readyToAdopt(ctx context.Context,
 	client controlv1connect.ControlServiceClient,
 ) (*controlv1.GetStatusResponse, *meshv1.ScanReport, error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := context.WithTimeout(ctx, defaultCallTimeout)
 	defer cancel()
 	for {
 		resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
@@ -170,8 +170,8 @@ func candidates(ctx context.Context, client controlv1connect.ControlServiceClien
 	}
 }
 
-// details reads products by id.
-func details(ctx context.Context, client controlv1connect.ControlServiceClient,
+// fetchDetails reads products by id.
+func fetchDetails(ctx context.Context, client controlv1connect.ControlServiceClient,
 	ids []string,
 ) (map[string]*controlv1.ProductDetail, error) {
 	resp, err := client.ListProducts(ctx, connect.NewRequest(&controlv1.ListProductsRequest{ProductIds: ids}))
@@ -196,7 +196,7 @@ func propose(ctx context.Context, client controlv1connect.ControlServiceClient, 
 			ids = append(ids, m.StripeID)
 		}
 	}
-	found, err := details(ctx, client, ids)
+	found, err := fetchDetails(ctx, client, ids)
 	if err != nil {
 		return err
 	}
@@ -265,14 +265,14 @@ func (r *adoptReport) add(p adoption.Proposal, want, held string) {
 	}
 	row := []string{p.Product, p.StripeID, string(p.Why), prices}
 	switch {
-	case certain && len(r.matches) < shownMatches:
-		r.matches = append(r.matches, append(row, shortened(held, 40)))
-	case !certain && len(r.doubts) < shownMatches:
+	case certain && len(r.matches) < maxShownMatches:
+		r.matches = append(r.matches, append(row, shorten(held, 40)))
+	case !certain && len(r.doubts) < maxShownMatches:
 		for i, reservation := range p.Reservations {
 			if i > 0 {
 				row = []string{"", "", "", ""}
 			}
-			for j, line := range inLines(reservation.Detail, 56) {
+			for j, line := range splitLines(reservation.Detail, 56) {
 				if j > 0 {
 					row = []string{"", "", "", ""}
 				}
@@ -332,16 +332,16 @@ func (l *jsonList) end(members map[string]any) {
 	fmt.Fprintf(jsonOut, "\n  ],\n%s\n", strings.TrimPrefix(string(data), "{\n"))
 }
 
-// shortened returns a text of at most n characters.
-func shortened(s string, n int) string {
+// shorten returns a text of at most n characters.
+func shorten(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n-3]) + "..."
 	}
 	return s
 }
 
-// inLines splits a text into lines of about n characters.
-func inLines(s string, n int) []string {
+// splitLines splits a text into lines of about n characters.
+func splitLines(s string, n int) []string {
 	var lines []string
 	for word := range strings.FieldsSeq(s) {
 		if last := len(lines) - 1; last >= 0 && len([]rune(lines[last]))+1+len([]rune(word)) <= n {

@@ -78,7 +78,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 			"approved":  a.approved,
 			"adopted":   a.adopted,
 			"already":   a.already,
-			"ordered":   a.ordered,
+			"ordered":   a.sent,
 			"refused":   a.refused,
 			"differing": a.differing,
 			"unknown":   a.unknown,
@@ -90,7 +90,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 			n    int
 			what string
 		}{
-			{a.ordered, "ordered"},
+			{a.sent, "ordered"},
 			{a.refused, "refused"},
 			{a.differing, "not yet synced to their latest state"},
 			{a.unknown, "not known to be equal"},
@@ -127,13 +127,13 @@ type adoptApply struct {
 	products, stripes map[string]int
 	stale             []string
 
-	approved, adopted, already, ordered, refused, differing, unknown int
+	approved, adopted, already, sent, refused, differing, unknown int
 }
 
 // maxStale is the maximum number of stale entries that are named.
 const maxStale = 50
 
-// each calls do with pages of approved entries and the details of both sides. A page has at most adoptPage entries.
+// each calls do with pages of approved entries and the details of both sides. A page has at most maxAdoptPage entries.
 func (a *adoptApply) each(ctx context.Context, path string,
 	do func(context.Context, []adoptEntry, map[string]*controlv1.ProductDetail) error,
 ) error {
@@ -153,7 +153,7 @@ func (a *adoptApply) each(ctx context.Context, path string,
 				ids = append(ids, e.Stripe)
 			}
 		}
-		found, err := details(ctx, a.client, ids)
+		found, err := fetchDetails(ctx, a.client, ids)
 		if err == nil {
 			err = do(ctx, page, found)
 		}
@@ -167,7 +167,7 @@ func (a *adoptApply) each(ctx context.Context, path string,
 		if !e.Approve {
 			continue
 		}
-		if page = append(page, e); len(page) == adoptPage {
+		if page = append(page, e); len(page) == maxAdoptPage {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -189,7 +189,7 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 			}
 			twice.lines[twice.id] = e.line
 		}
-		if _, _, reason := a.order(e, found); reason != "" {
+		if _, _, reason := a.command(e, found); reason != "" {
 			why = append(why, reason)
 		}
 		switch {
@@ -207,9 +207,9 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 
 var errStale = errors.New("too many entries are stale")
 
-// order returns push's command for an entry. done reports that it was carried out before. stale says why it must not be
-// carried out.
-func (a *adoptApply) order(e adoptEntry,
+// command returns push's command for an entry. done reports that it was carried out before. stale says why it must not
+// be carried out.
+func (a *adoptApply) command(e adoptEntry,
 	found map[string]*controlv1.ProductDetail,
 ) (order *meshv1.Adopt, done bool, stale string) {
 	change, observed := found[e.Product].GetDesired(), found[e.Product].GetObserved()
@@ -275,14 +275,14 @@ func (a *adoptApply) order(e adoptEntry,
 func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[string]*controlv1.ProductDetail) error {
 	request := &controlv1.AdoptProductsRequest{}
 	for _, e := range page {
-		order, done, stale := a.order(e, found)
+		order, done, stale := a.command(e, found)
 		switch {
 		case stale != "":
 			a.refused++
-			a.tell(e, "refused", stale)
+			a.report(e, "refused", stale)
 		case done:
 			a.already++
-			a.tell(e, "already adopted", "")
+			a.report(e, "already adopted", "")
 		default:
 			request.Adoptions = append(request.Adoptions, order)
 		}
@@ -304,8 +304,8 @@ func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[str
 	}
 	if a.noWait {
 		for _, id := range slices.Sorted(maps.Keys(waiting)) {
-			a.ordered++
-			a.tell(waiting[id], "ordered", "")
+			a.sent++
+			a.report(waiting[id], "ordered", "")
 		}
 		return nil
 	}
@@ -334,12 +334,12 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 			delete(waiting, done.GetId())
 			if done.GetRefused() {
 				a.refused++
-				a.tell(e, "refused", done.GetDetail())
+				a.report(e, "refused", done.GetDetail())
 				continue
 			}
 			a.adopted++
 			adopted = append(adopted, e.Product)
-			a.tell(e, "adopted", "")
+			a.report(e, "adopted", "")
 		}
 		if len(waiting) == 0 {
 			break
@@ -372,7 +372,7 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 	return nil
 }
 
-func (a *adoptApply) tell(e adoptEntry, result, detail string) {
+func (a *adoptApply) report(e adoptEntry, result, detail string) {
 	if a.json {
 		a.list.add(struct {
 			Product string `json:"product"`

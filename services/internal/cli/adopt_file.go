@@ -251,7 +251,7 @@ func documents(path string) iter.Seq2[document, error] {
 				yield(document{}, fmt.Errorf("read the adoption file: %w", err))
 				return
 			}
-			if separates(line) {
+			if isSeparator(line) {
 				if !yield(d, nil) {
 					return
 				}
@@ -267,7 +267,7 @@ func documents(path string) iter.Seq2[document, error] {
 	}
 }
 
-func separates(line []byte) bool {
+func isSeparator(line []byte) bool {
 	rest, ok := bytes.CutPrefix(line, []byte("---"))
 	return ok && (len(bytes.TrimSpace(rest)) == 0 || bytes.HasPrefix(bytes.TrimSpace(rest), []byte("#")))
 }

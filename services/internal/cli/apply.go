@@ -16,8 +16,8 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// batchSize is the maximum number of products in one request to the API.
-const batchSize = 1000
+// maxBatchSize is the maximum number of products in one request to the API.
+const maxBatchSize = 1000
 
 type applyCmd struct {
 	address
@@ -49,7 +49,7 @@ func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// applyProducts writes products in batches of at most batchSize.
+// applyProducts writes products in batches of at most maxBatchSize.
 func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClient,
 	data []byte,
 ) (created, total int, err error) {
@@ -58,7 +58,7 @@ func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClie
 		return 0, 0, fmt.Errorf("the file does not hold {\"products\": [...]}: %w", err)
 	}
 	for products := file.GetProducts(); len(products) > 0; {
-		batch := products[:min(len(products), batchSize)]
+		batch := products[:min(len(products), maxBatchSize)]
 		products = products[len(batch):]
 		resp, err := client.UpsertProducts(ctx, connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: batch}))
 		if err != nil {

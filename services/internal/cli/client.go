@@ -22,21 +22,21 @@ type address struct {
 	Ingest  string `name:"ingest" env:"DRIFTLESS_INGEST_URL" placeholder:"URL" help:"Address of the ingestion API. Defaults to the mesh on the data directory."`
 }
 
-// place is the address of an API and the token that it asks for.
-type place struct {
+// target is the address of an API and the token that it asks for.
+type target struct {
 	url, token string
 }
 
 // find returns the targets of both APIs. The token of the mesh on the data directory is sent only to that mesh: an
 // address from a flag may belong to another one.
-func (a address) find(c *cli) (control, ingest place, err error) {
-	control, ingest = place{url: a.Control}, place{url: a.Ingest}
+func (a address) find(c *cli) (control, ingest target, err error) {
+	control, ingest = target{url: a.Control}, target{url: a.Ingest}
 	e, err := findMesh(c.DataDir)
 	switch {
 	case err != nil && a.Control == "" && a.Ingest == "":
 		return control, ingest, err
 	case err == nil:
-		control, ingest = control.orOf(e.Control, e.Token), ingest.orOf(e.Ingest, e.Token)
+		control, ingest = control.orDefault(e.Control, e.Token), ingest.orDefault(e.Ingest, e.Token)
 	}
 	if c.Token != "" {
 		control.token, ingest.token = c.Token.Reveal(), c.Token.Reveal()
@@ -44,9 +44,9 @@ func (a address) find(c *cli) (control, ingest place, err error) {
 	return control, ingest, nil
 }
 
-func (p place) orOf(url, token string) place {
+func (p target) orDefault(url, token string) target {
 	if p.url == "" || strings.TrimSuffix(p.url, "/") == url {
-		return place{url: url, token: token}
+		return target{url: url, token: token}
 	}
 	return p
 }
@@ -59,7 +59,7 @@ func (a address) control(c *cli) (controlv1connect.ControlServiceClient, error) 
 	if found.url == "" {
 		return nil, errors.New("the address of the control API is unknown: set --control")
 	}
-	interceptors := connect.WithInterceptors(limit(), explain("control", found.url))
+	interceptors := connect.WithInterceptors(withDefaultTimeout(), explainUnreachable("control", found.url))
 	return controlv1connect.NewControlServiceClient(found.client(), found.url, interceptors), nil
 }
 
@@ -71,24 +71,24 @@ func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
 	if found.url == "" {
 		return nil, errors.New("the address of the ingestion API is unknown: set --ingest")
 	}
-	interceptors := connect.WithInterceptors(limit(), explain("ingestion", found.url))
+	interceptors := connect.WithInterceptors(withDefaultTimeout(), explainUnreachable("ingestion", found.url))
 	return ingestv1connect.NewIngestServiceClient(found.client(), found.url, interceptors), nil
 }
 
 // client returns an HTTP client without a timeout: withDefaultTimeout gives one to each call.
-func (p place) client() *http.Client {
+func (p target) client() *http.Client {
 	return &http.Client{Transport: bearer{p.token}}
 }
 
-// callLimit is the timeout of a call whose context has no deadline.
-const callLimit = 2 * time.Minute
+// defaultCallTimeout is the timeout of a call whose context has no deadline.
+const defaultCallTimeout = 2 * time.Minute
 
-func limit() connect.UnaryInterceptorFunc {
+func withDefaultTimeout() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 			if _, has := ctx.Deadline(); !has {
 				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, callLimit)
+				ctx, cancel = context.WithTimeout(ctx, defaultCallTimeout)
 				defer cancel()
 			}
 			return next(ctx, r)
@@ -106,8 +106,9 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r) //nolint:wrapcheck // a transport passes its inner transport's error on
 }
 
-// patiently repeats a call while the service is unavailable. A service is unavailable for a moment when it restarts.
-func patiently(ctx context.Context, call func() error) error {
+// retryUnavailable repeats a call while the service is unavailable. A service is unavailable for a moment when it
+// restarts.
+func retryUnavailable(ctx context.Context, call func() error) error {
 	for {
 		err := call()
 		if err == nil || connect.CodeOf(err) != connect.CodeUnavailable {
@@ -121,9 +122,9 @@ func patiently(ctx context.Context, call func() error) error {
 	}
 }
 
-// explain replaces the error of a service that does not answer by one that says what to do. A connection that breaks
-// during a call, as when the service is killed, counts as unavailable whatever code the client gives it.
-func explain(api, url string) connect.UnaryInterceptorFunc {
+// explainUnreachable replaces the error of a service that does not answer by one that says what to do. A connection
+// that breaks during a call, as when the service is killed, counts as unavailable whatever code the client gives it.
+func explainUnreachable(api, url string) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 			resp, err := next(ctx, r)

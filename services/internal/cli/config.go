@@ -22,8 +22,8 @@ type configCheckCmd struct {
 	Database bool     `name:"database" help:"Also check the catalog database, as ingestion does at its start: privileges, tables, what the queries read and what is watched, and a sample of 1,000 products. Changes nothing there. Exits with 2 if there are findings, with 1 if the check failed."`
 }
 
-// settings are the settings of all services.
-type settings struct {
+// allSettings are the settings of all services.
+type allSettings struct {
 	config.File
 	config.Log
 	config.Mesh
@@ -42,13 +42,13 @@ func (*configCheckCmd) Help() string {
 	return "Without --database no server is asked. It is then unknown whether the mapping's SQL fits the tables."
 }
 
-// checked is the result of the check of one account.
-type checked struct {
-	Account  string         `json:"account"`
-	Findings []foundProblem `json:"findings"`
+// accountCheck is the result of the check of one account.
+type accountCheck struct {
+	Account  string    `json:"account"`
+	Findings []finding `json:"findings"`
 }
 
-type foundProblem struct {
+type finding struct {
 	// Severity is "refusal" if ingestion does not start, else "warning".
 	Severity string `json:"severity"`
 	Message  string `json:"message"`
@@ -57,14 +57,14 @@ type foundProblem struct {
 
 // Run checks the accounts one by one.
 func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
-	var accounts []checked
+	var accounts []accountCheck
 	found := 0
 	for _, account := range cmd.Accounts {
 		args := []string{"--account", account}
 		if c.Config != "" {
 			args = append(args, "--config", c.Config)
 		}
-		var s settings
+		var s allSettings
 		mapping, err := config.Parse(&s, "driftless", "", service.Version(), args)
 		if err == nil {
 			_, err = service.Policy(s.Policy, c.Config, mapping)
@@ -72,9 +72,9 @@ func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 		if err == nil {
 			err = config.CheckWebhookSecrets(s.StripeAPIBase, s.StripeWebhookSecret.Reveal())
 		}
-		a := checked{Account: account, Findings: []foundProblem{}}
+		a := accountCheck{Account: account, Findings: []finding{}}
 		if err == nil && cmd.Database {
-			a.Findings, err = askDatabase(ctx, s, mapping)
+			a.Findings, err = checkDatabase(ctx, s, mapping)
 		}
 		if err != nil {
 			return fmt.Errorf("account %s: %w", account, err)
@@ -91,7 +91,7 @@ func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-func askDatabase(ctx context.Context, s settings, mapping *config.Mapping) ([]foundProblem, error) {
+func checkDatabase(ctx context.Context, s allSettings, mapping *config.Mapping) ([]finding, error) {
 	found, err := ingestion.Check(ctx, ingestion.Config{
 		Account: s.Account, DatabaseURL: s.DatabaseURL.Reveal(), Mapping: mapping, Slot: s.Slot,
 		Publication: s.Publication,
@@ -99,21 +99,21 @@ func askDatabase(ctx context.Context, s settings, mapping *config.Mapping) ([]fo
 	if err != nil {
 		return nil, err
 	}
-	out := make([]foundProblem, 0, len(found))
+	out := make([]finding, 0, len(found))
 	for _, f := range found {
 		severity := "warning"
 		if f.IsRefusal() {
 			severity = "refusal"
 		}
-		out = append(out, foundProblem{Severity: severity, Message: f.Message, Fix: f.Fix})
+		out = append(out, finding{Severity: severity, Message: f.Message, Fix: f.Fix})
 	}
 	return out, nil
 }
 
-func (cmd *configCheckCmd) print(c *cli, accounts []checked) error {
+func (cmd *configCheckCmd) print(c *cli, accounts []accountCheck) error {
 	if c.Output == "json" {
 		if cmd.Database {
-			return json.NewEncoder(jsonOut).Encode(map[string][]checked{"accounts": accounts})
+			return json.NewEncoder(jsonOut).Encode(map[string][]accountCheck{"accounts": accounts})
 		}
 		return json.NewEncoder(jsonOut).Encode(map[string][]string{"valid": cmd.Accounts})
 	}
@@ -131,7 +131,7 @@ func (cmd *configCheckCmd) print(c *cli, accounts []checked) error {
 	return nil
 }
 
-func printFindings(w io.Writer, a checked) {
+func printFindings(w io.Writer, a accountCheck) {
 	refusals := 0
 	for _, f := range a.Findings {
 		if f.Severity == "refusal" {

@@ -20,7 +20,7 @@ import (
 func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient,
 	ingest ingestv1connect.IngestServiceClient, products []string,
 ) (*controlv1.PlanResponse, error) {
-	if err := patiently(ctx, func() error {
+	if err := retryUnavailable(ctx, func() error {
 		_, err := ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 		return err
 	}); err != nil {
@@ -28,7 +28,7 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 	}
 	var plan *controlv1.PlanResponse
 	for calm := 0; ; {
-		if err := patiently(ctx, func() error {
+		if err := retryUnavailable(ctx, func() error {
 			resp, err := control.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
 			if err == nil {
 				plan = resp.Msg
@@ -48,14 +48,14 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: %w", remaining(plan), context.Cause(ctx))
+			return nil, fmt.Errorf("%s: %w", describeRemaining(plan), context.Cause(ctx))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// remaining describes what a plan has left to do.
-func remaining(plan *controlv1.PlanResponse) string {
+// describeRemaining describes what a plan has left to do.
+func describeRemaining(plan *controlv1.PlanResponse) string {
 	const maxNames = 5
 	var names []string
 	for i, p := range plan.GetProducts() {

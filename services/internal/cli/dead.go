@@ -111,9 +111,9 @@ func printDeadLetter(d *controlv1.DeadLetterDetail) error {
 	add("Stripe's code", l.GetStripeCode())
 	add("Stripe's request", l.GetStripeRequestId())
 	add("attempts", strconv.FormatUint(uint64(l.GetAttempts()), 10))
-	add("first", moment(l.GetFirstAt()))
-	add("last", moment(l.GetLastAt()))
-	add("trace", traceOf(l.GetTraceparent()))
+	add("first", formatMoment(l.GetFirstAt()))
+	add("last", formatMoment(l.GetLastAt()))
+	add("trace", traceIDOf(l.GetTraceparent()))
 	add("traceparent", l.GetTraceparent())
 	if l.GetSubject() != "" {
 		add("came from", fmt.Sprintf("%s, message %d of %s", l.GetSubject(), l.GetSequence(), l.GetStream()))
@@ -158,15 +158,15 @@ func printSteps(steps []*controlv1.PlannedStep) {
 	}
 }
 
-func moment(t *timestamppb.Timestamp) string {
+func formatMoment(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""
 	}
 	return t.AsTime().Local().Format(time.DateTime) + " (" + ago(t) + ")"
 }
 
-// traceOf returns the trace id of a W3C traceparent, or "" if it is none.
-func traceOf(traceparent string) string {
+// traceIDOf returns the trace id of a W3C traceparent, or "" if it is none.
+func traceIDOf(traceparent string) string {
 	if parts := strings.Split(traceparent, "-"); len(parts) == 4 {
 		return parts[1]
 	}
@@ -189,9 +189,9 @@ func (d deadLetters) selection() (*controlv1.DeadLetterSelection, error) {
 	return &controlv1.DeadLetterSelection{ProductIds: d.Products, Reason: d.Reason, Service: d.Service, All: d.All}, nil
 }
 
-// take applies part to a selection page by page, as the control API takes it. It stops after a page with a failure,
+// eachPage applies part to a selection page by page, as the control API takes it. It stops after a page with a failure,
 // since the next one would most likely fail too.
-func (d deadLetters) take(
+func (d deadLetters) eachPage(
 	part func(*controlv1.DeadLetterSelection) (results []*controlv1.DeadLetterResult, truncated bool, err error)) (
 	[]*controlv1.DeadLetterResult, error,
 ) {
@@ -215,7 +215,7 @@ func (d deadLetters) take(
 	}
 }
 
-func failures(results []*controlv1.DeadLetterResult) (n int) {
+func countFailures(results []*controlv1.DeadLetterResult) (n int) {
 	for _, r := range results {
 		if r.GetError() != "" {
 			n++
@@ -244,7 +244,7 @@ func report(c *cli, whole proto.Message, results []*controlv1.DeadLetterResult,
 	case err == nil:
 		say(stdout, "no open dead letter matches the selection")
 	}
-	switch n := failures(results); {
+	switch n := countFailures(results); {
 	case n == 0:
 		return err
 	case err == nil:
@@ -276,7 +276,7 @@ func (cmd *deadReplayCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	results, err := cmd.take(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
+	results, err := cmd.eachPage(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
 		resp, err := client.ReplayDeadLetters(ctx,
 			connect.NewRequest(&controlv1.ReplayDeadLettersRequest{Selection: s}))
 		if err != nil {
@@ -310,7 +310,7 @@ func (cmd *deadDropCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	results, err := cmd.take(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
+	results, err := cmd.eachPage(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
 		resp, err := client.DropDeadLetters(ctx,
 			connect.NewRequest(&controlv1.DropDeadLettersRequest{Selection: s, Why: cmd.Why}))
 		if err != nil {

@@ -182,7 +182,7 @@ func (d *demo) product(name, amount string) *catalogv1.Product {
 }
 
 func (d *demo) upsert(ctx context.Context, p *catalogv1.Product) error {
-	return violations(patiently(ctx, func() error {
+	return violations(retryUnavailable(ctx, func() error {
 		_, err := d.ingest.UpsertProducts(ctx,
 			connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{p}}))
 		return err
@@ -229,7 +229,7 @@ func (d *demo) burstArrived() (string, error) {
 }
 
 func (d *demo) archive(ctx context.Context) error {
-	return patiently(ctx, func() error {
+	return retryUnavailable(ctx, func() error {
 		_, err := d.ingest.ArchiveProducts(ctx,
 			connect.NewRequest(&ingestv1.ArchiveProductsRequest{Ids: []string{d.mug()}}))
 		return err
@@ -240,7 +240,7 @@ func (d *demo) archived() (string, error) { return d.expect("Mug, edition 100", 
 
 func (d *demo) editInStripe(context.Context) error {
 	_, err := d.stripe.Products.Update(d.mug(), &stripe.ProductParams{Name: stripe.String("Renamed in the dashboard")})
-	return sentence(err)
+	return stripeMessage(err)
 }
 
 func (d *demo) edited() (string, error) {
@@ -260,13 +260,13 @@ func (d *demo) deleteInStripe(ctx context.Context) error {
 		return err
 	}
 	_, err := d.stripe.Products.Del(d.deletable(), nil)
-	return sentence(err)
+	return stripeMessage(err)
 }
 
 func (d *demo) recreated() (string, error) {
 	p, err := d.stripe.Products.Get(d.deletable(), nil)
 	if err != nil {
-		return "", sentence(err)
+		return "", stripeMessage(err)
 	}
 	if p.Name != "Poster" || !p.Active {
 		return "", fmt.Errorf("Stripe holds %q, active %t", p.Name, p.Active)
@@ -281,7 +281,7 @@ const demoPrices = 2
 func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 	p, err := d.stripe.Products.Get(d.mug(), nil)
 	if err != nil {
-		return "", sentence(err)
+		return "", stripeMessage(err)
 	}
 	found := 0
 	var defaultAmount int64
@@ -293,7 +293,7 @@ func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 		}
 	}
 	if err := list.Err(); err != nil {
-		return "", sentence(err)
+		return "", stripeMessage(err)
 	}
 	seen := fmt.Sprintf("%q, active %t, %d active prices, default %d.%02d eur", p.Name, p.Active, found,
 		defaultAmount/100, defaultAmount%100)
@@ -303,8 +303,8 @@ func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 	return seen, nil
 }
 
-// sentence returns the message of Stripe's error; the text of stripe-go's error is JSON.
-func sentence(err error) error {
+// stripeMessage returns the message of Stripe's error; the text of stripe-go's error is JSON.
+func stripeMessage(err error) error {
 	if e, ok := errors.AsType[*stripe.Error](err); ok {
 		return errors.New("Stripe: " + e.Msg)
 	}

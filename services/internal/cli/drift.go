@@ -30,7 +30,7 @@ type driftListCmd struct {
 func (cmd *driftListCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
 	states := cmd.State
 	if len(states) == 0 {
@@ -47,7 +47,7 @@ type driftShowCmd struct {
 func (cmd *driftShowCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
 	return showDrift(ctx, c, client, &controlv1.ListDriftRequest{ProductIds: []string{cmd.Product}, Settled: true})
 }
@@ -60,13 +60,13 @@ func showDrift(ctx context.Context, c *cli, client controlv1connect.ControlServi
 	for {
 		resp, err := client.ListDrift(ctx, connect.NewRequest(request))
 		if err != nil {
-			return orUnknown(c, err)
+			return reportUnknown(c, err)
 		}
 		page := resp.Msg.GetDrift()
 		if request.GetAfter() == "" {
 			all.Equality = resp.Msg.GetEquality()
 		} else {
-			all.Equality = both(all.GetEquality(), resp.Msg.GetEquality())
+			all.Equality = mergeEquality(all.GetEquality(), resp.Msg.GetEquality())
 		}
 		all.Drift = append(all.Drift, page...)
 		if !resp.Msg.GetTruncated() || len(page) == 0 {
@@ -228,7 +228,7 @@ func (cmd *historyCmd) Run(ctx context.Context, c *cli) error {
 
 // printEntry prints one line for an entry, and one for each of its fields, differences or calls.
 func printEntry(e *controlv1.HistoryEntry) {
-	head := []string{timeOf(e.GetAt()), e.GetKind()}
+	head := []string{formatTime(e.GetAt()), e.GetKind()}
 	if e.GetVersion() != 0 {
 		head = append(head, fmt.Sprintf("version %d", e.GetVersion()))
 	}
@@ -256,6 +256,6 @@ func printEntry(e *controlv1.HistoryEntry) {
 	}
 }
 
-func timeOf(t *timestamppb.Timestamp) string {
+func formatTime(t *timestamppb.Timestamp) string {
 	return t.AsTime().Local().Format("2006-01-02 15:04:05.000")
 }

@@ -19,10 +19,10 @@ var serviceSettings = map[string]any{
 	topology.Reconciliation: config.ReconciliationService{},
 }
 
-// common are the variables of this process that every service gets beside its settings. They say where the parts of the
-// system are, and set up Go and OpenTelemetry. A name that ends in "_" is a prefix. The list is short because a shell
-// has secrets of other programs too.
-var common = []string{
+// commonVariables are the variables of this process that every service gets beside its settings. They say where the
+// parts of the system are, and set up Go and OpenTelemetry. A name that ends in "_" is a prefix. The list is short
+// because a shell has secrets of other programs too.
+var commonVariables = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_", "LD_LIBRARY_PATH",
 	"SSL_CERT_FILE", "SSL_CERT_DIR",
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
@@ -41,9 +41,9 @@ var postgresVariables = []string{
 // secrets of another.
 func (u *up) environment(service string) []string {
 	own := config.Variables(serviceSettings[service])
-	pass := common
+	pass := commonVariables
 	if slices.Contains(own, "DATABASE_URL") {
-		pass = slices.Concat(common, postgresVariables)
+		pass = slices.Concat(commonVariables, postgresVariables)
 	}
 	set := u.settings()
 	if set["NATS_URL"] != "" {
@@ -76,8 +76,8 @@ func (u *up) environment(service string) []string {
 func (u *up) settings() map[string]string {
 	set := map[string]string{
 		"DRIFTLESS_ACCOUNT":             u.Account,
-		"DATABASE_URL":                  u.at.Database,
-		"NATS_URL":                      u.at.NATS,
+		"DATABASE_URL":                  u.endpoints.Database,
+		"NATS_URL":                      u.endpoints.NATS,
 		"NATS_REPLICAS":                 strconv.Itoa(u.replicas()),
 		"NATS_CREDS":                    u.NATSCreds,
 		"NATS_NKEY":                     u.NATSNKey,
@@ -85,7 +85,7 @@ func (u *up) settings() map[string]string {
 		"NATS_CERT":                     u.NATSCert,
 		"NATS_KEY":                      u.NATSKey,
 		"STRIPE_API_KEY":                u.StripeAPIKey.Reveal(),
-		"STRIPE_API_BASE":               u.at.Stripe,
+		"STRIPE_API_BASE":               u.endpoints.Stripe,
 		"DRIFTLESS_TOKEN":               u.cli.Token.Reveal(),
 		"STRIPE_WEBHOOK_SECRET":         strings.Join(u.StripeWebhookSecret.Reveal(), ","),
 		"LEDGER_DATABASE_URL":           u.LedgerDatabaseURL.Reveal(),
@@ -117,8 +117,8 @@ func (u *up) settings() map[string]string {
 		"STRIPE_ENDPOINT_RATE":          formatRate(u.StripeEndpointRate),
 		"STRIPE_READ_ALLOWANCE":         strconv.FormatUint(u.StripeReadAllowance, 10),
 	}
-	if u.sim != nil {
-		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhook
+	if u.simulator != nil {
+		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhookSecret
 		if u.StripeRate == 0 {
 			set["STRIPE_RATE"] = formatRate(simulatorRate)
 		}

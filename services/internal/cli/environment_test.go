@@ -50,7 +50,8 @@ func TestEnvironment_GivesEachServiceOnlyItsSecrets(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	u := &up{upCmd: &upCmd{}, cli: &cli{}}
-	u.at.Database, u.at.NATS, u.at.Stripe, u.cli.Token = "postgres://catalog", "nats://mesh", "http://stripe", "token"
+	u.endpoints.Database, u.endpoints.NATS, u.endpoints.Stripe, u.cli.Token = "postgres://catalog", "nats://mesh",
+		"http://stripe", "token"
 	u.StripeAPIKey, u.StripeWebhookSecret, u.LedgerDatabaseURLFile = "sk_test_1", "whsec_1", "/run/ledger"
 	u.AllowedHosts = []string{"a", "b"}
 	for variable, want := range map[string]map[string]string{
@@ -110,7 +111,7 @@ func withSimulator(t *testing.T, args ...string) *up {
 	parsed, err := parser.Parse(append([]string{"up"}, args...))
 	require.NoError(t, err)
 	isSet := func(flag string) bool { return loaded.IsSet(parsed, flag) }
-	return &up{upCmd: &c.Up, cli: &c, isSet: isSet, sim: &stripesim.Config{}}
+	return &up{upCmd: &c.Up, cli: &c, isSet: isSet, simulator: &stripesim.Config{}}
 }
 
 func TestSettings_SimulatorDefaultsApplyOnlyIfNotSet(t *testing.T) {

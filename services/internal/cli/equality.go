@@ -27,10 +27,10 @@ func unknownBecause(e *controlv1.Equality) string {
 	}
 }
 
-// verdict returns the line about equality: "equal as of 11:02:31", "12 products differ as of 11:02:31", or "unknown:
-// ...".
-func verdict(differing uint64, e *controlv1.Equality) string {
-	why, differ := unknownBecause(e), counted(differing, "product differs", "products differ")
+// equalityLine returns the line about equality: "equal as of 11:02:31", "12 products differ as of 11:02:31", or
+// "unknown: ...".
+func equalityLine(differing uint64, e *controlv1.Equality) string {
+	why, differ := unknownBecause(e), countOf(differing, "product differs", "products differ")
 	switch {
 	case why != "" && differing > 0:
 		return "unknown: " + why + "; " + differ + " as far as is known" + asOf(e)
@@ -43,8 +43,8 @@ func verdict(differing uint64, e *controlv1.Equality) string {
 	}
 }
 
-// both returns the equality of two pages of one answer: the time of the first, and what is unknown in either.
-func both(first, second *controlv1.Equality) *controlv1.Equality {
+// mergeEquality returns the equality of two pages of one answer: the time of the first, and what is unknown in either.
+func mergeEquality(first, second *controlv1.Equality) *controlv1.Equality {
 	if first == nil || unknownBecause(first) != "" {
 		return first
 	}
@@ -57,26 +57,26 @@ func asOf(e *controlv1.Equality) string {
 	if e.GetAsOf() == nil {
 		return ""
 	}
-	return " as of " + clock(e.GetAsOf(), time.TimeOnly)
+	return " as of " + formatClock(e.GetAsOf(), time.TimeOnly)
 }
 
-// compared says when the tables were last compared: "Tables last compared at 04:10." The answer is only that recent for
-// tables that are not watched.
-func compared(e *controlv1.Equality) string {
+// comparedLine says when the tables were last compared: "Tables last compared at 04:10." The answer is only that recent
+// for tables that are not watched.
+func comparedLine(e *controlv1.Equality) string {
 	words := "The tables were never compared as a whole."
 	if at := e.GetTablesComparedAt(); at != nil {
-		words = "Tables last compared at " + clock(at, "15:04") + "."
+		words = "Tables last compared at " + formatClock(at, "15:04") + "."
 	}
 	if tables := e.GetUnwatchedTables(); len(tables) > 0 {
-		words += " Changes of " + listed(
+		words += " Changes of " + joinNames(
 			tables,
 		) + " are found only by a comparison: the mapping reads them and does not watch them (driftless reread)."
 	}
 	return words
 }
 
-// clock formats a time in the local zone, with the date unless it is today.
-func clock(t *timestamppb.Timestamp, layout string) string {
+// formatClock formats a time in the local zone, with the date unless it is today.
+func formatClock(t *timestamppb.Timestamp, layout string) string {
 	at, now := t.AsTime().Local(), time.Now()
 	if at.YearDay() != now.YearDay() || at.Year() != now.Year() {
 		layout = time.DateOnly + " " + layout
@@ -84,24 +84,24 @@ func clock(t *timestamppb.Timestamp, layout string) string {
 	return at.Format(layout)
 }
 
-// listed joins names for a sentence: "a", "a and b", "a, b and c".
-func listed(names []string) string {
+// joinNames joins names for a sentence: "a", "a and b", "a, b and c".
+func joinNames(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
-// counted returns a number with its noun.
-func counted(n uint64, one, many string) string {
+// countOf returns a number with its noun.
+func countOf(n uint64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return grouped(n) + " " + many
+	return formatCount(n) + " " + many
 }
 
-// grouped formats a number with commas.
-func grouped(n uint64) string {
+// formatCount formats a number with commas.
+func formatCount(n uint64) string {
 	s := strconv.FormatUint(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -115,16 +115,16 @@ func unreachable(err error) (why string, is bool) {
 	switch {
 	case errors.Is(err, errNoMesh):
 		return err.Error(), true
-	case errors.As(err, &failed) && away(failed.Code()):
+	case errors.As(err, &failed) && isTransient(failed.Code()):
 		return cmp.Or(failed.Message(), failed.Code().String()), true
 	default:
 		return "", false
 	}
 }
 
-// orUnknown handles the failure to reach the control API, or what that needs. Equality is then unknown: it prints that
-// and ends the command with exit code 2. It returns any other error as it is.
-func orUnknown(c *cli, err error) error {
+// reportUnknown handles the failure to reach the control API, or what that needs. Equality is then unknown: it prints
+// that and ends the command with exit code 2. It returns any other error as it is.
+func reportUnknown(c *cli, err error) error {
 	why, is := unreachable(err)
 	switch {
 	case !is:

@@ -34,18 +34,18 @@ func outputOf(t *testing.T, args ...string) (string, int) {
 	return string(data), code
 }
 
-func TestVerdict(t *testing.T) {
+func TestEqualityLine(t *testing.T) {
 	today := timestamppb.Now()
 	at := today.AsTime().Local().Format(time.TimeOnly)
 	behind := &controlv1.Equality{AsOf: today, Unknown: "capture is 21 s behind"}
-	require.Equal(t, "equal as of "+at, verdict(0, &controlv1.Equality{AsOf: today}))
-	require.Equal(t, "1 product differs as of "+at, verdict(1, &controlv1.Equality{AsOf: today}))
-	require.Equal(t, "12,000 products differ as of "+at, verdict(12_000, &controlv1.Equality{AsOf: today}))
-	require.Equal(t, "unknown: capture is 21 s behind", verdict(0, behind))
+	require.Equal(t, "equal as of "+at, equalityLine(0, &controlv1.Equality{AsOf: today}))
+	require.Equal(t, "1 product differs as of "+at, equalityLine(1, &controlv1.Equality{AsOf: today}))
+	require.Equal(t, "12,000 products differ as of "+at, equalityLine(12_000, &controlv1.Equality{AsOf: today}))
+	require.Equal(t, "unknown: capture is 21 s behind", equalityLine(0, behind))
 	require.Equal(t, "unknown: capture is 21 s behind; 2 products differ as far as is known as of "+at,
-		verdict(2, behind))
-	require.Contains(t, verdict(0, nil), "unknown: ")
-	require.Contains(t, verdict(0, &controlv1.Equality{}), "unknown: ", "an answer without a time is none")
+		equalityLine(2, behind))
+	require.Contains(t, equalityLine(0, nil), "unknown: ")
+	require.Contains(t, equalityLine(0, &controlv1.Equality{}), "unknown: ", "an answer without a time is none")
 }
 
 func TestStatus_ExitCodes(t *testing.T) {
@@ -184,7 +184,7 @@ func TestSync_ReportsUnknownProducts(t *testing.T) {
 	begun := time.Now()
 	out, code := outputOf(t, "sync", "mug", "cup", "--control", url)
 	require.Equal(t, 2, code)
-	require.WithinDuration(t, begun.Add(unknownPatience), time.Now(), 5*time.Second,
+	require.WithinDuration(t, begun.Add(unknownTimeout), time.Now(), 5*time.Second,
 		"not after the ten minutes of the commands")
 	require.Equal(t,
 		"cup  differs: refused: No such currency\nmug  unknown: capture is stopped: no such column\nunknown: capture is stopped: no such column. The commands stay queued.\n", out)

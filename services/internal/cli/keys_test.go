@@ -73,25 +73,25 @@ func TestUp_MakesKeysOfDataDirectory(t *testing.T) {
 		t.Helper()
 		u := &up{upCmd: &upCmd{Without: without}, dataDir: data}
 		require.NoError(t, u.makeKeys())
-		require.NoError(t, u.keys.signedOnce(without))
+		require.NoError(t, u.keys.markSigned(without))
 		return u.keys
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(data, "nats"), 0o700))
-	require.False(t, start().checks, "what is stored is not signed")
+	require.False(t, start().isChecked, "what is stored is not signed")
 	second := start()
-	require.True(t, second.checks)
+	require.True(t, second.isChecked)
 	for _, service := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		env := strings.Join(second.environment(service), " ")
 		require.Contains(t, env, service+".key")
 		require.Equal(t, 1, strings.Count(env, ".key"), "%s gets another's key", service)
 		require.Contains(t, env, service+"=driftless_public_key_v1_")
 	}
-	require.False(t, start(topology.Push).checks)
-	require.False(t, start().checks)
-	require.True(t, start().checks)
+	require.False(t, start(topology.Push).isChecked)
+	require.False(t, start().isChecked)
+	require.True(t, start().isChecked)
 
 	data = t.TempDir()
-	require.True(t, start().checks, "in a new data directory, everything is signed from the start")
+	require.True(t, start().isChecked, "in a new data directory, everything is signed from the start")
 
 	data = t.TempDir()
 	t.Setenv("DRIFTLESS_TRUSTED_KEYS_FILE", "/keys")

@@ -28,7 +28,7 @@ func printJSON(m proto.Message) error {
 func printTable(w io.Writer, rows ...[]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintln(t, cells(row))
+		fmt.Fprintln(t, sanitizeCells(row))
 	}
 	_ = t.Flush()
 }

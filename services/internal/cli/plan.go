@@ -30,20 +30,20 @@ Exits with 0 if nothing differs as of the time that is shown, and with 2 if anyt
 then the plan says why.`
 }
 
-// lastLook is the timeout of the plan that is shown after a wait that failed.
-const lastLook = 10 * time.Second
+// finalPlanTimeout is the timeout of the plan that is shown after a wait that failed.
+const finalPlanTimeout = 10 * time.Second
 
 func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
 	if cmd.WaitConverged > 0 {
 		return cmd.wait(ctx, c, client)
 	}
-	plan, err := wholePlan(ctx, client, cmd.Products)
+	plan, err := fetchPlan(ctx, client, cmd.Products)
 	if err != nil {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
 	if err := show(c, plan); err != nil {
 		return err
@@ -51,11 +51,11 @@ func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
 	if len(plan.GetProducts()) > 0 || unknownBecause(plan.GetEquality()) != "" {
 		return errDiffers
 	}
-	return unknown(plan.GetUnknown())
+	return unknownProductsError(plan.GetUnknown())
 }
 
-// unknown returns an error that names products that neither side has, or nil if there are none.
-func unknown(products []string) error {
+// unknownProductsError returns an error that names products that neither side has, or nil if there are none.
+func unknownProductsError(products []string) error {
 	if len(products) == 0 {
 		return nil
 	}
@@ -64,8 +64,8 @@ func unknown(products []string) error {
 
 const unknownReason = "neither side has it: is the id right, and is it captured?"
 
-// wholePlan returns the plan of some products, or of all. It reads all pages.
-func wholePlan(ctx context.Context, client controlv1connect.ControlServiceClient,
+// fetchPlan returns the plan of some products, or of all. It reads all pages.
+func fetchPlan(ctx context.Context, client controlv1connect.ControlServiceClient,
 	products []string,
 ) (*controlv1.PlanResponse, error) {
 	request := &controlv1.PlanRequest{ProductIds: products}
@@ -80,7 +80,7 @@ func wholePlan(ctx context.Context, client controlv1connect.ControlServiceClient
 			whole = page
 		} else {
 			whole.Products = append(whole.GetProducts(), page.GetProducts()...)
-			whole.Equality = both(whole.GetEquality(), page.GetEquality())
+			whole.Equality = mergeEquality(whole.GetEquality(), page.GetEquality())
 		}
 		if !page.GetTruncated() || len(page.GetProducts()) == 0 {
 			whole.Truncated = false
@@ -102,7 +102,7 @@ func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.Co
 	plan, waitErr := waitConverged(waitCtx, client, ingest, cmd.Products)
 	switch {
 	case waitErr == nil:
-		return errors.Join(show(c, plan), unknown(plan.GetUnknown()))
+		return errors.Join(show(c, plan), unknownProductsError(plan.GetUnknown()))
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	// The service may have reached the deadline first.
@@ -110,11 +110,11 @@ func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.Co
 		return waitErr
 	}
 	sayf(os.Stderr, "driftless: not converged within %s: %v\n", cmd.WaitConverged, waitErr)
-	lookCtx, cancelLook := context.WithTimeout(ctx, lastLook)
+	lookCtx, cancelLook := context.WithTimeout(ctx, finalPlanTimeout)
 	defer cancelLook()
-	if plan, err = wholePlan(lookCtx, client, cmd.Products); err != nil {
+	if plan, err = fetchPlan(lookCtx, client, cmd.Products); err != nil {
 		if _, is := unreachable(err); is {
-			return orUnknown(c, err)
+			return reportUnknown(c, err)
 		}
 		return errDiffers
 	}

@@ -132,7 +132,7 @@ func TestPlan_ExitCodes(t *testing.T) {
 	}
 }
 
-func TestWholePlan_ReadsAllPages(t *testing.T) {
+func TestFetchPlan_ReadsAllPages(t *testing.T) {
 	s := &stub{planAfter: func(after string) (*controlv1.PlanResponse, error) {
 		next := map[string]string{"": "a", "a": "b", "b": "c"}[after]
 		return &controlv1.PlanResponse{
@@ -141,7 +141,7 @@ func TestWholePlan_ReadsAllPages(t *testing.T) {
 			Truncated: next != "c",
 		}, nil
 	}}
-	plan, err := wholePlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)), nil)
+	plan, err := fetchPlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)), nil)
 	require.NoError(t, err)
 	require.Len(t, plan.GetProducts(), 3)
 	require.Equal(t, "c", plan.GetProducts()[2].GetProductId())
@@ -166,10 +166,10 @@ func TestWaitConverged_ReportsWhatRemains(t *testing.T) {
 }
 
 // A wait of ten minutes must not end after the default of two.
-func TestLimit_KeepsDeadlineOfCaller(t *testing.T) {
-	require.Zero(t, place{}.client().Timeout)
+func TestWithDefaultTimeout_KeepsDeadlineOfCaller(t *testing.T) {
+	require.Zero(t, target{}.client().Timeout)
 	var left time.Duration
-	call := limit()(func(ctx context.Context, _ connect.AnyRequest) (connect.AnyResponse, error) {
+	call := withDefaultTimeout()(func(ctx context.Context, _ connect.AnyRequest) (connect.AnyResponse, error) {
 		deadline, ok := ctx.Deadline()
 		require.True(t, ok)
 		left = time.Until(deadline)
@@ -177,7 +177,7 @@ func TestLimit_KeepsDeadlineOfCaller(t *testing.T) {
 	})
 	_, err := call(t.Context(), nil)
 	require.NoError(t, err)
-	require.InDelta(t, callLimit, left, float64(time.Minute))
+	require.InDelta(t, defaultCallTimeout, left, float64(time.Minute))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	_, err = call(ctx, nil)

@@ -36,9 +36,9 @@ dead letters.
   driftless reread --no-wait    only send the command`
 }
 
-// rereadTakeUp is the timeout until ingestion begins a read while it does no other, and until the control API answers
-// again.
-const rereadTakeUp = 30 * time.Second
+// rereadStartTimeout is the timeout until ingestion begins a read while it does no other, and until the control API
+// answers again.
+const rereadStartTimeout = 30 * time.Second
 
 func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
@@ -59,7 +59,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	defer cancel()
 	pages := [][]string{nil}
 	if len(cmd.Products) > 0 {
-		pages = slices.Collect(slices.Chunk(cmd.Products, syncPage))
+		pages = slices.Collect(slices.Chunk(cmd.Products, maxSyncPage))
 	}
 	line := &progress{}
 	sum := &meshv1.TableComparison{}
@@ -85,7 +85,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 			return err
 		}
 		unwatched = tables
-		addUp(sum, done)
+		addComparison(sum, done)
 	}
 	if cmd.NoWait {
 		if c.Output != "json" {
@@ -96,7 +96,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	if c.Output == "json" {
 		err = printJSON(sum)
 	} else {
-		say(stdout, rereadFound(sum, unwatched))
+		say(stdout, rereadSummary(sum, unwatched))
 	}
 	switch {
 	case err != nil:
@@ -106,7 +106,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	case sum.GetDead() > 0:
 		return fmt.Errorf(
 			"%s could not be published: `driftless dead list` shows why",
-			counted(sum.GetDead(), "product", "products"),
+			countOf(sum.GetDead(), "product", "products"),
 		)
 	default:
 		return nil
@@ -134,23 +134,23 @@ func awaitReread(
 		switch {
 		case ctx.Err() != nil:
 			return nil, nil, context.Cause(ctx)
-		case err != nil && !away(connect.CodeOf(err)):
+		case err != nil && !isTransient(connect.CodeOf(err)):
 			return nil, nil, err
 		case comparison.GetFinishedAt() != nil || comparison.GetError() != "":
 			return comparison, e.GetUnwatchedTables(), nil
-		case time.Since(since) > rereadTakeUp && err != nil:
+		case time.Since(since) > rereadStartTimeout && err != nil:
 			return nil, nil, err
-		case time.Since(since) > rereadTakeUp:
+		case time.Since(since) > rereadStartTimeout:
 			why := "is it running?"
 			if e.GetUnknown() != "" {
 				why = e.GetUnknown()
 			}
 			return nil, nil, fmt.Errorf(
 				"ingestion has not begun the read within %s: %s. The command stays queued until it can be carried out",
-				rereadTakeUp,
+				rereadStartTimeout,
 				why,
 			)
-		case err == nil && !fresh(e):
+		case err == nil && !isFresh(e):
 			// The last report of an ingestion that is gone says nothing about now.
 		case comparison != nil:
 			begun, since = true, time.Now()
@@ -171,8 +171,8 @@ func awaitReread(
 	}
 }
 
-// fresh reports whether ingestion's report is recent.
-func fresh(e *controlv1.Equality) bool {
+// isFresh reports whether ingestion's report is recent.
+func isFresh(e *controlv1.Equality) bool {
 	const maxAge = 5 * time.Second
 	return e.GetCapture().GetAt() != nil && e.GetAt().AsTime().Sub(e.GetCapture().GetAt().AsTime()) <= maxAge
 }
@@ -192,27 +192,27 @@ func rereadOf(r *meshv1.CaptureReport, id string) *meshv1.TableComparison {
 
 // comparisonProgress describes the progress of a comparison in one line.
 func comparisonProgress(c *meshv1.TableComparison) string {
-	words := grouped(c.GetProducts()) + " products read"
+	words := formatCount(c.GetProducts()) + " products read"
 	if all := c.GetExpected(); all > 0 {
 		words = fmt.Sprintf(
 			"%s %s of about %s products read",
 			bar(int(c.GetProducts()), int(all)),
-			grouped(c.GetProducts()),
-			grouped(max(all, c.GetProducts())),
+			formatCount(c.GetProducts()),
+			formatCount(max(all, c.GetProducts())),
 		)
 	}
-	words += fmt.Sprintf(", %s differed", grouped(c.GetPublished()))
+	words += fmt.Sprintf(", %s differed", formatCount(c.GetPublished()))
 	if c.GetReason() != "" {
 		words += " (" + c.GetReason() + ")"
 	}
 	return words
 }
 
-// namedMissed is the maximum number of products that are named.
-const namedMissed = 10
+// maxNamedProducts is the maximum number of products that are named.
+const maxNamedProducts = 10
 
-// addUp adds the result of one page of products to the sum.
-func addUp(sum, page *meshv1.TableComparison) {
+// addComparison adds the result of one page of products to the sum.
+func addComparison(sum, page *meshv1.TableComparison) {
 	sum.Id, sum.Reason, sum.FinishedAt = page.GetId(), page.GetReason(), page.GetFinishedAt()
 	if sum.StartedAt == nil {
 		sum.StartedAt = page.GetStartedAt()
@@ -229,16 +229,16 @@ func addUp(sum, page *meshv1.TableComparison) {
 	}
 }
 
-// rereadFound describes the result of a read of the tables.
-func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
-	words := counted(c.GetProducts(), "product", "products") + " read, "
+// rereadSummary describes the result of a read of the tables.
+func rereadSummary(c *meshv1.TableComparison, unwatched []string) string {
+	words := countOf(c.GetProducts(), "product", "products") + " read, "
 	if c.GetPublished() == 0 {
 		words += "none differed"
 	} else {
-		words += grouped(c.GetPublished()) + " differed"
+		words += formatCount(c.GetPublished()) + " differed"
 		if names := c.GetMissedProducts(); len(names) > 0 {
-			shown := strings.Join(names[:min(len(names), namedMissed)], ", ")
-			if c.GetPublished() > uint64(min(len(names), namedMissed)) {
+			shown := strings.Join(names[:min(len(names), maxNamedProducts)], ", ")
+			if c.GetPublished() > uint64(min(len(names), maxNamedProducts)) {
 				shown += ", ..."
 			}
 			words += ": " + shown
@@ -246,10 +246,10 @@ func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
 		words += "; published"
 	}
 	if n := c.GetRemoved(); n > 0 {
-		words += "; " + grouped(n) + " left the catalog"
+		words += "; " + formatCount(n) + " left the catalog"
 	}
 	if n := c.GetDead(); n > 0 {
-		words += "; " + counted(n, "became a dead letter", "became dead letters")
+		words += "; " + countOf(n, "became a dead letter", "became dead letters")
 	}
 	words += "."
 	if c.GetMissed() > 0 && len(unwatched) > 0 {
@@ -260,11 +260,11 @@ func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
 		words += fmt.Sprintf(
 			" The %s %s %s read by the mapping and not watched: the likely cause.",
 			noun,
-			listed(unwatched),
+			joinNames(unwatched),
 			verb,
 		)
 	} else if c.GetMissed() > 0 {
-		words += " " + counted(c.GetMissed(), "change of them was", "changes of them were") +
+		words += " " + countOf(c.GetMissed(), "change of them was", "changes of them were") +
 			" not in the write-ahead log, or not read from it. A query that depends on the time, or that reads by a function, has this effect."
 	}
 	return words

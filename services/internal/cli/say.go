@@ -19,12 +19,12 @@ func sayf(w io.Writer, format string, args ...any) {
 
 // sayingf returns the text that sayf prints.
 func sayingf(format string, args ...any) string {
-	return fmt.Sprintf(format, harmless(args)...)
+	return fmt.Sprintf(format, sanitize(args)...)
 }
 
 // say is fmt.Fprintln with texts that are harmless on a terminal, one line each.
 func say(w io.Writer, args ...any) {
-	fmt.Fprintln(w, harmless(args)...)
+	fmt.Fprintln(w, sanitize(args)...)
 }
 
 // raw is a trusted text. It is printed as it is.
@@ -33,7 +33,7 @@ type raw string
 // lines is a text of several lines.
 type lines string
 
-func harmless(args []any) []any {
+func sanitize(args []any) []any {
 	out := make([]any, len(args))
 	for i, arg := range args {
 		switch v := arg.(type) {
@@ -86,8 +86,8 @@ func (safeJSON) Write(data []byte) (int, error) {
 // jsonOut writes JSON for machines to standard output.
 var jsonOut safeJSON
 
-// cells returns the cells of a row, made harmless.
-func cells(row []string) string {
+// sanitizeCells returns the cells of a row, made harmless.
+func sanitizeCells(row []string) string {
 	shown := make([]string, len(row))
 	for i, cell := range row {
 		shown[i] = visible.Text(cell)

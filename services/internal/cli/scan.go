@@ -19,8 +19,9 @@ type scanCmd struct {
 	Timeout time.Duration `default:"1h" help:"How long to wait until it ends, 0 for no limit. The scan itself continues."`
 }
 
-// scanTakeUp is the timeout until pull begins a scan while it does no other, and until the control API answers again.
-const scanTakeUp = 30 * time.Second
+// scanStartTimeout is the timeout until pull begins a scan while it does no other, and until the control API answers
+// again.
+const scanStartTimeout = 30 * time.Second
 
 func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
@@ -67,7 +68,7 @@ func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient
 		switch code := connect.CodeOf(err); {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case err != nil && code != connect.CodeNotFound && (!away(code) || time.Since(since) > scanTakeUp):
+		case err != nil && code != connect.CodeNotFound && (!isTransient(code) || time.Since(since) > scanStartTimeout):
 			return nil, err
 		case scan.GetId() == id:
 			begun, since = true, time.Now()
@@ -86,10 +87,10 @@ func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient
 				scan.GetId())
 		case err == nil && !ended:
 			since = time.Now() // pull does another scan first
-		case time.Since(since) > scanTakeUp:
+		case time.Since(since) > scanStartTimeout:
 			return nil, fmt.Errorf(
 				"pull has not begun the scan within %s: is it running? The command stays queued until it runs",
-				scanTakeUp)
+				scanStartTimeout)
 		}
 		select {
 		case <-ctx.Done():
@@ -99,7 +100,7 @@ func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient
 	}
 }
 
-// away reports whether a call that failed with this code may succeed in a moment.
-func away(code connect.Code) bool {
+// isTransient reports whether a call that failed with this code may succeed in a moment.
+func isTransient(code connect.Code) bool {
 	return code == connect.CodeUnavailable || code == connect.CodeDeadlineExceeded
 }

@@ -13,8 +13,8 @@ import (
 const (
 	// scanBarWidth is the width of the progress bar in characters.
 	scanBarWidth = 24
-	// lineEvery is the interval between lines of progress where there is no terminal.
-	lineEvery = 5 * time.Second
+	// lineInterval is the interval between lines of progress where there is no terminal.
+	lineInterval = 5 * time.Second
 )
 
 // scanProgress shows the progress of a scan: as a bar on a terminal, else as a line every few seconds.
@@ -36,7 +36,7 @@ func (p *scanProgress) show(r *meshv1.ScanReport) {
 	case p.terminal:
 		p.drawn = true
 		sayf(p.out, "\r\x1b[K%s", scanLine(r))
-	case time.Since(p.wrote) >= lineEvery:
+	case time.Since(p.wrote) >= lineInterval:
 		p.wrote = time.Now()
 		say(p.out, scanLine(r))
 	}
@@ -51,7 +51,7 @@ func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
 		return
 	}
 	took := r.GetFinishedAt().AsTime().Sub(r.GetStartedAt().AsTime())
-	sayf(p.out, "%s; %d list calls, %d reads, in %s\n", scanFound(r), r.GetListCalls(), r.GetReads(),
+	sayf(p.out, "%s; %d list calls, %d reads, in %s\n", scanSummary(r), r.GetListCalls(), r.GetReads(),
 		took.Round(time.Millisecond))
 	if n := r.GetUnconfirmed(); n > 0 {
 		sayf(p.out, "%d known objects were not listed and could not be read within the read allowance: the next scan continues with them\n", n)
@@ -61,8 +61,8 @@ func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
 	}
 }
 
-// scanFound describes the result of a scan so far.
-func scanFound(r *meshv1.ScanReport) string {
+// scanSummary describes the result of a scan so far.
+func scanSummary(r *meshv1.ScanReport) string {
 	return fmt.Sprintf("%d products, %d prices, %d corrected, %d products and %d prices missing",
 		r.GetProducts(), r.GetPrices(), r.GetCorrected(), r.GetMissing(), r.GetMissingPrices())
 }

@@ -51,14 +51,14 @@ func TestAwaitScan(t *testing.T) {
 		},
 		"another takes its place": {[]any{running, busy}, "scan older has begun meanwhile", time.Second},
 		"another's end does too":  {[]any{running, older}, "scan older has begun meanwhile", time.Second},
-		"pull is away":            {[]any{older}, "pull has not begun the scan within 30s", scanTakeUp},
+		"pull is away":            {[]any{older}, "pull has not begun the scan within 30s", scanStartTimeout},
 		"pull is away, the first": {
 			[]any{connect.NewError(connect.CodeNotFound, nil)},
-			"pull has not begun the scan within 30s", scanTakeUp,
+			"pull has not begun the scan within 30s", scanStartTimeout,
 		},
 		"pull dies at it":           {[]any{running}, "too long", time.Hour},
 		"pull died at another":      {[]any{busy}, "too long", time.Hour},
-		"reconciliation is away":    {[]any{running, away}, "does not answer", scanTakeUp},
+		"reconciliation is away":    {[]any{running, away}, "does not answer", scanStartTimeout},
 		"reconciliation comes back": {[]any{running, away, away, finished}, "", 3 * time.Second},
 		"not let in": {
 			[]any{connect.NewError(connect.CodeUnauthenticated, errors.New("no"))},

@@ -31,11 +31,11 @@ push is halted, or the guard holds changes.`
 func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
 	resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
 	if err != nil {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
 	s := resp.Msg
 	if c.Output == "json" {
@@ -61,7 +61,7 @@ func degraded(s *controlv1.GetStatusResponse) bool {
 }
 
 func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
-	sayf(w, "%s\n%s\n\n", verdict(differing(s), s.GetEquality()), compared(s.GetEquality()))
+	sayf(w, "%s\n%s\n\n", equalityLine(differing(s), s.GetEquality()), comparedLine(s.GetEquality()))
 	if s.GetHalted() != "" {
 		sayf(w, "HALTED: nothing is pushed, because Stripe refuses the key: %s\nFix STRIPE_API_KEY or its permissions, then restart push.\n\n", s.GetHalted())
 	}
@@ -96,7 +96,7 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 		say(w, "- reading the tables:", comparisonProgress(running))
 	}
 	if scan := s.GetLastScan(); scan != nil {
-		sayf(w, "last scan: %s, %s\n", scanState(scan), scanFound(scan))
+		sayf(w, "last scan: %s, %s\n", scanState(scan), scanSummary(scan))
 		if why := scan.GetReason(); why != "" {
 			sayf(w, "- ordered by %s: %s\n", scan.GetIssuer(), why)
 		}
@@ -127,7 +127,7 @@ func captureLine(e *controlv1.Equality) string {
 	line := "capture: " + strings.ReplaceAll(
 		strings.ToLower(strings.TrimPrefix(r.GetState().String(), "CAPTURE_STATE_")), "_", " ")
 	if up := r.GetCapturedUpTo(); up != nil {
-		line += ", up to " + clock(up, time.TimeOnly)
+		line += ", up to " + formatClock(up, time.TimeOnly)
 	}
 	line += ", reported " + ago(r.GetAt())
 	if r.GetReason() != "" {
@@ -143,7 +143,7 @@ func pollLine(p *meshv1.PollReport, e *controlv1.Equality) string {
 		line = "Stripe's events: read " + ago(p.GetAt())
 	}
 	if at := e.GetStripeAsOf(); at != nil {
-		line = "Stripe's events: read up to " + clock(at, time.TimeOnly)
+		line = "Stripe's events: read up to " + formatClock(at, time.TimeOnly)
 	}
 	if d := p.GetInterval(); d != nil {
 		line += ", every " + d.AsDuration().String()

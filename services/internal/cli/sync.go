@@ -35,41 +35,41 @@ without an answer it stops waiting; the commands stay queued.
   driftless sync mug --look     read it from Stripe first`
 }
 
-// syncPage is the maximum number of products in one request.
-const syncPage = 1000
+// maxSyncPage is the maximum number of products in one request.
+const maxSyncPage = 1000
 
-// unknownPatience is how long a command waits until equality is known.
-const unknownPatience = 10 * time.Second
+// unknownTimeout is how long a command waits until equality is known.
+const unknownTimeout = 10 * time.Second
 
 func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
-	s := &syncShow{json: c.Output == "json"}
+	s := &syncReporter{json: c.Output == "json"}
 	products := cmd.Products
 	if len(products) == 0 {
-		plan, err := wholePlan(ctx, client, nil)
+		plan, err := fetchPlan(ctx, client, nil)
 		if err != nil {
-			return orUnknown(c, err)
+			return reportUnknown(c, err)
 		}
 		s.equality = plan.GetEquality()
 		for _, p := range plan.GetProducts() {
-			if !onlyStands(p) {
+			if !isLeftAlone(p) {
 				products = append(products, p.GetProductId())
 			} else {
 				// A command would overrule a decision that a person has to make.
-				s.left = append(s.left, p)
+				s.undecided = append(s.undecided, p)
 			}
 		}
 	}
 	slices.Sort(products)
 	products = slices.Compact(products)
-	s.total = len(products) + len(s.left)
+	s.total = len(products) + len(s.undecided)
 	waitCtx, cancel := context.WithTimeoutCause(ctx, cmd.Timeout, errors.New("the time is up"))
 	defer cancel()
 	s.begin()
-	for page := range slices.Chunk(products, syncPage) {
+	for page := range slices.Chunk(products, maxSyncPage) {
 		if err = cmd.page(waitCtx, client, page, s); err != nil {
 			break
 		}
@@ -87,7 +87,7 @@ func (cmd *syncCmd) page(
 	ctx context.Context,
 	client controlv1connect.ControlServiceClient,
 	page []string,
-	s *syncShow,
+	s *syncReporter,
 ) error {
 	resp, err := client.SyncProducts(
 		ctx,
@@ -97,9 +97,9 @@ func (cmd *syncCmd) page(
 		return err
 	}
 	if cmd.NoWait {
-		s.ordered += len(page) - len(resp.Msg.GetUnknown())
+		s.sent += len(page) - len(resp.Msg.GetUnknown())
 		for _, id := range resp.Msg.GetUnknown() {
-			s.tell(id, "unknown", unknownReason+" Ingestion looks for it in your tables.")
+			s.report(id, "unknown", unknownReason+" Ingestion looks for it in your tables.")
 		}
 		return nil
 	}
@@ -125,13 +125,13 @@ func (cmd *syncCmd) page(
 	for _, id := range page {
 		switch {
 		case differs[id] != nil:
-			s.tell(id, "differs", reasonOf(differs[id], plan))
+			s.report(id, "differs", reasonOf(differs[id], plan))
 		case unknown != "":
-			s.tell(id, "unknown", unknown)
+			s.report(id, "unknown", unknown)
 		case slices.Contains(plan.GetUnknown(), id):
-			s.tell(id, "differs", unknownReason)
+			s.report(id, "differs", unknownReason)
 		default:
-			s.tell(id, "equal", "")
+			s.report(id, "equal", "")
 		}
 	}
 	return nil
@@ -156,7 +156,7 @@ func awaitEqual(
 	var settled *controlv1.Equality
 	var unknownSince time.Time
 	for calm := 0; ; {
-		err := patiently(ctx, func() error {
+		err := retryUnavailable(ctx, func() error {
 			resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
 			if err == nil {
 				plan = resp.Msg
@@ -173,10 +173,10 @@ func awaitEqual(
 			unknownSince = time.Time{}
 		case unknownSince.IsZero():
 			unknownSince = time.Now()
-		case time.Since(unknownSince) > unknownPatience:
+		case time.Since(unknownSince) > unknownTimeout:
 			return plan, nil
 		}
-		done := carriedOut(plan, reread) && !slices.ContainsFunc(plan.GetProducts(), pushable)
+		done := areCommandsDone(plan, reread) && !slices.ContainsFunc(plan.GetProducts(), isPushPending)
 		switch {
 		case !done:
 			calm, settled = 0, nil
@@ -200,9 +200,9 @@ func awaitEqual(
 	}
 }
 
-// carriedOut reports whether push is done with its commands, and ingestion with the read that reread names, or with all
-// of its commands if reread is empty.
-func carriedOut(plan *controlv1.PlanResponse, reread string) bool {
+// areCommandsDone reports whether push is done with its commands, and ingestion with the read that reread names, or
+// with all of its commands if reread is empty.
+func areCommandsDone(plan *controlv1.PlanResponse, reread string) bool {
 	if plan.GetOrders() > plan.GetIngestionOrders() {
 		return false
 	}
@@ -210,16 +210,16 @@ func carriedOut(plan *controlv1.PlanResponse, reread string) bool {
 		rereadOf(plan.GetEquality().GetCapture(), reread).GetFinishedAt() != nil
 }
 
-// pushable reports whether push will soon sync a product by itself.
-func pushable(p *controlv1.ProductPlan) bool {
+// isPushPending reports whether push will soon sync a product by itself.
+func isPushPending(p *controlv1.ProductPlan) bool {
 	if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD || p.GetWaiting() != "" || p.GetHeld() {
 		return false
 	}
-	return !onlyStands(p)
+	return !isLeftAlone(p)
 }
 
-// onlyStands reports whether all differences of a product need a decision or are only reported.
-func onlyStands(p *controlv1.ProductPlan) bool {
+// isLeftAlone reports whether all differences of a product need a decision or are only reported.
+func isLeftAlone(p *controlv1.ProductPlan) bool {
 	return p.GetState() != controlv1.ProductState_PRODUCT_STATE_DEAD && p.GetWaiting() == "" &&
 		len(p.GetSteps()) == 0 && len(p.GetWriteBacks()) == 0 && len(p.GetDrift()) > 0
 }
@@ -233,51 +233,51 @@ func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
 	case p.GetHeld():
 		return "held by the guard: driftless approve"
 	case p.GetWaiting() != "":
-		return retryWords(p)
+		return retryLine(p)
 	case p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD:
 		return "refused: driftless dead show " + p.GetProductId()
 	case of.GetHalted() != "":
 		return "push is halted: " + of.GetHalted()
 	case pause >= 0:
 		return "push is paused, since " + ago(of.GetPaused()[pause].GetSince()) + ": driftless resume push"
-	case onlyStands(p):
-		return standingWords(p.GetDrift()[0])
+	case isLeftAlone(p):
+		return leftAloneLine(p.GetDrift()[0])
 	default:
 		return strings.ToLower(stateName(p.GetState())) + ", push has not reached it yet"
 	}
 }
 
-// syncShow counts the results of the products and prints them.
-type syncShow struct {
+// syncReporter counts the results of the products and prints them.
+type syncReporter struct {
 	json bool
 	list jsonList
 	line progress
 
-	// left are products that differ and get no command.
-	left []*controlv1.ProductPlan
+	// undecided are products that differ and get no command.
+	undecided []*controlv1.ProductPlan
 	// equality is that of the latest answer.
 	equality *controlv1.Equality
 
-	total, ordered, equal, differing, unknown int
+	total, sent, equal, differing, unknown int
 }
 
-func (s *syncShow) begin() {
+func (s *syncReporter) begin() {
 	if s.json {
 		s.list.begin("products")
 	}
-	for _, p := range s.left {
-		s.tell(p.GetProductId(), "differs", reasonOf(p, &controlv1.PlanResponse{}))
+	for _, p := range s.undecided {
+		s.report(p.GetProductId(), "differs", reasonOf(p, &controlv1.PlanResponse{}))
 	}
 }
 
-func (s *syncShow) progress(equal int) {
+func (s *syncReporter) progress(equal int) {
 	if !s.json {
 		s.line.showf("%s %d of %d products equal", bar(equal, s.total), equal, s.total)
 	}
 }
 
-// tell reports the result of one product: equal, differs or unknown.
-func (s *syncShow) tell(id, result, reason string) {
+// report reports the result of one product: equal, differs or unknown.
+func (s *syncReporter) report(id, result, reason string) {
 	switch result {
 	case "equal":
 		s.equal++
@@ -302,20 +302,20 @@ func (s *syncShow) tell(id, result, reason string) {
 }
 
 // fail completes the output that was begun, and returns the error or its meaning.
-func (s *syncShow) fail(c *cli, err error) error {
+func (s *syncReporter) fail(c *cli, err error) error {
 	s.line.clear()
 	if !s.json {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
 	why, is := unreachable(err)
-	s.list.end(s.sums(why))
+	s.list.end(s.totals(why))
 	if is {
 		return errDiffers
 	}
 	return err
 }
 
-func (s *syncShow) sums(unknown string) map[string]any {
+func (s *syncReporter) totals(unknown string) map[string]any {
 	out := map[string]any{"total": s.total, "equal": s.equal, "differing": s.differing, "unknown": s.unknown}
 	if asOf := s.equality.GetAsOf(); asOf != nil && unknown == "" {
 		out["as_of"] = asOf.AsTime()
@@ -327,7 +327,7 @@ func (s *syncShow) sums(unknown string) map[string]any {
 }
 
 // end prints the totals. It returns errDiffers unless all products are known to be equal.
-func (s *syncShow) end(onlyOrdered bool) error {
+func (s *syncReporter) end(onlyOrdered bool) error {
 	unknown := ""
 	if !onlyOrdered {
 		unknown = unknownBecause(s.equality)
@@ -335,9 +335,9 @@ func (s *syncShow) end(onlyOrdered bool) error {
 	s.line.clear()
 	switch {
 	case s.json:
-		s.list.end(s.sums(unknown))
+		s.list.end(s.totals(unknown))
 	case onlyOrdered:
-		sayf(stdout, "commands sent for %d products\n", s.ordered)
+		sayf(stdout, "commands sent for %d products\n", s.sent)
 	case s.total == 0 && unknown == "":
 		sayf(stdout, "Nothing differs: equal%s.\n", asOf(s.equality))
 	case s.total == 0:

@@ -24,11 +24,11 @@ func tokenOfUp(t *testing.T, dir string, args ...string) string {
 	require.NoError(t, err)
 	parsed, err := parser.Parse(append([]string{"up", "--data-dir", dir}, args...))
 	require.NoError(t, err)
-	require.NoError(t, settleToken(parsed, &c, dir))
+	require.NoError(t, ensureToken(parsed, &c, dir))
 	return c.Token.Reveal()
 }
 
-func TestSettleToken(t *testing.T) {
+func TestEnsureToken(t *testing.T) {
 	t.Setenv("DRIFTLESS_TOKEN", "")
 	dir := t.TempDir()
 	require.Empty(t, tokenOfUp(t, dir, "--token", ""))

@@ -20,8 +20,8 @@ type traceCmd struct {
 	Width   int           `default:"0" placeholder:"COLUMNS" help:"Width of the output. Defaults to the terminal's, or 120."`
 }
 
-// jaegerLimit is the timeout of all requests to Jaeger.
-const jaegerLimit = 30 * time.Second
+// jaegerTimeout is the timeout of all requests to Jaeger.
+const jaegerTimeout = 30 * time.Second
 
 var traceID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
@@ -34,7 +34,7 @@ func (cmd *traceCmd) Run(ctx context.Context, c *cli) error {
 	case cmd.Last < 1:
 		return errors.New("--last: must be at least 1")
 	}
-	ctx, cancel := context.WithTimeout(ctx, jaegerLimit)
+	ctx, cancel := context.WithTimeout(ctx, jaegerTimeout)
 	defer cancel()
 	traces, err := cmd.find(ctx, &jaeger.Client{URL: cmd.Jaeger})
 	if err != nil {

@@ -41,7 +41,8 @@ type upCmd struct {
 	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"Timeout until everything is ready."`
 }
 
-func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, loaded *config.Loaded, parsed *kong.Context) error {
+func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, loaded *config.Loaded,
+	parsed *kong.Context) error {
 	logger, err := telemetry.NewLogger(os.Stderr, c.LogLevel, c.LogFormat)
 	if err != nil {
 		return err
@@ -57,26 +58,26 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, load
 	if err := os.MkdirAll(dataDir, 0o755); err != nil { //nolint:gosec // Postgres' own user must be able to enter it
 		return fmt.Errorf("data directory: %w", err)
 	}
-	if err := keepToOneStripe(dataDir, cmd.StripeAPIKey != ""); err != nil {
+	if err := pinStripe(dataDir, cmd.StripeAPIKey != ""); err != nil {
 		return err
 	}
-	if err := settleToken(parsed, c, dataDir); err != nil {
+	if err := ensureToken(parsed, c, dataDir); err != nil {
 		return err
 	}
 	u := &up{
-		upCmd:     cmd,
-		cli:       c,
-		isSet:     func(flag string) bool { return loaded.IsSet(parsed, flag) },
-		dataDir:   dataDir,
-		logger:    logger,
-		ownTables: mapping == nil,
-		started:   time.Now(),
+		upCmd:            cmd,
+		cli:              c,
+		isSet:            func(flag string) bool { return loaded.IsSet(parsed, flag) },
+		dataDir:          dataDir,
+		logger:           logger,
+		hasBuiltInTables: mapping == nil,
+		started:          time.Now(),
 	}
-	defer u.stopParts()
+	defer u.stopDependencies()
 	if err := u.makeKeys(); err != nil {
 		return err
 	}
-	if err := u.startParts(ctx); err != nil {
+	if err := u.startDependencies(ctx); err != nil {
 		return err
 	}
 	return u.serve(ctx)
@@ -87,28 +88,28 @@ type up struct {
 	*upCmd
 	cli *cli
 	// isSet reports whether a flag was set on the command line, in the environment or in the file.
-	isSet     func(flag string) bool
-	dataDir   string
-	logger    *slog.Logger
-	ownTables bool
-	started   time.Time
+	isSet            func(flag string) bool
+	dataDir          string
+	logger           *slog.Logger
+	hasBuiltInTables bool
+	started          time.Time
 
-	at       endpoints
-	natsURLs map[string]string // by user; empty if NATS is not ours
-	pg       *local.Postgres   // nil if the database is not ours
-	sim      *stripesim.Config
-	webhook  string // the simulator's secret
-	keys     upKeys
-	services []*local.Service
-	names    []string
+	endpoints     endpoints
+	natsURLs      map[string]string // by user; empty if NATS is not ours
+	postgres      *local.Postgres   // nil if the database is not ours
+	simulator     *stripesim.Config
+	webhookSecret string // the simulator's secret
+	keys          upKeys
+	services      []*local.Service
+	names         []string
 
 	mu    sync.Mutex
 	stops []func()
 }
 
-// startParts starts Postgres, NATS and the simulator unless the settings name others.
-func (u *up) startParts(ctx context.Context) error {
-	if err := u.addresses(); err != nil {
+// startDependencies starts Postgres, NATS and the simulator unless the settings name others.
+func (u *up) startDependencies(ctx context.Context) error {
+	if err := u.chooseAddresses(); err != nil {
 		return err
 	}
 	// Postgres takes the longest. NATS and the topology are ready before it.
@@ -121,7 +122,7 @@ func (u *up) startParts(ctx context.Context) error {
 	return u.startStripe()
 }
 
-func (u *up) stopParts() {
+func (u *up) stopDependencies() {
 	for _, stop := range slices.Backward(u.stops) {
 		stop()
 	}
@@ -138,13 +139,13 @@ func (u *up) serve(ctx context.Context) error {
 	simCtx, stopSim := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSim()
 	parts, simCtx := errgroup.WithContext(simCtx)
-	if u.sim != nil {
-		parts.Go(func() error { return stripesim.Run(simCtx, *u.sim) })
+	if u.simulator != nil {
+		parts.Go(func() error { return stripesim.Run(simCtx, *u.simulator) })
 	}
 
 	g, serveCtx := errgroup.WithContext(ctx)
 	out := &lineWriter{w: os.Stderr, json: telemetry.LogFormat(os.Stderr, u.cli.LogFormat) == "json"}
-	bin, err := programs()
+	bin, err := programDir()
 	if err != nil {
 		return err
 	}
@@ -167,15 +168,15 @@ func (u *up) serve(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		var exited <-chan struct{}
-		if u.pg != nil {
-			exited = u.pg.Exited()
+		if u.postgres != nil {
+			exited = u.postgres.Exited()
 		}
 		select {
 		case <-serveCtx.Done():
 		case <-exited:
 			return fmt.Errorf(
 				"the private Postgres has ended; its log, %s, says why: fix that, then start the mesh again",
-				u.pg.LogFile())
+				u.postgres.LogFile())
 		case <-simCtx.Done():
 			if serveCtx.Err() == nil {
 				return fmt.Errorf("the Stripe simulator has ended: %w", context.Cause(simCtx))
@@ -196,8 +197,8 @@ func (u *up) serve(ctx context.Context) error {
 	return err
 }
 
-// programs returns the directory of the services' programs: that of this program.
-func programs() (string, error) {
+// programDir returns the directory of the services' programs: that of this program.
+func programDir() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("find the services' programs: %w", err)
@@ -214,13 +215,13 @@ func (u *up) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("not everything was ready within %s", u.Timeout))
 	defer cancel()
 	urls := map[string]string{
-		topology.Ingestion:      u.at.Ingest,
-		topology.Push:           u.at.Push,
-		topology.Pull:           u.at.Webhook,
-		topology.Reconciliation: u.at.Control,
+		topology.Ingestion:      u.endpoints.Ingest,
+		topology.Push:           u.endpoints.Push,
+		topology.Pull:           u.endpoints.Webhook,
+		topology.Reconciliation: u.endpoints.Control,
 	}
 	for i, name := range u.names {
-		for !answers(ctx, urls[name]+"/readyz") {
+		for !isReady(ctx, urls[name]+"/readyz") {
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("%s is not ready: %w", name, context.Cause(ctx))
@@ -232,7 +233,7 @@ func (u *up) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-func answers(ctx context.Context, url string) bool {
+func isReady(ctx context.Context, url string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false

@@ -5,20 +5,20 @@ import (
 	"net"
 )
 
-// addresses chooses where everything listens.
-func (u *up) addresses() error {
+// chooseAddresses chooses where everything listens.
+func (u *up) chooseAddresses() error {
 	fixed := []struct {
 		addr *string
 		url  *string
 	}{
-		{&u.IngestionAddr, &u.at.Ingest},
-		{&u.PullAddr, &u.at.Webhook},
-		{&u.ReconciliationAddr, &u.at.Control},
-		{&u.PushAddr, &u.at.Push},
+		{&u.IngestionAddr, &u.endpoints.Ingest},
+		{&u.PullAddr, &u.endpoints.Webhook},
+		{&u.ReconciliationAddr, &u.endpoints.Control},
+		{&u.PushAddr, &u.endpoints.Push},
 	}
 	sim := "127.0.0.1:12111"
 	if u.StripeAPIKey == "" {
-		fixed = append(fixed, struct{ addr, url *string }{&sim, &u.at.Stripe})
+		fixed = append(fixed, struct{ addr, url *string }{&sim, &u.endpoints.Stripe})
 	}
 	var held []net.Listener
 	defer func() {

@@ -14,53 +14,54 @@ import (
 
 // announce prints what runs where, and seeds an empty catalog.
 func (u *up) announce(ctx context.Context) error {
-	if err := u.keys.signedOnce(u.Without); err != nil {
+	if err := u.keys.markSigned(u.Without); err != nil {
 		return err
 	}
-	u.at.Pids, u.at.Token = map[string]int{}, u.cli.Token.Reveal()
+	u.endpoints.Pids, u.endpoints.Token = map[string]int{}, u.cli.Token.Reveal()
 	for i, s := range u.services {
-		u.at.Pids[u.names[i]] = s.Pid()
+		u.endpoints.Pids[u.names[i]] = s.Pid()
 	}
-	if err := u.at.save(u.dataDir); err != nil {
+	if err := u.endpoints.save(u.dataDir); err != nil {
 		return err
 	}
 	// The seed never goes into a real Stripe account.
-	if u.Seed && u.sim != nil && u.pg != nil && u.ownTables && !slices.Contains(u.Without, topology.Ingestion) {
-		if err := u.plant(ctx); err != nil {
+	if u.Seed && u.simulator != nil && u.postgres != nil && u.hasBuiltInTables &&
+		!slices.Contains(u.Without, topology.Ingestion) {
+		if err := u.seedCatalog(ctx); err != nil {
 			return fmt.Errorf("seed the catalog: %w", err)
 		}
 	}
 	if u.JSON {
-		return json.NewEncoder(jsonOut).Encode(u.at)
+		return json.NewEncoder(jsonOut).Encode(u.endpoints)
 	}
 	stripeIs := "Stripe"
-	if u.at.Simulated {
+	if u.endpoints.Simulated {
 		stripeIs = "Stripe simulator"
 	}
 	rows := [][]string{}
 	add := func(what, where, note string) { rows = append(rows, []string{"  " + what, where, note}) }
 	for i, name := range u.names {
 		url := map[string]string{
-			topology.Ingestion:      u.at.Ingest,
-			topology.Push:           u.at.Push,
-			topology.Pull:           u.at.Webhook,
-			topology.Reconciliation: u.at.Control,
+			topology.Ingestion:      u.endpoints.Ingest,
+			topology.Push:           u.endpoints.Push,
+			topology.Pull:           u.endpoints.Webhook,
+			topology.Reconciliation: u.endpoints.Control,
 		}[name]
 		add(name, url, fmt.Sprintf("pid %d", u.services[i].Pid()))
 	}
-	add(stripeIs, u.at.Stripe, "")
-	add("NATS", config.RedactURL(u.at.NATS), "")
-	add("Postgres", config.RedactURL(u.at.Database), "")
+	add(stripeIs, u.endpoints.Stripe, "")
+	add("NATS", config.RedactURL(u.endpoints.NATS), "")
+	add("Postgres", config.RedactURL(u.endpoints.Database), "")
 	var table bytes.Buffer
 	printTable(&table, rows...)
 	sayf(stdout, "Driftless is up (%s), with its data in %s\n%s\n"+
 		"Try `scripts/driftless demo`, or `scripts/driftless psql`. %sCtrl-C stops everything.\n",
-		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, raw(table.String()), u.tokenNote())
+		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, raw(table.String()), u.tokenHint())
 	return nil
 }
 
-// tokenNote says how to use the APIs without these commands. The token itself is never printed or logged.
-func (u *up) tokenNote() string {
+// tokenHint says how to use the APIs without these commands. The token itself is never printed or logged.
+func (u *up) tokenHint() string {
 	if u.cli.Token == "" {
 		return "The APIs ask for no token. "
 	}

@@ -19,9 +19,9 @@ type upKeys struct {
 	// files are the key files by service; nil if the environment names keys or other services may take part.
 	files   map[string]string
 	trusted string
-	// checks reports whether the services refuse unsigned messages. On a data directory without keys they only sign at
-	// the first start: messages that were stored before count until ingestion has signed them.
-	checks bool
+	// isChecked reports whether the services refuse unsigned messages. On a data directory without keys they only sign
+	// at the first start: messages that were stored before count until ingestion has signed them.
+	isChecked bool
 }
 
 // signingSettings are the variables that give a service its keys.
@@ -47,7 +47,7 @@ func (u *up) makeKeys() error {
 	var trusted []string
 	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		k.files[name] = filepath.Join(k.dir, name+".key")
-		key, err := keptKey(k.files[name])
+		key, err := readOrCreateKey(k.files[name])
 		if err != nil {
 			return fmt.Errorf("signing key of %s: %w", name, err)
 		}
@@ -62,7 +62,7 @@ func (u *up) makeKeys() error {
 			return fmt.Errorf("signing keys: %w", err)
 		}
 	case fresh || err == nil:
-		k.checks = true
+		k.isChecked = true
 	}
 	u.keys = k
 	return nil
@@ -71,8 +71,8 @@ func (u *up) makeKeys() error {
 // marker returns the path of the file that says that everything in the data directory is signed.
 func (k upKeys) marker() string { return filepath.Join(k.dir, "checked") }
 
-// keptKey reads a key, or creates one at the first time.
-func keptKey(path string) (signing.PrivateKey, error) {
+// readOrCreateKey reads a key, or creates one at the first time.
+func readOrCreateKey(path string) (signing.PrivateKey, error) {
 	text, err := config.ReadSecret(path, path)
 	if err == nil {
 		return signing.ParsePrivate(text)
@@ -98,15 +98,15 @@ func (k upKeys) environment(service string) []string {
 		return nil
 	}
 	env := []string{"DRIFTLESS_SIGNING_KEY_FILE=" + k.files[service]}
-	if k.checks {
+	if k.isChecked {
 		env = append(env, "DRIFTLESS_TRUSTED_KEYS="+k.trusted)
 	}
 	return env
 }
 
-// signedOnce makes the services check signatures from the next start on. It is called once all of them have run with
+// markSigned makes the services check signatures from the next start on. It is called once all of them have run with
 // their keys.
-func (k upKeys) signedOnce(without []string) error {
+func (k upKeys) markSigned(without []string) error {
 	if k.files == nil || len(without) > 0 {
 		return nil
 	}

@@ -41,7 +41,7 @@ func (u *up) startPrivateNATS(ctx context.Context) error {
 			u.logger.Warn("could not stop NATS", "error", err)
 		}
 	})
-	u.at.NATS, u.natsURLs = server.URLFor(natsAdmin), map[string]string{}
+	u.endpoints.NATS, u.natsURLs = server.URLFor(natsAdmin), map[string]string{}
 	for _, user := range users {
 		u.natsURLs[user.Name] = server.URLFor(user.Name)
 	}
@@ -49,10 +49,10 @@ func (u *up) startPrivateNATS(ctx context.Context) error {
 }
 
 // natsURL returns the address for the client of that name, with its user and password.
-func (u *up) natsURL(name string) string { return cmp.Or(u.natsURLs[name], u.at.NATS) }
+func (u *up) natsURL(name string) string { return cmp.Or(u.natsURLs[name], u.endpoints.NATS) }
 
 func (u *up) startNATS(ctx context.Context) error {
-	u.at.NATS = u.NATSURL
+	u.endpoints.NATS = u.NATSURL
 	if u.NATSURL == "" {
 		if err := u.startPrivateNATS(ctx); err != nil {
 			return err

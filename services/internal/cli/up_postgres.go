@@ -9,7 +9,7 @@ import (
 
 func (u *up) startPostgres(ctx context.Context) error {
 	if u.DatabaseURL != "" {
-		u.at.Database = u.DatabaseURL.Reveal()
+		u.endpoints.Database = u.DatabaseURL.Reveal()
 		return nil
 	}
 	pg, err := local.StartPostgres(ctx, local.PostgresConfig{
@@ -24,6 +24,6 @@ func (u *up) startPostgres(ctx context.Context) error {
 			u.logger.Warn("could not stop Postgres", "error", err)
 		}
 	})
-	u.at.Database, u.pg = pg.URL(), pg
+	u.endpoints.Database, u.postgres = pg.URL(), pg
 	return nil
 }

@@ -14,16 +14,16 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// settleToken creates the token of the APIs if none is given, since any program and user on this machine can reach a
+// ensureToken creates the token of the APIs if none is given, since any program and user on this machine can reach a
 // loopback port. Only an empty --token does without one. An empty variable counts as not set.
-func settleToken(parsed *kong.Context, c *cli, dataDir string) error {
+func ensureToken(parsed *kong.Context, c *cli, dataDir string) error {
 	none := slices.ContainsFunc(parsed.Path, func(p *kong.Path) bool {
 		return p.Flag != nil && p.Flag.Name == "token" && !p.Resolved
 	})
 	if c.Token != "" || none {
 		return nil
 	}
-	token, err := keptSecret(filepath.Join(dataDir, "token"), "")
+	token, err := readOrCreateSecret(filepath.Join(dataDir, "token"), "")
 	if err != nil {
 		return fmt.Errorf("token of the APIs: %w", err)
 	}
@@ -31,8 +31,8 @@ func settleToken(parsed *kong.Context, c *cli, dataDir string) error {
 	return nil
 }
 
-// keptSecret returns the secret in a file that only its owner may read. It creates both at the first time.
-func keptSecret(path, prefix string) (string, error) {
+// readOrCreateSecret returns the secret in a file that only its owner may read. It creates both at the first time.
+func readOrCreateSecret(path, prefix string) (string, error) {
 	data, err := os.ReadFile(path)
 	if kept := strings.TrimSpace(string(data)); err == nil && kept != "" {
 		return kept, nil

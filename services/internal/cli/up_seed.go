@@ -14,19 +14,19 @@ import (
 //go:embed seed.json
 var seed []byte
 
-// plant writes the seed if the catalog is empty. It does so once: a catalog that was seeded, or was not empty at a
-// start, is left alone from then on. So a catalog that somebody empties stays empty.
-func (u *up) plant(ctx context.Context) error {
+// seedCatalog writes the seed if the catalog is empty. It does so once: a catalog that was seeded, or was not empty at
+// a start, is left alone from then on. So a catalog that somebody empties stays empty.
+func (u *up) seedCatalog(ctx context.Context) error {
 	marker := filepath.Join(u.dataDir, "seeded")
 	if _, err := os.Stat(marker); err == nil {
 		return nil
 	}
-	empty, err := u.empty(ctx)
+	empty, err := u.isCatalogEmpty(ctx)
 	if err != nil {
 		return err
 	}
 	if empty {
-		client, err := address{Ingest: u.at.Ingest, Control: u.at.Control}.ingest(u.cli)
+		client, err := address{Ingest: u.endpoints.Ingest, Control: u.endpoints.Control}.ingest(u.cli)
 		if err != nil {
 			return err
 		}
@@ -37,8 +37,8 @@ func (u *up) plant(ctx context.Context) error {
 	return os.WriteFile(marker, nil, 0o600)
 }
 
-func (u *up) empty(ctx context.Context) (empty bool, err error) {
-	conn, err := pgx.Connect(ctx, u.at.Database)
+func (u *up) isCatalogEmpty(ctx context.Context) (empty bool, err error) {
+	conn, err := pgx.Connect(ctx, u.endpoints.Database)
 	if err != nil {
 		return false, err
 	}

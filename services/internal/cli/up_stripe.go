@@ -26,9 +26,9 @@ var simulatorDefaults = []struct{ flag, variable, value string }{
 	{"grace-period", "DRIFTLESS_GRACE_PERIOD", "3s"},
 }
 
-// keepToOneStripe records whether a data directory is used with the simulator or with Stripe itself, and refuses the
+// pinStripe records whether a data directory is used with the simulator or with Stripe itself, and refuses the
 // other. The catalog of one, with its sample products, must not get into the other.
-func keepToOneStripe(dataDir string, hasKey bool) error {
+func pinStripe(dataDir string, hasKey bool) error {
 	const simulator, stripe = "the simulator", "Stripe"
 	now := simulator
 	if hasKey {
@@ -53,24 +53,24 @@ func keepToOneStripe(dataDir string, hasKey bool) error {
 
 func (u *up) startStripe() error {
 	if u.StripeAPIKey != "" {
-		u.at.Stripe = u.StripeAPIBase
+		u.endpoints.Stripe = u.StripeAPIBase
 		return nil
 	}
-	secret, err := keptSecret(filepath.Join(u.dataDir, "webhook.secret"), "whsec_")
+	secret, err := readOrCreateSecret(filepath.Join(u.dataDir, "webhook.secret"), "whsec_")
 	if err != nil {
 		return fmt.Errorf("the simulator's webhook secret: %w", err)
 	}
-	listener, err := net.Listen("tcp", strings.TrimPrefix(u.at.Stripe, "http://")) //nolint:noctx // a local address
+	listener, err := net.Listen("tcp", strings.TrimPrefix(u.endpoints.Stripe, "http://")) //nolint:noctx // a local address
 	if err != nil {
 		return fmt.Errorf("the Stripe simulator cannot listen: %w; use --ports auto", err)
 	}
-	u.sim = &stripesim.Config{
+	u.simulator = &stripesim.Config{
 		Listener: listener, AllowedHosts: u.AllowedHosts, DataFile: filepath.Join(u.dataDir, simulatorFile),
 		Logger:   u.logger,
-		Webhooks: []stripesim.Webhook{{URL: u.at.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
+		Webhooks: []stripesim.Webhook{{URL: u.endpoints.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
 		// The limits of live mode. Stripe allows a quarter of that with a test key, as this key is.
 		Limits: stripesim.Limits{PerSecond: simulatorRate, PerEndpoint: 25},
 	}
-	u.webhook, u.at.Simulated = secret, true
+	u.webhookSecret, u.endpoints.Simulated = secret, true
 	return nil
 }

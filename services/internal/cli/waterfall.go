@@ -18,13 +18,13 @@ import (
 
 // Columns of a waterfall, in characters.
 const (
-	defaultWidth  = 120
-	smallestWidth = 80
-	serviceWidth  = 14
-	timeWidth     = 9
-	barWidth      = 24
-	// mostLinks is the maximum number of links of a span that are shown.
-	mostLinks = 5
+	defaultWidth = 120
+	minWidth     = 80
+	serviceWidth = 14
+	timeWidth    = 9
+	barWidth     = 24
+	// maxLinks is the maximum number of links of a span that are shown.
+	maxLinks = 5
 )
 
 func outputWidth(wanted int) int {
@@ -34,7 +34,7 @@ func outputWidth(wanted int) int {
 			wanted = w
 		}
 	}
-	return max(wanted, smallestWidth)
+	return max(wanted, minWidth)
 }
 
 // waterfall draws one trace.
@@ -60,7 +60,8 @@ func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
 		}
 	}
 	sayf(w, "trace %s\n", t.ID)
-	sayf(w, "%s, took %s: %s in %s, %s\n", t.Start().Local().Format("2006-01-02 15:04:05.000"), spell(t.Duration()),
+	sayf(w, "%s, took %s: %s in %s, %s\n", t.Start().Local().Format("2006-01-02 15:04:05.000"),
+		formatDuration(t.Duration()),
 		count(len(t.Spans), "span"), count(len(services), "service"), count(failed, "error"))
 	for _, root := range t.Roots() {
 		f.draw(root, 0)
@@ -78,8 +79,9 @@ func (f *waterfall) draw(s *jaeger.Span, depth int) {
 	indent := strings.Repeat("  ", depth)
 	offset := s.Start.Sub(f.trace.Start())
 	line := fmt.Sprintf("%-*s %-*s %*s %*s %s", serviceWidth,
-		cut(strings.TrimPrefix(s.Service, "driftless-"), serviceWidth),
-		f.name, cut(indent+label(s), f.name), timeWidth, spell(offset), timeWidth, spell(s.Duration),
+		truncate(strings.TrimPrefix(s.Service, "driftless-"), serviceWidth),
+		f.name, truncate(indent+spanLabel(s), f.name), timeWidth, formatDuration(offset), timeWidth,
+		formatDuration(s.Duration),
 		f.bar(offset, s.Duration))
 	say(f.w, strings.TrimRight(line, " "))
 	for _, note := range f.notes(s) {
@@ -94,7 +96,7 @@ func (f *waterfall) draw(s *jaeger.Span, depth int) {
 func (f *waterfall) note(indent, text string) {
 	margin := strings.Repeat(" ", serviceWidth+1) + indent + "  "
 	first := true
-	for line := range wrapped(text, max(f.width-len(margin)-2, 20)) {
+	for line := range wrapLines(text, max(f.width-len(margin)-2, 20)) {
 		mark := "  "
 		if first {
 			mark, first = "└ ", false
@@ -103,8 +105,8 @@ func (f *waterfall) note(indent, text string) {
 	}
 }
 
-// label returns the name of a span with the attributes that distinguish it from others of that name.
-func label(s *jaeger.Span) string {
+// spanLabel returns the name of a span with the attributes that distinguish it from others of that name.
+func spanLabel(s *jaeger.Span) string {
 	out := s.Name
 	attribute := func(key string) string { return s.Attributes[key] }
 	if n := attribute(string(telemetry.AttemptKey)); n != "" && n != "1" {
@@ -147,22 +149,22 @@ func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 		out = append(out, "ERROR: "+words)
 	}
 	if ms, err := strconv.ParseInt(attribute(string(telemetry.RetryDelayKey)), 10, 64); err == nil {
-		out = append(out, "retried after "+spell(time.Duration(ms)*time.Millisecond))
+		out = append(out, "retried after "+formatDuration(time.Duration(ms)*time.Millisecond))
 	}
 	if id := attribute(string(telemetry.CarriedByKey)); id != "" {
 		out = append(out, "carried by trace "+id)
 	} else if len(s.Links) > 0 {
 		out = append(out, f.links(s))
 	}
-	if f.untaken(s) {
-		out = append(out, "push has not processed it for "+spell(f.now.Sub(s.End())))
+	if f.isWaitingForPush(s) {
+		out = append(out, "push has not processed it for "+formatDuration(f.now.Sub(s.End())))
 	}
 	return out
 }
 
 func (f *waterfall) links(s *jaeger.Span) string {
-	ids := make([]string, 0, mostLinks)
-	for _, l := range s.Links[max(len(s.Links)-mostLinks, 0):] {
+	ids := make([]string, 0, maxLinks)
+	for _, l := range s.Links[max(len(s.Links)-maxLinks, 0):] {
 		ids = append(ids, l.TraceID)
 	}
 	text := "with trace "
@@ -176,8 +178,8 @@ func (f *waterfall) links(s *jaeger.Span) string {
 	return text
 }
 
-// untaken reports whether a span published a desired state that push has not processed.
-func (f *waterfall) untaken(s *jaeger.Span) bool {
+// isWaitingForPush reports whether a span published a desired state that push has not processed.
+func (f *waterfall) isWaitingForPush(s *jaeger.Span) bool {
 	if s.Name != "send catalog" {
 		return false
 	}
@@ -196,8 +198,8 @@ func (f *waterfall) bar(offset, duration time.Duration) string {
 	return strings.Repeat(" ", from) + strings.Repeat("█", to-from)
 }
 
-// spell formats a duration with about three digits.
-func spell(d time.Duration) string {
+// formatDuration formats a duration with about three digits.
+func formatDuration(d time.Duration) string {
 	switch {
 	case d < 10*time.Millisecond:
 		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
@@ -210,15 +212,15 @@ func spell(d time.Duration) string {
 	}
 }
 
-func cut(s string, width int) string {
+func truncate(s string, width int) string {
 	if utf8.RuneCountInString(s) <= width {
 		return s
 	}
 	return string([]rune(s)[:width-1]) + "…"
 }
 
-// wrapped yields the lines of a text, wrapped at a width. A word longer than that gets a longer line.
-func wrapped(text string, width int) func(func(string) bool) {
+// wrapLines yields the lines of a text, wrapped at a width. A word longer than that gets a longer line.
+func wrapLines(text string, width int) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		line := ""
 		for word := range strings.FieldsSeq(text) {

@@ -135,7 +135,7 @@ func (cmd *webhookListCmd) Run(ctx context.Context, c *cli) error {
 
 type webhookCreateCmd struct {
 	webhookStripe
-	secretPlace
+	secretDestination
 	URL string `arg:"" help:"Public address of pull, like https://sync.example.com/stripe/webhook. The path is optional."`
 }
 
@@ -180,7 +180,7 @@ func repairEndpoint(ctx context.Context, client *stripeapi.Client, e stripeapi.E
 }
 
 // create creates an endpoint once it is certain that its secret can be stored.
-func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint,
+func (p secretDestination) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint,
 	have int,
 ) error {
 	if have >= stripeapi.MaxEndpoints {
@@ -193,7 +193,7 @@ func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Clien
 	}
 	e, err := client.CreateEndpoint(ctx, n)
 	if err != nil {
-		return errors.Join(err, keep.abandon())
+		return errors.Join(err, keep.discard())
 	}
 	if have+1 == stripeapi.MaxEndpoints {
 		sayf(os.Stderr,
@@ -209,7 +209,7 @@ func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Clien
 
 type webhookRotateCmd struct {
 	webhookStripe
-	secretPlace
+	secretDestination
 	Endpoint            string         `arg:"" optional:"" help:"Id or URL of the endpoint. Required if there are several."`
 	Finish              bool           `help:"Second step: check that pull accepts the new secret, then delete the old endpoint."`
 	Yes                 bool           `help:"Delete the old endpoint without a question."`
@@ -229,7 +229,7 @@ func (cmd *webhookRotateCmd) Run(ctx context.Context, c *cli) error {
 		return cmd.finish(ctx, client, all)
 	}
 	// An endpoint that replaces another is not itself replaced.
-	old, err := cmd.chosen(all, func(e stripeapi.Endpoint) bool {
+	old, err := cmd.chooseEndpoint(all, func(e stripeapi.Endpoint) bool {
 		return !slices.ContainsFunc(all,
 			func(other stripeapi.Endpoint) bool { return other.ID == e.Metadata[replacesKey] })
 	})
@@ -269,8 +269,8 @@ func successor(all []stripeapi.Endpoint, id string) *stripeapi.Endpoint {
 	return nil
 }
 
-// chosen returns the endpoint that the command is about.
-func (cmd *webhookRotateCmd) chosen(all []stripeapi.Endpoint,
+// chooseEndpoint returns the endpoint that the command is about.
+func (cmd *webhookRotateCmd) chooseEndpoint(all []stripeapi.Endpoint,
 	candidate func(stripeapi.Endpoint) bool,
 ) (stripeapi.Endpoint, error) {
 	var found []stripeapi.Endpoint
@@ -298,7 +298,7 @@ func (cmd *webhookRotateCmd) chosen(all []stripeapi.Endpoint,
 
 // finish deletes the old endpoint once pull accepts events of the new one.
 func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Client, all []stripeapi.Endpoint) error {
-	old, err := cmd.chosen(all, func(e stripeapi.Endpoint) bool { return successor(all, e.ID) != nil })
+	old, err := cmd.chooseEndpoint(all, func(e stripeapi.Endpoint) bool { return successor(all, e.ID) != nil })
 	if err != nil {
 		return err
 	}
@@ -318,7 +318,7 @@ func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Clien
 		return fmt.Errorf("%w; %s is kept, and nothing is lost", err, old.ID)
 	}
 	sayf(stdout, "pull accepts the new secret at %s\n", next.URL)
-	if !cmd.Yes && !confirmed(fmt.Sprintf("Delete the old endpoint %s?", old.ID)) {
+	if !cmd.Yes && !confirm(fmt.Sprintf("Delete the old endpoint %s?", old.ID)) {
 		return fmt.Errorf("%s is kept: both endpoints send every event until it is deleted", old.ID)
 	}
 	if err := client.DeleteEndpoint(ctx, old.ID); err != nil {

@@ -14,23 +14,23 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// secretPlace says where a new signing secret goes. It never goes to a log. It goes to standard output only if that is
-// a terminal or if asked for.
-type secretPlace struct {
+// secretDestination says where a new signing secret goes. It never goes to a log. It goes to standard output only if
+// that is a terminal or if asked for.
+type secretDestination struct {
 	SecretFile string `name:"secret-file" placeholder:"FILE" help:"Append the signing secret to the secrets in this file, readable only by its owner. STRIPE_WEBHOOK_SECRET_FILE can name it."`
 	ShowSecret bool   `name:"show-secret" help:"Print the signing secret even if standard output is not a terminal."`
 }
 
-// keeper stores a secret. It is made ready before the secret exists.
-type keeper struct {
+// secretStore stores a secret. It is made ready before the secret exists.
+type secretStore struct {
 	path   string
 	before []string
 	temp   *os.File
 }
 
 // open makes sure that a secret can be stored before Stripe creates it, since Stripe shows it only once.
-func (p secretPlace) open(c *cli) (*keeper, error) {
-	k := &keeper{path: p.SecretFile}
+func (p secretDestination) open(c *cli) (*secretStore, error) {
+	k := &secretStore{path: p.SecretFile}
 	if p.SecretFile == "" {
 		if !p.ShowSecret && (c.Output == "json" || !isTerminal(stdout)) {
 			return nil, errors.New(
@@ -50,7 +50,7 @@ func (p secretPlace) open(c *cli) (*keeper, error) {
 	return k, nil
 }
 
-func (k *keeper) abandon() error {
+func (k *secretStore) discard() error {
 	if k.temp == nil {
 		return nil
 	}
@@ -58,7 +58,7 @@ func (k *keeper) abandon() error {
 }
 
 // store stores the endpoint's secret and prints where.
-func (k *keeper) store(c *cli, e stripeapi.Endpoint) error {
+func (k *secretStore) store(c *cli, e stripeapi.Endpoint) error {
 	if k.temp != nil {
 		text := strings.Join(append(k.before, e.Secret), ",") + "\n"
 		_, err := k.temp.WriteString(text)
@@ -92,7 +92,7 @@ func (k *keeper) store(c *cli, e stripeapi.Endpoint) error {
 }
 
 // latestSecret returns the last of the secrets that pull has.
-func (p secretPlace) latestSecret(given config.Secrets) (string, error) {
+func (p secretDestination) latestSecret(given config.Secrets) (string, error) {
 	secrets := given.Reveal()
 	if p.SecretFile != "" {
 		data, err := os.ReadFile(p.SecretFile)
@@ -108,8 +108,8 @@ func (p secretPlace) latestSecret(given config.Secrets) (string, error) {
 	return secrets[len(secrets)-1], nil
 }
 
-// confirmed asks a person. Without a terminal the answer is no.
-func confirmed(question string) bool {
+// confirm asks a person. Without a terminal the answer is no.
+func confirm(question string) bool {
 	if !isTerminal(os.Stdin) {
 		return false
 	}

@@ -23,9 +23,9 @@ type section struct {
 // defaultAccount is the account of a service whose settings name none.
 const defaultAccount = "default"
 
-// choose applies the settings of the service's account over those of the top level. It changes nothing if the file has
-// no accounts. A command for several accounts gets the names of all of them.
-func (r *resolver) choose(ctx *kong.Context) error {
+// selectAccount applies the settings of the service's account over those of the top level. It changes nothing if the
+// file has no accounts. A command for several accounts gets the names of all of them.
+func (r *resolver) selectAccount(ctx *kong.Context) error {
 	if len(r.accounts) == 0 {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (r *resolver) choose(ctx *kong.Context) error {
 		return nil
 	}
 	flag := ctx.Flags()[i]
-	given := givenTo(ctx, flag)
+	given := givenValue(ctx, flag)
 	if flag.Target.Kind() == reflect.Slice {
 		if given == "" {
 			r.values["account"] = fileValue{text: strings.Join(names, ","), at: r.accountsAt}
@@ -43,7 +43,7 @@ func (r *resolver) choose(ctx *kong.Context) error {
 		}
 		for name := range strings.SplitSeq(given, ",") {
 			if _, ok := r.accounts[strings.TrimSpace(name)]; !ok {
-				return r.unknown(name, names)
+				return r.unknownAccountError(name, names)
 			}
 		}
 		return nil
@@ -56,7 +56,7 @@ func (r *resolver) choose(ctx *kong.Context) error {
 	}
 	account, ok := r.accounts[given]
 	if !ok {
-		return r.unknown(given, names)
+		return r.unknownAccountError(given, names)
 	}
 	if slot, shared := r.values["slot"]; shared && len(names) > 1 {
 		return fmt.Errorf(
@@ -78,14 +78,14 @@ func (r *resolver) choose(ctx *kong.Context) error {
 	return nil
 }
 
-func (r *resolver) unknown(name string, names []string) error {
+func (r *resolver) unknownAccountError(name string, names []string) error {
 	return fmt.Errorf("%s: there is no account %q; there are %s: set DRIFTLESS_ACCOUNT to one of them", r.accountsAt,
 		name,
 		strings.Join(names, ", "))
 }
 
-// givenTo returns the value of a flag on the command line or in the environment, or "".
-func givenTo(ctx *kong.Context, flag *kong.Flag) string {
+// givenValue returns the value of a flag on the command line or in the environment, or "".
+func givenValue(ctx *kong.Context, flag *kong.Flag) string {
 	for _, p := range ctx.Path {
 		if p.Flag != flag || p.Resolved {
 			continue
@@ -97,11 +97,11 @@ func givenTo(ctx *kong.Context, flag *kong.Flag) string {
 			return strings.Join(v, ",")
 		}
 	}
-	return firstSet(flag.Envs)
+	return firstNonEmpty(flag.Envs)
 }
 
-// accountsEntry reads the key "accounts": settings, and a mapping, by account.
-func (r *resolver) accountsEntry(path string, entry *ast.MappingValueNode) error {
+// readAccounts reads the key "accounts": settings, and a mapping, by account.
+func (r *resolver) readAccounts(path string, entry *ast.MappingValueNode) error {
 	r.accountsAt = position(path, entry.Key.GetToken()) + ": accounts"
 	if len(r.accounts) > 0 {
 		return fmt.Errorf("%s: is there twice", r.accountsAt)
@@ -135,7 +135,7 @@ func (r *resolver) accountsEntry(path string, entry *ast.MappingValueNode) error
 				return fmt.Errorf("%s: %s is not allowed under an account", position(path, setting.Key.GetToken()),
 					name)
 			}
-			if err := account.entry(path, setting); err != nil {
+			if err := account.readEntry(path, setting); err != nil {
 				return err
 			}
 		}

@@ -79,15 +79,15 @@ func (a *anchors) mapping(n *ast.MappingNode) (ast.Node, error) {
 				return nil, fmt.Errorf("%s: << takes a mapping, as in <<: *name",
 					position(a.path, entry.Key.GetToken()))
 			}
-			merged = over(merged, from.Values)
+			merged = mergeEntries(merged, from.Values)
 		}
 	}
-	n.Values = over(own, merged)
+	n.Values = mergeEntries(own, merged)
 	return n, nil
 }
 
-// over returns entries, and those of others whose keys they lack.
-func over(entries, others []*ast.MappingValueNode) []*ast.MappingValueNode {
+// mergeEntries returns entries, and those of others whose keys they lack.
+func mergeEntries(entries, others []*ast.MappingValueNode) []*ast.MappingValueNode {
 	out := slices.Clone(entries)
 	for _, other := range others {
 		if entryOf(out, other.Key.GetToken().Value) == nil {

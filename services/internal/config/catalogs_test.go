@@ -41,8 +41,8 @@ catalog: # stands behind the accounts, and lacks products
 	_, us, err := parse(t, complete)
 	require.NoError(t, err)
 	require.Equal(t, []WatchedTable{{Table: "us.items", ProductID: "id"}}, us.Watch, "a list is replaced as a whole")
-	require.NoError(t, us.WritesBack("name"))
-	require.NoError(t, us.WritesBack("prices.nickname"))
+	require.NoError(t, us.CheckWriteBack("name"))
+	require.NoError(t, us.CheckWriteBack("prices.nickname"))
 	require.Equal(t, "UPDATE us.tariffs SET label = @nickname WHERE id = @id", us.WriteBack.Price)
 
 	t.Setenv("DRIFTLESS_ACCOUNT", "all")

@@ -100,7 +100,7 @@ asks no server. With ` + "`--database`" + ` it also asks the catalog database, a
 	for _, g := range groups {
 		fmt.Fprintf(&b, "\n## %s\n\n| key | environment | default | meaning |\n|---|---|---|---|\n",
 			strings.ToUpper(g.title[:1])+g.title[1:])
-		for _, f := range fields(reflect.TypeOf(g.fields)) {
+		for _, f := range fieldsOf(reflect.TypeOf(g.fields)) {
 			name, env, value, help := f.Tag.Get("name"), f.Tag.Get("env"), f.Tag.Get("default"), f.Tag.Get("help")
 			if value != "" {
 				value = "`" + value + "`"
@@ -118,7 +118,7 @@ asks no server. With ` + "`--database`" + ` it also asks the catalog database, a
 func TestSettings_HaveNameVariableAndHelp(t *testing.T) {
 	seen := map[string]bool{}
 	for _, g := range groups {
-		for _, f := range fields(reflect.TypeOf(g.fields)) {
+		for _, f := range fieldsOf(reflect.TypeOf(g.fields)) {
 			name := f.Tag.Get("name")
 			require.NotEmpty(t, name, f.Name)
 			require.NotEmpty(t, f.Tag.Get("env"), name)

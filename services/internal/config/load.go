@@ -50,7 +50,7 @@ func (l *Loaded) IsSet(ctx *kong.Context, name string) bool {
 			continue
 		}
 		_, inFile := l.resolver.values[name]
-		return inFile || l.resolver.files[name] != "" || firstSet(flag.Envs) != "" || onCommandLine(ctx, flag)
+		return inFile || l.resolver.files[name] != "" || firstNonEmpty(flag.Envs) != "" || onCommandLine(ctx, flag)
 	}
 	return false
 }
@@ -139,13 +139,13 @@ func (r *resolver) read(ctx *kong.Context) error {
 	for _, s := range sections {
 		for _, flag := range ctx.Flags() {
 			if v, ok := s.values[flag.Name]; ok && v.file == "" {
-				if err := accepts(flag, v.text); err != nil {
+				if err := checkText(flag, v.text); err != nil {
 					return fmt.Errorf("%s: %w", v.at, err)
 				}
 			}
 		}
 	}
-	return r.choose(ctx)
+	return r.selectAccount(ctx)
 }
 
 // Resolve returns a flag's value from a file named by <ENV>_FILE or from the YAML file.
@@ -154,7 +154,7 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	for _, env := range flag.Envs {
 		direct, isSet := os.LookupEnv(env)
 		if flag.Tag.Has("secret") || flag.Tag.Has("from-file") {
-			text, path, err := secretFile(env, direct)
+			text, path, err := readSecretFile(env, direct)
 			if path != "" || err != nil {
 				r.files[flag.Name] = path
 				return text, err
@@ -179,8 +179,8 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	return nil, nil
 }
 
-// secretFile reads the file that <ENV>_FILE names and returns its path, or "" if the variable is not set.
-func secretFile(env, direct string) (text, path string, err error) {
+// readSecretFile reads the file that <ENV>_FILE names and returns its path, or "" if the variable is not set.
+func readSecretFile(env, direct string) (text, path string, err error) {
 	path = os.Getenv(env + "_FILE")
 	if path == "" {
 		return "", "", nil
@@ -205,8 +205,8 @@ func ReadSecret(by, path string) (string, error) {
 	return text, nil
 }
 
-// firstSet returns the value of the first variable that has one.
-func firstSet(envs []string) string {
+// firstNonEmpty returns the value of the first variable that has one.
+func firstNonEmpty(envs []string) string {
 	for _, env := range envs {
 		if v := os.Getenv(env); v != "" {
 			return v
@@ -239,7 +239,7 @@ func (r *resolver) load(path string) error {
 	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return fmt.Errorf("configuration file %w", fault(path, "", err))
+		return fmt.Errorf("configuration file %w", yamlError(path, "", err))
 	}
 	for _, doc := range file.Docs {
 		if doc.Body == nil {
@@ -254,13 +254,13 @@ func (r *resolver) load(path string) error {
 			return fmt.Errorf("configuration file %s: must have settings as \"key: value\"", path)
 		}
 		for _, entry := range entries.Values {
-			read := r.entry
+			read := r.readEntry
 			if strings.HasPrefix(entry.Key.GetToken().Value, "x-") {
 				// A place for anchors that are used elsewhere.
 				continue
 			}
 			if entry.Key.GetToken().Value == "accounts" {
-				read = r.accountsEntry
+				read = r.readAccounts
 			}
 			if err := read(path, entry); err != nil {
 				return err
@@ -270,14 +270,14 @@ func (r *resolver) load(path string) error {
 	return r.mappings()
 }
 
-func (s *section) entry(path string, entry *ast.MappingValueNode) error {
+func (s *section) readEntry(path string, entry *ast.MappingValueNode) error {
 	key := entry.Key.GetToken()
 	at := position(path, key)
 	if key.Value == "catalog" {
-		return s.catalogEntry(path, entry)
+		return s.readCatalog(path, entry)
 	}
 	flag := strings.ReplaceAll(key.Value, "_", "-")
-	if secret, ok := strings.CutSuffix(flag, "-file"); ok && slices.Contains(fromFiles(), secret) {
+	if secret, ok := strings.CutSuffix(flag, "-file"); ok && slices.Contains(namesFromFiles(), secret) {
 		text, ok := scalar(entry.Value)
 		switch {
 		case !ok || text == "":
@@ -292,12 +292,12 @@ func (s *section) entry(path string, entry *ast.MappingValueNode) error {
 	if s.has(flag) && s.values[flag].file != "" {
 		return fmt.Errorf("%s: %s: the file also has %s_file: keep one", at, key.Value, key.Value)
 	}
-	if !slices.Contains(names(), flag) || flag == "config" {
+	if !slices.Contains(allNames(), flag) || flag == "config" {
 		return fmt.Errorf("%s: unknown setting %q; see docs/configuration.md", at, key.Value)
 	}
 	if flag == "policy" {
 		if _, plain := scalar(entry.Value); !plain {
-			rules, err := policyEntry(path, entry.Value)
+			rules, err := parsePolicy(path, entry.Value)
 			if err != nil {
 				return err
 			}
@@ -307,7 +307,7 @@ func (s *section) entry(path string, entry *ast.MappingValueNode) error {
 	}
 	text, ok := scalar(entry.Value)
 	if list, isList := entry.Value.(*ast.SequenceNode); isList {
-		text, ok = joined(list)
+		text, ok = joinList(list)
 	}
 	if !ok {
 		return fmt.Errorf("%s: %s must be a single value, or a list of single values", at, key.Value)
@@ -335,8 +335,8 @@ func scalar(node ast.Node) (text string, ok bool) {
 	}
 }
 
-// joined returns a list in the form of the environment.
-func joined(list *ast.SequenceNode) (text string, ok bool) {
+// joinList returns a list in the form of the environment.
+func joinList(list *ast.SequenceNode) (text string, ok bool) {
 	parts := make([]string, len(list.Values))
 	for i, item := range list.Values {
 		if parts[i], ok = scalar(item); !ok {
@@ -346,8 +346,8 @@ func joined(list *ast.SequenceNode) (text string, ok bool) {
 	return strings.Join(parts, ","), true
 }
 
-// fault returns an error of the YAML library without its excerpt of the file, which may have secrets.
-func fault(path, what string, err error) error {
+// yamlError returns an error of the YAML library without its excerpt of the file, which may have secrets.
+func yamlError(path, what string, err error) error {
 	if y, ok := errors.AsType[yaml.Error](err); ok {
 		return fmt.Errorf("%s: %s%s", position(path, y.GetToken()), what, y.GetMessage())
 	}
@@ -361,22 +361,23 @@ func position(path string, t *token.Token) string {
 	return fmt.Sprintf("%s:%d:%d", path, t.Position.Line, t.Position.Column)
 }
 
-// names returns the flags of all settings.
-func names() []string { return named(func(reflect.StructField) bool { return true }) }
+// allNames returns the flags of all settings.
+func allNames() []string { return namesWhere(func(reflect.StructField) bool { return true }) }
 
-// fromFiles returns the settings that can be read from their own file: secrets, and settings with the tag from-file.
-func fromFiles() []string {
-	return named(func(f reflect.StructField) bool {
+// namesFromFiles returns the settings that can be read from their own file: secrets, and settings with the tag
+// from-file.
+func namesFromFiles() []string {
+	return namesWhere(func(f reflect.StructField) bool {
 		_, secret := f.Tag.Lookup("secret")
 		_, file := f.Tag.Lookup("from-file")
 		return secret || file
 	})
 }
 
-func named(which func(reflect.StructField) bool) []string {
+func namesWhere(which func(reflect.StructField) bool) []string {
 	var out []string
 	for _, g := range groups {
-		for _, f := range fields(reflect.TypeOf(g.fields)) {
+		for _, f := range fieldsOf(reflect.TypeOf(g.fields)) {
 			if which(f) {
 				out = append(out, f.Tag.Get("name"))
 			}
@@ -385,12 +386,12 @@ func named(which func(reflect.StructField) bool) []string {
 	return out
 }
 
-// fields returns the settings of a group, embedded ones included.
-func fields(t reflect.Type) []reflect.StructField {
+// fieldsOf returns the settings of a group, embedded ones included.
+func fieldsOf(t reflect.Type) []reflect.StructField {
 	var out []reflect.StructField
 	for f := range t.Fields() {
 		if f.Anonymous {
-			out = append(out, fields(f.Type)...)
+			out = append(out, fieldsOf(f.Type)...)
 		} else if _, companion := f.Tag.Lookup("file-of"); !companion {
 			out = append(out, f)
 		}

@@ -74,14 +74,14 @@ func (w *WriteBack) UnmarshalYAML(unmarshal func(any) error) error {
 	}
 	w.ImportProduct, w.ImportPrice = file.ImportProduct, file.ImportPrice
 	var err error
-	if w.Product, w.ProductFields, err = statements("product", file.Product); err != nil {
+	if w.Product, w.ProductFields, err = parseStatements("product", file.Product); err != nil {
 		return err
 	}
-	w.Price, w.PriceFields, err = statements("price", file.Price)
+	w.Price, w.PriceFields, err = parseStatements("price", file.Price)
 	return err
 }
 
-func statements(key string, value any) (whole string, byColumn map[string]string, err error) {
+func parseStatements(key string, value any) (whole string, byColumn map[string]string, err error) {
 	switch value := value.(type) {
 	case nil:
 		return "", nil, nil
@@ -130,14 +130,14 @@ func (m *Mapping) check() error {
 	return nil
 }
 
-// parameter matches the named parameters of a statement, also in strings and comments. Ingestion asks the database
-// whether the statement works.
-var parameter = regexp.MustCompile(`@([A-Za-z_]\w*)`)
+// parameterPattern matches the named parameters of a statement, also in strings and comments. Ingestion asks the
+// database whether the statement works.
+var parameterPattern = regexp.MustCompile(`@([A-Za-z_]\w*)`)
 
-// WritesBack returns an error if a field cannot be written back, because the mapping has no statement for it or one
+// CheckWriteBack returns an error if a field cannot be written back, because the mapping has no statement for it or one
 // that does not use it. The field has Stripe's name, with the prefix "prices." for fields of prices: "description",
 // "metadata.color", "prices.nickname". A nil mapping means the built-in tables, where every field can be written back.
-func (m *Mapping) WritesBack(field string) error {
+func (m *Mapping) CheckWriteBack(field string) error {
 	if m == nil {
 		return nil
 	}
@@ -150,7 +150,7 @@ func (m *Mapping) WritesBack(field string) error {
 	if byColumn != nil {
 		key, statement = key+"."+column, byColumn[column]
 	}
-	uses := slices.ContainsFunc(parameter.FindAllStringSubmatch(statement, -1),
+	uses := slices.ContainsFunc(parameterPattern.FindAllStringSubmatch(statement, -1),
 		func(found []string) bool { return found[1] == column })
 	switch {
 	case strings.TrimSpace(statement) == "":
@@ -164,9 +164,9 @@ func (m *Mapping) WritesBack(field string) error {
 	return nil
 }
 
-// Imports returns an error if products that only Stripe has cannot be imported, because the mapping has no statement
-// that inserts them. A nil mapping means the built-in tables, where they can be imported.
-func (m *Mapping) Imports() error {
+// CheckImport returns an error if products that only Stripe has cannot be imported, because the mapping has no
+// statement that inserts them. A nil mapping means the built-in tables, where they can be imported.
+func (m *Mapping) CheckImport() error {
 	switch {
 	case m == nil:
 		return nil

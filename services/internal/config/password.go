@@ -9,7 +9,7 @@ import (
 // and the password. The address can then be shown in the list of processes. ok reports whether it could parse the
 // address.
 func WithoutPassword(address string) (shown, password string, ok bool) {
-	if !scheme.MatchString(address) {
+	if !schemePattern.MatchString(address) {
 		return keywordsWithoutPassword(address)
 	}
 	u, err := url.Parse(address)
@@ -33,7 +33,7 @@ const passwordKeyword = "password"
 func keywordsWithoutPassword(address string) (shown, password string, ok bool) {
 	var kept []string
 	for rest := strings.TrimSpace(address); rest != ""; {
-		m := keyword.FindStringSubmatch(rest)
+		m := keywordPattern.FindStringSubmatch(rest)
 		if m == nil {
 			return "", "", false
 		}

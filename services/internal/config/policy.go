@@ -72,9 +72,9 @@ func (r *FieldRules) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// policyEntry reads the rules from the file. A field has either an owner, or a mapping of owner and action.
-func policyEntry(path string, node ast.Node) (FieldRules, error) {
-	entries, err := pairs(node)
+// parsePolicy reads the rules from the file. A field has either an owner, or a mapping of owner and action.
+func parsePolicy(path string, node ast.Node) (FieldRules, error) {
+	entries, err := mappingEntries(node)
 	if err != nil {
 		return nil, fmt.Errorf("%s: policy: %w", position(path, node.GetToken()), err)
 	}
@@ -91,7 +91,7 @@ func policyEntry(path string, node ast.Node) (FieldRules, error) {
 			out = append(out, rule)
 			continue
 		}
-		parts, err := pairs(entry.Value)
+		parts, err := mappingEntries(entry.Value)
 		if err != nil {
 			return nil, fmt.Errorf("%s: policy: %s must be an owner, or have an owner and an action", at, rule.Field)
 		}
@@ -112,8 +112,8 @@ func policyEntry(path string, node ast.Node) (FieldRules, error) {
 	return out, nil
 }
 
-// pairs returns the entries of a mapping.
-func pairs(node ast.Node) ([]*ast.MappingValueNode, error) {
+// mappingEntries returns the entries of a mapping.
+func mappingEntries(node ast.Node) ([]*ast.MappingValueNode, error) {
 	switch n := node.(type) {
 	case *ast.MappingNode:
 		return n.Values, nil

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// published are signing secrets that are or were in this repository. Anybody can sign events with them. They include
-// those of tests, which get copied.
-var published = []string{
+// publishedSecrets are signing secrets that are or were in this repository. Anybody can sign events with them. They
+// include those of tests, which get copied.
+var publishedSecrets = []string{
 	"whsec_compose_trial", "whsec_driftless_simulator", "whsec_test_kubernetes",
 	"whsec_bench", "whsec_e2e", "whsec_mine", "whsec_new", "whsec_old", "whsec_other", "whsec_wrong", "whsec_1",
 	"whsec_2", "whsec_a", "whsec_b",
@@ -23,7 +23,7 @@ func CheckWebhookSecrets(base string, secrets []string) error {
 		return nil
 	}
 	for _, secret := range secrets {
-		if slices.Contains(published, secret) {
+		if slices.Contains(publishedSecrets, secret) {
 			return fmt.Errorf(
 				"STRIPE_WEBHOOK_SECRET has a secret that is published in the repository of Driftless, with which anybody can sign events, "+
 					"and STRIPE_API_BASE (%s) is not a simulator: set the signing secret of your endpoint (driftless webhook create)", RedactURL(base))

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// shown are the parameters of a database address that only say where the database is.
-var shown = []string{"host", "hostaddr", "port", "user", "dbname", "sslmode"}
+// shownParameters are the parameters of a database address that only say where the database is.
+var shownParameters = []string{"host", "hostaddr", "port", "user", "dbname", "sslmode"}
 
 var (
-	scheme  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
-	keyword = regexp.MustCompile(`^\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^'\\\s]|\\.)*)(?:\s+|$)`)
+	schemePattern  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+	keywordPattern = regexp.MustCompile(`^\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^'\\\s]|\\.)*)(?:\s+|$)`)
 )
 
 // RedactURL returns the address of a server for messages. It hides passwords, tokens and all parameters but those that
@@ -21,22 +21,22 @@ var (
 func RedactURL(s string) string {
 	switch {
 	case strings.HasPrefix(s, "postgres://"), strings.HasPrefix(s, "postgresql://"):
-		return redactOne(s, true)
-	case !scheme.MatchString(s) && strings.Contains(s, "="):
+		return redactServer(s, true)
+	case !schemePattern.MatchString(s) && strings.Contains(s, "="):
 		return redactKeywords(s)
 	}
 	servers := strings.Split(s, ",")
 	for i, server := range servers {
-		servers[i] = redactOne(strings.TrimSpace(server), false)
+		servers[i] = redactServer(strings.TrimSpace(server), false)
 	}
 	return strings.Join(servers, ",")
 }
 
-// redactOne redacts one URL, which may lack its scheme. A user without a password is a name in a Postgres URL, and a
+// redactServer redacts one URL, which may lack its scheme. A user without a password is a name in a Postgres URL, and a
 // token in a NATS URL.
-func redactOne(s string, named bool) string {
+func redactServer(s string, named bool) string {
 	full := s
-	if !scheme.MatchString(s) {
+	if !schemePattern.MatchString(s) {
 		full = "nats://" + s
 	}
 	u, err := url.Parse(full)
@@ -51,7 +51,7 @@ func redactOne(s string, named bool) string {
 	}
 	query := u.Query()
 	for name := range query {
-		if !slices.Contains(shown, name) {
+		if !slices.Contains(shownParameters, name) {
 			query.Del(name)
 		}
 	}
@@ -66,11 +66,11 @@ func redactOne(s string, named bool) string {
 func redactKeywords(s string) string {
 	var parts []string
 	for rest := strings.TrimSpace(s); rest != ""; {
-		m := keyword.FindStringSubmatch(rest)
+		m := keywordPattern.FindStringSubmatch(rest)
 		if m == nil {
 			return redacted
 		}
-		if slices.Contains(shown, m[1]) {
+		if slices.Contains(shownParameters, m[1]) {
 			parts = append(parts, m[1]+"="+m[2])
 		}
 		rest = rest[len(m[0]):]

@@ -61,7 +61,7 @@ type ReconciliationService struct {
 // variable that names a file.
 func Variables(settings any) []string {
 	var out []string
-	for _, f := range fields(reflect.TypeOf(settings)) {
+	for _, f := range fieldsOf(reflect.TypeOf(settings)) {
 		env := f.Tag.Get("env")
 		out = append(out, env)
 		if _, secret := f.Tag.Lookup("secret"); secret {

@@ -47,9 +47,9 @@ func runAs(dataDir string) (*account, error) {
 		"run as an ordinary user, or set DATABASE_URL to your own server")
 }
 
-// become makes cmd run as the account, in a directory that every account can enter. It removes the environment of this
+// applyTo makes cmd run as the account, in a directory that every account can enter. It removes the environment of this
 // process, which has secrets that Postgres must not have, and PG variables.
-func (a *account) become(cmd *exec.Cmd) {
+func (a *account) applyTo(cmd *exec.Cmd) {
 	if a != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)},
@@ -61,22 +61,22 @@ func (a *account) become(cmd *exec.Cmd) {
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH")}
 }
 
-// own changes the owner of a file or directory to the account.
-func (a *account) own(path string) error {
+// chown changes the owner of a file or directory to the account.
+func (a *account) chown(path string) error {
 	if a == nil {
 		return nil
 	}
 	return os.Chown(path, a.uid, a.gid)
 }
 
-// reaches reports whether the account can enter dir. It tries instead of reading permissions, because access lists,
+// canEnter reports whether the account can enter dir. It tries instead of reading permissions, because access lists,
 // mount options and capabilities matter too.
-func (a *account) reaches(ctx context.Context, bin binaries, dir string) bool {
+func (a *account) canEnter(ctx context.Context, bin binaries, dir string) bool {
 	if a == nil {
 		return true
 	}
 	cmd := exec.CommandContext(ctx, bin.path("postgres"), "--version")
 	cmd.Dir = filepath.Clean(dir)
-	a.become(cmd)
+	a.applyTo(cmd)
 	return cmd.Run() == nil
 }

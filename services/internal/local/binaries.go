@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// oldest is the minimum major version: its pgoutput sends the messages of pg_logical_emit_message.
-const oldest = 14
+// minMajor is the minimum major version: its pgoutput sends the messages of pg_logical_emit_message.
+const minMajor = 14
 
 // binariesVariable names the only directory whose server may be used, for tests on several versions.
 const binariesVariable = "DRIFTLESS_POSTGRES_BIN"
@@ -91,7 +91,7 @@ func usable(ctx context.Context, dirs []string) ([]binaries, error) {
 		if err != nil {
 			continue
 		}
-		if b.major = majorIn(string(output)); b.major < oldest {
+		if b.major = majorIn(string(output)); b.major < minMajor {
 			tooOld = append(tooOld, strings.TrimSpace(string(output)))
 			continue
 		}
@@ -103,7 +103,8 @@ func usable(ctx context.Context, dirs []string) ([]binaries, error) {
 	case len(found) > 0:
 		return found, nil
 	case len(tooOld) > 0:
-		return nil, fmt.Errorf("%w: found %s, need %d or later; %s", ErrNoPostgres, strings.Join(tooOld, ", "), oldest,
+		return nil, fmt.Errorf("%w: found %s, need %d or later; %s", ErrNoPostgres, strings.Join(tooOld, ", "),
+			minMajor,
 			remedy)
 	default:
 		return nil, fmt.Errorf("%w: %s", ErrNoPostgres, remedy)

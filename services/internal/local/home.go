@@ -26,33 +26,33 @@ func (h home) password() string { return filepath.Join(h.dir, "password") }
 func (h home) log() string      { return filepath.Join(h.dir, "postgres.log") }
 func (h home) nonce() string    { return filepath.Join(h.dir, "relocated") }
 
-// settle chooses the directory of the server. That is the data directory. If the account cannot enter it (a checkout
-// below /root), it is a directory below cfg.relocateTo.
+// chooseHome chooses the directory of the server. That is the data directory. If the account cannot enter it (a
+// checkout below /root), it is a directory below cfg.relocateTo.
 //
 // A nonce in both directories ties them. If it differs, somebody has deleted the data directory to start over. The
 // files of the old server are then removed, too: an old catalog must not meet new, empty streams.
-func settle(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries) (home, error) {
+func chooseHome(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries) (home, error) {
 	asked := home{dir: cfg.DataDir, account: acc}
-	if _, err := os.Stat(asked.nonce()); err != nil && acc.reaches(ctx, bin, cfg.DataDir) {
+	if _, err := os.Stat(asked.nonce()); err != nil && acc.canEnter(ctx, bin, cfg.DataDir) {
 		return asked, nil
 	}
 	hash := sha256.Sum256([]byte(cfg.DataDir))
 	moved := home{dir: filepath.Join(cfg.relocateTo, hex.EncodeToString(hash[:6]), "postgres"), account: acc}
-	nonce, err := keep(asked.nonce(), 0o644)
+	nonce, err := readOrCreateSecret(asked.nonce(), 0o644)
 	if err != nil {
 		return home{}, err
 	}
 	old, err := os.ReadFile(moved.nonce())
 	if err == nil && string(old) != nonce {
 		cfg.Logger.Warn("removing the private Postgres of a deleted data directory", "dir", moved.dir)
-		if err := stopOrphan(ctx, moved.cluster(), cfg.Logger); err != nil {
+		if err := stopLeftover(ctx, moved.cluster(), cfg.Logger); err != nil {
 			return home{}, err
 		}
 		if err := os.RemoveAll(moved.dir); err != nil {
 			return home{}, fmt.Errorf("remove a deleted data directory's Postgres: %w", err)
 		}
 	}
-	if err := makeReachable(cfg.relocateTo, filepath.Dir(moved.dir), moved.dir); err != nil {
+	if err := makeEnterable(cfg.relocateTo, filepath.Dir(moved.dir), moved.dir); err != nil {
 		return home{},
 			fmt.Errorf("the user %s, which Postgres must run as, cannot enter %s, and another directory cannot be created; "+
 				"choose a data directory that it can enter: %w", acc.name, cfg.DataDir, err)
@@ -60,7 +60,7 @@ func settle(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries)
 	if err := os.WriteFile(moved.nonce(), []byte(nonce), 0o644); err != nil {
 		return home{}, err
 	}
-	if !acc.reaches(ctx, bin, moved.dir) {
+	if !acc.canEnter(ctx, bin, moved.dir) {
 		return home{}, fmt.Errorf("the user %s, which Postgres must run as, can enter neither %s nor %s; "+
 			"choose a data directory that it can enter", acc.name, cfg.DataDir, moved.dir)
 	}
@@ -70,8 +70,8 @@ func settle(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries)
 	return moved, nil
 }
 
-// fitting returns the installation for the cluster, which only servers of its own major version can read.
-func (h home) fitting(installed []binaries) (binaries, error) {
+// compatible returns the installation for the cluster, which only servers of its own major version can read.
+func (h home) compatible(installed []binaries) (binaries, error) {
 	content, err := os.ReadFile(filepath.Join(h.cluster(), "PG_VERSION"))
 	if errors.Is(err, os.ErrNotExist) {
 		return installed[0], nil
@@ -100,7 +100,7 @@ func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string
 		}
 		return string(password), nil
 	}
-	password, err := keep(h.password(), 0o600)
+	password, err := readOrCreateSecret(h.password(), 0o600)
 	if err != nil {
 		return "", err
 	}
@@ -113,7 +113,7 @@ func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string
 		return "", err
 	}
 	// initdb runs as the account, which must be able to read the password.
-	if err := errors.Join(h.account.own(draft), h.account.own(h.password())); err != nil {
+	if err := errors.Join(h.account.chown(draft), h.account.chown(h.password())); err != nil {
 		return "", err
 	}
 	args := []string{
@@ -123,7 +123,7 @@ func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string
 		args = append(args, "--no-sync")
 	}
 	initdb := exec.CommandContext(ctx, bin.path("initdb"), args...)
-	h.account.become(initdb)
+	h.account.applyTo(initdb)
 	if output, err := initdb.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("create the cluster: %w; initdb said:\n%s", err, bytes.TrimSpace(output))
 	}
@@ -133,8 +133,8 @@ func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string
 	return password, syncDir(h.dir)
 }
 
-// run starts the server process with an empty log.
-func (h home) run(bin binaries, settings []string) (*process, error) {
+// startServer starts the server process with an empty log.
+func (h home) startServer(bin binaries, settings []string) (*process, error) {
 	log, err := os.OpenFile(h.log(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func (h home) run(bin binaries, settings []string) (*process, error) {
 	//nolint:noctx // Close stops it in order; the context of the start must not kill it
 	cmd := exec.Command(bin.path("postgres"), append([]string{"-D", h.cluster()}, settings...)...)
 	cmd.Stdout, cmd.Stderr = log, log
-	h.account.become(cmd)
+	h.account.applyTo(cmd)
 	return startProcess(cmd)
 }
 
@@ -157,8 +157,8 @@ func (h home) logTail() string {
 	return strings.Join(lines[max(0, len(lines)-8):], "\n")
 }
 
-// keep returns the secret in a file. It creates both at the first time.
-func keep(path string, mode os.FileMode) (string, error) {
+// readOrCreateSecret returns the secret in a file. It creates both at the first time.
+func readOrCreateSecret(path string, mode os.FileMode) (string, error) {
 	content, err := os.ReadFile(path)
 	if err == nil && len(content) > 0 {
 		return string(content), nil
@@ -187,8 +187,8 @@ func makeDir(dir string) (string, error) {
 	return filepath.EvalSymlinks(dir)
 }
 
-// makeReachable creates directories that every user can enter, whatever the umask.
-func makeReachable(dirs ...string) error {
+// makeEnterable creates directories that every user can enter, whatever the umask.
+func makeEnterable(dirs ...string) error {
 	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err

@@ -99,14 +99,14 @@ func (p *Postgres) start(ctx context.Context, cfg PostgresConfig) error {
 	if err != nil {
 		return err
 	}
-	if p.home, err = settle(ctx, cfg, account, installed[0]); err != nil {
+	if p.home, err = chooseHome(ctx, cfg, account, installed[0]); err != nil {
 		return err
 	}
-	bin, err := p.home.fitting(installed)
+	bin, err := p.home.compatible(installed)
 	if err != nil {
 		return err
 	}
-	if err := stopOrphan(ctx, p.home.cluster(), cfg.Logger); err != nil {
+	if err := stopLeftover(ctx, p.home.cluster(), cfg.Logger); err != nil {
 		return err
 	}
 	if p.password, err = p.home.initialise(ctx, bin, cfg.NoFsync); err != nil {
@@ -134,7 +134,7 @@ func (p *Postgres) serve(ctx context.Context, bin binaries, cfg PostgresConfig) 
 				return err
 			}
 		}
-		if p.process, err = p.home.run(bin, settings(cfg, p.port)); err != nil {
+		if p.process, err = p.home.startServer(bin, settings(cfg, p.port)); err != nil {
 			return err
 		}
 		if err = p.awaitReady(ctx); !errors.Is(err, errExited) {

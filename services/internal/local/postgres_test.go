@@ -119,11 +119,11 @@ func TestStartPostgres_StopsServerThatWasLeftRunning(t *testing.T) {
 	// The state after a killed run where the system has no parent-death signal.
 	installed, err := findBinaries(t.Context())
 	require.NoError(t, err)
-	bin, err := first.home.fitting(installed)
+	bin, err := first.home.compatible(installed)
 	require.NoError(t, err)
 	leftover := exec.Command(bin.path("postgres"),
 		append([]string{"-D", first.home.cluster()}, settings(config(dir), first.port)...)...)
-	first.home.account.become(leftover)
+	first.home.account.applyTo(leftover)
 	require.NoError(t, leftover.Start())
 	require.Eventually(t, func() bool {
 		conn, err := pgx.Connect(context.Background(), first.URL())
@@ -145,7 +145,7 @@ func TestStartPostgres_DetectsReusedProcessID(t *testing.T) {
 
 	// A harmless program of the user that Postgres runs as. The stale file has its process id.
 	bystander := exec.Command("sleep", "600")
-	server.home.account.become(bystander)
+	server.home.account.applyTo(bystander)
 	require.NoError(t, bystander.Start())
 	defer func() {
 		require.NoError(t, bystander.Process.Kill(), "it must not have been stopped")
@@ -154,7 +154,7 @@ func TestStartPostgres_DetectsReusedProcessID(t *testing.T) {
 	stale := strconv.Itoa(bystander.Process.Pid) + "\n" + server.home.cluster() + "\n"
 	pidFile := filepath.Join(server.home.cluster(), "postmaster.pid")
 	require.NoError(t, os.WriteFile(pidFile, []byte(stale), 0o600))
-	require.NoError(t, server.home.account.own(pidFile))
+	require.NoError(t, server.home.account.chown(pidFile))
 
 	require.NotEmpty(t, query(t, startPostgres(t, config(dir)).URL(), "SELECT version()"))
 }

@@ -28,12 +28,12 @@ type ServiceConfig struct {
 
 // Delays before a program that ended is restarted. They double from the first to the last.
 const (
-	firstRestart = 250 * time.Millisecond
-	lastRestart  = 15 * time.Second
-	// settled is how long a program must have run to reset the delay.
-	settled = 10 * time.Second
-	// stopGrace is the timeout of a stop before the program is killed.
-	stopGrace = 15 * time.Second
+	minRestartDelay = 250 * time.Millisecond
+	maxRestartDelay = 15 * time.Second
+	// stableAfter is how long a program must have run to reset the delay.
+	stableAfter = 10 * time.Second
+	// stopTimeout is the timeout of a stop before the program is killed.
+	stopTimeout = 15 * time.Second
 )
 
 // Service runs a program and restarts it when it ends.
@@ -55,18 +55,18 @@ func (s *Service) Ready() { s.ready.Store(true) }
 // Run keeps the program running until ctx ends. It then stops it with SIGTERM and waits for its end. If the program
 // ends before it was ever ready, Run returns an error with its last line, which says why.
 func (s *Service) Run(ctx context.Context) error {
-	delay := firstRestart
+	delay := minRestartDelay
 	for {
 		start := time.Now()
-		last, err := s.once(ctx)
+		last, err := s.runOnce(ctx)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the stop was wanted
 		}
 		if !s.ready.Load() {
 			return fmt.Errorf("%s cannot start: %s", s.cfg.Name, strings.TrimPrefix(last, s.cfg.Name+": "))
 		}
-		if time.Since(start) > settled {
-			delay = firstRestart
+		if time.Since(start) > stableAfter {
+			delay = minRestartDelay
 		}
 		s.cfg.Logger.WarnContext(ctx, "service ended and will be restarted", "service", s.cfg.Name, "in", delay,
 			"why", err)
@@ -75,18 +75,18 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(delay):
 		}
-		delay = min(2*delay, lastRestart)
+		delay = min(2*delay, maxRestartDelay)
 	}
 }
 
-// once runs the program until it ends and returns the last line of its output.
-func (s *Service) once(ctx context.Context) (last string, err error) {
+// runOnce runs the program until it ends and returns the last line of its output.
+func (s *Service) runOnce(ctx context.Context) (last string, err error) {
 	cmd := exec.Command(s.cfg.Path) //nolint:noctx // a signal stops it; the context must not kill it
 	cmd.Env = s.cfg.Env
 	reader, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer
 	var lines sync.WaitGroup
-	lines.Go(func() { last = passLines(s.cfg.Output, reader) })
+	lines.Go(func() { last = copyLines(s.cfg.Output, reader) })
 	p, err := startProcess(cmd)
 	if err != nil {
 		_ = writer.Close()
@@ -98,7 +98,7 @@ func (s *Service) once(ctx context.Context) (last string, err error) {
 	select {
 	case <-p.exited:
 	case <-ctx.Done():
-		p.stop(stopGrace, syscall.SIGTERM, syscall.SIGKILL)
+		p.stop(stopTimeout, syscall.SIGTERM, syscall.SIGKILL)
 	}
 	_ = writer.Close()
 	lines.Wait()

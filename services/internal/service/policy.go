@@ -17,7 +17,7 @@ func Policy(settings config.Policy, file string, mapping *config.Mapping) (*cata
 		rule := catalog.Rule{Owner: catalog.Owner(r.Owner), Action: catalog.Action(r.Action)}
 		alone, err := catalog.NewPolicy(otherwise, map[string]catalog.Rule{r.Field: rule})
 		if err == nil && alone.Rule(r.Field).Action == catalog.WriteBack {
-			err = mapping.WritesBack(r.Field)
+			err = mapping.CheckWriteBack(r.Field)
 		}
 		if err != nil {
 			if r.At != "" {
@@ -35,7 +35,7 @@ func Policy(settings config.Policy, file string, mapping *config.Mapping) (*cata
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	if settings.Extras == "import" {
-		if err := mapping.Imports(); err != nil {
+		if err := mapping.CheckImport(); err != nil {
 			return nil, fmt.Errorf("extras: import: %w", err)
 		}
 	}

@@ -59,13 +59,13 @@ func NATS(name string, n config.NATS) mesh.Config {
 // them config.Log, config.Mesh and config.Hosts. The exit code is 0 after SIGINT or SIGTERM. It is 1, with one sentence
 // on standard error, if the service cannot do its work.
 func Main(name, description string, settings any, run func(context.Context, Runtime) error) {
-	if err := mainError(name, description, settings, run); err != nil {
+	if err := runService(name, description, settings, run); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", name, visible.Lines(err.Error()))
 		os.Exit(1)
 	}
 }
 
-func mainError(name, description string, settings any, run func(context.Context, Runtime) error) error {
+func runService(name, description string, settings any, run func(context.Context, Runtime) error) error {
 	mapping, err := config.Parse(settings, name, description, Version(), os.Args[1:])
 	if err != nil {
 		return err //nolint:wrapcheck // names the setting

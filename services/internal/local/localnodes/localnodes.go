@@ -28,12 +28,12 @@ const Recommended = `ping_interval: "2s"
   ping_max: 2
   write_deadline: "2s"`
 
-// readyPatience is the timeout until a cluster has elected its leader. A slow, busy machine takes long.
-const readyPatience = 2 * time.Minute
+// readyTimeout is the timeout until a cluster has elected its leader. A slow, busy machine takes long.
+const readyTimeout = 2 * time.Minute
 
-// configuration has these parameters: name, address, directory, more settings, address for routes, routes, more cluster
-// settings.
-const configuration = `server_name: %s
+// configTemplate has these parameters: name, address, directory, more settings, address for routes, routes, more
+// cluster settings.
+const configTemplate = `server_name: %s
 listen: %q
 jetstream { store_dir: %q }
 %s
@@ -74,7 +74,7 @@ func Start(ctx context.Context, dir string, settings, clusterSettings string) (*
 		routes = append(routes, "nats://"+clusters[i])
 	}
 	for i := range Size {
-		text := fmt.Sprintf(configuration, c.Name(i), c.clients[i], filepath.Join(dir, c.Name(i)), settings,
+		text := fmt.Sprintf(configTemplate, c.Name(i), c.clients[i], filepath.Join(dir, c.Name(i)), settings,
 			clusters[i], strings.Join(routes, ", "), clusterSettings)
 		if err := os.WriteFile(c.file(i), []byte(text), 0o600); err != nil {
 			return nil, fmt.Errorf("write the configuration of a NATS node: %w", err)
@@ -83,7 +83,7 @@ func Start(ctx context.Context, dir string, settings, clusterSettings string) (*
 			return nil, errors.Join(err, c.Close())
 		}
 	}
-	if err := c.ready(ctx); err != nil {
+	if err := c.waitReady(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
@@ -113,7 +113,7 @@ func (c *Cluster) StartNode(i int) error {
 	defer log.Close()
 	//nolint:noctx // Close ends it
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), variable+"="+c.file(i))
+	cmd.Env = append(os.Environ(), nodeVariable+"="+c.file(i))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(cmd.SysProcAttr)
@@ -164,7 +164,7 @@ func (c *Cluster) Close() error {
 
 // Whole waits until all nodes are in the cluster and no replica of a stream lags.
 func (c *Cluster) Whole(ctx context.Context) error {
-	return c.connected(ctx, "is complete", func(ctx context.Context, js jetstream.JetStream) error {
+	return c.retryConnected(ctx, "is complete", func(ctx context.Context, js jetstream.JetStream) error {
 		names := js.StreamNames(ctx)
 		for name := range names.Name() {
 			s, err := js.Stream(ctx, name)
@@ -186,8 +186,8 @@ func (c *Cluster) Whole(ctx context.Context) error {
 	})
 }
 
-func (c *Cluster) ready(ctx context.Context) error {
-	return c.connected(ctx, "accepts streams", func(ctx context.Context, js jetstream.JetStream) error {
+func (c *Cluster) waitReady(ctx context.Context) error {
+	return c.retryConnected(ctx, "accepts streams", func(ctx context.Context, js jetstream.JetStream) error {
 		if _, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "READY", Replicas: Size}); err != nil {
 			return err
 		}
@@ -195,11 +195,11 @@ func (c *Cluster) ready(ctx context.Context) error {
 	})
 }
 
-// connected retries do with a connection until it succeeds.
-func (c *Cluster) connected(
+// retryConnected retries do with a connection until it succeeds.
+func (c *Cluster) retryConnected(
 	ctx context.Context, what string, do func(context.Context, jetstream.JetStream) error,
 ) error {
-	ctx, cancel := context.WithTimeout(ctx, readyPatience)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	conn, err := nats.Connect(c.URL(),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))

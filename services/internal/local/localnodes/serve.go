@@ -7,14 +7,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// variable names a configuration file. If it is set, the program runs as a NATS node with it.
-const variable = "DRIFTLESS_NATS_NODE"
+// nodeVariable names a configuration file. If it is set, the program runs as a NATS node with it.
+const nodeVariable = "DRIFTLESS_NATS_NODE"
 
 // init runs the node, because the main function of a test's program is not ours.
 //
 //nolint:gochecknoinits
 func init() {
-	file := os.Getenv(variable)
+	file := os.Getenv(nodeVariable)
 	if file == "" {
 		return
 	}

@@ -36,7 +36,7 @@ func (l *Line) InProcessConn() (net.Conn, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conn = &ordered{Conn: conn}
+	l.conn = &serialConn{Conn: conn}
 	return l.conn, nil
 }
 
@@ -51,14 +51,14 @@ func (l *Line) Abuse(t testing.TB) {
 	require.NoError(t, err)
 }
 
-// ordered keeps the writes of the client and of the test apart.
-type ordered struct {
+// serialConn keeps the writes of the client and of the test apart.
+type serialConn struct {
 	net.Conn
 
 	mu sync.Mutex
 }
 
-func (o *ordered) Write(p []byte) (int, error) {
+func (o *serialConn) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.Conn.Write(p)

@@ -16,7 +16,7 @@ import (
 // returns a session of the superuser, who needs none. Both end with the test.
 func PostgresWithPasswords(t testing.TB) (*local.Postgres, *pgx.Conn) {
 	t.Helper()
-	dir, remove, err := scratch()
+	dir, remove, err := newScratchDir()
 	require.NoError(t, err)
 	t.Cleanup(remove)
 	hba := filepath.Join(dir, "pg_hba.conf")

@@ -31,7 +31,7 @@ import (
 func Postgres(t testing.TB, clauses ...string) string {
 	t.Helper()
 	server := shared.acquire(t)
-	name := fmt.Sprintf("test_%d", shared.made.Add(1))
+	name := fmt.Sprintf("test_%d", shared.databases.Add(1))
 	administer(t, server.URL(), "CREATE DATABASE "+name+" "+strings.Join(clauses, " "))
 	t.Cleanup(func() { drop(t, server.URL(), name) })
 	return inDatabase(t, server.URL(), name)
@@ -50,7 +50,7 @@ func Pool(t testing.TB, url string) *pgxpool.Pool {
 // "replica"}. It is stopped and removed when the test ends.
 func PostgresServer(t testing.TB, settings map[string]string) *local.Postgres {
 	t.Helper()
-	dir, remove, err := scratch()
+	dir, remove, err := newScratchDir()
 	require.NoError(t, err)
 	t.Cleanup(remove)
 	server, err := start(dir, settings)
@@ -71,7 +71,7 @@ func start(dir string, settings map[string]string) (*local.Postgres, error) {
 // sharedServer runs while at least one test uses it, so that a leak check after the last test finds nothing. Its
 // cluster stays until the process ends: a later start takes 0.1 s, the first one 0.5 s.
 type sharedServer struct {
-	made atomic.Int64 // databases
+	databases atomic.Int64 // databases
 
 	mu     sync.Mutex
 	users  int
@@ -88,7 +88,7 @@ func (s *sharedServer) acquire(t testing.TB) *local.Postgres {
 	defer s.mu.Unlock()
 	if s.server == nil {
 		if s.dir == "" {
-			dir, remove, err := scratch()
+			dir, remove, err := newScratchDir()
 			require.NoError(t, err)
 			s.dir, s.remove = dir, remove
 		}

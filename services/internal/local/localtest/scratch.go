@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// guard waits until its standard input ends, which happens when the test process is gone, however it ended. It then
-// stops a Postgres that is left below the directory, and removes the directory.
-const guard = `
+// guardScript waits until its standard input ends, which happens when the test process is gone, however it ended. It
+// then stops a Postgres that is left below the directory, and removes the directory.
+const guardScript = `
 cat >/dev/null
 pid=$(head -n 1 "$1/postgres/cluster/postmaster.pid" 2>/dev/null)
 [ -z "$pid" ] || kill -INT "$pid" 2>/dev/null
@@ -20,9 +20,9 @@ done
 rm -rf "$1"
 `
 
-// scratch creates a directory that Postgres' user can enter; as root, t.TempDir is not one. It is removed by remove,
-// when this process ends, or when remove is garbage-collected, so keep a reference to it.
-func scratch() (dir string, remove func(), err error) {
+// newScratchDir creates a directory that Postgres' user can enter; as root, t.TempDir is not one. It is removed by
+// remove, when this process ends, or when remove is garbage-collected, so keep a reference to it.
+func newScratchDir() (dir string, remove func(), err error) {
 	parent := os.TempDir()
 	if os.Geteuid() == 0 {
 		parent = "/tmp" // TMPDIR may be below /root
@@ -34,7 +34,7 @@ func scratch() (dir string, remove func(), err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", nil, errors.Join(err, os.Remove(dir))
 	}
-	cmd := exec.Command("/bin/sh", "-c", guard, "sh", dir)
+	cmd := exec.Command("/bin/sh", "-c", guardScript, "sh", dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C must not reach it
 	stdin, err := cmd.StdinPipe()
 	if err == nil {
