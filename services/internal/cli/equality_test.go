@@ -244,11 +244,11 @@ func TestReread(t *testing.T) {
 				Missed:         3,
 				MissedProducts: []string{"mug", "cup", "pot"},
 			},
-			"1,204 products read, 3 differed: mug, cup, pot; published. The tables category and supplier are read by the mapping and not watched: likely the cause.\n", 0,
+			"1,204 products read, 3 differed: mug, cup, pot; published. The tables category and supplier are read by the mapping and not watched: the likely cause.\n", 0,
 		},
 		"more than are named": {
 			&meshv1.TableComparison{Products: 9, Published: 5, Missed: 1, MissedProducts: []string{"mug"}, Removed: 1},
-			"9 products read, 5 differed: mug, ...; published; 1 left the catalog. The tables category and supplier are read by the mapping and not watched: likely the cause.\n", 0,
+			"9 products read, 5 differed: mug, ...; published; 1 left the catalog. The tables category and supplier are read by the mapping and not watched: the likely cause.\n", 0,
 		},
 		"dead": {
 			&meshv1.TableComparison{Products: 2, Dead: 1},

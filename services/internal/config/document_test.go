@@ -26,7 +26,7 @@ func TestDocument_IsFresh(t *testing.T) {
 	require.Equal(t, want, string(have), "update it with: go test ./internal/config -update")
 }
 
-// severalAccounts has "~" for the backtick.
+// In these texts "~" replaces the backtick.
 const severalAccounts = `
 ## Several accounts
 
@@ -73,28 +73,26 @@ to change the database. The servers of ~NATS_URL_FILE~ are also those of the sta
 keys, are only read at the start.
 `
 
+const introduction = `# Configuration
+
+Every setting is a flag, an environment variable and a key of the YAML file named by ~DRIFTLESS_CONFIG~. A flag overrides
+the environment, the environment overrides the file, and the file overrides the default. An empty variable counts as not
+set. One file serves all services. Secrets can also be read from a file: ~STRIPE_API_KEY_FILE~ instead of
+~STRIPE_API_KEY~, and so on. In the YAML file, the key is ~stripe_api_key_file~. The mapping of your own tables is under
+the key ~catalog~ of the file; see [mapping.md](mapping.md). Traces follow the standard ~OTEL_*~ variables; see
+[tracing.md](tracing.md).
+
+Every user of the machine can see a secret in a flag in the list of processes (~ps~). Set secrets in the environment or
+in files.
+
+~driftless config check --config FILE~ checks everything that a service would refuse at its start, for all accounts of
+the file, and asks no server. With ~--database~ it also asks the catalog database, and changes nothing there: see
+[mapping.md](mapping.md#checks).
+`
+
 func document() string {
 	var b strings.Builder
-	b.WriteString(`# Configuration
-
-Every setting is a flag, an environment variable and a key of the YAML file named by ` + "`DRIFTLESS_CONFIG`" +
-		`. A flag overrides the
-environment, the environment overrides the file, and the file overrides the default. An empty variable counts as not set. One file serves all
-services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` instead of ` + "`STRIPE_API_KEY`" +
-		`, and so on. In the YAML file, the key is
-` + "`stripe_api_key_file`" + `. The mapping of your own tables is under the key ` + "`catalog`" +
-		` of the file; see [mapping.md](mapping.md). Traces follow the standard
-` + "`OTEL_*`" + ` variables; see [tracing.md](tracing.md).
-
-Every user of the machine can see a secret in a flag in the list of processes (` + "`ps`" +
-		`). Set secrets in the
-environment or in files.
-
-` + "`driftless config check --config FILE`" +
-		` checks everything that a service would refuse at its start, for all accounts of the file, and
-asks no server. With ` + "`--database`" + ` it also asks the catalog database, and changes nothing there: see
-[mapping.md](mapping.md#checks).
-`)
+	b.WriteString(strings.ReplaceAll(introduction, "~", "`"))
 	b.WriteString(strings.ReplaceAll(rotation, "~", "`"))
 	b.WriteString(strings.ReplaceAll(severalAccounts, "~", "`"))
 	for _, g := range groups {

@@ -47,7 +47,7 @@ func TestCopyLines_CutsLongLine(t *testing.T) {
 		require.Len(t, lines, 6, name)
 		require.Equal(t, "first\n", lines[0], name)
 		require.Less(t, len(lines[1]), maxLineBytes+100, name)
-		require.Contains(t, lines[1], "10223616 more bytes of this line are left out", name)
+		require.Contains(t, lines[1], "10223616 more bytes of this line are omitted", name)
 		require.Equal(t, []string{"\n", "after\n", "no end\n"}, append(lines[2:3:3], lines[4:]...), name)
 		require.Less(t, len(lines[3]), maxLineBytes+100, name)
 		require.True(t, strings.HasPrefix(lines[3], exact), name)
