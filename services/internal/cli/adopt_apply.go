@@ -60,7 +60,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		products: map[string]int{},
 		stripes:  map[string]int{},
 	}
-	if err := a.each(ctx, cmd.File, a.check); err != nil {
+	if err := a.eachPage(ctx, cmd.File, a.check); err != nil {
 		return err
 	}
 	if len(a.stale) > 0 {
@@ -72,12 +72,12 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 	if a.json {
 		a.list.begin("products")
 	}
-	err = a.each(ctx, cmd.File, a.apply)
+	err = a.eachPage(ctx, cmd.File, a.apply)
 	if a.json {
 		a.list.end(map[string]any{
 			"approved":  a.approved,
 			"adopted":   a.adopted,
-			"already":   a.already,
+			"already":   a.adoptedBefore,
 			"ordered":   a.sent,
 			"refused":   a.refused,
 			"differing": a.differing,
@@ -85,7 +85,8 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		})
 	} else {
 		a.progress.clear()
-		sayf(stdout, "%d of %d approved products adopted, %d were adopted before", a.adopted, a.approved, a.already)
+		sayf(stdout, "%d of %d approved products adopted, %d were adopted before", a.adopted, a.approved,
+			a.adoptedBefore)
 		for _, more := range []struct {
 			n    int
 			what string
@@ -127,14 +128,15 @@ type adoptApply struct {
 	products, stripes map[string]int
 	stale             []string
 
-	approved, adopted, already, sent, refused, differing, unknown int
+	approved, adopted, adoptedBefore, sent, refused, differing, unknown int
 }
 
 // maxStale is the maximum number of stale entries that are named.
 const maxStale = 50
 
-// each calls do with pages of approved entries and the details of both sides. A page has at most maxAdoptPage entries.
-func (a *adoptApply) each(ctx context.Context, path string,
+// eachPage calls do with pages of approved entries and the details of both sides. A page has at most maxAdoptPage
+// entries.
+func (a *adoptApply) eachPage(ctx context.Context, path string,
 	do func(context.Context, []adoptEntry, map[string]*controlv1.ProductDetail) error,
 ) error {
 	_, entries, err := readAdoptFile(path)
@@ -281,7 +283,7 @@ func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[str
 			a.refused++
 			a.report(e, "refused", stale)
 		case done:
-			a.already++
+			a.adoptedBefore++
 			a.report(e, "already adopted", "")
 		default:
 			request.Adoptions = append(request.Adoptions, order)
@@ -344,7 +346,7 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 		if len(waiting) == 0 {
 			break
 		}
-		a.progress.showf("%d of %d adopted, %d refused", a.adopted+a.already, a.approved, a.refused)
+		a.progress.showf("%d of %d adopted, %d refused", a.adopted+a.adoptedBefore, a.approved, a.refused)
 		select {
 		case <-waitCtx.Done():
 			return context.Cause(waitCtx)

@@ -55,7 +55,7 @@ func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClie
 ) (created, total int, err error) {
 	var file ingestv1.UpsertProductsRequest
 	if err := protojson.Unmarshal(data, &file); err != nil {
-		return 0, 0, fmt.Errorf("the file does not hold {\"products\": [...]}: %w", err)
+		return 0, 0, fmt.Errorf("the file must be {\"products\": [...]}: %w", err)
 	}
 	for products := file.GetProducts(); len(products) > 0; {
 		batch := products[:min(len(products), maxBatchSize)]

@@ -27,9 +27,9 @@ type target struct {
 	url, token string
 }
 
-// find returns the targets of both APIs. The token of the mesh on the data directory is sent only to that mesh: an
+// targets returns the targets of both APIs. The token of the mesh on the data directory is sent only to that mesh: an
 // address from a flag may belong to another one.
-func (a address) find(c *cli) (control, ingest target, err error) {
+func (a address) targets(c *cli) (control, ingest target, err error) {
 	control, ingest = target{url: a.Control}, target{url: a.Ingest}
 	e, err := findMesh(c.DataDir)
 	switch {
@@ -44,15 +44,15 @@ func (a address) find(c *cli) (control, ingest target, err error) {
 	return control, ingest, nil
 }
 
-func (p target) orDefault(url, token string) target {
-	if p.url == "" || strings.TrimSuffix(p.url, "/") == url {
+func (t target) orDefault(url, token string) target {
+	if t.url == "" || strings.TrimSuffix(t.url, "/") == url {
 		return target{url: url, token: token}
 	}
-	return p
+	return t
 }
 
 func (a address) control(c *cli) (controlv1connect.ControlServiceClient, error) {
-	found, _, err := a.find(c)
+	found, _, err := a.targets(c)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (a address) control(c *cli) (controlv1connect.ControlServiceClient, error) 
 }
 
 func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
-	_, found, err := a.find(c)
+	_, found, err := a.targets(c)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +76,8 @@ func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
 }
 
 // client returns an HTTP client without a timeout: withDefaultTimeout gives one to each call.
-func (p target) client() *http.Client {
-	return &http.Client{Transport: bearer{p.token}}
+func (t target) client() *http.Client {
+	return &http.Client{Transport: bearer{t.token}}
 }
 
 // defaultCallTimeout is the timeout of a call whose context has no deadline.

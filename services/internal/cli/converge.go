@@ -27,7 +27,7 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 		return nil, fmt.Errorf("ingestion has not captured everything: %w", err)
 	}
 	var plan *controlv1.PlanResponse
-	for calm := 0; ; {
+	for convergedAnswers := 0; ; {
 		if err := retryUnavailable(ctx, func() error {
 			resp, err := control.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
 			if err == nil {
@@ -38,12 +38,12 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 			return nil, fmt.Errorf("could not read the plan: %w", err)
 		}
 		if len(plan.GetProducts()) == 0 && plan.GetInFlight() == 0 && unknownBecause(plan.GetEquality()) == "" {
-			calm++
+			convergedAnswers++
 		} else {
-			calm = 0
+			convergedAnswers = 0
 		}
 		// Two answers in a row: in one of them a message may be between two consumers.
-		if calm == 2 {
+		if convergedAnswers == 2 {
 			return plan, nil
 		}
 		select {

@@ -56,7 +56,7 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 	for _, s := range []struct {
 		change string
 		make   func(context.Context) error
-		look   func() (string, error)
+		check  func() (string, error)
 	}{
 		{"a product with two prices", d.create, d.created},
 		{"an amount change", d.reprice, d.repriced},
@@ -65,7 +65,7 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 		{"an edit on the Stripe side", d.editInStripe, d.edited},
 		{"a product deleted on the Stripe side", d.deleteInStripe, d.recreated},
 	} {
-		d.step(ctx, s.change, s.make, s.look, d.mug(), d.deletable())
+		d.step(ctx, s.change, s.make, s.check, d.mug(), d.deletable())
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -123,7 +123,7 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 }
 
 // step makes one change, waits until the given products (or all) are equal, and checks the result in Stripe.
-func (d *demo) step(ctx context.Context, change string, act func(context.Context) error, look func() (string, error),
+func (d *demo) step(ctx context.Context, change string, act func(context.Context) error, check func() (string, error),
 	products ...string,
 ) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it had not arrived after %s", d.timeout))
@@ -138,7 +138,7 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 			break
 		}
 		// A change in Stripe reaches the mesh with its webhook, which may still be on its way.
-		if detail, err = look(); err == nil || ctx.Err() != nil {
+		if detail, err = check(); err == nil || ctx.Err() != nil {
 			break
 		}
 		select {
@@ -269,7 +269,7 @@ func (d *demo) recreated() (string, error) {
 		return "", stripeMessage(err)
 	}
 	if p.Name != "Poster" || !p.Active {
-		return "", fmt.Errorf("Stripe holds %q, active %t", p.Name, p.Active)
+		return "", fmt.Errorf("Stripe has %q, active %t", p.Name, p.Active)
 	}
 	return "created again: " + p.ID, nil
 }
@@ -298,7 +298,7 @@ func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 	seen := fmt.Sprintf("%q, active %t, %d active prices, default %d.%02d eur", p.Name, p.Active, found,
 		defaultAmount/100, defaultAmount%100)
 	if p.Name != name || p.Active != active || defaultAmount != amount || found != demoPrices {
-		return "", errors.New("Stripe holds " + seen)
+		return "", errors.New("Stripe has " + seen)
 	}
 	return seen, nil
 }

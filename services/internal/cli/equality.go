@@ -63,7 +63,7 @@ func asOf(e *controlv1.Equality) string {
 // comparedLine says when the tables were last compared: "Tables last compared at 04:10." The answer is only that recent
 // for tables that are not watched.
 func comparedLine(e *controlv1.Equality) string {
-	words := "The tables were never compared as a whole."
+	words := "The tables were never compared."
 	if at := e.GetTablesComparedAt(); at != nil {
 		words = "Tables last compared at " + formatClock(at, "15:04") + "."
 	}

@@ -16,12 +16,12 @@ type keysCmd struct {
 	Public keysPublicCmd `cmd:"" help:"Print the public key of a signing key."`
 }
 
-// signer names the service of a key in the output.
-type signer struct {
+// keyOwner names the service of a key in the output.
+type keyOwner struct {
 	Service string `arg:"" optional:"" enum:"ingestion,push,pull,reconciliation," default:"" help:"Service of the key: ingestion, push, pull or reconciliation. Readers then trust the key for that service only."`
 }
 
-func (s signer) entry(key signing.PublicKey) string {
+func (s keyOwner) entry(key signing.PublicKey) string {
 	if s.Service == "" {
 		return key.String()
 	}
@@ -29,7 +29,7 @@ func (s signer) entry(key signing.PublicKey) string {
 }
 
 type keysCreateCmd struct {
-	signer
+	keyOwner
 	KeyFile string `name:"key-file" placeholder:"FILE" help:"Write the signing key to this new file, readable only by its owner. DRIFTLESS_SIGNING_KEY_FILE can name it."`
 	ShowKey bool   `name:"show-key" help:"Print the signing key, a secret, even if standard output is not a terminal."`
 }
@@ -49,10 +49,10 @@ func (cmd *keysCreateCmd) Run(c *cli) error {
 			return err
 		}
 	}
-	return printKey(c, cmd.signer, key, cmd.KeyFile == "")
+	return printKey(c, cmd.keyOwner, key, cmd.KeyFile == "")
 }
 
-func printKey(c *cli, s signer, key signing.PrivateKey, show bool) error {
+func printKey(c *cli, s keyOwner, key signing.PrivateKey, show bool) error {
 	if c.Output == "json" {
 		out := map[string]string{"trusted_key": s.entry(key.Public()), "id": key.Public().ID()}
 		if show {
@@ -83,7 +83,7 @@ func writeNew(path, text string) error {
 
 type keysPublicCmd struct {
 	KeyFile string `arg:"" name:"key-file" placeholder:"FILE" help:"File with the signing key."`
-	signer
+	keyOwner
 }
 
 // Run prints the entry for DRIFTLESS_TRUSTED_KEYS.
@@ -96,5 +96,5 @@ func (cmd *keysPublicCmd) Run(c *cli) error {
 	if err != nil {
 		return fmt.Errorf("%s has no signing key: %w", cmd.KeyFile, err)
 	}
-	return printKey(c, cmd.signer, key, false)
+	return printKey(c, cmd.keyOwner, key, false)
 }

@@ -11,8 +11,8 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// signs are the sign and colour of each verb (https://en.wikipedia.org/wiki/ANSI_escape_code#Colors).
-var signs = map[string]struct{ sign, colour string }{
+// verbSigns are the sign and colour of each verb (https://en.wikipedia.org/wiki/ANSI_escape_code#Colors).
+var verbSigns = map[string]struct{ sign, colour string }{
 	"create":    {"+", "32"},
 	"update":    {"~", "33"},
 	"unarchive": {"^", "33"},
@@ -204,7 +204,7 @@ func (p *planPrinter) printDifference(indent string, c *controlv1.PlannedChange,
 }
 
 func (p *planPrinter) printLine(indent, verb, text string) {
-	sign := signs[verb]
+	sign := verbSigns[verb]
 	if sign.sign == "" {
 		sign.sign = "!"
 	}

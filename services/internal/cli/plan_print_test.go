@@ -131,7 +131,7 @@ Plan: 1 to create, 1 to change, 3 to archive, 1 refused, 1 left as they are; 12 
 	printPlan(&b, &controlv1.PlanResponse{Compared: 1, Equality: unknown}, false)
 	require.Equal(t,
 		"unknown: capture is 21 s behind (reading products waits for a lock). As far as is known, nothing differs as of 2026-11-24 12:00:00: 1 product compared. "+
-			"The tables were never compared as a whole. Changes of category and supplier are found only by a comparison: the mapping reads them and does not watch them (driftless reread).\n", b.String())
+			"The tables were never compared. Changes of category and supplier are found only by a comparison: the mapping reads them and does not watch them (driftless reread).\n", b.String())
 
 	b.Reset()
 	plan.Equality, plan.InFlight = unknown, 0

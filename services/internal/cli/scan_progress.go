@@ -21,8 +21,8 @@ const (
 type scanProgress struct {
 	out             io.Writer
 	terminal, quiet bool
-	drawn           bool
-	wrote           time.Time
+	isDrawn         bool
+	lastWritten     time.Time
 }
 
 func isTerminal(f *os.File) bool {
@@ -34,17 +34,17 @@ func (p *scanProgress) show(r *meshv1.ScanReport) {
 	switch {
 	case p.quiet || r.GetFinishedAt() != nil:
 	case p.terminal:
-		p.drawn = true
+		p.isDrawn = true
 		sayf(p.out, "\r\x1b[K%s", scanLine(r))
-	case time.Since(p.wrote) >= lineInterval:
-		p.wrote = time.Now()
+	case time.Since(p.lastWritten) >= lineInterval:
+		p.lastWritten = time.Now()
 		say(p.out, scanLine(r))
 	}
 }
 
 // end removes the bar and prints the result of the scan.
 func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
-	if p.drawn {
+	if p.isDrawn {
 		sayf(p.out, "\r\x1b[K")
 	}
 	if p.quiet || err != nil || r == nil {

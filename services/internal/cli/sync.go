@@ -152,10 +152,10 @@ func awaitEqual(
 	if len(products) == 0 {
 		return nil, nil
 	}
-	// settled is the first answer in which all commands are done.
-	var settled *controlv1.Equality
+	// firstDone is the first answer in which all commands are done.
+	var firstDone *controlv1.Equality
 	var unknownSince time.Time
-	for calm := 0; ; {
+	for doneAnswers := 0; ; {
 		err := retryUnavailable(ctx, func() error {
 			resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
 			if err == nil {
@@ -179,17 +179,17 @@ func awaitEqual(
 		done := areCommandsDone(plan, reread) && !slices.ContainsFunc(plan.GetProducts(), isPushPending)
 		switch {
 		case !done:
-			calm, settled = 0, nil
-		case settled == nil:
-			calm, settled = 1, e
+			doneAnswers, firstDone = 0, nil
+		case firstDone == nil:
+			doneAnswers, firstDone = 1, e
 		// Everything that was published until the commands were done must be included. That is so if nothing is in
 		// flight, or if the answer is of a later time.
 		case unknownBecause(e) == "" &&
-			(plan.GetInFlight() == 0 || !e.GetAsOf().AsTime().Before(settled.GetAt().AsTime())):
-			calm++
+			(plan.GetInFlight() == 0 || !e.GetAsOf().AsTime().Before(firstDone.GetAt().AsTime())):
+			doneAnswers++
 		}
 		// Two answers in a row: in one of them a message may be between two consumers.
-		if calm == 2 {
+		if doneAnswers == 2 {
 			return plan, nil
 		}
 		select {

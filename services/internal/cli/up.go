@@ -101,7 +101,7 @@ type up struct {
 	webhookSecret string // the simulator's secret
 	keys          upKeys
 	services      []*local.Service
-	names         []string
+	serviceNames  []string
 
 	mu    sync.Mutex
 	stops []func()
@@ -157,7 +157,7 @@ func (u *up) serve(ctx context.Context) error {
 			Name: name, Path: filepath.Join(bin, name), Env: append(u.environment(name), u.keys.environment(name)...),
 			Output: out.named(name), Logger: u.logger,
 		})
-		u.services, u.names = append(u.services, s), append(u.names, name)
+		u.services, u.serviceNames = append(u.services, s), append(u.serviceNames, name)
 		g.Go(func() error { return s.Run(serveCtx) })
 	}
 	g.Go(func() error {
@@ -220,7 +220,7 @@ func (u *up) awaitReady(ctx context.Context) error {
 		topology.Pull:           u.endpoints.Webhook,
 		topology.Reconciliation: u.endpoints.Control,
 	}
-	for i, name := range u.names {
+	for i, name := range u.serviceNames {
 		for !isReady(ctx, urls[name]+"/readyz") {
 			select {
 			case <-ctx.Done():

@@ -19,7 +19,7 @@ func (u *up) announce(ctx context.Context) error {
 	}
 	u.endpoints.Pids, u.endpoints.Token = map[string]int{}, u.cli.Token.Reveal()
 	for i, s := range u.services {
-		u.endpoints.Pids[u.names[i]] = s.Pid()
+		u.endpoints.Pids[u.serviceNames[i]] = s.Pid()
 	}
 	if err := u.endpoints.save(u.dataDir); err != nil {
 		return err
@@ -40,7 +40,7 @@ func (u *up) announce(ctx context.Context) error {
 	}
 	rows := [][]string{}
 	add := func(what, where, note string) { rows = append(rows, []string{"  " + what, where, note}) }
-	for i, name := range u.names {
+	for i, name := range u.serviceNames {
 		url := map[string]string{
 			topology.Ingestion:      u.endpoints.Ingest,
 			topology.Push:           u.endpoints.Push,

@@ -41,16 +41,22 @@ func outputWidth(wanted int) int {
 type waterfall struct {
 	w     io.Writer
 	trace *jaeger.Trace
-	// name is the width of the spans' names.
-	name  int
-	width int
-	now   time.Time
+	// nameWidth is the width of the spans' names.
+	nameWidth int
+	width     int
+	now       time.Time
 }
 
 // drawTrace writes a trace as a waterfall. Each span is a line, with notes below it about errors, retries and other
 // traces.
 func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
-	f := &waterfall{w: w, trace: t, width: width, now: now, name: max(width-serviceWidth-2*timeWidth-barWidth-5, 24)}
+	f := &waterfall{
+		w:         w,
+		trace:     t,
+		width:     width,
+		now:       now,
+		nameWidth: max(width-serviceWidth-2*timeWidth-barWidth-5, 24),
+	}
 	failed := 0
 	services := map[string]bool{}
 	for _, s := range t.Spans {
@@ -62,13 +68,13 @@ func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
 	sayf(w, "trace %s\n", t.ID)
 	sayf(w, "%s, took %s: %s in %s, %s\n", t.Start().Local().Format("2006-01-02 15:04:05.000"),
 		formatDuration(t.Duration()),
-		count(len(t.Spans), "span"), count(len(services), "service"), count(failed, "error"))
+		pluralize(len(t.Spans), "span"), pluralize(len(services), "service"), pluralize(failed, "error"))
 	for _, root := range t.Roots() {
 		f.draw(root, 0)
 	}
 }
 
-func count(n int, what string) string {
+func pluralize(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
@@ -80,7 +86,7 @@ func (f *waterfall) draw(s *jaeger.Span, depth int) {
 	offset := s.Start.Sub(f.trace.Start())
 	line := fmt.Sprintf("%-*s %-*s %*s %*s %s", serviceWidth,
 		truncate(strings.TrimPrefix(s.Service, "driftless-"), serviceWidth),
-		f.name, truncate(indent+spanLabel(s), f.name), timeWidth, formatDuration(offset), timeWidth,
+		f.nameWidth, truncate(indent+spanLabel(s), f.nameWidth), timeWidth, formatDuration(offset), timeWidth,
 		formatDuration(s.Duration),
 		f.bar(offset, s.Duration))
 	say(f.w, strings.TrimRight(line, " "))

@@ -117,7 +117,7 @@ var ErrNoTrace = errors.New("no such trace")
 
 // Trace returns the trace with an id, or ErrNoTrace.
 func (c *Client) Trace(ctx context.Context, id string) (*Trace, error) {
-	var traces []trace
+	var traces []wireTrace
 	if err := c.get(ctx, "/api/traces/"+url.PathEscape(id), nil, &traces); err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (c *Client) Product(ctx context.Context, product string, since time.Time, n
 	}
 	found := map[string]*Trace{}
 	for _, service := range services {
-		var traces []trace
+		var traces []wireTrace
 		err := c.get(ctx, "/api/traces", url.Values{
 			"service": {service}, "tags": {string(tags)}, "limit": {strconv.Itoa(n)},
 			"start": {strconv.FormatInt(since.UnixMicro(), 10)},

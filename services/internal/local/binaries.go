@@ -31,7 +31,7 @@ func (b binaries) path(name string) string { return filepath.Join(b.dir, name) }
 // only that directory counts, so that a test never runs on another version.
 func findBinaries(ctx context.Context) ([]binaries, error) {
 	if dir := os.Getenv(binariesVariable); dir != "" {
-		found, err := usable(ctx, []string{dir})
+		found, err := usableBinaries(ctx, []string{dir})
 		if err != nil {
 			return nil, fmt.Errorf("%s is %s: %w", binariesVariable, dir, err)
 		}
@@ -52,7 +52,7 @@ func findBinaries(ctx context.Context) ([]binaries, error) {
 		slices.SortFunc(found, func(a, b string) int { return majorIn(b) - majorIn(a) })
 		dirs = append(dirs, found...)
 	}
-	return usable(ctx, dirs)
+	return usableBinaries(ctx, dirs)
 }
 
 // FindProgram returns the path of one of PostgreSQL's programs, from PATH or beside an installed server.
@@ -70,8 +70,8 @@ func FindProgram(ctx context.Context, name string) (string, error) {
 	return "", fmt.Errorf("find PostgreSQL's program %s: %w", name, err)
 }
 
-// usable returns the installations with a suitable version, each once.
-func usable(ctx context.Context, dirs []string) ([]binaries, error) {
+// usableBinaries returns the installations with a suitable version, each once.
+func usableBinaries(ctx context.Context, dirs []string) ([]binaries, error) {
 	var found []binaries
 	var tooOld []string
 	for _, dir := range dirs {

@@ -20,7 +20,7 @@ var (
 	ErrInUse = errors.New("data directory is in use")
 
 	// ErrPortTaken reports that another program listens on the port.
-	ErrPortTaken = errors.New("port is taken")
+	ErrPortTaken = errors.New("port is in use")
 
 	// ErrNoPostgres reports that no PostgreSQL server of a suitable version is installed.
 	ErrNoPostgres = errors.New("no suitable PostgreSQL server is installed")

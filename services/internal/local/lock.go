@@ -23,7 +23,8 @@ func lockDir(dir string) (*dirLock, error) {
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		defer file.Close()
-		return nil, fmt.Errorf("%w: %s runs on %s; stop it or choose another data directory", ErrInUse, holder(file),
+		return nil, fmt.Errorf("%w: %s runs on %s; stop it or choose another data directory", ErrInUse,
+			holderName(file),
 			dir)
 	}
 	if err != nil {
@@ -38,7 +39,7 @@ func lockDir(dir string) (*dirLock, error) {
 // release releases the lock. The file stays: if it were removed, two processes could lock two files of the same name.
 func (l *dirLock) release() error { return l.file.Close() }
 
-func holder(file *os.File) string {
+func holderName(file *os.File) string {
 	// Only for the message: an empty or odd file makes it vaguer.
 	content, _ := io.ReadAll(file)
 	if pid := strings.TrimSpace(string(content)); pid != "" {

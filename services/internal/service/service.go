@@ -26,13 +26,13 @@ type Runtime struct {
 	Logger  *slog.Logger
 	Metrics http.Handler
 	// Mapping is the mapping of the configuration file, nil if there is none.
-	Mapping *config.Mapping
-	hosts   []string
+	Mapping      *config.Mapping
+	allowedHosts []string
 }
 
 // HTTP returns the configuration of the service's server.
 func (r Runtime) HTTP(addr string) httpserver.Config {
-	return httpserver.Config{Addr: addr, AllowedHosts: r.hosts, Metrics: r.Metrics, Logger: r.Logger}
+	return httpserver.Config{Addr: addr, AllowedHosts: r.allowedHosts, Metrics: r.Metrics, Logger: r.Logger}
 }
 
 // NATS returns the configuration of the service's connection to the mesh.
@@ -88,10 +88,10 @@ func runService(name, description string, settings any, run func(context.Context
 		return err //nolint:wrapcheck // names the setting
 	}
 	err = run(ctx, Runtime{
-		Logger:  logger.With("service", name),
-		Metrics: t.Handler(),
-		Mapping: mapping,
-		hosts:   hosts.AllowedHosts,
+		Logger:       logger.With("service", name),
+		Metrics:      t.Handler(),
+		Mapping:      mapping,
+		allowedHosts: hosts.AllowedHosts,
 	})
 	if err != nil && ctx.Err() != nil {
 		// A stop during a start or a migration is not a failure.

@@ -162,8 +162,8 @@ func (c *Cluster) Close() error {
 	return nil
 }
 
-// Whole waits until all nodes are in the cluster and no replica of a stream lags.
-func (c *Cluster) Whole(ctx context.Context) error {
+// WaitHealthy waits until all nodes are in the cluster and no replica of a stream lags.
+func (c *Cluster) WaitHealthy(ctx context.Context) error {
 	return c.retryConnected(ctx, "is complete", func(ctx context.Context, js jetstream.JetStream) error {
 		names := js.StreamNames(ctx)
 		for name := range names.Name() {

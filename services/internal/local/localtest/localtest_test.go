@@ -25,7 +25,7 @@ func TestPostgres_GivesEachTestItsOwnDatabase(t *testing.T) {
 }
 
 func TestPostgres_DropsDatabaseWithSessionsAndSlots(t *testing.T) {
-	// Holds the shared server, so that what another test leaves in it can be looked at.
+	// This test keeps the shared server running, so that it can check what another test leaves there.
 	observer := localtest.Pool(t, localtest.Postgres(t))
 	var database string
 	t.Run("a test that leaves everything open", func(t *testing.T) {
