@@ -16,10 +16,14 @@ func main() {
 	service.Main(topology.Pull, "Receives Stripe's webhooks, polls its events, and scans it.", &s,
 		func(ctx context.Context, r service.Runtime) error {
 			return pull.Run(ctx, pull.Config{
-				Account: s.Account, NATS: r.NATS(topology.Pull, s.Mesh, s.Signing),
-				Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
-				WebhookSecrets: s.StripeWebhookSecret.Reveal(), PollInterval: s.PollInterval,
-				HTTP: r.HTTP(s.PullAddr), Logger: r.Logger,
+				Account:        s.Account,
+				NATS:           r.NATS(topology.Pull, s.Mesh, s.Signing),
+				Stripe:         stripeapi.FromSettings(s.Stripe),
+				Limits:         stripeapi.LimitsFromSettings(s.Stripe),
+				WebhookSecrets: s.StripeWebhookSecret.Reveal(),
+				PollInterval:   s.PollInterval,
+				HTTP:           r.HTTP(s.PullAddr),
+				Logger:         r.Logger,
 			})
 		})
 }

@@ -25,12 +25,19 @@ func main() {
 				ledgerFile = s.DatabaseURLFile
 			}
 			return reconciliation.Run(ctx, reconciliation.Config{
-				Account: s.Account, NATS: r.NATS(topology.Reconciliation, s.Mesh, s.Signing),
-				LedgerURL: cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(), LedgerURLFile: ledgerFile,
-				HTTP: r.HTTP(s.ReconciliationAddr), Token: s.Token.Reveal(),
-				GracePeriod: s.GracePeriod, ScanInterval: s.ScanInterval, Policy: policy,
-				Extras: reconciliation.Extras(s.Extras), HistoryRetention: s.HistoryRetention, Logger: r.Logger,
-				CheckMigrations: s.Migrations.Migrations == "check",
+				Account:          s.Account,
+				NATS:             r.NATS(topology.Reconciliation, s.Mesh, s.Signing),
+				LedgerURL:        cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(),
+				LedgerURLFile:    ledgerFile,
+				HTTP:             r.HTTP(s.ReconciliationAddr),
+				Token:            s.Token.Reveal(),
+				GracePeriod:      s.GracePeriod,
+				ScanInterval:     s.ScanInterval,
+				Policy:           policy,
+				Extras:           reconciliation.Extras(s.Extras),
+				HistoryRetention: s.HistoryRetention,
+				Logger:           r.Logger,
+				CheckMigrations:  s.Migrations.Migrations == "check",
 			})
 		})
 }

@@ -54,8 +54,13 @@ type adoptEntry struct {
 
 func entryOf(p adoption.Proposal) adoptEntry {
 	e := adoptEntry{
-		Product: p.Product, Stripe: p.StripeID, Why: string(p.Why), Prices: p.Prices, Replace: p.Replace,
-		Doubts: p.Doubts(), Approve: p.Certain(),
+		Product: p.Product,
+		Stripe:  p.StripeID,
+		Why:     string(p.Why),
+		Prices:  p.Prices,
+		Replace: p.Replace,
+		Doubts:  p.Doubts(),
+		Approve: p.Certain(),
 	}
 	if p.StripeID == "" {
 		e.Prices = nil

@@ -93,7 +93,10 @@ func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 
 func checkDatabase(ctx context.Context, s allSettings, mapping *config.Mapping) ([]finding, error) {
 	found, err := ingestion.Check(ctx, ingestion.Config{
-		Account: s.Account, DatabaseURL: s.DatabaseURL.Reveal(), Mapping: mapping, Slot: s.Slot,
+		Account:     s.Account,
+		DatabaseURL: s.DatabaseURL.Reveal(),
+		Mapping:     mapping,
+		Slot:        s.Slot,
 		Publication: s.Publication,
 	})
 	if err != nil {

@@ -39,7 +39,10 @@ func (cmd *deadListCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	resp, err := client.ListDeadLetters(ctx, connect.NewRequest(&controlv1.ListDeadLettersRequest{
-		Limit: cmd.Limit, ProductIds: cmd.Product, Reason: cmd.Reason, Service: cmd.Service,
+		Limit:      cmd.Limit,
+		ProductIds: cmd.Product,
+		Reason:     cmd.Reason,
+		Service:    cmd.Service,
 	}))
 	if err != nil {
 		return err

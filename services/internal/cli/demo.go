@@ -115,8 +115,10 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 		return nil, err
 	}
 	backend := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(base), EnableTelemetry: stripe.Bool(false), MaxNetworkRetries: stripe.Int64(5),
-		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+		URL:               stripe.String(base),
+		EnableTelemetry:   stripe.Bool(false),
+		MaxNetworkRetries: stripe.Int64(5),
+		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
 	})
 	d.stripe = stripeclient.New(key, &stripe.Backends{API: backend})
 	return d, nil
@@ -166,8 +168,11 @@ func (d *demo) deletable() string { return d.id + "-poster" }
 
 func (d *demo) product(name, amount string) *catalogv1.Product {
 	return &catalogv1.Product{
-		Id: d.mug(), Name: name, Description: "Stoneware, 350 ml.", DefaultPrice: d.mug() + "-one",
-		Metadata: map[string]string{"sku": "MUG-350"},
+		Id:           d.mug(),
+		Name:         name,
+		Description:  "Stoneware, 350 ml.",
+		DefaultPrice: d.mug() + "-one",
+		Metadata:     map[string]string{"sku": "MUG-350"},
 		Prices: []*catalogv1.Price{
 			{Id: d.mug() + "-one", Currency: "eur", UnitAmount: amount, Nickname: "one"},
 			{

@@ -33,7 +33,8 @@ type topologySettings struct {
 
 func (s topologySettings) options() topology.Options {
 	return topology.Options{
-		Replicas: s.NATSReplicas, Accounts: s.Accounts,
+		Replicas:  s.NATSReplicas,
+		Accounts:  s.Accounts,
 		Placement: topology.Placement{Cluster: s.PlacementCluster, Tags: s.PlacementTags},
 	}
 }

@@ -154,8 +154,11 @@ func (u *up) serve(ctx context.Context) error {
 			continue
 		}
 		s := local.NewService(local.ServiceConfig{
-			Name: name, Path: filepath.Join(bin, name), Env: append(u.environment(name), u.keys.environment(name)...),
-			Output: out.named(name), Logger: u.logger,
+			Name:   name,
+			Path:   filepath.Join(bin, name),
+			Env:    append(u.environment(name), u.keys.environment(name)...),
+			Output: out.named(name),
+			Logger: u.logger,
 		})
 		u.services, u.serviceNames = append(u.services, s), append(u.serviceNames, name)
 		g.Go(func() error { return s.Run(serveCtx) })

@@ -65,9 +65,11 @@ func (u *up) startStripe() error {
 		return fmt.Errorf("the Stripe simulator cannot listen: %w; use --ports auto", err)
 	}
 	u.simulator = &stripesim.Config{
-		Listener: listener, AllowedHosts: u.AllowedHosts, DataFile: filepath.Join(u.dataDir, simulatorFile),
-		Logger:   u.logger,
-		Webhooks: []stripesim.Webhook{{URL: u.endpoints.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
+		Listener:     listener,
+		AllowedHosts: u.AllowedHosts,
+		DataFile:     filepath.Join(u.dataDir, simulatorFile),
+		Logger:       u.logger,
+		Webhooks:     []stripesim.Webhook{{URL: u.endpoints.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
 		// The limits of live mode. Stripe allows a quarter of that with a test key, as this key is.
 		Limits: stripesim.Limits{PerSecond: simulatorRate, PerEndpoint: 25},
 	}

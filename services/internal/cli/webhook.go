@@ -53,8 +53,10 @@ const (
 
 func (s webhookStripe) wanted(address string) stripeapi.NewEndpoint {
 	return stripeapi.NewEndpoint{
-		URL: address, Description: "Driftless, account " + s.Account, Connect: s.StripeAccount != "",
-		Metadata: map[string]string{accountKey: s.Account},
+		URL:         address,
+		Description: "Driftless, account " + s.Account,
+		Connect:     s.StripeAccount != "",
+		Metadata:    map[string]string{accountKey: s.Account},
 	}
 }
 

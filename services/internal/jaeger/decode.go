@@ -46,8 +46,11 @@ func (t wireTrace) decode() *Trace {
 	out := &Trace{ID: t.TraceID}
 	for _, s := range t.Spans {
 		span := &Span{
-			ID: s.SpanID, Service: t.Processes[s.ProcessID].ServiceName, Name: s.OperationName,
-			Start: time.UnixMicro(s.StartTime), Duration: time.Duration(s.Duration) * time.Microsecond,
+			ID:         s.SpanID,
+			Service:    t.Processes[s.ProcessID].ServiceName,
+			Name:       s.OperationName,
+			Start:      time.UnixMicro(s.StartTime),
+			Duration:   time.Duration(s.Duration) * time.Microsecond,
 			Attributes: map[string]string{},
 		}
 		for _, tag := range s.Tags {

@@ -39,8 +39,10 @@ func (r Runtime) HTTP(addr string) httpserver.Config {
 func (r Runtime) NATS(service string, m config.Mesh, s config.Signing) mesh.Config {
 	cfg := NATS(service, m.NATS)
 	cfg.Signing = mesh.Signing{
-		Key: s.SigningKey.Reveal(), KeyFile: s.SigningKeyFile,
-		Trusted: s.TrustedKeys, TrustedFile: s.TrustedKeysFile,
+		Key:         s.SigningKey.Reveal(),
+		KeyFile:     s.SigningKeyFile,
+		Trusted:     s.TrustedKeys,
+		TrustedFile: s.TrustedKeysFile,
 	}
 	cfg.Logger = r.Logger
 	return cfg
@@ -49,9 +51,15 @@ func (r Runtime) NATS(service string, m config.Mesh, s config.Signing) mesh.Conf
 // NATS returns the configuration of a client's connection to the mesh.
 func NATS(name string, n config.NATS) mesh.Config {
 	return mesh.Config{
-		URL: cmp.Or(n.NATSURL, "nats://127.0.0.1:4222"), Name: name,
-		Replicas: n.NATSReplicas, URLFile: n.NATSURLFile, Creds: n.NATSCreds, NKey: n.NATSNKey, CA: n.NATSCA,
-		Cert: n.NATSCert, Key: n.NATSKey,
+		URL:      cmp.Or(n.NATSURL, "nats://127.0.0.1:4222"),
+		Name:     name,
+		Replicas: n.NATSReplicas,
+		URLFile:  n.NATSURLFile,
+		Creds:    n.NATSCreds,
+		NKey:     n.NATSNKey,
+		CA:       n.NATSCA,
+		Cert:     n.NATSCert,
+		Key:      n.NATSKey,
 	}
 }
 
@@ -82,7 +90,11 @@ func runService(name, description string, settings any, run func(context.Context
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	t, err := telemetry.Setup(ctx, telemetry.Options{
-		Service: "driftless-" + name, Version: Version(), Component: name, Account: nats.Account, Logger: logger,
+		Service:   "driftless-" + name,
+		Version:   Version(),
+		Component: name,
+		Account:   nats.Account,
+		Logger:    logger,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the setting
