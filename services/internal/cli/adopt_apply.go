@@ -91,7 +91,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 			n    int
 			what string
 		}{
-			{a.sent, "ordered"},
+			{a.sent, "waiting for push"},
 			{a.refused, "refused"},
 			{a.differing, "not yet synced to their latest state"},
 			{a.unknown, "not known to be equal"},

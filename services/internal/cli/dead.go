@@ -289,7 +289,7 @@ func (cmd *deadReplayCmd) Run(ctx context.Context, c *cli) error {
 	})
 	return report(c, &controlv1.ReplayDeadLettersResponse{Results: results}, results,
 		func(r *controlv1.DeadLetterResult) string {
-			return "ordered from " + r.GetOrdered()
+			return "command sent to " + r.GetOrdered()
 		}, err)
 }
 

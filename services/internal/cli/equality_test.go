@@ -72,7 +72,7 @@ func TestStatus_ExitCodes(t *testing.T) {
 			func(s *controlv1.GetStatusResponse) { s.Guard = &meshv1.Guard{Held: []string{"mug"}} }, 2,
 			"equal as of ",
 		},
-		"orphans": {func(s *controlv1.GetStatusResponse) { s.Orphans = 9 }, 0, "equal as of "},
+		"extras": {func(s *controlv1.GetStatusResponse) { s.Orphans = 9 }, 0, "equal as of "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := fine()

@@ -85,7 +85,7 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 		[]string{"pending", number(s.GetPending())},
 		[]string{"- retrying", number(s.GetRetrying())},
 		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())},
-		[]string{"orphans", number(s.GetOrphans())},
+		[]string{"extras", number(s.GetOrphans())},
 		[]string{"left the catalog", number(s.GetLeft())})
 	for _, d := range s.GetDrift() {
 		sayf(w, "drift: %d %s (%s)\n", d.GetCount(), strings.ReplaceAll(d.GetKind(), "_", " "), d.GetState())
@@ -98,7 +98,7 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	if scan := s.GetLastScan(); scan != nil {
 		sayf(w, "last scan: %s, %s\n", scanState(scan), scanSummary(scan))
 		if why := scan.GetReason(); why != "" {
-			sayf(w, "- ordered by %s: %s\n", scan.GetIssuer(), why)
+			sayf(w, "- requested by %s: %s\n", scan.GetIssuer(), why)
 		}
 	}
 	if poll := s.GetLastPoll(); poll != nil {
