@@ -201,7 +201,7 @@ func awaitEqual(
 }
 
 // areCommandsDone reports whether push is done with its commands, and ingestion with the read that reread names, or
-// with all of its commands if reread is empty.
+// with all of its commands. Without reread, the commands of ingestion do not count.
 func areCommandsDone(plan *controlv1.PlanResponse, reread string) bool {
 	if plan.GetOrders() > plan.GetIngestionOrders() {
 		return false
