@@ -95,7 +95,7 @@ func TestParse_ReadsMapping(t *testing.T) {
 
 func TestParse_ReadsPolicyFromEverySource(t *testing.T) {
 	s, _, err := parse(t,
-		"policy:\n  description: stripe\n  metadata.seo_*: {owner: newest, action: report}\n  \"metadata.a=b,c\": {owner: stripe}\nextras: import\n")
+		"policy:\n  description: stripe\n  metadata.seo_*: {owner: \"newest\", action: report}\n  \"metadata.a=b,c\": {owner: stripe}\nextras: import\n")
 	require.NoError(t, err)
 	require.Equal(t, FieldRules{
 		{Field: "description", Owner: "stripe", At: "2:3"},

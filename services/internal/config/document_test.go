@@ -75,12 +75,13 @@ keys, are only read at the start.
 
 const introduction = `# Configuration
 
-Every setting is a flag, an environment variable and a key of the YAML file named by ~DRIFTLESS_CONFIG~. A flag overrides
-the environment, the environment overrides the file, and the file overrides the default. An empty variable counts as not
-set. One file serves all services. Secrets can also be read from a file: ~STRIPE_API_KEY_FILE~ instead of
-~STRIPE_API_KEY~, and so on. In the YAML file, the key is ~stripe_api_key_file~. The mapping of your own tables is under
-the key ~catalog~ of the file; see [mapping.md](mapping.md). Traces follow the standard ~OTEL_*~ variables; see
-[tracing.md](tracing.md).
+Every setting is a flag, an environment variable and a key of the YAML file named by ~DRIFTLESS_CONFIG~. A flag
+overrides the environment, the environment overrides the file, and the file overrides the default. An empty variable
+counts as not set. One file serves all services.
+
+Secrets can also be read from a file: ~STRIPE_API_KEY_FILE~ instead of ~STRIPE_API_KEY~, and so on. In the YAML file,
+the key is ~stripe_api_key_file~. The mapping of your own tables is under the key ~catalog~ of the file; see
+[mapping.md](mapping.md). Traces follow the standard ~OTEL_*~ variables; see [tracing.md](tracing.md).
 
 Every user of the machine can see a secret in a flag in the list of processes (~ps~). Set secrets in the environment or
 in files.
