@@ -14,7 +14,7 @@ die() {
 # Prints the comment at the top of the script that was called.
 usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p;}' "$0"; }
 
-# Ends with a clear message unless there is a Go that can build this, or that can fetch one that can.
+# Exits with a clear message unless Go is installed and can build this, or can download a version that can.
 need_go() {
 	local wanted
 	wanted=$(sed -n 's/^go //p' "$root/go.work")
@@ -39,7 +39,7 @@ apt_install() {
 	} </dev/null >/dev/null
 }
 
-# Installs PostgreSQL unless a server is there already, in PATH, where pg_config says, or where Debian puts it.
+# Installs PostgreSQL unless a server is in PATH, where pg_config says, or where Debian puts it.
 need_postgres() {
 	command -v postgres >/dev/null && return
 	local dir
@@ -49,25 +49,25 @@ need_postgres() {
 	apt_install "no PostgreSQL server found" postgresql
 }
 
-# Installs what go test -race needs beside Go.
+# Installs the C compiler that go test -race needs.
 need_race() {
 	command -v "$(go env CC)" >/dev/null || apt_install "the race detector needs a C compiler" gcc libc6-dev
 }
 
-# Builds all programs into .build/bin; at once if nothing changed.
+# Builds all programs into .build/bin. Takes no time if nothing changed.
 build_programs() {
 	need_go
-	[[ -x $root/.build/bin/driftless ]] || say "building (once; it takes some minutes if Go has compiled nothing of this yet)"
+	[[ -x $root/.build/bin/driftless ]] || say "building (once; the first build takes some minutes)"
 	mkdir -p "$root/.build/bin"
 	(cd "$root/services" && go build -buildvcs=false -o "$root/.build/bin/" ./cmd/... ./test/bench)
 }
 
-# Where the tools of scripts/tools are, for exactly these versions of them.
+# The directory of the tools of scripts/tools, in exactly their versions.
 tool_dir() {
 	printf '%s/.build/tools/%s\n' "$root" "$(sha256sum "$root/scripts/tools/go.sum" | cut -c 1-12)"
 }
 
-# need_tools NAME...: builds those that are missing, and puts all in PATH.
+# need_tools NAME...: builds missing tools, and puts all in PATH.
 need_tools() {
 	local dir name package missing=()
 	dir=$(tool_dir)
@@ -87,7 +87,7 @@ need_tools() {
 	done
 }
 
-# Puts promtool in PATH: from Debian's package of Prometheus, unpacked and not installed, if there is none.
+# Puts promtool in PATH. If there is none, it unpacks Debian's package of Prometheus without installing it.
 need_promtool() {
 	local dir=$root/.build/promtool
 	command -v promtool >/dev/null && return
@@ -98,10 +98,10 @@ need_promtool() {
 		mkdir -p "$dir"
 		(
 			cd "$dir"
-			# Without apt's lists, as in a fresh container, it is not known yet.
+			# Without apt's lists, as in a new container, the package is unknown.
 			apt-get download -qq prometheus >/dev/null 2>&1 || {
 				apt-get update -qq >/dev/null && apt-get download -qq prometheus >/dev/null
-			} || die "Debian's package of Prometheus cannot be had: as root, run apt-get update, or install promtool"
+			} || die "cannot download Debian's package of Prometheus: as root, run apt-get update, or install promtool"
 			dpkg-deb -x prometheus_*.deb .
 			rm -- prometheus_*.deb
 		)

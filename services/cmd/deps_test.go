@@ -1,5 +1,4 @@
-// Package cmd_test holds the programs to the boundaries of the design: what a service must not touch is not even linked
-// into its binary.
+// Package cmd_test checks the boundaries of the design: a binary does not link what its service must not use.
 package cmd_test
 
 import (
@@ -15,7 +14,7 @@ import (
 
 const services = "github.com/driftless-sync/driftless/services/"
 
-func TestProgramsLinkOnlyWhatTheyOwn(t *testing.T) {
+func TestPrograms_LinkOnlyTheirOwnDependencies(t *testing.T) {
 	t.Parallel()
 	dependOnSources(t)
 
@@ -40,7 +39,7 @@ func TestProgramsLinkOnlyWhatTheyOwn(t *testing.T) {
 			for _, group := range forbidden {
 				for _, path := range group {
 					if ours, ok := strings.CutPrefix(path, services); ok {
-						// A package that was moved would never be found.
+						// The path of a package that was moved would match nothing.
 						require.DirExists(t, filepath.Join("..", ours))
 					}
 					for _, dependency := range linked {
@@ -62,14 +61,13 @@ func dependencies(t *testing.T, program string) []string {
 	return strings.Fields(string(output))
 }
 
-// within reports whether the package is the named one or below it; a name that ends in a slash names only what is
-// below.
+// within reports whether a package is the named one or below it. A name that ends in a slash only names packages below.
 func within(path, name string) bool {
 	return path == name || strings.HasPrefix(path, strings.TrimSuffix(name, "/")+"/")
 }
 
-// dependOnSources makes Go's test cache see the files that `go list` reads: it only knows of those that this process
-// itself looks at, and would go on reporting an old success.
+// dependOnSources makes Go's test cache depend on the files that `go list` reads. The cache only knows the files that
+// this process reads, and would keep an old success.
 func dependOnSources(t *testing.T) {
 	t.Helper()
 	_, err := os.Stat("../go.mod")

@@ -142,7 +142,7 @@ func (s *stream) change(ctx context.Context) error {
 // phase takes a node down and brings it back.
 func (s *stream) phase(t *testing.T, nodes *localnodes.Cluster, name string, away, back func() error) {
 	t.Helper()
-	require.NoError(t, nodes.Whole(t.Context()))
+	require.NoError(t, nodes.WaitHealthy(t.Context()))
 	s.mu.Lock()
 	s.longest = 0
 	s.mu.Unlock()
@@ -150,7 +150,7 @@ func (s *stream) phase(t *testing.T, nodes *localnodes.Cluster, name string, awa
 	// The length of the outage is the input, so there is nothing to wait for.
 	<-time.After(outage)
 	require.NoError(t, back())
-	require.NoError(t, nodes.Whole(t.Context()))
+	require.NoError(t, nodes.WaitHealthy(t.Context()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.Logf("%s: the longest wait of a change was %s", name, s.longest.Round(time.Millisecond))

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// Names of the rules, as they stand in the baseline.
+// Names of the rules in the baseline.
 const (
 	ruleWords    = "word"
 	ruleLong     = "sentence"
@@ -27,7 +27,7 @@ type finding struct {
 	message string
 }
 
-// checkFile checks a file by its kind; a kind that has no prose has no findings.
+// checkFile checks a file by its kind. Other kinds have no findings.
 func checkFile(path string) ([]finding, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -77,7 +77,8 @@ func (c *checker) columns(text string, markdown bool) {
 		line++
 		l = strings.TrimRight(l, "\n")
 		fenced = fenced != strings.HasPrefix(l, "```")
-		if markdown && (fenced || l != "" && strings.ContainsRune(wideByNature, rune(l[0])) || strings.HasPrefix(l, "    ")) {
+		if markdown &&
+			(fenced || l != "" && strings.ContainsRune(wideByNature, rune(l[0])) || strings.HasPrefix(l, "    ")) {
 			continue
 		}
 		// A line without a space, as a link, cannot be broken.
@@ -87,7 +88,7 @@ func (c *checker) columns(text string, markdown bool) {
 	}
 }
 
-// goFile checks comments in full, and in strings that look like messages the words.
+// goFile checks comments completely, and the words of strings that look like messages.
 func (c *checker) goFile(data []byte) error {
 	set := token.NewFileSet()
 	f, err := parser.ParseFile(set, c.file, data, parser.ParseComments|parser.SkipObjectResolution)
@@ -113,8 +114,8 @@ func (c *checker) goFile(data []byte) error {
 	return nil
 }
 
-// goColumns checks the width of code. Texts of messages and of struct tags, and the reason of a nolint, may end later:
-// a text that is cut in two is found by nobody.
+// goColumns checks the width of code. Texts of messages, struct tags and the reason of a nolint may be longer: a search
+// does not find a text that is split.
 func (c *checker) goColumns(set *token.FileSet, f *ast.File, text string) {
 	exempt := map[int]bool{}
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -149,7 +150,7 @@ func (c *checker) width(line int, text string) {
 	}
 }
 
-// block checks a comment by paragraphs. What is indented in it is code.
+// block checks a comment by paragraphs. Indented lines are code.
 func (c *checker) block(line int, text string) {
 	var paragraph []string
 	begin := line
@@ -178,7 +179,7 @@ func (c *checker) block(line int, text string) {
 	flush()
 }
 
-// comments checks lines that are comments and nothing else.
+// comments checks lines that only have a comment.
 func (c *checker) comments(text, mark string) {
 	var group []string
 	begin, line := 0, 0
@@ -203,7 +204,7 @@ func (c *checker) comments(text, mark string) {
 	flush()
 }
 
-// markdown checks paragraphs and list items in full, and in tables the words.
+// markdown checks paragraphs and list items completely, and the words of tables.
 func (c *checker) markdown(text string) {
 	var paragraph []string
 	begin, line := 0, 0
@@ -244,7 +245,7 @@ func (c *checker) markdown(text string) {
 	c.columns(text, true)
 }
 
-// listItem is a list item without its marker; any other line as it is.
+// listItem returns a list item without its marker, and any other line as it is.
 func listItem(line string) string {
 	for _, marker := range []string{"- ", "* "} {
 		if rest, ok := strings.CutPrefix(line, marker); ok {

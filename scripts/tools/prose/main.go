@@ -1,10 +1,11 @@
-// Command prose holds the words of the repository to docs/house-style.md: Markdown, comments and messages of Go code, and comments of
-// contracts, scripts and configuration.
+// Command prose checks the words of the repository by docs/house-style.md: Markdown, comments and messages of Go code,
+// and comments of contracts, scripts and configuration.
 //
 //	prose [-update] [-all] FILE...
 //
-// It prints one line for each finding and exits with 1 if a file has more findings of a rule than the baseline allows. The baseline
-// has what was there before the rules; it may only shrink, and -update writes it. With -all the baseline is ignored.
+// It prints one line for each finding. It exits with 1 if a file has more findings of a rule than the baseline allows.
+// The baseline has the findings from before the rules. It may only shrink, and -update writes it. With -all the
+// baseline is ignored.
 package main
 
 import (
@@ -90,7 +91,8 @@ func writeBaseline(path string, counts map[place]int) error {
 	for p := range counts {
 		places = append(places, p)
 	}
-	slices.SortFunc(places, func(a, b place) int { return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.rule, b.rule)) })
+	slices.SortFunc(places,
+		func(a, b place) int { return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.rule, b.rule)) })
 	var b strings.Builder
 	for _, p := range places {
 		fmt.Fprintf(&b, "%s %s %d\n", p.file, p.rule, counts[p])

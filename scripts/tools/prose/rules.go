@@ -8,13 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxWords is the length of the longest sentence. The house style says "about 25": what is far above that needs a second reading.
+// maxWords is the maximum number of words of a sentence. The house style says "about 25"; far longer ones are hard to
+// read.
 const maxWords = 30
 
-// maxColumns is the width of a line.
+// maxColumns is the maximum width of a line.
 const maxColumns = 120
 
-// banned maps words of a private dialect to the field's own.
+// banned maps private words to the field's own.
 var banned = []struct {
 	pattern *regexp.Regexp
 	instead string
@@ -33,18 +34,18 @@ var banned = []struct {
 	{word(`hitherto|thereof|therein|whence|thence|hence`), "plain words"},
 }
 
-// openings are first words that make a reader wait for the subject.
+// openings match sentences whose first word delays the subject.
 var openings = regexp.MustCompile(`^(What|Of|Whoever|That) [a-z]`)
 
-// subjects is what may stand after an opening word that is the subject itself: "That is", "That way".
+// subjects match opening words that are themselves the subject: "That is", "That way".
 var subjects = regexp.MustCompile(`^(That|What) (is|was|are|way|does|can|would|will|to)\b`)
 
 func word(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?i)\b(` + pattern + `)\b`) }
 
-// code is what stands in a text as it is written in code.
+// code matches quotations of code.
 var code = regexp.MustCompile("`[^`]*`|\"[^\"]{1,24}\"|\\[[^\\]]*\\]\\([^)]*\\)|https?://\\S+|<[^>]*>")
 
-// checkWords looks for banned words in a text.
+// checkWords returns the banned words in a text.
 func checkWords(text string) []string {
 	text = code.ReplaceAllString(text, " ")
 	var out []string
@@ -56,17 +57,18 @@ func checkWords(text string) []string {
 	return out
 }
 
-// sentenceEnd is where a sentence ends: its mark, and then another beginning. A list marker or a number does not begin one.
+// sentenceEnd matches the end of a sentence and the space after it.
 var sentenceEnd = regexp.MustCompile(`[.!?:]["')\]*]*\s+`)
 
-// checkSentences looks at the length and the first word of each sentence of a paragraph.
+// checkSentences checks the length and the first word of each sentence of a paragraph.
 func checkSentences(text string) (long, opening []string) {
 	text = code.ReplaceAllString(text, "x")
 	for _, s := range sentenceEnd.Split(text, -1) {
 		s = strings.TrimSpace(s)
 		words := 0
 		for _, w := range strings.Fields(s) {
-			if r, _ := utf8.DecodeRuneInString(strings.TrimLeft(w, `"'(*_`)); unicode.IsLetter(r) || unicode.IsDigit(r) {
+			if r, _ := utf8.DecodeRuneInString(strings.TrimLeft(w, `"'(*_`)); unicode.IsLetter(r) ||
+				unicode.IsDigit(r) {
 				words++
 			}
 		}

@@ -1,4 +1,4 @@
-// Command driftless runs a whole mesh on one machine, and is the operator's tool for a mesh anywhere.
+// Command driftless runs a mesh on one machine, and operates a mesh anywhere.
 package main
 
 import (

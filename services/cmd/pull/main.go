@@ -1,4 +1,4 @@
-// Command pull is the service that reads from Stripe.
+// Command pull reads from Stripe.
 package main
 
 import (
@@ -13,13 +13,17 @@ import (
 
 func main() {
 	var s config.PullService
-	service.Main(topology.Pull, "Takes Stripe's webhooks, reads its events, and scans it.", &s,
+	service.Main(topology.Pull, "Receives Stripe's webhooks, polls its events, and scans it.", &s,
 		func(ctx context.Context, r service.Runtime) error {
 			return pull.Run(ctx, pull.Config{
-				Account: s.Account, NATS: r.NATS(topology.Pull, s.Mesh, s.Signing),
-				Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
-				WebhookSecrets: s.StripeWebhookSecret.Reveal(), PollInterval: s.PollInterval,
-				HTTP: r.HTTP(s.PullAddr), Logger: r.Logger,
+				Account:        s.Account,
+				NATS:           r.NATS(topology.Pull, s.Mesh, s.Signing),
+				Stripe:         stripeapi.FromSettings(s.Stripe),
+				Limits:         stripeapi.LimitsFromSettings(s.Stripe),
+				WebhookSecrets: s.StripeWebhookSecret.Reveal(),
+				PollInterval:   s.PollInterval,
+				HTTP:           r.HTTP(s.PullAddr),
+				Logger:         r.Logger,
 			})
 		})
 }

@@ -1,4 +1,4 @@
-// Command push is the service that writes to Stripe.
+// Command push writes to Stripe.
 package main
 
 import (
@@ -20,11 +20,17 @@ func main() {
 				return err
 			}
 			return push.Run(ctx, push.Config{
-				Account: s.Account, NATS: r.NATS(topology.Push, s.Mesh, s.Signing),
-				Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
-				HTTP: r.HTTP(s.PushAddr), Concurrency: s.PushConcurrency,
-				Policy: policy, Guard: push.GuardConfig{Share: s.GuardShare, Minimum: s.GuardLeast},
-				HoldCreations: !s.PushCreate, TakeLookupKeys: s.TakeLookupKeys, Logger: r.Logger,
+				Account:        s.Account,
+				NATS:           r.NATS(topology.Push, s.Mesh, s.Signing),
+				Stripe:         stripeapi.FromSettings(s.Stripe),
+				Limits:         stripeapi.LimitsFromSettings(s.Stripe),
+				HTTP:           r.HTTP(s.PushAddr),
+				Concurrency:    s.PushConcurrency,
+				Policy:         policy,
+				Guard:          push.GuardConfig{Share: s.GuardShare, Minimum: s.GuardLeast},
+				HoldCreations:  !s.PushCreate,
+				TakeLookupKeys: s.TakeLookupKeys,
+				Logger:         r.Logger,
 			})
 		})
 }

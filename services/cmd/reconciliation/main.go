@@ -1,4 +1,4 @@
-// Command reconciliation is the service that knows whether catalog and Stripe agree.
+// Command reconciliation compares the catalog with Stripe.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 func main() {
 	var s config.ReconciliationService
 	service.Main(topology.Reconciliation,
-		"Finds and mends drift between the catalog and Stripe, and serves the control API.", &s,
+		"Finds and repairs drift between the catalog and Stripe, and serves the control API.", &s,
 		func(ctx context.Context, r service.Runtime) error {
 			policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
 			if err != nil {
@@ -25,12 +25,19 @@ func main() {
 				ledgerFile = s.DatabaseURLFile
 			}
 			return reconciliation.Run(ctx, reconciliation.Config{
-				Account: s.Account, NATS: r.NATS(topology.Reconciliation, s.Mesh, s.Signing),
-				LedgerURL: cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(), LedgerURLFile: ledgerFile,
-				HTTP: r.HTTP(s.ReconciliationAddr), Token: s.Token.Reveal(),
-				GracePeriod: s.GracePeriod, ScanInterval: s.ScanInterval, Policy: policy,
-				Extras: reconciliation.Extras(s.Extras), HistoryRetention: s.HistoryRetention, Logger: r.Logger,
-				CheckMigrations: s.Migrations.Migrations == "check",
+				Account:          s.Account,
+				NATS:             r.NATS(topology.Reconciliation, s.Mesh, s.Signing),
+				LedgerURL:        cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(),
+				LedgerURLFile:    ledgerFile,
+				HTTP:             r.HTTP(s.ReconciliationAddr),
+				Token:            s.Token.Reveal(),
+				GracePeriod:      s.GracePeriod,
+				ScanInterval:     s.ScanInterval,
+				Policy:           policy,
+				Extras:           reconciliation.Extras(s.Extras),
+				HistoryRetention: s.HistoryRetention,
+				Logger:           r.Logger,
+				CheckMigrations:  s.Migrations.Migrations == "check",
 			})
 		})
 }

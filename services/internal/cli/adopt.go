@@ -20,31 +20,31 @@ import (
 )
 
 type adoptCmd struct {
-	Plan  adoptPlanCmd  `cmd:"" help:"Match the catalog's products with those that Stripe holds already, and write the matches to a file to be reviewed; exit 2 if some are doubtful."`
-	Apply adoptApplyCmd `cmd:"" help:"Adopt what a reviewed file approves; exit 2 if something still differs then."`
+	Plan  adoptPlanCmd  `cmd:"" help:"Match products of the catalog with products that Stripe already has, and write the matches to a file for review. Exits with 2 if some are doubtful."`
+	Apply adoptApplyCmd `cmd:"" help:"Adopt the matches that a reviewed file approves. Exits with 2 if anything still differs then."`
 }
 
 type adoptPlanCmd struct {
 	address
 	File        string `name:"file" short:"f" default:"adopt.yaml" placeholder:"FILE" help:"File to write the matches to."`
-	Force       bool   `help:"Write over a file that exists."`
-	MetadataKey string `name:"metadata-key" default:"driftless_product" help:"Key of Stripe's metadata that holds the catalog's id of a product, or the value that it has in the catalog under the same key."`
+	Force       bool   `help:"Overwrite an existing file."`
+	MetadataKey string `name:"metadata-key" default:"driftless_product" help:"Key of metadata in Stripe that has the catalog's id of a product, or the value that the catalog has under the same key."`
 }
 
 // Help is shown by --help.
 func (*adoptPlanCmd) Help() string {
-	return `Needs a finished scan ("driftless scan"). Nothing is written to Stripe. While products are adopted, push must not create what
-Stripe does not seem to hold: set push_create to false before push is started with an account that has products already.
+	return `Needs a finished scan ("driftless scan"). Nothing is written to Stripe. Until products are adopted, push must not create those that
+seem to be missing in Stripe: set push_create to false before you start push with an account that already has products.
 
-Products are matched by id, metadata, lookup keys of prices, and name, the strongest first. What only the name speaks for,
-what is ambiguous, archived, or would lead to a new price, is doubtful, and is not approved in the file.`
+Products are matched by id, metadata, lookup keys of prices, and name, the strongest first. A match is doubtful if only the name
+matches, or if it is ambiguous, archived, or would need a new price. Doubtful matches are not approved in the file.`
 }
 
-// adoptPage is how many products are looked at in detail at once: one request names both sides of each.
-const adoptPage = 400
+// maxAdoptPage is the maximum number of products in one request for details. A request names both sides of each.
+const maxAdoptPage = 400
 
-// shownMatches is how many matches, and how many doubts, are printed; the file has them all.
-const shownMatches = 100
+// maxShownMatches is the maximum number of matches, and of doubtful ones, that are printed. The file has them all.
+const maxShownMatches = 100
 
 func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
@@ -57,7 +57,7 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	}
 	if !status.GetCreationsHeld() {
 		say(os.Stderr,
-			"driftless: push creates what Stripe does not hold (push_create is on): what is not adopted in time is made a second time")
+			"driftless: push creates products that are not in Stripe (push_create is on): products that are not adopted in time are created a second time")
 	}
 	wanted, held, err := candidates(ctx, client, cmd.MetadataKey)
 	if err != nil {
@@ -70,7 +70,7 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	file, err := os.OpenFile(cmd.File, flags, 0o644) //nolint:gosec // to be read and edited by people
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf(
-			"%s exists, and may have been reviewed: name another file with -f, or write over it with --force", cmd.File)
+			"%s exists and may have been reviewed: set another file with -f, or overwrite it with --force", cmd.File)
 	}
 	if err != nil {
 		return fmt.Errorf("write the matches: %w", err)
@@ -89,7 +89,7 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	r.begin()
 	matches := adoption.Matches(wanted, held)
 	for len(matches) > 0 {
-		page := matches[:min(len(matches), adoptPage)]
+		page := matches[:min(len(matches), maxAdoptPage)]
 		matches = matches[len(page):]
 		if err := propose(ctx, client, page, func(p adoption.Proposal, want, held string) error {
 			r.add(p, want, held)
@@ -108,11 +108,11 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// readyToAdopt returns once reconciliation knows all that the newest scan has found.
+// readyToAdopt waits until reconciliation has read everything that the latest scan found.
 func readyToAdopt(ctx context.Context,
 	client controlv1connect.ControlServiceClient,
 ) (*controlv1.GetStatusResponse, *meshv1.ScanReport, error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := context.WithTimeout(ctx, defaultCallTimeout)
 	defer cancel()
 	for {
 		resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
@@ -122,11 +122,11 @@ func readyToAdopt(ctx context.Context,
 		scan := resp.Msg.GetLastScan()
 		switch {
 		case scan == nil:
-			return nil, nil, errors.New("it is not known what Stripe holds: read it first, with `driftless scan`")
+			return nil, nil, errors.New("it is unknown what Stripe has: run `driftless scan` first")
 		case scan.GetFinishedAt() == nil:
 			return nil, nil,
 				errors.New("the scan of Stripe " + scanState(scan) +
-					": wait for its end, or start another with `driftless scan`")
+					": wait until it ends, or start another with `driftless scan`")
 		}
 		behind := uint64(0)
 		for _, consumer := range resp.Msg.GetConsumers() {
@@ -140,13 +140,13 @@ func readyToAdopt(ctx context.Context,
 		select {
 		case <-ctx.Done():
 			return nil, nil,
-				fmt.Errorf("reconciliation has %d messages to take in before the matches can be trusted: try again later", behind)
+				fmt.Errorf("reconciliation must read %d more messages before the matches can be trusted: try again later", behind)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// candidates reads both sides' products that stand for none of the other's.
+// candidates reads the products of both sides that have no link to the other.
 func candidates(ctx context.Context, client controlv1connect.ControlServiceClient,
 	metadataKey string,
 ) (wanted []adoption.Wanted, held []adoption.Existing, err error) {
@@ -170,8 +170,8 @@ func candidates(ctx context.Context, client controlv1connect.ControlServiceClien
 	}
 }
 
-// details reads products by id.
-func details(ctx context.Context, client controlv1connect.ControlServiceClient,
+// fetchDetails reads products by id.
+func fetchDetails(ctx context.Context, client controlv1connect.ControlServiceClient,
 	ids []string,
 ) (map[string]*controlv1.ProductDetail, error) {
 	resp, err := client.ListProducts(ctx, connect.NewRequest(&controlv1.ListProductsRequest{ProductIds: ids}))
@@ -185,7 +185,7 @@ func details(ctx context.Context, client controlv1connect.ControlServiceClient,
 	return out, nil
 }
 
-// propose works matches out in detail. What has changed since they were found is left out.
+// propose works out the details of matches. It skips products that have changed since they were matched.
 func propose(ctx context.Context, client controlv1connect.ControlServiceClient, matches []adoption.Match,
 	yield func(p adoption.Proposal, want, held string) error,
 ) error {
@@ -196,7 +196,7 @@ func propose(ctx context.Context, client controlv1connect.ControlServiceClient, 
 			ids = append(ids, m.StripeID)
 		}
 	}
-	found, err := details(ctx, client, ids)
+	found, err := fetchDetails(ctx, client, ids)
 	if err != nil {
 		return err
 	}
@@ -213,14 +213,15 @@ func propose(ctx context.Context, client controlv1connect.ControlServiceClient, 
 	return nil
 }
 
-// adoptReport prints the matches, and counts them.
+// adoptReport counts the matches and prints them.
 type adoptReport struct {
 	json bool
 	file string
 	list jsonList
 
 	File string `json:"file"`
-	// Products of the catalog, and products of Stripe's, that stand for none of the other's.
+	// Products and Stripe are the numbers of products in the catalog, and in Stripe, that have no link to the other
+	// side.
 	Products int `json:"catalog_products"`
 	Stripe   int `json:"stripe_products"`
 	Certain  int `json:"certain"`
@@ -264,14 +265,14 @@ func (r *adoptReport) add(p adoption.Proposal, want, held string) {
 	}
 	row := []string{p.Product, p.StripeID, string(p.Why), prices}
 	switch {
-	case certain && len(r.matches) < shownMatches:
-		r.matches = append(r.matches, append(row, shortened(held, 40)))
-	case !certain && len(r.doubts) < shownMatches:
+	case certain && len(r.matches) < maxShownMatches:
+		r.matches = append(r.matches, append(row, shorten(held, 40)))
+	case !certain && len(r.doubts) < maxShownMatches:
 		for i, reservation := range p.Reservations {
 			if i > 0 {
 				row = []string{"", "", "", ""}
 			}
-			for j, line := range inLines(reservation.Detail, 56) {
+			for j, line := range splitLines(reservation.Detail, 56) {
 				if j > 0 {
 					row = []string{"", "", "", ""}
 				}
@@ -311,7 +312,7 @@ func (r *adoptReport) end() {
 	sayf(stdout, "Review %s, then: driftless adopt apply %s\n", r.file, r.file)
 }
 
-// jsonList writes one JSON object that begins with a list as long as it gets.
+// jsonList writes one JSON object that begins with a list of any length.
 type jsonList struct{ n int }
 
 func (l *jsonList) begin(name string) { fmt.Fprintf(jsonOut, "{\n  %q: [", name) }
@@ -331,16 +332,16 @@ func (l *jsonList) end(members map[string]any) {
 	fmt.Fprintf(jsonOut, "\n  ],\n%s\n", strings.TrimPrefix(string(data), "{\n"))
 }
 
-// shortened cuts a text to at most n characters.
-func shortened(s string, n int) string {
+// shorten returns a text of at most n characters.
+func shorten(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n-3]) + "..."
 	}
 	return s
 }
 
-// inLines breaks a text into lines of about n characters.
-func inLines(s string, n int) []string {
+// splitLines splits a text into lines of about n characters.
+func splitLines(s string, n int) []string {
 	var lines []string
 	for word := range strings.FieldsSeq(s) {
 		if last := len(lines) - 1; last >= 0 && len([]rune(lines[last]))+1+len([]rune(word)) <= n {

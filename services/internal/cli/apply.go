@@ -18,7 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// Bounds of a call: below those of the API, which counts objects of the encoding and bytes.
+// Bounds of a request to the API, below the API's own: products, objects of the encoding, and bytes.
 const (
 	maxBatchProducts = 1000
 	maxBatchObjects  = 40_000
@@ -27,7 +27,7 @@ const (
 
 type applyCmd struct {
 	address
-	File string `arg:"" help:"JSON file {\"products\": [...]} with Stripe's field names; - for standard input."`
+	File string `arg:"" help:"JSON file {\"products\": [...]} with Stripe's field names, or - for standard input."`
 }
 
 func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
@@ -55,16 +55,16 @@ func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// applyProducts writes products in batches of what the API takes.
+// applyProducts writes products in batches of at most maxBatchSize.
 func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClient,
 	data []byte,
 ) (created, total int, err error) {
 	var file ingestv1.UpsertProductsRequest
 	if err := protojson.Unmarshal(data, &file); err != nil {
-		return 0, 0, fmt.Errorf("the file does not hold {\"products\": [...]}: %w", err)
+		return 0, 0, fmt.Errorf("the file must be {\"products\": [...]}: %w", err)
 	}
 	for products := file.GetProducts(); len(products) > 0; {
-		batch := products[:batchOf(products)]
+		batch := products[:batchSize(products)]
 		products = products[len(batch):]
 		resp, err := client.UpsertProducts(ctx, connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: batch}))
 		if err != nil {
@@ -80,8 +80,8 @@ func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClie
 	return created, total, nil
 }
 
-// batchOf returns how many of the first products fit into a call; at least one.
-func batchOf(products []*catalogv1.Product) int {
+// batchSize returns the number of leading products that fit into one request. It is at least one.
+func batchSize(products []*catalogv1.Product) int {
 	objects, bytes := 0, 0
 	for i, p := range products {
 		objects += 1 + len(p.GetMarketingFeatures()) + 2*len(p.GetMetadata())
@@ -99,7 +99,7 @@ func batchOf(products []*catalogv1.Product) int {
 	return len(products)
 }
 
-// violations writes out the fields that the API refused.
+// violations adds the fields that the API refused to its error.
 func violations(err error) error {
 	var refused *connect.Error
 	if !errors.As(err, &refused) {

@@ -1,5 +1,4 @@
-// Package cli is the driftless command: it runs a whole mesh on one machine, and is the operator's tool for a mesh
-// anywhere.
+// Package cli is the driftless command. It runs a mesh on one machine, and operates a mesh anywhere.
 package cli
 
 import (
@@ -15,56 +14,57 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/service"
 )
 
-// cli is the command line; every command is a struct with a Run method.
+// cli is the command line. Every command is a struct with a Run method.
 type cli struct {
 	config.File
 	config.Log
 	config.Local
-	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API; that of the mesh on the data directory if not given. up makes one; with an empty --token '' its APIs ask for none."`
-	Output  string           `name:"output" short:"o" enum:"text,json" default:"text" help:"Form of what is printed: text or json."`
+	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API. Defaults to the token of the mesh on the data directory. up creates one; with an empty --token '' its APIs ask for none."`
+	Output  string           `name:"output" short:"o" enum:"text,json" default:"text" help:"Output format: text or json."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
-	Up       upCmd       `cmd:"" help:"Run everything on this machine: four services, and NATS, Postgres and a Stripe simulator where none are given."`
-	Demo     demoCmd     `cmd:"" help:"Make real changes against a running mesh and watch each one arrive."`
+	Up       upCmd       `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
+	Demo     demoCmd     `cmd:"" help:"Make real changes in a running mesh and watch each one arrive."`
 	Sim      simCmd      `cmd:"" help:"Run the Stripe simulator alone."`
 	Apply    applyCmd    `cmd:"" help:"Write products from a JSON file to the catalog's built-in tables."`
-	Status   statusCmd   `cmd:"" help:"Show whether Stripe is equal to the catalog and as of when, products by state, and every consumer's backlog; exit 2 unless all is known and equal."`
-	Plan     planCmd     `cmd:"" help:"Show what differs between the catalog and Stripe, and what is done about it; exit 2 if anything differs or that is not known."`
-	Sync     syncCmd     `cmd:"" help:"Read products from your tables and bring them to Stripe now; exit 2 unless they are known to be equal."`
-	Reread   rereadCmd   `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish what differs from what was captured."`
+	Status   statusCmd   `cmd:"" help:"Show whether Stripe equals the catalog and as of when, the products by state, and the backlog of every consumer. Exits with 2 unless everything is known and equal."`
+	Plan     planCmd     `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
+	Sync     syncCmd     `cmd:"" help:"Read products from your tables and sync them to Stripe now. Exits with 2 unless they are known to be equal."`
+	Reread   rereadCmd   `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish every difference from the captured state."`
 	Approve  approveCmd  `cmd:"" help:"Let push archive the products that the mass-change guard holds."`
-	Adopt    adoptCmd    `cmd:"" help:"Let the catalog's products stand for products that Stripe holds already."`
-	Pause    pauseCmd    `cmd:"" help:"Have push, pull or ingestion stop working; what comes for them waits."`
+	Adopt    adoptCmd    `cmd:"" help:"Link products of the catalog to products that Stripe already has."`
+	Pause    pauseCmd    `cmd:"" help:"Pause push, pull or ingestion. Work queues up until you resume."`
 	Resume   resumeCmd   `cmd:"" help:"End a pause."`
-	Drift    driftCmd    `cmd:"" help:"List what has drifted, and decide about it; exit 2 if there is any, or that is not known."`
-	Scan     scanCmd     `cmd:"" help:"Read everything Stripe holds and correct what is known."`
-	Trace    traceCmd    `cmd:"" help:"Show the trace of a product's newest change, from Jaeger, as a waterfall."`
+	Drift    driftCmd    `cmd:"" help:"List drift, and decide what to do about it. Exits with 2 if there is any, or if that is unknown."`
+	Scan     scanCmd     `cmd:"" help:"Read everything in Stripe and correct the observed state."`
+	Trace    traceCmd    `cmd:"" help:"Show the trace of a product's latest change, from Jaeger, as a waterfall."`
 	History  historyCmd  `cmd:"" help:"Show everything recorded about a product, field by field."`
-	Dead     deadCmd     `cmd:"" help:"Look at what could not be applied, have it tried again, or let it go."`
-	Keys     keysCmd     `cmd:"" help:"Make the keys with which services sign changes and commands."`
+	Dead     deadCmd     `cmd:"" help:"List changes that could not be applied; replay or drop them."`
+	Keys     keysCmd     `cmd:"" help:"Create the keys that services sign changes and commands with."`
 	Webhook  webhookCmd  `cmd:"" help:"Set up the webhook endpoint in Stripe, and replace its signing secret."`
 	Conf     configCmd   `cmd:"" name:"config" help:"Check the configuration."`
-	Psql     psqlCmd     `cmd:"" passthrough:"" help:"Run psql on the database of the mesh on the data directory; what follows is given to psql."`
-	Migrate  migrateCmd  `cmd:"" help:"Make the built-in tables and the ledger's, or bring them up to date, with a role that may."`
-	Topology topologyCmd `cmd:"" help:"Compare the streams, buckets and consumers with what is declared, or make them so."`
+	Psql     psqlCmd     `cmd:"" passthrough:"" help:"Run psql on the database of the mesh on the data directory. All arguments go to psql."`
+	Migrate  migrateCmd  `cmd:"" help:"Create or upgrade the built-in tables and the ledger, with a role that may do so."`
+	Topology topologyCmd `cmd:"" help:"Compare the streams, buckets and consumers on NATS with their declarations, or apply the declarations."`
 }
 
-// errDiffers ends a command with exit code 2: it worked, and found differences.
+// errDiffers ends a command with exit code 2: the command worked and found differences.
 var errDiffers = errors.New("differences found")
 
-// Main runs the command line and returns the exit code: 0 fine, 1 failed, 2 differences, degraded or unknown.
+// Main runs the command line and returns the exit code: 0 for success, 1 for failure, 2 for differences, a degraded
+// mesh or an unknown state.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c cli
-	options, mapping := config.Options()
+	options, loaded := config.Options()
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
-		kong.Description("Keeps a product catalog in Postgres and its Products and Prices in Stripe equal.\n\n"+
+		kong.Description("Keeps the Products and Prices in Stripe equal to a product catalog in Postgres.\n\n"+
 			config.SecretFlags),
 		kong.Vars{"version": service.Version()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	parsed, err := parser.Parse(args)
 	if err == nil {
-		parsed.Bind(mapping())
+		parsed.Bind(loaded.Mapping(), loaded)
 		err = parsed.Run()
 	}
 	switch {

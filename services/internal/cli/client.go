@@ -16,27 +16,27 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// address is where a command finds the mesh: flags, or else the mesh on the data directory.
+// address says where a command finds the mesh: at the addresses of the flags, or else on the data directory.
 type address struct {
-	Control string `name:"control" env:"DRIFTLESS_CONTROL_URL" placeholder:"URL" help:"Address of the control API; that of the mesh on the data directory if not given."`
-	Ingest  string `name:"ingest" env:"DRIFTLESS_INGEST_URL" placeholder:"URL" help:"Address of the ingestion API; that of the mesh on the data directory if not given."`
+	Control string `name:"control" env:"DRIFTLESS_CONTROL_URL" placeholder:"URL" help:"Address of the control API. Defaults to the mesh on the data directory."`
+	Ingest  string `name:"ingest" env:"DRIFTLESS_INGEST_URL" placeholder:"URL" help:"Address of the ingestion API. Defaults to the mesh on the data directory."`
 }
 
-// place is an address, with the token that its mesh asks for.
-type place struct {
+// target is the address of an API and the token that it asks for.
+type target struct {
 	url, token string
 }
 
-// find returns where the APIs are. An address that is given may be of any mesh: it gets the token of the mesh on the
-// data directory only if it is that one's.
-func (a address) find(c *cli) (control, ingest place, err error) {
-	control, ingest = place{url: a.Control}, place{url: a.Ingest}
+// targets returns the targets of both APIs. The token of the mesh on the data directory is sent only to that mesh: an
+// address from a flag may belong to another one.
+func (a address) targets(c *cli) (control, ingest target, err error) {
+	control, ingest = target{url: a.Control}, target{url: a.Ingest}
 	e, err := findMesh(c.DataDir)
 	switch {
 	case err != nil && a.Control == "" && a.Ingest == "":
 		return control, ingest, err
 	case err == nil:
-		control, ingest = control.orOf(e.Control, e.Token), ingest.orOf(e.Ingest, e.Token)
+		control, ingest = control.orDefault(e.Control, e.Token), ingest.orDefault(e.Ingest, e.Token)
 	}
 	if c.Token != "" {
 		control.token, ingest.token = c.Token.Reveal(), c.Token.Reveal()
@@ -44,51 +44,51 @@ func (a address) find(c *cli) (control, ingest place, err error) {
 	return control, ingest, nil
 }
 
-func (p place) orOf(url, token string) place {
-	if p.url == "" || strings.TrimSuffix(p.url, "/") == url {
-		return place{url: url, token: token}
+func (t target) orDefault(url, token string) target {
+	if t.url == "" || strings.TrimSuffix(t.url, "/") == url {
+		return target{url: url, token: token}
 	}
-	return p
+	return t
 }
 
 func (a address) control(c *cli) (controlv1connect.ControlServiceClient, error) {
-	found, _, err := a.find(c)
+	found, _, err := a.targets(c)
 	if err != nil {
 		return nil, err
 	}
 	if found.url == "" {
-		return nil, errors.New("the address of the control API is not known: give it with --control")
+		return nil, errors.New("the address of the control API is unknown: set --control")
 	}
-	interceptors := connect.WithInterceptors(limit(), explain("control", found.url))
+	interceptors := connect.WithInterceptors(withDefaultTimeout(), explainUnreachable("control", found.url))
 	return controlv1connect.NewControlServiceClient(found.client(), found.url, interceptors), nil
 }
 
 func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
-	_, found, err := a.find(c)
+	_, found, err := a.targets(c)
 	if err != nil {
 		return nil, err
 	}
 	if found.url == "" {
-		return nil, errors.New("the address of the ingestion API is not known: give it with --ingest")
+		return nil, errors.New("the address of the ingestion API is unknown: set --ingest")
 	}
-	interceptors := connect.WithInterceptors(limit(), explain("ingestion", found.url))
+	interceptors := connect.WithInterceptors(withDefaultTimeout(), explainUnreachable("ingestion", found.url))
 	return ingestv1connect.NewIngestServiceClient(found.client(), found.url, interceptors), nil
 }
 
-// client has no deadline of its own: limit gives one to each call.
-func (p place) client() *http.Client {
-	return &http.Client{Transport: bearer{p.token}}
+// client returns an HTTP client without a timeout: withDefaultTimeout gives one to each call.
+func (t target) client() *http.Client {
+	return &http.Client{Transport: bearer{t.token}}
 }
 
-// callLimit is how long a call may take that has no other deadline.
-const callLimit = 2 * time.Minute
+// defaultCallTimeout is the timeout of a call whose context has no deadline.
+const defaultCallTimeout = 2 * time.Minute
 
-func limit() connect.UnaryInterceptorFunc {
+func withDefaultTimeout() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 			if _, has := ctx.Deadline(); !has {
 				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, callLimit)
+				ctx, cancel = context.WithTimeout(ctx, defaultCallTimeout)
 				defer cancel()
 			}
 			return next(ctx, r)
@@ -106,8 +106,9 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// patiently repeats a call while the service is away, as it is for a moment when it is started again.
-func patiently(ctx context.Context, call func() error) error {
+// retryUnavailable repeats a call while the service is unavailable. A service is unavailable for a moment when it
+// restarts.
+func retryUnavailable(ctx context.Context, call func() error) error {
 	for {
 		err := call()
 		if err == nil || connect.CodeOf(err) != connect.CodeUnavailable {
@@ -121,9 +122,9 @@ func patiently(ctx context.Context, call func() error) error {
 	}
 }
 
-// explain says in a sentence that a service does not answer, and what to do. A connection that breaks in the middle of
-// a call, as when the service is killed, is that too, whatever code the client has for it.
-func explain(api, url string) connect.UnaryInterceptorFunc {
+// explainUnreachable replaces the error of a service that does not answer by one that says what to do. A connection
+// that breaks during a call, as when the service is killed, counts as unavailable whatever code the client gives it.
+func explainUnreachable(api, url string) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 			resp, err := next(ctx, r)

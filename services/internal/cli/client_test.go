@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 )
 
-func TestACallThatAKilledServiceCutsOffIsMadeAgain(t *testing.T) {
+func TestRetryUnavailable_RetriesCallOfKilledService(t *testing.T) {
 	for name, linger := range map[string]int{"reset": 0, "closed": 1} {
 		t.Run(name, func(t *testing.T) {
 			var calls atomic.Int32
@@ -34,8 +34,8 @@ func TestACallThatAKilledServiceCutsOffIsMadeAgain(t *testing.T) {
 			}))
 			t.Cleanup(server.Close)
 			client := controlv1connect.NewControlServiceClient(server.Client(), server.URL,
-				connect.WithInterceptors(explain("control", server.URL)))
-			require.NoError(t, patiently(t.Context(), func() error {
+				connect.WithInterceptors(explainUnreachable("control", server.URL)))
+			require.NoError(t, retryUnavailable(t.Context(), func() error {
 				_, err := client.Plan(t.Context(), connect.NewRequest(&controlv1.PlanRequest{}))
 				return err
 			}))

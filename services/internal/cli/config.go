@@ -12,18 +12,18 @@ import (
 )
 
 type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Check settings, policy and mapping as the services do when they start, without starting anything."`
+	Check configCheckCmd `cmd:"" help:"Check settings, policy and mapping as the services do at their start, without starting anything."`
 }
 
-// configCheckCmd checks what the services would be given. Whether the mapping's SQL fits the tables only the
-// database knows: ingestion asks it when it starts, and so does --database.
+// configCheckCmd checks the settings that the services would get. Only the database can check the mapping's SQL:
+// ingestion asks it at its start, and so does --database.
 type configCheckCmd struct {
-	Accounts []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Names of the accounts whose settings are checked, separated by commas; those of the file if it has any."`
-	Database bool     `name:"database" help:"Ask the catalog database, too, as ingestion does when it starts: rights, tables, what the queries read and what is watched, and a sample of 1,000 products. Changes nothing there. Exit 2 if it finds anything, 1 if it could not look."`
+	Accounts []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Accounts to check, separated by commas. Defaults to all accounts of the file."`
+	Database bool     `name:"database" help:"Also check the catalog database, as ingestion does at its start: privileges, tables, what the queries read and what is watched, and a sample of 1,000 products. Changes nothing there. Exits with 2 if there are findings, with 1 if the check failed."`
 }
 
-// settings are those of all services.
-type settings struct {
+// allSettings are the settings of all services.
+type allSettings struct {
 	config.File
 	config.Log
 	config.Mesh
@@ -39,32 +39,32 @@ type settings struct {
 }
 
 func (*configCheckCmd) Help() string {
-	return "Without --database no server is asked. Whether the mapping's SQL fits the tables is then not known."
+	return "Without --database no server is asked. It is then unknown whether the mapping's SQL fits the tables."
 }
 
-// checked is what the check of an account has found.
-type checked struct {
-	Account  string         `json:"account"`
-	Findings []foundProblem `json:"findings"`
+// accountCheck is the result of the check of one account.
+type accountCheck struct {
+	Account  string    `json:"account"`
+	Findings []finding `json:"findings"`
 }
 
-type foundProblem struct {
-	// Severity is refusal, if ingestion does not start, or warning.
+type finding struct {
+	// Severity is "refusal" if ingestion does not start, else "warning".
 	Severity string `json:"severity"`
 	Message  string `json:"message"`
 	Fix      string `json:"fix,omitempty"`
 }
 
-// Run checks one account after the other.
+// Run checks the accounts one by one.
 func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
-	var accounts []checked
+	var accounts []accountCheck
 	found := 0
 	for _, account := range cmd.Accounts {
 		args := []string{"--account", account}
 		if c.Config != "" {
 			args = append(args, "--config", c.Config)
 		}
-		var s settings
+		var s allSettings
 		mapping, err := config.Parse(&s, "driftless", "", service.Version(), args)
 		if err == nil {
 			_, err = service.Policy(s.Policy, c.Config, mapping)
@@ -72,9 +72,9 @@ func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 		if err == nil {
 			err = config.CheckWebhookSecrets(s.StripeAPIBase, s.StripeWebhookSecret.Reveal())
 		}
-		a := checked{Account: account, Findings: []foundProblem{}}
+		a := accountCheck{Account: account, Findings: []finding{}}
 		if err == nil && cmd.Database {
-			a.Findings, err = askDatabase(ctx, s, mapping)
+			a.Findings, err = checkDatabase(ctx, s, mapping)
 		}
 		if err != nil {
 			return fmt.Errorf("account %s: %w", account, err)
@@ -91,29 +91,32 @@ func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-func askDatabase(ctx context.Context, s settings, mapping *config.Mapping) ([]foundProblem, error) {
+func checkDatabase(ctx context.Context, s allSettings, mapping *config.Mapping) ([]finding, error) {
 	found, err := ingestion.Check(ctx, ingestion.Config{
-		Account: s.Account, DatabaseURL: s.DatabaseURL.Reveal(), Mapping: mapping, Slot: s.Slot,
+		Account:     s.Account,
+		DatabaseURL: s.DatabaseURL.Reveal(),
+		Mapping:     mapping,
+		Slot:        s.Slot,
 		Publication: s.Publication,
 	})
 	if err != nil {
 		return nil, err
 	}
-	out := make([]foundProblem, 0, len(found))
+	out := make([]finding, 0, len(found))
 	for _, f := range found {
 		severity := "warning"
 		if f.IsRefusal() {
 			severity = "refusal"
 		}
-		out = append(out, foundProblem{Severity: severity, Message: f.Message, Fix: f.Fix})
+		out = append(out, finding{Severity: severity, Message: f.Message, Fix: f.Fix})
 	}
 	return out, nil
 }
 
-func (cmd *configCheckCmd) print(c *cli, accounts []checked) error {
+func (cmd *configCheckCmd) print(c *cli, accounts []accountCheck) error {
 	if c.Output == "json" {
 		if cmd.Database {
-			return json.NewEncoder(jsonOut).Encode(map[string][]checked{"accounts": accounts})
+			return json.NewEncoder(jsonOut).Encode(map[string][]accountCheck{"accounts": accounts})
 		}
 		return json.NewEncoder(jsonOut).Encode(map[string][]string{"valid": cmd.Accounts})
 	}
@@ -131,7 +134,7 @@ func (cmd *configCheckCmd) print(c *cli, accounts []checked) error {
 	return nil
 }
 
-func printFindings(w io.Writer, a checked) {
+func printFindings(w io.Writer, a accountCheck) {
 	refusals := 0
 	for _, f := range a.Findings {
 		if f.Severity == "refusal" {

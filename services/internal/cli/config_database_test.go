@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-// output runs the command line and returns its exit code and what it prints.
+// output runs the command line and returns its exit code and its output.
 func output(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 	r, w, err := os.Pipe()

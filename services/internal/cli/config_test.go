@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ownTables is a mapping without statements that write back.
+// ownTables is a mapping without write-back statements.
 const ownTables = `catalog:
   products: SELECT id, name, description FROM shop.products
   prices: SELECT id, product, currency, unit_amount FROM shop.prices
   watch: [{table: shop.products, product_id: id}]
 `
 
-func TestConfigCheckRefusesWhatTheServicesWould(t *testing.T) {
+func TestConfigCheck_RefusesWhatServicesRefuse(t *testing.T) {
 	t.Setenv("DRIFTLESS_CONFIG", "")
 	for name, c := range map[string]struct {
 		yaml string
@@ -50,11 +50,11 @@ func TestConfigCheckRefusesWhatTheServicesWould(t *testing.T) {
 	}
 }
 
-func TestTheExampleConfigurationIsValid(t *testing.T) {
+func TestConfigCheck_AcceptsExampleConfiguration(t *testing.T) {
 	require.Equal(t, 0, Main([]string{"config", "check", "--config", "../../../deploy/driftless.example.yaml"}))
 }
 
-// indented puts a mapping under an account.
+// indented returns a mapping under an account.
 func indented(yaml string) string {
 	out := ""
 	for line := range strings.Lines(yaml) {

@@ -14,52 +14,52 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// waitConverged returns the plan once everything committed before the call is captured, nothing is in flight, and it
-// is known that nothing differs of the products named, or of all. If ctx ends before, its error says what was still
-// to be done.
+// waitConverged waits until nothing differs, for the given products or for all, and returns the plan. Everything that
+// was committed before the call is then captured, and nothing is in flight. If ctx ends before, the error says what was
+// left to do.
 func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient,
 	ingest ingestv1connect.IngestServiceClient, products []string,
 ) (*controlv1.PlanResponse, error) {
-	if err := patiently(ctx, func() error {
+	if err := retryUnavailable(ctx, func() error {
 		_, err := ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("ingestion has not captured everything: %w", err)
 	}
 	var plan *controlv1.PlanResponse
-	for calm := 0; ; {
-		if err := patiently(ctx, func() error {
+	for convergedAnswers := 0; ; {
+		if err := retryUnavailable(ctx, func() error {
 			resp, err := control.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
 			if err == nil {
 				plan = resp.Msg
 			}
 			return err
 		}); err != nil {
-			return nil, fmt.Errorf("it is not known what differs: %w", err)
+			return nil, fmt.Errorf("could not read the plan: %w", err)
 		}
 		if len(plan.GetProducts()) == 0 && plan.GetInFlight() == 0 && unknownBecause(plan.GetEquality()) == "" {
-			calm++
+			convergedAnswers++
 		} else {
-			calm = 0
+			convergedAnswers = 0
 		}
-		// Two answers in a row: a message may be between two consumers in one of them.
-		if calm == 2 {
+		// Two answers in a row: in one of them a message may be between two consumers.
+		if convergedAnswers == 2 {
 			return plan, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: %w", remaining(plan), context.Cause(ctx))
+			return nil, fmt.Errorf("%s: %w", describeRemaining(plan), context.Cause(ctx))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// remaining says in a few words what a plan has to do.
-func remaining(plan *controlv1.PlanResponse) string {
-	const most = 5
+// describeRemaining describes what a plan has left to do.
+func describeRemaining(plan *controlv1.PlanResponse) string {
+	const maxNames = 5
 	var names []string
 	for i, p := range plan.GetProducts() {
-		if i == most {
+		if i == maxNames {
 			names = append(names, "...")
 			break
 		}

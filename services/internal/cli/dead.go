@@ -19,18 +19,18 @@ import (
 )
 
 type deadCmd struct {
-	List   deadListCmd   `cmd:"" default:"withargs" help:"List open dead letters, the newest first."`
-	Show   deadShowCmd   `cmd:"" help:"Show all that is known of a product's dead letters, and the state that it should have got."`
-	Replay deadReplayCmd `cmd:"" help:"Have the newest states of dead products tried again."`
-	Drop   deadDropCmd   `cmd:"" help:"Close dead letters without trying anything again."`
+	List   deadListCmd   `cmd:"" default:"withargs" help:"List open dead letters, the latest first."`
+	Show   deadShowCmd   `cmd:"" help:"Show the details of a product's dead letters, and its desired state."`
+	Replay deadReplayCmd `cmd:"" help:"Retry the latest states of dead products."`
+	Drop   deadDropCmd   `cmd:"" help:"Close dead letters without a retry."`
 }
 
 type deadListCmd struct {
 	address
-	Product []string `name:"product" placeholder:"PRODUCT" help:"Of this product only; may be given several times."`
-	Reason  string   `name:"reason" placeholder:"REASON" help:"With this reason only, as the list shows it: refused_by_stripe, invalid_product, not_converging, exhausted, undecodable or unstorable."`
-	Service string   `name:"service" placeholder:"SERVICE" help:"Of this service only: ingestion, push, pull or reconciliation."`
-	Limit   uint32   `default:"100" help:"At most this many, the newest."`
+	Product []string `name:"product" placeholder:"PRODUCT" help:"Only letters of this product; may be repeated."`
+	Reason  string   `name:"reason" placeholder:"REASON" help:"Only letters with this reason, as the list shows it: refused_by_stripe, invalid_product, not_converging, exhausted, undecodable or unstorable."`
+	Service string   `name:"service" placeholder:"SERVICE" help:"Only letters of this service: ingestion, push, pull or reconciliation."`
+	Limit   uint32   `default:"100" help:"Maximum number of letters to list: the latest."`
 }
 
 func (cmd *deadListCmd) Run(ctx context.Context, c *cli) error {
@@ -39,7 +39,10 @@ func (cmd *deadListCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	resp, err := client.ListDeadLetters(ctx, connect.NewRequest(&controlv1.ListDeadLettersRequest{
-		Limit: cmd.Limit, ProductIds: cmd.Product, Reason: cmd.Reason, Service: cmd.Service,
+		Limit:      cmd.Limit,
+		ProductIds: cmd.Product,
+		Reason:     cmd.Reason,
+		Service:    cmd.Service,
 	}))
 	if err != nil {
 		return err
@@ -111,9 +114,9 @@ func printDeadLetter(d *controlv1.DeadLetterDetail) error {
 	add("Stripe's code", l.GetStripeCode())
 	add("Stripe's request", l.GetStripeRequestId())
 	add("attempts", strconv.FormatUint(uint64(l.GetAttempts()), 10))
-	add("first", moment(l.GetFirstAt()))
-	add("last", moment(l.GetLastAt()))
-	add("trace", traceOf(l.GetTraceparent()))
+	add("first", formatMoment(l.GetFirstAt()))
+	add("last", formatMoment(l.GetLastAt()))
+	add("trace", traceIDOf(l.GetTraceparent()))
 	add("traceparent", l.GetTraceparent())
 	if l.GetSubject() != "" {
 		add("came from", fmt.Sprintf("%s, message %d of %s", l.GetSubject(), l.GetSequence(), l.GetStream()))
@@ -123,7 +126,7 @@ func printDeadLetter(d *controlv1.DeadLetterDetail) error {
 		return err
 	}
 	if len(d.GetSteps()) > 0 {
-		say(stdout, "still to do:")
+		say(stdout, "remaining steps:")
 		printSteps(d.GetSteps())
 	}
 	return nil
@@ -132,10 +135,10 @@ func printDeadLetter(d *controlv1.DeadLetterDetail) error {
 func printWanted(w *catalogv1.ProductChange) error {
 	switch {
 	case w == nil:
-		say(stdout, "wanted: not known any more")
+		say(stdout, "wanted: no longer known")
 		return nil
 	case w.GetOperation() == catalogv1.Operation_OPERATION_DELETE:
-		say(stdout, "wanted: archived, since the product has left the catalog")
+		say(stdout, "wanted: archived, because the product has left the catalog")
 		return nil
 	}
 	data, err := protojson.MarshalOptions{UseProtoNames: true, Multiline: true}.Marshal(w.GetProduct())
@@ -158,40 +161,40 @@ func printSteps(steps []*controlv1.PlannedStep) {
 	}
 }
 
-func moment(t *timestamppb.Timestamp) string {
+func formatMoment(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""
 	}
 	return t.AsTime().Local().Format(time.DateTime) + " (" + ago(t) + ")"
 }
 
-// traceOf is the trace id in a W3C traceparent.
-func traceOf(traceparent string) string {
+// traceIDOf returns the trace id of a W3C traceparent, or "" if it is none.
+func traceIDOf(traceparent string) string {
 	if parts := strings.Split(traceparent, "-"); len(parts) == 4 {
 		return parts[1]
 	}
 	return ""
 }
 
-// deadLetters says which dead letters a command takes.
+// deadLetters selects the dead letters of a command.
 type deadLetters struct {
 	Products []string `arg:"" optional:"" name:"product" help:"Ids of products."`
-	Reason   string   `name:"reason" placeholder:"REASON" help:"Letters with this reason, as the list shows it; of the products named, if some are."`
-	Service  string   `name:"service" placeholder:"SERVICE" help:"Letters of this service: ingestion, push, pull or reconciliation; of the products named, if some are."`
-	All      bool     `name:"all" help:"Every open dead letter; with other selections, every one that fits them."`
+	Reason   string   `name:"reason" placeholder:"REASON" help:"Letters with this reason, as the list shows it. With PRODUCT, only of these products."`
+	Service  string   `name:"service" placeholder:"SERVICE" help:"Letters of this service: ingestion, push, pull or reconciliation. With PRODUCT, only of these products."`
+	All      bool     `name:"all" help:"All open dead letters, or all that match the other selections."`
 }
 
 func (d deadLetters) selection() (*controlv1.DeadLetterSelection, error) {
 	if len(d.Products) == 0 && d.Reason == "" && d.Service == "" && !d.All {
 		return nil, errors.New(
-			"nothing is selected: name products, give --reason or --service, or say --all (`driftless dead list` shows what there is)")
+			"nothing is selected: name products, or set --reason, --service or --all (`driftless dead list` shows the open letters)")
 	}
 	return &controlv1.DeadLetterSelection{ProductIds: d.Products, Reason: d.Reason, Service: d.Service, All: d.All}, nil
 }
 
-// take goes through a selection, which the control API takes part by part. It stops at a part of which something
-// failed: what comes after would most likely fail too.
-func (d deadLetters) take(
+// eachPage applies part to a selection page by page, as the control API takes it. It stops after a page with a failure,
+// since the next one would most likely fail too.
+func (d deadLetters) eachPage(
 	part func(*controlv1.DeadLetterSelection) (results []*controlv1.DeadLetterResult, truncated bool, err error)) (
 	[]*controlv1.DeadLetterResult, error,
 ) {
@@ -208,14 +211,14 @@ func (d deadLetters) take(
 		case err != nil || !truncated || len(results) == 0:
 			return all, err
 		case failed:
-			return all, errors.New("stopped there, with more selected: run it again once what failed is mended")
+			return all, errors.New("stopped with more letters selected: fix the failure, then run the command again")
 		}
 		selection = proto.CloneOf(selection)
 		selection.After = results[len(results)-1].GetProductId()
 	}
 }
 
-func failures(results []*controlv1.DeadLetterResult) (n int) {
+func countFailures(results []*controlv1.DeadLetterResult) (n int) {
 	for _, r := range results {
 		if r.GetError() != "" {
 			n++
@@ -224,7 +227,7 @@ func failures(results []*controlv1.DeadLetterResult) (n int) {
 	return n
 }
 
-// report shows what became of each letter. An error in between does not hide what was done before it.
+// report prints the result of each letter. An error does not hide the results before it.
 func report(c *cli, whole proto.Message, results []*controlv1.DeadLetterResult,
 	done func(*controlv1.DeadLetterResult) string, err error,
 ) error {
@@ -242,9 +245,9 @@ func report(c *cli, whole proto.Message, results []*controlv1.DeadLetterResult,
 		}
 		printTable(stdout, rows...)
 	case err == nil:
-		say(stdout, "no open dead letter is among those selected")
+		say(stdout, "no open dead letter matches the selection")
 	}
-	switch n := failures(results); {
+	switch n := countFailures(results); {
 	case n == 0:
 		return err
 	case err == nil:
@@ -261,14 +264,14 @@ type deadReplayCmd struct {
 
 // Help is shown by --help.
 func (*deadReplayCmd) Help() string {
-	return `What is tried is the newest state of each product, never the one that was refused: what push or pull gave up is pushed
-again after a look at Stripe, and what ingestion refused is read from the catalog again.
+	return `Retries the latest state of each product, never the state that was refused. A change that push or pull gave up is pushed
+again after a reread from Stripe. A product that ingestion refused is read from the catalog again.
 
-A letter stays open until the product has been brought to its newest state, and the next refusal takes its place:
-"driftless dead list" shows what is left, "driftless history PRODUCT" what happened. A letter about no version is settled
-by the order.
+A letter stays open until the product is synced to its latest state. If that is refused too, a new letter replaces it:
+"driftless dead list" shows what is left, "driftless history PRODUCT" what happened. A letter without a version is closed
+by the command.
 
-One of PRODUCT, --reason, --service and --all must be given. Exit code 1 says that one of them could not be ordered.`
+PRODUCT, --reason, --service or --all is required. Exits with 1 if a letter could not be ordered.`
 }
 
 func (cmd *deadReplayCmd) Run(ctx context.Context, c *cli) error {
@@ -276,7 +279,7 @@ func (cmd *deadReplayCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	results, err := cmd.take(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
+	results, err := cmd.eachPage(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
 		resp, err := client.ReplayDeadLetters(ctx,
 			connect.NewRequest(&controlv1.ReplayDeadLettersRequest{Selection: s}))
 		if err != nil {
@@ -286,23 +289,23 @@ func (cmd *deadReplayCmd) Run(ctx context.Context, c *cli) error {
 	})
 	return report(c, &controlv1.ReplayDeadLettersResponse{Results: results}, results,
 		func(r *controlv1.DeadLetterResult) string {
-			return "ordered from " + r.GetOrdered()
+			return "command sent to " + r.GetOrdered()
 		}, err)
 }
 
 type deadDropCmd struct {
 	address
 	deadLetters
-	Why string `name:"why" placeholder:"TEXT" help:"Why, for the product's history."`
+	Why string `name:"why" placeholder:"TEXT" help:"Reason for the product's history."`
 }
 
 // Help is shown by --help.
 func (*deadDropCmd) Help() string {
-	return `The letters are closed and forgotten, and the history says so. Nothing is tried again by this alone: but a product that
-still differs counts as pending, drifts, and is repaired by policy, and what is refused then is dead again. To have the
-newest state tried, use "driftless dead replay".
+	return `Closes the letters and records it in the history. Nothing is retried by this alone. But a product that still differs
+counts as pending, drifts, and is repaired by policy; a change that is refused then becomes a new letter. To retry the
+latest state, use "driftless dead replay".
 
-One of PRODUCT, --reason, --service and --all must be given. Exit code 1 says that one of them could not be dropped.`
+PRODUCT, --reason, --service or --all is required. Exits with 1 if a letter could not be dropped.`
 }
 
 func (cmd *deadDropCmd) Run(ctx context.Context, c *cli) error {
@@ -310,7 +313,7 @@ func (cmd *deadDropCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	results, err := cmd.take(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
+	results, err := cmd.eachPage(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
 		resp, err := client.DropDeadLetters(ctx,
 			connect.NewRequest(&controlv1.DropDeadLettersRequest{Selection: s, Why: cmd.Why}))
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// printed runs a command and returns its exit code and what it wrote to the standard output.
+// printed runs a command and returns its exit code and its standard output.
 func printed(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
@@ -30,7 +30,7 @@ func printed(t *testing.T, args ...string) (code int, out string) {
 	return code, string(data)
 }
 
-func TestDeadLettersAreListedByFilter(t *testing.T) {
+func TestDeadList_FiltersLetters(t *testing.T) {
 	var asked *controlv1.ListDeadLettersRequest
 	s := &stub{list: func(req *controlv1.ListDeadLettersRequest) (*controlv1.ListDeadLettersResponse, error) {
 		asked = req
@@ -56,7 +56,7 @@ func TestDeadLettersAreListedByFilter(t *testing.T) {
 	require.NoError(t, protojson.Unmarshal([]byte(out), &controlv1.ListDeadLettersResponse{}))
 }
 
-func TestADeadLetterIsShownWhole(t *testing.T) {
+func TestDeadShow_PrintsAllDetails(t *testing.T) {
 	letter := &meshv1.DeadLetter{
 		ProductId: "mug", Service: "push", Version: 7, Reason: "refused_by_stripe",
 		Message: "No such tax code: 'txcd_1'", Field: "tax_code",
@@ -93,7 +93,7 @@ func TestADeadLetterIsShownWhole(t *testing.T) {
 		"No such tax code: 'txcd_1'", "resource_missing", "req_1", "update product mug", "attempts",
 		"4bf92f3577b34da6a3ce929d0e0e4736\n",
 		letter.GetTraceparent(), "catalog.default.live.mug, message 12 of CATALOG", `"Mug"`, "tax_code = txcd_1",
-		"wanted: archived", "wanted: not known any more",
+		"wanted: archived", "wanted: no longer known",
 	} {
 		require.Contains(t, out, want)
 	}
@@ -107,7 +107,7 @@ func TestADeadLetterIsShownWhole(t *testing.T) {
 	require.Contains(t, out, "product cup has no open dead letter")
 }
 
-func TestNothingSelectedIsNotEverything(t *testing.T) {
+func TestDeadLetters_EmptySelectionIsAnError(t *testing.T) {
 	url := (&stub{}).serve(t)
 	for _, command := range []string{"replay", "drop"} {
 		code, out := printed(t, "dead", command, "--control", url)
@@ -115,10 +115,10 @@ func TestNothingSelectedIsNotEverything(t *testing.T) {
 		require.Empty(t, out)
 	}
 	_, err := deadLetters{}.selection()
-	require.ErrorContains(t, err, "nothing is selected: name products, give --reason or --service, or say --all")
+	require.ErrorContains(t, err, "nothing is selected: name products, or set --reason, --service or --all")
 }
 
-func TestReplayAndDropSayWhatWasTaken(t *testing.T) {
+func TestDeadReplayAndDrop_PrintResultOfEachLetter(t *testing.T) {
 	mug := &controlv1.DeadLetterResult{
 		ProductId: "mug",
 		LetterId:  "l1",
@@ -134,14 +134,14 @@ func TestReplayAndDropSayWhatWasTaken(t *testing.T) {
 		code    int
 		out     []string
 	}{
-		"all taken":  {[]*controlv1.DeadLetterResult{mug}, nil, 0, []string{"mug"}},
-		"none there": {nil, nil, 0, []string{"no open dead letter is among those selected"}},
+		"all selected": {[]*controlv1.DeadLetterResult{mug}, nil, 0, []string{"mug"}},
+		"none there":   {nil, nil, 0, []string{"no open dead letter matches the selection"}},
 		"one failed": {
 			[]*controlv1.DeadLetterResult{failed, mug},
 			nil, 1,
 			[]string{"mug", "failed: NATS: away"},
 		},
-		"one named in vain": {
+		"one missing": {
 			[]*controlv1.DeadLetterResult{missing, mug},
 			nil, 1,
 			[]string{"mug", "failed: no such dead letter is open"},
@@ -175,7 +175,7 @@ func TestReplayAndDropSayWhatWasTaken(t *testing.T) {
 	}
 }
 
-func TestALongSelectionIsTakenToItsEnd(t *testing.T) {
+func TestDeadReplay_ReadsAllPagesAndStopsAtFailure(t *testing.T) {
 	var asked []string
 	failAt := ""
 	s := &stub{replay: func(req *controlv1.ReplayDeadLettersRequest) (*controlv1.ReplayDeadLettersResponse, error) {
@@ -202,6 +202,6 @@ func TestALongSelectionIsTakenToItsEnd(t *testing.T) {
 	asked, failAt = nil, "b"
 	code, out = printed(t, "dead", "replay", "--all", "--control", url)
 	require.Equal(t, 1, code)
-	require.Equal(t, []string{"", "a"}, asked, "what comes after would fail too")
+	require.Equal(t, []string{"", "a"}, asked, "it stops after a failure")
 	require.Contains(t, out, "failed: NATS: away")
 }

@@ -25,13 +25,12 @@ import (
 
 type demoCmd struct {
 	address
-	StripeAPIKey  config.Secret `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Test key; not needed with the simulator of the mesh on the data directory."`
-	StripeAPIBase string        `name:"stripe-api-base" env:"STRIPE_API_BASE" default:"https://api.stripe.com" help:"Address of the API, for a mesh that is named by --control and --ingest."`
+	StripeAPIKey  config.Secret `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Test key. Not needed with the simulator of the mesh on the data directory."`
+	StripeAPIBase string        `name:"stripe-api-base" env:"STRIPE_API_BASE" default:"https://api.stripe.com" help:"Address of Stripe's API, for a mesh that --control and --ingest name."`
 	Timeout       time.Duration `default:"60s" help:"How long each change may take to arrive."`
 }
 
-// demo makes changes as an application and as somebody in Stripe's dashboard would, and looks in Stripe for what
-// should come of them.
+// demo makes changes as an application and as a user of Stripe's dashboard would, and checks the result in Stripe.
 type demo struct {
 	json    bool
 	timeout time.Duration
@@ -57,16 +56,16 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 	for _, s := range []struct {
 		change string
 		make   func(context.Context) error
-		look   func() (string, error)
+		check  func() (string, error)
 	}{
 		{"a product with two prices", d.create, d.created},
 		{"an amount change", d.reprice, d.repriced},
 		{"a burst of 100 edits", d.burst, d.burstArrived},
 		{"an archive", d.archive, d.archived},
 		{"an edit on the Stripe side", d.editInStripe, d.edited},
-		{"an object deleted on the Stripe side", d.deleteInStripe, d.recreated},
+		{"a product deleted on the Stripe side", d.deleteInStripe, d.recreated},
 	} {
-		d.step(ctx, s.change, s.make, s.look, d.mug(), d.deletable())
+		d.step(ctx, s.change, s.make, s.check, d.mug(), d.deletable())
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -106,7 +105,7 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 	}
 	if mode == config.LiveMode {
 		return nil, errors.New(
-			"the demo makes products, and does not do so in live mode: run the mesh with a test key or the simulator")
+			"the demo creates products and does not run in live mode: run the mesh with a test key or the simulator")
 	}
 	d := &demo{json: c.Output == "json", timeout: cmd.Timeout, id: "demo-" + strings.ToLower(rand.Text()[:8])}
 	if d.control, err = cmd.control(c); err != nil {
@@ -116,15 +115,17 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 		return nil, err
 	}
 	backend := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(base), EnableTelemetry: stripe.Bool(false), MaxNetworkRetries: stripe.Int64(5),
-		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+		URL:               stripe.String(base),
+		EnableTelemetry:   stripe.Bool(false),
+		MaxNetworkRetries: stripe.Int64(5),
+		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
 	})
 	d.stripe = stripeclient.New(key, &stripe.Backends{API: backend})
 	return d, nil
 }
 
-// step makes one change, waits until it has arrived in the products named, or in all, and looks in Stripe.
-func (d *demo) step(ctx context.Context, change string, act func(context.Context) error, look func() (string, error),
+// step makes one change, waits until the given products (or all) are equal, and checks the result in Stripe.
+func (d *demo) step(ctx context.Context, change string, act func(context.Context) error, check func() (string, error),
 	products ...string,
 ) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it had not arrived after %s", d.timeout))
@@ -138,8 +139,8 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 		if _, err = waitConverged(ctx, d.control, d.ingest, products); err != nil {
 			break
 		}
-		// Stripe's side of a change reaches the mesh with its webhook, which may still be on its way.
-		if detail, err = look(); err == nil || ctx.Err() != nil {
+		// A change in Stripe reaches the mesh with its webhook, which may still be on its way.
+		if detail, err = check(); err == nil || ctx.Err() != nil {
 			break
 		}
 		select {
@@ -167,8 +168,11 @@ func (d *demo) deletable() string { return d.id + "-poster" }
 
 func (d *demo) product(name, amount string) *catalogv1.Product {
 	return &catalogv1.Product{
-		Id: d.mug(), Name: name, Description: "Stoneware, 350 ml.", DefaultPrice: d.mug() + "-one",
-		Metadata: map[string]string{"sku": "MUG-350"},
+		Id:           d.mug(),
+		Name:         name,
+		Description:  "Stoneware, 350 ml.",
+		DefaultPrice: d.mug() + "-one",
+		Metadata:     map[string]string{"sku": "MUG-350"},
 		Prices: []*catalogv1.Price{
 			{Id: d.mug() + "-one", Currency: "eur", UnitAmount: amount, Nickname: "one"},
 			{
@@ -183,7 +187,7 @@ func (d *demo) product(name, amount string) *catalogv1.Product {
 }
 
 func (d *demo) upsert(ctx context.Context, p *catalogv1.Product) error {
-	return violations(patiently(ctx, func() error {
+	return violations(retryUnavailable(ctx, func() error {
 		_, err := d.ingest.UpsertProducts(ctx,
 			connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{p}}))
 		return err
@@ -225,12 +229,12 @@ func (d *demo) burstArrived() (string, error) {
 			applied++
 		}
 	}
-	// Two passes came before the burst.
-	return fmt.Sprintf("%s; 100 edits took %d passes", detail, applied-2), nil
+	// Two syncs came before the burst.
+	return fmt.Sprintf("%s; 100 edits took %d syncs", detail, applied-2), nil
 }
 
 func (d *demo) archive(ctx context.Context) error {
-	return patiently(ctx, func() error {
+	return retryUnavailable(ctx, func() error {
 		_, err := d.ingest.ArchiveProducts(ctx,
 			connect.NewRequest(&ingestv1.ArchiveProductsRequest{Ids: []string{d.mug()}}))
 		return err
@@ -241,7 +245,7 @@ func (d *demo) archived() (string, error) { return d.expect("Mug, edition 100", 
 
 func (d *demo) editInStripe(context.Context) error {
 	_, err := d.stripe.Products.Update(d.mug(), &stripe.ProductParams{Name: stripe.String("Renamed in the dashboard")})
-	return sentence(err)
+	return stripeMessage(err)
 }
 
 func (d *demo) edited() (string, error) {
@@ -253,7 +257,7 @@ func (d *demo) edited() (string, error) {
 }
 
 func (d *demo) deleteInStripe(ctx context.Context) error {
-	// Stripe deletes products without prices only.
+	// Stripe only deletes products without prices.
 	if err := d.upsert(ctx, &catalogv1.Product{Id: d.deletable(), Name: "Poster"}); err != nil {
 		return err
 	}
@@ -261,28 +265,28 @@ func (d *demo) deleteInStripe(ctx context.Context) error {
 		return err
 	}
 	_, err := d.stripe.Products.Del(d.deletable(), nil)
-	return sentence(err)
+	return stripeMessage(err)
 }
 
 func (d *demo) recreated() (string, error) {
 	p, err := d.stripe.Products.Get(d.deletable(), nil)
 	if err != nil {
-		return "", sentence(err)
+		return "", stripeMessage(err)
 	}
 	if p.Name != "Poster" || !p.Active {
-		return "", fmt.Errorf("Stripe holds %q, active %t", p.Name, p.Active)
+		return "", fmt.Errorf("Stripe has %q, active %t", p.Name, p.Active)
 	}
-	return "made again: " + p.ID, nil
+	return "created again: " + p.ID, nil
 }
 
-// demoPrices is how many active prices the demo's product has.
+// demoPrices is the number of active prices of the demo's product.
 const demoPrices = 2
 
-// expect reads the demo's product from Stripe and says what differs from what should be there.
+// expect reads the demo's product from Stripe and returns what it has, or an error if that is not as expected.
 func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 	p, err := d.stripe.Products.Get(d.mug(), nil)
 	if err != nil {
-		return "", sentence(err)
+		return "", stripeMessage(err)
 	}
 	found := 0
 	var defaultAmount int64
@@ -294,18 +298,18 @@ func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 		}
 	}
 	if err := list.Err(); err != nil {
-		return "", sentence(err)
+		return "", stripeMessage(err)
 	}
 	seen := fmt.Sprintf("%q, active %t, %d active prices, default %d.%02d eur", p.Name, p.Active, found,
 		defaultAmount/100, defaultAmount%100)
 	if p.Name != name || p.Active != active || defaultAmount != amount || found != demoPrices {
-		return "", errors.New("Stripe holds " + seen)
+		return "", errors.New("Stripe has " + seen)
 	}
 	return seen, nil
 }
 
-// sentence is what Stripe said; stripe-go's own text is JSON.
-func sentence(err error) error {
+// stripeMessage returns the message of Stripe's error; the text of stripe-go's error is JSON.
+func stripeMessage(err error) error {
 	if e, ok := errors.AsType[*stripe.Error](err); ok {
 		return errors.New("Stripe: " + e.Msg)
 	}

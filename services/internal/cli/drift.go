@@ -15,22 +15,22 @@ import (
 )
 
 type driftCmd struct {
-	List    driftListCmd    `cmd:"" default:"withargs" help:"List open drift; exit 2 if there is any."`
-	Show    driftShowCmd    `cmd:"" help:"Show all drift of a product, what was settled included; exit 2 if any is open."`
-	Ignore  driftIgnoreCmd  `cmd:"" help:"Leave a product's drift as it is until one of its values changes."`
-	Resolve driftResolveCmd `cmd:"" help:"Decide which side's values are kept, whatever the policy says."`
+	List    driftListCmd    `cmd:"" default:"withargs" help:"List open drift. Exits with 2 if there is any."`
+	Show    driftShowCmd    `cmd:"" help:"Show all drift of a product, closed drift included. Exits with 2 if any is open."`
+	Ignore  driftIgnoreCmd  `cmd:"" help:"Leave a product's drift alone until one of its values changes."`
+	Resolve driftResolveCmd `cmd:"" help:"Decide whose values are kept, whatever the policy says."`
 }
 
 type driftListCmd struct {
 	address
-	Kind  []string `enum:"missing,extra,field,price_structure,default_price,archived_in_stripe,archived_in_catalog" help:"Of these kinds only, separated by commas: missing, extra, field, price_structure, default_price, archived_in_stripe, archived_in_catalog."`
-	State []string `enum:"found,repairing,waiting,ignored" help:"In these states only, separated by commas: found, repairing, waiting (for a person), ignored. What is ignored is not listed otherwise."`
+	Kind  []string `enum:"missing,extra,field,price_structure,default_price,archived_in_stripe,archived_in_catalog" help:"Only these kinds, separated by commas: missing, extra, field, price_structure, default_price, archived_in_stripe, archived_in_catalog."`
+	State []string `enum:"found,repairing,waiting,ignored" help:"Only these states, separated by commas: found, repairing, waiting (for a decision), ignored. Defaults to all but ignored."`
 }
 
 func (cmd *driftListCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
 	states := cmd.State
 	if len(states) == 0 {
@@ -47,7 +47,7 @@ type driftShowCmd struct {
 func (cmd *driftShowCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
 	return showDrift(ctx, c, client, &controlv1.ListDriftRequest{ProductIds: []string{cmd.Product}, Settled: true})
 }
@@ -60,13 +60,13 @@ func showDrift(ctx context.Context, c *cli, client controlv1connect.ControlServi
 	for {
 		resp, err := client.ListDrift(ctx, connect.NewRequest(request))
 		if err != nil {
-			return orUnknown(c, err)
+			return reportUnknown(c, err)
 		}
 		page := resp.Msg.GetDrift()
 		if request.GetAfter() == "" {
 			all.Equality = resp.Msg.GetEquality()
 		} else {
-			all.Equality = both(all.GetEquality(), resp.Msg.GetEquality())
+			all.Equality = mergeEquality(all.GetEquality(), resp.Msg.GetEquality())
 		}
 		all.Drift = append(all.Drift, page...)
 		if !resp.Msg.GetTruncated() || len(page) == 0 {
@@ -88,7 +88,7 @@ func showDrift(ctx context.Context, c *cli, client controlv1connect.ControlServi
 	return nil
 }
 
-// printDrift prints drift, and if it is the answer to what has drifted, as of when.
+// printDrift prints drift. If it answers what has drifted, it also prints as of when.
 func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 	if c.Output == "json" {
 		return printJSON(all)
@@ -108,7 +108,7 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 			about[2] += " (" + d.GetEventId() + ")"
 		}
 		if d.GetSettledAt() != nil {
-			about = append(about, "settled "+ago(d.GetSettledAt()))
+			about = append(about, "closed "+ago(d.GetSettledAt()))
 		} else {
 			about = append(about, "policy: "+d.GetDifference().GetAction())
 		}
@@ -132,13 +132,13 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 	return nil
 }
 
-// differenceLine says what differs: `field description: catalog "A", Stripe "B"`.
+// differenceLine describes a difference: `field description: catalog "A", Stripe "B"`.
 func differenceLine(d *meshv1.Difference) string {
 	words := strings.ReplaceAll(d.GetKind(), "_", " ")
 	if d.GetField() != "" {
 		words += " " + d.GetField()
 	}
-	// The words where there are some: an id, or an amount in cents, says little.
+	// Words are preferred, since an id or an amount in minor units says little.
 	value := func(text, words string) string {
 		if words != "" {
 			return words
@@ -161,7 +161,7 @@ func differenceLine(d *meshv1.Difference) string {
 type driftIgnoreCmd struct {
 	address
 	Product string   `arg:"" help:"Id of the product."`
-	Field   []string `help:"These fields only, as they are listed, separated by commas; - for the product as a whole."`
+	Field   []string `help:"Only these fields, as the list shows them, separated by commas; - for the product itself."`
 }
 
 func (cmd *driftIgnoreCmd) Run(ctx context.Context, c *cli) error {
@@ -180,8 +180,8 @@ func (cmd *driftIgnoreCmd) Run(ctx context.Context, c *cli) error {
 type driftResolveCmd struct {
 	address
 	Product string   `arg:"" help:"Id of the product."`
-	Field   []string `help:"These fields only, as they are listed, separated by commas; - for the product as a whole."`
-	Keep    string   `enum:"catalog,stripe" required:"" help:"Whose values are kept: the catalog's go to Stripe, or Stripe's to the catalog."`
+	Field   []string `help:"Only these fields, as the list shows them, separated by commas; - for the product itself."`
+	Keep    string   `enum:"catalog,stripe" required:"" help:"Whose values to keep: catalog writes them to Stripe, stripe writes them to the catalog."`
 }
 
 func (cmd *driftResolveCmd) Run(ctx context.Context, c *cli) error {
@@ -204,7 +204,7 @@ func (cmd *driftResolveCmd) Run(ctx context.Context, c *cli) error {
 type historyCmd struct {
 	address
 	Product string `arg:"" help:"Id of the product."`
-	Limit   uint32 `default:"100" help:"At most this many entries, the newest."`
+	Limit   uint32 `default:"100" help:"Maximum number of entries: the latest."`
 }
 
 func (cmd *historyCmd) Run(ctx context.Context, c *cli) error {
@@ -226,9 +226,9 @@ func (cmd *historyCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// printEntry prints one line about an entry, and one for each field, difference or call of it.
+// printEntry prints one line for an entry, and one for each of its fields, differences or calls.
 func printEntry(e *controlv1.HistoryEntry) {
-	head := []string{timeOf(e.GetAt()), e.GetKind()}
+	head := []string{formatTime(e.GetAt()), e.GetKind()}
 	if e.GetVersion() != 0 {
 		head = append(head, fmt.Sprintf("version %d", e.GetVersion()))
 	}
@@ -256,6 +256,6 @@ func printEntry(e *controlv1.HistoryEntry) {
 	}
 }
 
-func timeOf(t *timestamppb.Timestamp) string {
+func formatTime(t *timestamppb.Timestamp) string {
 	return t.AsTime().Local().Format("2006-01-02 15:04:05.000")
 }

@@ -5,14 +5,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// serviceSettings are what each service's program reads.
+// serviceSettings are the settings that the program of each service reads.
 var serviceSettings = map[string]any{
 	topology.Ingestion:      config.IngestionService{},
 	topology.Push:           config.PushService{},
@@ -20,17 +19,17 @@ var serviceSettings = map[string]any{
 	topology.Reconciliation: config.ReconciliationService{},
 }
 
-// common are the variables of this process, beside settings, that every service gets: where the system's parts are
-// found, and what Go and OpenTelemetry read. Names that end in "_" stand for all that begin so. A shell holds secrets
-// of other programs too, so there is no more.
-var common = []string{
+// commonVariables are the variables of this process that every service gets beside its settings. They say where the
+// parts of the system are, and set up Go and OpenTelemetry. A name that ends in "_" is a prefix. The list is short
+// because a shell has secrets of other programs too.
+var commonVariables = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_", "LD_LIBRARY_PATH",
 	"SSL_CERT_FILE", "SSL_CERT_DIR",
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 	"GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK", "GOCOVERDIR", "OTEL_",
 }
 
-// postgresVariables are libpq's, as pgx reads them, for services with a database.
+// postgresVariables are the variables of libpq that pgx reads. Services with a database get them.
 var postgresVariables = []string{
 	"PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE",
 	"PGAPPNAME", "PGOPTIONS", "PGTZ", "PGCONNECT_TIMEOUT", "PGTARGETSESSIONATTRS", "PGCHANNELBINDING", "PGREQUIREAUTH",
@@ -38,28 +37,28 @@ var postgresVariables = []string{
 	"PGSSLROOTCERT", "PGSSLPASSWORD", "PGSSLNEGOTIATION",
 }
 
-// environment is that of a service: its settings with where everything is, and what every program needs. No service
-// gets the secrets of another.
+// environment returns the variables of a service: its settings, and what every program needs. No service gets the
+// secrets of another.
 func (u *up) environment(service string) []string {
 	own := config.Variables(serviceSettings[service])
-	pass := common
+	pass := commonVariables
 	if slices.Contains(own, "DATABASE_URL") {
-		pass = slices.Concat(common, postgresVariables)
+		pass = slices.Concat(commonVariables, postgresVariables)
 	}
 	set := u.settings()
 	if set["NATS_URL"] != "" {
-		// On the private server each service is a user of its own.
+		// On the private server each service has its own user.
 		set["NATS_URL"] = u.natsURL(service)
 	}
 	if service == topology.Reconciliation && set["LEDGER_DATABASE_URL"]+set["LEDGER_DATABASE_URL_FILE"] != "" {
-		// The catalog's database is for a ledger that has none of its own.
+		// The ledger has its own database, so reconciliation does not get the catalog's.
 		set["DATABASE_URL"], set["DATABASE_URL_FILE"] = "", ""
 	}
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
 		if slices.Contains(own, name) {
-			_, settled := set[strings.TrimSuffix(name, "_FILE")]
-			return settled
+			_, isSet := set[strings.TrimSuffix(name, "_FILE")]
+			return isSet
 		}
 		return !slices.ContainsFunc(pass, func(p string) bool {
 			return name == p || strings.HasSuffix(p, "_") && strings.HasPrefix(name, p)
@@ -73,12 +72,12 @@ func (u *up) environment(service string) []string {
 	return env
 }
 
-// settings are those of all services, by their variables.
+// settings returns the settings of all services by variable.
 func (u *up) settings() map[string]string {
 	set := map[string]string{
 		"DRIFTLESS_ACCOUNT":             u.Account,
-		"DATABASE_URL":                  u.at.Database,
-		"NATS_URL":                      u.at.NATS,
+		"DATABASE_URL":                  u.endpoints.Database,
+		"NATS_URL":                      u.endpoints.NATS,
 		"NATS_REPLICAS":                 strconv.Itoa(u.replicas()),
 		"NATS_CREDS":                    u.NATSCreds,
 		"NATS_NKEY":                     u.NATSNKey,
@@ -86,7 +85,7 @@ func (u *up) settings() map[string]string {
 		"NATS_CERT":                     u.NATSCert,
 		"NATS_KEY":                      u.NATSKey,
 		"STRIPE_API_KEY":                u.StripeAPIKey.Reveal(),
-		"STRIPE_API_BASE":               u.at.Stripe,
+		"STRIPE_API_BASE":               u.endpoints.Stripe,
 		"DRIFTLESS_TOKEN":               u.cli.Token.Reveal(),
 		"STRIPE_WEBHOOK_SECRET":         strings.Join(u.StripeWebhookSecret.Reveal(), ","),
 		"LEDGER_DATABASE_URL":           u.LedgerDatabaseURL.Reveal(),
@@ -118,23 +117,18 @@ func (u *up) settings() map[string]string {
 		"STRIPE_ENDPOINT_RATE":          formatRate(u.StripeEndpointRate),
 		"STRIPE_READ_ALLOWANCE":         strconv.FormatUint(u.StripeReadAllowance, 10),
 	}
-	if u.sim != nil {
-		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhook
-		// The simulator counts no reads.
-		if u.StripeReadAllowance == 10_000 {
-			set["STRIPE_READ_ALLOWANCE"] = "0"
-		}
+	if u.simulator != nil {
+		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhookSecret
 		if u.StripeRate == 0 {
 			set["STRIPE_RATE"] = formatRate(simulatorRate)
 		}
-		if u.PollInterval == 10*time.Minute {
-			set["DRIFTLESS_POLL_INTERVAL"] = localPollInterval.String()
-		}
-		if u.GracePeriod == 30*time.Second {
-			set["DRIFTLESS_GRACE_PERIOD"] = localGracePeriod.String()
+		for _, d := range simulatorDefaults {
+			if !u.isSet(d.flag) {
+				set[d.variable] = d.value
+			}
 		}
 	}
-	// The services read the files themselves, again at every connection.
+	// The services read the files themselves, and again at every connection.
 	for name, file := range map[string]string{
 		"DATABASE_URL": u.DatabaseURLFile, "LEDGER_DATABASE_URL": u.LedgerDatabaseURLFile, "NATS_URL": u.NATSURLFile,
 	} {

@@ -1,17 +1,21 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// variables are those that a service gets, by name.
+// variables returns the variables of a service by name.
 func (u *up) variables(t *testing.T, service string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -25,7 +29,7 @@ func (u *up) variables(t *testing.T, service string) map[string]string {
 
 var everyService = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}
 
-// everybody says that each service gets a value.
+// everybody returns the same value for each service.
 func everybody(value string) map[string]string {
 	out := map[string]string{}
 	for _, service := range everyService {
@@ -34,7 +38,7 @@ func everybody(value string) map[string]string {
 	return out
 }
 
-func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
+func TestEnvironment_GivesEachServiceOnlyItsSecrets(t *testing.T) {
 	for name, value := range map[string]string{
 		"STRIPE_API_KEY": "sk_test_shell", "STRIPE_WEBHOOK_SECRET_FILE": "/run/webhook",
 		"DATABASE_URL": "postgres://shell", "LEDGER_DATABASE_URL_FILE": "/run/ledger",
@@ -46,7 +50,8 @@ func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	u := &up{upCmd: &upCmd{}, cli: &cli{}}
-	u.at.Database, u.at.NATS, u.at.Stripe, u.cli.Token = "postgres://catalog", "nats://mesh", "http://stripe", "token"
+	u.endpoints.Database, u.endpoints.NATS, u.endpoints.Stripe, u.cli.Token = "postgres://catalog", "nats://mesh",
+		"http://stripe", "token"
 	u.StripeAPIKey, u.StripeWebhookSecret, u.LedgerDatabaseURLFile = "sk_test_1", "whsec_1", "/run/ledger"
 	u.AllowedHosts = []string{"a", "b"}
 	for variable, want := range map[string]map[string]string{
@@ -79,7 +84,7 @@ func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
 	require.Equal(t, "postgres://catalog", got, "the ledger is in the catalog's database")
 }
 
-// A setting that up takes and hands to nobody would be switched off without a word.
+// A setting that up accepts and passes to no service would have no effect.
 func TestEnvironment_EverySettingOfUpReachesAService(t *testing.T) {
 	u := &up{upCmd: &upCmd{}, cli: &cli{}}
 	for service, settings := range serviceSettings {
@@ -94,4 +99,46 @@ func TestEnvironment_EverySettingOfUpReachesAService(t *testing.T) {
 			require.Contains(t, u.settings(), name, service)
 		}
 	}
+}
+
+// withSimulator returns up with the simulator and these arguments.
+func withSimulator(t *testing.T, args ...string) *up {
+	t.Helper()
+	var c cli
+	options, loaded := config.Options()
+	parser, err := kong.New(&c, append(options, kong.Vars{"version": "v0"})...)
+	require.NoError(t, err)
+	parsed, err := parser.Parse(append([]string{"up"}, args...))
+	require.NoError(t, err)
+	isSet := func(flag string) bool { return loaded.IsSet(parsed, flag) }
+	return &up{upCmd: &c.Up, cli: &c, isSet: isSet, simulator: &stripesim.Config{}}
+}
+
+func TestSettings_SimulatorDefaultsApplyOnlyIfNotSet(t *testing.T) {
+	variables := []string{"DRIFTLESS_POLL_INTERVAL", "DRIFTLESS_GRACE_PERIOD", "STRIPE_READ_ALLOWANCE"}
+	ofSimulator := []string{"2s", "3s", "0"}
+	ofProduction := []string{"10m0s", "30s", "10000"}
+	requireValues := func(want []string, u *up, source string) {
+		t.Helper()
+		for i, name := range variables {
+			require.Equal(t, want[i], u.settings()[name], "%s: %s", source, name)
+		}
+	}
+	for _, name := range variables {
+		t.Setenv(name, "")
+	}
+	requireValues(ofSimulator, withSimulator(t), "not set, with empty variables")
+
+	flags := []string{"--poll-interval", "10m", "--grace-period=30s", "--stripe-read-allowance", "10000"}
+	requireValues(ofProduction, withSimulator(t, flags...), "flags")
+
+	file := filepath.Join(t.TempDir(), "driftless.yaml")
+	const yaml = "poll_interval: 10m\ngrace_period: 30s\nstripe_read_allowance: 10000\n"
+	require.NoError(t, os.WriteFile(file, []byte(yaml), 0o600))
+	requireValues(ofProduction, withSimulator(t, "--config", file), "file")
+
+	t.Setenv("DRIFTLESS_POLL_INTERVAL", "10m")
+	t.Setenv("DRIFTLESS_GRACE_PERIOD", "30s")
+	t.Setenv("STRIPE_READ_ALLOWANCE", "10000")
+	requireValues(ofProduction, withSimulator(t), "environment")
 }

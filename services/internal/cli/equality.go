@@ -15,22 +15,22 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
 
-// unknownBecause says why it is not known whether the tables and Stripe are equal; "" if it is known.
+// unknownBecause returns why it is unknown whether the tables and Stripe are equal, or "" if it is known.
 func unknownBecause(e *controlv1.Equality) string {
 	switch {
 	case e == nil:
-		return "reconciliation does not say up to when the catalog is captured: it is of an older version"
+		return "reconciliation does not report up to when the catalog is captured: its version is too old"
 	case e.GetUnknown() == "" && e.GetAsOf() == nil:
-		return "reconciliation does not say up to when the catalog is captured"
+		return "reconciliation does not report up to when the catalog is captured"
 	default:
 		return e.GetUnknown()
 	}
 }
 
-// verdict is the one line about equality: "equal as of 11:02:31", "12 products differ as of 11:02:31", or "unknown:
-// ...".
-func verdict(differing uint64, e *controlv1.Equality) string {
-	why, differ := unknownBecause(e), counted(differing, "product differs", "products differ")
+// equalityLine returns the line about equality: "equal as of 11:02:31", "12 products differ as of 11:02:31", or
+// "unknown: ...".
+func equalityLine(differing uint64, e *controlv1.Equality) string {
+	why, differ := unknownBecause(e), countOf(differing, "product differs", "products differ")
 	switch {
 	case why != "" && differing > 0:
 		return "unknown: " + why + "; " + differ + " as far as is known" + asOf(e)
@@ -43,8 +43,8 @@ func verdict(differing uint64, e *controlv1.Equality) string {
 	}
 }
 
-// both is what holds for two pages of an answer: the time of the first, and what is unknown of either.
-func both(first, second *controlv1.Equality) *controlv1.Equality {
+// mergeEquality returns the equality of two pages of one answer: the time of the first, and what is unknown in either.
+func mergeEquality(first, second *controlv1.Equality) *controlv1.Equality {
 	if first == nil || unknownBecause(first) != "" {
 		return first
 	}
@@ -52,31 +52,31 @@ func both(first, second *controlv1.Equality) *controlv1.Equality {
 	return first
 }
 
-// asOf says up to when an answer takes commits into account: " as of 11:02:31".
+// asOf returns the time up to which an answer includes commits, for the end of a sentence: " as of 11:02:31".
 func asOf(e *controlv1.Equality) string {
 	if e.GetAsOf() == nil {
 		return ""
 	}
-	return " as of " + clock(e.GetAsOf(), time.TimeOnly)
+	return " as of " + formatClock(e.GetAsOf(), time.TimeOnly)
 }
 
-// compared says when the tables were last compared: "Tables last compared at 04:10." With tables that nobody watches,
-// the answer is no younger than that for what they hold.
-func compared(e *controlv1.Equality) string {
-	words := "The tables were never compared as a whole."
+// comparedLine says when the tables were last compared: "Tables last compared at 04:10." The answer is only that recent
+// for tables that are not watched.
+func comparedLine(e *controlv1.Equality) string {
+	words := "The tables were never compared."
 	if at := e.GetTablesComparedAt(); at != nil {
-		words = "Tables last compared at " + clock(at, "15:04") + "."
+		words = "Tables last compared at " + formatClock(at, "15:04") + "."
 	}
 	if tables := e.GetUnwatchedTables(); len(tables) > 0 {
-		words += " Changes of " + listed(
+		words += " Changes of " + joinNames(
 			tables,
-		) + " are found by a comparison only: the mapping reads them and does not watch them (driftless reread)."
+		) + " are found only by a comparison: the mapping reads them and does not watch them (driftless reread)."
 	}
 	return words
 }
 
-// clock is a time of today in the layout, and with the date else; in the zone of who reads it.
-func clock(t *timestamppb.Timestamp, layout string) string {
+// formatClock formats a time in the local zone, with the date unless it is today.
+func formatClock(t *timestamppb.Timestamp, layout string) string {
 	at, now := t.AsTime().Local(), time.Now()
 	if at.YearDay() != now.YearDay() || at.Year() != now.Year() {
 		layout = time.DateOnly + " " + layout
@@ -84,24 +84,24 @@ func clock(t *timestamppb.Timestamp, layout string) string {
 	return at.Format(layout)
 }
 
-// listed names things in a sentence: "a", "a and b", "a, b and c".
-func listed(names []string) string {
+// joinNames joins names for a sentence: "a", "a and b", "a, b and c".
+func joinNames(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
-// counted is a number with its noun.
-func counted(n uint64, one, many string) string {
+// countOf returns a number with its noun.
+func countOf(n uint64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return grouped(n) + " " + many
+	return formatCount(n) + " " + many
 }
 
-// grouped writes a number with commas.
-func grouped(n uint64) string {
+// formatCount formats a number with commas.
+func formatCount(n uint64) string {
 	s := strconv.FormatUint(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -109,22 +109,22 @@ func grouped(n uint64) string {
 	return s
 }
 
-// unreachable says why the control API cannot be asked, if that is what an error means.
+// unreachable reports whether an error means that the control API cannot be asked, and returns the reason.
 func unreachable(err error) (why string, is bool) {
 	var failed *connect.Error
 	switch {
 	case errors.Is(err, errNoMesh):
 		return err.Error(), true
-	case errors.As(err, &failed) && away(failed.Code()):
+	case errors.As(err, &failed) && isTransient(failed.Code()):
 		return cmp.Or(failed.Message(), failed.Code().String()), true
 	default:
 		return "", false
 	}
 }
 
-// orUnknown turns the failure to reach the control API, or of what it needs, into what it means for who asks about
-// equality: nothing is known. It prints that, and ends the command with exit code 2. Any other error stays.
-func orUnknown(c *cli, err error) error {
+// reportUnknown handles the failure to reach the control API, or what that needs. Equality is then unknown: it prints
+// that and ends the command with exit code 2. It returns any other error as it is.
+func reportUnknown(c *cli, err error) error {
 	why, is := unreachable(err)
 	switch {
 	case !is:
@@ -133,7 +133,7 @@ func orUnknown(c *cli, err error) error {
 		say(stdout, "unknown:", why)
 		return errDiffers
 	}
-	// No count beside it: none is known.
+	// There is no count beside it, since none is known.
 	if err := json.NewEncoder(jsonOut).Encode(
 		map[string]any{"equality": map[string]string{"unknown": why}}); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)

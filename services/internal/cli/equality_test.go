@@ -19,7 +19,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// outputOf runs a command line and returns what it prints, and its exit code.
+// outputOf runs a command line and returns its output and its exit code.
 func outputOf(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
@@ -34,18 +34,18 @@ func outputOf(t *testing.T, args ...string) (string, int) {
 	return string(data), code
 }
 
-func TestVerdict(t *testing.T) {
+func TestEqualityLine(t *testing.T) {
 	today := timestamppb.Now()
 	at := today.AsTime().Local().Format(time.TimeOnly)
 	behind := &controlv1.Equality{AsOf: today, Unknown: "capture is 21 s behind"}
-	require.Equal(t, "equal as of "+at, verdict(0, &controlv1.Equality{AsOf: today}))
-	require.Equal(t, "1 product differs as of "+at, verdict(1, &controlv1.Equality{AsOf: today}))
-	require.Equal(t, "12,000 products differ as of "+at, verdict(12_000, &controlv1.Equality{AsOf: today}))
-	require.Equal(t, "unknown: capture is 21 s behind", verdict(0, behind))
+	require.Equal(t, "equal as of "+at, equalityLine(0, &controlv1.Equality{AsOf: today}))
+	require.Equal(t, "1 product differs as of "+at, equalityLine(1, &controlv1.Equality{AsOf: today}))
+	require.Equal(t, "12,000 products differ as of "+at, equalityLine(12_000, &controlv1.Equality{AsOf: today}))
+	require.Equal(t, "unknown: capture is 21 s behind", equalityLine(0, behind))
 	require.Equal(t, "unknown: capture is 21 s behind; 2 products differ as far as is known as of "+at,
-		verdict(2, behind))
-	require.Contains(t, verdict(0, nil), "unknown: ")
-	require.Contains(t, verdict(0, &controlv1.Equality{}), "unknown: ", "an answer without a time is none")
+		equalityLine(2, behind))
+	require.Contains(t, equalityLine(0, nil), "unknown: ")
+	require.Contains(t, equalityLine(0, &controlv1.Equality{}), "unknown: ", "an answer without a time is none")
 }
 
 func TestStatus_ExitCodes(t *testing.T) {
@@ -72,7 +72,7 @@ func TestStatus_ExitCodes(t *testing.T) {
 			func(s *controlv1.GetStatusResponse) { s.Guard = &meshv1.Guard{Held: []string{"mug"}} }, 2,
 			"equal as of ",
 		},
-		"orphans": {func(s *controlv1.GetStatusResponse) { s.Orphans = 9 }, 0, "equal as of "},
+		"extras": {func(s *controlv1.GetStatusResponse) { s.Orphans = 9 }, 0, "equal as of "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := fine()
@@ -90,7 +90,7 @@ func TestStatus_ExitCodes(t *testing.T) {
 	require.Regexp(t, `left the catalog +3`, out)
 }
 
-func TestNothingIsKnownWithoutAnAnswer(t *testing.T) {
+func TestCommands_ReportUnknownWithoutAnswer(t *testing.T) {
 	away := connect.NewError(connect.CodeUnavailable, errors.New("reconciliation has no connection to its streams"))
 	url := (&stub{
 		plan:      func() (*controlv1.PlanResponse, error) { return nil, away },
@@ -156,7 +156,7 @@ func TestSync_WaitsForItsReread(t *testing.T) {
 		case n < 3:
 			e.Capture.Running = &meshv1.TableComparison{Id: "ours"}
 		case n < 6:
-			// Read; what was captured meanwhile is not yet known to be equal.
+			// The read has ended, but what was captured meanwhile is not yet known to be equal.
 			e.Capture.Asked = []*meshv1.TableComparison{{Id: "another"}, {Id: "ours", FinishedAt: at}}
 		default:
 			e.Capture.Asked, e.AsOf = []*meshv1.TableComparison{{Id: "ours", FinishedAt: at}}, at
@@ -167,10 +167,10 @@ func TestSync_WaitsForItsReread(t *testing.T) {
 	require.Zero(t, code, out)
 	require.Contains(t, out, "mug  equal\n1 of 1 products are equal on both sides as of ")
 	require.GreaterOrEqual(t, calls.Load(), int64(6),
-		"the orders of others to ingestion, and a time before the read, do not count")
+		"other commands of ingestion, and a time before the read, do not count")
 }
 
-func TestSync_SaysWhatIsNotKnown(t *testing.T) {
+func TestSync_ReportsUnknownProducts(t *testing.T) {
 	plan := &controlv1.PlanResponse{
 		Orders: 1, IngestionOrders: 1, InFlight: 1,
 		Equality: &controlv1.Equality{Unknown: "capture is stopped: no such column"},
@@ -184,13 +184,13 @@ func TestSync_SaysWhatIsNotKnown(t *testing.T) {
 	begun := time.Now()
 	out, code := outputOf(t, "sync", "mug", "cup", "--control", url)
 	require.Equal(t, 2, code)
-	require.WithinDuration(t, begun.Add(unknownPatience), time.Now(), 5*time.Second,
-		"not after the ten minutes of the orders")
+	require.WithinDuration(t, begun.Add(unknownTimeout), time.Now(), 5*time.Second,
+		"not after the ten minutes of the commands")
 	require.Equal(t,
-		"cup  differs: refused: No such currency\nmug  unknown: capture is stopped: no such column\nunknown: capture is stopped: no such column. The orders stay.\n", out)
+		"cup  differs: refused: No such currency\nmug  unknown: capture is stopped: no such column\nunknown: capture is stopped: no such column. The commands stay queued.\n", out)
 }
 
-func TestSync_OfAllLeavesWhatAPersonHasToDecide(t *testing.T) {
+func TestSync_SkipsProductsThatNeedADecision(t *testing.T) {
 	plan := &controlv1.PlanResponse{Equality: known(), Products: []*controlv1.ProductPlan{
 		{
 			ProductId: "left",
@@ -211,7 +211,7 @@ func TestSync_OfAllLeavesWhatAPersonHasToDecide(t *testing.T) {
 	})
 	out, code = outputOf(t, "sync", "--control", url)
 	require.Equal(t, 2, code)
-	require.Contains(t, out, "later  differs: failed 4 times: Stripe: 500", "it was ordered, and tried again")
+	require.Contains(t, out, "later  differs: failed 4 times: Stripe: 500", "it got a command, and was retried")
 	require.Contains(t, out, "0 of 2 products are equal")
 	plan.Products = nil
 	out, code = outputOf(t, "sync", "--control", url)
@@ -244,11 +244,11 @@ func TestReread(t *testing.T) {
 				Missed:         3,
 				MissedProducts: []string{"mug", "cup", "pot"},
 			},
-			"1,204 products read, 3 differed: mug, cup, pot; published. The tables category and supplier are read by the mapping and not watched: likely the cause.\n", 0,
+			"1,204 products read, 3 differed: mug, cup, pot; published. The tables category and supplier are read by the mapping and not watched: the likely cause.\n", 0,
 		},
 		"more than are named": {
 			&meshv1.TableComparison{Products: 9, Published: 5, Missed: 1, MissedProducts: []string{"mug"}, Removed: 1},
-			"9 products read, 5 differed: mug, ...; published; 1 left the catalog. The tables category and supplier are read by the mapping and not watched: likely the cause.\n", 0,
+			"9 products read, 5 differed: mug, ...; published; 1 left the catalog. The tables category and supplier are read by the mapping and not watched: the likely cause.\n", 0,
 		},
 		"dead": {
 			&meshv1.TableComparison{Products: 2, Dead: 1},

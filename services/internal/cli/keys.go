@@ -12,16 +12,16 @@ import (
 )
 
 type keysCmd struct {
-	Create keysCreateCmd `cmd:"" help:"Make a key for one service, and print its public key for DRIFTLESS_TRUSTED_KEYS."`
+	Create keysCreateCmd `cmd:"" help:"Create a key for one service, and print its public key for DRIFTLESS_TRUSTED_KEYS."`
 	Public keysPublicCmd `cmd:"" help:"Print the public key of a signing key."`
 }
 
-// signer names the service in what is printed.
-type signer struct {
-	Service string `arg:"" optional:"" enum:"ingestion,push,pull,reconciliation," default:"" help:"Service that the key is for: ingestion, push, pull or reconciliation. Readers then trust the key for that service only."`
+// keyOwner names the service of a key in the output.
+type keyOwner struct {
+	Service string `arg:"" optional:"" enum:"ingestion,push,pull,reconciliation," default:"" help:"Service of the key: ingestion, push, pull or reconciliation. Readers then trust the key for that service only."`
 }
 
-func (s signer) entry(key signing.PublicKey) string {
+func (s keyOwner) entry(key signing.PublicKey) string {
 	if s.Service == "" {
 		return key.String()
 	}
@@ -29,16 +29,16 @@ func (s signer) entry(key signing.PublicKey) string {
 }
 
 type keysCreateCmd struct {
-	signer
-	KeyFile string `name:"key-file" placeholder:"FILE" help:"Write the signing key to this new file, readable by its owner alone; DRIFTLESS_SIGNING_KEY_FILE can name it."`
-	ShowKey bool   `name:"show-key" help:"Print the signing key, a secret, although standard output is no terminal."`
+	keyOwner
+	KeyFile string `name:"key-file" placeholder:"FILE" help:"Write the signing key to this new file, readable only by its owner. DRIFTLESS_SIGNING_KEY_FILE can name it."`
+	ShowKey bool   `name:"show-key" help:"Print the signing key, a secret, even if standard output is not a terminal."`
 }
 
 // Run prints the public key on standard output. The signing key goes to a file, or to a terminal.
 func (cmd *keysCreateCmd) Run(c *cli) error {
 	if cmd.KeyFile == "" && !cmd.ShowKey && (c.Output == "json" || !isTerminal(stdout)) {
-		return errors.New("the signing key is a secret, and standard output is no terminal: " +
-			"give --key-file FILE, or --show-key to print it all the same")
+		return errors.New("the signing key is a secret, and standard output is not a terminal: " +
+			"set --key-file FILE, or --show-key to print it anyway")
 	}
 	key, err := signing.Create()
 	if err != nil {
@@ -49,10 +49,10 @@ func (cmd *keysCreateCmd) Run(c *cli) error {
 			return err
 		}
 	}
-	return printKey(c, cmd.signer, key, cmd.KeyFile == "")
+	return printKey(c, cmd.keyOwner, key, cmd.KeyFile == "")
 }
 
-func printKey(c *cli, s signer, key signing.PrivateKey, show bool) error {
+func printKey(c *cli, s keyOwner, key signing.PrivateKey, show bool) error {
 	if c.Output == "json" {
 		out := map[string]string{"trusted_key": s.entry(key.Public()), "id": key.Public().ID()}
 		if show {
@@ -68,11 +68,11 @@ func printKey(c *cli, s signer, key signing.PrivateKey, show bool) error {
 	return nil
 }
 
-// writeNew writes a secret to a file that must not be there yet.
+// writeNew writes a secret to a file that must not exist yet.
 func writeNew(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("--key-file: %s is there already: a key that is in use is not overwritten", path)
+		return fmt.Errorf("--key-file: %s already exists: a key that may be in use is not overwritten", path)
 	}
 	if err != nil {
 		return fmt.Errorf("--key-file: %w", err)
@@ -83,10 +83,10 @@ func writeNew(path, text string) error {
 
 type keysPublicCmd struct {
 	KeyFile string `arg:"" name:"key-file" placeholder:"FILE" help:"File with the signing key."`
-	signer
+	keyOwner
 }
 
-// Run prints what belongs into DRIFTLESS_TRUSTED_KEYS.
+// Run prints the entry for DRIFTLESS_TRUSTED_KEYS.
 func (cmd *keysPublicCmd) Run(c *cli) error {
 	text, err := config.ReadSecret("the signing key", cmd.KeyFile)
 	if err != nil {
@@ -94,7 +94,7 @@ func (cmd *keysPublicCmd) Run(c *cli) error {
 	}
 	key, err := signing.ParsePrivate(text)
 	if err != nil {
-		return fmt.Errorf("%s holds no signing key: %w", cmd.KeyFile, err)
+		return fmt.Errorf("%s has no signing key: %w", cmd.KeyFile, err)
 	}
-	return printKey(c, cmd.signer, key, false)
+	return printKey(c, cmd.keyOwner, key, false)
 }

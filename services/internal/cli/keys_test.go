@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// keys runs the command and returns its exit code and what it printed.
+// keys runs the command and returns its exit code and its output.
 func keys(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	file, err := os.CreateTemp(t.TempDir(), "out")
@@ -29,7 +29,7 @@ func keys(t *testing.T, args ...string) (code int, out string) {
 	return code, string(data)
 }
 
-func TestKeysCreate_WritesTheKeyToAFileAndPrintsThePublicOne(t *testing.T) {
+func TestKeysCreate_WritesKeyFileAndPrintsPublicKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ingestion.key")
 	code, out := keys(t, "create", "ingestion", "--key-file", path)
 	require.Zero(t, code)
@@ -53,7 +53,7 @@ func TestKeysCreate_WritesTheKeyToAFileAndPrintsThePublicOne(t *testing.T) {
 	require.Equal(t, text, kept)
 }
 
-func TestKeysCreate_PrintsASecretOnlyWhenAsked(t *testing.T) {
+func TestKeysCreate_PrintsSecretOnlyOnRequest(t *testing.T) {
 	code, out := keys(t, "create")
 	require.Equal(t, 1, code)
 	require.Empty(t, out)
@@ -66,33 +66,33 @@ func TestKeysCreate_PrintsASecretOnlyWhenAsked(t *testing.T) {
 	require.Equal(t, key.Public().String(), pair["trusted_key"])
 }
 
-// TestUp_KeysOfADataDirectory: each service gets its own key only, a mesh that has run without keys signs before it
-// checks, and what services without keys may have stored counts again.
-func TestUp_KeysOfADataDirectory(t *testing.T) {
+// Each service gets only its own key. A mesh that has run without keys signs before it checks. After services ran
+// without keys, unsigned messages count again.
+func TestUp_MakesKeysOfDataDirectory(t *testing.T) {
 	data := t.TempDir()
 	start := func(without ...string) upKeys {
 		t.Helper()
 		u := &up{upCmd: &upCmd{Without: without}, dataDir: data}
 		require.NoError(t, u.makeKeys())
-		require.NoError(t, u.keys.signedOnce(without))
+		require.NoError(t, u.keys.markSigned(without))
 		return u.keys
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(data, "nats"), 0o700))
-	require.False(t, start().checks, "what is stored is not signed")
+	require.False(t, start().isChecked, "what is stored is not signed")
 	second := start()
-	require.True(t, second.checks)
+	require.True(t, second.isChecked)
 	for _, service := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		env := strings.Join(second.environment(service), " ")
 		require.Contains(t, env, service+".key")
 		require.Equal(t, 1, strings.Count(env, ".key"), "%s gets another's key", service)
 		require.Contains(t, env, service+"=driftless_public_key_v1_")
 	}
-	require.False(t, start(topology.Push).checks)
-	require.False(t, start().checks)
-	require.True(t, start().checks)
+	require.False(t, start(topology.Push).isChecked)
+	require.False(t, start().isChecked)
+	require.True(t, start().isChecked)
 
 	data = t.TempDir()
-	require.True(t, start().checks, "in a new data directory, everything is signed from the start")
+	require.True(t, start().isChecked, "in a new data directory, everything is signed from the start")
 
 	data = t.TempDir()
 	given := &up{upCmd: &upCmd{Signing: config.Signing{TrustedKeysFile: "/keys"}}, dataDir: data}

@@ -10,13 +10,13 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation"
 )
 
-// migrateCmd makes tables with a role that may, so that the services' roles need not be allowed to.
+// migrateCmd creates the tables with a role that may do so. The services' roles then need no such privilege.
 type migrateCmd struct {
-	DatabaseURL       config.Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"Where the built-in tables are to be. Not used with a mapping of your own tables."`
-	LedgerDatabaseURL config.Secret `name:"ledger-database-url" env:"LEDGER_DATABASE_URL" secret:"" placeholder:"URL" help:"Where the ledger is to be; the catalog's database if not given."`
+	DatabaseURL       config.Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"Database of the built-in tables. Not used with a mapping of your own tables."`
+	LedgerDatabaseURL config.Secret `name:"ledger-database-url" env:"LEDGER_DATABASE_URL" secret:"" placeholder:"URL" help:"Database of the ledger. Defaults to the catalog's database."`
 	Publication       string        `name:"publication" env:"DRIFTLESS_PUBLICATION" default:"driftless" help:"Publication of the built-in tables."`
-	CatalogRole       string        `name:"catalog-role" env:"DRIFTLESS_CATALOG_ROLE" placeholder:"ROLE" help:"Role of ingestion, which is granted what it needs."`
-	LedgerRole        string        `name:"ledger-role" env:"DRIFTLESS_LEDGER_ROLE" placeholder:"ROLE" help:"Role of reconciliation, which is granted what it needs."`
+	CatalogRole       string        `name:"catalog-role" env:"DRIFTLESS_CATALOG_ROLE" placeholder:"ROLE" help:"Role of ingestion, which gets the privileges that it needs."`
+	LedgerRole        string        `name:"ledger-role" env:"DRIFTLESS_LEDGER_ROLE" placeholder:"ROLE" help:"Role of reconciliation, which gets the privileges that it needs."`
 }
 
 func (cmd *migrateCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) error {
@@ -26,7 +26,7 @@ func (cmd *migrateCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping)
 	}
 	if ledgerURL == "" {
 		return errors.New(
-			"neither DATABASE_URL nor LEDGER_DATABASE_URL is set: give the databases in which tables are to be made")
+			"neither DATABASE_URL nor LEDGER_DATABASE_URL is set: set the databases in which to create the tables")
 	}
 	done := []string{}
 	if cmd.DatabaseURL != "" && mapping == nil {

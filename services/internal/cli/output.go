@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// printJSON writes an answer for machines, with the contract's field names.
+// printJSON writes an answer as JSON with the field names of the contract.
 func printJSON(m proto.Message) error {
 	data, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true, Multiline: true}.Marshal(m)
 	if err != nil {
@@ -24,11 +24,11 @@ func printJSON(m proto.Message) error {
 	return nil
 }
 
-// printTable writes rows of cells in columns. A cell is one line, whatever it holds.
+// printTable writes rows in columns. A cell is always one line.
 func printTable(w io.Writer, rows ...[]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintln(t, cells(row))
+		fmt.Fprintln(t, sanitizeCells(row))
 	}
 	_ = t.Flush()
 }

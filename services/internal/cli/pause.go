@@ -13,8 +13,8 @@ import (
 
 type pauseCmd struct {
 	address
-	Services []string      `arg:"" optional:"" enum:"push,pull,ingestion" help:"Services to pause: push, pull, ingestion; all three if none is given."`
-	For      time.Duration `placeholder:"DURATION" help:"How long; until driftless resume if not given."`
+	Services []string      `arg:"" optional:"" enum:"push,pull,ingestion" help:"Services to pause: push, pull, ingestion. Defaults to all three."`
+	For      time.Duration `placeholder:"DURATION" help:"How long. Defaults to until driftless resume."`
 }
 
 func (cmd *pauseCmd) Run(ctx context.Context, c *cli) error {
@@ -39,7 +39,7 @@ func (cmd *pauseCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// pauseEnd says when a pause ends.
+// pauseEnd describes when a pause ends.
 func pauseEnd(p *controlv1.PausedService) string {
 	if p.GetUntil() == nil {
 		return "`driftless resume " + p.GetService() + "`"
@@ -49,7 +49,7 @@ func pauseEnd(p *controlv1.PausedService) string {
 
 type resumeCmd struct {
 	address
-	Services []string `arg:"" optional:"" enum:"push,pull,ingestion" help:"Services to resume: push, pull, ingestion; all three if none is given."`
+	Services []string `arg:"" optional:"" enum:"push,pull,ingestion" help:"Services to resume: push, pull, ingestion. Defaults to all three."`
 }
 
 func (cmd *resumeCmd) Run(ctx context.Context, c *cli) error {
@@ -68,6 +68,6 @@ func (cmd *resumeCmd) Run(ctx context.Context, c *cli) error {
 		say(stdout, "nothing was paused")
 		return nil
 	}
-	say(stdout, "at work again:", strings.Join(resp.Msg.GetServices(), ", "))
+	say(stdout, "resumed:", strings.Join(resp.Msg.GetServices(), ", "))
 	return nil
 }

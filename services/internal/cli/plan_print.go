@@ -11,8 +11,8 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// signs of what is done, with the colour of each (https://en.wikipedia.org/wiki/ANSI_escape_code#Colors).
-var signs = map[string]struct{ sign, colour string }{
+// verbSigns are the sign and colour of each verb (https://en.wikipedia.org/wiki/ANSI_escape_code#Colors).
+var verbSigns = map[string]struct{ sign, colour string }{
 	"create":    {"+", "32"},
 	"update":    {"~", "33"},
 	"unarchive": {"^", "33"},
@@ -25,63 +25,63 @@ type planPrinter struct {
 	io.Writer
 
 	colours bool
-	// Products by what is done to them.
-	create, change, archive, refused, standing int
+	// Numbers of products by what is done to them.
+	create, change, archive, refused, leftAlone int
 }
 
 func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 	p := &planPrinter{Writer: w, colours: colours}
 	for _, product := range plan.GetProducts() {
-		p.product(product)
+		p.printProduct(product)
 	}
 	if len(plan.GetProducts()) > 0 {
 		say(p)
 	}
 	e := plan.GetEquality()
 	unknown := unknownBecause(e)
-	products := counted(plan.GetCompared(), "product", "products") + " compared"
+	products := countOf(plan.GetCompared(), "product", "products") + " compared"
 	switch {
 	case len(plan.GetProducts()) == 0 && unknown != "":
 		sayf(p, "unknown: %s. As far as is known, nothing differs%s: %s", unknown, asOf(e), products)
 	case len(plan.GetProducts()) == 0:
 		sayf(p, "No differences: %s, equal%s", products, asOf(e))
 	default:
-		p.sum(products + asOf(e))
+		p.summary(products + asOf(e))
 	}
 	if n := plan.GetInFlight(); n > 0 {
-		sayf(p, ", %s in flight: this may change", counted(n, "message", "messages"))
+		sayf(p, ", %s in flight: this may change", countOf(n, "message", "messages"))
 	}
-	sayf(p, ". %s\n", compared(e))
+	sayf(p, ". %s\n", comparedLine(e))
 	if len(plan.GetProducts()) > 0 && unknown != "" {
 		sayf(p, "unknown whether more differs: %s.\n", unknown)
 	}
 	for _, pause := range plan.GetPaused() {
-		so := "this is not up to date"
+		effect := "this may be out of date"
 		if pause.GetService() == "push" {
-			so = "nothing is brought to Stripe"
+			effect = "nothing is written to Stripe"
 		}
 		sayf(p, "%s is paused since %s, until %s: %s.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause),
-			so)
+			effect)
 	}
 	if plan.GetHalted() != "" {
 		say(p, "Push is halted:", plan.GetHalted())
 	}
 }
 
-// sum writes how many products there are of each kind.
-func (p *planPrinter) sum(end string) {
+// summary writes the number of products of each kind.
+func (p *planPrinter) summary(end string) {
 	sayf(p, "Plan: %d to create, %d to change, %d to archive", p.create, p.change, p.archive)
 	if p.refused > 0 {
 		sayf(p, ", %d refused", p.refused)
 	}
-	if p.standing > 0 {
-		sayf(p, ", %d left as they are", p.standing)
+	if p.leftAlone > 0 {
+		sayf(p, ", %d left as they are", p.leftAlone)
 	}
 	sayf(p, "; %s", end)
 }
 
-// product writes what is done to one product.
-func (p *planPrinter) product(plan *controlv1.ProductPlan) {
+// printProduct writes the plan of one product.
+func (p *planPrinter) printProduct(plan *controlv1.ProductPlan) {
 	about := stateName(plan.GetState())
 	if plan.GetDiffersSince() != nil {
 		about += ", differs since " + ago(plan.GetDiffersSince())
@@ -98,7 +98,7 @@ func (p *planPrinter) product(plan *controlv1.ProductPlan) {
 		p.refused++
 		verb = ""
 	case len(plan.GetChanges()) == 0 && len(plan.GetWriteBacks()) == 0 && len(plan.GetDrift()) > 0:
-		p.standing++
+		p.leftAlone++
 		verb = ""
 	case verb == "create":
 		p.create++
@@ -107,103 +107,104 @@ func (p *planPrinter) product(plan *controlv1.ProductPlan) {
 	default:
 		p.change++
 	}
-	p.line("", verb, plan.GetProductId()+name+"  ("+about+")")
+	p.printLine("", verb, plan.GetProductId()+name+"  ("+about+")")
 	if plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
-		sayf(p, "    its latest state was refused: %s`driftless dead show %s` shows what\n",
-			followed(plan.GetRefused()), plan.GetProductId())
+		sayf(p, "    its latest state was refused: %s`driftless dead show %s` shows the details\n",
+			withSeparator(plan.GetRefused()), plan.GetProductId())
 	}
 	switch {
 	case plan.GetHeld():
-		say(p, "    held by the guard, since the catalog lost many products: `driftless approve` lets it pass")
+		say(p, "    held by the guard, because the catalog lost many products: `driftless approve` releases it")
 	case plan.GetWaiting() != "":
-		sayf(p, "    %s\n", retryWords(plan))
+		sayf(p, "    %s\n", retryLine(plan))
 	}
 	for _, change := range plan.GetChanges() {
-		p.planned(change)
+		p.printChange(change)
 	}
 	for _, d := range plan.GetWriteBacks() {
 		sayf(p, "    write back to the catalog: %s\n", differenceLine(d))
 	}
 	for _, d := range plan.GetDrift() {
-		sayf(p, "    %s\n", standingWords(d))
+		sayf(p, "    %s\n", leftAloneLine(d))
 	}
 }
 
-// retryWords says why push comes back to a product, and when: "failed 4 times, next try in 49s: Stripe: ...".
-func retryWords(p *controlv1.ProductPlan) string {
+// retryLine says why push will retry a product, and when: "failed 4 times, next try in 49s: Stripe: ...".
+func retryLine(p *controlv1.ProductPlan) string {
 	words := "waits"
 	if n := p.GetAttempts(); n > 0 {
-		words = "failed " + counted(n, "time", "times")
+		words = "failed " + countOf(n, "time", "times")
 	}
 	if at := p.GetNextAttemptAt(); at != nil {
-		// It may have come due.
+		// The retry may be due already.
 		words += ", next try in " + max(time.Until(at.AsTime()).Round(time.Second), 0).String()
 	}
 	return words + ": " + p.GetWaiting()
 }
 
-// standingWords says what is left as it is, and why.
-func standingWords(d *controlv1.Drift) string {
+// leftAloneLine describes drift that is left as it is, and why.
+func leftAloneLine(d *controlv1.Drift) string {
 	line := differenceLine(d.GetDifference())
 	if d.GetState() == "waiting" {
-		line += ": waits for a person"
+		line += ": needs a decision"
 		if d.GetDetail() != "" {
-			line += ", since it was " + d.GetDetail()
+			line += ", because it was " + d.GetDetail()
 		}
 		return line + " (driftless drift resolve " + d.GetProductId() + " --keep catalog|stripe)"
 	}
 	return line + ": only reported, by policy"
 }
 
-// followed is a text that another sentence follows.
-func followed(s string) string {
+// withSeparator returns a text with a separator for the next sentence, or "" for no text.
+func withSeparator(s string) string {
 	if s == "" {
 		return ""
 	}
 	return s + "; "
 }
 
-func (p *planPrinter) planned(c *controlv1.PlannedChange) {
+func (p *planPrinter) printChange(c *controlv1.PlannedChange) {
 	indent := "    "
 	if c.GetPriceId() != "" {
 		price := "price " + c.GetPriceId()
 		switch c.GetVerb() {
 		case "create":
-			p.line(indent, "create", price+"  "+c.GetAfter())
+			p.printLine(indent, "create", price+"  "+c.GetAfter())
 		case "archive":
-			p.line(indent, "archive", "archive "+price+"  "+c.GetBefore())
+			p.printLine(indent, "archive", "archive "+price+"  "+c.GetBefore())
 		case "replace":
-			p.line(indent, "replace", price+"  "+c.GetBefore()+" -> "+c.GetAfter()+"  (a new price takes its place)")
+			p.printLine(indent, "replace",
+				price+"  "+c.GetBefore()+" -> "+c.GetAfter()+"  (a new price takes its place)")
 		case "unarchive":
-			p.line(indent, "unarchive", "unarchive "+price+"  "+c.GetAfter())
+			p.printLine(indent, "unarchive", "unarchive "+price+"  "+c.GetAfter())
 		default:
-			p.line(indent, "update", price+"  "+c.GetAfter())
+			p.printLine(indent, "update", price+"  "+c.GetAfter())
 		}
 		indent += "    "
 	}
 	for _, d := range c.GetDifferences() {
-		p.difference(indent, c, d)
+		p.printDifference(indent, c, d)
 	}
 }
 
-// difference writes one field: `~ name: "Mug" -> "Mug XL"`.
-func (p *planPrinter) difference(indent string, c *controlv1.PlannedChange, d *meshv1.Difference) {
+// printDifference writes one field: `~ name: "Mug" -> "Mug XL"`.
+func (p *planPrinter) printDifference(indent string, c *controlv1.PlannedChange, d *meshv1.Difference) {
 	field := strings.TrimPrefix(d.GetField(), "prices."+c.GetPriceId()+".")
 	before, after := fmt.Sprintf("%q", d.GetStripe()), fmt.Sprintf("%q", d.GetCatalog())
 	switch {
 	case c.GetVerb() == "replace" && strings.HasPrefix(field, "unit_amount"):
-		// The price's own line says it, in the currency's places.
+		// The price's own line has the amount, with the decimal places of its currency.
 	case d.GetStripe() == "":
-		p.line(indent, "create", field+": "+after)
+		p.printLine(indent, "create", field+": "+after)
 	case d.GetCatalog() == "":
-		p.line(indent, "archive", field+": "+before)
+		p.printLine(indent, "archive", field+": "+before)
 	default:
-		p.line(indent, "update", field+": "+before+" -> "+after)
+		p.printLine(indent, "update", field+": "+before+" -> "+after)
 	}
 }
 
-func (p *planPrinter) line(indent, verb, text string) {
-	sign := signs[verb]
+func (p *planPrinter) printLine(indent, verb, text string) {
+	sign := verbSigns[verb]
 	if sign.sign == "" {
 		sign.sign = "!"
 	}
@@ -214,7 +215,7 @@ func (p *planPrinter) line(indent, verb, text string) {
 	sayf(p, "%s%s %s\n", indent, raw(mark), text)
 }
 
-// colours says whether what is printed may be coloured (https://no-color.org).
+// colours reports whether the output may be coloured (https://no-color.org).
 func colours() bool {
 	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(stdout)
 }

@@ -12,7 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-func TestAPlanIsReadable(t *testing.T) {
+func TestPrintPlan(t *testing.T) {
 	pending := controlv1.ProductState_PRODUCT_STATE_PENDING
 	noon := timestamppb.New(time.Date(2026, 11, 24, 12, 0, 0, 0, time.Local))
 	equality := &controlv1.Equality{AsOf: noon, TablesComparedAt: noon}
@@ -98,14 +98,14 @@ func TestAPlanIsReadable(t *testing.T) {
     + name: "New"
 - gone  "Gone"  (pending)
 ! bad  (dead)
-    its latest state was refused: Invalid currency: xxx; `+"`driftless dead show bad`"+` shows what
+    its latest state was refused: Invalid currency: xxx; `+"`driftless dead show bad`"+` shows the details
 - many  "Many"  (pending)
-    held by the guard, since the catalog lost many products: `+"`driftless approve`"+` lets it pass
+    held by the guard, because the catalog lost many products: `+"`driftless approve`"+` releases it
 - slow  (pending)
     failed 4 times, next try in 0s: Stripe: 500
 ! left  (drifted)
     default price default_price: catalog mug-eur (14.00 EUR), Stripe price_1 (16.50 EUR): only reported, by policy
-    field name: catalog "A", Stripe "B": waits for a person, since it was settled 3 times within 1h0m0s (driftless drift resolve left --keep catalog|stripe)
+    field name: catalog "A", Stripe "B": needs a decision, because it was settled 3 times within 1h0m0s (driftless drift resolve left --keep catalog|stripe)
 
 Plan: 1 to create, 1 to change, 3 to archive, 1 refused, 1 left as they are; 12 products compared as of 2026-11-24 12:00:00, 3 messages in flight: this may change. Tables last compared at 2026-11-24 12:00.
 `, b.String())
@@ -131,7 +131,7 @@ Plan: 1 to create, 1 to change, 3 to archive, 1 refused, 1 left as they are; 12 
 	printPlan(&b, &controlv1.PlanResponse{Compared: 1, Equality: unknown}, false)
 	require.Equal(t,
 		"unknown: capture is 21 s behind (reading products waits for a lock). As far as is known, nothing differs as of 2026-11-24 12:00:00: 1 product compared. "+
-			"The tables were never compared as a whole. Changes of category and supplier are found by a comparison only: the mapping reads them and does not watch them (driftless reread).\n", b.String())
+			"The tables were never compared. Changes of category and supplier are found only by a comparison: the mapping reads them and does not watch them (driftless reread).\n", b.String())
 
 	b.Reset()
 	plan.Equality, plan.InFlight = unknown, 0

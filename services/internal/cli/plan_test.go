@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 )
 
-// known is equality that is known now.
+// known returns an equality as of now.
 func known() *controlv1.Equality {
 	now := timestamppb.Now()
 	return &controlv1.Equality{AsOf: now, At: now, TablesComparedAt: now}
@@ -28,7 +28,7 @@ func differs(state controlv1.ProductState) *controlv1.PlanResponse {
 	}
 }
 
-func TestExitCodesOfPlan(t *testing.T) {
+func TestPlan_ExitCodes(t *testing.T) {
 	always := func(plan *controlv1.PlanResponse) func() (*controlv1.PlanResponse, error) {
 		return func() (*controlv1.PlanResponse, error) { return plan, nil }
 	}
@@ -132,7 +132,7 @@ func TestExitCodesOfPlan(t *testing.T) {
 	}
 }
 
-func TestALongPlanIsReadToItsEnd(t *testing.T) {
+func TestFetchPlan_ReadsAllPages(t *testing.T) {
 	s := &stub{planAfter: func(after string) (*controlv1.PlanResponse, error) {
 		next := map[string]string{"": "a", "a": "b", "b": "c"}[after]
 		return &controlv1.PlanResponse{
@@ -141,14 +141,14 @@ func TestALongPlanIsReadToItsEnd(t *testing.T) {
 			Truncated: next != "c",
 		}, nil
 	}}
-	plan, err := wholePlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)), nil)
+	plan, err := fetchPlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)), nil)
 	require.NoError(t, err)
 	require.Len(t, plan.GetProducts(), 3)
 	require.Equal(t, "c", plan.GetProducts()[2].GetProductId())
 	require.False(t, plan.GetTruncated())
 }
 
-func TestAWaitSaysWhatItWaitedFor(t *testing.T) {
+func TestWaitConverged_ReportsWhatRemains(t *testing.T) {
 	s := &stub{plan: func() (*controlv1.PlanResponse, error) {
 		return differs(controlv1.ProductState_PRODUCT_STATE_DEAD), nil
 	}}
@@ -165,11 +165,11 @@ func TestAWaitSaysWhatItWaitedFor(t *testing.T) {
 	require.ErrorContains(t, err, "1 products differ (mug dead), 0 messages are in flight")
 }
 
-// TestACallHasADeadlineOnlyIfItsCallerGivesNone: a wait of ten minutes is not cut off after two.
-func TestACallHasADeadlineOnlyIfItsCallerGivesNone(t *testing.T) {
-	require.Zero(t, place{}.client().Timeout)
+// A wait of ten minutes must not end after the default of two.
+func TestWithDefaultTimeout_KeepsDeadlineOfCaller(t *testing.T) {
+	require.Zero(t, target{}.client().Timeout)
 	var left time.Duration
-	call := limit()(func(ctx context.Context, _ connect.AnyRequest) (connect.AnyResponse, error) {
+	call := withDefaultTimeout()(func(ctx context.Context, _ connect.AnyRequest) (connect.AnyResponse, error) {
 		deadline, ok := ctx.Deadline()
 		require.True(t, ok)
 		left = time.Until(deadline)
@@ -177,7 +177,7 @@ func TestACallHasADeadlineOnlyIfItsCallerGivesNone(t *testing.T) {
 	})
 	_, err := call(t.Context(), nil)
 	require.NoError(t, err)
-	require.InDelta(t, callLimit, left, float64(time.Minute))
+	require.InDelta(t, defaultCallTimeout, left, float64(time.Minute))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	_, err = call(ctx, nil)

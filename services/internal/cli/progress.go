@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// progress is a line at the foot of a terminal that says how far something is. Elsewhere it is not shown.
+// progress is a status line at the bottom of a terminal. It is not shown elsewhere.
 type progress struct{ width int }
 
 func (p *progress) showf(format string, args ...any) {
@@ -18,7 +18,7 @@ func (p *progress) showf(format string, args ...any) {
 	p.width = len(line)
 }
 
-// clear takes the line away, so that something else can be printed.
+// clear removes the line, so that something else can be printed.
 func (p *progress) clear() {
 	if p.width > 0 {
 		sayf(os.Stderr, "\r%s\r", strings.Repeat(" ", p.width))
@@ -26,12 +26,12 @@ func (p *progress) clear() {
 	}
 }
 
-// bar draws a share of a whole: "[######....]".
-func bar(done, whole int) string {
+// bar draws a share as a bar: "[######....]".
+func bar(done, total int) string {
 	const width = 24
 	n := width
-	if whole > 0 {
-		n = min(done*width/whole, width)
+	if total > 0 {
+		n = min(done*width/total, width)
 	}
 	return "[" + strings.Repeat("#", n) + strings.Repeat(".", width-n) + "]"
 }

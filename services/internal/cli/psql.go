@@ -17,7 +17,8 @@ type psqlCmd struct {
 	Args []string `arg:"" optional:"" help:"Arguments of psql."`
 }
 
-// Run becomes psql. The password is in its environment, which other users cannot read as they can read its arguments.
+// Run replaces this process by psql. The password goes into the environment, which other users cannot read; they can
+// read the arguments.
 func (cmd *psqlCmd) Run(ctx context.Context, c *cli) error {
 	e, err := findMesh(c.DataDir)
 	if err != nil {
@@ -30,8 +31,8 @@ func (cmd *psqlCmd) Run(ctx context.Context, c *cli) error {
 	}
 	address, password, ok := config.WithoutPassword(e.Database)
 	if !ok {
-		return errors.New("the address of the database is not understood: " +
-			"give psql the value of DATABASE_URL that the mesh was started with")
+		return errors.New("the address of the database cannot be parsed: " +
+			"run psql yourself with the DATABASE_URL that the mesh was started with")
 	}
 	env := os.Environ()
 	if password != "" {

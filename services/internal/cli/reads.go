@@ -7,7 +7,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
 
-// readsFor returns what the reads were for: " (9000 scan, 700 events)".
+// readsFor lists the purposes of reads: " (9000 scan, 700 events)".
 func readsFor(purposes []*controlv1.ReadPurpose) string {
 	if len(purposes) == 0 {
 		return ""

@@ -17,28 +17,28 @@ import (
 
 type rereadCmd struct {
 	address
-	Products []string      `arg:"" optional:"" help:"Ids of products; the whole catalog if none are named."`
-	NoWait   bool          `name:"no-wait" help:"Only order it; status shows how far it is."`
-	Timeout  time.Duration `default:"1h" help:"How long to wait for its end, 0 for as long as it takes; the read itself goes on."`
+	Products []string      `arg:"" optional:"" help:"Ids of products. Defaults to the whole catalog."`
+	NoWait   bool          `name:"no-wait" help:"Only send the command; driftless status shows the progress."`
+	Timeout  time.Duration `default:"1h" help:"How long to wait until it ends, 0 for no limit. The read itself continues."`
 }
 
 // Help is shown by --help.
 func (*rereadCmd) Help() string {
-	return `Has ingestion read products, or the whole catalog, from your tables again, compare them with what was
-captured, and publish what differs. It finds changes that the database's log does not tell of: in tables
-that the mapping reads and does not watch, or by the time in a query.
+	return `Makes ingestion read products, or the whole catalog, from your tables again, compare them with the captured
+states, and publish the differences. It finds changes that are not in the write-ahead log: changes of tables
+that the mapping reads and does not watch, or of a query that depends on the time.
 
-Exit code 0 says that nothing differed, or that all that did is published; 1 that the read failed, or that products
-became dead letters.
+Exits with 0 if nothing differed or all differences are published, and with 1 if the read failed or products became
+dead letters.
 
   driftless reread              the whole catalog
   driftless reread mug cup      two products
-  driftless reread --no-wait    only order it`
+  driftless reread --no-wait    only send the command`
 }
 
-// rereadTakeUp is how long ingestion may take to begin a read while it is at no other, and the control API to answer
-// again.
-const rereadTakeUp = 30 * time.Second
+// rereadStartTimeout is the timeout until ingestion begins a read while it does no other, and until the control API
+// answers again.
+const rereadStartTimeout = 30 * time.Second
 
 func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
@@ -51,7 +51,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 			ctx,
 			cmd.Timeout,
 			fmt.Errorf(
-				"the read has not ended within %s; it goes on, and `driftless status` shows how far it is",
+				"the read has not ended within %s; it continues, and `driftless status` shows the progress",
 				cmd.Timeout,
 			),
 		)
@@ -59,7 +59,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	defer cancel()
 	pages := [][]string{nil}
 	if len(cmd.Products) > 0 {
-		pages = slices.Collect(slices.Chunk(cmd.Products, syncPage))
+		pages = slices.Collect(slices.Chunk(cmd.Products, maxSyncPage))
 	}
 	line := &progress{}
 	sum := &meshv1.TableComparison{}
@@ -79,24 +79,24 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 		})
 		line.clear()
 		if ctx.Err() != nil {
-			return fmt.Errorf("%w: the read goes on", context.Cause(ctx))
+			return fmt.Errorf("%w: the read continues", context.Cause(ctx))
 		}
 		if err != nil {
 			return err
 		}
 		unwatched = tables
-		addUp(sum, done)
+		addComparison(sum, done)
 	}
 	if cmd.NoWait {
 		if c.Output != "json" {
-			say(stdout, "The read is ordered: `driftless status` shows how far it is.")
+			say(stdout, "The command is sent: `driftless status` shows the progress.")
 		}
 		return nil
 	}
 	if c.Output == "json" {
 		err = printJSON(sum)
 	} else {
-		say(stdout, rereadFound(sum, unwatched))
+		say(stdout, rereadSummary(sum, unwatched))
 	}
 	switch {
 	case err != nil:
@@ -106,15 +106,15 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	case sum.GetDead() > 0:
 		return fmt.Errorf(
 			"%s could not be published: `driftless dead list` shows why",
-			counted(sum.GetDead(), "product", "products"),
+			countOf(sum.GetDead(), "product", "products"),
 		)
 	default:
 		return nil
 	}
 }
 
-// awaitReread returns what a read of the tables has found when it has ended, with the tables that nobody watches. It
-// returns an error if ctx ends, or if ingestion does not begin the read.
+// awaitReread waits until a read of the tables ends, and returns its result and the tables that are not watched. It
+// returns an error if ctx ends or if ingestion does not begin the read.
 func awaitReread(
 	ctx context.Context,
 	client controlv1connect.ControlServiceClient,
@@ -122,7 +122,7 @@ func awaitReread(
 	show func(string),
 ) (*meshv1.TableComparison, []string, error) {
 	begun := false
-	// since is when ingestion and the control API were last known to be at work.
+	// since is the last time at which ingestion and the control API were known to work.
 	for since := time.Now(); ; {
 		resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
 		e := &controlv1.Equality{}
@@ -134,33 +134,33 @@ func awaitReread(
 		switch {
 		case ctx.Err() != nil:
 			return nil, nil, context.Cause(ctx)
-		case err != nil && !away(connect.CodeOf(err)):
+		case err != nil && !isTransient(connect.CodeOf(err)):
 			return nil, nil, err
 		case comparison.GetFinishedAt() != nil || comparison.GetError() != "":
 			return comparison, e.GetUnwatchedTables(), nil
-		case time.Since(since) > rereadTakeUp && err != nil:
+		case time.Since(since) > rereadStartTimeout && err != nil:
 			return nil, nil, err
-		case time.Since(since) > rereadTakeUp:
+		case time.Since(since) > rereadStartTimeout:
 			why := "is it running?"
 			if e.GetUnknown() != "" {
 				why = e.GetUnknown()
 			}
 			return nil, nil, fmt.Errorf(
-				"ingestion has not carried out the read within %s: %s. The order is kept, and carried out when it can be",
-				rereadTakeUp,
+				"ingestion has not begun the read within %s: %s. The command stays queued until it can be carried out",
+				rereadStartTimeout,
 				why,
 			)
-		case err == nil && !fresh(e):
-			// What an ingestion that is gone said last says nothing of now.
+		case err == nil && !isFresh(e):
+			// The last report of an ingestion that is gone says nothing about now.
 		case comparison != nil:
 			begun, since = true, time.Now()
 			show(comparisonProgress(comparison))
 		case begun:
 			return nil, nil, errors.New(
-				"the read is neither running nor among the latest that have ended, and how it ended is not known",
+				"the read is neither running nor among the latest that have ended: its result is unknown",
 			)
 		case report.GetRunning() != nil:
-			since = time.Now() // ingestion is at another, and comes to this one after it
+			since = time.Now() // ingestion does another read first
 			show("waiting for another: " + comparisonProgress(report.GetRunning()))
 		}
 		select {
@@ -171,13 +171,13 @@ func awaitReread(
 	}
 }
 
-// fresh reports whether ingestion's report is of the last seconds.
-func fresh(e *controlv1.Equality) bool {
-	const old = 5 * time.Second
-	return e.GetCapture().GetAt() != nil && e.GetAt().AsTime().Sub(e.GetCapture().GetAt().AsTime()) <= old
+// isFresh reports whether ingestion's report is recent.
+func isFresh(e *controlv1.Equality) bool {
+	const maxAge = 5 * time.Second
+	return e.GetCapture().GetAt() != nil && e.GetAt().AsTime().Sub(e.GetCapture().GetAt().AsTime()) <= maxAge
 }
 
-// rereadOf finds a comparison in ingestion's report by its order's id; nil if it is not there.
+// rereadOf returns the comparison in ingestion's report that has the id of a command, or nil.
 func rereadOf(r *meshv1.CaptureReport, id string) *meshv1.TableComparison {
 	if id == "" {
 		return nil
@@ -190,29 +190,29 @@ func rereadOf(r *meshv1.CaptureReport, id string) *meshv1.TableComparison {
 	return nil
 }
 
-// comparisonProgress says in one line how far a comparison is.
+// comparisonProgress describes the progress of a comparison in one line.
 func comparisonProgress(c *meshv1.TableComparison) string {
-	words := grouped(c.GetProducts()) + " products read"
+	words := formatCount(c.GetProducts()) + " products read"
 	if all := c.GetExpected(); all > 0 {
 		words = fmt.Sprintf(
 			"%s %s of about %s products read",
 			bar(int(c.GetProducts()), int(all)),
-			grouped(c.GetProducts()),
-			grouped(max(all, c.GetProducts())),
+			formatCount(c.GetProducts()),
+			formatCount(max(all, c.GetProducts())),
 		)
 	}
-	words += fmt.Sprintf(", %s differed", grouped(c.GetPublished()))
+	words += fmt.Sprintf(", %s differed", formatCount(c.GetPublished()))
 	if c.GetReason() != "" {
 		words += " (" + c.GetReason() + ")"
 	}
 	return words
 }
 
-// namedMissed bounds how many products are named.
-const namedMissed = 10
+// maxNamedProducts is the maximum number of products that are named.
+const maxNamedProducts = 10
 
-// addUp adds what one page of products has found to what the others have.
-func addUp(sum, page *meshv1.TableComparison) {
+// addComparison adds the result of one page of products to the sum.
+func addComparison(sum, page *meshv1.TableComparison) {
 	sum.Id, sum.Reason, sum.FinishedAt = page.GetId(), page.GetReason(), page.GetFinishedAt()
 	if sum.StartedAt == nil {
 		sum.StartedAt = page.GetStartedAt()
@@ -229,16 +229,16 @@ func addUp(sum, page *meshv1.TableComparison) {
 	}
 }
 
-// rereadFound says in words what a read of the tables has found.
-func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
-	words := counted(c.GetProducts(), "product", "products") + " read, "
+// rereadSummary describes the result of a read of the tables.
+func rereadSummary(c *meshv1.TableComparison, unwatched []string) string {
+	words := countOf(c.GetProducts(), "product", "products") + " read, "
 	if c.GetPublished() == 0 {
 		words += "none differed"
 	} else {
-		words += grouped(c.GetPublished()) + " differed"
+		words += formatCount(c.GetPublished()) + " differed"
 		if names := c.GetMissedProducts(); len(names) > 0 {
-			shown := strings.Join(names[:min(len(names), namedMissed)], ", ")
-			if c.GetPublished() > uint64(min(len(names), namedMissed)) {
+			shown := strings.Join(names[:min(len(names), maxNamedProducts)], ", ")
+			if c.GetPublished() > uint64(min(len(names), maxNamedProducts)) {
 				shown += ", ..."
 			}
 			words += ": " + shown
@@ -246,10 +246,10 @@ func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
 		words += "; published"
 	}
 	if n := c.GetRemoved(); n > 0 {
-		words += "; " + grouped(n) + " left the catalog"
+		words += "; " + formatCount(n) + " left the catalog"
 	}
 	if n := c.GetDead(); n > 0 {
-		words += "; " + counted(n, "became a dead letter", "became dead letters")
+		words += "; " + countOf(n, "became a dead letter", "became dead letters")
 	}
 	words += "."
 	if c.GetMissed() > 0 && len(unwatched) > 0 {
@@ -258,14 +258,14 @@ func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
 			verb, noun = "is", "table"
 		}
 		words += fmt.Sprintf(
-			" The %s %s %s read by the mapping and not watched: likely the cause.",
+			" The %s %s %s read by the mapping and not watched: the likely cause.",
 			noun,
-			listed(unwatched),
+			joinNames(unwatched),
 			verb,
 		)
 	} else if c.GetMissed() > 0 {
-		words += " " + counted(c.GetMissed(), "change of them was", "changes of them were") +
-			" not in the database's log, or not read from it: a query that depends on the time, or on what it reads by a function, does that."
+		words += " " + countOf(c.GetMissed(), "change of them was", "changes of them were") +
+			" not in the write-ahead log, or not read from it. A query that depends on the time, or that reads by a function, has this effect."
 	}
 	return words
 }

@@ -9,32 +9,31 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// Everything that is printed for people goes through sayf, say and printTable, and what is for machines through
-// printJSON and jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see package
-// visible.
+// All output for people goes through sayf, say and printTable. All output for machines goes through printJSON and
+// jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see package visible.
 
-// sayf is fmt.Fprintf with texts that are harmless on a terminal, one line each. The format is the program's own.
+// sayf is fmt.Fprintf with texts that are harmless on a terminal, one line each. The format itself is trusted.
 func sayf(w io.Writer, format string, args ...any) {
 	fmt.Fprint(w, sayingf(format, args...))
 }
 
-// sayingf is what sayf prints.
+// sayingf returns the text that sayf prints.
 func sayingf(format string, args ...any) string {
-	return fmt.Sprintf(format, harmless(args)...)
+	return fmt.Sprintf(format, sanitize(args)...)
 }
 
 // say is fmt.Fprintln with texts that are harmless on a terminal, one line each.
 func say(w io.Writer, args ...any) {
-	fmt.Fprintln(w, harmless(args)...)
+	fmt.Fprintln(w, sanitize(args)...)
 }
 
-// raw is a text that is printed as it is.
+// raw is a trusted text. It is printed as it is.
 type raw string
 
 // lines is a text of several lines.
 type lines string
 
-func harmless(args []any) []any {
+func sanitize(args []any) []any {
 	out := make([]any, len(args))
 	for i, arg := range args {
 		switch v := arg.(type) {
@@ -63,7 +62,7 @@ func harmless(args []any) []any {
 	return out
 }
 
-// text is shown harmless, but for %q, which is harmless itself.
+// text formats harmlessly with every verb. The verb %q is harmless itself.
 type text string
 
 func (t text) Format(f fmt.State, verb rune) {
@@ -74,8 +73,8 @@ func (t text) Format(f fmt.State, verb rune) {
 	fmt.Fprintf(f, fmt.FormatString(f, verb), shown)
 }
 
-// safeJSON writes to standard output JSON that means the same and is harmless on a terminal. Each write must end
-// between two characters.
+// safeJSON writes JSON to standard output. It escapes what acts on a terminal, which keeps the meaning. Each write must
+// end between two characters.
 type safeJSON struct{}
 
 func (safeJSON) Write(data []byte) (int, error) {
@@ -85,11 +84,11 @@ func (safeJSON) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// jsonOut is where JSON for machines goes: standard output.
+// jsonOut writes JSON for machines to standard output.
 var jsonOut safeJSON
 
-// cells makes the texts of a row harmless.
-func cells(row []string) string {
+// sanitizeCells returns the cells of a row, made harmless.
+func sanitizeCells(row []string) string {
 	shown := make([]string, len(row))
 	for i, cell := range row {
 		shown[i] = visible.Text(cell)

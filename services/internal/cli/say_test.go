@@ -24,10 +24,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// hostile holds what acts on a terminal, and a line that looks like one of ours.
+// hostile has characters that act on a terminal, and a line that looks like one of ours.
 const hostile = "x\x1b[31m\x1b]0;pwned\x07\r\x7f\u009b\u202e\u2066\u2028\nforged: all is well"
 
-// fill gives every text of a message the hostile one.
+// fill sets every text of a message to hostile.
 func fill(m protoreflect.Message, depth int) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
@@ -77,7 +77,7 @@ func fill(m protoreflect.Message, depth int) {
 	}
 }
 
-// hostileService answers every call of the control API with hostile texts: as an answer, or as an error.
+// hostileService answers every call of the control API with hostile texts, as an answer or as an error.
 func hostileService(t *testing.T, fails bool) (url string) {
 	t.Helper()
 	methods := controlv1.File_driftless_control_v1_control_proto.Services().Get(0).Methods()
@@ -146,15 +146,15 @@ func TestCommands_PrintNothingThatActsOnATerminal(t *testing.T) {
 	}
 }
 
-func TestSayf_KeepsWhatIsOurs(t *testing.T) {
+func TestSayf_KeepsTrustedText(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "a  \"\\x1b\" b\\n", sayingf("%-3s%q %s", "a", "\x1b", "b\n"))
 	require.Equal(t, "\x1b[32m+\x1b[0m 7 [a\\x1b]", sayingf("%s %d %v", raw("\x1b[32m+\x1b[0m"), 7, []string{"a\x1b"}))
 	require.Equal(t, "é😀", sayingf("%s", "é😀"))
 }
 
-// Whoever adds a command cannot forget the rule of say.go.
-func TestEverythingIsPrintedThroughSay(t *testing.T) {
+// The test keeps new commands to the rule of say.go.
+func TestCommands_PrintOnlyThroughSay(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
@@ -197,7 +197,7 @@ func TestEverythingIsPrintedThroughSay(t *testing.T) {
 	}
 }
 
-func TestLineWriter_EscapesWhatAServicePrints(t *testing.T) {
+func TestLineWriter_EscapesOutputOfServices(t *testing.T) {
 	t.Parallel()
 	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
 	require.NoError(t, err)

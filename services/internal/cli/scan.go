@@ -15,12 +15,13 @@ import (
 
 type scanCmd struct {
 	address
-	NoWait  bool          `name:"no-wait" help:"Only start the scan; status shows how far it is."`
-	Timeout time.Duration `default:"1h" help:"How long to wait for its end, 0 for as long as it takes; the scan itself goes on."`
+	NoWait  bool          `name:"no-wait" help:"Only start the scan; driftless status shows the progress."`
+	Timeout time.Duration `default:"1h" help:"How long to wait until it ends, 0 for no limit. The scan itself continues."`
 }
 
-// scanTakeUp is how long pull may take to begin a scan while it is at no other, and the control API to answer again.
-const scanTakeUp = 30 * time.Second
+// scanStartTimeout is the timeout until pull begins a scan while it does no other, and until the control API answers
+// again.
+const scanStartTimeout = 30 * time.Second
 
 func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
@@ -34,7 +35,7 @@ func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 	waitCtx, cancel := ctx, context.CancelFunc(func() {})
 	if cmd.Timeout > 0 {
 		waitCtx, cancel = context.WithTimeoutCause(ctx, cmd.Timeout,
-			fmt.Errorf("the scan has not ended within %s; it goes on, and `driftless status` shows how far it is",
+			fmt.Errorf("the scan has not ended within %s; it continues, and `driftless status` shows the progress",
 				cmd.Timeout))
 	}
 	defer cancel()
@@ -45,18 +46,18 @@ func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 		err = errors.Join(err, printJSON(report))
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: the scan goes on", context.Cause(ctx))
+		return fmt.Errorf("%w: the scan continues", context.Cause(ctx))
 	}
 	return err
 }
 
-// awaitScan returns the report of the scan when it has ended, with an error if it has failed. It returns an error too
-// if ctx ends, if pull does not begin the scan, and if another scan's report takes the place of this one's.
+// awaitScan waits until a scan ends and returns its report, with an error if the scan failed. It also returns an error
+// if ctx ends, if pull does not begin the scan, or if the report of another scan replaces this one.
 func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient, id string,
 	show func(*meshv1.ScanReport),
 ) (*meshv1.ScanReport, error) {
 	begun := false
-	// since is when pull and the control API were last known to be at work.
+	// since is the last time at which pull and the control API were known to work.
 	for since := time.Now(); ; {
 		resp, err := client.GetScan(ctx, connect.NewRequest(&controlv1.GetScanRequest{}))
 		scan := &meshv1.ScanReport{}
@@ -67,14 +68,14 @@ func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient
 		switch code := connect.CodeOf(err); {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case err != nil && code != connect.CodeNotFound && (!away(code) || time.Since(since) > scanTakeUp):
+		case err != nil && code != connect.CodeNotFound && (!isTransient(code) || time.Since(since) > scanStartTimeout):
 			return nil, err
 		case scan.GetId() == id:
 			begun, since = true, time.Now()
 			show(scan)
 			if scan.GetError() != "" {
 				return scan,
-					fmt.Errorf("the scan has failed: %s; pull makes it again by and by, and its log says when",
+					fmt.Errorf("the scan has failed: %s; pull retries it, and its log says when",
 						scan.GetError())
 			}
 			if ended {
@@ -82,14 +83,14 @@ func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient
 			}
 		case err == nil && begun:
 			return nil, fmt.Errorf(
-				"scan %s has begun meanwhile, and how this one ended is not known: `driftless status` shows the newest",
+				"scan %s has begun meanwhile, and the result of this one is unknown: `driftless status` shows the latest",
 				scan.GetId())
 		case err == nil && !ended:
-			since = time.Now() // pull is at another, and comes to this one after it
-		case time.Since(since) > scanTakeUp:
+			since = time.Now() // pull does another scan first
+		case time.Since(since) > scanStartTimeout:
 			return nil, fmt.Errorf(
-				"pull has not begun the scan within %s: is it running? The order is kept, and carried out when it is",
-				scanTakeUp)
+				"pull has not begun the scan within %s: is it running? The command stays queued until it runs",
+				scanStartTimeout)
 		}
 		select {
 		case <-ctx.Done():
@@ -99,7 +100,7 @@ func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient
 	}
 }
 
-// away reports whether a call that failed like this may succeed in a moment.
-func away(code connect.Code) bool {
+// isTransient reports whether a call that failed with this code may succeed in a moment.
+func isTransient(code connect.Code) bool {
 	return code == connect.CodeUnavailable || code == connect.CodeDeadlineExceeded
 }

@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// scanBarWidth of the progress bar, in characters.
+	// scanBarWidth is the width of the progress bar in characters.
 	scanBarWidth = 24
-	// lineEvery is how often progress is written where it does not overwrite itself.
-	lineEvery = 5 * time.Second
+	// lineInterval is the interval between lines of progress where there is no terminal.
+	lineInterval = 5 * time.Second
 )
 
-// scanProgress shows how far a scan is: as a bar on a terminal, as a line every few seconds elsewhere.
+// scanProgress shows the progress of a scan: as a bar on a terminal, else as a line every few seconds.
 type scanProgress struct {
 	out             io.Writer
 	terminal, quiet bool
-	drawn           bool
-	wrote           time.Time
+	isDrawn         bool
+	lastWritten     time.Time
 }
 
 func isTerminal(f *os.File) bool {
@@ -34,40 +34,40 @@ func (p *scanProgress) show(r *meshv1.ScanReport) {
 	switch {
 	case p.quiet || r.GetFinishedAt() != nil:
 	case p.terminal:
-		p.drawn = true
+		p.isDrawn = true
 		sayf(p.out, "\r\x1b[K%s", scanLine(r))
-	case time.Since(p.wrote) >= lineEvery:
-		p.wrote = time.Now()
+	case time.Since(p.lastWritten) >= lineInterval:
+		p.lastWritten = time.Now()
 		say(p.out, scanLine(r))
 	}
 }
 
-// end takes the bar away and says what the scan found.
+// end removes the bar and prints the result of the scan.
 func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
-	if p.drawn {
+	if p.isDrawn {
 		sayf(p.out, "\r\x1b[K")
 	}
 	if p.quiet || err != nil || r == nil {
 		return
 	}
 	took := r.GetFinishedAt().AsTime().Sub(r.GetStartedAt().AsTime())
-	sayf(p.out, "%s; %d list calls, %d reads, in %s\n", scanFound(r), r.GetListCalls(), r.GetReads(),
+	sayf(p.out, "%s; %d list calls, %d reads, in %s\n", scanSummary(r), r.GetListCalls(), r.GetReads(),
 		took.Round(time.Millisecond))
 	if n := r.GetUnconfirmed(); n > 0 {
-		sayf(p.out, "%d objects are known and not listed, and could not be read within the read allowance: the next scan goes on with them\n", n)
+		sayf(p.out, "%d known objects were not listed and could not be read within the read allowance: the next scan continues with them\n", n)
 	}
 	if n := r.GetFailed(); n > 0 {
-		sayf(p.out, "%d objects could not be taken into account: pull's log names them\n", n)
+		sayf(p.out, "%d objects could not be processed: pull's log names them\n", n)
 	}
 }
 
-// scanFound says in words what a scan has found so far.
-func scanFound(r *meshv1.ScanReport) string {
+// scanSummary describes the result of a scan so far.
+func scanSummary(r *meshv1.ScanReport) string {
 	return fmt.Sprintf("%d products, %d prices, %d corrected, %d products and %d prices missing",
 		r.GetProducts(), r.GetPrices(), r.GetCorrected(), r.GetMissing(), r.GetMissingPrices())
 }
 
-// scanLine says in one line how far a scan is.
+// scanLine describes the progress of a scan in one line.
 func scanLine(r *meshv1.ScanReport) string {
 	what, done, all := "listing", r.GetProducts()+r.GetPrices(), r.GetExpected()
 	switch r.GetPhase() {

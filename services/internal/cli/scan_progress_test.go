@@ -13,14 +13,14 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-func TestProgressOfAScan(t *testing.T) {
+func TestScanProgress(t *testing.T) {
 	half := &meshv1.ScanReport{
 		Phase: meshv1.ScanPhase_SCAN_PHASE_LISTING, Products: 400, Prices: 600, Expected: 2000, PerSecond: 98.7,
 		Remaining: durationpb.New(10 * time.Second),
 	}
 	require.Equal(t, "listing    [############............]  50%  1000 of 2000, 99/s, 10s left", scanLine(half))
 	require.Equal(t, "listing    7 objects", scanLine(&meshv1.ScanReport{Products: 7}),
-		"the first scan knows of no end")
+		"the first scan does not know its size")
 	require.Equal(t, "listing    [########################] 100%  30 of 30",
 		scanLine(&meshv1.ScanReport{Products: 30, Expected: 20}), "more than was known")
 	require.Equal(t, "comparing  [######..................]  25%  1 of 4",
@@ -55,8 +55,8 @@ func TestProgressOfAScan(t *testing.T) {
 			want := c.want
 			if !c.quiet {
 				want += "4 products, 5 prices, 1 corrected, 2 products and 3 prices missing; 8 list calls, 5 reads, in 2s\n" +
-					"6 objects are known and not listed, and could not be read within the read allowance: the next scan goes on with them\n" +
-					"7 objects could not be taken into account: pull's log names them\n"
+					"6 known objects were not listed and could not be read within the read allowance: the next scan continues with them\n" +
+					"7 objects could not be processed: pull's log names them\n"
 			}
 			require.Equal(t, want, out.String())
 		})

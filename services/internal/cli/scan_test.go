@@ -29,8 +29,8 @@ var (
 	failed  = &meshv1.ScanReport{Id: "ours", Error: "Stripe does not answer"}
 )
 
-// TestAScanIsWaitedForUntilItsEndIsKnown plays what the control API tells, second by second; the last goes on for ever.
-func TestAScanIsWaitedForUntilItsEndIsKnown(t *testing.T) {
+// The control API gives one answer per second. The last one repeats.
+func TestAwaitScan(t *testing.T) {
 	away := connect.NewError(connect.CodeUnavailable, errors.New("does not answer"))
 	for name, c := range map[string]struct {
 		told  []any
@@ -51,14 +51,14 @@ func TestAScanIsWaitedForUntilItsEndIsKnown(t *testing.T) {
 		},
 		"another takes its place": {[]any{running, busy}, "scan older has begun meanwhile", time.Second},
 		"another's end does too":  {[]any{running, older}, "scan older has begun meanwhile", time.Second},
-		"pull is away":            {[]any{older}, "pull has not begun the scan within 30s", scanTakeUp},
+		"pull is away":            {[]any{older}, "pull has not begun the scan within 30s", scanStartTimeout},
 		"pull is away, the first": {
 			[]any{connect.NewError(connect.CodeNotFound, nil)},
-			"pull has not begun the scan within 30s", scanTakeUp,
+			"pull has not begun the scan within 30s", scanStartTimeout,
 		},
 		"pull dies at it":           {[]any{running}, "too long", time.Hour},
 		"pull died at another":      {[]any{busy}, "too long", time.Hour},
-		"reconciliation is away":    {[]any{running, away}, "does not answer", scanTakeUp},
+		"reconciliation is away":    {[]any{running, away}, "does not answer", scanStartTimeout},
 		"reconciliation comes back": {[]any{running, away, away, finished}, "", 3 * time.Second},
 		"not let in": {
 			[]any{connect.NewError(connect.CodeUnauthenticated, errors.New("no"))},
@@ -113,7 +113,7 @@ func (c scanClient) GetScan(ctx context.Context,
 	return c.stub.GetScan(ctx, r)
 }
 
-func TestExitCodesOfScan(t *testing.T) {
+func TestScan_ExitCodes(t *testing.T) {
 	for name, c := range map[string]struct {
 		report *meshv1.ScanReport
 		args   []string
@@ -137,7 +137,7 @@ func TestExitCodesOfScan(t *testing.T) {
 	}
 }
 
-func TestCtrlCEndsTheWaitForAScan(t *testing.T) {
+func TestScan_CtrlCEndsWait(t *testing.T) {
 	asked := make(chan struct{}, 100)
 	s := &stub{getScan: func() (*controlv1.GetScanResponse, error) {
 		asked <- struct{}{}

@@ -13,10 +13,10 @@ import (
 type simCmd struct {
 	config.Hosts
 
-	Addr          string         `default:"127.0.0.1:12111" env:"DRIFTLESS_SIM_ADDR" help:"Where to listen."`
-	File          string         `placeholder:"FILE" help:"Keep what it holds in this file; in memory only if not given."`
-	Webhook       string         `placeholder:"URL" help:"Send events there."`
-	WebhookSecret config.Secrets `name:"webhook-secret" env:"DRIFTLESS_SIM_WEBHOOK_SECRET" secret:"" default:"whsec_driftless_simulator" help:"Secret to sign events with; several, separated by commas, give an event several signatures."`
+	Addr          string         `default:"127.0.0.1:12111" env:"DRIFTLESS_SIM_ADDR" help:"Address to listen on."`
+	File          string         `placeholder:"FILE" help:"File that keeps its state. Defaults to memory only."`
+	Webhook       string         `placeholder:"URL" help:"Address to send events to."`
+	WebhookSecret config.Secrets `name:"webhook-secret" env:"DRIFTLESS_SIM_WEBHOOK_SECRET" secret:"" default:"whsec_driftless_simulator" help:"Secret to sign events with. Several, separated by commas, give an event several signatures."`
 	Unlimited     bool           `help:"Do not enforce Stripe's rate limits."`
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// stub answers as the services would in situations that are hard to bring about with the real ones. It is both their
-// handler and, with the methods that matter, their client.
+// stub answers as the services do in situations that are hard to create with real ones. It is a handler and, with the
+// methods that matter, a client.
 type stub struct {
 	controlv1connect.UnimplementedControlServiceHandler
 	ingestv1connect.UnimplementedIngestServiceHandler

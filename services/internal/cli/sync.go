@@ -15,61 +15,61 @@ import (
 
 type syncCmd struct {
 	address
-	Products []string      `arg:"" optional:"" help:"Ids of products; every one that differs if none is named."`
-	Look     bool          `help:"Read the products from Stripe first instead of trusting what is known."`
-	NoWait   bool          `name:"no-wait" help:"Only order it."`
-	Timeout  time.Duration `default:"10m" help:"How long to wait; the orders stay."`
+	Products []string      `arg:"" optional:"" help:"Ids of products. Defaults to every product that differs."`
+	Look     bool          `help:"Read the products from Stripe first instead of trusting the observed state."`
+	NoWait   bool          `name:"no-wait" help:"Only send the command."`
+	Timeout  time.Duration `default:"10m" help:"How long to wait; the commands stay queued."`
 }
 
 // Help is shown by --help.
 func (*syncCmd) Help() string {
-	return `Orders ingestion to read the products from your tables and push to bring them to Stripe, and waits until
-nothing differs. What Stripe has refused, and what waits to be tried again, is tried now.
+	return `Commands ingestion to read the products from your tables and push to sync them to Stripe, and waits until
+nothing differs. Changes that Stripe refused, or that wait for a retry, are tried now.
 
-Exit code 0 says that the products are equal on both sides as of the time that is shown, 2 that some are not, each
-with the reason, or that it is not known: capture is stopped or behind, or a service does not run. After 10 s
-without that knowledge it does not wait longer; the orders stay.
+Exits with 0 if the products are equal on both sides as of the time that is shown, and with 2 if some are not, each
+with the reason, or if that is unknown: capture is stopped or behind, or a service does not run. After 10 s
+without an answer it stops waiting; the commands stay queued.
 
   driftless sync mug            this product
   driftless sync                every product that differs
   driftless sync mug --look     read it from Stripe first`
 }
 
-// syncPage is how many products one request orders.
-const syncPage = 1000
+// maxSyncPage is the maximum number of products in one request.
+const maxSyncPage = 1000
 
-// unknownPatience is how long a command waits for equality to be known before it says that it is not.
-const unknownPatience = 10 * time.Second
+// unknownTimeout is how long a command waits until equality is known.
+const unknownTimeout = 10 * time.Second
 
 func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
-	s := &syncShow{json: c.Output == "json"}
+	s := &syncReporter{json: c.Output == "json"}
 	products := cmd.Products
 	if len(products) == 0 {
-		plan, err := wholePlan(ctx, client, nil)
+		plan, err := fetchPlan(ctx, client, nil)
 		if err != nil {
-			return orUnknown(c, err)
+			return reportUnknown(c, err)
 		}
 		s.equality = plan.GetEquality()
 		for _, p := range plan.GetProducts() {
-			if !onlyStands(p) {
+			if !isLeftAlone(p) {
 				products = append(products, p.GetProductId())
 			} else {
-				// An order would not respect what a person has to decide.
-				s.left = append(s.left, p)
+				// A command would overrule a decision that a person has to make.
+				s.undecided = append(s.undecided, p)
 			}
 		}
 	}
 	slices.Sort(products)
 	products = slices.Compact(products)
-	s.total = len(products) + len(s.left)
+	s.total = len(products) + len(s.undecided)
 	waitCtx, cancel := context.WithTimeoutCause(ctx, cmd.Timeout, errors.New("the time is up"))
 	defer cancel()
 	s.begin()
-	for page := range slices.Chunk(products, syncPage) {
+	for page := range slices.Chunk(products, maxSyncPage) {
 		if err = cmd.page(waitCtx, client, page, s); err != nil {
 			break
 		}
@@ -87,7 +87,7 @@ func (cmd *syncCmd) page(
 	ctx context.Context,
 	client controlv1connect.ControlServiceClient,
 	page []string,
-	s *syncShow,
+	s *syncReporter,
 ) error {
 	resp, err := client.SyncProducts(
 		ctx,
@@ -97,22 +97,22 @@ func (cmd *syncCmd) page(
 		return err
 	}
 	if cmd.NoWait {
-		s.ordered += len(page) - len(resp.Msg.GetUnknown())
+		s.sent += len(page) - len(resp.Msg.GetUnknown())
 		for _, id := range resp.Msg.GetUnknown() {
-			s.tell(id, "unknown", unknownReason+" It is looked for in your tables.")
+			s.report(id, "unknown", unknownReason+" Ingestion looks for it in your tables.")
 		}
 		return nil
 	}
 	plan, err := awaitEqual(ctx, client, page, resp.Msg.GetRereadId(), func(equal int) { s.progress(s.equal + equal) })
 	if plan == nil || err != nil && ctx.Err() == nil {
-		// Without an answer nothing is known to be equal.
+		// Without an answer, no product is known to be equal.
 		return err
 	}
 	s.equality = plan.GetEquality()
 	unknown := unknownBecause(plan.GetEquality())
 	if err != nil && unknown == "" {
-		// What the orders were to find out is not known when they are not carried out.
-		unknown = "the orders are not carried out yet: " + err.Error()
+		// The result of the commands is unknown until they are carried out.
+		unknown = "the commands are not yet carried out: " + err.Error()
 	}
 	if failed := rereadOf(plan.GetEquality().GetCapture(), resp.Msg.GetRereadId()).GetError(); failed != "" &&
 		unknown == "" {
@@ -125,22 +125,23 @@ func (cmd *syncCmd) page(
 	for _, id := range page {
 		switch {
 		case differs[id] != nil:
-			s.tell(id, "differs", reasonOf(differs[id], plan))
+			s.report(id, "differs", reasonOf(differs[id], plan))
 		case unknown != "":
-			s.tell(id, "unknown", unknown)
+			s.report(id, "unknown", unknown)
 		case slices.Contains(plan.GetUnknown(), id):
-			s.tell(id, "differs", unknownReason)
+			s.report(id, "differs", unknownReason)
 		default:
-			s.tell(id, "equal", "")
+			s.report(id, "equal", "")
 		}
 	}
 	return nil
 }
 
-// awaitEqual returns the plan of some products once ingestion has read them, if reread names an order to do so, and
-// push has done what it can: those that are left are refused, held, or wait. It returns the last plan too if equality
-// is not known for a while: then what the plan does not have may differ all the same. If ctx ends before, it returns
-// the last plan and an error.
+// awaitEqual waits until push has done what it can for some products, and returns their plan. If reread names a
+// command, it waits for ingestion's read, too. The products that are left in the plan are refused, held, or wait.
+//
+// If equality stays unknown, it returns the last plan; products that are not in it may differ then. If ctx ends before,
+// it returns the last plan and an error.
 func awaitEqual(
 	ctx context.Context,
 	client controlv1connect.ControlServiceClient,
@@ -151,11 +152,11 @@ func awaitEqual(
 	if len(products) == 0 {
 		return nil, nil
 	}
-	// settled is when everything that was ordered was first seen to be done.
-	var settled *controlv1.Equality
+	// firstDone is the first answer in which all commands are done.
+	var firstDone *controlv1.Equality
 	var unknownSince time.Time
-	for calm := 0; ; {
-		err := patiently(ctx, func() error {
+	for doneAnswers := 0; ; {
+		err := retryUnavailable(ctx, func() error {
 			resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
 			if err == nil {
 				plan = resp.Msg
@@ -172,23 +173,23 @@ func awaitEqual(
 			unknownSince = time.Time{}
 		case unknownSince.IsZero():
 			unknownSince = time.Now()
-		case time.Since(unknownSince) > unknownPatience:
+		case time.Since(unknownSince) > unknownTimeout:
 			return plan, nil
 		}
-		done := carriedOut(plan, reread) && !slices.ContainsFunc(plan.GetProducts(), pushable)
+		done := areCommandsDone(plan, reread) && !slices.ContainsFunc(plan.GetProducts(), isPushPending)
 		switch {
 		case !done:
-			calm, settled = 0, nil
-		case settled == nil:
-			calm, settled = 1, e
-		// What was published until the orders were done is taken into account: nothing is on its way, or the answer
-		// is of a later time.
+			doneAnswers, firstDone = 0, nil
+		case firstDone == nil:
+			doneAnswers, firstDone = 1, e
+		// Everything that was published until the commands were done must be included. That is so if nothing is in
+		// flight, or if the answer is of a later time.
 		case unknownBecause(e) == "" &&
-			(plan.GetInFlight() == 0 || !e.GetAsOf().AsTime().Before(settled.GetAt().AsTime())):
-			calm++
+			(plan.GetInFlight() == 0 || !e.GetAsOf().AsTime().Before(firstDone.GetAt().AsTime())):
+			doneAnswers++
 		}
-		// Two answers in a row: a message may be between two consumers in one of them.
-		if calm == 2 {
+		// Two answers in a row: in one of them a message may be between two consumers.
+		if doneAnswers == 2 {
 			return plan, nil
 		}
 		select {
@@ -199,9 +200,9 @@ func awaitEqual(
 	}
 }
 
-// carriedOut reports whether push is done with its orders, and ingestion with one to read products, or with all of
-// its own.
-func carriedOut(plan *controlv1.PlanResponse, reread string) bool {
+// areCommandsDone reports whether push is done with its commands, and ingestion with the read that reread names, or
+// with all of its commands. Without reread, the commands of ingestion do not count.
+func areCommandsDone(plan *controlv1.PlanResponse, reread string) bool {
 	if plan.GetOrders() > plan.GetIngestionOrders() {
 		return false
 	}
@@ -209,21 +210,21 @@ func carriedOut(plan *controlv1.PlanResponse, reread string) bool {
 		rereadOf(plan.GetEquality().GetCapture(), reread).GetFinishedAt() != nil
 }
 
-// pushable reports whether push is to bring a product on without anybody's help, and soon.
-func pushable(p *controlv1.ProductPlan) bool {
+// isPushPending reports whether push will soon sync a product by itself.
+func isPushPending(p *controlv1.ProductPlan) bool {
 	if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD || p.GetWaiting() != "" || p.GetHeld() {
 		return false
 	}
-	return !onlyStands(p)
+	return !isLeftAlone(p)
 }
 
-// onlyStands reports whether all in which a product differs waits for a person or is only reported.
-func onlyStands(p *controlv1.ProductPlan) bool {
+// isLeftAlone reports whether all differences of a product need a decision or are only reported.
+func isLeftAlone(p *controlv1.ProductPlan) bool {
 	return p.GetState() != controlv1.ProductState_PRODUCT_STATE_DEAD && p.GetWaiting() == "" &&
 		len(p.GetSteps()) == 0 && len(p.GetWriteBacks()) == 0 && len(p.GetDrift()) > 0
 }
 
-// reasonOf says why a product of a plan differs.
+// reasonOf returns why a product of a plan differs.
 func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
 	pause := slices.IndexFunc(of.GetPaused(), func(s *controlv1.PausedService) bool { return s.GetService() == "push" })
 	switch {
@@ -232,51 +233,51 @@ func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
 	case p.GetHeld():
 		return "held by the guard: driftless approve"
 	case p.GetWaiting() != "":
-		return retryWords(p)
+		return retryLine(p)
 	case p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD:
 		return "refused: driftless dead show " + p.GetProductId()
 	case of.GetHalted() != "":
 		return "push is halted: " + of.GetHalted()
 	case pause >= 0:
 		return "push is paused, since " + ago(of.GetPaused()[pause].GetSince()) + ": driftless resume push"
-	case onlyStands(p):
-		return standingWords(p.GetDrift()[0])
+	case isLeftAlone(p):
+		return leftAloneLine(p.GetDrift()[0])
 	default:
-		return strings.ToLower(stateName(p.GetState())) + ", push has not come to it"
+		return strings.ToLower(stateName(p.GetState())) + ", push has not reached it yet"
 	}
 }
 
-// syncShow prints what becomes of the products, and counts them.
-type syncShow struct {
+// syncReporter counts the results of the products and prints them.
+type syncReporter struct {
 	json bool
 	list jsonList
 	line progress
 
-	// left are products that differ and are not ordered.
-	left []*controlv1.ProductPlan
-	// equality is that of the last answer.
+	// undecided are products that differ and get no command.
+	undecided []*controlv1.ProductPlan
+	// equality is that of the latest answer.
 	equality *controlv1.Equality
 
-	total, ordered, equal, differing, unknown int
+	total, sent, equal, differing, unknown int
 }
 
-func (s *syncShow) begin() {
+func (s *syncReporter) begin() {
 	if s.json {
 		s.list.begin("products")
 	}
-	for _, p := range s.left {
-		s.tell(p.GetProductId(), "differs", reasonOf(p, &controlv1.PlanResponse{}))
+	for _, p := range s.undecided {
+		s.report(p.GetProductId(), "differs", reasonOf(p, &controlv1.PlanResponse{}))
 	}
 }
 
-func (s *syncShow) progress(equal int) {
+func (s *syncReporter) progress(equal int) {
 	if !s.json {
 		s.line.showf("%s %d of %d products equal", bar(equal, s.total), equal, s.total)
 	}
 }
 
-// tell says how one product has ended: equal, differs or unknown.
-func (s *syncShow) tell(id, result, reason string) {
+// report reports the result of one product: equal, differs or unknown.
+func (s *syncReporter) report(id, result, reason string) {
 	switch result {
 	case "equal":
 		s.equal++
@@ -300,21 +301,21 @@ func (s *syncShow) tell(id, result, reason string) {
 	sayf(stdout, "%s  %s\n", id, result)
 }
 
-// fail ends what was begun to be printed, and says of an error what it means.
-func (s *syncShow) fail(c *cli, err error) error {
+// fail completes the output that was begun, and returns the error or its meaning.
+func (s *syncReporter) fail(c *cli, err error) error {
 	s.line.clear()
 	if !s.json {
-		return orUnknown(c, err)
+		return reportUnknown(c, err)
 	}
 	why, is := unreachable(err)
-	s.list.end(s.sums(why))
+	s.list.end(s.totals(why))
 	if is {
 		return errDiffers
 	}
 	return err
 }
 
-func (s *syncShow) sums(unknown string) map[string]any {
+func (s *syncReporter) totals(unknown string) map[string]any {
 	out := map[string]any{"total": s.total, "equal": s.equal, "differing": s.differing, "unknown": s.unknown}
 	if asOf := s.equality.GetAsOf(); asOf != nil && unknown == "" {
 		out["as_of"] = asOf.AsTime()
@@ -325,8 +326,8 @@ func (s *syncShow) sums(unknown string) map[string]any {
 	return out
 }
 
-// end sums up, and ends the command with exit code 2 unless all is known to be equal.
-func (s *syncShow) end(onlyOrdered bool) error {
+// end prints the totals. It returns errDiffers unless all products are known to be equal.
+func (s *syncReporter) end(onlyOrdered bool) error {
 	unknown := ""
 	if !onlyOrdered {
 		unknown = unknownBecause(s.equality)
@@ -334,15 +335,15 @@ func (s *syncShow) end(onlyOrdered bool) error {
 	s.line.clear()
 	switch {
 	case s.json:
-		s.list.end(s.sums(unknown))
+		s.list.end(s.totals(unknown))
 	case onlyOrdered:
-		sayf(stdout, "%d products ordered.\n", s.ordered)
+		sayf(stdout, "commands sent for %d products\n", s.sent)
 	case s.total == 0 && unknown == "":
 		sayf(stdout, "Nothing differs: equal%s.\n", asOf(s.equality))
 	case s.total == 0:
 		say(stdout, "unknown:", unknown)
 	case unknown != "":
-		sayf(stdout, "unknown: %s. The orders stay.\n", unknown)
+		sayf(stdout, "unknown: %s. The commands stay queued.\n", unknown)
 	default:
 		sayf(stdout, "%d of %d products are equal on both sides%s.\n", s.equal, s.total, asOf(s.equality))
 	}

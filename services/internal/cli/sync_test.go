@@ -11,7 +11,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
 
-func TestSyncCallsNothingEqualOfWhichItKnowsNothing(t *testing.T) {
+func TestSync_UnknownProductIsNotEqual(t *testing.T) {
 	s := &stub{plan: func() (*controlv1.PlanResponse, error) {
 		return nil, connect.NewError(connect.CodeUnavailable, errors.New("no connection to its streams"))
 	}}
@@ -24,7 +24,7 @@ func TestSyncCallsNothingEqualOfWhichItKnowsNothing(t *testing.T) {
 	cmd = syncCmd{address: address{Control: s.serve(t)}, Products: []string{"mgu"}, Timeout: time.Minute}
 	require.ErrorIs(t, cmd.Run(t.Context(), &cli{}), errDiffers)
 	plan := planCmd{address: cmd.address, Products: cmd.Products}
-	require.ErrorContains(t, plan.Run(t.Context(), &cli{}), "mgu: nothing is known of it")
+	require.ErrorContains(t, plan.Run(t.Context(), &cli{}), "mgu: neither side has it")
 	plan.Ingest, plan.WaitConverged = plan.Control, time.Minute
-	require.ErrorContains(t, plan.Run(t.Context(), &cli{}), "mgu: nothing is known of it")
+	require.ErrorContains(t, plan.Run(t.Context(), &cli{}), "mgu: neither side has it")
 }

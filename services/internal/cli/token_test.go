@@ -15,7 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// tokenOfUp is the token that up settles on with these arguments.
+// tokenOfUp returns the token that up uses with these arguments.
 func tokenOfUp(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	var c cli
@@ -24,11 +24,11 @@ func tokenOfUp(t *testing.T, dir string, args ...string) string {
 	require.NoError(t, err)
 	parsed, err := parser.Parse(append([]string{"up", "--data-dir", dir}, args...))
 	require.NoError(t, err)
-	require.NoError(t, settleToken(parsed, &c, dir))
+	require.NoError(t, ensureToken(parsed, &c, dir))
 	return c.Token.Reveal()
 }
 
-func TestSettleToken(t *testing.T) {
+func TestEnsureToken(t *testing.T) {
 	t.Setenv("DRIFTLESS_TOKEN", "")
 	dir := t.TempDir()
 	require.Empty(t, tokenOfUp(t, dir, "--token", ""))
@@ -48,13 +48,13 @@ func TestSettleToken(t *testing.T) {
 	require.Equal(t, "of the environment", tokenOfUp(t, dir))
 	require.Empty(t, tokenOfUp(t, dir, "--token", ""))
 
-	// What a kill left empty is not taken for a token.
+	// An empty file that a kill left is not a token.
 	t.Setenv("DRIFTLESS_TOKEN", "")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "token"), nil, 0o600))
 	require.NotEmpty(t, tokenOfUp(t, dir))
 }
 
-func TestAddress_SendsAMeshsTokenToThatMeshOnly(t *testing.T) {
+func TestAddress_SendsTokenOnlyToItsMesh(t *testing.T) {
 	got := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got <- r.Header.Get("Authorization")

@@ -15,9 +15,9 @@ import (
 )
 
 type topologyCmd struct {
-	Plan        topologyPlanCmd        `cmd:"" help:"Show what differs; exit 2 if anything does."`
+	Plan        topologyPlanCmd        `cmd:"" help:"Show what differs. Exits with 2 if anything does."`
 	Apply       topologyApplyCmd       `cmd:"" help:"Create what is missing and update what differs."`
-	Permissions topologyPermissionsCmd `cmd:"" help:"Print what each service's user needs on NATS, as configuration of nats-server or as JSON."`
+	Permissions topologyPermissionsCmd `cmd:"" help:"Print the permissions of each service's user on NATS, as configuration of nats-server or as JSON."`
 }
 
 type topologyAccounts struct {
@@ -28,12 +28,13 @@ type topologySettings struct {
 	config.NATS
 	topologyAccounts
 	config.Placement
-	Wait time.Duration `default:"1m" help:"How long to wait for the leader of a cluster that was started just now."`
+	Wait time.Duration `default:"1m" help:"How long to wait for the leader of a cluster that has just started."`
 }
 
 func (s topologySettings) options() topology.Options {
 	return topology.Options{
-		Replicas: s.NATSReplicas, Accounts: s.Accounts,
+		Replicas:  s.NATSReplicas,
+		Accounts:  s.Accounts,
 		Placement: topology.Placement{Cluster: s.PlacementCluster, Tags: s.PlacementTags},
 	}
 }
@@ -82,8 +83,8 @@ func (cmd *topologyPlanCmd) Run(ctx context.Context, c *cli) error {
 
 type topologyApplyCmd struct {
 	topologySettings
-	AllowLowering bool `name:"allow-lowering" help:"Carry out what plan says lowers replicas or limits, or removes something; without it that is left as it is."`
-	AllowDataLoss bool `name:"allow-data-loss" help:"Carry out what plan says loses messages, lowering included."`
+	AllowLowering bool `name:"allow-lowering" help:"Also make changes that lower replicas or limits or remove something, as shown by plan. Without it they are skipped."`
+	AllowDataLoss bool `name:"allow-data-loss" help:"Also make changes that lose messages, as shown by plan. Includes --allow-lowering."`
 }
 
 func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
@@ -99,14 +100,14 @@ func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
 	}
 	err = m.ApplyTopology(ctx, options, cmd.Wait)
 	if errors.Is(err, topology.ErrDataLoss) {
-		return fmt.Errorf("%w; if that is meant, add --allow-data-loss", err)
+		return fmt.Errorf("%w; to do it anyway, add --allow-data-loss", err)
 	}
 	return err
 }
 
 type topologyPermissionsCmd struct {
 	topologyAccounts
-	Isolated bool `help:"Print an account of NATS for each user instead, with imports and exports; see docs/security.md."`
+	Isolated bool `help:"Print a NATS account for each user instead, with imports and exports; see docs/security.md."`
 }
 
 func (cmd *topologyPermissionsCmd) Run(c *cli) error {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// jaegerSpan is one as Jaeger writes it.
+// jaegerSpan is a span as Jaeger encodes it.
 func jaegerSpan(id, parent, service, name string, start, duration int, tags map[string]string,
 	links ...string,
 ) map[string]any {
@@ -39,7 +39,7 @@ func jaegerSpan(id, parent, service, name string, start, duration int, tags map[
 	}
 }
 
-// jaegerStub is a query API that holds one trace of the product mug.
+// jaegerStub is a query API with one trace of the product mug.
 func jaegerStub(t *testing.T) *httptest.Server {
 	t.Helper()
 	trace := map[string]any{
@@ -111,7 +111,7 @@ ingestion      capture                                                        0.
 ingestion        send catalog                                                 2.0 ms    8.0 ms █
 push               process catalog [retry]                                     10 ms     90 ms █
                      └ ERROR: product mug: create product mug: Stripe: An error occurred [req_1]
-                     └ tried again after 1.25 s
+                     └ retried after 1.25 s
 push               process catalog #2                                         1.40 s    600 ms                 ████████
 push                 sync product                                             1.40 s    600 ms                 ████████
                        └ carries 2 more: trace 11111111111111111111111111111111, 22222222222222222222222222222222
@@ -121,7 +121,7 @@ pull                   POST /stripe/webhook                                   1.
                          └ evt_1 product.created
 `
 
-func TestATraceIsShownAsAWaterfall(t *testing.T) {
+func TestTrace_DrawsWaterfall(t *testing.T) {
 	server := jaegerStub(t)
 	for _, args := range [][]string{{"mug"}, {"--trace-id", "4bf92f3577b34da6a3ce929d0e0e4736"}} {
 		code, out := printed(t, append([]string{"trace", "--jaeger", server.URL + "/", "--width", "120"}, args...)...)
@@ -147,7 +147,7 @@ func TestATraceIsShownAsAWaterfall(t *testing.T) {
 	require.Equal(t, "a1", decoded.Traces[0].Spans[1].Parent)
 }
 
-// complaint runs a command that fails and returns what it says.
+// complaint runs a command that fails and returns its standard error.
 func complaint(t *testing.T, args ...string) string {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
@@ -163,7 +163,7 @@ func complaint(t *testing.T, args ...string) string {
 	return string(said)
 }
 
-func TestWhatIsWrongWithJaegerIsSaid(t *testing.T) {
+func TestTrace_ExplainsFailuresOfJaeger(t *testing.T) {
 	server := jaegerStub(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -192,15 +192,15 @@ func TestWhatIsWrongWithJaegerIsSaid(t *testing.T) {
 			[]string{"--trace-id", "4711", "--jaeger", server.URL},
 			[]string{"must be 32 hexadecimal digits"},
 		},
-		"neither": {nil, []string{"name either a product or a trace"}},
+		"neither": {nil, []string{"set either a product or --trace-id"}},
 		"both": {
 			[]string{"mug", "--trace-id", strings.Repeat("a", 32)},
-			[]string{"name either a product or a trace"},
+			[]string{"set either a product or --trace-id"},
 		},
 		"none of the last": {[]string{"mug", "--last", "0"}, []string{"--last"}},
 		"a bad address": {
 			[]string{"mug", "--jaeger", "http://user:hidden@[::1"},
-			[]string{"is no address of Jaeger"},
+			[]string{"is not an address of Jaeger"},
 		},
 		"with its password": {
 			[]string{"mug", "--jaeger", strings.Replace(dead, "http://", "http://user:hidden@", 1)},

@@ -15,29 +15,29 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// upKeys are the signing keys of a mesh on one machine. Each service gets its own, and the public keys of all.
+// upKeys are the signing keys of a mesh on one machine. Each service gets its own key, and the public keys of all.
 type upKeys struct {
 	dir string
-	// files hold the keys, by service; nil if the settings name keys, or are to.
+	// files are the key files by service; nil if the environment names keys or other services may take part.
 	files   map[string]string
 	trusted string
-	// checks: the services refuse what is not signed. In a data directory without keys, they only sign at the first
-	// start, so that what was stored before counts until ingestion has signed it.
-	checks bool
+	// isChecked reports whether the services refuse unsigned messages. On a data directory without keys they only sign
+	// at the first start: messages that were stored before count until ingestion has signed them.
+	isChecked bool
 }
 
-// signedAfter is how long a mesh signs before it checks: longer than the comparison of the tables after the start, and than
-// anything unsigned that waits on RETRY or COMMAND.
-const signedAfter = time.Hour
+// unsignedPeriod is the time for which a mesh signs before it checks. It is longer than the comparison of the tables
+// after the start, and than anything unsigned waits on RETRY or COMMAND.
+const unsignedPeriod = time.Hour
 
-// keepChecking has the services check signatures from the next start on: at once if they check now, else when everything
-// that counts has been signed.
+// keepChecking makes the services check signatures from the next start on: at once if they check now, else when
+// all that is stored has been signed.
 func (u *up) keepChecking(ctx context.Context) error {
-	if u.keys.checks {
-		return u.keys.signedOnce(u.Without)
+	if u.keys.isChecked {
+		return u.keys.markSigned(u.Without)
 	}
-	timer := time.AfterFunc(signedAfter, func() {
-		if err := u.keys.signedOnce(u.Without); err != nil {
+	timer := time.AfterFunc(unsignedPeriod, func() {
+		if err := u.keys.markSigned(u.Without); err != nil {
 			u.logger.WarnContext(ctx, "could not note that everything is signed", "error", err)
 		}
 	})
@@ -45,11 +45,11 @@ func (u *up) keepChecking(ctx context.Context) error {
 	return nil
 }
 
-// signingSettings are the variables by which a service gets keys.
+// signingSettings are the variables that give a service its keys.
 var signingSettings = []string{"DRIFTLESS_SIGNING_KEY", "DRIFTLESS_TRUSTED_KEYS"}
 
-// makeKeys makes the keys, or reads them. Keys that the settings name are left as they are, and with NATS_URL,
-// where other services may take part, none are made.
+// makeKeys reads or creates the keys. It leaves keys alone that the settings name. With NATS_URL it creates none,
+// since other services may take part there.
 func (u *up) makeKeys() error {
 	given := u.SigningKey != "" || u.SigningKeyFile != "" || u.TrustedKeys != "" || u.TrustedKeysFile != ""
 	if given || u.NATSURL != "" {
@@ -64,7 +64,7 @@ func (u *up) makeKeys() error {
 	var trusted []string
 	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		k.files[name] = filepath.Join(k.dir, name+".key")
-		key, err := keptKey(k.files[name])
+		key, err := readOrCreateKey(k.files[name])
 		if err != nil {
 			return fmt.Errorf("signing key of %s: %w", name, err)
 		}
@@ -74,22 +74,22 @@ func (u *up) makeKeys() error {
 	_, err = os.Stat(k.marker())
 	switch {
 	case len(u.Without) > 0:
-		// Who runs those services may give them no keys. What they store must count at the next start.
+		// The services that run elsewhere may have no keys. The messages that they store must count at the next start.
 		if err := os.Remove(k.marker()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("signing keys: %w", err)
 		}
 	case fresh || err == nil:
-		k.checks = true
+		k.isChecked = true
 	}
 	u.keys = k
 	return nil
 }
 
-// marker is the file that says that everything in the data directory is signed.
+// marker returns the path of the file that says that everything in the data directory is signed.
 func (k upKeys) marker() string { return filepath.Join(k.dir, "checked") }
 
-// keptKey reads a key, or makes one and keeps it.
-func keptKey(path string) (signing.PrivateKey, error) {
+// readOrCreateKey reads a key, or creates one at the first time.
+func readOrCreateKey(path string) (signing.PrivateKey, error) {
 	text, err := config.ReadSecret(path, path)
 	if err == nil {
 		return signing.ParsePrivate(text)
@@ -101,7 +101,7 @@ func keptKey(path string) (signing.PrivateKey, error) {
 	if err != nil {
 		return key, err
 	}
-	// Renamed into place: half a key would keep the service from starting.
+	// Renamed into place: a partly written key would keep the service from starting.
 	draft := path + ".new"
 	if err := os.WriteFile(draft, []byte(key.Reveal()+"\n"), 0o600); err != nil {
 		return key, err
@@ -109,20 +109,21 @@ func keptKey(path string) (signing.PrivateKey, error) {
 	return key, os.Rename(draft, path)
 }
 
-// environment is what a service gets of the keys: its own, and whom it trusts.
+// environment returns the variables for a service: its own key, and the keys that it trusts.
 func (k upKeys) environment(service string) []string {
 	if k.files == nil {
 		return nil
 	}
 	env := []string{"DRIFTLESS_SIGNING_KEY_FILE=" + k.files[service]}
-	if k.checks {
+	if k.isChecked {
 		env = append(env, "DRIFTLESS_TRUSTED_KEYS="+k.trusted)
 	}
 	return env
 }
 
-// signedOnce has the services check signatures from the next start on. All of them have run with their keys.
-func (k upKeys) signedOnce(without []string) error {
+// markSigned makes the services check signatures from the next start on. It is called once all of them have run with
+// their keys.
+func (k upKeys) markSigned(without []string) error {
 	if k.files == nil || len(without) > 0 {
 		return nil
 	}

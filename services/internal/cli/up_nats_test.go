@@ -14,18 +14,18 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
+func TestUp_GivesEachServiceItsOwnNATSUser(t *testing.T) {
 	u := &up{upCmd: &upCmd{}, dataDir: t.TempDir(), logger: slog.New(slog.DiscardHandler)}
 	u.Account = "default"
-	defer u.stopParts()
+	defer u.stopDependencies()
 	require.NoError(t, u.startNATS(t.Context()))
 
-	_, host, _ := strings.Cut(u.at.NATS, "@")
+	_, host, _ := strings.Cut(u.endpoints.NATS, "@")
 	_, err := nats.Connect("nats://" + host)
 	require.ErrorIs(t, err, nats.ErrAuthorization, "nobody else on the machine may connect")
-	_, password, _ := strings.Cut(strings.TrimSuffix(u.at.NATS, "@"+host), "driftless:")
+	_, password, _ := strings.Cut(strings.TrimSuffix(u.endpoints.NATS, "@"+host), "driftless:")
 	require.NotEmpty(t, password)
-	require.NotContains(t, config.RedactURL(u.at.NATS), password, "what is printed shows no password")
+	require.NotContains(t, config.RedactURL(u.endpoints.NATS), password, "what is printed shows no password")
 
 	passwords := map[string]bool{}
 	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
@@ -46,7 +46,7 @@ func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
 	require.NoError(t, conn.Flush())
 	require.ErrorIs(t, conn.LastError(), nats.ErrPermissionViolation)
 
-	admin, err := mesh.Connect(t.Context(), service.NATS("test", config.NATS{NATSURL: u.at.NATS}))
+	admin, err := mesh.Connect(t.Context(), service.NATS("test", config.NATS{NATSURL: u.endpoints.NATS}))
 	require.NoError(t, err)
 	defer admin.Close()
 	diffs, err := topology.Plan(t.Context(), admin.JetStream(), topology.Options{})

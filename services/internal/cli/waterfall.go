@@ -18,13 +18,13 @@ import (
 
 // Columns of a waterfall, in characters.
 const (
-	defaultWidth  = 120
-	smallestWidth = 80
-	serviceWidth  = 14
-	timeWidth     = 9
-	barWidth      = 24
-	// mostLinks of a span are shown.
-	mostLinks = 5
+	defaultWidth = 120
+	minWidth     = 80
+	serviceWidth = 14
+	timeWidth    = 9
+	barWidth     = 24
+	// maxLinks is the maximum number of links of a span that are shown.
+	maxLinks = 5
 )
 
 func outputWidth(wanted int) int {
@@ -34,23 +34,29 @@ func outputWidth(wanted int) int {
 			wanted = w
 		}
 	}
-	return max(wanted, smallestWidth)
+	return max(wanted, minWidth)
 }
 
 // waterfall draws one trace.
 type waterfall struct {
 	w     io.Writer
 	trace *jaeger.Trace
-	// name is the width of the spans' names.
-	name  int
-	width int
-	now   time.Time
+	// nameWidth is the width of the spans' names.
+	nameWidth int
+	width     int
+	now       time.Time
 }
 
-// drawTrace writes a trace as a waterfall: a line for each span, and below it in words what went wrong, what is tried
-// again when, and where it goes on.
+// drawTrace writes a trace as a waterfall. Each span is a line, with notes below it about errors, retries and other
+// traces.
 func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
-	f := &waterfall{w: w, trace: t, width: width, now: now, name: max(width-serviceWidth-2*timeWidth-barWidth-5, 24)}
+	f := &waterfall{
+		w:         w,
+		trace:     t,
+		width:     width,
+		now:       now,
+		nameWidth: max(width-serviceWidth-2*timeWidth-barWidth-5, 24),
+	}
 	failed := 0
 	services := map[string]bool{}
 	for _, s := range t.Spans {
@@ -60,14 +66,15 @@ func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
 		}
 	}
 	sayf(w, "trace %s\n", t.ID)
-	sayf(w, "%s, took %s: %s in %s, %s\n", t.Start().Local().Format("2006-01-02 15:04:05.000"), spell(t.Duration()),
-		count(len(t.Spans), "span"), count(len(services), "service"), count(failed, "error"))
+	sayf(w, "%s, took %s: %s in %s, %s\n", t.Start().Local().Format("2006-01-02 15:04:05.000"),
+		formatDuration(t.Duration()),
+		pluralize(len(t.Spans), "span"), pluralize(len(services), "service"), pluralize(failed, "error"))
 	for _, root := range t.Roots() {
 		f.draw(root, 0)
 	}
 }
 
-func count(n int, what string) string {
+func pluralize(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
@@ -78,8 +85,9 @@ func (f *waterfall) draw(s *jaeger.Span, depth int) {
 	indent := strings.Repeat("  ", depth)
 	offset := s.Start.Sub(f.trace.Start())
 	line := fmt.Sprintf("%-*s %-*s %*s %*s %s", serviceWidth,
-		cut(strings.TrimPrefix(s.Service, "driftless-"), serviceWidth),
-		f.name, cut(indent+label(s), f.name), timeWidth, spell(offset), timeWidth, spell(s.Duration),
+		truncate(strings.TrimPrefix(s.Service, "driftless-"), serviceWidth),
+		f.nameWidth, truncate(indent+spanLabel(s), f.nameWidth), timeWidth, formatDuration(offset), timeWidth,
+		formatDuration(s.Duration),
 		f.bar(offset, s.Duration))
 	say(f.w, strings.TrimRight(line, " "))
 	for _, note := range f.notes(s) {
@@ -90,11 +98,11 @@ func (f *waterfall) draw(s *jaeger.Span, depth int) {
 	}
 }
 
-// note writes a remark below a span, in as many lines as it takes.
+// note writes a note below a span, wrapped to the width.
 func (f *waterfall) note(indent, text string) {
 	margin := strings.Repeat(" ", serviceWidth+1) + indent + "  "
 	first := true
-	for line := range wrapped(text, max(f.width-len(margin)-2, 20)) {
+	for line := range wrapLines(text, max(f.width-len(margin)-2, 20)) {
 		mark := "  "
 		if first {
 			mark, first = "└ ", false
@@ -103,8 +111,8 @@ func (f *waterfall) note(indent, text string) {
 	}
 }
 
-// label is a span's name with what tells it apart from others of that name.
-func label(s *jaeger.Span) string {
+// spanLabel returns the name of a span with the attributes that distinguish it from others of that name.
+func spanLabel(s *jaeger.Span) string {
 	out := s.Name
 	attribute := func(key string) string { return s.Attributes[key] }
 	if n := attribute(string(telemetry.AttemptKey)); n != "" && n != "1" {
@@ -123,13 +131,13 @@ func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 	attribute := func(key string) string { return s.Attributes[key] }
 	if f.trace.Roots()[0] == s && s.Parent != "" {
 		out = append(out,
-			"begun by span "+s.Parent+
-				", which Jaeger does not have: your application's, if it sends its spans elsewhere")
+			"started by span "+s.Parent+
+				", which is not in Jaeger: your application's span, if it sends its spans elsewhere")
 	} else if s.Parent != "" && slices.Contains(f.trace.Roots(), s) {
 		out = append(out, "its parent, span "+s.Parent+", is not in Jaeger")
 	}
 	if attribute(string(telemetry.KeptKey)) != "" {
-		out = append(out, "the trace was not sampled; this part of it was kept because it failed")
+		out = append(out, "the trace was not sampled; this part was kept because it failed")
 	}
 	if id := attribute(string(telemetry.StripeRequestIDKey)); id != "" && attribute("http.request.method") != "" {
 		out = append(out, "Stripe's request "+id)
@@ -138,7 +146,7 @@ func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 		out = append(out, step)
 	}
 	if attribute(string(telemetry.StripeReplayedKey)) == "true" {
-		out = append(out, "answered from Stripe's memory of an earlier call with the same key")
+		out = append(out, "Stripe replayed the answer of an earlier call with the same key")
 	}
 	if event := attribute(string(telemetry.StripeEventIDKey)); event != "" {
 		out = append(out, event+" "+attribute(string(telemetry.StripeEventTypeKey)))
@@ -147,22 +155,22 @@ func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 		out = append(out, "ERROR: "+words)
 	}
 	if ms, err := strconv.ParseInt(attribute(string(telemetry.RetryDelayKey)), 10, 64); err == nil {
-		out = append(out, "tried again after "+spell(time.Duration(ms)*time.Millisecond))
+		out = append(out, "retried after "+formatDuration(time.Duration(ms)*time.Millisecond))
 	}
 	if id := attribute(string(telemetry.CarriedByKey)); id != "" {
 		out = append(out, "carried by trace "+id)
 	} else if len(s.Links) > 0 {
 		out = append(out, f.links(s))
 	}
-	if f.untaken(s) {
-		out = append(out, "push has not taken it since "+spell(f.now.Sub(s.End())))
+	if f.isWaitingForPush(s) {
+		out = append(out, "push has not processed it for "+formatDuration(f.now.Sub(s.End())))
 	}
 	return out
 }
 
 func (f *waterfall) links(s *jaeger.Span) string {
-	ids := make([]string, 0, mostLinks)
-	for _, l := range s.Links[max(len(s.Links)-mostLinks, 0):] {
+	ids := make([]string, 0, maxLinks)
+	for _, l := range s.Links[max(len(s.Links)-maxLinks, 0):] {
 		ids = append(ids, l.TraceID)
 	}
 	text := "with trace "
@@ -176,8 +184,8 @@ func (f *waterfall) links(s *jaeger.Span) string {
 	return text
 }
 
-// untaken says of a desired state whether push has not come to it.
-func (f *waterfall) untaken(s *jaeger.Span) bool {
+// isWaitingForPush reports whether a span published a desired state that push has not processed.
+func (f *waterfall) isWaitingForPush(s *jaeger.Span) bool {
 	if s.Name != "send catalog" {
 		return false
 	}
@@ -187,17 +195,17 @@ func (f *waterfall) untaken(s *jaeger.Span) bool {
 	})
 }
 
-// bar shows where in the trace's time a span lies.
+// bar draws the time of a span within the trace.
 func (f *waterfall) bar(offset, duration time.Duration) string {
-	whole := max(f.trace.Duration(), 1)
-	at := func(d time.Duration) int { return int(int64(d) * barWidth / int64(whole)) }
+	total := max(f.trace.Duration(), 1)
+	at := func(d time.Duration) int { return int(int64(d) * barWidth / int64(total)) }
 	from := min(at(offset), barWidth-1)
 	to := min(max(at(offset+duration), from+1), barWidth)
 	return strings.Repeat(" ", from) + strings.Repeat("█", to-from)
 }
 
-// spell writes a duration in three digits or so.
-func spell(d time.Duration) string {
+// formatDuration formats a duration with about three digits.
+func formatDuration(d time.Duration) string {
 	switch {
 	case d < 10*time.Millisecond:
 		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
@@ -210,15 +218,15 @@ func spell(d time.Duration) string {
 	}
 }
 
-func cut(s string, width int) string {
+func truncate(s string, width int) string {
 	if utf8.RuneCountInString(s) <= width {
 		return s
 	}
 	return string([]rune(s)[:width-1]) + "…"
 }
 
-// wrapped yields a text in lines that are not longer than a width where its words allow it.
-func wrapped(text string, width int) func(func(string) bool) {
+// wrapLines yields the lines of a text, wrapped at a width. A word longer than that gets a longer line.
+func wrapLines(text string, width int) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		line := ""
 		for word := range strings.FieldsSeq(text) {

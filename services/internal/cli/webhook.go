@@ -22,23 +22,23 @@ import (
 )
 
 type webhookCmd struct {
-	List   webhookListCmd   `cmd:"" help:"Show the account's webhook endpoints and what they lack for Driftless; exit 2 if none fits."`
-	Create webhookCreateCmd `cmd:"" help:"Make the endpoint that sends Stripe's events to pull, or mend the one that is there."`
-	Rotate webhookRotateCmd `cmd:"" help:"Replace the endpoint's signing secret without losing an event, in two steps: rotate, then rotate --finish."`
+	List   webhookListCmd   `cmd:"" help:"Show the account's webhook endpoints and what they lack for Driftless. Exits with 2 if none fits."`
+	Create webhookCreateCmd `cmd:"" help:"Create the endpoint that sends Stripe's events to pull, or repair the existing one."`
+	Rotate webhookRotateCmd `cmd:"" help:"Replace the endpoint's signing secret in two steps without losing an event: rotate, then rotate --finish."`
 }
 
-// webhookStripe is how the commands reach Stripe.
+// webhookStripe says how the commands reach Stripe.
 type webhookStripe struct {
 	StripeAPIKey  config.Secret `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Key that may read and write webhook endpoints."`
-	StripeAPIBase string        `name:"stripe-api-base" env:"STRIPE_API_BASE" default:"https://api.stripe.com" help:"Address of the API."`
-	StripeAccount string        `name:"stripe-account" env:"STRIPE_ACCOUNT" placeholder:"acct_..." help:"The connected account of this Driftless: the endpoint is the platform's, and gets the events of its connected accounts."`
-	Account       string        `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Name of the Stripe account in Driftless; the endpoint's description has it."`
+	StripeAPIBase string        `name:"stripe-api-base" env:"STRIPE_API_BASE" default:"https://api.stripe.com" help:"Address of Stripe's API."`
+	StripeAccount string        `name:"stripe-account" env:"STRIPE_ACCOUNT" placeholder:"acct_..." help:"Connected account of this mesh. The endpoint is then the platform's and gets the events of all its connected accounts."`
+	Account       string        `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Name of the Stripe account in Driftless, for the endpoint's description."`
 }
 
-// client acts on the key's own account: the endpoints for connected accounts are the platform's.
+// client acts on the key's own account, since the endpoints for connected accounts are the platform's.
 func (s webhookStripe) client() (client *stripeapi.Client, live bool, err error) {
 	if s.StripeAPIKey == "" {
-		return nil, false, errors.New("STRIPE_API_KEY is not set: give a key that may read and write webhook endpoints")
+		return nil, false, errors.New("STRIPE_API_KEY is not set: set a key that may read and write webhook endpoints")
 	}
 	mode, err := config.KeyModeOf(s.StripeAPIKey.Reveal())
 	return stripeapi.New(stripeapi.Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase}),
@@ -53,8 +53,10 @@ const (
 
 func (s webhookStripe) wanted(address string) stripeapi.NewEndpoint {
 	return stripeapi.NewEndpoint{
-		URL: address, Description: "Driftless, account " + s.Account, Connect: s.StripeAccount != "",
-		Metadata: map[string]string{accountKey: s.Account},
+		URL:         address,
+		Description: "Driftless, account " + s.Account,
+		Connect:     s.StripeAccount != "",
+		Metadata:    map[string]string{accountKey: s.Account},
 	}
 }
 
@@ -62,23 +64,23 @@ func listEndpoints(ctx context.Context, client *stripeapi.Client) ([]stripeapi.E
 	all, err := client.ListEndpoints(ctx)
 	if stripeapi.IsForbidden(err) {
 		return nil, fmt.Errorf(
-			"%w: the key needs the permission to read and write webhook endpoints; one with it is needed for this command only", err)
+			"%w: the key needs the permission to read and write webhook endpoints; only this command needs it", err)
 	}
 	return all, err
 }
 
-// endpointURL checks where Stripe is to send events.
+// endpointURL checks the address that Stripe will send events to, and adds the default path.
 func endpointURL(given string, live bool) (string, error) {
 	u, err := url.Parse(given)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return "", fmt.Errorf(
-			"%q is no address that Stripe can call: give the public one of pull, like https://sync.example.com%s",
+			"%q is not an address that Stripe can call: set the public address of pull, like https://sync.example.com%s",
 			given, pull.WebhookPath)
 	case u.Scheme == "http" && live:
-		return "", fmt.Errorf("%s: in live mode Stripe calls https:// addresses only", given)
+		return "", fmt.Errorf("%s: in live mode Stripe only calls https:// addresses", given)
 	case u.User != nil:
-		return "", fmt.Errorf("%s: leave the user and password out; the signature tells pull that a call is Stripe's",
+		return "", fmt.Errorf("%s: remove the user and password; pull recognises Stripe's calls by their signature",
 			u.Redacted())
 	}
 	if u.Path == "" || u.Path == "/" {
@@ -135,8 +137,8 @@ func (cmd *webhookListCmd) Run(ctx context.Context, c *cli) error {
 
 type webhookCreateCmd struct {
 	webhookStripe
-	secretPlace
-	URL string `arg:"" help:"Public address of pull, like https://sync.example.com/stripe/webhook; the path may be left out."`
+	secretDestination
+	URL string `arg:"" help:"Public address of pull, like https://sync.example.com/stripe/webhook. The path is optional."`
 }
 
 func (cmd *webhookCreateCmd) Run(ctx context.Context, c *cli) error {
@@ -153,16 +155,16 @@ func (cmd *webhookCreateCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if i := slices.IndexFunc(all, func(e stripeapi.Endpoint) bool { return e.URL == at }); i >= 0 {
-		return mend(ctx, client, all[i])
+		return repairEndpoint(ctx, client, all[i])
 	}
 	return cmd.create(ctx, c, client, cmd.wanted(at), len(all))
 }
 
-// mend brings an endpoint that is there to what Driftless needs.
-func mend(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) error {
+// repairEndpoint updates an existing endpoint to what Driftless needs.
+func repairEndpoint(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) error {
 	if e.APIVersion != stripeapi.PinnedVersion {
 		return fmt.Errorf(
-			"%s sends to %s in API version %q, and pull reads %s; the version cannot be changed: `driftless webhook rotate %s` replaces the endpoint",
+			"%s sends to %s in API version %q, but pull reads %s; the version cannot be changed: `driftless webhook rotate %s` replaces the endpoint",
 			e.ID, e.URL, e.APIVersion, stripeapi.PinnedVersion, e.ID)
 	}
 	lacked := e.Lacks()
@@ -170,22 +172,22 @@ func mend(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) e
 		if _, err := client.UpdateEndpoint(ctx, e); err != nil {
 			return err
 		}
-		sayf(stdout, "%s sends to %s; mended: %s\n", e.ID, e.URL, strings.Join(lacked, "; "))
+		sayf(stdout, "%s sends to %s; repaired: %s\n", e.ID, e.URL, strings.Join(lacked, "; "))
 	} else {
-		sayf(stdout, "%s sends to %s, with all that is needed\n", e.ID, e.URL)
+		sayf(stdout, "%s sends to %s and needs no repair\n", e.ID, e.URL)
 	}
 	sayf(stdout,
-		"Stripe shows a secret once only. If it is lost: `driftless webhook rotate %s`, or copy it from Stripe's Dashboard.\n", e.ID)
+		"Stripe shows a secret only once. If it is lost, run `driftless webhook rotate %s`, or copy it from Stripe's Dashboard.\n", e.ID)
 	return nil
 }
 
-// create makes an endpoint, once it is certain that its secret can be kept.
-func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint,
+// create creates an endpoint once it is certain that its secret can be stored.
+func (p secretDestination) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint,
 	have int,
 ) error {
 	if have >= stripeapi.MaxEndpoints {
 		return fmt.Errorf(
-			"the account has %d webhook endpoints, the most that Stripe allows: delete one first (`driftless webhook list` shows them)", have)
+			"the account has %d webhook endpoints, the maximum that Stripe allows: delete one first (`driftless webhook list` shows them)", have)
 	}
 	keep, err := p.open(c)
 	if err != nil {
@@ -193,7 +195,7 @@ func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Clien
 	}
 	e, err := client.CreateEndpoint(ctx, n)
 	if err != nil {
-		return errors.Join(err, keep.abandon())
+		return errors.Join(err, keep.discard())
 	}
 	if have+1 == stripeapi.MaxEndpoints {
 		sayf(os.Stderr,
@@ -201,7 +203,7 @@ func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Clien
 			stripeapi.MaxEndpoints)
 	}
 	if err := keep.store(c, e); err != nil {
-		// Without its secret the endpoint would be of no use, and its deliveries would fail.
+		// Without its secret the endpoint is of no use, and its deliveries would fail.
 		return errors.Join(err, client.DeleteEndpoint(context.WithoutCancel(ctx), e.ID))
 	}
 	return nil
@@ -209,11 +211,11 @@ func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Clien
 
 type webhookRotateCmd struct {
 	webhookStripe
-	secretPlace
-	Endpoint            string         `arg:"" optional:"" help:"Id or URL of the endpoint; needed if there are several."`
+	secretDestination
+	Endpoint            string         `arg:"" optional:"" help:"Id or URL of the endpoint. Required if there are several."`
 	Finish              bool           `help:"Second step: check that pull accepts the new secret, then delete the old endpoint."`
-	Yes                 bool           `help:"Delete the old endpoint without asking."`
-	StripeWebhookSecret config.Secrets `name:"stripe-webhook-secret" env:"STRIPE_WEBHOOK_SECRET" secret:"" help:"Where --secret-file is not used: the secrets that pull was given, the new one last."`
+	Yes                 bool           `help:"Delete the old endpoint without a question."`
+	StripeWebhookSecret config.Secrets `name:"stripe-webhook-secret" env:"STRIPE_WEBHOOK_SECRET" secret:"" help:"Without --secret-file: the secrets that pull has, the new one last."`
 }
 
 func (cmd *webhookRotateCmd) Run(ctx context.Context, c *cli) error {
@@ -228,8 +230,8 @@ func (cmd *webhookRotateCmd) Run(ctx context.Context, c *cli) error {
 	if cmd.Finish {
 		return cmd.finish(ctx, client, all)
 	}
-	// What replaces another is not what is to be replaced.
-	old, err := cmd.chosen(all, func(e stripeapi.Endpoint) bool {
+	// An endpoint that replaces another is not itself replaced.
+	old, err := cmd.chooseEndpoint(all, func(e stripeapi.Endpoint) bool {
 		return !slices.ContainsFunc(all,
 			func(other stripeapi.Endpoint) bool { return other.ID == e.Metadata[replacesKey] })
 	})
@@ -238,7 +240,7 @@ func (cmd *webhookRotateCmd) Run(ctx context.Context, c *cli) error {
 	}
 	if next := successor(all, old.ID); next != nil {
 		return fmt.Errorf(
-			"%s is being replaced by %s already: `driftless webhook rotate --finish`, or delete %s in Stripe to begin again", old.ID, next.ID, next.ID)
+			"%s is already being replaced by %s: run `driftless webhook rotate --finish`, or delete %s in Stripe to begin again", old.ID, next.ID, next.ID)
 	}
 	at, err := endpointURL(old.URL, live)
 	if err != nil {
@@ -250,16 +252,16 @@ func (cmd *webhookRotateCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	sayf(os.Stderr,
-		`Both endpoints send every event until you finish; pull takes each once. What the new one sends is refused, and sent again,
-until pull knows its secret. So:
-1. give pull both secrets, separated by a comma (STRIPE_WEBHOOK_SECRET), and restart it;
-2. driftless webhook rotate --finish %s
-3. take the old secret out.
+		`Both endpoints send every event until you finish; pull processes each once. Pull refuses the events of the new endpoint,
+and Stripe resends them, until pull has its secret. So:
+1. set both secrets, separated by a comma, in pull's STRIPE_WEBHOOK_SECRET, and restart pull;
+2. run driftless webhook rotate --finish %s;
+3. remove the old secret.
 `, old.ID)
 	return nil
 }
 
-// successor is the endpoint that was made to replace one.
+// successor returns the endpoint that was created to replace another, or nil.
 func successor(all []stripeapi.Endpoint, id string) *stripeapi.Endpoint {
 	for i, e := range all {
 		if e.Metadata[replacesKey] == id {
@@ -269,8 +271,8 @@ func successor(all []stripeapi.Endpoint, id string) *stripeapi.Endpoint {
 	return nil
 }
 
-// chosen is the endpoint that the command is about.
-func (cmd *webhookRotateCmd) chosen(all []stripeapi.Endpoint,
+// chooseEndpoint returns the endpoint that the command is about.
+func (cmd *webhookRotateCmd) chooseEndpoint(all []stripeapi.Endpoint,
 	candidate func(stripeapi.Endpoint) bool,
 ) (stripeapi.Endpoint, error) {
 	var found []stripeapi.Endpoint
@@ -286,31 +288,31 @@ func (cmd *webhookRotateCmd) chosen(all []stripeapi.Endpoint,
 		return found[0], nil
 	case len(found) > 1:
 		return stripeapi.Endpoint{},
-			errors.New("several endpoints could be meant: name one by its id (`driftless webhook list` shows them)")
+			errors.New("several endpoints match: name one by its id (`driftless webhook list` shows them)")
 	case cmd.Endpoint == "":
 		return stripeapi.Endpoint{},
-			fmt.Errorf("no endpoint of Driftless's account %s was found: name one by its id or URL (`driftless webhook list` shows them)", cmd.Account)
+			fmt.Errorf("there is no endpoint of Driftless's account %s: name one by its id or URL (`driftless webhook list` shows them)", cmd.Account)
 	default:
 		return stripeapi.Endpoint{},
 			fmt.Errorf("there is no endpoint %s (`driftless webhook list` shows them)", cmd.Endpoint)
 	}
 }
 
-// finish deletes the old endpoint once pull is known to accept what the new one sends.
+// finish deletes the old endpoint once pull accepts events of the new one.
 func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Client, all []stripeapi.Endpoint) error {
-	old, err := cmd.chosen(all, func(e stripeapi.Endpoint) bool { return successor(all, e.ID) != nil })
+	old, err := cmd.chooseEndpoint(all, func(e stripeapi.Endpoint) bool { return successor(all, e.ID) != nil })
 	if err != nil {
 		return err
 	}
 	next := successor(all, old.ID)
 	if next == nil {
-		return fmt.Errorf("%s is not being replaced: `driftless webhook rotate %s` begins", old.ID, old.ID)
+		return fmt.Errorf("%s is not being replaced: run `driftless webhook rotate %s` first", old.ID, old.ID)
 	}
 	if lacks := next.Lacks(); len(lacks) > 0 {
-		return fmt.Errorf("%s, which is to replace %s, cannot: %s; `driftless webhook create %s` mends it", next.ID,
+		return fmt.Errorf("%s cannot replace %s: %s; run `driftless webhook create %s` to repair it", next.ID,
 			old.ID, strings.Join(lacks, "; "), next.URL)
 	}
-	secret, err := cmd.newest(cmd.StripeWebhookSecret)
+	secret, err := cmd.latestSecret(cmd.StripeWebhookSecret)
 	if err != nil {
 		return err
 	}
@@ -318,18 +320,18 @@ func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Clien
 		return fmt.Errorf("%w; %s is kept, and nothing is lost", err, old.ID)
 	}
 	sayf(stdout, "pull accepts the new secret at %s\n", next.URL)
-	if !cmd.Yes && !confirmed(fmt.Sprintf("Delete the old endpoint %s?", old.ID)) {
-		return fmt.Errorf("%s is kept: both send every event until it is deleted", old.ID)
+	if !cmd.Yes && !confirm(fmt.Sprintf("Delete the old endpoint %s?", old.ID)) {
+		return fmt.Errorf("%s is kept: both endpoints send every event until it is deleted", old.ID)
 	}
 	if err := client.DeleteEndpoint(ctx, old.ID); err != nil {
 		return err
 	}
-	sayf(stdout, "%s is deleted; %s sends to %s. Take the old secret out of STRIPE_WEBHOOK_SECRET.\n", old.ID, next.ID,
+	sayf(stdout, "%s is deleted; %s sends to %s. Remove the old secret from STRIPE_WEBHOOK_SECRET.\n", old.ID, next.ID,
 		next.URL)
 	return nil
 }
 
-// probe sends pull an event that is about nothing that it keeps, signed with the secret.
+// probe sends pull a signed event of a type that pull does not store.
 func probe(ctx context.Context, url, secret string, live bool) error {
 	body, err := json.Marshal(map[string]any{
 		"id": "evt_driftless_probe", "object": "event", "type": "driftless.probe", "created": time.Now().Unix(),
@@ -350,13 +352,13 @@ func probe(ctx context.Context, url, secret string, live bool) error {
 	req.Header.Set("Stripe-Signature", signed.Header)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s does not answer from here, so that it is not certain that pull knows the new secret: %w",
+		return fmt.Errorf("%s does not answer from here, so it is unknown whether pull has the new secret: %w",
 			url, err)
 	}
 	defer resp.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("pull does not accept the new secret yet (%s: %s): give it both secrets and restart it",
+		return fmt.Errorf("pull does not accept the new secret yet (%s: %s): set both secrets and restart pull",
 			resp.Status, strings.TrimSpace(string(said)))
 	}
 	return nil

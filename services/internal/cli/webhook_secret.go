@@ -13,27 +13,27 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// secretPlace says where a new signing secret goes. It never goes to a log, and to standard output only if that is a
-// terminal or was asked for.
-type secretPlace struct {
-	SecretFile string `name:"secret-file" placeholder:"FILE" help:"Write the signing secret to this file, readable by its owner alone, behind those it holds; STRIPE_WEBHOOK_SECRET_FILE can name it."`
-	ShowSecret bool   `name:"show-secret" help:"Print the signing secret although standard output is no terminal."`
+// secretDestination says where a new signing secret goes. It never goes to a log. It goes to standard output only if
+// that is a terminal or if asked for.
+type secretDestination struct {
+	SecretFile string `name:"secret-file" placeholder:"FILE" help:"Append the signing secret to the secrets in this file, readable only by its owner. STRIPE_WEBHOOK_SECRET_FILE can name it."`
+	ShowSecret bool   `name:"show-secret" help:"Print the signing secret even if standard output is not a terminal."`
 }
 
-// keeper is a place for a secret, made ready before the secret exists.
-type keeper struct {
+// secretStore stores a secret. It is made ready before the secret exists.
+type secretStore struct {
 	path   string
 	before []string
 	temp   *os.File
 }
 
-// open makes sure that a secret can be kept before Stripe makes it: it is shown once only.
-func (p secretPlace) open(c *cli) (*keeper, error) {
-	k := &keeper{path: p.SecretFile}
+// open makes sure that a secret can be stored before Stripe creates it, since Stripe shows it only once.
+func (p secretDestination) open(c *cli) (*secretStore, error) {
+	k := &secretStore{path: p.SecretFile}
 	if p.SecretFile == "" {
 		if !p.ShowSecret && (c.Output == "json" || !isTerminal(stdout)) {
 			return nil, errors.New(
-				"the signing secret is shown once only, and standard output is no terminal: give --secret-file FILE, or --show-secret to print it all the same")
+				"the signing secret is shown only once, and standard output is not a terminal: set --secret-file FILE, or --show-secret to print it anyway")
 		}
 		return k, nil
 	}
@@ -42,22 +42,22 @@ func (p secretPlace) open(c *cli) (*keeper, error) {
 		return nil, fmt.Errorf("--secret-file: %w", err)
 	}
 	k.before = config.Secrets(strings.TrimSpace(string(data))).Reveal()
-	// Mode 0600; put in the file's place in one step.
+	// The file has mode 0600, and is renamed into place.
 	if k.temp, err = os.CreateTemp(filepath.Dir(p.SecretFile), ".secret-*"); err != nil {
 		return nil, fmt.Errorf("--secret-file: %w", err)
 	}
 	return k, nil
 }
 
-func (k *keeper) abandon() error {
+func (k *secretStore) discard() error {
 	if k.temp == nil {
 		return nil
 	}
 	return errors.Join(k.temp.Close(), os.Remove(k.temp.Name()))
 }
 
-// store keeps the endpoint's secret and says where.
-func (k *keeper) store(c *cli, e stripeapi.Endpoint) error {
+// store stores the endpoint's secret and prints where.
+func (k *secretStore) store(c *cli, e stripeapi.Endpoint) error {
 	if k.temp != nil {
 		text := strings.Join(append(k.before, e.Secret), ",") + "\n"
 		_, err := k.temp.WriteString(text)
@@ -86,12 +86,12 @@ func (k *keeper) store(c *cli, e stripeapi.Endpoint) error {
 		return err
 	}
 	_, err := stdout.WriteString(
-		sayingf("its signing secret, shown this once, is for STRIPE_WEBHOOK_SECRET: %s\n", e.Secret))
+		sayingf("its signing secret, shown only once, is for STRIPE_WEBHOOK_SECRET: %s\n", e.Secret))
 	return err
 }
 
-// newest is the last of the secrets that pull was given.
-func (p secretPlace) newest(given config.Secrets) (string, error) {
+// latestSecret returns the last of the secrets that pull has.
+func (p secretDestination) latestSecret(given config.Secrets) (string, error) {
 	secrets := given.Reveal()
 	if p.SecretFile != "" {
 		data, err := os.ReadFile(p.SecretFile)
@@ -102,13 +102,13 @@ func (p secretPlace) newest(given config.Secrets) (string, error) {
 	}
 	if len(secrets) == 0 {
 		return "", errors.New(
-			"the new secret is needed to see whether pull accepts it: give --secret-file, or STRIPE_WEBHOOK_SECRET with the new secret last")
+			"the new secret is needed to check whether pull accepts it: set --secret-file, or STRIPE_WEBHOOK_SECRET with the new secret last")
 	}
 	return secrets[len(secrets)-1], nil
 }
 
-// confirmed asks a person; without a terminal the answer is no.
-func confirmed(question string) bool {
+// confirm asks a person. Without a terminal the answer is no.
+func confirm(question string) bool {
 	if !isTerminal(os.Stdin) {
 		return false
 	}

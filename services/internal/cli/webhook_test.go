@@ -17,7 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// webhookRig is a simulator, and what stands for pull: it takes what is signed with one of its secrets.
+// webhookRig is a simulator and a stub of pull, which accepts requests that are signed with one of its secrets.
 type webhookRig struct {
 	t            *testing.T
 	stripe, pull string
@@ -47,7 +47,7 @@ func newWebhookRig(t *testing.T) *webhookRig {
 	return r
 }
 
-// run runs the command and returns its exit code and what it printed.
+// run runs the command and returns its exit code and its output.
 func (r *webhookRig) run(args ...string) (code int, out string) {
 	r.t.Helper()
 	file, err := os.CreateTemp(r.t.TempDir(), "out")
@@ -70,7 +70,7 @@ func (r *webhookRig) endpoints() []stripeapi.Endpoint {
 	return all
 }
 
-func TestAnEndpointIsMadeOnceAndItsSecretKept(t *testing.T) {
+func TestWebhookCreate_CreatesOneEndpointAndStoresItsSecret(t *testing.T) {
 	r := newWebhookRig(t)
 	code, _ := r.run("create", "https://sync.example.com")
 	require.Equal(t, 1, code, "nowhere to keep the secret")
@@ -97,7 +97,7 @@ func TestAnEndpointIsMadeOnceAndItsSecretKept(t *testing.T) {
 
 	code, out = r.run("create", "https://sync.example.com", "--secret-file", file)
 	require.Zero(t, code)
-	require.Contains(t, out, "with all that is needed")
+	require.Contains(t, out, "needs no repair")
 	require.Len(t, r.endpoints(), 1)
 	code, out = r.run("list", "-o", "json")
 	require.Zero(t, code)
@@ -108,7 +108,7 @@ func TestAnEndpointIsMadeOnceAndItsSecretKept(t *testing.T) {
 	require.Regexp(t, `whsec_\w+`, out)
 }
 
-func TestAnEndpointThatLacksSomethingIsMended(t *testing.T) {
+func TestWebhookCreate_RepairsExistingEndpoint(t *testing.T) {
 	r := newWebhookRig(t)
 	post := func(form string) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.stripe+"/v1/webhook_endpoints",
@@ -124,9 +124,9 @@ func TestAnEndpointThatLacksSomethingIsMended(t *testing.T) {
 	post("url=https://a.example.com/stripe/webhook&api_version=2023-10-16&enabled_events[]=product.created&enabled_events[]=coupon.created")
 	code, out := r.run("create", "https://a.example.com")
 	require.Zero(t, code)
-	require.Contains(t, out, "mended: it does not get product.updated")
+	require.Contains(t, out, "repaired: it does not get product.updated")
 	require.Empty(t, r.endpoints()[0].Lacks())
-	require.Contains(t, r.endpoints()[0].Events, "coupon.created", "what else it gets stays")
+	require.Contains(t, r.endpoints()[0].Events, "coupon.created", "its other events stay")
 
 	post("url=https://b.example.com/stripe/webhook&api_version=2025-02-24.acacia&enabled_events[]=*")
 	code, _ = r.run("create", "https://b.example.com")
@@ -138,7 +138,7 @@ func TestAnEndpointThatLacksSomethingIsMended(t *testing.T) {
 	require.Equal(t, 1, code, "the account is full")
 }
 
-func TestASecretIsRotatedWithoutAMomentWithoutEndpoint(t *testing.T) {
+func TestWebhookRotate_KeepsAnEndpointAtAllTimes(t *testing.T) {
 	r := newWebhookRig(t)
 	file := filepath.Join(t.TempDir(), "secret")
 	code, out := r.run("create", r.pull, "--secret-file", file)
@@ -163,11 +163,11 @@ func TestASecretIsRotatedWithoutAMomentWithoutEndpoint(t *testing.T) {
 	first := secrets[:1]
 	r.secrets.Store(&first)
 	code, _ = r.run("rotate", "--finish", "--yes", "--secret-file", file)
-	require.Equal(t, 1, code, "pull does not know the new secret yet")
+	require.Equal(t, 1, code, "pull does not have the new secret yet")
 	require.Len(t, r.endpoints(), 2)
 	r.secrets.Store(&secrets)
 	code, _ = r.run("rotate", "--finish", "--secret-file", file)
-	require.Equal(t, 1, code, "nobody said yes")
+	require.Equal(t, 1, code, "the deletion was not confirmed")
 	require.Len(t, r.endpoints(), 2)
 	code, out = r.run("rotate", "--finish", "--yes", "--secret-file", file)
 	require.Zero(t, code, out)
@@ -176,7 +176,7 @@ func TestASecretIsRotatedWithoutAMomentWithoutEndpoint(t *testing.T) {
 	require.NotEqual(t, old.ID, left[0].ID)
 }
 
-func TestAddressesOfEndpoints(t *testing.T) {
+func TestEndpointURL(t *testing.T) {
 	for given, want := range map[string]string{
 		"https://x.example.com":      "https://x.example.com/stripe/webhook",
 		"https://x.example.com/":     "https://x.example.com/stripe/webhook",

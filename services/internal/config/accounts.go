@@ -11,21 +11,21 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// section is a part of the file whose settings go together: its top level, or an account.
+// section is a part of the file with its own settings: the top level, or an account.
 type section struct {
 	values  map[string]fileValue
 	mapping *Mapping
 	catalog *catalogEntry
-	// at is where an account stands.
+	// at is the position of an account in the file.
 	at string
 }
 
-// defaultAccount is the account of a service that is told of none.
+// defaultAccount is the account of a service whose settings name none.
 const defaultAccount = "default"
 
-// choose puts the settings of the service's account over those of the top level. Without accounts in the file nothing
-// changes. A command that takes several accounts gets the names of all.
-func (r *resolver) choose(ctx *kong.Context) error {
+// selectAccount applies the settings of the service's account over those of the top level. It changes nothing if the
+// file has no accounts. A command for several accounts gets the names of all of them.
+func (r *resolver) selectAccount(ctx *kong.Context) error {
 	if len(r.accounts) == 0 {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (r *resolver) choose(ctx *kong.Context) error {
 		return nil
 	}
 	flag := ctx.Flags()[i]
-	given := givenTo(ctx, flag)
+	given := givenValue(ctx, flag)
 	if flag.Target.Kind() == reflect.Slice {
 		if given == "" {
 			r.values["account"] = fileValue{text: strings.Join(names, ","), at: r.accountsAt}
@@ -43,7 +43,7 @@ func (r *resolver) choose(ctx *kong.Context) error {
 		}
 		for name := range strings.SplitSeq(given, ",") {
 			if _, ok := r.accounts[strings.TrimSpace(name)]; !ok {
-				return r.unknown(name, names)
+				return r.unknownAccountError(name, names)
 			}
 		}
 		return nil
@@ -56,11 +56,11 @@ func (r *resolver) choose(ctx *kong.Context) error {
 	}
 	account, ok := r.accounts[given]
 	if !ok {
-		return r.unknown(given, names)
+		return r.unknownAccountError(given, names)
 	}
 	if slot, shared := r.values["slot"]; shared && len(names) > 1 {
 		return fmt.Errorf(
-			"%s: must stand under each account: ingestion of every account reads with a replication slot of its own",
+			"%s: must be set for each account: each account's ingestion reads with its own replication slot",
 			slot.at)
 	}
 	if given != defaultAccount {
@@ -78,13 +78,14 @@ func (r *resolver) choose(ctx *kong.Context) error {
 	return nil
 }
 
-func (r *resolver) unknown(name string, names []string) error {
-	return fmt.Errorf("%s: there is no account %q, but %s: set DRIFTLESS_ACCOUNT to one of them", r.accountsAt, name,
+func (r *resolver) unknownAccountError(name string, names []string) error {
+	return fmt.Errorf("%s: there is no account %q; there are %s: set DRIFTLESS_ACCOUNT to one of them", r.accountsAt,
+		name,
 		strings.Join(names, ", "))
 }
 
-// givenTo is the value that the command line or the environment gives a flag; "" if they give none.
-func givenTo(ctx *kong.Context, flag *kong.Flag) string {
+// givenValue returns the value of a flag on the command line or in the environment, or "".
+func givenValue(ctx *kong.Context, flag *kong.Flag) string {
 	for _, p := range ctx.Path {
 		if p.Flag != flag || p.Resolved {
 			continue
@@ -96,18 +97,18 @@ func givenTo(ctx *kong.Context, flag *kong.Flag) string {
 			return strings.Join(v, ",")
 		}
 	}
-	return firstSet(flag.Envs)
+	return firstNonEmpty(flag.Envs)
 }
 
-// accountsEntry reads the key "accounts": settings, and a mapping, by the name of the account that they are for.
-func (r *resolver) accountsEntry(path string, entry *ast.MappingValueNode) error {
+// readAccounts reads the key "accounts": settings, and a mapping, by account.
+func (r *resolver) readAccounts(path string, entry *ast.MappingValueNode) error {
 	r.accountsAt = position(path, entry.Key.GetToken()) + ": accounts"
 	if len(r.accounts) > 0 {
-		return fmt.Errorf("%s: stands there twice", r.accountsAt)
+		return fmt.Errorf("%s: is there twice", r.accountsAt)
 	}
 	entries, ok := entry.Value.(*ast.MappingNode)
 	if !ok || len(entries.Values) == 0 {
-		return fmt.Errorf("%s: must hold the settings of each account under its name", r.accountsAt)
+		return fmt.Errorf("%s: must have the settings of each account under its name", r.accountsAt)
 	}
 	r.accounts = map[string]*section{}
 	for _, named := range entries.Values {
@@ -117,7 +118,7 @@ func (r *resolver) accountsEntry(path string, entry *ast.MappingValueNode) error
 			return fmt.Errorf("%s: the name of an account must %s", at, rules["account"].must)
 		}
 		if r.accounts[key.Value] != nil {
-			return fmt.Errorf("%s: stands there twice", at)
+			return fmt.Errorf("%s: is there twice", at)
 		}
 		account := &section{values: map[string]fileValue{}, at: at}
 		r.accounts[key.Value] = account
@@ -126,14 +127,15 @@ func (r *resolver) accountsEntry(path string, entry *ast.MappingValueNode) error
 			continue
 		}
 		if !ok {
-			return fmt.Errorf("%s: must hold settings as \"key: value\"", at)
+			return fmt.Errorf("%s: must have settings as \"key: value\"", at)
 		}
 		for _, setting := range settings.Values {
 			switch name := setting.Key.GetToken().Value; name {
 			case "account", "accounts":
-				return fmt.Errorf("%s: %s cannot stand under an account", position(path, setting.Key.GetToken()), name)
+				return fmt.Errorf("%s: %s is not allowed under an account", position(path, setting.Key.GetToken()),
+					name)
 			}
-			if err := account.entry(path, setting); err != nil {
+			if err := account.readEntry(path, setting); err != nil {
 				return err
 			}
 		}

@@ -23,7 +23,7 @@ accounts:
     slot: us
 `
 
-func TestAnAccountsSettingsOverrideTheOthers(t *testing.T) {
+func TestAccounts_OverrideTopLevel(t *testing.T) {
 	t.Setenv("DRIFTLESS_ACCOUNT", "eu")
 	s, m, err := parse(t, twoAccounts)
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestAnAccountsSettingsOverrideTheOthers(t *testing.T) {
 	require.InDelta(t, 7, s.StripeRate, 0, "the environment overrides the file")
 }
 
-func TestTheTopLevelMayNameTheAccount(t *testing.T) {
+func TestAccounts_TopLevelNamesAccount(t *testing.T) {
 	s, _, err := parse(t, "account: us-1\n"+twoAccounts)
 	require.NoError(t, err)
 	require.Equal(t, "us-1", s.Account)
@@ -61,7 +61,7 @@ func TestTheTopLevelMayNameTheAccount(t *testing.T) {
 	require.Equal(t, "driftless", s.Slot)
 }
 
-func TestAnAccountsSecretsComeFromFiles(t *testing.T) {
+func TestAccounts_ReadSecretsFromFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(path, []byte("rk_live_eu\n"), 0o600))
 	t.Setenv("DRIFTLESS_ACCOUNT", "eu")
@@ -76,7 +76,7 @@ func TestAnAccountsSecretsComeFromFiles(t *testing.T) {
 	require.ErrorContains(t, err, "keep one")
 }
 
-func TestBadAccountsSayWhereAndWhat(t *testing.T) {
+func TestAccounts_ErrorsNamePositionAndCause(t *testing.T) {
 	for name, c := range map[string]struct {
 		account, yaml string
 		want          []string
@@ -88,12 +88,12 @@ func TestBadAccountsSayWhereAndWhat(t *testing.T) {
 		"name":        {"eu", "accounts: {EU: {}}\n", []string{"EU", "lower-case"}},
 		"no settings": {"eu", "accounts: {eu: 7}\n", []string{"eu", "key: value"}},
 		"no accounts": {"eu", "accounts: eu\n", []string{"accounts", "under its name"}},
-		"nested":      {"eu", "accounts: {eu: {account: us}}\n", []string{"account cannot stand under an account"}},
+		"nested":      {"eu", "accounts: {eu: {account: us}}\n", []string{"account is not allowed under an account"}},
 		"mapping": {
 			"eu", "accounts: {eu: {catalog: {products: x}}}\n",
 			[]string{"catalog: prices must be a query"},
 		},
-		"a shared slot": {"eu", "slot: one\n" + twoAccounts, []string{":1:1", "slot", "under each account"}},
+		"a shared slot": {"eu", "slot: one\n" + twoAccounts, []string{":1:1", "slot", "for each account"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("DRIFTLESS_ACCOUNT", c.account)
@@ -105,7 +105,7 @@ func TestBadAccountsSayWhereAndWhat(t *testing.T) {
 	}
 }
 
-func TestACommandForSeveralAccountsTakesAllOfTheFile(t *testing.T) {
+func TestAccounts_CommandForSeveralGetsAll(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "driftless.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(twoAccounts), 0o600))
 	parse := func(args ...string) ([]string, error) {

@@ -7,16 +7,16 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// anchors replaces the aliases of a YAML document by what they stand for, wherever in the document that is: the YAML
-// library knows the anchors of the part only that it decodes.
+// anchors replaces the aliases of a YAML document by the values of their anchors. The YAML library only knows the
+// anchors within the part that it decodes.
 type anchors struct {
 	path  string
 	nodes map[string]ast.Node
-	// open are the anchors that are being replaced, one within the other.
+	// open are the anchors that are being replaced, outermost first.
 	open []string
 }
 
-// withoutAliases returns a document's body without anchors, aliases and merge keys.
+// withoutAliases returns the body of a document without anchors, aliases and merge keys.
 func withoutAliases(path string, body ast.Node) (ast.Node, error) {
 	a := &anchors{path: path, nodes: map[string]ast.Node{}}
 	return a.replace(body)
@@ -35,12 +35,13 @@ func (a *anchors) replace(node ast.Node) (ast.Node, error) {
 	case *ast.AliasNode:
 		name := n.Value.GetToken().Value
 		if slices.Contains(a.open, name) {
-			return nil, fmt.Errorf("%s: alias %q stands in what it stands for", position(a.path, n.GetToken()), name)
+			return nil, fmt.Errorf("%s: alias %q is inside its own anchor", position(a.path, n.GetToken()), name)
 		}
 		if value, ok := a.nodes[name]; ok {
 			return value, nil
 		}
-		return nil, fmt.Errorf("%s: there is no anchor %q before this alias: write &%s where it is first used",
+		return nil, fmt.Errorf(
+			"%s: there is no anchor %q before this alias: write &%s before the value that it repeats",
 			position(a.path, n.GetToken()), name, name)
 	case *ast.MappingNode:
 		return a.mapping(n)
@@ -54,7 +55,8 @@ func (a *anchors) replace(node ast.Node) (ast.Node, error) {
 	return node, nil
 }
 
-// mapping replaces in a mapping's values, and puts the entries of a merge key (<<) behind its own, which win.
+// mapping replaces aliases in the values of a mapping. It appends the entries of a merge key (<<) to the mapping's own
+// entries, which win.
 func (a *anchors) mapping(n *ast.MappingNode) (ast.Node, error) {
 	var own, merged []*ast.MappingValueNode
 	for _, entry := range n.Values {
@@ -77,15 +79,15 @@ func (a *anchors) mapping(n *ast.MappingNode) (ast.Node, error) {
 				return nil, fmt.Errorf("%s: << takes a mapping, as in <<: *name",
 					position(a.path, entry.Key.GetToken()))
 			}
-			merged = over(merged, from.Values)
+			merged = mergeEntries(merged, from.Values)
 		}
 	}
-	n.Values = over(own, merged)
+	n.Values = mergeEntries(own, merged)
 	return n, nil
 }
 
-// over are entries, and those of others whose keys they do not have.
-func over(entries, others []*ast.MappingValueNode) []*ast.MappingValueNode {
+// mergeEntries returns entries, and those of others whose keys they lack.
+func mergeEntries(entries, others []*ast.MappingValueNode) []*ast.MappingValueNode {
 	out := slices.Clone(entries)
 	for _, other := range others {
 		if entryOf(out, other.Key.GetToken().Value) == nil {

@@ -41,8 +41,8 @@ catalog: # stands behind the accounts, and lacks products
 	_, us, err := parse(t, complete)
 	require.NoError(t, err)
 	require.Equal(t, []WatchedTable{{Table: "us.items", ProductID: "id"}}, us.Watch, "a list is replaced as a whole")
-	require.NoError(t, us.WritesBack("name"))
-	require.NoError(t, us.WritesBack("prices.nickname"))
+	require.NoError(t, us.CheckWriteBack("name"))
+	require.NoError(t, us.CheckWriteBack("prices.nickname"))
 	require.Equal(t, "UPDATE us.tariffs SET label = @nickname WHERE id = @id", us.WriteBack.Price)
 
 	t.Setenv("DRIFTLESS_ACCOUNT", "all")
@@ -51,7 +51,7 @@ catalog: # stands behind the accounts, and lacks products
 	require.Equal(t, "SELECT id, name FROM items", all.Products)
 }
 
-func TestAliases_StandForWhatIsElsewhereInTheFile(t *testing.T) {
+func TestAliases_ReferToTheWholeFile(t *testing.T) {
 	const file = `
 x-shared: &prices SELECT id, item AS product, currency, cents AS unit_amount FROM tariffs
 accounts:
@@ -85,13 +85,13 @@ accounts:
 	}
 }
 
-func TestAliases_ThatCannotBe(t *testing.T) {
+func TestAliases_Errors(t *testing.T) {
 	for name, c := range map[string]struct{ yaml, want string }{
 		"no anchor":       {"slot: *none\n", `:1:7: there is no anchor "none"`},
 		"an anchor later": {"slot: *later\npublication: &later x\n", `there is no anchor "later" before this alias`},
-		"in itself":       {"catalog: &a\n  products: *a\n", `alias "a" stands in what it stands for`},
+		"in itself":       {"catalog: &a\n  products: *a\n", `alias "a" is inside its own anchor`},
 		"not a mapping":   {"slot: &a x\ncatalog:\n  <<: *a\n", "<< takes a mapping"},
-		"not a catalog":   {"catalog: everything\n", "catalog must hold products, prices and watch"},
+		"not a catalog":   {"catalog: everything\n", "catalog must have products, prices and watch"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := parse(t, c.yaml)

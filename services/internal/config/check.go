@@ -12,31 +12,31 @@ import (
 )
 
 type rule struct {
-	holds func(reflect.Value) bool
-	must  string
+	isValid func(reflect.Value) bool
+	must    string
 }
 
 var (
-	accountName  = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
-	hostName     = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,253}$`)
-	moreThanNone = rule{func(v reflect.Value) bool { return !v.IsZero() }, "be more than 0"}
+	accountName = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+	hostName    = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,253}$`)
+	positive    = rule{func(v reflect.Value) bool { return !v.IsZero() }, "be more than 0"}
 )
 
-// rules say what a setting must be beyond its type. That numbers and times are finite and not negative goes for all.
+// rules are the conditions of settings beyond their types. All numbers and times must be finite and not negative.
 var rules = map[string]rule{
 	"allowed-hosts":        {areHostNames, "be names of hosts, without scheme, port and path"},
 	"account":              {isAccountName, "be 1 to 32 lower-case letters, digits, - and _"},
 	"guard-share":          {func(v reflect.Value) bool { return v.Float() <= 1 }, "lie between 0 and 1"},
-	"stripe-endpoint-rate": moreThanNone,
-	"push-concurrency":     moreThanNone,
-	"poll-interval":        moreThanNone,
+	"stripe-endpoint-rate": positive,
+	"push-concurrency":     positive,
+	"poll-interval":        positive,
 	"replicas": {
 		func(v reflect.Value) bool { return v.Int() == 1 || v.Int() == 3 || v.Int() == 5 },
 		"be 1, 3 or 5",
 	},
 }
 
-// isAccountName takes a name, or a list of names.
+// isAccountName checks a name or a list of names.
 func isAccountName(v reflect.Value) bool {
 	if v.Kind() != reflect.Slice {
 		return accountName.MatchString(v.String())
@@ -58,11 +58,11 @@ func areHostNames(v reflect.Value) bool {
 	return true
 }
 
-// check says which flag has a value that cannot be, wherever that comes from.
+// check returns an error for the first flag with a value that is not allowed, whatever its source.
 func check(ctx *kong.Context) error {
 	for _, flag := range ctx.Flags() {
 		if err := checkValue(flag.Name, flag.Target); err != nil {
-			return fmt.Errorf("%s: %w", origin(ctx, flag), err)
+			return fmt.Errorf("%s: %w", sourceOf(ctx, flag), err)
 		}
 	}
 	return nil
@@ -76,7 +76,7 @@ func checkValue(name string, v reflect.Value) error {
 		must = "be a number"
 	case v.CanFloat() && v.Float() < 0, v.CanInt() && v.Int() < 0:
 		must = "be 0 or more"
-	case has && !rule.holds(v):
+	case has && !rule.isValid(v):
 		must = rule.must
 	default:
 		return nil
@@ -87,12 +87,10 @@ func checkValue(name string, v reflect.Value) error {
 	return fmt.Errorf("must %s, not %v", must, v)
 }
 
-// origin names the variable that a flag's value comes from, or else the flag.
-func origin(ctx *kong.Context, flag *kong.Flag) string {
-	for _, p := range ctx.Path {
-		if p.Flag == flag && !p.Resolved {
-			return "--" + flag.Name
-		}
+// sourceOf returns the variable that a flag's value comes from, or else the flag.
+func sourceOf(ctx *kong.Context, flag *kong.Flag) string {
+	if onCommandLine(ctx, flag) {
+		return "--" + flag.Name
 	}
 	for _, env := range flag.Envs {
 		if os.Getenv(env) != "" {
@@ -102,8 +100,8 @@ func origin(ctx *kong.Context, flag *kong.Flag) string {
 	return "--" + flag.Name
 }
 
-// accepts says why a flag does not take a value.
-func accepts(flag *kong.Flag, text string) error {
+// checkText returns an error if a flag does not accept a text.
+func checkText(flag *kong.Flag, text string) error {
 	v := reflect.New(flag.Target.Type()).Elem()
 	scan := kong.Scan().PushTyped(text, kong.FlagValueToken)
 	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, v); err != nil {

@@ -35,7 +35,7 @@ func parse(t *testing.T, yaml string, args ...string) (settings, *Mapping, error
 	return s, m, err
 }
 
-func TestPrecedence(t *testing.T) {
+func TestParse_Precedence(t *testing.T) {
 	s, _, err := parse(t, "")
 	require.NoError(t, err)
 	require.Equal(t, "driftless", s.Slot, "default")
@@ -54,7 +54,7 @@ func TestPrecedence(t *testing.T) {
 	require.Equal(t, "from_flag", s.Slot, "a flag overrides all")
 }
 
-func TestConfigFileFromEnvironment(t *testing.T) {
+func TestParse_ReadsConfigFileOfEnvironment(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "driftless.yaml")
 	require.NoError(t,
 		os.WriteFile(path, []byte("poll_interval: 3s\nstripe_webhook_secret: [whsec_a, whsec_b]\n"), 0o600))
@@ -65,7 +65,7 @@ func TestConfigFileFromEnvironment(t *testing.T) {
 	require.Equal(t, []string{"whsec_a", "whsec_b"}, s.StripeWebhookSecret.Reveal())
 }
 
-func TestASwitchThatIsOnCanBeSwitchedOff(t *testing.T) {
+func TestParse_SwitchesOffBooleanWithDefaultTrue(t *testing.T) {
 	s, _, err := parse(t, "")
 	require.NoError(t, err)
 	require.True(t, s.PushCreate)
@@ -81,7 +81,7 @@ func TestASwitchThatIsOnCanBeSwitchedOff(t *testing.T) {
 	require.False(t, s.PushCreate, "by the environment")
 }
 
-func TestMappingIsReadFromTheFile(t *testing.T) {
+func TestParse_ReadsMapping(t *testing.T) {
 	_, m, err := parse(t,
 		"catalog:\n  products: SELECT 1\n  prices: SELECT 2\n  watch:\n    - {table: app.items, product_id: sku}\n")
 	require.NoError(t, err)
@@ -93,9 +93,9 @@ func TestMappingIsReadFromTheFile(t *testing.T) {
 		}, m)
 }
 
-func TestPolicyIsReadFromFileFlagAndEnvironmentAlike(t *testing.T) {
+func TestParse_ReadsPolicyFromEverySource(t *testing.T) {
 	s, _, err := parse(t,
-		"policy:\n  description: stripe\n  metadata.seo_*: {owner: newest, action: report}\n  \"metadata.a=b,c\": {owner: stripe}\nextras: import\n")
+		"policy:\n  description: stripe\n  metadata.seo_*: {owner: \"newest\", action: report}\n  \"metadata.a=b,c\": {owner: stripe}\nextras: import\n")
 	require.NoError(t, err)
 	require.Equal(t, FieldRules{
 		{Field: "description", Owner: "stripe", At: "2:3"},
@@ -115,7 +115,7 @@ func TestPolicyIsReadFromFileFlagAndEnvironmentAlike(t *testing.T) {
 		s.Policy.Policy)
 }
 
-func TestBadInputSaysWhereAndWhat(t *testing.T) {
+func TestParse_ErrorsNamePositionAndCause(t *testing.T) {
 	for name, c := range map[string]struct {
 		yaml string
 		args []string
@@ -125,7 +125,7 @@ func TestBadInputSaysWhereAndWhat(t *testing.T) {
 		"unknown mapping key": {yaml: "catalog:\n  product: SELECT\n", want: "unknown field"},
 		"mapping not watched": {
 			yaml: "catalog:\n  products: a\n  prices: b\n",
-			want: "watch must name at least one table",
+			want: "watch must have at least one table",
 		},
 		"not a value": {yaml: "slot: {a: b}\n", want: "slot must be a single value"},
 		"account": {
@@ -169,7 +169,7 @@ func TestBadInputSaysWhereAndWhat(t *testing.T) {
 		},
 		"rule's key": {
 			yaml: "policy:\n  url: {owner: stripe, todo: report}\n",
-			want: `driftless.yaml:2:24: policy: url: there are owner and action, both single values, not "todo"`,
+			want: `driftless.yaml:2:24: policy: url: a rule has an owner and an action, both single values, not "todo"`,
 		},
 		"rule in a flag": {
 			args: []string{"--policy", "description"},
@@ -188,7 +188,7 @@ func TestBadInputSaysWhereAndWhat(t *testing.T) {
 	}
 }
 
-func TestEnvironmentIsNamedAndChecked(t *testing.T) {
+func TestParse_ErrorsNameVariable(t *testing.T) {
 	t.Setenv("DRIFTLESS_SCAN_INTERVAL", "-1h")
 	_, _, err := parse(t, "scan_interval: 1h\n")
 	require.EqualError(t, err, "DRIFTLESS_SCAN_INTERVAL: must be 0 or more, not -1h0m0s")
@@ -197,7 +197,7 @@ func TestEnvironmentIsNamedAndChecked(t *testing.T) {
 	require.Equal(t, 2*time.Hour, s.ScanInterval)
 }
 
-func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
+func TestParse_EmptyVariableCountsAsNotSet(t *testing.T) {
 	for _, name := range []string{
 		"DRIFTLESS_SLOT", "DRIFTLESS_POLL_INTERVAL", "STRIPE_RATE", "DRIFTLESS_DRIFT_POLICY",
 		"STRIPE_API_KEY", "NATS_URL", "DRIFTLESS_CONFIG",
@@ -228,7 +228,7 @@ func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
 	require.ErrorContains(t, err, "STRIPE_API_KEY_FILE: "+key+" is empty")
 }
 
-func TestValuesInTheFileAreTakenAsWritten(t *testing.T) {
+func TestParse_KeepsValuesAsWritten(t *testing.T) {
 	s, _, err := parse(t, `
 slot: 0123
 token: 1e3
@@ -254,7 +254,7 @@ push_concurrency: 12
 	require.Equal(t, 12, s.PushConcurrency)
 }
 
-func TestErrorsOfTheFileShowNoneOfIt(t *testing.T) {
+func TestParse_ErrorsShowNoContentOfFile(t *testing.T) {
 	for name, yaml := range map[string]string{
 		"syntax":  "stripe_api_key: sk_live_hush\nslot: [a\n",
 		"mapping": "stripe_api_key: sk_live_hush\ncatalog:\n  product: SELECT\ntoken: hush\n",
@@ -269,7 +269,7 @@ func TestErrorsOfTheFileShowNoneOfIt(t *testing.T) {
 	}
 }
 
-func TestSecretsFromFilesAndNeverPrinted(t *testing.T) {
+func TestSecret_IsReadFromFileAndNeverPrinted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(path, []byte("sk_test_abc\n"), 0o600))
 	t.Setenv("STRIPE_API_KEY_FILE", path)
@@ -284,7 +284,7 @@ func TestSecretsFromFilesAndNeverPrinted(t *testing.T) {
 	require.ErrorContains(t, err, "both STRIPE_API_KEY and STRIPE_API_KEY_FILE are set")
 }
 
-func TestModeOf(t *testing.T) {
+func TestKeyModeOf(t *testing.T) {
 	for key, want := range map[string]KeyMode{
 		"sk_test_1": TestMode,
 		"rk_test_1": TestMode,

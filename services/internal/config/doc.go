@@ -1,7 +1,7 @@
-// Package config is the one schema of settings: every setting is a field here, and is thereby a flag, an environment
-// variable and a key of the YAML file. A flag overrides the environment, that overrides the file, and that the
-// default. Mapping, which is too large for flags, is in the file only, and so are the settings of several accounts, of
-// which a service takes those of its own.
+// Package config is the one schema of settings. Each setting is a field here, and so a flag, an environment variable
+// and a key of the YAML file. A flag overrides the environment, the environment overrides the file, and the file
+// overrides the default. The mapping, which is too large for flags, is only in the file. So are the settings of several
+// accounts: a service reads those of its own account.
 //
-// It reads settings and checks their form; whether a server answers is for the services to find out.
+// The package reads settings and checks their form. It asks no server.
 package config

@@ -14,8 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "write docs/configuration.md")
 
-// TestDocumentIsFresh holds docs/configuration.md to the settings.
-func TestDocumentIsFresh(t *testing.T) {
+// TestDocument_IsFresh compares docs/configuration.md with the settings.
+func TestDocument_IsFresh(t *testing.T) {
 	path := filepath.Join("..", "..", "..", "docs", "configuration.md")
 	want := document()
 	if *update {
@@ -23,16 +23,16 @@ func TestDocumentIsFresh(t *testing.T) {
 	}
 	have, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, want, string(have), "write it again with: go test ./config -update")
+	require.Equal(t, want, string(have), "update it with: go test ./internal/config -update")
 }
 
-// severalAccounts has "~" for the backtick.
+// In these texts "~" replaces the backtick.
 const severalAccounts = `
 ## Several accounts
 
-One file serves the services of several Stripe accounts: under ~accounts~, by its name, an account has settings, and a mapping, that
-go before those of the top level. A service takes those of the account named by ~DRIFTLESS_ACCOUNT~, and does not start if there
-is none of that name. ~driftless topology apply~ makes the consumers of all.
+One file serves the services of several Stripe accounts. Under ~accounts~, each account has settings and a mapping that
+override those of the top level. A service uses those of the account in ~DRIFTLESS_ACCOUNT~. It does not start if there
+is none of that name. ~driftless topology apply~ creates the consumers of all accounts.
 
 ~~~yaml
 nats_url: nats://nats:4222
@@ -49,12 +49,12 @@ accounts:
     stripe_rate: 20
 ~~~
 
-Accounts may share a mapping: a ~catalog~ at the top level stands behind that of each account, key by key, and the statements of
-~write_back~ likewise. So ~watch~ and ~prices~ can be written once, and ~products~ under each account. YAML's anchors and aliases
-work in the whole file; keys of the top level that begin with ~x-~ are left for them.
+Accounts may share a mapping. Each account's ~catalog~ overrides that of the top level key by key, and so do the
+statements of ~write_back~. So ~watch~ and ~prices~ can be written once, and ~products~ under each account. YAML's
+anchors and aliases work in the whole file. Keys of the top level that begin with ~x-~ are ignored, for anchors.
 
-A secret is read from a file where its key ends in ~_file~. Every account but ~default~ has a replication slot and a publication
-of its own, ~driftless_<account>~, unless it names others.
+A key that ends in ~_file~ names a file with the secret. Every account but ~default~ has its own replication slot and
+publication, ~driftless_<account>~, unless it names others.
 `
 
 const rotation = `
@@ -63,44 +63,43 @@ const rotation = `
 The files of ~DRIFTLESS_SIGNING_KEY_FILE~ and ~DRIFTLESS_TRUSTED_KEYS_FILE~ are read again every few seconds; see
 [security.md](security.md#signed-changes-and-commands).
 
-The files of ~DATABASE_URL_FILE~, ~LEDGER_DATABASE_URL_FILE~ and ~NATS_URL_FILE~ are read again at every connection: replace the
-file when the password changes, and the services go on with the new one within seconds, without a restart. So are client
-certificates and ~PGPASSFILE~; for NATS see [nats.md](nats.md).
+The files of ~DATABASE_URL_FILE~, ~LEDGER_DATABASE_URL_FILE~ and ~NATS_URL_FILE~ are read again at every connection.
+Replace the file when the password changes. The services use the new one within seconds, without a restart. Client
+certificates and ~PGPASSFILE~ are read again, too; for NATS see [nats.md](nats.md).
 
-Only user and password are taken over. If the file of a database names another host, port or database than at the start,
-the services say so and stay where they are, since positions in one write-ahead log say nothing about another: restart them
-to change over. Of ~NATS_URL_FILE~, too, the servers are those of the start. All other secrets, such as Stripe's keys, are
-read at the start only.
+Only user and password are used. If the file of a database names another host, port or database than at the start, the
+services log that and keep the old one: positions in one write-ahead log mean nothing in another. Restart the services
+to change the database. The servers of ~NATS_URL_FILE~ are also those of the start. All other secrets, such as Stripe's
+keys, are only read at the start.
+`
+
+const introduction = `# Configuration
+
+Every setting is a flag, an environment variable and a key of the YAML file named by ~DRIFTLESS_CONFIG~. A flag
+overrides the environment, the environment overrides the file, and the file overrides the default. An empty variable
+counts as not set. One file serves all services.
+
+Secrets can also be read from a file: ~STRIPE_API_KEY_FILE~ instead of ~STRIPE_API_KEY~, and so on. In the YAML file,
+the key is ~stripe_api_key_file~. The mapping of your own tables is under the key ~catalog~ of the file; see
+[mapping.md](mapping.md). Traces follow the standard ~OTEL_*~ variables; see [tracing.md](tracing.md).
+
+Every user of the machine can see a secret in a flag in the list of processes (~ps~). Set secrets in the environment or
+in files.
+
+~driftless config check --config FILE~ checks everything that a service would refuse at its start, for all accounts of
+the file, and asks no server. With ~--database~ it also asks the catalog database, and changes nothing there: see
+[mapping.md](mapping.md#checks).
 `
 
 func document() string {
 	var b strings.Builder
-	b.WriteString(`# Configuration
-
-Every setting is a flag, an environment variable and a key of the YAML file named by ` + "`DRIFTLESS_CONFIG`" +
-		`. A flag overrides the
-environment, that overrides the file, and that the default; an empty variable counts as not set. One file serves all
-services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` instead of ` + "`STRIPE_API_KEY`" +
-		`, and so on; in the YAML file
-` + "`stripe_api_key_file`" + `. The mapping of your own tables is under the key ` + "`catalog`" +
-		` of the file; see [mapping.md](mapping.md). Traces follow the standard
-` + "`OTEL_*`" + ` variables; see [tracing.md](tracing.md).
-
-A secret that is given as a flag shows in the list of processes (` + "`ps`" +
-		`), to every user of the machine. Give secrets in the
-environment or in files.
-
-` + "`driftless config check --config FILE`" +
-		` checks everything that a service would refuse at its start, of all accounts in the file, and
-asks no server. With ` + "`--database`" + ` it also asks the catalog database, and changes nothing there: see
-[mapping.md](mapping.md#checks).
-`)
+	b.WriteString(strings.ReplaceAll(introduction, "~", "`"))
 	b.WriteString(strings.ReplaceAll(rotation, "~", "`"))
 	b.WriteString(strings.ReplaceAll(severalAccounts, "~", "`"))
 	for _, g := range groups {
 		fmt.Fprintf(&b, "\n## %s\n\n| key | environment | default | meaning |\n|---|---|---|---|\n",
 			strings.ToUpper(g.title[:1])+g.title[1:])
-		for _, f := range fields(reflect.TypeOf(g.fields)) {
+		for _, f := range fieldsOf(reflect.TypeOf(g.fields)) {
 			name, env, value, help := f.Tag.Get("name"), f.Tag.Get("env"), f.Tag.Get("default"), f.Tag.Get("help")
 			if value != "" {
 				value = "`" + value + "`"
@@ -114,11 +113,11 @@ asks no server. With ` + "`--database`" + ` it also asks the catalog database, a
 	return b.String()
 }
 
-// TestEverySettingIsDocumented: a setting without an environment variable or a meaning is half a setting.
-func TestEverySettingIsDocumented(t *testing.T) {
+// Every setting has an environment variable and a description.
+func TestSettings_HaveNameVariableAndHelp(t *testing.T) {
 	seen := map[string]bool{}
 	for _, g := range groups {
-		for _, f := range fields(reflect.TypeOf(g.fields)) {
+		for _, f := range fieldsOf(reflect.TypeOf(g.fields)) {
 			name := f.Tag.Get("name")
 			require.NotEmpty(t, name, f.Name)
 			require.NotEmpty(t, f.Tag.Get("env"), name)

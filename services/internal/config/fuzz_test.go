@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Whatever a configuration file holds, it is read or refused.
+// Any configuration file is either read or refused.
 func FuzzLoad(f *testing.F) {
 	for _, text := range []string{
 		"", "nats_url: nats://n1", "a: b\n---\nc: d",
@@ -32,8 +32,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// A secret of an address is hidden, in whatever form and beside whatever. One that is not escaped and holds what
-// separates the parts of a URL is not told from them, and is none that a client would connect with.
+// A secret in an address is hidden, whatever the rest of the address is. An unescaped one with separators of a URL is
+// not recognised; no client would connect with it.
 func FuzzRedactURL(f *testing.F) {
 	const secret = "HUSH"
 	for _, text := range []string{

@@ -16,13 +16,12 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// SecretFlags is for the end of --help.
-const SecretFlags = "A secret that is given as a flag shows in the list of processes (ps), to every user of the machine: " +
-	"give it in the environment or, as NAME_FILE, in a file."
+// SecretFlags is a note for the end of --help.
+const SecretFlags = "Every user of the machine can see a secret in a flag in the list of processes (ps): " +
+	"set it in the environment, or name a file with NAME_FILE."
 
-// Parse fills settings, a pointer to a struct of this package's groups, from arguments, environment and file, and
-// returns the file's mapping, nil if there is none. It prints --help and --version itself and ends the process
-// there, as command-line tools do.
+// Parse fills settings, a pointer to a struct of this package's groups, from arguments, environment and file. It
+// returns the file's mapping, nil if there is none. For --help and --version it prints them and ends the process.
 func Parse(settings any, name, description, version string, args []string) (*Mapping, error) {
 	r := newResolver()
 	parser, err := kong.New(settings,
@@ -37,30 +36,54 @@ func Parse(settings any, name, description, version string, args []string) (*Map
 	return r.mapping, nil
 }
 
-// Options make a command line of kong's read the environment, the secrets in files and the YAML file as Parse
-// does. mapping returns the file's mapping once the command line has been parsed.
-func Options() (options []kong.Option, mapping func() *Mapping) {
-	r := newResolver()
-	return r.options(), func() *Mapping { return r.mapping }
+// Loaded is what a command line has read from the environment and the file. Use it once the command line is parsed.
+type Loaded struct{ resolver *resolver }
+
+// Mapping returns the file's mapping, nil if there is none.
+func (l *Loaded) Mapping() *Mapping { return l.resolver.mapping }
+
+// IsSet reports whether the flag was set: on the command line, in the environment, or in the file. A value that equals
+// the default counts as set. An empty variable does not.
+func (l *Loaded) IsSet(ctx *kong.Context, name string) bool {
+	for _, flag := range ctx.Flags() {
+		if flag.Name != name {
+			continue
+		}
+		_, inFile := l.resolver.values[name]
+		return inFile || l.resolver.files[name] != "" || firstNonEmpty(flag.Envs) != "" || onCommandLine(ctx, flag)
+	}
+	return false
 }
 
-// resolver finds the values of flags that are not given as such. kong gives a resolver the last word over the
-// environment, so it says nothing where the environment does. A variable that is set and empty says nothing.
+// onCommandLine reports whether the command line has the flag.
+func onCommandLine(ctx *kong.Context, flag *kong.Flag) bool {
+	return slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag == flag && !p.Resolved })
+}
+
+// Options returns options that make a command line of kong's read the environment, the secrets in files and the YAML
+// file as Parse does.
+func Options() ([]kong.Option, *Loaded) {
+	r := newResolver()
+	return r.options(), &Loaded{resolver: r}
+}
+
+// resolver finds the values of flags that are not on the command line. kong prefers a resolver to the environment, so
+// it returns nothing if the environment has a value. A variable that is set and empty counts as not set.
 type resolver struct {
 	section
-	// accounts by name, and where they stand.
+	// accounts are the accounts of the file by name; accountsAt is their position.
 	accounts   map[string]*section
 	accountsAt string
-	// files are those that secrets were read from, by the names of their flags.
+	// files are the files that secrets were read from, by the names of their flags.
 	files map[string]string
 }
 
 // fileValue is a setting in the YAML file.
 type fileValue struct {
 	text string
-	// file holds the value, a secret, if that is not empty.
+	// file is the file with the value, a secret; empty if text is the value.
 	file string
-	// at is where it stands, with its key: "driftless.yaml:2:1: slot".
+	// at is its position with its key: "driftless.yaml:2:1: slot".
 	at string
 }
 
@@ -73,8 +96,8 @@ func (r *resolver) options() []kong.Option {
 	}
 }
 
-// nameFiles sets the fields with the tag file-of, such as file-of:"database-url", to the file that the flag's value was
-// read from.
+// nameFiles sets the fields with the tag file-of to the file that the flag's value was read from. The tag has the name
+// of the flag: file-of:"database-url".
 func (r *resolver) nameFiles(ctx *kong.Context) error {
 	r.nameFilesIn(ctx.Model.Target)
 	return nil
@@ -97,11 +120,11 @@ func (r *resolver) nameFilesIn(v reflect.Value) {
 	}
 }
 
-// Validate is kong's hook; the file is checked when it is read.
+// Validate is a hook of kong's. The file is checked when it is read.
 func (r *resolver) Validate(*kong.Application) error { return nil }
 
-// read reads the YAML file once, and says which of its values cannot be. Resolve would be too late: kong puts the name
-// of a flag before its errors.
+// read reads the YAML file once and checks its values. Resolve would be too late, since kong puts the name of a flag
+// before its errors.
 func (r *resolver) read(ctx *kong.Context) error {
 	if r.values != nil {
 		return nil
@@ -116,13 +139,13 @@ func (r *resolver) read(ctx *kong.Context) error {
 	for _, s := range sections {
 		for _, flag := range ctx.Flags() {
 			if v, ok := s.values[flag.Name]; ok && v.file == "" {
-				if err := accepts(flag, v.text); err != nil {
+				if err := checkText(flag, v.text); err != nil {
 					return fmt.Errorf("%s: %w", v.at, err)
 				}
 			}
 		}
 	}
-	return r.choose(ctx)
+	return r.selectAccount(ctx)
 }
 
 // Resolve returns a flag's value from a file named by <ENV>_FILE or from the YAML file.
@@ -131,7 +154,7 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	for _, env := range flag.Envs {
 		direct, isSet := os.LookupEnv(env)
 		if flag.Tag.Has("secret") || flag.Tag.Has("from-file") {
-			text, path, err := secretFile(env, direct)
+			text, path, err := readSecretFile(env, direct)
 			if path != "" || err != nil {
 				r.files[flag.Name] = path
 				return text, err
@@ -150,14 +173,14 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 		return v.text, nil
 	}
 	if empty && flag.HasDefault {
-		// kong has taken the empty value for one.
+		// kong has used the empty value.
 		return flag.Default, nil
 	}
 	return nil, nil
 }
 
-// secretFile reads the file that <ENV>_FILE names, and returns its path; "" if it names none.
-func secretFile(env, direct string) (text, path string, err error) {
+// readSecretFile reads the file that <ENV>_FILE names and returns its path, or "" if the variable is not set.
+func readSecretFile(env, direct string) (text, path string, err error) {
 	path = os.Getenv(env + "_FILE")
 	if path == "" {
 		return "", "", nil
@@ -169,7 +192,7 @@ func secretFile(env, direct string) (text, path string, err error) {
 	return text, path, err
 }
 
-// ReadSecret reads a file that holds nothing but a secret; by is what names it in errors.
+// ReadSecret reads a file with nothing but a secret. by names the file's setting in errors.
 func ReadSecret(by, path string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -182,8 +205,8 @@ func ReadSecret(by, path string) (string, error) {
 	return text, nil
 }
 
-// firstSet is the value of the first variable that has one.
-func firstSet(envs []string) string {
+// firstNonEmpty returns the value of the first variable that has one.
+func firstNonEmpty(envs []string) string {
 	for _, env := range envs {
 		if v := os.Getenv(env); v != "" {
 			return v
@@ -203,8 +226,8 @@ func configPath(ctx *kong.Context) string {
 	return os.Getenv("DRIFTLESS_CONFIG")
 }
 
-// load reads the YAML file. Its keys are the flags' names with "_" for "-", those of every service: one file serves
-// them all.
+// load reads the YAML file. Its keys are the names of the flags of all services, with "_" for "-": one file serves all
+// services.
 func (r *resolver) load(path string) error {
 	r.values = map[string]fileValue{}
 	if path == "" {
@@ -216,7 +239,7 @@ func (r *resolver) load(path string) error {
 	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return fmt.Errorf("configuration file %w", fault(path, "", err))
+		return fmt.Errorf("configuration file %w", yamlError(path, "", err))
 	}
 	for _, doc := range file.Docs {
 		if doc.Body == nil {
@@ -228,16 +251,16 @@ func (r *resolver) load(path string) error {
 		}
 		entries, ok := body.(*ast.MappingNode)
 		if !ok {
-			return fmt.Errorf("configuration file %s: must hold settings as \"key: value\"", path)
+			return fmt.Errorf("configuration file %s: must have settings as \"key: value\"", path)
 		}
 		for _, entry := range entries.Values {
-			read := r.entry
+			read := r.readEntry
 			if strings.HasPrefix(entry.Key.GetToken().Value, "x-") {
-				// A place for what is used elsewhere by its anchor.
+				// A place for anchors that are used elsewhere.
 				continue
 			}
 			if entry.Key.GetToken().Value == "accounts" {
-				read = r.accountsEntry
+				read = r.readAccounts
 			}
 			if err := read(path, entry); err != nil {
 				return err
@@ -247,34 +270,34 @@ func (r *resolver) load(path string) error {
 	return r.mappings()
 }
 
-func (s *section) entry(path string, entry *ast.MappingValueNode) error {
+func (s *section) readEntry(path string, entry *ast.MappingValueNode) error {
 	key := entry.Key.GetToken()
 	at := position(path, key)
 	if key.Value == "catalog" {
-		return s.catalogEntry(path, entry)
+		return s.readCatalog(path, entry)
 	}
 	flag := strings.ReplaceAll(key.Value, "_", "-")
-	if secret, ok := strings.CutSuffix(flag, "-file"); ok && slices.Contains(fromFiles(), secret) {
+	if secret, ok := strings.CutSuffix(flag, "-file"); ok && slices.Contains(namesFromFiles(), secret) {
 		text, ok := scalar(entry.Value)
 		switch {
 		case !ok || text == "":
 			return fmt.Errorf("%s: %s must be the path of a file", at, key.Value)
 		case s.has(secret):
-			return fmt.Errorf("%s: %s: the file has %s too: keep one", at, key.Value,
+			return fmt.Errorf("%s: %s: the file also has %s: keep one", at, key.Value,
 				strings.TrimSuffix(key.Value, "_file"))
 		}
 		s.values[secret] = fileValue{file: text, at: at + ": " + key.Value}
 		return nil
 	}
 	if s.has(flag) && s.values[flag].file != "" {
-		return fmt.Errorf("%s: %s: the file has %s_file too: keep one", at, key.Value, key.Value)
+		return fmt.Errorf("%s: %s: the file also has %s_file: keep one", at, key.Value, key.Value)
 	}
-	if !slices.Contains(names(), flag) || flag == "config" {
+	if !slices.Contains(allNames(), flag) || flag == "config" {
 		return fmt.Errorf("%s: unknown setting %q; see docs/configuration.md", at, key.Value)
 	}
 	if flag == "policy" {
 		if _, plain := scalar(entry.Value); !plain {
-			rules, err := policyEntry(path, entry.Value)
+			rules, err := parsePolicy(path, entry.Value)
 			if err != nil {
 				return err
 			}
@@ -284,10 +307,10 @@ func (s *section) entry(path string, entry *ast.MappingValueNode) error {
 	}
 	text, ok := scalar(entry.Value)
 	if list, isList := entry.Value.(*ast.SequenceNode); isList {
-		text, ok = joined(list)
+		text, ok = joinList(list)
 	}
 	if !ok {
-		return fmt.Errorf("%s: %s must be a single value, or a list of such", at, key.Value)
+		return fmt.Errorf("%s: %s must be a single value, or a list of single values", at, key.Value)
 	}
 	s.values[flag] = fileValue{text: text, at: at + ": " + key.Value}
 	return nil
@@ -298,7 +321,7 @@ func (s *section) has(flag string) bool {
 	return ok
 }
 
-// scalar is a value as it is written: what YAML takes for the number 83 may be the password 0123.
+// scalar returns a value as it is written. YAML may read a number where the text is a password, such as 0123.
 func scalar(node ast.Node) (text string, ok bool) {
 	switch n := node.(type) {
 	case *ast.StringNode:
@@ -312,8 +335,8 @@ func scalar(node ast.Node) (text string, ok bool) {
 	}
 }
 
-// joined is a list as the environment would have it.
-func joined(list *ast.SequenceNode) (text string, ok bool) {
+// joinList returns a list in the form of the environment.
+func joinList(list *ast.SequenceNode) (text string, ok bool) {
 	parts := make([]string, len(list.Values))
 	for i, item := range list.Values {
 		if parts[i], ok = scalar(item); !ok {
@@ -323,8 +346,8 @@ func joined(list *ast.SequenceNode) (text string, ok bool) {
 	return strings.Join(parts, ","), true
 }
 
-// fault is an error of the YAML library's without the excerpt of the file, which may hold secrets.
-func fault(path, what string, err error) error {
+// yamlError returns an error of the YAML library without its excerpt of the file, which may have secrets.
+func yamlError(path, what string, err error) error {
 	if y, ok := errors.AsType[yaml.Error](err); ok {
 		return fmt.Errorf("%s: %s%s", position(path, y.GetToken()), what, y.GetMessage())
 	}
@@ -338,22 +361,23 @@ func position(path string, t *token.Token) string {
 	return fmt.Sprintf("%s:%d:%d", path, t.Position.Line, t.Position.Column)
 }
 
-// names are the flags of all settings.
-func names() []string { return named(func(reflect.StructField) bool { return true }) }
+// allNames returns the flags of all settings.
+func allNames() []string { return namesWhere(func(reflect.StructField) bool { return true }) }
 
-// fromFiles are the settings that can be read from a file of their own: the secrets, and those with the tag from-file.
-func fromFiles() []string {
-	return named(func(f reflect.StructField) bool {
+// namesFromFiles returns the settings that can be read from their own file: secrets, and settings with the tag
+// from-file.
+func namesFromFiles() []string {
+	return namesWhere(func(f reflect.StructField) bool {
 		_, secret := f.Tag.Lookup("secret")
 		_, file := f.Tag.Lookup("from-file")
 		return secret || file
 	})
 }
 
-func named(which func(reflect.StructField) bool) []string {
+func namesWhere(which func(reflect.StructField) bool) []string {
 	var out []string
 	for _, g := range groups {
-		for _, f := range fields(reflect.TypeOf(g.fields)) {
+		for _, f := range fieldsOf(reflect.TypeOf(g.fields)) {
 			if which(f) {
 				out = append(out, f.Tag.Get("name"))
 			}
@@ -362,12 +386,12 @@ func named(which func(reflect.StructField) bool) []string {
 	return out
 }
 
-// fields are a group's settings, embedded ones included.
-func fields(t reflect.Type) []reflect.StructField {
+// fieldsOf returns the settings of a group, embedded ones included.
+func fieldsOf(t reflect.Type) []reflect.StructField {
 	var out []reflect.StructField
 	for f := range t.Fields() {
 		if f.Anonymous {
-			out = append(out, fields(f.Type)...)
+			out = append(out, fieldsOf(f.Type)...)
 		} else if _, companion := f.Tag.Lookup("file-of"); !companion {
 			out = append(out, f)
 		}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Mapping tells in SQL how the operator's tables are products and prices. It is under the key "catalog" of the
-// YAML file; without it the built-in tables are used.
+// Mapping describes in SQL how the operator's tables are products and prices. It is under the key "catalog" of the YAML
+// file. Without it the built-in tables are used.
 type Mapping struct {
 	// Products is a query whose columns are Stripe's fields of a product: id and name, and any others.
 	Products string `yaml:"products"`
@@ -18,46 +18,46 @@ type Mapping struct {
 	Prices string `yaml:"prices"`
 	// Watch are the tables whose changes concern products.
 	Watch []WatchedTable `yaml:"watch"`
-	// WriteBack are statements that change the tables as Stripe was changed.
+	// WriteBack are statements that write Stripe's values to the tables.
 	WriteBack WriteBack `yaml:"write_back"`
 	// CompareEvery is the time between two comparisons of all tables with CATALOG. Defaults to 24 hours.
 	CompareEvery time.Duration `yaml:"compare_every"`
-	// RereadEvery is the same for queries whose result depends on the time, such as a price list that starts at an
-	// hour: the comparison then runs at full speed. 0 means that time changes nothing.
+	// RereadEvery is the time between comparisons for queries whose result depends on the time, such as a price list
+	// that starts at an hour. They run at full speed. 0 means that no result depends on the time.
 	RereadEvery time.Duration `yaml:"reread_every"`
-	// RowSecurity is RowSecurityRefuse, the default, or RowSecurityAllow.
+	// RowSecurity is RowSecurityRefuse or RowSecurityAllow. Defaults to RowSecurityRefuse.
 	RowSecurity string `yaml:"row_security"`
 }
 
-// WriteBack are the statements by which a product, or a price, in the operator's tables gets Stripe's values.
-// Parameters are named for the columns of the mapping's queries: @id, @description; @changed lists those that Stripe
-// has changed. One that is left out cannot be done. In the file, product and price are either one statement or
+// WriteBack are the statements that give a product or price in the operator's tables Stripe's values. Parameters have
+// the names of the columns of the mapping's queries: @id, @description. @changed lists those that changed in Stripe.
+// Without a statement, its change is not possible. In the file, product and price are either one statement or
 // statements by column.
 type WriteBack struct {
-	// Product changes a product, once for each time that some of its fields are written back.
+	// Product changes a product. It runs once for each write-back, which may have several fields.
 	Product string `yaml:"-"`
-	// ProductFields are statements by the column that they change; Product is empty then.
+	// ProductFields are statements by the column that they change. Product is then empty.
 	ProductFields map[string]string `yaml:"-"`
 	// Price changes a price.
 	Price string `yaml:"-"`
-	// PriceFields are to Price as ProductFields are to Product.
+	// PriceFields are statements by the column that they change. Price is then empty.
 	PriceFields map[string]string `yaml:"-"`
-	// ImportProduct inserts a product that is in Stripe only, before its prices.
+	// ImportProduct inserts a product that only Stripe has, before its prices.
 	ImportProduct string `yaml:"import_product"`
 	// ImportPrice inserts a price.
 	ImportPrice string `yaml:"import_price"`
 }
 
-// WatchedTable is a table whose changes concern products. Exactly one of ProductID and Products is given.
+// WatchedTable is a table whose changes concern products. Exactly one of ProductID and Products is set.
 type WatchedTable struct {
 	Table string `yaml:"table"`
-	// ProductID is the column that holds the product's id, or an SQL expression over the row's columns: "'album-' ||
+	// ProductID is the column with the product's id, or an SQL expression over the row's columns: "'album-' ||
 	// album_id".
 	ProductID string `yaml:"product_id"`
-	// Products is a query that returns the ids of the products that a row concerns. It is run for the old and for the
-	// new row; @column is a value of the row.
+	// Products is a query that returns the ids of the products that a row concerns. It runs for the old and for the new
+	// row. @column is a value of the row.
 	Products string `yaml:"products"`
-	// Where is an SQL condition over the row's columns. Rows that do not meet it concern no product.
+	// Where is an SQL condition over the row's columns. Other rows concern no product.
 	Where string `yaml:"where"`
 }
 
@@ -74,14 +74,14 @@ func (w *WriteBack) UnmarshalYAML(unmarshal func(any) error) error {
 	}
 	w.ImportProduct, w.ImportPrice = file.ImportProduct, file.ImportPrice
 	var err error
-	if w.Product, w.ProductFields, err = statements("product", file.Product); err != nil {
+	if w.Product, w.ProductFields, err = parseStatements("product", file.Product); err != nil {
 		return err
 	}
-	w.Price, w.PriceFields, err = statements("price", file.Price)
+	w.Price, w.PriceFields, err = parseStatements("price", file.Price)
 	return err
 }
 
-func statements(key string, value any) (whole string, byColumn map[string]string, err error) {
+func parseStatements(key string, value any) (whole string, byColumn map[string]string, err error) {
 	switch value := value.(type) {
 	case nil:
 		return "", nil, nil
@@ -110,7 +110,7 @@ func (m *Mapping) check() error {
 	case strings.TrimSpace(m.Prices) == "":
 		return errors.New("prices must be a query")
 	case len(m.Watch) == 0:
-		return errors.New("watch must name at least one table, or no change would be seen")
+		return errors.New("watch must have at least one table: without it no change is captured")
 	}
 	for i, w := range m.Watch {
 		switch {
@@ -130,14 +130,14 @@ func (m *Mapping) check() error {
 	return nil
 }
 
-// parameter finds the named parameters of a statement. It takes what is in a string or a comment for one, too: whether
-// a statement works is known once ingestion has asked the database.
-var parameter = regexp.MustCompile(`@([A-Za-z_]\w*)`)
+// parameterPattern matches the named parameters of a statement, also in strings and comments. Ingestion asks the
+// database whether the statement works.
+var parameterPattern = regexp.MustCompile(`@([A-Za-z_]\w*)`)
 
-// WritesBack says why a field cannot be written back: the mapping has no statement for it, or one that does not use it.
-// The field has Stripe's name, with "prices." in front for those of prices: "description", "metadata.color",
-// "prices.nickname". A nil mapping is that of the built-in tables, where every field can.
-func (m *Mapping) WritesBack(field string) error {
+// CheckWriteBack returns an error if a field cannot be written back, because the mapping has no statement for it or one
+// that does not use it. The field has Stripe's name, with the prefix "prices." for fields of prices: "description",
+// "metadata.color", "prices.nickname". A nil mapping means the built-in tables, where every field can be written back.
+func (m *Mapping) CheckWriteBack(field string) error {
 	if m == nil {
 		return nil
 	}
@@ -150,7 +150,7 @@ func (m *Mapping) WritesBack(field string) error {
 	if byColumn != nil {
 		key, statement = key+"."+column, byColumn[column]
 	}
-	uses := slices.ContainsFunc(parameter.FindAllStringSubmatch(statement, -1),
+	uses := slices.ContainsFunc(parameterPattern.FindAllStringSubmatch(statement, -1),
 		func(found []string) bool { return found[1] == column })
 	switch {
 	case strings.TrimSpace(statement) == "":
@@ -164,9 +164,9 @@ func (m *Mapping) WritesBack(field string) error {
 	return nil
 }
 
-// Imports says why products that are in Stripe only cannot be imported: the mapping has no statement that inserts them.
-// A nil mapping is that of the built-in tables, where they can.
-func (m *Mapping) Imports() error {
+// CheckImport returns an error if products that only Stripe has cannot be imported, because the mapping has no
+// statement that inserts them. A nil mapping means the built-in tables, where they can be imported.
+func (m *Mapping) CheckImport() error {
 	switch {
 	case m == nil:
 		return nil

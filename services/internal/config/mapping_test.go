@@ -10,26 +10,26 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-func TestMappingSaysWhatCanBeWrittenBack(t *testing.T) {
+func TestMapping_WritesBack(t *testing.T) {
 	m := &config.Mapping{WriteBack: config.WriteBack{
 		Product: `UPDATE items SET title = @name, tags = @metadata WHERE sku = @id`,
 	}}
-	require.NoError(t, m.WritesBack("name"))
-	require.NoError(t, m.WritesBack("metadata.color"))
-	require.ErrorContains(t, m.WritesBack("description"), "catalog.write_back.product does not use @description")
-	require.ErrorContains(t, m.WritesBack("prices.nickname"), "set catalog.write_back.price")
-	require.ErrorContains(t, m.Imports(), "set catalog.write_back.import_product")
+	require.NoError(t, m.CheckWriteBack("name"))
+	require.NoError(t, m.CheckWriteBack("metadata.color"))
+	require.ErrorContains(t, m.CheckWriteBack("description"), "catalog.write_back.product does not use @description")
+	require.ErrorContains(t, m.CheckWriteBack("prices.nickname"), "set catalog.write_back.price")
+	require.ErrorContains(t, m.CheckImport(), "set catalog.write_back.import_product")
 	m.WriteBack.ImportProduct = `INSERT INTO items VALUES (@id)`
-	require.ErrorContains(t, m.Imports(), "set catalog.write_back.import_price")
+	require.ErrorContains(t, m.CheckImport(), "set catalog.write_back.import_price")
 	m.WriteBack.ImportPrice, m.WriteBack.Price = `INSERT INTO tariffs VALUES (@id, @product)`,
 		`UPDATE tariffs SET label = @nickname WHERE code = @id`
-	require.NoError(t, m.Imports())
-	require.NoError(t, m.WritesBack("prices.nickname"))
-	require.ErrorContains(t, m.WritesBack("prices.metadata.size"), "@metadata")
+	require.NoError(t, m.CheckImport())
+	require.NoError(t, m.CheckWriteBack("prices.nickname"))
+	require.ErrorContains(t, m.CheckWriteBack("prices.metadata.size"), "@metadata")
 
 	var builtIn *config.Mapping
-	require.NoError(t, builtIn.WritesBack("prices.metadata.size"), "the built-in tables can")
-	require.NoError(t, builtIn.Imports())
+	require.NoError(t, builtIn.CheckWriteBack("prices.metadata.size"), "the built-in tables can")
+	require.NoError(t, builtIn.CheckImport())
 }
 
 func TestWriteBack_StatementsByColumn(t *testing.T) {
@@ -61,10 +61,11 @@ catalog:
 		ProductFields: m.WriteBack.ProductFields, Price: "UPDATE tariffs SET label = @nickname WHERE id = @id",
 		ImportProduct: "INSERT INTO items VALUES (@id)",
 	}, m.WriteBack)
-	require.NoError(t, m.WritesBack("name"))
-	require.NoError(t, m.WritesBack("prices.nickname"))
-	require.ErrorContains(t, m.WritesBack("description"), "set catalog.write_back.product.description to the statement")
-	require.ErrorContains(t, m.WritesBack("active"), "catalog.write_back.product.active does not use @active")
+	require.NoError(t, m.CheckWriteBack("name"))
+	require.NoError(t, m.CheckWriteBack("prices.nickname"))
+	require.ErrorContains(t, m.CheckWriteBack("description"),
+		"set catalog.write_back.product.description to the statement")
+	require.ErrorContains(t, m.CheckWriteBack("active"), "catalog.write_back.product.active does not use @active")
 
 	for wrong, want := range map[string]string{
 		"    prodcut: UPDATE items SET name = @name\n":         "prodcut",

@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// WithoutPassword returns a Postgres address, a URL or "host=... password=...", without its password, and the password.
-// The address can then be shown in the list of processes. ok is false for what it does not understand.
+// WithoutPassword splits a Postgres address, a URL or "host=... password=...", into the address without its password
+// and the password. The address can then be shown in the list of processes. ok reports whether it could parse the
+// address.
 func WithoutPassword(address string) (shown, password string, ok bool) {
-	if !scheme.MatchString(address) {
+	if !schemePattern.MatchString(address) {
 		return keywordsWithoutPassword(address)
 	}
 	u, err := url.Parse(address)
@@ -22,7 +23,7 @@ func WithoutPassword(address string) (shown, password string, ok bool) {
 		u.User, password = url.User(u.User.Username()), given
 	}
 	if query := u.Query(); query.Has(passwordKeyword) {
-		// libpq takes the one of the query.
+		// libpq uses the password of the query.
 		password = query.Get(passwordKeyword)
 		query.Del(passwordKeyword)
 		// libpq takes %20 for a space, and + for itself.
@@ -40,7 +41,7 @@ const (
 func keywordsWithoutPassword(address string) (shown, password string, ok bool) {
 	var kept []string
 	for rest := strings.TrimSpace(address); rest != ""; {
-		m := keyword.FindStringSubmatch(rest)
+		m := keywordPattern.FindStringSubmatch(rest)
 		if m == nil {
 			return "", "", false
 		}
@@ -57,7 +58,7 @@ func keywordsWithoutPassword(address string) (shown, password string, ok bool) {
 	return strings.Join(kept, " "), password, true
 }
 
-// unquote reads a value as libpq does: quotes around it, and a backslash before what stands for itself.
+// unquote reads a value as libpq does: it removes quotes and resolves backslashes.
 func unquote(value string) string {
 	if len(value) > 1 && strings.HasPrefix(value, "'") {
 		value = value[1 : len(value)-1]

@@ -10,33 +10,32 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// Policy says who is right where catalog and Stripe differ. Push and reconciliation must have the same.
+// Policy says who is right where catalog and Stripe differ. It must be the same for push and reconciliation.
 type Policy struct {
-	DriftPolicy string     `name:"drift-policy" env:"DRIFTLESS_DRIFT_POLICY" default:"repair" enum:"repair,report" help:"What to do about drift in fields without a rule of their own: repair it, or only report it."`
-	Policy      FieldRules `name:"policy" env:"DRIFTLESS_POLICY" placeholder:"FIELD=OWNER[:ACTION],..." help:"Rules by field, like description=stripe,metadata.seo_*=newest:report; see policy.md."`
-	Extras      string     `name:"extras" env:"DRIFTLESS_EXTRAS" default:"ignore" enum:"ignore,report,archive,import" help:"What to do about active products in Stripe that the catalog never had: ignore them, report them, archive them, or import them into the catalog."`
+	DriftPolicy string     `name:"drift-policy" env:"DRIFTLESS_DRIFT_POLICY" default:"repair" enum:"repair,report" help:"What to do about drift in fields without a rule: repair it, or only report it."`
+	Policy      FieldRules `name:"policy" env:"DRIFTLESS_POLICY" placeholder:"FIELD=OWNER[:ACTION],..." help:"Rules by field, like description=stripe,metadata.seo_*=stripe:report; see policy.md."`
+	Extras      string     `name:"extras" env:"DRIFTLESS_EXTRAS" default:"ignore" enum:"ignore,report,archive,import" help:"What to do about extras, active products in Stripe that the catalog never had: ignore, report or archive them, or import them into the catalog."`
 }
 
-// FieldRules are rules by field, in the order in which they are given. What they may say is for the catalog's rules to
-// check, not for this package.
+// FieldRules are rules by field, in the order in which they are set. Package catalog checks their content.
 type FieldRules []FieldRule //nolint:recvcheck // kong decodes into a pointer, and formats values
 
 // FieldRule says who owns a field and what is done about differences.
 type FieldRule struct {
 	Field string
-	// Owner is catalog, stripe or newest; Action repair, write-back or report. Empty means the default.
+	// Owner is "catalog", "stripe" or "newest". Action is "repair", "write-back" or "report". Empty means the default.
 	Owner, Action string
-	// At is the line and column in the file, empty for a rule that is given otherwise.
+	// At is the line and column in the file, empty for a rule from elsewhere.
 	At string
 }
 
-// escaper lets a key of metadata hold what separates rules.
+// escaper allows the separators of rules in a key of metadata.
 var (
 	escaper   = strings.NewReplacer("%", "%25", ",", "%2C", "=", "%3D", "#", "%23")
 	unescaper = strings.NewReplacer("%25", "%", "%2C", ",", "%3D", "=", "%23", "#")
 )
 
-// String writes the rules as a flag or a variable has them.
+// String returns the rules in the form of a flag or variable.
 func (r FieldRules) String() string {
 	parts := make([]string, len(r))
 	for i, rule := range r {
@@ -51,7 +50,7 @@ func (r FieldRules) String() string {
 	return strings.Join(parts, ",")
 }
 
-// Decode is kong's.
+// Decode implements kong's MapperValue.
 func (r *FieldRules) Decode(ctx *kong.DecodeContext) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("rules", &text); err != nil {
@@ -73,9 +72,9 @@ func (r *FieldRules) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// policyEntry reads the rules from the file: by field either the owner, or a mapping of owner and action.
-func policyEntry(path string, node ast.Node) (FieldRules, error) {
-	entries, err := pairs(node)
+// parsePolicy reads the rules from the file. A field has either an owner, or a mapping of owner and action.
+func parsePolicy(path string, node ast.Node) (FieldRules, error) {
+	entries, err := mappingEntries(node)
 	if err != nil {
 		return nil, fmt.Errorf("%s: policy: %w", position(path, node.GetToken()), err)
 	}
@@ -92,7 +91,7 @@ func policyEntry(path string, node ast.Node) (FieldRules, error) {
 			out = append(out, rule)
 			continue
 		}
-		parts, err := pairs(entry.Value)
+		parts, err := mappingEntries(entry.Value)
 		if err != nil {
 			return nil, fmt.Errorf("%s: policy: %s must be an owner, or have an owner and an action", at, rule.Field)
 		}
@@ -104,7 +103,7 @@ func policyEntry(path string, node ast.Node) (FieldRules, error) {
 			case ok && name == "action":
 				rule.Action = value
 			default:
-				return nil, fmt.Errorf("%s: policy: %s: there are owner and action, both single values, not %q",
+				return nil, fmt.Errorf("%s: policy: %s: a rule has an owner and an action, both single values, not %q",
 					position(path, part.Key.GetToken()), rule.Field, name)
 			}
 		}
@@ -113,8 +112,8 @@ func policyEntry(path string, node ast.Node) (FieldRules, error) {
 	return out, nil
 }
 
-// pairs are the entries of a mapping.
-func pairs(node ast.Node) ([]*ast.MappingValueNode, error) {
+// mappingEntries returns the entries of a mapping.
+func mappingEntries(node ast.Node) ([]*ast.MappingValueNode, error) {
 	switch n := node.(type) {
 	case *ast.MappingNode:
 		return n.Values, nil

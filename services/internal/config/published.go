@@ -7,23 +7,23 @@ import (
 	"strings"
 )
 
-// published are signing secrets that stand in this repository, or stood in it. Anybody can sign events with them. Those
-// of tests are among them: they get copied.
-var published = []string{
+// publishedSecrets are signing secrets that are or were in this repository. Anybody can sign events with them. They
+// include those of tests, which get copied.
+var publishedSecrets = []string{
 	"whsec_compose_trial", "whsec_driftless_simulator", "whsec_test_kubernetes",
 	"whsec_bench", "whsec_e2e", "whsec_mine", "whsec_new", "whsec_old", "whsec_other", "whsec_wrong", "whsec_1",
 	"whsec_2", "whsec_a", "whsec_b",
 }
 
-// CheckWebhookSecrets refuses a published signing secret where the events are Stripe's own. base is the address of the
-// API, Stripe's if empty. A simulator has no TLS, so an address with https is Stripe's, or leads to it.
+// CheckWebhookSecrets refuses a published signing secret if the events come from Stripe itself. base is the address of
+// the API, Stripe's if empty. A simulator has no TLS, so an https address is Stripe's, or leads to it.
 func CheckWebhookSecrets(base string, secrets []string) error {
 	u, err := url.Parse(base)
 	if err == nil && u.Scheme == "http" && !strings.EqualFold(u.Hostname(), "api.stripe.com") {
 		return nil
 	}
 	for _, secret := range secrets {
-		if slices.Contains(published, secret) {
+		if slices.Contains(publishedSecrets, secret) {
 			return fmt.Errorf(
 				"STRIPE_WEBHOOK_SECRET has a secret that is published in the repository of Driftless, with which anybody can sign events, "+
 					"and STRIPE_API_BASE (%s) is not a simulator: set the signing secret of your endpoint (driftless webhook create)", RedactURL(base))

@@ -19,19 +19,20 @@ func TestCheckWebhookSecrets(t *testing.T) {
 	} {
 		require.NoError(t, CheckWebhookSecrets(base, []string{own}), base)
 		require.NoError(t, CheckWebhookSecrets(base, nil), base)
-		for _, secret := range published {
+		for _, secret := range publishedSecrets {
 			err := CheckWebhookSecrets(base, []string{own, secret})
 			require.ErrorContains(t, err, "published", base)
 			require.NotContains(t, err.Error(), secret)
 		}
 	}
 	for _, base := range []string{"http://127.0.0.1:12111", "http://simulator:12111", "http://stripe-sim:12111"} {
-		require.NoError(t, CheckWebhookSecrets(base, published), base)
+		require.NoError(t, CheckWebhookSecrets(base, publishedSecrets), base)
 	}
 }
 
-// Whatever looks like a signing secret in the repository, tests aside, is refused: a new example cannot be forgotten.
-func TestPublishedSecretsAreAllOfTheRepository(t *testing.T) {
+// Every text in the repository that looks like a signing secret is refused, tests aside. So a new example cannot be
+// forgotten.
+func TestPublishedSecrets_ListAllSecretsOfRepository(t *testing.T) {
 	secret := regexp.MustCompile(`whsec_[A-Za-z0-9_]+`)
 	root := filepath.Join("..", "..", "..")
 	found := 0
@@ -55,7 +56,7 @@ func TestPublishedSecretsAreAllOfTheRepository(t *testing.T) {
 		}
 		for _, s := range secret.FindAllString(string(data), -1) {
 			found++
-			require.Contains(t, published, s, path)
+			require.Contains(t, publishedSecrets, s, path)
 		}
 		return nil
 	}))

@@ -7,41 +7,41 @@ import (
 	"strings"
 )
 
-// shown are the parameters of a database's address that tell where it is and nothing else.
-var shown = []string{"host", "hostaddr", "port", "user", "dbname", "sslmode"}
+// shownParameters are the parameters of a database address that only say where the database is.
+var shownParameters = []string{"host", "hostaddr", "port", "user", "dbname", "sslmode"}
 
 var (
-	scheme  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
-	keyword = regexp.MustCompile(`^\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^'\\\s]|\\.)*)(?:\s+|$)`)
+	schemePattern  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+	keywordPattern = regexp.MustCompile(`^\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^'\\\s]|\\.)*)(?:\s+|$)`)
 )
 
-// RedactURL is the address of a server for messages: passwords, tokens and all parameters but those that tell where
-// the server is are hidden. It knows URLs, several of NATS' separated by commas, and Postgres' "host=... password=...".
-// What it does not understand it hides as a whole.
+// RedactURL returns the address of a server for messages. It hides passwords, tokens and all parameters but those that
+// say where the server is. It parses URLs, several NATS URLs separated by commas, and Postgres' "host=...
+// password=...". It hides any other text completely.
 func RedactURL(s string) string {
 	switch {
 	case strings.HasPrefix(s, "postgres://"), strings.HasPrefix(s, "postgresql://"):
-		return redactOne(s, true)
-	case !scheme.MatchString(s) && strings.Contains(s, "="):
+		return redactServer(s, true)
+	case !schemePattern.MatchString(s) && strings.Contains(s, "="):
 		return redactKeywords(s)
 	}
 	servers := strings.Split(s, ",")
 	for i, server := range servers {
-		servers[i] = redactOne(strings.TrimSpace(server), false)
+		servers[i] = redactServer(strings.TrimSpace(server), false)
 	}
 	return strings.Join(servers, ",")
 }
 
-// redactOne redacts one URL, which may lack its scheme. A user without a password is a name in Postgres' URLs, and a
-// token in NATS'.
-func redactOne(s string, named bool) string {
+// redactServer redacts one URL, which may lack its scheme. A user without a password is a name in a Postgres URL, and a
+// token in a NATS URL.
+func redactServer(s string, named bool) string {
 	full := s
-	if !scheme.MatchString(s) {
+	if !schemePattern.MatchString(s) {
 		full = "nats://" + s
 	}
 	u, err := url.Parse(full)
-	// An unescaped "/", "?" or "#" in a password makes the rest of it look like a path.
-	// One with an unescaped "@" and ":" looks like a user and a password.
+	// An unescaped "/", "?" or "#" in a password makes the rest of it look like a path. An unescaped "@" and ":" makes
+	// it look like a user and a password.
 	if err != nil || u.Fragment != "" || strings.Contains(u.Path, "@") || u.User == nil && strings.Contains(s, "@") ||
 		strings.Contains(u.User.Username(), "@") {
 		return redacted
@@ -51,7 +51,7 @@ func redactOne(s string, named bool) string {
 	}
 	query := u.Query()
 	for name := range query {
-		if !slices.Contains(shown, name) {
+		if !slices.Contains(shownParameters, name) {
 			query.Del(name)
 		}
 	}
@@ -66,11 +66,11 @@ func redactOne(s string, named bool) string {
 func redactKeywords(s string) string {
 	var parts []string
 	for rest := strings.TrimSpace(s); rest != ""; {
-		m := keyword.FindStringSubmatch(rest)
+		m := keywordPattern.FindStringSubmatch(rest)
 		if m == nil {
 			return redacted
 		}
-		if slices.Contains(shown, m[1]) {
+		if slices.Contains(shownParameters, m[1]) {
 			parts = append(parts, m[1]+"="+m[2])
 		}
 		rest = rest[len(m[0]):]

@@ -55,7 +55,7 @@ func TestRedactURL(t *testing.T) {
 	}
 }
 
-func TestSecretsAreHiddenFromEveryVerbAndEncoder(t *testing.T) {
+func TestSecret_IsHiddenFromEveryVerbAndEncoder(t *testing.T) {
 	const value = "sk_test_abc"
 	v := struct {
 		One  Secret  `json:"one"`

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// IngestionService are all settings of the program ingestion.
+// IngestionService are all settings of the ingestion program.
 type IngestionService struct {
 	File
 	Log
@@ -17,7 +17,7 @@ type IngestionService struct {
 	Ingestion
 }
 
-// PushService are all settings of the program push.
+// PushService are all settings of the push program.
 type PushService struct {
 	File
 	Log
@@ -29,7 +29,7 @@ type PushService struct {
 	Policy
 }
 
-// PullService are all settings of the program pull.
+// PullService are all settings of the pull program.
 type PullService struct {
 	File
 	Log
@@ -40,7 +40,7 @@ type PullService struct {
 	Pull
 }
 
-// ReconciliationService are all settings of the program reconciliation.
+// ReconciliationService are all settings of the reconciliation program.
 type ReconciliationService struct {
 	File
 	Log
@@ -52,16 +52,16 @@ type ReconciliationService struct {
 	Reconciliation
 	Policy
 
-	// DatabaseURLFile is the file that DatabaseURL was read from; empty for none.
+	// DatabaseURLFile is the file that DatabaseURL was read from, empty if none.
 	DatabaseURLFile string `kong:"-" file-of:"database-url"`
-	DatabaseURL     Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The catalog's database, which holds the ledger too if --ledger-database-url is not given."`
+	DatabaseURL     Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"Database of the catalog. It also holds the ledger unless --ledger-database-url is set."`
 }
 
-// Variables are the environment variables that settings are read from, a struct of this package's groups. A secret, and
-// whatever else may be in a file, has another one, which names the file.
+// Variables returns the environment variables of settings, a struct of this package's groups. A secret, and any other
+// setting that may be in a file, also has a variable that names the file.
 func Variables(settings any) []string {
 	var out []string
-	for _, f := range fields(reflect.TypeOf(settings)) {
+	for _, f := range fieldsOf(reflect.TypeOf(settings)) {
 		env := f.Tag.Get("env")
 		out = append(out, env)
 		_, secret := f.Tag.Lookup("secret")

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// KeyMode is the mode of a Stripe key: what is made in one does not exist in the other.
+// KeyMode is the mode of a Stripe key. Objects of one mode do not exist in the other.
 type KeyMode string
 
 // Stripe's modes.
@@ -14,7 +14,7 @@ const (
 	TestMode KeyMode = "test"
 )
 
-// KeyModeOf tells a secret or restricted key's mode from its prefix.
+// KeyModeOf returns the mode of a secret or restricted key by its prefix.
 func KeyModeOf(key string) (KeyMode, error) {
 	for _, kind := range []string{"sk_", "rk_"} {
 		for _, mode := range []KeyMode{LiveMode, TestMode} {
@@ -27,10 +27,11 @@ func KeyModeOf(key string) (KeyMode, error) {
 		"STRIPE_API_KEY must be a secret key (sk_test_..., sk_live_...) or a restricted one (rk_test_..., rk_live_...)")
 }
 
-// accountRate of calls per second that Stripe allows an account, by mode (https://docs.stripe.com/rate-limits).
+// accountRate is the number of calls per second that Stripe allows an account, by mode
+// (https://docs.stripe.com/rate-limits).
 var accountRate = map[KeyMode]float64{LiveMode: 100, TestMode: 25}
 
-// Rate is how many calls a second all processes together may make with the account.
+// Rate returns the maximum number of calls per second to the account, of all processes together.
 func (s Stripe) Rate() float64 {
 	if s.StripeRate != 0 {
 		return s.StripeRate

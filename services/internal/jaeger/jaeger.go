@@ -1,4 +1,5 @@
-// Package jaeger reads traces from Jaeger's query API, the JSON one that every version of Jaeger serves under /api.
+// Package jaeger reads traces from Jaeger's query API. It uses the JSON API under /api that every version of Jaeger
+// serves.
 package jaeger
 
 import (
@@ -20,40 +21,40 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// DefaultURL is where Jaeger serves its query API on one machine.
+// DefaultURL is the address of Jaeger's query API on the same machine.
 const DefaultURL = "http://127.0.0.1:16686"
 
-// servicePrefix is common to the services of the mesh, unless OTEL_SERVICE_NAME says otherwise.
+// servicePrefix begins the names of the mesh's services, unless OTEL_SERVICE_NAME changes them.
 const servicePrefix = "driftless-"
 
-// Trace is what Jaeger holds of one.
+// Trace is a trace, or the part of it that Jaeger has.
 type Trace struct {
 	ID string `json:"trace_id"`
-	// Spans in the order of their starts.
+	// Spans are ordered by their start.
 	Spans []*Span `json:"spans"`
 }
 
-// Span of a trace.
+// Span is a span of a trace.
 type Span struct {
 	ID      string `json:"span_id"`
 	Parent  string `json:"parent_id,omitempty"`
 	Service string `json:"service"`
 	Name    string `json:"name"`
-	// Start, to the microsecond.
+	// Start has a resolution of a microsecond.
 	Start    time.Time     `json:"start"`
 	Duration time.Duration `json:"duration_ns"`
-	// Attributes by name, as text.
+	// Attributes are texts by name.
 	Attributes map[string]string `json:"attributes"`
 	Links      []Link            `json:"links,omitempty"`
 }
 
-// Link is to a span of another trace.
+// Link refers to a span of another trace.
 type Link struct {
 	TraceID string `json:"trace_id"`
 	SpanID  string `json:"span_id"`
 }
 
-// Error is what went wrong in the span, in words; "" if nothing did.
+// Error returns the error of the span in words, or "".
 func (s *Span) Error() string {
 	if s.Attributes["otel.status_code"] != "ERROR" && s.Attributes["error"] != "true" {
 		return ""
@@ -61,13 +62,13 @@ func (s *Span) Error() string {
 	return cmp.Or(s.Attributes["otel.status_description"], s.Attributes["error.type"], "failed")
 }
 
-// End of the span.
+// End returns the end of the span.
 func (s *Span) End() time.Time { return s.Start.Add(s.Duration) }
 
-// Start of the trace.
+// Start returns the start of the trace.
 func (t *Trace) Start() time.Time { return t.Spans[0].Start }
 
-// Duration from the first span's start to the last one's end.
+// Duration returns the time from the first span's start to the last span's end.
 func (t *Trace) Duration() time.Duration {
 	end := t.Start()
 	for _, s := range t.Spans {
@@ -78,7 +79,7 @@ func (t *Trace) Duration() time.Duration {
 	return end.Sub(t.Start())
 }
 
-// Roots are the spans whose parent Jaeger does not hold: of a whole trace there is one, and it has no parent.
+// Roots returns the spans whose parent Jaeger does not have. A complete trace has one root, which has no parent.
 func (t *Trace) Roots() []*Span {
 	known := map[string]bool{}
 	for _, s := range t.Spans {
@@ -93,7 +94,7 @@ func (t *Trace) Roots() []*Span {
 	return out
 }
 
-// Children of a span, in the order of their starts.
+// Children returns the children of a span, ordered by their start.
 func (t *Trace) Children(parent string) []*Span {
 	var out []*Span
 	for _, s := range t.Spans {
@@ -104,19 +105,19 @@ func (t *Trace) Children(parent string) []*Span {
 	return out
 }
 
-// Client asks one Jaeger. It may be used concurrently.
+// Client reads from one Jaeger. It is safe for concurrent use.
 type Client struct {
-	// URL of the query API; user and password in it are used.
+	// URL is the address of the query API. Its user and password are used.
 	URL  string
 	HTTP *http.Client
 }
 
-// ErrNoTrace: Jaeger holds no such trace.
+// ErrNoTrace reports that Jaeger does not have the trace.
 var ErrNoTrace = errors.New("no such trace")
 
-// Trace returns the trace of an id, ErrNoTrace if there is none.
+// Trace returns the trace with an id, or ErrNoTrace.
 func (c *Client) Trace(ctx context.Context, id string) (*Trace, error) {
-	var traces []trace
+	var traces []wireTrace
 	if err := c.get(ctx, "/api/traces/"+url.PathEscape(id), nil, &traces); err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ func (c *Client) Trace(ctx context.Context, id string) (*Trace, error) {
 	return traces[0].decode(), nil
 }
 
-// Product returns the newest traces in which a span is about a product, the newest last: at most n, begun since a time.
+// Product returns the latest traces with a span about a product, ordered by start: at most n, begun since a time.
 func (c *Client) Product(ctx context.Context, product string, since time.Time, n int) ([]*Trace, error) {
 	services, err := c.services(ctx)
 	if err != nil {
@@ -138,7 +139,7 @@ func (c *Client) Product(ctx context.Context, product string, since time.Time, n
 	}
 	found := map[string]*Trace{}
 	for _, service := range services {
-		var traces []trace
+		var traces []wireTrace
 		err := c.get(ctx, "/api/traces", url.Values{
 			"service": {service}, "tags": {string(tags)}, "limit": {strconv.Itoa(n)},
 			"start": {strconv.FormatInt(since.UnixMicro(), 10)},
@@ -157,7 +158,7 @@ func (c *Client) Product(ctx context.Context, product string, since time.Time, n
 	return out[max(len(out)-n, 0):], nil
 }
 
-// services are those of the mesh; all that there are if none has its name.
+// services returns the services of the mesh, or all services if none has its prefix.
 func (c *Client) services(ctx context.Context) ([]string, error) {
 	var all []string
 	if err := c.get(ctx, "/api/services", nil, &all); err != nil {
@@ -176,7 +177,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 	shown := config.RedactURL(at)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at+path+"?"+query.Encode(), nil)
 	if err != nil {
-		return fmt.Errorf("%s is no address of Jaeger: it must look like %s", shown, DefaultURL)
+		return fmt.Errorf("%s is not an address of Jaeger: it must look like %s", shown, DefaultURL)
 	}
 	client := c.HTTP
 	if client == nil {
@@ -188,11 +189,11 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 			err = broken.Err
 		}
 		return fmt.Errorf(
-			"Jaeger's query API at %s does not answer: %w; start one with scripts/jaeger, or name yours with --jaeger or DRIFTLESS_JAEGER_URL", shown, err)
+			"Jaeger's query API at %s does not answer: %w; start one with scripts/jaeger, or set --jaeger or DRIFTLESS_JAEGER_URL", shown, err)
 	}
 	defer resp.Body.Close()
-	const most = 256 << 20
-	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	const maxBytes = 256 << 20
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBytes))
 	if err != nil {
 		return fmt.Errorf("read Jaeger's answer to GET %s: %w", path, err)
 	}
@@ -211,7 +212,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 		return fmt.Errorf("Jaeger at %s refuses GET %s: %s", shown, path, answer.Errors[0].Msg)
 	case err != nil || resp.StatusCode != http.StatusOK || answer.Data == nil:
 		return fmt.Errorf(
-			"%s is not Jaeger's query API: it answered GET %s with %s; give the address of Jaeger's user interface (port 16686 by default)", shown, path, resp.Status)
+			"%s is not Jaeger's query API: it answered GET %s with %s; set the address of Jaeger's user interface (port 16686 by default)", shown, path, resp.Status)
 	}
 	if string(answer.Data) == "null" {
 		return nil

@@ -12,15 +12,15 @@ import (
 	"syscall"
 )
 
-// account is the system user that Postgres runs as; nil is our own.
+// account is the system user that Postgres runs as. nil means the user of this process.
 type account struct {
 	name string
 	uid  int
 	gid  int
 }
 
-// runAs picks the account. Postgres refuses to run as root, so for root it is the owner of the cluster if there is one
-// already, else the user `postgres` that the packages make, else `nobody`.
+// runAs returns the account for a cluster. Postgres refuses to run as root. For root it is the owner of an existing
+// cluster, else the user `postgres` of the packages, else `nobody`.
 func runAs(dataDir string) (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -44,12 +44,12 @@ func runAs(dataDir string) (*account, error) {
 		return &account{name: name, uid: uid, gid: gid}, nil
 	}
 	return nil, errors.New("Postgres refuses to run as root, and there is neither a user postgres nor nobody; " +
-		"run as an ordinary user, or set DATABASE_URL to a server you have")
+		"run as an ordinary user, or set DATABASE_URL to your own server")
 }
 
-// become makes cmd run as the account, in a directory that every account can enter, and without our environment: it
-// holds secrets that are none of Postgres' business, and PG variables that are none of ours.
-func (a *account) become(cmd *exec.Cmd) {
+// applyTo makes cmd run as the account, in a directory that every account can enter. It removes the environment of this
+// process, which has secrets that Postgres must not have, and PG variables.
+func (a *account) applyTo(cmd *exec.Cmd) {
 	if a != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)},
@@ -61,22 +61,22 @@ func (a *account) become(cmd *exec.Cmd) {
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH")}
 }
 
-// own hands a file or directory to the account.
-func (a *account) own(path string) error {
+// chown changes the owner of a file or directory to the account.
+func (a *account) chown(path string) error {
 	if a == nil {
 		return nil
 	}
 	return os.Chown(path, a.uid, a.gid)
 }
 
-// reaches reports whether the account can enter dir. It tries rather than reads permissions: access lists, mount
-// options and capabilities have their say too.
-func (a *account) reaches(ctx context.Context, bin binaries, dir string) bool {
+// canEnter reports whether the account can enter dir. It tries instead of reading permissions, because access lists,
+// mount options and capabilities matter too.
+func (a *account) canEnter(ctx context.Context, bin binaries, dir string) bool {
 	if a == nil {
 		return true
 	}
 	cmd := exec.CommandContext(ctx, bin.path("postgres"), "--version")
 	cmd.Dir = filepath.Clean(dir)
-	a.become(cmd)
+	a.applyTo(cmd)
 	return cmd.Run() == nil
 }

@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// oldest is the first major version whose pgoutput sends the messages of pg_logical_emit_message.
-const oldest = 14
+// minMajor is the minimum major version: its pgoutput sends the messages of pg_logical_emit_message.
+const minMajor = 14
 
-// binariesVariable names the one directory whose server is to be taken, for tests on several versions.
+// binariesVariable names the only directory whose server may be used, for tests on several versions.
 const binariesVariable = "DRIFTLESS_POSTGRES_BIN"
 
-// binaries is one installation of PostgreSQL.
+// binaries is an installation of PostgreSQL.
 type binaries struct {
 	dir   string
 	major int
@@ -26,12 +26,12 @@ type binaries struct {
 
 func (b binaries) path(name string) string { return filepath.Join(b.dir, name) }
 
-// findBinaries lists the usable installations: PATH first, then what pg_config names, then the packages' own places,
-// newest first. There is at least one, or the error is ErrNoPostgres. Where DRIFTLESS_POSTGRES_BIN is set, only that
-// directory counts: another version in its place would be a wrong answer.
+// findBinaries returns the usable installations: first in PATH, then where pg_config says, then where packages install
+// them, latest version first. There is at least one, or the error is ErrNoPostgres. If DRIFTLESS_POSTGRES_BIN is set,
+// only that directory counts, so that a test never runs on another version.
 func findBinaries(ctx context.Context) ([]binaries, error) {
 	if dir := os.Getenv(binariesVariable); dir != "" {
-		found, err := usable(ctx, []string{dir})
+		found, err := usableBinaries(ctx, []string{dir})
 		if err != nil {
 			return nil, fmt.Errorf("%s is %s: %w", binariesVariable, dir, err)
 		}
@@ -52,16 +52,16 @@ func findBinaries(ctx context.Context) ([]binaries, error) {
 		slices.SortFunc(found, func(a, b string) int { return majorIn(b) - majorIn(a) })
 		dirs = append(dirs, found...)
 	}
-	return usable(ctx, dirs)
+	return usableBinaries(ctx, dirs)
 }
 
-// FindProgram returns the path of one of PostgreSQL's programs: in PATH, or beside a server that is installed.
+// FindProgram returns the path of one of PostgreSQL's programs, from PATH or beside an installed server.
 func FindProgram(ctx context.Context, name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err == nil {
 		return path, nil
 	}
-	found, _ := findBinaries(ctx) // the answer is about the program, not about a server
+	found, _ := findBinaries(ctx) // the error below is about the program, not about a server
 	for _, b := range found {
 		if _, err := os.Stat(b.path(name)); err == nil {
 			return b.path(name), nil
@@ -70,12 +70,12 @@ func FindProgram(ctx context.Context, name string) (string, error) {
 	return "", fmt.Errorf("find PostgreSQL's program %s: %w", name, err)
 }
 
-// usable keeps the directories that hold a server of a fitting version, each once.
-func usable(ctx context.Context, dirs []string) ([]binaries, error) {
+// usableBinaries returns the installations with a suitable version, each once.
+func usableBinaries(ctx context.Context, dirs []string) ([]binaries, error) {
 	var found []binaries
 	var tooOld []string
 	for _, dir := range dirs {
-		// Programs in PATH are often links to where initdb and postgres lie side by side.
+		// Programs in PATH are often links to the directory with initdb and postgres.
 		server, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
 		if err != nil {
 			continue
@@ -91,19 +91,20 @@ func usable(ctx context.Context, dirs []string) ([]binaries, error) {
 		if err != nil {
 			continue
 		}
-		if b.major = majorIn(string(output)); b.major < oldest {
+		if b.major = majorIn(string(output)); b.major < minMajor {
 			tooOld = append(tooOld, strings.TrimSpace(string(output)))
 			continue
 		}
 		found = append(found, b)
 	}
 	const remedy = "install it (Debian, Ubuntu: apt-get update && apt-get install -y --no-install-recommends postgresql), " +
-		"or set DATABASE_URL to a server you have"
+		"or set DATABASE_URL to your own server"
 	switch {
 	case len(found) > 0:
 		return found, nil
 	case len(tooOld) > 0:
-		return nil, fmt.Errorf("%w: found %s, need %d or newer; %s", ErrNoPostgres, strings.Join(tooOld, ", "), oldest,
+		return nil, fmt.Errorf("%w: found %s, need %d or later; %s", ErrNoPostgres, strings.Join(tooOld, ", "),
+			minMajor,
 			remedy)
 	default:
 		return nil, fmt.Errorf("%w: %s", ErrNoPostgres, remedy)
@@ -112,7 +113,7 @@ func usable(ctx context.Context, dirs []string) ([]binaries, error) {
 
 var firstNumber = regexp.MustCompile(`\d+`)
 
-// majorIn reads the major version out of a directory's name or of what --version prints; 0 if there is none.
+// majorIn returns the major version in the name of a directory or in the output of --version, 0 if there is none.
 func majorIn(text string) int {
 	major, err := strconv.Atoi(firstNumber.FindString(text))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeInstallation is a directory with an initdb and a postgres that only knows its version.
+// fakeInstallation returns a directory with an initdb and a postgres that only prints its version.
 func fakeInstallation(t *testing.T, version string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -18,30 +18,30 @@ func fakeInstallation(t *testing.T, version string) string {
 	return dir
 }
 
-func TestNoPostgresNamesTheRemedy(t *testing.T) {
+func TestFindBinaries_ErrorNamesRemedy(t *testing.T) {
 	t.Parallel()
-	_, err := usable(t.Context(), []string{t.TempDir()})
+	_, err := usableBinaries(t.Context(), []string{t.TempDir()})
 	require.ErrorIs(t, err, ErrNoPostgres)
 	require.ErrorContains(t, err, "apt-get install -y --no-install-recommends postgresql")
 }
 
-func TestAnOldPostgresIsNotTaken(t *testing.T) {
+func TestFindBinaries_RefusesOldVersion(t *testing.T) {
 	t.Parallel()
-	_, err := usable(t.Context(), []string{fakeInstallation(t, "13.22 (Debian 13.22-1)")})
+	_, err := usableBinaries(t.Context(), []string{fakeInstallation(t, "13.22 (Debian 13.22-1)")})
 	require.ErrorIs(t, err, ErrNoPostgres)
-	require.ErrorContains(t, err, "found postgres (PostgreSQL) 13.22 (Debian 13.22-1), need 14 or newer")
+	require.ErrorContains(t, err, "found postgres (PostgreSQL) 13.22 (Debian 13.22-1), need 14 or later")
 }
 
-func TestInstallationsKeepTheirOrderAndCountOnce(t *testing.T) {
+func TestUsable_KeepsOrderAndListsEachOnce(t *testing.T) {
 	t.Parallel()
 	newer, older, links := fakeInstallation(t, "17.6"), fakeInstallation(t, "15.18"), t.TempDir()
 	require.NoError(t, os.Symlink(filepath.Join(newer, "postgres"), filepath.Join(links, "postgres")))
-	found, err := usable(t.Context(), []string{links, older, newer, t.TempDir()})
+	found, err := usableBinaries(t.Context(), []string{links, older, newer, t.TempDir()})
 	require.NoError(t, err)
 	require.Equal(t, []binaries{{dir: newer, major: 17}, {dir: older, major: 15}}, found)
 }
 
-func TestFindBinaries_TakesOnlyTheDirectoryOfTheVariable(t *testing.T) {
+func TestFindBinaries_UsesOnlyDirectoryOfVariable(t *testing.T) {
 	dir := fakeInstallation(t, "18.4")
 	t.Setenv("DRIFTLESS_POSTGRES_BIN", dir)
 	found, err := findBinaries(t.Context())

@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// home is the directory of one private server: the cluster, its password and its log.
+// home is the directory of a private server, with the cluster, its password and its log.
 type home struct {
 	dir     string
 	account *account
@@ -26,51 +26,52 @@ func (h home) password() string { return filepath.Join(h.dir, "password") }
 func (h home) log() string      { return filepath.Join(h.dir, "postgres.log") }
 func (h home) nonce() string    { return filepath.Join(h.dir, "relocated") }
 
-// settle chooses where the server lives: in the data directory, or, if the account cannot enter that (a checkout below
-// /root), in a directory of its own below cfg.relocateTo.
+// chooseHome chooses the directory of the server. That is the data directory. If the account cannot enter it (a
+// checkout below /root), it is a directory below cfg.relocateTo.
 //
-// The two are tied by a nonce that lies in both. Where it differs, somebody has deleted the data directory to begin
-// anew, and the old server's files go as well: otherwise an old catalog would meet new, empty streams.
-func settle(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries) (home, error) {
+// A nonce in both directories ties them. If it differs, somebody has deleted the data directory to start over. The
+// files of the old server are then removed, too: an old catalog must not meet new, empty streams.
+func chooseHome(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries) (home, error) {
 	asked := home{dir: cfg.DataDir, account: acc}
-	if _, err := os.Stat(asked.nonce()); err != nil && acc.reaches(ctx, bin, cfg.DataDir) {
+	if _, err := os.Stat(asked.nonce()); err != nil && acc.canEnter(ctx, bin, cfg.DataDir) {
 		return asked, nil
 	}
 	hash := sha256.Sum256([]byte(cfg.DataDir))
 	moved := home{dir: filepath.Join(cfg.relocateTo, hex.EncodeToString(hash[:6]), "postgres"), account: acc}
-	nonce, err := keep(asked.nonce(), 0o644)
+	nonce, err := readOrCreateSecret(asked.nonce(), 0o644)
 	if err != nil {
 		return home{}, err
 	}
 	old, err := os.ReadFile(moved.nonce())
 	if err == nil && string(old) != nonce {
-		cfg.Logger.Warn("removing the private Postgres of a data directory that was deleted", "dir", moved.dir)
-		if err := stopOrphan(ctx, moved.cluster(), cfg.Logger); err != nil {
+		cfg.Logger.Warn("removing the private Postgres of a deleted data directory", "dir", moved.dir)
+		if err := stopLeftover(ctx, moved.cluster(), cfg.Logger); err != nil {
 			return home{}, err
 		}
 		if err := os.RemoveAll(moved.dir); err != nil {
 			return home{}, fmt.Errorf("remove a deleted data directory's Postgres: %w", err)
 		}
 	}
-	if err := makeReachable(cfg.relocateTo, filepath.Dir(moved.dir), moved.dir); err != nil {
+	if err := makeEnterable(cfg.relocateTo, filepath.Dir(moved.dir), moved.dir); err != nil {
 		return home{},
-			fmt.Errorf("the user %s, which Postgres has to run as, cannot enter %s, and another place cannot be made; "+
-				"choose a data directory it can enter: %w", acc.name, cfg.DataDir, err)
+			fmt.Errorf("the user %s, which Postgres must run as, cannot enter %s, and another directory cannot be created; "+
+				"choose a data directory that it can enter: %w", acc.name, cfg.DataDir, err)
 	}
 	if err := os.WriteFile(moved.nonce(), []byte(nonce), 0o644); err != nil {
 		return home{}, err
 	}
-	if !acc.reaches(ctx, bin, moved.dir) {
-		return home{}, fmt.Errorf("the user %s, which Postgres has to run as, can enter neither %s nor %s; "+
-			"choose a data directory it can enter", acc.name, cfg.DataDir, moved.dir)
+	if !acc.canEnter(ctx, bin, moved.dir) {
+		return home{}, fmt.Errorf("the user %s, which Postgres must run as, can enter neither %s nor %s; "+
+			"choose a data directory that it can enter", acc.name, cfg.DataDir, moved.dir)
 	}
-	cfg.Logger.Info("the private Postgres is kept elsewhere: the user it has to run as cannot enter the data directory",
+	cfg.Logger.Info(
+		"the private Postgres is in another directory: the user that it must run as cannot enter the data directory",
 		"user", acc.name, "data_dir", cfg.DataDir, "dir", moved.dir)
 	return moved, nil
 }
 
-// fitting picks the installation for the cluster, which only servers of its own major version can read.
-func (h home) fitting(installed []binaries) (binaries, error) {
+// compatible returns the installation for the cluster, which only servers of its own major version can read.
+func (h home) compatible(installed []binaries) (binaries, error) {
 	content, err := os.ReadFile(filepath.Join(h.cluster(), "PG_VERSION"))
 	if errors.Is(err, os.ErrNotExist) {
 		return installed[0], nil
@@ -84,25 +85,26 @@ func (h home) fitting(installed []binaries) (binaries, error) {
 			return bin, nil
 		}
 	}
-	return binaries{}, fmt.Errorf("%w: %s was made by PostgreSQL %d, installed is %d; install postgresql-%[3]d, "+
-		"or delete the data directory to begin anew", ErrNoPostgres, h.cluster(), major, installed[0].major)
+	return binaries{},
+		fmt.Errorf("%w: %s was created by PostgreSQL %d, but %d is installed; install postgresql-%[3]d, "+
+			"or delete the data directory to start over", ErrNoPostgres, h.cluster(), major, installed[0].major)
 }
 
-// initialise makes the cluster at the first time, and returns the superuser's password.
+// initialise creates the cluster at the first time. It returns the superuser's password.
 func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string, error) {
 	if _, err := os.Stat(h.cluster()); err == nil {
 		password, err := os.ReadFile(h.password())
 		if err != nil {
-			return "", fmt.Errorf("the password of the cluster is gone; delete the data directory to begin anew: %w",
+			return "", fmt.Errorf("the password of the cluster is missing; delete the data directory to start over: %w",
 				err)
 		}
 		return string(password), nil
 	}
-	password, err := keep(h.password(), 0o600)
+	password, err := readOrCreateSecret(h.password(), 0o600)
 	if err != nil {
 		return "", err
 	}
-	// Made under another name first: what a kill leaves half done is then never taken for a cluster.
+	// Created under another name first: a cluster that a kill leaves half done is never used.
 	draft := h.cluster() + ".new"
 	if err := os.RemoveAll(draft); err != nil {
 		return "", err
@@ -110,8 +112,8 @@ func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string
 	if err := os.Mkdir(draft, 0o700); err != nil {
 		return "", err
 	}
-	// initdb runs as the account and has to read the password.
-	if err := errors.Join(h.account.own(draft), h.account.own(h.password())); err != nil {
+	// initdb runs as the account, which must be able to read the password.
+	if err := errors.Join(h.account.chown(draft), h.account.chown(h.password())); err != nil {
 		return "", err
 	}
 	args := []string{
@@ -121,9 +123,9 @@ func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string
 		args = append(args, "--no-sync")
 	}
 	initdb := exec.CommandContext(ctx, bin.path("initdb"), args...)
-	h.account.become(initdb)
+	h.account.applyTo(initdb)
 	if output, err := initdb.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("make the cluster: %w; initdb said:\n%s", err, bytes.TrimSpace(output))
+		return "", fmt.Errorf("create the cluster: %w; initdb said:\n%s", err, bytes.TrimSpace(output))
 	}
 	if err := os.Rename(draft, h.cluster()); err != nil {
 		return "", err
@@ -131,21 +133,21 @@ func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string
 	return password, syncDir(h.dir)
 }
 
-// run starts the server process, with a new log.
-func (h home) run(bin binaries, settings []string) (*process, error) {
+// startServer starts the server process with an empty log.
+func (h home) startServer(bin binaries, settings []string) (*process, error) {
 	log, err := os.OpenFile(h.log(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	//nolint:noctx // it is stopped in order by Close, not killed with the context of the start
+	//nolint:noctx // Close stops it in order; the context of the start must not kill it
 	cmd := exec.Command(bin.path("postgres"), append([]string{"-D", h.cluster()}, settings...)...)
 	cmd.Stdout, cmd.Stderr = log, log
-	h.account.become(cmd)
+	h.account.applyTo(cmd)
 	return startProcess(cmd)
 }
 
-// logTail is the end of the server's log, for error messages.
+// logTail returns the end of the server's log for error messages.
 func (h home) logTail() string {
 	content, err := os.ReadFile(h.log())
 	if err != nil {
@@ -155,8 +157,8 @@ func (h home) logTail() string {
 	return strings.Join(lines[max(0, len(lines)-8):], "\n")
 }
 
-// keep returns the secret in the file, and makes both at the first time.
-func keep(path string, mode os.FileMode) (string, error) {
+// readOrCreateSecret returns the secret in a file. It creates both at the first time.
+func readOrCreateSecret(path string, mode os.FileMode) (string, error) {
 	content, err := os.ReadFile(path)
 	if err == nil && len(content) > 0 {
 		return string(content), nil
@@ -165,7 +167,7 @@ func keep(path string, mode os.FileMode) (string, error) {
 		return "", err
 	}
 	secret := rand.Text()
-	// Renamed into place: a half-written password would lock us out of the cluster made with it.
+	// Renamed into place: with a half-written password the cluster could not be opened.
 	draft := path + "." + strconv.Itoa(os.Getpid())
 	if err := os.WriteFile(draft, []byte(secret), mode); err != nil {
 		return "", err
@@ -173,7 +175,7 @@ func keep(path string, mode os.FileMode) (string, error) {
 	return secret, os.Rename(draft, path)
 }
 
-// makeDir makes the directory, if absent, and returns its one true path.
+// makeDir creates a directory if it is absent, and returns its path without symbolic links.
 func makeDir(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -185,8 +187,8 @@ func makeDir(dir string) (string, error) {
 	return filepath.EvalSymlinks(dir)
 }
 
-// makeReachable makes directories that everybody can enter, whatever the umask.
-func makeReachable(dirs ...string) error {
+// makeEnterable creates directories that every user can enter, whatever the umask.
+func makeEnterable(dirs ...string) error {
 	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err

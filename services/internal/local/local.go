@@ -1,9 +1,9 @@
-// Package local runs the two servers the mesh stands on inside or beside this process: an embedded NATS server with
-// JetStream, and a private Postgres. It is for `driftless up` and for tests; in production both are somebody else's
-// servers and this package is not linked.
+// Package local runs the two servers that the mesh needs: an embedded NATS server with JetStream, and a private
+// Postgres. It is for `driftless up` and for tests. In production the operator runs both, and this package is not
+// linked.
 //
-// Both keep everything below one data directory, survive a restart and a kill -9 on it, listen on the loopback
-// interface only, and refuse a data directory that another process uses.
+// Both servers keep their state below one data directory. They survive a restart and a kill -9. They listen only on the
+// loopback interface, and refuse a data directory that another process uses.
 package local
 
 import (
@@ -16,20 +16,20 @@ import (
 )
 
 var (
-	// ErrInUse says that another process runs on the data directory.
+	// ErrInUse reports that another process uses the data directory.
 	ErrInUse = errors.New("data directory is in use")
 
-	// ErrPortTaken says that another program listens on the wanted port.
-	ErrPortTaken = errors.New("port is taken")
+	// ErrPortTaken reports that another program listens on the port.
+	ErrPortTaken = errors.New("port is in use")
 
-	// ErrNoPostgres says that no PostgreSQL server is installed, or none of a version that fits.
+	// ErrNoPostgres reports that no PostgreSQL server of a suitable version is installed.
 	ErrNoPostgres = errors.New("no suitable PostgreSQL server is installed")
 )
 
 const loopback = "127.0.0.1"
 
-// checkPort reports ErrPortTaken if nobody could listen there now. The answer can be outdated a moment later; it is
-// asked for the sake of the message.
+// checkPort returns ErrPortTaken if the port is in use. The answer may be outdated a moment later; it serves the error
+// message.
 func checkPort(ctx context.Context, host string, port int) error {
 	address := net.JoinHostPort(host, strconv.Itoa(port))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -42,7 +42,7 @@ func checkPort(ctx context.Context, host string, port int) error {
 	return listener.Close()
 }
 
-// freePort finds a port that was free a moment ago.
+// freePort returns a port that was free a moment ago.
 func freePort(ctx context.Context) (int, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(loopback, "0"))
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"syscall"
 )
 
-// dirLock is the exclusive use of a directory. The kernel gives it up when the process ends, however it ends.
+// dirLock is an exclusive lock on a directory. The kernel releases it when the process ends, however it ends.
 type dirLock struct{ file *os.File }
 
-// lockDir takes the lock on dir, which must exist, or reports ErrInUse.
+// lockDir locks dir, which must exist. It returns ErrInUse if another process has the lock.
 func lockDir(dir string) (*dirLock, error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -23,7 +23,8 @@ func lockDir(dir string) (*dirLock, error) {
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		defer file.Close()
-		return nil, fmt.Errorf("%w: %s runs on %s; stop it or choose another data directory", ErrInUse, holder(file),
+		return nil, fmt.Errorf("%w: %s runs on %s; stop it or choose another data directory", ErrInUse,
+			holderName(file),
 			dir)
 	}
 	if err != nil {
@@ -35,11 +36,11 @@ func lockDir(dir string) (*dirLock, error) {
 	return &dirLock{file}, nil
 }
 
-// release gives the lock up. The file stays: removing it would let two processes lock two files of the same name.
+// release releases the lock. The file stays: if it were removed, two processes could lock two files of the same name.
 func (l *dirLock) release() error { return l.file.Close() }
 
-func holder(file *os.File) string {
-	// Only for the message: an empty or odd file just makes it vaguer.
+func holderName(file *os.File) string {
+	// Only for the message: an empty or odd file makes it vaguer.
 	content, _ := io.ReadAll(file)
 	if pid := strings.TrimSpace(string(content)); pid != "" {
 		return "process " + pid

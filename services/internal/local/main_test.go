@@ -46,8 +46,8 @@ func serveUntilKilled(kind, dir string) {
 	os.Exit(0)
 }
 
-// runElsewhere runs a server in a process of its own. It returns what that printed, the URL first, and kill, which ends
-// it with SIGKILL.
+// runElsewhere runs a server in its own process. It returns the output, which begins with the URL, and kill, which ends
+// the process with SIGKILL.
 func runElsewhere(t *testing.T, kind, dir string) (output []string, kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -68,7 +68,7 @@ func runElsewhere(t *testing.T, kind, dir string) (output []string, kill func())
 	return strings.Fields(line), kill
 }
 
-// tempDir is t.TempDir, but where the user that Postgres runs as can enter it.
+// tempDir returns a temporary directory that the user that Postgres runs as can enter.
 func tempDir(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {

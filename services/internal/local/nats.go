@@ -14,29 +14,30 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// NATSConfig says how to run the embedded NATS server.
+// NATSConfig configures the embedded NATS server.
 type NATSConfig struct {
-	// DataDir holds the streams; it is made if absent. Required.
+	// DataDir is the directory of the streams, created if absent. Required.
 	DataDir string
-	// Host to listen on; 127.0.0.1 if empty.
+	// Host to listen on. Defaults to 127.0.0.1.
 	Host string
-	// Port to listen on; 0 takes a free one.
+	// Port to listen on. Defaults to a free one.
 	Port int
-	// NoSync acknowledges a message before it is on the disk: much faster, and a power failure may lose up to two
-	// minutes of acknowledged messages. For tests. A kill -9 loses nothing either way.
+	// NoSync acknowledges a message before it is on the disk. That is much faster, but a power failure may lose up to
+	// two minutes of acknowledged messages. For tests. A kill -9 loses nothing either way.
 	NoSync bool
-	// MaxPayload is the largest message that the server takes, in bytes; the server's default, 1 MiB, if 0.
+	// MaxPayload is the maximum size of a message in bytes. Defaults to 1 MiB, as in the server.
 	MaxPayload int32
-	// Users that may connect. If there are none, everybody who reaches the port may do everything.
+	// Users that may connect. If empty, everybody who reaches the port may do everything.
 	Users []NATSUser
-	// Logger gets the server's own messages, notices at level debug; slog.Default() if nil.
+	// Logger gets the server's messages, notices at level debug. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
 // NATSUser is a user of the embedded NATS server.
 type NATSUser struct {
 	Name, Password string
-	// Publish and Subscribe are the subjects that the user may publish and subscribe to. None means all.
+	// Publish and Subscribe are the subjects that the user may publish and subscribe to. If both are empty, the user
+	// may use all.
 	Publish, Subscribe []string
 }
 
@@ -47,11 +48,11 @@ type NATS struct {
 	users  []NATSUser
 }
 
-// StartNATS starts a NATS server with JetStream and returns when it takes connections. ctx bounds the start only; Close
-// stops the server. It reports ErrInUse and ErrPortTaken.
+// StartNATS starts a NATS server with JetStream and returns when it accepts connections. ctx limits only the start;
+// Close stops the server. It returns ErrInUse and ErrPortTaken.
 func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 	if cfg.DataDir == "" {
-		return nil, errors.New("start NATS: no data directory given")
+		return nil, errors.New("start NATS: DataDir is empty")
 	}
 	if cfg.Host == "" {
 		cfg.Host = loopback
@@ -94,7 +95,7 @@ func serveNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 		StoreDir:   cfg.DataDir,
 		MaxPayload: cfg.MaxPayload,
 		SyncAlways: !cfg.NoSync,
-		// The process has its own handling of signals.
+		// The process handles signals itself.
 		NoSigs: true,
 	})
 	if err != nil {
@@ -103,7 +104,7 @@ func serveNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 	logger := &natsLogger{log: cfg.Logger.With("component", "nats")}
 	srv.SetLoggerV2(logger, false, false, false)
 
-	// Start returns once streams are recovered and the port is open, or has logged something fatal on the way.
+	// Start returns once streams are recovered and the port is open, or once it has logged a fatal error.
 	srv.Start()
 	err = logger.Fatal()
 	for err == nil && !srv.ReadyForConnections(time.Second) {
@@ -117,10 +118,10 @@ func serveNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 	return srv, nil
 }
 
-// natsUsers are the users as the server takes them: with hashes, since it warns of passwords that are none. The
-// hashes are cheap, since the passwords are long and random, and each connection costs the server one.
+// natsUsers converts users for the server. It hashes the passwords, because the server warns about plain ones. The
+// hashes are cheap, because each connection costs the server one, and the passwords are long and random.
 func natsUsers(users []NATSUser) ([]*server.User, error) {
-	var out []*server.User // not empty: that would be users of whom none may connect
+	var out []*server.User // nil if there are no users: with an empty list nobody may connect
 	for _, u := range users {
 		hash, err := bcrypt.GenerateFromPassword([]byte(u.Password), bcrypt.MinCost)
 		if err != nil {
@@ -138,10 +139,10 @@ func natsUsers(users []NATSUser) ([]*server.User, error) {
 	return out, nil
 }
 
-// URL is the address for clients, nats://host:port, without a user.
+// URL returns the address for clients, nats://host:port, without a user.
 func (n *NATS) URL() string { return n.server.ClientURL() }
 
-// URLFor is the address with the name and the password of a user; without if there is no such user.
+// URLFor returns the address with the name and password of a user, or without if there is no such user.
 func (n *NATS) URLFor(name string) string {
 	for _, u := range n.users {
 		if u.Name == name {
@@ -164,7 +165,7 @@ func (n *NATS) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	return nats.Connect("", append(opts, nats.InProcessServer(n.server))...)
 }
 
-// Close stops the server, waits until its files are written, and gives the data directory free. Call it once, after the
+// Close stops the server, waits until its files are written, and releases the data directory. Call it once, after the
 // clients have drained.
 func (n *NATS) Close() error {
 	n.server.Shutdown()

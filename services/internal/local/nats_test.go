@@ -29,7 +29,7 @@ func stream(t *testing.T, conn *nats.Conn) jetstream.Stream {
 	return s
 }
 
-func TestNATSKeepsMessagesOverARestart(t *testing.T) {
+func TestStartNATS_KeepsMessagesAcrossRestart(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "made", "if", "absent")
 	server := startNATS(t, dir)
@@ -53,7 +53,7 @@ func TestNATSKeepsMessagesOverARestart(t *testing.T) {
 	require.Equal(t, "kept", string(msg.Data))
 }
 
-func TestNATSKeepsWhatItAcknowledgedWhenKilled(t *testing.T) {
+func TestStartNATS_KeepsAcknowledgedMessagesWhenKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	output, kill := runElsewhere(t, "nats", dir)
@@ -79,7 +79,7 @@ func TestNATSKeepsWhatItAcknowledgedWhenKilled(t *testing.T) {
 	require.EqualValues(t, 50, info.State.Msgs)
 }
 
-func TestNATSRefusesADirectoryInUse(t *testing.T) {
+func TestStartNATS_RefusesDirectoryInUse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	_, kill := runElsewhere(t, "nats", dir)
@@ -91,7 +91,7 @@ func TestNATSRefusesADirectoryInUse(t *testing.T) {
 	require.NoError(t, startNATS(t, dir).Close())
 }
 
-func TestNATSRefusesATakenPort(t *testing.T) {
+func TestStartNATS_RefusesPortInUse(t *testing.T) {
 	t.Parallel()
 	port := takePort(t)
 	_, err := StartNATS(t.Context(), NATSConfig{DataDir: t.TempDir(), Port: port, Logger: discard})
@@ -99,13 +99,13 @@ func TestNATSRefusesATakenPort(t *testing.T) {
 	require.ErrorContains(t, err, strconv.Itoa(port))
 }
 
-func TestNATSReportsWhyItCannotStart(t *testing.T) {
+func TestStartNATS_ReportsWhyItCannotStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "jetstream"), nil, 0o600))
 	_, err := StartNATS(t.Context(), NATSConfig{DataDir: dir, Logger: discard})
 	require.ErrorContains(t, err, "not a directory")
-	// The directory is free again, and the mended store works.
+	// The directory is unlocked, and the repaired store works.
 	require.NoError(t, os.Remove(filepath.Join(dir, "jetstream")))
 	require.NoError(t, startNATS(t, dir).Close())
 }
@@ -119,7 +119,7 @@ func takePort(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-func TestStartNATS_AdmitsItsUsersOnly(t *testing.T) {
+func TestStartNATS_AdmitsOnlyItsUsers(t *testing.T) {
 	t.Parallel()
 	server, err := StartNATS(t.Context(), NATSConfig{DataDir: t.TempDir(), Logger: discard, Users: []NATSUser{
 		{Name: "admin", Password: "a-secret"},

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// natsLogger hands the NATS server's messages to slog, and keeps the first fatal one: the server only logs why it could
-// not start, and trusts its logger to end the process.
+// natsLogger passes the NATS server's messages to slog, and keeps the first fatal one. The server only logs why it
+// could not start, and expects its logger to end the process.
 type natsLogger struct {
 	log *slog.Logger
 

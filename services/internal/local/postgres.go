@@ -19,28 +19,30 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// superuser owns the private server. Its password is made with the cluster and kept in the data directory.
+// superuser owns the private server. Its password is created with the cluster and stored in the data directory.
 const superuser = "driftless"
 
-// PostgresConfig says how to run the private Postgres.
+// PostgresConfig configures the private Postgres.
 type PostgresConfig struct {
-	// DataDir holds the cluster, its password and its log; it is made if absent. Required. If the user that Postgres
-	// has to run as cannot reach it, the cluster is kept in /var/lib/driftless instead, which is logged.
+	// DataDir has the cluster, its password and its log. Created if absent. Required. If the user that Postgres must
+	// run as cannot enter it, the cluster is in /var/lib/driftless, which is logged.
 	DataDir string
-	// Port to listen on at 127.0.0.1; 0 takes a free one.
+	// Port to listen on at 127.0.0.1. Defaults to a free one.
 	Port int
-	// Database that URL leads to, made if absent; "driftless" if empty.
+	// Database is the database of URL, created if absent. Defaults to "driftless".
 	Database string
-	// ReadyTimeout limits the wait for connections, recovery after a crash included; a minute if 0.
+	// ReadyTimeout is the timeout until the server accepts connections, including recovery after a crash. Defaults to a
+	// minute.
 	ReadyTimeout time.Duration
-	// NoFsync trades safety against a power failure for speed. For tests. A kill -9 loses nothing either way.
+	// NoFsync trades safety in a power failure for speed. For tests. A kill -9 loses nothing either way.
 	NoFsync bool
-	// Settings of the server, on top of ours: {"wal_level": "replica"}.
+	// Settings are server settings that override the defaults: {"wal_level": "replica"}.
 	Settings map[string]string
-	// Logger is told of what is unusual; slog.Default() if nil. Postgres' own log is postgres.log beside the cluster.
+	// Logger gets warnings and relocations. Defaults to slog.Default(). Postgres' own log is postgres.log beside the
+	// cluster.
 	Logger *slog.Logger
 
-	// relocateTo stands in for /var/lib/driftless in tests.
+	// relocateTo replaces /var/lib/driftless in tests.
 	relocateTo string
 }
 
@@ -55,14 +57,14 @@ type Postgres struct {
 	close    func() error
 }
 
-// StartPostgres starts the server, makes cluster and database at the first time, and returns when it takes connections.
-// A server that an earlier, killed run left behind on the same directory is stopped first. ctx bounds the start only;
-// Close stops the server. It reports ErrInUse, ErrPortTaken and ErrNoPostgres.
+// StartPostgres starts the server, creates cluster and database at the first time, and returns when the server accepts
+// connections. It first stops a server that a killed run left on the same directory. ctx limits only the start; Close
+// stops the server. It returns ErrInUse, ErrPortTaken and ErrNoPostgres.
 //
-// On Linux the server also stops by itself, in order, when this process dies.
+// On Linux the server also stops in order when this process dies.
 func StartPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 	if cfg.DataDir == "" {
-		return nil, errors.New("start Postgres: no data directory given")
+		return nil, errors.New("start Postgres: DataDir is empty")
 	}
 	cfg.Database = cmp.Or(cfg.Database, "driftless")
 	cfg.ReadyTimeout = cmp.Or(cfg.ReadyTimeout, time.Minute)
@@ -97,14 +99,14 @@ func (p *Postgres) start(ctx context.Context, cfg PostgresConfig) error {
 	if err != nil {
 		return err
 	}
-	if p.home, err = settle(ctx, cfg, account, installed[0]); err != nil {
+	if p.home, err = chooseHome(ctx, cfg, account, installed[0]); err != nil {
 		return err
 	}
-	bin, err := p.home.fitting(installed)
+	bin, err := p.home.compatible(installed)
 	if err != nil {
 		return err
 	}
-	if err := stopOrphan(ctx, p.home.cluster(), cfg.Logger); err != nil {
+	if err := stopLeftover(ctx, p.home.cluster(), cfg.Logger); err != nil {
 		return err
 	}
 	if p.password, err = p.home.initialise(ctx, bin, cfg.NoFsync); err != nil {
@@ -121,8 +123,9 @@ func (p *Postgres) start(ctx context.Context, cfg PostgresConfig) error {
 	return p.ensureDatabase(ctx)
 }
 
-// serve starts the server process until it takes connections. It tries several times: a free port can be snatched
-// between finding and binding it, and after a kill -9 the old server's last children hold its shared memory a moment.
+// serve starts the server process until the server accepts connections. It tries several times. Another program may
+// take a free port before the server does. After a kill -9, the last children of the old server use its shared memory
+// for a moment.
 func (p *Postgres) serve(ctx context.Context, bin binaries, cfg PostgresConfig) error {
 	var err error
 	for delay := 50 * time.Millisecond; delay < 3*time.Second; delay *= 2 {
@@ -131,7 +134,7 @@ func (p *Postgres) serve(ctx context.Context, bin binaries, cfg PostgresConfig) 
 				return err
 			}
 		}
-		if p.process, err = p.home.run(bin, settings(cfg, p.port)); err != nil {
+		if p.process, err = p.home.startServer(bin, settings(cfg, p.port)); err != nil {
 			return err
 		}
 		if err = p.awaitReady(ctx); !errors.Is(err, errExited) {
@@ -148,7 +151,7 @@ func (p *Postgres) serve(ctx context.Context, bin binaries, cfg PostgresConfig) 
 
 var errExited = errors.New("the server stopped again")
 
-// awaitReady returns nil as soon as the server takes connections, and errExited if it ends before.
+// awaitReady waits until the server accepts connections. It returns errExited if the server ends before.
 func (p *Postgres) awaitReady(ctx context.Context) error {
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
@@ -171,7 +174,7 @@ func (p *Postgres) awaitReady(ctx context.Context) error {
 func (p *Postgres) ensureDatabase(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, p.url("postgres"))
 	if err != nil {
-		return fmt.Errorf("connect to make database %q: %w", p.database, err)
+		return fmt.Errorf("connect to create database %q: %w", p.database, err)
 	}
 	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{p.database}.Sanitize())
@@ -180,12 +183,12 @@ func (p *Postgres) ensureDatabase(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("make database %q: %w", p.database, err)
+		return fmt.Errorf("create database %q: %w", p.database, err)
 	}
 	return nil
 }
 
-// URL is the address of the database, with the password of the superuser in it.
+// URL returns the address of the database, including the password of the superuser.
 func (p *Postgres) URL() string { return p.url(p.database) }
 
 func (p *Postgres) url(database string) string {
@@ -199,34 +202,34 @@ func (p *Postgres) url(database string) string {
 	return u.String()
 }
 
-// Pid is the process id of the server.
+// Pid returns the process id of the server.
 func (p *Postgres) Pid() int { return p.process.cmd.Process.Pid }
 
-// Exited is closed when the server process has ended, by Close or by itself.
+// Exited returns a channel that is closed when the server process has ended, by Close or by itself.
 func (p *Postgres) Exited() <-chan struct{} { return p.process.exited }
 
-// LogFile is where the server writes its log.
+// LogFile returns the path of the server's log.
 func (p *Postgres) LogFile() string { return p.home.log() }
 
-// Close stops the server, waits for its end, and gives the data directory free. Sessions are ended, open transactions
-// rolled back. It may be called more than once.
+// Close stops the server, waits for its end, and releases the data directory. It ends sessions and rolls back open
+// transactions. It may be called more than once.
 func (p *Postgres) Close() error { return p.close() }
 
 func (p *Postgres) stop() error {
 	if p.process != nil {
-		// Fast, then immediate (recovery at the next start), then not to be refused. A replication client that does not
-		// read holds up a fast stop, hence the second.
+		// A fast stop, then an immediate one (with recovery at the next start), then a kill. A replication client that
+		// does not read blocks a fast stop.
 		p.process.stop(10*time.Second, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL)
 	}
 	return p.lock.release()
 }
 
-// settings are the server's settings as the command line wants them.
+// settings returns the server's settings as arguments of its command line.
 func settings(cfg PostgresConfig, port int) []string {
 	all := map[string]string{
 		"listen_addresses": loopback,
 		"port":             strconv.Itoa(port),
-		// The path of a socket may be no longer than 107 bytes, which a data directory easily is.
+		// The path of a socket has at most 107 bytes, and a data directory may be longer.
 		"unix_socket_directories": "",
 		"wal_level":               "logical",
 		"max_replication_slots":   "10",

@@ -41,7 +41,7 @@ func query(t *testing.T, url, sql string) string {
 	return strings.Join(values, "")
 }
 
-func TestPostgresIsReadyForLogicalReplication(t *testing.T) {
+func TestStartPostgres_IsReadyForLogicalReplication(t *testing.T) {
 	t.Parallel()
 	server := startPostgres(t, config(tempDir(t)))
 	for setting, want := range map[string]string{
@@ -55,7 +55,7 @@ func TestPostgresIsReadyForLogicalReplication(t *testing.T) {
 		query(t, server.URL(), "SELECT datcollate FROM pg_database WHERE datname = 'driftless'"))
 }
 
-func TestPostgresKeepsDataOverARestart(t *testing.T) {
+func TestStartPostgres_KeepsDataAcrossRestart(t *testing.T) {
 	t.Parallel()
 	cfg := config(filepath.Join(tempDir(t), "made", "if", "absent"))
 	server := startPostgres(t, cfg)
@@ -69,7 +69,7 @@ func TestPostgresKeepsDataOverARestart(t *testing.T) {
 	require.Equal(t, "here", query(t, again.URL(), "SELECT value FROM kept"))
 }
 
-func TestPostgresWantsThePassword(t *testing.T) {
+func TestStartPostgres_RequiresPassword(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
 	server := startPostgres(t, config(dir))
@@ -84,7 +84,7 @@ func TestPostgresWantsThePassword(t *testing.T) {
 	require.EqualValues(t, 0o600, info.Mode().Perm())
 }
 
-func TestPostgresRecoversWhenEverythingIsKilled(t *testing.T) {
+func TestStartPostgres_RecoversWhenAllProcessesAreKilled(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
 	output, kill := runElsewhere(t, "postgres", dir)
@@ -99,7 +99,7 @@ func TestPostgresRecoversWhenEverythingIsKilled(t *testing.T) {
 	require.Equal(t, "here", query(t, server.URL(), "SELECT value FROM kept"))
 }
 
-func TestPostgresStartsOverAParentThatWasKilled(t *testing.T) {
+func TestStartPostgres_StartsAfterParentWasKilled(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
 	output, kill := runElsewhere(t, "postgres", dir)
@@ -109,43 +109,43 @@ func TestPostgresStartsOverAParentThatWasKilled(t *testing.T) {
 	require.Equal(t, "here", query(t, server.URL(), "SELECT value FROM kept"))
 }
 
-func TestPostgresStopsAServerThatWasLeftRunning(t *testing.T) {
+func TestStartPostgres_StopsServerThatWasLeftRunning(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
 	first := startPostgres(t, config(dir))
 	query(t, first.URL(), "CREATE TABLE kept AS SELECT 'here' AS value")
 	require.NoError(t, first.Close())
 
-	// As a killed run leaves it where the system has no parent-death signal.
+	// The state after a killed run where the system has no parent-death signal.
 	installed, err := findBinaries(t.Context())
 	require.NoError(t, err)
-	bin, err := first.home.fitting(installed)
+	bin, err := first.home.compatible(installed)
 	require.NoError(t, err)
-	orphan := exec.Command(bin.path("postgres"),
+	leftover := exec.Command(bin.path("postgres"),
 		append([]string{"-D", first.home.cluster()}, settings(config(dir), first.port)...)...)
-	first.home.account.become(orphan)
-	require.NoError(t, orphan.Start())
+	first.home.account.applyTo(leftover)
+	require.NoError(t, leftover.Start())
 	require.Eventually(t, func() bool {
 		conn, err := pgx.Connect(context.Background(), first.URL())
 		return err == nil && conn.Close(context.Background()) == nil
 	}, 10*time.Second, 20*time.Millisecond)
 
 	cfg := config(dir)
-	cfg.Port = first.port // which the orphan holds
+	cfg.Port = first.port // in use by the leftover server
 	server := startPostgres(t, cfg)
-	require.NoError(t, orphan.Wait(), "stopped in order")
+	require.NoError(t, leftover.Wait(), "stopped in order")
 	require.Equal(t, "here", query(t, server.URL(), "SELECT value FROM kept"))
 }
 
-func TestPostgresSeesThroughAReusedProcessID(t *testing.T) {
+func TestStartPostgres_DetectsReusedProcessID(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
 	server := startPostgres(t, config(dir))
 	require.NoError(t, server.Close())
 
-	// A harmless program of the user that Postgres runs as, whose number the stale file names.
+	// A harmless program of the user that Postgres runs as. The stale file has its process id.
 	bystander := exec.Command("sleep", "600")
-	server.home.account.become(bystander)
+	server.home.account.applyTo(bystander)
 	require.NoError(t, bystander.Start())
 	defer func() {
 		require.NoError(t, bystander.Process.Kill(), "it must not have been stopped")
@@ -154,19 +154,19 @@ func TestPostgresSeesThroughAReusedProcessID(t *testing.T) {
 	stale := strconv.Itoa(bystander.Process.Pid) + "\n" + server.home.cluster() + "\n"
 	pidFile := filepath.Join(server.home.cluster(), "postmaster.pid")
 	require.NoError(t, os.WriteFile(pidFile, []byte(stale), 0o600))
-	require.NoError(t, server.home.account.own(pidFile))
+	require.NoError(t, server.home.account.chown(pidFile))
 
 	require.NotEmpty(t, query(t, startPostgres(t, config(dir)).URL(), "SELECT version()"))
 }
 
-func TestPostgresStartsOverAnInterruptedInitialisation(t *testing.T) {
+func TestStartPostgres_RepeatsInterruptedInitialisation(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "cluster.new", "base"), 0o700))
 	require.NotEmpty(t, query(t, startPostgres(t, config(dir)).URL(), "SELECT version()"))
 }
 
-func TestPostgresRefusesADirectoryInUse(t *testing.T) {
+func TestStartPostgres_RefusesDirectoryInUse(t *testing.T) {
 	t.Parallel()
 	cfg := config(tempDir(t))
 	startPostgres(t, cfg)
@@ -175,7 +175,7 @@ func TestPostgresRefusesADirectoryInUse(t *testing.T) {
 	require.ErrorContains(t, err, "process "+strconv.Itoa(os.Getpid())+" runs on")
 }
 
-func TestPostgresRefusesATakenPort(t *testing.T) {
+func TestStartPostgres_RefusesPortInUse(t *testing.T) {
 	t.Parallel()
 	cfg := config(tempDir(t))
 	cfg.Port = takePort(t)
@@ -183,7 +183,7 @@ func TestPostgresRefusesATakenPort(t *testing.T) {
 	require.ErrorIs(t, err, ErrPortTaken)
 }
 
-func TestPostgresReportsWhatItsLogSays(t *testing.T) {
+func TestStartPostgres_ErrorShowsEndOfLog(t *testing.T) {
 	t.Parallel()
 	cfg := config(tempDir(t))
 	cfg.Settings = map[string]string{"wal_level": "fractal"}
@@ -192,7 +192,7 @@ func TestPostgresReportsWhatItsLogSays(t *testing.T) {
 	require.ErrorContains(t, err, `invalid value for parameter "wal_level": "fractal"`)
 }
 
-func TestPostgresRefusesAClusterOfAnotherVersion(t *testing.T) {
+func TestStartPostgres_RefusesClusterOfOtherVersion(t *testing.T) {
 	t.Parallel()
 	cfg := config(tempDir(t))
 	server := startPostgres(t, cfg)
@@ -203,7 +203,7 @@ func TestPostgresRefusesAClusterOfAnotherVersion(t *testing.T) {
 	require.ErrorContains(t, err, "install postgresql-9")
 }
 
-func TestPostgresSaysWhenItsPasswordIsGone(t *testing.T) {
+func TestStartPostgres_ReportsMissingPassword(t *testing.T) {
 	t.Parallel()
 	cfg := config(tempDir(t))
 	server := startPostgres(t, cfg)
@@ -211,10 +211,10 @@ func TestPostgresSaysWhenItsPasswordIsGone(t *testing.T) {
 	require.NoError(t, os.Remove(server.home.password()))
 	_, err := StartPostgres(t.Context(), cfg)
 	require.ErrorIs(t, err, os.ErrNotExist)
-	require.ErrorContains(t, err, "delete the data directory to begin anew")
+	require.ErrorContains(t, err, "delete the data directory to start over")
 }
 
-func TestPostgresExitedTellsOfADeath(t *testing.T) {
+func TestPostgres_ExitedReportsDeath(t *testing.T) {
 	t.Parallel()
 	server := startPostgres(t, config(tempDir(t)))
 	require.NoError(t, syscall.Kill(server.Pid(), syscall.SIGQUIT))
@@ -225,7 +225,7 @@ func TestPostgresExitedTellsOfADeath(t *testing.T) {
 	}
 }
 
-func TestPostgresDoesNotSeeOurSecrets(t *testing.T) {
+func TestStartPostgres_HidesEnvironment(t *testing.T) {
 	t.Setenv("STRIPE_API_KEY", "rk_test_secret")
 	t.Setenv("PGDATA", "/nowhere")
 	server := startPostgres(t, config(tempDir(t)))

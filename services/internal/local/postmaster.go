@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// stopOrphan stops the server that still runs on the cluster. Nobody else can be using it, since we hold the lock of
-// the data directory: its parent was killed.
+// stopLeftover stops a server that still runs on the cluster. This process has the lock of the data directory, so the
+// server is left from a parent that was killed.
 //
-// A postmaster.pid whose process is gone is left to Postgres. One whose number is a zombie's, or now belongs to another
-// program, is removed: Postgres would take that for a running server. Survivors of a killed server that still hold its
-// shared memory are noticed by Postgres itself in either case.
-func stopOrphan(ctx context.Context, cluster string, log *slog.Logger) error {
+// Postgres handles a postmaster.pid whose process is gone. If its number belongs to a zombie or to another program, the
+// file is removed, since Postgres would assume a running server. In either case Postgres detects processes of a killed
+// server that still use its shared memory.
+func stopLeftover(ctx context.Context, cluster string, log *slog.Logger) error {
 	pidFile := filepath.Join(cluster, "postmaster.pid")
 	content, err := os.ReadFile(pidFile)
 	if errors.Is(err, os.ErrNotExist) {
@@ -31,9 +31,9 @@ func stopOrphan(ctx context.Context, cluster string, log *slog.Logger) error {
 	line, _, _ := strings.Cut(string(content), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil || pid <= 0 {
-		return removeStale(pidFile) // cut off while it was written
+		return removeStale(pidFile) // it was only partly written
 	}
-	if !serves(pid, cluster) {
+	if !isPostmasterOf(pid, cluster) {
 		if syscall.Kill(pid, 0) == nil {
 			return removeStale(pidFile)
 		}
@@ -45,32 +45,33 @@ func stopOrphan(ctx context.Context, cluster string, log *slog.Logger) error {
 			return fmt.Errorf("stop the Postgres (process %d) that a killed run left behind on %s: %w", pid, cluster,
 				err)
 		}
-		if err := awaitGone(ctx, pid, cluster, 10*time.Second); !errors.Is(err, errStillThere) {
+		if err := waitGone(ctx, pid, cluster, 10*time.Second); !errors.Is(err, errStillRunning) {
 			return err
 		}
 	}
 	return fmt.Errorf("the Postgres (process %d) that a killed run left behind on %s does not stop", pid, cluster)
 }
 
-// serves reports whether the process is the postmaster of the cluster; its children rewrite their command lines.
-func serves(pid int, cluster string) bool {
+// isPostmasterOf reports whether a process is the postmaster of the cluster. The postmaster's children have other
+// command lines.
+func isPostmasterOf(pid int, cluster string) bool {
 	command := commandLine(pid) + " "
 	return strings.Contains(command, "postgres") && strings.Contains(command, " "+cluster+" ")
 }
 
-var errStillThere = errors.New("still there")
+var errStillRunning = errors.New("still there")
 
-func awaitGone(ctx context.Context, pid int, cluster string, patience time.Duration) error {
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
+func waitGone(ctx context.Context, pid int, cluster string, patience time.Duration) error {
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
 	deadline := time.After(patience)
-	for serves(pid, cluster) {
+	for isPostmasterOf(pid, cluster) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-deadline:
-			return errStillThere
-		case <-look.C:
+			return errStillRunning
+		case <-poll.C:
 		}
 	}
 	return nil

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// process is a child process that somebody waits for.
+// process is a child process and the signal of its end.
 type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 }
 
-// startProcess starts cmd in a process group of its own, so that a Ctrl-C at the terminal reaches only us and we stop
-// things in their order. Where the system can, the child is told to stop should this process die first.
+// startProcess starts cmd in its own process group. A Ctrl-C at the terminal then only reaches this process, which
+// stops the others in order. Where the system can, the child is stopped if this process dies first.
 func startProcess(cmd *exec.Cmd) (*process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -26,7 +26,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// "Parent" in the parent-death signal is the thread that forked, so that thread has to live as long as the
+		// The parent in the parent-death signal is the thread that forked, so that thread must live as long as the
 		// child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -34,7 +34,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended is in ProcessState
+			_ = cmd.Wait() // the exit status is in ProcessState
 		}
 	}()
 	if err := <-started; err != nil {
@@ -43,10 +43,10 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// stop sends the signals one after the other, each with the time it has to work, and returns when the process is gone.
+// stop sends the signals one by one, waits for grace after each, and returns when the process is gone.
 func (p *process) stop(grace time.Duration, signals ...os.Signal) {
 	for _, signal := range signals {
-		_ = p.cmd.Process.Signal(signal) // it may be gone already, which is what we want
+		_ = p.cmd.Process.Signal(signal) // the process may already be gone
 		select {
 		case <-p.exited:
 			return

@@ -17,7 +17,7 @@ func needRoot(t *testing.T) {
 	}
 }
 
-func TestRootRunsPostgresAsSomebodyElse(t *testing.T) {
+func TestStartPostgres_RunsAsOtherUserForRoot(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	dir := tempDir(t)
@@ -28,7 +28,7 @@ func TestRootRunsPostgresAsSomebodyElse(t *testing.T) {
 	require.Equal(t, dir, server.home.dir)
 }
 
-func TestRootKeepsTheOwnerOfTheCluster(t *testing.T) {
+func TestStartPostgres_KeepsOwnerOfClusterForRoot(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	dir := tempDir(t)
@@ -40,7 +40,7 @@ func TestRootKeepsTheOwnerOfTheCluster(t *testing.T) {
 	require.Equal(t, 23456, owner.gid)
 }
 
-func TestRootsPostgresMovesOutOfAPrivateDirectory(t *testing.T) {
+func TestStartPostgres_LeavesPrivateDirectoryForRoot(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	private := t.TempDir()

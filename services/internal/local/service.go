@@ -14,79 +14,79 @@ import (
 	"time"
 )
 
-// ServiceConfig is a program that Supervise keeps running.
+// ServiceConfig configures a Service.
 type ServiceConfig struct {
 	Name string
 	// Path of the program.
 	Path string
-	// Env is its whole environment.
+	// Env is the complete environment of the program.
 	Env []string
-	// Output gets what it prints, line by line.
+	// Output gets the output of the program, line by line.
 	Output io.Writer
 	Logger *slog.Logger
 }
 
-// Delays before a program that ended is started again: doubling from the first to the last.
+// Delays before a program that ended is restarted. They double from the first to the last.
 const (
-	firstRestart = 250 * time.Millisecond
-	lastRestart  = 15 * time.Second
-	// settled is how long a program must have run for the next delay to be the first again.
-	settled = 10 * time.Second
-	// stopGrace is how long a program may take to stop.
-	stopGrace = 15 * time.Second
+	minRestartDelay = 250 * time.Millisecond
+	maxRestartDelay = 15 * time.Second
+	// stableAfter is how long a program must have run to reset the delay.
+	stableAfter = 10 * time.Second
+	// stopTimeout is the timeout of a stop before the program is killed.
+	stopTimeout = 15 * time.Second
 )
 
-// Service is a program that is kept running.
+// Service runs a program and restarts it when it ends.
 type Service struct {
 	cfg   ServiceConfig
 	pid   atomic.Int64
 	ready atomic.Bool
 }
 
-// NewService prepares a program; Run runs it.
+// NewService returns a service that does not run yet.
 func NewService(cfg ServiceConfig) *Service { return &Service{cfg: cfg} }
 
-// Pid of the running process; 0 while there is none.
+// Pid returns the id of the running process, 0 if there is none.
 func (s *Service) Pid() int { return int(s.pid.Load()) }
 
-// Ready says that the program has shown that it can do its work: from now on it is started again whenever it ends.
+// Ready records that the program can do its work. From then on it is restarted whenever it ends.
 func (s *Service) Ready() { s.ready.Store(true) }
 
-// Run keeps the program running until ctx ends, then stops it with SIGTERM and waits for it. A program that ends
-// before it was ever ready is an error with its last line: it cannot do its work and has said why.
+// Run keeps the program running until ctx ends. It then stops it with SIGTERM and waits for its end. If the program
+// ends before it was ever ready, Run returns an error with its last line, which says why.
 func (s *Service) Run(ctx context.Context) error {
-	delay := firstRestart
+	delay := minRestartDelay
 	for {
 		start := time.Now()
-		last, err := s.once(ctx)
+		last, err := s.runOnce(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // told to stop
+			return nil //nolint:nilerr // the stop was wanted
 		}
 		if !s.ready.Load() {
 			return fmt.Errorf("%s cannot start: %s", s.cfg.Name, strings.TrimPrefix(last, s.cfg.Name+": "))
 		}
-		if time.Since(start) > settled {
-			delay = firstRestart
+		if time.Since(start) > stableAfter {
+			delay = minRestartDelay
 		}
-		s.cfg.Logger.WarnContext(ctx, "a service ended and is started again", "service", s.cfg.Name, "in", delay,
+		s.cfg.Logger.WarnContext(ctx, "service ended and will be restarted", "service", s.cfg.Name, "in", delay,
 			"why", err)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(delay):
 		}
-		delay = min(2*delay, lastRestart)
+		delay = min(2*delay, maxRestartDelay)
 	}
 }
 
-// once runs the program to its end and returns the last line it printed.
-func (s *Service) once(ctx context.Context) (last string, err error) {
-	cmd := exec.Command(s.cfg.Path) //nolint:noctx // it is stopped with a signal, not killed with the context
+// runOnce runs the program until it ends and returns the last line of its output.
+func (s *Service) runOnce(ctx context.Context) (last string, err error) {
+	cmd := exec.Command(s.cfg.Path) //nolint:noctx // a signal stops it; the context must not kill it
 	cmd.Env = s.cfg.Env
 	reader, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer
 	var lines sync.WaitGroup
-	lines.Go(func() { last = passLines(s.cfg.Output, reader) })
+	lines.Go(func() { last = copyLines(s.cfg.Output, reader) })
 	p, err := startProcess(cmd)
 	if err != nil {
 		_ = writer.Close()
@@ -98,7 +98,7 @@ func (s *Service) once(ctx context.Context) (last string, err error) {
 	select {
 	case <-p.exited:
 	case <-ctx.Done():
-		p.stop(stopGrace, syscall.SIGTERM, syscall.SIGKILL)
+		p.stop(stopTimeout, syscall.SIGTERM, syscall.SIGKILL)
 	}
 	_ = writer.Close()
 	lines.Wait()

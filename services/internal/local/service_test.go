@@ -33,29 +33,29 @@ func (w *written) lines() []string {
 	return append([]string{}, w.writes...)
 }
 
-func TestPassLines_CutsALongLineAndGoesOn(t *testing.T) {
+func TestCopyLines_CutsLongLine(t *testing.T) {
 	long := strings.Repeat("x", 10<<20)
-	exact := strings.Repeat("y", longestLine)
+	exact := strings.Repeat("y", maxLineBytes)
 	text := "first\n" + long + "\n\n" + exact + "\r\nafter\nno end"
 	for name, in := range map[string]io.Reader{
 		"whole": strings.NewReader(text), "halves": iotest.HalfReader(strings.NewReader(text)),
 		"error": iotest.DataErrReader(strings.NewReader(text)),
 	} {
 		out := &written{}
-		require.Equal(t, "no end", passLines(out, in), name)
+		require.Equal(t, "no end", copyLines(out, in), name)
 		lines := out.lines()
 		require.Len(t, lines, 6, name)
 		require.Equal(t, "first\n", lines[0], name)
-		require.Less(t, len(lines[1]), longestLine+100, name)
-		require.Contains(t, lines[1], "10223616 more bytes of this line are left out", name)
+		require.Less(t, len(lines[1]), maxLineBytes+100, name)
+		require.Contains(t, lines[1], "10223616 more bytes of this line are omitted", name)
 		require.Equal(t, []string{"\n", "after\n", "no end\n"}, append(lines[2:3:3], lines[4:]...), name)
-		require.Less(t, len(lines[3]), longestLine+100, name)
+		require.Less(t, len(lines[3]), maxLineBytes+100, name)
 		require.True(t, strings.HasPrefix(lines[3], exact), name)
 	}
-	require.Empty(t, passLines(io.Discard, bytes.NewReader(nil)))
+	require.Empty(t, copyLines(io.Discard, bytes.NewReader(nil)))
 }
 
-func TestService_ALongLineDoesNotBlockTheProgram(t *testing.T) {
+func TestService_LongLineDoesNotBlockProgram(t *testing.T) {
 	script := t.TempDir() + "/program"
 	writeProgram(t, script, `#!/bin/sh
 echo begin

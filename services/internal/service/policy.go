@@ -7,9 +7,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// Policy makes the policy of the settings; file is the one that they may be from, with the mapping, nil for the
-// built-in tables. Its error says where the rule stands and what a rule can be, or which statement the mapping lacks to
-// write back, or to import, what the policy asks for.
+// Policy makes the policy from the settings. file is the configuration file, for error messages. mapping is nil for the
+// built-in tables. An error says where the rule is and what a rule can be, or which statement the mapping lacks to
+// write back or import as the policy asks.
 func Policy(settings config.Policy, file string, mapping *config.Mapping) (*catalog.Policy, error) {
 	otherwise := catalog.Action(settings.DriftPolicy)
 	rules := map[string]catalog.Rule{}
@@ -17,7 +17,7 @@ func Policy(settings config.Policy, file string, mapping *config.Mapping) (*cata
 		rule := catalog.Rule{Owner: catalog.Owner(r.Owner), Action: catalog.Action(r.Action)}
 		alone, err := catalog.NewPolicy(otherwise, map[string]catalog.Rule{r.Field: rule})
 		if err == nil && alone.Rule(r.Field).Action == catalog.WriteBack {
-			err = mapping.WritesBack(r.Field)
+			err = mapping.CheckWriteBack(r.Field)
 		}
 		if err != nil {
 			if r.At != "" {
@@ -35,7 +35,7 @@ func Policy(settings config.Policy, file string, mapping *config.Mapping) (*cata
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	if settings.Extras == "import" {
-		if err := mapping.Imports(); err != nil {
+		if err := mapping.CheckImport(); err != nil {
 			return nil, fmt.Errorf("extras: import: %w", err)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/service"
 )
 
-func TestAPolicyIsRefusedThatTheMappingCannotWriteBack(t *testing.T) {
+func TestPolicy_RefusesRuleThatMappingCannotWriteBack(t *testing.T) {
 	t.Parallel()
 	rule := func(field, owner, action string) config.Policy {
 		return config.Policy{
@@ -34,7 +34,7 @@ func TestAPolicyIsRefusedThatTheMappingCannotWriteBack(t *testing.T) {
 			rule("description", "stripe", ""), &config.Mapping{},
 			"f.yaml:4:3: policy: description cannot be written back: set catalog.write_back.product to the statement that changes it",
 		},
-		"no statement, newest": {
+		"no statement, by age": {
 			rule("url", "newest", "write-back"), &config.Mapping{},
 			"f.yaml:4:3: policy: url cannot be written back: set catalog.write_back.product",
 		},

@@ -1,4 +1,4 @@
-// Package service is what the main functions of all services share: settings, logs, telemetry, signals, exit code.
+// Package service is the common part of the services' main functions: settings, logs, telemetry, signals, exit code.
 package service
 
 import (
@@ -25,47 +25,55 @@ import (
 type Runtime struct {
 	Logger  *slog.Logger
 	Metrics http.Handler
-	// Mapping is the configuration file's, nil if it has none.
-	Mapping *config.Mapping
-	hosts   []string
+	// Mapping is the mapping of the configuration file, nil if there is none.
+	Mapping      *config.Mapping
+	allowedHosts []string
 }
 
-// HTTP is the configuration of the service's server.
+// HTTP returns the configuration of the service's server.
 func (r Runtime) HTTP(addr string) httpserver.Config {
-	return httpserver.Config{Addr: addr, AllowedHosts: r.hosts, Metrics: r.Metrics, Logger: r.Logger}
+	return httpserver.Config{Addr: addr, AllowedHosts: r.allowedHosts, Metrics: r.Metrics, Logger: r.Logger}
 }
 
-// NATS is the configuration of the service's connection to the mesh.
+// NATS returns the configuration of the service's connection to the mesh.
 func (r Runtime) NATS(service string, m config.Mesh, s config.Signing) mesh.Config {
 	cfg := NATS(service, m.NATS)
 	cfg.Signing = mesh.Signing{
-		Key: s.SigningKey.Reveal(), KeyFile: s.SigningKeyFile,
-		Trusted: s.TrustedKeys, TrustedFile: s.TrustedKeysFile,
+		Key:         s.SigningKey.Reveal(),
+		KeyFile:     s.SigningKeyFile,
+		Trusted:     s.TrustedKeys,
+		TrustedFile: s.TrustedKeysFile,
 	}
 	cfg.Logger = r.Logger
 	return cfg
 }
 
-// NATS is the configuration of a client's connection to the mesh.
+// NATS returns the configuration of a client's connection to the mesh.
 func NATS(name string, n config.NATS) mesh.Config {
 	return mesh.Config{
-		URL: cmp.Or(n.NATSURL, "nats://127.0.0.1:4222"), Name: name,
-		Replicas: n.NATSReplicas, URLFile: n.NATSURLFile, Creds: n.NATSCreds, NKey: n.NATSNKey, CA: n.NATSCA,
-		Cert: n.NATSCert, Key: n.NATSKey,
+		URL:      cmp.Or(n.NATSURL, "nats://127.0.0.1:4222"),
+		Name:     name,
+		Replicas: n.NATSReplicas,
+		URLFile:  n.NATSURLFile,
+		Creds:    n.NATSCreds,
+		NKey:     n.NATSNKey,
+		CA:       n.NATSCA,
+		Cert:     n.NATSCert,
+		Key:      n.NATSKey,
 	}
 }
 
-// Main runs a service as a process: settings is a pointer to a struct of config's groups, among them config.Log,
-// config.Mesh and config.Hosts. It ends the process: with 0 after SIGINT or SIGTERM, with 1 and one sentence if the
-// service cannot do its work.
+// Main runs a service as a process and ends the process. settings is a pointer to a struct of config's groups, among
+// them config.Log, config.Mesh and config.Hosts. The exit code is 0 after SIGINT or SIGTERM. It is 1, with one sentence
+// on standard error, if the service cannot do its work.
 func Main(name, description string, settings any, run func(context.Context, Runtime) error) {
-	if err := mainError(name, description, settings, run); err != nil {
+	if err := runService(name, description, settings, run); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", name, visible.Lines(err.Error()))
 		os.Exit(1)
 	}
 }
 
-func mainError(name, description string, settings any, run func(context.Context, Runtime) error) error {
+func runService(name, description string, settings any, run func(context.Context, Runtime) error) error {
 	mapping, err := config.Parse(settings, name, description, Version(), os.Args[1:])
 	if err != nil {
 		return err
@@ -82,19 +90,23 @@ func mainError(name, description string, settings any, run func(context.Context,
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	t, err := telemetry.Setup(ctx, telemetry.Options{
-		Service: "driftless-" + name, Version: Version(), Component: name, Account: nats.Account, Logger: logger,
+		Service:   "driftless-" + name,
+		Version:   Version(),
+		Component: name,
+		Account:   nats.Account,
+		Logger:    logger,
 	})
 	if err != nil {
 		return err
 	}
 	err = run(ctx, Runtime{
-		Logger:  logger.With("service", name),
-		Metrics: t.Handler(),
-		Mapping: mapping,
-		hosts:   hosts.AllowedHosts,
+		Logger:       logger.With("service", name),
+		Metrics:      t.Handler(),
+		Mapping:      mapping,
+		allowedHosts: hosts.AllowedHosts,
 	})
 	if err != nil && ctx.Err() != nil {
-		// Whatever it was in the middle of, as its migrations: it was told to stop.
+		// A stop during a start or a migration is not a failure.
 		logger.Warn("stopped before it was done", "error", err)
 		err = nil
 	}
@@ -109,7 +121,7 @@ func mainError(name, description string, settings any, run func(context.Context,
 // version is set by the linker in a release (-X).
 var version string
 
-// Version of the release, of the module or, in a build from a checkout, "devel".
+// Version returns the version of the release or of the module, or "devel" in a build from a checkout.
 func Version() string {
 	if version != "" {
 		return version

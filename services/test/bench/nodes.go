@@ -94,12 +94,12 @@ func (cmd *nodesCmd) phases(
 	r := &nodesResult{}
 	away := time.Duration(cmd.Seconds) * time.Second
 	phase := func(name string, leave, back func() error) error {
-		if err := nodes.Whole(ctx); err != nil {
+		if err := nodes.WaitHealthy(ctx); err != nil {
 			return err
 		}
 		changes.reset()
 		messages.reset()
-		if err := errors.Join(leave(), rest(ctx, away), back(), nodes.Whole(ctx)); err != nil {
+		if err := errors.Join(leave(), rest(ctx, away), back(), nodes.WaitHealthy(ctx)); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		p := nodesPhase{Name: name}

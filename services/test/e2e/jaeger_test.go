@@ -207,7 +207,7 @@ func TestTracing_InJaeger(t *testing.T) {
 		require.NotEmpty(t, failed[0].Attributes[string(telemetry.RetryDelayKey)], "the delay of the retry")
 		out := m.printed("trace", "cup", "--jaeger", m.query)
 		t.Log("\n" + out)
-		require.Contains(t, out, "tried again after")
+		require.Contains(t, out, "retried after")
 	})
 
 	t.Run("a coalesced burst", func(t *testing.T) { m.burst(t) })

@@ -141,7 +141,7 @@ func TestServices_KillLosesNothing(t *testing.T) {
 	}
 	require.NoError(t, <-done, "%s\n%s", out, p.log)
 	t.Log("\n" + out.String())
-	require.Contains(t, p.log.String(), "is started again")
+	require.Contains(t, p.log.String(), "will be restarted")
 
 	// The data outlives the mesh.
 	p.stop()

@@ -44,7 +44,7 @@ const (
 
 var update = flag.Bool("update", false, "write the chart's README")
 
-// typed is every kind that the chart makes but KEDA's, with the fields that its API has.
+// typed has every kind that the chart uses but KEDA's, with the fields of its API.
 var typed = func() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, gateway.Install, monitoring.AddToScheme} {
@@ -69,27 +69,28 @@ func valuesOf(t *testing.T, file string) map[string]any {
 	return values
 }
 
-// render gives the manifests by template, and the notes.
+// render returns the manifests by template, and the notes.
 func render(t *testing.T, values map[string]any, apis ...string) (map[string]string, error) {
 	t.Helper()
 	caps := chartutil.DefaultCapabilities.Copy()
 	caps.KubeVersion = chartutil.KubeVersion{Version: "v1.34.0", Major: "1", Minor: "34"}
 	caps.APIVersions = append(caps.APIVersions, apis...)
-	all, err := chartutil.ToRenderValues(load(t), values, chartutil.ReleaseOptions{Name: "shop", Namespace: "sync", Revision: 1, IsInstall: true}, caps)
+	all, err := chartutil.ToRenderValues(load(t), values,
+		chartutil.ReleaseOptions{Name: "shop", Namespace: "sync", Revision: 1, IsInstall: true}, caps)
 	if err != nil {
 		return nil, err
 	}
 	return engine.Engine{Strict: false}.Render(load(t), all)
 }
 
-// object is one of a manifest, as it is written and as the API server would read it.
+// object is an object of a manifest, as it is written and as the API server decodes it.
 type object struct {
 	kind, name string
 	raw        map[string]any
 	decoded    runtime.Object
 }
 
-// objects decodes manifests; a field that the API does not have is an error, as with kubectl apply --validate=strict.
+// objects decodes manifests. A field that the API does not have is an error, as with kubectl apply --validate=strict.
 func objects(t *testing.T, rendered map[string]string) []object {
 	t.Helper()
 	strict := serializer.NewCodecFactory(typed, serializer.EnableStrict).UniversalDeserializer()
@@ -123,7 +124,7 @@ func objects(t *testing.T, rendered map[string]string) []object {
 
 var valueSets, _ = filepath.Glob(dir + "/ci/*-values.yaml")
 
-// each runs a test with what every set of values gives, with KEDA in the cluster and without.
+// each runs a test with the manifests of every set of values, with KEDA in the cluster and without.
 func each(t *testing.T, test func(t *testing.T, values map[string]any, all []object)) {
 	t.Helper()
 	require.GreaterOrEqual(t, len(valueSets), 4)
@@ -139,16 +140,17 @@ func each(t *testing.T, test func(t *testing.T, values map[string]any, all []obj
 	}
 }
 
-func TestChartIsWellFormed(t *testing.T) {
+func TestChart_PassesLint(t *testing.T) {
 	for _, file := range valueSets {
-		linted := lint.AllWithKubeVersion(dir, valuesOf(t, file), "sync", &chartutil.KubeVersion{Version: "v1.34.0", Major: "1", Minor: "34"})
+		linted := lint.AllWithKubeVersion(dir, valuesOf(t,
+			file), "sync", &chartutil.KubeVersion{Version: "v1.34.0", Major: "1", Minor: "34"})
 		for _, m := range linted.Messages {
 			require.Less(t, m.Severity, support.WarningSev, "%s: %s", file, m)
 		}
 	}
 }
 
-func TestEveryManifestIsWhatTheAPIKnows(t *testing.T) {
+func TestManifests_DecodeStrictly(t *testing.T) {
 	each(t, func(t *testing.T, _ map[string]any, all []object) {
 		seen := map[string]bool{}
 		for _, o := range all {
@@ -166,7 +168,7 @@ func TestEveryManifestIsWhatTheAPIKnows(t *testing.T) {
 	})
 }
 
-// pods are the pod templates of the chart, by the name of their object.
+// pods returns the pod templates of the chart by the name of their object.
 func pods(all []object) map[string]corev1.PodTemplateSpec {
 	out := map[string]corev1.PodTemplateSpec{}
 	for _, o := range all {
@@ -176,8 +178,10 @@ func pods(all []object) map[string]corev1.PodTemplateSpec {
 		case *appsv1.StatefulSet:
 			for _, claim := range d.Spec.VolumeClaimTemplates {
 				d.Spec.Template.Spec.Volumes = append(d.Spec.Template.Spec.Volumes, corev1.Volume{
-					Name:         claim.Name,
-					VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name}},
+					Name: claim.Name,
+					VolumeSource: corev1.VolumeSource{
+						PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name},
+					},
 				})
 			}
 			out[o.name] = d.Spec.Template
@@ -190,7 +194,7 @@ func pods(all []object) map[string]corev1.PodTemplateSpec {
 	return out
 }
 
-func TestEveryPodIsRestricted(t *testing.T) {
+func TestPods_MeetRestrictedStandard(t *testing.T) {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	require.NoError(t, err)
 	level := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
@@ -204,7 +208,8 @@ func TestEveryPodIsRestricted(t *testing.T) {
 				require.True(t, *c.SecurityContext.ReadOnlyRootFilesystem, "%s/%s", name, c.Name)
 				require.NotEmpty(t, c.Resources.Requests, "%s/%s", name, c.Name)
 				require.False(t, c.Resources.Limits.Memory().IsZero(), "%s/%s", name, c.Name)
-				require.Regexp(t, `^[^:]+(:[0-9]+/[^:]+)?:[^:]+$`, c.Image, "%s/%s: an image without a version", name, c.Name)
+				require.Regexp(t, `^[^:]+(:[0-9]+/[^:]+)?:[^:]+$`, c.Image, "%s/%s: an image without a version", name,
+					c.Name)
 				require.NotContains(t, c.Image, ":latest")
 				volumes := map[string]bool{}
 				for _, v := range pod.Spec.Volumes {
@@ -218,7 +223,7 @@ func TestEveryPodIsRestricted(t *testing.T) {
 	})
 }
 
-func TestServicesStopAndStartInGoodOrder(t *testing.T) {
+func TestPods_StopAndStartInOrder(t *testing.T) {
 	each(t, func(t *testing.T, _ map[string]any, all []object) {
 		for _, o := range all {
 			d, ok := o.decoded.(*appsv1.Deployment)
@@ -234,14 +239,15 @@ func TestServicesStopAndStartInGoodOrder(t *testing.T) {
 			if c.Lifecycle != nil {
 				stop = c.Lifecycle.PreStop.Sleep.Seconds
 			}
-			// Handlers at work have 10 s, requests 5 s, the last spans 5 s.
+			// Running handlers have 10 s, requests 5 s, the last spans 5 s.
 			require.GreaterOrEqual(t, *pod.TerminationGracePeriodSeconds, stop+20, o.name)
-			require.True(t, labels.SelectorFromSet(d.Spec.Selector.MatchLabels).Matches(labels.Set(d.Spec.Template.Labels)), o.name)
+			require.True(t,
+				labels.SelectorFromSet(d.Spec.Selector.MatchLabels).Matches(labels.Set(d.Spec.Template.Labels)), o.name)
 		}
 	})
 }
 
-func TestServicesAndPoliciesFindTheirPods(t *testing.T) {
+func TestSelectors_MatchPods(t *testing.T) {
 	each(t, func(t *testing.T, _ map[string]any, all []object) {
 		found := func(selector map[string]string) (ports []string) {
 			for _, pod := range pods(all) {
@@ -274,9 +280,8 @@ func TestServicesAndPoliciesFindTheirPods(t *testing.T) {
 	})
 }
 
-// TestAnUpdateTakesNoPodAwayBeforeAnotherIsReady: every service has replicas that are ready beside each other, standbys of
-// ingestion too.
-func TestAnUpdateTakesNoPodAwayBeforeAnotherIsReady(t *testing.T) {
+// Each service can have several ready replicas at once, standbys of ingestion included.
+func TestDeployments_KeepReadyPodsDuringUpdate(t *testing.T) {
 	each(t, func(t *testing.T, _ map[string]any, all []object) {
 		updated := 0
 		for _, o := range all {
@@ -293,9 +298,9 @@ func TestAnUpdateTakesNoPodAwayBeforeAnotherIsReady(t *testing.T) {
 	})
 }
 
-// TestEverySettingIsOne: what the chart sets must be what the programs read.
-// The alerts and the dashboard in the chart are links to those of the repository: a lost link would switch on nothing.
-func TestAlertsAndDashboardAreThoseOfTheRepository(t *testing.T) {
+// The alerts and the dashboard in the chart are links to those of the repository. A broken link would silently leave
+// them out.
+func TestAlertsAndDashboard_EqualThoseOfRepository(t *testing.T) {
 	rendered, err := render(t, valuesOf(t, dir+"/ci/production-values.yaml"))
 	require.NoError(t, err)
 	var rules, dashboards int
@@ -319,8 +324,8 @@ func TestAlertsAndDashboardAreThoseOfTheRepository(t *testing.T) {
 	require.Equal(t, 1, dashboards)
 }
 
-// TestSigningKeys_EachServiceMountsItsOwn: whoever reads the files of one service must not sign as another.
-func TestSigningKeys_EachServiceMountsItsOwn(t *testing.T) {
+// A process that reads the files of one service must not be able to sign as another.
+func TestSigningKeys_EachServiceMountsOnlyItsOwn(t *testing.T) {
 	rendered, err := render(t, valuesOf(t, dir+"/ci/production-values.yaml"))
 	require.NoError(t, err)
 	signing := 0
@@ -344,18 +349,21 @@ func TestSigningKeys_EachServiceMountsItsOwn(t *testing.T) {
 		signing++
 		require.Len(t, keys, 1, name)
 		require.True(t, strings.HasSuffix(name, "-"+strings.TrimSuffix(keys[0], ".key")), "%s mounts %s", name, keys[0])
-		require.Contains(t, fmt.Sprint(pod.Spec.Containers[0].Env), "ingestion=driftless_public_key_v1_ingestion,push=", name)
+		require.Contains(t, fmt.Sprint(pod.Spec.Containers[0].Env), "ingestion=driftless_public_key_v1_ingestion,push=",
+			name)
 	}
 	require.Equal(t, 4, signing)
 }
 
-func TestEverySettingIsOne(t *testing.T) {
+func TestEnvironment_SetsOnlyKnownVariables(t *testing.T) {
 	configuration, err := os.ReadFile(root + "/docs/configuration.md")
 	require.NoError(t, err)
 	known := map[string]bool{
-		// Of commands, of Go and OpenTelemetry, and what other values are made of.
-		"NATS_REPLICAS": true, "NATS_PLACEMENT_TAGS": true, "NATS_PLACEMENT_CLUSTER": true, "DRIFTLESS_CATALOG_ROLE": true, "DRIFTLESS_LEDGER_ROLE": true,
-		"DRIFTLESS_CONTROL_URL": true, "DRIFTLESS_INGEST_URL": true, "GOMEMLIMIT": true, "OTEL_EXPORTER_OTLP_ENDPOINT": true, "OTEL_EXPORTER_OTLP_HEADERS": true,
+		// Variables of commands, of Go and OpenTelemetry, and parts of other values.
+		"NATS_REPLICAS": true, "NATS_PLACEMENT_TAGS": true, "NATS_PLACEMENT_CLUSTER": true,
+		"DRIFTLESS_CATALOG_ROLE": true, "DRIFTLESS_LEDGER_ROLE": true,
+		"DRIFTLESS_CONTROL_URL": true, "DRIFTLESS_INGEST_URL": true, "GOMEMLIMIT": true,
+		"OTEL_EXPORTER_OTLP_ENDPOINT": true, "OTEL_EXPORTER_OTLP_HEADERS": true,
 		"OTEL_RESOURCE_ATTRIBUTES": true, "POD_NAME": true, "NODE_NAME": true, "NATS_USER": true, "NATS_PASSWORD": true,
 	}
 	for _, name := range regexp.MustCompile("`([A-Z][A-Z_]+)`").FindAllSubmatch(configuration, -1) {
@@ -371,10 +379,12 @@ func TestEverySettingIsOne(t *testing.T) {
 				for _, e := range c.Env {
 					require.False(t, set[e.Name], "%s/%s sets %s twice", name, c.Name, e.Name)
 					set[e.Name] = true
-					require.True(t, known[strings.TrimSuffix(e.Name, "_FILE")], "%s/%s sets %s, which nothing reads", name, c.Name, e.Name)
-					// What a value refers to must stand before it.
+					require.True(t, known[strings.TrimSuffix(e.Name, "_FILE")], "%s/%s sets %s, which nothing reads",
+						name, c.Name, e.Name)
+					// A variable must be set before a value refers to it.
 					for _, ref := range regexp.MustCompile(`\$\(([A-Z_]+)\)`).FindAllStringSubmatch(e.Value, -1) {
-						require.True(t, set[ref[1]], "%s/%s: %s refers to %s, which is not set before it", name, c.Name, e.Name, ref[1])
+						require.True(t, set[ref[1]], "%s/%s: %s refers to %s, which is not set before it", name, c.Name,
+							e.Name, ref[1])
 					}
 				}
 			}
@@ -382,9 +392,8 @@ func TestEverySettingIsOne(t *testing.T) {
 	})
 }
 
-// TestNoSecretIsInAManifest: they come from Secrets and files that are there already; only the trial's NATS makes
-// passwords of its own.
-func TestNoSecretIsInAManifest(t *testing.T) {
+// Secrets come from existing Secrets and files. Only the NATS for trials creates its own passwords.
+func TestManifests_HaveNoSecrets(t *testing.T) {
 	each(t, func(t *testing.T, values map[string]any, all []object) {
 		for _, o := range all {
 			if o.kind == "Secret" {
@@ -395,7 +404,7 @@ func TestNoSecretIsInAManifest(t *testing.T) {
 	})
 }
 
-func TestScalersLookAtConsumersThatExist(t *testing.T) {
+func TestScalers_NameExistingConsumers(t *testing.T) {
 	permissions, err := os.ReadFile(dir + "/files/nats/permissions.conf")
 	require.NoError(t, err)
 	scaled := 0
@@ -421,17 +430,22 @@ func TestScalersLookAtConsumersThatExist(t *testing.T) {
 				consumer, found := strings.CutSuffix(m["consumer"].(string), "-"+account)
 				require.True(t, found, "%v", m)
 				own := section(string(permissions), service)
-				require.Contains(t, own, fmt.Sprintf("\"$JS.API.CONSUMER.MSG.NEXT.%s.%s-{account}\"", m["stream"], consumer), "%s does not consume that", service)
+				require.Contains(t, own,
+					fmt.Sprintf("\"$JS.API.CONSUMER.MSG.NEXT.%s.%s-{account}\"", m["stream"], consumer),
+					"%s does not consume that", service)
 				require.IsType(t, "", m["lagThreshold"], "KEDA takes strings only")
 			}
-			require.Equal(t, strings.Count(section(string(permissions), service), "MSG.NEXT.")-strings.Count(section(string(permissions), service), "MSG.NEXT.KV_OBSERVED.*")-
-				strings.Count(denied(string(permissions), service), "MSG.NEXT."), len(spec["triggers"].([]any)), "%s has consumers of which the scaler does not know", service)
+			require.Equal(t,
+				strings.Count(section(string(permissions), service),
+					"MSG.NEXT.")-strings.Count(section(string(permissions), service), "MSG.NEXT.KV_OBSERVED.*")-
+					strings.Count(denied(string(permissions), service), "MSG.NEXT."), len(spec["triggers"].([]any)),
+				"%s has consumers that the scaler does not know", service)
 		}
 	})
 	require.Positive(t, scaled)
 }
 
-// section is what a service may do.
+// section returns the permissions of a service.
 func section(permissions, service string) string {
 	_, rest, _ := strings.Cut(permissions, "DRIFTLESS_"+strings.ToUpper(service)+":")
 	rest, _, _ = strings.Cut(rest, "\nDRIFTLESS_")
@@ -446,7 +460,7 @@ func denied(permissions, service string) string {
 	return rest
 }
 
-func TestWrongValuesAreRefusedWithAReason(t *testing.T) {
+func TestValues_WrongOnesAreRefusedWithReason(t *testing.T) {
 	good := func() map[string]any { return valuesOf(t, dir+"/ci/external-values.yaml") }
 	_, err := render(t, good())
 	require.NoError(t, err)
@@ -455,24 +469,29 @@ func TestWrongValuesAreRefusedWithAReason(t *testing.T) {
 		value any
 		says  []string
 	}{
-		"a value that does not exist":         {"pusch", map[string]any{}, []string{"pusch"}},
-		"another below one that does":         {"push.replica", 3, []string{"replica"}},
-		"a word for a number":                 {"push.replicas", "three", []string{"replicas", "integer"}},
-		"no replicas":                         {"ingestion.replicas", 0, []string{"replicas"}},
-		"an account that is no subject":       {"account", "My Shop", []string{"account"}},
-		"an address that is none":             {"nats.url", "nats.nats.svc:4222", []string{"url"}},
-		"an even number of replicas":          {"nats.replicas", 2, []string{"replicas"}},
-		"a level that there is not":           {"log.level", "verbose", []string{"level"}},
-		"a secret among the settings":         {"config.stripe_api_key", "sk_live_1", []string{"config"}},
-		"no database":                         {"catalog.secretName", "", []string{"catalog.secretName", "DATABASE_URL"}},
-		"no key":                              {"stripe.push.secretName", "", []string{"stripe.push.secretName", "STRIPE_API_KEY"}},
-		"no NATS":                             {"nats.url", "", []string{"nats.url", "nats.bundled.enabled"}},
-		"two NATS":                            {"nats.bundled.enabled", true, []string{"nats.url and nats.bundled.enabled"}},
-		"KEDA that cannot see NATS":           {"autoscaling.mode", "keda", []string{"nats.monitoring"}},
-		"an Ingress without a host":           {"webhook.ingress.enabled", true, []string{"webhook.ingress.host"}},
-		"a control API open to everybody":     {"control.ingress.enabled", true, []string{"token.secretName"}},
-		"trusted keys without signing keys":   {"signing.trustedKeys", []any{"push=driftless_public_key_v1_x"}, []string{"secretName"}},
-		"a secret among the trusted keys":     {"signing.trustedKeys", []any{"driftless_signing_key_v1_x"}, []string{"trustedKeys"}},
+		"a value that does not exist":   {"pusch", map[string]any{}, []string{"pusch"}},
+		"another below one that does":   {"push.replica", 3, []string{"replica"}},
+		"a word for a number":           {"push.replicas", "three", []string{"replicas", "integer"}},
+		"no replicas":                   {"ingestion.replicas", 0, []string{"replicas"}},
+		"an account that is no subject": {"account", "My Shop", []string{"account"}},
+		"an address that is none":       {"nats.url", "nats.nats.svc:4222", []string{"url"}},
+		"an even number of replicas":    {"nats.replicas", 2, []string{"replicas"}},
+		"a level that there is not":     {"log.level", "verbose", []string{"level"}},
+		"a secret among the settings":   {"config.stripe_api_key", "sk_live_1", []string{"config"}},
+		"no database": {"catalog.secretName", "",
+			[]string{"catalog.secretName", "DATABASE_URL"}},
+		"no key": {"stripe.push.secretName", "",
+			[]string{"stripe.push.secretName", "STRIPE_API_KEY"}},
+		"no NATS": {"nats.url", "", []string{"nats.url", "nats.bundled.enabled"}},
+		"two NATS": {"nats.bundled.enabled", true,
+			[]string{"nats.url and nats.bundled.enabled"}},
+		"KEDA that cannot see NATS":       {"autoscaling.mode", "keda", []string{"nats.monitoring"}},
+		"an Ingress without a host":       {"webhook.ingress.enabled", true, []string{"webhook.ingress.host"}},
+		"a control API open to everybody": {"control.ingress.enabled", true, []string{"token.secretName"}},
+		"trusted keys without signing keys": {"signing.trustedKeys", []any{"push=driftless_public_key_v1_x"},
+			[]string{"secretName"}},
+		"a secret among the trusted keys": {"signing.trustedKeys", []any{"driftless_signing_key_v1_x"},
+			[]string{"trustedKeys"}},
 		"a monitoring endpoint with a scheme": {"nats.monitoring", "http://nats:8222", []string{"monitoring"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -494,8 +513,8 @@ func TestWrongValuesAreRefusedWithAReason(t *testing.T) {
 	}
 }
 
-// TestEveryValueIsInTheSchema: a value that the schema does not know could not be set.
-func TestEveryValueIsInTheSchema(t *testing.T) {
+// A value that the schema does not know cannot be set.
+func TestSchema_HasEveryValue(t *testing.T) {
 	data, err := os.ReadFile(dir + "/values.schema.json")
 	require.NoError(t, err)
 	var schema map[string]any
@@ -521,7 +540,7 @@ func TestEveryValueIsInTheSchema(t *testing.T) {
 	compare("", schema, load(t).Values)
 }
 
-func TestReadmeIsFresh(t *testing.T) {
+func TestReadme_IsFresh(t *testing.T) {
 	values, err := os.ReadFile(dir + "/values.yaml")
 	require.NoError(t, err)
 	meta := load(t).Metadata
@@ -533,18 +552,19 @@ func TestReadmeIsFresh(t *testing.T) {
 	have, err := os.ReadFile(dir + "/README.md")
 	require.NoError(t, err)
 	if want != string(have) {
-		t.Error("the chart's README is stale; write it again with: scripts/test-helm -update")
+		t.Error("the chart's README is out of date; update it with: scripts/test-helm -update")
 	}
 }
 
-func TestNotesWarnOfWhatIsForTrialsOnly(t *testing.T) {
+func TestNotes_WarnOfTrialSettings(t *testing.T) {
 	notes := func(values map[string]any) string {
 		rendered, err := render(t, values)
 		require.NoError(t, err)
 		return rendered["driftless/templates/NOTES.txt"]
 	}
 	require.Contains(t, notes(valuesOf(t, dir+"/ci/trial-values.yaml")), "WARNING: the bundled NATS is for trials")
-	require.Contains(t, notes(valuesOf(t, dir+"/ci/external-values.yaml")), "WARNING: the ingestion API and the control API ask for no token")
+	require.Contains(t, notes(valuesOf(t, dir+"/ci/external-values.yaml")),
+		"WARNING: the ingestion API and the control API ask for no token")
 	require.NotContains(t, notes(valuesOf(t, dir+"/ci/files-values.yaml")), "WARNING")
 	require.NotContains(t, notes(valuesOf(t, dir+"/ci/production-values.yaml")), "WARNING")
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// makeSecrets has scripts/compose make the secrets in a file, or add what it lacks, and returns the settings in it.
+// makeSecrets runs scripts/compose to create or complete the secrets in a file, and returns the settings in it.
 func makeSecrets(t *testing.T, file string) map[string]string {
 	t.Helper()
 	out, err := exec.Command(root+"/scripts/compose", "--secrets", file).CombinedOutput()
@@ -23,16 +23,18 @@ func makeSecrets(t *testing.T, file string) map[string]string {
 	return settings
 }
 
-// loadCompose reads deploy/compose.yaml as docker compose does: against its specification, with these files of settings.
+// loadCompose loads deploy/compose.yaml with these files of settings and checks it against its specification, as docker
+// compose does.
 func loadCompose(t *testing.T, envFiles []string, profiles ...string) (*types.Project, error) {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{root + "/deploy/compose.yaml"}, cli.WithEnvFiles(envFiles...), cli.WithDotEnv,
+	options, err := cli.NewProjectOptions([]string{root + "/deploy/compose.yaml"}, cli.WithEnvFiles(envFiles...),
+		cli.WithDotEnv,
 		cli.WithProfiles(profiles), cli.WithInterpolation(true), cli.WithNormalization(true), cli.WithConsistency(true))
 	require.NoError(t, err)
 	return options.LoadProject(t.Context())
 }
 
-// compose reads deploy/compose.yaml as scripts/compose has docker compose read it.
+// compose loads deploy/compose.yaml as scripts/compose has docker compose load it.
 func compose(t *testing.T, profiles ...string) *types.Project {
 	t.Helper()
 	file := t.TempDir() + "/secrets.env"
@@ -42,12 +44,12 @@ func compose(t *testing.T, profiles ...string) *types.Project {
 	return project
 }
 
-func TestComposeHasNoSecretOfItsOwn(t *testing.T) {
+func TestCompose_HasNoSecrets(t *testing.T) {
 	_, err := loadCompose(t, []string{root + "/deploy/.env"}, "simulator")
 	require.ErrorContains(t, err, "run scripts/compose", "without secrets it does not start, and says what to do")
 	defaults, err := dotenv.Read(root + "/deploy/.env")
 	require.NoError(t, err)
-	// The simulator takes any key, and Stripe not this one.
+	// The simulator accepts any key, but Stripe does not accept this one.
 	require.Equal(t, map[string]string{"COMPOSE_PROFILES": "simulator", "STRIPE_API_KEY": "sk_test_compose"}, defaults)
 
 	first, second := t.TempDir()+"/secrets.env", t.TempDir()+"/secrets.env"
@@ -62,7 +64,7 @@ func TestComposeHasNoSecretOfItsOwn(t *testing.T) {
 	}
 	require.Equal(t, made, makeSecrets(t, first), "secrets are made once")
 
-	// What an operator has set stays, and what a new version needs is added.
+	// Settings of the operator stay. Settings that a new version needs are added.
 	own := t.TempDir() + "/secrets.env"
 	require.NoError(t, os.WriteFile(own, []byte("STRIPE_WEBHOOK_SECRET=whsec_mine\nPOSTGRES_PASSWORD=trial"), 0o600))
 	settings := makeSecrets(t, own)
@@ -71,7 +73,7 @@ func TestComposeHasNoSecretOfItsOwn(t *testing.T) {
 	require.Equal(t, "postgres://driftless:trial@postgres:5432/driftless", settings["CATALOG_URL"])
 }
 
-func TestComposeGivesEachServiceItsOwnSecrets(t *testing.T) {
+func TestCompose_GivesEachServiceOnlyItsSecrets(t *testing.T) {
 	project := compose(t, "simulator", "cli")
 	want := map[string][]string{
 		"ingestion":      {"catalog-url", "token"},
@@ -104,19 +106,23 @@ func TestComposeGivesEachServiceItsOwnSecrets(t *testing.T) {
 		require.ElementsMatch(t, want[name], secrets, name)
 		for _, port := range s.Ports {
 			require.Equal(t, "127.0.0.1", port.HostIP, "%s publishes %s", name, port.Published)
-			// In a container it listens on every address, and would take any name: DNS rebinding.
+			// In a container it listens on every address, and would accept any name (DNS rebinding).
 			require.Equal(t, name, *s.Environment["DRIFTLESS_ALLOWED_HOSTS"], name)
 		}
-		require.NotContains(t, strings.Join(s.Command, " "), "secret", "%s: arguments show in the list of processes", name)
+		require.NotContains(t, strings.Join(s.Command, " "), "secret", "%s: arguments show in the list of processes",
+			name)
 	}
 }
 
-func TestComposeFileIsValid(t *testing.T) {
+func TestCompose_IsValid(t *testing.T) {
 	project := compose(t, "simulator", "cli")
 	configuration, err := os.ReadFile(root + "/docs/configuration.md")
 	require.NoError(t, err)
-	configuration = append(configuration, "`DRIFTLESS_CONTROL_URL` `DRIFTLESS_INGEST_URL` `DRIFTLESS_SIM_WEBHOOK_SECRET`"...) // of commands
-	for _, name := range []string{"ingestion", "push", "pull", "reconciliation", "migrate", "topology", "simulator", "nats", "postgres"} {
+	// The last ones are settings of commands.
+	configuration = append(configuration,
+		"`DRIFTLESS_CONTROL_URL` `DRIFTLESS_INGEST_URL` `DRIFTLESS_SIM_WEBHOOK_SECRET`"...)
+	for _, name := range []string{"ingestion", "push", "pull", "reconciliation", "migrate", "topology", "simulator",
+		"nats", "postgres"} {
 		require.Contains(t, project.Services, name)
 	}
 	require.NotContains(t, compose(t).Services, "simulator", "against Stripe itself there is no simulator")
@@ -129,7 +135,8 @@ func TestComposeFileIsValid(t *testing.T) {
 		require.Equal(t, []string{"ALL"}, s.CapDrop, name)
 		for variable := range s.Environment {
 			if !strings.HasPrefix(variable, "OTEL_") {
-				require.Regexp(t, regexp.MustCompile("`"+strings.TrimSuffix(variable, "_FILE")+"`"), string(configuration), "%s sets %s, which nothing reads", name, variable)
+				require.Regexp(t, regexp.MustCompile("`"+strings.TrimSuffix(variable, "_FILE")+"`"),
+					string(configuration), "%s sets %s, which nothing reads", name, variable)
 			}
 		}
 		for _, secret := range s.Secrets {

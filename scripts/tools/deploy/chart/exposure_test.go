@@ -11,8 +11,8 @@ import (
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// TestRoutesLeadToTheirPathOnly: /metrics, /healthz and /readyz are on the same ports, and ask for no token.
-func TestRoutesLeadToTheirPathOnly(t *testing.T) {
+// /metrics, /healthz and /readyz are on the same ports and need no token, so routes must not reach them.
+func TestRoutes_ReachOnlyTheirPath(t *testing.T) {
 	values := valuesOf(t, dir+"/ci/production-values.yaml")
 	parent := []any{map[string]any{"name": "public"}}
 	for _, what := range []string{"webhook", "control"} {
@@ -54,8 +54,8 @@ func TestRoutesLeadToTheirPathOnly(t *testing.T) {
 	require.Equal(t, 4, routes)
 }
 
-// TestBundledNATSIsForItsServicesOnly looks from the other side: which pod may reach which of its ports.
-func TestBundledNATSIsForItsServicesOnly(t *testing.T) {
+// The test checks from the other side which pod may reach which port of NATS.
+func TestBundledNATS_AdmitsOnlyServices(t *testing.T) {
 	for apis, monitored := range map[string]bool{"": false, "keda.sh/v1alpha1": true} {
 		values := valuesOf(t, dir+"/ci/trial-values.yaml")
 		values["autoscaling"] = map[string]any{"mode": "auto"}
@@ -90,7 +90,8 @@ func TestBundledNATSIsForItsServicesOnly(t *testing.T) {
 			return false
 		}
 		for name, pod := range pods(all) {
-			client := !strings.HasSuffix(name, "-nats") && !strings.HasSuffix(name, "-status") // helm test asks the APIs
+			client := !strings.HasSuffix(name, "-nats") &&
+				!strings.HasSuffix(name, "-status") // helm test asks the APIs
 			require.Equal(t, client, reaches(pod.Labels, true, 4222), name)
 			require.False(t, reaches(pod.Labels, false, 4222), "%s of another namespace", name)
 			require.False(t, reaches(pod.Labels, true, 8222), name)

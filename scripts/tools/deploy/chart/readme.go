@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Readme is the chart's README: its text, and a table of all values with their defaults and the comments that begin with
-// "--" in values.yaml.
+// Readme returns the chart's README: its text, and a table of all values with their defaults and the comments that
+// begin with "--" in values.yaml.
 func Readme(name, description, version string, values []byte) (string, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(values, &document); err != nil {
@@ -65,7 +65,7 @@ func rows(b *strings.Builder, prefix string, node *yaml.Node) error {
 	return nil
 }
 
-// meaning is the comment from its "--" on.
+// meaning returns a comment from its "--" on.
 func meaning(comment string) string {
 	_, text, found := strings.Cut(comment, "-- ")
 	if !found {

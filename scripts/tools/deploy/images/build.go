@@ -21,23 +21,27 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// program is one that gets an image of its own.
+// program is a program with its own image.
 type program struct {
 	image, title string
-	// module is where it is built, a directory of the repository, and pkg the package.
+	// module is the directory of the repository where it is built, and pkg its package.
 	module, pkg string
 	// file is its name in the image.
 	file string
 }
 
-// programs are all images. The last, a NATS server for tests where no registry can be reached, is built only when it is
+// programs are the programs of all images. The last, a NATS server for tests without a registry, is only built if it is
 // named.
 var programs = []program{
-	{"driftless-ingestion", "Driftless ingestion: captures the catalog's changes from Postgres", "services", "./cmd/ingestion", "ingestion"},
+	{"driftless-ingestion", "Driftless ingestion: captures changes of the catalog from Postgres", "services",
+		"./cmd/ingestion", "ingestion"},
 	{"driftless-push", "Driftless push: writes products and prices to Stripe", "services", "./cmd/push", "push"},
-	{"driftless-pull", "Driftless pull: takes Stripe's webhooks and reads its events", "services", "./cmd/pull", "pull"},
-	{"driftless-reconciliation", "Driftless reconciliation: finds and mends drift", "services", "./cmd/reconciliation", "reconciliation"},
-	{"driftless", "Driftless: the command line, with migrations and the Stripe simulator", "services", "./cmd/driftless", "driftless"},
+	{"driftless-pull", "Driftless pull: receives Stripe's webhooks and polls its events", "services", "./cmd/pull",
+		"pull"},
+	{"driftless-reconciliation", "Driftless reconciliation: finds and repairs drift", "services",
+		"./cmd/reconciliation", "reconciliation"},
+	{"driftless", "Driftless: the command line, with migrations and the Stripe simulator", "services",
+		"./cmd/driftless", "driftless"},
 	{"nats", "NATS server, for tests", "scripts/tools/deploy", "github.com/nats-io/nats-server/v2", "nats-server"},
 }
 
@@ -47,18 +51,18 @@ type options struct {
 	push, insecure                           bool
 }
 
-// user that the programs run as. Kubernetes can only tell that a number is not root's.
+// user is the user that the programs run as. It is numeric because Kubernetes can only check that a number is not root.
 const user = "65532:65532"
 
 type built struct {
 	platform v1.Platform
 	image    v1.Image
 	sbom     []byte
-	// program is its size in bytes.
+	// program is the size of the program in bytes.
 	program int64
 }
 
-// build makes a program's image for every platform.
+// build builds a program's image for every platform.
 func (o options) build(ctx context.Context, p program) (v1.ImageIndex, []built, error) {
 	var images []built
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
@@ -68,7 +72,10 @@ func (o options) build(ctx context.Context, p program) (v1.ImageIndex, []built, 
 			return nil, nil, fmt.Errorf("for %s: %w", platform, err)
 		}
 		images = append(images, b)
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: b.image, Descriptor: v1.Descriptor{Platform: &platform}})
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add:        b.image,
+			Descriptor: v1.Descriptor{Platform: &platform},
+		})
 	}
 	return index, images, nil
 }
@@ -84,7 +91,8 @@ func (o options) buildFor(ctx context.Context, p program, platform v1.Platform) 
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
 		"-ldflags=-s -w -buildid= -X "+versionVariable+"="+o.version, "-o", file, p.pkg)
 	cmd.Dir = filepath.Join(o.root, p.module)
-	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+platform.OS, "GOARCH="+platform.Architecture, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
+	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+platform.OS,
+		"GOARCH="+platform.Architecture, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return built{}, fmt.Errorf("go build %s: %w", p.pkg, err)
@@ -105,17 +113,22 @@ func (o options) buildFor(ctx context.Context, p program, platform v1.Platform) 
 	return built{platform, image, sbom, int64(len(program))}, err
 }
 
-// epoch is the time of everything in an image: what does not differ must not look different.
+// epoch is the time of all files in an image, so that equal images have equal digests.
 var epoch = time.Unix(0, 0).UTC()
 
 func (o options) assemble(p program, platform v1.Platform, content []byte) (v1.Image, error) {
-	layer, err := v1tar.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
+	layer, err := v1tar.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content)), nil
+	},
 		v1tar.WithMediaType(types.OCILayer), v1tar.WithCompressionLevel(9))
 	if err != nil {
 		return nil, fmt.Errorf("make the layer: %w", err)
 	}
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	image, err = mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{Created: v1.Time{Time: epoch}, CreatedBy: "scripts/images"}})
+	image, err = mutate.Append(image, mutate.Addendum{
+		Layer:   layer,
+		History: v1.History{Created: v1.Time{Time: epoch}, CreatedBy: "scripts/images"},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("add the layer: %w", err)
 	}
@@ -133,7 +146,8 @@ func (o options) assemble(p program, platform v1.Platform, content []byte) (v1.I
 		return nil, err
 	}
 	file = file.DeepCopy()
-	file.Created, file.OS, file.Architecture, file.Variant = v1.Time{Time: epoch}, platform.OS, platform.Architecture, platform.Variant
+	file.Created, file.OS, file.Architecture, file.Variant = v1.Time{Time: epoch}, platform.OS, platform.Architecture,
+		platform.Variant
 	file.Config = v1.Config{
 		User: user, Entrypoint: []string{"/" + p.file}, WorkingDir: "/", Labels: labels,
 		Env: []string{"PATH=/", "SSL_CERT_FILE=" + certificates},
@@ -147,12 +161,12 @@ func (o options) assemble(p program, platform v1.Platform, content []byte) (v1.I
 
 const (
 	certificates = "/etc/ssl/certs/ca-certificates.crt"
-	// materials is where the image lists what it is made of.
+	// materials is the path of the bill of materials in the image.
 	materials = "/usr/share/sbom/driftless.cdx.json"
 )
 
-// layer is the image's one layer: the program, the root certificates, the names of the users, the list of materials, and
-// a directory for temporary files.
+// layer returns the image's only layer: the program, the root certificates, the names of the users, the bill of
+// materials, and a directory for temporary files.
 func layer(p program, program, sbom []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -163,7 +177,13 @@ func layer(p program, program, sbom []byte) ([]byte, error) {
 			return nil
 		}
 		made[name] = true
-		return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: mode, ModTime: epoch, Format: tar.FormatUSTAR})
+		return w.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeDir,
+			Name:     name + "/",
+			Mode:     mode,
+			ModTime:  epoch,
+			Format:   tar.FormatUSTAR,
+		})
 	}
 	add = func(name string, mode int64, data []byte) error {
 		var parents []string
@@ -175,7 +195,14 @@ func layer(p program, program, sbom []byte) ([]byte, error) {
 				return err
 			}
 		}
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name[1:], Mode: mode, Size: int64(len(data)), ModTime: epoch, Format: tar.FormatUSTAR}); err != nil {
+		if err := w.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeReg,
+			Name:     name[1:],
+			Mode:     mode,
+			Size:     int64(len(data)),
+			ModTime:  epoch,
+			Format:   tar.FormatUSTAR,
+		}); err != nil {
 			return err
 		}
 		_, err := w.Write(data)
@@ -186,7 +213,8 @@ func layer(p program, program, sbom []byte) ([]byte, error) {
 		mode int64
 		data []byte
 	}{
-		{"/etc/passwd", 0o644, []byte("root:x:0:0:root:/:/sbin/nologin\ndriftless:x:65532:65532:driftless:/:/sbin/nologin\n")},
+		{"/etc/passwd", 0o644,
+			[]byte("root:x:0:0:root:/:/sbin/nologin\ndriftless:x:65532:65532:driftless:/:/sbin/nologin\n")},
 		{"/etc/group", 0o644, []byte("root:x:0:\ndriftless:x:65532:\n")},
 		{certificates, 0o644, roots()},
 		{materials, 0o644, sbom},
@@ -202,7 +230,7 @@ func layer(p program, program, sbom []byte) ([]byte, error) {
 	return b.Bytes(), w.Close()
 }
 
-// roots are the certificate authorities of Mozilla's programme, but for those that it trusts for some purposes only.
+// roots returns the certificate authorities of Mozilla's programme, except those that it trusts only for some purposes.
 func roots() []byte {
 	var b bytes.Buffer
 	for root := range bundle.Roots() {

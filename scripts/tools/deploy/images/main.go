@@ -37,14 +37,14 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.revision, "revision", "", "commit that is built")
 	flag.StringVar(&o.repository, "repository", "ghcr.io/driftless-sync", "registry and path before the images' names")
 	flag.StringVar(&platforms, "platforms", "linux/amd64,linux/arm64", "platforms, separated by commas")
-	flag.StringVar(&only, "only", "", "names of the images to build, separated by commas; all if empty")
-	flag.BoolVar(&o.push, "push", false, "push to the registry, with the credentials of docker's configuration")
-	flag.BoolVar(&o.insecure, "insecure", false, "the registry speaks plain HTTP")
+	flag.StringVar(&only, "only", "", "names of the images to build, separated by commas (default: all)")
+	flag.BoolVar(&o.push, "push", false, "push to the registry with the credentials of docker's configuration")
+	flag.BoolVar(&o.insecure, "insecure", false, "use plain HTTP for the registry")
 	flag.Parse()
 	for p := range strings.SplitSeq(platforms, ",") {
 		platform, err := v1.ParsePlatform(p)
 		if err != nil || platform.OS != "linux" {
-			return fmt.Errorf("--platforms: %q is no Linux platform like linux/amd64", p)
+			return fmt.Errorf("--platforms: %q is not a Linux platform like linux/amd64", p)
 		}
 		o.platforms = append(o.platforms, *platform)
 	}
@@ -62,7 +62,7 @@ func run(ctx context.Context) error {
 	return table.Flush()
 }
 
-// choose is the programs of the named images.
+// choose returns the programs of the named images.
 func choose(only string) ([]program, error) {
 	if only == "" {
 		return programs[:len(programs)-1], nil
@@ -80,17 +80,17 @@ func choose(only string) ([]program, error) {
 			for i, p := range programs {
 				names[i] = p.image
 			}
-			return nil, fmt.Errorf("--only: there is no image %q, but %s", want, strings.Join(names, ", "))
+			return nil, fmt.Errorf("--only: there is no image %q; there are %s", want, strings.Join(names, ", "))
 		}
 	}
 	return chosen, nil
 }
 
-// image builds an image for every platform, writes it, and pushes it if wanted.
+// image builds an image for every platform, writes it, and pushes it if asked to.
 func (o options) image(ctx context.Context, p program, table *tabwriter.Writer) error {
 	tag, err := name.NewTag(o.repository+"/"+p.image+":"+o.version, o.references()...)
 	if err != nil {
-		return fmt.Errorf("no name of an image: %w", err)
+		return fmt.Errorf("invalid name of an image: %w", err)
 	}
 	index, images, err := o.build(ctx, p)
 	if err != nil {
@@ -107,10 +107,12 @@ func (o options) image(ctx context.Context, p program, table *tabwriter.Writer) 
 		return fmt.Errorf("write the OCI layout: %w", err)
 	}
 	for i, built := range images {
-		if err := tarball.WriteToFile(filepath.Join(dir, built.platform.Architecture+".tar"), tag, built.image); err != nil {
+		if err := tarball.WriteToFile(filepath.Join(dir, built.platform.Architecture+".tar"), tag,
+			built.image); err != nil {
 			return fmt.Errorf("write the archive: %w", err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, built.platform.Architecture+".cdx.json"), built.sbom, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, built.platform.Architecture+".cdx.json"), built.sbom,
+			0o644); err != nil {
 			return err
 		}
 		digest, err := built.image.Digest()
@@ -121,12 +123,14 @@ func (o options) image(ctx context.Context, p program, table *tabwriter.Writer) 
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "%s\t%s\t%.1f MB\t%.1f MB\t%s\n", p.image, o.platforms[i], mb(built.program), mb(size), digest)
+		fmt.Fprintf(table, "%s\t%s\t%.1f MB\t%.1f MB\t%s\n", p.image, o.platforms[i], mb(built.program), mb(size),
+			digest)
 	}
 	if !o.push {
 		return nil
 	}
-	if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+	if err := remote.WriteIndex(tag, index, remote.WithContext(ctx),
+		remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
 		return fmt.Errorf("push to %s: %w", tag, err)
 	}
 	return nil

@@ -15,18 +15,21 @@ import (
 func billOfMaterials(file string, p program, version string) ([]byte, error) {
 	info, err := buildinfo.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read what %s is made of: %w", p.file, err)
+		return nil, fmt.Errorf("read the modules of %s: %w", p.file, err)
 	}
 	bom := cdx.NewBOM()
 	bom.SerialNumber = ""
 	main := cdx.Component{
-		BOMRef: "pkg:golang/" + info.Path + "@" + version, Type: cdx.ComponentTypeApplication, Name: p.image, Version: version, Description: p.title,
+		BOMRef: "pkg:golang/" + info.Path + "@" + version, Type: cdx.ComponentTypeApplication, Name: p.image,
+		Version: version, Description: p.title,
 		Licenses: &cdx.Licenses{{License: &cdx.License{ID: "Apache-2.0"}}},
 	}
 	bom.Metadata = &cdx.Metadata{Component: &main}
 	components := []cdx.Component{{
-		BOMRef: "pkg:golang/std@" + strings.TrimPrefix(info.GoVersion, "go"), Type: cdx.ComponentTypeLibrary, Name: "std",
-		Version: strings.TrimPrefix(info.GoVersion, "go"), PackageURL: "pkg:golang/std@" + strings.TrimPrefix(info.GoVersion, "go"),
+		BOMRef: "pkg:golang/std@" + strings.TrimPrefix(info.GoVersion, "go"), Type: cdx.ComponentTypeLibrary,
+		Name:       "std",
+		Version:    strings.TrimPrefix(info.GoVersion, "go"),
+		PackageURL: "pkg:golang/std@" + strings.TrimPrefix(info.GoVersion, "go"),
 	}}
 	needs := []string{components[0].BOMRef}
 	for _, module := range info.Deps {

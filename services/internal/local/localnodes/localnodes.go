@@ -1,5 +1,5 @@
-// Package localnodes runs a cluster of three NATS servers, each a process of its own that can be killed, frozen and
-// started again: for tests and benchmarks. A program that imports it serves as the nodes' program too.
+// Package localnodes runs a cluster of three NATS servers for tests and benchmarks. Each node is its own process, which
+// can be killed, frozen and started again. A program that imports the package also serves as the program of the nodes.
 package localnodes
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Size is how many nodes a cluster has.
+// Size is the number of nodes.
 const Size = 3
 
 // Recommended are the settings of the block "cluster" that docs/nats.md recommends.
@@ -28,12 +28,12 @@ const Recommended = `ping_interval: "2s"
   ping_max: 2
   write_deadline: "2s"`
 
-// readyPatience is how long a cluster may take to elect its leader. A slow machine with other work takes long.
-const readyPatience = 2 * time.Minute
+// readyTimeout is the timeout until a cluster has elected its leader. A slow, busy machine takes long.
+const readyTimeout = 2 * time.Minute
 
-// configuration takes in this order: server name, client address, directory, further settings, cluster address, the
-// routes of all nodes, further settings of the cluster.
-const configuration = `server_name: %s
+// configTemplate has these parameters: name, address, directory, more settings, address for routes, routes, more
+// cluster settings.
+const configTemplate = `server_name: %s
 listen: %q
 jetstream { store_dir: %q }
 %s
@@ -45,7 +45,7 @@ cluster {
 }
 `
 
-// Cluster is three nodes. Its methods are not safe for concurrent use.
+// Cluster is a cluster of three nodes. Its methods are not safe for concurrent use.
 type Cluster struct {
 	dir     string
 	clients [Size]string
@@ -57,8 +57,8 @@ type node struct {
 	ended chan struct{}
 }
 
-// Start starts the nodes with their files below dir, and returns when streams of three replicas can be made. Close
-// stops them. Settings are lines for the nodes' configuration files; clusterSettings are for their block "cluster".
+// Start starts the nodes with their files below dir, and returns when streams with three replicas can be created. Close
+// stops them. settings are lines for the nodes' configuration files, clusterSettings for their block "cluster".
 func Start(ctx context.Context, dir string, settings, clusterSettings string) (*Cluster, error) {
 	c := &Cluster{dir: dir}
 	var routes []string
@@ -74,7 +74,7 @@ func Start(ctx context.Context, dir string, settings, clusterSettings string) (*
 		routes = append(routes, "nats://"+clusters[i])
 	}
 	for i := range Size {
-		text := fmt.Sprintf(configuration, c.Name(i), c.clients[i], filepath.Join(dir, c.Name(i)), settings,
+		text := fmt.Sprintf(configTemplate, c.Name(i), c.clients[i], filepath.Join(dir, c.Name(i)), settings,
 			clusters[i], strings.Join(routes, ", "), clusterSettings)
 		if err := os.WriteFile(c.file(i), []byte(text), 0o600); err != nil {
 			return nil, fmt.Errorf("write the configuration of a NATS node: %w", err)
@@ -83,7 +83,7 @@ func Start(ctx context.Context, dir string, settings, clusterSettings string) (*
 			return nil, errors.Join(err, c.Close())
 		}
 	}
-	if err := c.ready(ctx); err != nil {
+	if err := c.waitReady(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
@@ -91,12 +91,12 @@ func Start(ctx context.Context, dir string, settings, clusterSettings string) (*
 
 func (c *Cluster) file(i int) string { return filepath.Join(c.dir, fmt.Sprintf("node-%d.conf", i)) }
 
-// URL is the addresses of all nodes, separated by commas.
+// URL returns the addresses of all nodes, separated by commas.
 func (c *Cluster) URL() string {
 	return "nats://" + strings.Join(c.clients[:], ",nats://")
 }
 
-// Name is the server name of a node.
+// Name returns the server name of a node.
 func (c *Cluster) Name(i int) string { return fmt.Sprintf("node-%d", i) }
 
 // StartNode starts a node that does not run.
@@ -113,14 +113,14 @@ func (c *Cluster) StartNode(i int) error {
 	defer log.Close()
 	//nolint:noctx // Close ends it
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), variable+"="+c.file(i))
+	cmd.Env = append(os.Environ(), nodeVariable+"="+c.file(i))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(cmd.SysProcAttr)
 	n := &node{cmd: cmd, ended: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// The parent's death is that of the thread which forked.
+		// The parent-death signal is about the thread that forked.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(n.ended)
@@ -137,7 +137,7 @@ func (c *Cluster) StartNode(i int) error {
 	return nil
 }
 
-// Kill ends a node at once, as kill -9 does, and returns when it is gone.
+// Kill kills a node, as kill -9 does, and returns when it is gone.
 func (c *Cluster) Kill(i int) {
 	n := c.nodes[i]
 	if n == nil {
@@ -148,13 +148,13 @@ func (c *Cluster) Kill(i int) {
 	c.nodes[i] = nil
 }
 
-// Freeze stops a node without ending it: its connections stay open, and nothing is answered.
+// Freeze suspends a node: its connections stay open, but it answers nothing.
 func (c *Cluster) Freeze(i int) error { return c.nodes[i].cmd.Process.Signal(syscall.SIGSTOP) }
 
-// Thaw lets a frozen node go on.
+// Thaw resumes a frozen node.
 func (c *Cluster) Thaw(i int) error { return c.nodes[i].cmd.Process.Signal(syscall.SIGCONT) }
 
-// Close ends all nodes.
+// Close kills all nodes.
 func (c *Cluster) Close() error {
 	for i := range Size {
 		c.Kill(i)
@@ -162,9 +162,9 @@ func (c *Cluster) Close() error {
 	return nil
 }
 
-// Whole waits until every node takes part in the cluster again, and no replica of a stream lags.
-func (c *Cluster) Whole(ctx context.Context) error {
-	return c.connected(ctx, "is whole", func(ctx context.Context, js jetstream.JetStream) error {
+// WaitHealthy waits until all nodes are in the cluster and no replica of a stream lags.
+func (c *Cluster) WaitHealthy(ctx context.Context) error {
+	return c.retryConnected(ctx, "is complete", func(ctx context.Context, js jetstream.JetStream) error {
 		names := js.StreamNames(ctx)
 		for name := range names.Name() {
 			s, err := js.Stream(ctx, name)
@@ -186,8 +186,8 @@ func (c *Cluster) Whole(ctx context.Context) error {
 	})
 }
 
-func (c *Cluster) ready(ctx context.Context) error {
-	return c.connected(ctx, "takes streams", func(ctx context.Context, js jetstream.JetStream) error {
+func (c *Cluster) waitReady(ctx context.Context) error {
+	return c.retryConnected(ctx, "accepts streams", func(ctx context.Context, js jetstream.JetStream) error {
 		if _, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "READY", Replicas: Size}); err != nil {
 			return err
 		}
@@ -195,11 +195,11 @@ func (c *Cluster) ready(ctx context.Context) error {
 	})
 }
 
-// connected calls do until it succeeds.
-func (c *Cluster) connected(
+// retryConnected retries do with a connection until it succeeds.
+func (c *Cluster) retryConnected(
 	ctx context.Context, what string, do func(context.Context, jetstream.JetStream) error,
 ) error {
-	ctx, cancel := context.WithTimeout(ctx, readyPatience)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	conn, err := nats.Connect(c.URL(),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
@@ -226,9 +226,8 @@ func (c *Cluster) connected(
 	}
 }
 
-// freeAddress returns a local address that nobody listens on. It is not among the ports that the system gives to
-// clients: while a node is away, a client that dials its address could get it as its own, and the node could not start
-// again.
+// freeAddress returns a free local address. Its port is not an ephemeral one: while a node is down, a client that dials
+// its address could get that port itself, and the node could not start again.
 func freeAddress() (string, error) {
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
@@ -237,5 +236,5 @@ func freeAddress() (string, error) {
 			return address, listener.Close()
 		}
 	}
-	return "", errors.New("find a free port for a NATS node: a hundred were taken")
+	return "", errors.New("find a free port for a NATS node: a hundred ports are in use")
 }

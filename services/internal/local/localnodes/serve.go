@@ -7,14 +7,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// variable makes the program a NATS node, with the configuration file that it names.
-const variable = "DRIFTLESS_NATS_NODE"
+// nodeVariable names a configuration file. If it is set, the program runs as a NATS node with it.
+const nodeVariable = "DRIFTLESS_NATS_NODE"
 
-// A test's program has no main of ours to ask.
+// init runs the node, because the main function of a test's program is not ours.
 //
 //nolint:gochecknoinits // see above
 func init() {
-	file := os.Getenv(variable)
+	file := os.Getenv(nodeVariable)
 	if file == "" {
 		return
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Cluster starts three NATS servers that keep their streams together, and returns their addresses, separated by
-// commas, when streams of three replicas can be made. Stopped when the test ends.
+// Cluster starts a cluster of three NATS servers, and returns their addresses, separated by commas, when streams with
+// three replicas can be created. The cluster stops when the test ends.
 func Cluster(t testing.TB) (urls string) {
 	t.Helper()
 	const size = 3
@@ -32,10 +32,15 @@ func Cluster(t testing.TB) (urls string) {
 	var servers []*server.Server
 	for i, port := range ports {
 		s, err := server.NewServer(&server.Options{
-			ServerName: fmt.Sprintf("server-%d", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true,
-			NoLog:     true,
-			JetStream: true, StoreDir: t.TempDir(),
-			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}, Routes: routes,
+			ServerName: fmt.Sprintf("server-%d", i),
+			Host:       "127.0.0.1",
+			Port:       server.RANDOM_PORT,
+			NoSigs:     true,
+			NoLog:      true,
+			JetStream:  true,
+			StoreDir:   t.TempDir(),
+			Cluster:    server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port},
+			Routes:     routes,
 		})
 		require.NoError(t, err)
 		t.Cleanup(func() {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Holds fails the test if the condition stops holding within the time, in which it is looked at every few
-// milliseconds. It is asked in the test's own goroutine, never again after Holds has returned, so that it may use the
-// test's context; testify's Never gives no such promise.
+// Holds fails the test if the condition stops holding within the time. It checks the condition every few milliseconds
+// in the test's own goroutine, and never after it has returned. So the condition may use the test's context, unlike
+// with testify's Never.
 func Holds(t testing.TB, during time.Duration, condition func() bool, what string) {
 	t.Helper()
 	end := time.After(during)

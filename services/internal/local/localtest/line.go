@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Line is a client's way to a NATS server, for nats.InProcessServer, on which a test can misbehave. Safe for concurrent
-// use.
+// Line is a client's connection to a NATS server, for nats.InProcessServer, on which a test can break the protocol.
+// Safe for concurrent use.
 type Line struct {
 	address string
 
@@ -20,7 +20,7 @@ type Line struct {
 	conn net.Conn
 }
 
-// LineTo leads to the server of a URL.
+// LineTo returns a line to the server of a URL.
 func LineTo(t testing.TB, server string) *Line {
 	t.Helper()
 	u, err := url.Parse(server)
@@ -36,28 +36,29 @@ func (l *Line) InProcessConn() (net.Conn, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conn = &ordered{Conn: conn}
+	l.conn = &serialConn{Conn: conn}
 	return l.conn, nil
 }
 
-// Abuse sends a line that is too long for the server: it refuses the client, which closes its connection for good.
+// Abuse sends a line that is too long for the server. The server refuses the client, which then closes its connection
+// for good.
 func (l *Line) Abuse(t testing.TB) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	require.NotNil(t, l.conn, "nobody has connected")
+	require.NotNil(t, l.conn, "no client has connected")
 	_, err := l.conn.Write([]byte("PUB " + strings.Repeat("x", 5000) + " 0\r\n\r\n"))
 	require.NoError(t, err)
 }
 
-// ordered keeps what the client writes and what the test writes apart.
-type ordered struct {
+// serialConn keeps the writes of the client and of the test apart.
+type serialConn struct {
 	net.Conn
 
 	mu sync.Mutex
 }
 
-func (o *ordered) Write(p []byte) (int, error) {
+func (o *serialConn) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.Conn.Write(p)

@@ -1,6 +1,6 @@
-// Package localtest gives tests real servers: fresh databases on a private Postgres shared by the tests of a process,
+// Package localtest gives tests real servers: new databases on a private Postgres that the tests of a process share,
 // Postgres servers of their own, and embedded NATS servers. Everything is stopped and removed when the test ends, and
-// also when the test process is killed.
+// when the test process is killed.
 package localtest
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
 
-// NATS starts an embedded NATS server with an empty store for this test, and connects to it. The server does not wait
-// for the disk; see SyncAlways. Stopped when the test ends.
+// NATS starts an embedded NATS server with an empty store, and connects to it. The server does not wait for the disk;
+// see SyncAlways. It stops when the test ends.
 func NATS(t testing.TB, options ...func(*local.NATSConfig)) (url string, conn *nats.Conn) {
 	t.Helper()
 	cfg := local.NATSConfig{DataDir: t.TempDir(), NoSync: true, Logger: slog.New(slog.DiscardHandler)}
@@ -31,10 +31,10 @@ func NATS(t testing.TB, options ...func(*local.NATSConfig)) (url string, conn *n
 	return server.URL(), conn
 }
 
-// SyncAlways makes the NATS server acknowledge only what is on the disk, as in production.
+// SyncAlways makes the NATS server acknowledge a message only once it is on the disk, as in production.
 func SyncAlways(cfg *local.NATSConfig) { cfg.NoSync = false }
 
-// closeConn closes the connection and waits until its goroutines have noticed.
+// closeConn closes the connection and waits until its goroutines have ended.
 func closeConn(conn *nats.Conn) {
 	if conn.IsClosed() {
 		return

@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
+func TestPostgres_GivesEachTestItsOwnDatabase(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"one", "two", "three"} {
 		t.Run(name, func(t *testing.T) {
@@ -24,8 +24,8 @@ func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestDatabaseIsDroppedWithItsSessionsAndSlots(t *testing.T) {
-	// Holds the shared server, so that what another test leaves in it can be looked at.
+func TestPostgres_DropsDatabaseWithSessionsAndSlots(t *testing.T) {
+	// This test keeps the shared server running, so that it can check what another test leaves there.
 	observer := localtest.Pool(t, localtest.Postgres(t))
 	var database string
 	t.Run("a test that leaves everything open", func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestDatabaseIsDroppedWithItsSessionsAndSlots(t *testing.T) {
 	require.Zero(t, count(t, observer, "SELECT count(*) FROM pg_database WHERE datname = $1", database))
 }
 
-func TestPostgresServerTakesSettings(t *testing.T) {
+func TestPostgresServer_AppliesSettings(t *testing.T) {
 	t.Parallel()
 	server := localtest.PostgresServer(t, map[string]string{"wal_level": "replica"})
 	var level string
@@ -57,7 +57,7 @@ func TestPostgresServerTakesSettings(t *testing.T) {
 	require.Equal(t, "replica", level)
 }
 
-func TestNATSHasJetStream(t *testing.T) {
+func TestNATS_HasJetStream(t *testing.T) {
 	t.Parallel()
 	url, conn := localtest.NATS(t, localtest.SyncAlways)
 	require.Contains(t, url, "nats://127.0.0.1:")

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// NATSConfigured starts a NATS server with a configuration file on a free port of 127.0.0.1, with no other listeners
-// and, if the file does not say where, with its streams in a directory of this test's. Stopped when the test ends.
+// NATSConfigured starts a NATS server with a configuration file, on a free port of 127.0.0.1 and without other
+// listeners. If the file names no store, the streams are in a temporary directory. The server stops when the test ends.
 func NATSConfigured(t testing.TB, file string) *server.Server {
 	t.Helper()
 	options, err := server.ProcessConfigFile(file)

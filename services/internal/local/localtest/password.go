@@ -12,11 +12,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
 
-// PostgresWithPasswords starts a server for this test alone that asks the roles sync and sync2 for a
-// password, and returns a session of its superuser, who needs none. Both end with the test.
+// PostgresWithPasswords starts a server for this test that asks the roles sync and sync2 for a password. It also
+// returns a session of the superuser, who needs none. Both end with the test.
 func PostgresWithPasswords(t testing.TB) (*local.Postgres, *pgx.Conn) {
 	t.Helper()
-	dir, remove, err := scratch()
+	dir, remove, err := newScratchDir()
 	require.NoError(t, err)
 	t.Cleanup(remove)
 	hba := filepath.Join(dir, "pg_hba.conf")

@@ -20,23 +20,24 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
 
-// Postgres makes an empty database on the server that the tests of this process share, and returns its URL; the user is
-// superuser. wal_level is logical. The database is dropped when the test ends, with its sessions and replication slots.
+// Postgres creates an empty database on the server that the tests of this process share, and returns its URL. The user
+// is a superuser, and wal_level is logical. The database is dropped when the test ends, with its sessions and
+// replication slots.
 //
 // The clauses are those of CREATE DATABASE, such as "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0".
 //
-// Mind that names of replication slots are unique in a server, not in a database: tests that make slots give each a
-// name of its own, or take a PostgresServer.
+// Names of replication slots are unique in a server, not in a database. Tests that create slots give each its own name,
+// or use a PostgresServer.
 func Postgres(t testing.TB, clauses ...string) string {
 	t.Helper()
 	server := shared.acquire(t)
-	name := fmt.Sprintf("test_%d", shared.made.Add(1))
+	name := fmt.Sprintf("test_%d", shared.databases.Add(1))
 	administer(t, server.URL(), "CREATE DATABASE "+name+" "+strings.Join(clauses, " "))
 	t.Cleanup(func() { drop(t, server.URL(), name) })
 	return inDatabase(t, server.URL(), name)
 }
 
-// Pool connects to the database until the test ends.
+// Pool returns a pool of connections to the database that is closed when the test ends.
 func Pool(t testing.TB, url string) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.New(context.Background(), url)
@@ -45,11 +46,11 @@ func Pool(t testing.TB, url string) *pgxpool.Pool {
 	return pool
 }
 
-// PostgresServer starts a server for this test alone, with the settings on top of the usual ones, such as
-// {"wal_level": "replica"}. Stopped and removed when the test ends.
+// PostgresServer starts a server for this test with settings that override the defaults, such as {"wal_level":
+// "replica"}. It is stopped and removed when the test ends.
 func PostgresServer(t testing.TB, settings map[string]string) *local.Postgres {
 	t.Helper()
-	dir, remove, err := scratch()
+	dir, remove, err := newScratchDir()
 	require.NoError(t, err)
 	t.Cleanup(remove)
 	server, err := start(dir, settings)
@@ -68,14 +69,14 @@ func start(dir string, settings map[string]string) (*local.Postgres, error) {
 }
 
 // sharedServer runs while at least one test uses it, so that a leak check after the last test finds nothing. Its
-// cluster stays until the process ends: the next start takes 0.1 s, a first one 0.5 s.
+// cluster stays until the process ends: a later start takes 0.1 s, the first one 0.5 s.
 type sharedServer struct {
-	made atomic.Int64 // databases
+	databases atomic.Int64 // databases
 
 	mu     sync.Mutex
 	users  int
 	dir    string
-	remove func() // never called: the guard it holds on to removes the directory when the process ends
+	remove func() // never called: it keeps the guard alive, which removes the directory when the process ends
 	server *local.Postgres
 }
 
@@ -87,7 +88,7 @@ func (s *sharedServer) acquire(t testing.TB) *local.Postgres {
 	defer s.mu.Unlock()
 	if s.server == nil {
 		if s.dir == "" {
-			dir, remove, err := scratch()
+			dir, remove, err := newScratchDir()
 			require.NoError(t, err)
 			s.dir, s.remove = dir, remove
 		}
@@ -113,7 +114,7 @@ func (s *sharedServer) release() error {
 	return server.Close()
 }
 
-// drop drops the database. A session that streams from one of its slots is ended first; the slots go with the database.
+// drop drops the database. It first ends a session that streams from one of its slots. The slots go with the database.
 func drop(t testing.TB, server, name string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -127,7 +128,7 @@ func drop(t testing.TB, server, name string) {
 		_, err = conn.Exec(ctx, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "+
 			"WHERE database = $1 AND active", name)
 		require.NoError(t, err)
-		// Refused as long as the ended session still holds its slot.
+		// Postgres refuses this as long as the ended session uses its slot.
 		if _, err = conn.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err == nil {
 			return
 		}

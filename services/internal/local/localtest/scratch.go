@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// guard waits until its standard input ends, which it does when the test process is gone, however it went. Then it
-// stops the Postgres below the directory, if one is left, and removes the directory.
-const guard = `
+// guardScript waits until its standard input ends, which happens when the test process is gone, however it ended. It
+// then stops a Postgres that is left below the directory, and removes the directory.
+const guardScript = `
 cat >/dev/null
 pid=$(head -n 1 "$1/postgres/cluster/postmaster.pid" 2>/dev/null)
 [ -z "$pid" ] || kill -INT "$pid" 2>/dev/null
@@ -20,12 +20,12 @@ done
 rm -rf "$1"
 `
 
-// scratch makes a directory that Postgres' user can enter, which is why t.TempDir does not do for root. It is gone
-// after remove, or after this process, or if remove is garbage-collected: keep it.
-func scratch() (dir string, remove func(), err error) {
+// newScratchDir creates a directory that Postgres' user can enter; as root, t.TempDir is not one. It is removed by
+// remove, when this process ends, or when remove is garbage-collected, so keep a reference to it.
+func newScratchDir() (dir string, remove func(), err error) {
 	parent := os.TempDir()
 	if os.Geteuid() == 0 {
-		parent = "/tmp" // TMPDIR may well be below /root
+		parent = "/tmp" // TMPDIR may be below /root
 	}
 	dir, err = os.MkdirTemp(parent, "driftless-test-")
 	if err != nil {
@@ -34,8 +34,8 @@ func scratch() (dir string, remove func(), err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", nil, errors.Join(err, os.Remove(dir))
 	}
-	cmd := exec.Command("/bin/sh", "-c", guard, "sh", dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us, not for it
+	cmd := exec.Command("/bin/sh", "-c", guardScript, "sh", dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C must not reach it
 	stdin, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()

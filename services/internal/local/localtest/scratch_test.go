@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 func serveUntilKilled() {
-	dir, _, err := scratch()
+	dir, _, err := newScratchDir()
 	if err == nil {
 		_, err = start(dir, nil)
 	}
@@ -33,7 +33,7 @@ func serveUntilKilled() {
 	select {}
 }
 
-func TestNothingIsLeftWhenTheTestProcessIsKilled(t *testing.T) {
+func TestNewScratchDir_LeavesNothingWhenTestProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	victim := exec.Command(os.Args[0])
 	victim.Env = append(os.Environ(), "LOCALTEST_DIE=1")

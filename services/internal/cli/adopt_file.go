@@ -20,42 +20,47 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// The file of an adoption is a stream of YAML documents, so that one of a million products is read and written piece by
-// piece: first what it is about, then one document for each product.
+// An adoption file is a stream of YAML documents, so that a file of a million products is read and written piece by
+// piece. It begins with a header. One document for each product follows.
 
-// adoptHeader says what the file is about.
+// adoptHeader is the first document of an adoption file.
 type adoptHeader struct {
 	Account string `yaml:"account"`
-	// MetadataKey that was compared.
+	// MetadataKey is the key of metadata that was compared.
 	MetadataKey string    `yaml:"metadata_key"`
 	PlannedAt   time.Time `yaml:"planned_at"`
-	// Scan that the plan rests on.
+	// Scan is the id of the scan that the plan rests on.
 	Scan string `yaml:"scan"`
 }
 
-// adoptEntry is what an operator approves or does not.
+// adoptEntry is one match, which the operator approves or not.
 type adoptEntry struct {
 	// Product is the catalog's id.
 	Product string `json:"product"            yaml:"product"`
 	// Stripe is Stripe's id of the product.
 	Stripe string `json:"stripe"             yaml:"stripe"`
-	// Why they are thought to be one; empty if the operator says so.
+	// Why they match; empty if the operator says so.
 	Why string `json:"why,omitempty"      yaml:"why,omitempty"`
-	// Prices are Stripe's ids by the catalog's. Absent, the prices are paired when the file is applied.
+	// Prices are Stripe's ids by the catalog's. If absent, the prices are paired when the file is applied.
 	Prices map[string]string `json:"prices,omitempty"   yaml:"prices,omitempty"`
 	// Replace are the prices among them that may be replaced.
 	Replace []string `json:"replace,omitempty"  yaml:"replace,omitempty"`
 	Doubts  []string `json:"doubts,omitempty"   yaml:"doubts,omitempty"`
 	Approve bool     `json:"approve"            yaml:"approve"`
 
-	// line of the file at which it begins.
+	// line is the line of the file at which the entry begins.
 	line int
 }
 
 func entryOf(p adoption.Proposal) adoptEntry {
 	e := adoptEntry{
-		Product: p.Product, Stripe: p.StripeID, Why: string(p.Why), Prices: p.Prices, Replace: p.Replace,
-		Doubts: p.Doubts(), Approve: p.Certain(),
+		Product: p.Product,
+		Stripe:  p.StripeID,
+		Why:     string(p.Why),
+		Prices:  p.Prices,
+		Replace: p.Replace,
+		Doubts:  p.Doubts(),
+		Approve: p.Certain(),
 	}
 	if p.StripeID == "" {
 		e.Prices = nil
@@ -63,13 +68,13 @@ func entryOf(p adoption.Proposal) adoptEntry {
 	return e
 }
 
-const adoptIntroduction = `# Which of Stripe's products are the catalog's. Nothing happens before
+const adoptIntroduction = `# Matches of products in the catalog with products in Stripe. Nothing happens before
 #   driftless adopt apply FILE
-# and then only to the products with approve: true. Those that nothing speaks against are approved already. The others
-# say above what is doubtful: look at them in Stripe, correct what is wrong, and approve or leave them.
+# and then only to the products with approve: true. Matches beyond doubt are already approved. The others
+# say above what is doubtful: check them in Stripe, correct what is wrong, and approve or leave them.
 `
 
-// adoptWriter writes the file.
+// adoptWriter writes an adoption file.
 type adoptWriter struct {
 	*bufio.Writer
 }
@@ -78,13 +83,13 @@ func newAdoptWriter(w io.Writer, header adoptHeader) (adoptWriter, error) {
 	a := adoptWriter{bufio.NewWriter(w)}
 	text, err := yaml.Marshal(header)
 	if err != nil {
-		return a, fmt.Errorf("write the head of the file: %w", err)
+		return a, fmt.Errorf("write the header of the file: %w", err)
 	}
 	_, err = fmt.Fprintf(a, "%s%s", adoptIntroduction, text)
 	return a, err
 }
 
-// write adds a product, with what speaks against it as comments.
+// write adds a product, with its reservations as comments.
 func (a adoptWriter) write(p adoption.Proposal, want, held string) error {
 	names := fmt.Sprintf("%q in the catalog", want)
 	if held != "" {
@@ -100,7 +105,8 @@ func (a adoptWriter) write(p adoption.Proposal, want, held string) error {
 	var b strings.Builder
 	b.WriteString("---\n")
 	for _, comment := range comments {
-		// One line, whatever Stripe or the catalog hold: the next line would be an entry.
+		// Each comment is one line, whatever the texts of Stripe and the catalog hold: the next line would be read as
+		// an entry.
 		b.WriteString("# " + visible.Text(comment) + "\n")
 	}
 	writeEntry(&b, entryOf(p))
@@ -108,7 +114,7 @@ func (a adoptWriter) write(p adoption.Proposal, want, held string) error {
 	return err
 }
 
-// writeEntry writes an entry as YAML. Its texts are quoted unless they are plain words.
+// writeEntry writes an entry as YAML. It quotes texts that are not plain words.
 func writeEntry(b *strings.Builder, e adoptEntry) {
 	fmt.Fprintf(b, "product: %s\nstripe: %s\nwhy: %s\n", quoted(e.Product), quoted(e.Stripe), quoted(e.Why))
 	switch {
@@ -135,10 +141,10 @@ func writeEntry(b *strings.Builder, e adoptEntry) {
 	fmt.Fprintf(b, "approve: %t\n", e.Approve)
 }
 
-// plainWords are texts that YAML takes for texts, and for nothing else.
+// plainWords are texts that YAML reads as texts and as nothing else.
 var plainWords = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*( [A-Za-z0-9_-]+)*$`)
 
-// quoted writes a text as a scalar of YAML: as it is, or in double quotes with what cannot be seen as escapes.
+// quoted returns a text as a YAML scalar: as it is, or in double quotes with invisible characters escaped.
 func quoted(s string) string {
 	switch strings.ToLower(s) {
 	case "true", "false", "yes", "no", "on", "off", "y", "n", "null":
@@ -168,7 +174,7 @@ func quoted(s string) string {
 	return b.String()
 }
 
-// readAdoptFile yields the head of the file, in the first turn alone, and then its entries. It ends after the first
+// readAdoptFile returns the header of the file and an iterator over its entries. The iterator ends after the first
 // error.
 func readAdoptFile(path string) (adoptHeader, iter.Seq2[adoptEntry, error], error) {
 	var header adoptHeader
@@ -182,7 +188,7 @@ func readAdoptFile(path string) (adoptHeader, iter.Seq2[adoptEntry, error], erro
 		err = first.decode(path, &header)
 	}
 	if err == nil && header.Account == "" {
-		err = fmt.Errorf("%s is no file of `driftless adopt plan`: it does not begin with the account", path)
+		err = fmt.Errorf("%s is not a file of `driftless adopt plan`: it does not begin with the account", path)
 	}
 	if err != nil {
 		return header, nil, err
@@ -211,10 +217,10 @@ func readAdoptFile(path string) (adoptHeader, iter.Seq2[adoptEntry, error], erro
 	}, nil
 }
 
-// document is a part of the file.
+// document is one YAML document of the file.
 type document struct {
 	text []byte
-	// line of the file at which it begins.
+	// line is the line of the file at which the document begins.
 	line int
 }
 
@@ -233,12 +239,12 @@ func (d document) decode(path string, into any) error {
 	return nil
 }
 
-// documents splits the file at the lines that end a YAML document.
+// documents splits the file at the lines that separate YAML documents.
 func documents(path string) iter.Seq2[document, error] {
 	return func(yield func(document, error) bool) {
 		file, err := os.Open(path)
 		if err != nil {
-			yield(document{}, fmt.Errorf("read the file of the adoption: %w", err))
+			yield(document{}, fmt.Errorf("read the adoption file: %w", err))
 			return
 		}
 		defer file.Close()
@@ -247,10 +253,10 @@ func documents(path string) iter.Seq2[document, error] {
 		for n := 1; ; n++ {
 			line, err := lines.ReadBytes('\n')
 			if err != nil && !errors.Is(err, io.EOF) {
-				yield(document{}, fmt.Errorf("read the file of the adoption: %w", err))
+				yield(document{}, fmt.Errorf("read the adoption file: %w", err))
 				return
 			}
-			if separates(line) {
+			if isSeparator(line) {
 				if !yield(d, nil) {
 					return
 				}
@@ -266,7 +272,7 @@ func documents(path string) iter.Seq2[document, error] {
 	}
 }
 
-func separates(line []byte) bool {
+func isSeparator(line []byte) bool {
 	rest, ok := bytes.CutPrefix(line, []byte("---"))
 	return ok && (len(bytes.TrimSpace(rest)) == 0 || bytes.HasPrefix(bytes.TrimSpace(rest), []byte("#")))
 }

@@ -33,7 +33,7 @@ func written(t testing.TB, held string, proposals ...adoption.Proposal) (text st
 	return b.String(), entries
 }
 
-func TestAdoptFile_HoldsNoEntryThatStripeWrote(t *testing.T) {
+func TestAdoptFile_TextsOfStripeAddNoEntry(t *testing.T) {
 	t.Parallel()
 	const attack = "x\nproduct: premium-plan\nstripe: prod_attacker\napprove: true\n---\n# "
 	p := adoption.Proposal{
@@ -53,7 +53,7 @@ func TestAdoptFile_HoldsNoEntryThatStripeWrote(t *testing.T) {
 	}
 }
 
-func TestAdoptFile_ReadsBackTextsThatYAMLWouldChange(t *testing.T) {
+func TestAdoptFile_KeepsTextsThatYAMLWouldChange(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{
 		"true", "No", "null", "~", "1", "1e3", "0x10", "1_000", "2026-01-02", "---", "...", "- a", "? a", "a: b",

@@ -22,17 +22,17 @@ import (
 
 type adoptApplyCmd struct {
 	address
-	File    string        `arg:"" help:"File of driftless adopt plan, reviewed."`
-	NoWait  bool          `name:"no-wait" help:"Only order it; driftless history PRODUCT tells what became of each."`
-	Timeout time.Duration `default:"10m" help:"How long to wait for one of the products; the orders stay."`
+	File    string        `arg:"" help:"Reviewed file of driftless adopt plan."`
+	NoWait  bool          `name:"no-wait" help:"Only send the commands; driftless history PRODUCT shows the result of each."`
+	Timeout time.Duration `default:"10m" help:"How long to wait; the commands stay queued."`
 }
 
 // Help is shown by --help.
 func (*adoptApplyCmd) Help() string {
-	return `Adopts the products with "approve: true". First every one is compared with what the catalog and Stripe hold now, and nothing
-is done if the file is stale. What has been adopted already is left as it is: the command can be run again.
+	return `Adopts the products with "approve: true". It first compares each with the current catalog and Stripe, and does nothing
+if the file is stale. Products that are already adopted are skipped, so you can run the command again.
 
-Exit code 1 says that something was refused or not ordered, 2 that everything was adopted and something still differs.`
+Exits with 1 if an adoption was refused or its command was not sent, and with 2 if everything is adopted and something still differs.`
 }
 
 func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
@@ -49,7 +49,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if account := status.Msg.GetAccount(); account != header.Account {
-		return fmt.Errorf("%s is about account %s, and this is %s", cmd.File, header.Account, account)
+		return fmt.Errorf("%s is for account %s, and this is %s", cmd.File, header.Account, account)
 	}
 	a := &adoptApply{
 		client:   client,
@@ -60,38 +60,40 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		products: map[string]int{},
 		stripes:  map[string]int{},
 	}
-	if err := a.each(ctx, cmd.File, a.check); err != nil {
+	if err := a.eachPage(ctx, cmd.File, a.check); err != nil {
 		return err
 	}
 	if len(a.stale) > 0 {
-		return fmt.Errorf("nothing was done, since %s is stale or wrong:\n  %s\nCorrect these, or make a new plan",
+		return fmt.Errorf(
+			"nothing was done, because %s is stale or wrong:\n  %s\nCorrect these entries, or make a new plan",
 			cmd.File, strings.Join(a.stale, "\n  "))
 	}
 	a.approved = len(a.products)
 	if a.json {
 		a.list.begin("products")
 	}
-	err = a.each(ctx, cmd.File, a.apply)
+	err = a.eachPage(ctx, cmd.File, a.apply)
 	if a.json {
 		a.list.end(map[string]any{
 			"approved":  a.approved,
 			"adopted":   a.adopted,
-			"already":   a.already,
-			"ordered":   a.ordered,
+			"already":   a.adoptedBefore,
+			"ordered":   a.sent,
 			"refused":   a.refused,
 			"differing": a.differing,
 			"unknown":   a.unknown,
 		})
 	} else {
 		a.progress.clear()
-		sayf(stdout, "%d of %d approved products adopted, %d had been before", a.adopted, a.approved, a.already)
+		sayf(stdout, "%d of %d approved products adopted, %d were adopted before", a.adopted, a.approved,
+			a.adoptedBefore)
 		for _, more := range []struct {
 			n    int
 			what string
 		}{
-			{a.ordered, "ordered"},
+			{a.sent, "waiting for push"},
 			{a.refused, "refused"},
-			{a.differing, "still to be brought to their latest state"},
+			{a.differing, "not yet synced to their latest state"},
 			{a.unknown, "not known to be equal"},
 		} {
 			if more.n > 0 {
@@ -112,7 +114,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 	}
 }
 
-// adoptApply goes through a file twice: to check everything, then to do it.
+// adoptApply reads a file twice: first to check all entries, then to adopt them.
 type adoptApply struct {
 	client   controlv1connect.ControlServiceClient
 	header   adoptHeader
@@ -122,18 +124,19 @@ type adoptApply struct {
 	list     jsonList
 	progress progress
 
-	// products and stripes are the lines at which each was approved.
+	// products and stripes are the lines at which an id was approved.
 	products, stripes map[string]int
 	stale             []string
 
-	approved, adopted, already, ordered, refused, differing, unknown int
+	approved, adopted, adoptedBefore, sent, refused, differing, unknown int
 }
 
-// maxStale is how many of the entries that no longer hold are named.
+// maxStale is the maximum number of stale entries that are named.
 const maxStale = 50
 
-// each calls do with the approved entries, as many at once as one request takes, and what both sides hold of them.
-func (a *adoptApply) each(ctx context.Context, path string,
+// eachPage calls do with pages of approved entries and the details of both sides. A page has at most maxAdoptPage
+// entries.
+func (a *adoptApply) eachPage(ctx context.Context, path string,
 	do func(context.Context, []adoptEntry, map[string]*controlv1.ProductDetail) error,
 ) error {
 	_, entries, err := readAdoptFile(path)
@@ -152,7 +155,7 @@ func (a *adoptApply) each(ctx context.Context, path string,
 				ids = append(ids, e.Stripe)
 			}
 		}
-		found, err := details(ctx, a.client, ids)
+		found, err := fetchDetails(ctx, a.client, ids)
 		if err == nil {
 			err = do(ctx, page, found)
 		}
@@ -166,7 +169,7 @@ func (a *adoptApply) each(ctx context.Context, path string,
 		if !e.Approve {
 			continue
 		}
-		if page = append(page, e); len(page) == adoptPage {
+		if page = append(page, e); len(page) == maxAdoptPage {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -175,7 +178,7 @@ func (a *adoptApply) each(ctx context.Context, path string,
 	return flush()
 }
 
-// check notes which entries do not hold, or cannot be meant.
+// check collects the entries that are stale or wrong.
 func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[string]*controlv1.ProductDetail) error {
 	for _, e := range page {
 		var why []string
@@ -184,11 +187,11 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 			id    string
 		}{{a.products, e.Product}, {a.stripes, e.Stripe}} {
 			if line, ok := twice.lines[twice.id]; ok && twice.id != "" {
-				why = append(why, fmt.Sprintf("%s is approved in line %d already", twice.id, line))
+				why = append(why, fmt.Sprintf("%s is already approved in line %d", twice.id, line))
 			}
 			twice.lines[twice.id] = e.line
 		}
-		if _, _, reason := a.order(e, found); reason != "" {
+		if _, _, reason := a.command(e, found); reason != "" {
 			why = append(why, reason)
 		}
 		switch {
@@ -204,17 +207,18 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 	return nil
 }
 
-var errStale = errors.New("too much is stale to be named")
+var errStale = errors.New("too many entries are stale")
 
-// order is what push is told for an entry; done says that it has been carried out, and stale why it must not be.
-func (a *adoptApply) order(e adoptEntry,
+// command returns push's command for an entry. done reports that it was carried out before. stale says why it must not
+// be carried out.
+func (a *adoptApply) command(e adoptEntry,
 	found map[string]*controlv1.ProductDetail,
 ) (order *meshv1.Adopt, done bool, stale string) {
 	change, observed := found[e.Product].GetDesired(), found[e.Product].GetObserved()
 	order = &meshv1.Adopt{ProductId: e.Product, StripeId: e.Stripe, Prices: e.Prices, Replace: e.Replace}
 	switch {
 	case e.Stripe == "":
-		return nil, false, "say which of Stripe's products it is"
+		return nil, false, "set stripe to the id of its product in Stripe"
 	case observed.GetStripeId() == e.Stripe:
 		return order, true, ""
 	}
@@ -234,13 +238,13 @@ func (a *adoptApply) order(e adoptEntry,
 		for _, r := range proposal.Reservations {
 			if r.Price != "" {
 				return nil, false,
-					r.Detail + "; say which prices are adopted (prices: {the catalog's id: Stripe's id}; {} for none)"
+					r.Detail + "; set the prices that are adopted (prices: {the catalog's id: Stripe's id}; {} for none)"
 			}
 		}
 	} else if e.Why != "" {
 		for _, r := range proposal.Reservations {
 			if r.Doubt != adoption.Ambiguous && !slices.Contains(e.Doubts, r.String()) {
-				return nil, false, "not known when it was approved: " + r.Detail
+				return nil, false, "unknown at the time of approval: " + r.Detail
 			}
 		}
 	}
@@ -269,18 +273,18 @@ func (a *adoptApply) order(e adoptEntry,
 	return order, false, ""
 }
 
-// apply orders a page of adoptions and waits for them.
+// apply sends the commands for a page of adoptions and waits for their results.
 func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[string]*controlv1.ProductDetail) error {
 	request := &controlv1.AdoptProductsRequest{}
 	for _, e := range page {
-		order, done, stale := a.order(e, found)
+		order, done, stale := a.command(e, found)
 		switch {
 		case stale != "":
 			a.refused++
-			a.tell(e, "refused", stale)
+			a.report(e, "refused", stale)
 		case done:
-			a.already++
-			a.tell(e, "already adopted", "")
+			a.adoptedBefore++
+			a.report(e, "already adopted", "")
 		default:
 			request.Adoptions = append(request.Adoptions, order)
 		}
@@ -302,18 +306,19 @@ func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[str
 	}
 	if a.noWait {
 		for _, id := range slices.Sorted(maps.Keys(waiting)) {
-			a.ordered++
-			a.tell(waiting[id], "ordered", "")
+			a.sent++
+			a.report(waiting[id], "ordered", "")
 		}
 		return nil
 	}
 	return a.await(ctx, waiting)
 }
 
-// await shows what becomes of the orders, and waits until push has brought what was adopted to its newest state.
+// await shows the results of the commands. It then waits until push has synced the adopted products to their latest
+// state.
 func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) error {
 	waitCtx, cancel := context.WithTimeoutCause(ctx, a.timeout,
-		fmt.Errorf("push has not carried the orders out within %s; they stay, and are carried out when it does",
+		fmt.Errorf("push has not carried out the commands within %s; they stay queued until it runs",
 			a.timeout))
 	defer cancel()
 	var adopted []string
@@ -331,17 +336,17 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 			delete(waiting, done.GetId())
 			if done.GetRefused() {
 				a.refused++
-				a.tell(e, "refused", done.GetDetail())
+				a.report(e, "refused", done.GetDetail())
 				continue
 			}
 			a.adopted++
 			adopted = append(adopted, e.Product)
-			a.tell(e, "adopted", "")
+			a.report(e, "adopted", "")
 		}
 		if len(waiting) == 0 {
 			break
 		}
-		a.progress.showf("%d of %d adopted, %d refused", a.adopted+a.already, a.approved, a.refused)
+		a.progress.showf("%d of %d adopted, %d refused", a.adopted+a.adoptedBefore, a.approved, a.refused)
 		select {
 		case <-waitCtx.Done():
 			return context.Cause(waitCtx)
@@ -369,7 +374,7 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 	return nil
 }
 
-func (a *adoptApply) tell(e adoptEntry, result, detail string) {
+func (a *adoptApply) report(e adoptEntry, result, detail string) {
 	if a.json {
 		a.list.add(struct {
 			Product string `json:"product"`

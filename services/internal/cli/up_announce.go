@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+)
+
+// announce prints what runs where, and seeds an empty catalog.
+func (u *up) announce(ctx context.Context) error {
+	if err := u.keepChecking(ctx); err != nil {
+		return err
+	}
+	u.endpoints.Pids, u.endpoints.Token = map[string]int{}, u.cli.Token.Reveal()
+	for i, s := range u.services {
+		u.endpoints.Pids[u.serviceNames[i]] = s.Pid()
+	}
+	if err := u.endpoints.save(u.dataDir); err != nil {
+		return err
+	}
+	// The seed never goes into a real Stripe account.
+	if u.Seed && u.simulator != nil && u.postgres != nil && u.hasBuiltInTables &&
+		!slices.Contains(u.Without, topology.Ingestion) {
+		if err := u.seedCatalog(ctx); err != nil {
+			return fmt.Errorf("seed the catalog: %w", err)
+		}
+	}
+	if u.JSON {
+		return json.NewEncoder(jsonOut).Encode(u.endpoints)
+	}
+	stripeIs := "Stripe"
+	if u.endpoints.Simulated {
+		stripeIs = "Stripe simulator"
+	}
+	rows := [][]string{}
+	add := func(what, where, note string) { rows = append(rows, []string{"  " + what, where, note}) }
+	for i, name := range u.serviceNames {
+		url := map[string]string{
+			topology.Ingestion:      u.endpoints.Ingest,
+			topology.Push:           u.endpoints.Push,
+			topology.Pull:           u.endpoints.Webhook,
+			topology.Reconciliation: u.endpoints.Control,
+		}[name]
+		add(name, url, fmt.Sprintf("pid %d", u.services[i].Pid()))
+	}
+	add(stripeIs, u.endpoints.Stripe, "")
+	add("NATS", config.RedactURL(u.endpoints.NATS), "")
+	add("Postgres", config.RedactURL(u.endpoints.Database), "")
+	var table bytes.Buffer
+	printTable(&table, rows...)
+	sayf(stdout, "Driftless is up (%s), with its data in %s\n%s\n"+
+		"Try `scripts/driftless demo`, or `scripts/driftless psql`. %sCtrl-C stops everything.\n",
+		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, raw(table.String()), u.tokenHint())
+	return nil
+}
+
+// tokenHint says how to use the APIs without these commands. The token itself is never printed or logged.
+func (u *up) tokenHint() string {
+	if u.cli.Token == "" {
+		return "The APIs ask for no token. "
+	}
+	return fmt.Sprintf("The APIs ask for the token in %s; commands find it there. ", endpointsFile(u.dataDir))
+}
