@@ -9,16 +9,16 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// longestReason is how much of an error is logged: a collector's answer may be a page.
+// longestReason is the maximum length of a logged error, in characters: a collector's answer may be a page.
 const longestReason = 500
 
-// exporter logs once that spans cannot be exported and once that they can again. Spans that wait for a collector are
-// bounded in number, and those beyond are dropped: nothing else waits for it.
+// exporter logs once that spans cannot be exported, and once that they can again. The number of spans that wait for a
+// collector is limited, and those beyond are dropped. Nothing else waits for it.
 type exporter struct {
 	sdktrace.SpanExporter
 
 	logger *slog.Logger
-	// ended cuts off what is being exported.
+	// ended cancels the export in progress.
 	ended context.Context //nolint:containedctx // the exporter's own life
 
 	mu    sync.Mutex
@@ -38,15 +38,15 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 	case err != nil && e.since.IsZero():
 		e.since, e.lost = time.Now(), len(spans)
 		e.logger.WarnContext(
-			ctx, "spans cannot be exported, and are lost until they can: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector", "error", shortened(err.Error()))
+			ctx, "spans cannot be exported and are lost: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector", "error", shortened(err.Error()))
 	case err != nil:
 		e.lost += len(spans)
 	case !e.since.IsZero():
-		e.logger.InfoContext(ctx, "spans are exported again", "after", time.Since(e.since).Round(time.Second),
+		e.logger.InfoContext(ctx, "span export recovered", "after", time.Since(e.since).Round(time.Second),
 			"lost_at_least", e.lost)
 		e.since = time.Time{}
 	}
-	// It is logged: OpenTelemetry's own handler would say it again with every batch.
+	// The error was logged. OpenTelemetry's own handler would repeat it with every batch.
 	return nil
 }
 
@@ -57,7 +57,7 @@ func shortened(s string) string {
 	return s
 }
 
-// troubles logs what OpenTelemetry itself complains about, once a minute at most.
+// troubles logs OpenTelemetry's own errors, at most once a minute.
 type troubles struct {
 	logger *slog.Logger
 
@@ -70,6 +70,6 @@ func (t *troubles) Handle(err error) {
 	defer t.mu.Unlock()
 	if now := time.Now(); now.Sub(t.last) >= time.Minute {
 		t.last = now
-		t.logger.Warn("OpenTelemetry", "error", shortened(err.Error()))
+		t.logger.Warn("OpenTelemetry failed", "error", shortened(err.Error()))
 	}
 }
