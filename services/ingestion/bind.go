@@ -55,7 +55,7 @@ func (in *ingester) bindAlone(ctx context.Context) error {
 // sameDatabase refuses another Postgres server than the one that was captured before, unless the operator says that it
 // has taken its place: a DATABASE_URL that leads elsewhere by mistake would archive the products of a shop.
 func (in *ingester) sameDatabase(ctx context.Context, found wal.Prepared) error {
-	origin := in.mesh.Record("origin." + in.account)
+	origin := in.mesh.Record(topology.KeyOrigin, in.account)
 	known, err := origin.GetString(ctx)
 	switch {
 	case err != nil:
@@ -113,7 +113,7 @@ func (in *ingester) begin(ctx context.Context, t *turn, prepared wal.Prepared) (
 // with the old mapping, whose turn it still was, would read the catalog by that.
 func (in *ingester) wantIfSchemaChanged(ctx context.Context) error {
 	s := in.tables()
-	cursor := in.mesh.Record("mapping." + in.account)
+	cursor := in.mesh.Record(topology.KeyMapping, in.account)
 	known, err := cursor.GetString(ctx)
 	if err != nil {
 		return err

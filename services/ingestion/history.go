@@ -131,7 +131,7 @@ func (in *ingester) record(ctx context.Context, p position) error {
 			return err
 		}
 		recorded.Version, recorded.CommittedAt = p.version, timestamppb.New(p.committed)
-		if _, err = cursor.CompareAndPut(ctx, recorded, revision); !errors.Is(err, mesh.ErrMoved) {
+		if _, err = cursor.CompareAndPut(ctx, recorded, revision); !errors.Is(err, mesh.ErrConflict) {
 			return err
 		}
 	}

@@ -294,7 +294,7 @@ func TestAnInterruptedSnapshotGoesOnWhereItWas(t *testing.T) {
 		time.Millisecond)
 	r.stop()
 	// As a kill between two pages leaves it.
-	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "after p02000"))
+	require.NoError(t, r.mesh.Record(topology.KeySnapshot, "default").PutString(t.Context(), "after p02000"))
 	r.start()
 	require.Eventually(t, func() bool { return r.snapshot() == "done" }, patience, 10*time.Millisecond)
 	require.EqualValues(t, 1000, r.report().GetCompared().GetProducts(), "only the pages that were missing are read")
@@ -556,7 +556,7 @@ func TestWaitCapturedWaitsForTheWholeReading(t *testing.T) {
 	r.start()
 	r.waitCaptured()
 	// As while a reading is under way: nobody is told of this one, so that it stays.
-	cursor := r.mesh.Record("snapshot.default")
+	cursor := r.mesh.Record(topology.KeySnapshot, "default")
 	require.NoError(t, cursor.PutString(t.Context(), "after mug"))
 	status, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "2000")
 	require.Equal(t, http.StatusGatewayTimeout, status, answer)

@@ -145,7 +145,7 @@ func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
 	before := r.begin(r.cfg)
 	r.plays(before, "active")
 	r.eventually("read", func() bool { return r.snapshot() == "done" })
-	known, err := r.mesh.Record("mapping.default").GetString(t.Context())
+	known, err := r.mesh.Record(topology.KeyMapping, "default").GetString(t.Context())
 	require.NoError(t, err)
 
 	changed := *r.cfg.Mapping
@@ -154,7 +154,7 @@ func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
 	cfg.Mapping = &changed
 	after := r.begin(cfg)
 	r.plays(after, "standby")
-	still, err := r.mesh.Record("mapping.default").GetString(t.Context())
+	still, err := r.mesh.Record(topology.KeyMapping, "default").GetString(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, known, still)
 	before.stop()

@@ -60,7 +60,7 @@ func (r *rig) eventually(what string, condition func() bool) {
 
 func (r *rig) snapshot() string {
 	r.t.Helper()
-	position, err := r.mesh.Record("snapshot.default").GetString(r.t.Context())
+	position, err := r.mesh.Record(topology.KeySnapshot, "default").GetString(r.t.Context())
 	require.NoError(r.t, err)
 	return position
 }
@@ -120,7 +120,7 @@ func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
 		return n == 1
 	})
 	// As the capture of a TRUNCATE does.
-	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "wanted"))
+	require.NoError(t, r.mesh.Record(topology.KeySnapshot, "default").PutString(t.Context(), "wanted"))
 	_, err := conn.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
@@ -143,11 +143,11 @@ func TestAChangedMappingIsReadAgain(t *testing.T) {
 
 func TestASlotIsMadeOnlyForALogThatFits(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), "another"))
+	require.NoError(t, r.mesh.Record(topology.KeyOrigin, "default").PutString(t.Context(), "another"))
 	require.ErrorContains(t, r.run(), "another Postgres server")
 	require.Zero(t, r.slots(), "a slot that nobody reads would hold the log for ever")
 
-	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), ""))
+	require.NoError(t, r.mesh.Record(topology.KeyOrigin, "default").PutString(t.Context(), ""))
 	r.start()
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
 }

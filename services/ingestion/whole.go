@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
+
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
@@ -24,7 +26,9 @@ const (
 // defaultCompareEvery is the time between two comparisons of all tables if the mapping does not say it.
 const defaultCompareEvery = 24 * time.Hour
 
-func (in *ingester) wholeCursor() *mesh.Record { return in.mesh.Record("snapshot." + in.account) }
+func (in *ingester) wholeCursor() *mesh.Record {
+	return in.mesh.Record(topology.KeySnapshot, in.account)
+}
 
 // wholeReading is whether the catalog has to be read as a whole. Safe for concurrent use.
 type wholeReading struct {
@@ -274,7 +278,7 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 			return nil
 		}
 		next, err := cursor.CompareAndPutString(ctx, to, revision)
-		if errors.Is(err, mesh.ErrMoved) {
+		if errors.Is(err, mesh.ErrConflict) {
 			in.logger.InfoContext(ctx, "the catalog has to be read once more after this reading")
 			again = true
 			return nil

@@ -108,7 +108,7 @@ func seed(id string) uint64 { return (&difference{}).key("scan", id) }
 
 // begin takes the scan up: from the start, or from where it was when it was interrupted.
 func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
-	s.cursor = s.mesh.Record("scan-state." + s.account)
+	s.cursor = s.mesh.Record(topology.KeyScanState, s.account)
 	state := &meshv1.ScanState{}
 	revision, err := s.cursor.GetAt(ctx, state)
 	if err != nil {
@@ -151,7 +151,7 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 	}
 	s.waiting = []*span{{}}
 	last := &meshv1.ScanReport{}
-	if _, err := s.mesh.Record("scan."+s.account).Get(ctx, last); err != nil {
+	if _, err := s.mesh.Record(topology.KeyScan, s.account).Get(ctx, last); err != nil {
 		return err
 	}
 	entries, err := s.mesh.Observed().Count(ctx, s.account)
@@ -303,14 +303,14 @@ func (s *scan) save(ctx context.Context) error {
 	state := s.state()
 	s.mu.Unlock()
 	revision, err := s.cursor.CompareAndPut(ctx, state, s.stored)
-	if errors.Is(err, mesh.ErrMoved) {
+	if errors.Is(err, mesh.ErrConflict) {
 		return errTaken
 	}
 	if err != nil {
 		return err
 	}
 	s.stored = revision
-	return s.mesh.Record("scan."+s.account).Put(ctx, state.GetReport())
+	return s.mesh.Record(topology.KeyScan, s.account).Put(ctx, state.GetReport())
 }
 
 func (s *scan) state() *meshv1.ScanState {

@@ -239,7 +239,7 @@ func (r *reconciler) scan(ctx context.Context, id, issuer, reason string) error 
 // lastScan is the report of the newest scan, nil if there was none.
 func (r *reconciler) lastScan(ctx context.Context) (*meshv1.ScanReport, error) {
 	report := &meshv1.ScanReport{}
-	ok, err := r.mesh.Record("scan."+r.Account).Get(ctx, report)
+	ok, err := r.mesh.Record(topology.KeyScan, r.Account).Get(ctx, report)
 	if err != nil || !ok {
 		return nil, err
 	}

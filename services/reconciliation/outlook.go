@@ -109,7 +109,7 @@ func (r *reconciler) look(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	e.poll = &meshv1.PollReport{}
-	if e.polled, err = r.mesh.Record("poll."+r.Account).GetWithTime(ctx, e.poll); err != nil {
+	if e.polled, err = r.mesh.Record(topology.KeyPoll, r.Account).GetWithTime(ctx, e.poll); err != nil {
 		return nil, err
 	}
 	if e.polled.IsZero() {

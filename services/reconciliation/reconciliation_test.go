@@ -556,7 +556,7 @@ func TestScansAreOrderedAndReported(t *testing.T) {
 	require.NoError(t, proto.Unmarshal(msg.Data, command))
 	require.Equal(t, id, command.GetId())
 	require.NotNil(t, command.GetScan())
-	require.NoError(t, r.mesh.Record("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
+	require.NoError(t, r.mesh.Record(topology.KeyScan, "default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
 	require.EqualValues(t, 3, ask[controlv1.GetScanResponse](r, "GetScan", `{}`).GetScan().GetProducts())
 }
 
@@ -578,7 +578,7 @@ func TestAScheduledScanIsOrderedOnceByAllReplicas(t *testing.T) {
 	stop = r.start()
 	localtest.Holds(t, 2*grace, func() bool { return orders() == 1 }, "one order, however many replicas and restarts")
 	require.NoError(t,
-		r.mesh.Record("scan.default").Put(t.Context(),
+		r.mesh.Record(topology.KeyScan, "default").Put(t.Context(),
 			&meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
 	stop()
 	r.start()

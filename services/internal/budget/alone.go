@@ -30,7 +30,7 @@ func (a *alone) CompareAndPut(_ context.Context, record proto.Message, revision 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if revision != a.revision {
-		return 0, mesh.ErrMoved
+		return 0, mesh.ErrConflict
 	}
 	a.record = proto.CloneOf(record.(*meshv1.Budget)) //nolint:forcetypeassert // the only record there is
 	a.revision++

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // cli is the command line; every command is a struct with a Run method.
@@ -61,7 +63,8 @@ func Main(args []string) int {
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
 		kong.Description("Keeps a product catalog in Postgres and its Products and Prices in Stripe equal.\n\n"+
 			config.SecretFlags),
-		kong.Vars{"version": service.Version()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
+		kong.Vars{"version": service.Version(), "reasons": strings.Join(topology.ReasonNames(), ", ")},
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	parsed, err := parser.Parse(args)
 	if err == nil {
 		parsed.Bind(mapping())

@@ -28,7 +28,7 @@ type deadCmd struct {
 type deadListCmd struct {
 	address
 	Product []string `name:"product" placeholder:"PRODUCT" help:"Of this product only; may be given several times."`
-	Reason  string   `name:"reason" placeholder:"REASON" help:"With this reason only, as the list shows it: refused_by_stripe, invalid_product, not_converging, exhausted, undecodable or unstorable."`
+	Reason  string   `name:"reason" placeholder:"REASON" help:"With this reason only: ${reasons}."`
 	Service string   `name:"service" placeholder:"SERVICE" help:"Of this service only: ingestion, push, pull or reconciliation."`
 	Limit   uint32   `default:"100" help:"At most this many, the newest."`
 }
@@ -176,7 +176,7 @@ func traceOf(traceparent string) string {
 // deadLetters says which dead letters a command takes.
 type deadLetters struct {
 	Products []string `arg:"" optional:"" name:"product" help:"Ids of products."`
-	Reason   string   `name:"reason" placeholder:"REASON" help:"Letters with this reason, as the list shows it; of the products named, if some are."`
+	Reason   string   `name:"reason" placeholder:"REASON" help:"Letters with this reason (${reasons}); of the products named, if some are."`
 	Service  string   `name:"service" placeholder:"SERVICE" help:"Letters of this service: ingestion, push, pull or reconciliation; of the products named, if some are."`
 	All      bool     `name:"all" help:"Every open dead letter; with other selections, every one that fits them."`
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/redact"
 	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -495,8 +496,8 @@ func (u *up) announce(ctx context.Context) error {
 		add(name, url, fmt.Sprintf("pid %d", u.services[i].Pid()))
 	}
 	add(stripeIs, u.at.Stripe, "")
-	add("NATS", config.RedactURL(u.at.NATS), "")
-	add("Postgres", config.RedactURL(u.at.Database), "")
+	add("NATS", redact.URL(u.at.NATS), "")
+	add("Postgres", redact.URL(u.at.Database), "")
 	var table bytes.Buffer
 	printTable(&table, rows...)
 	sayf(stdout, "Driftless is up (%s), with its data in %s\n%s\n"+

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/secretfile"
 	"github.com/driftless-sync/driftless/services/internal/signing"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -73,7 +73,7 @@ func (k upKeys) marker() string { return filepath.Join(k.dir, "checked") }
 
 // keptKey reads a key, or makes one and keeps it.
 func keptKey(path string) (signing.PrivateKey, error) {
-	text, err := config.ReadSecret(path, path)
+	text, err := secretfile.Read(path, path)
 	if err == nil {
 		return signing.ParsePrivate(text)
 	}

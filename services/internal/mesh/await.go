@@ -13,20 +13,21 @@ import (
 )
 
 const (
-	// awaitAgain is how long await waits before it tries again, and answerPatience how long it waits for an answer.
-	awaitAgain     = 250 * time.Millisecond
+	// awaitAgain is the delay between two attempts of await.
+	awaitAgain = 250 * time.Millisecond
+	// answerPatience is how long one attempt waits for an answer.
 	answerPatience = 3 * time.Second
 )
 
-// Codes of JetStream's errors.
+// Error codes of JetStream.
 const (
 	codeNoPeers  jetstream.ErrorCode = 10005
 	codeNoLeader jetstream.ErrorCode = 10008
 	unavailable                      = 503
 )
 
-// await calls do again while a cluster that was started just now is not ready for it, and says once for each reason
-// what it waits for. It gives up after the time given; 0 is one attempt.
+// await calls do again while a cluster that has just started is not ready for it. It logs each reason once. It gives up
+// after patience; 0 means one attempt.
 func (m *Mesh) await(ctx context.Context, patience time.Duration, do func(context.Context) error) error {
 	began := time.Now()
 	told := ""
@@ -53,7 +54,8 @@ func (m *Mesh) await(ctx context.Context, patience time.Duration, do func(contex
 	}
 }
 
-// starting says what a cluster lacks that is about to start, by the error of a request; "" if waiting is of no use.
+// starting returns what a starting cluster lacks, judged by the error of a request. It returns "" if waiting does not
+// help.
 func (m *Mesh) starting(err error) string {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		switch {
@@ -77,8 +79,8 @@ func (m *Mesh) starting(err error) string {
 
 func (m *Mesh) clustered() bool { return m.nc.ConnectedClusterName() != "" }
 
-// Apply is Apply for a cluster that may have been started just now: it waits so long at most until the
-// cluster has a leader, and servers for all replicas.
+// ApplyTopology is topology.Apply for a cluster that may have just started. It waits at most patience for the cluster
+// to elect a leader and to have enough servers for all replicas.
 func (m *Mesh) ApplyTopology(ctx context.Context, o topology.Options, patience time.Duration) error {
 	tell := o.OnKept
 	var kept []topology.Difference

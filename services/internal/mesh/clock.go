@@ -10,39 +10,41 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Clock tells the time of the NATS server, whatever the time of this host: what processes agree on by time (turns,
-// claims, pauses, schedules) is told by it. It is right to within the half of a round trip, and a step of the host's
-// clock does not touch it. The zero value tells this process's own time. Safe for concurrent use.
+// Clock is the time of the NATS server, independent of this host's clock. Processes use it for everything that they
+// must agree on: turns, claims, pauses and schedules. It is accurate to half a round trip, and a step of the host's
+// clock does not affect it. The zero value is the host's clock. Safe for concurrent use.
 type Clock struct {
-	// read asks the server; nil for the process's own time.
+	// read asks the server; nil means the host's clock.
 	read func(ctx context.Context) (time.Time, error)
-	// now is the process's clock; time.Now if nil.
+	// now is the host's clock. Defaults to time.Now.
 	now func() time.Time
 
 	mu sync.Mutex
-	// here and there are the same moment, by our clock and by the server's; both zero before the first measurement.
+	// here and there are the same moment, by the host's clock and by the server's. Both are zero before the first
+	// measurement.
 	here, there time.Time
-	// tried is when the server was asked last.
+	// tried is when the server was last asked.
 	tried time.Time
-	// measuring: a goroutine asks the server.
+	// measuring reports whether a goroutine is asking the server.
 	measuring bool
 }
 
 const (
-	// measureEvery is how often the clocks are compared, and measureAgain how soon after that failed.
+	// measureEvery is the interval between two measurements.
 	measureEvery = time.Minute
+	// measureAgain is the delay after a measurement that failed.
 	measureAgain = time.Second
-	// good is a round trip that is short enough; of longer ones, the shortest of a few is taken.
+	// good is the longest round trip that needs no second one. Otherwise the shortest of three counts.
 	good = 5 * time.Millisecond
-	// measurePatience bounds a later measurement.
+	// measurePatience bounds each measurement but the first.
 	measurePatience = 30 * time.Second
 )
 
-// Clock is the server's.
+// Clock returns the server's clock.
 func (m *Mesh) Clock() *Clock { return m.clock }
 
-// Now is the server's time. It asks the server once a minute, and fails only if the server never answered. Only the
-// first measurement is waited for: a server that hangs must not keep the callers from what they know.
+// Now returns the server's time. It asks the server once a minute, and fails only if the server never answered. It
+// waits only for the first measurement: a server that hangs must not block callers that have a usable time.
 func (c *Clock) Now(ctx context.Context) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,21 +64,21 @@ func (c *Clock) Now(ctx context.Context) (time.Time, error) {
 		c.tried = here
 		err := c.measure(ctx, func(set func()) { set() })
 		if err != nil && ctx.Err() != nil {
-			// Who asked did not wait for the answer: that says nothing of the server.
+			// The caller gave up, which says nothing about the server.
 			c.tried = tried
 		}
 		if err != nil {
-			return time.Time{}, fmt.Errorf("learn the time of the NATS server: %w", err)
+			return time.Time{}, fmt.Errorf("read the time of the NATS server: %w", err)
 		}
 		here = c.ours()
 	}
 	if c.here.IsZero() {
-		return time.Time{}, errors.New("the NATS server has not told its time")
+		return time.Time{}, errors.New("the time of the NATS server is not known yet")
 	}
 	return c.there.Add(here.Sub(c.here)), nil
 }
 
-// Local is the moment of the process's clock at which the server's tells at.
+// Local converts a time of the server to the host's clock.
 func (c *Clock) Local(at time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +99,7 @@ func (c *Clock) ours() time.Time {
 func (c *Clock) remeasure(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, measurePatience)
 	defer cancel()
-	// After a failure the next minute's measurement counts.
+	// A failure needs no handling: the next measurement follows in a minute.
 	_ = c.measure(ctx, func(set func()) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -108,7 +110,7 @@ func (c *Clock) remeasure(ctx context.Context) {
 	c.measuring = false
 }
 
-// measure compares the clocks, and stores the result where locked lets it.
+// measure compares the clocks. It passes the function that stores the result to locked, which calls it under the lock.
 func (c *Clock) measure(ctx context.Context, locked func(set func())) error {
 	var here, there time.Time
 	best := time.Duration(-1)
@@ -126,7 +128,7 @@ func (c *Clock) measure(ctx context.Context, locked func(set func())) error {
 		}
 	}
 	locked(func() {
-		// What is no more than the measurement's error does not move the clock.
+		// A difference within the error of the measurement does not move the clock.
 		if expected := c.there.Add(here.Sub(c.here)); c.here.IsZero() || there.Sub(expected).Abs() > max(good, best/2) {
 			c.here, c.there = here, there
 		}

@@ -12,13 +12,13 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
-// worthBatching is from how many messages on one atomic batch is cheaper than as many single ones. A server that keeps
-// a stream alone stages every batch in a file of its own before it stores it: that costs it as much as a dozen writes.
+// worthBatching is the size from which one atomic batch is cheaper than single publishes. A server that keeps a stream
+// without replicas stages each batch in a file before it stores it. That costs it about as much as a dozen writes.
 const worthBatching = 16
 
-// committer is the group commit of a stream: what the goroutines of this process write to it while a write is under
-// way is gathered and goes together, in one atomic batch and so with one write to disk. A message that comes alone
-// goes at once, alone: nothing ever waits for company. Safe for concurrent use.
+// committer is the group commit of a stream. It gathers the messages of this process's goroutines while a write is in
+// progress. They then go as one atomic batch, with one write to disk. A message that comes alone goes at once; no
+// message waits for others. Safe for concurrent use.
 type committer struct {
 	m      *Mesh
 	stream string
@@ -29,27 +29,28 @@ type committer struct {
 	mu      sync.Mutex
 	waiting []*commit
 	sending bool
-	// singlyUntil is when batches are tried again with a stream that takes none; of the sender.
+	// singlyUntil is when batches are tried again with a stream that does not allow them. Owned by the sender
+	// goroutine.
 	singlyUntil time.Time
 }
 
-// commit is a message on its way into a stream.
+// commit is a message that is being stored in a stream.
 type commit struct {
 	msg  *nats.Msg
 	done chan stored
-	// inDoubt: a batch that was not answered may have stored it.
+	// inDoubt reports whether an unanswered batch may have stored the message.
 	inDoubt bool
 }
 
-// stored is the end of a commit.
+// stored is the result of a commit.
 type stored struct {
 	sequence uint64
-	// duplicate: a message of the same id was there already.
+	// duplicate reports whether the stream already had a message with the same id.
 	duplicate bool
 	err       error
 }
 
-// committer of a stream; there is one for each.
+// committer returns the committer of a stream. Each stream has one.
 func (m *Mesh) committer(stream string) *committer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -61,12 +62,12 @@ func (m *Mesh) committer(stream string) *committer {
 	return c
 }
 
-// batchPatience is how long a batch waits for the server's answer before its messages go one by one, each of which can
-// be repeated. A batch of much data gets more, see batchRate.
+// batchPatience is how long a batch waits for the server's answer. After that its messages go one by one, and each of
+// them can be repeated. A large batch gets more time, see batchRate.
 const batchPatience = time.Second
 
-// put stores a message, whose expectations are among its headers. An error of the server is about this message alone.
-// When ctx ends first the message may still be stored, as with any publish.
+// put stores a message. Its headers may carry expectations. An error of the server is about this message alone. If ctx
+// ends first, the message may still be stored, as with any publish.
 func (c *committer) put(ctx context.Context, msg *nats.Msg) stored {
 	repeatable(msg)
 	waiting := &commit{msg: msg, done: make(chan stored, 1)}
@@ -85,7 +86,7 @@ func (c *committer) put(ctx context.Context, msg *nats.Msg) stored {
 	}
 }
 
-// send works off what waits, until nothing does.
+// send stores waiting messages until none is left.
 func (c *committer) send() {
 	for {
 		c.mu.Lock()
@@ -103,8 +104,8 @@ func (c *committer) send() {
 	}
 }
 
-// gather takes from those that wait as many as one batch holds. No two are of one subject: within a batch, the server
-// cannot check what the second expects.
+// gather returns the waiting messages that fit into one batch, and the rest. A batch has at most one message of a
+// subject: within a batch the server cannot check what a second one expects.
 func gather(waiting []*commit) (group, rest []*commit) {
 	subjects, bytes := make(map[string]bool, len(waiting)), 0
 	for _, w := range waiting {
@@ -119,12 +120,12 @@ func gather(waiting []*commit) (group, rest []*commit) {
 	return group, rest
 }
 
-// together stores a group as one atomic batch. It returns false if the server has refused that: one of the messages
-// was not what the stream expected, and none was stored.
+// together stores a group as one atomic batch. It returns false if the server refused the batch because one of the
+// messages did not meet its expectation. Then none was stored.
 func (c *committer) together(group []*commit) bool {
 	msgs := make([]*nats.Msg, len(group))
 	for i, w := range group {
-		// A copy: sent on its own later, the message must not carry the headers of a batch.
+		// Copy the message: if it is sent on its own later, it must not carry the headers of a batch.
 		msgs[i] = &nats.Msg{Subject: w.msg.Subject, Data: w.msg.Data, Header: nats.Header{}}
 		maps.Copy(msgs[i].Header, w.msg.Header)
 	}
@@ -134,7 +135,7 @@ func (c *committer) together(group []*commit) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), batchPatience+time.Duration(bytes)*time.Second/batchRate)
 	defer cancel()
-	// Without asking for an ack of the first message: a server that takes no batches says so at the commit.
+	// Do not ask for an ack of the first message: a server that does not allow batches says so at the commit.
 	ack, err := jetstreamext.PublishMsgBatch(ctx, c.m.js, msgs, jetstreamext.BatchFlowControl{})
 	refused, isRefused := errors.AsType[*jetstream.APIError](err)
 	switch {
@@ -145,7 +146,7 @@ func (c *committer) together(group []*commit) bool {
 		}
 		return false
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrNoResponders):
-		// The commit was not sent, or reached nobody.
+		// The commit was not sent, or no server received it.
 		return false
 	case err != nil:
 		// It may have been stored.

@@ -14,44 +14,46 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// ErrMoved: somebody else has put a position since it was read.
-var ErrMoved = errors.New("the cursor was moved meanwhile")
-
-// Record is a named position in the bucket CURSOR. Put is for cursors of which one goroutine at a time is the writer,
-// Move for those with several.
+// Record is one key of a bucket. Put is for records with one writer, CompareAndPut for those with several. Safe for
+// concurrent use.
 type Record struct {
-	m            *Mesh
+	m *Mesh
+	// bucket and name identify the key.
 	bucket, name string
 }
 
-// Record names a position; the name holds letters, digits, "-", "_" and ".".
-func (m *Mesh) Record(name string) *Record { return &Record{m, topology.BucketCursor, name} }
+// Record returns the record of an account under a key.
+func (m *Mesh) Record(key topology.Key, account string) *Record {
+	return &Record{m: m, bucket: key.Bucket(), name: key.Name(account)}
+}
 
-// Halted is why an account is halted, in Stripe's words; "" if it is not. Push writes it.
-func (m *Mesh) Halted(account string) *Record { return m.Record("halted." + account) }
+// Halted returns the record of why an account is halted, in Stripe's words; "" if it is not halted. Push writes it.
+func (m *Mesh) Halted(account string) *Record { return m.Record(topology.KeyHalted, account) }
 
-// CreationsHeld is why push creates nothing in an account; "" if it does. Push writes it.
-func (m *Mesh) CreationsHeld(account string) *Record { return m.Record("creations-held." + account) }
+// CreationsHeld returns the record of why push creates nothing in an account; "" if it does. Push writes it.
+func (m *Mesh) CreationsHeld(account string) *Record {
+	return m.Record(topology.KeyCreationsHeld, account)
+}
 
-// Guard is the record of the mass-change guard of an account, for Load and Store.
-func (m *Mesh) Guard(account string) *Record { return m.Record("guard." + account) }
+// Guard returns the record of an account's mass-change guard, for GetAt and CompareAndPut.
+func (m *Mesh) Guard(account string) *Record { return m.Record(topology.KeyGuard, account) }
 
-// Capture is how far the catalog of an account is captured: a CaptureReport. Ingestion writes it.
-func (m *Mesh) Capture(account string) *Record { return m.Record("capture." + account) }
+// Capture returns the record of how far an account's catalog is captured, a CaptureReport. Ingestion writes it.
+func (m *Mesh) Capture(account string) *Record { return m.Record(topology.KeyCapture, account) }
 
-// History is what the versions of an account rest on: a CatalogHistory. Ingestion writes it.
-func (m *Mesh) History(account string) *Record { return m.Record("history." + account) }
+// History returns the record of the log that an account's versions rest on, a CatalogHistory. Ingestion writes it.
+func (m *Mesh) History(account string) *Record { return m.Record(topology.KeyHistory, account) }
 
-// Budget is what the processes that call Stripe share of an account's rates, in the bucket BUDGET.
-func (m *Mesh) Budget(account string) *Record { return &Record{m, topology.BucketBudget, account} }
+// Budget returns the record of the call rates of an account, which all its processes share. It is in the bucket BUDGET.
+func (m *Mesh) Budget(account string) *Record { return m.Record(topology.KeyBudget, account) }
 
-// GetString returns the position, "" if it was never put.
+// GetString returns the value, "" if there is none.
 func (c *Record) GetString(ctx context.Context) (string, error) {
 	data, err := c.get(ctx)
 	return string(data), err
 }
 
-// GetStringAt returns the position with its revision, for Move; "" and 0 if it was never put.
+// GetStringAt returns the value with its revision, for CompareAndPutString. It returns "" and 0 if there is none.
 func (c *Record) GetStringAt(ctx context.Context) (position string, revision uint64, err error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
@@ -62,21 +64,21 @@ func (c *Record) GetStringAt(ctx context.Context) (position string, revision uin
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return "", 0, nil
 	case err != nil:
-		return "", 0, fmt.Errorf("read cursor %s: %w", c.name, err)
+		return "", 0, fmt.Errorf("read record %s: %w", c.name, err)
 	}
 	return string(entry.Value()), entry.Revision(), nil
 }
 
-// CompareAndPutString stores the position if the cursor still has the revision, and returns the new one; ErrMoved if it
-// has not.
+// CompareAndPutString stores the value if the record still has the revision, and returns the new revision. Otherwise
+// the error is ErrConflict. Revision 0 means that there must be no value.
 func (c *Record) CompareAndPutString(ctx context.Context, position string, revision uint64) (uint64, error) {
 	if revision == 0 {
 		next, err := c.create(ctx, position)
 		if errors.Is(err, jetstream.ErrKeyExists) {
-			err = ErrMoved
+			err = ErrConflict
 		}
 		if err != nil {
-			return 0, fmt.Errorf("store cursor %s: %w", c.name, err)
+			return 0, fmt.Errorf("store record %s: %w", c.name, err)
 		}
 		return next, nil
 	}
@@ -85,8 +87,7 @@ func (c *Record) CompareAndPutString(ctx context.Context, position string, revis
 	return c.write(ctx, msg)
 }
 
-// create stores the first position, also in place of a key that was deleted. It is not repeated: positions are created
-// once.
+// create stores the first value, also after the key was deleted. It makes one attempt, since a key is created once.
 func (c *Record) create(ctx context.Context, position string) (uint64, error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
@@ -95,7 +96,8 @@ func (c *Record) create(ctx context.Context, position string) (uint64, error) {
 	return kv.Create(ctx, c.name, []byte(position))
 }
 
-// message is what stores a position. Not by the methods of a bucket: a message of theirs cannot be repeated.
+// message returns the message that stores a value. The methods of a bucket are not used: their messages cannot be
+// repeated.
 func (c *Record) message(position []byte) *nats.Msg {
 	return &nats.Msg{Subject: "$KV." + c.bucket + "." + c.name, Data: position, Header: nats.Header{}}
 }
@@ -105,19 +107,19 @@ func (c *Record) write(ctx context.Context, msg *nats.Msg) (revision uint64, err
 	s := c.m.storeIn(ctx, "KV_"+c.bucket, msg, false)
 	switch {
 	case isWrongSequence(s.err):
-		return 0, fmt.Errorf("store cursor %s: %w", c.name, ErrMoved)
+		return 0, fmt.Errorf("store record %s: %w", c.name, ErrConflict)
 	case s.err != nil:
-		return 0, fmt.Errorf("store cursor %s: %w", c.name, s.err)
+		return 0, fmt.Errorf("store record %s: %w", c.name, s.err)
 	}
 	return s.sequence, nil
 }
 
-// BudgetBell is by which the processes that share an account's rates say that live calls wait in vain.
-func (m *Mesh) BudgetBell(account string) *Record {
-	return &Record{m, topology.BucketBudget, account + ".bell"}
-}
+// BudgetBell returns the record through which the processes that share an account's rates signal that their live calls
+// are starving.
+func (m *Mesh) BudgetBell(account string) *Record { return m.Record(topology.KeyBudgetBell, account) }
 
-// GetAt decodes the position into a message and returns its revision, for Store; 0 if it was never put.
+// GetAt decodes the value into a message and returns its revision, for CompareAndPut. It returns 0 if there is no
+// value.
 func (c *Record) GetAt(ctx context.Context, into proto.Message) (revision uint64, err error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
@@ -136,7 +138,8 @@ func (c *Record) GetAt(ctx context.Context, into proto.Message) (revision uint64
 	return entry.Revision(), nil
 }
 
-// CompareAndPut stores a message if the cursor still has the revision, and returns the new one; ErrMoved if it has not.
+// CompareAndPut stores a message if the record still has the revision, and returns the new revision. Otherwise the
+// error is ErrConflict.
 func (c *Record) CompareAndPut(ctx context.Context, position proto.Message, revision uint64) (uint64, error) {
 	data, err := proto.Marshal(position)
 	if err != nil {
@@ -145,30 +148,30 @@ func (c *Record) CompareAndPut(ctx context.Context, position proto.Message, revi
 	return c.CompareAndPutString(ctx, string(data), revision)
 }
 
-// PutStringAt stores the position whatever it was, and returns its revision.
+// PutStringAt stores the value unconditionally and returns its revision.
 func (c *Record) PutStringAt(ctx context.Context, position string) (revision uint64, err error) {
 	return c.write(ctx, c.message([]byte(position)))
 }
 
-// PutString stores the position.
+// PutString stores the value unconditionally.
 func (c *Record) PutString(ctx context.Context, position string) error {
 	return c.put(ctx, []byte(position))
 }
 
-// Get decodes the position into a message; ok is false if it was never put.
+// Get decodes the value into a message. ok is false if there is none.
 func (c *Record) Get(ctx context.Context, into proto.Message) (ok bool, err error) {
 	data, err := c.get(ctx)
 	if err != nil || data == nil {
 		return false, err
 	}
 	if err := proto.Unmarshal(data, into); err != nil {
-		return false, fmt.Errorf("decode cursor %s: %w", c.name, err)
+		return false, fmt.Errorf("decode record %s: %w", c.name, err)
 	}
 	return true, nil
 }
 
-// GetWithTime is Get, and tells when the position was put, by the NATS server's clock: what a process says of its own
-// time depends on the clock of its host. It is zero if the position was never put.
+// GetWithTime is Get, and returns when the value was written, by the clock of the NATS server. A time that a process
+// writes itself depends on the clock of its host. The time is zero if there is no value.
 func (c *Record) GetWithTime(ctx context.Context, into proto.Message) (written time.Time, err error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
@@ -179,19 +182,19 @@ func (c *Record) GetWithTime(ctx context.Context, into proto.Message) (written t
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return time.Time{}, nil
 	case err != nil:
-		return time.Time{}, fmt.Errorf("read cursor %s: %w", c.name, err)
+		return time.Time{}, fmt.Errorf("read record %s: %w", c.name, err)
 	}
 	if err := proto.Unmarshal(entry.Value(), into); err != nil {
-		return time.Time{}, fmt.Errorf("decode cursor %s: %w", c.name, err)
+		return time.Time{}, fmt.Errorf("decode record %s: %w", c.name, err)
 	}
 	return entry.Created(), nil
 }
 
-// Put stores the position.
+// Put stores a message unconditionally.
 func (c *Record) Put(ctx context.Context, position proto.Message) error {
 	data, err := proto.Marshal(position)
 	if err != nil {
-		return fmt.Errorf("encode cursor %s: %w", c.name, err)
+		return fmt.Errorf("encode record %s: %w", c.name, err)
 	}
 	return c.put(ctx, data)
 }
@@ -206,7 +209,7 @@ func (c *Record) get(ctx context.Context) ([]byte, error) {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("read cursor %s: %w", c.name, err)
+		return nil, fmt.Errorf("read record %s: %w", c.name, err)
 	}
 	return entry.Value(), nil
 }

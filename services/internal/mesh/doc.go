@@ -1,6 +1,7 @@
-// Package mesh is how the services talk: the JetStream topology, and publishing, consuming, claiming and
-// dead-lettering on it. Every stream, subject, durable consumer and bucket is named here and nowhere else.
+// Package mesh is the transport between the services, on NATS JetStream: it connects, publishes, consumes, retries and
+// dead-letters. It also has the records that services share in key-value buckets. Package topology names the streams,
+// subjects, durable consumers and buckets.
 //
-// It knows the messages' envelopes but not what they mean: nothing in it compares catalogs with Stripe, and it
-// touches neither. It imports no service.
+// It knows the messages' envelopes but not what they mean: nothing in it compares catalogs with Stripe, or accesses
+// either. It imports no service.
 package mesh

@@ -15,20 +15,20 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// keptWindow is how many subjects are asked for at a time. Each answer may be MaxStatesPerProduct messages.
+// keptWindow is how many subjects are requested at a time. Each answer may have MaxStatesPerProduct messages.
 const keptWindow = 64
 
-// keptMany reads all messages of each subject from a stream with direct get, oldest first; the reads travel
-// together. It calls do once for each subject, in any order, with its index. It trusts no header of a stored
-// message: the server appends its own, which are the last of their name.
+// keptMany reads all messages of each subject, oldest first, from a stream with direct get. The reads are pipelined. It
+// calls do once for each subject, in any order, with the subject's index. Headers of stored messages are not trusted:
+// of several with the same name, the server's own is the last.
 func (m *Mesh) keptMany(
 	ctx context.Context, stream string, subjects []string, do func(i int, kept []*nats.Msg) error,
 ) error {
 	return m.keptFrom(ctx, stream, subjects, nil, do)
 }
 
-// keptFrom is keptMany from a sequence on that depends on the last message of each subject, which is there twice
-// then. A nil from reads all.
+// keptFrom is keptMany from a sequence on. from returns the sequence, given the last message of the subject; do then
+// gets that message twice. If from is nil, all messages are read.
 func (m *Mesh) keptFrom(
 	ctx context.Context, stream string, subjects []string,
 	from func(i int, last *nats.Msg) uint64, do func(i int, kept []*nats.Msg) error,
@@ -44,7 +44,7 @@ func (m *Mesh) keptFrom(
 		inbox:    m.nc.NewInbox(),
 		waiting:  map[int]*keptAnswer{},
 	}
-	// Not a synchronous subscription: that takes a stored message with a certain header for a word of the server.
+	// A synchronous subscription would interpret a stored message with certain headers as a status of the server.
 	answers, done := make(chan *nats.Msg), make(chan struct{})
 	sub, err := m.nc.Subscribe(r.inbox+".*.*", func(msg *nats.Msg) {
 		select {
@@ -57,7 +57,7 @@ func (m *Mesh) keptFrom(
 	}
 	defer close(done)
 	defer func() { _ = sub.Unsubscribe() }()
-	// The window is the limit: a client that drops an answer would wait for it in vain.
+	// The window is the limit: if the client dropped an answer, it would wait for it until the timeout.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return err
 	}
@@ -71,19 +71,19 @@ type keptReader struct {
 	subjects []string
 	from     func(i int, last *nats.Msg) uint64
 	inbox    string
-	// waiting are the subjects that are asked for and not answered.
+	// waiting has the subjects that are requested and not answered.
 	waiting map[int]*keptAnswer
 	next    int
 }
 
-// keptAnswer is what has come of one subject.
+// keptAnswer is what was received for one subject.
 type keptAnswer struct {
-	// attempt counts the requests. Answers to an earlier one do not count.
+	// attempt counts the requests. Answers to an earlier one are ignored.
 	attempt int
-	// start is the sequence from which on messages are wanted. It is 0 while the last message is asked for.
+	// start is the sequence from which messages are requested. It is 0 while the last message is requested.
 	start uint64
-	// last is the last message, if it was asked for. It counts also if a replica that lags, or a purge, leaves it
-	// out of the answer that follows.
+	// last is the last message, if it was requested. It counts even if the answer that follows lacks it, because of a
+	// replica that lags, or a purge.
 	last *nats.Msg
 	msgs []*nats.Msg
 }
@@ -111,7 +111,7 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 			if time.Since(heard) >= electionPatience {
 				return fmt.Errorf("stream %s does not answer: %w", r.stream, context.DeadlineExceeded)
 			}
-			// The replica that was asked may hang; the next one that is asked may be another.
+			// The replica that was asked may hang; the next request may reach another one.
 			for i, w := range r.waiting {
 				w.msgs = nil
 				if err := r.ask(i, w.start); err != nil {
@@ -130,7 +130,7 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 	return nil
 }
 
-// ask asks for the messages of a subject from a sequence on, or for the last one if that is 0.
+// ask requests the messages of a subject from a sequence on, or the last one if that is 0.
 func (r *keptReader) ask(i int, from uint64) error {
 	w := r.waiting[i]
 	w.attempt++
@@ -154,13 +154,13 @@ func (r *keptReader) ask(i int, from uint64) error {
 	})
 }
 
-// take takes one answer: a message, or the server's word that there are no more.
+// take processes one answer: a message, or the server's status that there are no more.
 func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
 	tokens := strings.Split(msg.Subject, ".")
 	i, errI := strconv.Atoi(tokens[len(tokens)-2])
 	attempt, errAttempt := strconv.Atoi(tokens[len(tokens)-1])
 	if err := errors.Join(errI, errAttempt); err != nil {
-		return fmt.Errorf("an answer on %s that nobody asked for", msg.Subject)
+		return fmt.Errorf("unexpected answer on %s", msg.Subject)
 	}
 	w, ok := r.waiting[i]
 	if !ok || w.attempt != attempt {
@@ -172,11 +172,11 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 		w.last, w.start = msg, r.from(i, msg)
 		return r.ask(i, w.start)
 	case msg.Header.Get(jetstream.StreamHeader) != "" || status == "":
-		// Without any header it is a stored message whose headers cannot be read; nothing in it is signed.
+		// A message without any header is a stored message whose headers cannot be read. Nothing in it is signed.
 		w.msgs = append(w.msgs, msg)
 		return nil
 	case status == "503":
-		return fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", r.stream,
+		return fmt.Errorf("stream %s does not exist, or no server has it now: %w", r.stream,
 			nats.ErrNoResponders)
 	case status == "204":
 		pending, err := strconv.ParseUint(msg.Header.Get("Nats-Num-Pending"), 10, 64)
@@ -198,8 +198,8 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 	return do(i, w.msgs)
 }
 
-// lastValue returns the last value of a header. The server appends its headers to those of the stored message,
-// which may have some of the same name.
+// lastValue returns the last value of a header. The server appends its headers to those of the stored message, which
+// may have the same names.
 func lastValue(h nats.Header, name string) string {
 	values := h[name]
 	if len(values) == 0 {

@@ -11,9 +11,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// TestKeptFrom_LastMessageCountsWhereTheRestLacksIt: another replica, which lags, may give the second answer. Here
-// the message goes in between.
-func TestKeptFrom_LastMessageCountsWhereTheRestLacksIt(t *testing.T) {
+// The second answer may come from another replica, which lags. Here the message is stored in between.
+func TestKeptFrom_KeepsLastMessageThatAnswerLacks(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := Connect(t.Context(), Config{URL: url, Name: "test"})
 	require.NoError(t, err)

@@ -14,20 +14,21 @@ import (
 // followEvery is how often Follow asks for new links.
 const followEvery = 250 * time.Millisecond
 
-// LinkCache are an account's links, held in memory. Safe for concurrent use.
+// LinkCache is an account's links in memory. Safe for concurrent use.
 type LinkCache struct {
 	m       *Mesh
 	account string
-	// turned is closed when the bucket is not what it was.
+	// turned is closed when the bucket is deleted or created again.
 	turned <-chan struct{}
-	// read is the sequence up to which the bucket was read; of the goroutine that watches or follows.
+	// read is the sequence up to which the bucket was read. Owned by the goroutine that calls Watch or Follow.
 	read uint64
 
 	mu       sync.RWMutex
 	products map[string]string // by the last token of the key
 }
 
-// Product is the catalog's id of the product for which the Stripe product stands: its own if no link says otherwise.
+// Product returns the catalog's id of the product that the Stripe product is linked to; the Stripe id if there is no
+// link.
 func (l *LinkCache) Product(stripeID string) string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -37,7 +38,7 @@ func (l *LinkCache) Product(stripeID string) string {
 	return stripeID
 }
 
-// Watch returns the account's links, all that the bucket holds. Follow keeps them up to date, and must be called.
+// Watch returns all links of the account. The caller must call Follow, which keeps them up to date.
 func (s *LinkStore) Watch(ctx context.Context, account string) (*LinkCache, error) {
 	l := &LinkCache{m: s.m, account: account}
 	_, l.turned = s.m.present(bucketThing(topology.BucketLink))
@@ -47,8 +48,8 @@ func (s *LinkStore) Watch(ctx context.Context, account string) (*LinkCache, erro
 	return l, nil
 }
 
-// reread reads all that the bucket holds. It asks by direct get, as does Follow: a consumer would need the right to
-// make consumers, and JetStream's permissions cannot tell those of a service from those of others.
+// reread reads the whole bucket. Like Follow it uses direct get: a consumer would need the right to create consumers,
+// and JetStream's permissions cannot distinguish a service's consumers from others.
 func (l *LinkCache) reread(ctx context.Context) error {
 	products, read := map[string]string{}, uint64(0)
 	err := l.m.eachMessage(ctx, "KV_"+topology.BucketLink, l.filter(), 1, func(msg *jetstream.RawStreamMsg) bool {
@@ -65,8 +66,7 @@ func (l *LinkCache) reread(ctx context.Context) error {
 	return nil
 }
 
-// Follow keeps the links up to date, within a moment, until ctx ends. When the bucket was deleted and made again, it
-// reads it again.
+// Follow keeps the links up to date until ctx ends. If the bucket is deleted and created again, it rereads it.
 func (l *LinkCache) Follow(ctx context.Context) error {
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
@@ -84,8 +84,8 @@ func (l *LinkCache) Follow(ctx context.Context) error {
 	}
 }
 
-// poll takes what was written since the bucket was read. What fails is tried again at the next tick, and presence
-// tells of a bucket that is gone.
+// poll reads what was written since the last read. Errors are retried at the next tick. presence detects a bucket that
+// is gone.
 func (l *LinkCache) poll(ctx context.Context) {
 	for ctx.Err() == nil {
 		p, err := l.m.page(ctx, "KV_"+topology.BucketLink, next{l.read + 1, l.filter(), pageMessages, pageBytes})
@@ -104,7 +104,7 @@ func (l *LinkCache) poll(ctx context.Context) {
 	}
 }
 
-// again reads the bucket again once it is there. The links that are known stay until then.
+// again rereads the bucket once it exists. The current links stay valid until then.
 func (l *LinkCache) again(ctx context.Context) {
 	for ctx.Err() == nil {
 		var there bool
@@ -123,7 +123,7 @@ func (l *LinkCache) again(ctx context.Context) {
 
 func (l *LinkCache) filter() string { return "$KV." + topology.BucketLink + "." + l.account + ".*" }
 
-// takeLink puts a message of the bucket into the links.
+// takeLink applies a message of the bucket to the links.
 func takeLink(products map[string]string, msg *jetstream.RawStreamMsg) {
 	token := topology.LastToken(msg.Subject)
 	if msg.Header.Get("KV-Operation") == "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOutage_LeavesOutWhatPassesWithAnElection(t *testing.T) {
+func TestOutage_IgnoresLeaderElection(t *testing.T) {
 	t.Parallel()
 	var o Outage
 	now := time.Unix(1000, 0)
@@ -26,7 +26,7 @@ func TestOutage_LeavesOutWhatPassesWithAnElection(t *testing.T) {
 	require.True(t, o.tell(errors.New("no permission"), now.Add(61*time.Second)), "does not pass")
 }
 
-func TestTroubles_LogsTheSameOnceAMinute(t *testing.T) {
+func TestConnectionErrors_LogsSameErrorOnceAMinute(t *testing.T) {
 	t.Parallel()
 	var trouble troubles
 	now := time.Unix(1000, 0)

@@ -13,17 +13,19 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Pausable are the services that an operator may pause.
+// Pausable lists the services that an operator may pause.
 var Pausable = []string{topology.Push, topology.Pull, topology.Ingestion}
 
-// lookForPause is how often a service looks whether it is paused.
+// lookForPause is how often a service polls whether it is paused.
 const lookForPause = time.Second
 
-func (m *Mesh) pause(service string) *Record { return m.Record("paused." + m.account + "." + service) }
+func (m *Mesh) pause(service string) *Record {
+	return m.Record(topology.KeyPaused.Sub(service), m.account)
+}
 
-// PauseService has every replica of a service stop its work, for d or, if that is 0, until ResumeService. It takes the
-// place of an earlier pause. It is kept in the bucket CURSOR, and has nothing to do with the pauses of consumers by
-// which push halts an account.
+// PauseService pauses all replicas of a service for d, or until ResumeService if d is 0. It replaces an earlier pause.
+// The pause is a record in the bucket CURSOR. It is independent of the pauses of consumers with which push halts an
+// account.
 func (m *Mesh) PauseService(ctx context.Context, service string, d time.Duration) (*meshv1.Pause, error) {
 	now, err := m.clock.Now(ctx)
 	if err != nil {
@@ -36,7 +38,7 @@ func (m *Mesh) PauseService(ctx context.Context, service string, d time.Duration
 	return pause, m.pause(service).Put(ctx, pause)
 }
 
-// ResumeService ends the pause of a service, and says whether there was one.
+// ResumeService ends the pause of a service, and reports whether there was one.
 func (m *Mesh) ResumeService(ctx context.Context, service string) (was bool, err error) {
 	pause, err := m.Paused(ctx, service)
 	if err != nil || pause == nil {
@@ -45,7 +47,7 @@ func (m *Mesh) ResumeService(ctx context.Context, service string) (was bool, err
 	return true, m.pause(service).Put(ctx, &meshv1.Pause{})
 }
 
-// Paused is the pause of a service; nil if it is not paused, or no longer.
+// Paused returns the pause of a service; nil if it is not paused, or the pause has expired.
 func (m *Mesh) Paused(ctx context.Context, service string) (*meshv1.Pause, error) {
 	pause := &meshv1.Pause{}
 	if _, err := m.pause(service).Get(ctx, pause); err != nil || pause.GetSince() == nil {
@@ -64,7 +66,7 @@ func (m *Mesh) Paused(ctx context.Context, service string) (*meshv1.Pause, error
 	return pause, nil
 }
 
-// Gate lets the work of a service go on while no operator has paused it. Safe for concurrent use.
+// Gate runs the work of a service while no operator has paused it. Safe for concurrent use.
 type Gate struct {
 	m       *Mesh
 	service string
@@ -76,7 +78,7 @@ type Gate struct {
 	turned chan struct{}
 }
 
-// Gate of a service, shut from the start if the service is paused. Keep keeps it up to date.
+// Gate returns the gate of a service, in its current state. Watch keeps it up to date.
 func (m *Mesh) Gate(ctx context.Context, service string) (*Gate, error) {
 	pause, err := m.Paused(ctx, service)
 	if err != nil {
@@ -87,7 +89,7 @@ func (m *Mesh) Gate(ctx context.Context, service string) (*Gate, error) {
 	return g, nil
 }
 
-// Watch opens and shuts the gate as the operator says, until ctx ends.
+// Watch polls the pause once a second and updates the gate, until ctx ends.
 func (g *Gate) Watch(ctx context.Context) error {
 	ticker := time.NewTicker(lookForPause)
 	defer ticker.Stop()
@@ -97,7 +99,7 @@ func (g *Gate) Watch(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		// What cannot be asked stays as it is.
+		// If the record cannot be read, the state stays.
 		if pause, err := g.m.Paused(ctx, g.service); err == nil {
 			g.turn(pause)
 		}
@@ -115,15 +117,15 @@ func (g *Gate) turn(pause *meshv1.Pause) {
 	g.turned = make(chan struct{})
 	switch {
 	case pause == nil:
-		g.logger.Info("no longer paused")
+		g.logger.Info("resumed")
 	case pause.GetUntil() != nil:
-		g.logger.Warn("paused by an operator; `driftless resume` ends that", "until", pause.GetUntil().AsTime())
+		g.logger.Warn("paused by an operator; run `driftless resume` to end it", "until", pause.GetUntil().AsTime())
 	default:
 		g.logger.Warn("paused by an operator until `driftless resume`")
 	}
 }
 
-// Paused says whether the service is paused.
+// Paused reports whether the service is paused.
 func (g *Gate) Paused() bool {
 	paused, _ := g.state()
 	return paused
@@ -135,11 +137,10 @@ func (g *Gate) state() (paused bool, turned <-chan struct{}) {
 	return g.paused, g.turned
 }
 
-// errShut is why the context of work ends when its service is paused.
+// errShut is the cause of the canceled context when a service is paused.
 var errShut = errors.New("the service is paused")
 
-// Run does work that ends when its context does: again and again, while the gate is open, until ctx ends or the work
-// fails.
+// Run calls work repeatedly while the gate is open, until ctx ends or work fails. A pause cancels the context of work.
 func (g *Gate) Run(ctx context.Context, work func(context.Context) error) error {
 	for ctx.Err() == nil {
 		paused, turned := g.state()

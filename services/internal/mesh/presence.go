@@ -14,17 +14,17 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// lookForLoss is how often a client looks whether what it works with is still there.
+// lookForLoss is how often a client checks whether its consumers and buckets exist.
 const lookForLoss = 2 * time.Second
 
-// presence knows which of the consumers and buckets that a client works with are there. Somebody may delete them while
-// services run, and `driftless topology apply` create them again: then the services go on by themselves.
+// presence tracks which of a client's consumers and buckets exist. An operator may delete them while services run, and
+// create them again with `driftless topology apply`. The services then continue without a restart.
 type presence struct {
 	mu     sync.Mutex
 	things map[thing]*whereabouts
 }
 
-// thing is a durable consumer of a stream or, without a consumer, a bucket's stream.
+// thing is a durable consumer of a stream or, without a consumer, the stream of a bucket.
 type thing struct{ stream, consumer string }
 
 func (t thing) String() string {
@@ -37,7 +37,7 @@ func (t thing) String() string {
 type whereabouts struct {
 	gone    bool
 	created time.Time
-	// turned is closed when the thing is lost, found, or made again.
+	// turned is closed when the resource is deleted, found, or created again.
 	turned chan struct{}
 }
 
@@ -50,7 +50,7 @@ func (m *Mesh) consumer(c topology.Consumer) thing { return thing{c.Stream, c.Du
 
 func bucketThing(bucket string) thing { return thing{stream: "KV_" + bucket} }
 
-// track has a thing looked after from now on; it was made at that time.
+// track monitors a resource from now on; created is when it was created.
 func (m *Mesh) track(t thing, created time.Time) {
 	p := &m.presence
 	p.mu.Lock()
@@ -65,7 +65,7 @@ func (m *Mesh) track(t thing, created time.Time) {
 	p.things[t] = &whereabouts{created: created, turned: make(chan struct{})}
 }
 
-// present reports whether a tracked thing is there, and returns a channel that is closed when it is not what it was.
+// present reports whether a tracked resource exists, and returns a channel that is closed when that changes.
 func (m *Mesh) present(t thing) (there bool, turned <-chan struct{}) {
 	m.presence.mu.Lock()
 	defer m.presence.mu.Unlock()
@@ -76,7 +76,7 @@ func (m *Mesh) present(t thing) (there bool, turned <-chan struct{}) {
 	return !w.gone, w.turned
 }
 
-// lost says that a thing does not exist.
+// lost notes that a resource does not exist.
 func (m *Mesh) lost(t thing) {
 	m.presence.mu.Lock()
 	defer m.presence.mu.Unlock()
@@ -86,11 +86,11 @@ func (m *Mesh) lost(t thing) {
 	}
 	w.gone = true
 	w.turn()
-	m.logger.Error("consumer or bucket deleted: nothing comes from it until `driftless topology apply` makes it again",
+	m.logger.Error("consumer or bucket deleted: run `driftless topology apply` to create it again",
 		"name", t.String(), "account", m.account)
 }
 
-// found says that a thing exists, and when it was made.
+// found notes that a resource exists, and when it was created.
 func (m *Mesh) found(t thing, created time.Time) {
 	m.presence.mu.Lock()
 	defer m.presence.mu.Unlock()
@@ -100,10 +100,10 @@ func (m *Mesh) found(t thing, created time.Time) {
 	}
 	w.gone, w.created = false, created
 	w.turn()
-	m.logger.Warn("consumer or bucket made again; going on with it", "name", t.String(), "account", m.account)
+	m.logger.Warn("consumer or bucket created again; continuing", "name", t.String(), "account", m.account)
 }
 
-// missing names what is gone.
+// missing returns the names of the resources that do not exist.
 func (m *Mesh) missing() []string {
 	m.presence.mu.Lock()
 	defer m.presence.mu.Unlock()
@@ -117,7 +117,7 @@ func (m *Mesh) missing() []string {
 	return names
 }
 
-// lookAfter looks for what is tracked until the connection is closed.
+// lookAfter polls the tracked resources until the connection is closed.
 func (m *Mesh) lookAfter() {
 	ticker := time.NewTicker(lookForLoss)
 	defer ticker.Stop()
@@ -149,7 +149,7 @@ func (m *Mesh) lookAfter() {
 			case err == nil:
 				m.found(t, created)
 			}
-			// Any other error says nothing: a server is away, or a leader is being elected.
+			// Any other error proves nothing: a server is away, or a leader is being elected.
 		}
 	}
 }
@@ -164,25 +164,25 @@ func (m *Mesh) tracked() []thing {
 	return out
 }
 
-// look asks the server when a thing was made.
+// look asks the server when a resource was created.
 func (m *Mesh) look(ctx context.Context, t thing) (created time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
 	if t.consumer != "" {
 		cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
 		if err != nil {
-			return time.Time{}, fmt.Errorf("look for %s: %w", t, err)
+			return time.Time{}, fmt.Errorf("check %s: %w", t, err)
 		}
 		return cons.CachedInfo().Created, nil
 	}
 	s, err := m.js.Stream(ctx, t.stream)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("look for %s: %w", t, err)
+		return time.Time{}, fmt.Errorf("check %s: %w", t, err)
 	}
 	return s.CachedInfo().Created, nil
 }
 
-// deleted reports whether an error says that the consumer, or its stream, does not exist any more.
+// deleted reports whether an error means that the consumer, or its stream, does not exist.
 func deleted(err error) bool {
 	return errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) ||
 		errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerDoesNotExist)

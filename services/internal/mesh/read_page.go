@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// pageMessages and pageBytes bound a page of messages. The server adds up all that is left for each page, and it
-	// buffers at most 64 MB for a slow client by default.
+	// pageMessages and pageBytes limit a page of messages. For each page the server counts all messages that are left.
+	// By default it buffers at most 64 MB for a slow client.
 	pageMessages = 8192
 	pageBytes    = 8 << 20
 	// lagPause is how long a reader waits for a replica that lags behind the leader of a stream.
@@ -26,7 +26,7 @@ const (
 // page is a part of a stream's messages, in the order of their sequences.
 type page struct {
 	messages []*jetstream.RawStreamMsg
-	// left is how many messages follow, as far as the replica that answered knows.
+	// left is how many messages follow, as far as the answering replica knows.
 	left uint64
 }
 
@@ -38,8 +38,8 @@ type next struct {
 	MaxBytes int    `json:"max_bytes,omitempty"`
 }
 
-// eachMessage yields the messages of a stream with direct get, from a sequence on, until yield returns false or
-// nothing is left. It works without a consumer, and reads what the leader of the stream had when it began.
+// eachMessage yields the messages of a stream with direct get, from a sequence on, until yield returns false or none is
+// left. It needs no consumer. It reads at least what the leader of the stream had at the start.
 func (m *Mesh) eachMessage(
 	ctx context.Context, stream, filter string, from uint64, yield func(*jetstream.RawStreamMsg) bool,
 ) error {
@@ -61,7 +61,7 @@ func (m *Mesh) eachMessage(
 		if p.left > 0 {
 			continue
 		}
-		// Any replica may have answered, also one that lags.
+		// Any replica may have answered, even one that lags.
 		more, err := m.leaderHas(ctx, stream, next{Sequence: from, Filter: filter})
 		if err != nil || !more {
 			return err
@@ -74,8 +74,8 @@ func (m *Mesh) eachMessage(
 	}
 }
 
-// worthFilter returns the filter to ask for, none if many messages fit it. For each message that fits a pattern the
-// server looks through the subjects of a block of its store, which costs it more than to send all messages.
+// worthFilter returns the filter to request, none if many messages match it. For each match of a pattern the server
+// searches the subjects of a block of its store. That costs more than sending all messages.
 func (m *Mesh) worthFilter(ctx context.Context, stream, filter string) (string, error) {
 	const share = 10
 	fit, err := m.count(ctx, stream, filter)
@@ -89,19 +89,19 @@ func (m *Mesh) worthFilter(ctx context.Context, stream, filter string) (string, 
 	return "", nil
 }
 
-// page reads one page. A replica that hangs answers nothing, and the next attempt may ask another one.
+// page reads one page. A replica that hangs does not answer, and the next attempt may reach another one.
 func (m *Mesh) page(ctx context.Context, stream string, request next) (page, error) {
 	for began := time.Now(); ; {
 		p, err := m.pageOnce(ctx, stream, request)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && len(p.messages) > 0:
-			// What came is in order. More may follow.
+			// The messages so far are in order. More may follow.
 			p.left = 1
 			return p, nil
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(began) < electionPatience:
 			continue
 		case errors.Is(err, nats.ErrNoResponders):
-			return p, fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", stream, err)
+			return p, fmt.Errorf("stream %s does not exist, or no server has it now: %w", stream, err)
 		}
 		return p, err
 	}
@@ -154,7 +154,7 @@ func nextWithin(ctx context.Context, sub *nats.Subscription, wait time.Duration)
 	return sub.NextMsgWithContext(ctx)
 }
 
-// leaderHas reports whether the leader of a stream has a message that a request asks for.
+// leaderHas reports whether the leader of a stream has a message that matches a request.
 func (m *Mesh) leaderHas(ctx context.Context, stream string, request next) (bool, error) {
 	ask, err := json.Marshal(request)
 	if err != nil {
@@ -164,7 +164,7 @@ func (m *Mesh) leaderHas(ctx context.Context, stream string, request next) (bool
 		return m.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, ask)
 	})
 	if err != nil {
-		return false, fmt.Errorf("ask the leader of stream %s for what follows: %w", stream, err)
+		return false, fmt.Errorf("ask the leader of stream %s for more messages: %w", stream, err)
 	}
 	var answer struct {
 		Error *jetstream.APIError `json:"error"`
@@ -178,15 +178,15 @@ func (m *Mesh) leaderHas(ctx context.Context, stream string, request next) (bool
 	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
 		return false, nil
 	default:
-		return false, fmt.Errorf("ask the leader of stream %s for what follows: %w", stream, answer.Error)
+		return false, fmt.Errorf("ask the leader of stream %s for more messages: %w", stream, answer.Error)
 	}
 }
 
-// isStored reports whether the answer to a direct get is a stored message: any other answer is a status.
+// isStored reports whether the answer to a direct get is a stored message. Any other answer is a status.
 func isStored(h nats.Header) bool { return len(h[jetstream.StreamHeader]) > 0 }
 
-// answered returns what the server says of a stored message in the answer to a direct get. The server appends its
-// headers. Those before it are the message's own: somebody had the server publish an answer again.
+// answered returns a header of the server in the answer to a direct get. The server appends its headers. Earlier ones
+// with the same name are the message's own: it is an answer that was published again.
 func answered(h nats.Header, name string) string {
 	if values := h[name]; len(values) > 0 {
 		return values[len(values)-1]
@@ -213,7 +213,7 @@ func storedMessage(msg *nats.Msg) (*jetstream.RawStreamMsg, error) {
 	}, nil
 }
 
-// count returns how many messages of a stream with direct get a filter fits.
+// count returns how many messages of a stream with direct get match a filter.
 func (m *Mesh) count(ctx context.Context, stream, filter string) (uint64, error) {
 	p, err := m.page(ctx, stream, next{1, filter, 1, 0})
 	return uint64(len(p.messages)) + p.left, err

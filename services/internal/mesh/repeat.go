@@ -10,21 +10,20 @@ import (
 )
 
 const (
-	// repeatEvery is how long an attempt goes without an answer until the next one is made beside it. The server that
-	// was asked may hang, and its successor knows nothing of the request. The answer of an earlier attempt still
-	// counts.
+	// repeatEvery is how long an attempt may go without an answer before another one starts beside it. The server that
+	// was asked may hang, and its successor does not know the request. The answer of an earlier attempt still counts.
 	repeatEvery = 500 * time.Millisecond
-	// repeatSlowest is the longest interval: a server that is slow is not asked ever more.
+	// repeatSlowest is the maximum interval. It grows so that a slow server does not get ever more requests.
 	repeatSlowest = time.Second
-	// repeatPause is the interval after an answer that says to try again.
+	// repeatPause is the delay after an answer that asks for a retry.
 	repeatPause = 100 * time.Millisecond
-	// electionPatience is how long a request waits for an answer in all: longer than a cluster takes to elect another
-	// leader, 4 to 9 s by nats-server's constants.
+	// electionPatience is how long a request waits for an answer in total. A cluster takes 4 to 9 s to elect another
+	// leader, by the constants of nats-server.
 	electionPatience = 12 * time.Second
 )
 
 // repeat makes attempts, beside each other, until one of them is answered, and returns that answer. It gives up when
-// ctx ends. What it repeats must be the same whether it is carried out once or twice. Attempts are numbered from 1.
+// ctx ends. The operation must be idempotent. Attempts are numbered from 1.
 func repeat[T any](ctx context.Context, m *Mesh, once func(ctx context.Context, attempt int) (T, error)) (T, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -53,7 +52,7 @@ func repeat[T any](ctx context.Context, m *Mesh, once func(ctx context.Context, 
 		case <-timer.C:
 			timer.Reset(min(repeatEvery+time.Duration(attempt)*repeatEvery/8, repeatSlowest))
 			if attempt > 0 && !m.nc.IsConnected() && !m.nc.IsClosed() {
-				// It would be buffered, and sent with all others when the connection is back.
+				// The client would buffer the request, and send it with all others when the connection is back.
 				timer.Reset(repeatPause)
 				continue
 			}
@@ -69,13 +68,13 @@ func repeat[T any](ctx context.Context, m *Mesh, once func(ctx context.Context, 
 	}
 }
 
-// unanswered reports whether an error says nothing about the request itself: nobody took it, or it was lost.
+// unanswered reports whether an error says nothing about the request itself: no server accepted it, or it was lost.
 func (m *Mesh) unanswered(err error) bool {
 	switch {
 	case err == nil:
 		return false
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
-		// On a single server it means that the stream does not exist.
+		// On a single server this means that the stream does not exist.
 		return m.clustered()
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, nats.ErrDisconnected):

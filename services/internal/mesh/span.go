@@ -19,13 +19,13 @@ import (
 
 const scope = "github.com/driftless-sync/driftless/services/internal/mesh"
 
-// longWait is from how long a wait in a stream is a span of its own; a shorter one is only told by an attribute.
+// longWait is the shortest wait in a stream that gets its own span. A shorter one is only an attribute.
 const longWait = 5 * time.Millisecond
 
-// system is NATS' name: OpenTelemetry lists none for it.
+// system is the name of NATS. OpenTelemetry's conventions have none.
 var system = semconv.MessagingSystemKey.String("nats")
 
-// templates of subjects, by their kind.
+// templates are the subjects' templates, by their kind.
 var templates = map[string]string{
 	"catalog":  "catalog.{account}.{lane}.{product}",
 	"stripe":   "stripe.{account}.{product}",
@@ -36,7 +36,7 @@ var templates = map[string]string{
 	"observed": "$KV." + topology.BucketObserved + ".{account}.{product}",
 }
 
-// outcomeOf is what a message on SYNC tells, "" for any other.
+// outcomeOf returns the outcome of a message on SYNC, "" for any other message.
 func outcomeOf(subject string) string {
 	kind, rest := topology.SplitSubject(subject)
 	if tokens := strings.Split(rest, "."); kind == "sync" && len(tokens) > 2 {
@@ -45,7 +45,7 @@ func outcomeOf(subject string) string {
 	return ""
 }
 
-// aboutSubject is what a message on a subject is about, without its version.
+// aboutSubject returns the account and product that a subject names.
 func aboutSubject(subject string) telemetry.About {
 	kind, rest := topology.SplitSubject(subject)
 	tokens := strings.Split(rest, ".")
@@ -80,7 +80,7 @@ func headerVersion(h nats.Header) uint64 {
 	return v
 }
 
-// startSend begins the span of a publication. Its context is the one that travels with the message.
+// startSend begins the span of a publish. The returned context is sent with the message.
 func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
 	kind, _ := topology.SplitSubject(o.Subject)
 	ctx, span := otel.Tracer(scope).Start(ctx, "send "+kind, trace.WithSpanKind(trace.SpanKindProducer))
@@ -101,8 +101,8 @@ func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
 	return ctx, span
 }
 
-// startProcess begins the span of a delivery, in the trace of the message: its parent is the span that sent it. A wait
-// of the message in its stream that a reader of the trace should see is a span beside it.
+// startProcess begins the span of a delivery. Its parent is the span that sent the message. If the message waited long
+// in its stream, the wait gets its own span beside it.
 func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
 	meta *jetstream.MsgMetadata,
 ) (context.Context, trace.Span) {

@@ -13,11 +13,11 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// writeHeader names one write, whatever the number of its attempts. By it a compare-and-set is recognized that lost
-// against an earlier attempt of itself.
+// writeHeader identifies one write across its attempts. With it, a compare-and-set that lost against its own earlier
+// attempt is recognized.
 const writeHeader = "Driftless-Write"
 
-// codeDuplicateInFlight: a message with the same id is stored already and not yet applied, in a replicated stream.
+// codeDuplicateInFlight means that a message with the same id is stored and not yet applied, in a replicated stream.
 const codeDuplicateInFlight jetstream.ErrorCode = 10158
 
 func duplicateInFlight(err error) bool {
@@ -25,8 +25,8 @@ func duplicateInFlight(err error) bool {
 	return ok && api.ErrorCode == codeDuplicateInFlight
 }
 
-// repeatable gives a message what lets attempts to store it be told apart from other writes: JetStream drops the second
-// of an id, and refuses the second of a compare-and-set.
+// repeatable gives a message the header that distinguishes attempts to store it from other writes. JetStream drops the
+// second message with an id, and refuses the second compare-and-set.
 func repeatable(msg *nats.Msg) {
 	if msg.Header == nil {
 		msg.Header = nats.Header{}
@@ -38,8 +38,8 @@ func repeatable(msg *nats.Msg) {
 	}
 }
 
-// storeIn stores a repeatable message in a stream; inDoubt if an earlier attempt may have stored it. In a cluster it
-// waits for the election of a leader. It returns when the server has answered about this message.
+// storeIn stores a repeatable message in a stream and returns when the server has answered. inDoubt means that an
+// earlier attempt may have stored it. In a cluster it waits for the election of a leader.
 func (m *Mesh) storeIn(ctx context.Context, stream string, msg *nats.Msg, inDoubt bool) stored {
 	ctx, cancel := context.WithTimeout(ctx, electionPatience)
 	defer cancel()
@@ -63,10 +63,11 @@ func (m *Mesh) storeIn(ctx context.Context, stream string, msg *nats.Msg, inDoub
 	return s
 }
 
-// lastInRefusal finds the sequence in a refusal such as "wrong last sequence: 17".
+// lastInRefusal finds the sequence in an error such as "wrong last sequence: 17".
 var lastInRefusal = regexp.MustCompile(`wrong last sequence: (\d+)`)
 
-// earlier returns the result of an earlier attempt to store a message, if that is what refused it; else the refusal.
+// earlier returns the result of an earlier attempt to store the message, if that attempt caused the refusal. Otherwise
+// it returns the refusal.
 func (m *Mesh) earlier(ctx context.Context, stream string, msg *nats.Msg, refusal error) (stored, error) {
 	var at uint64
 	if found := lastInRefusal.FindStringSubmatch(refusal.Error()); found != nil {
@@ -81,13 +82,13 @@ func (m *Mesh) earlier(ctx context.Context, stream string, msg *nats.Msg, refusa
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 		case err != nil:
-			return stored{}, fmt.Errorf("look whether a write was stored: %w", err)
+			return stored{}, fmt.Errorf("check whether a write was stored: %w", err)
 		case last.Header.Get(writeHeader) == msg.Header.Get(writeHeader):
 			return stored{sequence: last.Sequence}, nil
 		case last.Sequence >= at:
 			return stored{}, refusal
 		}
-		// A replica that lags may have answered. Without the sequence, its answer has to do.
+		// A lagging replica may have answered. Without the sequence its answer must be enough.
 		if at == 0 {
 			return stored{}, refusal
 		}

@@ -15,13 +15,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// A server alone and a cluster check expectations and ids in different places.
+// A single server and a cluster check expectations and ids in different places.
 func TestStoreIn_OnOneServer(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	storeRepeatedly(t, url, 1)
 }
 
-func TestStoreIn_InACluster(t *testing.T) {
+func TestStoreIn_InCluster(t *testing.T) {
 	storeRepeatedly(t, localtest.Cluster(t), 3)
 }
 
@@ -97,7 +97,7 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 		for _, w := range group {
 			first := <-w.done
 			require.NoError(t, first.err)
-			// As after a batch without an answer.
+			// This simulates a batch without an answer.
 			w.inDoubt = true
 			require.Equal(t, first.sequence, c.single(w).sequence)
 		}
@@ -105,7 +105,7 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 	})
 }
 
-func TestRepeat_AsksAgainBesideAnAttemptWithoutAnAnswer(t *testing.T) {
+func TestRepeat_StartsSecondAttemptWithoutAnswer(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := Connect(t.Context(), Config{URL: url, Name: "test"})
 	require.NoError(t, err)

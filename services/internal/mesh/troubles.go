@@ -10,17 +10,18 @@ import (
 )
 
 const (
-	// troubleEvery is how often the same error of a connection is logged at most.
+	// troubleEvery is the minimum interval between two logs of the same connection error.
 	troubleEvery = time.Minute
-	// troublesKept bounds the memory for errors with changing texts.
+	// troublesKept limits the memory for errors with changing texts.
 	troublesKept = 256
 )
 
-// troubles logs what a connection reports apart from any call, each error once a minute. Safe for concurrent use.
+// troubles logs the errors that a connection reports outside of calls, each at most once a minute. Safe for concurrent
+// use.
 type troubles struct {
 	mu   sync.Mutex
 	told map[string]time.Time
-	// hidden counts what was not logged since then.
+	// hidden counts the errors that were not logged since then.
 	hidden map[string]int
 }
 
@@ -29,14 +30,14 @@ func (t *troubles) log(logger *slog.Logger, err error) {
 	switch {
 	case !now:
 	case errors.Is(err, nats.ErrSlowConsumer):
-		logger.Warn("NATS messages came faster than they were taken and were dropped; JetStream delivers them again",
+		logger.Warn("NATS messages were dropped because they came too fast; JetStream redelivers them",
 			"error", err, "not_logged", hidden)
 	default:
-		logger.Error("NATS", "error", err, "not_logged", hidden)
+		logger.Error("NATS connection error", "error", err, "not_logged", hidden)
 	}
 }
 
-// due reports whether an error is to be logged now, and how often it was not since the last time.
+// due reports whether an error should be logged now, and how often it was not logged since the last time.
 func (t *troubles) due(text string, now time.Time) (hidden int, due bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

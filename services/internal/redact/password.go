@@ -1,4 +1,4 @@
-package config
+package redact
 
 import (
 	"net/url"
@@ -6,7 +6,7 @@ import (
 )
 
 // WithoutPassword returns a Postgres address, a URL or "host=... password=...", without its password, and the password.
-// The address can then be shown in the list of processes. ok is false for what it does not understand.
+// The returned address may appear in the list of processes. ok is false if the address cannot be parsed.
 func WithoutPassword(address string) (shown, password string, ok bool) {
 	if !scheme.MatchString(address) {
 		return keywordsWithoutPassword(address)
@@ -19,7 +19,7 @@ func WithoutPassword(address string) (shown, password string, ok bool) {
 		u.User, password = url.User(u.User.Username()), given
 	}
 	if query := u.Query(); query.Has(passwordKeyword) {
-		// libpq takes the one of the query.
+		// libpq uses the password of the query.
 		password = query.Get(passwordKeyword)
 		query.Del(passwordKeyword)
 		u.RawQuery = query.Encode()
@@ -46,7 +46,7 @@ func keywordsWithoutPassword(address string) (shown, password string, ok bool) {
 	return strings.Join(kept, " "), password, true
 }
 
-// unquote reads a value as libpq does: quotes around it, and a backslash before what stands for itself.
+// unquote decodes a value as libpq does: quotes around it, and a backslash before an escaped character.
 func unquote(value string) string {
 	if len(value) > 1 && strings.HasPrefix(value, "'") {
 		value = value[1 : len(value)-1]

@@ -1,4 +1,5 @@
-package config
+// Package redact removes secrets from texts that people see.
+package redact
 
 import (
 	"net/url"
@@ -7,7 +8,10 @@ import (
 	"strings"
 )
 
-// shown are the parameters of a database's address that tell where it is and nothing else.
+// Hidden is the text that replaces a secret.
+const Hidden = "[redacted]"
+
+// shown lists the parameters of a database address that only identify the server.
 var shown = []string{"host", "hostaddr", "port", "user", "dbname", "sslmode"}
 
 var (
@@ -15,10 +19,10 @@ var (
 	keyword = regexp.MustCompile(`^\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^'\\\s]|\\.)*)(?:\s+|$)`)
 )
 
-// RedactURL is the address of a server for messages: passwords, tokens and all parameters but those that tell where
-// the server is are hidden. It knows URLs, several of NATS' separated by commas, and Postgres' "host=... password=...".
-// What it does not understand it hides as a whole.
-func RedactURL(s string) string {
+// URL returns the address of a server for messages. It hides passwords, tokens and all parameters but those that identify
+// the server. It accepts URLs, several NATS URLs separated by commas, and Postgres' "host=... password=...". An address
+// that it cannot parse is hidden completely.
+func URL(s string) string {
 	switch {
 	case strings.HasPrefix(s, "postgres://"), strings.HasPrefix(s, "postgresql://"):
 		return redactOne(s, true)
@@ -33,7 +37,7 @@ func RedactURL(s string) string {
 }
 
 // redactOne redacts one URL, which may lack its scheme. A user without a password is a name in Postgres' URLs, and a
-// token in NATS'.
+// token in those of NATS.
 func redactOne(s string, named bool) string {
 	full := s
 	if !scheme.MatchString(s) {
@@ -44,7 +48,7 @@ func redactOne(s string, named bool) string {
 	// One with an unescaped "@" and ":" looks like a user and a password.
 	if err != nil || u.Fragment != "" || strings.Contains(u.Path, "@") || u.User == nil && strings.Contains(s, "@") ||
 		strings.Contains(u.User.Username(), "@") {
-		return redacted
+		return Hidden
 	}
 	if _, has := u.User.Password(); u.User != nil && !has && !named {
 		u.User = url.User("xxxxx")
@@ -68,7 +72,7 @@ func redactKeywords(s string) string {
 	for rest := strings.TrimSpace(s); rest != ""; {
 		m := keyword.FindStringSubmatch(rest)
 		if m == nil {
-			return redacted
+			return Hidden
 		}
 		if slices.Contains(shown, m[1]) {
 			parts = append(parts, m[1]+"="+m[2])

@@ -14,7 +14,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftless-sync/driftless/services/internal/budget"
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
@@ -38,16 +37,6 @@ type Config struct {
 	Budget *budget.Budget
 	// Transport carries the calls; nil means a pooled one of its own.
 	Transport http.RoundTripper
-}
-
-// FromSettings is the configuration of a client, without a budget.
-func FromSettings(s config.Stripe) Config {
-	return Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase, StripeAccount: s.StripeAccount}
-}
-
-// LimitsFromSettings are the limits of the account that all processes share.
-func LimitsFromSettings(s config.Stripe) budget.Limits {
-	return budget.Limits{PerSecond: s.Rate(), PerEndpoint: s.StripeEndpointRate, ReadAllowance: s.StripeReadAllowance}
 }
 
 // Client calls Stripe. Every call waits for its turn in the account's budget; none is retried here: the queue does

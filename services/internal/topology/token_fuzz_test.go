@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Every id has a token of its own, which any subject and bucket takes.
+// Every id has its own token, which is valid in any subject and bucket.
 func FuzzToken(f *testing.F) {
 	for _, id := range []string{
 		"", "mug", "=", "==", "=20", "a b", "a.b", "*", ">", "\x00", "\xff", "漢",
@@ -34,7 +34,7 @@ func FuzzToken(f *testing.F) {
 		} else if short := len(escape(a)) <= longestToken; short && id != a {
 			t.Fatalf("%q became %q, and that nothing", a, token)
 		}
-		// What no id has as its token stays as it is, or is that of an id.
+		// ParseToken returns a text that is not a token unchanged, or an id that has it as its token.
 		if id := ParseToken(b); id != "" && id != b && Token(id) != b {
 			t.Fatalf("%q is no token, and became %q", b, id)
 		}
