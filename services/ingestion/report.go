@@ -276,7 +276,7 @@ func (in *ingester) keepReport(ctx context.Context) error {
 	outage := &mesh.Outage{}
 	for {
 		err := in.reportOnce(ctx, h)
-		if ctx.Err() == nil && outage.Tell(err) && !errors.Is(err, errSchema) {
+		if ctx.Err() == nil && outage.ShouldLog(err) && !errors.Is(err, errSchema) {
 			in.logger.WarnContext(ctx, "could not report how far the catalog is captured", "error", err)
 		}
 		select {

@@ -26,7 +26,7 @@ func (r *reconciler) watchDrift(ctx context.Context) error {
 	ticker := time.NewTicker(min(max(r.GracePeriod/4, 50*time.Millisecond), longestLook))
 	defer ticker.Stop()
 	for outage := (&mesh.Outage{}); ; {
-		if err := r.lookForDrift(ctx); ctx.Err() == nil && outage.Tell(err) {
+		if err := r.lookForDrift(ctx); ctx.Err() == nil && outage.ShouldLog(err) {
 			r.Logger.WarnContext(ctx, "could not look for drift; trying again", "error", err)
 		}
 		select {

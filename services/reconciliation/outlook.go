@@ -161,7 +161,7 @@ func (r *reconciler) watchMesh(ctx context.Context) error {
 	defer ticker.Stop()
 	for outage := (&mesh.Outage{}); ; {
 		err := r.lookAtLanes(ctx)
-		if ctx.Err() == nil && outage.Tell(err) {
+		if ctx.Err() == nil && outage.ShouldLog(err) {
 			r.Logger.WarnContext(
 				ctx,
 				"it is not known how far catalog and Stripe are; looking again every second",

@@ -50,7 +50,7 @@ func ownHeaders(answer nats.Header) nats.Header {
 func (m *Mesh) lastPublished(ctx context.Context, stream, subject string) (*jetstream.RawStreamMsg, error) {
 	var last *jetstream.RawStreamMsg
 	for from := uint64(1); ; {
-		p, err := m.page(ctx, stream, next{from, subject, pageMessages, pageBytes})
+		p, err := m.page(ctx, stream, pageRequest{from, subject, pageMessages, pageBytes})
 		if err != nil {
 			return nil, fmt.Errorf("read the latest message of %s that was not republished: %w", subject, err)
 		}

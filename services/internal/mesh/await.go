@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// awaitAgain is the delay between two attempts of await.
-	awaitAgain = 250 * time.Millisecond
-	// answerPatience is how long one attempt waits for an answer.
-	answerPatience = 3 * time.Second
+	// awaitInterval is the delay between two attempts of await.
+	awaitInterval = 250 * time.Millisecond
+	// answerTimeout is how long one attempt waits for an answer.
+	answerTimeout = 3 * time.Second
 )
 
 // Error codes of JetStream.
@@ -36,7 +36,7 @@ func (m *Mesh) await(ctx context.Context, patience time.Duration, do func(contex
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		why := m.starting(err)
+		why := m.missingAtStart(err)
 		switch {
 		case why == "" || patience == 0:
 			return err
@@ -49,14 +49,14 @@ func (m *Mesh) await(ctx context.Context, patience time.Duration, do func(contex
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(awaitAgain):
+		case <-time.After(awaitInterval):
 		}
 	}
 }
 
-// starting returns what a starting cluster lacks, judged by the error of a request. It returns "" if waiting does not
-// help.
-func (m *Mesh) starting(err error) string {
+// missingAtStart returns what a starting cluster lacks, judged by the error of a request. It returns "" if waiting does
+// not help.
+func (m *Mesh) missingAtStart(err error) string {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		switch {
 		case api.ErrorCode == codeNoLeader:

@@ -44,7 +44,7 @@ func ConsumeBatches[T any, M interface {
 				}
 				return nil
 			}
-			workBatch(handling, m, w, batch, handle)
+			handleBatch(handling, m, w, batch, handle)
 		}
 		return nil
 	})
@@ -60,14 +60,14 @@ func fetch(ctx context.Context, p *puller, cons jetstream.Consumer, maxMessages 
 	batch := []jetstream.Msg{first}
 	if maxMessages > 1 {
 		// An error here returns with the next request.
-		more, _ := messages(cons.FetchNoWait(maxMessages - 1))
+		more, _ := collect(cons.FetchNoWait(maxMessages - 1))
 		batch = append(batch, more...)
 	}
 	return batch, nil
 }
 
-// messages returns the messages of a request, and the error that ended it.
-func messages(batch jetstream.MessageBatch, err error) (out []jetstream.Msg, _ error) {
+// collect returns the messages of a request, and the error that ended it.
+func collect(batch jetstream.MessageBatch, err error) (out []jetstream.Msg, _ error) {
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func messages(batch jetstream.MessageBatch, err error) (out []jetstream.Msg, _ e
 	return out, batch.Error()
 }
 
-func workBatch[T any, M interface {
+func handleBatch[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, batch []jetstream.Msg,
@@ -86,12 +86,12 @@ func workBatch[T any, M interface {
 	deliveries := make([]delivery[M], 0, len(batch))
 	decoded := make([]Delivery[M], 0, len(batch))
 	for _, raw := range batch {
-		d, ok := take[T, M](ctx, m, w, raw)
+		d, ok := decode[T, M](ctx, m, w, raw)
 		if !ok {
 			continue
 		}
 		if d.undecodable != nil {
-			d.settle(m, w, Dead(d.undecodable))
+			d.finish(m, w, Dead(d.undecodable))
 			d.span.End()
 			continue
 		}
@@ -103,7 +103,7 @@ func workBatch[T any, M interface {
 	alive := keepAlive(batch...)
 	defer alive()
 	for i, verdict := range handle(ctx, decoded) {
-		deliveries[i].settle(m, w, verdict)
+		deliveries[i].finish(m, w, verdict)
 		deliveries[i].span.End()
 	}
 }

@@ -20,24 +20,24 @@ type Clock struct {
 	now func() time.Time
 
 	mu sync.Mutex
-	// here and there are the same moment, by the host's clock and by the server's. Both are zero before the first
+	// hostTime and serverTime are the same moment, by the host's clock and by the server's. Both are zero before the first
 	// measurement.
-	here, there time.Time
-	// tried is when the server was last asked.
-	tried time.Time
+	hostTime, serverTime time.Time
+	// lastAttempt is when the server was last asked.
+	lastAttempt time.Time
 	// measuring reports whether a goroutine is asking the server.
 	measuring bool
 }
 
 const (
-	// measureEvery is the interval between two measurements.
-	measureEvery = time.Minute
-	// measureAgain is the delay after a measurement that failed.
-	measureAgain = time.Second
-	// good is the longest round trip that needs no second one. Otherwise the shortest of three counts.
-	good = 5 * time.Millisecond
-	// measurePatience bounds each measurement but the first.
-	measurePatience = 30 * time.Second
+	// measureInterval is the interval between two measurements.
+	measureInterval = time.Minute
+	// measureRetryDelay is the delay after a measurement that failed.
+	measureRetryDelay = time.Second
+	// maxRoundTrip is the longest round trip that needs no second one. Otherwise the shortest of three counts.
+	maxRoundTrip = 5 * time.Millisecond
+	// measureTimeout bounds each measurement but the first.
+	measureTimeout = 30 * time.Second
 )
 
 // Clock returns the server's clock.
@@ -48,47 +48,47 @@ func (m *Mesh) Clock() *Clock { return m.clock }
 func (c *Clock) Now(ctx context.Context) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	here := c.ours()
+	here := c.hostNow()
 	if c.read == nil {
 		return here, nil
 	}
-	since := here.Sub(c.tried)
+	since := here.Sub(c.lastAttempt)
 	switch {
-	case !c.here.IsZero():
-		if since > measureEvery && !c.measuring {
-			c.tried, c.measuring = here, true
+	case !c.hostTime.IsZero():
+		if since > measureInterval && !c.measuring {
+			c.lastAttempt, c.measuring = here, true
 			go c.remeasure(context.WithoutCancel(ctx))
 		}
-	case c.tried.IsZero(), since > measureAgain:
-		tried := c.tried
-		c.tried = here
+	case c.lastAttempt.IsZero(), since > measureRetryDelay:
+		tried := c.lastAttempt
+		c.lastAttempt = here
 		err := c.measure(ctx, func(set func()) { set() })
 		if err != nil && ctx.Err() != nil {
 			// The caller gave up, which says nothing about the server.
-			c.tried = tried
+			c.lastAttempt = tried
 		}
 		if err != nil {
 			return time.Time{}, fmt.Errorf("read the time of the NATS server: %w", err)
 		}
-		here = c.ours()
+		here = c.hostNow()
 	}
-	if c.here.IsZero() {
+	if c.hostTime.IsZero() {
 		return time.Time{}, errors.New("the time of the NATS server is not known yet")
 	}
-	return c.there.Add(here.Sub(c.here)), nil
+	return c.serverTime.Add(here.Sub(c.hostTime)), nil
 }
 
 // Local converts a time of the server to the host's clock.
 func (c *Clock) Local(at time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.here.IsZero() {
+	if c.hostTime.IsZero() {
 		return at
 	}
-	return c.here.Add(at.Sub(c.there))
+	return c.hostTime.Add(at.Sub(c.serverTime))
 }
 
-func (c *Clock) ours() time.Time {
+func (c *Clock) hostNow() time.Time {
 	if c.now != nil {
 		return c.now()
 	}
@@ -97,7 +97,7 @@ func (c *Clock) ours() time.Time {
 
 // remeasure compares the clocks again.
 func (c *Clock) remeasure(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, measurePatience)
+	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
 	defer cancel()
 	// A failure needs no handling: the next measurement follows in a minute.
 	_ = c.measure(ctx, func(set func()) {
@@ -115,22 +115,23 @@ func (c *Clock) measure(ctx context.Context, locked func(set func())) error {
 	var here, there time.Time
 	best := time.Duration(-1)
 	for range 3 {
-		sent := c.ours()
+		sent := c.hostNow()
 		at, err := c.read(ctx)
 		if err != nil {
 			return err
 		}
-		if took := c.ours().Sub(sent); best < 0 || took < best {
+		if took := c.hostNow().Sub(sent); best < 0 || took < best {
 			best, here, there = took, sent.Add(took/2), at
 		}
-		if best < good {
+		if best < maxRoundTrip {
 			break
 		}
 	}
 	locked(func() {
 		// A difference within the error of the measurement does not move the clock.
-		if expected := c.there.Add(here.Sub(c.here)); c.here.IsZero() || there.Sub(expected).Abs() > max(good, best/2) {
-			c.here, c.there = here, there
+		if expected := c.serverTime.Add(here.Sub(c.hostTime)); c.hostTime.IsZero() ||
+			there.Sub(expected).Abs() > max(maxRoundTrip, best/2) {
+			c.hostTime, c.serverTime = here, there
 		}
 	})
 	return nil

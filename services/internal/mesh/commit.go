@@ -12,9 +12,10 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
-// worthBatching is the size from which one atomic batch is cheaper than single publishes. A server that keeps a stream
-// without replicas stages each batch in a file before it stores it. That costs it about as much as a dozen writes.
-const worthBatching = 16
+// minAtomicBatch is the size from which one atomic batch is cheaper than single publishes. A server that keeps a stream
+// without replicas stages each batch in a file before it stores it. The staging costs it about as much as a dozen
+// writes.
+const minAtomicBatch = 16
 
 // committer is the group commit of a stream. It gathers the messages of this process's goroutines while a write is in
 // progress. They then go as one atomic batch, with one write to disk. A message that comes alone goes at once; no
@@ -29,9 +30,9 @@ type committer struct {
 	mu      sync.Mutex
 	waiting []*commit
 	sending bool
-	// singlyUntil is when batches are tried again with a stream that does not allow them. Owned by the sender
+	// batchingDisabledUntil is when batches are tried again with a stream that does not allow them. Owned by the sender
 	// goroutine.
-	singlyUntil time.Time
+	batchingDisabledUntil time.Time
 }
 
 // commit is a message that is being stored in a stream.
@@ -62,9 +63,9 @@ func (m *Mesh) committer(stream string) *committer {
 	return c
 }
 
-// batchPatience is how long a batch waits for the server's answer. After that its messages go one by one, and each of
-// them can be repeated. A large batch gets more time, see batchRate.
-const batchPatience = time.Second
+// batchTimeout is how long a batch waits for the server's answer. After that its messages go one by one, and each of
+// them can be repeated. A large batch gets more time, see minBatchRate.
+const batchTimeout = time.Second
 
 // put stores a message. Its headers may carry expectations. An error of the server is about this message alone. If ctx
 // ends first, the message may still be stored, as with any publish.
@@ -91,25 +92,25 @@ func (c *committer) send() {
 	for {
 		c.mu.Lock()
 		var group []*commit
-		group, c.waiting = gather(c.waiting)
+		group, c.waiting = nextGroup(c.waiting)
 		if len(group) == 0 {
 			c.sending = false
 			c.mu.Unlock()
 			return
 		}
 		c.mu.Unlock()
-		if len(group) < worthBatching || time.Now().Before(c.singlyUntil) || !c.together(group) {
-			c.singly(group)
+		if len(group) < minAtomicBatch || time.Now().Before(c.batchingDisabledUntil) || !c.storeAtomic(group) {
+			c.storeEach(group)
 		}
 	}
 }
 
-// gather returns the waiting messages that fit into one batch, and the rest. A batch has at most one message of a
+// nextGroup returns the waiting messages that fit into one batch, and the rest. A batch has at most one message of a
 // subject: within a batch the server cannot check what a second one expects.
-func gather(waiting []*commit) (group, rest []*commit) {
+func nextGroup(waiting []*commit) (group, rest []*commit) {
 	subjects, bytes := make(map[string]bool, len(waiting)), 0
 	for _, w := range waiting {
-		if len(group) == MaxBatch || bytes >= batchBytes || subjects[w.msg.Subject] {
+		if len(group) == MaxBatch || bytes >= maxBatchBytes || subjects[w.msg.Subject] {
 			rest = append(rest, w)
 			continue
 		}
@@ -120,9 +121,9 @@ func gather(waiting []*commit) (group, rest []*commit) {
 	return group, rest
 }
 
-// together stores a group as one atomic batch. It returns false if the server refused the batch because one of the
+// storeAtomic stores a group as one atomic batch. It returns false if the server refused the batch because one of the
 // messages did not meet its expectation. Then none was stored.
-func (c *committer) together(group []*commit) bool {
+func (c *committer) storeAtomic(group []*commit) bool {
 	msgs := make([]*nats.Msg, len(group))
 	for i, w := range group {
 		// Copy the message: if it is sent on its own later, it must not carry the headers of a batch.
@@ -133,7 +134,7 @@ func (c *committer) together(group []*commit) bool {
 	for _, w := range group {
 		bytes += len(w.msg.Data)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), batchPatience+time.Duration(bytes)*time.Second/batchRate)
+	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout+time.Duration(bytes)*time.Second/minBatchRate)
 	defer cancel()
 	// Do not ask for an ack of the first message: a server that does not allow batches says so at the commit.
 	ack, err := jetstreamext.PublishMsgBatch(ctx, c.m.js, msgs, jetstreamext.BatchFlowControl{})
@@ -142,7 +143,7 @@ func (c *committer) together(group []*commit) bool {
 	case isRefused:
 		if refused.ErrorCode == jetstreamext.JSErrCodeBatchPublishNotEnabled {
 			// The topology is of an earlier version.
-			c.singlyUntil = time.Now().Add(time.Minute)
+			c.batchingDisabledUntil = time.Now().Add(time.Minute)
 		}
 		return false
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrNoResponders):
@@ -161,19 +162,19 @@ func (c *committer) together(group []*commit) bool {
 	return true
 }
 
-// singly stores each message of a group on its own, all at the same time.
-func (c *committer) singly(group []*commit) {
+// storeEach stores each message of a group on its own, all at the same time.
+func (c *committer) storeEach(group []*commit) {
 	if len(group) == 1 {
-		group[0].done <- c.single(group[0])
+		group[0].done <- c.storeOne(group[0])
 		return
 	}
 	var wg sync.WaitGroup
 	for _, w := range group {
-		wg.Go(func() { w.done <- c.single(w) })
+		wg.Go(func() { w.done <- c.storeOne(w) })
 	}
 	wg.Wait()
 }
 
-func (c *committer) single(w *commit) stored {
+func (c *committer) storeOne(w *commit) stored {
 	return c.m.storeIn(context.Background(), c.stream, w.msg, w.inDoubt)
 }

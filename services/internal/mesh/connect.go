@@ -103,7 +103,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return nil, err
 	}
 	closed := make(chan struct{})
-	trouble := &troubles{}
+	trouble := &errorLog{}
 	// refusals has the reasons logged since the connection was lost. Owned by the client's callback goroutine.
 	refusals := map[string]bool{}
 	opts := []nats.Option{
@@ -172,7 +172,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	}
 	m.clock = &Clock{read: m.serverTime, now: cfg.Now}
 	if err := m.await(ctx, cfg.Patience, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, answerPatience)
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
 		_, err := js.AccountInfo(ctx)
 		return err
@@ -264,7 +264,7 @@ func (m *Mesh) Bind(ctx context.Context, want ...topology.Consumer) error {
 			}
 			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
-		m.track(m.consumer(c), cons.CachedInfo().Created)
+		m.track(m.consumerResource(c), cons.CachedInfo().Created)
 		// A consumer has as many replicas as its stream. A service may not read the stream's configuration.
 		if n := replicasOf(cons.CachedInfo().Cluster); n < m.replicas && !slices.Contains(few, c.Stream) {
 			few = append(few, c.Stream)
@@ -283,7 +283,7 @@ func (m *Mesh) Bind(ctx context.Context, want ...topology.Consumer) error {
 			return fmt.Errorf("bind bucket %s: %w", b, err)
 		}
 		if s, ok := status.(*jetstream.KeyValueBucketStatus); ok {
-			m.track(bucketThing(b), s.StreamInfo().Created)
+			m.track(bucketResource(b), s.StreamInfo().Created)
 			if s.StreamInfo().Config.Replicas < m.replicas {
 				few = append(few, b)
 			}

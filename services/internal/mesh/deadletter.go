@@ -55,7 +55,7 @@ func (m *Mesh) OpenLetters(ctx context.Context, service, account string,
 		subjects[i] = topology.DeadSubject(service, account, id)
 	}
 	open := make([]*meshv1.DeadLetter, len(products))
-	err := m.lastMany(ctx, topology.StreamDead, subjects, func(i int, msg *nats.Msg) error {
+	err := m.eachLast(ctx, topology.StreamDead, subjects, func(i int, msg *nats.Msg) error {
 		if msg == nil {
 			return nil
 		}

@@ -46,7 +46,7 @@ func (s *DesiredStore) LatestByToken(ctx context.Context, account, token string)
 		return live, nil
 	case live == nil:
 		return bulk, nil
-	case newer(bulk, bulkSeq, live, liveSeq):
+	case supersedes(bulk, bulkSeq, live, liveSeq):
 		return bulk, nil
 	default:
 		return live, nil

@@ -71,7 +71,7 @@ func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens
 	sequences := make([]uint64, len(tokens))
 	err := s.eachLatest(ctx, subjects, func(i int, found storedState) error {
 		if i /= len(topology.Lanes); out[i].Change == nil ||
-			newer(found.change, found.sequence, out[i].Change, sequences[i]) {
+			supersedes(found.change, found.sequence, out[i].Change, sequences[i]) {
 			out[i], sequences[i] = State{found.change, found.current}, found.sequence
 		}
 		return nil
@@ -82,9 +82,9 @@ func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens
 	return out, nil
 }
 
-// newer reports whether state a replaces state b of the other lane: it has the higher version, or was stored later if
-// the versions are equal.
-func newer(a *catalogv1.ProductChange, aSeq uint64, b *catalogv1.ProductChange, bSeq uint64) bool {
+// supersedes reports whether state a replaces state b of the other lane: it has the higher version, or was stored later
+// if the versions are equal.
+func supersedes(a *catalogv1.ProductChange, aSeq uint64, b *catalogv1.ProductChange, bSeq uint64) bool {
 	if a.GetVersion() != b.GetVersion() {
 		return a.GetVersion() > b.GetVersion()
 	}
@@ -118,12 +118,12 @@ func mergeTokens(a, b *tokenPages) []string {
 	for (len(a.page) > 0 || a.done) && (len(b.page) > 0 || b.done) && len(a.page)+len(b.page) > 0 {
 		switch {
 		case len(b.page) == 0 || len(a.page) > 0 && a.page[0] < b.page[0]:
-			out = append(out, a.take())
+			out = append(out, a.pop())
 		case len(a.page) == 0 || b.page[0] < a.page[0]:
-			out = append(out, b.take())
+			out = append(out, b.pop())
 		default:
-			out = append(out, a.take())
-			b.take()
+			out = append(out, a.pop())
+			b.pop()
 		}
 	}
 	return out
@@ -145,7 +145,7 @@ func (s *DesiredStore) tokensOf(account string, lane topology.Lane) *tokenPages 
 	return &tokenPages{m: s.m, filter: "catalog." + account + "." + string(lane) + ".*"}
 }
 
-func (p *tokenPages) take() string {
+func (p *tokenPages) pop() string {
 	p.last = p.page[0]
 	p.page = p.page[1:]
 	return p.last
@@ -183,7 +183,7 @@ func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
 	if err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, pagePatience)
+	ctx, cancel := context.WithTimeout(ctx, subjectPageTimeout)
 	defer cancel()
 	msg, err := m.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+stream, ask)
 	if err != nil {
@@ -212,8 +212,8 @@ func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
 	return subjects, answer.Total, nil
 }
 
-// pagePatience is how long the server may take to list a page of subjects. It sorts all of them for each page.
-const pagePatience = 30 * time.Second
+// subjectPageTimeout is how long the server may take to list a page of subjects. It sorts all of them for each page.
+const subjectPageTimeout = 30 * time.Second
 
 // CatalogState is the extent of the stream CATALOG. Its writer can detect from it that stored messages are gone: the
 // stream was created after the writer last read it, ends before what the writer stored, or begins beyond it.

@@ -40,11 +40,11 @@ func (s *DesiredStore) eachLatest(
 		last := map[int]verified{}
 		from := func(i int, msg *nats.Msg) uint64 {
 			var start uint64
-			last[i], start = s.begin(subjects[i], msg)
+			last[i], start = s.historyStart(subjects[i], msg)
 			return start
 		}
-		return s.m.keptFrom(ctx, topology.StreamCatalog, subjects, from, func(i int, kept []*nats.Msg) error {
-			found, err := s.best(ctx, now, subjects[i], kept, last[i])
+		return s.m.eachHistoryFrom(ctx, topology.StreamCatalog, subjects, from, func(i int, kept []*nats.Msg) error {
+			found, err := s.highestAuthentic(ctx, now, subjects[i], kept, last[i])
 			delete(last, i)
 			if err != nil || found.change == nil {
 				return err
@@ -52,7 +52,7 @@ func (s *DesiredStore) eachLatest(
 			return do(i, found)
 		})
 	}
-	return s.m.lastMany(ctx, topology.StreamCatalog, subjects, func(i int, msg *nats.Msg) error {
+	return s.m.eachLast(ctx, topology.StreamCatalog, subjects, func(i int, msg *nats.Msg) error {
 		if msg == nil {
 			return nil
 		}
@@ -85,10 +85,10 @@ type verified struct {
 	signature signing.Signature
 }
 
-// begin returns the sequence from which the messages of a subject must be read, judged by its last message. That is 1
-// if the message is not authentic, or was published again long after it was signed: the stream may have been created
-// again since.
-func (s *DesiredStore) begin(subject string, msg *nats.Msg) (last verified, start uint64) {
+// historyStart returns the sequence from which the messages of a subject must be read, judged by its last message. That
+// is 1 if the message is not authentic, or was published again long after it was signed: the stream may have been
+// created again since.
+func (s *DesiredStore) historyStart(subject string, msg *nats.Msg) (last verified, start uint64) {
 	signature, err := s.m.verify(subject, msg.Header, msg.Data, time.Time{})
 	if err != nil {
 		return verified{}, 1
@@ -98,16 +98,16 @@ func (s *DesiredStore) begin(subject string, msg *nats.Msg) (last verified, star
 		return verified{}, 1
 	}
 	last = verified{sequence, signature}
-	if signature.After == 0 || signature.After >= sequence || !storedSoon(msg.Header, signature) {
+	if signature.After == 0 || signature.After >= sequence || !isStoredPromptly(msg.Header, signature) {
 		return last, 1
 	}
 	return last, signature.After + 1
 }
 
-// storedSoon reports whether a message was stored soon after it was signed.
-func storedSoon(h nats.Header, signature signing.Signature) bool {
+// isStoredPromptly reports whether a message was stored soon after it was signed.
+func isStoredPromptly(h nats.Header, signature signing.Signature) bool {
 	stored, err := time.Parse(time.RFC3339Nano, lastValue(h, jetstream.TimeStampHeaer))
-	return err == nil && stored.Sub(signature.At).Abs() <= freshAge
+	return err == nil && stored.Sub(signature.At).Abs() <= maxStoreDelay
 }
 
 // current reports whether a message is signed with the key that this client signs with.
@@ -120,9 +120,9 @@ func (s *DesiredStore) current(now keys, subject string, msg *nats.Msg) bool {
 	return err == nil
 }
 
-// best returns the authentic state with the highest version among the messages of a subject. If several have it, the
-// one stored last counts. Its change is nil if there is none.
-func (s *DesiredStore) best(
+// highestAuthentic returns the authentic state with the highest version among the messages of a subject. If several
+// have it, the one stored last counts. Its change is nil if there is none.
+func (s *DesiredStore) highestAuthentic(
 	ctx context.Context, now keys, subject string, kept []*nats.Msg, last verified,
 ) (storedState, error) {
 	// The version header is signed, so the first message is usually the result.
@@ -177,7 +177,7 @@ func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err == nil:
-		if change := s.fresh(msg); change != nil {
+		if change := s.promptState(msg); change != nil {
 			return change, nil
 		}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrConnectionClosed):
@@ -196,10 +196,10 @@ func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*
 		}
 		var subjects []string
 		for len(pages.page) > 0 {
-			subjects = append(subjects, "catalog."+account+"."+string(topology.Live)+"."+pages.take())
+			subjects = append(subjects, "catalog."+account+"."+string(topology.Live)+"."+pages.pop())
 		}
 		err := s.eachLatest(ctx, subjects, func(_ int, found storedState) error {
-			if last.change == nil || newer(found.change, found.sequence, last.change, last.sequence) {
+			if last.change == nil || supersedes(found.change, found.sequence, last.change, last.sequence) {
 				last = found
 			}
 			return nil
@@ -210,13 +210,13 @@ func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*
 	}
 }
 
-// fresh returns the state in a message, nil unless it is authentic and was stored soon after it was signed.
-func (s *DesiredStore) fresh(msg *jetstream.RawStreamMsg) *catalogv1.ProductChange {
+// promptState returns the state in a message, nil unless it is authentic and was stored soon after it was signed.
+func (s *DesiredStore) promptState(msg *jetstream.RawStreamMsg) *catalogv1.ProductChange {
 	signature, err := s.m.verify(storedOn(msg.Header), msg.Header, msg.Data, time.Time{})
 	if err != nil {
 		return nil
 	}
-	if !storedSoon(msg.Header, signature) {
+	if !isStoredPromptly(msg.Header, signature) {
 		return nil
 	}
 	change := &catalogv1.ProductChange{}

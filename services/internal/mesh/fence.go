@@ -19,8 +19,8 @@ import (
 // one.
 var ErrFenced = errors.New("another process has taken over")
 
-// inFlightPause is how long a publish waits for the replicas of the stream to apply the one before it.
-const inFlightPause = 10 * time.Millisecond
+// sequencePendingDelay is how long a publish waits for the replicas of the stream to apply the one before it.
+const sequencePendingDelay = 10 * time.Millisecond
 
 // Fence prevents a process that was overtaken from storing anything on CATALOG. A process can only know that it was the
 // sole publisher a moment ago. It, or its machine, may be paused between reading a state and publishing it, and
@@ -48,7 +48,7 @@ func (m *Mesh) Fence(ctx context.Context, account string) (*Fence, error) {
 	for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
 		l := &fencedLane{subject: topology.FenceSubject(account, lane)}
 		var err error
-		if l.sequence, err = m.fenceAt(ctx, l.subject); err != nil {
+		if l.sequence, err = m.fenceSequence(ctx, l.subject); err != nil {
 			return nil, err
 		}
 		f.lanes[lane] = l
@@ -56,7 +56,7 @@ func (m *Mesh) Fence(ctx context.Context, account string) (*Fence, error) {
 	return f, nil
 }
 
-func (m *Mesh) fenceAt(ctx context.Context, subject string) (uint64, error) {
+func (m *Mesh) fenceSequence(ctx context.Context, subject string) (uint64, error) {
 	stream, err := m.stream(ctx, topology.StreamCatalog)
 	if err != nil {
 		return 0, err
@@ -100,17 +100,18 @@ func (l *fencedLane) raise(ctx context.Context, m *Mesh) error {
 			return nil
 		case errors.Is(err, jetstream.ErrNoStreamResponse):
 			return fmt.Errorf(
-				"no stream accepts %s: if this persists, run `driftless topology apply`, which adds it to %s", l.subject,
+				"no stream accepts %s: if this persists, run `driftless topology apply`, which adds it to %s",
+				l.subject,
 				topology.StreamCatalog)
-		case wrongSequence(err):
+		case isStaleSequence(err):
 			return fmt.Errorf("raise %s: %w", l.subject, ErrFenced)
-		case !inFlight(err):
+		case !isSequencePending(err):
 			return fmt.Errorf("raise %s: %w", l.subject, err)
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(inFlightPause):
+		case <-time.After(sequencePendingDelay):
 		}
 	}
 }
@@ -119,7 +120,7 @@ func (l *fencedLane) raise(ctx context.Context, m *Mesh) error {
 // which cannot check the fence.
 func (f *Fence) IsHeld(ctx context.Context, lane topology.Lane) error {
 	l := f.lanes[lane]
-	sequence, err := f.m.fenceAt(ctx, l.subject)
+	sequence, err := f.m.fenceSequence(ctx, l.subject)
 	if err != nil {
 		return err
 	}
@@ -147,11 +148,11 @@ func (f *Fence) Publish(ctx context.Context, lane topology.Lane, out []Outgoing)
 			continue
 		case ctx.Err() != nil:
 			return err
-		case wrongSequence(err):
+		case isStaleSequence(err):
 			return fmt.Errorf("publish %d messages in lane %s: %w", len(out), lane, ErrFenced)
-		case inFlight(err):
-			pause = inFlightPause
-		case refused(err):
+		case isSequencePending(err):
+			pause = sequencePendingDelay
+		case isPermanent(err):
 			return err
 		default:
 			f.m.logger.Warn("publish failed; retrying", "error", err)
@@ -175,20 +176,21 @@ func (l *fencedLane) publish(ctx context.Context, m *Mesh, out []Outgoing, id st
 	})
 }
 
-// wrongSequence reports whether the latest message of the subject is not the one that the publish expected.
-func wrongSequence(err error) bool {
+// isStaleSequence reports whether the latest message of the subject is not the one that the publish expected.
+func isStaleSequence(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
-// inFlight reports whether a message of the same subject is stored and not yet applied, in a replicated stream.
-func inFlight(err error) bool {
+// isSequencePending reports whether a message of the same subject is stored and not yet applied, in a replicated
+// stream.
+func isSequencePending(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 }
 
-// refused reports whether the server would refuse the same message again.
-func refused(err error) bool {
+// isPermanent reports whether the server would refuse the same message again.
+func isPermanent(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.Code == 400 || errors.Is(err, nats.ErrMaxPayload)
 }

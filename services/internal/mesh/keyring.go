@@ -22,11 +22,11 @@ type Signing struct {
 	Trusted, TrustedFile string
 }
 
-// rereadKeys is how often the files are read again.
+// keysInterval is how often the files are read again.
 const (
-	rereadKeys = 5 * time.Second
-	// rereadSoon is the interval after a signature by an unknown key: the file may have the key by now.
-	rereadSoon = time.Second
+	keysInterval = 5 * time.Second
+	// unknownKeyInterval is the interval after a signature by an unknown key: the file may have the key by now.
+	unknownKeyInterval = time.Second
 )
 
 // keys is an immutable state of a keyring.
@@ -45,16 +45,16 @@ type keyring struct {
 	logger *slog.Logger
 
 	mu   sync.Mutex
-	now  keys
+	keys keys
 	read time.Time
-	// trouble is the error of the latest read, logged once.
-	trouble string
+	// lastError is the error of the latest read, logged once.
+	lastError string
 }
 
 func newKeyring(role string, cfg Signing, logger *slog.Logger) (*keyring, error) {
 	k := &keyring{role: role, cfg: cfg, logger: logger, read: time.Now()}
 	var err error
-	k.now, err = parseKeys(role, cfg)
+	k.keys, err = parseKeys(role, cfg)
 	return k, err
 }
 
@@ -91,26 +91,26 @@ func parseKeys(role string, cfg Signing) (keys, error) {
 	return out, nil
 }
 
-// current returns the keys, read from the files at most rereadKeys ago.
-func (k *keyring) current() keys { return k.atMost(rereadKeys) }
+// current returns the keys, read from the files at most keysInterval ago.
+func (k *keyring) current() keys { return k.readWithin(keysInterval) }
 
-// atMost returns the keys, read from the files at most old ago.
-func (k *keyring) atMost(old time.Duration) keys {
+// readWithin returns the keys, read from the files at most old ago.
+func (k *keyring) readWithin(old time.Duration) keys {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.cfg.KeyFile == "" && k.cfg.TrustedFile == "" || time.Since(k.read) < old {
-		return k.now
+		return k.keys
 	}
 	k.read = time.Now()
 	if err := k.reread(); err != nil {
-		if err.Error() != k.trouble {
+		if err.Error() != k.lastError {
 			k.logger.Error("could not reread the signing keys; using the previous ones", "error", err)
 		}
-		k.trouble = err.Error()
-		return k.now
+		k.lastError = err.Error()
+		return k.keys
 	}
-	k.trouble = ""
-	return k.now
+	k.lastError = ""
+	return k.keys
 }
 
 func (k *keyring) reread() (err error) {
@@ -132,7 +132,7 @@ func (k *keyring) reread() (err error) {
 	if err != nil {
 		return err
 	}
-	k.cfg, k.now = cfg, next
+	k.cfg, k.keys = cfg, next
 	k.logger.Info("signing keys replaced", "key", next.id(), "trusted", next.ids())
 	return nil
 }

@@ -57,7 +57,8 @@ func (s *ObservedStore) Get(ctx context.Context, account, product string) (*cata
 	o := &catalogv1.Observed{}
 	if err := proto.Unmarshal(msg.Data, o); err != nil {
 		return nil, 0,
-			fmt.Errorf("message %d of bucket %s is not an observed state: %w", msg.Sequence, topology.BucketObserved, err)
+			fmt.Errorf("message %d of bucket %s is not an observed state: %w", msg.Sequence, topology.BucketObserved,
+				err)
 	}
 	return o, msg.Sequence, nil
 }
@@ -141,8 +142,8 @@ func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, r
 	return o, err
 }
 
-// forgottenFor is how long the marker of a forgotten product stays, the minimum that JetStream accepts.
-const forgottenFor = time.Second
+// forgetMarkerTTL is how long the marker of a forgotten product stays, the minimum that JetStream accepts.
+const forgetMarkerTTL = time.Second
 
 // Forget removes the state under a Stripe id that is not the catalog's id. It stores a marker in its place, which the
 // server removes after a second. It does not purge: the right to purge a subject is the right to purge the whole
@@ -150,11 +151,11 @@ const forgottenFor = time.Second
 func (s *ObservedStore) Forget(ctx context.Context, account, stripeID string) error {
 	msg := &nats.Msg{Subject: observedSubject(account, stripeID), Header: nats.Header{}}
 	msg.Header.Set("KV-Operation", "DEL")
-	msg.Header.Set(jetstream.MsgTTLHeader, forgottenFor.String())
+	msg.Header.Set(jetstream.MsgTTLHeader, forgetMarkerTTL.String())
 	switch err := s.m.committer("KV_"+topology.BucketObserved).put(ctx, msg).err; {
 	case err == nil:
 		return nil
-	case refusedWith(err, codeNoTTL):
+	case hasErrorCode(err, codeNoTTL):
 		return fmt.Errorf("forget the observed state of %s: %w: run `driftless topology apply`", stripeID, err)
 	default:
 		return fmt.Errorf("forget the observed state of %s: %w", stripeID, err)
@@ -164,7 +165,7 @@ func (s *ObservedStore) Forget(ctx context.Context, account, stripeID string) er
 // codeNoTTL is JetStream's error for a message with a TTL in a stream that does not allow it.
 const codeNoTTL jetstream.ErrorCode = 10166
 
-func refusedWith(err error, code jetstream.ErrorCode) bool {
+func hasErrorCode(err error, code jetstream.ErrorCode) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == code
 }
@@ -185,7 +186,7 @@ func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision
 	switch err := stored.err; {
 	case err == nil:
 		return stored.sequence, nil
-	case isWrongSequence(err):
+	case isConflict(err):
 		return 0, fmt.Errorf("product %s: %w", product, ErrConflict)
 	case errors.Is(err, nats.ErrMaxPayload):
 		return 0, fmt.Errorf("the observed state of product %s, with all %d prices it ever had, is %w (%d bytes)",
@@ -195,7 +196,7 @@ func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision
 	}
 }
 
-// isWrongSequence reports whether JetStream refused a compare-and-set because the subject has another latest message.
-func isWrongSequence(err error) bool {
-	return wrongSequence(err) || inFlight(err)
+// isConflict reports whether JetStream refused a compare-and-set because the subject has another latest message.
+func isConflict(err error) bool {
+	return isStaleSequence(err) || isSequencePending(err)
 }

@@ -27,7 +27,7 @@ func (s *ObservedStore) GetMany(ctx context.Context, account string, products []
 		subjects[i] = observedSubject(account, id)
 	}
 	out := make([]ObservedEntry, len(products))
-	err := s.m.lastMany(ctx, "KV_"+topology.BucketObserved, subjects, func(i int, msg *nats.Msg) (err error) {
+	err := s.m.eachLast(ctx, "KV_"+topology.BucketObserved, subjects, func(i int, msg *nats.Msg) (err error) {
 		if out[i], err = observedAnswer(account, products[i], msg); err != nil {
 			return fmt.Errorf("product %s: %w", products[i], err)
 		}
@@ -53,7 +53,8 @@ func observedAnswer(account, product string, msg *nats.Msg) (ObservedEntry, erro
 		return e, nil
 	}
 	if err := proto.Unmarshal(msg.Data, e.Observed); err != nil {
-		return e, fmt.Errorf("message %d of bucket %s is not an observed state: %w", e.Revision, topology.BucketObserved,
+		return e, fmt.Errorf("message %d of bucket %s is not an observed state: %w", e.Revision,
+			topology.BucketObserved,
 			err)
 	}
 	return e, nil

@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// outageTold is how long requests must fail before it is logged. The loss of one node of a cluster passes sooner, and
-// lost connections are logged in any case.
-const outageTold = 15 * time.Second
+// outageLogDelay is how long requests must fail before it is logged. The loss of one node of a cluster passes sooner,
+// and lost connections are logged in any case.
+const outageLogDelay = 15 * time.Second
 
 // notListedError means that a stream's list of consumers lacks one. It was deleted, or its leader is being elected.
 type notListedError struct{ stream, consumer, account string }
@@ -25,14 +25,14 @@ func (e *notListedError) Error() string {
 // Outage decides whether a repeated operation should log its failure: once per outage, and not while the failure may
 // come from a leader election. The zero value is ready to use. Not safe for concurrent use.
 type Outage struct {
-	since time.Time
-	told  bool
+	since  time.Time
+	logged bool
 }
 
-// Tell reports whether the result of an attempt should be logged. nil means success and is never logged.
-func (o *Outage) Tell(err error) bool { return o.tell(err, time.Now()) }
+// ShouldLog reports whether the result of an attempt should be logged. nil means success and is never logged.
+func (o *Outage) ShouldLog(err error) bool { return o.shouldLog(err, time.Now()) }
 
-func (o *Outage) tell(err error, now time.Time) bool {
+func (o *Outage) shouldLog(err error, now time.Time) bool {
 	if err == nil {
 		*o = Outage{}
 		return false
@@ -40,15 +40,15 @@ func (o *Outage) tell(err error, now time.Time) bool {
 	if o.since.IsZero() {
 		o.since = now
 	}
-	if o.told || passing(err) && now.Sub(o.since) < outageTold {
+	if o.logged || isTransient(err) && now.Sub(o.since) < outageLogDelay {
 		return false
 	}
-	o.told = true
+	o.logged = true
 	return true
 }
 
-// passing reports whether an error may come from a leader election.
-func passing(err error) bool {
+// isTransient reports whether an error may come from a leader election.
+func isTransient(err error) bool {
 	for _, e := range []error{
 		context.DeadlineExceeded,
 		nats.ErrTimeout,

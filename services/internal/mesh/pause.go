@@ -16,10 +16,10 @@ import (
 // Pausable lists the services that an operator may pause.
 var Pausable = []string{topology.Push, topology.Pull, topology.Ingestion}
 
-// lookForPause is how often a service polls whether it is paused.
-const lookForPause = time.Second
+// pauseInterval is how often a service polls whether it is paused.
+const pauseInterval = time.Second
 
-func (m *Mesh) pause(service string) *Record {
+func (m *Mesh) pauseRecord(service string) *Record {
 	return m.Record(topology.KeyPaused.Sub(service), m.account)
 }
 
@@ -35,7 +35,7 @@ func (m *Mesh) PauseService(ctx context.Context, service string, d time.Duration
 	if d > 0 {
 		pause.Until = timestamppb.New(now.Add(d))
 	}
-	return pause, m.pause(service).Put(ctx, pause)
+	return pause, m.pauseRecord(service).Put(ctx, pause)
 }
 
 // ResumeService ends the pause of a service, and reports whether there was one.
@@ -44,13 +44,13 @@ func (m *Mesh) ResumeService(ctx context.Context, service string) (was bool, err
 	if err != nil || pause == nil {
 		return false, err
 	}
-	return true, m.pause(service).Put(ctx, &meshv1.Pause{})
+	return true, m.pauseRecord(service).Put(ctx, &meshv1.Pause{})
 }
 
 // Paused returns the pause of a service; nil if it is not paused, or the pause has expired.
 func (m *Mesh) Paused(ctx context.Context, service string) (*meshv1.Pause, error) {
 	pause := &meshv1.Pause{}
-	if _, err := m.pause(service).Get(ctx, pause); err != nil || pause.GetSince() == nil {
+	if _, err := m.pauseRecord(service).Get(ctx, pause); err != nil || pause.GetSince() == nil {
 		return nil, err
 	}
 	if pause.GetUntil() == nil {
@@ -74,8 +74,8 @@ type Gate struct {
 
 	mu     sync.Mutex
 	paused bool
-	// turned is closed when paused changes.
-	turned chan struct{}
+	// changed is closed when paused changes.
+	changed chan struct{}
 }
 
 // Gate returns the gate of a service, in its current state. Watch keeps it up to date.
@@ -84,14 +84,14 @@ func (m *Mesh) Gate(ctx context.Context, service string) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gate{m: m, service: service, logger: m.logger, turned: make(chan struct{})}
-	g.turn(pause)
+	g := &Gate{m: m, service: service, logger: m.logger, changed: make(chan struct{})}
+	g.set(pause)
 	return g, nil
 }
 
 // Watch polls the pause once a second and updates the gate, until ctx ends.
 func (g *Gate) Watch(ctx context.Context) error {
-	ticker := time.NewTicker(lookForPause)
+	ticker := time.NewTicker(pauseInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -101,20 +101,20 @@ func (g *Gate) Watch(ctx context.Context) error {
 		}
 		// If the record cannot be read, the state stays.
 		if pause, err := g.m.Paused(ctx, g.service); err == nil {
-			g.turn(pause)
+			g.set(pause)
 		}
 	}
 }
 
-func (g *Gate) turn(pause *meshv1.Pause) {
+func (g *Gate) set(pause *meshv1.Pause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.paused == (pause != nil) {
 		return
 	}
 	g.paused = pause != nil
-	close(g.turned)
-	g.turned = make(chan struct{})
+	close(g.changed)
+	g.changed = make(chan struct{})
 	switch {
 	case pause == nil:
 		g.logger.Info("resumed")
@@ -134,11 +134,11 @@ func (g *Gate) Paused() bool {
 func (g *Gate) state() (paused bool, turned <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.paused, g.turned
+	return g.paused, g.changed
 }
 
-// errShut is the cause of the canceled context when a service is paused.
-var errShut = errors.New("the service is paused")
+// errPaused is the cause of the canceled context when a service is paused.
+var errPaused = errors.New("the service is paused")
 
 // Run calls work repeatedly while the gate is open, until ctx ends or work fails. A pause cancels the context of work.
 func (g *Gate) Run(ctx context.Context, work func(context.Context) error) error {
@@ -157,15 +157,15 @@ func (g *Gate) Run(ctx context.Context, work func(context.Context) error) error 
 			defer close(done)
 			select {
 			case <-turned:
-				stop(errShut)
+				stop(errPaused)
 			case <-working.Done():
 			}
 		}()
 		err := work(working)
-		stopped := errors.Is(context.Cause(working), errShut)
+		stopped := errors.Is(context.Cause(working), errPaused)
 		stop(nil)
 		<-done
-		if !stopped || err != nil && !errors.Is(err, errShut) && !errors.Is(err, context.Canceled) {
+		if !stopped || err != nil && !errors.Is(err, errPaused) && !errors.Is(err, context.Canceled) {
 			return err
 		}
 	}

@@ -26,18 +26,18 @@ const VersionHeader = "Driftless-Version"
 // MaxBatch is the maximum number of messages in one atomic batch of JetStream.
 const MaxBatch = 1000
 
-// batchBytes limits the bodies of an atomic batch. The server buffers 128 MB of a stream's messages
+// maxBatchBytes limits the bodies of an atomic batch. The server buffers 128 MB of a stream's messages
 // (max_buffered_size). If it drops part of a batch, it refuses the batch as incomplete.
-const batchBytes = 16 << 20
+const maxBatchBytes = 16 << 20
 
-// batchRate is how many bytes of a batch a slow disk stores per second.
-const batchRate = 2 << 20
+// minBatchRate is how many bytes of a batch a slow disk stores per second.
+const minBatchRate = 2 << 20
 
-// headerRoom is the part of a message's maximum size that is reserved for headers.
-const headerRoom = 4 << 10
+// reservedHeaderBytes is the part of a message's maximum size that is reserved for headers.
+const reservedHeaderBytes = 4 << 10
 
 // MaxBody returns the maximum size of a message's body, in bytes, that the server accepts.
-func (m *Mesh) MaxBody() int { return int(m.nc.MaxPayload()) - headerRoom }
+func (m *Mesh) MaxBody() int { return int(m.nc.MaxPayload()) - reservedHeaderBytes }
 
 // Outgoing is a message to publish.
 type Outgoing struct {
@@ -107,7 +107,7 @@ func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplic
 	}
 	s := m.storeIn(ctx, topology.StreamOf(subject), msg, false)
 	if s.err == nil {
-		m.stored(subject, s.sequence)
+		m.noteStored(subject, s.sequence)
 	}
 	return s.duplicate, s.err
 }
@@ -140,7 +140,7 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 		}
 	}()
 	for _, o := range out {
-		if bytes >= batchBytes {
+		if bytes >= maxBatchBytes {
 			break
 		}
 		msgCtx := o.Ctx
@@ -166,13 +166,13 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 		return 0, fmt.Errorf("publish %d messages on %s: %w", len(msgs), out[0].Subject, err)
 	}
 	if sequence > 0 {
-		m.stored(out[0].Subject, sequence)
+		m.noteStored(out[0].Subject, sequence)
 	}
 	return len(msgs), nil
 }
 
-// stored notes the sequence that a stream has acknowledged.
-func (m *Mesh) stored(subject string, sequence uint64) {
+// noteStored notes the sequence that a stream has acknowledged.
+func (m *Mesh) noteStored(subject string, sequence uint64) {
 	if kind, _ := topology.SplitSubject(subject); kind == "catalog" {
 		m.catalogEnd.Store(sequence)
 	}
@@ -182,23 +182,23 @@ func (m *Mesh) stored(subject string, sequence uint64) {
 // hangs loses its attempt, and its successor gets the next one. It returns the sequence of the last message, or 0 if an
 // earlier attempt was stored without an answer.
 func (m *Mesh) storeBatch(ctx context.Context, msgs []*nats.Msg, bytes int) (sequence uint64, err error) {
-	patience := batchPatience + time.Duration(bytes)*time.Second/batchRate
-	for began := time.Now(); ; patience = min(patience*3/2, max(patience, longestBatch)) {
+	patience := batchTimeout + time.Duration(bytes)*time.Second/minBatchRate
+	for began := time.Now(); ; patience = min(patience*3/2, max(patience, maxBatchTimeout)) {
 		sequence, err := m.tryBatch(ctx, msgs, patience)
 		switch {
-		case !m.unanswered(err), ctx.Err() != nil, time.Since(began) > max(electionPatience, patience):
+		case !m.isUnanswered(err), ctx.Err() != nil, time.Since(began) > max(electionTimeout, patience):
 			return sequence, err
 		}
 		select {
 		case <-ctx.Done():
 			return 0, err
-		case <-time.After(repeatPause):
+		case <-time.After(repeatDelay):
 		}
 	}
 }
 
-// longestBatch is the maximum time that an attempt to store a small batch waits for its answer.
-const longestBatch = 5 * time.Second
+// maxBatchTimeout is the maximum time that an attempt to store a small batch waits for its answer.
+const maxBatchTimeout = 5 * time.Second
 
 func (m *Mesh) tryBatch(ctx context.Context, msgs []*nats.Msg, patience time.Duration) (sequence uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)

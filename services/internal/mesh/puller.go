@@ -20,21 +20,21 @@ const (
 	// pullHeartbeat is how often the server sends a heartbeat while a consumer has no messages. After two intervals
 	// without one, the request may be lost: its server may be gone, or hang.
 	pullHeartbeat = time.Second
-	// probeEvery is the first interval at which a puller in doubt asks again.
-	probeEvery = 100 * time.Millisecond
-	// probeSlowest is the maximum interval.
-	probeSlowest = 400 * time.Millisecond
+	// probeInterval is the first interval at which a puller in doubt asks again.
+	probeInterval = 100 * time.Millisecond
+	// maxProbeInterval is the maximum interval.
+	maxProbeInterval = 400 * time.Millisecond
 )
 
 // puller fetches one message at a time from a durable consumer. The iterator of nats.go waits two heartbeats whenever a
-// consumer has no leader. This one asks again within probeSlowest, so it uses a new leader at once. Not safe for
+// consumer has no leader. This one asks again within maxProbeInterval, so it uses a new leader at once. Not safe for
 // concurrent use.
 type puller struct {
 	m       *Mesh
 	subject string
 	sub     *nats.Subscription
-	// asked reports whether a request is open at the server, as far as the puller knows.
-	asked bool
+	// requestOpen reports whether a request is open at the server, as far as the puller knows.
+	requestOpen bool
 	// probes counts the requests since the consumer's leader last answered; 0 means no doubt.
 	probes int
 }
@@ -64,11 +64,11 @@ func (p *puller) next(ctx context.Context) (jetstream.Msg, error) {
 			p.doubt()
 		case errors.Is(err, nats.ErrNoResponders):
 			// The consumer has no leader.
-			p.pauseInDoubt(ctx)
+			p.doubtAndWait(ctx)
 		case err != nil:
 			return nil, err
 		case msg.Header.Get("Status") == "":
-			p.heard()
+			p.noteAnswer()
 			return received{msg, p.m.nc}, nil
 		default:
 			if err := p.status(ctx, msg); err != nil {
@@ -85,11 +85,11 @@ func (p *puller) ask() (wait time.Duration, err error) {
 		if p.sub, err = p.m.nc.SubscribeSync(p.m.nc.NewInbox()); err != nil {
 			return 0, err
 		}
-		p.asked = false
+		p.requestOpen = false
 	}
 	if p.probes == 0 {
 		wait = 2 * pullHeartbeat
-		if p.asked {
+		if p.requestOpen {
 			return wait, nil
 		}
 		return wait, p.request(pullRequest{Batch: 1, Expires: pullExpiry, Heartbeat: pullHeartbeat})
@@ -111,7 +111,7 @@ func (p *puller) request(r pullRequest) error {
 	if err != nil {
 		return err
 	}
-	p.asked = true
+	p.requestOpen = true
 	return p.m.nc.PublishRequest(p.subject, p.sub.Subject, body)
 }
 
@@ -130,7 +130,7 @@ func (p *puller) status(ctx context.Context, msg *nats.Msg) error {
 		return nil
 	case "404", "408":
 		// No messages, or expired: the leader has answered.
-		p.heard()
+		p.noteAnswer()
 		return nil
 	case "400":
 		return fmt.Errorf("ask for messages: %w: %s", jetstream.ErrBadRequest, why)
@@ -140,12 +140,12 @@ func (p *puller) status(ctx context.Context, msg *nats.Msg) error {
 		}
 	}
 	// The leader has changed, its server is stopping, or it has too many requests.
-	p.pauseInDoubt(ctx)
+	p.doubtAndWait(ctx)
 	return nil
 }
 
-// pauseInDoubt is doubt for an answer that came at once. It waits before the next probe.
-func (p *puller) pauseInDoubt(ctx context.Context) {
+// doubtAndWait is doubt for an answer that came at once. It waits before the next probe.
+func (p *puller) doubtAndWait(ctx context.Context) {
 	p.doubt()
 	select {
 	case <-ctx.Done():
@@ -154,7 +154,9 @@ func (p *puller) pauseInDoubt(ctx context.Context) {
 }
 
 // probeWait returns how long to wait for an answer before the next probe.
-func (p *puller) probeWait() time.Duration { return min(probeEvery<<min(p.probes-1, 8), probeSlowest) }
+func (p *puller) probeWait() time.Duration {
+	return min(probeInterval<<min(p.probes-1, 8), maxProbeInterval)
+}
 
 // doubt notes that the request may be lost. The first time it drops the inbox: a server that hangs may have the
 // request, and must find no subscriber when it recovers. All probes share an inbox, so the round trip may be longer
@@ -166,12 +168,12 @@ func (p *puller) doubt() {
 	p.probes++
 }
 
-// heard notes that the request was answered. Late answers to probes arrive in an inbox that is dropped.
-func (p *puller) heard() {
+// noteAnswer notes that the request was answered. Late answers to probes arrive in an inbox that is dropped.
+func (p *puller) noteAnswer() {
 	if p.probes > 0 {
 		p.drop()
 	}
-	p.probes, p.asked = 0, false
+	p.probes, p.requestOpen = 0, false
 }
 
 // drop ends the subscription, and returns late messages to the server. A message that is still in flight is redelivered
@@ -222,10 +224,10 @@ func (r received) Data() []byte         { return r.msg.Data }
 func (r received) Headers() nats.Header { return r.msg.Header }
 func (r received) Subject() string      { return r.msg.Subject }
 func (r received) Reply() string        { return r.msg.Reply }
-func (r received) Ack() error           { return r.settle("+ACK") }
-func (r received) Nak() error           { return r.settle("-NAK") }
-func (r received) InProgress() error    { return r.settle("+WPI") }
-func (r received) Term() error          { return r.settle("+TERM") }
+func (r received) Ack() error           { return r.reply("+ACK") }
+func (r received) Nak() error           { return r.reply("-NAK") }
+func (r received) InProgress() error    { return r.reply("+WPI") }
+func (r received) Term() error          { return r.reply("+TERM") }
 
 func (r received) DoubleAck(ctx context.Context) error {
 	_, err := r.nc.RequestWithContext(ctx, r.msg.Reply, []byte("+ACK"))
@@ -233,9 +235,9 @@ func (r received) DoubleAck(ctx context.Context) error {
 }
 
 func (r received) NakWithDelay(delay time.Duration) error {
-	return r.settle(fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds()))
+	return r.reply(fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds()))
 }
 
-func (r received) TermWithReason(reason string) error { return r.settle("+TERM " + reason) }
+func (r received) TermWithReason(reason string) error { return r.reply("+TERM " + reason) }
 
-func (r received) settle(word string) error { return r.nc.Publish(r.msg.Reply, []byte(word)) }
+func (r received) reply(word string) error { return r.nc.Publish(r.msg.Reply, []byte(word)) }

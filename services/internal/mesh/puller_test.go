@@ -140,5 +140,5 @@ func TestPuller_ContinuesAfterIdleTime(t *testing.T) {
 	require.NoError(t,
 		js.DeleteConsumer(ctx, topology.StreamCatalog, topology.PushLive.Durable(topology.DefaultAccount)))
 	err = <-came
-	require.True(t, deleted(err), "%v", err)
+	require.True(t, isGone(err), "%v", err)
 }

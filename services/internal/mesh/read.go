@@ -10,7 +10,7 @@ import (
 // read repeats a read until it is answered. Any replica of a stream may get the request, and one that hangs does not
 // answer. Another attempt may reach another replica.
 func read[T any](ctx context.Context, m *Mesh, once func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, electionPatience)
+	ctx, cancel := context.WithTimeout(ctx, electionTimeout)
 	defer cancel()
 	return repeat(ctx, m, func(ctx context.Context, _ int) (T, error) { return once(ctx) })
 }

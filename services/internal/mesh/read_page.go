@@ -19,8 +19,8 @@ const (
 	// By default it buffers at most 64 MB for a slow client.
 	pageMessages = 8192
 	pageBytes    = 8 << 20
-	// lagPause is how long a reader waits for a replica that lags behind the leader of a stream.
-	lagPause = 50 * time.Millisecond
+	// lagDelay is how long a reader waits for a replica that lags behind the leader of a stream.
+	lagDelay = 50 * time.Millisecond
 )
 
 // page is a part of a stream's messages, in the order of their sequences.
@@ -30,8 +30,8 @@ type page struct {
 	left uint64
 }
 
-// next is a request for messages of a stream with direct get.
-type next struct {
+// pageRequest is a request for messages of a stream with direct get.
+type pageRequest struct {
 	Sequence uint64 `json:"seq"`
 	Filter   string `json:"next_by_subj,omitempty"`
 	Batch    int    `json:"batch,omitempty"`
@@ -43,12 +43,12 @@ type next struct {
 func (m *Mesh) eachMessage(
 	ctx context.Context, stream, filter string, from uint64, yield func(*jetstream.RawStreamMsg) bool,
 ) error {
-	asked, err := m.worthFilter(ctx, stream, filter)
+	asked, err := m.chooseFilter(ctx, stream, filter)
 	if err != nil {
 		return err
 	}
 	for from = max(from, 1); ; {
-		p, err := m.page(ctx, stream, next{from, asked, pageMessages, pageBytes})
+		p, err := m.page(ctx, stream, pageRequest{from, asked, pageMessages, pageBytes})
 		if err != nil {
 			return err
 		}
@@ -62,21 +62,21 @@ func (m *Mesh) eachMessage(
 			continue
 		}
 		// Any replica may have answered, even one that lags.
-		more, err := m.leaderHas(ctx, stream, next{Sequence: from, Filter: filter})
+		more, err := m.leaderHas(ctx, stream, pageRequest{Sequence: from, Filter: filter})
 		if err != nil || !more {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(lagPause):
+		case <-time.After(lagDelay):
 		}
 	}
 }
 
-// worthFilter returns the filter to request, none if many messages match it. For each match of a pattern the server
-// searches the subjects of a block of its store. That costs more than sending all messages.
-func (m *Mesh) worthFilter(ctx context.Context, stream, filter string) (string, error) {
+// chooseFilter returns the filter to request, none if many messages match it. For each match of a pattern the server
+// searches the subjects of a block of its store, which costs more than sending all messages.
+func (m *Mesh) chooseFilter(ctx context.Context, stream, filter string) (string, error) {
 	const share = 10
 	fit, err := m.count(ctx, stream, filter)
 	if err != nil {
@@ -90,7 +90,7 @@ func (m *Mesh) worthFilter(ctx context.Context, stream, filter string) (string, 
 }
 
 // page reads one page. A replica that hangs does not answer, and the next attempt may reach another one.
-func (m *Mesh) page(ctx context.Context, stream string, request next) (page, error) {
+func (m *Mesh) page(ctx context.Context, stream string, request pageRequest) (page, error) {
 	for began := time.Now(); ; {
 		p, err := m.pageOnce(ctx, stream, request)
 		switch {
@@ -98,7 +98,7 @@ func (m *Mesh) page(ctx context.Context, stream string, request next) (page, err
 			// The messages so far are in order. More may follow.
 			p.left = 1
 			return p, nil
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(began) < electionPatience:
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(began) < electionTimeout:
 			continue
 		case errors.Is(err, nats.ErrNoResponders):
 			return p, fmt.Errorf("stream %s does not exist, or no server has it now: %w", stream, err)
@@ -107,7 +107,7 @@ func (m *Mesh) page(ctx context.Context, stream string, request next) (page, err
 	}
 }
 
-func (m *Mesh) pageOnce(ctx context.Context, stream string, request next) (p page, err error) {
+func (m *Mesh) pageOnce(ctx context.Context, stream string, request pageRequest) (p page, err error) {
 	ask, err := json.Marshal(request)
 	if err != nil {
 		return p, err
@@ -124,7 +124,7 @@ func (m *Mesh) pageOnce(ctx context.Context, stream string, request next) (p pag
 		return p, err
 	}
 	for {
-		msg, err := nextWithin(ctx, sub, askAgain)
+		msg, err := nextWithin(ctx, sub, readRetryInterval)
 		if err != nil {
 			return p, err
 		}
@@ -155,7 +155,7 @@ func nextWithin(ctx context.Context, sub *nats.Subscription, wait time.Duration)
 }
 
 // leaderHas reports whether the leader of a stream has a message that matches a request.
-func (m *Mesh) leaderHas(ctx context.Context, stream string, request next) (bool, error) {
+func (m *Mesh) leaderHas(ctx context.Context, stream string, request pageRequest) (bool, error) {
 	ask, err := json.Marshal(request)
 	if err != nil {
 		return false, err
@@ -215,6 +215,6 @@ func storedMessage(msg *nats.Msg) (*jetstream.RawStreamMsg, error) {
 
 // count returns how many messages of a stream with direct get match a filter.
 func (m *Mesh) count(ctx context.Context, stream, filter string) (uint64, error) {
-	p, err := m.page(ctx, stream, next{1, filter, 1, 0})
+	p, err := m.page(ctx, stream, pageRequest{1, filter, 1, 0})
 	return uint64(len(p.messages)) + p.left, err
 }

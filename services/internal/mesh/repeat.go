@@ -10,16 +10,17 @@ import (
 )
 
 const (
-	// repeatEvery is how long an attempt may go without an answer before another one starts beside it. The server that
-	// was asked may hang, and its successor does not know the request. The answer of an earlier attempt still counts.
-	repeatEvery = 500 * time.Millisecond
-	// repeatSlowest is the maximum interval. It grows so that a slow server does not get ever more requests.
-	repeatSlowest = time.Second
-	// repeatPause is the delay after an answer that asks for a retry.
-	repeatPause = 100 * time.Millisecond
-	// electionPatience is how long a request waits for an answer in total. A cluster takes 4 to 9 s to elect another
+	// repeatInterval is how long an attempt may go without an answer before another one starts beside it. The server
+	// that was asked may hang, and its successor does not know the request. The answer of an earlier attempt still
+	// counts.
+	repeatInterval = 500 * time.Millisecond
+	// maxRepeatInterval is the maximum interval. It grows so that a slow server does not get ever more requests.
+	maxRepeatInterval = time.Second
+	// repeatDelay is the delay after an answer that asks for a retry.
+	repeatDelay = 100 * time.Millisecond
+	// electionTimeout is how long a request waits for an answer in total. A cluster takes 4 to 9 s to elect another
 	// leader, by the constants of nats-server.
-	electionPatience = 12 * time.Second
+	electionTimeout = 12 * time.Second
 )
 
 // repeat makes attempts, beside each other, until one of them is answered, and returns that answer. It gives up when
@@ -44,16 +45,16 @@ func repeat[T any](ctx context.Context, m *Mesh, once func(ctx context.Context, 
 			}
 			return none, last
 		case a := <-answers:
-			if !m.unanswered(a.err) {
+			if !m.isUnanswered(a.err) {
 				return a.value, a.err
 			}
 			last = a.err
-			timer.Reset(repeatPause)
+			timer.Reset(repeatDelay)
 		case <-timer.C:
-			timer.Reset(min(repeatEvery+time.Duration(attempt)*repeatEvery/8, repeatSlowest))
+			timer.Reset(min(repeatInterval+time.Duration(attempt)*repeatInterval/8, maxRepeatInterval))
 			if attempt > 0 && !m.nc.IsConnected() && !m.nc.IsClosed() {
 				// The client would buffer the request, and send it with all others when the connection is back.
-				timer.Reset(repeatPause)
+				timer.Reset(repeatDelay)
 				continue
 			}
 			attempt++
@@ -68,8 +69,8 @@ func repeat[T any](ctx context.Context, m *Mesh, once func(ctx context.Context, 
 	}
 }
 
-// unanswered reports whether an error says nothing about the request itself: no server accepted it, or it was lost.
-func (m *Mesh) unanswered(err error) bool {
+// isUnanswered reports whether an error says nothing about the request itself: no server accepted it, or it was lost.
+func (m *Mesh) isUnanswered(err error) bool {
 	switch {
 	case err == nil:
 		return false
@@ -81,5 +82,5 @@ func (m *Mesh) unanswered(err error) bool {
 		return true
 	}
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.ErrorCode == codeNoLeader || duplicateInFlight(err)
+	return ok && api.ErrorCode == codeNoLeader || isDuplicatePending(err)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// rereadIDs is the maximum number of products in one command.
-const rereadIDs = 10_000
+// maxRereadIDs is the maximum number of products in one command.
+const maxRereadIDs = 10_000
 
 // RequestReread commands ingestion to reread products, or the whole catalog if products is empty. It returns when the
 // command is stored. The same id within two minutes is the same command. concerned means that a change of a watched row
@@ -49,7 +49,7 @@ func rereadParts(products []string, bytes int) [][]string {
 	for _, id := range products {
 		last := len(parts) - 1
 		room := 1 + protowire.SizeBytes(len(id))
-		if n := len(parts[last]); n >= rereadIDs || n > 0 && size+room > bytes {
+		if n := len(parts[last]); n >= maxRereadIDs || n > 0 && size+room > bytes {
 			parts, size = append(parts, nil), 0
 			last++
 		}

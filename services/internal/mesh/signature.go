@@ -22,13 +22,13 @@ import (
 // SignatureHeader has the signature of a message on CATALOG, COMMAND or RETRY; see docs/security.md.
 const SignatureHeader = "Driftless-Signature"
 
-// commandAge is the maximum time between the signing and the storing of a command. It is shorter than the two minutes
-// in which JetStream drops a message with a known id, and the signature covers the id. So a command that is published
-// again is either dropped or too old.
-const commandAge = 100 * time.Second
+// maxCommandAge is the maximum time between the signing and the storing of a command. It is shorter than the two
+// minutes in which JetStream drops a message with a known id, and the signature covers the id. So a command that is
+// published again is either dropped or too old.
+const maxCommandAge = 100 * time.Second
 
-// freshAge is the maximum time between the signing and the storing of a message that was not published again.
-const freshAge = time.Minute
+// maxStoreDelay is the maximum time between the signing and the storing of a message that was not published again.
+const maxStoreDelay = time.Minute
 
 // Reasons to refuse a message with a valid signature.
 var (
@@ -86,23 +86,24 @@ func (m *Mesh) verify(subject string, h nats.Header, body []byte, stored time.Ti
 	s, err := trusted.Verify(text, parts)
 	if errors.Is(err, signing.ErrUnknownKey) {
 		// The key may have been added to the file a moment ago.
-		s, err = m.keys.atMost(rereadSoon).trusted.Verify(text, parts)
+		s, err = m.keys.readWithin(unknownKeyInterval).trusted.Verify(text, parts)
 	}
 	switch {
 	case err != nil:
 		return signing.Signature{}, err
 	case !mayPublish(s.Role, subject):
 		return signing.Signature{}, errRole
-	case strings.HasPrefix(subject, "command.") && stored.Sub(s.At) > commandAge:
+	case strings.HasPrefix(subject, "command.") && stored.Sub(s.At) > maxCommandAge:
 		return signing.Signature{}, errReplayed
 	default:
 		return s, nil
 	}
 }
 
-// meant returns an error if signatures are checked and a message's body does not match its subject. A key that may sign
-// one kind of command must not give another. The observed state of one product must not pass for that of another.
-func (m *Mesh) meant(subject string, body proto.Message) error {
+// checkSubject returns an error if signatures are checked and a message's body does not match its subject. A key that
+// may sign one kind of command must not give another. The observed state of one product must not pass for that of
+// another.
+func (m *Mesh) checkSubject(subject string, body proto.Message) error {
 	if m.keys.current().trusted == nil {
 		return nil
 	}
@@ -114,18 +115,18 @@ func (m *Mesh) meant(subject string, body proto.Message) error {
 		}
 		return nil
 	case *catalogv1.ProductChange:
-		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+		return checkProduct(subject, body.GetAccount(), body.GetProductId())
 	case *catalogv1.Observed:
-		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+		return checkProduct(subject, body.GetAccount(), body.GetProductId())
 	case *meshv1.Retry:
-		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+		return checkProduct(subject, body.GetAccount(), body.GetProductId())
 	default:
 		return nil
 	}
 }
 
-func aboutProduct(subject, account, product string) error {
-	if aboutSubject(subject).Account != account || topology.LastToken(subject) != topology.Token(product) {
+func checkProduct(subject, account, product string) error {
+	if subjectAttributes(subject).Account != account || topology.LastToken(subject) != topology.Token(product) {
 		return errSubject
 	}
 	return nil
@@ -142,29 +143,29 @@ func (m *Mesh) refuse(ctx context.Context, stream string, raw jetstream.Msg, why
 
 // refusals limits the log of refused messages to one line a minute.
 type refusals struct {
-	mu     sync.Mutex
-	told   time.Time
-	untold int
+	mu         sync.Mutex
+	loggedAt   time.Time
+	suppressed int
 }
 
-const tellRefusals = time.Minute
+const refusalLogInterval = time.Minute
 
 func (m *Mesh) countRefusal(ctx context.Context, stream, subject string, why error) {
-	metrics.Refused.Add(ctx, 1, metrics.Stream.Of(stream), metrics.Refusal.Of(refusalName(why)))
+	metrics.Refused.Add(ctx, 1, metrics.Stream.Of(stream), metrics.Refusal.Of(refusalLabel(why)))
 	r := &m.refusals
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.told) < tellRefusals {
-		r.untold++
+	if time.Since(r.loggedAt) < refusalLogInterval {
+		r.suppressed++
 		return
 	}
 	m.logger.ErrorContext(ctx, "message refused: it is not from a trusted writer; see docs/security.md",
-		"stream", stream, "subject", subject, "reason", why, "refused_since_last_told", r.untold)
-	r.told, r.untold = time.Now(), 0
+		"stream", stream, "subject", subject, "reason", why, "refused_since_last_told", r.suppressed)
+	r.loggedAt, r.suppressed = time.Now(), 0
 }
 
-// refusalName returns the reason's value of the metrics' label.
-func refusalName(why error) string {
+// refusalLabel returns the reason's value of the metrics' label.
+func refusalLabel(why error) string {
 	switch {
 	case errors.Is(why, errRepublished):
 		return "republished"

@@ -19,14 +19,14 @@ import (
 
 const scope = "github.com/driftless-sync/driftless/services/internal/mesh"
 
-// longWait is the shortest wait in a stream that gets its own span. A shorter one is only an attribute.
-const longWait = 5 * time.Millisecond
+// minSpanWait is the shortest wait in a stream that gets its own span. A shorter one is only an attribute.
+const minSpanWait = 5 * time.Millisecond
 
 // system is the name of NATS. OpenTelemetry's conventions have none.
 var system = semconv.MessagingSystemKey.String("nats")
 
-// templates are the subjects' templates, by their kind.
-var templates = map[string]string{
+// subjectTemplates are the subjects' templates, by their kind.
+var subjectTemplates = map[string]string{
 	"catalog":  "catalog.{account}.{lane}.{product}",
 	"stripe":   "stripe.{account}.{product}",
 	"sync":     "sync.{account}.{outcome}.{product}",
@@ -45,8 +45,8 @@ func outcomeOf(subject string) string {
 	return ""
 }
 
-// aboutSubject returns the account and product that a subject names.
-func aboutSubject(subject string) telemetry.About {
+// subjectAttributes returns the account and product that a subject names.
+func subjectAttributes(subject string) telemetry.About {
 	kind, rest := topology.SplitSubject(subject)
 	tokens := strings.Split(rest, ".")
 	about := telemetry.About{Account: subjectAccount(kind, tokens), Product: topology.ParseToken(tokens[len(tokens)-1])}
@@ -85,11 +85,11 @@ func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
 	kind, _ := topology.SplitSubject(o.Subject)
 	ctx, span := otel.Tracer(scope).Start(ctx, "send "+kind, trace.WithSpanKind(trace.SpanKindProducer))
 	if span.IsRecording() {
-		about := aboutSubject(o.Subject)
+		about := subjectAttributes(o.Subject)
 		about.Version = o.Version
 		telemetry.SetAbout(span, about)
 		span.SetAttributes(system, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("send"),
-			semconv.MessagingDestinationName(o.Subject), semconv.MessagingDestinationTemplate(templates[kind]),
+			semconv.MessagingDestinationName(o.Subject), semconv.MessagingDestinationTemplate(subjectTemplates[kind]),
 			semconv.MessagingMessageBodySize(len(o.encoded)))
 		if o.ID != "" {
 			span.SetAttributes(semconv.MessagingMessageID(o.ID))
@@ -109,7 +109,7 @@ func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
 	now := time.Now()
 	kind, _ := topology.SplitSubject(raw.Subject())
 	ctx = telemetry.ExtractNATS(ctx, raw.Headers())
-	about := aboutSubject(raw.Subject())
+	about := subjectAttributes(raw.Subject())
 	about.Version = headerVersion(raw.Headers())
 	ctx = telemetry.ContextAbout(ctx, about)
 	sent := ctx
@@ -122,7 +122,7 @@ func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
 	queued := max(now.Sub(meta.Timestamp), 0)
 	attributes := []attribute.KeyValue{
 		system, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
-		semconv.MessagingDestinationName(raw.Subject()), semconv.MessagingDestinationTemplate(templates[kind]),
+		semconv.MessagingDestinationName(raw.Subject()), semconv.MessagingDestinationTemplate(subjectTemplates[kind]),
 		semconv.MessagingConsumerGroupName(w.Consumer.Durable(m.account)),
 		semconv.MessagingMessageBodySize(len(raw.Data())),
 		telemetry.NATSStreamKey.String(meta.Stream), telemetry.NATSSequenceKey.Int64(int64(meta.Sequence.Stream)),
@@ -136,11 +136,11 @@ func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
 		attributes = append(attributes, telemetry.OutcomeKey.String(outcome))
 	}
 	span.SetAttributes(attributes...)
-	if meta.NumDelivered == 1 && queued >= longWait && span.SpanContext().IsSampled() {
+	if meta.NumDelivered == 1 && queued >= minSpanWait && span.SpanContext().IsSampled() {
 		_, wait := otel.Tracer(scope).Start(sent, "queue "+kind, trace.WithTimestamp(meta.Timestamp),
 			trace.WithAttributes(
 				system, semconv.MessagingDestinationName(raw.Subject()),
-				semconv.MessagingDestinationTemplate(templates[kind]),
+				semconv.MessagingDestinationTemplate(subjectTemplates[kind]),
 				semconv.MessagingConsumerGroupName(w.Consumer.Durable(m.account)),
 				telemetry.NATSStreamKey.String(meta.Stream)))
 		wait.End(trace.WithTimestamp(now))

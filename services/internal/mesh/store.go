@@ -17,12 +17,12 @@ import (
 // attempt is recognized.
 const writeHeader = "Driftless-Write"
 
-// codeDuplicateInFlight means that a message with the same id is stored and not yet applied, in a replicated stream.
-const codeDuplicateInFlight jetstream.ErrorCode = 10158
+// codeDuplicatePending means that a message with the same id is stored and not yet applied, in a replicated stream.
+const codeDuplicatePending jetstream.ErrorCode = 10158
 
-func duplicateInFlight(err error) bool {
+func isDuplicatePending(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.ErrorCode == codeDuplicateInFlight
+	return ok && api.ErrorCode == codeDuplicatePending
 }
 
 // repeatable gives a message the header that distinguishes attempts to store it from other writes. JetStream drops the
@@ -41,21 +41,21 @@ func repeatable(msg *nats.Msg) {
 // storeIn stores a repeatable message in a stream and returns when the server has answered. inDoubt means that an
 // earlier attempt may have stored it. In a cluster it waits for the election of a leader.
 func (m *Mesh) storeIn(ctx context.Context, stream string, msg *nats.Msg, inDoubt bool) stored {
-	ctx, cancel := context.WithTimeout(ctx, electionPatience)
+	ctx, cancel := context.WithTimeout(ctx, electionTimeout)
 	defer cancel()
 	s, err := repeat(ctx, m, func(ctx context.Context, attempt int) (stored, error) {
 		ack, err := m.js.PublishMsg(ctx, msg)
 		switch {
 		case err == nil:
 			return stored{sequence: ack.Sequence, duplicate: ack.Duplicate}, nil
-		case inFlight(err):
+		case isSequencePending(err):
 			// Another write to the subject, maybe an earlier attempt, waits for the replicas.
 			if attempt == 1 && !inDoubt {
 				return stored{}, err
 			}
 			return stored{}, context.DeadlineExceeded
-		case wrongSequence(err) && (attempt > 1 || inDoubt):
-			return m.earlier(ctx, stream, msg, err)
+		case isStaleSequence(err) && (attempt > 1 || inDoubt):
+			return m.earlierResult(ctx, stream, msg, err)
 		}
 		return stored{}, err
 	})
@@ -63,14 +63,14 @@ func (m *Mesh) storeIn(ctx context.Context, stream string, msg *nats.Msg, inDoub
 	return s
 }
 
-// lastInRefusal finds the sequence in an error such as "wrong last sequence: 17".
-var lastInRefusal = regexp.MustCompile(`wrong last sequence: (\d+)`)
+// wrongSequencePattern finds the sequence in an error such as "wrong last sequence: 17".
+var wrongSequencePattern = regexp.MustCompile(`wrong last sequence: (\d+)`)
 
-// earlier returns the result of an earlier attempt to store the message, if that attempt caused the refusal. Otherwise
-// it returns the refusal.
-func (m *Mesh) earlier(ctx context.Context, stream string, msg *nats.Msg, refusal error) (stored, error) {
+// earlierResult returns the result of an earlier attempt to store the message, if that attempt caused the refusal.
+// Otherwise it returns the refusal.
+func (m *Mesh) earlierResult(ctx context.Context, stream string, msg *nats.Msg, refusal error) (stored, error) {
 	var at uint64
-	if found := lastInRefusal.FindStringSubmatch(refusal.Error()); found != nil {
+	if found := wrongSequencePattern.FindStringSubmatch(refusal.Error()); found != nil {
 		at, _ = strconv.ParseUint(found[1], 10, 64)
 	}
 	s, err := m.stream(ctx, stream)
@@ -95,7 +95,7 @@ func (m *Mesh) earlier(ctx context.Context, stream string, msg *nats.Msg, refusa
 		select {
 		case <-ctx.Done():
 			return stored{}, context.Cause(ctx)
-		case <-time.After(repeatPause):
+		case <-time.After(repeatDelay):
 		}
 	}
 }

@@ -55,7 +55,7 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 	t.Run("it loses against another", func(t *testing.T) {
 		require.NoError(t, m.storeIn(t.Context(), bucket, write("other", 0), false).err)
 		late := m.storeIn(t.Context(), bucket, write("other", 0), true)
-		require.True(t, isWrongSequence(late.err), "%v", late.err)
+		require.True(t, isConflict(late.err), "%v", late.err)
 	})
 	t.Run("it loses when another has written since", func(t *testing.T) {
 		msg := write("since", 0)
@@ -63,7 +63,7 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 		require.NoError(t, first.err)
 		require.NoError(t, m.storeIn(t.Context(), bucket, write("since", first.sequence), false).err)
 		again := m.storeIn(t.Context(), bucket, msg, true)
-		require.True(t, isWrongSequence(again.err), "%v", again.err)
+		require.True(t, isConflict(again.err), "%v", again.err)
 	})
 	t.Run("a message is stored once", func(t *testing.T) {
 		msg := &nats.Msg{Subject: "stripe.default.once"}
@@ -90,18 +90,18 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 		before := count(bucket)
 		c := &committer{m: m, stream: bucket, senders: &m.senders}
 		var group []*commit
-		for i := range worthBatching {
+		for i := range minAtomicBatch {
 			group = append(group, &commit{msg: write("doubt"+strconv.Itoa(i), 0), done: make(chan stored, 1)})
 		}
-		require.True(t, c.together(group))
+		require.True(t, c.storeAtomic(group))
 		for _, w := range group {
 			first := <-w.done
 			require.NoError(t, first.err)
 			// This simulates a batch without an answer.
 			w.inDoubt = true
-			require.Equal(t, first.sequence, c.single(w).sequence)
+			require.Equal(t, first.sequence, c.storeOne(w).sequence)
 		}
-		require.Equal(t, before+worthBatching, count(bucket))
+		require.Equal(t, before+minAtomicBatch, count(bucket))
 	})
 }
 

@@ -49,7 +49,7 @@ type Message[M proto.Message] struct {
 }
 
 // Account returns the account in the subject.
-func (m Message[M]) Account() string { return aboutSubject(m.Subject).Account }
+func (m Message[M]) Account() string { return subjectAttributes(m.Subject).Account }
 
 // Consume consumes until ctx ends. It continues each message's trace in a span, decodes the message, calls handle and
 // applies the verdict. Meanwhile it prevents the redelivery of the message. A message that does not decode becomes a
@@ -71,7 +71,7 @@ func Consume[T any, M interface {
 func consume(ctx context.Context, m *Mesh, w Worker,
 	pull func(pulling, handling context.Context, cons jetstream.Consumer) error,
 ) error {
-	t := m.consumer(w.Consumer)
+	t := m.consumerResource(w.Consumer)
 	cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
 	if err != nil {
 		return fmt.Errorf("bind %s: %w", t, err)
@@ -84,8 +84,8 @@ func consume(ctx context.Context, m *Mesh, w Worker,
 				return pull(pulling, handling, cons)
 			})
 			switch {
-			case deleted(err) && ctx.Err() == nil:
-				m.lost(t)
+			case isGone(err) && ctx.Err() == nil:
+				m.markGone(t)
 			case err != nil:
 				return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
 			}
@@ -156,15 +156,15 @@ func pull[T any, M interface {
 			_ = raw.Nak()
 			return nil
 		}
-		work(handling, m, w, raw, handle)
+		handleOne(handling, m, w, raw, handle)
 	}
 }
 
-func work[T any, M interface {
+func handleOne[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, handle func(context.Context, Message[M]) Verdict) {
-	d, ok := take[T, M](ctx, m, w, raw)
+	d, ok := decode[T, M](ctx, m, w, raw)
 	if !ok {
 		return
 	}
@@ -172,9 +172,9 @@ func work[T any, M interface {
 	alive := keepAlive(raw)
 	defer alive()
 	if d.undecodable == nil {
-		d.settle(m, w, handle(d.ctx, d.msg))
+		d.finish(m, w, handle(d.ctx, d.msg))
 	} else {
-		d.settle(m, w, Dead(d.undecodable))
+		d.finish(m, w, Dead(d.undecodable))
 	}
 }
 
@@ -190,9 +190,9 @@ type delivery[M proto.Message] struct {
 	undecodable *meshv1.DeadLetter
 }
 
-// take begins the span of a message and decodes it. It returns false if the message is not for a handler, after it has
-// acknowledged or refused it.
-func take[T any, M interface {
+// decode begins the span of a message and decodes it. It returns false if the message is not for a handler, after it
+// has acknowledged or refused it.
+func decode[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg) (d delivery[M], ok bool) {
@@ -226,7 +226,7 @@ func take[T any, M interface {
 		}
 		return d, true
 	}
-	if err := m.meant(raw.Subject(), d.msg.Body); err != nil {
+	if err := m.checkSubject(raw.Subject(), d.msg.Body); err != nil {
 		d.span.End()
 		m.refuse(ctx, meta.Stream, raw, err)
 		return d, false
@@ -234,13 +234,13 @@ func take[T any, M interface {
 	return d, true
 }
 
-func (d delivery[M]) settle(m *Mesh, w Worker, v Verdict) {
-	settle(d.ctx, m, w, d.raw, d.meta, v)
+func (d delivery[M]) finish(m *Mesh, w Worker, v Verdict) {
+	applyVerdict(d.ctx, m, w, d.raw, d.meta, v)
 	count(d.ctx, w.Consumer, d.meta.NumDelivered, v, d.begun)
 }
 
-// settle applies a verdict. If that fails, the message is redelivered: handlers are idempotent.
-func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jetstream.MsgMetadata, v Verdict) {
+// applyVerdict applies a verdict. If that fails, the message is redelivered: handlers are idempotent.
+func applyVerdict(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jetstream.MsgMetadata, v Verdict) {
 	span := trace.SpanFromContext(ctx)
 	var err error
 	switch v.decision {

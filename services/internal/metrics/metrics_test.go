@@ -102,7 +102,7 @@ func TestDocument_IsFresh(t *testing.T) {
 	}
 	have, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, want, string(have), "write it anew with: go test ./metrics -update")
+	require.Equal(t, want, string(have), "write it again with: go test ./internal/metrics -update")
 }
 
 func document(t *testing.T) string {

@@ -24,23 +24,24 @@ var (
 
 // Bounds of histograms, in seconds.
 var (
-	// arrival reaches from the duration of a change on a quiet day to the longest delay between two attempts. The 5 s
-	// of the service level is one of the bounds.
-	arrival = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
-	capture = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600}
-	request = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
-	work    = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
-	// late is for events: Stripe retries a webhook for three days.
-	late = []float64{1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 259200}
-	// comparison is for reads of the whole catalog: from a small shop to a million products at an off-peak rate.
-	comparison = []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600, 14400, 43200}
+	// changeBuckets reaches from the duration of a change on a quiet day to the longest delay between two attempts. The
+	// 5 s of the service level is one of the bounds.
+	changeBuckets  = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
+	captureBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600}
+	requestBuckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	workBuckets    = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	// eventAgeBuckets is for events: Stripe retries a webhook for three days.
+	eventAgeBuckets = []float64{1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 259200}
+	// comparisonBuckets is for reads of the whole catalog: from a small shop to a million products at an off-peak rate.
+	comparisonBuckets = []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600, 14400, 43200}
 )
 
 // Every process.
 var (
-	BuildInfo = gauge("driftless.build.info", "", fromAll, "1, with the versions of the process as labels.", Version, GoVersion)
+	BuildInfo = gauge("driftless.build.info", "", fromAll, "1, with the versions of the process as labels.", Version,
+		GoVersion)
 
-	MessageDuration = seconds("driftless.message.process.duration", fromAll, work,
+	MessageDuration = seconds("driftless.message.process.duration", fromAll, workBuckets,
 		"Time to handle a delivery.", Stream, Consumer, Verdict)
 	Redeliveries = counter("driftless.message.redeliveries", "{message}", fromAll,
 		"Redeliveries of messages.", Stream, Consumer)
@@ -55,9 +56,9 @@ var (
 
 // Changes, from commit to Stripe.
 var (
-	ChangeApplied = seconds("driftless.change.applied.duration", fromPush, arrival,
+	ChangeApplied = seconds("driftless.change.applied.duration", fromPush, changeBuckets,
 		"Time from a change's commit until it is applied in Stripe, once per applied version. Superseded versions are not counted.", Lane)
-	ChangeConfirmed = seconds("driftless.change.confirmed.duration", fromPull, arrival,
+	ChangeConfirmed = seconds("driftless.change.confirmed.duration", fromPull, changeBuckets,
 		"Time from a change's commit to Stripe's event that confirms a call for it, once per call.")
 	ChangeSuperseded = counter("driftless.change.superseded", "{change}", fromPush,
 		"Changes skipped because a later one of the same product existed.")
@@ -67,7 +68,7 @@ var (
 
 // Ingestion.
 var (
-	CaptureDuration = seconds("driftless.capture.duration", fromIngestion, capture,
+	CaptureDuration = seconds("driftless.capture.duration", fromIngestion, captureBuckets,
 		"Time from a transaction's commit until its products are stored on CATALOG.")
 	CaptureProducts = counter("driftless.capture.products", "{product}", fromIngestion,
 		"Products captured from the write-ahead log.")
@@ -79,7 +80,7 @@ var (
 		"Products read from the tables and compared with CATALOG: by the first read, periodic comparisons and `driftless reread`.")
 	MissedProducts = counter("driftless.capture.missed.products", "{product}", fromIngestion,
 		"Products that a comparison found different and published, although the write-ahead log did not report the change.")
-	ComparisonDuration = seconds("driftless.capture.comparison.duration", fromIngestion, comparison,
+	ComparisonDuration = seconds("driftless.capture.comparison.duration", fromIngestion, comparisonBuckets,
 		"Duration of a complete comparison of the tables with CATALOG.")
 	CapturedTimestamp = gauge("driftless.captured.timestamp", "s", fromCapture,
 		"Every change committed to the catalog before this time is in CATALOG or a dead letter: seconds since 1970. Absent until the first snapshot is complete.")
@@ -101,11 +102,11 @@ var (
 
 // Stripe.
 var (
-	StripeRequestDuration = seconds("driftless.stripe.request.duration", fromStripeSide, request,
+	StripeRequestDuration = seconds("driftless.stripe.request.duration", fromStripeSide, requestBuckets,
 		"Duration of requests to Stripe.", Operation, Answer)
 	StripeRateLimited = counter("driftless.stripe.rate_limited", "{request}", fromStripeSide,
 		"Requests that Stripe answered with 429.", Operation, LimitReason)
-	StripeBudgetWait = seconds("driftless.stripe.budget.wait.duration", fromStripeSide, work,
+	StripeBudgetWait = seconds("driftless.stripe.budget.wait.duration", fromStripeSide, workBuckets,
 		"Time that requests waited for the account's budget. The count is the budget used.", Lane)
 	StripeBudgetLimit = gauge("driftless.stripe.budget.limit", "{request}/s", fromStripeSide,
 		"Maximum requests per second of all processes together; 0 means no limit.")
@@ -133,7 +134,7 @@ var (
 var (
 	Events = counter("driftless.event.received", "{event}", fromPull,
 		"Stripe events received.", Via, EventResult)
-	WebhookAge = seconds("driftless.webhook.age", fromPull, late,
+	WebhookAge = seconds("driftless.webhook.age", fromPull, eventAgeBuckets,
 		"Time from the creation of an event in Stripe, accurate to the second, until it is stored. Webhooks only.")
 	WebhooksRejected = counter("driftless.webhook.rejected", "{webhook}", fromPull,
 		"Webhooks answered with an error.", RejectReason)
@@ -143,7 +144,7 @@ var (
 
 // Reconciliation, for itself.
 var (
-	LedgerWriteDuration = seconds("driftless.ledger.write.duration", fromReconciliation, work,
+	LedgerWriteDuration = seconds("driftless.ledger.write.duration", fromReconciliation, workBuckets,
 		"Duration of the ledger transaction that applies a batch of messages.", Stream)
 	DriftFound = counter("driftless.drift.found", "{product}", fromReconciliation,
 		"Products found to have drifted.")
@@ -158,7 +159,8 @@ var (
 	ConvergedTimestamp = gauge("driftless.converged.timestamp", "s", fromReconciliation,
 		"Every change of the lane that was committed before this time is in Stripe, dead-lettered, held by the guard or superseded: seconds since 1970. Absent until first known.", Lane)
 	CaptureStatus = gauge("driftless.capture.status", "", fromReconciliation,
-		"1 for the state of capture in ingestion's last report, 0 for the others. `absent` means no recent report.", CaptureState)
+		"1 for the state of capture in ingestion's last report, 0 for the others. `absent` means no recent report.",
+		CaptureState)
 	UnwatchedTables = gauge("driftless.capture.unwatched_tables", "{table}", fromReconciliation,
 		"Tables that the mapping's queries read without a watch. Only comparisons detect their changes.")
 	Products = gauge("driftless.products", "{product}", fromReconciliation,

@@ -19,9 +19,9 @@ var (
 	keyword = regexp.MustCompile(`^\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^'\\\s]|\\.)*)(?:\s+|$)`)
 )
 
-// URL returns the address of a server for messages. It hides passwords, tokens and all parameters but those that identify
-// the server. It accepts URLs, several NATS URLs separated by commas, and Postgres' "host=... password=...". An address
-// that it cannot parse is hidden completely.
+// URL returns the address of a server for messages. It hides passwords, tokens and all parameters but those that
+// identify the server. It accepts URLs, several NATS URLs separated by commas, and Postgres' "host=... password=...".
+// An address that it cannot parse is hidden completely.
 func URL(s string) string {
 	switch {
 	case strings.HasPrefix(s, "postgres://"), strings.HasPrefix(s, "postgresql://"):

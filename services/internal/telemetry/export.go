@@ -9,8 +9,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// longestReason is the maximum length of a logged error, in characters: a collector's answer may be a page.
-const longestReason = 500
+// maxLoggedError is the maximum length of a logged error, in characters: a collector's answer may be a page.
+const maxLoggedError = 500
 
 // exporter logs once that spans cannot be exported, and once that they can again. The number of spans that wait for a
 // collector is limited, and those beyond are dropped. Nothing else waits for it.
@@ -38,7 +38,8 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 	case err != nil && e.since.IsZero():
 		e.since, e.lost = time.Now(), len(spans)
 		e.logger.WarnContext(
-			ctx, "spans cannot be exported and are lost: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector", "error", shortened(err.Error()))
+			ctx, "spans cannot be exported and are lost: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector",
+			"error", shortened(err.Error()))
 	case err != nil:
 		e.lost += len(spans)
 	case !e.since.IsZero():
@@ -51,21 +52,21 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 }
 
 func shortened(s string) string {
-	if r := []rune(s); len(r) > longestReason {
-		return string(r[:longestReason]) + "..."
+	if r := []rune(s); len(r) > maxLoggedError {
+		return string(r[:maxLoggedError]) + "..."
 	}
 	return s
 }
 
-// troubles logs OpenTelemetry's own errors, at most once a minute.
-type troubles struct {
+// errorHandler logs OpenTelemetry's own errors, at most once a minute.
+type errorHandler struct {
 	logger *slog.Logger
 
 	mu   sync.Mutex
 	last time.Time
 }
 
-func (t *troubles) Handle(err error) {
+func (t *errorHandler) Handle(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if now := time.Now(); now.Sub(t.last) >= time.Minute {

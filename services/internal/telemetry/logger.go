@@ -25,17 +25,17 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 		// The text handler quotes messages and values that have unprintable characters.
 		return slog.New(newLimited(traced{slog.NewTextHandler(w, o)})), nil
 	case "json":
-		return slog.New(newLimited(traced{slog.NewJSONHandler(harmless{w}, o)})), nil
+		return slog.New(newLimited(traced{slog.NewJSONHandler(escapingWriter{w}, o)})), nil
 	default:
 		return nil, fmt.Errorf("log format %q: must be auto, text or json", format)
 	}
 }
 
-// harmless escapes control sequences in JSON records, which people may read on a terminal. The JSON handler escapes
-// only some of them.
-type harmless struct{ w io.Writer }
+// escapingWriter escapes control sequences in JSON records, which people may read on a terminal. The JSON handler
+// escapes only some of them.
+type escapingWriter struct{ w io.Writer }
 
-func (h harmless) Write(record []byte) (int, error) {
+func (h escapingWriter) Write(record []byte) (int, error) {
 	if _, err := h.w.Write(visible.JSON(record)); err != nil {
 		return 0, err
 	}

@@ -50,7 +50,7 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	otel.SetErrorHandler(&troubles{logger: o.Logger})
+	otel.SetErrorHandler(&errorHandler{logger: o.Logger})
 	res, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", o.Service),
 			attribute.String("service.version", o.Version)),

@@ -140,7 +140,7 @@ func TestExporter_ShortensLongErrors(t *testing.T) {
 
 func TestErrorHandler_LogsOnceAMinute(t *testing.T) {
 	log := &logged{}
-	handler := &troubles{logger: slog.New(slog.NewTextHandler(log, nil))}
+	handler := &errorHandler{logger: slog.New(slog.NewTextHandler(log, nil))}
 	for range 1000 {
 		handler.Handle(errors.New("queue full"))
 	}

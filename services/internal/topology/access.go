@@ -21,14 +21,14 @@ type access struct {
 	// batchReads lists the streams with direct get from which it reads many messages at once. Such a request names its
 	// subject in the body, which JetStream's permissions do not check.
 	batchReads []string
-	// readsUnscoped lists the streams without direct get from which it reads messages, and deletes those from which it deletes
-	// messages. JetStream's permissions cannot distinguish subjects there.
+	// readsUnscoped lists the streams without direct get from which it reads messages, and deletes those from which it
+	// deletes messages. JetStream's permissions cannot distinguish subjects there.
 	readsUnscoped, deletes []string
 	// reads and writes list the keys of buckets.
 	reads, writes []Key
-	// listsKeys lists the buckets whose keys it lists, counts or follows. JetStream's permissions cannot distinguish keys
-	// there. No service creates consumers for that: the right to create one with a random name is the right to create
-	// and delete any.
+	// listsKeys lists the buckets whose keys it lists, counts or follows. JetStream's permissions cannot distinguish
+	// keys there. No service creates consumers for that: the right to create one with a random name is the right to
+	// create and delete any.
 	listsKeys []string
 	// listsConsumers lists the streams whose consumers it lists.
 	listsConsumers []string

@@ -67,8 +67,8 @@ func countUncovered(ctx context.Context, subjects []string, s jetstream.Stream) 
 	return n, nil
 }
 
-// olderOf describes the older values that a bucket would lose; "" for none.
-func olderOf(info *jetstream.StreamInfo) string {
+// olderValues describes the older values that a bucket would lose; "" for none.
+func olderValues(info *jetstream.StreamInfo) string {
 	if info.State.Msgs == info.State.NumSubjects {
 		return ""
 	}

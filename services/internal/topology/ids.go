@@ -10,12 +10,12 @@ import (
 // FitID returns an id that Postgres can index. An id that it cannot index is cut and gets its hash appended, so
 // distinct ids stay distinct. FitID does not change its own results.
 func FitID(id string) string {
-	if len(id) <= longestID && PlainText(id) == id {
+	if len(id) <= maxIDBytes && PlainText(id) == id {
 		return id
 	}
 	sum := sha256.Sum256([]byte(id))
 	hash := "…" + hex.EncodeToString(sum[:])
-	return CutText(PlainText(CutText(id, longestID)), longestID-len(hash)) + hash
+	return CutText(PlainText(CutText(id, maxIDBytes)), maxIDBytes-len(hash)) + hash
 }
 
 // CutText returns the beginning of a text, at most limit bytes. It does not cut within a character.
@@ -32,6 +32,6 @@ func PlainText(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, string(utf8.RuneError)), "\x00", "")
 }
 
-// longestID is the size in bytes of the longest id that Stripe accepts, 255 characters. Postgres refuses index entries
+// maxIDBytes is the size in bytes of the longest id that Stripe accepts, 255 characters. Postgres refuses index entries
 // of more than 2,704 bytes.
-const longestID = 4 * 255
+const maxIDBytes = 4 * 255

@@ -17,8 +17,8 @@ type setting[C any] struct {
 	// lowers reports whether the declared value is less than the server's.
 	lowers bool
 	set    func(*C)
-	// partly applies the part of the setting that lowers nothing; nil for none.
-	partly func(*C)
+	// setPartly applies the part of the setting that lowers nothing; nil for none.
+	setPartly func(*C)
 	// protects reports whether the setting forbids an operation that the mesh never uses.
 	protects bool
 }
@@ -52,9 +52,9 @@ func merge[C any](have C, lower bool, settings []setting[C]) merged[C] {
 		case !s.lowers || lower:
 			m.differs = true
 			s.set(&m.config)
-		case s.partly != nil:
+		case s.setPartly != nil:
 			m.differs = true
-			s.partly(&m.config)
+			s.setPartly(&m.config)
 		}
 	}
 	return m
@@ -74,7 +74,7 @@ func streamSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 		set:    func(c *c) { c.Subjects = want.Subjects },
 	}
 	if more := uncovered(want.Subjects, have.Subjects); len(more) > 0 {
-		subjects.partly = func(c *c) { c.Subjects = slices.Concat(have.Subjects, more) }
+		subjects.setPartly = func(c *c) { c.Subjects = slices.Concat(have.Subjects, more) }
 	}
 	return append([]setting[c]{
 		subjects,
@@ -84,12 +84,12 @@ func streamSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 		},
 		{
 			name: "max messages per subject", want: want.MaxMsgsPerSubject, have: have.MaxMsgsPerSubject,
-			lowers: fewer(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject),
+			lowers: isLowerLimit(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject),
 			set:    func(c *c) { c.MaxMsgsPerSubject = want.MaxMsgsPerSubject },
 		},
 		{
 			name: "max age", want: want.MaxAge, have: have.MaxAge,
-			lowers: fewer(want.MaxAge, have.MaxAge), set: func(c *c) { c.MaxAge = want.MaxAge },
+			lowers: isLowerLimit(want.MaxAge, have.MaxAge), set: func(c *c) { c.MaxAge = want.MaxAge },
 		},
 		{
 			name: "duplicate window", want: want.Duplicates, have: have.Duplicates,
@@ -114,7 +114,7 @@ func bucketSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 	return append([]setting[c]{
 		{
 			name: "history", want: want.MaxMsgsPerSubject, have: have.MaxMsgsPerSubject,
-			lowers: fewer(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject),
+			lowers: isLowerLimit(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject),
 			set:    func(c *c) { c.MaxMsgsPerSubject = want.MaxMsgsPerSubject },
 		},
 		{
@@ -148,8 +148,8 @@ func sharedSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 		},
 		// A declared placement is a requested move. Without one, the declaration is anywhere.
 		{
-			name: "placement", want: placed(want.Placement), have: placed(have.Placement),
-			lowers: placed(want.Placement) == anywhere, set: func(c *c) { c.Placement = want.Placement },
+			name: "placement", want: placementText(want.Placement), have: placementText(have.Placement),
+			lowers: placementText(want.Placement) == anywhere, set: func(c *c) { c.Placement = want.Placement },
 		},
 		{
 			name: "atomic publish", want: want.AllowAtomicPublish, have: have.AllowAtomicPublish,
@@ -177,18 +177,18 @@ func consumerSettings(want, have jetstream.ConsumerConfig) []setting[jetstream.C
 		},
 		{
 			name: "max deliver", want: want.MaxDeliver, have: have.MaxDeliver,
-			lowers: fewer(want.MaxDeliver, have.MaxDeliver), set: func(c *c) { c.MaxDeliver = want.MaxDeliver },
+			lowers: isLowerLimit(want.MaxDeliver, have.MaxDeliver), set: func(c *c) { c.MaxDeliver = want.MaxDeliver },
 		},
 		{
 			name: "max ack pending", want: want.MaxAckPending, have: have.MaxAckPending,
-			lowers: fewer(want.MaxAckPending, have.MaxAckPending),
+			lowers: isLowerLimit(want.MaxAckPending, have.MaxAckPending),
 			set:    func(c *c) { c.MaxAckPending = want.MaxAckPending },
 		},
 	}
 }
 
-// fewer reports whether limit want is lower than limit have. 0 and less mean no limit.
-func fewer[N int | int64 | time.Duration](want, have N) bool {
+// isLowerLimit reports whether limit want is lower than limit have. 0 and less mean no limit.
+func isLowerLimit[N int | int64 | time.Duration](want, have N) bool {
 	return want > 0 && (have <= 0 || want < have)
 }
 
@@ -201,8 +201,8 @@ func uncovered(subjects, patterns []string) []string {
 
 const anywhere = "anywhere"
 
-// placed returns a placement as text, for comparison. nil and empty are equal.
-func placed(p *jetstream.Placement) string {
+// placementText returns a placement as text, for comparison. nil and empty are equal.
+func placementText(p *jetstream.Placement) string {
 	if p == nil {
 		return anywhere
 	}

@@ -18,16 +18,16 @@ type Difference struct {
 	Detail string `json:"detail"`
 	// Missing reports whether nothing of that name exists.
 	Missing bool `json:"missing"`
-	// Lowers describes the part of Detail that lowers or removes something; empty for none. That part is applied only
-	// if the options allow it.
+	// Lowers describes the part of Detail that lowers or removes something; empty for none. It is applied only if the
+	// options allow it.
 	Lowers string `json:"lowers,omitempty"`
 	// DataLoss describes the messages that the whole change would lose; empty for none.
 	DataLoss string `json:"loses,omitempty"`
 
 	// apply makes the change, as far as the options allow; nil if they allow nothing.
 	apply func(context.Context) error
-	// refused describes the messages that apply would lose; empty for none.
-	refused string
+	// appliedLoss describes the messages that apply would lose; empty for none.
+	appliedLoss string
 	// protects reports whether apply only forbids operations that the mesh never uses.
 	protects bool
 }
@@ -59,8 +59,8 @@ func Apply(ctx context.Context, js jetstream.JetStream, o Options) error {
 	}
 	var losses []string
 	for _, d := range diffs {
-		if d.refused != "" {
-			losses = append(losses, d.Kind+" "+d.Name+" ("+d.Detail+"): "+d.refused)
+		if d.appliedLoss != "" {
+			losses = append(losses, d.Kind+" "+d.Name+" ("+d.Detail+"): "+d.appliedLoss)
 		}
 	}
 	if len(losses) > 0 && !o.AllowDataLoss {
@@ -181,10 +181,10 @@ func (p *planner) bucket(ctx context.Context, b bucket) error {
 	wanted := have
 	wanted.MaxMsgsPerSubject = want.MaxMsgsPerSubject
 	return p.update("bucket", b.name, m, wanted, func(c jetstream.StreamConfig) (string, error) {
-		if !fewer(c.MaxMsgsPerSubject, have.MaxMsgsPerSubject) {
+		if !isLowerLimit(c.MaxMsgsPerSubject, have.MaxMsgsPerSubject) {
 			return "", nil
 		}
-		return olderOf(s.CachedInfo()), nil
+		return olderValues(s.CachedInfo()), nil
 	})
 }
 
@@ -209,7 +209,7 @@ func (p *planner) update(
 		return err
 	}
 	if m.differs {
-		if d.refused, err = loses(m.config); err != nil {
+		if d.appliedLoss, err = loses(m.config); err != nil {
 			return err
 		}
 		d.apply = func(ctx context.Context) error {
@@ -250,8 +250,9 @@ func (p *planner) consumer(ctx context.Context, c durable) error {
 	}
 	if have.FilterSubject != c.config.FilterSubject {
 		// A changed filter does not apply to messages that were stored before.
-		d.DataLoss = "the stored messages that match only one of the new and the old filter (" + have.FilterSubject + ")"
-		d.refused = d.DataLoss
+		d.DataLoss = "the stored messages that match only one of the new and the old filter (" + have.FilterSubject +
+			")"
+		d.appliedLoss = d.DataLoss
 	}
 	if m.differs {
 		d.apply = func(ctx context.Context) error {

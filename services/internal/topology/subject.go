@@ -42,23 +42,23 @@ const (
 )
 
 // Token encodes an id as one subject token that is also a valid bucket key. Letters, digits, "-" and "_" stay; every
-// other byte becomes "=" and two hexadecimal digits. A token longer than longestToken is replaced by its beginning,
+// other byte becomes "=" and two hexadecimal digits. A token longer than maxTokenBytes is replaced by its beginning,
 // "==" and the id's SHA-256. No other token has "==". Distinct ids have distinct tokens.
 func Token(id string) string {
 	token := escape(id)
-	if len(token) <= longestToken {
+	if len(token) <= maxTokenBytes {
 		return token
 	}
 	sum := sha256.Sum256([]byte(id))
-	return token[:longestToken-len(shortened)-2*len(sum)] + shortened + hex.EncodeToString(sum[:])
+	return token[:maxTokenBytes-len(hashSeparator)-2*len(sum)] + hashSeparator + hex.EncodeToString(sum[:])
 }
 
-// longestToken keeps subjects far below the server's limit of a line, 4096 bytes by default. The server closes the
+// maxTokenBytes keeps subjects far below the server's limit of a line, 4096 bytes by default. The server closes the
 // connection of a client that sends a longer one, and the ids of products are user input.
-const longestToken = 512
+const maxTokenBytes = 512
 
-// shortened separates the beginning of an id from its hash.
-const shortened = "=="
+// hashSeparator separates the beginning of an id from its hash.
+const hashSeparator = "=="
 
 func escape(id string) string {
 	plain := func(c byte) bool {
@@ -87,7 +87,7 @@ func escape(id string) string {
 // ParseToken returns the id from which Token made the token. It returns "" for a shortened token: then only the
 // message's body has the id. A text that Token would not make is returned as it is.
 func ParseToken(token string) string {
-	if token == "=" || strings.Contains(token, shortened) {
+	if token == "=" || strings.Contains(token, hashSeparator) {
 		return ""
 	}
 	id, err := url.PathUnescape(strings.ReplaceAll(token, "=", "%"))

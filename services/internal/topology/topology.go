@@ -232,10 +232,10 @@ func consumerConfig(name, filter string, maxAckPending int) jetstream.ConsumerCo
 	}
 }
 
-// downstream is the order in which streams are asked for their consumers; streams that are not listed are in the
+// consumerOrder is the order in which streams are asked for their consumers; streams that are not listed are in the
 // middle. A service stores the result of a message further downstream before it acknowledges the message. So at least
 // one of the two is counted.
-var downstream = map[string]int{
+var consumerOrder = map[string]int{
 	StreamCommand:          -2,
 	StreamCatalog:          -1,
 	"KV_" + BucketObserved: 1,
@@ -251,6 +251,6 @@ func ConsumedStreams() []string {
 			names = append(names, c.Stream)
 		}
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return downstream[a] - downstream[b] })
+	slices.SortStableFunc(names, func(a, b string) int { return consumerOrder[a] - consumerOrder[b] })
 	return names
 }

@@ -32,7 +32,7 @@ func TestJSON_IsFresh(t *testing.T) {
 	}
 	have, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, string(want), string(have), "write it anew with: go test ./metrics/dashboard -update")
+	require.Equal(t, string(want), string(have), "write it again with: go test ./internal/metrics/dashboard -update")
 	require.True(t, json.Valid(have))
 }
 

@@ -5,8 +5,9 @@ var Rows = []Row{
 	{Title: "Is it healthy?", Panels: []Panel{
 		{
 			Title: "Late changes, 1 h",
-			Help:  "Share of live changes that took more than 5 s while Stripe was up. The target is at most 1%.", Unit: "percentunit",
-			Stat: true, Bad: new(0.01), Queries: []Query{
+			Help:  "Share of live changes that took more than 5 s while Stripe was up. The target is at most 1%.",
+			Unit:  "percentunit",
+			Stat:  true, Bad: new(0.01), Queries: []Query{
 				{`max(driftless:changes_late:ratio1h{account=~"$account"})`, ""},
 			},
 		},
@@ -74,8 +75,9 @@ var Rows = []Row{
 			},
 		},
 		{
-			Title: "Tables compared", Help: "Time since the last complete comparison of the tables.", Unit: "s", Stat: true,
-			Bad: new(172800.0), Queries: []Query{
+			Title: "Tables compared", Help: "Time since the last complete comparison of the tables.", Unit: "s",
+			Stat: true,
+			Bad:  new(172800.0), Queries: []Query{
 				{
 					`time() - min(max by (account) (driftless_tables_compared_timestamp_seconds{account=~"$account"}))`,
 					"",
@@ -244,7 +246,8 @@ var Rows = []Row{
 		}},
 		{
 			Title: "Compared with the tables",
-			Help:  "Products compared a second, and products in an hour whose change the log did not report.", Unit: "short",
+			Help:  "Products compared a second, and products in an hour whose change the log did not report.",
+			Unit:  "short",
 			Queries: []Query{
 				{
 					`sum(rate(driftless_capture_compared_products_total{account=~"$account"}[$__rate_interval]))`,
@@ -280,12 +283,14 @@ var Rows = []Row{
 				},
 			},
 		},
-		{Title: "Capture lag", Help: "Age of the oldest write-ahead log that is not captured.", Unit: "s", Queries: []Query{
-			{`max by (account) (driftless_replication_lag_duration_seconds{account=~"$account"})`, "{{account}}"},
-		}},
+		{Title: "Capture lag", Help: "Age of the oldest write-ahead log that is not captured.", Unit: "s",
+			Queries: []Query{
+				{`max by (account) (driftless_replication_lag_duration_seconds{account=~"$account"})`, "{{account}}"},
+			}},
 		{
-			Title: "Write-ahead log", Help: "Not captured, kept by the database for the slot, and left until the slot is lost.",
-			Unit: "bytes", Queries: []Query{
+			Title: "Write-ahead log",
+			Help:  "Not captured, kept by the database for the slot, and left until the slot is lost.",
+			Unit:  "bytes", Queries: []Query{
 				{`max by (account) (driftless_replication_lag_bytes{account=~"$account"})`, "not captured {{account}}"},
 				{`max by (account) (driftless_replication_retained_bytes{account=~"$account"})`, "kept {{account}}"},
 				{

@@ -28,7 +28,7 @@ func TestKeptFrom_KeepsLastMessageThatAnswerLacks(t *testing.T) {
 	}
 	got := 0
 	require.NoError(t,
-		m.keptFrom(t.Context(), topology.StreamCatalog, []string{subject, subject + "-none"}, from,
+		m.eachHistoryFrom(t.Context(), topology.StreamCatalog, []string{subject, subject + "-none"}, from,
 			func(i int, kept []*nats.Msg) error {
 				got += len(kept)
 				require.Len(t, kept, 1-i)

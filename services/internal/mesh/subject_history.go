@@ -15,34 +15,34 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// keptWindow is how many subjects are requested at a time. Each answer may have MaxStatesPerProduct messages.
-const keptWindow = 64
+// historyWindow is how many subjects are requested at a time. Each answer may have MaxStatesPerProduct messages.
+const historyWindow = 64
 
-// keptMany reads all messages of each subject, oldest first, from a stream with direct get. The reads are pipelined. It
-// calls do once for each subject, in any order, with the subject's index. Headers of stored messages are not trusted:
-// of several with the same name, the server's own is the last.
-func (m *Mesh) keptMany(
+// eachHistory reads all messages of each subject, oldest first, from a stream with direct get. The reads are pipelined.
+// It calls do once for each subject, in any order, with the subject's index. Headers of stored messages are not
+// trusted: of several with the same name, the server's own is the last.
+func (m *Mesh) eachHistory(
 	ctx context.Context, stream string, subjects []string, do func(i int, kept []*nats.Msg) error,
 ) error {
-	return m.keptFrom(ctx, stream, subjects, nil, do)
+	return m.eachHistoryFrom(ctx, stream, subjects, nil, do)
 }
 
-// keptFrom is keptMany from a sequence on. from returns the sequence, given the last message of the subject; do then
-// gets that message twice. If from is nil, all messages are read.
-func (m *Mesh) keptFrom(
+// eachHistoryFrom is eachHistory from a sequence on. from returns the sequence, given the last message of the subject;
+// do then gets that message twice. If from is nil, all messages are read.
+func (m *Mesh) eachHistoryFrom(
 	ctx context.Context, stream string, subjects []string,
 	from func(i int, last *nats.Msg) uint64, do func(i int, kept []*nats.Msg) error,
 ) error {
 	if len(subjects) == 0 {
 		return nil
 	}
-	r := &keptReader{
+	r := &historyReader{
 		m:        m,
 		stream:   stream,
 		subjects: subjects,
 		from:     from,
 		inbox:    m.nc.NewInbox(),
-		waiting:  map[int]*keptAnswer{},
+		waiting:  map[int]*historyAnswer{},
 	}
 	// A synchronous subscription would interpret a stored message with certain headers as a status of the server.
 	answers, done := make(chan *nats.Msg), make(chan struct{})
@@ -64,20 +64,20 @@ func (m *Mesh) keptFrom(
 	return r.run(ctx, answers, do)
 }
 
-// keptReader reads with a window of requests.
-type keptReader struct {
+// historyReader reads with a window of requests.
+type historyReader struct {
 	m        *Mesh
 	stream   string
 	subjects []string
 	from     func(i int, last *nats.Msg) uint64
 	inbox    string
 	// waiting has the subjects that are requested and not answered.
-	waiting map[int]*keptAnswer
+	waiting map[int]*historyAnswer
 	next    int
 }
 
-// keptAnswer is what was received for one subject.
-type keptAnswer struct {
+// historyAnswer is what was received for one subject.
+type historyAnswer struct {
 	// attempt counts the requests. Answers to an earlier one are ignored.
 	attempt int
 	// start is the sequence from which messages are requested. It is 0 while the last message is requested.
@@ -88,13 +88,14 @@ type keptAnswer struct {
 	msgs []*nats.Msg
 }
 
-func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
-	silence := time.NewTimer(askAgain)
+func (r *historyReader) run(ctx context.Context, answers <-chan *nats.Msg,
+	do func(i int, kept []*nats.Msg) error) error {
+	silence := time.NewTimer(readRetryInterval)
 	defer silence.Stop()
 	heard := time.Now()
 	for r.next < len(r.subjects) || len(r.waiting) > 0 {
-		for ; r.next < len(r.subjects) && len(r.waiting) < keptWindow; r.next++ {
-			r.waiting[r.next] = &keptAnswer{}
+		for ; r.next < len(r.subjects) && len(r.waiting) < historyWindow; r.next++ {
+			r.waiting[r.next] = &historyAnswer{}
 			if r.from == nil {
 				r.waiting[r.next].start = 1
 			}
@@ -108,7 +109,7 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 		case <-r.m.closed:
 			return r.m.closedError()
 		case <-silence.C:
-			if time.Since(heard) >= electionPatience {
+			if time.Since(heard) >= electionTimeout {
 				return fmt.Errorf("stream %s does not answer: %w", r.stream, context.DeadlineExceeded)
 			}
 			// The replica that was asked may hang; the next request may reach another one.
@@ -118,11 +119,11 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 					return err
 				}
 			}
-			silence.Reset(askAgain)
+			silence.Reset(readRetryInterval)
 		case msg := <-answers:
 			heard = time.Now()
-			silence.Reset(askAgain)
-			if err := r.take(msg, do); err != nil {
+			silence.Reset(readRetryInterval)
+			if err := r.receive(msg, do); err != nil {
 				return err
 			}
 		}
@@ -131,7 +132,7 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 }
 
 // ask requests the messages of a subject from a sequence on, or the last one if that is 0.
-func (r *keptReader) ask(i int, from uint64) error {
+func (r *historyReader) ask(i int, from uint64) error {
 	w := r.waiting[i]
 	w.attempt++
 	reply := fmt.Sprintf("%s.%d.%d", r.inbox, i, w.attempt)
@@ -154,8 +155,8 @@ func (r *keptReader) ask(i int, from uint64) error {
 	})
 }
 
-// take processes one answer: a message, or the server's status that there are no more.
-func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
+// receive processes one answer: a message, or the server's status that there are no more.
+func (r *historyReader) receive(msg *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
 	tokens := strings.Split(msg.Subject, ".")
 	i, errI := strconv.Atoi(tokens[len(tokens)-2])
 	attempt, errAttempt := strconv.Atoi(tokens[len(tokens)-1])

@@ -48,68 +48,68 @@ func (m *Mesh) History(account string) *Record { return m.Record(topology.KeyHis
 func (m *Mesh) Budget(account string) *Record { return m.Record(topology.KeyBudget, account) }
 
 // GetString returns the value, "" if there is none.
-func (c *Record) GetString(ctx context.Context) (string, error) {
-	data, err := c.get(ctx)
+func (r *Record) GetString(ctx context.Context) (string, error) {
+	data, err := r.get(ctx)
 	return string(data), err
 }
 
 // GetStringAt returns the value with its revision, for CompareAndPutString. It returns "" and 0 if there is none.
-func (c *Record) GetStringAt(ctx context.Context) (position string, revision uint64, err error) {
-	kv, err := c.m.bucket(ctx, c.bucket)
+func (r *Record) GetStringAt(ctx context.Context) (value string, revision uint64, err error) {
+	kv, err := r.m.bucket(ctx, r.bucket)
 	if err != nil {
 		return "", 0, err
 	}
-	entry, err := c.m.entryOf(ctx, kv, c.name)
+	entry, err := r.m.entryOf(ctx, kv, r.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return "", 0, nil
 	case err != nil:
-		return "", 0, fmt.Errorf("read record %s: %w", c.name, err)
+		return "", 0, fmt.Errorf("read record %s: %w", r.name, err)
 	}
 	return string(entry.Value()), entry.Revision(), nil
 }
 
 // CompareAndPutString stores the value if the record still has the revision, and returns the new revision. Otherwise
 // the error is ErrConflict. Revision 0 means that there must be no value.
-func (c *Record) CompareAndPutString(ctx context.Context, position string, revision uint64) (uint64, error) {
+func (r *Record) CompareAndPutString(ctx context.Context, value string, revision uint64) (uint64, error) {
 	if revision == 0 {
-		next, err := c.create(ctx, position)
+		next, err := r.create(ctx, value)
 		if errors.Is(err, jetstream.ErrKeyExists) {
 			err = ErrConflict
 		}
 		if err != nil {
-			return 0, fmt.Errorf("store record %s: %w", c.name, err)
+			return 0, fmt.Errorf("store record %s: %w", r.name, err)
 		}
 		return next, nil
 	}
-	msg := c.message([]byte(position))
+	msg := r.message([]byte(value))
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
-	return c.write(ctx, msg)
+	return r.write(ctx, msg)
 }
 
 // create stores the first value, also after the key was deleted. It makes one attempt, since a key is created once.
-func (c *Record) create(ctx context.Context, position string) (uint64, error) {
-	kv, err := c.m.bucket(ctx, c.bucket)
+func (r *Record) create(ctx context.Context, value string) (uint64, error) {
+	kv, err := r.m.bucket(ctx, r.bucket)
 	if err != nil {
 		return 0, err
 	}
-	return kv.Create(ctx, c.name, []byte(position))
+	return kv.Create(ctx, r.name, []byte(value))
 }
 
 // message returns the message that stores a value. The methods of a bucket are not used: their messages cannot be
 // repeated.
-func (c *Record) message(position []byte) *nats.Msg {
-	return &nats.Msg{Subject: "$KV." + c.bucket + "." + c.name, Data: position, Header: nats.Header{}}
+func (r *Record) message(value []byte) *nats.Msg {
+	return &nats.Msg{Subject: "$KV." + r.bucket + "." + r.name, Data: value, Header: nats.Header{}}
 }
 
-func (c *Record) write(ctx context.Context, msg *nats.Msg) (revision uint64, err error) {
+func (r *Record) write(ctx context.Context, msg *nats.Msg) (revision uint64, err error) {
 	repeatable(msg)
-	s := c.m.storeIn(ctx, "KV_"+c.bucket, msg, false)
+	s := r.m.storeIn(ctx, "KV_"+r.bucket, msg, false)
 	switch {
-	case isWrongSequence(s.err):
-		return 0, fmt.Errorf("store record %s: %w", c.name, ErrConflict)
+	case isConflict(s.err):
+		return 0, fmt.Errorf("store record %s: %w", r.name, ErrConflict)
 	case s.err != nil:
-		return 0, fmt.Errorf("store record %s: %w", c.name, s.err)
+		return 0, fmt.Errorf("store record %s: %w", r.name, s.err)
 	}
 	return s.sequence, nil
 }
@@ -120,101 +120,101 @@ func (m *Mesh) BudgetBell(account string) *Record { return m.Record(topology.Key
 
 // GetAt decodes the value into a message and returns its revision, for CompareAndPut. It returns 0 if there is no
 // value.
-func (c *Record) GetAt(ctx context.Context, into proto.Message) (revision uint64, err error) {
-	kv, err := c.m.bucket(ctx, c.bucket)
+func (r *Record) GetAt(ctx context.Context, into proto.Message) (revision uint64, err error) {
+	kv, err := r.m.bucket(ctx, r.bucket)
 	if err != nil {
 		return 0, err
 	}
-	entry, err := c.m.entryOf(ctx, kv, c.name)
+	entry, err := r.m.entryOf(ctx, kv, r.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return 0, nil
 	case err != nil:
-		return 0, fmt.Errorf("read %s of bucket %s: %w", c.name, c.bucket, err)
+		return 0, fmt.Errorf("read %s of bucket %s: %w", r.name, r.bucket, err)
 	}
 	if err := proto.Unmarshal(entry.Value(), into); err != nil {
-		return 0, fmt.Errorf("decode %s of bucket %s: %w", c.name, c.bucket, err)
+		return 0, fmt.Errorf("decode %s of bucket %s: %w", r.name, r.bucket, err)
 	}
 	return entry.Revision(), nil
 }
 
 // CompareAndPut stores a message if the record still has the revision, and returns the new revision. Otherwise the
 // error is ErrConflict.
-func (c *Record) CompareAndPut(ctx context.Context, position proto.Message, revision uint64) (uint64, error) {
-	data, err := proto.Marshal(position)
+func (r *Record) CompareAndPut(ctx context.Context, value proto.Message, revision uint64) (uint64, error) {
+	data, err := proto.Marshal(value)
 	if err != nil {
-		return 0, fmt.Errorf("encode %s of bucket %s: %w", c.name, c.bucket, err)
+		return 0, fmt.Errorf("encode %s of bucket %s: %w", r.name, r.bucket, err)
 	}
-	return c.CompareAndPutString(ctx, string(data), revision)
+	return r.CompareAndPutString(ctx, string(data), revision)
 }
 
 // PutStringAt stores the value unconditionally and returns its revision.
-func (c *Record) PutStringAt(ctx context.Context, position string) (revision uint64, err error) {
-	return c.write(ctx, c.message([]byte(position)))
+func (r *Record) PutStringAt(ctx context.Context, value string) (revision uint64, err error) {
+	return r.write(ctx, r.message([]byte(value)))
 }
 
 // PutString stores the value unconditionally.
-func (c *Record) PutString(ctx context.Context, position string) error {
-	return c.put(ctx, []byte(position))
+func (r *Record) PutString(ctx context.Context, value string) error {
+	return r.put(ctx, []byte(value))
 }
 
 // Get decodes the value into a message. ok is false if there is none.
-func (c *Record) Get(ctx context.Context, into proto.Message) (ok bool, err error) {
-	data, err := c.get(ctx)
+func (r *Record) Get(ctx context.Context, into proto.Message) (ok bool, err error) {
+	data, err := r.get(ctx)
 	if err != nil || data == nil {
 		return false, err
 	}
 	if err := proto.Unmarshal(data, into); err != nil {
-		return false, fmt.Errorf("decode record %s: %w", c.name, err)
+		return false, fmt.Errorf("decode record %s: %w", r.name, err)
 	}
 	return true, nil
 }
 
 // GetWithTime is Get, and returns when the value was written, by the clock of the NATS server. A time that a process
 // writes itself depends on the clock of its host. The time is zero if there is no value.
-func (c *Record) GetWithTime(ctx context.Context, into proto.Message) (written time.Time, err error) {
-	kv, err := c.m.bucket(ctx, c.bucket)
+func (r *Record) GetWithTime(ctx context.Context, into proto.Message) (written time.Time, err error) {
+	kv, err := r.m.bucket(ctx, r.bucket)
 	if err != nil {
 		return time.Time{}, err
 	}
-	entry, err := kv.Get(ctx, c.name)
+	entry, err := kv.Get(ctx, r.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return time.Time{}, nil
 	case err != nil:
-		return time.Time{}, fmt.Errorf("read record %s: %w", c.name, err)
+		return time.Time{}, fmt.Errorf("read record %s: %w", r.name, err)
 	}
 	if err := proto.Unmarshal(entry.Value(), into); err != nil {
-		return time.Time{}, fmt.Errorf("decode record %s: %w", c.name, err)
+		return time.Time{}, fmt.Errorf("decode record %s: %w", r.name, err)
 	}
 	return entry.Created(), nil
 }
 
 // Put stores a message unconditionally.
-func (c *Record) Put(ctx context.Context, position proto.Message) error {
-	data, err := proto.Marshal(position)
+func (r *Record) Put(ctx context.Context, value proto.Message) error {
+	data, err := proto.Marshal(value)
 	if err != nil {
-		return fmt.Errorf("encode record %s: %w", c.name, err)
+		return fmt.Errorf("encode record %s: %w", r.name, err)
 	}
-	return c.put(ctx, data)
+	return r.put(ctx, data)
 }
 
-func (c *Record) get(ctx context.Context) ([]byte, error) {
-	kv, err := c.m.bucket(ctx, c.bucket)
+func (r *Record) get(ctx context.Context) ([]byte, error) {
+	kv, err := r.m.bucket(ctx, r.bucket)
 	if err != nil {
 		return nil, err
 	}
-	entry, err := c.m.entryOf(ctx, kv, c.name)
+	entry, err := r.m.entryOf(ctx, kv, r.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("read record %s: %w", c.name, err)
+		return nil, fmt.Errorf("read record %s: %w", r.name, err)
 	}
 	return entry.Value(), nil
 }
 
-func (c *Record) put(ctx context.Context, data []byte) error {
-	_, err := c.write(ctx, c.message(data))
+func (r *Record) put(ctx context.Context, data []byte) error {
+	_, err := r.write(ctx, r.message(data))
 	return err
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// followEvery is how often Follow asks for new links.
-const followEvery = 250 * time.Millisecond
+// followInterval is how often Follow asks for new links.
+const followInterval = 250 * time.Millisecond
 
 // LinkCache is an account's links in memory. Safe for concurrent use.
 type LinkCache struct {
 	m       *Mesh
 	account string
-	// turned is closed when the bucket is deleted or created again.
-	turned <-chan struct{}
+	// changed is closed when the bucket is deleted or created again.
+	changed <-chan struct{}
 	// read is the sequence up to which the bucket was read. Owned by the goroutine that calls Watch or Follow.
 	read uint64
 
@@ -41,7 +41,7 @@ func (l *LinkCache) Product(stripeID string) string {
 // Watch returns all links of the account. The caller must call Follow, which keeps them up to date.
 func (s *LinkStore) Watch(ctx context.Context, account string) (*LinkCache, error) {
 	l := &LinkCache{m: s.m, account: account}
-	_, l.turned = s.m.present(bucketThing(topology.BucketLink))
+	_, l.changed = s.m.present(bucketResource(topology.BucketLink))
 	if err := l.reread(ctx); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (s *LinkStore) Watch(ctx context.Context, account string) (*LinkCache, erro
 func (l *LinkCache) reread(ctx context.Context) error {
 	products, read := map[string]string{}, uint64(0)
 	err := l.m.eachMessage(ctx, "KV_"+topology.BucketLink, l.filter(), 1, func(msg *jetstream.RawStreamMsg) bool {
-		takeLink(products, msg)
+		applyLink(products, msg)
 		read = msg.Sequence
 		return true
 	})
@@ -68,7 +68,7 @@ func (l *LinkCache) reread(ctx context.Context) error {
 
 // Follow keeps the links up to date until ctx ends. If the bucket is deleted and created again, it rereads it.
 func (l *LinkCache) Follow(ctx context.Context) error {
-	ticker := time.NewTicker(followEvery)
+	ticker := time.NewTicker(followInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -76,8 +76,8 @@ func (l *LinkCache) Follow(ctx context.Context) error {
 			return nil
 		case <-l.m.closed:
 			return l.m.Closed(ctx)
-		case <-l.turned:
-			l.again(ctx)
+		case <-l.changed:
+			l.rereadWhenPresent(ctx)
 		case <-ticker.C:
 			l.poll(ctx)
 		}
@@ -88,13 +88,13 @@ func (l *LinkCache) Follow(ctx context.Context) error {
 // is gone.
 func (l *LinkCache) poll(ctx context.Context) {
 	for ctx.Err() == nil {
-		p, err := l.m.page(ctx, "KV_"+topology.BucketLink, next{l.read + 1, l.filter(), pageMessages, pageBytes})
+		p, err := l.m.page(ctx, "KV_"+topology.BucketLink, pageRequest{l.read + 1, l.filter(), pageMessages, pageBytes})
 		if err != nil || len(p.messages) == 0 {
 			return
 		}
 		l.mu.Lock()
 		for _, msg := range p.messages {
-			takeLink(l.products, msg)
+			applyLink(l.products, msg)
 			l.read = msg.Sequence
 		}
 		l.mu.Unlock()
@@ -104,27 +104,27 @@ func (l *LinkCache) poll(ctx context.Context) {
 	}
 }
 
-// again rereads the bucket once it exists. The current links stay valid until then.
-func (l *LinkCache) again(ctx context.Context) {
+// rereadWhenPresent rereads the bucket once it exists. The current links stay valid until then.
+func (l *LinkCache) rereadWhenPresent(ctx context.Context) {
 	for ctx.Err() == nil {
 		var there bool
-		if there, l.turned = l.m.present(bucketThing(topology.BucketLink)); there && l.reread(ctx) == nil {
+		if there, l.changed = l.m.present(bucketResource(topology.BucketLink)); there && l.reread(ctx) == nil {
 			return
 		}
 		select {
 		case <-ctx.Done():
 		case <-l.m.closed:
 			return
-		case <-l.turned:
-		case <-time.After(lookForLoss):
+		case <-l.changed:
+		case <-time.After(presenceInterval):
 		}
 	}
 }
 
 func (l *LinkCache) filter() string { return "$KV." + topology.BucketLink + "." + l.account + ".*" }
 
-// takeLink applies a message of the bucket to the links.
-func takeLink(products map[string]string, msg *jetstream.RawStreamMsg) {
+// applyLink applies a message of the bucket to the links.
+func applyLink(products map[string]string, msg *jetstream.RawStreamMsg) {
 	token := topology.LastToken(msg.Subject)
 	if msg.Header.Get("KV-Operation") == "" {
 		products[token] = string(msg.Data)

@@ -28,7 +28,7 @@ func (s *DesiredStore) History(ctx context.Context, account, product string) ([]
 	defer cancel()
 	subject := "catalog." + account + ".*." + topology.Token(product)
 	var out []Change
-	err := s.m.keptMany(ctx, topology.StreamCatalog, []string{subject}, func(_ int, kept []*nats.Msg) error {
+	err := s.m.eachHistory(ctx, topology.StreamCatalog, []string{subject}, func(_ int, kept []*nats.Msg) error {
 		for _, msg := range kept {
 			if checkRepublished(ownHeaders(msg.Header)) != nil ||
 				s.m.authentic(storedOn(msg.Header), msg.Header, msg.Data, time.Time{}) != nil {

@@ -13,17 +13,18 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// readWindow is how many requests of lastMany are in flight at a time. It is large enough to hide the round trip. It is
-// small enough for the answers to fit into the server's buffer for a slow client (64 MB by default).
-const readWindow = 256
+// maxReadsInFlight is how many requests of eachLast are in flight at a time. It is large enough to hide the round trip.
+// It is small enough for the answers to fit into the server's buffer for a slow client (64 MB by default).
+const maxReadsInFlight = 256
 
-// askAgain is how long lastMany waits for the next answer before it repeats all requests that are not answered.
-const askAgain = time.Second
+// readRetryInterval is how long eachLast waits for the next answer before it repeats all requests that are not
+// answered.
+const readRetryInterval = time.Second
 
-// lastMany reads the latest message of each subject from a stream with direct get. The reads are pipelined. It calls do
+// eachLast reads the latest message of each subject from a stream with direct get. The reads are pipelined. It calls do
 // once for each subject, in any order, with the subject's index and message, nil if there is none. In a cluster the
 // answer may come from a replica that lags slightly.
-func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
+func (m *Mesh) eachLast(ctx context.Context, stream string, subjects []string,
 	do func(i int, msg *nats.Msg) error,
 ) error {
 	if len(subjects) == 0 {
@@ -48,7 +49,7 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
 	waiting := map[int]bool{}
 	heard := time.Now()
 	for next := 0; next < len(subjects) || len(waiting) > 0; {
-		for ; next < len(subjects) && len(waiting) < readWindow; next++ {
+		for ; next < len(subjects) && len(waiting) < maxReadsInFlight; next++ {
 			if err := ask(next); err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
 		case errors.Is(err, nats.ErrNoResponders):
 			// This differs from a stream without such a message.
 			return fmt.Errorf("stream %s does not exist, or no server has it now: %w", stream, err)
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(heard) < electionPatience:
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(heard) < electionTimeout:
 			// The replica that was asked may hang; the next request may reach another one.
 			for i := range waiting {
 				if err := ask(i); err != nil {
@@ -74,7 +75,7 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
 		}
 		heard = time.Now()
 		delete(waiting, i)
-		if msg, err = found(msg); err != nil {
+		if msg, err = storedAnswer(msg); err != nil {
 			return err
 		}
 		if err := do(i, msg); err != nil {
@@ -86,7 +87,7 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
 
 // nextAnswer waits for the next answer, and returns the index of its request.
 func nextAnswer(ctx context.Context, sub *nats.Subscription) (int, *nats.Msg, error) {
-	msg, err := nextWithin(ctx, sub, askAgain)
+	msg, err := nextWithin(ctx, sub, readRetryInterval)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -97,8 +98,8 @@ func nextAnswer(ctx context.Context, sub *nats.Subscription) (int, *nats.Msg, er
 	return i, msg, nil
 }
 
-// found returns the message of an answer to a direct get, nil if there is none.
-func found(msg *nats.Msg) (*nats.Msg, error) {
+// storedAnswer returns the message of an answer to a direct get, nil if there is none.
+func storedAnswer(msg *nats.Msg) (*nats.Msg, error) {
 	if isStored(msg.Header) {
 		return msg, nil
 	}

@@ -146,7 +146,7 @@ func TestKeeper_LimitsSpansOfHop(t *testing.T) {
 	provider := NewTracerProvider(parentBased, sdktrace.NewSimpleSpanProcessor(exporter))
 	tracer := provider.Tracer("test")
 	ctx, hop := tracer.Start(remote(t, unsampled), "process")
-	for range 10 * mostKept {
+	for range 10 * maxSpansPerHop {
 		_, child := tracer.Start(ctx, "list")
 		child.End()
 	}
@@ -155,9 +155,9 @@ func TestKeeper_LimitsSpansOfHop(t *testing.T) {
 	child.End()
 	hop.End()
 	spans := exporter.GetSpans()
-	require.Len(t, spans, mostKept+2)
-	require.Equal(t, "call", spans[mostKept].Name, "an error is kept even then")
-	require.Equal(t, "process", spans[mostKept+1].Name)
+	require.Len(t, spans, maxSpansPerHop+2)
+	require.Equal(t, "call", spans[maxSpansPerHop].Name, "an error is kept even then")
+	require.Equal(t, "process", spans[maxSpansPerHop+1].Name)
 	require.NoError(t, provider.Shutdown(t.Context()))
 }
 

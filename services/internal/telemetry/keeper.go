@@ -10,11 +10,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// mostOpen is the maximum number of open spans that the keeper tracks. A span that never ends would stay for ever.
-const mostOpen = 1 << 16
+// maxOpenSpans is the maximum number of open spans that the keeper tracks. A span that never ends would stay for ever.
+const maxOpenSpans = 1 << 16
 
-// mostKept is the maximum number of spans that are kept of one hop.
-const mostKept = 128
+// maxSpansPerHop is the maximum number of spans that are kept of one hop.
+const maxSpansPerHop = 128
 
 // keepingSampler follows the configured sampler, with these exceptions:
 //   - spans about drift or a dead letter are sampled, and all that follow from them;
@@ -31,7 +31,7 @@ func (s keepingSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sam
 		return result
 	}
 	switch parent := trace.SpanFromContext(p.ParentContext); {
-	case s.keep.hasFailed(parent), remarkable(p.Attributes):
+	case s.keep.hasFailed(parent), hasSampledOutcome(p.Attributes):
 		result.Decision = sdktrace.RecordAndSample
 	case p.Kind == trace.SpanKindProducer:
 		// The surrounding span shows that a publish failed, and each message has a publish of its own.
@@ -43,12 +43,12 @@ func (s keepingSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sam
 
 func (s keepingSampler) Description() string { return "Keeping{" + s.configured.Description() + "}" }
 
-// remarked lists the outcomes that start a sampled trace, or continue one as sampled.
-var remarked = []string{OutcomeDrifted, OutcomeDead, OutcomeReplayed}
+// sampledOutcomes lists the outcomes that start a sampled trace, or continue one as sampled.
+var sampledOutcomes = []string{OutcomeDrifted, OutcomeDead, OutcomeReplayed}
 
-func remarkable(attributes []attribute.KeyValue) bool {
+func hasSampledOutcome(attributes []attribute.KeyValue) bool {
 	return slices.ContainsFunc(attributes, func(a attribute.KeyValue) bool {
-		return a.Key == OutcomeKey && slices.Contains(remarked, a.Value.AsString())
+		return a.Key == OutcomeKey && slices.Contains(sampledOutcomes, a.Value.AsString())
 	})
 }
 
@@ -78,7 +78,7 @@ func (k *keeper) begin(s sdktrace.ReadOnlySpan) {
 	id := s.SpanContext().SpanID()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.hops) >= mostOpen {
+	if len(k.hops) >= maxOpenSpans {
 		return
 	}
 	var h *hop
@@ -105,7 +105,7 @@ func (k *keeper) end(s sdktrace.ReadOnlySpan, discarded bool) {
 	failed := s.Status().Code == codes.Error
 	h.failed = h.failed || failed && !discarded
 	// The span that ends last is the one that began first. Without it the others would have no root.
-	if !discarded && (len(h.ended) < mostKept || failed && len(h.ended) < 2*mostKept || h.open == 0) {
+	if !discarded && (len(h.ended) < maxSpansPerHop || failed && len(h.ended) < 2*maxSpansPerHop || h.open == 0) {
 		h.ended = append(h.ended, s)
 	}
 	over := h.open == 0
