@@ -33,7 +33,7 @@ func closed(t *testing.T, a attacked) {
 	require.NoError(t, a.ingestion.Record(topology.KeyOrigin, "default").PutString(t.Context(), "here"))
 	require.NoError(t, a.pull.Record(topology.KeyPoll, "default").PutString(t.Context(), "here"))
 
-	t.Run("a roll-up wipes no bucket", func(t *testing.T) {
+	t.Run("a roll-up does not wipe a bucket", func(t *testing.T) {
 		before := a.state("KV_" + topology.BucketCursor).Msgs
 		for user, subject := range map[string]string{
 			topology.Pull: "$KV.CURSOR.poll.default", topology.Ingestion: "$KV.CURSOR.origin.default",
@@ -52,7 +52,7 @@ func closed(t *testing.T, a attacked) {
 			require.Contains(t, pull.request(subject, nil, "Nats-Rollup", "all"), "rollup not permitted", subject)
 		}
 	})
-	t.Run("nobody purges or deletes streams, buckets and consumers", func(t *testing.T) {
+	t.Run("no user purges or deletes streams, buckets or consumers", func(t *testing.T) {
 		for user, attacker := range attackers {
 			for _, stream := range []string{
 				topology.StreamCatalog, topology.StreamStripe, topology.StreamSync, topology.StreamDead,
@@ -73,7 +73,7 @@ func closed(t *testing.T, a attacked) {
 		}
 		require.Positive(t, a.state("KV_"+topology.BucketObserved).Msgs)
 	})
-	t.Run("no service makes a consumer", func(t *testing.T) {
+	t.Run("no service creates a consumer", func(t *testing.T) {
 		streams := []string{
 			topology.StreamCatalog, topology.StreamCommand, "KV_" + topology.BucketObserved,
 			"KV_" + topology.BucketLink,
@@ -105,7 +105,7 @@ func closed(t *testing.T, a attacked) {
 			require.Equal(t, before[stream], a.consumers(stream), stream)
 		}
 	})
-	t.Run("the topology's user makes the declared consumers of its accounts only", func(t *testing.T) {
+	t.Run("the topology user creates only the declared consumers of its accounts", func(t *testing.T) {
 		admin := attackers[topology.AdminUser]
 		for _, subject := range []string{
 			"CATALOG.push-live-us.catalog.us.live.*", "CATALOG.push-live-default.catalog.>",
@@ -160,7 +160,7 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 				subject)
 		}
 	})
-	t.Run("a service's own consumer sends what it published, with headers of its choice", func(t *testing.T) {
+	t.Run("a consumer redelivers a published message with chosen headers", func(t *testing.T) {
 		require.Empty(t, pull.request("stripe.default.x", forged(t, "cap"), mesh.VersionHeader, strconv.Itoa(1<<60)))
 		require.Equal(t, open, a.stores(topology.StreamCatalog, func() {
 			request := "$JS.API.CONSUMER.MSG.NEXT.STRIPE." + topology.PullStripe.Durable("default")
@@ -178,7 +178,7 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 		require.True(t, pull.send(nothing, "$JS.API.STREAM.PURGE.KV_OBSERVED", nil))
 		require.Equal(t, open, becomes(func() bool { return a.state("KV_"+topology.BucketObserved).Msgs == 0 }))
 	})
-	t.Run("but none that cannot be purged", func(t *testing.T) {
+	t.Run("a bucket that denies purges is not purged", func(t *testing.T) {
 		before := a.state("KV_" + topology.BucketCursor).Msgs
 		require.NoError(t, a.pull.Record(topology.KeyPoll, "default").PutString(t.Context(), "here"))
 		require.True(t, pull.send(nothing, "$JS.API.STREAM.PURGE.KV_CURSOR", nil))
@@ -190,7 +190,7 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 			pull.send(nothing, "$JS.API.CONSUMER.DELETE.CATALOG."+topology.PushBulk.Durable("default"), nil))
 		require.Equal(t, open, becomes(func() bool { return a.consumers(topology.StreamCatalog) < before }))
 	})
-	t.Run("a consumer is made that sends everything to the user's inbox", func(t *testing.T) {
+	t.Run("a consumer that delivers to the user inbox is created", func(t *testing.T) {
 		before := a.consumers(topology.StreamSync)
 		inbox, err := pull.conn.SubscribeSync("_INBOX_pull.spy")
 		require.NoError(t, err)
@@ -236,7 +236,7 @@ func stillOpen(t *testing.T, a attacked, oneAccount bool) {
 		require.Empty(t, push.request("retry.push.default.mug", nil,
 			"Nats-Schedule", inAnHour(), "Nats-Schedule-Target", "retry.due.pull.other.x"))
 	})
-	t.Run("push and pull read all of a bucket, of other accounts too", func(t *testing.T) {
+	t.Run("push and pull read the whole bucket, other accounts included", func(t *testing.T) {
 		_, err := a.push.Observed().Update(t.Context(), "default", "mug", oneMore)
 		require.NoError(t, err)
 		require.NoError(t, a.push.Links().Put(t.Context(), "default", "prod_1", "mug"))

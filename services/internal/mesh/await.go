@@ -30,7 +30,7 @@ const (
 // after patience; 0 means one attempt.
 func (m *Mesh) await(ctx context.Context, patience time.Duration, do func(context.Context) error) error {
 	began := time.Now()
-	told := ""
+	logged := ""
 	for {
 		err := do(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -42,9 +42,9 @@ func (m *Mesh) await(ctx context.Context, patience time.Duration, do func(contex
 			return err
 		case time.Since(began) > patience:
 			return fmt.Errorf("waited %s for the NATS cluster (%s): %w", patience, why, err)
-		case why != told:
+		case why != logged:
 			m.logger.WarnContext(ctx, "waiting for the NATS cluster", "for", why, "at_most", patience, "error", err)
-			told = why
+			logged = why
 		}
 		select {
 		case <-ctx.Done():

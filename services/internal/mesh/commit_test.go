@@ -36,9 +36,9 @@ func groupCommit(t *testing.T, url string, replicas int) {
 	diffs, err := topology.Plan(t.Context(), m.JetStream(), options)
 	require.NoError(t, err)
 	require.Empty(t, diffs)
-	t.Run("writes gather and only a loser fails", func(t *testing.T) { onlyALoserFails(t, m) })
-	t.Run("many writers of few products lose nothing", func(t *testing.T) { nothingIsLost(t, m) })
-	t.Run("outcomes gather and are stored once", func(t *testing.T) { outcomesAreStoredOnce(t, m) })
+	t.Run("only the failing message of a batch fails", func(t *testing.T) { onlyALoserFails(t, m) })
+	t.Run("concurrent writers lose nothing", func(t *testing.T) { nothingIsLost(t, m) })
+	t.Run("outcomes are batched and stored once", func(t *testing.T) { outcomesAreStoredOnce(t, m) })
 }
 
 // inBatches counts the latest messages of a stream that came in an atomic batch.

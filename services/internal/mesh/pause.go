@@ -131,7 +131,7 @@ func (g *Gate) Paused() bool {
 	return paused
 }
 
-func (g *Gate) state() (paused bool, turned <-chan struct{}) {
+func (g *Gate) state() (paused bool, changed <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.paused, g.changed
@@ -143,11 +143,11 @@ var errPaused = errors.New("the service is paused")
 // Run calls work repeatedly while the gate is open, until ctx ends or work fails. A pause cancels the context of work.
 func (g *Gate) Run(ctx context.Context, work func(context.Context) error) error {
 	for ctx.Err() == nil {
-		paused, turned := g.state()
+		paused, changed := g.state()
 		if paused {
 			select {
 			case <-ctx.Done():
-			case <-turned:
+			case <-changed:
 			}
 			continue
 		}
@@ -156,7 +156,7 @@ func (g *Gate) Run(ctx context.Context, work func(context.Context) error) error 
 		go func() {
 			defer close(done)
 			select {
-			case <-turned:
+			case <-changed:
 				stop(errPaused)
 			case <-working.Done():
 			}

@@ -68,7 +68,7 @@ func (m *Mesh) track(t resource, created time.Time) {
 }
 
 // present reports whether a tracked resource exists, and returns a channel that is closed when that changes.
-func (m *Mesh) present(t resource) (there bool, turned <-chan struct{}) {
+func (m *Mesh) present(t resource) (there bool, changed <-chan struct{}) {
 	m.presence.mu.Lock()
 	defer m.presence.mu.Unlock()
 	w := m.presence.resources[t]

@@ -47,7 +47,7 @@ func TestDesiredStore_ReadsLatestAuthenticState(t *testing.T) {
 		}
 	}
 	reads(t)
-	t.Run("an old one again", func(t *testing.T) {
+	t.Run("republished old state", func(t *testing.T) {
 		s.put(t, s.again(t, topology.StreamCatalog, 1))
 		latest, err := in.Desired().Latest(t.Context(), "default", "mug")
 		require.NoError(t, err)

@@ -52,12 +52,12 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 		require.NoError(t, again.err)
 		require.Equal(t, first.sequence, again.sequence)
 	})
-	t.Run("it loses against another", func(t *testing.T) {
+	t.Run("a compare-and-set loses against another", func(t *testing.T) {
 		require.NoError(t, m.storeIn(t.Context(), bucket, write("other", 0), false).err)
 		late := m.storeIn(t.Context(), bucket, write("other", 0), true)
 		require.True(t, isConflict(late.err), "%v", late.err)
 	})
-	t.Run("it loses when another has written since", func(t *testing.T) {
+	t.Run("a compare-and-set loses after a later write", func(t *testing.T) {
 		msg := write("since", 0)
 		first := m.storeIn(t.Context(), bucket, msg, false)
 		require.NoError(t, first.err)
@@ -86,7 +86,7 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 		require.NoError(t, err)
 		require.EqualValues(t, len(msgs), count(topology.StreamCatalog))
 	})
-	t.Run("a gathered batch in doubt goes one by one", func(t *testing.T) {
+	t.Run("a batch in doubt is stored one by one", func(t *testing.T) {
 		before := count(bucket)
 		c := &committer{m: m, stream: bucket, senders: &m.senders}
 		var group []*commit

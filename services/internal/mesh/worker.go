@@ -78,9 +78,9 @@ func consume(ctx context.Context, m *Mesh, w Worker,
 	}
 	m.track(t, cons.CachedInfo().Created)
 	for ctx.Err() == nil {
-		there, turned := m.present(t)
+		there, changed := m.present(t)
 		if there {
-			err := consumeWhile(ctx, m, turned, w.Concurrency, func(pulling, handling context.Context) error {
+			err := consumeWhile(ctx, m, changed, w.Concurrency, func(pulling, handling context.Context) error {
 				return pull(pulling, handling, cons)
 			})
 			switch {
@@ -99,14 +99,14 @@ func consume(ctx context.Context, m *Mesh, w Worker,
 			return nil
 		case <-m.closed:
 			return m.Closed(ctx)
-		case <-turned:
+		case <-changed:
 		}
 	}
 	return nil
 }
 
-// consumeWhile runs pulls until one fails, ctx ends or turned is closed.
-func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurrency int,
+// consumeWhile runs pulls until one fails, ctx ends or changed is closed.
+func consumeWhile(ctx context.Context, m *Mesh, changed <-chan struct{}, concurrency int,
 	pull func(pulling, handling context.Context) error,
 ) error {
 	ctx, end := context.WithCancel(ctx)
@@ -124,7 +124,7 @@ func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurre
 	})
 	g.Go(func() error {
 		select {
-		case <-turned:
+		case <-changed:
 			end()
 		case <-pulling.Done():
 		}

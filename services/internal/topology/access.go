@@ -253,8 +253,8 @@ func StreamNames() []string {
 func StreamOf(subject string) string {
 	kind, _, _ := strings.Cut(subject, ".")
 	for _, s := range streams {
-		for _, taken := range s.Subjects {
-			if first, _, _ := strings.Cut(taken, "."); first == kind {
+		for _, pattern := range s.Subjects {
+			if first, _, _ := strings.Cut(pattern, "."); first == kind {
 				return s.Name
 			}
 		}
