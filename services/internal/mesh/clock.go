@@ -20,8 +20,8 @@ type Clock struct {
 	now func() time.Time
 
 	mu sync.Mutex
-	// hostTime and serverTime are the same moment, by the host's clock and by the server's. Both are zero before the first
-	// measurement.
+	// hostTime and serverTime are the same moment, by the host's clock and by the server's. Both are zero before the
+	// first measurement.
 	hostTime, serverTime time.Time
 	// lastAttempt is when the server was last asked.
 	lastAttempt time.Time

@@ -176,7 +176,7 @@ func TestApplyTopology_LosesMessagesOnlyIfAllowed(t *testing.T) {
 			topology.StreamSync,
 			func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "audit.>") },
 			[]string{"audit.a", "audit.b", "sync.default.applied.mug"},
-			"from every consumer 2 messages on subjects",
+			"2 messages on subjects that the stream would no longer have, for every consumer",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -250,7 +250,8 @@ func (p *planner) consumer(ctx context.Context, c durable) error {
 	}
 	if have.FilterSubject != c.config.FilterSubject {
 		// A changed filter does not apply to messages that were stored before.
-		d.DataLoss = "the stored messages that match only one of the new and the old filter (" + have.FilterSubject +
+		d.DataLoss = "for this consumer the stored messages that match only the new filter, or only the old one (" +
+			have.FilterSubject +
 			")"
 		d.appliedLoss = d.DataLoss
 	}
