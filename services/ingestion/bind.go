@@ -55,7 +55,7 @@ func (in *ingester) bindLocked(ctx context.Context) error {
 // verifyDatabase refuses another Postgres server than the one that was captured before, unless the operator accepts it.
 // Otherwise a DATABASE_URL that points elsewhere by mistake would archive the products of a shop.
 func (in *ingester) verifyDatabase(ctx context.Context, found wal.SlotState) error {
-	origin := in.mesh.Record("origin." + in.account)
+	origin := in.mesh.Record(topology.KeyOrigin, in.account)
 	known, err := origin.GetString(ctx)
 	switch {
 	case err != nil:
@@ -114,7 +114,7 @@ func (in *ingester) beginTurn(ctx context.Context, t *turn, slot wal.SlotState) 
 // mapping that is still the leader would take the snapshot with that mapping.
 func (in *ingester) requestSnapshotIfSchemaChanged(ctx context.Context) error {
 	s := in.currentSchema()
-	record := in.mesh.Record("mapping." + in.account)
+	record := in.mesh.Record(topology.KeyMapping, in.account)
 	known, err := record.GetString(ctx)
 	if err != nil {
 		return err

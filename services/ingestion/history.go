@@ -134,7 +134,7 @@ func (in *ingester) recordVersion(ctx context.Context, p position) error {
 			return err
 		}
 		recorded.Version, recorded.CommittedAt = p.version, timestamppb.New(p.committed)
-		if _, err = record.CompareAndPut(ctx, recorded, revision); !errors.Is(err, mesh.ErrMoved) {
+		if _, err = record.CompareAndPut(ctx, recorded, revision); !errors.Is(err, mesh.ErrConflict) {
 			return err
 		}
 	}

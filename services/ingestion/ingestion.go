@@ -27,6 +27,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
+	"github.com/driftless-sync/driftless/services/internal/redact"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -241,7 +242,7 @@ func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	if err := pool.Ping(pingCtx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("cannot reach the catalog database at %s: %w; start it, or correct DATABASE_URL",
-			config.RedactURL(db.URL), db.Explain(err))
+			redact.URL(db.URL), db.Explain(err))
 	}
 	if err := postgres.CheckEncoding(pingCtx, pool); err != nil {
 		pool.Close()

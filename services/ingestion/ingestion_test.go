@@ -295,7 +295,7 @@ func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
 		time.Millisecond)
 	r.stop()
 	// This is the state after a kill between two pages.
-	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "after p02000"))
+	require.NoError(t, r.mesh.Record(topology.KeySnapshot, "default").PutString(t.Context(), "after p02000"))
 	r.start()
 	require.Eventually(t, func() bool { return r.snapshot() == "done" }, testTimeout, 10*time.Millisecond)
 	require.EqualValues(t, 1000, r.report().GetCompared().GetProducts(), "only the missing pages are read")
@@ -559,7 +559,7 @@ func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {
 	r.start()
 	r.waitCaptured()
 	// This is the state while a snapshot runs. No process is notified of this one, so it does not change.
-	cursor := r.mesh.Record("snapshot.default")
+	cursor := r.mesh.Record(topology.KeySnapshot, "default")
 	require.NoError(t, cursor.PutString(t.Context(), "after mug"))
 	status, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "2000")
 	require.Equal(t, http.StatusGatewayTimeout, status, answer)

@@ -278,7 +278,7 @@ func (in *ingester) runReports(ctx context.Context) error {
 	outage := &mesh.Outage{}
 	for {
 		err := in.reportOnce(ctx, h)
-		if ctx.Err() == nil && outage.Tell(err) && !errors.Is(err, errSchema) {
+		if ctx.Err() == nil && outage.ShouldLog(err) && !errors.Is(err, errSchema) {
 			in.logger.WarnContext(ctx, "could not write the capture report", "error", err)
 		}
 		select {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
+
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
@@ -122,7 +124,7 @@ func (in *ingester) warnInvalidRows(ctx context.Context) error {
 
 // isMappingKnown reports whether an earlier turn had the same mapping.
 func (in *ingester) isMappingKnown(ctx context.Context) (bool, error) {
-	known, err := in.mesh.Record("mapping." + in.account).GetString(ctx)
+	known, err := in.mesh.Record(topology.KeyMapping, in.account).GetString(ctx)
 	mapped, _, _ := strings.Cut(known, " ")
 	return mapped == in.currentSchema().mapping.Fingerprint(), err
 }

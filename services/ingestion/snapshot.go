@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
+
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
@@ -24,7 +26,9 @@ const (
 // defaultCompareInterval is the time between two comparisons of all tables unless the mapping sets it.
 const defaultCompareInterval = 24 * time.Hour
 
-func (in *ingester) snapshotRecord() *mesh.Record { return in.mesh.Record("snapshot." + in.account) }
+func (in *ingester) snapshotRecord() *mesh.Record {
+	return in.mesh.Record(topology.KeySnapshot, in.account)
+}
 
 // snapshotState keeps whether a snapshot of the catalog is requested. Safe for concurrent use.
 type snapshotState struct {
@@ -277,7 +281,7 @@ func (in *ingester) compareInTurn(ctx context.Context, t *turn) (time.Duration, 
 			return nil
 		}
 		next, err := record.CompareAndPutString(ctx, to, revision)
-		if errors.Is(err, mesh.ErrMoved) {
+		if errors.Is(err, mesh.ErrConflict) {
 			in.logger.InfoContext(ctx, "another snapshot was requested; it follows this one")
 			again = true
 			return nil

@@ -393,7 +393,7 @@ func TestRun_AcceptsAnotherServerOnlyByID(t *testing.T) {
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
-	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), "7000000000000000000"))
+	require.NoError(t, r.mesh.Record(topology.KeyOrigin, "default").PutString(t.Context(), "7000000000000000000"))
 	err := r.run()
 	require.ErrorContains(t, err, "another Postgres server")
 	_, id, ok := strings.Cut(err.Error(), "DRIFTLESS_ACCEPT_DATABASE=")

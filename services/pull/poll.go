@@ -38,7 +38,7 @@ func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 			p.logger.WarnContext(ctx, "could not read Stripe's events; the next poll tries again", "in", interval,
 				"last_read", report.GetAt().AsTime(), "error", failure)
 		}
-		if err := p.mesh.Record("poll."+p.account).Put(ctx, report); err != nil && ctx.Err() == nil {
+		if err := p.mesh.Record(topology.KeyPoll, p.account).Put(ctx, report); err != nil && ctx.Err() == nil {
 			p.logger.WarnContext(ctx, "could not record the result of a poll of Stripe's events", "error", err)
 		}
 		select {
@@ -81,7 +81,7 @@ func (p position) isExpired(now time.Time) bool {
 
 // readEvents stores every event since the cursor, then moves the cursor.
 func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) error {
-	cursor := p.mesh.Record("events." + p.account)
+	cursor := p.mesh.Record(topology.KeyEvents, p.account)
 	text, err := cursor.GetString(ctx)
 	if err != nil {
 		return err

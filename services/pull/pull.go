@@ -66,10 +66,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := m.Bind(ctx, topology.PullStripe, topology.PullCommand); err != nil {
 		return err
 	}
-	if err := stripeapi.CheckMode(ctx, m.Record("stripe-mode."+cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
+	if err := stripeapi.CheckMode(ctx, m.Record(topology.KeyStripeMode, cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
 		return err
 	}
-	mode, err := config.KeyModeOf(cfg.Stripe.Key)
+	mode, err := stripeapi.KeyModeOf(cfg.Stripe.Key)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	p := &puller{
 		links: links, budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount,
-		livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
+		livemode: mode == stripeapi.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
 		secrets: cfg.WebhookSecrets, bodies: newBodies(), logger: cfg.Logger,
 	}
 	p.polled.Store(time.Now().UnixNano())

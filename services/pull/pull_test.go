@@ -365,14 +365,14 @@ func TestPoll_ReadsManyEventsPageByPageOldestFirst(t *testing.T) {
 
 func TestPoll_ScansAfterALostCursor(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.mesh.Record("events.default").PutString(t.Context(), "evt_forgotten"))
+	require.NoError(t, r.mesh.Record(topology.KeyEvents, "default").PutString(t.Context(), "evt_forgotten"))
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
 	r.seen("Mug")
 	require.Eventually(t, func() bool {
 		report := &meshv1.ScanReport{}
-		ok, err := r.mesh.Record("scan.default").Get(t.Context(), report)
+		ok, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
 		return err == nil && ok && report.GetFinishedAt() != nil
 	}, patience, 10*time.Millisecond)
 }
@@ -689,7 +689,7 @@ func TestScan_KeepsTheReserveOfReads(t *testing.T) {
 		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), command))
 	report := &meshv1.ScanReport{}
 	require.Eventually(t, func() bool {
-		_, err := r.mesh.Record("scan.default").Get(t.Context(), report)
+		_, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
 		return err == nil && report.GetError() != ""
 	}, patience, 10*time.Millisecond)
 	require.Contains(t, report.GetError(), "of 100 reads of 30 days are used up")
@@ -709,21 +709,21 @@ func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			require.NoError(t, r.mesh.Record("events.default").PutString(t.Context(), cursor))
+			require.NoError(t, r.mesh.Record(topology.KeyEvents, "default").PutString(t.Context(), cursor))
 			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 			require.NoError(t, err)
 			r.pull(100 * time.Millisecond)
 			r.seen("Mug")
 			report := &meshv1.ScanReport{}
 			require.Eventually(t, func() bool {
-				_, err := r.mesh.Record("scan.default").Get(t.Context(), report)
+				_, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
 				return err == nil && report.GetFinishedAt() != nil
 			}, patience, 10*time.Millisecond)
 			require.Equal(t, topology.Pull, report.GetIssuer())
 			require.Contains(t, report.GetReason(), "older than the events that Stripe keeps")
 			id := report.GetId()
 			localtest.Holds(t, 500*time.Millisecond, func() bool {
-				_, err := r.mesh.Record("scan.default").Get(t.Context(), report)
+				_, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
 				return err == nil && report.GetId() == id && r.stored(topology.StreamCommand) == 0
 			}, "once is enough")
 		})
@@ -734,7 +734,7 @@ func TestPoll_RecordsItsResults(t *testing.T) {
 	r := newRig(t)
 	poll := func() *meshv1.PollReport {
 		report := &meshv1.PollReport{}
-		_, err := r.mesh.Record("poll.default").Get(t.Context(), report)
+		_, err := r.mesh.Record(topology.KeyPoll, "default").Get(t.Context(), report)
 		require.NoError(t, err)
 		return report
 	}

@@ -110,7 +110,7 @@ func seed(id string) uint64 { return (&idsketch.Sketch{}).Key("scan", id) }
 
 // begin starts the scan, or resumes an interrupted one.
 func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
-	s.cursor = s.mesh.Record("scan-state." + s.account)
+	s.cursor = s.mesh.Record(topology.KeyScanState, s.account)
 	state := &meshv1.ScanState{}
 	revision, err := s.cursor.GetAt(ctx, state)
 	if err != nil {
@@ -153,7 +153,7 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	}
 	s.waiting = []*timeRange{{}}
 	last := &meshv1.ScanReport{}
-	if _, err := s.mesh.Record("scan."+s.account).Get(ctx, last); err != nil {
+	if _, err := s.mesh.Record(topology.KeyScan, s.account).Get(ctx, last); err != nil {
 		return err
 	}
 	entries, err := s.mesh.Observed().Count(ctx, s.account)
@@ -305,14 +305,14 @@ func (s *scan) save(ctx context.Context) error {
 	state := s.state()
 	s.mu.Unlock()
 	revision, err := s.cursor.CompareAndPut(ctx, state, s.stored)
-	if errors.Is(err, mesh.ErrMoved) {
+	if errors.Is(err, mesh.ErrConflict) {
 		return errTakenOver
 	}
 	if err != nil {
 		return err
 	}
 	s.stored = revision
-	return s.mesh.Record("scan."+s.account).Put(ctx, state.GetReport())
+	return s.mesh.Record(topology.KeyScan, s.account).Put(ctx, state.GetReport())
 }
 
 func (s *scan) state() *meshv1.ScanState {

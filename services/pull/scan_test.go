@@ -31,7 +31,7 @@ import (
 func (r *rig) stopEvents() {
 	r.t.Helper()
 	never := strconv.FormatInt(time.Now().Add(240*time.Hour).Unix(), 10)
-	require.NoError(r.t, r.mesh.Record("events.default").PutString(r.t.Context(), "@"+never))
+	require.NoError(r.t, r.mesh.Record(topology.KeyEvents, "default").PutString(r.t.Context(), "@"+never))
 }
 
 func (r *rig) commandScan(id string) {
@@ -53,7 +53,7 @@ func (r *rig) commandScanBy(issuer, id string, at time.Time) {
 func (r *rig) report() *meshv1.ScanReport {
 	r.t.Helper()
 	report := &meshv1.ScanReport{}
-	_, err := r.mesh.Record("scan.default").Get(r.t.Context(), report)
+	_, err := r.mesh.Record(topology.KeyScan, "default").Get(r.t.Context(), report)
 	require.NoError(r.t, err)
 	return report
 }

@@ -135,7 +135,7 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 		}
 		_, err = p.mesh.Guard(p.account).CompareAndPut(ctx, record, revision)
 		switch {
-		case errors.Is(err, mesh.ErrMoved):
+		case errors.Is(err, mesh.ErrConflict):
 		case err != nil:
 			return err
 		default:
@@ -186,7 +186,7 @@ func (p *pusher) unpark(ctx context.Context, product string) error {
 			return err
 		}
 		record.Held = slices.DeleteFunc(record.Held, func(id string) bool { return id == product })
-		if _, err = p.mesh.Guard(p.account).CompareAndPut(ctx, record, revision); !errors.Is(err, mesh.ErrMoved) {
+		if _, err = p.mesh.Guard(p.account).CompareAndPut(ctx, record, revision); !errors.Is(err, mesh.ErrConflict) {
 			return err
 		}
 	}

@@ -202,7 +202,7 @@ func (c control) Approve(ctx context.Context,
 			held, guard.Held, guard.HeldSince = guard.GetHeld(), nil, nil
 		}
 		_, err = c.mesh.Guard(c.Account).CompareAndPut(ctx, guard, revision)
-		if errors.Is(err, mesh.ErrMoved) {
+		if errors.Is(err, mesh.ErrConflict) {
 			continue
 		}
 		if err != nil {

@@ -23,7 +23,7 @@ func (r *reconciler) watchDrift(ctx context.Context) error {
 	ticker := time.NewTicker(min(max(r.GracePeriod/4, 50*time.Millisecond), maxDriftInterval))
 	defer ticker.Stop()
 	for outage := (&mesh.Outage{}); ; {
-		if err := r.findDrift(ctx); ctx.Err() == nil && outage.Tell(err) {
+		if err := r.findDrift(ctx); ctx.Err() == nil && outage.ShouldLog(err) {
 			r.Logger.WarnContext(ctx, "could not search for drift; retrying", "error", err)
 		}
 		select {

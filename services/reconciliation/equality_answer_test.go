@@ -53,7 +53,7 @@ func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 func (r *rig) pull() {
 	r.t.Helper()
 	require.NoError(r.t,
-		r.mesh.Record("poll.default").Put(r.t.Context(), &meshv1.PollReport{
+		r.mesh.Record(topology.KeyPoll, "default").Put(r.t.Context(), &meshv1.PollReport{
 			At:       timestamppb.Now(),
 			Interval: durationpb.New(time.Hour),
 		}))
@@ -158,7 +158,7 @@ func TestEquality_DetectsServicesThatDoNotRun(t *testing.T) {
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	require.NoError(t,
-		r.mesh.Record("poll.default").Put(t.Context(), &meshv1.PollReport{
+		r.mesh.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
 			At:       timestamppb.Now(),
 			Interval: durationpb.New(time.Hour),
 		}))

@@ -565,7 +565,7 @@ func TestStartScan_CommandsAndReportsScan(t *testing.T) {
 	require.NoError(t, proto.Unmarshal(msg.Data, command))
 	require.Equal(t, id, command.GetId())
 	require.NotNil(t, command.GetScan())
-	require.NoError(t, r.mesh.Record("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
+	require.NoError(t, r.mesh.Record(topology.KeyScan, "default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
 	require.EqualValues(t, 3, ask[controlv1.GetScanResponse](r, "GetScan", `{}`).GetScan().GetProducts())
 }
 
@@ -587,7 +587,7 @@ func TestScheduleScans_CommandsOneScanForAllReplicas(t *testing.T) {
 	stop = r.start()
 	localtest.Holds(t, 2*grace, func() bool { return scans() == 1 }, "one command for all replicas and restarts")
 	require.NoError(t,
-		r.mesh.Record("scan.default").Put(t.Context(),
+		r.mesh.Record(topology.KeyScan, "default").Put(t.Context(),
 			&meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
 	stop()
 	r.start()

@@ -68,7 +68,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 		return err
 	}
 	poll := &meshv1.PollReport{}
-	if ok, err := c.mesh.Record("poll."+c.Account).Get(ctx, poll); err != nil {
+	if ok, err := c.mesh.Record(topology.KeyPoll, c.Account).Get(ctx, poll); err != nil {
 		return err
 	} else if ok {
 		out.LastPoll = poll

@@ -109,7 +109,7 @@ func (r *reconciler) readView(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	e.poll = &meshv1.PollReport{}
-	if e.polled, err = r.mesh.Record("poll."+r.Account).GetWithTime(ctx, e.poll); err != nil {
+	if e.polled, err = r.mesh.Record(topology.KeyPoll, r.Account).GetWithTime(ctx, e.poll); err != nil {
 		return nil, err
 	}
 	if e.polled.IsZero() {
@@ -161,7 +161,7 @@ func (r *reconciler) watchMesh(ctx context.Context) error {
 	defer ticker.Stop()
 	for outage := (&mesh.Outage{}); ; {
 		err := r.updateLanes(ctx)
-		if ctx.Err() == nil && outage.Tell(err) {
+		if ctx.Err() == nil && outage.ShouldLog(err) {
 			r.Logger.WarnContext(
 				ctx,
 				"could not read the state of the other services; retrying every second",

@@ -6,7 +6,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/service"
-	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi/stripeconfig"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
 )
@@ -18,8 +18,8 @@ func main() {
 			return pull.Run(ctx, pull.Config{
 				Account:        s.Account,
 				NATS:           r.NATS(topology.Pull, s.Mesh, s.Signing),
-				Stripe:         stripeapi.FromSettings(s.Stripe),
-				Limits:         stripeapi.LimitsFromSettings(s.Stripe),
+				Stripe:         stripeconfig.Client(s.Stripe),
+				Limits:         stripeconfig.Limits(s.Stripe),
 				WebhookSecrets: s.StripeWebhookSecret.Reveal(),
 				PollInterval:   s.PollInterval,
 				HTTP:           r.HTTP(s.PullAddr),

@@ -6,7 +6,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/service"
-	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi/stripeconfig"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push"
 )
@@ -22,8 +22,8 @@ func main() {
 			return push.Run(ctx, push.Config{
 				Account:        s.Account,
 				NATS:           r.NATS(topology.Push, s.Mesh, s.Signing),
-				Stripe:         stripeapi.FromSettings(s.Stripe),
-				Limits:         stripeapi.LimitsFromSettings(s.Stripe),
+				Stripe:         stripeconfig.Client(s.Stripe),
+				Limits:         stripeconfig.Limits(s.Stripe),
 				HTTP:           r.HTTP(s.PushAddr),
 				Concurrency:    s.PushConcurrency,
 				Policy:         policy,

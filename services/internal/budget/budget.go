@@ -48,7 +48,7 @@ type Limits struct {
 type Store interface {
 	// GetAt decodes the record and returns its revision, or 0 if there is none.
 	GetAt(ctx context.Context, into proto.Message) (revision uint64, err error)
-	// CompareAndPut writes the record if it still has the revision. Otherwise it returns mesh.ErrMoved.
+	// CompareAndPut writes the record if it still has the revision. Otherwise it returns mesh.ErrConflict.
 	CompareAndPut(ctx context.Context, record proto.Message, revision uint64) (uint64, error)
 }
 
@@ -142,7 +142,7 @@ func (b *Budget) Close() {
 		_, _, err := b.reserve(context.Background(), nil, 0, nil, b.reads)
 		if err == nil {
 			b.reads = tally{}
-		} else if b.record = nil; !errors.Is(err, mesh.ErrMoved) {
+		} else if b.record = nil; !errors.Is(err, mesh.ErrConflict) {
 			return
 		}
 	}
@@ -281,7 +281,7 @@ func (b *Budget) run() {
 		}
 		turns, wake, err := b.reserve(b.ctx, calls, maxTurns, lowered, reads)
 		switch {
-		case errors.Is(err, mesh.ErrMoved):
+		case errors.Is(err, mesh.ErrConflict):
 			b.record = nil
 			if b.lostRaces++; countLive(calls) > 0 && b.lostRaces > 2 {
 				b.ring()

@@ -30,7 +30,7 @@ func (s *memoryStore) CompareAndPut(_ context.Context, record proto.Message, rev
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if revision != s.revision {
-		return 0, mesh.ErrMoved
+		return 0, mesh.ErrConflict
 	}
 	s.record = proto.CloneOf(record.(*meshv1.Budget)) //nolint:forcetypeassert // the only record there is
 	s.revision++

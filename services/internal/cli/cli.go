@@ -6,12 +6,14 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // cli is the command line. Every command is a struct with a Run method.
@@ -61,7 +63,8 @@ func Main(args []string) int {
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
 		kong.Description("Keeps the Products and Prices in Stripe equal to a product catalog in Postgres.\n\n"+
 			config.SecretFlags),
-		kong.Vars{"version": service.Version()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
+		kong.Vars{"version": service.Version(), "reasons": strings.Join(topology.ReasonNames(), ", ")},
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	parsed, err := parser.Parse(args)
 	if err == nil {
 		parsed.Bind(loaded.Mapping(), loaded)

@@ -28,7 +28,7 @@ type deadCmd struct {
 type deadListCmd struct {
 	address
 	Product []string `name:"product" placeholder:"PRODUCT" help:"Only letters of this product; may be repeated."`
-	Reason  string   `name:"reason" placeholder:"REASON" help:"Only letters with this reason, as the list shows it: refused_by_stripe, invalid_product, not_converging, exhausted, undecodable or unstorable."`
+	Reason  string   `name:"reason" placeholder:"REASON" help:"Only letters with this reason: ${reasons}."`
 	Service string   `name:"service" placeholder:"SERVICE" help:"Only letters of this service: ingestion, push, pull or reconciliation."`
 	Limit   uint32   `default:"100" help:"Maximum number of letters to list: the latest."`
 }
@@ -179,7 +179,7 @@ func traceIDOf(traceparent string) string {
 // deadLetters selects the dead letters of a command.
 type deadLetters struct {
 	Products []string `arg:"" optional:"" name:"product" help:"Ids of products."`
-	Reason   string   `name:"reason" placeholder:"REASON" help:"Letters with this reason, as the list shows it. With PRODUCT, only of these products."`
+	Reason   string   `name:"reason" placeholder:"REASON" help:"Letters with this reason (${reasons}). With PRODUCT, only of these products."`
 	Service  string   `name:"service" placeholder:"SERVICE" help:"Letters of this service: ingestion, push, pull or reconciliation. With PRODUCT, only of these products."`
 	All      bool     `name:"all" help:"All open dead letters, or all that match the other selections."`
 }

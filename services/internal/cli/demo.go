@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+
 	"connectrpc.com/connect"
 	"github.com/stripe/stripe-go/v76"
 	stripeclient "github.com/stripe/stripe-go/v76/client"
@@ -99,11 +101,11 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 			key = simulatorKey
 		}
 	}
-	mode, err := config.KeyModeOf(key)
+	mode, err := stripeapi.KeyModeOf(key)
 	if err != nil {
 		return nil, err
 	}
-	if mode == config.LiveMode {
+	if mode == stripeapi.LiveMode {
 		return nil, errors.New(
 			"the demo creates products and does not run in live mode: run the mesh with a test key or the simulator")
 	}

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/secretfile"
 	"github.com/driftless-sync/driftless/services/internal/signing"
 )
 
@@ -88,7 +88,7 @@ type keysPublicCmd struct {
 
 // Run prints the entry for DRIFTLESS_TRUSTED_KEYS.
 func (cmd *keysPublicCmd) Run(c *cli) error {
-	text, err := config.ReadSecret("the signing key", cmd.KeyFile)
+	text, err := secretfile.Read("the signing key", cmd.KeyFile)
 	if err != nil {
 		return err
 	}

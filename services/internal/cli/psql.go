@@ -9,7 +9,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/redact"
+
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
 
@@ -29,7 +30,7 @@ func (cmd *psqlCmd) Run(ctx context.Context, c *cli) error {
 		return fmt.Errorf("%w: install it (Debian, Ubuntu: "+
 			"apt-get install -y --no-install-recommends postgresql-client)", err)
 	}
-	address, password, ok := config.WithoutPassword(e.Database)
+	address, password, ok := redact.WithoutPassword(e.Database)
 	if !ok {
 		return errors.New("the address of the database cannot be parsed: " +
 			"run psql yourself with the DATABASE_URL that the mesh was started with")

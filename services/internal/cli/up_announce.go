@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/redact"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -50,8 +50,8 @@ func (u *up) announce(ctx context.Context) error {
 		add(name, url, fmt.Sprintf("pid %d", u.services[i].Pid()))
 	}
 	add(stripeIs, u.endpoints.Stripe, "")
-	add("NATS", config.RedactURL(u.endpoints.NATS), "")
-	add("Postgres", config.RedactURL(u.endpoints.Database), "")
+	add("NATS", redact.URL(u.endpoints.NATS), "")
+	add("Postgres", redact.URL(u.endpoints.Database), "")
 	var table bytes.Buffer
 	printTable(&table, rows...)
 	sayf(stdout, "Driftless is up (%s), with its data in %s\n%s\n"+

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/secretfile"
 	"github.com/driftless-sync/driftless/services/internal/signing"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -90,7 +90,7 @@ func (k upKeys) marker() string { return filepath.Join(k.dir, "checked") }
 
 // readOrCreateKey reads a key, or creates one at the first time.
 func readOrCreateKey(path string) (signing.PrivateKey, error) {
-	text, err := config.ReadSecret(path, path)
+	text, err := secretfile.Read(path, path)
 	if err == nil {
 		return signing.ParsePrivate(text)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/redact"
 	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -25,7 +26,7 @@ func TestUp_GivesEachServiceItsOwnNATSUser(t *testing.T) {
 	require.ErrorIs(t, err, nats.ErrAuthorization, "nobody else on the machine may connect")
 	_, password, _ := strings.Cut(strings.TrimSuffix(u.endpoints.NATS, "@"+host), "driftless:")
 	require.NotEmpty(t, password)
-	require.NotContains(t, config.RedactURL(u.endpoints.NATS), password, "what is printed shows no password")
+	require.NotContains(t, redact.URL(u.endpoints.NATS), password, "what is printed shows no password")
 
 	passwords := map[string]bool{}
 	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {

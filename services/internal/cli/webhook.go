@@ -40,9 +40,9 @@ func (s webhookStripe) client() (client *stripeapi.Client, live bool, err error)
 	if s.StripeAPIKey == "" {
 		return nil, false, errors.New("STRIPE_API_KEY is not set: set a key that may read and write webhook endpoints")
 	}
-	mode, err := config.KeyModeOf(s.StripeAPIKey.Reveal())
+	mode, err := stripeapi.KeyModeOf(s.StripeAPIKey.Reveal())
 	return stripeapi.New(stripeapi.Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase}),
-		mode == config.LiveMode, err
+		mode == stripeapi.LiveMode, err
 }
 
 // Keys of an endpoint's metadata.

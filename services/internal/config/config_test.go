@@ -284,23 +284,6 @@ func TestSecret_IsReadFromFileAndNeverPrinted(t *testing.T) {
 	require.ErrorContains(t, err, "both STRIPE_API_KEY and STRIPE_API_KEY_FILE are set")
 }
 
-func TestKeyModeOf(t *testing.T) {
-	for key, want := range map[string]KeyMode{
-		"sk_test_1": TestMode,
-		"rk_test_1": TestMode,
-		"sk_live_1": LiveMode,
-		"rk_live_1": LiveMode,
-	} {
-		got, err := KeyModeOf(key)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-	for _, key := range []string{"", "pk_test_1", "whsec_1", "sk_"} {
-		_, err := KeyModeOf(key)
-		require.ErrorContains(t, err, "STRIPE_API_KEY must be")
-	}
-}
-
 func TestParse_NamesTheFileOfASecret(t *testing.T) {
 	dir := t.TempDir()
 	url, ledger := filepath.Join(dir, "url"), filepath.Join(dir, "ledger")

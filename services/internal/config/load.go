@@ -14,6 +14,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/driftless-sync/driftless/services/internal/secretfile"
 )
 
 // SecretFlags is a note for the end of --help.
@@ -168,7 +170,7 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	if v, ok := r.values[flag.Name]; ok {
 		if v.file != "" {
 			r.files[flag.Name] = v.file
-			return ReadSecret(v.at, v.file)
+			return secretfile.Read(v.at, v.file)
 		}
 		return v.text, nil
 	}
@@ -188,21 +190,8 @@ func readSecretFile(env, direct string) (text, path string, err error) {
 	if direct != "" {
 		return "", "", fmt.Errorf("both %s and %s_FILE are set: keep one", env, env)
 	}
-	text, err = ReadSecret(env+"_FILE", path)
+	text, err = secretfile.Read(env+"_FILE", path)
 	return text, path, err
-}
-
-// ReadSecret reads a file with nothing but a secret. by names the file's setting in errors.
-func ReadSecret(by, path string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", by, err)
-	}
-	text := strings.TrimRight(string(data), "\r\n")
-	if text == "" {
-		return "", fmt.Errorf("%s: %s is empty", by, path)
-	}
-	return text, nil
 }
 
 // firstNonEmpty returns the value of the first variable that has one.

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/driftless-sync/driftless/services/internal/redact"
 )
 
 // publishedSecrets are signing secrets that are or were in this repository. Anybody can sign events with them. They
@@ -26,7 +28,7 @@ func CheckWebhookSecrets(base string, secrets []string) error {
 		if slices.Contains(publishedSecrets, secret) {
 			return fmt.Errorf(
 				"STRIPE_WEBHOOK_SECRET has a secret that is published in the repository of Driftless, with which anybody can sign events, "+
-					"and STRIPE_API_BASE (%s) is not a simulator: set the signing secret of your endpoint (driftless webhook create)", RedactURL(base))
+					"and STRIPE_API_BASE (%s) is not a simulator: set the signing secret of your endpoint (driftless webhook create)", redact.URL(base))
 		}
 	}
 	return nil

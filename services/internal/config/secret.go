@@ -5,12 +5,14 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+
+	"github.com/driftless-sync/driftless/services/internal/redact"
 )
 
 // Secret is a setting that is never printed.
 type Secret string
 
-const redacted = "[redacted]"
+const redacted = redact.Hidden
 
 // Reveal returns the value itself.
 func (s Secret) Reveal() string { return string(s) }

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/redact"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
@@ -174,7 +174,7 @@ func (c *Client) services(ctx context.Context) ([]string, error) {
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
 	at := strings.TrimSuffix(c.URL, "/")
-	shown := config.RedactURL(at)
+	shown := redact.URL(at)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at+path+"?"+query.Encode(), nil)
 	if err != nil {
 		return fmt.Errorf("%s is not an address of Jaeger: it must look like %s", shown, DefaultURL)

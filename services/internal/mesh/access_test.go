@@ -26,8 +26,8 @@ import (
 
 var update = flag.Bool("update", false, "write the files that are generated from the topology")
 
-// TestPermissionFilesAreFresh holds the committed files to the topology.
-func TestPermissionFilesAreFresh(t *testing.T) {
+// TestPermissionsFile_IsFresh checks that the committed files match the topology.
+func TestPermissionsFile_IsFresh(t *testing.T) {
 	for path, want := range map[string]string{
 		"../../../deploy/nats/permissions.conf":                      topology.PermissionsFile(nil),
 		"../../../deploy/nats/accounts.conf":                         topology.AccountsFile(nil),
@@ -39,23 +39,23 @@ func TestPermissionFilesAreFresh(t *testing.T) {
 		have, err := os.ReadFile(path)
 		require.NoError(t, err)
 		if want != string(have) {
-			t.Errorf("%s is stale; write it again with: go test ./mesh -update", path)
+			t.Errorf("%s is stale; update it with: go test ./internal/mesh -update", path)
 		}
 	}
 }
 
 var users = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation, topology.AdminUser}
 
-// deployed runs the server configuration of deploy/nats, and applies the topology as its user.
+// deployed starts a server with the configuration of deploy/nats, and applies the topology as its user.
 func deployed(t *testing.T) *server.Server {
 	t.Helper()
 	return deployedWith(t, "nats-server.conf")
 }
 
-// isolated is the file of deploy/nats with an account for each service.
+// isolated is the file of deploy/nats that has an account for each service.
 const isolated = "nats-server-isolated.conf"
 
-// deployedWith is deployed for a file of deploy/nats.
+// deployedWith is deployed for another file of deploy/nats.
 func deployedWith(t *testing.T, file string) *server.Server {
 	t.Helper()
 	for _, user := range append(users, "sys") {
@@ -77,8 +77,8 @@ func deployedWith(t *testing.T, file string) *server.Server {
 	return srv
 }
 
-// as is how a user of the deployed server connects: by TLS, with the server's certificate as authority. A test fails if
-// NATS refuses anything to it.
+// as returns how a user connects to the deployed server: by TLS, with the server's certificate as authority. The test
+// fails if NATS refuses anything to that user.
 func as(t *testing.T, srv *server.Server, user, ca string) mesh.Config {
 	t.Helper()
 	return mesh.Config{
@@ -87,7 +87,7 @@ func as(t *testing.T, srv *server.Server, user, ca string) mesh.Config {
 	}
 }
 
-// refusals fails a test with what NATS does not permit.
+// refusals fails a test if NATS denies a permission.
 type refusals struct {
 	t    *testing.T
 	user string
@@ -98,24 +98,24 @@ func (r refusals) WithAttrs([]slog.Attr) slog.Handler       { return r }
 func (r refusals) WithGroup(string) slog.Handler            { return r }
 
 func (r refusals) Handle(_ context.Context, record slog.Record) error {
-	if record.Message == "NATS" {
+	if record.Message == "NATS connection error" {
 		record.Attrs(func(a slog.Attr) bool {
-			r.t.Errorf("%s: %s; its row in services/mesh/access.go lacks that", r.user, a.Value)
+			r.t.Errorf("%s: %s; its row in services/internal/topology/access.go lacks it", r.user, a.Value)
 			return true
 		})
 	}
 	return nil
 }
 
-func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
+func TestUserPermissions_SufficeForEachService(t *testing.T) {
 	doTheirWork(t, deployed(t))
 }
 
-func TestEachServiceDoesItsWorkInAnAccountOfItsOwn(t *testing.T) {
+func TestAccountsFile_SufficesForEachService(t *testing.T) {
 	doTheirWork(t, deployedWith(t, isolated))
 }
 
-// doTheirWork does, as each service, what that service does.
+// doTheirWork does the work of each service, as that service.
 func doTheirWork(t *testing.T, srv *server.Server) {
 	t.Helper()
 	ca := os.Getenv("NATS_TLS_CERT")
@@ -129,7 +129,7 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 
-	// ingestion: desired states in a batch and its dead letters; its positions; its commands.
+	// ingestion: desired states in a batch, dead letters, positions, commands.
 	in := clients[topology.Ingestion]
 	require.NoError(t, in.Bind(ctx, topology.IngestionCommand))
 	fence, err := in.Fence(ctx, "default")
@@ -172,9 +172,11 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	require.NotZero(t, state.LastSeq)
 	require.NoError(t, in.RequestReread(ctx, "default", "reread", "a category changed", []string{"mug"}, true))
 	handled(ctx, t, in, topology.Ingestion, topology.IngestionCommand)
-	for _, cursor := range []string{"origin.default", "mapping.default", "snapshot.default", "capture.default"} {
-		require.NoError(t, in.Record(cursor).PutString(ctx, "here"))
-		at, err := in.Record(cursor).GetString(ctx)
+	for _, key := range []topology.Key{
+		topology.KeyOrigin, topology.KeyMapping, topology.KeySnapshot, topology.KeyCapture, topology.KeyHistory,
+	} {
+		require.NoError(t, in.Record(key, "default").PutString(ctx, "here"))
+		at, err := in.Record(key, "default").GetString(ctx)
 		require.NoError(t, err)
 		require.Equal(t, "here", at)
 	}
@@ -210,7 +212,7 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	require.NoError(t, push.Resume(ctx, topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry))
 	_, err = push.Guard("default").CompareAndPut(ctx, &meshv1.Guard{}, 0)
 	require.NoError(t, err)
-	require.NoError(t, push.Record("stripe-mode.default").PutString(ctx, "test"))
+	require.NoError(t, push.Record(topology.KeyStripeMode, "default").PutString(ctx, "test"))
 	require.NoError(t,
 		push.Publish(ctx, topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug"),
 			&meshv1.Outcome{}))
@@ -219,7 +221,7 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 		push.RequestReread(ctx, "default", "lost", "CATALOG holds no state of the product", []string{"mug"}, false))
 	handled(ctx, t, clients[topology.Ingestion], topology.Ingestion, topology.IngestionCommand)
 
-	// pull: events, what it knows, the order of a scan to itself.
+	// pull: events, observed states, a command to scan to itself.
 	pull := clients[topology.Pull]
 	require.NoError(t, pull.Bind(ctx, topology.PullStripe, topology.PullCommand))
 	require.NoError(t, pull.Publish(ctx, topology.StripeSubject("default", "mug"), &meshv1.StripeChange{}))
@@ -242,16 +244,15 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 		func(o *catalogv1.Observed) error { o.Generation++; return nil })
 	require.NoError(t, err)
 	budgeted(ctx, t, pull)
-	for _, cursor := range []string{
-		"events.default", "poll.default", "scan.default", "scan-state.default",
-		"stripe-mode.default",
+	for _, key := range []topology.Key{
+		topology.KeyEvents, topology.KeyPoll, topology.KeyScan, topology.KeyScanState, topology.KeyStripeMode,
 	} {
-		require.NoError(t, pull.Record(cursor).PutString(ctx, "here"))
+		require.NoError(t, pull.Record(key, "default").PutString(ctx, "here"))
 	}
 	require.NoError(t,
 		pull.DeadLetter(ctx, &meshv1.DeadLetter{Service: topology.Pull, Account: "default", ProductId: "sock"}))
 
-	// reconciliation: both sides, every backlog, commands to all, the letters it closes.
+	// reconciliation: both sides, every backlog, commands to all, closed dead letters.
 	rec := clients[topology.Reconciliation]
 	require.NoError(t,
 		rec.Bind(ctx, topology.ReconciliationCatalog, topology.ReconciliationStripe, topology.ReconciliationSync,
@@ -295,7 +296,7 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	require.NoError(t, err)
 	_, _, err = rec.Retries(ctx, topology.Push, "default", 10)
 	require.NoError(t, err)
-	_, err = rec.Record("poll.default").GetString(ctx)
+	_, err = rec.Record(topology.KeyPoll, "default").GetString(ctx)
 	require.NoError(t, err)
 	_, err = rec.Capture("default").GetString(ctx)
 	require.NoError(t, err)
@@ -306,13 +307,13 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	require.NoError(t, err)
 	_, err = rec.Guard("default").CompareAndPut(ctx, guard, revision)
 	require.NoError(t, err)
-	_, err = rec.Record("scan.default").GetString(ctx)
+	_, err = rec.Record(topology.KeyScan, "default").GetString(ctx)
 	require.NoError(t, err)
 	_, err = rec.Budget("default").GetAt(ctx, &meshv1.Budget{})
 	require.NoError(t, err)
 }
 
-// handled takes one message of a consumer and acknowledges it.
+// handled receives and acknowledges one message of a consumer.
 func handled(ctx context.Context, t *testing.T, m *mesh.Mesh, service string, c topology.Consumer) {
 	t.Helper()
 	ctx, done := context.WithCancel(ctx)
@@ -323,7 +324,7 @@ func handled(ctx context.Context, t *testing.T, m *mesh.Mesh, service string, c 
 		err = mesh.Consume(ctx, m, mesh.Worker{Service: service, Consumer: c},
 			func(context.Context, mesh.Message[*meshv1.DeadLetter]) mesh.Verdict { n++; done(); return mesh.Ack() })
 	} else {
-		// An empty message is a valid one of any kind.
+		// An empty message is a valid message of any type.
 		err = mesh.Consume(ctx, m, mesh.Worker{Service: service, Consumer: c},
 			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 				n++
@@ -354,9 +355,9 @@ func budgeted(ctx context.Context, t *testing.T, m *mesh.Mesh) {
 	require.NoError(t, err)
 }
 
-// TestEachServiceIsRefusedWhatIsNotItsOwn publishes, as each user, whatever another user may publish and more, and
-// finds that the server refuses exactly what the user's own permissions do not name.
-func TestEachServiceIsRefusedWhatIsNotItsOwn(t *testing.T) {
+// TestUserPermissions_RefuseEverythingElse publishes, as each user, on every subject of the other users and more. The
+// server must refuse exactly the subjects that the user's permissions do not have.
+func TestUserPermissions_RefuseEverythingElse(t *testing.T) {
 	for _, file := range []string{"nats-server.conf", isolated} {
 		t.Run(file, func(t *testing.T) { refusesWhatIsNotTheirs(t, deployedWith(t, file)) })
 	}
@@ -389,8 +390,8 @@ func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 				nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 			require.NoError(t, err)
 			defer conn.Close()
-			// permitted asks the server. What is published is no request: nothing answers, and what a stream stores
-			// does no harm here. A refusal arrives before the answer to the flush.
+			// permitted asks the server. The published message is not a request: nothing answers, and a stream may
+			// store it. A refusal arrives before the answer to the flush.
 			permitted := func(subject string, act func() error) bool {
 				require.NoError(t, act())
 				require.NoError(t, conn.FlushTimeout(time.Minute))
@@ -421,7 +422,7 @@ func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 				}
 				try(rt, strings.Join(tokens, "."))
 			})
-			// Listening: to nothing but its own inbox, and never to all.
+			// A user may subscribe to its own inbox only, and never to all subjects.
 			for _, subject := range []string{
 				">", "*", "catalog.>", "$KV.>", "$JS.>", "_INBOX.>", "stripe.default.*",
 				"$SYS.>",
@@ -438,7 +439,7 @@ func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 	}
 }
 
-// covers says whether a pattern of subjects covers a subject.
+// covers reports whether a pattern of subjects covers a subject.
 func covers(pattern, subject string) bool {
 	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
 	for i, token := range p {
@@ -452,7 +453,7 @@ func covers(pattern, subject string) bool {
 	return len(p) == len(s)
 }
 
-func TestNoServiceMayTouchTheConsumersOfAnother(t *testing.T) {
+func TestUserPermissions_KeepConsumersApart(t *testing.T) {
 	srv := deployed(t)
 	ca := os.Getenv("NATS_TLS_CERT")
 	cfg := as(t, srv, topology.Push, ca)

@@ -9,12 +9,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// AdoptionID is the id of the outcome of an order to adopt, by the order's id.
+// AdoptionID returns the id of the outcome of a command to adopt, from the command's id.
 func AdoptionID(kind meshv1.OutcomeKind, command string) string {
 	return topology.OutcomeName(kind) + ":" + command
 }
 
-// DescribeAdoption says in words what stands for what: "prod_1, price_2 for mug-eur".
+// DescribeAdoption lists the ids that an adoption links: "prod_1, price_2 for mug-eur".
 func DescribeAdoption(a *meshv1.Adopt) string {
 	words := []string{a.GetStripeId()}
 	for _, id := range slices.Sorted(maps.Keys(a.GetPrices())) {

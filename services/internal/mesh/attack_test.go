@@ -13,8 +13,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Each of these is refused by the server, see the first table of "NATS" in docs/security.md.
-func TestAttack_ClosedByPermissionsAndTopology(t *testing.T) {
+// The server refuses each of these, see the first table of "NATS" in docs/security.md.
+func TestAttack_RefusedByPermissionsAndTopology(t *testing.T) {
 	for _, file := range []string{"nats-server.conf", isolated} {
 		t.Run(file, func(t *testing.T) { closed(t, underAttack(t, file)) })
 	}
@@ -29,11 +29,11 @@ func closed(t *testing.T, a attacked) {
 	pull := attackers[topology.Pull]
 	_, err := a.push.Observed().Update(t.Context(), "default", "mug", oneMore)
 	require.NoError(t, err)
-	require.NoError(t, a.push.Record("halted.default").PutString(t.Context(), "no"))
-	require.NoError(t, a.ingestion.Record("origin.default").PutString(t.Context(), "here"))
-	require.NoError(t, a.pull.Record("poll.default").PutString(t.Context(), "here"))
+	require.NoError(t, a.push.Record(topology.KeyHalted, "default").PutString(t.Context(), "no"))
+	require.NoError(t, a.ingestion.Record(topology.KeyOrigin, "default").PutString(t.Context(), "here"))
+	require.NoError(t, a.pull.Record(topology.KeyPoll, "default").PutString(t.Context(), "here"))
 
-	t.Run("a roll-up wipes no bucket", func(t *testing.T) {
+	t.Run("a roll-up does not wipe a bucket", func(t *testing.T) {
 		before := a.state("KV_" + topology.BucketCursor).Msgs
 		for user, subject := range map[string]string{
 			topology.Pull: "$KV.CURSOR.poll.default", topology.Ingestion: "$KV.CURSOR.origin.default",
@@ -52,7 +52,7 @@ func closed(t *testing.T, a attacked) {
 			require.Contains(t, pull.request(subject, nil, "Nats-Rollup", "all"), "rollup not permitted", subject)
 		}
 	})
-	t.Run("nobody purges or deletes streams, buckets and consumers", func(t *testing.T) {
+	t.Run("no user purges or deletes streams, buckets or consumers", func(t *testing.T) {
 		for user, attacker := range attackers {
 			for _, stream := range []string{
 				topology.StreamCatalog, topology.StreamStripe, topology.StreamSync, topology.StreamDead,
@@ -73,7 +73,7 @@ func closed(t *testing.T, a attacked) {
 		}
 		require.Positive(t, a.state("KV_"+topology.BucketObserved).Msgs)
 	})
-	t.Run("no service makes a consumer", func(t *testing.T) {
+	t.Run("no service creates a consumer", func(t *testing.T) {
 		streams := []string{
 			topology.StreamCatalog, topology.StreamCommand, "KV_" + topology.BucketObserved,
 			"KV_" + topology.BucketLink,
@@ -105,7 +105,7 @@ func closed(t *testing.T, a attacked) {
 			require.Equal(t, before[stream], a.consumers(stream), stream)
 		}
 	})
-	t.Run("the topology's user makes the declared consumers of its accounts only", func(t *testing.T) {
+	t.Run("the topology user creates only the declared consumers of its accounts", func(t *testing.T) {
 		admin := attackers[topology.AdminUser]
 		for _, subject := range []string{
 			"CATALOG.push-live-us.catalog.us.live.*", "CATALOG.push-live-default.catalog.>",
@@ -117,7 +117,7 @@ func closed(t *testing.T, a attacked) {
 		require.False(t, admin.send("$JS.API.CONSUMER.MSG.NEXT.CATALOG.push-live-default", "", nil))
 		require.False(t, admin.send("$JS.API.STREAM.MSG.GET.CATALOG", "", nil))
 		require.False(t, admin.send("$JS.API.DIRECT.GET.CATALOG", "", nil))
-		// What runs by it stays a pull consumer.
+		// An update with it leaves a pull consumer.
 		require.NotEmpty(t, admin.request("$JS.API.CONSUMER.CREATE.CATALOG.push-live-default.catalog.default.live.*",
 			[]byte(`{"stream_name":"CATALOG","config":{"durable_name":"push-live-default","ack_policy":"explicit",
 				"filter_subject":"catalog.default.live.*","deliver_subject":"_INBOX_topology.spy"}}`)))
@@ -133,10 +133,10 @@ func closed(t *testing.T, a attacked) {
 	})
 }
 
-// Within one account of NATS the server publishes the answer to a request wherever its reply subject says, whatever
-// the user may publish. With an account for each service it does not. docs/security.md lists what that opens: if one
-// of these is refused in one account, the page claims too little.
-func TestAttack_ReplySubjects(t *testing.T) {
+// Within one account of NATS the server publishes the answer to a request on any reply subject, whatever the user may
+// publish. With an account for each service it does not. docs/security.md lists the consequences. If the server refuses
+// one of these in one account, the page must be corrected.
+func TestAttack_PublishesThroughReplySubjectsInOneAccount(t *testing.T) {
 	for _, file := range []string{"nats-server.conf", isolated} {
 		t.Run(file, func(t *testing.T) { replySubjects(t, underAttack(t, file), file != isolated) })
 	}
@@ -160,7 +160,7 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 				subject)
 		}
 	})
-	t.Run("a service's own consumer sends what it published, with headers of its choice", func(t *testing.T) {
+	t.Run("a consumer redelivers a published message with chosen headers", func(t *testing.T) {
 		require.Empty(t, pull.request("stripe.default.x", forged(t, "cap"), mesh.VersionHeader, strconv.Itoa(1<<60)))
 		require.Equal(t, open, a.stores(topology.StreamCatalog, func() {
 			request := "$JS.API.CONSUMER.MSG.NEXT.STRIPE." + topology.PullStripe.Durable("default")
@@ -172,15 +172,15 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 			require.True(t, reconciliation.send("$JS.API.INFO", "catalog.default.live.hat", nil))
 		}))
 	})
-	// What has no body is a whole request of JetStream's.
+	// A message without a body is a complete request to JetStream.
 	nothing := "$JS.API.DIRECT.GET.KV_OBSERVED.$KV.OBSERVED.default.none"
 	t.Run("a bucket is purged", func(t *testing.T) {
 		require.True(t, pull.send(nothing, "$JS.API.STREAM.PURGE.KV_OBSERVED", nil))
 		require.Equal(t, open, becomes(func() bool { return a.state("KV_"+topology.BucketObserved).Msgs == 0 }))
 	})
-	t.Run("but none that cannot be purged", func(t *testing.T) {
+	t.Run("a bucket that denies purges is not purged", func(t *testing.T) {
 		before := a.state("KV_" + topology.BucketCursor).Msgs
-		require.NoError(t, a.pull.Record("poll.default").PutString(t.Context(), "here"))
+		require.NoError(t, a.pull.Record(topology.KeyPoll, "default").PutString(t.Context(), "here"))
 		require.True(t, pull.send(nothing, "$JS.API.STREAM.PURGE.KV_CURSOR", nil))
 		require.False(t, becomes(func() bool { return a.state("KV_"+topology.BucketCursor).Msgs <= before }))
 	})
@@ -190,7 +190,7 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 			pull.send(nothing, "$JS.API.CONSUMER.DELETE.CATALOG."+topology.PushBulk.Durable("default"), nil))
 		require.Equal(t, open, becomes(func() bool { return a.consumers(topology.StreamCatalog) < before }))
 	})
-	t.Run("a consumer is made that sends everything to the user's inbox", func(t *testing.T) {
+	t.Run("a consumer that delivers to the user inbox is created", func(t *testing.T) {
 		before := a.consumers(topology.StreamSync)
 		inbox, err := pull.conn.SubscribeSync("_INBOX_pull.spy")
 		require.NoError(t, err)
@@ -214,8 +214,9 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 	})
 }
 
-// These are open in both configurations: NATS cannot tell them from the user's work. docs/security.md lists them.
-func TestAttack_OpenInAnyCase(t *testing.T) {
+// These are open in both configurations: NATS cannot distinguish them from the user's work. docs/security.md lists
+// them.
+func TestAttack_OpenInBothConfigurations(t *testing.T) {
 	for _, file := range []string{"nats-server.conf", isolated} {
 		t.Run(file, func(t *testing.T) { stillOpen(t, underAttack(t, file), file != isolated) })
 	}
@@ -235,7 +236,7 @@ func stillOpen(t *testing.T, a attacked, oneAccount bool) {
 		require.Empty(t, push.request("retry.push.default.mug", nil,
 			"Nats-Schedule", inAnHour(), "Nats-Schedule-Target", "retry.due.pull.other.x"))
 	})
-	t.Run("push and pull read all of a bucket, of other accounts too", func(t *testing.T) {
+	t.Run("push and pull read the whole bucket, other accounts included", func(t *testing.T) {
 		_, err := a.push.Observed().Update(t.Context(), "default", "mug", oneMore)
 		require.NoError(t, err)
 		require.NoError(t, a.push.Links().Put(t.Context(), "default", "prod_1", "mug"))
@@ -264,7 +265,7 @@ func stillOpen(t *testing.T, a attacked, oneAccount bool) {
 		_, err = js.UpdateStream(t.Context(), config)
 		require.NoError(t, err)
 		require.Empty(t, pull.request("stripe.default.mug", nil))
-		// In one account it reads what is stored from then on.
+		// In one account it reads everything that is stored from then on.
 		wait := time.Second
 		if oneAccount {
 			wait = time.Minute

@@ -18,13 +18,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// attacker holds the credentials of one of the mesh's users, and speaks NATS as it likes.
+// attacker has the credentials of one of the mesh's users, and sends arbitrary NATS messages.
 type attacker struct {
 	t    *testing.T
 	conn *nats.Conn
 }
 
-// oneMore is a change of what is known of a product.
+// oneMore changes an observed state.
 func oneMore(o *catalogv1.Observed) error {
 	o.Generation++
 	return nil
@@ -41,7 +41,7 @@ func attackerAs(t *testing.T, srv *server.Server, user string) attacker {
 	return attacker{t, conn}
 }
 
-// send publishes, with a reply subject if one is given, and reports whether the server permits that.
+// send publishes, with a reply subject if one is given, and reports whether the server permits it.
 func (a attacker) send(subject, reply string, body any, headers ...string) bool {
 	a.t.Helper()
 	msg := &nats.Msg{Subject: subject, Reply: reply, Header: nats.Header{}}
@@ -85,7 +85,7 @@ func (a attacker) request(subject string, body []byte, headers ...string) string
 	return said.Error.Description
 }
 
-// attacked is a deployed server whose streams an administrator can look at. Administrators are no part of the
+// attacked is a deployed server whose streams the test reads as an administrator. Administrators are not part of the
 // permissions.
 type attacked struct {
 	*server.Server
@@ -117,7 +117,7 @@ func underAttack(t *testing.T, file string) attacked {
 	return a
 }
 
-// state of a stream, read on the server itself.
+// state returns the state of a stream, read on the server itself.
 func (a attacked) state(stream string) server.StreamState {
 	a.t.Helper()
 	state, ok := a.lookup(stream)
@@ -125,7 +125,7 @@ func (a attacked) state(stream string) server.StreamState {
 	return state
 }
 
-// inAnHour is when a schedule is due.
+// inAnHour returns a schedule that is due in an hour.
 func inAnHour() string { return "@at " + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) }
 
 func (a attacked) exists(stream string) bool {
@@ -148,11 +148,11 @@ func (a attacked) lookup(stream string) (state server.StreamState, ok bool) {
 	return state, false
 }
 
-// consumers of a stream, counted on the server itself.
+// consumers returns the number of a stream's consumers, read on the server itself.
 func (a attacked) consumers(stream string) int { return a.state(stream).Consumers }
 
-// becomes reports whether something becomes true. Nothing tells that it never does: the server works for that on its
-// own.
+// becomes reports whether a condition becomes true within some time. The server works in the background, so nothing
+// signals that it never will.
 func becomes(now func() bool) bool {
 	for range 50 {
 		if now() {
@@ -163,7 +163,7 @@ func becomes(now func() bool) bool {
 	return false
 }
 
-// stores reports whether an act makes the server store a message in a stream.
+// stores reports whether the server stores a message in a stream because of act.
 func (a attacked) stores(stream string, act func()) bool {
 	a.t.Helper()
 	before := a.state(stream).LastSeq
@@ -171,7 +171,7 @@ func (a attacked) stores(stream string, act func()) bool {
 	return becomes(func() bool { return a.state(stream).LastSeq > before })
 }
 
-// forged is a product change far above any version.
+// forged returns a product change with a version above any other.
 func forged(t *testing.T, product string) []byte {
 	t.Helper()
 	body, err := proto.Marshal(change(product, 1<<60))

@@ -11,14 +11,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// errRepublished: the message is an answer to a direct get. Somebody named its subject as the one to reply to, and
-// the server does not check that against what the user may publish.
-var errRepublished = errors.New("the server published it as an answer to a direct get, " +
-	"at the wish of a user who may not publish it")
+// errRepublished means that the message is an answer to a direct get. A client named its subject as the reply subject,
+// and the server does not check reply subjects against the client's permissions.
+var errRepublished = errors.New("the server published it as an answer to a direct get " +
+	"that a user without the permission to publish it requested")
 
-// checkRepublished returns an error if a stored message is an answer to a direct get: that has headers which no
-// publisher sets. The headers are those of the message alone, see ownHeaders. It does not find what another way of
-// the server has published, such as a consumer's delivery.
+// checkRepublished returns an error if a stored message is an answer to a direct get. Such a message has headers that
+// no publisher sets. h must be the message's own headers, see ownHeaders. Messages that the server published in another
+// way, such as a consumer's delivery, are not detected.
 func checkRepublished(h nats.Header) error {
 	for _, name := range []string{jetstream.StreamHeader, jetstream.SubjectHeader, jetstream.SequenceHeader} {
 		if len(h[name]) > 0 {
@@ -28,8 +28,8 @@ func checkRepublished(h nats.Header) error {
 	return nil
 }
 
-// ownHeaders returns the headers of a stored message from those of the answer to a direct get: the server appends its
-// own.
+// ownHeaders returns the headers of a stored message, given those of the answer to a direct get. The server appends its
+// own headers to the message's.
 func ownHeaders(answer nats.Header) nats.Header {
 	own := make(nats.Header, len(answer))
 	for name, values := range answer {
@@ -44,14 +44,15 @@ func ownHeaders(answer nats.Header) nats.Header {
 	return own
 }
 
-// lastPublished returns the latest message of a subject, or of all that a pattern fits, that was not republished. It
-// is for streams with direct get where lastOf has found one that was: it reads all messages that are kept.
+// lastPublished returns the latest message of a subject, or of a pattern, that was not republished. The stream must
+// allow direct get. It reads every message that the stream keeps, so callers use it only after lastOf returned a
+// republished message.
 func (m *Mesh) lastPublished(ctx context.Context, stream, subject string) (*jetstream.RawStreamMsg, error) {
 	var last *jetstream.RawStreamMsg
 	for from := uint64(1); ; {
-		p, err := m.page(ctx, stream, next{from, subject, pageMessages, pageBytes})
+		p, err := m.page(ctx, stream, pageRequest{from, subject, pageMessages, pageBytes})
 		if err != nil {
-			return nil, fmt.Errorf("look for the latest message of %s that was not republished: %w", subject, err)
+			return nil, fmt.Errorf("read the latest message of %s that was not republished: %w", subject, err)
 		}
 		for _, msg := range p.messages {
 			from = msg.Sequence + 1
@@ -69,7 +70,7 @@ func (m *Mesh) lastPublished(ctx context.Context, stream, subject string) (*jets
 	}
 }
 
-// lastChange is lastOf for CATALOG: a message that was republished does not count.
+// lastChange is lastOf for CATALOG. It skips republished messages.
 func (m *Mesh) lastChange(
 	ctx context.Context, stream jetstream.Stream, subject string,
 ) (*jetstream.RawStreamMsg, error) {

@@ -18,7 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// errorLog collects what is logged at level error.
+// errorLog collects records of level error.
 type errorLog struct {
 	mu   sync.Mutex
 	text []string
@@ -46,8 +46,8 @@ func (l *errorLog) count(part string) (n int) {
 	return n
 }
 
-// A user who has the server publish what is stored elsewhere changes nothing: readers see it from the headers.
-func TestRepublishedMessagesAreRefused(t *testing.T) {
+// A user who makes the server publish a stored message again changes nothing: readers detect it by the headers.
+func TestCheckRepublished_RefusesAnswersToDirectGet(t *testing.T) {
 	a := underAttack(t, "nats-server.conf")
 	pull := attackerAs(t, a.Server, topology.Pull)
 	told := &errorLog{}
@@ -74,7 +74,7 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 	republish("catalog.default.live.new", topology.StreamCatalog, forged(t, "new"))
 	republish("command.push.default.sync.mug", topology.StreamCommand, command)
 
-	// Every way to read a desired state has the one that was published.
+	// Every method that reads a desired state returns the published one.
 	for _, m := range []*mesh.Mesh{push, ingestion} {
 		newest, err := m.Desired().Latest(t.Context(), "default", "mug")
 		require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 		require.EqualValues(t, 7, change.GetVersion())
 	}
 
-	// Consumers end them: what is published afterwards arrives, and nothing comes again.
+	// Consumers terminate them: later messages arrive, and nothing is redelivered.
 	subject := topology.CommandSubject(topology.Push, "default", topology.VerbSync, "cap")
 	require.NoError(t, a.reconciliation.Publish(t.Context(), subject, &meshv1.Command{Account: "default"}))
 	ctx, stop := context.WithCancel(t.Context())
@@ -146,6 +146,6 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 	require.ElementsMatch(t, []string{
 		"catalog.default.live.mug", "catalog.default.live.cap", "command.push.default.sync.cap",
 	}, products)
-	require.Equal(t, 2, told.count("a message is refused"), "each service says so once a minute")
+	require.Equal(t, 2, told.count("message refused"), "each service says so once a minute")
 	require.Zero(t, a.state(topology.StreamDead).Msgs)
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// writers are the services that publish what is signed.
+// writers returns the services that publish signed messages.
 func writers() []string {
 	return []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}
 }
 
 // signedSubject returns the subject that a signature names, and reports whether messages on the subject are signed. A
-// retry is published as a schedule and arrives on another subject, so both stand for the second.
+// retry is published as a schedule and arrives on another subject. The signature of both names the second.
 func signedSubject(subject string) (name string, signed bool) {
 	kind, rest, _ := strings.Cut(subject, ".")
 	switch kind {
@@ -30,15 +30,15 @@ func signedSubject(subject string) (name string, signed bool) {
 	}
 }
 
-// commandsOf are the verbs that a service may send to another, by receiver; reconciliation may send all. A key that
-// is stolen can do no more than that, whatever its owner may publish.
+// commandsOf lists the verbs that a service may send to another, by sender and receiver. Reconciliation may send all of
+// them. A stolen key can send no other commands, whatever its owner may publish on NATS.
 var commandsOf = map[string]map[string][]string{
 	topology.Ingestion: {topology.Ingestion: {topology.VerbBackfill}},
 	topology.Push:      {topology.Ingestion: {topology.VerbBackfill}},
 	topology.Pull:      {topology.Pull: {topology.VerbScan}},
 }
 
-// mayPublish reports whether a service may be the author of what is on a subject, one that signedSubject returned.
+// mayPublish reports whether a service may be the author of messages on a subject that signedSubject returned.
 func mayPublish(role, subject string) bool {
 	tokens := strings.Split(subject, ".")
 	switch {
@@ -54,7 +54,7 @@ func mayPublish(role, subject string) bool {
 	}
 }
 
-// verbOf is the verb of a command's body, as subjects have it.
+// verbOf returns the verb of a command's body, as it appears in subjects.
 func verbOf(c *meshv1.Command) string {
 	switch c.GetVerb().(type) {
 	case *meshv1.Command_Sync:

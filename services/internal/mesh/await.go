@@ -13,48 +13,50 @@ import (
 )
 
 const (
-	// awaitAgain is how long await waits before it tries again, and answerPatience how long it waits for an answer.
-	awaitAgain     = 250 * time.Millisecond
-	answerPatience = 3 * time.Second
+	// awaitInterval is the delay between two attempts of await.
+	awaitInterval = 250 * time.Millisecond
+	// answerTimeout is how long one attempt waits for an answer.
+	answerTimeout = 3 * time.Second
 )
 
-// Codes of JetStream's errors.
+// Error codes of JetStream.
 const (
 	codeNoPeers  jetstream.ErrorCode = 10005
 	codeNoLeader jetstream.ErrorCode = 10008
 	unavailable                      = 503
 )
 
-// await calls do again while a cluster that was started just now is not ready for it, and says once for each reason
-// what it waits for. It gives up after the time given; 0 is one attempt.
+// await calls do again while a cluster that has just started is not ready for it. It logs each reason once. It gives up
+// after patience; 0 means one attempt.
 func (m *Mesh) await(ctx context.Context, patience time.Duration, do func(context.Context) error) error {
 	began := time.Now()
-	told := ""
+	logged := ""
 	for {
 		err := do(ctx)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		why := m.starting(err)
+		why := m.missingAtStart(err)
 		switch {
 		case why == "" || patience == 0:
 			return err
 		case time.Since(began) > patience:
 			return fmt.Errorf("waited %s for the NATS cluster (%s): %w", patience, why, err)
-		case why != told:
+		case why != logged:
 			m.logger.WarnContext(ctx, "waiting for the NATS cluster", "for", why, "at_most", patience, "error", err)
-			told = why
+			logged = why
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(awaitAgain):
+		case <-time.After(awaitInterval):
 		}
 	}
 }
 
-// starting says what a cluster lacks that is about to start, by the error of a request; "" if waiting is of no use.
-func (m *Mesh) starting(err error) string {
+// missingAtStart returns what a starting cluster lacks, judged by the error of a request. It returns "" if waiting does
+// not help.
+func (m *Mesh) missingAtStart(err error) string {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		switch {
 		case api.ErrorCode == codeNoLeader:
@@ -77,8 +79,8 @@ func (m *Mesh) starting(err error) string {
 
 func (m *Mesh) clustered() bool { return m.nc.ConnectedClusterName() != "" }
 
-// ApplyTopology is topology.Apply for a cluster that may have just started: it waits at most for patience until the
-// cluster has a leader, and servers for all replicas.
+// ApplyTopology is topology.Apply for a cluster that may have just started. It waits at most patience for the cluster
+// to elect a leader and to have enough servers for all replicas.
 func (m *Mesh) ApplyTopology(ctx context.Context, o topology.Options, patience time.Duration) error {
 	tell := o.OnKept
 	var kept []topology.Difference

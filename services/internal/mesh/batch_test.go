@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestABatchIsWhatIsThereAndEachOfItsMessagesHasAVerdict(t *testing.T) {
+func TestConsumeBatches_AppliesOneVerdictPerMessage(t *testing.T) {
 	m := start(t)
 	for i := range 10 {
 		publish(t, m, topology.Live, fmt.Sprintf("p%d", i), uint64(i+1))
@@ -47,7 +47,7 @@ func TestABatchIsWhatIsThereAndEachOfItsMessagesHasAVerdict(t *testing.T) {
 			})
 	}()
 	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond)
-	// One that comes alone does not wait for others.
+	// A message that comes alone does not wait for others.
 	publish(t, m, topology.Live, "late", 11)
 	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond)
 	stop()

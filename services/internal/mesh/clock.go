@@ -10,83 +10,85 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Clock tells the time of the NATS server, whatever the time of this host: what processes agree on by time (turns,
-// claims, pauses, schedules) is told by it. It is right to within the half of a round trip, and a step of the host's
-// clock does not touch it. The zero value tells this process's own time. Safe for concurrent use.
+// Clock is the time of the NATS server, independent of this host's clock. Processes use it for everything that they
+// must agree on: turns, claims, pauses and schedules. It is accurate to half a round trip, and a step of the host's
+// clock does not affect it. The zero value is the host's clock. Safe for concurrent use.
 type Clock struct {
-	// read asks the server; nil for the process's own time.
+	// read asks the server; nil means the host's clock.
 	read func(ctx context.Context) (time.Time, error)
-	// now is the process's clock; time.Now if nil.
+	// now is the host's clock. Defaults to time.Now.
 	now func() time.Time
 
 	mu sync.Mutex
-	// here and there are the same moment, by our clock and by the server's; both zero before the first measurement.
-	here, there time.Time
-	// tried is when the server was asked last.
-	tried time.Time
-	// measuring: a goroutine asks the server.
+	// hostTime and serverTime are the same moment, by the host's clock and by the server's. Both are zero before the
+	// first measurement.
+	hostTime, serverTime time.Time
+	// lastAttempt is when the server was last asked.
+	lastAttempt time.Time
+	// measuring reports whether a goroutine is asking the server.
 	measuring bool
 }
 
 const (
-	// measureEvery is how often the clocks are compared, and measureAgain how soon after that failed.
-	measureEvery = time.Minute
-	measureAgain = time.Second
-	// good is a round trip that is short enough; of longer ones, the shortest of a few is taken.
-	good = 5 * time.Millisecond
-	// measurePatience bounds a later measurement.
-	measurePatience = 30 * time.Second
+	// measureInterval is the interval between two measurements.
+	measureInterval = time.Minute
+	// measureRetryDelay is the delay after a measurement that failed.
+	measureRetryDelay = time.Second
+	// maxRoundTrip is the longest round trip that needs no second one. Otherwise the shortest of three counts.
+	maxRoundTrip = 5 * time.Millisecond
+	// measureTimeout bounds each measurement but the first.
+	measureTimeout = 30 * time.Second
 )
 
-// Clock is the server's.
+// Clock returns the server's clock.
 func (m *Mesh) Clock() *Clock { return m.clock }
 
-// Now is the server's time. It asks the server once a minute, and fails only if the server never answered. Only the
-// first measurement is waited for: a server that hangs must not keep the callers from what they know.
+// Now returns the server's time. It asks the server once a minute, and fails only if the server never answered. It
+// waits only for the first measurement: a server that hangs must not block callers that have a usable time.
 func (c *Clock) Now(ctx context.Context) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	here := c.ours()
+	here := c.hostNow()
 	if c.read == nil {
 		return here, nil
 	}
-	since := here.Sub(c.tried)
+	since := here.Sub(c.lastAttempt)
 	switch {
-	case !c.here.IsZero():
-		if since > measureEvery && !c.measuring {
-			c.tried, c.measuring = here, true
+	case !c.hostTime.IsZero():
+		if since > measureInterval && !c.measuring {
+			c.lastAttempt, c.measuring = here, true
 			go c.remeasure(context.WithoutCancel(ctx))
 		}
-	case c.tried.IsZero(), since > measureAgain:
-		tried := c.tried
-		c.tried = here
+	case c.lastAttempt.IsZero(), since > measureRetryDelay:
+		tried := c.lastAttempt
+		c.lastAttempt = here
 		err := c.measure(ctx, func(set func()) { set() })
 		if err != nil && ctx.Err() != nil {
-			// Who asked did not wait for the answer: that says nothing of the server.
-			c.tried = tried
+			// The caller gave up, which says nothing about the server.
+			c.lastAttempt = tried
 		}
 		if err != nil {
-			return time.Time{}, fmt.Errorf("learn the time of the NATS server: %w", err)
+			return time.Time{}, fmt.Errorf("read the time of the NATS server: %w", err)
 		}
-		here = c.ours()
+		here = c.hostNow()
 	}
-	if c.here.IsZero() {
-		return time.Time{}, errors.New("the NATS server has not told its time")
+	if c.hostTime.IsZero() {
+		return time.Time{}, errors.New("the time of the NATS server is not known yet")
 	}
-	return c.there.Add(here.Sub(c.here)), nil
+	return c.serverTime.Add(here.Sub(c.hostTime)), nil
 }
 
-// Local is the moment of the process's clock at which the server's tells at.
+// Local converts a time of the server to the host's clock.
 func (c *Clock) Local(at time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.here.IsZero() {
+	if c.hostTime.IsZero() {
 		return at
 	}
-	return c.here.Add(at.Sub(c.there))
+	return c.hostTime.Add(at.Sub(c.serverTime))
 }
 
-func (c *Clock) ours() time.Time {
+func (c *Clock) hostNow() time.Time {
 	if c.now != nil {
 		return c.now()
 	}
@@ -95,9 +97,9 @@ func (c *Clock) ours() time.Time {
 
 // remeasure compares the clocks again.
 func (c *Clock) remeasure(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, measurePatience)
+	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
 	defer cancel()
-	// After a failure the next minute's measurement counts.
+	// A failure needs no handling: the next measurement follows in a minute.
 	_ = c.measure(ctx, func(set func()) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -108,27 +110,28 @@ func (c *Clock) remeasure(ctx context.Context) {
 	c.measuring = false
 }
 
-// measure compares the clocks, and stores the result where locked lets it.
+// measure compares the clocks. It passes the function that stores the result to locked, which calls it under the lock.
 func (c *Clock) measure(ctx context.Context, locked func(set func())) error {
 	var here, there time.Time
 	best := time.Duration(-1)
 	for range 3 {
-		sent := c.ours()
+		sent := c.hostNow()
 		at, err := c.read(ctx)
 		if err != nil {
 			return err
 		}
-		if took := c.ours().Sub(sent); best < 0 || took < best {
+		if took := c.hostNow().Sub(sent); best < 0 || took < best {
 			best, here, there = took, sent.Add(took/2), at
 		}
-		if best < good {
+		if best < maxRoundTrip {
 			break
 		}
 	}
 	locked(func() {
-		// What is no more than the measurement's error does not move the clock.
-		if expected := c.there.Add(here.Sub(c.here)); c.here.IsZero() || there.Sub(expected).Abs() > max(good, best/2) {
-			c.here, c.there = here, there
+		// A difference within the error of the measurement does not move the clock.
+		if expected := c.serverTime.Add(here.Sub(c.hostTime)); c.hostTime.IsZero() ||
+			there.Sub(expected).Abs() > max(maxRoundTrip, best/2) {
+			c.hostTime, c.serverTime = here, there
 		}
 	})
 	return nil

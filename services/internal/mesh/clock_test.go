@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// off connects as a host whose clock is wrong does.
+// off connects like a host whose clock is wrong.
 func off(t *testing.T, m *mesh.Mesh, by time.Duration) *mesh.Mesh {
 	t.Helper()
 	wrong, err := mesh.Connect(t.Context(), mesh.Config{
@@ -23,7 +23,7 @@ func off(t *testing.T, m *mesh.Mesh, by time.Duration) *mesh.Mesh {
 	return wrong
 }
 
-func TestTheClockIsTheServers(t *testing.T) {
+func TestClock_ReturnsServerTime(t *testing.T) {
 	m := start(t)
 	for _, by := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
 		clock := off(t, m, by).Clock()
@@ -41,7 +41,7 @@ func TestTheClockIsTheServers(t *testing.T) {
 	require.Equal(t, now, own.Local(now))
 }
 
-func TestPausesAndRetriesDoNotDependOnTheHostsClock(t *testing.T) {
+func TestClock_PausesAndRetriesIgnoreHostClock(t *testing.T) {
 	m := start(t)
 	for name, by := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -10 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
@@ -67,13 +67,13 @@ func TestPausesAndRetriesDoNotDependOnTheHostsClock(t *testing.T) {
 				}
 				return err == nil
 			}, time.Minute, 20*time.Millisecond, "a clock that is ahead does not put it off")
-			// Schedules are kept to the second.
+			// Schedules are accurate to the second.
 			require.Greater(t, came.Sub(sent), time.Second, "a clock that is behind does not have it come at once")
 		})
 	}
 }
 
-func TestWhoAsksInVainDoesNotKeepOthersFromTheTime(t *testing.T) {
+func TestClock_CanceledCallDoesNotBlockOthers(t *testing.T) {
 	clock := off(t, start(t), 0).Clock()
 	gone, leave := context.WithCancel(t.Context())
 	leave()

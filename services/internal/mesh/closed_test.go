@@ -17,7 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// working begins what a service does with its connection, and returns where the ends of that arrive.
+// working starts consumers and other work of a service on the connection, and returns the channels on which they end.
 func working(ctx context.Context, m *mesh.Mesh) map[string]chan error {
 	ends := map[string]chan error{}
 	begin := func(name string, run func() error) {
@@ -40,7 +40,7 @@ func working(ctx context.Context, m *mesh.Mesh) map[string]chan error {
 	return ends
 }
 
-// asked waits until both workers of working wait for messages.
+// asked waits until both consumers of working wait for messages.
 func asked(t *testing.T, m *mesh.Mesh) {
 	t.Helper()
 	for _, c := range []topology.Consumer{topology.PushLive, topology.ReconciliationCatalog} {
@@ -51,7 +51,7 @@ func asked(t *testing.T, m *mesh.Mesh) {
 	}
 }
 
-func TestAConnectionThatIsClosedForGoodEndsTheWorkWithAnError(t *testing.T) {
+func TestClosed_ReturnsErrorAfterPermanentClose(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	line := localtest.LineTo(t, url)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test", InProcess: line})
@@ -74,7 +74,7 @@ func TestAConnectionThatIsClosedForGoodEndsTheWorkWithAnError(t *testing.T) {
 	}
 }
 
-func TestWorkThatWasToldToStopIsNoErrorAndNeitherIsClose(t *testing.T) {
+func TestClosed_ReturnsNilAfterCancelAndClose(t *testing.T) {
 	m := start(t)
 	ctx, stop := context.WithCancel(t.Context())
 	ends := working(ctx, m)
@@ -89,10 +89,10 @@ func TestWorkThatWasToldToStopIsNoErrorAndNeitherIsClose(t *testing.T) {
 	require.NoError(t, <-closed)
 }
 
-func TestRefusedCredentialsAreTriedUntilTheyAreGoodAgain(t *testing.T) {
+func TestConnect_RetriesRefusedCredentials(t *testing.T) {
 	file, store := filepath.Join(t.TempDir(), "nats-server.conf"), t.TempDir()
 	var srv *server.Server
-	// configure has the server take one password of the user, and refuse every other one.
+	// configure makes the server accept one password of the user, and refuse all others.
 	configure := func(password string) {
 		require.NoError(t, os.WriteFile(file, []byte(`host: 127.0.0.1, port: -1, jetstream { store_dir: "`+store+`" }
 authorization { users = [ { user: d, password: `+password+` } ] }`), 0o600))
@@ -133,7 +133,7 @@ authorization { users = [ { user: d, password: `+password+` } ] }`), 0o600))
 	}
 }
 
-func TestConnect_ReadsTheUserFromTheFileAgain(t *testing.T) {
+func TestConnect_RereadsUserFromFile(t *testing.T) {
 	dir := t.TempDir()
 	conf, file := filepath.Join(dir, "nats-server.conf"), filepath.Join(dir, "url")
 	for name, c := range map[string]struct{ server, url string }{

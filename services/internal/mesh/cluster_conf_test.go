@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localnodes"
 )
 
-func TestDeployedClusterConfiguration(t *testing.T) {
+func TestClusterConf_MatchesTestServers(t *testing.T) {
 	for _, user := range append(users, "sys", "nats_cluster") {
 		t.Setenv(strings.ToUpper(user)+"_PASSWORD", user+"-secret")
 	}

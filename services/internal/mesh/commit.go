@@ -12,13 +12,14 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
-// worthBatching is from how many messages on one atomic batch is cheaper than as many single ones. A server that keeps
-// a stream alone stages every batch in a file of its own before it stores it: that costs it as much as a dozen writes.
-const worthBatching = 16
+// minAtomicBatch is the size from which one atomic batch is cheaper than single publishes. A server that keeps a stream
+// without replicas stages each batch in a file before it stores it. The staging costs it about as much as a dozen
+// writes.
+const minAtomicBatch = 16
 
-// committer is the group commit of a stream: what the goroutines of this process write to it while a write is under
-// way is gathered and goes together, in one atomic batch and so with one write to disk. A message that comes alone
-// goes at once, alone: nothing ever waits for company. Safe for concurrent use.
+// committer is the group commit of a stream. It gathers the messages of this process's goroutines while a write is in
+// progress. They then go as one atomic batch, with one write to disk. A message that comes alone goes at once; no
+// message waits for others. Safe for concurrent use.
 type committer struct {
 	m      *Mesh
 	stream string
@@ -29,27 +30,28 @@ type committer struct {
 	mu      sync.Mutex
 	waiting []*commit
 	sending bool
-	// singlyUntil is when batches are tried again with a stream that takes none; of the sender.
-	singlyUntil time.Time
+	// batchingDisabledUntil is when batches are tried again with a stream that does not allow them. Owned by the sender
+	// goroutine.
+	batchingDisabledUntil time.Time
 }
 
-// commit is a message on its way into a stream.
+// commit is a message that is being stored in a stream.
 type commit struct {
 	msg  *nats.Msg
 	done chan stored
-	// inDoubt: a batch that was not answered may have stored it.
+	// inDoubt reports whether an unanswered batch may have stored the message.
 	inDoubt bool
 }
 
-// stored is the end of a commit.
+// stored is the result of a commit.
 type stored struct {
 	sequence uint64
-	// duplicate: a message of the same id was there already.
+	// duplicate reports whether the stream already had a message with the same id.
 	duplicate bool
 	err       error
 }
 
-// committer of a stream; there is one for each.
+// committer returns the committer of a stream. Each stream has one.
 func (m *Mesh) committer(stream string) *committer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -61,12 +63,12 @@ func (m *Mesh) committer(stream string) *committer {
 	return c
 }
 
-// batchPatience is how long a batch waits for the server's answer before its messages go one by one, each of which can
-// be repeated. A batch of much data gets more, see batchRate.
-const batchPatience = time.Second
+// batchTimeout is how long a batch waits for the server's answer. After that its messages go one by one, and each of
+// them can be repeated. A large batch gets more time, see minBatchRate.
+const batchTimeout = time.Second
 
-// put stores a message, whose expectations are among its headers. An error of the server is about this message alone.
-// When ctx ends first the message may still be stored, as with any publish.
+// put stores a message. Its headers may carry expectations. An error of the server is about this message alone. If ctx
+// ends first, the message may still be stored, as with any publish.
 func (c *committer) put(ctx context.Context, msg *nats.Msg) stored {
 	repeatable(msg)
 	waiting := &commit{msg: msg, done: make(chan stored, 1)}
@@ -85,30 +87,30 @@ func (c *committer) put(ctx context.Context, msg *nats.Msg) stored {
 	}
 }
 
-// send works off what waits, until nothing does.
+// send stores waiting messages until none is left.
 func (c *committer) send() {
 	for {
 		c.mu.Lock()
 		var group []*commit
-		group, c.waiting = gather(c.waiting)
+		group, c.waiting = nextGroup(c.waiting)
 		if len(group) == 0 {
 			c.sending = false
 			c.mu.Unlock()
 			return
 		}
 		c.mu.Unlock()
-		if len(group) < worthBatching || time.Now().Before(c.singlyUntil) || !c.together(group) {
-			c.singly(group)
+		if len(group) < minAtomicBatch || time.Now().Before(c.batchingDisabledUntil) || !c.storeAtomic(group) {
+			c.storeEach(group)
 		}
 	}
 }
 
-// gather takes from those that wait as many as one batch holds. No two are of one subject: within a batch, the server
-// cannot check what the second expects.
-func gather(waiting []*commit) (group, rest []*commit) {
+// nextGroup returns the waiting messages that fit into one batch, and the rest. A batch has at most one message of a
+// subject: within a batch the server cannot check what a second one expects.
+func nextGroup(waiting []*commit) (group, rest []*commit) {
 	subjects, bytes := make(map[string]bool, len(waiting)), 0
 	for _, w := range waiting {
-		if len(group) == MaxBatch || bytes >= batchBytes || subjects[w.msg.Subject] {
+		if len(group) == MaxBatch || bytes >= maxBatchBytes || subjects[w.msg.Subject] {
 			rest = append(rest, w)
 			continue
 		}
@@ -119,12 +121,12 @@ func gather(waiting []*commit) (group, rest []*commit) {
 	return group, rest
 }
 
-// together stores a group as one atomic batch. It returns false if the server has refused that: one of the messages
-// was not what the stream expected, and none was stored.
-func (c *committer) together(group []*commit) bool {
+// storeAtomic stores a group as one atomic batch. It returns false if the server refused the batch because one of the
+// messages did not meet its expectation. Then none was stored.
+func (c *committer) storeAtomic(group []*commit) bool {
 	msgs := make([]*nats.Msg, len(group))
 	for i, w := range group {
-		// A copy: sent on its own later, the message must not carry the headers of a batch.
+		// Copy the message: if it is sent on its own later, it must not carry the headers of a batch.
 		msgs[i] = &nats.Msg{Subject: w.msg.Subject, Data: w.msg.Data, Header: nats.Header{}}
 		maps.Copy(msgs[i].Header, w.msg.Header)
 	}
@@ -132,20 +134,20 @@ func (c *committer) together(group []*commit) bool {
 	for _, w := range group {
 		bytes += len(w.msg.Data)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), batchPatience+time.Duration(bytes)*time.Second/batchRate)
+	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout+time.Duration(bytes)*time.Second/minBatchRate)
 	defer cancel()
-	// Without asking for an ack of the first message: a server that takes no batches says so at the commit.
+	// Do not ask for an ack of the first message: a server that does not allow batches says so at the commit.
 	ack, err := jetstreamext.PublishMsgBatch(ctx, c.m.js, msgs, jetstreamext.BatchFlowControl{})
 	refused, isRefused := errors.AsType[*jetstream.APIError](err)
 	switch {
 	case isRefused:
 		if refused.ErrorCode == jetstreamext.JSErrCodeBatchPublishNotEnabled {
 			// The topology is of an earlier version.
-			c.singlyUntil = time.Now().Add(time.Minute)
+			c.batchingDisabledUntil = time.Now().Add(time.Minute)
 		}
 		return false
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrNoResponders):
-		// The commit was not sent, or reached nobody.
+		// The commit was not sent, or no server received it.
 		return false
 	case err != nil:
 		// It may have been stored.
@@ -160,19 +162,19 @@ func (c *committer) together(group []*commit) bool {
 	return true
 }
 
-// singly stores each message of a group on its own, all at the same time.
-func (c *committer) singly(group []*commit) {
+// storeEach stores each message of a group on its own, all at the same time.
+func (c *committer) storeEach(group []*commit) {
 	if len(group) == 1 {
-		group[0].done <- c.single(group[0])
+		group[0].done <- c.storeOne(group[0])
 		return
 	}
 	var wg sync.WaitGroup
 	for _, w := range group {
-		wg.Go(func() { w.done <- c.single(w) })
+		wg.Go(func() { w.done <- c.storeOne(w) })
 	}
 	wg.Wait()
 }
 
-func (c *committer) single(w *commit) stored {
+func (c *committer) storeOne(w *commit) stored {
 	return c.m.storeIn(context.Background(), c.stream, w.msg, w.inDoubt)
 }

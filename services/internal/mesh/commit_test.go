@@ -16,13 +16,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// What is expected of a message is checked in one place by a single server, and in another by a cluster.
-func TestGroupCommitOnOneServer(t *testing.T) {
+// A single server and a cluster check a message's expectations in different places.
+func TestCommitter_OnOneServer(t *testing.T) {
 	url, _ := localtest.NATS(t, localtest.SyncAlways)
 	groupCommit(t, url, 1)
 }
 
-func TestGroupCommitInACluster(t *testing.T) {
+func TestCommitter_InCluster(t *testing.T) {
 	groupCommit(t, localtest.Cluster(t), 3)
 }
 
@@ -36,12 +36,12 @@ func groupCommit(t *testing.T, url string, replicas int) {
 	diffs, err := topology.Plan(t.Context(), m.JetStream(), options)
 	require.NoError(t, err)
 	require.Empty(t, diffs)
-	t.Run("writes gather and only a loser fails", func(t *testing.T) { onlyALoserFails(t, m) })
-	t.Run("many writers of few products lose nothing", func(t *testing.T) { nothingIsLost(t, m) })
-	t.Run("outcomes gather and are stored once", func(t *testing.T) { outcomesAreStoredOnce(t, m) })
+	t.Run("only the failing message of a batch fails", func(t *testing.T) { onlyALoserFails(t, m) })
+	t.Run("concurrent writers lose nothing", func(t *testing.T) { nothingIsLost(t, m) })
+	t.Run("outcomes are batched and stored once", func(t *testing.T) { outcomesAreStoredOnce(t, m) })
 }
 
-// inBatches counts the newest messages of a stream that came in an atomic batch.
+// inBatches counts the latest messages of a stream that came in an atomic batch.
 func inBatches(t *testing.T, m *mesh.Mesh, stream string) (n int) {
 	t.Helper()
 	s, err := m.JetStream().Stream(t.Context(), stream)
@@ -85,7 +85,7 @@ func onlyALoserFails(t *testing.T, m *mesh.Mesh) {
 		require.EqualValues(t, 2, o.GetVersion())
 		require.Equal(t, revision, revisions[i], "the revision is the message's own")
 	}
-	// Without a loser among them, they go together.
+	// Without a failing message they go together.
 	for i := range products {
 		wg.Go(func() {
 			_, errs[i] = store.Update(t.Context(), "default", observed(i, 0).GetProductId(),
@@ -142,7 +142,7 @@ func outcomesAreStoredOnce(t *testing.T, m *mesh.Mesh) {
 	for i := range outcomes / 10 {
 		require.NoError(t, publish(i))
 	}
-	// Those that are there already are no failure of the others.
+	// Duplicates do not fail the others.
 	for range 2 {
 		var wg sync.WaitGroup
 		for i := range outcomes {
@@ -159,7 +159,7 @@ func outcomesAreStoredOnce(t *testing.T, m *mesh.Mesh) {
 	require.EqualValues(t, outcomes, s.CachedInfo().State.Msgs)
 }
 
-func TestATopologyOfAnEarlierVersionTakesNoBatches(t *testing.T) {
+func TestCommitter_StoresOneByOneWithoutBatchSupport(t *testing.T) {
 	m := start(t)
 	s, err := m.JetStream().Stream(t.Context(), "KV_"+topology.BucketObserved)
 	require.NoError(t, err)
@@ -191,8 +191,8 @@ func TestATopologyOfAnEarlierVersionTakesNoBatches(t *testing.T) {
 	require.Empty(t, diffs)
 }
 
-// A message that the client does not send must not fail those that it was gathered with.
-func TestAMessageThatIsTooLargeFailsAlone(t *testing.T) {
+// A message that the client does not send must not fail the rest of its batch.
+func TestCommitter_TooLargeMessageFailsAlone(t *testing.T) {
 	m := start(t)
 	errs := make([]error, 100)
 	var wg sync.WaitGroup

@@ -17,63 +17,64 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/redact"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Config tells how to reach the NATS servers.
+// Config describes the connection to the NATS servers.
 type Config struct {
-	// URL of one server or several, separated by commas.
+	// URL of one or several servers, separated by commas.
 	URL string
-	// URLFile is the file that URL was read from; empty for none. User, password and token are read from it at every
-	// connection.
+	// URLFile is the file that URL was read from; empty for none. Each connection reads user, password and token from
+	// it again.
 	URLFile string
-	// Creds is a credentials file of a user of decentralised authentication; empty for none. It is read at every
-	// connection, so that a replaced file counts from the next one on.
+	// Creds is a credentials file of a user of decentralised authentication; empty for none. Each connection reads it
+	// again, so a replaced file takes effect with the next connection.
 	Creds string
-	// NKey is a file with the seed of a user's nkey; empty for none. Not beside Creds.
+	// NKey is a file with the seed of a user's nkey; empty for none. It cannot be combined with Creds.
 	NKey string
-	// CA is a file with the certificates that the servers' are checked against; empty for the system's. With it, or
-	// with Cert and Key, the connection must be by TLS. These files too are read at every connection.
+	// CA is a file with the certificates that verify the servers'. Defaults to the system's. With CA, or with Cert and
+	// Key, the connection must use TLS. Each connection reads these files again.
 	CA string
 	// Cert and Key are files with a client certificate and its key; empty for none.
 	Cert, Key string
-	// Signing are the keys of the client, and those that it trusts.
+	// Signing has the client's key, and the keys that it trusts.
 	Signing Signing
-	// Account whose consumers are used; DefaultAccount if empty.
+	// Account whose consumers are used. Defaults to topology.DefaultAccount.
 	Account string
-	// Replicas is how many replicas the streams are to have; Bind warns if they have fewer. 0 is any number.
+	// Replicas is how many replicas the streams should have. Bind logs a warning if they have fewer. 0 means any
+	// number.
 	Replicas int
-	// Patience is how long Connect waits for JetStream of a cluster that was started just now; 0 is not at all.
+	// Patience is how long Connect waits for the JetStream of a cluster that has just started; 0 means not at all.
 	Patience time.Duration
-	// Name of the client, seen in the server's monitoring: the service's name.
+	// Name is the name of the service. The server's monitoring shows it.
 	Name   string
 	Logger *slog.Logger
 	// InProcess connects to a server in the same process instead of to URL.
 	InProcess nats.InProcessConnProvider
-	// Now is this host's clock; time.Now if nil.
+	// Now is the host's clock. Defaults to time.Now.
 	Now func() time.Time
 }
 
-// pingInterval is how often the client asks its server for a sign of life. It connects to another one after two
-// intervals without an answer.
+// pingInterval is how often the client pings its server. After two intervals without an answer it connects to another
+// server.
 const pingInterval = time.Second
 
-// Mesh is a connection to the streams. Its methods may be called concurrently.
+// Mesh is a connection to the streams. Safe for concurrent use.
 type Mesh struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 	name string
 	// account whose consumers are used.
 	account string
-	// replicas that the streams are to have.
+	// replicas is how many replicas the streams should have.
 	replicas int
 	logger   *slog.Logger
 	clock    *Clock
 	keys     *keyring
 	refusals refusals
-	// catalogEnd is the sequence of the latest message that CATALOG is known to have; 0 if none is.
+	// catalogEnd is the highest known sequence of CATALOG; 0 if none is known.
 	catalogEnd atomic.Uint64
 
 	mu         sync.Mutex
@@ -85,13 +86,13 @@ type Mesh struct {
 
 	senders sync.WaitGroup
 
-	// closing is set by Close; closed is closed with the connection.
+	// closing is set by Close. closed is closed with the connection.
 	closing atomic.Bool
 	closed  chan struct{}
 }
 
-// Connect dials NATS and checks that JetStream answers. A server that goes away later is reconnected to for
-// ever; one that cannot be reached now is an error.
+// Connect connects to NATS and checks that JetStream answers. It returns an error if no server can be reached. If a
+// server is lost later, the client reconnects without a limit of time.
 func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	logger := cfg.Logger
 	if logger == nil {
@@ -102,17 +103,17 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return nil, err
 	}
 	closed := make(chan struct{})
-	trouble := &troubles{}
-	// Of the client's goroutine for callbacks: why it could not connect again, each told once.
+	trouble := &errorLog{}
+	// refusals has the reasons logged since the connection was lost. Owned by the client's callback goroutine.
 	refusals := map[string]bool{}
 	opts := []nats.Option{
 		nats.Name("driftless-" + cfg.Name),
 		nats.MaxReconnects(-1),
-		// Credentials that are refused may be good again later, or their file be replaced.
+		// Refused credentials may become valid again, or their file may be replaced.
 		nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		// A server that hangs keeps its connections open, and takes new ones without a word.
+		// A server that hangs keeps its connections open, and accepts new ones without answering.
 		nats.Timeout(2 * time.Second),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
@@ -126,15 +127,15 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			if why := refusalOf(err); err != nil && !refusals[why] {
 				refusals[why] = true
-				logger.Warn("NATS cannot be reached again yet; trying on", "error", err)
+				logger.Warn("NATS reconnect failed; retrying", "error", err)
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			clear(refusals)
-			logger.Info("NATS connection restored", "url", config.RedactURL(nc.ConnectedUrl()))
+			logger.Info("NATS connection restored", "url", redact.URL(nc.ConnectedUrl()))
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
-		// A missing permission shows only here: the call that needed it just times out.
+		// A missing permission shows only here: the call that needed it times out.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { trouble.log(logger, err) }),
 	}
 	servers, current := cfg.currentUser(logger)
@@ -149,13 +150,13 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	}
 	nc, err := nats.Connect(servers, opts...)
 	if _, broken := errors.AsType[*url.Error](err); broken {
-		// Its text holds the URL, with the password.
+		// The error's text has the URL with the password.
 		return nil, fmt.Errorf(
-			"NATS_URL (%s) is no list of NATS servers: it must look like nats://user:password@host:4222, several separated by commas", config.RedactURL(cfg.URL))
+			"NATS_URL (%s) is not a list of NATS servers: use nats://user:password@host:4222, several separated by commas", redact.URL(cfg.URL))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach NATS at %s: %w; start the server or set NATS_URL (and NATS_CREDS)",
-			config.RedactURL(cfg.URL), err)
+			redact.URL(cfg.URL), err)
 	}
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(10*time.Second))
 	if err != nil {
@@ -171,7 +172,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	}
 	m.clock = &Clock{read: m.serverTime, now: cfg.Now}
 	if err := m.await(ctx, cfg.Patience, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, answerPatience)
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
 		_, err := js.AccountInfo(ctx)
 		return err
@@ -179,15 +180,15 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		nc.Close()
 		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
 			errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-			return nil, fmt.Errorf("NATS at %s runs without JetStream: start it with -js", config.RedactURL(cfg.URL))
+			return nil, fmt.Errorf("NATS at %s runs without JetStream: start it with -js", redact.URL(cfg.URL))
 		}
-		return nil, fmt.Errorf("JetStream at %s does not answer: %w", config.RedactURL(cfg.URL), err)
+		return nil, fmt.Errorf("JetStream at %s does not answer: %w", redact.URL(cfg.URL), err)
 	}
 	keys.announce()
 	return m, nil
 }
 
-// refusalOf is why a server could not be connected to, whichever it was.
+// refusalOf returns why a connection failed, without the server's address.
 func refusalOf(err error) string {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Op + ": " + op.Err.Error()
@@ -195,13 +196,13 @@ func refusalOf(err error) string {
 	return fmt.Sprint(err)
 }
 
-// JetStream gives the client underneath, for administration.
+// JetStream returns the underlying client, for administration.
 func (m *Mesh) JetStream() jetstream.JetStream { return m.js }
 
-// Conn gives the connection underneath.
+// Conn returns the underlying connection.
 func (m *Mesh) Conn() *nats.Conn { return m.nc }
 
-// Close flushes what is buffered and disconnects.
+// Close flushes buffered messages and disconnects.
 func (m *Mesh) Close() {
 	m.closing.Store(true)
 	if m.nc.IsConnected() {
@@ -211,8 +212,9 @@ func (m *Mesh) Close() {
 	m.senders.Wait()
 }
 
-// Closed returns nil once ctx has ended, and an error once the connection is closed by anything but Close: what cannot
-// be mended by connecting again, such as a line that is too long for the server, closes it for good.
+// Closed blocks until ctx ends or the connection is closed. It returns nil if ctx ended or Close was called, and an
+// error otherwise. An error that no reconnect can fix, such as a line that is too long for the server, closes the
+// connection for good.
 func (m *Mesh) Closed(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -225,17 +227,18 @@ func (m *Mesh) Closed(ctx context.Context) error {
 	return m.closedError()
 }
 
-// closedError says why the connection is closed for good, and what to do.
+// closedError says why the connection was closed, and what to do.
 func (m *Mesh) closedError() error {
 	why := m.nc.LastError()
 	if why == nil {
 		why = nats.ErrConnectionClosed
 	}
 	return fmt.Errorf(
-		"the connection to NATS was closed for good: %w; start the service again, and if that happens again, compare the limits of the NATS server with its defaults and see its log", why)
+		"the connection to NATS was closed for good: %w; restart the service; if it happens again, compare the limits of the NATS server with its defaults and read its log", why)
 }
 
-// Ready says whether the connection is up, and what the client works with is there; for readiness probes.
+// Ready returns an error if the connection is down, or if a consumer or bucket that the client uses does not exist. It
+// is for readiness probes.
 func (m *Mesh) Ready(context.Context) error {
 	if !m.nc.IsConnected() {
 		return errors.New("NATS: " + m.nc.Status().String())
@@ -247,8 +250,8 @@ func (m *Mesh) Ready(context.Context) error {
 	return nil
 }
 
-// Bind checks that the given consumers, and the buckets of the service that the client is named for, exist, and says
-// which do not. From then on Ready fails while one of them is deleted.
+// Bind checks that the given consumers exist, and the buckets of the service that the client is named after. The error
+// names what is missing and the command that creates it. From then on Ready fails while one of them is deleted.
 func (m *Mesh) Bind(ctx context.Context, want ...topology.Consumer) error {
 	var few []string
 	for _, c := range want {
@@ -261,8 +264,8 @@ func (m *Mesh) Bind(ctx context.Context, want ...topology.Consumer) error {
 			}
 			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
-		m.track(m.consumer(c), cons.CachedInfo().Created)
-		// A consumer has as many as its stream, whose own configuration a service may not read.
+		m.track(m.consumerResource(c), cons.CachedInfo().Created)
+		// A consumer has as many replicas as its stream. A service may not read the stream's configuration.
 		if n := replicasOf(cons.CachedInfo().Cluster); n < m.replicas && !slices.Contains(few, c.Stream) {
 			few = append(few, c.Stream)
 		}
@@ -280,15 +283,15 @@ func (m *Mesh) Bind(ctx context.Context, want ...topology.Consumer) error {
 			return fmt.Errorf("bind bucket %s: %w", b, err)
 		}
 		if s, ok := status.(*jetstream.KeyValueBucketStatus); ok {
-			m.track(bucketThing(b), s.StreamInfo().Created)
+			m.track(bucketResource(b), s.StreamInfo().Created)
 			if s.StreamInfo().Config.Replicas < m.replicas {
 				few = append(few, b)
 			}
 		}
 	}
 	if len(few) > 0 {
-		m.logger.WarnContext(ctx, "streams have fewer replicas than NATS_REPLICAS says: "+
-			"the loss of a server stops them, or loses what they hold; run `driftless topology apply`",
+		m.logger.WarnContext(ctx, "streams have fewer replicas than NATS_REPLICAS: "+
+			"the loss of a server stops them or loses their messages; run `driftless topology apply`",
 			"streams", few, "replicas", m.replicas)
 	}
 	return nil
@@ -302,7 +305,7 @@ func replicasOf(c *jetstream.ClusterInfo) int {
 	return 1 + len(c.Replicas)
 }
 
-// stream binds a stream once; binding costs a round trip.
+// stream returns a stream and caches it. Binding costs a round trip.
 func (m *Mesh) stream(ctx context.Context, name string) (jetstream.Stream, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -317,7 +320,7 @@ func (m *Mesh) stream(ctx context.Context, name string) (jetstream.Stream, error
 	return s, nil
 }
 
-// bucket binds a bucket once.
+// bucket returns a bucket and caches it.
 func (m *Mesh) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

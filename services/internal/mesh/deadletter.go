@@ -18,9 +18,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. It fills in the
-// id, the times and the trace where they are missing. The letter's service, account and product must be set. Whatever a
-// letter says, it can be stored: see FitLetter.
+// DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. Service, account and
+// product must be set. It fills in the id, the times and the trace if they are missing. Every letter can be stored: see
+// FitLetter.
 func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error {
 	if letter.GetId() == "" {
 		letter.Id = nuid.Next()
@@ -45,8 +45,8 @@ func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error 
 
 func (m *Mesh) fit(letter *meshv1.DeadLetter) { FitLetter(letter, m.MaxBody()) }
 
-// OpenLetters returns for each of the products, in their order, the service's dead letter that stands on DEAD; nil if
-// there is none.
+// OpenLetters returns the service's dead letters of the products, in the order of the ids; nil for a product without
+// one.
 func (m *Mesh) OpenLetters(ctx context.Context, service, account string,
 	products []string,
 ) ([]*meshv1.DeadLetter, error) {
@@ -55,7 +55,7 @@ func (m *Mesh) OpenLetters(ctx context.Context, service, account string,
 		subjects[i] = topology.DeadSubject(service, account, id)
 	}
 	open := make([]*meshv1.DeadLetter, len(products))
-	err := m.lastMany(ctx, topology.StreamDead, subjects, func(i int, msg *nats.Msg) error {
+	err := m.eachLast(ctx, topology.StreamDead, subjects, func(i int, msg *nats.Msg) error {
 		if msg == nil {
 			return nil
 		}
@@ -71,7 +71,8 @@ func (m *Mesh) OpenLetters(ctx context.Context, service, account string,
 	return open, nil
 }
 
-// DeleteLetter removes a letter from DEAD. A newer one in its place stays, and one that is gone already is no error.
+// DeleteLetter removes a letter from DEAD. A later letter in its place stays. It is not an error if the letter is
+// already gone.
 func (m *Mesh) DeleteLetter(ctx context.Context, letter *meshv1.DeadLetter) error {
 	stream, err := m.stream(ctx, topology.StreamDead)
 	if err != nil {
@@ -87,12 +88,12 @@ func (m *Mesh) DeleteLetter(ctx context.Context, letter *meshv1.DeadLetter) erro
 	}
 	stored := &meshv1.DeadLetter{}
 	if err := proto.Unmarshal(msg.Data, stored); err != nil {
-		return fmt.Errorf("the message on %s is no dead letter: %w", subject, err)
+		return fmt.Errorf("the message on %s is not a dead letter: %w", subject, err)
 	}
 	if stored.GetId() != letter.GetId() {
 		return nil
 	}
-	// By its sequence, not by its subject: what is stored there since then stays.
+	// Delete by sequence, not by subject: a letter that was stored since then stays.
 	if err := m.deleteMessage(ctx, stream, msg.Sequence); err != nil {
 		return fmt.Errorf("remove the dead letter on %s: %w", subject, err)
 	}

@@ -13,15 +13,10 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestMetricsKnowEveryReason(t *testing.T) {
-	require.ElementsMatch(t, topology.Reasons(), metrics.DeadReason.Values)
-}
-
-func TestAnIDIsNeverTooLongForTheServer(t *testing.T) {
+func TestDeadLetter_StoresIDsOfAnyLength(t *testing.T) {
 	m := start(t)
 	for _, id := range []string{strings.Repeat("é", 2500), strings.Repeat("é", 2499) + "e", strings.Repeat("p", 5000)} {
 		letter := &meshv1.DeadLetter{
@@ -53,7 +48,7 @@ func TestAnIDIsNeverTooLongForTheServer(t *testing.T) {
 	require.NoError(t, m.Ready(t.Context()))
 }
 
-func TestALetterNamesNoProductThatOnlyABodyWouldName(t *testing.T) {
+func TestDeadLetter_UnknownProductForShortenedToken(t *testing.T) {
 	m := start(t)
 	subject := topology.CatalogSubject("default", topology.Live, strings.Repeat("é", 700))
 	_, err := m.JetStream().Publish(t.Context(), subject, []byte("\xff"))
@@ -77,7 +72,7 @@ func TestALetterNamesNoProductThatOnlyABodyWouldName(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-func TestALetterIsForgottenUnlessANewerOneIsInItsPlace(t *testing.T) {
+func TestDeleteLetter_KeepsLaterLetter(t *testing.T) {
 	m := start(t)
 	letter := func(product string) *meshv1.DeadLetter {
 		l := &meshv1.DeadLetter{

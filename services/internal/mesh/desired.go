@@ -13,19 +13,19 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// DesiredStore reads the newest desired states from CATALOG. Its methods may be called concurrently.
+// DesiredStore reads the latest desired states from CATALOG. Safe for concurrent use.
 type DesiredStore struct{ m *Mesh }
 
-// Desired gives access to the newest desired states.
+// Desired returns the store of the latest desired states.
 func (m *Mesh) Desired() *DesiredStore { return &DesiredStore{m} }
 
-// Latest returns the desired state of a product: of the newest messages of both lanes the one with the higher
-// version, or the one stored later if they are equal. It is nil if CATALOG has none.
+// Latest returns the desired state of a product: the latest message of the lane with the higher version, or the one
+// stored later if the versions are equal. It is nil if CATALOG has none.
 func (s *DesiredStore) Latest(ctx context.Context, account, product string) (*catalogv1.ProductChange, error) {
 	return s.LatestByToken(ctx, account, topology.Token(product))
 }
 
-// LatestByToken is Newest for the token of a product (see Token).
+// LatestByToken is Latest for the token of a product (see topology.Token).
 func (s *DesiredStore) LatestByToken(ctx context.Context, account, token string) (*catalogv1.ProductChange, error) {
 	if s.m.keys.current().trusted != nil {
 		states, err := s.LatestManyByToken(ctx, account, []string{token})
@@ -46,14 +46,14 @@ func (s *DesiredStore) LatestByToken(ctx context.Context, account, token string)
 		return live, nil
 	case live == nil:
 		return bulk, nil
-	case newer(bulk, bulkSeq, live, liveSeq):
+	case supersedes(bulk, bulkSeq, live, liveSeq):
 		return bulk, nil
 	default:
 		return live, nil
 	}
 }
 
-// LatestInLane returns the newest desired state of a product in one lane, nil if that has none.
+// LatestInLane returns the latest desired state of a product in one lane, nil if there is none.
 func (s *DesiredStore) LatestInLane(ctx context.Context, account string, lane topology.Lane,
 	product string,
 ) (*catalogv1.ProductChange, error) {
@@ -76,17 +76,17 @@ func (s *DesiredStore) last(ctx context.Context, subject string) (*catalogv1.Pro
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil
 	case err != nil:
-		return nil, 0, fmt.Errorf("read newest message of %s: %w", subject, err)
+		return nil, 0, fmt.Errorf("read the latest message of %s: %w", subject, err)
 	}
 	change := &catalogv1.ProductChange{}
 	if err := proto.Unmarshal(msg.Data, change); err != nil {
-		return nil, 0, fmt.Errorf("the newest message of %s is not a product change: %w", subject, err)
+		return nil, 0, fmt.Errorf("the latest message of %s is not a product change: %w", subject, err)
 	}
 	return change, msg.Sequence, nil
 }
 
-// LastLive returns the version of the last message of the account's live lane, 0 if there is none: the
-// write-ahead log up to it is in the stream.
+// LastLive returns the version of the last message of the account's live lane, 0 if there is none. The stream has the
+// write-ahead log up to that version.
 func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, error) {
 	if s.m.keys.current().trusted != nil {
 		change, err := s.lastLiveAuthentic(ctx, account)
@@ -102,7 +102,7 @@ func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, er
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, nil
 	case err != nil:
-		return 0, fmt.Errorf("read newest message of %s: %w", subject, err)
+		return 0, fmt.Errorf("read the latest message of %s: %w", subject, err)
 	}
 	v, err := strconv.ParseUint(msg.Header.Get(VersionHeader), 10, 64)
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *DesiredStore) LastLiveChange(ctx context.Context, account string) (*cat
 	return change, err
 }
 
-// Products lists the product tokens (see Token) that have a desired state, in either lane.
+// Products lists the tokens (see topology.Token) of the products that have a desired state in either lane.
 func (s *DesiredStore) Products(ctx context.Context, account string) ([]string, error) {
 	return s.m.lastTokens(ctx, topology.StreamCatalog, "catalog."+account+".*.*")
 }

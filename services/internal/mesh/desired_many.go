@@ -14,8 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// LatestMany returns for many products what Newest returns for one; their reads travel together. The states are in the
-// order of the ids, nil where CATALOG has none. It keeps all of them in memory: the caller asks by pages.
+// LatestMany is Latest for many products: their reads are pipelined. The states are in the order of the ids, nil where
+// CATALOG has none. All of them are kept in memory, so callers ask for pages.
 func (s *DesiredStore) LatestMany(ctx context.Context, account string,
 	products []string,
 ) ([]*catalogv1.ProductChange, error) {
@@ -26,7 +26,7 @@ func (s *DesiredStore) LatestMany(ctx context.Context, account string,
 	return s.LatestManyByToken(ctx, account, tokens)
 }
 
-// LatestManyByToken is LatestMany for the tokens of products (see Token).
+// LatestManyByToken is LatestMany for the tokens of products (see topology.Token).
 func (s *DesiredStore) LatestManyByToken(ctx context.Context, account string,
 	tokens []string,
 ) ([]*catalogv1.ProductChange, error) {
@@ -43,13 +43,14 @@ func (s *DesiredStore) LatestManyByToken(ctx context.Context, account string,
 
 // State is the latest state of a product in CATALOG.
 type State struct {
-	// Change is nil if CATALOG has none, or none that is authentic.
+	// Change is nil if CATALOG has no state, or none that is authentic.
 	Change *catalogv1.ProductChange
-	// Current reports whether it is signed as this client would sign it now. It is true if the client signs nothing.
+	// Current reports whether the state is signed as this client would sign it now. It is true if the client signs
+	// nothing.
 	Current bool
 }
 
-// States returns what LatestMany returns, and whether it is signed with the present key.
+// States returns what LatestMany returns, and whether each state is signed with the current key.
 func (s *DesiredStore) States(ctx context.Context, account string, products []string) ([]State, error) {
 	tokens := make([]string, len(products))
 	for i, id := range products {
@@ -58,7 +59,7 @@ func (s *DesiredStore) States(ctx context.Context, account string, products []st
 	return s.StatesByToken(ctx, account, tokens)
 }
 
-// StatesByToken is States for the tokens of products (see Token).
+// StatesByToken is States for the tokens of products (see topology.Token).
 func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens []string) ([]State, error) {
 	subjects := make([]string, 0, 2*len(tokens))
 	for _, token := range tokens {
@@ -70,7 +71,7 @@ func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens
 	sequences := make([]uint64, len(tokens))
 	err := s.eachLatest(ctx, subjects, func(i int, found storedState) error {
 		if i /= len(topology.Lanes); out[i].Change == nil ||
-			newer(found.change, found.sequence, out[i].Change, sequences[i]) {
+			supersedes(found.change, found.sequence, out[i].Change, sequences[i]) {
 			out[i], sequences[i] = State{found.change, found.current}, found.sequence
 		}
 		return nil
@@ -81,18 +82,19 @@ func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens
 	return out, nil
 }
 
-// newer reports whether a state of one lane counts, and not the other lane's: it has the higher version, or was stored
-// later if they are equal.
-func newer(a *catalogv1.ProductChange, aSeq uint64, b *catalogv1.ProductChange, bSeq uint64) bool {
+// supersedes reports whether state a replaces state b of the other lane: it has the higher version, or was stored later
+// if the versions are equal.
+func supersedes(a *catalogv1.ProductChange, aSeq uint64, b *catalogv1.ProductChange, bSeq uint64) bool {
 	if a.GetVersion() != b.GetVersion() {
 		return a.GetVersion() > b.GetVersion()
 	}
 	return aSeq > bSeq
 }
 
-// EachProduct calls do for pages of the tokens (see Token) of the products that CATALOG has a state of, removed ones
-// included. Each token comes once, in ascending order, whichever lanes have it. Memory is bounded: the server lists
-// 100,000 subjects a page. Products whose first state is stored meanwhile, or whose states are purged, may be missed.
+// EachProduct calls do for pages of the tokens (see topology.Token) of all products that have a state in CATALOG,
+// removed ones included. Each token comes once, in ascending order, whatever its lanes. Memory is bounded: the server
+// lists 100,000 subjects per page. A product may be missed if its first state is stored meanwhile, or if its states are
+// purged.
 func (s *DesiredStore) EachProduct(ctx context.Context, account string, do func(tokens []string) error) error {
 	live, bulk := s.tokensOf(account, topology.Live), s.tokensOf(account, topology.Bulk)
 	for {
@@ -109,18 +111,19 @@ func (s *DesiredStore) EachProduct(ctx context.Context, account string, do func(
 	}
 }
 
-// mergeTokens takes from both lists what can be put in order without another page of either.
+// mergeTokens removes from both lists the tokens that can be put in order without another page of either, and returns
+// them.
 func mergeTokens(a, b *tokenPages) []string {
 	var out []string
 	for (len(a.page) > 0 || a.done) && (len(b.page) > 0 || b.done) && len(a.page)+len(b.page) > 0 {
 		switch {
 		case len(b.page) == 0 || len(a.page) > 0 && a.page[0] < b.page[0]:
-			out = append(out, a.take())
+			out = append(out, a.pop())
 		case len(a.page) == 0 || b.page[0] < a.page[0]:
-			out = append(out, b.take())
+			out = append(out, b.pop())
 		default:
-			out = append(out, a.take())
-			b.take()
+			out = append(out, a.pop())
+			b.pop()
 		}
 	}
 	return out
@@ -130,7 +133,7 @@ func mergeTokens(a, b *tokenPages) []string {
 type tokenPages struct {
 	m      *Mesh
 	filter string
-	// page is what of the latest page was not taken, in ascending order.
+	// page has the rest of the current page, in ascending order.
 	page []string
 	// last is the token that was taken last.
 	last   string
@@ -142,13 +145,13 @@ func (s *DesiredStore) tokensOf(account string, lane topology.Lane) *tokenPages 
 	return &tokenPages{m: s.m, filter: "catalog." + account + "." + string(lane) + ".*"}
 }
 
-func (p *tokenPages) take() string {
+func (p *tokenPages) pop() string {
 	p.last = p.page[0]
 	p.page = p.page[1:]
 	return p.last
 }
 
-// fill asks for the next page if nothing is left of the one before.
+// fill requests the next page if the current one is used up.
 func (p *tokenPages) fill(ctx context.Context) error {
 	for len(p.page) == 0 && !p.done {
 		subjects, total, err := p.m.subjectPage(ctx, topology.StreamCatalog, p.filter, p.offset)
@@ -158,7 +161,8 @@ func (p *tokenPages) fill(ctx context.Context) error {
 		p.offset += len(subjects)
 		p.done = len(subjects) == 0 || p.offset >= total
 		for _, subject := range subjects {
-			// The server orders by subject. A new one moves those behind it by one: the last of a page comes again.
+			// The server orders by subject. A new subject shifts those behind it by one, so the last of a page may come
+			// again.
 			if token := topology.LastToken(subject); token > p.last {
 				p.page = append(p.page, token)
 			}
@@ -168,7 +172,7 @@ func (p *tokenPages) fill(ctx context.Context) error {
 	return nil
 }
 
-// subjectPage lists subjects of a stream from an offset on, and says how many there are in all.
+// subjectPage lists subjects of a stream from an offset on, and returns how many there are in total.
 func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
 	offset int,
 ) (subjects []string, total int, err error) {
@@ -179,7 +183,7 @@ func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
 	if err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, pagePatience)
+	ctx, cancel := context.WithTimeout(ctx, subjectPageTimeout)
 	defer cancel()
 	msg, err := m.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+stream, ask)
 	if err != nil {
@@ -208,21 +212,21 @@ func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
 	return subjects, answer.Total, nil
 }
 
-// pagePatience is how long the server may take to list a page of subjects: it orders all of them for each.
-const pagePatience = 30 * time.Second
+// subjectPageTimeout is how long the server may take to list a page of subjects. It sorts all of them for each page.
+const subjectPageTimeout = 30 * time.Second
 
-// CatalogState is what the stream CATALOG holds. Its writer tells from it that what it stored is gone: the stream was
-// created later than the writer last saw, ends before what the writer stored, or begins beyond it.
+// CatalogState is the extent of the stream CATALOG. Its writer can detect from it that stored messages are gone: the
+// stream was created after the writer last read it, ends before what the writer stored, or begins beyond it.
 type CatalogState struct {
 	Created time.Time
-	// FirstSeq is the sequence of the oldest message that is still there, one more than LastSeq if the stream is empty.
+	// FirstSeq is the sequence of the oldest message that the stream still has. It is LastSeq+1 if the stream is empty.
 	FirstSeq uint64
-	// LastSeq is the sequence of the message that was stored last; a purge does not lower it.
+	// LastSeq is the sequence of the message that was stored last. A purge does not lower it.
 	LastSeq  uint64
 	Messages uint64
 }
 
-// CatalogState returns the state of CATALOG. The error wraps jetstream.ErrStreamNotFound if there is no such stream.
+// CatalogState returns the state of CATALOG. The error wraps jetstream.ErrStreamNotFound if the stream does not exist.
 func (m *Mesh) CatalogState(ctx context.Context) (CatalogState, error) {
 	s, err := m.js.Stream(ctx, topology.StreamCatalog)
 	if err != nil {

@@ -17,10 +17,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestNewestMany_IsNewestOfEach(t *testing.T) {
+func TestLatestMany_ReturnsLatestOfEach(t *testing.T) {
 	m := start(t)
 	var ids []string
-	// More than travel at a time.
+	// More products than requests in flight.
 	for i := range 600 {
 		id := fmt.Sprintf("p %d", i)
 		ids = append(ids, id)
@@ -38,7 +38,7 @@ func TestNewestMany_IsNewestOfEach(t *testing.T) {
 	}
 	ids = append(ids, "an id of \xff bytes", strings.Repeat("é", 2500))
 	publish(t, m, topology.Live, ids[len(ids)-1], 1)
-	// The higher version counts, whichever lane has it and whenever it was stored.
+	// The higher version counts, whatever its lane and time.
 	publish(t, m, topology.Live, ids[3], 9)
 	publish(t, m, topology.Bulk, ids[3], 8)
 
@@ -57,7 +57,7 @@ func TestNewestMany_IsNewestOfEach(t *testing.T) {
 	require.Empty(t, none)
 }
 
-func TestNewestMany_OfALostStreamIsAnErrorAndNotNone(t *testing.T) {
+func TestLatestMany_FailsWithoutStream(t *testing.T) {
 	m := start(t)
 	publish(t, m, topology.Live, "mug", 1)
 	require.NoError(t, m.JetStream().DeleteStream(t.Context(), topology.StreamCatalog))
@@ -69,7 +69,7 @@ func TestNewestMany_OfALostStreamIsAnErrorAndNotNone(t *testing.T) {
 		jetstream.ErrStreamNotFound)
 }
 
-func TestOpenLetters_TellsOfEachProduct(t *testing.T) {
+func TestOpenLetters_ReturnsLetterOfEachProduct(t *testing.T) {
 	m := start(t)
 	letter := &meshv1.DeadLetter{
 		Service:   topology.Ingestion,
@@ -93,7 +93,7 @@ func TestOpenLetters_TellsOfEachProduct(t *testing.T) {
 	require.Nil(t, ask()[1])
 }
 
-func TestEachProduct_NamesEachOnceInOrder(t *testing.T) {
+func TestEachProduct_ListsEachOnceInOrder(t *testing.T) {
 	m := start(t)
 	// More subjects than the server lists in a page.
 	const live = 100_500
@@ -138,7 +138,7 @@ func TestEachProduct_NamesEachOnceInOrder(t *testing.T) {
 		"no page, no call")
 }
 
-func TestCatalogState_TellsThatWhatWasStoredIsGone(t *testing.T) {
+func TestCatalogState_ShowsLostMessages(t *testing.T) {
 	m := start(t)
 	ask := func() mesh.CatalogState {
 		state, err := m.CatalogState(t.Context())
@@ -164,7 +164,7 @@ func TestCatalogState_TellsThatWhatWasStoredIsGone(t *testing.T) {
 	require.EqualValues(t, 1, again.LastSeq)
 }
 
-func TestAskReread_IsStoredOnceAndAsSeveralCommandsIfLong(t *testing.T) {
+func TestRequestReread_SplitsLongCommands(t *testing.T) {
 	m := start(t)
 	var ids []string
 	for i := range 10_001 {

@@ -17,19 +17,21 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// storedState is a desired state as CATALOG holds it.
+// storedState is a desired state in CATALOG.
 type storedState struct {
 	change   *catalogv1.ProductChange
 	sequence uint64
-	// current: it is signed with the key that this client signs with, or the client signs nothing.
+	// current reports whether it is signed with the key that this client signs with. It is true if the client signs
+	// nothing.
 	current bool
 }
 
-// eachLatest calls do with the latest state on each subject that has one, in any order. Where signatures are
-// checked, that is the authentic state with the highest version: the last one that was stored may be an old one
-// that somebody has published again. JetStream has no way to ask for the highest version. A signature says which
-// sequence the stream had reached, and whatever took the place of the state is stored behind that: so the messages
-// from there on are read, which usually is one.
+// eachLatest calls do with the latest state on each subject that has one, in any order. Where signatures are checked,
+// that is the authentic state with the highest version: the message stored last may be an old one that was published
+// again.
+//
+// JetStream cannot be asked for the highest version. But a signature contains the sequence that the stream had reached,
+// and every later state is stored behind it. So the messages from there on are read, which usually is one.
 func (s *DesiredStore) eachLatest(
 	ctx context.Context, subjects []string, do func(i int, found storedState) error,
 ) error {
@@ -38,11 +40,11 @@ func (s *DesiredStore) eachLatest(
 		last := map[int]verified{}
 		from := func(i int, msg *nats.Msg) uint64 {
 			var start uint64
-			last[i], start = s.begin(subjects[i], msg)
+			last[i], start = s.historyStart(subjects[i], msg)
 			return start
 		}
-		return s.m.keptFrom(ctx, topology.StreamCatalog, subjects, from, func(i int, kept []*nats.Msg) error {
-			found, err := s.best(ctx, now, subjects[i], kept, last[i])
+		return s.m.eachHistoryFrom(ctx, topology.StreamCatalog, subjects, from, func(i int, kept []*nats.Msg) error {
+			found, err := s.highestAuthentic(ctx, now, subjects[i], kept, last[i])
 			delete(last, i)
 			if err != nil || found.change == nil {
 				return err
@@ -50,7 +52,7 @@ func (s *DesiredStore) eachLatest(
 			return do(i, found)
 		})
 	}
-	return s.m.lastMany(ctx, topology.StreamCatalog, subjects, func(i int, msg *nats.Msg) error {
+	return s.m.eachLast(ctx, topology.StreamCatalog, subjects, func(i int, msg *nats.Msg) error {
 		if msg == nil {
 			return nil
 		}
@@ -77,16 +79,16 @@ func (s *DesiredStore) eachLatest(
 	})
 }
 
-// verified is the signature of a message that was checked, by the message's sequence; 0 for none.
+// verified is a checked signature and the sequence of its message; 0 for none.
 type verified struct {
 	sequence  uint64
 	signature signing.Signature
 }
 
-// begin returns the sequence from which on the messages of a subject are read, by its last message. That is the
-// beginning if the message is not authentic, or was published again long after it was signed: the stream may be
-// another one since.
-func (s *DesiredStore) begin(subject string, msg *nats.Msg) (last verified, start uint64) {
+// historyStart returns the sequence from which the messages of a subject must be read, judged by its last message. That
+// is 1 if the message is not authentic, or was published again long after it was signed: the stream may have been
+// created again since.
+func (s *DesiredStore) historyStart(subject string, msg *nats.Msg) (last verified, start uint64) {
 	signature, err := s.m.verify(subject, msg.Header, msg.Data, time.Time{})
 	if err != nil {
 		return verified{}, 1
@@ -96,16 +98,16 @@ func (s *DesiredStore) begin(subject string, msg *nats.Msg) (last verified, star
 		return verified{}, 1
 	}
 	last = verified{sequence, signature}
-	if signature.After == 0 || signature.After >= sequence || !storedSoon(msg.Header, signature) {
+	if signature.After == 0 || signature.After >= sequence || !isStoredPromptly(msg.Header, signature) {
 		return last, 1
 	}
 	return last, signature.After + 1
 }
 
-// storedSoon reports whether a message was stored as soon as it was signed.
-func storedSoon(h nats.Header, signature signing.Signature) bool {
+// isStoredPromptly reports whether a message was stored soon after it was signed.
+func isStoredPromptly(h nats.Header, signature signing.Signature) bool {
 	stored, err := time.Parse(time.RFC3339Nano, lastValue(h, jetstream.TimeStampHeaer))
-	return err == nil && stored.Sub(signature.At).Abs() <= freshAge
+	return err == nil && stored.Sub(signature.At).Abs() <= maxStoreDelay
 }
 
 // current reports whether a message is signed with the key that this client signs with.
@@ -118,12 +120,12 @@ func (s *DesiredStore) current(now keys, subject string, msg *nats.Msg) bool {
 	return err == nil
 }
 
-// best returns the authentic state with the highest version of those kept on a subject, and the one that was stored
-// last if several have it. Its change is nil if there is none.
-func (s *DesiredStore) best(
+// highestAuthentic returns the authentic state with the highest version among the messages of a subject. If several
+// have it, the one stored last counts. Its change is nil if there is none.
+func (s *DesiredStore) highestAuthentic(
 	ctx context.Context, now keys, subject string, kept []*nats.Msg, last verified,
 ) (storedState, error) {
-	// The header with the version is signed, so that usually the first one is the best.
+	// The version header is signed, so the first message is usually the result.
 	slices.Reverse(kept)
 	slices.SortStableFunc(kept, func(a, b *nats.Msg) int {
 		return cmp.Compare(headerVersion(b.Header), headerVersion(a.Header))
@@ -163,9 +165,8 @@ func (s *DesiredStore) latestAuthentic(ctx context.Context, subject string) (out
 	return out, nil
 }
 
-// lastLiveAuthentic returns the authentic state of the live lane that was stored last. If the last message is none,
-// or was published again by somebody, it is the one with the highest version of all products, for which all are
-// read.
+// lastLiveAuthentic returns the authentic state of the live lane that was stored last. If the last message is not
+// authentic, or was published again, it reads all products and returns the state with the highest version.
 func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*catalogv1.ProductChange, error) {
 	stream, err := s.m.stream(ctx, topology.StreamCatalog)
 	if err != nil {
@@ -176,14 +177,14 @@ func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err == nil:
-		if change := s.fresh(msg); change != nil {
+		if change := s.promptState(msg); change != nil {
 			return change, nil
 		}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrConnectionClosed):
 		return nil, fmt.Errorf("read the last message of the live lane: %w", err)
 	}
-	// Also after another error, or where there seems to be no message: the headers of a forged one can look like
-	// that.
+	// Continue after other errors, and where there seems to be no message: the headers of a forged message can look
+	// like that.
 	var last storedState
 	pages := s.tokensOf(account, topology.Live)
 	for {
@@ -195,27 +196,27 @@ func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*
 		}
 		var subjects []string
 		for len(pages.page) > 0 {
-			subjects = append(subjects, "catalog."+account+"."+string(topology.Live)+"."+pages.take())
+			subjects = append(subjects, "catalog."+account+"."+string(topology.Live)+"."+pages.pop())
 		}
 		err := s.eachLatest(ctx, subjects, func(_ int, found storedState) error {
-			if last.change == nil || newer(found.change, found.sequence, last.change, last.sequence) {
+			if last.change == nil || supersedes(found.change, found.sequence, last.change, last.sequence) {
 				last = found
 			}
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("look for the last authentic change: %w", err)
+			return nil, fmt.Errorf("read the last authentic change: %w", err)
 		}
 	}
 }
 
-// fresh returns the state that a message holds, nil unless it is authentic and was stored as soon as it was signed.
-func (s *DesiredStore) fresh(msg *jetstream.RawStreamMsg) *catalogv1.ProductChange {
+// promptState returns the state in a message, nil unless it is authentic and was stored soon after it was signed.
+func (s *DesiredStore) promptState(msg *jetstream.RawStreamMsg) *catalogv1.ProductChange {
 	signature, err := s.m.verify(storedOn(msg.Header), msg.Header, msg.Data, time.Time{})
 	if err != nil {
 		return nil
 	}
-	if !storedSoon(msg.Header, signature) {
+	if !isStoredPromptly(msg.Header, signature) {
 		return nil
 	}
 	change := &catalogv1.ProductChange{}

@@ -1,6 +1,7 @@
-// Package mesh is the services' transport on JetStream: it publishes, consumes, retries and dead-letters messages, signs
-// them and checks signatures. It also holds the typed records on key-value buckets. Names are in package topology.
+// Package mesh is the transport between the services, on NATS JetStream: it connects, publishes, consumes, retries and
+// dead-letters, signs messages and checks signatures. It also has the records that services share in key-value buckets.
+// Package topology names the streams, subjects, durable consumers and buckets.
 //
-// It knows the messages' envelopes, but it does not compare catalogs with Stripe, and it touches neither. It imports no
-// service.
+// It knows the messages' envelopes but not what they mean: nothing in it compares catalogs with Stripe, or accesses
+// either. It imports no service.
 package mesh

@@ -15,19 +15,20 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// ErrFenced: another process has raised the fence since, and what is published through this one is refused.
+// ErrFenced means that another process has raised the fence since. JetStream refuses what is published through this
+// one.
 var ErrFenced = errors.New("another process has taken over")
 
-// inFlightPause is how long a publish waits for the one before it to be applied by the replicas of the stream.
-const inFlightPause = 10 * time.Millisecond
+// sequencePendingDelay is how long a publish waits for the replicas of the stream to apply the one before it.
+const sequencePendingDelay = 10 * time.Millisecond
 
-// Fence keeps a process that was overtaken from storing anything on CATALOG. That nobody else does its work a process
-// may know of a moment ago only: it, or its machine, may be paused between the reading of a state and its publishing,
-// and come back when another has long published newer ones.
+// Fence prevents a process that was overtaken from storing anything on CATALOG. A process can only know that it was the
+// sole publisher a moment ago. It, or its machine, may be paused between reading a state and publishing it, and
+// continue after another process has published later states.
 //
-// The newest message on fence.<account>.<lane> says who may publish in a lane. To raise the fence is to store one
-// there, and every publish through it has JetStream check, where it stores, that this is the newest still. Safe for
-// concurrent use.
+// The latest message on fence.<account>.<lane> decides who may publish in a lane. A process raises the fence by storing
+// a message there. Every publish through the fence then requires that this is still the latest message, and JetStream
+// checks that when it stores. Safe for concurrent use.
 type Fence struct {
 	m     *Mesh
 	lanes map[topology.Lane]*fencedLane
@@ -35,19 +36,19 @@ type Fence struct {
 
 type fencedLane struct {
 	subject string
-	// mu is held while something is on its way: JetStream refuses a check of what another publish in flight checks too.
+	// mu is held during each publish: JetStream refuses a check of a subject that a publish in flight also checks.
 	mu       sync.Mutex
 	sequence uint64
 }
 
-// Fence reads how an account's fence stands. Whoever means to raise it does so before it takes what makes it the only
-// one.
+// Fence reads the state of an account's fence. A caller that wants to raise it must call Fence before it acquires what
+// makes it the leader.
 func (m *Mesh) Fence(ctx context.Context, account string) (*Fence, error) {
 	f := &Fence{m: m, lanes: map[topology.Lane]*fencedLane{}}
 	for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
 		l := &fencedLane{subject: topology.FenceSubject(account, lane)}
 		var err error
-		if l.sequence, err = m.fenceAt(ctx, l.subject); err != nil {
+		if l.sequence, err = m.fenceSequence(ctx, l.subject); err != nil {
 			return nil, err
 		}
 		f.lanes[lane] = l
@@ -55,7 +56,7 @@ func (m *Mesh) Fence(ctx context.Context, account string) (*Fence, error) {
 	return f, nil
 }
 
-func (m *Mesh) fenceAt(ctx context.Context, subject string) (uint64, error) {
+func (m *Mesh) fenceSequence(ctx context.Context, subject string) (uint64, error) {
 	stream, err := m.stream(ctx, topology.StreamCatalog)
 	if err != nil {
 		return 0, err
@@ -71,7 +72,8 @@ func (m *Mesh) fenceAt(ctx context.Context, subject string) (uint64, error) {
 	return msg.Sequence, nil
 }
 
-// Raise shuts everybody else out. It returns ErrFenced if somebody else has raised the fence since it was read.
+// Raise prevents all other processes from publishing. It returns ErrFenced if another process has raised the fence
+// since it was read.
 func (f *Fence) Raise(ctx context.Context) error {
 	for _, l := range f.lanes {
 		if err := l.raise(ctx, f.m); err != nil {
@@ -98,43 +100,44 @@ func (l *fencedLane) raise(ctx context.Context, m *Mesh) error {
 			return nil
 		case errors.Is(err, jetstream.ErrNoStreamResponse):
 			return fmt.Errorf(
-				"no stream takes %s: if that lasts, run `driftless topology apply`, which lets %s take it", l.subject,
+				"no stream accepts %s: if this persists, run `driftless topology apply`, which adds it to %s",
+				l.subject,
 				topology.StreamCatalog)
-		case wrongSequence(err):
+		case isStaleSequence(err):
 			return fmt.Errorf("raise %s: %w", l.subject, ErrFenced)
-		case !inFlight(err):
+		case !isSequencePending(err):
 			return fmt.Errorf("raise %s: %w", l.subject, err)
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(inFlightPause):
+		case <-time.After(sequencePendingDelay):
 		}
 	}
 }
 
-// IsHeld returns ErrFenced if somebody else has raised the fence of a lane: for what is about to be stored in another
-// stream, which cannot check it.
+// IsHeld returns ErrFenced if another process has raised the fence of a lane. It is for messages on other streams,
+// which cannot check the fence.
 func (f *Fence) IsHeld(ctx context.Context, lane topology.Lane) error {
 	l := f.lanes[lane]
-	sequence, err := f.m.fenceAt(ctx, l.subject)
+	sequence, err := f.m.fenceSequence(ctx, l.subject)
 	if err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if sequence != l.sequence {
-		return fmt.Errorf("look at %s: %w", l.subject, ErrFenced)
+		return fmt.Errorf("check %s: %w", l.subject, ErrFenced)
 	}
 	return nil
 }
 
-// Publish publishes messages of a lane as PublishBatch does, and tries again, every half second, until it succeeds or
-// ctx ends: for callers that have nowhere else to put them. ErrFenced, and what the server would refuse again, a
-// message over MaxBody among it, it returns at once.
+// Publish publishes messages of a lane as PublishBatch does. It retries every half second until it succeeds or ctx
+// ends, for callers that cannot keep the messages elsewhere. It returns at once with ErrFenced, and with errors that
+// the server would repeat, such as a message over MaxBody.
 func (f *Fence) Publish(ctx context.Context, lane topology.Lane, out []Outgoing) error {
 	l := f.lanes[lane]
-	// The id of a batch, the same in all attempts.
+	// The id of a batch is the same in all attempts.
 	id := nuid.Next()
 	for len(out) > 0 {
 		n, err := l.publish(ctx, f.m, out, id)
@@ -145,14 +148,14 @@ func (f *Fence) Publish(ctx context.Context, lane topology.Lane, out []Outgoing)
 			continue
 		case ctx.Err() != nil:
 			return err
-		case wrongSequence(err):
+		case isStaleSequence(err):
 			return fmt.Errorf("publish %d messages in lane %s: %w", len(out), lane, ErrFenced)
-		case inFlight(err):
-			pause = inFlightPause
-		case refused(err):
+		case isSequencePending(err):
+			pause = sequencePendingDelay
+		case isPermanent(err):
 			return err
 		default:
-			f.m.logger.Warn("publishing failed; trying again", "error", err)
+			f.m.logger.Warn("publish failed; retrying", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -173,21 +176,21 @@ func (l *fencedLane) publish(ctx context.Context, m *Mesh, out []Outgoing, id st
 	})
 }
 
-// wrongSequence: a message was not what the stream has, compared with, as the newest of the subject.
-func wrongSequence(err error) bool {
+// isStaleSequence reports whether the latest message of the subject is not the one that the publish expected.
+func isStaleSequence(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
-// inFlight: another message that is about the same subject is stored already and not yet applied, in a replicated
+// isSequencePending reports whether a message of the same subject is stored and not yet applied, in a replicated
 // stream.
-func inFlight(err error) bool {
+func isSequencePending(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 }
 
-// refused: the server would refuse the same again.
-func refused(err error) bool {
+// isPermanent reports whether the server would refuse the same message again.
+func isPermanent(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.Code == 400 || errors.Is(err, nats.ErrMaxPayload)
 }

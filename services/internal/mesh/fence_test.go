@@ -12,13 +12,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestAFence(t *testing.T) {
+func TestFence_OnOneServer(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	fences(t, url, 1)
 }
 
 // A replicated stream checks a message when it is proposed, while others are on their way to the replicas.
-func TestAFenceInACluster(t *testing.T) {
+func TestFence_InCluster(t *testing.T) {
 	fences(t, localtest.Cluster(t), 3)
 }
 
@@ -54,7 +54,7 @@ func fences(t *testing.T, url string, replicas int) {
 	late := read()
 	require.NoError(t, elder.Raise(t.Context()))
 	require.ErrorIs(t, late.Raise(t.Context()), mesh.ErrFenced, "another has raised it since it was read")
-	// One holder publishes from several goroutines, more than a batch holds among it.
+	// One holder publishes from several goroutines, including more than one batch.
 	var wg sync.WaitGroup
 	failed := make(chan error, 64)
 	for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
@@ -87,13 +87,13 @@ func fences(t *testing.T, url string, replicas int) {
 	require.EqualValues(t, 7, newest("p0"))
 	require.EqualValues(t, 5, newest("p1199"), "nothing of a refused batch is stored")
 
-	// Other accounts have fences of their own.
+	// Other accounts have their own fences.
 	other, err := m.Fence(t.Context(), "other")
 	require.NoError(t, err)
 	require.NoError(t, other.Raise(t.Context()))
 	require.NoError(t, younger.Publish(t.Context(), topology.Bulk, states(topology.Bulk, 8, 2)))
 
-	// Nobody holds the fence of a stream that was emptied until somebody raises it again.
+	// A stream that was emptied has no holder until a process raises the fence again.
 	catalog, err := m.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	require.NoError(t, catalog.Purge(t.Context()))
@@ -103,7 +103,7 @@ func fences(t *testing.T, url string, replicas int) {
 	require.NoError(t, again.Publish(t.Context(), topology.Live, states(topology.Live, 9, 1)))
 }
 
-func TestAFenceSaysWhenTheTopologyIsOfAnEarlierVersion(t *testing.T) {
+func TestFence_NamesOutdatedTopology(t *testing.T) {
 	m := start(t)
 	stream, err := m.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)

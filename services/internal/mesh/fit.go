@@ -8,31 +8,31 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Limits of a dead letter, in bytes. The texts come from Stripe, Postgres and the operator's tables, and may be of any
+// Limits of a dead letter, in bytes. Its texts come from Stripe, Postgres and the operator's tables, and may have any
 // length and content.
 const (
-	longestMessage = 8 << 10
-	longestField   = 1000
-	// largestPayload keeps a letter small enough for every server and every row of the ledger.
-	largestPayload = 512 << 10
+	maxMessageBytes = 8 << 10
+	maxFieldBytes   = 1000
+	// maxPayloadBytes keeps a letter small enough for every server and for a row of the ledger.
+	maxPayloadBytes = 512 << 10
 )
 
-const cutMark = "… (cut)"
+const truncationMark = "… (cut)"
 
-// FitLetter makes a letter one that NATS and the ledger store, whatever it says: each text is valid UTF-8 without NUL
-// and of a sensible length, and the payload is dropped if the letter would be larger than so many bytes. It leaves a
-// letter that fits as it is.
-func FitLetter(letter *meshv1.DeadLetter, most int) {
+// FitLetter shortens a letter so that NATS and the ledger can store it, whatever its content. Each text becomes valid
+// UTF-8 without NUL, of limited length. The payload is dropped if the letter would exceed maxBytes. A letter that fits
+// is not changed.
+func FitLetter(letter *meshv1.DeadLetter, maxBytes int) {
 	letter.ProductId = topology.FitID(letter.GetProductId())
-	if len(letter.GetPayload()) > largestPayload {
+	if len(letter.GetPayload()) > maxPayloadBytes {
 		letter.Payload = nil
 	}
-	fitTexts(letter, longestField, longestMessage)
-	if proto.Size(letter) > most {
+	fitTexts(letter, maxFieldBytes, maxMessageBytes)
+	if proto.Size(letter) > maxBytes {
 		letter.Payload = nil
 	}
-	// A server whose max_payload is tiny gets the beginning of each text.
-	for limit := longestField; proto.Size(letter) > most && limit > 2*len(cutMark); limit /= 2 {
+	// A server with a tiny max_payload gets the beginning of each text.
+	for limit := maxFieldBytes; proto.Size(letter) > maxBytes && limit > 2*len(truncationMark); limit /= 2 {
 		fitTexts(letter, limit, limit)
 	}
 }
@@ -54,14 +54,14 @@ func fitTexts(letter *meshv1.DeadLetter, field, message int) {
 	})
 }
 
-// fitText is a text that Postgres and protobuf take, of at most so many bytes.
+// fitText returns the text as Postgres and protobuf accept it, cut to at most limit bytes.
 func fitText(text string, limit int) string {
 	if len(text) > limit {
-		text = topology.CutText(text, limit-len(cutMark)) + cutMark
+		text = topology.CutText(text, limit-len(truncationMark)) + truncationMark
 	}
 	if text = topology.PlainText(text); len(text) > limit {
-		// What stands for a byte that is no text is longer than that.
-		text = topology.CutText(text, limit-len(cutMark)) + cutMark
+		// The replacement of an invalid byte is longer than the byte.
+		text = topology.CutText(text, limit-len(truncationMark)) + truncationMark
 	}
 	return text
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Whatever a letter says, NATS and Postgres store it.
+// NATS and Postgres can store every letter, whatever its content.
 func FuzzFitLetter(f *testing.F) {
 	for _, text := range []string{"", "mug", "\xff\xfe", "a\x00b", "漢", strings.Repeat("é", 5000)} {
 		f.Add(text, text, uint16(1), uint32(0), uint32(1<<20))

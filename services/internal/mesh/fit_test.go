@@ -19,7 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// fill gives every text and the payload of a letter a value.
+// fill sets every text and the payload of a letter.
 func fill(letter *meshv1.DeadLetter, text func(name string) string, payload []byte) {
 	m := letter.ProtoReflect()
 	fields := m.Descriptor().Fields()
@@ -33,7 +33,7 @@ func fill(letter *meshv1.DeadLetter, text func(name string) string, payload []by
 
 func TestFitLetter_FitsAnyBytes(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		// What repeats makes long texts of few random bytes; 2 to the 22 is beyond every limit.
+		// Repetition makes long texts from few random bytes; 2 to the 22 exceeds every limit.
 		bytes := rapid.SliceOfN(rapid.OneOf(rapid.Byte(), rapid.SampledFrom([]byte{0, 0xc3, 0xa9, 'a'})), 0, 40)
 		letter := &meshv1.DeadLetter{}
 		fill(letter, func(name string) string {
@@ -59,7 +59,7 @@ func TestFitLetter_FitsAnyBytes(t *testing.T) {
 	})
 }
 
-func TestFitLetter_KeepsWhatFits(t *testing.T) {
+func TestFitLetter_KeepsLetterThatFits(t *testing.T) {
 	letter := &meshv1.DeadLetter{
 		ProductId: strings.Repeat("漢", 255),
 		Message:   strings.Repeat("é", 4000),
@@ -86,7 +86,7 @@ func TestFitLetter_KeepsDistinctIDsDistinct(t *testing.T) {
 	}
 }
 
-func TestDeadLetter_IsStoredWhateverItSays(t *testing.T) {
+func TestDeadLetter_StoresAnyContent(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	small, _ := localtest.NATS(t, func(cfg *local.NATSConfig) { cfg.MaxPayload = 16 << 10 })
 	noise := make([]byte, 5<<20)

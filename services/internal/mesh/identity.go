@@ -10,10 +10,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/secretfile"
 )
 
-// identity is how the client shows who it is, and checks who the server is.
+// identity returns the options that authenticate the client and verify the servers.
 func (c Config) identity() ([]nats.Option, error) {
 	var opts []nats.Option
 	for _, f := range []struct{ path, setting string }{
@@ -33,7 +33,7 @@ func (c Config) identity() ([]nats.Option, error) {
 	switch {
 	case c.Creds != "" && c.NKey != "":
 		return nil, errors.New(
-			"both NATS_CREDS and NATS_NKEY are set: keep the one that the servers' authentication asks for")
+			"both NATS_CREDS and NATS_NKEY are set: keep the one that the servers' authentication requires")
 	case (c.Cert == "") != (c.Key == ""):
 		return nil, errors.New("NATS_CERT and NATS_KEY belong together: set both, or neither")
 	case c.Creds != "":
@@ -54,17 +54,17 @@ func (c Config) identity() ([]nats.Option, error) {
 	return opts, nil
 }
 
-// currentUser returns the servers' addresses, and the options that give each connection the user that URLFile names
-// then. Where the URLs name several users, or none comes from a file, the URLs stay as they are.
+// currentUser returns the servers' addresses, and the options with which each connection reads the user from URLFile
+// again. The URLs stay as they are if they name several users or were not read from a file.
 func (c Config) currentUser(logger *slog.Logger) (servers string, opts []nats.Option) {
 	who, bare := userOf(c.URL)
 	if c.URLFile == "" || who == nil {
 		return c.URL, nil
 	}
 	now := func() *url.Userinfo {
-		text, err := config.ReadSecret("NATS_URL", c.URLFile)
+		text, err := secretfile.Read("NATS_URL", c.URLFile)
 		if err != nil {
-			logger.Error("the credentials for NATS cannot be read; trying those of before", "error", err)
+			logger.Error("could not read the NATS credentials; using the previous ones", "error", err)
 			return who
 		}
 		if user, _ := userOf(text); user != nil {
@@ -72,7 +72,7 @@ func (c Config) currentUser(logger *slog.Logger) (servers string, opts []nats.Op
 		}
 		return who
 	}
-	// The client asks for both, one after the other, in one goroutine.
+	// The client calls both, one after the other, in one goroutine.
 	return bare, []nats.Option{
 		nats.UserInfoHandler(func() (user, password string) {
 			u := now()
@@ -90,7 +90,7 @@ func (c Config) currentUser(logger *slog.Logger) (servers string, opts []nats.Op
 	}
 }
 
-// userOf returns the one user of all URLs, nil if there are several or none, and the URLs without.
+// userOf returns the user that all URLs share, and the URLs without it. The user is nil if there are several or none.
 func userOf(urls string) (who *url.Userinfo, bare string) {
 	var servers []string
 	for server := range strings.SplitSeq(urls, ",") {

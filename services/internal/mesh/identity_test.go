@@ -24,7 +24,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// certificate makes one for 127.0.0.1, which is its own authority, and returns the files of it and of its key.
+// certificate creates a self-signed certificate for 127.0.0.1, and returns its file and that of its key.
 func certificate(t *testing.T) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -47,7 +47,7 @@ func certificate(t *testing.T) (cert, key string) {
 	return cert, key
 }
 
-func TestClientCertificatesAreShownAndChecked(t *testing.T) {
+func TestConnect_UsesClientCertificate(t *testing.T) {
 	cert, key := certificate(t)
 	clientCert, clientKey := certificate(t)
 	srv := localtest.NATSConfig(t, `tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }`, cert, key,
@@ -79,7 +79,7 @@ func TestClientCertificatesAreShownAndChecked(t *testing.T) {
 	}
 }
 
-func TestAnNKeyIsEnough(t *testing.T) {
+func TestConnect_UsesNKey(t *testing.T) {
 	user, err := nkeys.CreateUser()
 	require.NoError(t, err)
 	public, err := user.PublicKey()
@@ -94,9 +94,8 @@ func TestAnNKeyIsEnough(t *testing.T) {
 	m.Close()
 }
 
-// TestCredentialsAreReplacedWithoutARestart: the file is written anew, the old user revoked, and the client comes back
-// as the new one.
-func TestCredentialsAreReplacedWithoutARestart(t *testing.T) {
+// The test writes the file again and revokes the old user. The client reconnects as the new one.
+func TestConnect_RereadsCredentials(t *testing.T) {
 	operator, err := nkeys.CreateOperator()
 	require.NoError(t, err)
 	account, err := nkeys.CreateAccount()
@@ -117,7 +116,7 @@ func TestCredentialsAreReplacedWithoutARestart(t *testing.T) {
 	require.NoError(t, err)
 	systemJWT, err := jwt.NewAccountClaims(public(system)).Encode(operator)
 	require.NoError(t, err)
-	// creds makes a user and its file.
+	// creds creates a user and its credentials file.
 	creds := func() (user string, content []byte) {
 		pair, err := nkeys.CreateUser()
 		require.NoError(t, err)
@@ -160,7 +159,7 @@ func TestCredentialsAreReplacedWithoutARestart(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// connected is the user of the one connection; "" if there is none.
+// connected returns the user of the one connection; "" if there is none.
 func connected(t *testing.T, srv *server.Server) string {
 	t.Helper()
 	z, err := srv.Connz(&server.ConnzOptions{Username: true})

@@ -14,8 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// TestRotation_NeedsNoRestart: the new key is trusted, then used, then the old one is no longer trusted.
-func TestRotation_NeedsNoRestart(t *testing.T) {
+// The new key is trusted, then used, then the old one is no longer trusted.
+func TestKeyring_RotatesWithoutRestart(t *testing.T) {
 	s := newSigners(t)
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -63,14 +63,14 @@ func TestRotation_NeedsNoRestart(t *testing.T) {
 		require.NoError(t, err)
 		return state == nil
 	}, 2*patience, 20*time.Millisecond, "push still trusts the old key")
-	// A file that cannot be read, or that would have the service's own messages refused, changes nothing.
+	// An unreadable file changes nothing, and neither does one whose keys would refuse the service's own messages.
 	write("trusted", "nonsense")
 	state, err := push.Desired().Latest(t.Context(), "default", "new")
 	require.NoError(t, err)
 	require.NotNil(t, state)
 }
 
-func TestConnect_RefusesKeysThatCannotWork(t *testing.T) {
+func TestConnect_RefusesUnusableKeys(t *testing.T) {
 	s := newSigners(t)
 	key := newKey(t)
 	for name, c := range map[string]struct {
@@ -84,10 +84,10 @@ func TestConnect_RefusesKeysThatCannotWork(t *testing.T) {
 		},
 		"another service's key": {
 			mesh.Signing{Key: s.keys[topology.Pull].Reveal(), Trusted: s.trusted},
-			"does not have the public key",
+			"lacks the public key",
 		},
 		"a public key to sign with": {mesh.Signing{Key: key.Public().String()}, "this is a public key"},
-		"no list":                   {mesh.Signing{Key: key.Reveal(), Trusted: " , "}, "names no key"},
+		"no list":                   {mesh.Signing{Key: key.Reveal(), Trusted: " , "}, "has no key"},
 		"an unknown service": {
 			mesh.Signing{Key: key.Reveal(), Trusted: "billing=" + key.Public().String()},
 			"none of the services",
@@ -101,8 +101,8 @@ func TestConnect_RefusesKeysThatCannotWork(t *testing.T) {
 	}
 }
 
-// TestConnect_SaysWhetherMessagesAreSigned: one line at the start, and one a minute about what is refused.
-func TestConnect_SaysWhetherMessagesAreSigned(t *testing.T) {
+// The log has one line at the start, and one a minute about refused messages.
+func TestConnect_LogsSigningState(t *testing.T) {
 	s := newSigners(t)
 	for want, keys := range map[mesh.SigningState]mesh.Signing{
 		mesh.NotSigned:  {},
@@ -130,14 +130,14 @@ func TestConnect_SaysWhetherMessagesAreSigned(t *testing.T) {
 				_, err = m.Desired().Latest(t.Context(), "default", "mug")
 				require.NoError(t, err)
 			}
-			require.Equal(t, 1, log.count("a message is refused"))
+			require.Equal(t, 1, log.count("message refused"))
 			require.Contains(t, log.text(), "catalog.default.live.mug")
 			require.Contains(t, log.text(), "it is not signed")
 		})
 	}
 }
 
-// lines is a log.
+// lines is a log that can be read while it is written.
 type lines struct {
 	mu sync.Mutex
 	b  strings.Builder

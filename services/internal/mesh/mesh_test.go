@@ -47,7 +47,7 @@ func publish(t *testing.T, m *mesh.Mesh, lane topology.Lane, product string, ver
 			mesh.WithVersion(version)))
 }
 
-func TestTopologyIsAppliedOnceAndPlannedFromThenOn(t *testing.T) {
+func TestPlan_IsEmptyAfterApply(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestTopologyIsAppliedOnceAndPlannedFromThenOn(t *testing.T) {
 	require.NoError(t, m.Bind(t.Context(), topology.PushLive, topology.ReconciliationObserved))
 }
 
-func TestConnectionErrorsHideEverySecret(t *testing.T) {
+func TestConnect_ErrorsHideSecrets(t *testing.T) {
 	for name, url := range map[string]string{
 		"several servers": "nats://a:hush@127.0.0.1:1,nats://b:hush@127.0.0.1:2",
 		"a token":         "nats://hush@127.0.0.1:1",
@@ -83,7 +83,7 @@ func TestConnectionErrorsHideEverySecret(t *testing.T) {
 	}
 }
 
-func TestTopologyMendsWhatDiffersAndKeepsPositions(t *testing.T) {
+func TestApply_RepairsDifferencesAndKeepsPositions(t *testing.T) {
 	m := start(t)
 	publish(t, m, topology.Live, "p", 1)
 	stream, err := m.JetStream().Stream(t.Context(), topology.StreamCatalog)
@@ -106,16 +106,16 @@ func TestTopologyMendsWhatDiffersAndKeepsPositions(t *testing.T) {
 	require.EqualValues(t, 1, newest.GetVersion())
 }
 
-func TestUnreachableServerIsOneSentence(t *testing.T) {
+func TestConnect_UnreachableServerIsOneSentence(t *testing.T) {
 	_, err := mesh.Connect(t.Context(), mesh.Config{URL: "nats://user:hidden@127.0.0.1:1", Name: "test"})
 	require.ErrorContains(t, err, "cannot reach NATS at")
 	require.ErrorContains(t, err, "NATS_URL")
 	require.NotContains(t, err.Error(), "hidden")
 }
 
-func TestTokensAreDistinctAndValid(t *testing.T) {
+func TestToken_IsDistinctAndValid(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		// Short ones, and long ones of which many begin alike.
+		// Short ids, and long ones with common beginnings.
 		id := rapid.OneOf(rapid.String(), rapid.Custom(func(t *rapid.T) string {
 			return strings.Repeat(rapid.SampledFrom([]string{"a", "é", "="}).Draw(t, "of"),
 				rapid.IntRange(80, 1500).Draw(t, "n")) + rapid.StringN(0, 2, -1).Draw(t, "end")
@@ -134,7 +134,7 @@ func TestTokensAreDistinctAndValid(t *testing.T) {
 	})
 }
 
-func TestNewestIsTheHighestVersionOfBothLanes(t *testing.T) {
+func TestLatest_ReturnsHighestVersionOfBothLanes(t *testing.T) {
 	m := start(t)
 	newest, err := m.Desired().Latest(t.Context(), "default", "p/1")
 	require.NoError(t, err)
@@ -145,7 +145,7 @@ func TestNewestIsTheHighestVersionOfBothLanes(t *testing.T) {
 	}{
 		{topology.Bulk, 10, 10},
 		{topology.Live, 20, 20},
-		// Read before the live change, published after it.
+		// It was read before the live change, and published after it.
 		{topology.Bulk, 15, 20},
 		{topology.Bulk, 30, 30},
 	} {
@@ -162,7 +162,7 @@ func TestNewestIsTheHighestVersionOfBothLanes(t *testing.T) {
 	require.Equal(t, []string{topology.Token("p/1")}, tokens)
 }
 
-func TestBatchesOfAnySizeKeepTheirOrder(t *testing.T) {
+func TestPublishBatch_KeepsOrder(t *testing.T) {
 	m := start(t)
 	const n = 2*mesh.MaxBatch + 1
 	out := make([]mesh.Outgoing, n)
@@ -179,7 +179,7 @@ func TestBatchesOfAnySizeKeepTheirOrder(t *testing.T) {
 	require.EqualValues(t, n, last)
 }
 
-func TestLargeMessagesGoInAsManyBatchesAsTheServerHolds(t *testing.T) {
+func TestPublishBatch_SplitsLargeMessages(t *testing.T) {
 	m := start(t)
 	out := make([]mesh.Outgoing, 1000)
 	for i := range out {
@@ -197,7 +197,7 @@ func TestLargeMessagesGoInAsManyBatchesAsTheServerHolds(t *testing.T) {
 	require.Len(t, tokens, len(out))
 }
 
-func TestObservedIsComparedAndSet(t *testing.T) {
+func TestObservedStore_ComparesAndSets(t *testing.T) {
 	m := start(t)
 	store := m.Observed()
 	o, revision, err := store.Get(t.Context(), "default", "p")
@@ -236,7 +236,7 @@ func TestObservedIsComparedAndSet(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestObservedCanBeWrittenAfterItsKeyWasRemoved(t *testing.T) {
+func TestObservedStore_WritesAfterKeyWasRemoved(t *testing.T) {
 	m := start(t)
 	set := func(o *catalogv1.Observed) error { o.Generation++; return nil }
 	_, err := m.Observed().Update(t.Context(), "default", "p", set)
@@ -278,12 +278,12 @@ func pending(t *testing.T, m *mesh.Mesh, c topology.Consumer) uint64 {
 	return 0
 }
 
-func TestConsumersAreListedStreamByStream(t *testing.T) {
+func TestConsumers_ListsAllStreams(t *testing.T) {
 	m := start(t)
 	for i := range 3 {
 		publish(t, m, topology.Live, "p", uint64(i+1))
 	}
-	// The server counts what is new for a consumer a moment after it has stored it.
+	// The server counts new messages of a consumer slightly after it has stored them.
 	for _, c := range []topology.Consumer{topology.PushLive, topology.ReconciliationCatalog} {
 		require.Eventually(t, func() bool { return pending(t, m, c) == 3 }, patience, 10*time.Millisecond)
 	}
@@ -313,10 +313,10 @@ func TestConsumersAreListedStreamByStream(t *testing.T) {
 	require.NoError(t,
 		m.JetStream().DeleteConsumer(t.Context(), topology.PushBulk.Stream, topology.PushBulk.Durable("default")))
 	_, err = m.Consumers(t.Context())
-	require.ErrorContains(t, err, "CATALOG lists no consumer push-bulk")
+	require.ErrorContains(t, err, "CATALOG has no consumer push-bulk")
 }
 
-func TestWorkCarriesOutVerdicts(t *testing.T) {
+func TestConsume_AppliesVerdicts(t *testing.T) {
 	m := start(t)
 	var mu sync.Mutex
 	attempts := map[string][]uint64{}
@@ -354,7 +354,7 @@ func TestWorkCarriesOutVerdicts(t *testing.T) {
 	require.NotEmpty(t, msg.Data)
 }
 
-func TestUndecodableMessageBecomesADeadLetter(t *testing.T) {
+func TestConsume_DeadLettersUndecodableMessage(t *testing.T) {
 	m := start(t)
 	stop := work(t, m, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 		t.Error("the handler was given what it cannot read")
@@ -380,7 +380,7 @@ func TestUndecodableMessageBecomesADeadLetter(t *testing.T) {
 	require.Equal(t, uint64(12345678901234567890), letter.GetVersion())
 }
 
-func TestEveryAccountHasConsumersOfItsOwn(t *testing.T) {
+func TestConsume_SeparatesAccounts(t *testing.T) {
 	m := start(t)
 	other, err := mesh.Connect(t.Context(), mesh.Config{URL: m.Conn().ConnectedUrl(), Name: "other", Account: "other"})
 	require.NoError(t, err)
@@ -394,7 +394,7 @@ func TestEveryAccountHasConsumersOfItsOwn(t *testing.T) {
 	_, err = m.JetStream().Publish(t.Context(), "catalog.other.live.p", nil)
 	require.NoError(t, err)
 	publish(t, m, topology.Live, "p", 1)
-	// A consumer counts a message a moment after the stream has acknowledged it.
+	// A consumer counts a message slightly after the stream has acknowledged it.
 	require.Eventually(t,
 		func() bool { return pending(t, m, topology.PushLive) == 1 && pending(t, other, topology.PushLive) == 1 },
 		patience, 5*time.Millisecond)
@@ -411,7 +411,7 @@ func TestEveryAccountHasConsumersOfItsOwn(t *testing.T) {
 	require.EqualValues(t, 1, pending(t, other, topology.PushLive), "the other's is still there")
 }
 
-func TestTheAccountOfAMessageIsInItsSubject(t *testing.T) {
+func TestMessage_AccountIsInSubject(t *testing.T) {
 	for subject, want := range map[string]string{
 		topology.CatalogSubject("a", topology.Bulk, "p"):                        "a",
 		topology.StripeSubject("a", "p"):                                        "a",
@@ -428,7 +428,7 @@ func TestTheAccountOfAMessageIsInItsSubject(t *testing.T) {
 	}
 }
 
-func TestTraceTravelsWithTheMessage(t *testing.T) {
+func TestConsume_ContinuesTrace(t *testing.T) {
 	m := start(t)
 	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	var got atomic.Value
@@ -443,7 +443,7 @@ func TestTraceTravelsWithTheMessage(t *testing.T) {
 	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", got.Load())
 }
 
-func TestWorkFinishesHandlersBeforeItReturns(t *testing.T) {
+func TestConsume_FinishesHandlersBeforeReturn(t *testing.T) {
 	m := start(t)
 	entered, release := make(chan struct{}), make(chan struct{})
 	var finished atomic.Bool
@@ -464,7 +464,7 @@ func TestWorkFinishesHandlersBeforeItReturns(t *testing.T) {
 		"acknowledged")
 }
 
-func TestNothingIsFetchedThatCannotBeHandledAtOnce(t *testing.T) {
+func TestConsume_FetchesNothingAhead(t *testing.T) {
 	m := start(t)
 	for i := range 20 {
 		publish(t, m, topology.Live, fmt.Sprintf("p%d", i), uint64(i+1))
@@ -487,7 +487,7 @@ func TestNothingIsFetchedThatCannotBeHandledAtOnce(t *testing.T) {
 	stop()
 }
 
-func TestRetryDelayGrowsWithJitterUpToFifteenMinutes(t *testing.T) {
+func TestRetryDelay_GrowsWithJitterToFifteenMinutes(t *testing.T) {
 	for attempt, most := range map[uint64]time.Duration{
 		0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 10: 512 * time.Second,
 		11: 15 * time.Minute, 1 << 40: 15 * time.Minute,
@@ -503,9 +503,9 @@ func TestRetryDelayGrowsWithJitterUpToFifteenMinutes(t *testing.T) {
 	}
 }
 
-func TestCursorsRememberPositions(t *testing.T) {
+func TestRecord_StoresValues(t *testing.T) {
 	m := start(t)
-	c := m.Record("events.default")
+	c := m.Record(topology.KeyEvents, "default")
 	s, err := c.GetString(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, s)
@@ -514,23 +514,23 @@ func TestCursorsRememberPositions(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "evt_1", s)
 	report := &meshv1.ScanReport{}
-	ok, err := m.Record("scan.default").Get(t.Context(), report)
+	ok, err := m.Record(topology.KeyScan, "default").Get(t.Context(), report)
 	require.NoError(t, err)
 	require.False(t, ok)
-	require.NoError(t, m.Record("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: "s1"}))
-	ok, err = m.Record("scan.default").Get(t.Context(), report)
+	require.NoError(t, m.Record(topology.KeyScan, "default").Put(t.Context(), &meshv1.ScanReport{Id: "s1"}))
+	ok, err = m.Record(topology.KeyScan, "default").Get(t.Context(), report)
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, "s1", report.GetId())
 }
 
-func TestACursorCanBeStoredAfterItsKeyWasDeleted(t *testing.T) {
+func TestRecord_StoresAfterKeyWasDeleted(t *testing.T) {
 	m := start(t)
 	budget := m.Budget("default")
 	_, err := budget.CompareAndPut(t.Context(), &meshv1.Budget{Next: 1}, 0)
 	require.NoError(t, err)
 	_, err = budget.CompareAndPut(t.Context(), &meshv1.Budget{Next: 2}, 0)
-	require.ErrorIs(t, err, mesh.ErrMoved)
+	require.ErrorIs(t, err, mesh.ErrConflict)
 	kv, err := m.JetStream().KeyValue(t.Context(), topology.BucketBudget)
 	require.NoError(t, err)
 	require.NoError(t, kv.Delete(t.Context(), "default"))
@@ -546,7 +546,7 @@ func TestACursorCanBeStoredAfterItsKeyWasDeleted(t *testing.T) {
 	require.EqualValues(t, 3, record.GetNext())
 }
 
-func TestEachAccountsProductsAreCounted(t *testing.T) {
+func TestObservedStore_CountsProductsOfAccount(t *testing.T) {
 	m := start(t)
 	for _, key := range []string{"default/a", "default/b", "other/a"} {
 		account, product, _ := strings.Cut(key, "/")
@@ -561,7 +561,7 @@ func TestEachAccountsProductsAreCounted(t *testing.T) {
 	require.EqualValues(t, 2, n)
 }
 
-func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
+func TestRetryLater_ComesDueUnlessCanceled(t *testing.T) {
 	m := start(t)
 	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	failing := telemetry.ContextWithTraceparent(t.Context(), traceparent)
@@ -613,7 +613,7 @@ func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-func TestManyEntriesAreReadAtOnceAndInOrder(t *testing.T) {
+func TestGetMany_ReturnsEntriesInOrder(t *testing.T) {
 	m := start(t)
 	store := m.Observed()
 	for e, err := range store.Range(t.Context(), "default", 0, 100) {
@@ -639,7 +639,7 @@ func TestManyEntriesAreReadAtOnceAndInOrder(t *testing.T) {
 	}
 	end, err := store.Revision(t.Context())
 	require.NoError(t, err)
-	// Written anew: beyond the end, like what is new.
+	// An entry that is written again moves beyond the end, like a new one.
 	_, err = store.Update(t.Context(), "default", "p/3",
 		func(o *catalogv1.Observed) error { o.Version = 100; return nil })
 	require.NoError(t, err)

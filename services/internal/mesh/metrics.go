@@ -8,7 +8,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// count records a delivery that was handled.
+// count records a handled delivery.
 func count(ctx context.Context, c topology.Consumer, delivered uint64, v Verdict, begun time.Time) {
 	at := []metrics.Attribute{metrics.Stream.Of(c.Stream), metrics.Consumer.Of(c.Name)}
 	if delivered > 1 {
@@ -17,7 +17,7 @@ func count(ctx context.Context, c topology.Consumer, delivered uint64, v Verdict
 	metrics.MessageDuration.Record(ctx, time.Since(begun).Seconds(), append(at, metrics.Verdict.Of(v.name()))...)
 }
 
-// name is what the verdict is called in metrics.
+// name returns the verdict's value of the metrics' label.
 func (v Verdict) name() string {
 	switch v.decision {
 	case ack:

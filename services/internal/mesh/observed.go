@@ -16,73 +16,74 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// ErrConflict is the error of UpdateAt when somebody else wrote in between.
-var ErrConflict = errors.New("the observed state has changed meanwhile")
+// ErrConflict means that another process has written the value since it was read.
+var ErrConflict = errors.New("another process has changed it meanwhile")
 
-// ErrTooLarge is the error of a write of more than the server takes in a message.
+// ErrTooLarge means that a value is larger than the server's limit for a message.
 var ErrTooLarge = errors.New("too large for NATS, see max_payload of its configuration")
 
 // ErrNoChange, returned by the function given to Update, leaves the stored value as it is.
 var ErrNoChange = errors.New("no change")
 
-// ObservedStore is the bucket OBSERVED: what Stripe holds of each product. Its methods may be called concurrently,
-// from any number of processes.
+// ObservedStore is the bucket OBSERVED: the state of each product in Stripe, as far as Driftless knows it. Safe for
+// concurrent use, also by several processes.
 type ObservedStore struct{ m *Mesh }
 
-// Observed gives access to the bucket OBSERVED.
+// Observed returns the store of the bucket OBSERVED.
 func (m *Mesh) Observed() *ObservedStore { return &ObservedStore{m} }
 
 func observedSubject(account, product string) string {
 	return "$KV." + topology.BucketObserved + "." + account + "." + topology.Token(product)
 }
 
-// Get returns what is known of a product and the revision of that knowledge: an empty state and 0 if nothing is.
-// In a cluster a replica may answer that lags by a moment; Update's compare-and-set does not.
+// Get returns a product's observed state and its revision; an empty state and 0 if there is none. In a cluster the
+// answer may come from a replica that lags slightly. The compare-and-set of Update detects that.
 func (s *ObservedStore) Get(ctx context.Context, account, product string) (*catalogv1.Observed, uint64, error) {
 	stream, err := s.m.stream(ctx, "KV_"+topology.BucketObserved)
 	if err != nil {
 		return nil, 0, err
 	}
 	empty := &catalogv1.Observed{Account: account, ProductId: product}
-	// Not kv.Get: it hides the revision of a removed key, without which the key could not be written again.
+	// kv.Get hides the revision of a removed key. Without it the key could not be written again.
 	msg, err := s.m.lastOf(ctx, stream, observedSubject(account, product))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return empty, 0, nil
 	case err != nil:
-		return nil, 0, fmt.Errorf("read what is known of product %s: %w", product, err)
+		return nil, 0, fmt.Errorf("read the observed state of product %s: %w", product, err)
 	case msg.Header.Get("KV-Operation") != "":
 		return empty, msg.Sequence, nil
 	}
 	o := &catalogv1.Observed{}
 	if err := proto.Unmarshal(msg.Data, o); err != nil {
 		return nil, 0,
-			fmt.Errorf("message %d of bucket %s is no observed state: %w", msg.Sequence, topology.BucketObserved, err)
+			fmt.Errorf("message %d of bucket %s is not an observed state: %w", msg.Sequence, topology.BucketObserved,
+				err)
 	}
 	return o, msg.Sequence, nil
 }
 
-// Count is how many products of an account something is known of.
+// Count returns how many products of an account have an observed state.
 func (s *ObservedStore) Count(ctx context.Context, account string) (uint64, error) {
 	// The bucket keeps one message of each key.
 	n, err := s.m.count(ctx, "KV_"+topology.BucketObserved, "$KV."+topology.BucketObserved+"."+account+".*")
 	if err != nil {
-		return 0, fmt.Errorf("count what is known: %w", err)
+		return 0, fmt.Errorf("count the observed states: %w", err)
 	}
 	return n, nil
 }
 
-// Update changes what is known of a product: change gets the newest state, edits it in place, and is called again
-// when somebody else wrote in between, so it must not have other effects. ErrNoChange from it skips the write and
-// is not an error of Update. The state returned is the one stored. The trace of ctx travels with the value.
+// Update changes a product's observed state. change gets the latest state and edits it in place. It is called again if
+// another process wrote in between, so it must have no other effects. If it returns ErrNoChange, nothing is written and
+// Update returns no error. The returned state is the stored one. The trace of ctx is stored with it.
 func (s *ObservedStore) Update(ctx context.Context, account, product string,
 	change func(*catalogv1.Observed) error,
 ) (*catalogv1.Observed, error) {
 	return s.update(ctx, account, product, nil, 0, change)
 }
 
-// UpdateFrom is Update by somebody who has read, or written, the state before: if it still has that revision, it need
-// not be read. The state given is not changed.
+// UpdateFrom is Update for a caller that has read or written the state before. If the state still has that revision, it
+// is not read again. The given state is not changed.
 func (s *ObservedStore) UpdateFrom(ctx context.Context, known *catalogv1.Observed, revision uint64,
 	change func(*catalogv1.Observed) error,
 ) (*catalogv1.Observed, error) {
@@ -110,7 +111,7 @@ func (s *ObservedStore) update(ctx context.Context, account, product string, o *
 			return o, err
 		}
 		o = nil
-		// The first few at once, then ever more politely.
+		// The delay grows with the attempts.
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -119,7 +120,7 @@ func (s *ObservedStore) update(ctx context.Context, account, product string, o *
 	}
 }
 
-// UpdateAt is Update for a change that holds only against the state of one revision, as returned by Get:
+// UpdateAt is Update for a change that is valid only for the state of one revision, as returned by Get. It returns
 // ErrConflict if the state has changed since.
 func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, revision uint64,
 	change func(*catalogv1.Observed) error,
@@ -141,43 +142,43 @@ func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, r
 	return o, err
 }
 
-// forgottenFor is how long the marker of a forgotten product stays: the shortest that JetStream takes.
-const forgottenFor = time.Second
+// forgetMarkerTTL is how long the marker of a forgotten product stays, the minimum that JetStream accepts.
+const forgetMarkerTTL = time.Second
 
-// Forget removes what is known under an id of Stripe's that is not the catalog's. It stores a marker in its place,
-// which the server removes after a second: then no trace is left. It does not purge: the right to purge a subject is
-// the right to purge the whole bucket.
+// Forget removes the state under a Stripe id that is not the catalog's id. It stores a marker in its place, which the
+// server removes after a second. It does not purge: the right to purge a subject is the right to purge the whole
+// bucket.
 func (s *ObservedStore) Forget(ctx context.Context, account, stripeID string) error {
 	msg := &nats.Msg{Subject: observedSubject(account, stripeID), Header: nats.Header{}}
 	msg.Header.Set("KV-Operation", "DEL")
-	msg.Header.Set(jetstream.MsgTTLHeader, forgottenFor.String())
+	msg.Header.Set(jetstream.MsgTTLHeader, forgetMarkerTTL.String())
 	switch err := s.m.committer("KV_"+topology.BucketObserved).put(ctx, msg).err; {
 	case err == nil:
 		return nil
-	case refusedWith(err, codeNoTTL):
-		return fmt.Errorf("forget what is known of %s: %w: run `driftless topology apply`", stripeID, err)
+	case hasErrorCode(err, codeNoTTL):
+		return fmt.Errorf("forget the observed state of %s: %w: run `driftless topology apply`", stripeID, err)
 	default:
-		return fmt.Errorf("forget what is known of %s: %w", stripeID, err)
+		return fmt.Errorf("forget the observed state of %s: %w", stripeID, err)
 	}
 }
 
-// codeNoTTL is JetStream's error for a message that is to expire, in a stream that does not allow that.
+// codeNoTTL is JetStream's error for a message with a TTL in a stream that does not allow it.
 const codeNoTTL jetstream.ErrorCode = 10166
 
-func refusedWith(err error, code jetstream.ErrorCode) bool {
+func hasErrorCode(err error, code jetstream.ErrorCode) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == code
 }
 
-// Put stores what is known of a product if it still has the revision that Get or GetMany returned, else the error is
-// ErrConflict. It returns the new revision. The trace of ctx travels with the value.
+// Put stores a product's observed state if it still has the revision that Get or GetMany returned, and returns the new
+// revision. Otherwise the error is ErrConflict. The trace of ctx is stored with the state.
 func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision uint64) (uint64, error) {
 	product := o.GetProductId()
 	data, err := proto.Marshal(o)
 	if err != nil {
 		return 0, fmt.Errorf("encode observed state of product %s: %w", product, err)
 	}
-	// Not kv.Update: it would not carry the trace.
+	// kv.Update would not store the trace.
 	msg := &nats.Msg{Subject: observedSubject(o.GetAccount(), product), Data: data, Header: nats.Header{}}
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
 	telemetry.InjectNATS(ctx, msg.Header)
@@ -185,17 +186,17 @@ func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision
 	switch err := stored.err; {
 	case err == nil:
 		return stored.sequence, nil
-	case isWrongSequence(err):
+	case isConflict(err):
 		return 0, fmt.Errorf("product %s: %w", product, ErrConflict)
 	case errors.Is(err, nats.ErrMaxPayload):
-		return 0, fmt.Errorf("what Stripe holds of product %s, with all %d prices it ever had, is %w (%d bytes)",
+		return 0, fmt.Errorf("the observed state of product %s, with all %d prices it ever had, is %w (%d bytes)",
 			product, len(o.GetPrices()), ErrTooLarge, len(data))
 	default:
 		return 0, fmt.Errorf("store observed state of product %s: %w", product, err)
 	}
 }
 
-// isWrongSequence says whether JetStream refused a compare-and-set because the subject has moved on.
-func isWrongSequence(err error) bool {
-	return wrongSequence(err) || inFlight(err)
+// isConflict reports whether JetStream refused a compare-and-set because the subject has another latest message.
+func isConflict(err error) bool {
+	return isStaleSequence(err) || isSequencePending(err)
 }

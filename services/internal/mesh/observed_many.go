@@ -14,32 +14,32 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// ObservedEntry is what is known of a product, and the revision of that knowledge: 0 if nothing is.
+// ObservedEntry is a product's observed state and its revision; 0 if there is none.
 type ObservedEntry struct {
 	Observed *catalogv1.Observed
 	Revision uint64
 }
 
-// GetMany is Get for many products: their reads travel together. The entries are in the order of the ids.
+// GetMany is Get for many products: their reads are pipelined. The entries are in the order of the ids.
 func (s *ObservedStore) GetMany(ctx context.Context, account string, products []string) ([]ObservedEntry, error) {
 	subjects := make([]string, len(products))
 	for i, id := range products {
 		subjects[i] = observedSubject(account, id)
 	}
 	out := make([]ObservedEntry, len(products))
-	err := s.m.lastMany(ctx, "KV_"+topology.BucketObserved, subjects, func(i int, msg *nats.Msg) (err error) {
+	err := s.m.eachLast(ctx, "KV_"+topology.BucketObserved, subjects, func(i int, msg *nats.Msg) (err error) {
 		if out[i], err = observedAnswer(account, products[i], msg); err != nil {
 			return fmt.Errorf("product %s: %w", products[i], err)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read what is known of %d products: %w", len(products), err)
+		return nil, fmt.Errorf("read the observed states of %d products: %w", len(products), err)
 	}
 	return out, nil
 }
 
-// observedAnswer reads the answer to a direct get, nil if there is nothing.
+// observedAnswer decodes the answer to a direct get; nil means that there is no state.
 func observedAnswer(account, product string, msg *nats.Msg) (ObservedEntry, error) {
 	e := ObservedEntry{Observed: &catalogv1.Observed{Account: account, ProductId: product}}
 	if msg == nil {
@@ -53,20 +53,21 @@ func observedAnswer(account, product string, msg *nats.Msg) (ObservedEntry, erro
 		return e, nil
 	}
 	if err := proto.Unmarshal(msg.Data, e.Observed); err != nil {
-		return e, fmt.Errorf("message %d of bucket %s is no observed state: %w", e.Revision, topology.BucketObserved,
+		return e, fmt.Errorf("message %d of bucket %s is not an observed state: %w", e.Revision,
+			topology.BucketObserved,
 			err)
 	}
 	return e, nil
 }
 
-// Revision is the newest revision in the bucket: an entry of a higher one was written later.
+// Revision returns the latest revision in the bucket. Any later write has a higher one.
 func (s *ObservedStore) Revision(ctx context.Context) (uint64, error) {
 	return s.m.LastSequence(ctx, "KV_"+topology.BucketObserved)
 }
 
-// Range yields what is known of the account's products whose newest revision is in [from, to], in the order of
-// revisions, as a stream of constant memory. What is written meanwhile gets a revision beyond to, and is not among
-// them. It ends after the first error.
+// Range yields the account's products whose latest revision is in [from, to], in the order of revisions, in constant
+// memory. A product that is written meanwhile gets a revision beyond to and is skipped. The sequence ends after the
+// first error.
 func (s *ObservedStore) Range(ctx context.Context, account string, from, to uint64) iter.Seq2[ObservedEntry, error] {
 	return func(yield func(ObservedEntry, error) bool) {
 		if err := s.each(ctx, account, max(from, 1), to,
@@ -93,7 +94,7 @@ func (s *ObservedStore) each(ctx context.Context, account string, from, to uint6
 		}
 		o := &catalogv1.Observed{}
 		if err := proto.Unmarshal(msg.Data, o); err != nil {
-			broken = fmt.Errorf("message %d is no observed state: %w", msg.Sequence, err)
+			broken = fmt.Errorf("message %d is not an observed state: %w", msg.Sequence, err)
 			return false
 		}
 		return yield(ObservedEntry{o, msg.Sequence})

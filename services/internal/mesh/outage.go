@@ -10,29 +10,29 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// outageTold is how long requests fail until that is worth a line in the log. The loss of a node of a cluster passes
-// sooner, and the connections that it ended are logged in any case.
-const outageTold = 15 * time.Second
+// outageLogDelay is how long requests must fail before it is logged. The loss of one node of a cluster passes sooner,
+// and lost connections are logged in any case.
+const outageLogDelay = 15 * time.Second
 
-// notListedError: the list of a stream's consumers lacks one. It was deleted, or a leader is being elected for it.
+// notListedError means that a stream's list of consumers lacks one. It was deleted, or its leader is being elected.
 type notListedError struct{ stream, consumer, account string }
 
 func (e *notListedError) Error() string {
-	return fmt.Sprintf("stream %s lists no consumer %s: run `driftless topology apply --account %s` if that persists",
+	return fmt.Sprintf("stream %s has no consumer %s: if this persists, run `driftless topology apply --account %s`",
 		e.stream, e.consumer, e.account)
 }
 
-// Outage decides for something that is done again and again whether a failure is to be logged: once, and not at all if
-// the cluster was electing a leader. The zero value is ready. Not safe for concurrent use.
+// Outage decides whether a repeated operation should log its failure: once per outage, and not while the failure may
+// come from a leader election. The zero value is ready to use. Not safe for concurrent use.
 type Outage struct {
-	since time.Time
-	told  bool
+	since  time.Time
+	logged bool
 }
 
-// Tell reports whether the result of an attempt is to be logged; nil, a success, is not.
-func (o *Outage) Tell(err error) bool { return o.tell(err, time.Now()) }
+// ShouldLog reports whether the result of an attempt should be logged. nil means success and is never logged.
+func (o *Outage) ShouldLog(err error) bool { return o.shouldLog(err, time.Now()) }
 
-func (o *Outage) tell(err error, now time.Time) bool {
+func (o *Outage) shouldLog(err error, now time.Time) bool {
 	if err == nil {
 		*o = Outage{}
 		return false
@@ -40,15 +40,15 @@ func (o *Outage) tell(err error, now time.Time) bool {
 	if o.since.IsZero() {
 		o.since = now
 	}
-	if o.told || passing(err) && now.Sub(o.since) < outageTold {
+	if o.logged || isTransient(err) && now.Sub(o.since) < outageLogDelay {
 		return false
 	}
-	o.told = true
+	o.logged = true
 	return true
 }
 
-// passing reports whether an error may be due to a leader that is being elected.
-func passing(err error) bool {
+// isTransient reports whether an error may come from a leader election.
+func isTransient(err error) bool {
 	for _, e := range []error{
 		context.DeadlineExceeded,
 		nats.ErrTimeout,

@@ -13,17 +13,19 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Pausable are the services that an operator may pause.
+// Pausable lists the services that an operator may pause.
 var Pausable = []string{topology.Push, topology.Pull, topology.Ingestion}
 
-// lookForPause is how often a service looks whether it is paused.
-const lookForPause = time.Second
+// pauseInterval is how often a service polls whether it is paused.
+const pauseInterval = time.Second
 
-func (m *Mesh) pause(service string) *Record { return m.Record("paused." + m.account + "." + service) }
+func (m *Mesh) pauseRecord(service string) *Record {
+	return m.Record(topology.KeyPaused.Sub(service), m.account)
+}
 
-// PauseService has every replica of a service stop its work, for d or, if that is 0, until ResumeService. It takes the
-// place of an earlier pause. It is kept in the bucket CURSOR, and has nothing to do with the pauses of consumers by
-// which push halts an account.
+// PauseService pauses all replicas of a service for d, or until ResumeService if d is 0. It replaces an earlier pause.
+// The pause is a record in the bucket CURSOR. It is independent of the pauses of consumers with which push halts an
+// account.
 func (m *Mesh) PauseService(ctx context.Context, service string, d time.Duration) (*meshv1.Pause, error) {
 	now, err := m.clock.Now(ctx)
 	if err != nil {
@@ -33,22 +35,22 @@ func (m *Mesh) PauseService(ctx context.Context, service string, d time.Duration
 	if d > 0 {
 		pause.Until = timestamppb.New(now.Add(d))
 	}
-	return pause, m.pause(service).Put(ctx, pause)
+	return pause, m.pauseRecord(service).Put(ctx, pause)
 }
 
-// ResumeService ends the pause of a service, and says whether there was one.
+// ResumeService ends the pause of a service, and reports whether there was one.
 func (m *Mesh) ResumeService(ctx context.Context, service string) (was bool, err error) {
 	pause, err := m.Paused(ctx, service)
 	if err != nil || pause == nil {
 		return false, err
 	}
-	return true, m.pause(service).Put(ctx, &meshv1.Pause{})
+	return true, m.pauseRecord(service).Put(ctx, &meshv1.Pause{})
 }
 
-// Paused is the pause of a service; nil if it is not paused, or no longer.
+// Paused returns the pause of a service; nil if it is not paused, or the pause has expired.
 func (m *Mesh) Paused(ctx context.Context, service string) (*meshv1.Pause, error) {
 	pause := &meshv1.Pause{}
-	if _, err := m.pause(service).Get(ctx, pause); err != nil || pause.GetSince() == nil {
+	if _, err := m.pauseRecord(service).Get(ctx, pause); err != nil || pause.GetSince() == nil {
 		return nil, err
 	}
 	if pause.GetUntil() == nil {
@@ -64,7 +66,7 @@ func (m *Mesh) Paused(ctx context.Context, service string) (*meshv1.Pause, error
 	return pause, nil
 }
 
-// Gate lets the work of a service go on while no operator has paused it. Safe for concurrent use.
+// Gate runs the work of a service while no operator has paused it. Safe for concurrent use.
 type Gate struct {
 	m       *Mesh
 	service string
@@ -72,24 +74,24 @@ type Gate struct {
 
 	mu     sync.Mutex
 	paused bool
-	// turned is closed when paused changes.
-	turned chan struct{}
+	// changed is closed when paused changes.
+	changed chan struct{}
 }
 
-// Gate of a service, shut from the start if the service is paused. Keep keeps it up to date.
+// Gate returns the gate of a service, in its current state. Watch keeps it up to date.
 func (m *Mesh) Gate(ctx context.Context, service string) (*Gate, error) {
 	pause, err := m.Paused(ctx, service)
 	if err != nil {
 		return nil, err
 	}
-	g := &Gate{m: m, service: service, logger: m.logger, turned: make(chan struct{})}
-	g.turn(pause)
+	g := &Gate{m: m, service: service, logger: m.logger, changed: make(chan struct{})}
+	g.set(pause)
 	return g, nil
 }
 
-// Watch opens and shuts the gate as the operator says, until ctx ends.
+// Watch polls the pause once a second and updates the gate, until ctx ends.
 func (g *Gate) Watch(ctx context.Context) error {
-	ticker := time.NewTicker(lookForPause)
+	ticker := time.NewTicker(pauseInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -97,56 +99,55 @@ func (g *Gate) Watch(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		// What cannot be asked stays as it is.
+		// If the record cannot be read, the state stays.
 		if pause, err := g.m.Paused(ctx, g.service); err == nil {
-			g.turn(pause)
+			g.set(pause)
 		}
 	}
 }
 
-func (g *Gate) turn(pause *meshv1.Pause) {
+func (g *Gate) set(pause *meshv1.Pause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.paused == (pause != nil) {
 		return
 	}
 	g.paused = pause != nil
-	close(g.turned)
-	g.turned = make(chan struct{})
+	close(g.changed)
+	g.changed = make(chan struct{})
 	switch {
 	case pause == nil:
-		g.logger.Info("no longer paused")
+		g.logger.Info("resumed")
 	case pause.GetUntil() != nil:
-		g.logger.Warn("paused by an operator; `driftless resume` ends that", "until", pause.GetUntil().AsTime())
+		g.logger.Warn("paused by an operator; run `driftless resume` to end it", "until", pause.GetUntil().AsTime())
 	default:
 		g.logger.Warn("paused by an operator until `driftless resume`")
 	}
 }
 
-// Paused says whether the service is paused.
+// Paused reports whether the service is paused.
 func (g *Gate) Paused() bool {
 	paused, _ := g.state()
 	return paused
 }
 
-func (g *Gate) state() (paused bool, turned <-chan struct{}) {
+func (g *Gate) state() (paused bool, changed <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.paused, g.turned
+	return g.paused, g.changed
 }
 
-// errShut is why the context of work ends when its service is paused.
-var errShut = errors.New("the service is paused")
+// errPaused is the cause of the canceled context when a service is paused.
+var errPaused = errors.New("the service is paused")
 
-// Run does work that ends when its context does: again and again, while the gate is open, until ctx ends or the work
-// fails.
+// Run calls work repeatedly while the gate is open, until ctx ends or work fails. A pause cancels the context of work.
 func (g *Gate) Run(ctx context.Context, work func(context.Context) error) error {
 	for ctx.Err() == nil {
-		paused, turned := g.state()
+		paused, changed := g.state()
 		if paused {
 			select {
 			case <-ctx.Done():
-			case <-turned:
+			case <-changed:
 			}
 			continue
 		}
@@ -155,16 +156,16 @@ func (g *Gate) Run(ctx context.Context, work func(context.Context) error) error 
 		go func() {
 			defer close(done)
 			select {
-			case <-turned:
-				stop(errShut)
+			case <-changed:
+				stop(errPaused)
 			case <-working.Done():
 			}
 		}()
 		err := work(working)
-		stopped := errors.Is(context.Cause(working), errShut)
+		stopped := errors.Is(context.Cause(working), errPaused)
 		stop(nil)
 		<-done
-		if !stopped || err != nil && !errors.Is(err, errShut) && !errors.Is(err, context.Canceled) {
+		if !stopped || err != nil && !errors.Is(err, errPaused) && !errors.Is(err, context.Canceled) {
 			return err
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// gated runs work behind the gate of a service, as its processes do, and tells whether it is at work.
+// gated runs work behind the gate of a service, as its processes do, and returns whether it is working.
 func gated(t *testing.T, m *mesh.Mesh, service string) (working *atomic.Bool) {
 	t.Helper()
 	gate, err := m.Gate(t.Context(), service)
@@ -37,7 +37,7 @@ func gated(t *testing.T, m *mesh.Mesh, service string) (working *atomic.Bool) {
 	return working
 }
 
-func TestAPauseStopsEveryReplicaAndOutlivesThem(t *testing.T) {
+func TestGate_PausesEveryReplicaAcrossRestarts(t *testing.T) {
 	m := start(t)
 	first, second, pull := gated(t, m, topology.Push), gated(t, m, topology.Push), gated(t, m, topology.Pull)
 	at := func(want bool, work ...*atomic.Bool) {
@@ -56,7 +56,7 @@ func TestAPauseStopsEveryReplicaAndOutlivesThem(t *testing.T) {
 	require.WithinDuration(t, time.Now(), paused.GetSince().AsTime(), time.Minute)
 	require.Nil(t, paused.GetUntil())
 
-	// One that is started meanwhile does not begin.
+	// A process that starts meanwhile does not begin to work.
 	third := gated(t, m, topology.Push)
 	was, err := m.ResumeService(t.Context(), topology.Pull)
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func TestAPauseStopsEveryReplicaAndOutlivesThem(t *testing.T) {
 	at(true, first, second, third)
 }
 
-func TestAPauseEndsByItselfWhateverTheHostsClock(t *testing.T) {
+func TestGate_ResumesByServerTime(t *testing.T) {
 	m := start(t)
 	work := gated(t, off(t, m, -10*time.Minute), topology.Push)
 	_, err := off(t, m, 10*time.Minute).PauseService(t.Context(), topology.Push, 3*time.Second)
@@ -81,10 +81,10 @@ func TestAPauseEndsByItselfWhateverTheHostsClock(t *testing.T) {
 	}, patience, 10*time.Millisecond, "for everybody, to within the error of the clocks")
 }
 
-func TestAGatePassesTheErrorOfTheWorkOn(t *testing.T) {
+func TestGate_ReturnsErrorOfWork(t *testing.T) {
 	m := start(t)
 	gate, err := m.Gate(t.Context(), topology.Push)
 	require.NoError(t, err)
-	require.ErrorIs(t, gate.Run(t.Context(), func(context.Context) error { return mesh.ErrMoved }), mesh.ErrMoved)
+	require.ErrorIs(t, gate.Run(t.Context(), func(context.Context) error { return mesh.ErrConflict }), mesh.ErrConflict)
 	require.NoError(t, gate.Run(t.Context(), func(context.Context) error { return nil }))
 }

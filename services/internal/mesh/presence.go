@@ -14,101 +14,103 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// lookForLoss is how often a client looks whether what it works with is still there.
-const lookForLoss = 2 * time.Second
+// presenceInterval is how often a client checks whether its consumers and buckets exist.
+const presenceInterval = 2 * time.Second
 
-// presence knows which of the consumers and buckets that a client works with are there. Somebody may delete them while
-// services run, and `driftless topology apply` create them again: then the services go on by themselves.
+// presence tracks which of a client's consumers and buckets exist. An operator may delete them while services run, and
+// create them again with `driftless topology apply`. The services then continue without a restart.
 type presence struct {
-	mu     sync.Mutex
-	things map[thing]*whereabouts
+	mu        sync.Mutex
+	resources map[resource]*resourceState
 }
 
-// thing is a durable consumer of a stream or, without a consumer, a bucket's stream.
-type thing struct{ stream, consumer string }
+// resource is a durable consumer of a stream or, without a consumer, the stream of a bucket.
+type resource struct{ stream, consumer string }
 
-func (t thing) String() string {
+func (t resource) String() string {
 	if t.consumer != "" {
 		return "consumer " + t.consumer + " of stream " + t.stream
 	}
 	return "bucket " + strings.TrimPrefix(t.stream, "KV_")
 }
 
-type whereabouts struct {
+type resourceState struct {
 	gone    bool
 	created time.Time
-	// turned is closed when the thing is lost, found, or made again.
-	turned chan struct{}
+	// changed is closed when the resource is deleted, found, or created again.
+	changed chan struct{}
 }
 
-func (w *whereabouts) turn() {
-	close(w.turned)
-	w.turned = make(chan struct{})
+func (w *resourceState) notify() {
+	close(w.changed)
+	w.changed = make(chan struct{})
 }
 
-func (m *Mesh) consumer(c topology.Consumer) thing { return thing{c.Stream, c.Durable(m.account)} }
+func (m *Mesh) consumerResource(c topology.Consumer) resource {
+	return resource{c.Stream, c.Durable(m.account)}
+}
 
-func bucketThing(bucket string) thing { return thing{stream: "KV_" + bucket} }
+func bucketResource(bucket string) resource { return resource{stream: "KV_" + bucket} }
 
-// track has a thing looked after from now on; it was made at that time.
-func (m *Mesh) track(t thing, created time.Time) {
+// track monitors a resource from now on; created is when it was created.
+func (m *Mesh) track(t resource, created time.Time) {
 	p := &m.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.things[t] != nil {
+	if p.resources[t] != nil {
 		return
 	}
-	if p.things == nil {
-		p.things = map[thing]*whereabouts{}
-		m.senders.Go(m.lookAfter)
+	if p.resources == nil {
+		p.resources = map[resource]*resourceState{}
+		m.senders.Go(m.watchPresence)
 	}
-	p.things[t] = &whereabouts{created: created, turned: make(chan struct{})}
+	p.resources[t] = &resourceState{created: created, changed: make(chan struct{})}
 }
 
-// present reports whether a tracked thing is there, and returns a channel that is closed when it is not what it was.
-func (m *Mesh) present(t thing) (there bool, turned <-chan struct{}) {
+// present reports whether a tracked resource exists, and returns a channel that is closed when that changes.
+func (m *Mesh) present(t resource) (there bool, changed <-chan struct{}) {
 	m.presence.mu.Lock()
 	defer m.presence.mu.Unlock()
-	w := m.presence.things[t]
+	w := m.presence.resources[t]
 	if w == nil {
 		return true, nil
 	}
-	return !w.gone, w.turned
+	return !w.gone, w.changed
 }
 
-// lost says that a thing does not exist.
-func (m *Mesh) lost(t thing) {
+// markGone notes that a resource does not exist.
+func (m *Mesh) markGone(t resource) {
 	m.presence.mu.Lock()
 	defer m.presence.mu.Unlock()
-	w := m.presence.things[t]
+	w := m.presence.resources[t]
 	if w == nil || w.gone {
 		return
 	}
 	w.gone = true
-	w.turn()
-	m.logger.Error("consumer or bucket deleted: nothing comes from it until `driftless topology apply` makes it again",
+	w.notify()
+	m.logger.Error("consumer or bucket deleted: run `driftless topology apply` to create it again",
 		"name", t.String(), "account", m.account)
 }
 
-// found says that a thing exists, and when it was made.
-func (m *Mesh) found(t thing, created time.Time) {
+// markPresent notes that a resource exists, and when it was created.
+func (m *Mesh) markPresent(t resource, created time.Time) {
 	m.presence.mu.Lock()
 	defer m.presence.mu.Unlock()
-	w := m.presence.things[t]
+	w := m.presence.resources[t]
 	if w == nil || !w.gone && w.created.Equal(created) {
 		return
 	}
 	w.gone, w.created = false, created
-	w.turn()
-	m.logger.Warn("consumer or bucket made again; going on with it", "name", t.String(), "account", m.account)
+	w.notify()
+	m.logger.Warn("consumer or bucket created again; continuing", "name", t.String(), "account", m.account)
 }
 
-// missing names what is gone.
+// missing returns the names of the resources that do not exist.
 func (m *Mesh) missing() []string {
 	m.presence.mu.Lock()
 	defer m.presence.mu.Unlock()
 	var names []string
-	for t, w := range m.presence.things {
+	for t, w := range m.presence.resources {
 		if w.gone {
 			names = append(names, t.String())
 		}
@@ -117,9 +119,9 @@ func (m *Mesh) missing() []string {
 	return names
 }
 
-// lookAfter looks for what is tracked until the connection is closed.
-func (m *Mesh) lookAfter() {
-	ticker := time.NewTicker(lookForLoss)
+// watchPresence polls the tracked resources until the connection is closed.
+func (m *Mesh) watchPresence() {
+	ticker := time.NewTicker(presenceInterval)
 	defer ticker.Stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -142,48 +144,48 @@ func (m *Mesh) lookAfter() {
 			continue
 		}
 		for _, t := range m.tracked() {
-			created, err := m.look(ctx, t)
+			created, err := m.createdAt(ctx, t)
 			switch {
 			case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
-				m.lost(t)
+				m.markGone(t)
 			case err == nil:
-				m.found(t, created)
+				m.markPresent(t, created)
 			}
-			// Any other error says nothing: a server is away, or a leader is being elected.
+			// Any other error proves nothing: a server is away, or a leader is being elected.
 		}
 	}
 }
 
-func (m *Mesh) tracked() []thing {
+func (m *Mesh) tracked() []resource {
 	m.presence.mu.Lock()
 	defer m.presence.mu.Unlock()
-	out := make([]thing, 0, len(m.presence.things))
-	for t := range m.presence.things {
+	out := make([]resource, 0, len(m.presence.resources))
+	for t := range m.presence.resources {
 		out = append(out, t)
 	}
 	return out
 }
 
-// look asks the server when a thing was made.
-func (m *Mesh) look(ctx context.Context, t thing) (created time.Time, err error) {
-	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+// createdAt asks the server when a resource was created.
+func (m *Mesh) createdAt(ctx context.Context, t resource) (created time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	if t.consumer != "" {
 		cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
 		if err != nil {
-			return time.Time{}, fmt.Errorf("look for %s: %w", t, err)
+			return time.Time{}, fmt.Errorf("check %s: %w", t, err)
 		}
 		return cons.CachedInfo().Created, nil
 	}
 	s, err := m.js.Stream(ctx, t.stream)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("look for %s: %w", t, err)
+		return time.Time{}, fmt.Errorf("check %s: %w", t, err)
 	}
 	return s.CachedInfo().Created, nil
 }
 
-// deleted reports whether an error says that the consumer, or its stream, does not exist any more.
-func deleted(err error) bool {
+// isGone reports whether an error means that the consumer, or its stream, does not exist.
+func isGone(err error) bool {
 	return errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) ||
 		errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerDoesNotExist)
 }

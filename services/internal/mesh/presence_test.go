@@ -17,7 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
+func TestConsume_ContinuesAfterResourceIsCreatedAgain(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	admin := open(t, url)
 	js := admin.JetStream()
@@ -64,7 +64,7 @@ func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 	for _, c := range []struct {
 		what   string
 		remove func() error
-		// gone is what is missing then.
+		// gone lists the resources that are missing.
 		gone string
 	}{
 		{
@@ -87,14 +87,14 @@ func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 		apply()
 		require.Eventually(t, func() bool { return m.Ready(t.Context()) == nil }, patience, 10*time.Millisecond, c.what)
 		works(c.what)
-		// A stream has two consumers here; each is told of when it goes and when it comes.
+		// Each of the stream's two consumers is reported when it is deleted and when it is created.
 		require.LessOrEqual(t, len(told.all())-before, 4, told.all()[before:])
 		require.GreaterOrEqual(t, len(told.all())-before, 2)
 	}
 	require.NoError(t, admin.Links().Put(t.Context(), "default", "prod_1", "mug"))
 	require.Eventually(t, func() bool { return links.Product("prod_1") == "mug" }, patience, 10*time.Millisecond)
 
-	// Deleted and made again before anybody looked.
+	// Deleted and created again between two polls.
 	cons, err := js.Consumer(t.Context(), topology.StreamCatalog, durable)
 	require.NoError(t, err)
 	config := cons.CachedInfo().Config
@@ -108,7 +108,7 @@ func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 	}
 }
 
-func TestWork_GoesOnWhenAStreamWasDeletedWhileTheConnectionWasLost(t *testing.T) {
+func TestConsume_ContinuesAfterStreamWasDeletedWhileDisconnected(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	admin := open(t, url)
 	js := admin.JetStream()

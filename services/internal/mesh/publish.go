@@ -20,41 +20,41 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// VersionHeader carries the catalog version of a message, in decimal, beside its body.
+// VersionHeader has the catalog version of a message, in decimal.
 const VersionHeader = "Driftless-Version"
 
-// MaxBatch is how many messages JetStream takes in one atomic batch.
+// MaxBatch is the maximum number of messages in one atomic batch of JetStream.
 const MaxBatch = 1000
 
-// batchBytes is how much of bodies goes into an atomic batch: the server buffers 128 MB of a stream's messages
-// (max_buffered_size), and a batch of which it dropped some is refused as incomplete.
-const batchBytes = 16 << 20
+// maxBatchBytes limits the bodies of an atomic batch. The server buffers 128 MB of a stream's messages
+// (max_buffered_size). If it drops part of a batch, it refuses the batch as incomplete.
+const maxBatchBytes = 16 << 20
 
-// batchRate is how many bytes of a batch a slow disk takes in a second.
-const batchRate = 2 << 20
+// minBatchRate is how many bytes of a batch a slow disk stores per second.
+const minBatchRate = 2 << 20
 
-// headerRoom is left of a message's size for its headers.
-const headerRoom = 4 << 10
+// reservedHeaderBytes is the part of a message's maximum size that is reserved for headers.
+const reservedHeaderBytes = 4 << 10
 
-// MaxBody is the largest body, in bytes, that the server takes in a message.
-func (m *Mesh) MaxBody() int { return int(m.nc.MaxPayload()) - headerRoom }
+// MaxBody returns the maximum size of a message's body, in bytes, that the server accepts.
+func (m *Mesh) MaxBody() int { return int(m.nc.MaxPayload()) - reservedHeaderBytes }
 
 // Outgoing is a message to publish.
 type Outgoing struct {
 	Subject string
 	Body    proto.Message
-	// ID deduplicates within the stream's window. Not for batches of PublishBatch: one duplicate rejects the
-	// whole batch.
+	// ID deduplicates within the stream's window. It must be empty in batches of PublishBatch: one duplicate rejects
+	// the whole batch.
 	ID string
-	// Version of the catalog that the message is about; 0 for none.
+	// Version is the catalog version that the message is about; 0 for none.
 	Version uint64
-	// Ctx carries the trace that the message continues; nil means the caller's.
+	// Ctx has the trace that the message continues. Defaults to the context of the call.
 	Ctx context.Context //nolint:containedctx // a batch carries messages of many traces
 
 	encoded []byte
 }
 
-// Encode encodes the body ahead of the publishing, which then sends what it is now, and returns its size in bytes.
+// Encode encodes the body in advance and returns its size in bytes. Later changes of the body are not published.
 func (o *Outgoing) Encode() (size int, err error) {
 	if o.encoded, err = proto.Marshal(o.Body); err != nil {
 		return 0, fmt.Errorf("encode message for %s: %w", o.Subject, err)
@@ -65,20 +65,21 @@ func (o *Outgoing) Encode() (size int, err error) {
 // PublishOption refines Publish.
 type PublishOption func(*Outgoing)
 
-// WithID sets the id by which JetStream recognises a message published twice within the stream's window.
+// WithID sets the id with which JetStream detects a message that is published twice within the stream's window.
 func WithID(id string) PublishOption { return func(o *Outgoing) { o.ID = id } }
 
-// WithVersion records the catalog version that the message is about.
+// WithVersion sets the catalog version that the message is about.
 func WithVersion(v uint64) PublishOption { return func(o *Outgoing) { o.Version = v } }
 
-// Publish sends one message and returns when JetStream has stored it. The trace of ctx travels with it.
+// Publish sends one message and returns when JetStream has stored it. The message continues the trace of ctx.
 func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, opts ...PublishOption) error {
 	o := Outgoing{Subject: subject, Body: body}
 	for _, opt := range opts {
 		opt(&o)
 	}
 	if o.ID == "" {
-		// Before the message is signed: attempts to store it are told apart from other messages by the id.
+		// The id must be set before the message is signed. It distinguishes attempts to store this message from other
+		// messages.
 		o.ID = nuid.Next()
 	}
 	msg, span, err := m.outgoing(ctx, o)
@@ -92,13 +93,13 @@ func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, 
 		return fmt.Errorf("publish on %s: %w", subject, err)
 	}
 	if duplicate {
-		// Nobody will be given it.
+		// No consumer will receive it.
 		telemetry.Discard(span)
 	}
 	return nil
 }
 
-// store stores a message, in company where there is any, and says whether it was there already.
+// store stores a message, if possible with others in one batch, and reports whether it was already stored.
 func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplicate bool, err error) {
 	if kind, _ := topology.SplitSubject(subject); kind == "sync" {
 		s := m.committer(topology.StreamSync).put(ctx, msg)
@@ -106,14 +107,14 @@ func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplic
 	}
 	s := m.storeIn(ctx, topology.StreamOf(subject), msg, false)
 	if s.err == nil {
-		m.stored(subject, s.sequence)
+		m.noteStored(subject, s.sequence)
 	}
 	return s.duplicate, s.err
 }
 
-// PublishBatch sends messages of one stream in order and returns when all are stored. They go as atomic batches
-// of up to MaxBatch and 16 MiB: one write to disk each, however many messages. After an error the batches before
-// the failing one are stored.
+// PublishBatch sends messages of one stream in order and returns when all are stored. They go as atomic batches of at
+// most MaxBatch messages and 16 MiB, with one write to disk each. After an error the batches before the failed one are
+// stored.
 func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	for len(out) > 0 {
 		n, err := m.publishBatch(ctx, out, nats.Header{})
@@ -125,8 +126,8 @@ func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	return nil
 }
 
-// publishBatch publishes as many of the first messages as one batch takes, if the stream is as the headers expect. The
-// first message gets an id, so that a batch that was stored by an attempt without an answer is not stored again.
+// publishBatch publishes as many of the first messages as fit into one batch, if the stream meets the expected headers.
+// The first message gets an id. So a batch that was stored by an unanswered attempt is not stored again.
 func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.Header) (n int, err error) {
 	out = out[:min(len(out), MaxBatch)]
 	msgs := make([]*nats.Msg, 0, len(out))
@@ -139,7 +140,7 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 		}
 	}()
 	for _, o := range out {
-		if bytes >= batchBytes {
+		if bytes >= maxBatchBytes {
 			break
 		}
 		msgCtx := o.Ctx
@@ -147,7 +148,7 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 			msgCtx = ctx
 		}
 		if len(msgs) == 0 {
-			// Before the message is signed, since the signature is about the id too.
+			// The id must be set before the message is signed, since the signature covers it.
 			o.ID = cmp.Or(expected.Get(jetstream.MsgIDHeader), o.ID, nuid.Next())
 		}
 		msg, span, err := m.outgoing(msgCtx, o)
@@ -158,46 +159,46 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 		msgs = append(msgs, msg)
 		spans = append(spans, span)
 	}
-	// What the first expects stands for all: they are stored together or not at all.
+	// The expectation of the first message applies to all: they are stored together or not at all.
 	maps.Copy(msgs[0].Header, expected)
 	sequence, err := m.storeBatch(ctx, msgs, bytes)
 	if err != nil {
 		return 0, fmt.Errorf("publish %d messages on %s: %w", len(msgs), out[0].Subject, err)
 	}
 	if sequence > 0 {
-		m.stored(out[0].Subject, sequence)
+		m.noteStored(out[0].Subject, sequence)
 	}
 	return len(msgs), nil
 }
 
-// stored takes note of what a stream has acknowledged.
-func (m *Mesh) stored(subject string, sequence uint64) {
+// noteStored notes the sequence that a stream has acknowledged.
+func (m *Mesh) noteStored(subject string, sequence uint64) {
 	if kind, _ := topology.SplitSubject(subject); kind == "catalog" {
 		m.catalogEnd.Store(sequence)
 	}
 }
 
-// storeBatch stores messages together. The first one has an id. It makes one attempt after the other: what a server
-// that hangs was sent is lost, and its successor takes the next one. It returns the sequence of the last message, 0 if
-// an earlier attempt was stored without an answer.
+// storeBatch stores messages together. The first one must have an id. It makes one attempt after another: a server that
+// hangs loses its attempt, and its successor gets the next one. It returns the sequence of the last message, or 0 if an
+// earlier attempt was stored without an answer.
 func (m *Mesh) storeBatch(ctx context.Context, msgs []*nats.Msg, bytes int) (sequence uint64, err error) {
-	patience := batchPatience + time.Duration(bytes)*time.Second/batchRate
-	for began := time.Now(); ; patience = min(patience*3/2, max(patience, longestBatch)) {
+	patience := batchTimeout + time.Duration(bytes)*time.Second/minBatchRate
+	for began := time.Now(); ; patience = min(patience*3/2, max(patience, maxBatchTimeout)) {
 		sequence, err := m.tryBatch(ctx, msgs, patience)
 		switch {
-		case !m.unanswered(err), ctx.Err() != nil, time.Since(began) > max(electionPatience, patience):
+		case !m.isUnanswered(err), ctx.Err() != nil, time.Since(began) > max(electionTimeout, patience):
 			return sequence, err
 		}
 		select {
 		case <-ctx.Done():
 			return 0, err
-		case <-time.After(repeatPause):
+		case <-time.After(repeatDelay):
 		}
 	}
 }
 
-// longestBatch is how long an attempt to store a batch of little data waits for its answer at most.
-const longestBatch = 5 * time.Second
+// maxBatchTimeout is the maximum time that an attempt to store a small batch waits for its answer.
+const maxBatchTimeout = 5 * time.Second
 
 func (m *Mesh) tryBatch(ctx context.Context, msgs []*nats.Msg, patience time.Duration) (sequence uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -209,17 +210,17 @@ func (m *Mesh) tryBatch(ctx context.Context, msgs []*nats.Msg, patience time.Dur
 		}
 		return ack.Sequence, nil
 	}
-	// Copies: the headers of a batch are of one attempt.
+	// Copy the messages: the headers of a batch belong to one attempt.
 	attempt := make([]*nats.Msg, len(msgs))
 	for i, msg := range msgs {
 		attempt[i] = &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
 	}
-	// The ack of the first message proves that the server takes batches; the commit's ack covers them all.
+	// The ack of the first message proves that the server supports batches. The ack of the commit covers all messages.
 	ack, err := jetstreamext.PublishMsgBatch(ctx, m.js, attempt,
 		jetstreamext.BatchFlowControl{AckFirst: true, AckTimeout: patience})
 	api, refused := errors.AsType[*jetstream.APIError](err)
 	if refused && api.ErrorCode == jetstreamext.JSErrCodeBatchPublishDuplicateMsgID {
-		// An earlier attempt was stored, as a whole.
+		// An earlier attempt was stored as a whole.
 		return 0, nil
 	}
 	if err != nil {

@@ -15,26 +15,27 @@ import (
 )
 
 const (
-	// pullExpiry is how long one request for messages stands at the server.
+	// pullExpiry is how long one request for messages is valid at the server.
 	pullExpiry = 30 * time.Second
-	// pullHeartbeat is how often the server says that a consumer is there while it has no messages. After two intervals
-	// without that, the request may be lost: the server that held it may be gone, or hang.
+	// pullHeartbeat is how often the server sends a heartbeat while a consumer has no messages. After two intervals
+	// without one, the request may be lost: its server may be gone, or hang.
 	pullHeartbeat = time.Second
-	// probeEvery is how often a puller that is in doubt asks again, at first; probeSlowest is the longest interval.
-	probeEvery   = 100 * time.Millisecond
-	probeSlowest = 400 * time.Millisecond
+	// probeInterval is the first interval at which a puller in doubt asks again.
+	probeInterval = 100 * time.Millisecond
+	// maxProbeInterval is the maximum interval.
+	maxProbeInterval = 400 * time.Millisecond
 )
 
-// puller takes one message at a time from a durable consumer. The iterator of nats.go waits two heartbeats each time
-// that a consumer has no leader; this one asks again within probeSlowest, so that a new leader is used at once. Not
-// safe for concurrent use.
+// puller fetches one message at a time from a durable consumer. The iterator of nats.go waits two heartbeats whenever a
+// consumer has no leader. This one asks again within maxProbeInterval, so it uses a new leader at once. Not safe for
+// concurrent use.
 type puller struct {
 	m       *Mesh
 	subject string
 	sub     *nats.Subscription
-	// asked: a request stands at the server, as far as is known.
-	asked bool
-	// probes counts the requests since the consumer's leader was last heard of; 0 is no doubt.
+	// requestOpen reports whether a request is open at the server, as far as the puller knows.
+	requestOpen bool
+	// probes counts the requests since the consumer's leader last answered; 0 means no doubt.
 	probes int
 }
 
@@ -50,7 +51,7 @@ type pullRequest struct {
 	Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
 }
 
-// next waits for a message. It returns the error of ctx once that has ended.
+// next waits for a message. Once ctx has ended it returns the cause.
 func (p *puller) next(ctx context.Context) (jetstream.Msg, error) {
 	for ctx.Err() == nil {
 		wait, err := p.ask()
@@ -63,11 +64,11 @@ func (p *puller) next(ctx context.Context) (jetstream.Msg, error) {
 			p.doubt()
 		case errors.Is(err, nats.ErrNoResponders):
 			// The consumer has no leader.
-			p.pauseInDoubt(ctx)
+			p.doubtAndWait(ctx)
 		case err != nil:
 			return nil, err
 		case msg.Header.Get("Status") == "":
-			p.heard()
+			p.noteAnswer()
 			return received{msg, p.m.nc}, nil
 		default:
 			if err := p.status(ctx, msg); err != nil {
@@ -78,17 +79,17 @@ func (p *puller) next(ctx context.Context) (jetstream.Msg, error) {
 	return nil, context.Cause(ctx)
 }
 
-// ask sends a request if none stands, and returns how long to wait for a sign of life.
+// ask sends a request unless one is open, and returns how long to wait for an answer or a heartbeat.
 func (p *puller) ask() (wait time.Duration, err error) {
 	if p.sub == nil {
 		if p.sub, err = p.m.nc.SubscribeSync(p.m.nc.NewInbox()); err != nil {
 			return 0, err
 		}
-		p.asked = false
+		p.requestOpen = false
 	}
 	if p.probes == 0 {
 		wait = 2 * pullHeartbeat
-		if p.asked {
+		if p.requestOpen {
 			return wait, nil
 		}
 		return wait, p.request(pullRequest{Batch: 1, Expires: pullExpiry, Heartbeat: pullHeartbeat})
@@ -98,10 +99,10 @@ func (p *puller) ask() (wait time.Duration, err error) {
 		if p.m.nc.IsClosed() {
 			return 0, nats.ErrConnectionClosed
 		}
-		// What is sent now would be buffered, and answered in a burst later.
+		// The client would buffer the request, and the answers would come in a burst later.
 		return wait, nil
 	}
-	// A leader answers this at once, so silence is not taken for a consumer without messages.
+	// A leader answers this at once. So silence does not look like a consumer without messages.
 	return wait, p.request(pullRequest{Batch: 1, NoWait: true})
 }
 
@@ -110,7 +111,7 @@ func (p *puller) request(r pullRequest) error {
 	if err != nil {
 		return err
 	}
-	p.asked = true
+	p.requestOpen = true
 	return p.m.nc.PublishRequest(p.subject, p.sub.Subject, body)
 }
 
@@ -120,7 +121,7 @@ func (p *puller) answer(ctx context.Context, wait time.Duration) (*nats.Msg, err
 	return p.sub.NextMsgWithContext(ctx)
 }
 
-// status takes in an answer that is not a message. It returns an error for what asking again cannot change.
+// status processes an answer that is not a message. It returns an error if asking again does not help.
 func (p *puller) status(ctx context.Context, msg *nats.Msg) error {
 	status, why := msg.Header.Get("Status"), msg.Header.Get("Description")
 	switch status {
@@ -128,8 +129,8 @@ func (p *puller) status(ctx context.Context, msg *nats.Msg) error {
 		// A heartbeat.
 		return nil
 	case "404", "408":
-		// Without messages, or expired: the leader has answered.
-		p.heard()
+		// No messages, or expired: the leader has answered.
+		p.noteAnswer()
 		return nil
 	case "400":
 		return fmt.Errorf("ask for messages: %w: %s", jetstream.ErrBadRequest, why)
@@ -138,13 +139,13 @@ func (p *puller) status(ctx context.Context, msg *nats.Msg) error {
 			return fmt.Errorf("ask for messages: %w", jetstream.ErrConsumerDeleted)
 		}
 	}
-	// The leader has changed or its server stops, or it has too many requests.
-	p.pauseInDoubt(ctx)
+	// The leader has changed, its server is stopping, or it has too many requests.
+	p.doubtAndWait(ctx)
 	return nil
 }
 
-// pauseInDoubt is doubt for an answer that came at once.
-func (p *puller) pauseInDoubt(ctx context.Context) {
+// doubtAndWait is doubt for an answer that came at once. It waits before the next probe.
+func (p *puller) doubtAndWait(ctx context.Context) {
 	p.doubt()
 	select {
 	case <-ctx.Done():
@@ -152,12 +153,14 @@ func (p *puller) pauseInDoubt(ctx context.Context) {
 	}
 }
 
-// probeWait is how long to wait for an answer before the next probe.
-func (p *puller) probeWait() time.Duration { return min(probeEvery<<min(p.probes-1, 8), probeSlowest) }
+// probeWait returns how long to wait for an answer before the next probe.
+func (p *puller) probeWait() time.Duration {
+	return min(probeInterval<<min(p.probes-1, 8), maxProbeInterval)
+}
 
-// doubt notes that the request may be lost. The first time it drops the inbox: a server that hangs may hold the
-// request, and must find nobody who listens when it comes back. All probes share an inbox, so that the round trip may
-// be longer than the interval between them.
+// doubt notes that the request may be lost. The first time it drops the inbox: a server that hangs may have the
+// request, and must find no subscriber when it recovers. All probes share an inbox, so the round trip may be longer
+// than the interval between them.
 func (p *puller) doubt() {
 	if p.probes == 0 {
 		p.drop()
@@ -165,15 +168,15 @@ func (p *puller) doubt() {
 	p.probes++
 }
 
-// heard notes that the request was answered. Late answers to probes go to an inbox that is dropped.
-func (p *puller) heard() {
+// noteAnswer notes that the request was answered. Late answers to probes arrive in an inbox that is dropped.
+func (p *puller) noteAnswer() {
 	if p.probes > 0 {
 		p.drop()
 	}
-	p.probes, p.asked = 0, false
+	p.probes, p.requestOpen = 0, false
 }
 
-// drop ends the subscription, and gives back the messages that came too late. One that is still on its way comes again
+// drop ends the subscription, and returns late messages to the server. A message that is still in flight is redelivered
 // after the ack wait.
 func (p *puller) drop() {
 	if p.sub == nil {
@@ -195,7 +198,7 @@ func (p *puller) drop() {
 	p.sub = nil
 }
 
-// received is a message of a puller as package jetstream knows it. Its inbox may be gone when it is settled.
+// received implements jetstream.Msg for a message of a puller. Its inbox may be gone when it is acknowledged.
 type received struct {
 	msg *nats.Msg
 	nc  *nats.Conn
@@ -221,10 +224,10 @@ func (r received) Data() []byte         { return r.msg.Data }
 func (r received) Headers() nats.Header { return r.msg.Header }
 func (r received) Subject() string      { return r.msg.Subject }
 func (r received) Reply() string        { return r.msg.Reply }
-func (r received) Ack() error           { return r.settle("+ACK") }
-func (r received) Nak() error           { return r.settle("-NAK") }
-func (r received) InProgress() error    { return r.settle("+WPI") }
-func (r received) Term() error          { return r.settle("+TERM") }
+func (r received) Ack() error           { return r.reply("+ACK") }
+func (r received) Nak() error           { return r.reply("-NAK") }
+func (r received) InProgress() error    { return r.reply("+WPI") }
+func (r received) Term() error          { return r.reply("+TERM") }
 
 func (r received) DoubleAck(ctx context.Context) error {
 	_, err := r.nc.RequestWithContext(ctx, r.msg.Reply, []byte("+ACK"))
@@ -232,9 +235,9 @@ func (r received) DoubleAck(ctx context.Context) error {
 }
 
 func (r received) NakWithDelay(delay time.Duration) error {
-	return r.settle(fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds()))
+	return r.reply(fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds()))
 }
 
-func (r received) TermWithReason(reason string) error { return r.settle("+TERM " + reason) }
+func (r received) TermWithReason(reason string) error { return r.reply("+TERM " + reason) }
 
-func (r received) settle(word string) error { return r.nc.Publish(r.msg.Reply, []byte(word)) }
+func (r received) reply(word string) error { return r.nc.Publish(r.msg.Reply, []byte(word)) }

@@ -17,7 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// farAway leads to a server by a line on which everything takes so long, each way.
+// farAway connects to a server over a line with the given delay in each direction.
 type farAway struct {
 	address string
 	delay   time.Duration
@@ -77,13 +77,13 @@ func pulling(t *testing.T, way func(u *url.URL) nats.InProcessConnProvider) (js 
 	return js, p
 }
 
-// A puller that takes silence for a lost request sooner than the answer can come would ask in vain for ever.
-func TestPuller_TakesEachMessageOnceOverASlowLine(t *testing.T) {
+// A puller that considers a request lost before its answer can arrive would ask for ever.
+func TestPuller_ReceivesEachMessageOnceOverSlowLine(t *testing.T) {
 	t.Parallel()
 	js, p := pulling(t, func(u *url.URL) nats.InProcessConnProvider { return farAway{u.Host, 300 * time.Millisecond} })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	// In doubt, several requests are on their way before the first answer.
+	// In doubt, several requests are in flight before the first answer.
 	p.doubt()
 	for i := range 6 {
 		_, err := js.Publish(ctx, "catalog.default.live.p"+strconv.Itoa(i), nil)
@@ -105,7 +105,7 @@ func TestPuller_TakesEachMessageOnceOverASlowLine(t *testing.T) {
 	}, 30*time.Second, 20*time.Millisecond, "nothing stays in flight")
 }
 
-func TestPuller_GoesOnAfterAPauseWithoutMessages(t *testing.T) {
+func TestPuller_ContinuesAfterIdleTime(t *testing.T) {
 	t.Parallel()
 	js, p := pulling(t, func(*url.URL) nats.InProcessConnProvider { return nil })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -118,7 +118,7 @@ func TestPuller_GoesOnAfterAPauseWithoutMessages(t *testing.T) {
 		}
 		came <- err
 	}()
-	// Longer than two heartbeats: those that come keep the request.
+	// Longer than two heartbeats: those that arrive keep the request open.
 	localtest.Holds(t, 3*pullHeartbeat, func() bool { return len(came) == 0 }, "there is no message")
 	_, err := js.Publish(ctx, "catalog.default.live.p", nil)
 	require.NoError(t, err)
@@ -140,5 +140,5 @@ func TestPuller_GoesOnAfterAPauseWithoutMessages(t *testing.T) {
 	require.NoError(t,
 		js.DeleteConsumer(ctx, topology.StreamCatalog, topology.PushLive.Durable(topology.DefaultAccount)))
 	err = <-came
-	require.True(t, deleted(err), "%v", err)
+	require.True(t, isGone(err), "%v", err)
 }

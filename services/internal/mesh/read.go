@@ -9,15 +9,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// read reads by attempts. Any replica of a stream may be asked, and one that hangs answers nothing: another attempt may
-// ask another one.
+// read repeats a read until it is answered. Any replica of a stream may get the request, and one that hangs does not
+// answer. Another attempt may reach another replica.
 func read[T any](ctx context.Context, m *Mesh, once func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, electionPatience)
+	ctx, cancel := context.WithTimeout(ctx, electionTimeout)
 	defer cancel()
 	return repeat(ctx, m, func(ctx context.Context, _ int) (T, error) { return once(ctx) })
 }
 
-// idempotently carries out by attempts what may be carried out twice.
+// idempotently repeats an idempotent operation until it is answered.
 func idempotently(ctx context.Context, m *Mesh, once func(context.Context) error) error {
 	_, err := read(ctx, m, func(ctx context.Context) (struct{}, error) { return struct{}{}, once(ctx) })
 	return err
@@ -31,7 +31,8 @@ func (m *Mesh) lastOf(ctx context.Context, stream jetstream.Stream, subject stri
 	if err != nil || !stream.CachedInfo().Config.AllowDirect || !isStored(msg.Header) {
 		return msg, err
 	}
-	// An answer to a direct get has the message's place in its headers, behind those of the message. The client takes the first of several, see answered.
+	// The answer to a direct get has the message's place in its headers, behind those of the message. The client uses
+	// the first of several, see answered.
 	return storedMessage(&nats.Msg{Header: msg.Header, Data: msg.Data})
 }
 
@@ -40,7 +41,7 @@ func (m *Mesh) entryOf(ctx context.Context, kv jetstream.KeyValue, key string) (
 	return read(ctx, m, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return kv.Get(ctx, key) })
 }
 
-// deleteMessage removes a message. It is not an error if it is gone already.
+// deleteMessage deletes a message. It is not an error if the message does not exist any more.
 func (m *Mesh) deleteMessage(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
 	return idempotently(ctx, m, func(ctx context.Context) error {
 		err := stream.DeleteMsg(ctx, sequence)
@@ -58,7 +59,8 @@ func (m *Mesh) deleteMessage(ctx context.Context, stream jetstream.Stream, seque
 	})
 }
 
-// infoOf returns the state of a stream, which its leader tells. Not for lists of subjects: they are too dear to repeat.
+// infoOf returns the state of a stream, from its leader. It is not for lists of subjects, which are too expensive to
+// repeat.
 func (m *Mesh) infoOf(ctx context.Context, stream jetstream.Stream) (*jetstream.StreamInfo, error) {
 	return read(ctx, m, func(ctx context.Context) (*jetstream.StreamInfo, error) {
 		return stream.Info(ctx)

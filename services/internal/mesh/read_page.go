@@ -15,42 +15,42 @@ import (
 )
 
 const (
-	// pageMessages and pageBytes bound a page of messages. The server adds up all that is left for each page, and it
-	// buffers at most 64 MB for a slow client by default.
+	// pageMessages and pageBytes limit a page of messages. For each page the server counts all messages that are left.
+	// By default it buffers at most 64 MB for a slow client.
 	pageMessages = 8192
 	pageBytes    = 8 << 20
-	// lagPause is how long a reader waits for a replica that lags behind the leader of a stream.
-	lagPause = 50 * time.Millisecond
+	// lagDelay is how long a reader waits for a replica that lags behind the leader of a stream.
+	lagDelay = 50 * time.Millisecond
 )
 
 // page is a part of a stream's messages, in the order of their sequences.
 type page struct {
 	messages []*jetstream.RawStreamMsg
-	// left is how many messages follow, as far as the replica that answered knows.
+	// left is how many messages follow, as far as the answering replica knows.
 	left uint64
 	// cut: the end of the page did not come. Then left only says that more may follow.
 	cut bool
 }
 
-// next is a request for messages of a stream with direct get.
-type next struct {
+// pageRequest is a request for messages of a stream with direct get.
+type pageRequest struct {
 	Sequence uint64 `json:"seq"`
 	Filter   string `json:"next_by_subj,omitempty"`
 	Batch    int    `json:"batch,omitempty"`
 	MaxBytes int    `json:"max_bytes,omitempty"`
 }
 
-// eachMessage yields the messages of a stream with direct get, from a sequence on, until yield returns false or
-// nothing is left. It works without a consumer, and reads what the leader of the stream had when it began.
+// eachMessage yields the messages of a stream with direct get, from a sequence on, until yield returns false or none is
+// left. It needs no consumer. It reads at least what the leader of the stream had at the start.
 func (m *Mesh) eachMessage(
 	ctx context.Context, stream, filter string, from uint64, yield func(*jetstream.RawStreamMsg) bool,
 ) error {
-	asked, err := m.worthFilter(ctx, stream, filter)
+	asked, err := m.chooseFilter(ctx, stream, filter)
 	if err != nil {
 		return err
 	}
 	for from = max(from, 1); ; {
-		p, err := m.page(ctx, stream, next{from, asked, pageMessages, pageBytes})
+		p, err := m.page(ctx, stream, pageRequest{from, asked, pageMessages, pageBytes})
 		if err != nil {
 			return err
 		}
@@ -63,22 +63,22 @@ func (m *Mesh) eachMessage(
 		if p.left > 0 {
 			continue
 		}
-		// Any replica may have answered, also one that lags.
-		more, err := m.leaderHas(ctx, stream, next{Sequence: from, Filter: filter})
+		// Any replica may have answered, even one that lags.
+		more, err := m.leaderHas(ctx, stream, pageRequest{Sequence: from, Filter: filter})
 		if err != nil || !more {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(lagPause):
+		case <-time.After(lagDelay):
 		}
 	}
 }
 
-// worthFilter returns the filter to ask for, none if many messages fit it. For each message that fits a pattern the
-// server looks through the subjects of a block of its store, which costs it more than to send all messages.
-func (m *Mesh) worthFilter(ctx context.Context, stream, filter string) (string, error) {
+// chooseFilter returns the filter to request, none if many messages match it. For each match of a pattern the server
+// searches the subjects of a block of its store, which costs more than sending all messages.
+func (m *Mesh) chooseFilter(ctx context.Context, stream, filter string) (string, error) {
 	const share = 10
 	fit, err := m.count(ctx, stream, filter)
 	if err != nil {
@@ -91,25 +91,25 @@ func (m *Mesh) worthFilter(ctx context.Context, stream, filter string) (string, 
 	return "", nil
 }
 
-// page reads one page. A replica that hangs answers nothing, and the next attempt may ask another one.
-func (m *Mesh) page(ctx context.Context, stream string, request next) (page, error) {
+// page reads one page. A replica that hangs does not answer, and the next attempt may reach another one.
+func (m *Mesh) page(ctx context.Context, stream string, request pageRequest) (page, error) {
 	for began := time.Now(); ; {
 		p, err := m.pageOnce(ctx, stream, request)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && len(p.messages) > 0:
-			// What came is in order. More may follow.
+			// The messages so far are in order. More may follow.
 			p.left, p.cut = 1, true
 			return p, nil
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(began) < electionPatience:
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(began) < electionTimeout:
 			continue
 		case errors.Is(err, nats.ErrNoResponders):
-			return p, fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", stream, err)
+			return p, fmt.Errorf("stream %s does not exist, or no server has it now: %w", stream, err)
 		}
 		return p, err
 	}
 }
 
-func (m *Mesh) pageOnce(ctx context.Context, stream string, request next) (p page, err error) {
+func (m *Mesh) pageOnce(ctx context.Context, stream string, request pageRequest) (p page, err error) {
 	ask, err := json.Marshal(request)
 	if err != nil {
 		return p, err
@@ -126,7 +126,7 @@ func (m *Mesh) pageOnce(ctx context.Context, stream string, request next) (p pag
 		return p, err
 	}
 	for {
-		msg, err := nextWithin(ctx, sub, askAgain)
+		msg, err := nextWithin(ctx, sub, readRetryInterval)
 		if err != nil {
 			return p, err
 		}
@@ -196,8 +196,8 @@ func nextWithin(ctx context.Context, sub *nats.Subscription, wait time.Duration)
 	return sub.NextMsgWithContext(ctx)
 }
 
-// leaderHas reports whether the leader of a stream has a message that a request asks for.
-func (m *Mesh) leaderHas(ctx context.Context, stream string, request next) (bool, error) {
+// leaderHas reports whether the leader of a stream has a message that matches a request.
+func (m *Mesh) leaderHas(ctx context.Context, stream string, request pageRequest) (bool, error) {
 	ask, err := json.Marshal(request)
 	if err != nil {
 		return false, err
@@ -206,7 +206,7 @@ func (m *Mesh) leaderHas(ctx context.Context, stream string, request next) (bool
 		return m.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, ask)
 	})
 	if err != nil {
-		return false, fmt.Errorf("ask the leader of stream %s for what follows: %w", stream, err)
+		return false, fmt.Errorf("ask the leader of stream %s for more messages: %w", stream, err)
 	}
 	var answer struct {
 		Error *jetstream.APIError `json:"error"`
@@ -220,15 +220,15 @@ func (m *Mesh) leaderHas(ctx context.Context, stream string, request next) (bool
 	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
 		return false, nil
 	default:
-		return false, fmt.Errorf("ask the leader of stream %s for what follows: %w", stream, answer.Error)
+		return false, fmt.Errorf("ask the leader of stream %s for more messages: %w", stream, answer.Error)
 	}
 }
 
-// isStored reports whether the answer to a direct get is a stored message: any other answer is a status.
+// isStored reports whether the answer to a direct get is a stored message. Any other answer is a status.
 func isStored(h nats.Header) bool { return len(h[jetstream.StreamHeader]) > 0 }
 
-// answered returns what the server says of a stored message in the answer to a direct get. The server appends its
-// headers. Those before it are the message's own: somebody had the server publish an answer again.
+// answered returns a header of the server in the answer to a direct get. The server appends its headers. Earlier ones
+// with the same name are the message's own: it is an answer that was published again.
 func answered(h nats.Header, name string) string {
 	if values := h[name]; len(values) > 0 {
 		return values[len(values)-1]
@@ -255,10 +255,10 @@ func storedMessage(msg *nats.Msg) (*jetstream.RawStreamMsg, error) {
 	}, nil
 }
 
-// count returns how many messages of a stream with direct get a filter fits.
+// count returns how many messages of a stream with direct get match a filter.
 func (m *Mesh) count(ctx context.Context, stream, filter string) (uint64, error) {
 	for {
-		p, err := m.page(ctx, stream, next{1, filter, 1, 0})
+		p, err := m.page(ctx, stream, pageRequest{1, filter, 1, 0})
 		if err != nil || !p.cut {
 			return uint64(len(p.messages)) + p.left, err
 		}

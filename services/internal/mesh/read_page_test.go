@@ -9,8 +9,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// The server filters where few entries are the account's, and the client where most are.
-func TestRange_YieldsTheAccountsEntriesInOrder(t *testing.T) {
+// The server filters if few entries belong to the account, and the client if most do.
+func TestRange_YieldsEntriesOfAccountInOrder(t *testing.T) {
 	t.Parallel()
 	m := start(t)
 	want := map[string][]string{}

@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// repeatEvery is how long an attempt goes without an answer until the next one is made beside it. The server that
-	// was asked may hang, and its successor knows nothing of the request. The answer of an earlier attempt still
+	// repeatInterval is how long an attempt may go without an answer before another one starts beside it. The server
+	// that was asked may hang, and its successor does not know the request. The answer of an earlier attempt still
 	// counts.
-	repeatEvery = 500 * time.Millisecond
-	// repeatSlowest is the longest interval: a server that is slow is not asked ever more.
-	repeatSlowest = time.Second
-	// repeatPause is the interval after an answer that says to try again.
-	repeatPause = 100 * time.Millisecond
-	// electionPatience is how long a request waits for an answer in all: longer than a cluster takes to elect another
-	// leader, 4 to 9 s by nats-server's constants.
-	electionPatience = 12 * time.Second
+	repeatInterval = 500 * time.Millisecond
+	// maxRepeatInterval is the maximum interval. It grows so that a slow server does not get ever more requests.
+	maxRepeatInterval = time.Second
+	// repeatDelay is the delay after an answer that asks for a retry.
+	repeatDelay = 100 * time.Millisecond
+	// electionTimeout is how long a request waits for an answer in total. A cluster takes 4 to 9 s to elect another
+	// leader, by the constants of nats-server.
+	electionTimeout = 12 * time.Second
 )
 
 // repeat makes attempts, beside each other, until one of them is answered, and returns that answer. It gives up when
-// ctx ends. What it repeats must be the same whether it is carried out once or twice. Attempts are numbered from 1.
+// ctx ends. The operation must be idempotent. Attempts are numbered from 1.
 func repeat[T any](ctx context.Context, m *Mesh, once func(ctx context.Context, attempt int) (T, error)) (T, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -46,16 +46,16 @@ func repeat[T any](ctx context.Context, m *Mesh, once func(ctx context.Context, 
 			}
 			return none, last
 		case a := <-answers:
-			if !m.unanswered(a.err) {
+			if !m.isUnanswered(a.err) {
 				return a.value, a.err
 			}
 			last = a.err
-			timer.Reset(repeatPause)
+			timer.Reset(repeatDelay)
 		case <-timer.C:
-			timer.Reset(min(repeatEvery+time.Duration(attempt)*repeatEvery/8, repeatSlowest))
+			timer.Reset(min(repeatInterval+time.Duration(attempt)*repeatInterval/8, maxRepeatInterval))
 			if attempt > 0 && !m.nc.IsConnected() && !m.nc.IsClosed() {
-				// It would be buffered, and sent with all others when the connection is back.
-				timer.Reset(repeatPause)
+				// The client would buffer the request, and send it with all others when the connection is back.
+				timer.Reset(repeatDelay)
 				continue
 			}
 			attempt++
@@ -70,13 +70,13 @@ func repeat[T any](ctx context.Context, m *Mesh, once func(ctx context.Context, 
 	}
 }
 
-// unanswered reports whether an error says nothing about the request itself: nobody took it, or it was lost.
-func (m *Mesh) unanswered(err error) bool {
+// isUnanswered reports whether an error says nothing about the request itself: no server accepted it, or it was lost.
+func (m *Mesh) isUnanswered(err error) bool {
 	switch {
 	case err == nil:
 		return false
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
-		// On a single server it means that the stream does not exist.
+		// On a single server this means that the stream does not exist.
 		return m.clustered()
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, nats.ErrDisconnected):
@@ -87,7 +87,7 @@ func (m *Mesh) unanswered(err error) bool {
 		return false
 	}
 	switch api.ErrorCode {
-	case codeNoLeader, codeDuplicateInFlight:
+	case codeNoLeader, codeDuplicatePending:
 		return true
 	case jetstreamext.JSErrCodeBatchPublishIncomplete, jetstreamext.JSErrCodeBatchPublishTooManyInflight:
 		// A new leader does not know the messages that the old one took, and nothing of the batch is stored.

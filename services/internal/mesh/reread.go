@@ -12,13 +12,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// rereadIDs is how many products one command names at most.
-const rereadIDs = 10_000
+// maxRereadIDs is the maximum number of products in one command.
+const maxRereadIDs = 10_000
 
-// RequestReread commands ingestion to read products again, or the whole catalog if none is named, and returns when that
-// is stored. The same id within two minutes is the same command. With concerned set, a change of a watched row may
-// concern the products. Many products become several commands: the ids of those after the first end in ".1", ".2" and
-// so on.
+// RequestReread commands ingestion to reread products, or the whole catalog if products is empty. It returns when the
+// command is stored. The same id within two minutes is the same command. concerned means that a change of a watched row
+// may concern the products. Many products become several commands: the ids of those after the first end in ".1", ".2"
+// and so on.
 func (m *Mesh) RequestReread(ctx context.Context, account, id, reason string, products []string, concerned bool) error {
 	now, err := m.clock.Now(ctx)
 	if err != nil {
@@ -35,20 +35,21 @@ func (m *Mesh) RequestReread(ctx context.Context, account, id, reason string, pr
 		}
 		if err := m.Publish(ctx, topology.CommandSubject(topology.Ingestion, account, topology.VerbBackfill, ""),
 			command, WithID(part)); err != nil {
-			return fmt.Errorf("command ingestion to read %d products again: %w", len(some), err)
+			return fmt.Errorf("command ingestion to reread %d products: %w", len(some), err)
 		}
 	}
 	return nil
 }
 
-// rereadParts splits products so that the ids of a part fit into so many bytes of a message. There is always one part.
+// rereadParts splits products so that the ids of a part fit into the given number of bytes. It returns at least one
+// part.
 func rereadParts(products []string, bytes int) [][]string {
 	parts := [][]string{nil}
 	size := 0
 	for _, id := range products {
 		last := len(parts) - 1
 		room := 1 + protowire.SizeBytes(len(id))
-		if n := len(parts[last]); n >= rereadIDs || n > 0 && size+room > bytes {
+		if n := len(parts[last]); n >= maxRereadIDs || n > 0 && size+room > bytes {
 			parts, size = append(parts, nil), 0
 			last++
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestConsumersOutliveARestartOfTheServer(t *testing.T) {
+func TestConsume_SurvivesServerRestart(t *testing.T) {
 	cfg := local.NATSConfig{DataDir: t.TempDir(), NoSync: true, Logger: slog.New(slog.DiscardHandler)}
 	server, err := local.StartNATS(t.Context(), cfg)
 	require.NoError(t, err)
@@ -64,7 +64,7 @@ func TestConsumersOutliveARestartOfTheServer(t *testing.T) {
 	for i := range 3 {
 		id := fmt.Sprintf("p%d", i)
 		require.Eventually(t, func() bool {
-			// The connection comes back by itself.
+			// The client reconnects by itself.
 			return m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id),
 				change(id, uint64(i+1)), mesh.WithVersion(uint64(i+1))) == nil
 		}, time.Minute, 50*time.Millisecond)

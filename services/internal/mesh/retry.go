@@ -23,14 +23,14 @@ func retrySubject(service, account, product string) string {
 	return "retry." + service + "." + account + "." + topology.Token(product)
 }
 
-// dueSubject is where a retry arrives when its time has come.
+// dueSubject returns the subject on which a retry arrives when it is due.
 func dueSubject(service, account, product string) string {
 	return "retry.due." + service + "." + account + "." + topology.Token(product)
 }
 
-// RetryLater has a product come back to a service after a delay, on its consumer of RETRY, in place of an earlier wish
-// for the same product; that a look was wished for stays. JetStream keeps the schedule: it survives every process and
-// holds nothing up. To the second, by the server's clock.
+// RetryLater schedules a retry of a product after a delay, on the service's consumer of RETRY. It replaces an earlier
+// retry of the same product, but keeps its request to reread. JetStream keeps the schedule, so it survives every
+// process and blocks no other message. It is accurate to the second, by the server's clock.
 func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Retry, delay time.Duration) error {
 	earlier, _, err := m.retryOf(ctx, service, retry.GetAccount(), retry.GetProductId())
 	if err != nil {
@@ -59,7 +59,7 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 	span.SetAttributes(telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
 	target := dueSubject(service, retry.GetAccount(), retry.GetProductId())
 	if _, err := read(ctx, m, func(ctx context.Context) (*jetstream.PubAck, error) {
-		// A copy, since the options write headers. The second of two equal schedules takes the place of the first.
+		// Copy the message, since the options write headers. A second, equal schedule replaces the first.
 		attempt := &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
 		return m.js.PublishMsg(ctx, attempt, jetstream.WithScheduleAt(due), jetstream.WithScheduleTarget(target))
 	}); err != nil {
@@ -75,7 +75,7 @@ func union(a, b []string) []string {
 	return slices.Compact(out)
 }
 
-// retryOf reads what RetryLater has stored for a product; nil if there is nothing.
+// retryOf returns the scheduled retry of a product and its sequence; nil if there is none.
 func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*meshv1.Retry, uint64, error) {
 	stream, err := m.stream(ctx, topology.StreamRetry)
 	if err != nil {
@@ -86,7 +86,7 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil
 	case err != nil:
-		return nil, 0, fmt.Errorf("look for a retry of product %s: %w", product, err)
+		return nil, 0, fmt.Errorf("read the retry of product %s: %w", product, err)
 	}
 	if err := cmp.Or(checkRepublished(msg.Header), m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time)); err != nil {
 		m.countRefusal(ctx, topology.StreamRetry, msg.Subject, err)
@@ -94,13 +94,13 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 	}
 	retry := &meshv1.Retry{}
 	if err := proto.Unmarshal(msg.Data, retry); err != nil {
-		return nil, 0, fmt.Errorf("read the retry of product %s: %w", product, err)
+		return nil, 0, fmt.Errorf("decode the retry of product %s: %w", product, err)
 	}
 	return retry, msg.Sequence, nil
 }
 
-// CancelRetry takes a wish of RetryLater back if it is about a version up to the given one, and is not for a look that
-// was not taken.
+// CancelRetry removes the retry of a product if it is about at most the given version. It keeps a retry that requests a
+// reread, unless looked reports that the product was reread.
 func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string, version uint64, looked bool) error {
 	retry, sequence, err := m.retryOf(ctx, service, account, product)
 	if err != nil || retry == nil || retry.GetVersion() > version || retry.GetLook() && !looked {
@@ -110,20 +110,20 @@ func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string
 	if err != nil {
 		return err
 	}
-	// This message and no other: a newer wish may have come meanwhile.
+	// Delete this message only: a later retry may have been stored meanwhile.
 	if err := m.deleteMessage(ctx, stream, sequence); err != nil {
 		return fmt.Errorf("cancel the retry of product %s: %w", product, err)
 	}
 	return nil
 }
 
-// Retrying says whether a service is to come back to a product later.
+// Retrying reports whether a retry of a product is scheduled.
 func (m *Mesh) Retrying(ctx context.Context, service, account, product string) (bool, error) {
 	retry, _, err := m.retryOf(ctx, service, account, product)
 	return retry != nil, err
 }
 
-// RetryOf returns when and why a service is to come back to a product later; nil if it is not.
+// RetryOf returns the scheduled retry of a product; nil if there is none.
 func (m *Mesh) RetryOf(ctx context.Context, service, account, product string) (*meshv1.Retry, error) {
 	retry, _, err := m.retryOf(ctx, service, account, product)
 	if retry != nil {
@@ -132,8 +132,8 @@ func (m *Mesh) RetryOf(ctx context.Context, service, account, product string) (*
 	return retry, err
 }
 
-// Retries returns what a service is to come back to later, at most limit products, and reports whether there are
-// more. A retry that has come due is not among them. Each takes a round trip.
+// Retries returns at most limit scheduled retries of a service, and reports whether there are more. A retry that is due
+// is not among them. Each takes a round trip.
 func (m *Mesh) Retries(ctx context.Context, service, account string,
 	limit int,
 ) (retries []*meshv1.Retry, more bool, err error) {
@@ -166,7 +166,7 @@ func (m *Mesh) Retries(ctx context.Context, service, account string,
 	}
 }
 
-// RetryingCount is how many products a service is to come back to later.
+// RetryingCount returns how many retries of a service are scheduled.
 func (m *Mesh) RetryingCount(ctx context.Context, service, account string) (uint64, error) {
 	stream, err := m.stream(ctx, topology.StreamRetry)
 	if err != nil {
@@ -179,7 +179,7 @@ func (m *Mesh) RetryingCount(ctx context.Context, service, account string) (uint
 	return uint64(len(info.State.Subjects)), nil
 }
 
-// Pause keeps consumers from delivering anything, to any process, for a time; Resume ends that early.
+// Pause stops consumers from delivering to any process, for a time. Resume ends it early.
 func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...topology.Consumer) error {
 	now, err := m.clock.Now(ctx)
 	if err != nil {
@@ -197,7 +197,7 @@ func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...topology
 	return nil
 }
 
-// Resume ends a pause.
+// Resume ends a pause of consumers.
 func (m *Mesh) Resume(ctx context.Context, consumers ...topology.Consumer) error {
 	for _, c := range consumers {
 		if err := idempotently(ctx, m, func(ctx context.Context) error {

@@ -19,25 +19,25 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// SignatureHeader carries the signature of a message of CATALOG, COMMAND or RETRY; see docs/security.md.
+// SignatureHeader has the signature of a message on CATALOG, COMMAND or RETRY; see docs/security.md.
 const SignatureHeader = "Driftless-Signature"
 
-// commandAge is how long after its signing a command may be stored. It is shorter than the two minutes in which
-// JetStream drops a message whose id it knows, and the id is signed. So a command that somebody publishes again is
-// dropped or too old.
-const commandAge = 100 * time.Second
+// maxCommandAge is the maximum time between the signing and the storing of a command. It is shorter than the two
+// minutes in which JetStream drops a message with a known id, and the signature covers the id. So a command that is
+// published again is either dropped or too old.
+const maxCommandAge = 100 * time.Second
 
-// freshAge is how long after its signing a message is stored if nobody has published it again.
-const freshAge = time.Minute
+// maxStoreDelay is the maximum time between the signing and the storing of a message that was not published again.
+const maxStoreDelay = time.Minute
 
-// Why a signed message is refused all the same.
+// Reasons to refuse a message with a valid signature.
 var (
 	errRole     = errors.New("the service that signed it may not publish on the subject")
-	errReplayed = errors.New("it was signed long before it was stored: somebody has published it again")
-	errSubject  = errors.New("it is about something else than its subject says")
+	errReplayed = errors.New("it was signed long before it was stored: it was published again")
+	errSubject  = errors.New("its body does not match its subject")
 )
 
-// sign signs a message if there is a key and its stream is a signed one.
+// sign signs a message if the client has a key and the message belongs to a signed stream.
 func (m *Mesh) sign(ctx context.Context, msg *nats.Msg) error {
 	signer := m.keys.current().signer
 	subject, signed := signedSubject(msg.Subject)
@@ -69,13 +69,13 @@ func signedParts(subject string, h nats.Header, body []byte) signing.Message {
 	}
 }
 
-// authentic returns why a message is not from a writer that is trusted; nil if it is, or if nothing is checked.
+// authentic returns an error if a message is not from a trusted writer. It returns nil if signatures are not checked.
 func (m *Mesh) authentic(subject string, h nats.Header, body []byte, stored time.Time) error {
 	_, err := m.verify(subject, h, body, stored)
 	return err
 }
 
-// verify is authentic, and returns the signature; an empty one if nothing is checked.
+// verify is authentic, and also returns the signature. The signature is empty if signatures are not checked.
 func (m *Mesh) verify(subject string, h nats.Header, body []byte, stored time.Time) (signing.Signature, error) {
 	subject, signed := signedSubject(subject)
 	trusted := m.keys.current().trusted
@@ -86,24 +86,24 @@ func (m *Mesh) verify(subject string, h nats.Header, body []byte, stored time.Ti
 	s, err := trusted.Verify(text, parts)
 	if errors.Is(err, signing.ErrUnknownKey) {
 		// The key may have been added to the file a moment ago.
-		s, err = m.keys.atMost(rereadSoon).trusted.Verify(text, parts)
+		s, err = m.keys.readWithin(unknownKeyInterval).trusted.Verify(text, parts)
 	}
 	switch {
 	case err != nil:
 		return signing.Signature{}, err
 	case !mayPublish(s.Role, subject):
 		return signing.Signature{}, errRole
-	case strings.HasPrefix(subject, "command.") && stored.Sub(s.At) > commandAge:
+	case strings.HasPrefix(subject, "command.") && stored.Sub(s.At) > maxCommandAge:
 		return signing.Signature{}, errReplayed
 	default:
 		return s, nil
 	}
 }
 
-// meant returns an error if signatures are checked and a message is not about what its subject says. A key that may
-// sign the subject of one command must not give another, and what is written to OBSERVED about one product must not
-// pass for what is known of another.
-func (m *Mesh) meant(subject string, body proto.Message) error {
+// checkSubject returns an error if signatures are checked and a message's body does not match its subject. A key that
+// may sign one kind of command must not give another. The observed state of one product must not pass for that of
+// another.
+func (m *Mesh) checkSubject(subject string, body proto.Message) error {
 	if m.keys.current().trusted == nil {
 		return nil
 	}
@@ -115,57 +115,57 @@ func (m *Mesh) meant(subject string, body proto.Message) error {
 		}
 		return nil
 	case *catalogv1.ProductChange:
-		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+		return checkProduct(subject, body.GetAccount(), body.GetProductId())
 	case *catalogv1.Observed:
-		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+		return checkProduct(subject, body.GetAccount(), body.GetProductId())
 	case *meshv1.Retry:
-		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+		return checkProduct(subject, body.GetAccount(), body.GetProductId())
 	default:
 		return nil
 	}
 }
 
-func aboutProduct(subject, account, product string) error {
-	if aboutSubject(subject).Account != account || topology.LastToken(subject) != topology.Token(product) {
+func checkProduct(subject, account, product string) error {
+	if subjectAttributes(subject).Account != account || topology.LastToken(subject) != topology.Token(product) {
 		return errSubject
 	}
 	return nil
 }
 
-// refuse gives a message up that is not authentic. It makes no dead letter: that would let a forger fill DEAD.
+// refuse terminates a message that is not authentic. It writes no dead letter: otherwise a forger could fill DEAD.
 func (m *Mesh) refuse(ctx context.Context, stream string, raw jetstream.Msg, why error) {
 	m.countRefusal(ctx, stream, raw.Subject(), why)
 	if err := raw.TermWithReason("not authentic: " + why.Error()); err != nil {
-		m.logger.WarnContext(ctx, "could not refuse a message; it will come again", "subject", raw.Subject(),
+		m.logger.WarnContext(ctx, "could not refuse a message; it will be redelivered", "subject", raw.Subject(),
 			"error", err)
 	}
 }
 
-// refusals keeps the log of refused messages to one line a minute.
+// refusals limits the log of refused messages to one line a minute.
 type refusals struct {
-	mu     sync.Mutex
-	told   time.Time
-	untold int
+	mu         sync.Mutex
+	loggedAt   time.Time
+	suppressed int
 }
 
-const tellRefusals = time.Minute
+const refusalLogInterval = time.Minute
 
 func (m *Mesh) countRefusal(ctx context.Context, stream, subject string, why error) {
-	metrics.Refused.Add(ctx, 1, metrics.Stream.Of(stream), metrics.Refusal.Of(refusalName(why)))
+	metrics.Refused.Add(ctx, 1, metrics.Stream.Of(stream), metrics.Refusal.Of(refusalLabel(why)))
 	r := &m.refusals
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.told) < tellRefusals {
-		r.untold++
+	if time.Since(r.loggedAt) < refusalLogInterval {
+		r.suppressed++
 		return
 	}
-	m.logger.ErrorContext(ctx, "a message is refused: it is not from a writer that is trusted; see docs/security.md",
-		"stream", stream, "subject", subject, "reason", why, "refused_since_last_told", r.untold)
-	r.told, r.untold = time.Now(), 0
+	m.logger.ErrorContext(ctx, "message refused: it is not from a trusted writer; see docs/security.md",
+		"stream", stream, "subject", subject, "reason", why, "refused_since_last_told", r.suppressed)
+	r.loggedAt, r.suppressed = time.Now(), 0
 }
 
-// refusalName is what the reason is called in metrics.
-func refusalName(why error) string {
+// refusalLabel returns the reason's value of the metrics' label.
+func refusalLabel(why error) string {
 	switch {
 	case errors.Is(why, errRepublished):
 		return "republished"

@@ -18,8 +18,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// BenchmarkSignatures compares the same work with and without signatures, on a server that acknowledges what is on
-// the disk: go test ./mesh -run XXX -bench Signatures. The product is of a usual size, 2 kB.
+// BenchmarkSignatures compares the same work with and without signatures, on a server that acknowledges after a write
+// to disk: go test ./internal/mesh -run XXX -bench Signatures. The product has a usual size, 2 kB.
 func BenchmarkSignatures(b *testing.B) {
 	for _, signed := range []bool{false, true} {
 		b.Run(fmt.Sprintf("signed=%t", signed), func(b *testing.B) {
@@ -111,8 +111,8 @@ func benchMesh(b *testing.B, signed bool) *mesh.Mesh {
 	return m
 }
 
-// processorTime reports the processor time of an operation, the server's included: the machine may be busy with
-// other work.
+// processorTime reports the processor time per operation, including the server's: the machine may be busy with other
+// work.
 func processorTime(b *testing.B) (report func()) {
 	b.Helper()
 	used := func() time.Duration {

@@ -12,9 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// TestDesired_ReadsTheLatestAuthenticState: neither a forged message nor an old one that somebody published again
-// is the latest state.
-func TestDesired_ReadsTheLatestAuthenticState(t *testing.T) {
+// Neither a forged message nor an old one that was published again is the latest state.
+func TestDesiredStore_ReadsLatestAuthenticState(t *testing.T) {
 	s := newSigners(t)
 	subject := topology.CatalogSubject("default", topology.Live, "mug")
 	in := s.clients[topology.Ingestion]
@@ -48,7 +47,7 @@ func TestDesired_ReadsTheLatestAuthenticState(t *testing.T) {
 		}
 	}
 	reads(t)
-	t.Run("an old one again", func(t *testing.T) {
+	t.Run("republished old state", func(t *testing.T) {
 		s.put(t, s.again(t, topology.StreamCatalog, 1))
 		latest, err := in.Desired().Latest(t.Context(), "default", "mug")
 		require.NoError(t, err)
@@ -60,16 +59,16 @@ func TestDesired_ReadsTheLatestAuthenticState(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s.put(t, old, msg)
 			reads(t)
-			// Make room: sixteen states are kept.
+			// The stream keeps sixteen states.
 			publish(t, in, topology.Live, "mug", 9)
 			reads(t)
 		})
 	}
 }
 
-// TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce: it is authentic, and signed a moment ago. What took
-// its place is stored behind the sequence that its signature names.
-func TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce(t *testing.T) {
+// The old state is authentic and was signed a moment ago. The state that replaced it is stored behind the sequence that
+// its signature names.
+func TestDesiredStore_ReadsBeyondRepublishedOldState(t *testing.T) {
 	s := newSigners(t)
 	in := s.clients[topology.Ingestion]
 	for _, version := range []uint64{5, 7, 9} {
@@ -87,9 +86,8 @@ func TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce(t *testing.T) {
 	}
 }
 
-// TestDesired_SaysThatNothingAuthenticIsLeft: forged messages push true ones out. What is read is nothing, never a
-// forged state.
-func TestDesired_SaysThatNothingAuthenticIsLeft(t *testing.T) {
+// Forged messages push authentic ones out. Then there is no state, and never a forged one.
+func TestDesiredStore_ReturnsNothingIfAllAreForged(t *testing.T) {
 	s := newSigners(t)
 	subject := topology.CatalogSubject("default", topology.Live, "mug")
 	in := s.clients[topology.Ingestion]
@@ -105,8 +103,8 @@ func TestDesired_SaysThatNothingAuthenticIsLeft(t *testing.T) {
 	require.Zero(t, version)
 }
 
-// TestDesired_ReadsMoreThanOneAnswerHolds reads a subject of more messages than one request asks for.
-func TestDesired_ReadsMoreThanOneAnswerHolds(t *testing.T) {
+// The subject has more messages than one request returns.
+func TestDesiredStore_ReadsMoreThanOneAnswer(t *testing.T) {
 	s := newSigners(t)
 	stream, err := s.outside.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
@@ -125,8 +123,8 @@ func TestDesired_ReadsMoreThanOneAnswerHolds(t *testing.T) {
 	require.EqualValues(t, 900, latest.GetVersion())
 }
 
-// TestStates_SaysWhatIsNotSignedWithThePresentKey is what ingestion's comparison publishes again by.
-func TestStates_SaysWhatIsNotSignedWithThePresentKey(t *testing.T) {
+// Ingestion's comparison publishes such states again.
+func TestStates_ReportsSignatureByCurrentKey(t *testing.T) {
 	s := newSigners(t)
 	publish(t, s.outside, topology.Live, "unsigned", 7)
 	publish(t, s.clients[topology.Ingestion], topology.Live, "signed", 7)

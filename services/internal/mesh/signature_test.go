@@ -21,14 +21,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// signers are the services of a mesh whose messages are signed, with their keys.
+// signers are the services of a mesh with signed messages, and their keys.
 type signers struct {
 	url  string
 	keys map[string]signing.PrivateKey
 	// trusted is the setting of all readers.
 	trusted string
 	clients map[string]*mesh.Mesh
-	// outside is a client without keys, which may publish anything.
+	// outside is a client without keys that may publish anything.
 	outside *mesh.Mesh
 }
 
@@ -67,7 +67,7 @@ func (s *signers) connect(t *testing.T, name string, keys mesh.Signing) *mesh.Me
 	return m
 }
 
-// signedAs is a message as a holder of a key could make it.
+// signedAs returns a message as the holder of a key could make it.
 func signedAs(t *testing.T, key signing.PrivateKey, role, subject string, body proto.Message, at time.Time,
 	headers ...string,
 ) *nats.Msg {
@@ -91,7 +91,7 @@ func unsigned(t *testing.T, subject string, body proto.Message, headers ...strin
 	return msg
 }
 
-// put stores messages as they are.
+// put stores messages unchanged.
 func (s *signers) put(t *testing.T, msgs ...*nats.Msg) (last *jetstream.PubAck) {
 	t.Helper()
 	for _, msg := range msgs {
@@ -102,7 +102,7 @@ func (s *signers) put(t *testing.T, msgs ...*nats.Msg) (last *jetstream.PubAck) 
 	return last
 }
 
-// again is a stored message, to be published once more.
+// again returns a stored message, to be published again.
 func (s *signers) again(t *testing.T, stream string, sequence uint64) *nats.Msg {
 	t.Helper()
 	from, err := s.outside.JetStream().Stream(t.Context(), stream)
@@ -118,7 +118,7 @@ func (s *signers) again(t *testing.T, stream string, sequence uint64) *nats.Msg 
 	return &nats.Msg{Subject: raw.Subject, Data: raw.Data, Header: header}
 }
 
-// settled waits until a consumer has nothing left.
+// settled waits until a consumer has no messages left.
 func (s *signers) settled(t *testing.T, c topology.Consumer) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -129,7 +129,7 @@ func (s *signers) settled(t *testing.T, c topology.Consumer) {
 
 const high = 1 << 60
 
-// forgedStates are messages on CATALOG that nobody but ingestion could have made, and that ingestion did not make.
+// forgedStates returns messages on CATALOG that only ingestion could publish, and that ingestion did not publish.
 func (s *signers) forgedStates(t *testing.T, subject string) map[string]*nats.Msg {
 	t.Helper()
 	forged, now := change("mug", high), time.Now()
@@ -166,12 +166,12 @@ func (s *signers) forgedStates(t *testing.T, subject string) map[string]*nats.Ms
 	}
 }
 
-func TestWork_HandlesOnlyAuthenticStates(t *testing.T) {
+func TestConsume_HandlesOnlyAuthenticStates(t *testing.T) {
 	s := newSigners(t)
 	subject := topology.CatalogSubject("default", topology.Live, "mug")
 	for name, msg := range s.forgedStates(t, subject) {
 		if msg.Header.Get("Status") != "" {
-			// The client takes a message without a body and with such a header for a word of the server.
+			// The client interprets a message without a body and with such a header as a status of the server.
 			continue
 		}
 		t.Log(name)
@@ -190,7 +190,7 @@ func TestWork_HandlesOnlyAuthenticStates(t *testing.T) {
 	}
 }
 
-// versions are those of the states that a consumer's handler gets, in batches for reconciliation.
+// versions returns the versions that a consumer's handler gets, in batches for reconciliation.
 func (s *signers) versions(t *testing.T, c topology.Consumer, n int) (got []uint64) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), patience)
@@ -223,9 +223,9 @@ func (s *signers) versions(t *testing.T, c topology.Consumer, n int) (got []uint
 	return got
 }
 
-// TestWork_RefusesWhatIsKnownOfAnotherProduct: OBSERVED is not signed, and its writers may write any key. What is
-// stored under one product must not pass for what is known of another.
-func TestWork_RefusesWhatIsKnownOfAnotherProduct(t *testing.T) {
+// OBSERVED is not signed, and its writers may write any key. The state of one product must not pass for that of
+// another.
+func TestConsume_RefusesStateOfAnotherProduct(t *testing.T) {
 	s := newSigners(t)
 	s.put(
 		t,
@@ -262,9 +262,8 @@ func command(verb string) *meshv1.Command {
 	return c
 }
 
-// TestWork_HandlesOnlyAuthenticCommands tries what each key must not do. The last command of each consumer is
-// authentic.
-func TestWork_HandlesOnlyAuthenticCommands(t *testing.T) {
+// The test tries what each key must not do. The last command of each consumer is authentic.
+func TestConsume_HandlesOnlyAuthenticCommands(t *testing.T) {
 	s := newSigners(t)
 	now := time.Now()
 	sync := topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug")
@@ -285,7 +284,7 @@ func TestWork_HandlesOnlyAuthenticCommands(t *testing.T) {
 		signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation, sync, foreign, now),
 		unsigned(t, writeBack, command(topology.VerbWriteBack)),
 		signedAs(t, s.keys[topology.Push], topology.Push, writeBack, command(topology.VerbWriteBack), now),
-		// Push may have products read again, and gives another order under that subject.
+		// Push may command rereads, and sends another command on that subject.
 		signedAs(t, s.keys[topology.Push], topology.Push, backfill, command(topology.VerbWriteBack), now),
 		signedAs(t, s.keys[topology.Pull], topology.Pull, backfill, command(topology.VerbBackfill), now),
 		unsigned(t, scan, command(topology.VerbScan)),
@@ -311,7 +310,7 @@ func TestWork_HandlesOnlyAuthenticCommands(t *testing.T) {
 	}
 }
 
-// ids are those of the commands that a consumer's handler gets.
+// ids returns the ids of the commands that a consumer's handler gets.
 func (s *signers) ids(t *testing.T, c topology.Consumer, n int) (got []string) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), patience)
@@ -326,9 +325,8 @@ func (s *signers) ids(t *testing.T, c topology.Consumer, n int) (got []string) {
 	return got
 }
 
-// TestCommand_PublishedAgainIsDroppedOrTooOld: JetStream knows the signed id for two minutes, and readers take no
-// command that was signed longer ago.
-func TestCommand_PublishedAgainIsDroppedOrTooOld(t *testing.T) {
+// JetStream knows the signed id for two minutes, and readers refuse commands that were signed longer ago.
+func TestConsume_RefusesRepublishedCommand(t *testing.T) {
 	s := newSigners(t)
 	require.NoError(t,
 		s.clients[topology.Reconciliation].Publish(t.Context(),
@@ -346,7 +344,7 @@ func TestCommand_PublishedAgainIsDroppedOrTooOld(t *testing.T) {
 	require.GreaterOrEqual(t, stream.CachedInfo().Config.Duplicates, 2*time.Minute, "readers rely on it")
 }
 
-// settledAfter has a consumer's handler refuse everything that is left.
+// settledAfter runs a consumer's handler until it has refused everything that is left.
 func (s *signers) settledAfter(t *testing.T, c topology.Consumer) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -363,7 +361,7 @@ func (s *signers) settledAfter(t *testing.T, c topology.Consumer) {
 	require.NoError(t, <-done)
 }
 
-func TestRetry_IsSignedThroughItsSchedule(t *testing.T) {
+func TestRetryLater_SignsRetryThroughSchedule(t *testing.T) {
 	s := newSigners(t)
 	push, rec := s.clients[topology.Push], s.clients[topology.Reconciliation]
 	s.put(t, unsigned(t, "retry.push.default.cap", &meshv1.Retry{

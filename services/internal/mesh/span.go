@@ -19,14 +19,14 @@ import (
 
 const scope = "github.com/driftless-sync/driftless/services/internal/mesh"
 
-// longWait is from how long a wait in a stream is a span of its own; a shorter one is only told by an attribute.
-const longWait = 5 * time.Millisecond
+// minSpanWait is the shortest wait in a stream that gets its own span. A shorter one is only an attribute.
+const minSpanWait = 5 * time.Millisecond
 
-// system is NATS' name: OpenTelemetry lists none for it.
+// system is the name of NATS. OpenTelemetry's conventions have none.
 var system = semconv.MessagingSystemKey.String("nats")
 
-// templates of subjects, by their kind.
-var templates = map[string]string{
+// subjectTemplates are the subjects' templates, by their kind.
+var subjectTemplates = map[string]string{
 	"catalog":  "catalog.{account}.{lane}.{product}",
 	"stripe":   "stripe.{account}.{product}",
 	"sync":     "sync.{account}.{outcome}.{product}",
@@ -36,7 +36,7 @@ var templates = map[string]string{
 	"observed": "$KV." + topology.BucketObserved + ".{account}.{product}",
 }
 
-// outcomeOf is what a message on SYNC tells, "" for any other.
+// outcomeOf returns the outcome of a message on SYNC, "" for any other message.
 func outcomeOf(subject string) string {
 	kind, rest := topology.SplitSubject(subject)
 	if tokens := strings.Split(rest, "."); kind == "sync" && len(tokens) > 2 {
@@ -45,8 +45,8 @@ func outcomeOf(subject string) string {
 	return ""
 }
 
-// aboutSubject is what a message on a subject is about, without its version.
-func aboutSubject(subject string) telemetry.About {
+// subjectAttributes returns the account and product that a subject names.
+func subjectAttributes(subject string) telemetry.About {
 	kind, rest := topology.SplitSubject(subject)
 	tokens := strings.Split(rest, ".")
 	about := telemetry.About{Account: subjectAccount(kind, tokens), Product: topology.ParseToken(tokens[len(tokens)-1])}
@@ -80,16 +80,16 @@ func headerVersion(h nats.Header) uint64 {
 	return v
 }
 
-// startSend begins the span of a publication. Its context is the one that travels with the message.
+// startSend begins the span of a publish. The returned context is sent with the message.
 func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
 	kind, _ := topology.SplitSubject(o.Subject)
 	ctx, span := otel.Tracer(scope).Start(ctx, "send "+kind, trace.WithSpanKind(trace.SpanKindProducer))
 	if span.IsRecording() {
-		about := aboutSubject(o.Subject)
+		about := subjectAttributes(o.Subject)
 		about.Version = o.Version
 		telemetry.SetAbout(span, about)
 		span.SetAttributes(system, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("send"),
-			semconv.MessagingDestinationName(o.Subject), semconv.MessagingDestinationTemplate(templates[kind]),
+			semconv.MessagingDestinationName(o.Subject), semconv.MessagingDestinationTemplate(subjectTemplates[kind]),
 			semconv.MessagingMessageBodySize(len(o.encoded)))
 		if o.ID != "" {
 			span.SetAttributes(semconv.MessagingMessageID(o.ID))
@@ -101,15 +101,15 @@ func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
 	return ctx, span
 }
 
-// startProcess begins the span of a delivery, in the trace of the message: its parent is the span that sent it. A wait
-// of the message in its stream that a reader of the trace should see is a span beside it.
+// startProcess begins the span of a delivery. Its parent is the span that sent the message. If the message waited long
+// in its stream, the wait gets its own span beside it.
 func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
 	meta *jetstream.MsgMetadata,
 ) (context.Context, trace.Span) {
 	now := time.Now()
 	kind, _ := topology.SplitSubject(raw.Subject())
 	ctx = telemetry.ExtractNATS(ctx, raw.Headers())
-	about := aboutSubject(raw.Subject())
+	about := subjectAttributes(raw.Subject())
 	about.Version = headerVersion(raw.Headers())
 	ctx = telemetry.ContextAbout(ctx, about)
 	sent := ctx
@@ -122,7 +122,7 @@ func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
 	queued := max(now.Sub(meta.Timestamp), 0)
 	attributes := []attribute.KeyValue{
 		system, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
-		semconv.MessagingDestinationName(raw.Subject()), semconv.MessagingDestinationTemplate(templates[kind]),
+		semconv.MessagingDestinationName(raw.Subject()), semconv.MessagingDestinationTemplate(subjectTemplates[kind]),
 		semconv.MessagingConsumerGroupName(w.Consumer.Durable(m.account)),
 		semconv.MessagingMessageBodySize(len(raw.Data())),
 		telemetry.NATSStreamKey.String(meta.Stream), telemetry.NATSSequenceKey.Int64(int64(meta.Sequence.Stream)),
@@ -136,11 +136,11 @@ func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
 		attributes = append(attributes, telemetry.OutcomeKey.String(outcome))
 	}
 	span.SetAttributes(attributes...)
-	if meta.NumDelivered == 1 && queued >= longWait && span.SpanContext().IsSampled() {
+	if meta.NumDelivered == 1 && queued >= minSpanWait && span.SpanContext().IsSampled() {
 		_, wait := otel.Tracer(scope).Start(sent, "queue "+kind, trace.WithTimestamp(meta.Timestamp),
 			trace.WithAttributes(
 				system, semconv.MessagingDestinationName(raw.Subject()),
-				semconv.MessagingDestinationTemplate(templates[kind]),
+				semconv.MessagingDestinationTemplate(subjectTemplates[kind]),
 				semconv.MessagingConsumerGroupName(w.Consumer.Durable(m.account)),
 				telemetry.NATSStreamKey.String(meta.Stream)))
 		wait.End(trace.WithTimestamp(now))

@@ -16,17 +16,17 @@ type ConsumerStatus struct {
 	topology.Consumer
 	// Pending messages have not been delivered yet.
 	Pending uint64
-	// InFlight messages are delivered and not acknowledged, delayed redeliveries included.
+	// InFlight messages are delivered and not acknowledged, including delayed redeliveries.
 	InFlight uint64
 	// Redelivered messages are among those in flight.
 	Redelivered uint64
-	// AckFloor is the sequence of the stream up to which every message for the consumer is acknowledged.
+	// AckFloor is the stream's sequence up to which all of the consumer's messages are acknowledged.
 	AckFloor uint64
 	// Paused consumers deliver nothing.
 	Paused bool
-	// Waiting counts the requests for a message that are open: 0 if no process has room for one.
+	// Waiting counts the open requests for a message; 0 if no process has capacity for one.
 	Waiting int
-	// Delivered counts the deliveries, repeated ones included.
+	// Delivered counts the deliveries, including redeliveries.
 	Delivered uint64
 
 	filter string
@@ -71,7 +71,7 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 	return out, nil
 }
 
-// LastSequence is that of the newest message of a stream.
+// LastSequence returns the sequence of a stream's latest message.
 func (m *Mesh) LastSequence(ctx context.Context, stream string) (uint64, error) {
 	s, err := m.stream(ctx, stream)
 	if err != nil {
@@ -84,15 +84,14 @@ func (m *Mesh) LastSequence(ctx context.Context, stream string) (uint64, error) 
 	return info.State.LastSeq, nil
 }
 
-// Oldest is when the stream stored the oldest message of the consumer's that is not acknowledged; zero if there is
-// none.
+// Oldest returns when the stream stored the consumer's oldest unacknowledged message; zero if there is none.
 func (m *Mesh) Oldest(ctx context.Context, c ConsumerStatus) (time.Time, error) {
 	_, stored, err := m.OldestMessage(ctx, c)
 	return stored, err
 }
 
-// OldestMessage returns the sequence of a message before which the consumer has no message that is not acknowledged,
-// and when the stream stored it; zeros if every message is acknowledged.
+// OldestMessage returns the sequence and the time of the consumer's oldest message that may be unacknowledged. Earlier
+// messages are all acknowledged. It returns zeros if every message is acknowledged.
 func (m *Mesh) OldestMessage(ctx context.Context, c ConsumerStatus) (sequence uint64, stored time.Time, err error) {
 	if c.Pending+c.InFlight == 0 {
 		return 0, time.Time{}, nil
@@ -101,7 +100,7 @@ func (m *Mesh) OldestMessage(ctx context.Context, c ConsumerStatus) (sequence ui
 	if err != nil {
 		return 0, time.Time{}, err
 	}
-	// The first one at or after the floor that is there still: others may have been replaced by newer ones of their
+	// Read the first message behind the floor that still exists. Others may have been replaced by later ones of their
 	// subject.
 	msg, err := read(ctx, m, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		return stream.GetMsg(ctx, c.AckFloor+1, jetstream.WithGetMsgSubject(c.filter))
@@ -111,19 +110,19 @@ func (m *Mesh) OldestMessage(ctx context.Context, c ConsumerStatus) (sequence ui
 		return 0, time.Time{}, nil
 	case err != nil:
 		return 0, time.Time{},
-			fmt.Errorf("look for the oldest message of consumer %s of stream %s: %w", c.Durable(m.account), c.Stream,
+			fmt.Errorf("read the oldest message of consumer %s of stream %s: %w", c.Durable(m.account), c.Stream,
 				err)
 	}
 	return msg.Sequence, msg.Time, nil
 }
 
-// StreamStatus is how much a stream holds.
+// StreamStatus is the size of a stream. Bytes counts what is stored on disk.
 type StreamStatus struct {
 	Name            string
 	Messages, Bytes uint64
 }
 
-// Streams returns how much every stream and bucket holds, of all accounts together.
+// Streams returns the size of every stream and bucket, of all accounts together.
 func (m *Mesh) Streams(ctx context.Context) ([]StreamStatus, error) {
 	names := topology.StreamNames()
 	out := make([]StreamStatus, 0, len(names))

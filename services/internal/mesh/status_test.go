@@ -28,7 +28,7 @@ func status(t *testing.T, m *mesh.Mesh, c topology.Consumer) mesh.ConsumerStatus
 	return mesh.ConsumerStatus{}
 }
 
-func TestConsumers_TellWhetherAProcessAsks(t *testing.T) {
+func TestConsumers_ReportOpenRequests(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
@@ -53,14 +53,14 @@ func TestConsumers_TellWhetherAProcessAsks(t *testing.T) {
 		s := status(t, m, topology.PushLive)
 		return s.Delivered == 1 && s.Pending+s.InFlight == 0
 	}, patience, 10*time.Millisecond)
-	// As when the process is killed: its connection is gone, its requests have not run out.
+	// This simulates a killed process: its connection is gone, and its requests have not expired.
 	worker.Close()
 	require.Eventually(t, func() bool { return status(t, m, topology.PushLive).Waiting == 0 }, patience,
 		10*time.Millisecond)
 	<-done
 }
 
-func TestOldestMessage_IsTheFirstThatWaits(t *testing.T) {
+func TestOldestMessage_ReturnsFirstUnacknowledged(t *testing.T) {
 	m := start(t)
 	oldest := func() uint64 {
 		t.Helper()
@@ -78,7 +78,7 @@ func TestOldestMessage_IsTheFirstThatWaits(t *testing.T) {
 	require.EqualValues(t, 3, oldest())
 }
 
-func TestRetries_AreListedInBounds(t *testing.T) {
+func TestRetries_ReturnsAtMostLimit(t *testing.T) {
 	m := start(t)
 	none, more, err := m.Retries(t.Context(), topology.Push, "default", 3)
 	require.NoError(t, err)
@@ -121,14 +121,14 @@ func TestRetries_AreListedInBounds(t *testing.T) {
 	require.Nil(t, one)
 }
 
-func TestCursor_TellsWhenItWasWritten(t *testing.T) {
+func TestRecord_ReturnsTimeOfWrite(t *testing.T) {
 	m := start(t)
 	report := &meshv1.PollReport{}
-	written, err := m.Record("poll.default").GetWithTime(t.Context(), report)
+	written, err := m.Record(topology.KeyPoll, "default").GetWithTime(t.Context(), report)
 	require.NoError(t, err)
 	require.Zero(t, written)
-	require.NoError(t, m.Record("poll.default").Put(t.Context(), &meshv1.PollReport{Events: 7}))
-	written, err = m.Record("poll.default").GetWithTime(t.Context(), report)
+	require.NoError(t, m.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{Events: 7}))
+	written, err = m.Record(topology.KeyPoll, "default").GetWithTime(t.Context(), report)
 	require.NoError(t, err)
 	require.EqualValues(t, 7, report.GetEvents())
 	now, err := m.Clock().Now(t.Context())

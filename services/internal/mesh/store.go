@@ -13,15 +13,15 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// writeHeader names one write, whatever the number of its attempts. By it a compare-and-set is recognized that lost
-// against an earlier attempt of itself.
+// writeHeader identifies one write across its attempts. With it, a compare-and-set that lost against its own earlier
+// attempt is recognized.
 const writeHeader = "Driftless-Write"
 
-// codeDuplicateInFlight: a message with the same id is stored already and not yet applied, in a replicated stream.
-const codeDuplicateInFlight jetstream.ErrorCode = 10158
+// codeDuplicatePending means that a message with the same id is stored and not yet applied, in a replicated stream.
+const codeDuplicatePending jetstream.ErrorCode = 10158
 
-// repeatable gives a message what lets attempts to store it be told apart from other writes: JetStream drops the second
-// of an id, and refuses the second of a compare-and-set.
+// repeatable gives a message the header that distinguishes attempts to store it from other writes. JetStream drops the
+// second message with an id, and refuses the second compare-and-set.
 func repeatable(msg *nats.Msg) {
 	if msg.Header == nil {
 		msg.Header = nats.Header{}
@@ -33,10 +33,10 @@ func repeatable(msg *nats.Msg) {
 	}
 }
 
-// storeIn stores a repeatable message in a stream; inDoubt if an earlier attempt may have stored it. In a cluster it
-// waits for the election of a leader. It returns when the server has answered about this message.
+// storeIn stores a repeatable message in a stream and returns when the server has answered. inDoubt means that an
+// earlier attempt may have stored it. In a cluster it waits for the election of a leader.
 func (m *Mesh) storeIn(ctx context.Context, stream string, msg *nats.Msg, inDoubt bool) stored {
-	ctx, cancel := context.WithTimeout(ctx, electionPatience)
+	ctx, cancel := context.WithTimeout(ctx, electionTimeout)
 	defer cancel()
 	s, err := repeat(ctx, m, func(ctx context.Context, attempt int) (stored, error) {
 		ack, err := m.js.PublishMsg(ctx, msg)
@@ -44,14 +44,14 @@ func (m *Mesh) storeIn(ctx context.Context, stream string, msg *nats.Msg, inDoub
 		case err == nil:
 			// A later attempt meets the message of an earlier one.
 			return stored{sequence: ack.Sequence, duplicate: ack.Duplicate && attempt == 1 && !inDoubt}, nil
-		case inFlight(err):
+		case isSequencePending(err):
 			// Another write to the subject, maybe an earlier attempt, waits for the replicas.
 			if attempt == 1 && !inDoubt {
 				return stored{}, err
 			}
 			return stored{}, context.DeadlineExceeded
-		case wrongSequence(err) && (attempt > 1 || inDoubt):
-			return m.earlier(ctx, stream, msg, err)
+		case isStaleSequence(err) && (attempt > 1 || inDoubt):
+			return m.earlierResult(ctx, stream, msg, err)
 		}
 		return stored{}, err
 	})
@@ -59,13 +59,14 @@ func (m *Mesh) storeIn(ctx context.Context, stream string, msg *nats.Msg, inDoub
 	return s
 }
 
-// lastInRefusal finds the sequence in a refusal such as "wrong last sequence: 17".
-var lastInRefusal = regexp.MustCompile(`wrong last sequence: (\d+)`)
+// wrongSequencePattern finds the sequence in an error such as "wrong last sequence: 17".
+var wrongSequencePattern = regexp.MustCompile(`wrong last sequence: (\d+)`)
 
-// earlier returns the result of an earlier attempt to store a message, if that is what refused it; else the refusal.
-func (m *Mesh) earlier(ctx context.Context, stream string, msg *nats.Msg, refusal error) (stored, error) {
+// earlierResult returns the result of an earlier attempt to store the message, if that attempt caused the refusal.
+// Otherwise it returns the refusal.
+func (m *Mesh) earlierResult(ctx context.Context, stream string, msg *nats.Msg, refusal error) (stored, error) {
 	var at uint64
-	if found := lastInRefusal.FindStringSubmatch(refusal.Error()); found != nil {
+	if found := wrongSequencePattern.FindStringSubmatch(refusal.Error()); found != nil {
 		at, _ = strconv.ParseUint(found[1], 10, 64)
 	}
 	s, err := m.stream(ctx, stream)
@@ -77,20 +78,20 @@ func (m *Mesh) earlier(ctx context.Context, stream string, msg *nats.Msg, refusa
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 		case err != nil:
-			return stored{}, fmt.Errorf("look whether a write was stored: %w", err)
+			return stored{}, fmt.Errorf("check whether a write was stored: %w", err)
 		case last.Header.Get(writeHeader) == msg.Header.Get(writeHeader):
 			return stored{sequence: last.Sequence}, nil
 		case last.Sequence >= at:
 			return stored{}, refusal
 		}
-		// A replica that lags may have answered. Without the sequence, its answer has to do.
+		// A lagging replica may have answered. Without the sequence its answer must be enough.
 		if at == 0 {
 			return stored{}, refusal
 		}
 		select {
 		case <-ctx.Done():
 			return stored{}, context.Cause(ctx)
-		case <-time.After(repeatPause):
+		case <-time.After(repeatDelay):
 		}
 	}
 }

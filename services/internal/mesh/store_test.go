@@ -15,13 +15,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// A server alone and a cluster check expectations and ids in different places.
+// A single server and a cluster check expectations and ids in different places.
 func TestStoreIn_OnOneServer(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	storeRepeatedly(t, url, 1)
 }
 
-func TestStoreIn_InACluster(t *testing.T) {
+func TestStoreIn_InCluster(t *testing.T) {
 	storeRepeatedly(t, localtest.Cluster(t), 3)
 }
 
@@ -52,18 +52,18 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 		require.NoError(t, again.err)
 		require.Equal(t, first.sequence, again.sequence)
 	})
-	t.Run("it loses against another", func(t *testing.T) {
+	t.Run("a compare-and-set loses against another", func(t *testing.T) {
 		require.NoError(t, m.storeIn(t.Context(), bucket, write("other", 0), false).err)
 		late := m.storeIn(t.Context(), bucket, write("other", 0), true)
-		require.True(t, isWrongSequence(late.err), "%v", late.err)
+		require.True(t, isConflict(late.err), "%v", late.err)
 	})
-	t.Run("it loses when another has written since", func(t *testing.T) {
+	t.Run("a compare-and-set loses after a later write", func(t *testing.T) {
 		msg := write("since", 0)
 		first := m.storeIn(t.Context(), bucket, msg, false)
 		require.NoError(t, first.err)
 		require.NoError(t, m.storeIn(t.Context(), bucket, write("since", first.sequence), false).err)
 		again := m.storeIn(t.Context(), bucket, msg, true)
-		require.True(t, isWrongSequence(again.err), "%v", again.err)
+		require.True(t, isConflict(again.err), "%v", again.err)
 	})
 	t.Run("a message is stored once", func(t *testing.T) {
 		msg := &nats.Msg{Subject: "stripe.default.once"}
@@ -86,26 +86,26 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 		require.NoError(t, err)
 		require.EqualValues(t, len(msgs), count(topology.StreamCatalog))
 	})
-	t.Run("a gathered batch in doubt goes one by one", func(t *testing.T) {
+	t.Run("a batch in doubt is stored one by one", func(t *testing.T) {
 		before := count(bucket)
 		c := &committer{m: m, stream: bucket, senders: &m.senders}
 		var group []*commit
-		for i := range worthBatching {
+		for i := range minAtomicBatch {
 			group = append(group, &commit{msg: write("doubt"+strconv.Itoa(i), 0), done: make(chan stored, 1)})
 		}
-		require.True(t, c.together(group))
+		require.True(t, c.storeAtomic(group))
 		for _, w := range group {
 			first := <-w.done
 			require.NoError(t, first.err)
-			// As after a batch without an answer.
+			// This simulates a batch without an answer.
 			w.inDoubt = true
-			require.Equal(t, first.sequence, c.single(w).sequence)
+			require.Equal(t, first.sequence, c.storeOne(w).sequence)
 		}
-		require.Equal(t, before+worthBatching, count(bucket))
+		require.Equal(t, before+minAtomicBatch, count(bucket))
 	})
 }
 
-func TestRepeat_AsksAgainBesideAnAttemptWithoutAnAnswer(t *testing.T) {
+func TestRepeat_StartsSecondAttemptWithoutAnswer(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := Connect(t.Context(), Config{URL: url, Name: "test"})
 	require.NoError(t, err)

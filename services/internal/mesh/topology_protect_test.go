@@ -14,7 +14,7 @@ import (
 
 var allBuckets = []string{topology.BucketObserved, topology.BucketCursor, topology.BucketBudget, topology.BucketLink}
 
-// asBefore makes the buckets as earlier versions did, with two values each.
+// asBefore creates the buckets as earlier versions did, with two values each.
 func asBefore(t *testing.T, js jetstream.JetStream, change func(*jetstream.KeyValueConfig)) {
 	t.Helper()
 	for _, name := range allBuckets {
@@ -41,11 +41,11 @@ func wipe(t *testing.T, js jetstream.JetStream, subject string) error {
 	return err
 }
 
-func TestApplyTopology_ForbidsRollupsAndLosesNothing(t *testing.T) {
+func TestApplyTopology_ForbidsRollupsWithoutDataLoss(t *testing.T) {
 	m := start(t)
 	js := m.JetStream()
 	asBefore(t, js, nil)
-	// Somebody allowed them on streams as well.
+	// An operator allowed them on streams as well.
 	for _, name := range []string{topology.StreamCatalog, topology.StreamSync} {
 		s, err := js.Stream(t.Context(), name)
 		require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestApplyTopology_ForbidsRollupsAndLosesNothing(t *testing.T) {
 	} {
 		require.Error(t, wipe(t, js, subject), subject)
 	}
-	// RETRY holds schedules, which are roll-ups to JetStream: docs/security.md says so.
+	// RETRY has schedules, which are roll-ups to JetStream; see docs/security.md.
 	require.NoError(t, wipe(t, js, "retry.push.default.mug"))
 	for _, name := range []string{topology.BucketCursor, topology.BucketBudget, topology.BucketLink} {
 		s, err := js.Stream(t.Context(), "KV_"+name)
@@ -108,11 +108,11 @@ func details(diffs []topology.Difference) []string {
 	return out
 }
 
-// Where the server keeps roll-ups, the plan goes on saying so, and whatever else is needed is applied.
-func TestApplyTopology_TellsOfProtectionsThatTheServerDoesNotTake(t *testing.T) {
+// If the server keeps roll-ups, the plan keeps reporting them, and everything else is applied.
+func TestApplyTopology_ReportsRefusedProtections(t *testing.T) {
 	m := start(t)
 	js := m.JetStream()
-	// The server takes the update, and allows roll-ups again.
+	// The server accepts the update, and allows roll-ups again.
 	asBefore(t, js, func(c *jetstream.KeyValueConfig) { c.LimitMarkerTTL = time.Hour })
 	require.NoError(t, js.DeleteConsumer(t.Context(), topology.StreamCatalog, topology.PushLive.Durable("default")))
 
@@ -129,7 +129,7 @@ func TestApplyTopology_TellsOfProtectionsThatTheServerDoesNotTake(t *testing.T) 
 		Refused: func(d topology.Difference, err error) { refused[d.Name] = err.Error() },
 	}))
 	for _, name := range allBuckets {
-		require.Contains(t, refused[name], "the server leaves it as it is")
+		require.Contains(t, refused[name], "the server left it unchanged")
 	}
 	diffs, err := topology.Plan(t.Context(), js, topology.Options{})
 	require.NoError(t, err)

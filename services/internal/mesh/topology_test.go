@@ -21,7 +21,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// clusterConfigs are those of three servers that know each other, each with a tag of its own and one in common.
+// clusterConfigs returns the configurations of three clustered servers. Each has its own tag, and they share one.
 func clusterConfigs(t *testing.T) []string {
 	t.Helper()
 	ports := make([]string, 3)
@@ -43,7 +43,7 @@ func clusterConfigs(t *testing.T) []string {
 	return configs
 }
 
-// cluster runs the three servers of clusterConfigs.
+// cluster starts the three servers of clusterConfigs.
 func cluster(t *testing.T) []*server.Server {
 	t.Helper()
 	servers := make([]*server.Server, 3)
@@ -69,7 +69,7 @@ func open(t *testing.T, url string) *mesh.Mesh {
 	return m
 }
 
-func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
+func TestApplyTopology_ScalesReplicasWithoutDataLoss(t *testing.T) {
 	servers := cluster(t)
 	m := open(t, servers[0].ClientURL())
 	ctx := t.Context()
@@ -113,11 +113,11 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 		return err == nil && caughtUp(c.CachedInfo().Cluster)
 	}, 3*time.Minute, 50*time.Millisecond, "the replicas do not catch up")
 
-	// With one server gone everything is still there, and goes on from where it was.
+	// With one server gone everything is still there, and continues from its position.
 	leader := servers[0]
 	leader.Shutdown()
 	leader.WaitForShutdown()
-	// The client finds another server by itself.
+	// The client reconnects to another server.
 	require.Eventually(t, func() bool {
 		newest, err := m.Desired().Latest(ctx, "default", "p49")
 		return err == nil && newest.GetVersion() == 50
@@ -132,7 +132,7 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 	}, 3*time.Minute, 50*time.Millisecond, "two of three servers do not store anything")
 }
 
-func TestStreamsLiveWhereTheyAreToldTo(t *testing.T) {
+func TestApplyTopology_PlacesStreams(t *testing.T) {
 	servers := cluster(t)
 	m := open(t, servers[0].ClientURL())
 	here := topology.Options{Replicas: 1, Placement: topology.Placement{Tags: []string{"n2"}}}
@@ -154,7 +154,7 @@ func TestStreamsLiveWhereTheyAreToldTo(t *testing.T) {
 	require.Equal(t, "placement is n2, declared n1", diffs[0].Detail)
 }
 
-func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
+func TestApplyTopology_LosesMessagesOnlyIfAllowed(t *testing.T) {
 	for name, c := range map[string]struct {
 		stream string
 		before func(*jetstream.StreamConfig)
@@ -165,18 +165,18 @@ func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
 			topology.StreamCatalog,
 			func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 64 },
 			[]string{"catalog.default.live.mug"},
-			"all but the newest 16 messages of each subject",
+			"all but the latest 16 messages of each subject",
 		},
 		"no limit before": {
 			topology.StreamDead, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = -1 },
 			[]string{"dead.push.default.mug"},
-			"all but the newest 1 messages of each subject",
+			"all but the latest 1 messages of each subject",
 		},
 		"subjects that go": {
 			topology.StreamSync,
 			func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "audit.>") },
 			[]string{"audit.a", "audit.b", "sync.default.applied.mug"},
-			"from every consumer 2 messages on subjects",
+			"2 messages on subjects that the stream would no longer have, for every consumer",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
 			c.before(&before)
 			_, err = js.UpdateStream(ctx, before)
 			require.NoError(t, err)
-			// Empty, there is nothing to lose.
+			// An empty stream has nothing to lose.
 			diffs, err := topology.Plan(ctx, js, topology.Options{})
 			require.NoError(t, err)
 			require.Len(t, diffs, 1)
@@ -205,7 +205,7 @@ func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
 			require.Contains(t, diffs[0].DataLoss, c.loses)
 			require.Contains(t, diffs[0].String(), c.stream)
 
-			// Neither by itself, nor with lowering allowed.
+			// It is refused by default, and also with lowering allowed.
 			require.NoError(t, topology.Apply(ctx, js, topology.Options{}))
 			err = topology.Apply(ctx, js, topology.Options{AllowLowering: true})
 			require.ErrorIs(t, err, topology.ErrDataLoss)
@@ -224,7 +224,7 @@ func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
 	}
 }
 
-func TestApplyTopology_LeavesWhatIsMoreAndWhatIsNotDeclared(t *testing.T) {
+func TestApplyTopology_KeepsHigherAndUndeclaredSettings(t *testing.T) {
 	m := start(t)
 	ctx, js := t.Context(), m.JetStream()
 	edit := func(name string, change func(*jetstream.StreamConfig)) {
@@ -285,7 +285,7 @@ func TestApplyTopology_LeavesWhatIsMoreAndWhatIsNotDeclared(t *testing.T) {
 	require.EqualValues(t, 1<<30, config(topology.StreamCatalog).MaxBytes)
 }
 
-func TestApplyTopology_ShortensTheAckWaitOfAnEarlierVersion(t *testing.T) {
+func TestApplyTopology_ShortensFormerAckWait(t *testing.T) {
 	js := start(t).JetStream()
 	durable := topology.PushLive.Durable(topology.DefaultAccount)
 	apply := func(had time.Duration) time.Duration {
@@ -304,7 +304,7 @@ func TestApplyTopology_ShortensTheAckWaitOfAnEarlierVersion(t *testing.T) {
 	require.Equal(t, 11*time.Second, apply(11*time.Second), "an operator's own")
 }
 
-func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
+func TestApplyTopology_LowersReplicasOnlyIfAllowed(t *testing.T) {
 	servers := cluster(t)
 	m := open(t, servers[0].ClientURL())
 	ctx, js := t.Context(), m.JetStream()
@@ -335,7 +335,7 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 	require.NoError(t, topology.Apply(ctx, js, one))
 	require.Equal(t, map[int]int{1: 11, 0: 11}, replicas())
 
-	// A service that is to have three says that there is one.
+	// A service that expects three replicas logs that there is one.
 	told := &warnings{}
 	service, err := mesh.Connect(ctx, mesh.Config{
 		URL:      servers[1].ClientURL(),
@@ -345,7 +345,7 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(service.Close)
-	// Consumers follow their stream a moment later.
+	// Consumers follow their stream slightly later.
 	require.Eventually(t, func() bool {
 		if err := service.Bind(ctx, topology.PushLive, topology.PushBulk, topology.PushRetry); err != nil {
 			return false // it moves
@@ -362,7 +362,7 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 	}, 2*time.Minute, 100*time.Millisecond, "there are three")
 }
 
-// warnings collects what is logged as a warning or worse. Safe for concurrent use.
+// warnings collects records of level warning and above. Safe for concurrent use.
 type warnings struct {
 	mu   sync.Mutex
 	said []string
@@ -387,7 +387,7 @@ func (w *warnings) all() []string {
 	return slices.Clone(w.said)
 }
 
-func TestApplyTopology_WaitsForAClusterThatStarts(t *testing.T) {
+func TestApplyTopology_WaitsForStartingCluster(t *testing.T) {
 	configs := clusterConfigs(t)
 	first := localtest.NATSConfig(t, "%s", configs[0])
 	told := &warnings{}
@@ -414,7 +414,7 @@ func TestApplyTopology_WaitsForAClusterThatStarts(t *testing.T) {
 	require.Less(t, len(told.all()), 6, "each reason is told once: %v", told.all())
 }
 
-func TestApplyTopology_WaitsNoLongerThanTold(t *testing.T) {
+func TestApplyTopology_GivesUpAfterPatience(t *testing.T) {
 	alone := localtest.NATSConfig(t, "%s", clusterConfigs(t)[0])
 	_, err := mesh.Connect(t.Context(), mesh.Config{
 		URL:      alone.ClientURL(),
@@ -425,10 +425,10 @@ func TestApplyTopology_WaitsNoLongerThanTold(t *testing.T) {
 	require.ErrorContains(t, err, "waited 1s for the NATS cluster")
 }
 
-func TestARefusedTopologyChangesNothing(t *testing.T) {
+func TestApply_ChangesNothingIfRefused(t *testing.T) {
 	m := start(t)
 	ctx, js := t.Context(), m.JetStream()
-	// Two differences: one that loses, in the last stream, and one that does not, in the first.
+	// Two differences: one in the last stream that loses messages, and one in the first that does not.
 	catalog, err := js.Stream(ctx, topology.StreamCatalog)
 	require.NoError(t, err)
 	harmless := catalog.CachedInfo().Config

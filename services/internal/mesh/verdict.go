@@ -24,45 +24,45 @@ type Verdict struct {
 	letter   *meshv1.DeadLetter
 }
 
-// Ack says that the message is done with.
+// Ack acknowledges the message.
 func Ack() Verdict { return Verdict{decision: ack} }
 
-// Retry has the message delivered again after RetryDelay of its attempt.
+// Retry redelivers the message after RetryDelay of its attempt.
 func Retry(err error) Verdict { return Verdict{decision: retry, err: err} }
 
-// RetryIn has the message delivered again after d. A nil err means that nothing is wrong, only not yet possible.
+// RetryIn redelivers the message after d. A nil err means that nothing is wrong: the message cannot be handled yet.
 func RetryIn(d time.Duration, err error) Verdict {
 	return Verdict{decision: retry, delay: max(d, time.Millisecond), err: err}
 }
 
-// Busy has the message delivered again after d, because what it is about is being worked on: nothing was done with it.
-// Such a delivery leaves no span, and the handler must have left none either: the one that gets through says how many
-// came before.
+// Busy redelivers the message after d, because another handler is working on the same product. Such a delivery leaves
+// no span, and the handler must not have left one either. The span of the successful delivery has the number of
+// attempts.
 func Busy(d time.Duration) Verdict {
 	v := RetryIn(d, nil)
 	v.busy = true
 	return v
 }
 
-// Dead gives the message up: the letter is stored on DEAD, then the message is terminated. Work fills in where
-// the message came from, its attempts, times, trace and, if the letter has none, its payload.
+// Dead stores the letter on DEAD and terminates the message. Consume fills in the message's origin, attempts, times and
+// trace, and its payload if the letter has none.
 func Dead(letter *meshv1.DeadLetter) Verdict { return Verdict{decision: dead, letter: letter} }
 
-// Err is why the message is retried; nil when it is not or when nothing is wrong.
+// Err returns why the message is retried; nil if it is not retried or nothing is wrong.
 func (v Verdict) Err() error { return v.err }
 
-// Letter is the dead letter of a message that is given up, else nil.
+// Letter returns the dead letter of a terminated message; nil for other verdicts.
 func (v Verdict) Letter() *meshv1.DeadLetter { return v.letter }
 
-// Retried says whether the message will come again.
+// Retried reports whether the message will be redelivered.
 func (v Verdict) Retried() bool { return v.decision == retry }
 
-// MaxRetryDelay is where RetryDelay stops growing.
+// MaxRetryDelay is the maximum of RetryDelay.
 const MaxRetryDelay = 15 * time.Minute
 
-// RetryDelay is how long to wait before the next delivery of a message that has been delivered attempt times:
-// 1 s, 2 s, 4 s, ... doubling up to 15 minutes from the eleventh on, each spread evenly over 50 % to 100 % of
-// that so that what failed together does not come back together.
+// RetryDelay returns the delay before the next delivery of a message that has been delivered attempt times. It doubles
+// from 1 s up to 15 minutes from the eleventh attempt on. A random 50 to 100 % of that is used, so that messages that
+// failed together do not come back together.
 func RetryDelay(attempt uint64) time.Duration {
 	d := MaxRetryDelay
 	if attempt = max(attempt, 1); attempt <= 10 {

@@ -22,16 +22,16 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// shutdownGrace is how long handlers at work may go on after Work's context ends: a call to Stripe cut off in
-// the middle would leave its outcome unknown.
+// shutdownGrace is how long active handlers may continue after Consume's context ends. A call to Stripe that is cut off
+// would have an unknown outcome.
 const shutdownGrace = 10 * time.Second
 
-// Worker says what Work consumes and how.
+// Worker describes what Consume consumes and how.
 type Worker struct {
-	// Service is the service at work; it names its dead letters.
+	// Service is the name of the service. It is written to its dead letters.
 	Service  string
 	Consumer topology.Consumer
-	// Concurrency is how many messages are handled at once; 0 means 1.
+	// Concurrency is the maximum number of messages that are handled at once. Defaults to 1.
 	Concurrency int
 }
 
@@ -48,13 +48,15 @@ type Message[M proto.Message] struct {
 	PublishedAt time.Time
 }
 
-// Account is the account token of the subject.
-func (m Message[M]) Account() string { return aboutSubject(m.Subject).Account }
+// Account returns the account in the subject.
+func (m Message[M]) Account() string { return subjectAttributes(m.Subject).Account }
 
-// Consume consumes until ctx ends: it takes each message's trace up in a span, decodes it, calls handle, keeps the
-// message from being redelivered meanwhile, and carries out the verdict. A message that does not decode becomes a dead
-// letter. It returns nil once ctx has ended and the handlers at work have finished, and an error once the connection is
-// closed for good; handle's context outlives ctx by a grace period.
+// Consume consumes until ctx ends. It continues each message's trace in a span, decodes the message, calls handle and
+// applies the verdict. Meanwhile it prevents the redelivery of the message. A message that does not decode becomes a
+// dead letter.
+//
+// It returns nil once ctx has ended and the active handlers have finished. It returns an error if the connection is
+// closed for good. The context of handle outlives ctx by a grace period.
 func Consume[T any, M interface {
 	*T
 	proto.Message
@@ -64,26 +66,26 @@ func Consume[T any, M interface {
 	})
 }
 
-// consume runs the worker's pulls until ctx ends or the connection is closed for good, and lets the handlers at work
-// finish. While the consumer is deleted it waits.
+// consume runs the worker's pulls until ctx ends or the connection is closed for good, and lets active handlers finish.
+// While the consumer is deleted it waits.
 func consume(ctx context.Context, m *Mesh, w Worker,
 	pull func(pulling, handling context.Context, cons jetstream.Consumer) error,
 ) error {
-	t := m.consumer(w.Consumer)
+	t := m.consumerResource(w.Consumer)
 	cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
 	if err != nil {
 		return fmt.Errorf("bind %s: %w", t, err)
 	}
 	m.track(t, cons.CachedInfo().Created)
 	for ctx.Err() == nil {
-		there, turned := m.present(t)
+		there, changed := m.present(t)
 		if there {
-			err := consumeWhile(ctx, m, turned, w.Concurrency, func(pulling, handling context.Context) error {
+			err := consumeWhile(ctx, m, changed, w.Concurrency, func(pulling, handling context.Context) error {
 				return pull(pulling, handling, cons)
 			})
 			switch {
-			case deleted(err) && ctx.Err() == nil:
-				m.lost(t)
+			case isGone(err) && ctx.Err() == nil:
+				m.markGone(t)
 			case err != nil:
 				return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
 			}
@@ -97,14 +99,14 @@ func consume(ctx context.Context, m *Mesh, w Worker,
 			return nil
 		case <-m.closed:
 			return m.Closed(ctx)
-		case <-turned:
+		case <-changed:
 		}
 	}
 	return nil
 }
 
-// consumeWhile runs pulls until one fails, ctx ends or turned is closed.
-func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurrency int,
+// consumeWhile runs pulls until one fails, ctx ends or changed is closed.
+func consumeWhile(ctx context.Context, m *Mesh, changed <-chan struct{}, concurrency int,
 	pull func(pulling, handling context.Context) error,
 ) error {
 	ctx, end := context.WithCancel(ctx)
@@ -116,13 +118,13 @@ func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurre
 	defer stop()
 	g.Go(func() error {
 		err := m.Closed(pulling)
-		// A connection that was closed on purpose ends the pulls as well: nothing would wake them.
+		// A connection that was closed on purpose must end the pulls: nothing else would wake them.
 		end()
 		return err
 	})
 	g.Go(func() error {
 		select {
-		case <-turned:
+		case <-changed:
 			end()
 		case <-pulling.Done():
 		}
@@ -134,8 +136,8 @@ func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurre
 	return g.Wait()
 }
 
-// pull handles one message after another. It asks for the next only when it can handle it at once: a message fetched
-// ahead would run out its ack wait behind a slow one, and be handled twice.
+// pull handles one message after another. It requests the next one only when it can handle it at once. The ack wait of
+// a message that is fetched ahead would run out behind a slow one, and it would be handled twice.
 func pull[T any, M interface {
 	*T
 	proto.Message
@@ -146,7 +148,7 @@ func pull[T any, M interface {
 		raw, err := p.next(pulling)
 		switch {
 		case errors.Is(err, nats.ErrConnectionClosed), pulling.Err() != nil && err != nil:
-			// consume tells of a connection that was closed.
+			// consume reports a connection that was closed.
 			return nil
 		case err != nil:
 			return err
@@ -154,15 +156,15 @@ func pull[T any, M interface {
 			_ = raw.Nak()
 			return nil
 		}
-		work(handling, m, w, raw, handle)
+		handleOne(handling, m, w, raw, handle)
 	}
 }
 
-func work[T any, M interface {
+func handleOne[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, handle func(context.Context, Message[M]) Verdict) {
-	d, ok := take[T, M](ctx, m, w, raw)
+	d, ok := decode[T, M](ctx, m, w, raw)
 	if !ok {
 		return
 	}
@@ -170,13 +172,13 @@ func work[T any, M interface {
 	alive := keepAlive(raw)
 	defer alive()
 	if d.undecodable == nil {
-		d.settle(m, w, handle(d.ctx, d.msg))
+		d.finish(m, w, handle(d.ctx, d.msg))
 	} else {
-		d.settle(m, w, Dead(d.undecodable))
+		d.finish(m, w, Dead(d.undecodable))
 	}
 }
 
-// delivery is a message on its way through a handler.
+// delivery is a message that is being handled.
 type delivery[M proto.Message] struct {
 	ctx   context.Context //nolint:containedctx // that of the message's span
 	span  trace.Span
@@ -184,17 +186,18 @@ type delivery[M proto.Message] struct {
 	raw   jetstream.Msg
 	meta  *jetstream.MsgMetadata
 	msg   Message[M]
-	// undecodable is the letter of a message that is none.
+	// undecodable is the dead letter of a message that does not decode; nil otherwise.
 	undecodable *meshv1.DeadLetter
 }
 
-// take begins the span of a message and decodes it. It settles what is no message for a handler and returns false.
-func take[T any, M interface {
+// decode begins the span of a message and decodes it. It returns false if the message is not for a handler, after it
+// has acknowledged or refused it.
+func decode[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg) (d delivery[M], ok bool) {
 	if op := raw.Headers().Get("KV-Operation"); op != "" {
-		// A key's removal carries no state.
+		// The removal of a key has no state.
 		_ = raw.Ack()
 		return d, false
 	}
@@ -223,7 +226,7 @@ func take[T any, M interface {
 		}
 		return d, true
 	}
-	if err := m.meant(raw.Subject(), d.msg.Body); err != nil {
+	if err := m.checkSubject(raw.Subject(), d.msg.Body); err != nil {
 		d.span.End()
 		m.refuse(ctx, meta.Stream, raw, err)
 		return d, false
@@ -231,13 +234,13 @@ func take[T any, M interface {
 	return d, true
 }
 
-func (d delivery[M]) settle(m *Mesh, w Worker, v Verdict) {
-	settle(d.ctx, m, w, d.raw, d.meta, v)
+func (d delivery[M]) finish(m *Mesh, w Worker, v Verdict) {
+	applyVerdict(d.ctx, m, w, d.raw, d.meta, v)
 	count(d.ctx, w.Consumer, d.meta.NumDelivered, v, d.begun)
 }
 
-// settle carries out a verdict. A message whose settling fails comes again: handlers are idempotent.
-func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jetstream.MsgMetadata, v Verdict) {
+// applyVerdict applies a verdict. If that fails, the message is redelivered: handlers are idempotent.
+func applyVerdict(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jetstream.MsgMetadata, v Verdict) {
 	span := trace.SpanFromContext(ctx)
 	var err error
 	switch v.decision {
@@ -272,7 +275,8 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 		if letter.GetPayload() == nil {
 			letter.Payload = raw.Data()
 		}
-		// Before the span takes its texts: an exporter refuses those that are not UTF-8, with all others of its batch.
+		// The letter must be fitted before the span copies its texts. An exporter refuses texts that are not UTF-8,
+		// together with the rest of the batch.
 		m.fit(letter)
 		span.SetStatus(codes.Error, letter.GetMessage())
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead),
@@ -284,7 +288,7 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 		}
 	}
 	if err != nil {
-		m.logger.WarnContext(ctx, "could not settle a message; it will come again", "subject", raw.Subject(),
+		m.logger.WarnContext(ctx, "could not acknowledge a message; it will be redelivered", "subject", raw.Subject(),
 			"error", err)
 	}
 }

@@ -1,7 +1,9 @@
 package metrics
 
-// Labels that every metric has beside its own; telemetry adds them. Prometheus' operator takes "service", "endpoint",
-// "instance", "job", "namespace" and "pod" for itself, so none of ours is called that.
+import "github.com/driftless-sync/driftless/services/internal/topology"
+
+// Labels that telemetry adds to every metric. Prometheus' operator uses "service", "endpoint", "instance", "job",
+// "namespace" and "pod" itself, so none of ours has these names.
 var (
 	Component = Label{
 		Name:    "component",
@@ -17,7 +19,7 @@ var (
 	Consumer = Label{Name: "consumer", Meaning: "the consumer, without the account's name"}
 	Lane     = Label{
 		Name:    "lane",
-		Meaning: "live: what people changed; bulk: snapshots, backfills, repairs, and what the guard held",
+		Meaning: "live: changes that someone waits for; bulk: snapshots, backfills, repairs, and approved changes",
 		Values:  []string{"live", "bulk"},
 	}
 	Operation = Label{
@@ -26,56 +28,56 @@ var (
 	}
 	State = Label{
 		Name:    "state",
-		Meaning: "the products' state",
+		Meaning: "the state of the products",
 		Values:  []string{"in_sync", "pending", "drifted", "dead", "orphan", "left"},
 	}
 	Version   = Label{Name: "version", Meaning: "the program's version"}
-	GoVersion = Label{Name: "go_version", Meaning: "the Go that it was built with"}
+	GoVersion = Label{Name: "go_version", Meaning: "the version of Go that built it"}
 
-	// Verdict is what became of a delivery.
+	// Verdict is the result of a delivery.
 	Verdict = Label{
 		Name:    "result",
-		Meaning: "acknowledged; tried again after an error; waiting for something else, which is no error; given up",
+		Meaning: "acknowledged; retried after an error; waiting, without an error; dead-lettered",
 		Values:  []string{"ack", "retry", "wait", "dead"},
 	}
-	// Answer is how a request to Stripe ended.
+	// Answer is the result of a request to Stripe.
 	Answer = Label{
 		Name:    "result",
-		Meaning: "`rate_limited` is 429, `refused` any other 4xx, `server_error` 5xx, `no_answer` a broken connection or a time-out",
+		Meaning: "`rate_limited`: 429; `refused`: any other 4xx; `server_error`: 5xx; `no_answer`: a broken connection or a timeout",
 		Values:  []string{"ok", "rate_limited", "refused", "server_error", "no_answer"},
 	}
-	// LimitReason is why Stripe answered 429.
+	// LimitReason is the reason of a 429 answer of Stripe.
 	LimitReason = Label{
 		Name:    "reason",
-		Meaning: "Stripe's reason; `lock-timeout`: another request has the object; `other`: none was given",
+		Meaning: "Stripe's reason; `lock-timeout`: another request has locked the object; `other`: no reason given",
 		Values: []string{
 			"global-rate", "endpoint-rate", "global-concurrency", "endpoint-concurrency",
 			"resource-specific", "lock-timeout", "other",
 		},
 	}
-	// DeadReason is the class of a dead letter.
-	DeadReason = Label{Name: "reason", Meaning: "class of failure, as `driftless dead` shows it", Values: []string{
-		"invalid_product", "query_failed", "refused_by_stripe", "not_converging", "exhausted", "linked_elsewhere",
-		"undecodable", "write_back_failed",
-		"unstorable",
-	}}
+	// DeadReason is the reason of a dead letter.
+	DeadReason = Label{
+		Name:    "reason",
+		Meaning: "class of failure, as `driftless dead` shows it",
+		Values:  topology.ReasonNames(),
+	}
 	// Refusal is why a message is not authentic.
 	Refusal = Label{
 		Name: "reason",
-		Meaning: "not signed; signed with a key that is not trusted for the service that it names; a signature that does not fit; " +
-			"a service that may not publish on the subject; signed long before it was stored; about something else than its subject says; " +
-			"published by the server as an answer, at the wish of a user who may not publish it",
+		Meaning: "not signed; signed with a key that is not trusted for its service; invalid signature; " +
+			"a service that may not publish on the subject; signed long before it was stored; body does not match the subject; " +
+			"published by the server as an answer to a direct get",
 		Values: []string{"unsigned", "unknown_key", "invalid", "role", "replayed", "subject", "republished"},
 	}
-	// FailureAction is what is done about a failed pass.
+	// FailureAction is the reaction to a failed pass.
 	FailureAction = Label{
-		Name: "action", Meaning: "what is done about it",
+		Name: "action", Meaning: "what push does next; `look`: reread the product",
 		Values: []string{"retry", "look", "halt", "dead"},
 	}
-	// CaptureState is the state of capture, as CaptureReport has it.
+	// CaptureState is the state of capture, as in CaptureReport.
 	CaptureState = Label{
 		Name:    "state",
-		Meaning: "the state of capture: starting; reading the log; reading the tables as a whole; paused by an operator; stopped; or no ingestion reports",
+		Meaning: "the state of capture: starting; reading the log; reading the tables; paused by an operator; stopped; no report",
 		Values:  []string{"starting", "reading", "reading_tables", "paused", "stopped", "absent"},
 	}
 	// Step is the kind of a call that push makes.
@@ -84,17 +86,17 @@ var (
 		Meaning: "the step of a plan",
 		Values:  []string{"create_product", "update_product", "create_price", "update_price"},
 	}
-	// StepResult says whether the call succeeded.
+	// StepResult is whether the call succeeded.
 	StepResult = Label{Name: "result", Meaning: "whether the call succeeded", Values: []string{"ok", "failed"}}
-	// WriteBackResult is what became of an order to write back.
+	// WriteBackResult is the result of a command to write back.
 	WriteBackResult = Label{
 		Name:    "result",
-		Meaning: "written; the catalog had the values already; the catalog has changed since the decision; the tables do not take it",
+		Meaning: "written; the catalog already had the values; the catalog has changed since the decision; the tables refused it",
 		Values:  []string{"written", "done", "superseded", "failed"},
 	}
-	// DriftKind is in what the sides differ, DriftState what is being done about it.
+	// DriftKind is the kind of the difference, and DriftState its state.
 	DriftKind = Label{
-		Name: "kind", Meaning: "in what the sides differ, as `driftless drift` shows it",
+		Name: "kind", Meaning: "kind of the difference, as `driftless drift` shows it",
 		Values: []string{
 			"missing", "extra", "field", "price_structure", "default_price", "archived_in_stripe",
 			"archived_in_catalog",
@@ -102,30 +104,30 @@ var (
 	}
 	DriftState = Label{
 		Name:    "state",
-		Meaning: "found; being repaired or written back; waiting for a person; ignored by a person's decision",
+		Meaning: "found; being repaired or written back; waiting for a decision; ignored by an operator",
 		Values:  []string{"found", "repairing", "waiting", "ignored"},
 	}
-	// Via is how an event came.
+	// Via is how an event arrived.
 	Via = Label{
 		Name:    "via",
-		Meaning: "how the event came: sent by Stripe, or read from /v1/events",
+		Meaning: "how the event arrived: webhook, or poll of /v1/events",
 		Values:  []string{"webhook", "poll"},
 	}
-	// EventResult is what was done with an event on arrival.
+	// EventResult is what happened to an event on arrival.
 	EventResult = Label{
 		Name:    "result",
-		Meaning: "stored on STRIPE, or ignored as not being about the account's products and prices",
+		Meaning: "stored on STRIPE, or ignored because it is not about the account's products and prices",
 		Values:  []string{"stored", "ignored"},
 	}
 	// RejectReason is why a webhook was answered with an error.
 	RejectReason = Label{
-		Name: "reason", Meaning: "why",
+		Name: "reason", Meaning: "why the webhook was rejected",
 		Values: []string{"too_large", "unreadable", "signature", "undecodable", "livemode", "not_stored", "busy"},
 	}
-	// Observation is what an event turned out to be.
+	// Observation is the effect of an event on the observed state.
 	Observation = Label{
 		Name:    "result",
-		Meaning: "the echo of a call of push's; something new; nothing new; to be fetched because its order cannot be told",
+		Meaning: "confirms a call of push; a new state; nothing new; product reread because the order is unknown",
 		Values:  []string{"confirmed", "applied", "unchanged", "fetched"},
 	}
 )

@@ -1,9 +1,9 @@
-// Package metrics declares every figure that the services expose, and makes the instruments that record them. What is
-// not declared here is not exposed: docs/metrics.md, the checks of dashboard and alerts, and the services all read the
-// one table in table.go.
+// Package metrics declares every metric that the services expose, and creates the instruments that record them. No
+// other metric is exposed: docs/metrics.md, the checks of dashboard and alerts, and the services all use the one table
+// in table.go.
 //
-// It knows nothing of where the figures go; telemetry serves them. Instruments are made with OpenTelemetry's global
-// meter provider: until one is set, and in tests, they record nothing. Everything here may be used concurrently.
+// It does not know where the metrics go; telemetry serves them. Instruments use OpenTelemetry's global meter provider:
+// until one is set, and in tests, they record nothing. Everything here is safe for concurrent use.
 package metrics
 
 import (
@@ -17,14 +17,14 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// meter hands on to the provider that is set later. The same one for all: a callback can observe only instruments of
-// its own meter.
+// meter delegates to the provider that is set later. All instruments share it: a callback can observe only instruments
+// of its own meter.
 var meter = otel.Meter("github.com/driftless-sync/driftless/services/internal/metrics")
 
-// Kind is what sort of instrument a metric is.
+// Kind is the type of a metric's instrument.
 type Kind string
 
-// Kinds. A counter only grows, a histogram counts values by size, a gauge is what holds now.
+// Kinds. A counter only grows, a histogram counts values by size, a gauge is a current value.
 const (
 	KindCounter   Kind = "counter"
 	KindHistogram Kind = "histogram"
@@ -33,15 +33,15 @@ const (
 
 // Metric is the declaration of one metric.
 type Metric struct {
-	// Name by OpenTelemetry's rules; Prometheus' is made from it, the unit and the kind.
+	// Name follows OpenTelemetry's rules. Prometheus' name is made from it, the unit and the kind.
 	Name string
 	Kind Kind
-	// Unit in UCUM: "s", "By"; "{product}" and such count things and do not appear in Prometheus' names.
+	// Unit in UCUM: "s", "By". Units such as "{product}" count things and do not appear in Prometheus' names.
 	Unit string
 	// Services that expose it.
 	Services []string
 	Labels   []Label
-	// Meaning in a sentence.
+	// Meaning in one sentence.
 	Meaning string
 	// Buckets are a histogram's upper bounds.
 	Buckets []float64
@@ -51,15 +51,14 @@ type Metric struct {
 type Label struct {
 	Name    string
 	Meaning string
-	// Values are all that there are; nil where they come from Stripe or the topology. No label ever holds a product's
-	// id.
+	// Values lists all values; nil if they come from Stripe or the topology. No label ever has the id of a product.
 	Values []string
 }
 
 // Attribute is a label with a value.
 type Attribute = attribute.KeyValue
 
-// Of gives the label a value.
+// Of (value) returns the attribute with the label and the value.
 func (l Label) Of(value string) Attribute { return attribute.String(l.Name, value) }
 
 var (
@@ -89,23 +88,23 @@ type Histogram struct {
 	instrument metric.Float64Histogram
 }
 
-// Record takes a value in the metric's unit.
+// Record records a value in the metric's unit.
 func (h Histogram) Record(ctx context.Context, value float64, labels ...Attribute) {
 	h.instrument.Record(ctx, value, metric.WithAttributes(labels...))
 }
 
-// Gauge is read by Observe's functions whenever the metrics are asked for.
+// Gauge is reported by the functions of Observe whenever the metrics are read.
 type Gauge struct {
 	Metric
 
 	instrument metric.Float64ObservableGauge
 }
 
-// Report takes the present value of a gauge.
+// Report reports the current value of a gauge.
 type Report func(g Gauge, value float64, labels ...Attribute)
 
-// Observe has a function report gauges whenever the metrics are asked for. A gauge that it does not report, because it
-// is not known, is absent. The returned function ends that.
+// Observe registers a function that reports gauges whenever the metrics are read. A gauge that it does not report is
+// absent. stop unregisters it.
 func Observe(observe func(ctx context.Context, report Report), gauges ...Gauge) (stop func()) {
 	instruments := make([]metric.Observable, len(gauges))
 	for i, g := range gauges {
@@ -118,15 +117,15 @@ func Observe(observe func(ctx context.Context, report Report), gauges ...Gauge) 
 		return nil
 	}, instruments...)
 	if err != nil {
-		// Only for instruments of another provider.
+		// This happens only for instruments of another provider.
 		otel.Handle(fmt.Errorf("observe metrics: %w", err))
 		return func() {}
 	}
 	return func() { _ = registration.Unregister() }
 }
 
-// Begin sets the counters of a service to 0 wherever all values of their labels are known: to Prometheus a counter that
-// comes into being with its first event has not grown.
+// Begin sets the counters of a service to 0 if all values of their labels are known. Otherwise Prometheus would miss
+// the first event: a counter that appears with its first event has not increased.
 func Begin(ctx context.Context, service string) {
 	for _, c := range counters {
 		if slices.Contains(c.Services, service) {
@@ -145,7 +144,7 @@ func (c Counter) begin(ctx context.Context, labels []Label, values []Attribute) 
 	}
 }
 
-// declare keeps a declaration. That its instrument can be made, a test says.
+// declare adds a declaration and creates its instrument. A test checks that this never fails.
 func declare[I any](m Metric, create func() (I, error)) (Metric, I) {
 	all = append(all, m)
 	instrument, err := create()
@@ -165,7 +164,7 @@ func counter(name, unit string, services []string, meaning string, labels ...Lab
 	return Counter{m, i}
 }
 
-// seconds is a histogram of durations.
+// seconds declares a histogram of durations.
 func seconds(name string, services []string, buckets []float64, meaning string, labels ...Label) Histogram {
 	m, i := declare(
 		Metric{
@@ -192,7 +191,7 @@ func gauge(name, unit string, services []string, meaning string, labels ...Label
 	return Gauge{m, i}
 }
 
-// Prometheus is the metric's name in Prometheus; of a histogram, that of the family.
+// Prometheus returns the metric's name in Prometheus; the name of the family for a histogram.
 func (m Metric) Prometheus() (string, error) {
 	types := map[Kind]otlptranslator.MetricType{
 		KindCounter: otlptranslator.MetricTypeMonotonicCounter, KindHistogram: otlptranslator.MetricTypeHistogram,

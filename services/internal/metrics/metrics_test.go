@@ -24,11 +24,11 @@ var update = flag.Bool("update", false, "write docs/metrics.md")
 var (
 	metricName = regexp.MustCompile(`^driftless(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)+$`)
 	labelName  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	// taken are labels that Prometheus and its operator put on what they scrape.
+	// taken lists the labels that Prometheus and its operator add themselves.
 	taken = []string{"instance", "job", "service", "endpoint", "namespace", "pod", "container", "le", "quantile"}
 )
 
-func TestEveryMetricIsDeclaredWell(t *testing.T) {
+func TestAll_DeclaresValidMetrics(t *testing.T) {
 	names := map[string]string{}
 	for _, m := range metrics.All() {
 		require.Regexp(t, metricName, m.Name)
@@ -59,12 +59,12 @@ func TestEveryMetricIsDeclaredWell(t *testing.T) {
 	}
 }
 
-// The service level needs its bound among the buckets.
-func TestTheServiceLevelHasABucket(t *testing.T) {
+// The service level needs its limit among the bounds.
+func TestChangeApplied_HasBucketOfServiceLevel(t *testing.T) {
 	require.Contains(t, metrics.ChangeApplied.Buckets, 5.0)
 }
 
-func TestInstrumentsRecord(t *testing.T) {
+func TestInstruments_Record(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
 	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 	metrics.ChangeSuperseded.Add(t.Context(), 3)
@@ -93,8 +93,8 @@ func TestInstrumentsRecord(t *testing.T) {
 	require.NotContains(t, collected(), "driftless.products")
 }
 
-// TestDocumentIsFresh holds docs/metrics.md to the declarations.
-func TestDocumentIsFresh(t *testing.T) {
+// TestDocument_IsFresh checks that docs/metrics.md matches the declarations.
+func TestDocument_IsFresh(t *testing.T) {
 	path := filepath.Join("..", "..", "..", "docs", "metrics.md")
 	want := document(t)
 	if *update {
@@ -102,7 +102,7 @@ func TestDocumentIsFresh(t *testing.T) {
 	}
 	have, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, want, string(have), "write it anew with: go test ./metrics -update")
+	require.Equal(t, want, string(have), "write it again with: go test ./internal/metrics -update")
 }
 
 func document(t *testing.T) string {

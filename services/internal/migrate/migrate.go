@@ -17,7 +17,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/redact"
 )
 
 // Config configures a migration.
@@ -47,7 +47,7 @@ func Up(ctx context.Context, cfg Config) error {
 	defer db.Close() //nolint:errcheck // nothing is left to write
 	if err := db.PingContext(ctx); err != nil {
 		return fmt.Errorf("cannot reach the database at %s: %w; start it, or correct its URL",
-			config.RedactURL(cfg.URL),
+			redact.URL(cfg.URL),
 			err)
 	}
 	if cfg.CheckOnly {

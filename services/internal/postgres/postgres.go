@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/secretfile"
 )
 
 // Database is a Postgres database and the client that connects to it.
@@ -102,7 +102,7 @@ func (d Database) refreshCredentials(cfg *pgx.ConnConfig) error {
 	text := d.URL
 	if d.File != "" {
 		var err error
-		if text, err = config.ReadSecret(d.Setting, d.File); err != nil {
+		if text, err = secretfile.Read(d.Setting, d.File); err != nil {
 			return err
 		}
 	}

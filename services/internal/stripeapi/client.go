@@ -14,7 +14,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftless-sync/driftless/services/internal/budget"
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
@@ -40,18 +39,8 @@ type Config struct {
 	Transport http.RoundTripper
 }
 
-// FromSettings returns the configuration of a client, without a budget.
-func FromSettings(s config.Stripe) Config {
-	return Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase, StripeAccount: s.StripeAccount}
-}
-
-// LimitsFromSettings returns the account's limits, which all processes share.
-func LimitsFromSettings(s config.Stripe) budget.Limits {
-	return budget.Limits{PerSecond: s.Rate(), PerEndpoint: s.StripeEndpointRate, ReadAllowance: s.StripeReadAllowance}
-}
-
-// Client calls Stripe. Every call waits for its turn in the account's budget. The client does not retry: the queue
-// does. It is safe for concurrent use.
+// Client calls Stripe. Every call waits for its turn in the account's budget; none is retried here: the queue does
+// that. A Client may be used concurrently.
 type Client struct {
 	backend stripe.Backend
 	key     string

@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// About is what work is about. Where a field is not known it is empty, and makes no attribute.
+// About identifies what work is about. A field that is not known is empty, and makes no attribute.
 type About struct {
 	// Account is the name of the Stripe account in subjects.
 	Account string
@@ -17,7 +17,7 @@ type About struct {
 	Version uint64
 }
 
-// attributes are those by which traces are searched for.
+// attributes returns the attributes that people search traces by.
 func (a About) attributes() []attribute.KeyValue {
 	out := make([]attribute.KeyValue, 0, 3)
 	if a.Product != "" {
@@ -34,13 +34,13 @@ func (a About) attributes() []attribute.KeyValue {
 
 type aboutKey struct{}
 
-// ContextAbout says what the work done with the returned context is about. Every span begun with it says so too, those
-// of libraries included: one search for a product's id finds each of its spans.
+// ContextAbout attaches About to a context. Every span that begins with the returned context gets its attributes, also
+// the spans of libraries. So one search for a product's id finds all of its spans.
 func ContextAbout(ctx context.Context, a About) context.Context {
 	return context.WithValue(ctx, aboutKey{}, a)
 }
 
-// SetAbout says of a span that has begun already what it is about.
+// SetAbout adds the attributes of About to a span that has already begun.
 func SetAbout(span trace.Span, a About) {
 	if span.IsRecording() {
 		span.SetAttributes(a.attributes()...)

@@ -11,36 +11,36 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Attributes of spans that OpenTelemetry's conventions do not name. A thing has the same name on every span.
+// Span attributes that OpenTelemetry's conventions do not define. A thing has the same name on every span.
 const (
 	ProductIDKey = attribute.Key("driftless.product.id")
 	AccountKey   = attribute.Key("driftless.account")
 	VersionKey   = attribute.Key("driftless.version")
-	// ProductCountKey: how many products a span is about, if several.
+	// ProductCountKey is the number of products that a span is about, if several.
 	ProductCountKey = attribute.Key("driftless.product.count")
-	// OutcomeKey: what became of the work, one of the outcomes below.
+	// OutcomeKey is the result of the work, one of the outcomes below.
 	OutcomeKey = attribute.Key("driftless.outcome")
 	// AttemptKey counts the deliveries of a message, from 1.
 	AttemptKey = attribute.Key("driftless.attempt")
-	// QueueTimeKey: milliseconds from the storing of a message to the delivery that the span is about.
+	// QueueTimeKey is the time in milliseconds from the storing of a message to its delivery.
 	QueueTimeKey = attribute.Key("driftless.queue.time_ms")
-	// RetryDelayKey: milliseconds until the work is tried again.
+	// RetryDelayKey is the delay in milliseconds until the work is retried.
 	RetryDelayKey = attribute.Key("driftless.retry.delay_ms")
-	// FieldsKey: the fields that are written back to the catalog, in Stripe's names.
+	// FieldsKey lists the fields that are written back to the catalog, in Stripe's names.
 	FieldsKey = attribute.Key("driftless.fields")
-	// StepKey: a step of a plan, in words.
+	// StepKey describes a step of a plan.
 	StepKey = attribute.Key("driftless.step")
-	// StepCountKey: how many calls a plan has.
+	// StepCountKey is the number of calls of a plan.
 	StepCountKey = attribute.Key("driftless.step.count")
-	// IdempotencyKeyKey is the key that a call to Stripe is made with.
+	// IdempotencyKeyKey is the idempotency key of a call to Stripe.
 	IdempotencyKeyKey = attribute.Key("driftless.idempotency_key")
-	// CarriedByKey: the trace that carries a superseded change on. The span links there too.
+	// CarriedByKey is the trace that continues a superseded change. The span also links to it.
 	CarriedByKey = attribute.Key("driftless.carried_by.trace_id")
-	// CarriesKey: how many superseded changes a pass carries, as far as its links tell.
+	// CarriesKey is the number of superseded changes that a pass applies, as far as its links show.
 	CarriesKey = attribute.Key("driftless.carries.count")
-	// KeptKey: the trace was not sampled, and this process's part of it is there because something in it failed.
+	// KeptKey marks an unsampled trace. The part of this process was exported because something in it failed.
 	KeptKey = attribute.Key("driftless.kept")
-	// DeadReasonKey: the class of failure of a dead letter.
+	// DeadReasonKey is the reason of a dead letter.
 	DeadReasonKey = attribute.Key("driftless.dead.reason")
 
 	StripeRequestIDKey   = attribute.Key("stripe.request_id")
@@ -57,31 +57,31 @@ const (
 
 // Outcomes of spans.
 const (
-	// OutcomeApplied: Stripe was made equal to the desired state.
+	// OutcomeApplied means that Stripe now has the desired state.
 	OutcomeApplied = "applied"
-	// OutcomeUnchanged: there was nothing to do.
+	// OutcomeUnchanged means that there was nothing to do.
 	OutcomeUnchanged = "unchanged"
-	// OutcomeWrittenBack: the catalog was given Stripe's values.
+	// OutcomeWrittenBack means that Stripe's values were written to the catalog.
 	OutcomeWrittenBack = "written_back"
-	// OutcomeSuperseded: a newer state carries the change.
+	// OutcomeSuperseded means that a later state includes the change.
 	OutcomeSuperseded = "superseded"
-	// OutcomeRetry: it failed, or cannot be done yet, and is tried again.
+	// OutcomeRetry means that the work failed or is not possible yet, and is retried.
 	OutcomeRetry = "retry"
-	// OutcomeDead: it was given up, as a dead letter.
+	// OutcomeDead means that the work ended with a dead letter.
 	OutcomeDead = "dead"
-	// OutcomeConfirmed: Stripe's event tells that a call took effect.
+	// OutcomeConfirmed means that Stripe's event confirms a call.
 	OutcomeConfirmed = "confirmed"
-	// OutcomeObserved: Stripe's event told of what somebody else did.
+	// OutcomeObserved means that Stripe's event reports a change by others.
 	OutcomeObserved = "observed"
-	// OutcomeSeen: Stripe's event was known already.
+	// OutcomeSeen means that Stripe's event was already known.
 	OutcomeSeen = "seen"
-	// OutcomeReplayed: a dead letter is tried again.
+	// OutcomeReplayed means that a dead letter is replayed.
 	OutcomeReplayed = "replayed"
-	// OutcomeDrifted: catalog and Stripe have differed for too long.
+	// OutcomeDrifted means that catalog and Stripe have differed for longer than the grace period.
 	OutcomeDrifted = "drifted"
 )
 
-// Fail says of a span that its work failed. A nil error says nothing.
+// Fail sets the status of a span to failed. It does nothing if err is nil.
 func Fail(span trace.Span, err error) {
 	if err == nil || !span.IsRecording() {
 		return
@@ -90,7 +90,7 @@ func Fail(span trace.Span, err error) {
 	span.SetAttributes(semconv.ErrorTypeKey.String(errorType(err)))
 }
 
-// errorType is one of few words.
+// errorType returns a short name of an error's class.
 func errorType(err error) string {
 	var typed interface{ ErrorType() string }
 	var network net.Error
@@ -108,6 +108,6 @@ func errorType(err error) string {
 	}
 }
 
-// Discard keeps a span from being exported: of work that turned out not to be possible yet, and is begun again, the
-// last attempt says everything. No span that was begun below it may be exported.
+// Discard prevents the export of a span. It is for work that is not possible yet and starts again: the span of the last
+// attempt is enough. No span below it may be exported.
 func Discard(span trace.Span) { span.SetAttributes(discardedKey.Bool(true)) }

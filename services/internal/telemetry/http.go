@@ -11,8 +11,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// HTTPServer makes a span of every request, continuing the caller's trace. Spans are named by method and path, so
-// it is for handlers whose paths are few.
+// HTTPServer creates a span for every request, in the caller's trace. The span's name has the method and path, so it is
+// for handlers with few paths.
 func HTTPServer(next http.Handler) http.Handler {
 	return otelhttp.NewHandler(next, "", otelhttp.WithPropagators(traceContext),
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.URL.Path }))
@@ -20,14 +20,14 @@ func HTTPServer(next http.Handler) http.Handler {
 
 type endpointKey struct{}
 
-// ContextWithEndpoint names the requests made with the returned context by their method and path with {id} for what
-// differs between objects ("POST /v1/products/{id}").
+// ContextWithEndpoint sets the span name of the requests made with the returned context: their method and path, with
+// {id} in place of ids ("POST /v1/products/{id}").
 func ContextWithEndpoint(ctx context.Context, endpoint string) context.Context {
 	return context.WithValue(ctx, endpointKey{}, endpoint)
 }
 
-// HTTPTransport makes a span of every request and adds Stripe's request id to it. The trace is not sent along: the
-// other side is a third party.
+// HTTPTransport creates a span for every request and adds Stripe's request id to it. It does not propagate the trace:
+// the receiver is a third party.
 func HTTPTransport(base http.RoundTripper) http.RoundTripper {
 	return otelhttp.NewTransport(requestID{base},
 		otelhttp.WithPropagators(propagation.NewCompositeTextMapPropagator()),

@@ -12,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// NewLogger writes records as text or JSON, with the ids of the trace they were made in; "auto" is as LogFormat says.
-// The level is debug, info, warn or error. Of warnings and errors that repeat themselves only some are written.
+// NewLogger returns a logger that writes text or JSON, with the ids of the record's trace. For "auto" see LogFormat.
+// The level is debug, info, warn or error. Repeated warnings and errors are partly suppressed.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
@@ -22,27 +22,27 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	o := &slog.HandlerOptions{Level: l}
 	switch LogFormat(w, format) {
 	case "text":
-		// Its handler quotes messages and values that hold anything but printable characters.
+		// The text handler quotes messages and values that have unprintable characters.
 		return slog.New(newLimited(traced{slog.NewTextHandler(w, o)})), nil
 	case "json":
-		return slog.New(newLimited(traced{slog.NewJSONHandler(harmless{w}, o)})), nil
+		return slog.New(newLimited(traced{slog.NewJSONHandler(escapingWriter{w}, o)})), nil
 	default:
 		return nil, fmt.Errorf("log format %q: must be auto, text or json", format)
 	}
 }
 
-// harmless writes records in JSON that people may read on a terminal: the handler escapes only some of what acts on
-// one.
-type harmless struct{ w io.Writer }
+// escapingWriter escapes control sequences in JSON records, which people may read on a terminal. The JSON handler
+// escapes only some of them.
+type escapingWriter struct{ w io.Writer }
 
-func (h harmless) Write(record []byte) (int, error) {
+func (h escapingWriter) Write(record []byte) (int, error) {
 	if _, err := h.w.Write(visible.JSON(record)); err != nil {
 		return 0, err
 	}
 	return len(record), nil
 }
 
-// LogFormat resolves "auto": text for people at a terminal, else JSON, for what collects logs.
+// LogFormat resolves "auto": text if w is a terminal, else JSON.
 func LogFormat(w io.Writer, format string) string {
 	if format != "auto" {
 		return format

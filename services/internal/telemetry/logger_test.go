@@ -33,7 +33,7 @@ func (l *lines) all() []string {
 	return strings.Split(strings.TrimSuffix(l.b.String(), "\n"), "\n")
 }
 
-func TestRepeatedFailuresDoNotFloodTheLog(t *testing.T) {
+func TestNewLogger_LimitsRepeatedFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &lines{}
 		logger, err := telemetry.NewLogger(out, "info", "json")
@@ -64,7 +64,7 @@ func TestRepeatedFailuresDoNotFloodTheLog(t *testing.T) {
 	})
 }
 
-func TestFormatOfTheLog(t *testing.T) {
+func TestLogFormat_ResolvesAuto(t *testing.T) {
 	require.Equal(t, "json", telemetry.LogFormat(&bytes.Buffer{}, "auto"))
 	file, err := os.Create(t.TempDir() + "/log")
 	require.NoError(t, err)

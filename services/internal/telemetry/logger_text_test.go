@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-func TestLogger_WritesOneHarmlessLineWhateverAValueHolds(t *testing.T) {
+func TestNewLogger_EscapesControlCharacters(t *testing.T) {
 	t.Parallel()
 	const attack = "x\x1b[31m\x07\x7f\u009b\u202e\u2066\u2028\r\ntime=2026-01-01 level=INFO msg=forged"
 	for _, format := range []string{"text", "json"} {

@@ -16,10 +16,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 )
 
-// meter collects what the process records, for Handler to serve.
+// meter returns a provider that collects the process's metrics, and the registry that Handler serves.
 func meter(o Options, res *resource.Resource) (*sdkmetric.MeterProvider, *prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
-	// On every series, so that no query depends on how the scraping is set up.
+	// These labels are on every series, so that no query depends on the scrape configuration.
 	labels := prometheus.Labels{metrics.Component.Name: o.Component, metrics.Account.Name: o.Account}
 	registerer := prometheus.WrapRegistererWith(labels, registry)
 	registerer.MustRegister(collectors.NewGoCollector(),
@@ -28,21 +28,21 @@ func meter(o Options, res *resource.Resource) (*sdkmetric.MeterProvider, *promet
 	if err != nil {
 		return nil, nil, fmt.Errorf("set up metrics: %w", err)
 	}
-	// The libraries' own say what ours say, with ten labels more.
+	// The libraries' HTTP metrics repeat ours, with ten more labels.
 	others := sdkmetric.NewView(sdkmetric.Instrument{Name: "http.*"},
 		sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}})
 	return sdkmetric.NewMeterProvider(sdkmetric.WithResource(res), sdkmetric.WithReader(reader),
 		sdkmetric.WithView(others)), registry, nil
 }
 
-// observeBuild reports what the process is.
+// observeBuild reports the version of the process.
 func observeBuild(version string) (stop func()) {
 	return metrics.Observe(func(_ context.Context, report metrics.Report) {
 		report(metrics.BuildInfo, 1, metrics.Version.Of(version), metrics.GoVersion.Of(runtime.Version()))
 	}, metrics.BuildInfo)
 }
 
-// Handler serves the metrics in Prometheus' format, and in OpenMetrics', with exemplars, to those who ask for it.
+// Handler serves the metrics in Prometheus' format, or in OpenMetrics' with exemplars if the client requests it.
 func (t *Telemetry) Handler() http.Handler {
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }

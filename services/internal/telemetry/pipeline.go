@@ -7,15 +7,15 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// NewTracerProvider makes the provider that Setup installs: spans say what they are about, what was discarded is left
-// out, and of traces that the sampler leaves out the parts that failed go to the processor all the same.
+// NewTracerProvider returns the provider that Setup installs. Its spans have the attributes of About, and discarded
+// spans are left out. Failed parts of unsampled traces also reach the processor.
 func NewTracerProvider(sampler sdktrace.Sampler, next sdktrace.SpanProcessor,
 	options ...sdktrace.TracerProviderOption,
 ) *sdktrace.TracerProvider {
 	return sdktrace.NewTracerProvider(append(options, newPipeline(next).options(sampler)...)...)
 }
 
-// pipeline is what spans go through on the way to the exporter.
+// pipeline processes spans on their way to the exporter.
 type pipeline struct {
 	next sdktrace.SpanProcessor
 	keep *keeper

@@ -21,35 +21,36 @@ import (
 
 // Options of Setup.
 type Options struct {
-	// Service is the service.name of spans unless OTEL_SERVICE_NAME says otherwise.
+	// Service is the service.name of spans. OTEL_SERVICE_NAME overrides it.
 	Service string
 	Version string
-	// Logger is told when spans cannot be exported, and when they can again; slog.Default() if nil.
+	// Logger logs when spans cannot be exported, and when they can again. Defaults to slog.Default().
 	Logger *slog.Logger
-	// Component and Account are labels of every metric: the service's name in subjects, and the Stripe account's.
+	// Component and Account are labels of every metric: the service's name in subjects, and the name of the Stripe
+	// account.
 	Component, Account string
 }
 
-// Telemetry is what a process reports with.
+// Telemetry is the installed tracing and metrics of a process.
 type Telemetry struct {
 	traces   *sdktrace.TracerProvider
 	metrics  *sdkmetric.MeterProvider
 	registry *prometheus.Registry
-	// abandon cuts off the export of spans.
+	// abandon cancels the export of spans.
 	abandon context.CancelFunc
-	// unobserve ends the reporting of what the process is.
+	// unobserve stops the report of the process's version.
 	unobserve func()
 }
 
-// Setup installs tracing and metrics for the whole process. Spans are exported by OTLP over HTTP if
-// OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) is set; otherwise only trace ids are made, which
-// travel, and appear in logs and histories. The standard OTEL_* variables are obeyed. A collector that is away or slow
-// costs spans and nothing else. Metrics are for Handler to serve.
+// Setup installs tracing and metrics for the whole process. If OTEL_EXPORTER_OTLP_ENDPOINT or
+// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, it exports spans by OTLP over HTTP. Otherwise it only creates trace ids,
+// which are propagated and appear in logs and histories. It follows the standard OTEL_* variables. A collector that is
+// down or slow costs only spans. Handler serves the metrics.
 func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	otel.SetErrorHandler(&troubles{logger: o.Logger})
+	otel.SetErrorHandler(&errorHandler{logger: o.Logger})
 	res, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", o.Service),
 			attribute.String("service.version", o.Version)),
@@ -118,7 +119,7 @@ func exportsTraces() (bool, error) {
 	return true, nil
 }
 
-// Shutdown exports what is left and stops. ctx bounds it.
+// Shutdown exports the remaining spans and stops. ctx limits it.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	defer t.abandon()
 	t.unobserve()

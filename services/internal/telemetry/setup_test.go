@@ -41,7 +41,7 @@ func (l *logged) lines() (out []string) {
 	return out
 }
 
-// set sets telemetry up against a collector at an address.
+// set sets telemetry up for a collector at an address.
 func set(t *testing.T, url string) (*Telemetry, *logged) {
 	t.Helper()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
@@ -54,7 +54,7 @@ func set(t *testing.T, url string) (*Telemetry, *logged) {
 	return out, log
 }
 
-// spans makes and ends some, and fails if that waits for anybody.
+// spans creates and ends spans, and fails if that blocks.
 func spans(t *testing.T, n int) {
 	t.Helper()
 	done := make(chan struct{})
@@ -74,7 +74,7 @@ func spans(t *testing.T, n int) {
 
 const patience = time.Minute
 
-func TestADeadCollectorIsSaidOnceWhenItBeginsAndOnceWhenItEnds(t *testing.T) {
+func TestExporter_LogsStartAndEndOfOutage(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := listener.Addr().String()
@@ -101,11 +101,11 @@ func TestADeadCollectorIsSaidOnceWhenItBeginsAndOnceWhenItEnds(t *testing.T) {
 	defer collector.Close()
 	require.Eventually(t, func() bool { spans(t, 10); return taken.Load() > 3 }, patience, 10*time.Millisecond)
 	require.Len(t, log.lines(), 2, log.lines())
-	require.Contains(t, log.lines()[1], "spans are exported again")
+	require.Contains(t, log.lines()[1], "span export recovered")
 	require.NoError(t, tel.Shutdown(t.Context()))
 }
 
-func TestACollectorThatHangsStopsNothing(t *testing.T) {
+func TestExporter_HangingCollectorBlocksNothing(t *testing.T) {
 	ended := make(chan struct{})
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
@@ -116,7 +116,7 @@ func TestACollectorThatHangsStopsNothing(t *testing.T) {
 	defer collector.Close()
 	defer close(ended)
 	tel, log := set(t, collector.URL)
-	// More than wait for it at most.
+	// More spans than the queue holds.
 	spans(t, 20_000)
 	require.Eventually(t, func() bool { return len(log.lines()) == 1 }, patience, 10*time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -127,7 +127,7 @@ func TestACollectorThatHangsStopsNothing(t *testing.T) {
 	require.LessOrEqual(t, len(log.lines()), 2, log.lines())
 }
 
-func TestACollectorsLongAnswerDoesNotFillTheLog(t *testing.T) {
+func TestExporter_ShortensLongErrors(t *testing.T) {
 	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, strings.Repeat("a page of words ", 10_000), http.StatusBadRequest)
 	}))
@@ -138,16 +138,16 @@ func TestACollectorsLongAnswerDoesNotFillTheLog(t *testing.T) {
 	require.NoError(t, tel.Shutdown(t.Context()))
 }
 
-func TestOpenTelemetrysOwnTroublesAreSaidOnceAMinute(t *testing.T) {
+func TestErrorHandler_LogsOnceAMinute(t *testing.T) {
 	log := &logged{}
-	handler := &troubles{logger: slog.New(slog.NewTextHandler(log, nil))}
+	handler := &errorHandler{logger: slog.New(slog.NewTextHandler(log, nil))}
 	for range 1000 {
 		handler.Handle(errors.New("queue full"))
 	}
 	require.Len(t, log.lines(), 1)
 }
 
-func TestWithoutACollectorIdsTravelAndNothingIsRecorded(t *testing.T) {
+func TestSetup_PropagatesIDsWithoutCollector(t *testing.T) {
 	tel, err := Setup(t.Context(), Options{Service: "driftless-test"})
 	require.NoError(t, err)
 	_, span := otel.Tracer("test").Start(t.Context(), "work")
@@ -157,7 +157,7 @@ func TestWithoutACollectorIdsTravelAndNothingIsRecorded(t *testing.T) {
 	require.NoError(t, tel.Shutdown(t.Context()))
 }
 
-func TestTheSamplerIsConfigured(t *testing.T) {
+func TestConfiguredSampler_ReadsEnvironment(t *testing.T) {
 	for name, c := range map[string]struct {
 		sampler, arg string
 		root, child  bool

@@ -5,37 +5,36 @@ import (
 	"strings"
 )
 
-// AdminUser is the client that makes and migrates streams, buckets and consumers. Its work takes no message.
+// AdminUser is the client that creates and migrates streams, buckets and consumers. It never receives messages.
 const AdminUser = "topology"
 
-// access is what one service does on the mesh: its row of the table in docs/architecture.md. {account} stands for the
-// account.
+// access is what one service does on the mesh: its row of the table in docs/architecture.md. {account} is a placeholder
+// for the account.
 type access struct {
 	service string
-	// consumes are its durable consumers, halts those that it may pause.
-	consumes, halts []Consumer
-	// publishes are the subjects of streams that it writes.
+	// consumes lists its durable consumers, and pauses those that it may pause.
+	consumes, pauses []Consumer
+	// publishes lists the subjects of streams that it writes.
 	publishes []string
-	// newest are subjects of streams with direct get of which it reads the newest message.
-	newest []string
-	// batches are streams with direct get of which it reads many messages at once: the subject is in the request, where
-	// JetStream's permissions do not look.
-	batches []string
-	// looks are streams without direct get of which it reads messages, and prunes those of which it removes messages:
-	// JetStream cannot tell subjects apart there.
-	looks, prunes []string
-	// reads and writes are keys of buckets.
-	reads, writes []key
-	// ranges are buckets of which it lists, counts or follows the keys: JetStream cannot tell keys apart there. No
-	// service makes consumers for that: the right to make one of a random name is the right to make and delete any.
-	ranges []string
-	// counts are streams whose consumers it lists.
-	counts []string
-	// weighs is true if it asks how much every stream and bucket holds.
-	weighs bool
+	// readsLatest lists the subjects whose latest message it reads, on streams with direct get.
+	readsLatest []string
+	// batchReads lists the streams with direct get from which it reads many messages at once. Such a request names its
+	// subject in the body, which JetStream's permissions do not check.
+	batchReads []string
+	// readsUnscoped lists the streams without direct get from which it reads messages, and deletes those from which it
+	// deletes messages. JetStream's permissions cannot distinguish subjects there.
+	readsUnscoped, deletes []string
+	// reads and writes list the keys of buckets.
+	reads, writes []Key
+	// listsKeys lists the buckets whose keys it lists, counts or follows. JetStream's permissions cannot distinguish
+	// keys there. No service creates consumers for that: the right to create one with a random name is the right to
+	// create and delete any.
+	listsKeys []string
+	// listsConsumers lists the streams whose consumers it lists.
+	listsConsumers []string
+	// readsSizes reports whether it reads the size of every stream and bucket.
+	readsSizes bool
 }
-
-type key struct{ bucket, name string }
 
 var accesses = []access{
 	{
@@ -44,64 +43,64 @@ var accesses = []access{
 		publishes: []string{
 			"catalog.{account}.*.*", "fence.{account}.*", "dead.ingestion.{account}.*", "command.ingestion.{account}.>",
 		},
-		newest: []string{"catalog.{account}.>", "fence.{account}.*", "dead.ingestion.{account}.*"},
-		// All kept states of a product, where the latest is not authentic.
-		batches: []string{StreamCatalog},
-		writes: []key{
-			{BucketCursor, "origin.{account}"},
-			{BucketCursor, "mapping.{account}"},
-			{BucketCursor, "snapshot.{account}"},
-			{BucketCursor, "capture.{account}"},
-			{BucketCursor, "history.{account}"},
+		readsLatest: []string{"catalog.{account}.>", "fence.{account}.*", "dead.ingestion.{account}.*"},
+		// All stored states of a product are read if the latest is not authentic.
+		batchReads: []string{StreamCatalog},
+		writes: []Key{
+			KeyOrigin,
+			KeyMapping,
+			KeySnapshot,
+			KeyCapture,
+			KeyHistory,
 		},
-		reads: []key{{BucketCursor, "paused.{account}.ingestion"}},
+		reads: []Key{KeyPaused.Sub(Ingestion)},
 	},
 	{
 		service:  Push,
 		consumes: []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
-		halts:    []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
+		pauses:   []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
 		publishes: []string{
 			"sync.{account}.*.*", "dead.push.{account}.*", "retry.push.{account}.*",
-			// It asks for a product that CATALOG has lost.
+			// Push asks ingestion for a product that CATALOG has lost.
 			"command.ingestion.{account}." + VerbBackfill,
 		},
-		newest:  []string{"catalog.{account}.>"},
-		batches: []string{StreamCatalog},
-		looks:   []string{StreamRetry},
-		prunes:  []string{StreamRetry},
-		ranges:  []string{BucketObserved},
-		reads:   []key{{BucketCursor, "paused.{account}.push"}},
-		writes: []key{
-			{BucketObserved, "{account}.*"},
-			{BucketBudget, "{account}"},
-			{BucketBudget, "{account}.bell"},
-			{BucketCursor, "halted.{account}"},
-			{BucketCursor, "guard.{account}"},
-			{BucketCursor, "creations-held.{account}"},
-			{BucketCursor, "stripe-mode.{account}"},
-			{BucketLink, "{account}.*"},
+		readsLatest:   []string{"catalog.{account}.>"},
+		batchReads:    []string{StreamCatalog},
+		readsUnscoped: []string{StreamRetry},
+		deletes:       []string{StreamRetry},
+		listsKeys:     []string{BucketObserved},
+		reads:         []Key{KeyPaused.Sub(Push)},
+		writes: []Key{
+			KeyObserved.Sub("*"),
+			KeyBudget,
+			KeyBudgetBell,
+			KeyHalted,
+			KeyGuard,
+			KeyCreationsHeld,
+			KeyStripeMode,
+			KeyLink.Sub("*"),
 		},
 	},
 	{
 		service:  Pull,
 		consumes: []Consumer{PullStripe, PullCommand},
-		// It orders a scan of itself when Stripe's events do not reach back to where it stopped reading.
+		// Pull commands itself to scan when Stripe's events do not reach back to its position.
 		publishes: []string{
 			"stripe.{account}.*", "sync.{account}.*.*", "dead.pull.{account}.*",
 			"command.pull.{account}.>",
 		},
-		ranges: []string{BucketObserved, BucketLink},
-		writes: []key{
-			{BucketObserved, "{account}.*"},
-			{BucketBudget, "{account}"},
-			{BucketBudget, "{account}.bell"},
-			{BucketCursor, "events.{account}"},
-			{BucketCursor, "poll.{account}"},
-			{BucketCursor, "scan.{account}"},
-			{BucketCursor, "scan-state.{account}"},
-			{BucketCursor, "stripe-mode.{account}"},
+		listsKeys: []string{BucketObserved, BucketLink},
+		writes: []Key{
+			KeyObserved.Sub("*"),
+			KeyBudget,
+			KeyBudgetBell,
+			KeyEvents,
+			KeyPoll,
+			KeyScan,
+			KeyScanState,
+			KeyStripeMode,
 		},
-		reads: []key{{BucketCursor, "paused.{account}.pull"}, {BucketLink, "{account}.*"}},
+		reads: []Key{KeyPaused.Sub(Pull), KeyLink.Sub("*")},
 	},
 	{
 		service: Reconciliation,
@@ -109,28 +108,28 @@ var accesses = []access{
 			ReconciliationCatalog, ReconciliationStripe, ReconciliationSync, ReconciliationDead,
 			ReconciliationObserved,
 		},
-		publishes: []string{"sync.{account}.*.*", "dead.reconciliation.{account}.*", "command.*.{account}.>"},
-		newest:    []string{"dead.*.{account}.*"},
-		// The oldest message of each backlog: how far a service is, and for how long it has been there.
-		batches: []string{StreamCatalog, StreamDead, "KV_" + BucketObserved},
-		looks:   []string{StreamRetry, StreamCommand, StreamStripe, StreamSync},
-		prunes:  []string{StreamDead},
-		counts:  ConsumedStreams(),
-		weighs:  true,
-		reads: []key{
-			{BucketBudget, "{account}"},
-			{BucketCursor, "capture.{account}"},
-			{BucketCursor, "halted.{account}"},
-			{BucketCursor, "poll.{account}"},
-			{BucketCursor, "scan.{account}"},
-			{BucketCursor, "creations-held.{account}"},
-			{BucketLink, "{account}.*"},
+		publishes:   []string{"sync.{account}.*.*", "dead.reconciliation.{account}.*", "command.*.{account}.>"},
+		readsLatest: []string{"dead.*.{account}.*"},
+		// The oldest message of each backlog shows how far a service is behind, and since when.
+		batchReads:     []string{StreamCatalog, StreamDead, "KV_" + BucketObserved},
+		readsUnscoped:  []string{StreamRetry, StreamCommand, StreamStripe, StreamSync},
+		deletes:        []string{StreamDead},
+		listsConsumers: ConsumedStreams(),
+		readsSizes:     true,
+		reads: []Key{
+			KeyBudget,
+			KeyCapture,
+			KeyHalted,
+			KeyPoll,
+			KeyScan,
+			KeyCreationsHeld,
+			KeyLink.Sub("*"),
 		},
-		writes: []key{{BucketCursor, "guard.{account}"}, {BucketCursor, "paused.{account}.*"}},
+		writes: []Key{KeyGuard, KeyPaused.Sub("*")},
 	},
 }
 
-// BucketsOf are the buckets that a service touches; all of them if it is none of the four.
+// BucketsOf returns the buckets that a service uses; all buckets for any other user.
 func BucketsOf(service string) []string {
 	all := []string{BucketObserved, BucketCursor, BucketBudget, BucketLink}
 	i := slices.IndexFunc(accesses, func(a access) bool { return a.service == service })
@@ -139,26 +138,25 @@ func BucketsOf(service string) []string {
 	}
 	a := accesses[i]
 	return slices.DeleteFunc(all, func(bucket string) bool {
-		return !slices.ContainsFunc(slices.Concat(a.reads, a.writes), func(k key) bool { return k.bucket == bucket })
+		return !slices.ContainsFunc(slices.Concat(a.reads, a.writes), func(k Key) bool { return k.bucket == bucket })
 	})
 }
 
-// Permissions are the subjects of NATS that one user of the mesh needs, and no others.
+// Permissions lists the NATS subjects that one user of the mesh needs, and no others.
 type Permissions struct {
 	// User is the service, or AdminUser.
 	User string `json:"user"`
-	// Publish lists what may be published.
+	// Publish lists the subjects that the user may publish on.
 	Publish []string `json:"publish"`
-	// Subscribe lists what may be subscribed to: the inbox of answers and deliveries.
+	// Subscribe lists the subjects that the user may subscribe to: its inbox for answers and deliveries.
 	Subscribe []string `json:"subscribe"`
 }
 
-// InboxPrefix is where the answers to a client of that name arrive. It is a client's own, so that no other can be
-// permitted to listen.
+// InboxPrefix returns the prefix of the inboxes of a client. Each client has its own, so that no other client can be
+// permitted to subscribe to it.
 func InboxPrefix(name string) string { return "_INBOX_" + name }
 
-// UserPermissions are what the users of the mesh need for the accounts of the topology: the four services, and
-// AdminUser.
+// UserPermissions returns what the users of the mesh need for the given accounts: the four services, and AdminUser.
 func UserPermissions(accounts []string) []Permissions {
 	accounts = Options{Accounts: accounts}.accounts()
 	out := make([]Permissions, 0, len(accesses)+1)
@@ -174,53 +172,53 @@ func (a access) permissions(accounts []string) Permissions {
 	for _, bucket := range BucketsOf(a.service) {
 		info("KV_" + bucket)
 	}
-	for _, stream := range a.batches {
+	for _, stream := range a.batchReads {
 		allow = append(allow, "$JS.API.DIRECT.GET."+stream)
 	}
-	for _, stream := range a.looks {
+	for _, stream := range a.readsUnscoped {
 		info(stream)
 		allow = append(allow, "$JS.API.STREAM.MSG.GET."+stream)
 	}
-	for _, stream := range a.prunes {
+	for _, stream := range a.deletes {
 		info(stream)
 		allow = append(allow, "$JS.API.STREAM.MSG.DELETE."+stream)
 	}
-	for _, bucket := range a.ranges {
+	for _, bucket := range a.listsKeys {
 		allow = append(allow, "$JS.API.DIRECT.GET.KV_"+bucket, "$JS.API.STREAM.MSG.GET.KV_"+bucket)
 	}
-	for _, stream := range a.counts {
+	for _, stream := range a.listsConsumers {
 		info(stream)
 		allow = append(allow, "$JS.API.CONSUMER.LIST."+stream)
 	}
-	if a.weighs {
+	if a.readsSizes {
 		for _, stream := range StreamNames() {
 			info(stream)
 		}
 	}
 	for _, account := range accounts {
-		of := func(s string) string { return strings.ReplaceAll(s, "{account}", account) }
+		of := func(s string) string { return strings.ReplaceAll(s, accountPlaceholder, account) }
 		for _, c := range a.consumes {
 			name := c.Stream + "." + c.Durable(account)
 			allow = append(allow, "$JS.API.CONSUMER.INFO."+name, "$JS.API.CONSUMER.MSG.NEXT."+name,
-				// Both forms of acknowledgement: the server's feature flag js_ack_fc_v2 chooses.
+				// Both forms of acknowledgement are needed: the server's feature flag js_ack_fc_v2 chooses one.
 				"$JS.ACK."+name+".>", "$JS.ACK.*.*."+name+".>")
 		}
-		for _, c := range a.halts {
+		for _, c := range a.pauses {
 			allow = append(allow, "$JS.API.CONSUMER.PAUSE."+c.Stream+"."+c.Durable(account))
 		}
 		for _, s := range a.publishes {
 			allow = append(allow, of(s))
 		}
-		for _, s := range a.newest {
+		for _, s := range a.readsLatest {
 			stream := StreamOf(s)
 			info(stream)
 			allow = append(allow, "$JS.API.DIRECT.GET."+stream+"."+of(s))
 		}
 		for _, k := range slices.Concat(a.reads, a.writes) {
-			allow = append(allow, "$JS.API.DIRECT.GET.KV_"+k.bucket+".$KV."+k.bucket+"."+of(k.name))
+			allow = append(allow, "$JS.API.DIRECT.GET.KV_"+k.bucket+"."+k.Subject(account))
 		}
 		for _, k := range a.writes {
-			allow = append(allow, "$KV."+k.bucket+"."+of(k.name))
+			allow = append(allow, k.Subject(account))
 		}
 	}
 	return Permissions{User: a.service, Publish: distinct(allow), Subscribe: []string{InboxPrefix(a.service) + ".>"}}
@@ -238,7 +236,7 @@ func topologyPermissions(accounts []string) Permissions {
 	return Permissions{User: AdminUser, Publish: allow, Subscribe: []string{InboxPrefix(AdminUser) + ".>"}}
 }
 
-// StreamNames are the names of all streams, those of the buckets among them.
+// StreamNames returns the names of all streams, including those of the buckets.
 func StreamNames() []string {
 	names := make([]string, 0, len(streams)+len(buckets))
 	for _, s := range streams {
@@ -250,12 +248,13 @@ func StreamNames() []string {
 	return names
 }
 
-// StreamOf is the stream that a subject, or a pattern of subjects, belongs to: its first token tells.
+// StreamOf returns the stream of a subject, or of a pattern of subjects, judged by its first token. It returns "" if no
+// stream has it.
 func StreamOf(subject string) string {
 	kind, _, _ := strings.Cut(subject, ".")
 	for _, s := range streams {
-		for _, taken := range s.Subjects {
-			if first, _, _ := strings.Cut(taken, "."); first == kind {
+		for _, pattern := range s.Subjects {
+			if first, _, _ := strings.Cut(pattern, "."); first == kind {
 				return s.Name
 			}
 		}

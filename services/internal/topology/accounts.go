@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// AccountsFile is a file for the block "accounts" of nats-server's configuration: the streams in an account of their
-// own, and an account for each user of the mesh, which imports from it what its permissions name.
+// AccountsFile returns a file for the block "accounts" of nats-server's configuration. The streams get an account of
+// their own. Each user of the mesh gets an account that imports the subjects of its permissions.
 //
-// In one account the server publishes the answer to a request wherever its reply subject says, whatever the user may
-// publish. Between accounts an answer goes back to the account that has asked, and nowhere else.
+// Within one account the server publishes the answer to a request on any reply subject, whatever the user may publish.
+// Between accounts an answer returns only to the account that asked.
 func AccountsFile(accounts []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# An account of NATS for each user of the mesh, for the accounts: %s. The block "accounts" of the
@@ -46,5 +46,5 @@ func AccountsFile(accounts []string) string {
 	return b.String()
 }
 
-// accountOf is the name of a user's account on NATS.
+// accountOf returns the name of a user's account on NATS.
 func accountOf(user string) string { return "DRIFTLESS_" + strings.ToUpper(user) }

@@ -5,41 +5,41 @@ import "github.com/nats-io/nats.go/jetstream"
 // bucket is a key-value bucket: the stream KV_<name>, as clients of JetStream's key-value store expect it.
 type bucket struct {
 	name, description string
-	// batched buckets take atomic batches; the writers of the others are few.
+	// batched buckets accept atomic batches. The others have few writers.
 	batched bool
-	// expiring buckets take messages that the server removes after a time of their own.
+	// expiring buckets accept messages with a TTL, after which the server removes them.
 	expiring bool
-	// unpurged buckets can never be purged, not even by an administrator: JetStream does not take that back.
+	// unpurged buckets can never be purged, even by an administrator. JetStream cannot undo this setting.
 	unpurged bool
 }
 
 var buckets = []bucket{
 	{
 		name:        BucketObserved,
-		description: "what Stripe holds as far as is known; the claim of the push at work",
+		description: "what Stripe has, as far as Driftless knows; claims of push",
 		batched:     true,
-		// The marker of a forgotten product goes by itself. See ObservedStore.Forget.
+		// The marker of a forgotten product expires. See ObservedStore.Forget.
 		expiring: true,
 	},
 	{
 		name:        BucketCursor,
-		description: "positions in /v1/events, of snapshots and of scans",
+		description: "positions of capture, polls and scans; pauses, halts and the guard",
 		unpurged:    true,
 	},
 	{
 		name:        BucketBudget,
-		description: "what the processes that call Stripe share of each account's rates",
+		description: "each account's rate of calls to Stripe, shared by all processes",
 		unpurged:    true,
 	},
 	{
 		name:        BucketLink,
-		description: "which product of the catalog a Stripe product of another id stands for",
+		description: "the catalog's product for each Stripe product with another id",
 		unpurged:    true,
 	},
 }
 
-// stream is the bucket's stream. It is made without the client's CreateKeyValue, which allows roll-ups: with these,
-// a user who may write one key removes all keys by a header of the message.
+// stream returns the configuration of the bucket's stream. The client's CreateKeyValue is not used because it allows
+// roll-ups: with these, a user who may write one key can remove all keys through a message header.
 func (b bucket) stream(o Options) jetstream.StreamConfig {
 	return streamConfig(jetstream.StreamConfig{
 		Name:               "KV_" + b.name,

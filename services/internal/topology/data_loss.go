@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// dataLoss says which messages a stream would lose if it were made what is wanted; empty for none. Where the server
-// would refuse the change there is nothing to lose.
+// dataLoss describes the messages that a stream would lose if it were updated to want; "" for none. A change that the
+// server would refuse loses nothing.
 func dataLoss(ctx context.Context, want jetstream.StreamConfig, s jetstream.Stream) (string, error) {
 	have, state := s.CachedInfo().Config, s.CachedInfo().State
 	if state.Msgs == 0 {
@@ -18,27 +18,27 @@ func dataLoss(ctx context.Context, want jetstream.StreamConfig, s jetstream.Stre
 	}
 	var losses []string
 	if n, limit := have.MaxMsgsPerSubject, want.MaxMsgsPerSubject; limit > 0 && (n <= 0 || n > limit) {
-		losses = append(losses, fmt.Sprintf("all but the newest %d messages of each subject", limit))
+		losses = append(losses, fmt.Sprintf("all but the latest %d messages of each subject", limit))
 	}
 	if want.MaxAge > 0 && (have.MaxAge == 0 || have.MaxAge > want.MaxAge) && time.Since(state.FirstTime) > want.MaxAge {
 		losses = append(losses,
-			fmt.Sprintf("messages older than %s, the oldest being of %s", want.MaxAge,
+			fmt.Sprintf("messages older than %s, the oldest from %s", want.MaxAge,
 				state.FirstTime.UTC().Format(time.RFC3339)))
 	}
-	orphaned, err := orphans(ctx, want.Subjects, s)
+	uncovered, err := countUncovered(ctx, want.Subjects, s)
 	if err != nil {
 		return "", err
 	}
-	if orphaned > 0 {
+	if uncovered > 0 {
 		losses = append(losses,
-			fmt.Sprintf("from every consumer %d messages on subjects that the stream would not have any more",
-				orphaned))
+			fmt.Sprintf("%d messages on subjects that the stream would no longer have, for every consumer",
+				uncovered))
 	}
 	return strings.Join(losses, ", and "), nil
 }
 
-// orphans counts the messages whose subject is none of the wanted ones.
-func orphans(ctx context.Context, subjects []string, s jetstream.Stream) (uint64, error) {
+// countUncovered counts the messages whose subject is not among the given ones.
+func countUncovered(ctx context.Context, subjects []string, s jetstream.Stream) (uint64, error) {
 	covered := true
 	for _, have := range s.CachedInfo().Config.Subjects {
 		in := false
@@ -67,15 +67,15 @@ func orphans(ctx context.Context, subjects []string, s jetstream.Stream) (uint64
 	return n, nil
 }
 
-// olderOf says that a bucket would lose its older values.
-func olderOf(info *jetstream.StreamInfo) string {
+// olderValues describes the older values that a bucket would lose; "" for none.
+func olderValues(info *jetstream.StreamInfo) string {
 	if info.State.Msgs == info.State.NumSubjects {
 		return ""
 	}
 	return fmt.Sprintf("%d older values of its keys", info.State.Msgs-info.State.NumSubjects)
 }
 
-// Matches says whether a pattern of subjects covers a subject.
+// Matches reports whether a pattern of subjects matches a subject.
 func Matches(pattern, subject string) bool {
 	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
 	for i, token := range p {

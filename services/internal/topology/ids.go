@@ -7,18 +7,18 @@ import (
 	"unicode/utf8"
 )
 
-// FitID is an id that Postgres can index. One that it cannot becomes its beginning and the hash of the whole, so that
-// distinct ids stay distinct. It leaves its own results as they are.
+// FitID returns an id that Postgres can index. An id that it cannot index is cut and gets its hash appended, so
+// distinct ids stay distinct. FitID does not change its own results.
 func FitID(id string) string {
-	if len(id) <= longestID && PlainText(id) == id {
+	if len(id) <= maxIDBytes && PlainText(id) == id {
 		return id
 	}
 	sum := sha256.Sum256([]byte(id))
 	hash := "…" + hex.EncodeToString(sum[:])
-	return CutText(PlainText(CutText(id, longestID)), longestID-len(hash)) + hash
+	return CutText(PlainText(CutText(id, maxIDBytes)), maxIDBytes-len(hash)) + hash
 }
 
-// CutText is the beginning of a text, which ends between two characters.
+// CutText returns the beginning of a text, at most limit bytes. It does not cut within a character.
 func CutText(text string, limit int) string {
 	limit = max(limit, 0)
 	for limit > 0 && limit < len(text) && !utf8.RuneStart(text[limit]) {
@@ -27,11 +27,11 @@ func CutText(text string, limit int) string {
 	return text[:min(limit, len(text))]
 }
 
-// PlainText replaces what is not UTF-8, and removes NUL, which Postgres refuses.
+// PlainText replaces invalid UTF-8, and removes NUL, which Postgres refuses.
 func PlainText(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, string(utf8.RuneError)), "\x00", "")
 }
 
-// longestID is the length of the longest id that Stripe takes, 255 characters, in bytes. Postgres refuses index entries
+// maxIDBytes is the size in bytes of the longest id that Stripe accepts, 255 characters. Postgres refuses index entries
 // of more than 2,704 bytes.
-const longestID = 4 * 255
+const maxIDBytes = 4 * 255

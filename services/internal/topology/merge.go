@@ -10,31 +10,32 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// setting is one setting of a stream or a consumer: what is declared, and what the server has.
+// setting is one setting of a stream or consumer: the declared value, and the server's.
 type setting[C any] struct {
 	name       string
 	want, have any
-	// lowers is true if what is declared is less than what the server has.
+	// lowers reports whether the declared value is less than the server's.
 	lowers bool
 	set    func(*C)
-	// partly does what of it lowers nothing; nil for nothing.
-	partly func(*C)
-	// protects is true if it forbids what the mesh does not do.
+	// setPartly applies the part of the setting that lowers nothing; nil for none.
+	setPartly func(*C)
+	// protects reports whether the setting forbids an operation that the mesh never uses.
 	protects bool
 }
 
-// merged is a configuration of the server with what is declared: settings that are not declared stay as they are.
+// merged is a configuration of the server with the declared settings. Settings that are not declared stay as they are.
 type merged[C any] struct {
 	config C
-	// changes are all settings that differ, and lowers those that lower something.
+	// changes lists all settings that differ, and lowers those that lower something.
 	changes, lowers []string
-	// differs is true if the configuration is not the server's.
+	// differs reports whether the configuration differs from the server's.
 	differs bool
-	// protects is true if it differs in nothing but protections.
+	// protects reports whether it differs only in protections.
 	protects bool
 }
 
-// merge puts the declared settings into the server's configuration; those that lower something only if that is allowed.
+// merge applies the declared settings to the server's configuration. Settings that lower something are applied only if
+// lower is set.
 func merge[C any](have C, lower bool, settings []setting[C]) merged[C] {
 	m := merged[C]{config: have, protects: true}
 	for _, s := range settings {
@@ -51,9 +52,9 @@ func merge[C any](have C, lower bool, settings []setting[C]) merged[C] {
 		case !s.lowers || lower:
 			m.differs = true
 			s.set(&m.config)
-		case s.partly != nil:
+		case s.setPartly != nil:
 			m.differs = true
-			s.partly(&m.config)
+			s.setPartly(&m.config)
 		}
 	}
 	return m
@@ -73,7 +74,7 @@ func streamSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 		set:    func(c *c) { c.Subjects = want.Subjects },
 	}
 	if more := uncovered(want.Subjects, have.Subjects); len(more) > 0 {
-		subjects.partly = func(c *c) { c.Subjects = slices.Concat(have.Subjects, more) }
+		subjects.setPartly = func(c *c) { c.Subjects = slices.Concat(have.Subjects, more) }
 	}
 	return append([]setting[c]{
 		subjects,
@@ -83,12 +84,12 @@ func streamSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 		},
 		{
 			name: "max messages per subject", want: want.MaxMsgsPerSubject, have: have.MaxMsgsPerSubject,
-			lowers: fewer(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject),
+			lowers: isLowerLimit(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject),
 			set:    func(c *c) { c.MaxMsgsPerSubject = want.MaxMsgsPerSubject },
 		},
 		{
 			name: "max age", want: want.MaxAge, have: have.MaxAge,
-			lowers: fewer(want.MaxAge, have.MaxAge), set: func(c *c) { c.MaxAge = want.MaxAge },
+			lowers: isLowerLimit(want.MaxAge, have.MaxAge), set: func(c *c) { c.MaxAge = want.MaxAge },
 		},
 		{
 			name: "duplicate window", want: want.Duplicates, have: have.Duplicates,
@@ -107,13 +108,13 @@ func streamSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 
 func bucketSettings(want, have jetstream.StreamConfig) []setting[jetstream.StreamConfig] {
 	type c = jetstream.StreamConfig
-	// JetStream takes none of these three back.
+	// JetStream cannot undo these three.
 	want.AllowMsgTTL = want.AllowMsgTTL || have.AllowMsgTTL
 	want.DenyDelete, want.DenyPurge = want.DenyDelete || have.DenyDelete, want.DenyPurge || have.DenyPurge
 	return append([]setting[c]{
 		{
 			name: "history", want: want.MaxMsgsPerSubject, have: have.MaxMsgsPerSubject,
-			lowers: fewer(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject),
+			lowers: isLowerLimit(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject),
 			set:    func(c *c) { c.MaxMsgsPerSubject = want.MaxMsgsPerSubject },
 		},
 		{
@@ -131,10 +132,10 @@ func bucketSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 	}, sharedSettings(want, have)...)
 }
 
-// sharedSettings are those that streams and buckets have in common.
+// sharedSettings returns the settings that streams and buckets have in common.
 func sharedSettings(want, have jetstream.StreamConfig) []setting[jetstream.StreamConfig] {
 	type c = jetstream.StreamConfig
-	// Schedules are roll-ups: JetStream allows them with these, and takes neither back.
+	// Schedules are roll-ups: JetStream allows roll-ups together with them, and cannot undo either.
 	want.AllowRollup = want.AllowRollup || want.AllowMsgSchedules || have.AllowMsgSchedules
 	return []setting[c]{
 		{
@@ -145,10 +146,10 @@ func sharedSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 			name: "replicas", want: want.Replicas, have: have.Replicas,
 			lowers: want.Replicas < have.Replicas, set: func(c *c) { c.Replicas = want.Replicas },
 		},
-		// Another place is a move that somebody asked for; none is what is declared where nobody names one.
+		// A declared placement is a requested move. Without one, the declaration is anywhere.
 		{
-			name: "placement", want: placed(want.Placement), have: placed(have.Placement),
-			lowers: placed(want.Placement) == anywhere, set: func(c *c) { c.Placement = want.Placement },
+			name: "placement", want: placementText(want.Placement), have: placementText(have.Placement),
+			lowers: placementText(want.Placement) == anywhere, set: func(c *c) { c.Placement = want.Placement },
 		},
 		{
 			name: "atomic publish", want: want.AllowAtomicPublish, have: have.AllowAtomicPublish,
@@ -164,7 +165,7 @@ func sharedSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 func consumerSettings(want, have jetstream.ConsumerConfig) []setting[jetstream.ConsumerConfig] {
 	type c = jetstream.ConsumerConfig
 	return []setting[c]{
-		// What this loses is asked for by itself.
+		// The loss of a changed filter is checked separately.
 		{
 			name: "filter", want: want.FilterSubject, have: have.FilterSubject,
 			lowers: false, set: func(c *c) { c.FilterSubject = want.FilterSubject },
@@ -176,22 +177,22 @@ func consumerSettings(want, have jetstream.ConsumerConfig) []setting[jetstream.C
 		},
 		{
 			name: "max deliver", want: want.MaxDeliver, have: have.MaxDeliver,
-			lowers: fewer(want.MaxDeliver, have.MaxDeliver), set: func(c *c) { c.MaxDeliver = want.MaxDeliver },
+			lowers: isLowerLimit(want.MaxDeliver, have.MaxDeliver), set: func(c *c) { c.MaxDeliver = want.MaxDeliver },
 		},
 		{
 			name: "max ack pending", want: want.MaxAckPending, have: have.MaxAckPending,
-			lowers: fewer(want.MaxAckPending, have.MaxAckPending),
+			lowers: isLowerLimit(want.MaxAckPending, have.MaxAckPending),
 			set:    func(c *c) { c.MaxAckPending = want.MaxAckPending },
 		},
 	}
 }
 
-// fewer reports whether a limit is lower than another one; 0 and less is none.
-func fewer[N int | int64 | time.Duration](want, have N) bool {
+// isLowerLimit reports whether limit want is lower than limit have. 0 and less mean no limit.
+func isLowerLimit[N int | int64 | time.Duration](want, have N) bool {
 	return want > 0 && (have <= 0 || want < have)
 }
 
-// uncovered are the subjects that no pattern covers.
+// uncovered returns the subjects that match no pattern.
 func uncovered(subjects, patterns []string) []string {
 	return slices.DeleteFunc(slices.Clone(subjects), func(subject string) bool {
 		return slices.ContainsFunc(patterns, func(pattern string) bool { return Matches(pattern, subject) })
@@ -200,8 +201,8 @@ func uncovered(subjects, patterns []string) []string {
 
 const anywhere = "anywhere"
 
-// placed is a placement to be compared; nil and empty are the same.
-func placed(p *jetstream.Placement) string {
+// placementText returns a placement as text, for comparison. nil and empty are equal.
+func placementText(p *jetstream.Placement) string {
 	if p == nil {
 		return anywhere
 	}

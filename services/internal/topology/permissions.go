@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// PermissionsFile is a file for the configuration of nats-server: for each user of the mesh a variable, DRIFTLESS_PUSH
-// and so on, with what the user may do. A server's configuration includes it and refers to the variables.
+// PermissionsFile returns a file for the configuration of nats-server. It has a variable with the permissions of each
+// user of the mesh: DRIFTLESS_PUSH and so on. A server's configuration includes the file and refers to the variables.
 func PermissionsFile(accounts []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b,

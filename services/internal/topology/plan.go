@@ -10,32 +10,32 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Difference is one way in which a server's topology is not the one declared here.
+// Difference is one way in which a server's topology differs from the declaration.
 type Difference struct {
 	Kind string `json:"kind"` // stream, bucket or consumer
 	Name string `json:"name"`
-	// Detail says what is missing or differs.
+	// Detail describes what is missing or differs.
 	Detail string `json:"detail"`
-	// Missing is true when nothing of that name exists.
+	// Missing reports whether nothing of that name exists.
 	Missing bool `json:"missing"`
-	// Lowers says which part of Detail lowers or removes something; empty for none. It is carried out only if that is
-	// allowed.
+	// Lowers describes the part of Detail that lowers or removes something; empty for none. It is applied only if the
+	// options allow it.
 	Lowers string `json:"lowers,omitempty"`
-	// DataLoss says which messages the whole change would lose; empty for none.
+	// DataLoss describes the messages that the whole change would lose; empty for none.
 	DataLoss string `json:"loses,omitempty"`
 
-	// apply makes the change, as far as the options allow; nil if they allow nothing of it.
+	// apply makes the change, as far as the options allow; nil if they allow nothing.
 	apply func(context.Context) error
-	// refused says which messages what apply does would lose.
-	refused string
-	// protects is true if apply does nothing but forbid what the mesh does not do.
+	// appliedLoss describes the messages that apply would lose; empty for none.
+	appliedLoss string
+	// protects reports whether apply only forbids operations that the mesh never uses.
 	protects bool
 }
 
 func (d Difference) String() string {
 	s := d.Kind + " " + d.Name + ": " + d.Detail
 	if d.Lowers != "" {
-		s += "; left as it is unless lowering is allowed: " + d.Lowers
+		s += "; unchanged unless lowering is allowed: " + d.Lowers
 	}
 	if d.DataLoss != "" {
 		s += "; THIS LOSES " + d.DataLoss
@@ -43,14 +43,15 @@ func (d Difference) String() string {
 	return s
 }
 
-// ErrDataLoss is the error of Apply when a change would lose messages and that is not allowed.
+// ErrDataLoss is the error of Apply if a change would lose messages and the options do not allow it.
 var ErrDataLoss = errors.New("would lose messages")
 
-// Apply creates what is missing and updates what differs. One process does this, before the services start;
-// it is safe to repeat. Consumers that exist keep their position, and settings that are not declared here stay as
-// they are. Nothing is lowered or removed unless the options allow it. It changes nothing at all, and returns
-// ErrDataLoss, if one of the changes would lose messages and the options do not allow that. What only protects the
-// streams, such as the denial of roll-ups, is applied without being asked for.
+// Apply creates what is missing and updates what differs. One process calls it before the services start. Repeating it
+// is safe. Existing consumers keep their position, and settings that are not declared stay as they are. Nothing is
+// lowered or removed unless the options allow it.
+//
+// If one of the changes would lose messages and the options do not allow that, Apply changes nothing and returns
+// ErrDataLoss. Settings that only protect the streams, such as the denial of roll-ups, need no permission.
 func Apply(ctx context.Context, js jetstream.JetStream, o Options) error {
 	diffs, err := Plan(ctx, js, o)
 	if err != nil {
@@ -58,14 +59,14 @@ func Apply(ctx context.Context, js jetstream.JetStream, o Options) error {
 	}
 	var losses []string
 	for _, d := range diffs {
-		if d.refused != "" {
-			losses = append(losses, d.Kind+" "+d.Name+" ("+d.Detail+"): "+d.refused)
+		if d.appliedLoss != "" {
+			losses = append(losses, d.Kind+" "+d.Name+" ("+d.Detail+"): "+d.appliedLoss)
 		}
 	}
 	if len(losses) > 0 && !o.AllowDataLoss {
 		return fmt.Errorf("nothing was changed: applying the topology %w: %s", ErrDataLoss, strings.Join(losses, "; "))
 	}
-	// The rest is applied all the same: services that lack a consumer do not work.
+	// Continue after a refusal: services that lack a consumer do not work.
 	var refused error
 	for _, d := range diffs {
 		if d.Lowers != "" && !o.lowers() && o.OnKept != nil {
@@ -88,17 +89,17 @@ func Apply(ctx context.Context, js jetstream.JetStream, o Options) error {
 	return refused
 }
 
-// errKept: the server took an update, and left a setting as it was.
-var errKept = errors.New("the server leaves it as it is")
+// errKept means that the server accepted an update, and left a setting unchanged.
+var errKept = errors.New("the server left it unchanged")
 
-// isRefusal reports whether the server says no to a change, and would say so again.
+// isRefusal reports whether the server refuses a change and would refuse it again.
 func isRefusal(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.Code < http.StatusServiceUnavailable
 }
 
-// rollupStays returns an error if roll-ups were to be forbidden and are allowed still. JetStream allows them again,
-// without a word, where another setting of the stream needs them.
+// rollupStays returns an error if roll-ups should be forbidden and are still allowed. JetStream silently allows them
+// again if another setting of the stream needs them.
 func rollupStays(want, have jetstream.StreamConfig) error {
 	switch {
 	case want.AllowRollup || !have.AllowRollup:
@@ -113,7 +114,7 @@ func rollupStays(want, have jetstream.StreamConfig) error {
 // lowers reports whether settings may be lowered.
 func (o Options) lowers() bool { return o.AllowLowering || o.AllowDataLoss }
 
-// Plan compares the server with the declaration; no difference means that Apply would do nothing.
+// Plan compares the server with the declaration. If it returns no difference, Apply would do nothing.
 func Plan(ctx context.Context, js jetstream.JetStream, o Options) ([]Difference, error) {
 	p := planner{js: js, o: o}
 	for _, c := range streams {
@@ -180,15 +181,15 @@ func (p *planner) bucket(ctx context.Context, b bucket) error {
 	wanted := have
 	wanted.MaxMsgsPerSubject = want.MaxMsgsPerSubject
 	return p.update("bucket", b.name, m, wanted, func(c jetstream.StreamConfig) (string, error) {
-		if !fewer(c.MaxMsgsPerSubject, have.MaxMsgsPerSubject) {
+		if !isLowerLimit(c.MaxMsgsPerSubject, have.MaxMsgsPerSubject) {
 			return "", nil
 		}
-		return olderOf(s.CachedInfo()), nil
+		return olderValues(s.CachedInfo()), nil
 	})
 }
 
-// update adds the difference of a stream, or of a bucket's stream, from what is wanted. loses says what a configuration
-// would lose.
+// update adds the difference between a stream, or a bucket's stream, and the declaration. loses describes the messages
+// that a configuration would lose.
 func (p *planner) update(
 	kind, name string, m merged[jetstream.StreamConfig], want jetstream.StreamConfig,
 	loses func(jetstream.StreamConfig) (string, error),
@@ -208,7 +209,7 @@ func (p *planner) update(
 		return err
 	}
 	if m.differs {
-		if d.refused, err = loses(m.config); err != nil {
+		if d.appliedLoss, err = loses(m.config); err != nil {
 			return err
 		}
 		d.apply = func(ctx context.Context) error {
@@ -248,10 +249,11 @@ func (p *planner) consumer(ctx context.Context, c durable) error {
 		Lowers: strings.Join(m.lowers, ", "),
 	}
 	if have.FilterSubject != c.config.FilterSubject {
-		// A changed filter does not go back to what was stored before.
-		d.DataLoss = "sight of what is stored already and fits only the new filter, or was to be delivered by the old one (" +
-			have.FilterSubject + ")"
-		d.refused = d.DataLoss
+		// A changed filter does not apply to messages that were stored before.
+		d.DataLoss = "for this consumer the stored messages that match only the new filter, or only the old one (" +
+			have.FilterSubject +
+			")"
+		d.appliedLoss = d.DataLoss
 	}
 	if m.differs {
 		d.apply = func(ctx context.Context) error {

@@ -1,31 +1,45 @@
 package topology
 
-// Reasons of dead letters: classes of failure, the same in documents, metrics and on the command line.
+// Reason is a class of failure of dead letters. Messages, metrics, documents and the command line use the same name.
+type Reason struct {
+	Name    string
+	Meaning string
+}
+
+// Names of the reasons of dead letters.
 const (
-	// ReasonInvalidProduct: the catalog's state breaks one of Stripe's rules; nothing was sent.
-	ReasonInvalidProduct = "invalid_product"
-	// ReasonQueryFailed: a query of the mapping fails for the product; what it wants is not known.
-	ReasonQueryFailed = "query_failed"
-	// ReasonRefused: Stripe refused a call for good.
-	ReasonRefused = "refused_by_stripe"
-	// ReasonNotConverging: Stripe accepted every call and still holds something else.
-	ReasonNotConverging = "not_converging"
-	// ReasonExhausted: an error of unknown nature stayed through every attempt.
-	ReasonExhausted = "exhausted"
-	// ReasonLinked: Stripe holds a product under the id, and it stands for another product of the catalog.
-	ReasonLinked = "linked_elsewhere"
-	// ReasonUndecodable: the message is not what its subject promises.
-	ReasonUndecodable = "undecodable"
-	// ReasonWriteBackFailed: the operator's tables could not be given Stripe's values; nothing was written.
+	ReasonInvalidProduct  = "invalid_product"
+	ReasonQueryFailed     = "query_failed"
+	ReasonRefused         = "refused_by_stripe"
+	ReasonNotConverging   = "not_converging"
+	ReasonExhausted       = "exhausted"
+	ReasonLinked          = "linked_elsewhere"
+	ReasonUndecodable     = "undecodable"
 	ReasonWriteBackFailed = "write_back_failed"
-	// ReasonUnstorable: the ledger's database refuses what the message says, and always will.
-	ReasonUnstorable = "unstorable"
+	ReasonUnstorable      = "unstorable"
 )
 
-// Reasons are all of them.
-func Reasons() []string {
-	return []string{
-		ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted,
-		ReasonLinked, ReasonUndecodable, ReasonWriteBackFailed, ReasonUnstorable,
+// reasons is the one table of reasons. A test checks that it has every constant.
+var reasons = []Reason{
+	{ReasonInvalidProduct, "the catalog's state breaks one of Stripe's rules; nothing was sent"},
+	{ReasonQueryFailed, "a query of the mapping fails for the product, so its desired state is not known"},
+	{ReasonRefused, "Stripe refused a call permanently"},
+	{ReasonNotConverging, "Stripe accepted every call and still has another state"},
+	{ReasonExhausted, "an unclassified error persisted through every attempt"},
+	{ReasonLinked, "the id is that of a Stripe product that is linked to another product of the catalog"},
+	{ReasonUndecodable, "the message does not decode as its subject requires"},
+	{ReasonWriteBackFailed, "the operator's tables did not accept Stripe's values; nothing was written"},
+	{ReasonUnstorable, "the ledger's database refuses the message permanently"},
+}
+
+// Reasons returns all reasons.
+func Reasons() []Reason { return append([]Reason(nil), reasons...) }
+
+// ReasonNames returns the names of all reasons.
+func ReasonNames() []string {
+	names := make([]string, len(reasons))
+	for i, r := range reasons {
+		names[i] = r.Name
 	}
+	return names
 }

@@ -10,16 +10,17 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// Lane separates what people wait for from what can wait.
+// Lane separates changes that someone waits for from those that can wait.
 type Lane string
 
 const (
-	// Live carries changes as they are committed.
+	// Live has changes as they are committed.
 	Live Lane = "live"
-	// Bulk carries snapshots and backfills.
+	// Bulk has snapshots and backfills.
 	Bulk Lane = "bulk"
 )
 
+// Lanes lists all lanes.
 var Lanes = []Lane{Live, Bulk}
 
 // Names of services, as they appear in subjects.
@@ -40,24 +41,24 @@ const (
 	VerbAdopt     = "adopt"
 )
 
-// Token writes an id as one subject token that is also a valid bucket key: letters, digits, "-" and "_" stay,
-// every other byte becomes "=" and two hexadecimal digits. What would be longer than longestToken is shortened to its
-// beginning, "==" and the id's SHA-256: "==" is in no other token. Distinct ids give distinct tokens.
+// Token encodes an id as one subject token that is also a valid bucket key. Letters, digits, "-" and "_" stay; every
+// other byte becomes "=" and two hexadecimal digits. A token longer than maxTokenBytes is replaced by its beginning,
+// "==" and the id's SHA-256. No other token has "==". Distinct ids have distinct tokens.
 func Token(id string) string {
 	token := escape(id)
-	if len(token) <= longestToken {
+	if len(token) <= maxTokenBytes {
 		return token
 	}
 	sum := sha256.Sum256([]byte(id))
-	return token[:longestToken-len(shortened)-2*len(sum)] + shortened + hex.EncodeToString(sum[:])
+	return token[:maxTokenBytes-len(hashSeparator)-2*len(sum)] + hashSeparator + hex.EncodeToString(sum[:])
 }
 
-// longestToken keeps subjects far from what the server takes in a line, 4096 bytes by default: it closes the connection
-// of a client that sends a longer one, and the ids of products are anybody's.
-const longestToken = 512
+// maxTokenBytes keeps subjects far below the server's limit of a line, 4096 bytes by default. The server closes the
+// connection of a client that sends a longer one, and the ids of products are user input.
+const maxTokenBytes = 512
 
-// shortened stands between the beginning of an id and its hash.
-const shortened = "=="
+// hashSeparator separates the beginning of an id from its hash.
+const hashSeparator = "=="
 
 func escape(id string) string {
 	plain := func(c byte) bool {
@@ -83,10 +84,10 @@ func escape(id string) string {
 	return id
 }
 
-// ParseToken gives the id of which Token made the token, "" if it is shortened: only the message's body tells the id
-// then. What Token would not make stays as it is.
+// ParseToken returns the id from which Token made the token. It returns "" for a shortened token: then only the
+// message's body has the id. A text that Token would not make is returned as it is.
 func ParseToken(token string) string {
-	if token == "=" || strings.Contains(token, shortened) {
+	if token == "=" || strings.Contains(token, hashSeparator) {
 		return ""
 	}
 	id, err := url.PathUnescape(strings.ReplaceAll(token, "=", "%"))
@@ -96,38 +97,39 @@ func ParseToken(token string) string {
 	return id
 }
 
-// CatalogSubject is where a product's desired state is published.
+// CatalogSubject returns the subject of a product's desired state.
 func CatalogSubject(account string, lane Lane, product string) string {
 	return "catalog." + account + "." + string(lane) + "." + Token(product)
 }
 
-// FenceSubject is where the fence of a lane is raised; see Fence.
+// FenceSubject returns the subject of a lane's fence; see mesh.Fence.
 func FenceSubject(account string, lane Lane) string {
 	return "fence." + account + "." + string(lane)
 }
 
-// StripeSubject is where what Stripe said about a product is published.
+// StripeSubject returns the subject of Stripe's events about a product.
 func StripeSubject(account, product string) string {
 	return "stripe." + account + "." + Token(product)
 }
 
-// SyncSubject is where an outcome is published.
+// SyncSubject returns the subject of an outcome.
 func SyncSubject(account string, kind meshv1.OutcomeKind, product string) string {
 	return "sync." + account + "." + OutcomeName(kind) + "." + Token(product)
 }
 
-// OutcomeName is the outcome's token in subjects, and its name in metrics and on the command line.
+// OutcomeName returns the outcome's token in subjects. Metrics and the command line use the same name.
 func OutcomeName(kind meshv1.OutcomeKind) string {
 	return strings.ToLower(strings.TrimPrefix(kind.String(), "OUTCOME_KIND_"))
 }
 
-// DeadSubject is where a service's dead letter about a product is published. The id is the product's, or that of the
-// letter, which FitLetter may have shortened.
+// DeadSubject returns the subject of a service's dead letter about a product. The id is the product's, or that of the
+// letter, which mesh.FitLetter may have shortened.
 func DeadSubject(service, account, product string) string {
 	return "dead." + service + "." + account + "." + Token(FitID(product))
 }
 
-// CommandSubject addresses a command to a service; product is empty for a verb that concerns the whole account.
+// CommandSubject returns the subject of a command to a service. product is empty for a verb that concerns the whole
+// account.
 func CommandSubject(service, account, verb, product string) string {
 	s := "command." + service + "." + account + "." + verb
 	if product != "" {
@@ -136,7 +138,8 @@ func CommandSubject(service, account, verb, product string) string {
 	return s
 }
 
-// SplitSubject returns the kind of a subject, and the rest. The kind of a bucket's subject is the bucket, in lower case.
+// SplitSubject returns the kind of a subject and the rest. The kind is the first token, or the lower-case name of the
+// bucket.
 func SplitSubject(subject string) (first, rest string) {
 	first, rest, _ = strings.Cut(subject, ".")
 	if first == "$KV" {

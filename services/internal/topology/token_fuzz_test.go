@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Every id has a token of its own, which any subject and bucket takes.
+// Every id has its own token, which is valid in any subject and bucket.
 func FuzzToken(f *testing.F) {
 	for _, id := range []string{
 		"", "mug", "=", "==", "=20", "a b", "a.b", "*", ">", "\x00", "\xff", "漢",
@@ -17,7 +17,7 @@ func FuzzToken(f *testing.F) {
 	f.Add(strings.Repeat("x", 600)+"a", strings.Repeat("x", 600)+"b")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		token := Token(a)
-		if token == "" || len(token) > longestToken {
+		if token == "" || len(token) > maxTokenBytes {
 			t.Fatalf("a token of %d bytes for %q", len(token), a)
 		}
 		for i := range len(token) {
@@ -31,14 +31,14 @@ func FuzzToken(f *testing.F) {
 		}
 		if id := ParseToken(token); id != a && id != "" {
 			t.Fatalf("%q became %q, and that %q", a, token, id)
-		} else if short := len(escape(a)) <= longestToken; short && id != a {
+		} else if short := len(escape(a)) <= maxTokenBytes; short && id != a {
 			t.Fatalf("%q became %q, and that nothing", a, token)
 		}
-		// What no id has as its token stays as it is, or is that of an id.
+		// ParseToken returns a text that is not a token unchanged, or an id that has it as its token.
 		if id := ParseToken(b); id != "" && id != b && Token(id) != b {
 			t.Fatalf("%q is no token, and became %q", b, id)
 		}
-		if len(FitID(a)) > longestID || (FitID(a) == FitID(b)) != (a == b) && FitID(a) != b && FitID(b) != a {
+		if len(FitID(a)) > maxIDBytes || (FitID(a) == FitID(b)) != (a == b) && FitID(a) != b && FitID(b) != a {
 			t.Fatalf("%q and %q became %q and %q", a, b, FitID(a), FitID(b))
 		}
 	})

@@ -1,3 +1,5 @@
+// Package topology declares the streams, buckets, consumers, subjects, keys and permissions of the mesh on NATS, and
+// compares them with those of a server. It imports no other package of Driftless but the contracts.
 package topology
 
 import (
@@ -27,10 +29,10 @@ const (
 	BucketLink     = "LINK"
 )
 
-// Consumer is one that every account has of its own: as many durable consumers as there are accounts.
+// Consumer is a kind of durable consumer. Every account has its own.
 type Consumer struct{ Stream, Name string }
 
-// Durable is the name of an account's durable consumer.
+// Durable returns the name of an account's durable consumer.
 func (c Consumer) Durable(account string) string { return c.Name + "-" + account }
 
 // The consumers of the mesh.
@@ -49,38 +51,40 @@ var (
 	ReconciliationObserved = Consumer{"KV_" + BucketObserved, "reconciliation"}
 )
 
-// AckWait is how long a message may go without a sign of life from its handler before it is given to another. Work
-// renews it three times in that span. A message that was on its way to a client when a NATS server died, or to a server
-// that hangs, is lost to the client and comes again after this time, so it is about as long as the shortest election of
-// a leader. Workers of earlier versions renew every 3.3 s, so it must be longer than that.
+// AckWait is how long a message may be in progress without a sign of life from its handler, before it is redelivered.
+// Consume renews it three times within that time. A message is lost to the client if it was in flight when a NATS
+// server died, or was sent to a server that hangs. It is redelivered after AckWait, so AckWait is about as long as the
+// shortest election of a leader. It must be longer than 3.3 s, the interval at which workers of earlier versions renew
+// it.
 const AckWait = 4 * time.Second
 
-// formerAckWait was declared by earlier versions. To shorten it takes back nothing that an operator has set.
+// formerAckWait was declared by earlier versions. Shortening it overrides nothing that an operator has set.
 const formerAckWait = 10 * time.Second
 
-// MaxStatesPerProduct is how many states of a product, in each lane, CATALOG keeps.
+// MaxStatesPerProduct is how many states of a product CATALOG keeps in each lane.
 const MaxStatesPerProduct = 16
 
-// streams is the whole of the mesh's storage. Limits not named are JetStream's defaults: none.
+// streams is the mesh's storage apart from buckets. Limits that are not set are JetStream's defaults: none.
 var streams = []jetstream.StreamConfig{
 	{
 		Name:        StreamCatalog,
-		Description: "desired state: the newest message of a product is what the catalog wants",
-		// The fence is here because JetStream compares within one stream.
+		Description: "desired state: the latest message of a product is what the catalog wants",
+		// The fence is on this stream because JetStream compares within one stream only.
 		Subjects: []string{"catalog.*.*.*", "fence.*.*"},
-		// The newest states of each product, and no age limit: a service that was away for a month finds them.
+		// The latest states of each product are kept without an age limit: a service that was away for a month finds
+		// them.
 		MaxMsgsPerSubject:  MaxStatesPerProduct,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 	},
 	{
 		Name:        StreamStripe,
-		Description: "what was seen in Stripe, in order of arrival",
+		Description: "events of Stripe, in order of arrival",
 		Subjects:    []string{"stripe.*.*"},
-		// As long as Stripe remembers its events. No limit per product: events that pushed each other out unread would
-		// be lost, since the reading of /v1/events counts them as stored.
+		// Stripe keeps its events as long. There is no limit per product: an event that pushed out an unread one would
+		// lose it, since the poll of /v1/events counts it as stored.
 		MaxAge: 30 * 24 * time.Hour,
-		// The same event arrives by webhook and by reading /v1/events; consumers must not count on this window.
+		// The same event arrives by webhook and by polling /v1/events. Consumers must not rely on this window.
 		Duplicates: time.Hour,
 	},
 	{
@@ -88,34 +92,34 @@ var streams = []jetstream.StreamConfig{
 		Description: "the audit trail",
 		Subjects:    []string{"sync.*.*.*"},
 		MaxAge:      30 * 24 * time.Hour,
-		// Many processes' outcomes of the same moment are one write to disk.
+		// The outcomes of many processes are stored with one write to disk.
 		AllowAtomicPublish: true,
 	},
 	{
 		Name:        StreamDead,
-		Description: "what could not be applied, with the reason; the newest of each product and service",
+		Description: "dead letters: changes that cannot be applied; the latest of each product and service",
 		Subjects:    []string{"dead.*.*.*"},
-		// A product that is refused again and again has one dead letter, its newest.
+		// A product that is refused repeatedly has one dead letter, the latest.
 		MaxMsgsPerSubject: 1,
 		AllowDirect:       true,
 	},
 	{
 		Name:        StreamCommand,
-		Description: "orders to the services",
+		Description: "commands to the services",
 		Subjects:    []string{"command.>"},
 		Retention:   jetstream.WorkQueuePolicy,
 	},
 	{
 		Name:        StreamRetry,
-		Description: "products that a service comes back to later: as schedules, and as what has come due",
+		Description: "retries of products: schedules, and retries that are due",
 		Subjects:    []string{"retry.*.*.*", "retry.due.*.*.*"},
-		// What came due is of the newest failure; an older one says nothing more.
+		// A due retry is about the latest failure; an older one adds nothing.
 		MaxMsgsPerSubject: 1,
 		AllowMsgSchedules: true,
 	},
 	{
 		Name:        StreamAdvisory,
-		Description: "the server's own word on messages that were given up: nothing vanishes silently",
+		Description: "advisories of the server about messages that were given up",
 		Subjects: []string{
 			"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
 			"$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
@@ -124,13 +128,13 @@ var streams = []jetstream.StreamConfig{
 	},
 }
 
-// Consumers lists every consumer with its filter, in which {account} stands for the account.
+// Consumers lists every consumer with its filter. {account} is a placeholder for the account.
 var Consumers = []struct {
 	Consumer
 	filter        string
 	maxAckPending int
 }{
-	// Messages that are to be tried again within seconds hold a place each.
+	// Messages that are retried within seconds count as pending acks.
 	{PushLive, "catalog.{account}.live.*", 8192},
 	{PushBulk, "catalog.{account}.bulk.*", 8192},
 	{PushCommand, "command.push.{account}.>", 8192},
@@ -145,37 +149,36 @@ var Consumers = []struct {
 	{ReconciliationObserved, "$KV.OBSERVED.{account}.*", 4096},
 }
 
-// Options are what differs between installations.
+// Options are the settings that differ between installations.
 type Options struct {
-	// Replicas of every stream; 0 means 1. Use 3 in a cluster.
+	// Replicas of every stream. Defaults to 1; use 3 in a cluster.
 	Replicas int
-	// Placement of every stream in a cluster, or a super-cluster; anywhere if it names nothing.
+	// Placement of every stream in a cluster or super-cluster. Defaults to anywhere.
 	Placement Placement
-	// AllowLowering carries out what lowers replicas or limits, or removes a subject, a placement or a feature. Without
-	// it Apply leaves such settings as they are, and tells Kept.
+	// AllowLowering allows changes that lower replicas or limits, or remove a subject, a placement or a feature.
+	// Without it Apply leaves such settings as they are, and calls OnKept.
 	AllowLowering bool
-	// AllowDataLoss carries out what would lose messages, lowering included; without it Apply refuses that.
+	// AllowDataLoss allows changes that lose messages, lowering included. Without it Apply refuses them.
 	AllowDataLoss bool
-	// OnKept is told of what Apply leaves as it is because it would be lowered; nil is told of nothing.
+	// OnKept is called for each difference that Apply leaves because it would lower something; nil ignores them.
 	OnKept func(Difference)
-	// Refused is told of protections that the server does not take, and why; the mesh works without them. If it is
-	// nil they are errors of Apply.
+	// Refused is called for protections that the server does not accept, with the reason. The mesh works without them.
+	// If it is nil, they are errors of Apply.
 	Refused func(Difference, error)
-	// Accounts that get consumers; DefaultAccount if none is named. Those of accounts that are not named are left as
-	// they are.
+	// Accounts that get consumers. Defaults to DefaultAccount. Consumers of other accounts stay as they are.
 	Accounts []string
 }
 
-// DefaultAccount is the name of the account where only one is used.
+// DefaultAccount is the name of the account if only one is used.
 const DefaultAccount = "default"
 
-// durable is a consumer of an account as it should be.
+// durable is the declared consumer of an account.
 type durable struct {
 	stream string
 	config jetstream.ConsumerConfig
 }
 
-// Placement says on which servers of a cluster streams live.
+// Placement selects the servers of a cluster that hold streams.
 type Placement struct {
 	// Cluster of a super-cluster.
 	Cluster string
@@ -222,15 +225,17 @@ func consumerConfig(name, filter string, maxAckPending int) jetstream.ConsumerCo
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       AckWait,
-		// Give-up is decided by the handler, which writes a dead letter; the server's own limit would drop silently.
+		// The handler decides when to give up, and writes a dead letter. The server's own limit would drop messages
+		// silently.
 		MaxDeliver:    -1,
 		MaxAckPending: maxAckPending,
 	}
 }
 
-// downstream says in which order streams are asked for their consumers, those that are not named in the middle: what a
-// service makes of a message is stored further down before the message is acknowledged, so that one of the two counts.
-var downstream = map[string]int{
+// consumerOrder is the order in which streams are asked for their consumers; streams that are not listed are in the
+// middle. A service stores the result of a message further downstream before it acknowledges the message. So at least
+// one of the two is counted.
+var consumerOrder = map[string]int{
 	StreamCommand:          -2,
 	StreamCatalog:          -1,
 	"KV_" + BucketObserved: 1,
@@ -238,7 +243,7 @@ var downstream = map[string]int{
 	StreamDead:             2,
 }
 
-// ConsumedStreams returns the streams that have consumers, in the order in which their state is read.
+// ConsumedStreams returns the streams that have consumers, upstream first.
 func ConsumedStreams() []string {
 	var names []string
 	for _, c := range Consumers {
@@ -246,6 +251,6 @@ func ConsumedStreams() []string {
 			names = append(names, c.Stream)
 		}
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return downstream[a] - downstream[b] })
+	slices.SortStableFunc(names, func(a, b string) int { return consumerOrder[a] - consumerOrder[b] })
 	return names
 }

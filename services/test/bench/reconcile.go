@@ -382,7 +382,7 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 			return err
 		}
 		// The control API is not used, since the report is what the scan itself writes.
-		if _, err := b.world.mesh.Record("scan."+benchAccount).Get(ctx, report); err != nil {
+		if _, err := b.world.mesh.Record(topology.KeyScan, benchAccount).Get(ctx, report); err != nil {
 			return err
 		}
 		took[report.GetPhase()] += time.Since(begun)

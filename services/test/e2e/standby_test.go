@@ -119,7 +119,7 @@ func (in *ingestions) exec(sql string, args ...any) {
 
 func (in *ingestions) snapshot() string {
 	in.t.Helper()
-	position, err := in.mesh.Record("snapshot.default").GetString(in.t.Context())
+	position, err := in.mesh.Record(topology.KeySnapshot, "default").GetString(in.t.Context())
 	require.NoError(in.t, err)
 	return position
 }
@@ -185,7 +185,7 @@ func TestStandby_TakesOverAfterKill(t *testing.T) {
 		func() bool { return in.name(fmt.Sprintf("p%d", products)) != "" && in.snapshot() == "done" })
 
 	// This requests a snapshot, as after the loss of a slot. The next leader begins with it.
-	require.NoError(t, in.mesh.Record("snapshot.default").PutString(t.Context(), "wanted"))
+	require.NoError(t, in.mesh.Record(topology.KeySnapshot, "default").PutString(t.Context(), "wanted"))
 	takenOver()
 	in.eventually("the catalog is being read", func() bool { return strings.HasPrefix(in.snapshot(), "after ") })
 	takenOver()

@@ -25,7 +25,7 @@ func TestUp_SignsAndVerifies(t *testing.T) {
 		}
 		demo, err := p.command("demo", "--timeout", "3m").CombinedOutput()
 		require.NoError(t, err, "%s\n%s", demo, p.log)
-		require.NotContains(t, p.log.String(), "a message is refused")
+		require.NotContains(t, p.log.String(), "message refused")
 		p.stop()
 	}
 }

@@ -1,6 +1,6 @@
-// Package dashboard is the Grafana dashboard of the mesh: what its rows show is in rows.go, and JSON makes the file
-// that Grafana imports, deploy/grafana/driftless.json. It asks for metrics of package metrics and rules of
-// deploy/alerts only; a test holds it to that.
+// Package dashboard generates the Grafana dashboard of the mesh. Its rows are in rows.go, and JSON returns the file
+// that Grafana imports, deploy/grafana/driftless.json. It uses only metrics of package metrics and rules of
+// deploy/alerts; a test checks that.
 package dashboard
 
 import (
@@ -8,30 +8,30 @@ import (
 	"fmt"
 )
 
-// Row is a line of panels under a title.
+// Row is a row of panels under a title.
 type Row struct {
 	Title  string
 	Panels []Panel
 }
 
-// Panel is one picture.
+// Panel is one panel.
 type Panel struct {
 	Title string
-	// Help is what a reader may need to know, in a sentence or two.
+	// Help explains the panel in one or two sentences.
 	Help string
-	// Unit as Grafana calls it: "s", "bytes", "reqps", "percentunit", "short", "bool_yes_no".
+	// Unit in Grafana's terms: "s", "bytes", "reqps", "percentunit", "short", "bool_yes_no".
 	Unit string
-	// Stat panels show one number each; others are drawn over time.
+	// Stat panels show one number each. The others are graphs over time.
 	Stat bool
-	// Bad is from which value on a stat is red; nil for never. Below makes it red below that instead.
+	// Bad is the value from which a stat is red; nil for never. With Below it is red below that value.
 	Bad   *float64
 	Below bool
-	// Exemplars are drawn into a panel of durations.
+	// Exemplars are shown in a panel of durations.
 	Exemplars bool
 	Queries   []Query
 }
 
-// Query is an expression of PromQL's with the name of its series.
+// Query is a PromQL expression with the name of its series.
 type Query struct{ Expr, Legend string }
 
 // width of Grafana's grid.
@@ -45,7 +45,7 @@ const (
 
 type object = map[string]any
 
-// JSON is the dashboard as Grafana imports it.
+// JSON returns the dashboard in the format that Grafana imports.
 func JSON() ([]byte, error) {
 	source := object{"type": "prometheus", "uid": "${datasource}"}
 	var panels []object

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write deploy/grafana/driftless.json")
 
 var root = filepath.Join("..", "..", "..", "..")
 
-func TestTheFileIsFresh(t *testing.T) {
+func TestJSON_IsFresh(t *testing.T) {
 	path := filepath.Join(root, "deploy", "grafana", "driftless.json")
 	want, err := dashboard.JSON()
 	require.NoError(t, err)
@@ -32,7 +32,7 @@ func TestTheFileIsFresh(t *testing.T) {
 	}
 	have, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, string(want), string(have), "write it anew with: go test ./metrics/dashboard -update")
+	require.Equal(t, string(want), string(have), "write it again with: go test ./internal/metrics/dashboard -update")
 	require.True(t, json.Valid(have))
 }
 
@@ -58,7 +58,7 @@ func readRules(t *testing.T) (out rules) {
 	return out
 }
 
-// known is what a query may ask for: the labels of each series, and their values where those are all known.
+// known is what a query may use: the labels of each series, and their values if all are known.
 func known(t *testing.T) map[string][]metrics.Label {
 	t.Helper()
 	out := map[string][]metrics.Label{}
@@ -86,7 +86,7 @@ func known(t *testing.T) map[string][]metrics.Label {
 	return out
 }
 
-// check parses a query and holds it to what is known; it returns the names of the series that it asks for.
+// check parses a query and checks it against known. It returns the names of the series that it uses.
 func check(t *testing.T, expr string, known map[string][]metrics.Label) (asked []string) {
 	t.Helper()
 	expr = strings.NewReplacer("$__rate_interval", "5m", "$account", ".+").Replace(expr)
@@ -134,7 +134,7 @@ func checkMatcher(t *testing.T, expr string, m *labels.Matcher, with []metrics.L
 	i := slices.IndexFunc(with, func(l metrics.Label) bool { return l.Name == m.Name })
 	require.GreaterOrEqual(t, i, 0, "%s: the series has no label %s", expr, m.Name)
 	if values := with[i].Values; values != nil {
-		// One that matches all, or none, is a mistake in writing.
+		// A matcher that matches all values, or none, is a mistake.
 		n := 0
 		for _, v := range values {
 			if m.Matches(v) {
@@ -146,7 +146,7 @@ func checkMatcher(t *testing.T, expr string, m *labels.Matcher, with []metrics.L
 	}
 }
 
-func TestTheDashboardAsksForWhatIsExposed(t *testing.T) {
+func TestRows_QueryExposedMetrics(t *testing.T) {
 	known := known(t)
 	var asked []string
 	for _, row := range dashboard.Rows {
@@ -157,7 +157,7 @@ func TestTheDashboardAsksForWhatIsExposed(t *testing.T) {
 			}
 		}
 	}
-	// What nobody looks at need not be measured.
+	// A metric that is not shown need not exist.
 	for _, g := range readRules(t).Groups {
 		for _, r := range g.Rules {
 			asked = append(asked, check(t, r.Expr, known)...)
@@ -173,7 +173,7 @@ func TestTheDashboardAsksForWhatIsExposed(t *testing.T) {
 	}
 }
 
-func TestAWrongQueryIsFound(t *testing.T) {
+func TestCheck_DetectsWrongQuery(t *testing.T) {
 	known := map[string][]metrics.Label{"driftless_halted": {metrics.Account}}
 	_, err := parser.NewParser(parser.Options{}).ParseExpr("sum(")
 	require.Error(t, err)
@@ -181,7 +181,7 @@ func TestAWrongQueryIsFound(t *testing.T) {
 		check(t, `max by (account) (driftless_halted{account=~"$account"})`, known))
 }
 
-func TestEveryAlertHasItsPage(t *testing.T) {
+func TestAlerts_HaveRunbooks(t *testing.T) {
 	const at = "https://github.com/driftless-sync/driftless/blob/main/docs/runbooks/"
 	parts := []string{"Meaning", "Impact", "Diagnosis", "Resolution", "Verification"}
 	pages := map[string]bool{}

@@ -1,12 +1,13 @@
 package dashboard
 
-// Rows are what the dashboard shows, from the top. Of what replicas share the greatest is taken.
+// Rows lists the rows of the dashboard, from the top. For metrics that replicas share it shows the maximum.
 var Rows = []Row{
 	{Title: "Is it healthy?", Panels: []Panel{
 		{
 			Title: "Late changes, 1 h",
-			Help:  "Share of the live changes that took more than 5 s while Stripe was up; 1% may.", Unit: "percentunit",
-			Stat: true, Bad: new(0.01), Queries: []Query{
+			Help:  "Share of live changes that took more than 5 s while Stripe was up. The target is at most 1%.",
+			Unit:  "percentunit",
+			Stat:  true, Bad: new(0.01), Queries: []Query{
 				{`max(driftless:changes_late:ratio1h{account=~"$account"})`, ""},
 			},
 		},
@@ -17,7 +18,7 @@ var Rows = []Row{
 			},
 		},
 		{
-			Title: "Oldest unsynced", Help: "How long the product has differed that has the longest.", Unit: "s",
+			Title: "Oldest unsynced", Help: "How long the longest unsynced product has differed.", Unit: "s",
 			Stat: true, Bad: new(300.0), Queries: []Query{
 				{`max(driftless_change_oldest_unsynced_age_seconds{account=~"$account"})`, ""},
 			},
@@ -32,7 +33,7 @@ var Rows = []Row{
 			{`sum(max by (account, reason) (driftless_dead_letters_open{account=~"$account"}))`, ""},
 		}},
 		{
-			Title: "Halted", Help: "1: Stripe does not accept the key.", Unit: "bool_yes_no", Stat: true, Bad: new(1.0),
+			Title: "Halted", Help: "1: Stripe refuses the key.", Unit: "bool_yes_no", Stat: true, Bad: new(1.0),
 			Queries: []Query{
 				{`max(driftless_halted{account=~"$account"})`, ""},
 			},
@@ -52,14 +53,14 @@ var Rows = []Row{
 		},
 		{
 			Title: "Equality is known",
-			Help:  "0: `driftless status` says why it is not known whether the tables and Stripe are equal.",
+			Help:  "0: it is unknown whether the tables and Stripe are equal. `driftless status` has the reason.",
 			Unit:  "bool_yes_no", Stat: true, Bad: new(1.0), Below: true, Queries: []Query{
 				{`min(max by (account) (driftless_equality_known{account=~"$account"}))`, ""},
 			},
 		},
 		{
 			Title: "Converged, live",
-			Help:  "How long ago the last live change was committed up to which everything is in Stripe.", Unit: "s",
+			Help:  "Age of the commit up to which all live changes are in Stripe.", Unit: "s",
 			Stat: true, Bad: new(60.0), Queries: []Query{
 				{
 					`time() - min(max by (account) (driftless_converged_timestamp_seconds{account=~"$account", lane="live"}))`,
@@ -69,13 +70,14 @@ var Rows = []Row{
 		},
 		{
 			Title: "Not converged, 30 d",
-			Help:  "The service level: in at most 1% of the time something committed more than a minute ago (bulk: an hour) is not in Stripe.", Unit: "percentunit", Stat: true, Bad: new(0.01), Queries: []Query{
+			Help:  "Share of the time in which a change committed more than a minute ago (bulk: an hour) was not in Stripe. The service level: at most 1%.", Unit: "percentunit", Stat: true, Bad: new(0.01), Queries: []Query{
 				{`max by (lane) (driftless:not_converged:ratio30d{account=~"$account"})`, "{{lane}}"},
 			},
 		},
 		{
-			Title: "Tables compared", Help: "Since the tables were last compared as a whole.", Unit: "s", Stat: true,
-			Bad: new(172800.0), Queries: []Query{
+			Title: "Tables compared", Help: "Time since the last complete comparison of the tables.", Unit: "s",
+			Stat: true,
+			Bad:  new(172800.0), Queries: []Query{
 				{
 					`time() - min(max by (account) (driftless_tables_compared_timestamp_seconds{account=~"$account"}))`,
 					"",
@@ -83,7 +85,7 @@ var Rows = []Row{
 			},
 		},
 		{
-			Title: "From commit to Stripe", Help: "Live changes. Points are traces.", Unit: "s", Exemplars: true,
+			Title: "From commit to Stripe", Help: "Live changes. The points are traces.", Unit: "s", Exemplars: true,
 			Queries: []Query{
 				{`histogram_quantile(0.5, sum by (le) (rate(driftless_change_applied_duration_seconds_bucket{account=~"$account", lane="live"}[$__rate_interval])))`, "p50"},
 				{`histogram_quantile(0.95, sum by (le) (rate(driftless_change_applied_duration_seconds_bucket{account=~"$account", lane="live"}[$__rate_interval])))`, "p95"},
@@ -104,7 +106,7 @@ var Rows = []Row{
 	}},
 	{Title: "Push", Panels: []Panel{
 		{
-			Title: "Waiting", Help: "Not yet delivered, in flight, and to be tried again later.", Unit: "short",
+			Title: "Waiting", Help: "Not yet delivered, in flight, and scheduled for a retry.", Unit: "short",
 			Queries: []Query{
 				{`sum by (consumer) (max by (account, stream, consumer) (driftless_consumer_pending{account=~"$account", consumer=~"push.*"}))`, "{{consumer}} pending"},
 				{`sum by (consumer) (max by (account, stream, consumer) (driftless_consumer_in_flight{account=~"$account", consumer=~"push.*"}))`, "{{consumer}} in flight"},
@@ -121,14 +123,14 @@ var Rows = []Row{
 			{`sum by (lane) (rate(driftless_change_applied_duration_seconds_count{account=~"$account"}[$__rate_interval]))`, "applied, {{lane}}"},
 			{`sum(rate(driftless_change_superseded_total{account=~"$account"}[$__rate_interval]))`, "superseded"},
 		}},
-		{Title: "Steps a second", Help: "Calls of plans, by what they do.", Unit: "ops", Queries: []Query{
+		{Title: "Steps a second", Help: "Calls of plans, by kind.", Unit: "ops", Queries: []Query{
 			{
 				`sum by (step, result) (rate(driftless_push_steps_total{account=~"$account"}[$__rate_interval]))`,
 				"{{step}} {{result}}",
 			},
-			{`sum(rate(driftless_push_looks_total{account=~"$account"}[$__rate_interval]))`, "looks"},
+			{`sum(rate(driftless_push_looks_total{account=~"$account"}[$__rate_interval]))`, "rereads"},
 		}},
-		{Title: "Failures a second", Help: "By what is done about them.", Unit: "ops", Queries: []Query{
+		{Title: "Failures a second", Help: "By action.", Unit: "ops", Queries: []Query{
 			{
 				`sum by (action) (rate(driftless_push_failures_total{account=~"$account"}[$__rate_interval]))`,
 				"{{action}}",
@@ -142,23 +144,23 @@ var Rows = []Row{
 		}},
 	}},
 	{Title: "Stripe", Panels: []Panel{
-		{Title: "Requests a second", Help: "Against what the account allows.", Unit: "reqps", Queries: []Query{
+		{Title: "Requests a second", Help: "Compared with the account's limit.", Unit: "reqps", Queries: []Query{
 			{`sum by (component, result) (rate(driftless_stripe_request_duration_seconds_count{account=~"$account"}[$__rate_interval]))`, "{{component}} {{result}}"},
 			{`sum(max by (account) (driftless_stripe_budget_limit_per_second{account=~"$account"}))`, "limit"},
 		}},
 		{Title: "Requests by operation", Unit: "reqps", Queries: []Query{
 			{`sum by (operation) (rate(driftless_stripe_request_duration_seconds_count{account=~"$account"}[$__rate_interval]))`, "{{operation}}"},
 		}},
-		{Title: "Time of a request", Help: "95th percentile.", Unit: "s", Exemplars: true, Queries: []Query{
+		{Title: "Duration of a request", Help: "95th percentile.", Unit: "s", Exemplars: true, Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le, operation) (rate(driftless_stripe_request_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{operation}}"},
 		}},
-		{Title: "Waiting for a turn", Help: "In the budget, 95th percentile.", Unit: "s", Queries: []Query{
+		{Title: "Wait for the budget", Help: "95th percentile.", Unit: "s", Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le, lane) (rate(driftless_stripe_budget_wait_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{lane}}"},
 		}},
-		{Title: "Turned away (429)", Help: "In five minutes, by Stripe's reason.", Unit: "short", Queries: []Query{
+		{Title: "Rate limited (429)", Help: "In five minutes, by Stripe's reason.", Unit: "short", Queries: []Query{
 			{`sum by (reason) (increase(driftless_stripe_rate_limited_total{account=~"$account"}[5m]))`, "{{reason}}"},
 		}},
-		{Title: "Reads of 30 days", Unit: "short", Queries: []Query{
+		{Title: "Reads in 30 days", Unit: "short", Queries: []Query{
 			{`sum(max by (account) (driftless_stripe_reads_used{account=~"$account"}))`, "used"},
 			{`sum(min by (account) (driftless_stripe_reads_left{account=~"$account"}))`, "left"},
 			{`sum(max by (account) (driftless_stripe_reads_allowed{account=~"$account"}))`, "allowed"},
@@ -172,7 +174,7 @@ var Rows = []Row{
 			},
 		}},
 		{
-			Title: "Age of webhooks", Help: "From Stripe's making of the event, to the second.", Unit: "s",
+			Title: "Age of webhooks", Help: "Since the event's creation in Stripe, accurate to the second.", Unit: "s",
 			Queries: []Query{
 				{`histogram_quantile(0.5, sum by (le) (rate(driftless_webhook_age_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p50"},
 				{`histogram_quantile(0.95, sum by (le) (rate(driftless_webhook_age_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p95"},
@@ -180,22 +182,22 @@ var Rows = []Row{
 			},
 		},
 		{
-			Title: "Age of the reading of events", Help: "Since Stripe's events were last read to their end.", Unit: "s",
+			Title: "Age of the event poll", Help: "Time since Stripe's events were last read to the end.", Unit: "s",
 			Queries: []Query{
 				{`max by (account) (driftless_stripe_events_age_seconds{account=~"$account"})`, "{{account}}"},
 			},
 		},
-		{Title: "Webhooks refused", Help: "In five minutes.", Unit: "short", Queries: []Query{
+		{Title: "Webhooks rejected", Help: "In five minutes.", Unit: "short", Queries: []Query{
 			{`sum by (reason) (increase(driftless_webhook_rejected_total{account=~"$account"}[5m]))`, "{{reason}}"},
 		}},
-		{Title: "What events were", Unit: "ops", Queries: []Query{
+		{Title: "Effect of events", Unit: "ops", Queries: []Query{
 			{
 				`sum by (result) (rate(driftless_event_observed_total{account=~"$account"}[$__rate_interval]))`,
 				"{{result}}",
 			},
 		}},
 		{
-			Title: "Scan", Help: "Objects read by the newest scan; 1 while one runs; 1 if the newest failed.",
+			Title: "Scan", Help: "Objects read by the latest scan; 1 while one runs; 1 if the latest failed.",
 			Unit: "short", Queries: []Query{
 				{`max by (account) (driftless_scan_objects{account=~"$account"})`, "objects {{account}}"},
 				{`max by (account) (driftless_scan_running{account=~"$account"})`, "running {{account}}"},
@@ -208,7 +210,7 @@ var Rows = []Row{
 		}},
 	}},
 	{Title: "Reconciliation", Panels: []Panel{
-		{Title: "Open drift", Help: "By what is being done about it.", Unit: "short", Queries: []Query{
+		{Title: "Open drift", Help: "By kind and state.", Unit: "short", Queries: []Query{
 			{
 				`sum by (kind, state) (max by (account, kind, state) (driftless_drift_open{account=~"$account"})) > 0`,
 				"{{kind}} {{state}}",
@@ -218,7 +220,7 @@ var Rows = []Row{
 			{`sum(increase(driftless_drift_found_total{account=~"$account"}[5m]))`, "found"},
 			{`sum(increase(driftless_drift_repaired_total{account=~"$account"}[5m]))`, "repaired"},
 		}},
-		{Title: "Time in the ledger", Help: "For a message, 95th percentile.", Unit: "s", Queries: []Query{
+		{Title: "Ledger transactions", Help: "Duration, 95th percentile.", Unit: "s", Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le, stream) (rate(driftless_ledger_write_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{stream}}"},
 		}},
 		{Title: "Waiting", Unit: "short", Queries: []Query{
@@ -235,7 +237,7 @@ var Rows = []Row{
 			{`sum(rate(driftless_capture_products_total{account=~"$account"}[$__rate_interval]))`, "captured"},
 			{
 				`sum(rate(driftless_catalog_read_products_total{account=~"$account"}[$__rate_interval]))`,
-				"read as a whole",
+				"read in snapshots and backfills",
 			},
 			{
 				`sum by (result) (rate(driftless_catalog_write_backs_total{account=~"$account"}[$__rate_interval]))`,
@@ -244,7 +246,8 @@ var Rows = []Row{
 		}},
 		{
 			Title: "Compared with the tables",
-			Help:  "Products a second, and in an hour those of whose change the log had told nothing.", Unit: "short",
+			Help:  "Products compared a second, and products in an hour whose change the log did not report.",
+			Unit:  "short",
 			Queries: []Query{
 				{
 					`sum(rate(driftless_capture_compared_products_total{account=~"$account"}[$__rate_interval]))`,
@@ -260,15 +263,15 @@ var Rows = []Row{
 				},
 			},
 		},
-		{Title: "Time of a comparison", Help: "Of the whole catalog, 95th percentile.", Unit: "s", Queries: []Query{
+		{Title: "Duration of a comparison", Help: "Of the whole catalog, 95th percentile.", Unit: "s", Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le) (rate(driftless_capture_comparison_duration_seconds_bucket{account=~"$account"}[1d])))`, "p95"},
 		}},
-		{Title: "State of capture", Help: "1 for the state that holds.", Unit: "short", Queries: []Query{
+		{Title: "State of capture", Help: "1 for the current state.", Unit: "short", Queries: []Query{
 			{`max by (account, state) (driftless_capture_status{account=~"$account"}) > 0`, "{{state}} {{account}}"},
 		}},
 		{
 			Title: "Captured and converged",
-			Help:  "How long ago the latest change was committed that is surely in CATALOG, and in Stripe.", Unit: "s",
+			Help:  "Age of the commit up to which all changes are in CATALOG, and in Stripe.", Unit: "s",
 			Queries: []Query{
 				{
 					`time() - max by (account) (driftless_captured_timestamp_seconds{account=~"$account"})`,
@@ -280,12 +283,14 @@ var Rows = []Row{
 				},
 			},
 		},
-		{Title: "Behind", Help: "Age of the oldest log that is not captured.", Unit: "s", Queries: []Query{
-			{`max by (account) (driftless_replication_lag_duration_seconds{account=~"$account"})`, "{{account}}"},
-		}},
+		{Title: "Capture lag", Help: "Age of the oldest write-ahead log that is not captured.", Unit: "s",
+			Queries: []Query{
+				{`max by (account) (driftless_replication_lag_duration_seconds{account=~"$account"})`, "{{account}}"},
+			}},
 		{
-			Title: "Log", Help: "Not captured, kept by the database for the slot, and until the slot would lose its own.",
-			Unit: "bytes", Queries: []Query{
+			Title: "Write-ahead log",
+			Help:  "Not captured, kept by the database for the slot, and left until the slot is lost.",
+			Unit:  "bytes", Queries: []Query{
 				{`max by (account) (driftless_replication_lag_bytes{account=~"$account"})`, "not captured {{account}}"},
 				{`max by (account) (driftless_replication_retained_bytes{account=~"$account"})`, "kept {{account}}"},
 				{
@@ -295,13 +300,13 @@ var Rows = []Row{
 			},
 		},
 		{
-			Title: "Who reads the slot",
-			Help:  "Read: 1 while an ingestion reads it. Standing by: replicas that would take over.", Unit: "short",
+			Title: "Readers of the slot",
+			Help:  "1 while an ingestion reads the slot, and the number of standbys.", Unit: "short",
 			Queries: []Query{
 				{`max by (account) (driftless_replication_active{account=~"$account"})`, "read {{account}}"},
 				{
 					`count by (account) (driftless_ingestion_active{account=~"$account"} == 0)`,
-					"standing by {{account}}",
+					"standbys {{account}}",
 				},
 			},
 		},
@@ -316,29 +321,29 @@ var Rows = []Row{
 				"{{stream}} {{consumer}}",
 			},
 		}},
-		{Title: "Delivered again", Help: "A second; and what of that is in flight.", Unit: "short", Queries: []Query{
+		{Title: "Redeliveries", Help: "Per second, and in flight.", Unit: "short", Queries: []Query{
 			{
 				`sum by (consumer) (rate(driftless_message_redeliveries_total{account=~"$account"}[$__rate_interval]))`,
 				"{{consumer}} a second",
 			},
 			{`sum by (consumer) (max by (account, stream, consumer) (driftless_consumer_redelivered{account=~"$account"}))`, "{{consumer}} in flight"},
 		}},
-		{Title: "Handling of a message", Help: "95th percentile.", Unit: "s", Queries: []Query{
+		{Title: "Duration of a message", Help: "95th percentile.", Unit: "s", Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le, component, consumer) (rate(driftless_message_process_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{component}} {{consumer}}"},
 		}},
-		{Title: "Streams", Help: "Messages, of all accounts.", Unit: "short", Queries: []Query{
+		{Title: "Streams", Help: "Messages of all accounts.", Unit: "short", Queries: []Query{
 			{"max by (stream) (driftless_stream_messages)", "{{stream}}"},
 		}},
 		{Title: "Size", Help: "Of all accounts.", Unit: "bytes", Queries: []Query{
 			{"max by (stream) (driftless_stream_size_bytes)", "{{stream}}"},
 		}},
-		{Title: "Paused", Help: "1 while a consumer delivers nothing.", Unit: "short", Queries: []Query{
+		{Title: "Paused", Help: "1 while a consumer is paused.", Unit: "short", Queries: []Query{
 			{
 				`max by (stream, consumer) (driftless_consumer_paused{account=~"$account"}) > 0`,
 				"{{stream}} {{consumer}}",
 			},
 		}},
-		{Title: "Connections lost", Help: "In five minutes.", Unit: "short", Queries: []Query{
+		{Title: "Lost connections", Help: "In five minutes.", Unit: "short", Queries: []Query{
 			{
 				`sum by (component) (increase(driftless_nats_disconnects_total{account=~"$account"}[5m]))`,
 				"{{component}}",

@@ -16,11 +16,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// Recorder holds the spans that ended since Start.
+// Recorder has the spans that ended since Start.
 type Recorder struct{ exporter *tracetest.InMemoryExporter }
 
-// Start records every span of the process from now on; it replaces the global tracer provider for good, so tests
-// that use it do not run in parallel with others.
+// Start records every span of the process from now on. It replaces the global tracer provider permanently, so tests
+// that use it must not run in parallel with others.
 func Start(t testing.TB) *Recorder {
 	t.Helper()
 	exporter := tracetest.NewInMemoryExporter()
@@ -30,7 +30,7 @@ func Start(t testing.TB) *Recorder {
 	return &Recorder{exporter}
 }
 
-// Spans returns all that have ended.
+// Spans returns all spans that have ended.
 func (r *Recorder) Spans() []tracetest.SpanStub { return r.exporter.GetSpans() }
 
 // Trace returns the ended spans of one trace, in the order of their starts.
@@ -45,8 +45,8 @@ func (r *Recorder) Trace(id trace.TraceID) []tracetest.SpanStub {
 	return out
 }
 
-// Tree checks that the spans form one tree: one span without a parent, or with the given remote one, and every other
-// span's parent among them. It returns the tree as indented lines.
+// Tree checks that the spans form one tree: one span has no parent or the given remote parent, and the parent of every
+// other span is among them. It returns the tree as indented lines.
 func Tree(spans []tracetest.SpanStub, remote trace.SpanID) (string, error) {
 	known := map[trace.SpanID]bool{}
 	for _, s := range spans {

@@ -17,7 +17,7 @@ import (
 
 const sampledParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-// malformed are values that an application, or anybody, may have written.
+// malformed lists values that an application may have written.
 var malformed = []string{
 	"", "0", "00", "garbage", "00-", "00-4bf92f3577b34da6a3ce929d0e0e4736",
 	"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
@@ -30,7 +30,7 @@ var malformed = []string{
 	"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\x00", "\xff\xfe", strings.Repeat("0", 1<<20),
 }
 
-func TestMalformedTraceparentsAreIgnored(t *testing.T) {
+func TestContextWithTraceparent_IgnoresMalformed(t *testing.T) {
 	for _, value := range malformed {
 		require.False(t, trace.SpanContextFromContext(ContextWithTraceparent(t.Context(), value)).IsValid(), "%.80q",
 			value)
@@ -40,7 +40,7 @@ func TestMalformedTraceparentsAreIgnored(t *testing.T) {
 	require.True(t, trace.SpanContextFromContext(ContextWithTraceparent(t.Context(), sampledParent)).IsValid())
 }
 
-func TestWhateverIsWrittenAsTraceparentGivesATraceOrNone(t *testing.T) {
+func TestContextWithTraceparent_AcceptsAnyText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(),
 			rapid.StringMatching(`[0-9a-f]{2}-[0-9a-f]{31,33}-[0-9a-f]{15,17}-[0-9a-f]{1,3}`)).Draw(t, "traceparent")
@@ -52,7 +52,7 @@ func TestWhateverIsWrittenAsTraceparentGivesATraceOrNone(t *testing.T) {
 	})
 }
 
-func TestAnAPIRequestWithAMalformedTraceparentHasATraceOfItsOwn(t *testing.T) {
+func TestHTTPServer_StartsTraceForMalformedTraceparent(t *testing.T) {
 	exporter := tracetest.NewInMemoryExporter()
 	before := otel.GetTracerProvider()
 	otel.SetTracerProvider(NewTracerProvider(sdktrace.ParentBased(sdktrace.AlwaysSample()),

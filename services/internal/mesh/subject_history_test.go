@@ -11,9 +11,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// TestKeptFrom_LastMessageCountsWhereTheRestLacksIt: another replica, which lags, may give the second answer. Here
-// the message goes in between.
-func TestKeptFrom_LastMessageCountsWhereTheRestLacksIt(t *testing.T) {
+// The second answer may come from another replica, which lags. Here the message is stored in between.
+func TestKeptFrom_KeepsLastMessageThatAnswerLacks(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := Connect(t.Context(), Config{URL: url, Name: "test"})
 	require.NoError(t, err)
@@ -29,7 +28,7 @@ func TestKeptFrom_LastMessageCountsWhereTheRestLacksIt(t *testing.T) {
 	}
 	got := 0
 	require.NoError(t,
-		m.keptFrom(t.Context(), topology.StreamCatalog, []string{subject, subject + "-none"}, from,
+		m.eachHistoryFrom(t.Context(), topology.StreamCatalog, []string{subject, subject + "-none"}, from,
 			func(i int, kept []*nats.Msg) error {
 				got += len(kept)
 				require.Len(t, kept, 1-i)

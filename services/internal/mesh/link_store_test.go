@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func TestLinks(t *testing.T) {
+func TestLinkStore_LinksAndUnlinks(t *testing.T) {
 	t.Parallel()
 	url, _ := localtest.NATS(t)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
@@ -78,12 +78,12 @@ func TestForget_LeavesNoTrace(t *testing.T) {
 	}, patience, 10*time.Millisecond, "the marker goes by itself")
 	touch("prod_1")
 	require.NoError(t, m.Observed().Forget(t.Context(), "default", "prod_1"))
-	// Also in the place of the marker.
+	// The marker does not prevent a new state.
 	touch("prod_1")
 }
 
-// What a topology of an earlier version refuses is told with the remedy.
-func TestForget_WithoutTheTopologyOfThisVersion(t *testing.T) {
+// The error names the command that updates the topology.
+func TestForget_NamesOutdatedTopology(t *testing.T) {
 	t.Parallel()
 	m := start(t)
 	require.NoError(t, m.JetStream().DeleteKeyValue(t.Context(), topology.BucketObserved))

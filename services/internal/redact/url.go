@@ -1,4 +1,5 @@
-package config
+// Package redact removes secrets from texts that people see.
+package redact
 
 import (
 	"net/url"
@@ -6,6 +7,9 @@ import (
 	"slices"
 	"strings"
 )
+
+// Hidden is the text that replaces a secret.
+const Hidden = "[redacted]"
 
 // shownParameters are the parameters of a database address that only say where the database is.
 var shownParameters = []string{"host", "hostaddr", "port", "user", "dbname", "sslmode"}
@@ -15,10 +19,10 @@ var (
 	keywordPattern = regexp.MustCompile(`^\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^'\\\s]|\\.)*)(?:\s+|$)`)
 )
 
-// RedactURL returns the address of a server for messages. It hides passwords, tokens and all parameters but those that
-// say where the server is. It parses URLs, several NATS URLs separated by commas, and Postgres' "host=...
-// password=...". It hides any other text completely.
-func RedactURL(s string) string {
+// URL returns the address of a server for messages. It hides passwords, tokens and all parameters but those that
+// identify the server. It accepts URLs, several NATS URLs separated by commas, and Postgres' "host=... password=...".
+// An address that it cannot parse is hidden completely.
+func URL(s string) string {
 	switch {
 	case strings.HasPrefix(s, "postgres://"), strings.HasPrefix(s, "postgresql://"):
 		return redactServer(s, true)
@@ -44,7 +48,7 @@ func redactServer(s string, named bool) string {
 	// it look like a user and a password.
 	if err != nil || u.Fragment != "" || strings.Contains(u.Path, "@") || u.User == nil && strings.Contains(s, "@") ||
 		strings.Contains(u.User.Username(), "@") {
-		return redacted
+		return Hidden
 	}
 	if _, has := u.User.Password(); u.User != nil && !has && !named {
 		u.User = url.User("xxxxx")
@@ -68,7 +72,7 @@ func redactKeywords(s string) string {
 	for rest := strings.TrimSpace(s); rest != ""; {
 		m := keywordPattern.FindStringSubmatch(rest)
 		if m == nil {
-			return redacted
+			return Hidden
 		}
 		if slices.Contains(shownParameters, m[1]) {
 			parts = append(parts, m[1]+"="+m[2])

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// A failure that goes on says so a few times, not a thousand times: of warnings and errors with the same words only so
-// many are written within a window; the others are counted, and told when it ends.
+// A persistent failure is logged a few times, not a thousand times. Within a window only limitBurst warnings and errors
+// with the same message are written. The others are counted, and the count is logged when the window ends.
 const (
 	limitWindow = time.Minute
 	limitBurst  = 10
 )
 
-// limited holds back repeated warnings and errors. Records below pass: there is none of them for each message.
+// limited suppresses repeated warnings and errors. Records of lower levels pass: none of them is logged per message.
 type limited struct {
 	slog.Handler
 
 	limits *limits
 }
 
-// limits are shared by all loggers made from one. A window of a message begins with its first record.
+// limits is shared by all loggers that derive from one. A message's window begins with its first record.
 type limits struct {
 	mu      sync.Mutex
 	windows map[string]*window
@@ -29,7 +29,7 @@ type limits struct {
 
 type window struct {
 	records int
-	// last is the newest record that was held back, and to whom it would have gone.
+	// last is the latest suppressed record, and to its handler.
 	last   slog.Record
 	to     slog.Handler
 	traced context.Context //nolint:containedctx // the record's
@@ -54,7 +54,7 @@ func (l limited) WithGroup(name string) slog.Handler {
 	return limited{l.Handler.WithGroup(name), l.limits}
 }
 
-// full counts a record, and says whether it is one too many.
+// full counts a record, and reports whether it exceeds the limit.
 func (l *limits) full(ctx context.Context, r slog.Record, to slog.Handler) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,15 +72,15 @@ func (l *limits) full(ctx context.Context, r slog.Record, to slog.Handler) bool 
 	return true
 }
 
-// end ends a window: the newest record that was held back is written, with the number of all that were.
+// end ends a window. It writes the latest suppressed record, with the number of the other suppressed ones.
 func (l *limits) end(message string) {
 	l.mu.Lock()
 	w := l.windows[message]
 	delete(l.windows, message)
 	l.mu.Unlock()
-	if held := w.records - limitBurst; held > 0 {
+	if suppressed := w.records - limitBurst; suppressed > 0 {
 		r := w.last.Clone()
-		r.AddAttrs(slog.Int("held_back", held-1))
+		r.AddAttrs(slog.Int("held_back", suppressed-1))
 		_ = w.to.Handle(w.traced, r)
 	}
 }

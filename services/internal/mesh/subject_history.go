@@ -15,36 +15,36 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// keptWindow is how many subjects are asked for at a time. Each answer may be MaxStatesPerProduct messages.
-const keptWindow = 64
+// historyWindow is how many subjects are requested at a time. Each answer may have MaxStatesPerProduct messages.
+const historyWindow = 64
 
-// keptMany reads all messages of each subject from a stream with direct get, oldest first; the reads travel
-// together. It calls do once for each subject, in any order, with its index. It trusts no header of a stored
-// message: the server appends its own, which are the last of their name.
-func (m *Mesh) keptMany(
+// eachHistory reads all messages of each subject, oldest first, from a stream with direct get. The reads are pipelined.
+// It calls do once for each subject, in any order, with the subject's index. Headers of stored messages are not
+// trusted: of several with the same name, the server's own is the last.
+func (m *Mesh) eachHistory(
 	ctx context.Context, stream string, subjects []string, do func(i int, kept []*nats.Msg) error,
 ) error {
-	return m.keptFrom(ctx, stream, subjects, nil, do)
+	return m.eachHistoryFrom(ctx, stream, subjects, nil, do)
 }
 
-// keptFrom is keptMany from a sequence on that depends on the last message of each subject, which is there twice
-// then. A nil from reads all.
-func (m *Mesh) keptFrom(
+// eachHistoryFrom is eachHistory from a sequence on. from returns the sequence, given the last message of the subject;
+// do then gets that message twice. If from is nil, all messages are read.
+func (m *Mesh) eachHistoryFrom(
 	ctx context.Context, stream string, subjects []string,
 	from func(i int, last *nats.Msg) uint64, do func(i int, kept []*nats.Msg) error,
 ) error {
 	if len(subjects) == 0 {
 		return nil
 	}
-	r := &keptReader{
+	r := &historyReader{
 		m:        m,
 		stream:   stream,
 		subjects: subjects,
 		from:     from,
 		inbox:    m.nc.NewInbox(),
-		waiting:  map[int]*keptAnswer{},
+		waiting:  map[int]*historyAnswer{},
 	}
-	// Not a synchronous subscription: that takes a stored message with a certain header for a word of the server.
+	// A synchronous subscription would interpret a stored message with certain headers as a status of the server.
 	answers, done := make(chan *nats.Msg), make(chan struct{})
 	sub, err := m.nc.Subscribe(r.inbox+".*.*", func(msg *nats.Msg) {
 		select {
@@ -57,33 +57,33 @@ func (m *Mesh) keptFrom(
 	}
 	defer close(done)
 	defer func() { _ = sub.Unsubscribe() }()
-	// The window is the limit: a client that drops an answer would wait for it in vain.
+	// The window is the limit: if the client dropped an answer, it would wait for it until the timeout.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return err
 	}
 	return r.run(ctx, answers, do)
 }
 
-// keptReader reads with a window of requests.
-type keptReader struct {
+// historyReader reads with a window of requests.
+type historyReader struct {
 	m        *Mesh
 	stream   string
 	subjects []string
 	from     func(i int, last *nats.Msg) uint64
 	inbox    string
-	// waiting are the subjects that are asked for and not answered.
-	waiting map[int]*keptAnswer
+	// waiting has the subjects that are requested and not answered.
+	waiting map[int]*historyAnswer
 	next    int
 }
 
-// keptAnswer is what has come of one subject.
-type keptAnswer struct {
-	// attempt counts the requests. Answers to an earlier one do not count.
+// historyAnswer is what was received for one subject.
+type historyAnswer struct {
+	// attempt counts the requests. Answers to an earlier one are ignored.
 	attempt int
-	// start is the sequence from which on messages are wanted. It is 0 while the last message is asked for.
+	// start is the sequence from which messages are requested. It is 0 while the last message is requested.
 	start uint64
-	// last is the last message, if it was asked for. It counts also if a replica that lags, or a purge, leaves it
-	// out of the answer that follows.
+	// last is the last message, if it was requested. It counts even if the answer that follows lacks it, because of a
+	// replica that lags, or a purge.
 	last *nats.Msg
 	msgs []*nats.Msg
 	// previous is the sequence of the last message of this request. It is not known after a message that cannot be read.
@@ -91,13 +91,14 @@ type keptAnswer struct {
 	unsure   bool
 }
 
-func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
-	silence := time.NewTimer(askAgain)
+func (r *historyReader) run(ctx context.Context, answers <-chan *nats.Msg,
+	do func(i int, kept []*nats.Msg) error) error {
+	silence := time.NewTimer(readRetryInterval)
 	defer silence.Stop()
 	heard := time.Now()
 	for r.next < len(r.subjects) || len(r.waiting) > 0 {
-		for ; r.next < len(r.subjects) && len(r.waiting) < keptWindow; r.next++ {
-			r.waiting[r.next] = &keptAnswer{}
+		for ; r.next < len(r.subjects) && len(r.waiting) < historyWindow; r.next++ {
+			r.waiting[r.next] = &historyAnswer{}
 			if r.from == nil {
 				r.waiting[r.next].start = 1
 			}
@@ -111,21 +112,21 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 		case <-r.m.closed:
 			return r.m.closedError()
 		case <-silence.C:
-			if time.Since(heard) >= electionPatience {
+			if time.Since(heard) >= electionTimeout {
 				return fmt.Errorf("stream %s does not answer: %w", r.stream, context.DeadlineExceeded)
 			}
-			// The replica that was asked may hang; the next one that is asked may be another.
+			// The replica that was asked may hang; the next request may reach another one.
 			for i, w := range r.waiting {
 				w.msgs = nil
 				if err := r.ask(i, w.start); err != nil {
 					return err
 				}
 			}
-			silence.Reset(askAgain)
+			silence.Reset(readRetryInterval)
 		case msg := <-answers:
 			heard = time.Now()
-			silence.Reset(askAgain)
-			if err := r.take(msg, do); err != nil {
+			silence.Reset(readRetryInterval)
+			if err := r.receive(msg, do); err != nil {
 				return err
 			}
 		}
@@ -133,8 +134,8 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 	return nil
 }
 
-// ask asks for the messages of a subject from a sequence on, or for the last one if that is 0.
-func (r *keptReader) ask(i int, from uint64) error {
+// ask requests the messages of a subject from a sequence on, or the last one if that is 0.
+func (r *historyReader) ask(i int, from uint64) error {
 	w := r.waiting[i]
 	w.attempt++
 	w.previous, w.unsure = 0, false
@@ -158,13 +159,13 @@ func (r *keptReader) ask(i int, from uint64) error {
 	})
 }
 
-// take takes one answer: a message, or the server's word that there are no more.
-func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
+// receive processes one answer: a message, or the server's status that there are no more.
+func (r *historyReader) receive(msg *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
 	tokens := strings.Split(msg.Subject, ".")
 	i, errI := strconv.Atoi(tokens[len(tokens)-2])
 	attempt, errAttempt := strconv.Atoi(tokens[len(tokens)-1])
 	if err := errors.Join(errI, errAttempt); err != nil {
-		return fmt.Errorf("an answer on %s that nobody asked for", msg.Subject)
+		return fmt.Errorf("unexpected answer on %s", msg.Subject)
 	}
 	w, ok := r.waiting[i]
 	if !ok || w.attempt != attempt {
@@ -181,13 +182,13 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 		w.last, w.start = msg, r.from(i, msg)
 		return r.ask(i, w.start)
 	case msg.Header.Get(jetstream.StreamHeader) != "" || status == "":
-		// Without any header it is a stored message whose headers cannot be read; nothing in it is signed.
+		// A message without any header is a stored message whose headers cannot be read. Nothing in it is signed.
 		w.msgs = append(w.msgs, msg)
 		sequence, err := storedSequence(msg)
 		w.previous, w.unsure = sequence, err != nil
 		return nil
 	case status == "503":
-		return fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", r.stream,
+		return fmt.Errorf("stream %s does not exist, or no server has it now: %w", r.stream,
 			nats.ErrNoResponders)
 	case status == "204":
 		pending, err := strconv.ParseUint(msg.Header.Get("Nats-Num-Pending"), 10, 64)
@@ -209,8 +210,8 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 	return do(i, w.msgs)
 }
 
-// lastValue returns the last value of a header. The server appends its headers to those of the stored message,
-// which may have some of the same name.
+// lastValue returns the last value of a header. The server appends its headers to those of the stored message, which
+// may have the same names.
 func lastValue(h nats.Header, name string) string {
 	values := h[name]
 	if len(values) == 0 {

@@ -1,13 +1,12 @@
-package config
+package redact
 
 import (
 	"net/url"
 	"strings"
 )
 
-// WithoutPassword splits a Postgres address, a URL or "host=... password=...", into the address without its password
-// and the password. The address can then be shown in the list of processes. ok reports whether it could parse the
-// address.
+// WithoutPassword returns a Postgres address, a URL or "host=... password=...", without its password, and the password.
+// The returned address may appear in the list of processes. ok is false if the address cannot be parsed.
 func WithoutPassword(address string) (shown, password string, ok bool) {
 	if !schemePattern.MatchString(address) {
 		return keywordsWithoutPassword(address)
@@ -58,7 +57,7 @@ func keywordsWithoutPassword(address string) (shown, password string, ok bool) {
 	return strings.Join(kept, " "), password, true
 }
 
-// unquote reads a value as libpq does: it removes quotes and resolves backslashes.
+// unquote decodes a value as libpq does: quotes around it, and a backslash before an escaped character.
 func unquote(value string) string {
 	if len(value) > 1 && strings.HasPrefix(value, "'") {
 		value = value[1 : len(value)-1]

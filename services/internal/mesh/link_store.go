@@ -10,20 +10,20 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// ErrLinked is the error of Link when Stripe's product stands for another product of the catalog.
-var ErrLinked = errors.New("stands for another product of the catalog")
+// ErrLinked is the error of LinkStore.Put if the Stripe product is linked to another product of the catalog.
+var ErrLinked = errors.New("is linked to another product of the catalog")
 
-// LinkStore is the bucket LINK: which product of the catalog a Stripe product of another id stands for. Its methods may
-// be called concurrently, from any number of processes.
+// LinkStore is the bucket LINK: the catalog's product for each Stripe product that was adopted under another id. Safe
+// for concurrent use, also by several processes.
 type LinkStore struct{ m *Mesh }
 
-// Links gives access to the bucket LINK.
+// Links returns the store of the bucket LINK.
 func (m *Mesh) Links() *LinkStore { return &LinkStore{m} }
 
 func linkKey(account, stripeID string) string { return account + "." + topology.Token(stripeID) }
 
-// Product is the catalog's id of the product for which the Stripe product stands; "" if it stands for none, or for that
-// of its own id. In a cluster a replica may answer that lags by a moment.
+// Product returns the catalog's id of the product that the Stripe product is linked to; "" if there is no link. In a
+// cluster the answer may come from a replica that lags slightly.
 func (s *LinkStore) Product(ctx context.Context, account, stripeID string) (string, error) {
 	stream, err := s.m.stream(ctx, "KV_"+topology.BucketLink)
 	if err != nil {
@@ -41,8 +41,8 @@ func (s *LinkStore) Product(ctx context.Context, account, stripeID string) (stri
 	return string(msg.Data), nil
 }
 
-// Put lets a Stripe product stand for a product of the catalog; ErrLinked if it stands for another. To store a link
-// twice is no error.
+// Put links a Stripe product to a product of the catalog. It returns ErrLinked if it is linked to another. Storing the
+// same link again is not an error.
 func (s *LinkStore) Put(ctx context.Context, account, stripeID, product string) error {
 	kv, err := s.m.bucket(ctx, topology.BucketLink)
 	if err != nil {
@@ -55,27 +55,27 @@ func (s *LinkStore) Put(ctx context.Context, account, stripeID, product string) 
 		}
 		return nil
 	}
-	held, err := s.Product(ctx, account, stripeID)
+	linked, err := s.Product(ctx, account, stripeID)
 	switch {
 	case err != nil:
 		return err
-	case held != product:
-		return fmt.Errorf("%s %w: %s", stripeID, ErrLinked, held)
+	case linked != product:
+		return fmt.Errorf("%s %w: %s", stripeID, ErrLinked, linked)
 	}
 	return nil
 }
 
-// Delete takes back what Link has stored; nothing if the Stripe product stands for another.
+// Delete removes the link that Put stored. It does nothing if the Stripe product is linked to another product.
 func (s *LinkStore) Delete(ctx context.Context, account, stripeID, product string) error {
-	held, err := s.Product(ctx, account, stripeID)
-	if err != nil || held != product {
+	linked, err := s.Product(ctx, account, stripeID)
+	if err != nil || linked != product {
 		return err
 	}
 	kv, err := s.m.bucket(ctx, topology.BucketLink)
 	if err != nil {
 		return err
 	}
-	// Not Purge, which needs roll-ups: the bucket keeps no older values.
+	// Purge would need roll-ups. The bucket keeps no older values in any case.
 	if err := kv.Delete(ctx, linkKey(account, stripeID)); err != nil {
 		return fmt.Errorf("unlink %s from product %s: %w", stripeID, product, err)
 	}

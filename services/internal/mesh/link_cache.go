@@ -11,23 +11,24 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// followEvery is how often Follow asks for new links.
-const followEvery = 250 * time.Millisecond
+// followInterval is how often Follow asks for new links.
+const followInterval = 250 * time.Millisecond
 
-// LinkCache are an account's links, held in memory. Safe for concurrent use.
+// LinkCache is an account's links in memory. Safe for concurrent use.
 type LinkCache struct {
 	m       *Mesh
 	account string
-	// turned is closed when the bucket is not what it was.
-	turned <-chan struct{}
-	// read is the sequence up to which the bucket was read; of the goroutine that watches or follows.
+	// changed is closed when the bucket is deleted or created again.
+	changed <-chan struct{}
+	// read is the sequence up to which the bucket was read. Owned by the goroutine that calls Watch or Follow.
 	read uint64
 
 	mu       sync.RWMutex
 	products map[string]string // by the last token of the key
 }
 
-// Product is the catalog's id of the product for which the Stripe product stands: its own if no link says otherwise.
+// Product returns the catalog's id of the product that the Stripe product is linked to; the Stripe id if there is no
+// link.
 func (l *LinkCache) Product(stripeID string) string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -37,22 +38,22 @@ func (l *LinkCache) Product(stripeID string) string {
 	return stripeID
 }
 
-// Watch returns the account's links, all that the bucket holds. Follow keeps them up to date, and must be called.
+// Watch returns all links of the account. The caller must call Follow, which keeps them up to date.
 func (s *LinkStore) Watch(ctx context.Context, account string) (*LinkCache, error) {
 	l := &LinkCache{m: s.m, account: account}
-	_, l.turned = s.m.present(bucketThing(topology.BucketLink))
+	_, l.changed = s.m.present(bucketResource(topology.BucketLink))
 	if err := l.reread(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-// reread reads all that the bucket holds. It asks by direct get, as does Follow: a consumer would need the right to
-// make consumers, and JetStream's permissions cannot tell those of a service from those of others.
+// reread reads the whole bucket. Like Follow it uses direct get: a consumer would need the right to create consumers,
+// and JetStream's permissions cannot distinguish a service's consumers from others.
 func (l *LinkCache) reread(ctx context.Context) error {
 	products, read := map[string]string{}, uint64(0)
 	err := l.m.eachMessage(ctx, "KV_"+topology.BucketLink, l.filter(), 1, func(msg *jetstream.RawStreamMsg) bool {
-		takeLink(products, msg)
+		applyLink(products, msg)
 		read = msg.Sequence
 		return true
 	})
@@ -65,10 +66,9 @@ func (l *LinkCache) reread(ctx context.Context) error {
 	return nil
 }
 
-// Follow keeps the links up to date, within a moment, until ctx ends. When the bucket was deleted and made again, it
-// reads it again.
+// Follow keeps the links up to date until ctx ends. If the bucket is deleted and created again, it rereads it.
 func (l *LinkCache) Follow(ctx context.Context) error {
-	ticker := time.NewTicker(followEvery)
+	ticker := time.NewTicker(followInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -76,25 +76,25 @@ func (l *LinkCache) Follow(ctx context.Context) error {
 			return nil
 		case <-l.m.closed:
 			return l.m.Closed(ctx)
-		case <-l.turned:
-			l.again(ctx)
+		case <-l.changed:
+			l.rereadWhenPresent(ctx)
 		case <-ticker.C:
 			l.poll(ctx)
 		}
 	}
 }
 
-// poll takes what was written since the bucket was read. What fails is tried again at the next tick, and presence
-// tells of a bucket that is gone.
+// poll reads what was written since the last read. Errors are retried at the next tick. presence detects a bucket that
+// is gone.
 func (l *LinkCache) poll(ctx context.Context) {
 	for ctx.Err() == nil {
-		p, err := l.m.page(ctx, "KV_"+topology.BucketLink, next{l.read + 1, l.filter(), pageMessages, pageBytes})
+		p, err := l.m.page(ctx, "KV_"+topology.BucketLink, pageRequest{l.read + 1, l.filter(), pageMessages, pageBytes})
 		if err != nil || len(p.messages) == 0 {
 			return
 		}
 		l.mu.Lock()
 		for _, msg := range p.messages {
-			takeLink(l.products, msg)
+			applyLink(l.products, msg)
 			l.read = msg.Sequence
 		}
 		l.mu.Unlock()
@@ -104,27 +104,27 @@ func (l *LinkCache) poll(ctx context.Context) {
 	}
 }
 
-// again reads the bucket again once it is there. The links that are known stay until then.
-func (l *LinkCache) again(ctx context.Context) {
+// rereadWhenPresent rereads the bucket once it exists. The current links stay valid until then.
+func (l *LinkCache) rereadWhenPresent(ctx context.Context) {
 	for ctx.Err() == nil {
 		var there bool
-		if there, l.turned = l.m.present(bucketThing(topology.BucketLink)); there && l.reread(ctx) == nil {
+		if there, l.changed = l.m.present(bucketResource(topology.BucketLink)); there && l.reread(ctx) == nil {
 			return
 		}
 		select {
 		case <-ctx.Done():
 		case <-l.m.closed:
 			return
-		case <-l.turned:
-		case <-time.After(lookForLoss):
+		case <-l.changed:
+		case <-time.After(presenceInterval):
 		}
 	}
 }
 
 func (l *LinkCache) filter() string { return "$KV." + topology.BucketLink + "." + l.account + ".*" }
 
-// takeLink puts a message of the bucket into the links.
-func takeLink(products map[string]string, msg *jetstream.RawStreamMsg) {
+// applyLink applies a message of the bucket to the links.
+func applyLink(products map[string]string, msg *jetstream.RawStreamMsg) {
 	token := topology.LastToken(msg.Subject)
 	if msg.Header.Get("KV-Operation") == "" {
 		products[token] = string(msg.Data)

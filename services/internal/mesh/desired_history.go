@@ -12,23 +12,23 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// historyTimeout bounds a reading that only traces are made of.
+// historyTimeout bounds a read that serves only traces.
 const historyTimeout = 2 * time.Second
 
-// Change is where a desired state came from: its version, and the trace that it was published in.
+// Change is the origin of a desired state: its version, and the trace that it was published in.
 type Change struct {
 	Version uint64
 	Sent    trace.SpanContext
 }
 
-// History returns what CATALOG still holds of a product, 16 states of each lane at most, in the order in which they
-// were stored. Changes that came without a trace, or are not authentic, are left out.
+// History returns the changes of a product that CATALOG still has, at most topology.MaxStatesPerProduct of each lane,
+// in the order in which they were stored. It leaves out changes without a trace, and those that are not authentic.
 func (s *DesiredStore) History(ctx context.Context, account, product string) ([]Change, error) {
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
 	subject := "catalog." + account + ".*." + topology.Token(product)
 	var out []Change
-	err := s.m.keptMany(ctx, topology.StreamCatalog, []string{subject}, func(_ int, kept []*nats.Msg) error {
+	err := s.m.eachHistory(ctx, topology.StreamCatalog, []string{subject}, func(_ int, kept []*nats.Msg) error {
 		for _, msg := range kept {
 			if checkRepublished(ownHeaders(msg.Header)) != nil ||
 				s.m.authentic(storedOn(msg.Header), msg.Header, msg.Data, time.Time{}) != nil {

@@ -7,10 +7,10 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 )
 
-// traceContext is the one format in which traces travel: W3C Trace Context.
+// traceContext is the format in which traces are propagated: W3C Trace Context.
 var traceContext = propagation.TraceContext{}
 
-// natsCarrier writes headers as they are spelt: NATS headers are case-sensitive, and W3C's names are lower case.
+// natsCarrier keeps the case of header names: NATS headers are case-sensitive, and W3C's names are lower case.
 type natsCarrier nats.Header
 
 func (c natsCarrier) Get(key string) string { return nats.Header(c).Get(key) }
@@ -27,22 +27,22 @@ func (c natsCarrier) Keys() []string {
 // InjectNATS writes the trace of ctx into a message's headers.
 func InjectNATS(ctx context.Context, h nats.Header) { traceContext.Inject(ctx, natsCarrier(h)) }
 
-// ExtractNATS returns ctx with the trace of a message's headers as its remote parent; ctx itself if they carry none.
+// ExtractNATS returns ctx with the trace of a message's headers as its remote parent; ctx itself if they have none.
 func ExtractNATS(ctx context.Context, h nats.Header) context.Context {
 	return traceContext.Extract(ctx, natsCarrier(h))
 }
 
 const traceparentKey = "traceparent"
 
-// Traceparent writes the trace of ctx as a W3C traceparent, "" if there is none.
+// Traceparent returns the trace of ctx as a W3C traceparent, "" if there is none.
 func Traceparent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	traceContext.Inject(ctx, carrier)
 	return carrier[traceparentKey]
 }
 
-// ContextWithTraceparent returns ctx with a W3C traceparent as its remote parent. One that is empty or malformed,
-// as an application may write it, leaves ctx as it is.
+// ContextWithTraceparent returns ctx with a W3C traceparent as its remote parent. It returns ctx itself if the
+// traceparent is empty or malformed: applications may write anything.
 func ContextWithTraceparent(ctx context.Context, traceparent string) context.Context {
 	return traceContext.Extract(ctx, propagation.MapCarrier{traceparentKey: traceparent})
 }

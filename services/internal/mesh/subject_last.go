@@ -13,17 +13,18 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// readWindow is how many of its requests are on their way at a time: enough to hide the round trip, and few enough that
-// their answers fit into what the server buffers for a slow client (64 MB by default).
-const readWindow = 256
+// maxReadsInFlight is how many requests of eachLast are in flight at a time. It is large enough to hide the round trip.
+// It is small enough for the answers to fit into the server's buffer for a slow client (64 MB by default).
+const maxReadsInFlight = 256
 
-// askAgain is how long lastMany waits for the next of many answers before it asks for all that are missing again.
-const askAgain = time.Second
+// readRetryInterval is how long eachLast waits for the next answer before it repeats all requests that are not
+// answered.
+const readRetryInterval = time.Second
 
-// lastMany reads the latest message of each subject from a stream with direct get; the reads travel together. It calls
-// do once for each subject, in any order, with its index and its message, nil if the stream holds none. In a cluster a
-// replica may answer that lags by a moment.
-func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
+// eachLast reads the latest message of each subject from a stream with direct get. The reads are pipelined. It calls do
+// once for each subject, in any order, with the subject's index and message, nil if there is none. In a cluster the
+// answer may come from a replica that lags slightly.
+func (m *Mesh) eachLast(ctx context.Context, stream string, subjects []string,
 	do func(i int, msg *nats.Msg) error,
 ) error {
 	if len(subjects) == 0 {
@@ -35,20 +36,20 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
 		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	// The window is the limit: a client that drops an answer would wait for it in vain.
+	// The window is the limit: if the client dropped an answer, it would wait for it until the timeout.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return err
 	}
 	ask := func(i int) error {
-		// One request for each: for a list of subjects the server looks through its whole store.
+		// Each subject has its own request: for a list of subjects the server searches its whole store.
 		subject := "$JS.API.DIRECT.GET." + stream + "." + subjects[i]
 		return m.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: inbox + "." + strconv.Itoa(i)})
 	}
-	// waiting are those that are asked for and not answered.
+	// waiting has the requests that are not answered.
 	waiting := map[int]bool{}
 	heard := time.Now()
 	for next := 0; next < len(subjects) || len(waiting) > 0; {
-		for ; next < len(subjects) && len(waiting) < readWindow; next++ {
+		for ; next < len(subjects) && len(waiting) < maxReadsInFlight; next++ {
 			if err := ask(next); err != nil {
 				return err
 			}
@@ -57,10 +58,10 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
 		i, msg, err := nextAnswer(ctx, sub)
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
-			// Not the same as a stream that holds no such message.
-			return fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", stream, err)
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(heard) < electionPatience:
-			// The replica that was asked may hang; the next one that is asked may be another.
+			// This differs from a stream without such a message.
+			return fmt.Errorf("stream %s does not exist, or no server has it now: %w", stream, err)
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(heard) < electionTimeout:
+			// The replica that was asked may hang; the next request may reach another one.
 			for i := range waiting {
 				if err := ask(i); err != nil {
 					return err
@@ -74,7 +75,7 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
 		}
 		heard = time.Now()
 		delete(waiting, i)
-		if msg, err = found(msg); err != nil {
+		if msg, err = storedAnswer(msg); err != nil {
 			return err
 		}
 		if err := do(i, msg); err != nil {
@@ -86,19 +87,19 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
 
 // nextAnswer waits for the next answer, and returns the index of its request.
 func nextAnswer(ctx context.Context, sub *nats.Subscription) (int, *nats.Msg, error) {
-	msg, err := nextWithin(ctx, sub, askAgain)
+	msg, err := nextWithin(ctx, sub, readRetryInterval)
 	if err != nil {
 		return 0, nil, err
 	}
 	i, err := strconv.Atoi(topology.LastToken(msg.Subject))
 	if err != nil {
-		return 0, nil, fmt.Errorf("an answer on %s that nobody asked for", msg.Subject)
+		return 0, nil, fmt.Errorf("unexpected answer on %s", msg.Subject)
 	}
 	return i, msg, nil
 }
 
-// found returns the message of an answer to a direct get, nil if it says that there is none.
-func found(msg *nats.Msg) (*nats.Msg, error) {
+// storedAnswer returns the message of an answer to a direct get, nil if there is none.
+func storedAnswer(msg *nats.Msg) (*nats.Msg, error) {
 	if isStored(msg.Header) {
 		return msg, nil
 	}

@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// recorded runs work with a provider of the given sampler and returns what is exported.
+// recorded runs work with a provider of the given sampler and returns the exported spans.
 func recorded(t *testing.T, sampler sdktrace.Sampler, work func(trace.Tracer)) map[string]tracetest.SpanStub {
 	t.Helper()
 	exporter := tracetest.NewInMemoryExporter()
@@ -62,7 +62,7 @@ func value(t *testing.T, span tracetest.SpanStub, key attribute.Key) attribute.V
 
 var parentBased = sdktrace.ParentBased(sdktrace.NeverSample())
 
-func TestOfAnUnsampledTraceNothingIsExportedThatWentWell(t *testing.T) {
+func TestKeeper_DropsSuccessfulHops(t *testing.T) {
 	require.Empty(t, recorded(t, parentBased, func(tracer trace.Tracer) {
 		ctx, hop := tracer.Start(remote(t, unsampled), "process")
 		_, child := tracer.Start(ctx, "call")
@@ -71,7 +71,7 @@ func TestOfAnUnsampledTraceNothingIsExportedThatWentWell(t *testing.T) {
 	}))
 }
 
-func TestOfAnUnsampledTraceTheHopThatFailedIsExportedWhole(t *testing.T) {
+func TestKeeper_ExportsFailedHop(t *testing.T) {
 	var sent trace.SpanContext
 	spans := recorded(t, parentBased, func(tracer trace.Tracer) {
 		ctx, hop := tracer.Start(remote(t, unsampled), "process")
@@ -82,7 +82,7 @@ func TestOfAnUnsampledTraceTheHopThatFailedIsExportedWhole(t *testing.T) {
 		Fail(http, errBroken)
 		http.End()
 		call.End()
-		// What follows a failure is sampled, and so is all that comes of it elsewhere.
+		// Spans that begin after a failure are sampled, and so are those that follow from them in other processes.
 		_, send := tracer.Start(ctx, "send retry", trace.WithSpanKind(trace.SpanKindProducer))
 		sent = send.SpanContext()
 		send.End()
@@ -107,7 +107,7 @@ func TestOfAnUnsampledTraceTheHopThatFailedIsExportedWhole(t *testing.T) {
 	}
 }
 
-func TestAMessageThatIsSentAfterAFailureOfTheSpanItselfIsSampled(t *testing.T) {
+func TestKeepingSampler_SamplesMessagesAfterFailure(t *testing.T) {
 	spans := recorded(t, parentBased, func(tracer trace.Tracer) {
 		ctx, hop := tracer.Start(remote(t, unsampled), "process")
 		hop.SetStatus(codes.Error, "undecodable")
@@ -118,7 +118,7 @@ func TestAMessageThatIsSentAfterAFailureOfTheSpanItselfIsSampled(t *testing.T) {
 	require.ElementsMatch(t, []string{"process", "send dead"}, names(spans))
 }
 
-func TestDriftBeginsASampledTrace(t *testing.T) {
+func TestKeepingSampler_SamplesDrift(t *testing.T) {
 	spans := recorded(t, parentBased, func(tracer trace.Tracer) {
 		ctx, drift := tracer.Start(t.Context(), "drift", trace.WithAttributes(OutcomeKey.String(OutcomeDrifted)))
 		_, child := tracer.Start(ctx, "send command")
@@ -128,7 +128,7 @@ func TestDriftBeginsASampledTrace(t *testing.T) {
 	require.ElementsMatch(t, []string{"drift", "send command"}, names(spans))
 }
 
-func TestSampledSpansPassUnchanged(t *testing.T) {
+func TestPipeline_PassesSampledSpans(t *testing.T) {
 	spans := recorded(t, sdktrace.AlwaysSample(), func(tracer trace.Tracer) {
 		ctx, hop := tracer.Start(remote(t, unsampled), "process")
 		_, child := tracer.Start(ctx, "call")
@@ -141,12 +141,12 @@ func TestSampledSpansPassUnchanged(t *testing.T) {
 	require.Equal(t, "_OTHER", value(t, spans["call"], "error.type").AsString())
 }
 
-func TestAHopIsBounded(t *testing.T) {
+func TestKeeper_LimitsSpansOfHop(t *testing.T) {
 	exporter := tracetest.NewInMemoryExporter()
 	provider := NewTracerProvider(parentBased, sdktrace.NewSimpleSpanProcessor(exporter))
 	tracer := provider.Tracer("test")
 	ctx, hop := tracer.Start(remote(t, unsampled), "process")
-	for range 10 * mostKept {
+	for range 10 * maxSpansPerHop {
 		_, child := tracer.Start(ctx, "list")
 		child.End()
 	}
@@ -155,13 +155,13 @@ func TestAHopIsBounded(t *testing.T) {
 	child.End()
 	hop.End()
 	spans := exporter.GetSpans()
-	require.Len(t, spans, mostKept+2)
-	require.Equal(t, "call", spans[mostKept].Name, "an error is kept even then")
-	require.Equal(t, "process", spans[mostKept+1].Name)
+	require.Len(t, spans, maxSpansPerHop+2)
+	require.Equal(t, "call", spans[maxSpansPerHop].Name, "an error is kept even then")
+	require.Equal(t, "process", spans[maxSpansPerHop+1].Name)
 	require.NoError(t, provider.Shutdown(t.Context()))
 }
 
-func TestEverySpanSaysWhatItIsAbout(t *testing.T) {
+func TestContextAbout_SetsAttributesOfEverySpan(t *testing.T) {
 	spans := recorded(t, sdktrace.AlwaysSample(), func(tracer trace.Tracer) {
 		ctx, hop := tracer.Start(ContextAbout(t.Context(), About{Account: "default", Product: "mug", Version: 7}),
 			"process")
@@ -176,7 +176,7 @@ func TestEverySpanSaysWhatItIsAbout(t *testing.T) {
 	}
 }
 
-func TestWhatIsDiscardedIsNotExported(t *testing.T) {
+func TestDiscard_PreventsExport(t *testing.T) {
 	for name, sampler := range map[string]sdktrace.Sampler{
 		"sampled":     sdktrace.AlwaysSample(),
 		"not sampled": parentBased,

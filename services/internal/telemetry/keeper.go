@@ -10,16 +10,16 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// mostOpen is how many spans that have not ended are known: one that never ends is never forgotten.
-const mostOpen = 1 << 16
+// maxOpenSpans is the maximum number of open spans that the keeper tracks. A span that never ends would stay for ever.
+const maxOpenSpans = 1 << 16
 
-// mostKept is how many spans of a hop are remembered.
-const mostKept = 128
+// maxSpansPerHop is the maximum number of spans that are kept of one hop.
+const maxSpansPerHop = 128
 
-// keepingSampler decides as the sampler that is configured does, but that
-//   - what tells of drift or of a dead letter is sampled, and all that comes of it;
-//   - what it drops is recorded in this process, until it is known whether it fails;
-//   - once something has failed, what follows is sampled.
+// keepingSampler follows the configured sampler, with these exceptions:
+//   - spans about drift or a dead letter are sampled, and all that follow from them;
+//   - dropped spans are recorded in this process until it is known whether they fail;
+//   - once a span has failed, those that follow are sampled.
 type keepingSampler struct {
 	configured sdktrace.Sampler
 	keep       *keeper
@@ -31,10 +31,10 @@ func (s keepingSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sam
 		return result
 	}
 	switch parent := trace.SpanFromContext(p.ParentContext); {
-	case s.keep.hasFailed(parent), remarkable(p.Attributes):
+	case s.keep.hasFailed(parent), hasSampledOutcome(p.Attributes):
 		result.Decision = sdktrace.RecordAndSample
 	case p.Kind == trace.SpanKindProducer:
-		// The span around it says that a publication failed, and there is one for each message.
+		// The surrounding span shows that a publish failed, and each message has a publish of its own.
 	default:
 		result.Decision = sdktrace.RecordOnly
 	}
@@ -43,17 +43,17 @@ func (s keepingSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sam
 
 func (s keepingSampler) Description() string { return "Keeping{" + s.configured.Description() + "}" }
 
-// remarked are the outcomes that begin a sampled trace, or continue one as sampled.
-var remarked = []string{OutcomeDrifted, OutcomeDead, OutcomeReplayed}
+// sampledOutcomes lists the outcomes that start a sampled trace, or continue one as sampled.
+var sampledOutcomes = []string{OutcomeDrifted, OutcomeDead, OutcomeReplayed}
 
-func remarkable(attributes []attribute.KeyValue) bool {
+func hasSampledOutcome(attributes []attribute.KeyValue) bool {
 	return slices.ContainsFunc(attributes, func(a attribute.KeyValue) bool {
-		return a.Key == OutcomeKey && slices.Contains(remarked, a.Value.AsString())
+		return a.Key == OutcomeKey && slices.Contains(sampledOutcomes, a.Value.AsString())
 	})
 }
 
-// hop is the part of an unsampled trace that passes through this process: from a span whose parent is in another
-// process, or that has none, to all that it began.
+// hop is the part of an unsampled trace within this process: a span without a parent, or with a parent in another
+// process, and all spans that it started.
 type hop struct {
 	first  trace.SpanID
 	open   int
@@ -61,8 +61,8 @@ type hop struct {
 	ended  []sdktrace.ReadOnlySpan
 }
 
-// keeper exports the hops of unsampled traces in which something failed. A hop shows under its trace's own id, as a
-// tree of its own. Safe for concurrent use.
+// keeper exports the hops of unsampled traces in which a span failed. A hop has the id of its trace and is a tree of
+// its own. Safe for concurrent use.
 type keeper struct {
 	next sdktrace.SpanProcessor
 
@@ -78,7 +78,7 @@ func (k *keeper) begin(s sdktrace.ReadOnlySpan) {
 	id := s.SpanContext().SpanID()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.hops) >= mostOpen {
+	if len(k.hops) >= maxOpenSpans {
 		return
 	}
 	var h *hop
@@ -104,8 +104,8 @@ func (k *keeper) end(s sdktrace.ReadOnlySpan, discarded bool) {
 	h.open--
 	failed := s.Status().Code == codes.Error
 	h.failed = h.failed || failed && !discarded
-	// The last one is the first that began: without it the others would have no root.
-	if !discarded && (len(h.ended) < mostKept || failed && len(h.ended) < 2*mostKept || h.open == 0) {
+	// The span that ends last is the one that began first. Without it the others would have no root.
+	if !discarded && (len(h.ended) < maxSpansPerHop || failed && len(h.ended) < 2*maxSpansPerHop || h.open == 0) {
 		h.ended = append(h.ended, s)
 	}
 	over := h.open == 0
@@ -118,7 +118,7 @@ func (k *keeper) end(s sdktrace.ReadOnlySpan, discarded bool) {
 	}
 }
 
-// hasFailed says whether something has failed in the hop of a span that is not sampled.
+// hasFailed reports whether a span has failed in the hop of an unsampled span.
 func (k *keeper) hasFailed(span trace.Span) bool {
 	if !span.IsRecording() {
 		return false
@@ -135,7 +135,7 @@ func (k *keeper) hasFailed(span trace.Span) bool {
 	return h.failed
 }
 
-// kept is a span of an unsampled trace as it is exported.
+// kept is an exported span of an unsampled trace.
 type kept struct {
 	sdktrace.ReadOnlySpan
 
@@ -147,7 +147,7 @@ func (s kept) SpanContext() trace.SpanContext {
 	return sc.WithTraceFlags(sc.TraceFlags().WithSampled(true))
 }
 
-// Parent of the first span is not exported.
+// Parent returns no parent for the first span: its parent is not exported.
 func (s kept) Parent() trace.SpanContext {
 	if s.first {
 		return trace.SpanContext{}
