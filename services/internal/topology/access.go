@@ -109,7 +109,7 @@ var accesses = []access{
 			ReconciliationObserved,
 		},
 		publishes:   []string{"sync.{account}.*.*", "dead.reconciliation.{account}.*", "command.*.{account}.>"},
-		readsLatest: []string{"dead.*.{account}.*"},
+		readsLatest: []string{"catalog.{account}.>", "dead.*.{account}.*"},
 		// The oldest message of each backlog shows how far a service is behind, and since when.
 		batchReads:     []string{StreamCatalog, StreamDead, "KV_" + BucketObserved},
 		readsUnscoped:  []string{StreamRetry, StreamCommand, StreamStripe, StreamSync},
@@ -124,6 +124,8 @@ var accesses = []access{
 			KeyScan,
 			KeyCreationsHeld,
 			KeyLink.Sub("*"),
+			// A product may be observed before the ledger knows it.
+			KeyObserved.Sub("*"),
 		},
 		writes: []Key{KeyGuard, KeyPaused.Sub("*")},
 	},
