@@ -34,7 +34,7 @@ func TestControlAPI_BoundsDecompressedRequests(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, status, string(answer))
 	status, answer = r.call("AdoptProducts", `{"adoptions":[`+strings.Repeat(`{},`, 200_000)+`{}]}`)
 	require.Equal(t, http.StatusBadRequest, status, string(answer))
-	require.Contains(t, string(answer), "a request may hold 100000 objects")
+	require.Contains(t, string(answer), "a request may hold at most 100000 objects")
 	status, answer = r.call("GetStatus", "{"+strings.Repeat(" ", 3<<20)+"}")
 	require.Equal(t, http.StatusOK, status, string(answer))
 }

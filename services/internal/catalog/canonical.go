@@ -87,19 +87,23 @@ func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 	return c
 }
 
-// canonicalRecurring writes out Stripe's defaults, except for lenient parts: an absent lenient part is no value.
+// canonicalRecurring writes out Stripe's defaults, except for lenient parts: an absent lenient part is no value, and
+// neither is an empty aggregate_usage.
 func canonicalRecurring(r *catalogv1.Recurring) *catalogv1.Recurring {
 	if r == nil {
 		return nil
 	}
-	return &catalogv1.Recurring{
+	c := &catalogv1.Recurring{
 		Interval:        r.GetInterval(),
 		IntervalCount:   max(r.GetIntervalCount(), 1),
 		UsageType:       cmp.Or(r.GetUsageType(), "licensed"),
 		Meter:           r.GetMeter(),
-		AggregateUsage:  r.AggregateUsage,
 		TrialPeriodDays: r.TrialPeriodDays,
 	}
+	if r.GetAggregateUsage() != "" {
+		c.AggregateUsage = r.AggregateUsage
+	}
+	return c
 }
 
 func defaultTrue(b *bool) *bool {

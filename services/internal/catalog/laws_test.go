@@ -211,6 +211,7 @@ func onSale(s *catalogtest.Stripe, change *catalogv1.ProductChange) []string {
 		ids[held.GetStripeId()] = cmp.Or(p.GetId(), held.GetStripeId())
 		if p.GetActive() && p.GetId() != "" {
 			keepKeys(p.GetMetadata(), wanted(change, p.GetId()).GetMetadata())
+			keepLenient(p.GetRecurring(), wanted(change, p.GetId()).GetRecurring())
 			out = append(out, deterministic(p))
 		}
 	}
@@ -223,6 +224,19 @@ func onSale(s *catalogtest.Stripe, change *catalogv1.ProductChange) []string {
 	}
 	keepKeys(p.GetMetadata(), change.GetProduct().GetMetadata())
 	return append(out, deterministic(p))
+}
+
+// keepLenient drops lenient parts that the catalog does not give. They stay as they were in Stripe.
+func keepLenient(r, wanted *catalogv1.Recurring) {
+	if r == nil {
+		return
+	}
+	if wanted.GetAggregateUsage() == "" {
+		r.AggregateUsage = nil
+	}
+	if wanted != nil && wanted.TrialPeriodDays == nil {
+		r.TrialPeriodDays = nil
+	}
 }
 
 // keepKeys drops keys that others wrote. For example, a duplicate of a price has the keys of the original.

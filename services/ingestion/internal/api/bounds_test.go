@@ -31,7 +31,7 @@ func repeated(price string, n int) string {
 func TestUpsertProducts_StopsAfterEnoughViolations(t *testing.T) {
 	r := newRig(t)
 	for name, c := range map[string]struct{ body, want string }{
-		"a million of objects": {repeated("{}", 1_000_000), "a request may hold 100000 objects"},
+		"a million of objects": {repeated("{}", 1_000_000), "a request may hold at most 100000 objects"},
 		"very many prices":     {repeated("{}", 50_001), "must have at most 50000 prices in a call, not 50001"},
 		"many prices":          {repeated("{}", 20_000), "and at least 90 more"},
 		"prices of one id": {
