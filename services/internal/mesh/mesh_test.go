@@ -464,6 +464,15 @@ func TestConsume_FinishesHandlersBeforeReturn(t *testing.T) {
 		"acknowledged")
 }
 
+// TestConsume_EndsWithoutErrorIfStoppedWhileItStarts: a service that is stopped right after its start has not failed.
+func TestConsume_EndsWithoutErrorIfStoppedWhileItStarts(t *testing.T) {
+	m := start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, mesh.Consume(ctx, m, mesh.Worker{Consumer: topology.PushLive},
+		func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict { return mesh.Ack() }))
+}
+
 func TestConsume_FetchesNothingAhead(t *testing.T) {
 	m := start(t)
 	for i := range 20 {

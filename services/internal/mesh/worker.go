@@ -73,7 +73,11 @@ func consume(ctx context.Context, m *Mesh, w Worker,
 ) error {
 	t := m.consumerResource(w.Consumer)
 	cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		// The service was stopped while it started. That is no failure.
+		return nil
+	case err != nil:
 		return fmt.Errorf("bind %s: %w", t, err)
 	}
 	m.track(t, cons.CachedInfo().Created)

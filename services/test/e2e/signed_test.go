@@ -94,6 +94,16 @@ func (a thief) put(stream, subject string, body proto.Message, n int) {
 	}, patience, tick, "NATS did not publish for the thief: is the test still one of the attack?")
 }
 
+// inject stores a message as the server would for a user who makes a consumer deliver it there. Such a message has no
+// header that gives it away.
+func (a thief) inject(subject string, body proto.Message) {
+	a.t.Helper()
+	data, err := proto.Marshal(body)
+	require.NoError(a.t, err)
+	_, err = a.mesh.JetStream().Publish(a.t.Context(), subject, data)
+	require.NoError(a.t, err)
+}
+
 // waitDone waits until a consumer of push has nothing left in a stream.
 func (r *rig) waitDone(c topology.Consumer) {
 	r.t.Helper()
@@ -125,7 +135,12 @@ func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 		r.upsert(mug("Mug", "1400"))
 		r.waitAmount(1400)
-		r.thief().put(topology.StreamCatalog, topology.CatalogSubject("default", topology.Live, "mug"), forgedMug(), 1)
+		subject := topology.CatalogSubject("default", topology.Live, "mug")
+		thief := r.thief()
+		thief.put(topology.StreamCatalog, subject, forgedMug(), 1)
+		r.waitDone(topology.PushLive)
+		require.EqualValues(t, 1400, r.amount(), "an answer to a direct get is refused in any case")
+		thief.inject(subject, forgedMug())
 		r.waitAmount(1)
 		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 		require.NoError(t, err)
@@ -137,7 +152,9 @@ func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
 		r.waitConverged()
 		thief := r.thief()
 		for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
-			thief.put(topology.StreamCatalog, topology.CatalogSubject("default", lane, "mug"), forgedMug(), 3)
+			subject := topology.CatalogSubject("default", lane, "mug")
+			thief.put(topology.StreamCatalog, subject, forgedMug(), 3)
+			thief.inject(subject, forgedMug())
 		}
 		for _, c := range []topology.Consumer{topology.PushLive, topology.PushBulk, topology.ReconciliationCatalog} {
 			r.waitDone(c)
@@ -192,11 +209,11 @@ func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 		Account: "default",
 		Verb:    &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "extra", ArchiveExtra: true}},
 	}
+	subject := topology.CommandSubject(topology.Push, "default", topology.VerbSync, "extra")
 	attack := func(r *rig) {
 		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("extra"), Name: stripe.String("Extra")})
 		require.NoError(t, err)
-		r.thief().put(topology.StreamCommand,
-			topology.CommandSubject(topology.Push, "default", topology.VerbSync, "extra"), forged, 1)
+		r.thief().put(topology.StreamCommand, subject, forged, 1)
 		r.waitDone(topology.PushCommand)
 	}
 	active := func(r *rig) bool {
@@ -207,11 +224,15 @@ func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 	t.Run("not signed", func(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 		attack(r)
+		require.True(t, active(r), "an answer to a direct get is refused in any case")
+		r.thief().inject(subject, forged)
 		require.Eventually(t, func() bool { return !active(r) }, patience, tick)
 	})
 	t.Run("signed", func(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, withSignatures)
 		attack(r)
+		r.thief().inject(subject, forged)
+		r.waitDone(topology.PushCommand)
 		require.True(t, active(r))
 		// Authentic commands are still executed.
 		r.upsert(mug("Mug", "1400"))
