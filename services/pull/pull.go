@@ -66,7 +66,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := m.Bind(ctx, topology.PullStripe, topology.PullCommand); err != nil {
 		return err
 	}
-	if err := stripeapi.CheckMode(ctx, m.Record(topology.KeyStripeMode, cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
+	if err := stripeapi.CheckMode(ctx, m.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
+		cfg.Stripe.Key); err != nil {
 		return err
 	}
 	mode, err := stripeapi.KeyModeOf(cfg.Stripe.Key)

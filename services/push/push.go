@@ -81,7 +81,8 @@ func Run(ctx context.Context, cfg Config) error {
 	defer shared.Observe()()
 	cfg.Stripe.Budget = shared
 	client := stripeapi.New(cfg.Stripe)
-	if err := stripeapi.CheckMode(ctx, m.Record(topology.KeyStripeMode, cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
+	if err := stripeapi.CheckMode(ctx, m.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
+		cfg.Stripe.Key); err != nil {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)

@@ -146,7 +146,8 @@ func (c control) SyncProducts(ctx context.Context,
 	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: reread, Unknown: unknown}), nil
 }
 
-// unknown returns the products that neither the ledger nor CATALOG nor OBSERVED knows: the ledger may be behind, or new.
+// unknown returns the products that neither the ledger nor CATALOG nor OBSERVED knows: the ledger may be behind, or
+// new.
 func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {
 	unknown, err := c.ledger.Unknown(ctx, ids)
 	if err != nil || len(unknown) == 0 {

@@ -565,7 +565,8 @@ func TestStartScan_CommandsAndReportsScan(t *testing.T) {
 	require.NoError(t, proto.Unmarshal(msg.Data, command))
 	require.Equal(t, id, command.GetId())
 	require.NotNil(t, command.GetScan())
-	require.NoError(t, r.mesh.Record(topology.KeyScan, "default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
+	require.NoError(t,
+		r.mesh.Record(topology.KeyScan, "default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
 	require.EqualValues(t, 3, ask[controlv1.GetScanResponse](r, "GetScan", `{}`).GetScan().GetProducts())
 }
 

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// Names of the rules in the baseline.
+// Names of the rules.
 const (
 	ruleWords    = "word"
 	ruleLong     = "sentence"
@@ -22,9 +22,9 @@ const (
 )
 
 type finding struct {
-	place
-	line    int
-	message string
+	file, rule string
+	line       int
+	message    string
 }
 
 // checkFile checks a file by its kind. Other kinds have no findings.
@@ -54,7 +54,7 @@ type checker struct {
 }
 
 func (c *checker) add(rule string, line int, message string) {
-	c.findings = append(c.findings, finding{place{c.file, rule}, line, message})
+	c.findings = append(c.findings, finding{c.file, rule, line, message})
 }
 
 // paragraph checks prose that begins on a line.

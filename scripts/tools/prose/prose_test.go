@@ -63,37 +63,18 @@ func TestCheckFile(t *testing.T) {
 	}
 }
 
-func TestRun_BaselineMayOnlyShrink(t *testing.T) {
-	dir := t.TempDir()
-	t.Chdir(dir)
-	write := func(text string) {
+func TestRun_FailsOnFindings(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for text, want := range map[string]bool{"Mend it.\n": true, "Repair it.\n": false} {
 		if err := os.WriteFile("a.md", []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	fails := func() bool {
-		failed, err := run([]string{"a.md"}, "baseline", false, false)
+		failed, err := run([]string{"a.md"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return failed
-	}
-	write("Mend it.\n")
-	if !fails() {
-		t.Error("a finding passed without a baseline")
-	}
-	if _, err := run([]string{"a.md"}, "baseline", true, false); err != nil {
-		t.Fatal(err)
-	}
-	if fails() {
-		t.Error("a finding of the baseline failed")
-	}
-	write("Mend it.\n\nMend that anew.\n")
-	if !fails() {
-		t.Error("more findings than the baseline has passed")
-	}
-	write("Repair it.\n")
-	if fails() {
-		t.Error("fewer findings than the baseline has failed")
+		if failed != want {
+			t.Errorf("%q: failed %v, want %v", text, failed, want)
+		}
 	}
 }

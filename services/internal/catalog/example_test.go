@@ -41,14 +41,11 @@ func ExampleValidate() {
 		Prices: []*catalogv1.Price{{Id: "monthly", Currency: "USD", UnitAmount: "1000"}},
 	}
 	for _, violation := range catalog.Validate(p) {
-		fmt.Println(violation.Field)
-		fmt.Println(violation.Message)
+		fmt.Printf("%s %s.\n", violation.Field, violation.Message)
 	}
 	// Output:
-	// prices["monthly"].currency
-	// must be a currency code of 3 to 8 letters in lower case, such as eur, not "USD"
-	// default_price
-	// must be the id of one of the product's active prices, not weekly
+	// prices["monthly"].currency must be a currency code of 3 to 8 letters in lower case, such as eur, not "USD".
+	// default_price must be the id of one of the product's active prices, not weekly.
 }
 
 func ExampleCanonicalPrice() {

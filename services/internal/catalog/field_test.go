@@ -185,11 +185,12 @@ func fieldsPage() string {
 	var b strings.Builder
 	b.WriteString(`# Fields
 
-For everybody who writes a mapping, a policy or a call of the API: the fields of products and prices that Driftless keeps equal. A field
-has the same name in your columns, in the built-in tables, in the API, in Stripe and in every message. The page is generated from the
-table in the code.
+For everybody who writes a mapping, a policy or a call of the API: the fields of products and prices that Driftless
+keeps equal. A field has the same name in your columns, in the built-in tables, in the API, in Stripe and in every
+message. The page is generated from the table in the code.
 
-- **Fixed** fields of a price are never changed by Stripe. Another value makes another price, which takes the place of the old one.
+- **Fixed** fields of a price are never changed by Stripe. Another value makes another price, which replaces the old
+  one.
 - **Policy** says whether a rule can give the field to Stripe or to the latest change. See [policy.md](policy.md).
 - [mapping.md](mapping.md) says which types a column may have, and what NULL means.
 `)

@@ -27,8 +27,8 @@ type Part struct {
 	Type PartType
 	// Optional means that a structure without the part is written without it. Other parts are always written.
 	Optional bool
-	// Lenient: a side that does not have it says nothing about it, and then the two sides do not differ in it. An empty
-	// value that is there is a value.
+	// Lenient means that a side without the part says nothing about it. The two sides then do not differ in it. A
+	// number that is given as 0 is a value.
 	Lenient bool
 	// Within are the parts that must be equal for a lenient part of one side to be taken for the other.
 	Within []string
@@ -68,8 +68,8 @@ var structures = map[string][]Part{
 	},
 }
 
-// Parts returns the parts of the structure in a field, in the order in which they are written. It returns nil if the field
-// contains none, or one with rules of its own. The caller must not change them.
+// Parts returns the parts of the structure in a field, in the order in which they are written. It returns nil if the
+// field contains none, or one with rules of its own. The caller must not change them.
 func Parts(field string) []Part { return structures[field] }
 
 // Text returns a part of a structure as text, or "" if the part is not given. A whole number of 0 counts as not given.
@@ -129,8 +129,8 @@ func structureSettings(field string, structure proto.Message) []setting {
 }
 
 // fillLenient gives two structures of one field the lenient parts that only the other one has: nothing is known about
-// them on the other side. So a catalog that is silent about a part leaves Stripe's value, also of a price that takes
-// the place of another one, and a state that was observed before a part was known does not make prices differ.
+// them on the other side. So a catalog that is silent about a part leaves Stripe's value, also for a price that
+// replaces another one. And a state that was observed before a part was known does not make prices differ.
 func fillLenient(field string, a, b proto.Message) {
 	for _, part := range structures[field] {
 		x, y := a.ProtoReflect(), b.ProtoReflect()

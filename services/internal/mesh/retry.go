@@ -88,7 +88,8 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 	case err != nil:
 		return nil, 0, fmt.Errorf("read the retry of product %s: %w", product, err)
 	}
-	if err := cmp.Or(checkRepublished(msg.Header), m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time)); err != nil {
+	if err := cmp.Or(checkRepublished(msg.Header),
+		m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time)); err != nil {
 		m.countRefusal(ctx, topology.StreamRetry, msg.Subject, err)
 		return nil, 0, nil
 	}

@@ -86,7 +86,8 @@ type historyAnswer struct {
 	// replica that lags, or a purge.
 	last *nats.Msg
 	msgs []*nats.Msg
-	// previous is the sequence of the last message of this request. It is not known after a message that cannot be read.
+	// previous is the sequence of the last message of this request. It is not known after a message that cannot be
+	// read.
 	previous uint64
 	unsure   bool
 }

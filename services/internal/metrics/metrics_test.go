@@ -109,12 +109,13 @@ func document(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("# Metrics\n\n" +
-		"Every service serves these at `/metrics`, for Prometheus to scrape; asked for OpenMetrics, as Prometheus does with\n" +
-		"`--enable-feature=exemplar-storage`, histograms carry exemplars: the trace ids of sampled changes and calls. Names are OpenTelemetry's; Prometheus'\n" +
-		"are beside them. Histograms have `_bucket`, `_sum` and `_count`. The runtime's own metrics (`go_*`, `process_*`) are there too.\n\n" +
-		"Every series has the labels `component` (the service: ingestion, push, pull or reconciliation) and `account`. No label holds a\n" +
-		"product's id: exemplars and `driftless history` lead to single products. What is about something that replicas share (ledger,\n" +
-		"streams, the account) is the same from each of them: take `max by (account)` of it, never `sum`.\n\n" +
+		"Every service serves these at `/metrics`, for Prometheus to scrape. In the OpenMetrics format, which Prometheus asks\n" +
+		"for with `--enable-feature=exemplar-storage`, histograms carry exemplars: the trace ids of sampled changes and calls.\n" +
+		"Names are OpenTelemetry's; Prometheus' are beside them. Histograms have `_bucket`, `_sum` and `_count`. The runtime's\n" +
+		"own metrics (`go_*`, `process_*`) are there too.\n\n" +
+		"Every series has the labels `component` (the service: ingestion, push, pull or reconciliation) and `account`. No label\n" +
+		"holds a product's id: exemplars and `driftless history` lead to single products. Replicas report the same value for\n" +
+		"something that they share (ledger, streams, the account): take `max by (account)` of it, never `sum`.\n\n" +
 		"The dashboard is [deploy/grafana/driftless.json](../deploy/grafana/driftless.json), rules and alerts are\n" +
 		"[deploy/alerts/driftless.rules.yaml](../deploy/alerts/driftless.rules.yaml), and each alert has a page in [runbooks](runbooks).\n\n" +
 		"| OpenTelemetry | Prometheus | kind | unit | from | labels | meaning |\n|---|---|---|---|---|---|---|\n")
@@ -148,7 +149,11 @@ func document(t *testing.T) string {
 		if len(l.of) > 4 {
 			of = fmt.Sprintf("%d metrics", len(l.of))
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", l.Name, of, l.Meaning, strings.Join(l.Values, ", "))
+		values := ""
+		if len(l.Values) > 0 {
+			values = "`" + strings.Join(l.Values, "`, `") + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", l.Name, of, l.Meaning, values)
 	}
 	return b.String()
 }

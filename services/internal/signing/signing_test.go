@@ -95,7 +95,7 @@ func TestVerify_AcceptsExactlyWhatWasSigned(t *testing.T) {
 		case 3:
 			changed.Body = append(slices.Clip(changed.Body), 'x')
 		case 4:
-			// What ends one part begins the next.
+			// The end of one part begins the next.
 			changed.Subject, changed.ID = m.Subject+"x", strings.TrimPrefix(m.ID, "x")
 		case 5:
 			signed = strings.Replace(signature, " ingestion ", " push ", 1)

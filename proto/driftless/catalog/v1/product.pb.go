@@ -488,11 +488,11 @@ type Recurring struct {
 	// licensed (the default) or metered.
 	UsageType string `protobuf:"bytes,3,opt,name=usage_type,json=usageType,proto3" json:"usage_type,omitempty"`
 	Meter     string `protobuf:"bytes,4,opt,name=meter,proto3" json:"meter,omitempty"`
-	// How usage is aggregated over a period, of a metered price without a meter: sum, max, last_during_period or last_ever.
-	// Absent leaves Stripe's value alone, and is sum for a new price.
+	// How the usage of a metered price without a meter is aggregated over a period: sum, max, last_during_period or
+	// last_ever. Absent leaves Stripe's value alone, and is sum for a new price. An empty text is absent.
 	AggregateUsage *string `protobuf:"bytes,5,opt,name=aggregate_usage,json=aggregateUsage,proto3,oneof" json:"aggregate_usage,omitempty"`
-	// How many days a subscription is free at first, if it is made with trial_from_plan; zero means none. Absent leaves
-	// Stripe's value alone, and is zero for a new price.
+	// The number of free days at the start of a subscription that is made with trial_from_plan. Zero means none. Absent
+	// leaves Stripe's value alone, and is zero for a new price.
 	TrialPeriodDays *uint32 `protobuf:"varint,6,opt,name=trial_period_days,json=trialPeriodDays,proto3,oneof" json:"trial_period_days,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

@@ -29,7 +29,8 @@ helm install driftless deploy/helm/driftless \
 helm test driftless --logs
 ` + "```" + `
 
-How it is meant to be run is in [docs/kubernetes.md](../../../docs/kubernetes.md). This file is generated from values.yaml.
+How to run it in production is in [docs/kubernetes.md](../../../docs/kubernetes.md). This file is generated from
+values.yaml.
 
 | value | default | meaning |
 |---|---|---|
