@@ -478,20 +478,32 @@ func TestValues_WrongOnesAreRefusedWithReason(t *testing.T) {
 		"an even number of replicas":    {"nats.replicas", 2, []string{"replicas"}},
 		"a level that there is not":     {"log.level", "verbose", []string{"level"}},
 		"a secret among the settings":   {"config.stripe_api_key", "sk_live_1", []string{"config"}},
-		"no database": {"catalog.secretName", "",
-			[]string{"catalog.secretName", "DATABASE_URL"}},
-		"no key": {"stripe.push.secretName", "",
-			[]string{"stripe.push.secretName", "STRIPE_API_KEY"}},
+		"no database": {
+			"catalog.secretName", "",
+			[]string{"catalog.secretName", "DATABASE_URL"},
+		},
+		"no key": {
+			"stripe.push.secretName", "",
+			[]string{"stripe.push.secretName", "STRIPE_API_KEY"},
+		},
 		"no NATS": {"nats.url", "", []string{"nats.url", "nats.bundled.enabled"}},
-		"two NATS": {"nats.bundled.enabled", true,
-			[]string{"nats.url and nats.bundled.enabled"}},
+		"two NATS": {
+			"nats.bundled.enabled", true,
+			[]string{"nats.url and nats.bundled.enabled"},
+		},
 		"KEDA that cannot see NATS":       {"autoscaling.mode", "keda", []string{"nats.monitoring"}},
 		"an Ingress without a host":       {"webhook.ingress.enabled", true, []string{"webhook.ingress.host"}},
 		"a control API open to everybody": {"control.ingress.enabled", true, []string{"token.secretName"}},
-		"trusted keys without signing keys": {"signing.trustedKeys", []any{"push=driftless_public_key_v1_x"},
-			[]string{"secretName"}},
-		"a secret among the trusted keys": {"signing.trustedKeys", []any{"driftless_signing_key_v1_x"},
-			[]string{"trustedKeys"}},
+		"trusted keys without signing keys": {
+			"signing.trustedKeys",
+			[]any{"push=driftless_public_key_v1_x"},
+			[]string{"secretName"},
+		},
+		"a secret among the trusted keys": {
+			"signing.trustedKeys",
+			[]any{"driftless_signing_key_v1_x"},
+			[]string{"trustedKeys"},
+		},
 		"a monitoring endpoint with a scheme": {"nats.monitoring", "http://nats:8222", []string{"monitoring"}},
 	} {
 		t.Run(name, func(t *testing.T) {

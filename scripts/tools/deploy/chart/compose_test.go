@@ -121,8 +121,10 @@ func TestCompose_IsValid(t *testing.T) {
 	// The last ones are settings of commands.
 	configuration = append(configuration,
 		"`DRIFTLESS_CONTROL_URL` `DRIFTLESS_INGEST_URL` `DRIFTLESS_SIM_WEBHOOK_SECRET`"...)
-	for _, name := range []string{"ingestion", "push", "pull", "reconciliation", "migrate", "topology", "simulator",
-		"nats", "postgres"} {
+	for _, name := range []string{
+		"ingestion", "push", "pull", "reconciliation", "migrate", "topology", "simulator",
+		"nats", "postgres",
+	} {
 		require.Contains(t, project.Services, name)
 	}
 	require.NotContains(t, compose(t).Services, "simulator", "against Stripe itself there is no simulator")

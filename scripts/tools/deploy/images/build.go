@@ -33,15 +33,23 @@ type program struct {
 // programs are the programs of all images. The last, a NATS server for tests without a registry, is only built if it is
 // named.
 var programs = []program{
-	{"driftless-ingestion", "Driftless ingestion: captures changes of the catalog from Postgres", "services",
-		"./cmd/ingestion", "ingestion"},
+	{
+		"driftless-ingestion", "Driftless ingestion: captures changes of the catalog from Postgres", "services",
+		"./cmd/ingestion", "ingestion",
+	},
 	{"driftless-push", "Driftless push: writes products and prices to Stripe", "services", "./cmd/push", "push"},
-	{"driftless-pull", "Driftless pull: receives Stripe's webhooks and polls its events", "services", "./cmd/pull",
-		"pull"},
-	{"driftless-reconciliation", "Driftless reconciliation: finds and repairs drift", "services",
-		"./cmd/reconciliation", "reconciliation"},
-	{"driftless", "Driftless: the command line, with migrations and the Stripe simulator", "services",
-		"./cmd/driftless", "driftless"},
+	{
+		"driftless-pull", "Driftless pull: receives Stripe's webhooks and polls its events", "services", "./cmd/pull",
+		"pull",
+	},
+	{
+		"driftless-reconciliation", "Driftless reconciliation: finds and repairs drift", "services",
+		"./cmd/reconciliation", "reconciliation",
+	},
+	{
+		"driftless", "Driftless: the command line, with migrations and the Stripe simulator", "services",
+		"./cmd/driftless", "driftless",
+	},
 	{"nats", "NATS server, for tests", "scripts/tools/deploy", "github.com/nats-io/nats-server/v2", "nats-server"},
 }
 
@@ -213,8 +221,10 @@ func layer(p program, program, sbom []byte) ([]byte, error) {
 		mode int64
 		data []byte
 	}{
-		{"/etc/passwd", 0o644,
-			[]byte("root:x:0:0:root:/:/sbin/nologin\ndriftless:x:65532:65532:driftless:/:/sbin/nologin\n")},
+		{
+			"/etc/passwd", 0o644,
+			[]byte("root:x:0:0:root:/:/sbin/nologin\ndriftless:x:65532:65532:driftless:/:/sbin/nologin\n"),
+		},
 		{"/etc/group", 0o644, []byte("root:x:0:\ndriftless:x:65532:\n")},
 		{certificates, 0o644, roots()},
 		{materials, 0o644, sbom},
