@@ -72,7 +72,8 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 // queryFailedLetter returns the dead letter for a product for which a query of the mapping fails, so that its desired
 // state is unknown.
 func (in *ingester) queryFailedLetter(change *catalogv1.ProductChange,
-	failure *mapping.QueryFailure) *meshv1.DeadLetter {
+	failure *mapping.QueryFailure,
+) *meshv1.DeadLetter {
 	return &meshv1.DeadLetter{
 		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(),
 		Version: change.GetVersion(),

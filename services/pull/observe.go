@@ -163,7 +163,8 @@ func (p *puller) deadLetter(product, reason string, err error) *meshv1.DeadLette
 // confirmCall publishes that Stripe confirmed a call. The call's effect is in its recorded answer. If the answer was
 // never recorded, the object is read.
 func (p *puller) confirmCall(ctx context.Context, ref productRef, event stripeapi.Event,
-	intent *catalogv1.Intent) error {
+	intent *catalogv1.Intent,
+) error {
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeConfirmed),
 		telemetry.StepKey.String(intent.GetStep()))
 	outcome := &meshv1.Outcome{

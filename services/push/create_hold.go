@@ -24,7 +24,8 @@ const createRetryDelay = time.Hour
 // with this id is linked to another product of the catalog. Or a step creates something that may exist under another
 // id, while the account is being adopted.
 func (p *pusher) checkCreateAllowed(ctx context.Context, req passRequest, steps []plannedStep,
-	observed *catalogv1.Observed) error {
+	observed *catalogv1.Observed,
+) error {
 	if req.adopted || catalog.Managed(observed) || len(steps) == 0 {
 		return nil
 	}

@@ -87,7 +87,8 @@ func (k *lookupKeys) needsOwner(f *failedStep) bool {
 // catalog, because the catalog decides there. Any other key stays, and the refusal is returned. It returns no refusal
 // if the key may be taken.
 func (p *pusher) resolveKeyOwner(ctx context.Context, req passRequest,
-	f *failedStep) (refused *refusedError, err error) {
+	f *failedStep,
+) (refused *refusedError, err error) {
 	key, _ := f.Step.Param(lookupKey)
 	holder, err := p.stripe.PriceWithLookupKey(ctx, key)
 	if err != nil {

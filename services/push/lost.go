@@ -17,7 +17,8 @@ const maxLostAttempts = 8
 // the catalog never had it, and lost is false. Otherwise CATALOG was purged or deleted. Then ingestion is asked to read
 // the product again, and the message waits for that. ask identifies the message.
 func (p *pusher) handleLost(ctx context.Context, product, ask string,
-	attempt uint64) (verdict mesh.Verdict, lost bool) {
+	attempt uint64,
+) (verdict mesh.Verdict, lost bool) {
 	known, _, err := p.mesh.Observed().Get(ctx, p.account, product)
 	switch {
 	case err != nil:

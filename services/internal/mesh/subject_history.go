@@ -93,7 +93,8 @@ type historyAnswer struct {
 }
 
 func (r *historyReader) run(ctx context.Context, answers <-chan *nats.Msg,
-	do func(i int, kept []*nats.Msg) error) error {
+	do func(i int, kept []*nats.Msg) error,
+) error {
 	silence := time.NewTimer(readRetryInterval)
 	defer silence.Stop()
 	heard := time.Now()

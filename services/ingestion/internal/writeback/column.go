@@ -53,7 +53,8 @@ func (b columnStatements) statement(column string) (*statement, string) {
 // forEach calls run with each statement that the differences need, its key in the configuration, and a field that it
 // changes. The statement is nil if the configuration has none.
 func (b columnStatements) forEach(key string, diffs []difference,
-	run func(s *statement, key, field string) error) error {
+	run func(s *statement, key, field string) error,
+) error {
 	if s := b[""]; s != nil || len(b) == 0 {
 		return run(s, key, diffs[0].field())
 	}

@@ -283,10 +283,12 @@ var Rows = []Row{
 				},
 			},
 		},
-		{Title: "Capture lag", Help: "Age of the oldest write-ahead log that is not captured.", Unit: "s",
+		{
+			Title: "Capture lag", Help: "Age of the oldest write-ahead log that is not captured.", Unit: "s",
 			Queries: []Query{
 				{`max by (account) (driftless_replication_lag_duration_seconds{account=~"$account"})`, "{{account}}"},
-			}},
+			},
+		},
 		{
 			Title: "Write-ahead log",
 			Help:  "Not captured, kept by the database for the slot, and left until the slot is lost.",

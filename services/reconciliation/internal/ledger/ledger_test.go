@@ -240,11 +240,13 @@ func TestDeadLetters_OpenAndClose(t *testing.T) {
 			nil,
 		},
 		"replaces the older one": {
-			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), deadLetter(push, 12)}, ledger.Dead,
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 10), deadLetter(push, 12)},
+			ledger.Dead,
 			[]string{"push-12"},
 		},
 		"without version stays open": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0)}, ledger.Dead,
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0)},
+			ledger.Dead,
 			[]string{"push-0"},
 		},
 		"without version outlives a newer version and its sync": {
@@ -253,7 +255,8 @@ func TestDeadLetters_OpenAndClose(t *testing.T) {
 			[]string{"push-0"},
 		},
 		"without version does not prevent drift": {
-			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 0), desire(11, 2, "B")}, ledger.Pending,
+			[]ledger.Change{desire(10, 1, "A"), deadLetter(push, 0), desire(11, 2, "B")},
+			ledger.Pending,
 			[]string{"push-0"},
 		},
 		"without version of an unknown product": {
@@ -276,19 +279,25 @@ func TestDeadLetters_OpenAndClose(t *testing.T) {
 			}, ledger.InSync, nil,
 		},
 		"without version arrives after the later success": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second),
-				deadLetter(push, 0)},
+			[]ledger.Change{
+				desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second),
+				deadLetter(push, 0),
+			},
 			ledger.InSync, nil,
 		},
 		"without version is not closed by an earlier success": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0),
-				record("applied", -time.Second)},
+			[]ledger.Change{
+				desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0),
+				record("applied", -time.Second),
+			},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
 		"without version is not closed by an event": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0),
-				record("confirmed", time.Second)},
+			[]ledger.Change{
+				desire(10, 1, "A"), observe(1, 10, "A"), deadLetter(push, 0),
+				record("confirmed", time.Second),
+			},
 			ledger.Dead,
 			[]string{"push-0"},
 		},
@@ -353,8 +362,10 @@ func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 		require.NoError(t, err)
 		return dropped
 	}
-	for _, m := range []ledger.Change{desire(10, 1, "A"), deadLetter("push", 10), deadLetter("push", 0),
-		deadLetter("pull", 0)} {
+	for _, m := range []ledger.Change{
+		desire(10, 1, "A"), deadLetter("push", 10), deadLetter("push", 0),
+		deadLetter("pull", 0),
+	} {
 		require.NoError(t, l.Apply(ctx, m))
 	}
 	requireClosed()
