@@ -6,13 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
-
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // schema is the mapping as it is in the database at one time. It does not change after it is made.

@@ -8,9 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
-
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // snapshotPollInterval is the time between two checks whether another process has requested a snapshot.

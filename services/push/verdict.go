@@ -1,9 +1,3 @@
-// Package push is the service that writes to Stripe. It consumes desired states from CATALOG and commands from COMMAND.
-// It makes each product in Stripe equal to its latest desired state. It records on OBSERVED and SYNC what it did. A
-// change that Stripe refuses for good goes to DEAD.
-//
-// The package holds no state of its own and no database. Any number of replicas may run: a claim on OBSERVED lets only
-// one of them sync a product at a time.
 package push
 
 import (

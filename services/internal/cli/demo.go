@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/stripeapi"
-
 	"connectrpc.com/connect"
 	"github.com/stripe/stripe-go/v76"
 	stripeclient "github.com/stripe/stripe-go/v76/client"
@@ -23,6 +21,7 @@ import (
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
 type demoCmd struct {

@@ -9,9 +9,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/driftless-sync/driftless/services/internal/redact"
-
 	"github.com/driftless-sync/driftless/services/internal/local"
+	"github.com/driftless-sync/driftless/services/internal/redact"
 )
 
 type psqlCmd struct {

@@ -73,11 +73,10 @@ func consume(ctx context.Context, m *Mesh, w Worker,
 ) error {
 	t := m.consumerResource(w.Consumer)
 	cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		// The service was stopped while it started. That is no failure.
-		return nil
-	case err != nil:
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // the service was stopped while it started, which is no failure
+	}
+	if err != nil {
 		return fmt.Errorf("bind %s: %w", t, err)
 	}
 	m.track(t, cons.CachedInfo().Created)

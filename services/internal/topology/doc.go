@@ -1,5 +1,5 @@
-// Package topology names everything that the services share on NATS: streams, subjects, consumers, buckets, and the
-// permissions of every user. It creates and migrates them, and plans that.
+// Package topology declares the streams, buckets, consumers, subjects, keys and permissions of the mesh on NATS. It
+// compares them with those of a server, and creates and migrates them.
 //
-// It is a leaf: it knows no message's meaning, and imports nothing of ours but the contracts.
+// It does not know what messages mean. It imports no other package of Driftless but the contracts.
 package topology

@@ -1,5 +1,3 @@
-// Package topology declares the streams, buckets, consumers, subjects, keys and permissions of the mesh on NATS, and
-// compares them with those of a server. It imports no other package of Driftless but the contracts.
 package topology
 
 import (

@@ -31,7 +31,7 @@ const Recommended = `ping_interval: "2s"
 // readyTimeout is the timeout until a cluster has elected its leader. A slow, busy machine takes long.
 const readyTimeout = 2 * time.Minute
 
-// configTemplate has these parameters: name, address, directory, more settings, address for routes, routes, more
+// configTemplate has these parameters: name, client address, directory, more settings, cluster address, routes, more
 // cluster settings.
 const configTemplate = `server_name: %s
 listen: %q
