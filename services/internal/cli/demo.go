@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
@@ -301,8 +303,8 @@ func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 	if err := list.Err(); err != nil {
 		return "", stripeMessage(err)
 	}
-	seen := fmt.Sprintf("%q, active %t, %d active prices, default %d.%02d eur", p.Name, p.Active, found,
-		defaultAmount/100, defaultAmount%100)
+	seen := fmt.Sprintf("%q, active %t, %d active prices, default %s", p.Name, p.Active, found,
+		catalog.FormatAmount(strconv.FormatInt(defaultAmount, 10), "eur"))
 	if p.Name != name || p.Active != active || defaultAmount != amount || found != demoPrices {
 		return "", errors.New("Stripe has " + seen)
 	}

@@ -120,14 +120,14 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 			sayf(stdout, "      decide: driftless drift resolve %s --keep catalog|stripe\n", d.GetProductId())
 		}
 	}
+	count := countOf(uint64(len(all.GetDrift())), "difference", "differences")
 	switch why := unknownBecause(all.GetEquality()); {
 	case all.GetEquality() == nil:
-		sayf(stdout, "%d differences\n", len(all.GetDrift()))
+		sayf(stdout, "%s\n", count)
 	case why != "":
-		sayf(stdout, "unknown: %s; %d differences as far as is known%s\n", why, len(all.GetDrift()),
-			asOf(all.GetEquality()))
+		sayf(stdout, "unknown: %s; %s as far as is known%s\n", why, count, asOf(all.GetEquality()))
 	default:
-		sayf(stdout, "%d differences%s\n", len(all.GetDrift()), asOf(all.GetEquality()))
+		sayf(stdout, "%s%s\n", count, asOf(all.GetEquality()))
 	}
 	return nil
 }
