@@ -196,7 +196,7 @@ func TestAdopt_Walkthrough(t *testing.T) {
 	// Applied entries stay applied. An entry that is no longer valid is named, and nothing is done about it.
 	out, code = r.driftless(dir, "adopt", "apply", "adopt.yaml")
 	require.Zero(t, code, out)
-	require.Contains(t, out, "4 had been before")
+	require.Contains(t, out, "4 were adopted before")
 	require.NoError(t,
 		os.WriteFile(file,
 			[]byte("account: default\n---\nproduct: mug\nstripe: "+stranger+"\nprices: {}\napprove: true\n"), 0o600))

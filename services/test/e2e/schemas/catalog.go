@@ -81,6 +81,10 @@ func (p wantedPrice) recurring(interval, count, usage string) {
 	p.set("recurring.interval", interval)
 	p.set("recurring.interval_count", count)
 	p.set("recurring.usage_type", usage)
+	if usage == "metered" {
+		// Stripe sums the usage of a metered price without a meter.
+		p.set("recurring.aggregate_usage", "sum")
+	}
 }
 
 // Differences lists what Stripe has and should not have, and what it lacks. Stripe may have an archived product without
