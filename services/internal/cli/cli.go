@@ -21,7 +21,7 @@ type cli struct {
 	config.File
 	config.Log
 	config.Local
-	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API. Defaults to the token of the mesh on the data directory. up creates one; with an empty --token '' its APIs ask for none."`
+	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API. Defaults to the token of the mesh on the data directory. up creates one, unless it is started with an empty one (--token=)."`
 	Output  string           `name:"output" short:"o" enum:"text,json" default:"text" help:"Output format: text or json."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
