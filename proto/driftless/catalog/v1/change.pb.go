@@ -203,8 +203,10 @@ type ProductChange struct {
 	RowImages []*RowImage `protobuf:"bytes,7,rep,name=row_images,json=rowImages,proto3" json:"row_images,omitempty"`
 	Source    Source      `protobuf:"varint,8,opt,name=source,proto3,enum=driftless.catalog.v1.Source" json:"source,omitempty"`
 	// When the transaction committed, by the database's clock. Absent for states from a comparison, snapshot or reread.
-	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
-	CapturedAt    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=captured_at,json=capturedAt,proto3" json:"captured_at,omitempty"`
+	CommittedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	CapturedAt  *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=captured_at,json=capturedAt,proto3" json:"captured_at,omitempty"`
+	// The checks of the operator that the product violates, and that hold it. Read in the same snapshot as the product.
+	Violations    []*CheckViolation `protobuf:"bytes,40,rep,name=violations,proto3" json:"violations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -309,6 +311,68 @@ func (x *ProductChange) GetCapturedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ProductChange) GetViolations() []*CheckViolation {
+	if x != nil {
+		return x.Violations
+	}
+	return nil
+}
+
+// A violated check of catalog.checks.
+type CheckViolation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The check's name.
+	Check string `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	// What is wrong, in the operator's words.
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckViolation) Reset() {
+	*x = CheckViolation{}
+	mi := &file_driftless_catalog_v1_change_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckViolation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckViolation) ProtoMessage() {}
+
+func (x *CheckViolation) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_catalog_v1_change_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckViolation.ProtoReflect.Descriptor instead.
+func (*CheckViolation) Descriptor() ([]byte, []int) {
+	return file_driftless_catalog_v1_change_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CheckViolation) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *CheckViolation) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // A row before and after, with values in PostgreSQL's text form. If the log has the old row of an update, only the
 // changed columns and the column that names the product are here. Columns that are or became NULL are listed by name
 // instead. So are columns whose value the log does not carry (unchanged TOAST).
@@ -326,7 +390,7 @@ type RowImage struct {
 
 func (x *RowImage) Reset() {
 	*x = RowImage{}
-	mi := &file_driftless_catalog_v1_change_proto_msgTypes[1]
+	mi := &file_driftless_catalog_v1_change_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +402,7 @@ func (x *RowImage) String() string {
 func (*RowImage) ProtoMessage() {}
 
 func (x *RowImage) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_change_proto_msgTypes[1]
+	mi := &file_driftless_catalog_v1_change_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +415,7 @@ func (x *RowImage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowImage.ProtoReflect.Descriptor instead.
 func (*RowImage) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_change_proto_rawDescGZIP(), []int{1}
+	return file_driftless_catalog_v1_change_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RowImage) GetTable() string {
@@ -400,7 +464,7 @@ var File_driftless_catalog_v1_change_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_change_proto_rawDesc = "" +
 	"\n" +
-	"!driftless/catalog/v1/change.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x03\n" +
+	"!driftless/catalog/v1/change.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x04\n" +
 	"\rProductChange\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -415,7 +479,13 @@ const file_driftless_catalog_v1_change_proto_rawDesc = "" +
 	"\fcommitted_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\x12;\n" +
 	"\vcaptured_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"capturedAt\"\xca\x03\n" +
+	"capturedAt\x12D\n" +
+	"\n" +
+	"violations\x18( \x03(\v2$.driftless.catalog.v1.CheckViolationR\n" +
+	"violations\"@\n" +
+	"\x0eCheckViolation\x12\x14\n" +
+	"\x05check\x18\x01 \x01(\tR\x05check\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\xca\x03\n" +
 	"\bRowImage\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12@\n" +
 	"\toperation\x18\x02 \x01(\x0e2\".driftless.catalog.v1.RowOperationR\toperation\x12L\n" +
@@ -462,33 +532,35 @@ func file_driftless_catalog_v1_change_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_catalog_v1_change_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_driftless_catalog_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_driftless_catalog_v1_change_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_driftless_catalog_v1_change_proto_goTypes = []any{
 	(Operation)(0),                // 0: driftless.catalog.v1.Operation
 	(Source)(0),                   // 1: driftless.catalog.v1.Source
 	(RowOperation)(0),             // 2: driftless.catalog.v1.RowOperation
 	(*ProductChange)(nil),         // 3: driftless.catalog.v1.ProductChange
-	(*RowImage)(nil),              // 4: driftless.catalog.v1.RowImage
-	nil,                           // 5: driftless.catalog.v1.RowImage.OldValuesEntry
-	nil,                           // 6: driftless.catalog.v1.RowImage.NewValuesEntry
-	(*Product)(nil),               // 7: driftless.catalog.v1.Product
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*CheckViolation)(nil),        // 4: driftless.catalog.v1.CheckViolation
+	(*RowImage)(nil),              // 5: driftless.catalog.v1.RowImage
+	nil,                           // 6: driftless.catalog.v1.RowImage.OldValuesEntry
+	nil,                           // 7: driftless.catalog.v1.RowImage.NewValuesEntry
+	(*Product)(nil),               // 8: driftless.catalog.v1.Product
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_driftless_catalog_v1_change_proto_depIdxs = []int32{
-	0, // 0: driftless.catalog.v1.ProductChange.operation:type_name -> driftless.catalog.v1.Operation
-	7, // 1: driftless.catalog.v1.ProductChange.product:type_name -> driftless.catalog.v1.Product
-	4, // 2: driftless.catalog.v1.ProductChange.row_images:type_name -> driftless.catalog.v1.RowImage
-	1, // 3: driftless.catalog.v1.ProductChange.source:type_name -> driftless.catalog.v1.Source
-	8, // 4: driftless.catalog.v1.ProductChange.committed_at:type_name -> google.protobuf.Timestamp
-	8, // 5: driftless.catalog.v1.ProductChange.captured_at:type_name -> google.protobuf.Timestamp
-	2, // 6: driftless.catalog.v1.RowImage.operation:type_name -> driftless.catalog.v1.RowOperation
-	5, // 7: driftless.catalog.v1.RowImage.old_values:type_name -> driftless.catalog.v1.RowImage.OldValuesEntry
-	6, // 8: driftless.catalog.v1.RowImage.new_values:type_name -> driftless.catalog.v1.RowImage.NewValuesEntry
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	0,  // 0: driftless.catalog.v1.ProductChange.operation:type_name -> driftless.catalog.v1.Operation
+	8,  // 1: driftless.catalog.v1.ProductChange.product:type_name -> driftless.catalog.v1.Product
+	5,  // 2: driftless.catalog.v1.ProductChange.row_images:type_name -> driftless.catalog.v1.RowImage
+	1,  // 3: driftless.catalog.v1.ProductChange.source:type_name -> driftless.catalog.v1.Source
+	9,  // 4: driftless.catalog.v1.ProductChange.committed_at:type_name -> google.protobuf.Timestamp
+	9,  // 5: driftless.catalog.v1.ProductChange.captured_at:type_name -> google.protobuf.Timestamp
+	4,  // 6: driftless.catalog.v1.ProductChange.violations:type_name -> driftless.catalog.v1.CheckViolation
+	2,  // 7: driftless.catalog.v1.RowImage.operation:type_name -> driftless.catalog.v1.RowOperation
+	6,  // 8: driftless.catalog.v1.RowImage.old_values:type_name -> driftless.catalog.v1.RowImage.OldValuesEntry
+	7,  // 9: driftless.catalog.v1.RowImage.new_values:type_name -> driftless.catalog.v1.RowImage.NewValuesEntry
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_driftless_catalog_v1_change_proto_init() }
@@ -503,7 +575,7 @@ func file_driftless_catalog_v1_change_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_catalog_v1_change_proto_rawDesc), len(file_driftless_catalog_v1_change_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -60,7 +60,10 @@ type Observed struct {
 	Whole bool `protobuf:"varint,40,opt,name=whole,proto3" json:"whole,omitempty"`
 	// Stripe held the product before Driftless wrote it, and neither it nor a price carried Driftless's mark. The product
 	// was imported, or the catalog names a product that somebody else made.
-	Found         bool `protobuf:"varint,41,opt,name=found,proto3" json:"found,omitempty"`
+	Found bool `protobuf:"varint,41,opt,name=found,proto3" json:"found,omitempty"`
+	// The change that push does not make, because the guard found it dangerous. Absent if there is none. It stays with
+	// its approvals until the version is applied, so that a retry does not need another approval.
+	Hold          *Hold `protobuf:"bytes,42,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -221,6 +224,238 @@ func (x *Observed) GetFound() bool {
 	return false
 }
 
+func (x *Observed) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+// A change that waits for an operator's approval.
+type Hold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog version that is held.
+	Version uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// When push first held the product. A newer version that is held too keeps the time.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// Why, the most important first. At most a hundred.
+	Findings []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	// The approvals of this version, of different people.
+	Approvals []*Approval `protobuf:"bytes,4,rep,name=approvals,proto3" json:"approvals,omitempty"`
+	// There are enough approvals. Push makes the change.
+	Approved      bool `protobuf:"varint,5,opt,name=approved,proto3" json:"approved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Hold) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Hold) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Hold) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *Hold) GetApprovals() []*Approval {
+	if x != nil {
+		return x.Approvals
+	}
+	return nil
+}
+
+func (x *Hold) GetApproved() bool {
+	if x != nil {
+		return x.Approved
+	}
+	return false
+}
+
+// What a rule of the guard found in a change.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// amount_change, zero_amount, no_active_price, no_default_price, replaced_prices, lost_currency, archived_products,
+	// or check:NAME for a check of the operator.
+	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// The catalog's id of the price concerned. Empty if it is about the product.
+	PriceId string `protobuf:"bytes,2,opt,name=price_id,json=priceId,proto3" json:"price_id,omitempty"`
+	// What the price costs: "14.00 EUR / month". Empty where there is nothing.
+	Before string `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	After  string `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	// In words.
+	Message       string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Finding) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Finding) GetPriceId() string {
+	if x != nil {
+		return x.PriceId
+	}
+	return ""
+}
+
+func (x *Finding) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *Finding) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *Finding) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// One person's approval.
+type Approval struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Actor         string                 `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Approval) Reset() {
+	*x = Approval{}
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Approval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Approval) ProtoMessage() {}
+
+func (x *Approval) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Approval.ProtoReflect.Descriptor instead.
+func (*Approval) Descriptor() ([]byte, []int) {
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Approval) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Approval) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Approval) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // The base of a three-way comparison. It has hashes of the values, since they only show whether a value has changed.
 type Agreed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -235,7 +470,7 @@ type Agreed struct {
 
 func (x *Agreed) Reset() {
 	*x = Agreed{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[1]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -247,7 +482,7 @@ func (x *Agreed) String() string {
 func (*Agreed) ProtoMessage() {}
 
 func (x *Agreed) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[1]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -260,7 +495,7 @@ func (x *Agreed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agreed.ProtoReflect.Descriptor instead.
 func (*Agreed) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{1}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Agreed) GetFieldsKept() uint64 {
@@ -293,7 +528,7 @@ type AgreedField struct {
 
 func (x *AgreedField) Reset() {
 	*x = AgreedField{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +540,7 @@ func (x *AgreedField) String() string {
 func (*AgreedField) ProtoMessage() {}
 
 func (x *AgreedField) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +553,7 @@ func (x *AgreedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreedField.ProtoReflect.Descriptor instead.
 func (*AgreedField) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{2}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AgreedField) GetField() string {
@@ -382,7 +617,7 @@ type ObservedPrice struct {
 
 func (x *ObservedPrice) Reset() {
 	*x = ObservedPrice{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +629,7 @@ func (x *ObservedPrice) String() string {
 func (*ObservedPrice) ProtoMessage() {}
 
 func (x *ObservedPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +642,7 @@ func (x *ObservedPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObservedPrice.ProtoReflect.Descriptor instead.
 func (*ObservedPrice) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{3}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ObservedPrice) GetStripeId() string {
@@ -486,7 +721,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[4]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +733,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[4]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +746,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{4}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Claim) GetHolder() string {
@@ -565,7 +800,7 @@ type Intent struct {
 
 func (x *Intent) Reset() {
 	*x = Intent{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[5]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +812,7 @@ func (x *Intent) String() string {
 func (*Intent) ProtoMessage() {}
 
 func (x *Intent) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[5]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +825,7 @@ func (x *Intent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Intent.ProtoReflect.Descriptor instead.
 func (*Intent) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{5}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Intent) GetIdempotencyKey() string {
@@ -674,7 +909,7 @@ var File_driftless_catalog_v1_observed_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\n" +
-	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x05\n" +
+	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x05\n" +
 	"\bObserved\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -697,7 +932,24 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\tstripe_id\x18\x0f \x01(\tR\bstripeId\x124\n" +
 	"\x06agreed\x18\x10 \x01(\v2\x1c.driftless.catalog.v1.AgreedR\x06agreed\x12\x14\n" +
 	"\x05whole\x18( \x01(\bR\x05whole\x12\x14\n" +
-	"\x05found\x18) \x01(\bR\x05found\"d\n" +
+	"\x05found\x18) \x01(\bR\x05found\x12.\n" +
+	"\x04hold\x18* \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\"\xe7\x01\n" +
+	"\x04Hold\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x129\n" +
+	"\bfindings\x18\x03 \x03(\v2\x1d.driftless.catalog.v1.FindingR\bfindings\x12<\n" +
+	"\tapprovals\x18\x04 \x03(\v2\x1e.driftless.catalog.v1.ApprovalR\tapprovals\x12\x1a\n" +
+	"\bapproved\x18\x05 \x01(\bR\bapproved\"\x80\x01\n" +
+	"\aFinding\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x19\n" +
+	"\bprice_id\x18\x02 \x01(\tR\apriceId\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\tR\x05after\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"d\n" +
+	"\bApproval\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"d\n" +
 	"\x06Agreed\x12\x1f\n" +
 	"\vfields_kept\x18\x01 \x01(\x06R\n" +
 	"fieldsKept\x129\n" +
@@ -753,35 +1005,43 @@ func file_driftless_catalog_v1_observed_proto_rawDescGZIP() []byte {
 	return file_driftless_catalog_v1_observed_proto_rawDescData
 }
 
-var file_driftless_catalog_v1_observed_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_driftless_catalog_v1_observed_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_driftless_catalog_v1_observed_proto_goTypes = []any{
 	(*Observed)(nil),              // 0: driftless.catalog.v1.Observed
-	(*Agreed)(nil),                // 1: driftless.catalog.v1.Agreed
-	(*AgreedField)(nil),           // 2: driftless.catalog.v1.AgreedField
-	(*ObservedPrice)(nil),         // 3: driftless.catalog.v1.ObservedPrice
-	(*Claim)(nil),                 // 4: driftless.catalog.v1.Claim
-	(*Intent)(nil),                // 5: driftless.catalog.v1.Intent
-	(*Product)(nil),               // 6: driftless.catalog.v1.Product
-	(*Price)(nil),                 // 7: driftless.catalog.v1.Price
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Hold)(nil),                  // 1: driftless.catalog.v1.Hold
+	(*Finding)(nil),               // 2: driftless.catalog.v1.Finding
+	(*Approval)(nil),              // 3: driftless.catalog.v1.Approval
+	(*Agreed)(nil),                // 4: driftless.catalog.v1.Agreed
+	(*AgreedField)(nil),           // 5: driftless.catalog.v1.AgreedField
+	(*ObservedPrice)(nil),         // 6: driftless.catalog.v1.ObservedPrice
+	(*Claim)(nil),                 // 7: driftless.catalog.v1.Claim
+	(*Intent)(nil),                // 8: driftless.catalog.v1.Intent
+	(*Product)(nil),               // 9: driftless.catalog.v1.Product
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*Price)(nil),                 // 11: driftless.catalog.v1.Price
 }
 var file_driftless_catalog_v1_observed_proto_depIdxs = []int32{
-	6,  // 0: driftless.catalog.v1.Observed.product:type_name -> driftless.catalog.v1.Product
-	3,  // 1: driftless.catalog.v1.Observed.prices:type_name -> driftless.catalog.v1.ObservedPrice
-	4,  // 2: driftless.catalog.v1.Observed.claim:type_name -> driftless.catalog.v1.Claim
-	5,  // 3: driftless.catalog.v1.Observed.intents:type_name -> driftless.catalog.v1.Intent
-	1,  // 4: driftless.catalog.v1.Observed.agreed:type_name -> driftless.catalog.v1.Agreed
-	2,  // 5: driftless.catalog.v1.Agreed.fields:type_name -> driftless.catalog.v1.AgreedField
-	7,  // 6: driftless.catalog.v1.ObservedPrice.price:type_name -> driftless.catalog.v1.Price
-	8,  // 7: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
-	8,  // 8: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
-	8,  // 9: driftless.catalog.v1.Intent.committed_at:type_name -> google.protobuf.Timestamp
-	8,  // 10: driftless.catalog.v1.Intent.first_at:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	9,  // 0: driftless.catalog.v1.Observed.product:type_name -> driftless.catalog.v1.Product
+	6,  // 1: driftless.catalog.v1.Observed.prices:type_name -> driftless.catalog.v1.ObservedPrice
+	7,  // 2: driftless.catalog.v1.Observed.claim:type_name -> driftless.catalog.v1.Claim
+	8,  // 3: driftless.catalog.v1.Observed.intents:type_name -> driftless.catalog.v1.Intent
+	4,  // 4: driftless.catalog.v1.Observed.agreed:type_name -> driftless.catalog.v1.Agreed
+	1,  // 5: driftless.catalog.v1.Observed.hold:type_name -> driftless.catalog.v1.Hold
+	10, // 6: driftless.catalog.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	2,  // 7: driftless.catalog.v1.Hold.findings:type_name -> driftless.catalog.v1.Finding
+	3,  // 8: driftless.catalog.v1.Hold.approvals:type_name -> driftless.catalog.v1.Approval
+	10, // 9: driftless.catalog.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	5,  // 10: driftless.catalog.v1.Agreed.fields:type_name -> driftless.catalog.v1.AgreedField
+	11, // 11: driftless.catalog.v1.ObservedPrice.price:type_name -> driftless.catalog.v1.Price
+	10, // 12: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
+	10, // 13: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
+	10, // 14: driftless.catalog.v1.Intent.committed_at:type_name -> google.protobuf.Timestamp
+	10, // 15: driftless.catalog.v1.Intent.first_at:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_driftless_catalog_v1_observed_proto_init() }
@@ -796,7 +1056,7 @@ func file_driftless_catalog_v1_observed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_catalog_v1_observed_proto_rawDesc), len(file_driftless_catalog_v1_observed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -39,6 +39,8 @@ const (
 	ProductState_PRODUCT_STATE_DEAD ProductState = 4
 	// In Stripe only.
 	ProductState_PRODUCT_STATE_ORPHAN ProductState = 5
+	// Differs, and the guard holds the change until it is approved or the catalog changes.
+	ProductState_PRODUCT_STATE_HELD ProductState = 6
 )
 
 // Enum value maps for ProductState.
@@ -50,6 +52,7 @@ var (
 		3: "PRODUCT_STATE_DRIFTED",
 		4: "PRODUCT_STATE_DEAD",
 		5: "PRODUCT_STATE_ORPHAN",
+		6: "PRODUCT_STATE_HELD",
 	}
 	ProductState_value = map[string]int32{
 		"PRODUCT_STATE_UNSPECIFIED": 0,
@@ -58,6 +61,7 @@ var (
 		"PRODUCT_STATE_DRIFTED":     3,
 		"PRODUCT_STATE_DEAD":        4,
 		"PRODUCT_STATE_ORPHAN":      5,
+		"PRODUCT_STATE_HELD":        6,
 	}
 )
 
@@ -312,7 +316,11 @@ type GetStatusResponse struct {
 	ReadsFor []*ReadPurpose `protobuf:"bytes,50,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty"`
 	// How reconciliation handles signatures of changes and commands: "not signed", "signed, not checked" or "signed and
 	// checked".
-	Signatures    string `protobuf:"bytes,60,opt,name=signatures,proto3" json:"signatures,omitempty"`
+	Signatures string `protobuf:"bytes,60,opt,name=signatures,proto3" json:"signatures,omitempty"`
+	// Products whose change the guard holds. They do not count as pending.
+	Held uint64 `protobuf:"varint,70,opt,name=held,proto3" json:"held,omitempty"`
+	// The held products by rule. A product that several rules hold counts for each.
+	HeldBy        []*HeldCount `protobuf:"bytes,71,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -487,6 +495,73 @@ func (x *GetStatusResponse) GetSignatures() string {
 	return ""
 }
 
+func (x *GetStatusResponse) GetHeld() uint64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetHeldBy() []*HeldCount {
+	if x != nil {
+		return x.HeldBy
+	}
+	return nil
+}
+
+// The number of products that a rule of the guard holds.
+type HeldCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldCount) Reset() {
+	*x = HeldCount{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldCount) ProtoMessage() {}
+
+func (x *HeldCount) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldCount.ProtoReflect.Descriptor instead.
+func (*HeldCount) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *HeldCount) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *HeldCount) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // Calls in the last 30 days that count towards Stripe's read allowance, for one purpose.
 type ReadPurpose struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -499,7 +574,7 @@ type ReadPurpose struct {
 
 func (x *ReadPurpose) Reset() {
 	*x = ReadPurpose{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +586,7 @@ func (x *ReadPurpose) String() string {
 func (*ReadPurpose) ProtoMessage() {}
 
 func (x *ReadPurpose) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +599,7 @@ func (x *ReadPurpose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPurpose.ProtoReflect.Descriptor instead.
 func (*ReadPurpose) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ReadPurpose) GetPurpose() string {
@@ -552,7 +627,7 @@ type DriftCount struct {
 
 func (x *DriftCount) Reset() {
 	*x = DriftCount{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +639,7 @@ func (x *DriftCount) String() string {
 func (*DriftCount) ProtoMessage() {}
 
 func (x *DriftCount) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +652,7 @@ func (x *DriftCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriftCount.ProtoReflect.Descriptor instead.
 func (*DriftCount) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DriftCount) GetKind() string {
@@ -625,7 +700,7 @@ type Drift struct {
 
 func (x *Drift) Reset() {
 	*x = Drift{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +712,7 @@ func (x *Drift) String() string {
 func (*Drift) ProtoMessage() {}
 
 func (x *Drift) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +725,7 @@ func (x *Drift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drift.ProtoReflect.Descriptor instead.
 func (*Drift) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Drift) GetProductId() string {
@@ -735,7 +810,7 @@ type ListDriftRequest struct {
 
 func (x *ListDriftRequest) Reset() {
 	*x = ListDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +822,7 @@ func (x *ListDriftRequest) String() string {
 func (*ListDriftRequest) ProtoMessage() {}
 
 func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +835,7 @@ func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftRequest.ProtoReflect.Descriptor instead.
 func (*ListDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListDriftRequest) GetProductIds() []string {
@@ -817,7 +892,7 @@ type ListDriftResponse struct {
 
 func (x *ListDriftResponse) Reset() {
 	*x = ListDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +904,7 @@ func (x *ListDriftResponse) String() string {
 func (*ListDriftResponse) ProtoMessage() {}
 
 func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +917,7 @@ func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftResponse.ProtoReflect.Descriptor instead.
 func (*ListDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListDriftResponse) GetDrift() []*Drift {
@@ -877,7 +952,7 @@ type IgnoreDriftRequest struct {
 
 func (x *IgnoreDriftRequest) Reset() {
 	*x = IgnoreDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +964,7 @@ func (x *IgnoreDriftRequest) String() string {
 func (*IgnoreDriftRequest) ProtoMessage() {}
 
 func (x *IgnoreDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +977,7 @@ func (x *IgnoreDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreDriftRequest.ProtoReflect.Descriptor instead.
 func (*IgnoreDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *IgnoreDriftRequest) GetProductId() string {
@@ -928,7 +1003,7 @@ type IgnoreDriftResponse struct {
 
 func (x *IgnoreDriftResponse) Reset() {
 	*x = IgnoreDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1015,7 @@ func (x *IgnoreDriftResponse) String() string {
 func (*IgnoreDriftResponse) ProtoMessage() {}
 
 func (x *IgnoreDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1028,7 @@ func (x *IgnoreDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreDriftResponse.ProtoReflect.Descriptor instead.
 func (*IgnoreDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *IgnoreDriftResponse) GetDrift() []*Drift {
@@ -975,7 +1050,7 @@ type ResolveDriftRequest struct {
 
 func (x *ResolveDriftRequest) Reset() {
 	*x = ResolveDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1062,7 @@ func (x *ResolveDriftRequest) String() string {
 func (*ResolveDriftRequest) ProtoMessage() {}
 
 func (x *ResolveDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1075,7 @@ func (x *ResolveDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveDriftRequest.ProtoReflect.Descriptor instead.
 func (*ResolveDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ResolveDriftRequest) GetProductId() string {
@@ -1033,7 +1108,7 @@ type ResolveDriftResponse struct {
 
 func (x *ResolveDriftResponse) Reset() {
 	*x = ResolveDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1120,7 @@ func (x *ResolveDriftResponse) String() string {
 func (*ResolveDriftResponse) ProtoMessage() {}
 
 func (x *ResolveDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1133,7 @@ func (x *ResolveDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveDriftResponse.ProtoReflect.Descriptor instead.
 func (*ResolveDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ResolveDriftResponse) GetDrift() []*Drift {
@@ -1082,7 +1157,7 @@ type PausedService struct {
 
 func (x *PausedService) Reset() {
 	*x = PausedService{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1169,7 @@ func (x *PausedService) String() string {
 func (*PausedService) ProtoMessage() {}
 
 func (x *PausedService) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1182,7 @@ func (x *PausedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PausedService.ProtoReflect.Descriptor instead.
 func (*PausedService) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PausedService) GetService() string {
@@ -1143,7 +1218,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1230,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1243,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PauseRequest) GetServices() []string {
@@ -1195,7 +1270,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1282,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1295,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PauseResponse) GetPaused() []*PausedService {
@@ -1240,7 +1315,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1327,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1340,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResumeRequest) GetServices() []string {
@@ -1285,7 +1360,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1372,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1385,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ResumeResponse) GetServices() []string {
@@ -1322,16 +1397,26 @@ func (x *ResumeResponse) GetServices() []string {
 
 type ApproveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long everything may be archived, at most a day. 0 ends an approval. Defaults to an hour if the guard holds
-	// anything.
-	Duration      *durationpb.Duration `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
+	// With products, a rule or all: how long the rule lets every change pass beside what it holds now, at most a day; none
+	// by default. Alone: how long every rule lets every change pass, and 0 ends all such approvals.
+	Duration *durationpb.Duration `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
+	// The held changes of these products.
+	ProductIds []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// The held changes that only this rule holds, as Finding.rule names it.
+	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
+	// All held changes.
+	All bool `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
+	// Who approves. Defaults to the name of the token.
+	Actor string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Why. Required.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1428,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1441,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ApproveRequest) GetDuration() *durationpb.Duration {
@@ -1366,19 +1451,58 @@ func (x *ApproveRequest) GetDuration() *durationpb.Duration {
 	return nil
 }
 
+func (x *ApproveRequest) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *ApproveRequest) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *ApproveRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *ApproveRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ApproveRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type ApproveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Absent if an approval was ended.
+	// Until when rules let every change pass. Absent if they do not.
 	Until *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=until,proto3" json:"until,omitempty"`
-	// The products that were held, and are now synced to their latest state. At most the first thousand.
-	ProductIds    []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// The products whose held change is now approved. At most the first thousand.
+	ProductIds []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// Products that need approvals of more people: see Hold.approvals. At most the first thousand.
+	Waiting []string `protobuf:"bytes,3,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	// There are more held products. Repeat the request.
+	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1514,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1527,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ApproveResponse) GetUntil() *timestamppb.Timestamp {
@@ -1418,6 +1542,225 @@ func (x *ApproveResponse) GetProductIds() []string {
 		return x.ProductIds
 	}
 	return nil
+}
+
+func (x *ApproveResponse) GetWaiting() []string {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *ApproveResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type RejectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The held changes of these products.
+	ProductIds []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// The held changes that this rule holds.
+	Rule string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	// All held changes.
+	All bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
+	// As in ApproveRequest.
+	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectRequest) Reset() {
+	*x = RejectRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectRequest) ProtoMessage() {}
+
+func (x *RejectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectRequest.ProtoReflect.Descriptor instead.
+func (*RejectRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RejectRequest) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *RejectRequest) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *RejectRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *RejectRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *RejectRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RejectResponse struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Rejections []*Rejection           `protobuf:"bytes,1,rep,name=rejections,proto3" json:"rejections,omitempty"`
+	// There are more held products. Repeat the request.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectResponse) Reset() {
+	*x = RejectResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectResponse) ProtoMessage() {}
+
+func (x *RejectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectResponse.ProtoReflect.Descriptor instead.
+func (*RejectResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RejectResponse) GetRejections() []*Rejection {
+	if x != nil {
+		return x.Rejections
+	}
+	return nil
+}
+
+func (x *RejectResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// A held change that shall not be made. It stays held until the catalog changes.
+type Rejection struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// The fields that differ, with the values that the catalog has and would get back.
+	Differences []*v1.Difference `protobuf:"bytes,2,rep,name=differences,proto3" json:"differences,omitempty"`
+	// Ingestion was ordered to write Stripe's values to the catalog.
+	WrittenBack bool `protobuf:"varint,3,opt,name=written_back,json=writtenBack,proto3" json:"written_back,omitempty"`
+	// Why that is not possible. Empty if it was ordered.
+	Blocker       string `protobuf:"bytes,4,opt,name=blocker,proto3" json:"blocker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rejection) Reset() {
+	*x = Rejection{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rejection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rejection) ProtoMessage() {}
+
+func (x *Rejection) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
+func (*Rejection) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Rejection) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *Rejection) GetDifferences() []*v1.Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+func (x *Rejection) GetWrittenBack() bool {
+	if x != nil {
+		return x.WrittenBack
+	}
+	return false
+}
+
+func (x *Rejection) GetBlocker() string {
+	if x != nil {
+		return x.Blocker
+	}
+	return ""
 }
 
 // A durable consumer of the mesh.
@@ -1436,7 +1779,7 @@ type ConsumerStatus struct {
 
 func (x *ConsumerStatus) Reset() {
 	*x = ConsumerStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1448,7 +1791,7 @@ func (x *ConsumerStatus) String() string {
 func (*ConsumerStatus) ProtoMessage() {}
 
 func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1461,7 +1804,7 @@ func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerStatus.ProtoReflect.Descriptor instead.
 func (*ConsumerStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ConsumerStatus) GetStream() string {
@@ -1513,7 +1856,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1868,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,7 +1881,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PlanRequest) GetProductIds() []string {
@@ -1589,7 +1932,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1601,7 +1944,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1614,7 +1957,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PlanResponse) GetProducts() []*ProductPlan {
@@ -1709,14 +2052,16 @@ type ProductPlan struct {
 	// The guard holds the change until an operator approves it.
 	Held bool `protobuf:"varint,25,opt,name=held,proto3" json:"held,omitempty"`
 	// Open drift that waits for a decision or is only reported. Nothing is done about it.
-	Drift         []*Drift `protobuf:"bytes,26,rep,name=drift,proto3" json:"drift,omitempty"`
+	Drift []*Drift `protobuf:"bytes,26,rep,name=drift,proto3" json:"drift,omitempty"`
+	// Why the guard holds the change, and who has approved it. Absent if it does not.
+	Hold          *v11.Hold `protobuf:"bytes,27,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ProductPlan) Reset() {
 	*x = ProductPlan{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +2073,7 @@ func (x *ProductPlan) String() string {
 func (*ProductPlan) ProtoMessage() {}
 
 func (x *ProductPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +2086,7 @@ func (x *ProductPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductPlan.ProtoReflect.Descriptor instead.
 func (*ProductPlan) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ProductPlan) GetProductId() string {
@@ -1828,6 +2173,13 @@ func (x *ProductPlan) GetDrift() []*Drift {
 	return nil
 }
 
+func (x *ProductPlan) GetHold() *v11.Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
 // The change of a product, or of one of its prices.
 type PlannedChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1847,7 +2199,7 @@ type PlannedChange struct {
 
 func (x *PlannedChange) Reset() {
 	*x = PlannedChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1859,7 +2211,7 @@ func (x *PlannedChange) String() string {
 func (*PlannedChange) ProtoMessage() {}
 
 func (x *PlannedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +2224,7 @@ func (x *PlannedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedChange.ProtoReflect.Descriptor instead.
 func (*PlannedChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PlannedChange) GetVerb() string {
@@ -1924,7 +2276,7 @@ type PlannedStep struct {
 
 func (x *PlannedStep) Reset() {
 	*x = PlannedStep{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2288,7 @@ func (x *PlannedStep) String() string {
 func (*PlannedStep) ProtoMessage() {}
 
 func (x *PlannedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2301,7 @@ func (x *PlannedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStep.ProtoReflect.Descriptor instead.
 func (*PlannedStep) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PlannedStep) GetKind() string {
@@ -1983,7 +2335,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2347,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2360,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Parameter) GetName() string {
@@ -2040,7 +2392,7 @@ type ListProductsRequest struct {
 
 func (x *ListProductsRequest) Reset() {
 	*x = ListProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2404,7 @@ func (x *ListProductsRequest) String() string {
 func (*ListProductsRequest) ProtoMessage() {}
 
 func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2417,7 @@ func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsRequest.ProtoReflect.Descriptor instead.
 func (*ListProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListProductsRequest) GetProductIds() []string {
@@ -2101,7 +2453,7 @@ type ListProductsResponse struct {
 
 func (x *ListProductsResponse) Reset() {
 	*x = ListProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2465,7 @@ func (x *ListProductsResponse) String() string {
 func (*ListProductsResponse) ProtoMessage() {}
 
 func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2478,7 @@ func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsResponse.ProtoReflect.Descriptor instead.
 func (*ListProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListProductsResponse) GetProducts() []*ProductDetail {
@@ -2157,7 +2509,7 @@ type ProductDetail struct {
 
 func (x *ProductDetail) Reset() {
 	*x = ProductDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2521,7 @@ func (x *ProductDetail) String() string {
 func (*ProductDetail) ProtoMessage() {}
 
 func (x *ProductDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2534,7 @@ func (x *ProductDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDetail.ProtoReflect.Descriptor instead.
 func (*ProductDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ProductDetail) GetProductId() string {
@@ -2222,7 +2574,7 @@ type AdoptProductsRequest struct {
 
 func (x *AdoptProductsRequest) Reset() {
 	*x = AdoptProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2586,7 @@ func (x *AdoptProductsRequest) String() string {
 func (*AdoptProductsRequest) ProtoMessage() {}
 
 func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2599,7 @@ func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsRequest.ProtoReflect.Descriptor instead.
 func (*AdoptProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AdoptProductsRequest) GetAdoptions() []*v1.Adopt {
@@ -2267,7 +2619,7 @@ type AdoptProductsResponse struct {
 
 func (x *AdoptProductsResponse) Reset() {
 	*x = AdoptProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2631,7 @@ func (x *AdoptProductsResponse) String() string {
 func (*AdoptProductsResponse) ProtoMessage() {}
 
 func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2644,7 @@ func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsResponse.ProtoReflect.Descriptor instead.
 func (*AdoptProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AdoptProductsResponse) GetOrders() []*AdoptionOrder {
@@ -2313,7 +2665,7 @@ type AdoptionOrder struct {
 
 func (x *AdoptionOrder) Reset() {
 	*x = AdoptionOrder{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2677,7 @@ func (x *AdoptionOrder) String() string {
 func (*AdoptionOrder) ProtoMessage() {}
 
 func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2690,7 @@ func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptionOrder.ProtoReflect.Descriptor instead.
 func (*AdoptionOrder) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AdoptionOrder) GetProductId() string {
@@ -2365,7 +2717,7 @@ type ListAdoptionsRequest struct {
 
 func (x *ListAdoptionsRequest) Reset() {
 	*x = ListAdoptionsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2377,7 +2729,7 @@ func (x *ListAdoptionsRequest) String() string {
 func (*ListAdoptionsRequest) ProtoMessage() {}
 
 func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2742,7 @@ func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListAdoptionsRequest) GetIds() []string {
@@ -2409,7 +2761,7 @@ type ListAdoptionsResponse struct {
 
 func (x *ListAdoptionsResponse) Reset() {
 	*x = ListAdoptionsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2421,7 +2773,7 @@ func (x *ListAdoptionsResponse) String() string {
 func (*ListAdoptionsResponse) ProtoMessage() {}
 
 func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2434,7 +2786,7 @@ func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListAdoptionsResponse) GetAdoptions() []*Adoption {
@@ -2459,7 +2811,7 @@ type Adoption struct {
 
 func (x *Adoption) Reset() {
 	*x = Adoption{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2823,7 @@ func (x *Adoption) String() string {
 func (*Adoption) ProtoMessage() {}
 
 func (x *Adoption) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2836,7 @@ func (x *Adoption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adoption.ProtoReflect.Descriptor instead.
 func (*Adoption) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Adoption) GetId() string {
@@ -2526,7 +2878,7 @@ type SyncProductsRequest struct {
 
 func (x *SyncProductsRequest) Reset() {
 	*x = SyncProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2538,7 +2890,7 @@ func (x *SyncProductsRequest) String() string {
 func (*SyncProductsRequest) ProtoMessage() {}
 
 func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2551,7 +2903,7 @@ func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsRequest.ProtoReflect.Descriptor instead.
 func (*SyncProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SyncProductsRequest) GetProductIds() []string {
@@ -2581,7 +2933,7 @@ type SyncProductsResponse struct {
 
 func (x *SyncProductsResponse) Reset() {
 	*x = SyncProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2945,7 @@ func (x *SyncProductsResponse) String() string {
 func (*SyncProductsResponse) ProtoMessage() {}
 
 func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2958,7 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SyncProductsResponse) GetRereadId() string {
@@ -2633,7 +2985,7 @@ type RereadRequest struct {
 
 func (x *RereadRequest) Reset() {
 	*x = RereadRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +2997,7 @@ func (x *RereadRequest) String() string {
 func (*RereadRequest) ProtoMessage() {}
 
 func (x *RereadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2658,7 +3010,7 @@ func (x *RereadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadRequest.ProtoReflect.Descriptor instead.
 func (*RereadRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RereadRequest) GetProductIds() []string {
@@ -2678,7 +3030,7 @@ type RereadResponse struct {
 
 func (x *RereadResponse) Reset() {
 	*x = RereadResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +3042,7 @@ func (x *RereadResponse) String() string {
 func (*RereadResponse) ProtoMessage() {}
 
 func (x *RereadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +3055,7 @@ func (x *RereadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadResponse.ProtoReflect.Descriptor instead.
 func (*RereadResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RereadResponse) GetId() string {
@@ -2721,7 +3073,7 @@ type StartScanRequest struct {
 
 func (x *StartScanRequest) Reset() {
 	*x = StartScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2733,7 +3085,7 @@ func (x *StartScanRequest) String() string {
 func (*StartScanRequest) ProtoMessage() {}
 
 func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2746,7 +3098,7 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 type StartScanResponse struct {
@@ -2758,7 +3110,7 @@ type StartScanResponse struct {
 
 func (x *StartScanResponse) Reset() {
 	*x = StartScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2770,7 +3122,7 @@ func (x *StartScanResponse) String() string {
 func (*StartScanResponse) ProtoMessage() {}
 
 func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2783,7 +3135,7 @@ func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanResponse.ProtoReflect.Descriptor instead.
 func (*StartScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StartScanResponse) GetId() string {
@@ -2801,7 +3153,7 @@ type GetScanRequest struct {
 
 func (x *GetScanRequest) Reset() {
 	*x = GetScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2813,7 +3165,7 @@ func (x *GetScanRequest) String() string {
 func (*GetScanRequest) ProtoMessage() {}
 
 func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2826,7 +3178,7 @@ func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanRequest.ProtoReflect.Descriptor instead.
 func (*GetScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 type GetScanResponse struct {
@@ -2838,7 +3190,7 @@ type GetScanResponse struct {
 
 func (x *GetScanResponse) Reset() {
 	*x = GetScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +3202,7 @@ func (x *GetScanResponse) String() string {
 func (*GetScanResponse) ProtoMessage() {}
 
 func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +3215,7 @@ func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanResponse.ProtoReflect.Descriptor instead.
 func (*GetScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetScanResponse) GetScan() *v1.ScanReport {
@@ -2884,7 +3236,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2896,7 +3248,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2909,7 +3261,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListHistoryRequest) GetProductId() string {
@@ -2935,7 +3287,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3299,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3312,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -2974,7 +3326,7 @@ type HistoryEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	// catalog_change, stripe_event, applied, confirmed, drifted, repaired, written_back, dead, ordered, ignored,
-	// resolved, dropped.
+	// resolved, dropped, held, approved, rejected, released.
 	Kind    string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	Version uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	Detail  string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
@@ -2998,7 +3350,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3010,7 +3362,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3023,7 +3375,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *HistoryEntry) GetAt() *timestamppb.Timestamp {
@@ -3129,7 +3481,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3493,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3506,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *FieldChange) GetField() string {
@@ -3194,7 +3546,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3206,7 +3558,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3219,7 +3571,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListDeadLettersRequest) GetLimit() uint32 {
@@ -3259,7 +3611,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3271,7 +3623,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3284,7 +3636,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
@@ -3303,7 +3655,7 @@ type GetDeadLettersRequest struct {
 
 func (x *GetDeadLettersRequest) Reset() {
 	*x = GetDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3315,7 +3667,7 @@ func (x *GetDeadLettersRequest) String() string {
 func (*GetDeadLettersRequest) ProtoMessage() {}
 
 func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,7 +3680,7 @@ func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetDeadLettersRequest) GetProductId() string {
@@ -3347,7 +3699,7 @@ type GetDeadLettersResponse struct {
 
 func (x *GetDeadLettersResponse) Reset() {
 	*x = GetDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3359,7 +3711,7 @@ func (x *GetDeadLettersResponse) String() string {
 func (*GetDeadLettersResponse) ProtoMessage() {}
 
 func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3372,7 +3724,7 @@ func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
@@ -3395,7 +3747,7 @@ type DeadLetterDetail struct {
 
 func (x *DeadLetterDetail) Reset() {
 	*x = DeadLetterDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3407,7 +3759,7 @@ func (x *DeadLetterDetail) String() string {
 func (*DeadLetterDetail) ProtoMessage() {}
 
 func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +3772,7 @@ func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterDetail.ProtoReflect.Descriptor instead.
 func (*DeadLetterDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DeadLetterDetail) GetDeadLetter() *v1.DeadLetter {
@@ -3460,7 +3812,7 @@ type DeadLetterSelection struct {
 
 func (x *DeadLetterSelection) Reset() {
 	*x = DeadLetterSelection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3472,7 +3824,7 @@ func (x *DeadLetterSelection) String() string {
 func (*DeadLetterSelection) ProtoMessage() {}
 
 func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3485,7 +3837,7 @@ func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
 func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DeadLetterSelection) GetProductIds() []string {
@@ -3532,7 +3884,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3896,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +3909,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -3579,7 +3931,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3591,7 +3943,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3604,7 +3956,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ReplayDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -3632,7 +3984,7 @@ type DropDeadLettersRequest struct {
 
 func (x *DropDeadLettersRequest) Reset() {
 	*x = DropDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3644,7 +3996,7 @@ func (x *DropDeadLettersRequest) String() string {
 func (*DropDeadLettersRequest) ProtoMessage() {}
 
 func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +4009,7 @@ func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -3686,7 +4038,7 @@ type DropDeadLettersResponse struct {
 
 func (x *DropDeadLettersResponse) Reset() {
 	*x = DropDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3698,7 +4050,7 @@ func (x *DropDeadLettersResponse) String() string {
 func (*DropDeadLettersResponse) ProtoMessage() {}
 
 func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3711,7 +4063,7 @@ func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DropDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -3745,7 +4097,7 @@ type DeadLetterResult struct {
 
 func (x *DeadLetterResult) Reset() {
 	*x = DeadLetterResult{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3757,7 +4109,7 @@ func (x *DeadLetterResult) String() string {
 func (*DeadLetterResult) ProtoMessage() {}
 
 func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3770,7 +4122,7 @@ func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterResult.ProtoReflect.Descriptor instead.
 func (*DeadLetterResult) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DeadLetterResult) GetProductId() string {
@@ -3829,7 +4181,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x10unwatched_tables\x18\x05 \x03(\tR\x0funwatchedTables\x12:\n" +
 	"\acapture\x18\x06 \x01(\v2 .driftless.mesh.v1.CaptureReportR\acapture\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x12\n" +
-	"\x10GetStatusRequest\"\xaa\x06\n" +
+	"\x10GetStatusRequest\"\xf8\x06\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -3853,7 +4205,12 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\treads_for\x182 \x03(\v2!.driftless.control.v1.ReadPurposeR\breadsFor\x12\x1e\n" +
 	"\n" +
 	"signatures\x18< \x01(\tR\n" +
-	"signatures\"=\n" +
+	"signatures\x12\x12\n" +
+	"\x04held\x18F \x01(\x04R\x04held\x128\n" +
+	"\aheld_by\x18G \x03(\v2\x1f.driftless.control.v1.HeldCountR\x06heldBy\"5\n" +
+	"\tHeldCount\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"=\n" +
 	"\vReadPurpose\x12\x18\n" +
 	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x14\n" +
 	"\x05reads\x18\x02 \x01(\x04R\x05reads\"L\n" +
@@ -3923,13 +4280,43 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x10\n" +
 	"\"\x06r\x04\x10\x01(dR\bservices\",\n" +
 	"\x0eResumeResponse\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices\"W\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\"\x83\x02\n" +
 	"\x0eApproveRequest\x12E\n" +
-	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\bduration\"d\n" +
+	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\bduration\x126\n" +
+	"\vproduct_ids\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
+	"productIds\x12\x1c\n" +
+	"\x04rule\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04rule\x12\x10\n" +
+	"\x03all\x18\x04 \x01(\bR\x03all\x12\x1e\n" +
+	"\x05actor\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
+	"\x06reason\x18\x06 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"\x9c\x01\n" +
 	"\x0fApproveResponse\x120\n" +
 	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
 	"\vproduct_ids\x18\x02 \x03(\tR\n" +
-	"productIds\"\x9d\x01\n" +
+	"productIds\x12\x18\n" +
+	"\awaiting\x18\x03 \x03(\tR\awaiting\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"\xbb\x01\n" +
+	"\rRejectRequest\x126\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
+	"productIds\x12\x1c\n" +
+	"\x04rule\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04rule\x12\x10\n" +
+	"\x03all\x18\x03 \x01(\bR\x03all\x12\x1e\n" +
+	"\x05actor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
+	"\x06reason\x18\x05 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"o\n" +
+	"\x0eRejectResponse\x12?\n" +
+	"\n" +
+	"rejections\x18\x01 \x03(\v2\x1f.driftless.control.v1.RejectionR\n" +
+	"rejections\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xa8\x01\n" +
+	"\tRejection\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12?\n" +
+	"\vdifferences\x18\x02 \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\x12!\n" +
+	"\fwritten_back\x18\x03 \x01(\bR\vwrittenBack\x12\x18\n" +
+	"\ablocker\x18\x04 \x01(\tR\ablocker\"\x9d\x01\n" +
 	"\x0eConsumerStatus\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12\x18\n" +
@@ -3952,7 +4339,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06paused\x18\x16 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\x12\x16\n" +
 	"\x06halted\x18\x17 \x01(\tR\x06halted\x12:\n" +
 	"\bequality\x18\x18 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\x12)\n" +
-	"\x10ingestion_orders\x18\x19 \x01(\x04R\x0fingestionOrders\"\xba\x04\n" +
+	"\x10ingestion_orders\x18\x19 \x01(\x04R\x0fingestionOrders\"\xea\x04\n" +
 	"\vProductPlan\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x128\n" +
@@ -3967,7 +4354,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\battempts\x18\x17 \x01(\x04R\battempts\x12B\n" +
 	"\x0fnext_attempt_at\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12\x12\n" +
 	"\x04held\x18\x19 \x01(\bR\x04held\x121\n" +
-	"\x05drift\x18\x1a \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\xad\x01\n" +
+	"\x05drift\x18\x1a \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12.\n" +
+	"\x04hold\x18\x1b \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\"\xad\x01\n" +
 	"\rPlannedChange\x12\x12\n" +
 	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x19\n" +
 	"\bprice_id\x18\x02 \x01(\tR\apriceId\x12\x16\n" +
@@ -4109,18 +4497,19 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aservice\x18\x03 \x01(\tR\aservice\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
 	"\aordered\x18\x05 \x01(\tR\aordered\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error*\xb0\x01\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error*\xc8\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
 	"\x15PRODUCT_STATE_PENDING\x10\x02\x12\x19\n" +
 	"\x15PRODUCT_STATE_DRIFTED\x10\x03\x12\x16\n" +
 	"\x12PRODUCT_STATE_DEAD\x10\x04\x12\x18\n" +
-	"\x14PRODUCT_STATE_ORPHAN\x10\x05*?\n" +
+	"\x14PRODUCT_STATE_ORPHAN\x10\x05\x12\x16\n" +
+	"\x12PRODUCT_STATE_HELD\x10\x06*?\n" +
 	"\x04Keep\x12\x14\n" +
 	"\x10KEEP_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKEEP_CATALOG\x10\x01\x12\x0f\n" +
-	"\vKEEP_STRIPE\x10\x022\xe1\x0f\n" +
+	"\vKEEP_STRIPE\x10\x022\xb8\x10\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -4128,7 +4517,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\fListProducts\x12).driftless.control.v1.ListProductsRequest\x1a*.driftless.control.v1.ListProductsResponse\"\x00\x12j\n" +
 	"\rAdoptProducts\x12*.driftless.control.v1.AdoptProductsRequest\x1a+.driftless.control.v1.AdoptProductsResponse\"\x00\x12j\n" +
 	"\rListAdoptions\x12*.driftless.control.v1.ListAdoptionsRequest\x1a+.driftless.control.v1.ListAdoptionsResponse\"\x00\x12X\n" +
-	"\aApprove\x12$.driftless.control.v1.ApproveRequest\x1a%.driftless.control.v1.ApproveResponse\"\x00\x12R\n" +
+	"\aApprove\x12$.driftless.control.v1.ApproveRequest\x1a%.driftless.control.v1.ApproveResponse\"\x00\x12U\n" +
+	"\x06Reject\x12#.driftless.control.v1.RejectRequest\x1a$.driftless.control.v1.RejectResponse\"\x00\x12R\n" +
 	"\x05Pause\x12\".driftless.control.v1.PauseRequest\x1a#.driftless.control.v1.PauseResponse\"\x00\x12U\n" +
 	"\x06Resume\x12#.driftless.control.v1.ResumeRequest\x1a$.driftless.control.v1.ResumeResponse\"\x00\x12U\n" +
 	"\x06Reread\x12#.driftless.control.v1.RereadRequest\x1a$.driftless.control.v1.RereadResponse\"\x00\x12^\n" +
@@ -4157,188 +4547,199 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
 	(*Equality)(nil),                  // 2: driftless.control.v1.Equality
 	(*GetStatusRequest)(nil),          // 3: driftless.control.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),         // 4: driftless.control.v1.GetStatusResponse
-	(*ReadPurpose)(nil),               // 5: driftless.control.v1.ReadPurpose
-	(*DriftCount)(nil),                // 6: driftless.control.v1.DriftCount
-	(*Drift)(nil),                     // 7: driftless.control.v1.Drift
-	(*ListDriftRequest)(nil),          // 8: driftless.control.v1.ListDriftRequest
-	(*ListDriftResponse)(nil),         // 9: driftless.control.v1.ListDriftResponse
-	(*IgnoreDriftRequest)(nil),        // 10: driftless.control.v1.IgnoreDriftRequest
-	(*IgnoreDriftResponse)(nil),       // 11: driftless.control.v1.IgnoreDriftResponse
-	(*ResolveDriftRequest)(nil),       // 12: driftless.control.v1.ResolveDriftRequest
-	(*ResolveDriftResponse)(nil),      // 13: driftless.control.v1.ResolveDriftResponse
-	(*PausedService)(nil),             // 14: driftless.control.v1.PausedService
-	(*PauseRequest)(nil),              // 15: driftless.control.v1.PauseRequest
-	(*PauseResponse)(nil),             // 16: driftless.control.v1.PauseResponse
-	(*ResumeRequest)(nil),             // 17: driftless.control.v1.ResumeRequest
-	(*ResumeResponse)(nil),            // 18: driftless.control.v1.ResumeResponse
-	(*ApproveRequest)(nil),            // 19: driftless.control.v1.ApproveRequest
-	(*ApproveResponse)(nil),           // 20: driftless.control.v1.ApproveResponse
-	(*ConsumerStatus)(nil),            // 21: driftless.control.v1.ConsumerStatus
-	(*PlanRequest)(nil),               // 22: driftless.control.v1.PlanRequest
-	(*PlanResponse)(nil),              // 23: driftless.control.v1.PlanResponse
-	(*ProductPlan)(nil),               // 24: driftless.control.v1.ProductPlan
-	(*PlannedChange)(nil),             // 25: driftless.control.v1.PlannedChange
-	(*PlannedStep)(nil),               // 26: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),                 // 27: driftless.control.v1.Parameter
-	(*ListProductsRequest)(nil),       // 28: driftless.control.v1.ListProductsRequest
-	(*ListProductsResponse)(nil),      // 29: driftless.control.v1.ListProductsResponse
-	(*ProductDetail)(nil),             // 30: driftless.control.v1.ProductDetail
-	(*AdoptProductsRequest)(nil),      // 31: driftless.control.v1.AdoptProductsRequest
-	(*AdoptProductsResponse)(nil),     // 32: driftless.control.v1.AdoptProductsResponse
-	(*AdoptionOrder)(nil),             // 33: driftless.control.v1.AdoptionOrder
-	(*ListAdoptionsRequest)(nil),      // 34: driftless.control.v1.ListAdoptionsRequest
-	(*ListAdoptionsResponse)(nil),     // 35: driftless.control.v1.ListAdoptionsResponse
-	(*Adoption)(nil),                  // 36: driftless.control.v1.Adoption
-	(*SyncProductsRequest)(nil),       // 37: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 38: driftless.control.v1.SyncProductsResponse
-	(*RereadRequest)(nil),             // 39: driftless.control.v1.RereadRequest
-	(*RereadResponse)(nil),            // 40: driftless.control.v1.RereadResponse
-	(*StartScanRequest)(nil),          // 41: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 42: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 43: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 44: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 45: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 46: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 47: driftless.control.v1.HistoryEntry
-	(*FieldChange)(nil),               // 48: driftless.control.v1.FieldChange
-	(*ListDeadLettersRequest)(nil),    // 49: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 50: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 51: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 52: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 53: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 54: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 55: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 56: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 57: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 58: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 59: driftless.control.v1.DeadLetterResult
-	(*timestamppb.Timestamp)(nil),     // 60: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 61: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 62: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 63: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 64: driftless.mesh.v1.PollReport
-	(*v1.Difference)(nil),             // 65: driftless.mesh.v1.Difference
-	(*durationpb.Duration)(nil),       // 66: google.protobuf.Duration
-	(*v11.ProductChange)(nil),         // 67: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 68: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 69: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 70: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 71: driftless.mesh.v1.DeadLetter
+	(*HeldCount)(nil),                 // 5: driftless.control.v1.HeldCount
+	(*ReadPurpose)(nil),               // 6: driftless.control.v1.ReadPurpose
+	(*DriftCount)(nil),                // 7: driftless.control.v1.DriftCount
+	(*Drift)(nil),                     // 8: driftless.control.v1.Drift
+	(*ListDriftRequest)(nil),          // 9: driftless.control.v1.ListDriftRequest
+	(*ListDriftResponse)(nil),         // 10: driftless.control.v1.ListDriftResponse
+	(*IgnoreDriftRequest)(nil),        // 11: driftless.control.v1.IgnoreDriftRequest
+	(*IgnoreDriftResponse)(nil),       // 12: driftless.control.v1.IgnoreDriftResponse
+	(*ResolveDriftRequest)(nil),       // 13: driftless.control.v1.ResolveDriftRequest
+	(*ResolveDriftResponse)(nil),      // 14: driftless.control.v1.ResolveDriftResponse
+	(*PausedService)(nil),             // 15: driftless.control.v1.PausedService
+	(*PauseRequest)(nil),              // 16: driftless.control.v1.PauseRequest
+	(*PauseResponse)(nil),             // 17: driftless.control.v1.PauseResponse
+	(*ResumeRequest)(nil),             // 18: driftless.control.v1.ResumeRequest
+	(*ResumeResponse)(nil),            // 19: driftless.control.v1.ResumeResponse
+	(*ApproveRequest)(nil),            // 20: driftless.control.v1.ApproveRequest
+	(*ApproveResponse)(nil),           // 21: driftless.control.v1.ApproveResponse
+	(*RejectRequest)(nil),             // 22: driftless.control.v1.RejectRequest
+	(*RejectResponse)(nil),            // 23: driftless.control.v1.RejectResponse
+	(*Rejection)(nil),                 // 24: driftless.control.v1.Rejection
+	(*ConsumerStatus)(nil),            // 25: driftless.control.v1.ConsumerStatus
+	(*PlanRequest)(nil),               // 26: driftless.control.v1.PlanRequest
+	(*PlanResponse)(nil),              // 27: driftless.control.v1.PlanResponse
+	(*ProductPlan)(nil),               // 28: driftless.control.v1.ProductPlan
+	(*PlannedChange)(nil),             // 29: driftless.control.v1.PlannedChange
+	(*PlannedStep)(nil),               // 30: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 31: driftless.control.v1.Parameter
+	(*ListProductsRequest)(nil),       // 32: driftless.control.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),      // 33: driftless.control.v1.ListProductsResponse
+	(*ProductDetail)(nil),             // 34: driftless.control.v1.ProductDetail
+	(*AdoptProductsRequest)(nil),      // 35: driftless.control.v1.AdoptProductsRequest
+	(*AdoptProductsResponse)(nil),     // 36: driftless.control.v1.AdoptProductsResponse
+	(*AdoptionOrder)(nil),             // 37: driftless.control.v1.AdoptionOrder
+	(*ListAdoptionsRequest)(nil),      // 38: driftless.control.v1.ListAdoptionsRequest
+	(*ListAdoptionsResponse)(nil),     // 39: driftless.control.v1.ListAdoptionsResponse
+	(*Adoption)(nil),                  // 40: driftless.control.v1.Adoption
+	(*SyncProductsRequest)(nil),       // 41: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 42: driftless.control.v1.SyncProductsResponse
+	(*RereadRequest)(nil),             // 43: driftless.control.v1.RereadRequest
+	(*RereadResponse)(nil),            // 44: driftless.control.v1.RereadResponse
+	(*StartScanRequest)(nil),          // 45: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 46: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 47: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 48: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 49: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 50: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 51: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 52: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 53: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 54: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 55: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 56: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 57: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 58: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 59: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 60: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 61: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 62: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 63: driftless.control.v1.DeadLetterResult
+	(*timestamppb.Timestamp)(nil),     // 64: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 65: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 66: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 67: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 68: driftless.mesh.v1.PollReport
+	(*v1.Difference)(nil),             // 69: driftless.mesh.v1.Difference
+	(*durationpb.Duration)(nil),       // 70: google.protobuf.Duration
+	(*v11.Hold)(nil),                  // 71: driftless.catalog.v1.Hold
+	(*v11.ProductChange)(nil),         // 72: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 73: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 74: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 75: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 76: driftless.mesh.v1.DeadLetter
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	60, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	60, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	60, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	61, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	60, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
-	21, // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	62, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	63, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
-	6,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	64, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
-	14, // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
+	64, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	64, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	64, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	65, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	64, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	25, // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	66, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	67, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	7,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
+	68, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	15, // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
 	2,  // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
-	5,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
-	65, // 13: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	60, // 14: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	60, // 15: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	7,  // 16: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	2,  // 17: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	7,  // 18: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,  // 19: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	7,  // 20: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	60, // 21: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	60, // 22: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	66, // 23: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	14, // 24: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	66, // 25: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	60, // 26: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	24, // 27: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	14, // 28: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	2,  // 29: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	0,  // 30: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	26, // 31: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	60, // 32: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	65, // 33: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	25, // 34: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	60, // 35: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	7,  // 36: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	65, // 37: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	27, // 38: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	30, // 39: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 40: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	67, // 41: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	68, // 42: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	69, // 43: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	33, // 44: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	36, // 45: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	62, // 46: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	47, // 47: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	60, // 48: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	48, // 49: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	65, // 50: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	70, // 51: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	71, // 52: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	53, // 53: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	71, // 54: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	67, // 55: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	26, // 56: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	54, // 57: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	59, // 58: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	54, // 59: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	59, // 60: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	3,  // 61: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	22, // 62: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	37, // 63: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	28, // 64: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	31, // 65: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	34, // 66: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	19, // 67: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	15, // 68: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	17, // 69: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	39, // 70: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	41, // 71: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	43, // 72: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	45, // 73: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	8,  // 74: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	10, // 75: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	12, // 76: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	49, // 77: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	51, // 78: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	55, // 79: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	57, // 80: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	4,  // 81: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	23, // 82: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	38, // 83: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	29, // 84: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	32, // 85: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	35, // 86: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	20, // 87: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	16, // 88: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	18, // 89: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	40, // 90: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	42, // 91: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	44, // 92: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	46, // 93: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	9,  // 94: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	11, // 95: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	13, // 96: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	50, // 97: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	52, // 98: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	56, // 99: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	58, // 100: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	81, // [81:101] is the sub-list for method output_type
-	61, // [61:81] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	6,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
+	5,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
+	69, // 14: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	64, // 15: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	64, // 16: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	8,  // 17: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	2,  // 18: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
+	8,  // 19: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	1,  // 20: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	8,  // 21: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	64, // 22: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	64, // 23: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	70, // 24: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	15, // 25: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	70, // 26: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	64, // 27: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	24, // 28: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	69, // 29: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	28, // 30: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	15, // 31: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	2,  // 32: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	0,  // 33: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	30, // 34: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	64, // 35: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	69, // 36: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	29, // 37: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	64, // 38: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	8,  // 39: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	71, // 40: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	69, // 41: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	31, // 42: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	34, // 43: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,  // 44: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	72, // 45: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	73, // 46: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	74, // 47: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	37, // 48: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	40, // 49: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	66, // 50: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	51, // 51: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	64, // 52: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	52, // 53: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	69, // 54: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	75, // 55: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	76, // 56: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	57, // 57: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	76, // 58: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	72, // 59: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	30, // 60: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	58, // 61: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	63, // 62: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	58, // 63: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	63, // 64: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	3,  // 65: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	26, // 66: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	41, // 67: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	32, // 68: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	35, // 69: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	38, // 70: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	20, // 71: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	22, // 72: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	16, // 73: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	18, // 74: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	43, // 75: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	45, // 76: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	47, // 77: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	49, // 78: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	9,  // 79: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	11, // 80: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	13, // 81: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	53, // 82: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	55, // 83: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	59, // 84: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	61, // 85: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	4,  // 86: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	27, // 87: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	42, // 88: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	33, // 89: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	36, // 90: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	39, // 91: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	21, // 92: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	23, // 93: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	17, // 94: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	19, // 95: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	44, // 96: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	46, // 97: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	48, // 98: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	50, // 99: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	10, // 100: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	12, // 101: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	14, // 102: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	54, // 103: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	56, // 104: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	60, // 105: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	62, // 106: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	86, // [86:107] is the sub-list for method output_type
+	65, // [65:86] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -4352,7 +4753,7 @@ func file_driftless_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   58,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -93,20 +93,29 @@ const (
 	OutcomeKind_OUTCOME_KIND_ADOPTED OutcomeKind = 7
 	// A command to adopt could not be executed. Nothing was changed.
 	OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED OutcomeKind = 8
+	// The guard holds a change. detail says why.
+	OutcomeKind_OUTCOME_KIND_HELD OutcomeKind = 40
+	// An operator approved a held change.
+	OutcomeKind_OUTCOME_KIND_APPROVED OutcomeKind = 41
+	// A held change is no longer held, because a newer state of the catalog is not dangerous.
+	OutcomeKind_OUTCOME_KIND_RELEASED OutcomeKind = 42
 )
 
 // Enum value maps for OutcomeKind.
 var (
 	OutcomeKind_name = map[int32]string{
-		0: "OUTCOME_KIND_UNSPECIFIED",
-		1: "OUTCOME_KIND_APPLIED",
-		2: "OUTCOME_KIND_CONFIRMED",
-		3: "OUTCOME_KIND_DRIFTED",
-		4: "OUTCOME_KIND_REPAIRED",
-		5: "OUTCOME_KIND_WRITTEN_BACK",
-		6: "OUTCOME_KIND_DEAD",
-		7: "OUTCOME_KIND_ADOPTED",
-		8: "OUTCOME_KIND_ADOPTION_REFUSED",
+		0:  "OUTCOME_KIND_UNSPECIFIED",
+		1:  "OUTCOME_KIND_APPLIED",
+		2:  "OUTCOME_KIND_CONFIRMED",
+		3:  "OUTCOME_KIND_DRIFTED",
+		4:  "OUTCOME_KIND_REPAIRED",
+		5:  "OUTCOME_KIND_WRITTEN_BACK",
+		6:  "OUTCOME_KIND_DEAD",
+		7:  "OUTCOME_KIND_ADOPTED",
+		8:  "OUTCOME_KIND_ADOPTION_REFUSED",
+		40: "OUTCOME_KIND_HELD",
+		41: "OUTCOME_KIND_APPROVED",
+		42: "OUTCOME_KIND_RELEASED",
 	}
 	OutcomeKind_value = map[string]int32{
 		"OUTCOME_KIND_UNSPECIFIED":      0,
@@ -118,6 +127,9 @@ var (
 		"OUTCOME_KIND_DEAD":             6,
 		"OUTCOME_KIND_ADOPTED":          7,
 		"OUTCOME_KIND_ADOPTION_REFUSED": 8,
+		"OUTCOME_KIND_HELD":             40,
+		"OUTCOME_KIND_APPROVED":         41,
+		"OUTCOME_KIND_RELEASED":         42,
 	}
 )
 
@@ -923,6 +935,7 @@ type Command struct {
 	//	*Command_WriteBack
 	//	*Command_Adopt
 	//	*Command_Read
+	//	*Command_Approve
 	Verb          isCommand_Verb `protobuf_oneof:"verb"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1054,6 +1067,15 @@ func (x *Command) GetRead() *ReadProduct {
 	return nil
 }
 
+func (x *Command) GetApprove() *ApproveChange {
+	if x != nil {
+		if x, ok := x.Verb.(*Command_Approve); ok {
+			return x.Approve
+		}
+	}
+	return nil
+}
+
 type isCommand_Verb interface {
 	isCommand_Verb()
 }
@@ -1082,6 +1104,10 @@ type Command_Read struct {
 	Read *ReadProduct `protobuf:"bytes,40,opt,name=read,proto3,oneof"`
 }
 
+type Command_Approve struct {
+	Approve *ApproveChange `protobuf:"bytes,41,opt,name=approve,proto3,oneof"`
+}
+
 func (*Command_Sync) isCommand_Verb() {}
 
 func (*Command_Scan) isCommand_Verb() {}
@@ -1093,6 +1119,8 @@ func (*Command_WriteBack) isCommand_Verb() {}
 func (*Command_Adopt) isCommand_Verb() {}
 
 func (*Command_Read) isCommand_Verb() {}
+
+func (*Command_Approve) isCommand_Verb() {}
 
 // To push: sync the product to its latest desired state.
 type SyncProduct struct {
@@ -1175,6 +1203,61 @@ func (x *SyncProduct) GetArchiveExtra() bool {
 	return false
 }
 
+// To push: make a change that the guard holds. The command's issuer is the person who approves, and its reason is why.
+// Push ignores it if the product has another version by now, or if the person has approved that version already.
+type ApproveChange struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// The version that is held.
+	Version       uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveChange) Reset() {
+	*x = ApproveChange{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveChange) ProtoMessage() {}
+
+func (x *ApproveChange) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveChange.ProtoReflect.Descriptor instead.
+func (*ApproveChange) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ApproveChange) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ApproveChange) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 // To push: link a catalog product to a product that Stripe already has, under its own id or another, and sync it to its
 // latest desired state. The outcome is published as "adopted:" or "adoption_refused:" with the command's id.
 type Adopt struct {
@@ -1194,7 +1277,7 @@ type Adopt struct {
 
 func (x *Adopt) Reset() {
 	*x = Adopt{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1289,7 @@ func (x *Adopt) String() string {
 func (*Adopt) ProtoMessage() {}
 
 func (x *Adopt) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1302,7 @@ func (x *Adopt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adopt.ProtoReflect.Descriptor instead.
 func (*Adopt) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{7}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Adopt) GetProductId() string {
@@ -1259,7 +1342,7 @@ type Scan struct {
 
 func (x *Scan) Reset() {
 	*x = Scan{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1354,7 @@ func (x *Scan) String() string {
 func (*Scan) ProtoMessage() {}
 
 func (x *Scan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1367,7 @@ func (x *Scan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scan.ProtoReflect.Descriptor instead.
 func (*Scan) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
 }
 
 // To pull: read a product and its active prices in Stripe, and update OBSERVED.
@@ -1298,7 +1381,7 @@ type ReadProduct struct {
 
 func (x *ReadProduct) Reset() {
 	*x = ReadProduct{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1393,7 @@ func (x *ReadProduct) String() string {
 func (*ReadProduct) ProtoMessage() {}
 
 func (x *ReadProduct) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1406,7 @@ func (x *ReadProduct) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadProduct.ProtoReflect.Descriptor instead.
 func (*ReadProduct) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadProduct) GetProductId() string {
@@ -1346,7 +1429,7 @@ type Backfill struct {
 
 func (x *Backfill) Reset() {
 	*x = Backfill{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1441,7 @@ func (x *Backfill) String() string {
 func (*Backfill) ProtoMessage() {}
 
 func (x *Backfill) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1454,7 @@ func (x *Backfill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backfill.ProtoReflect.Descriptor instead.
 func (*Backfill) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Backfill) GetProductIds() []string {
@@ -1410,7 +1493,7 @@ type WriteBack struct {
 
 func (x *WriteBack) Reset() {
 	*x = WriteBack{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1505,7 @@ func (x *WriteBack) String() string {
 func (*WriteBack) ProtoMessage() {}
 
 func (x *WriteBack) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1518,7 @@ func (x *WriteBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteBack.ProtoReflect.Descriptor instead.
 func (*WriteBack) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WriteBack) GetProductId() string {
@@ -1523,7 +1606,7 @@ type ScanReport struct {
 
 func (x *ScanReport) Reset() {
 	*x = ScanReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1618,7 @@ func (x *ScanReport) String() string {
 func (*ScanReport) ProtoMessage() {}
 
 func (x *ScanReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1631,7 @@ func (x *ScanReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanReport.ProtoReflect.Descriptor instead.
 func (*ScanReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ScanReport) GetId() string {
@@ -1747,7 +1830,7 @@ type ScanState struct {
 
 func (x *ScanState) Reset() {
 	*x = ScanState{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +1842,7 @@ func (x *ScanState) String() string {
 func (*ScanState) ProtoMessage() {}
 
 func (x *ScanState) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1772,7 +1855,7 @@ func (x *ScanState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanState.ProtoReflect.Descriptor instead.
 func (*ScanState) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ScanState) GetReport() *ScanReport {
@@ -1837,7 +1920,7 @@ type ScanRange struct {
 
 func (x *ScanRange) Reset() {
 	*x = ScanRange{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +1932,7 @@ func (x *ScanRange) String() string {
 func (*ScanRange) ProtoMessage() {}
 
 func (x *ScanRange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +1945,7 @@ func (x *ScanRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRange.ProtoReflect.Descriptor instead.
 func (*ScanRange) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ScanRange) GetFrom() int64 {
@@ -1900,7 +1983,7 @@ type ScanList struct {
 
 func (x *ScanList) Reset() {
 	*x = ScanList{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +1995,7 @@ func (x *ScanList) String() string {
 func (*ScanList) ProtoMessage() {}
 
 func (x *ScanList) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2008,7 @@ func (x *ScanList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanList.ProtoReflect.Descriptor instead.
 func (*ScanList) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ScanList) GetAfter() string {
@@ -1969,7 +2052,7 @@ type PollReport struct {
 
 func (x *PollReport) Reset() {
 	*x = PollReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2064,7 @@ func (x *PollReport) String() string {
 func (*PollReport) ProtoMessage() {}
 
 func (x *PollReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2077,7 @@ func (x *PollReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollReport.ProtoReflect.Descriptor instead.
 func (*PollReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PollReport) GetAt() *timestamppb.Timestamp {
@@ -2077,7 +2160,7 @@ type CaptureReport struct {
 
 func (x *CaptureReport) Reset() {
 	*x = CaptureReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2172,7 @@ func (x *CaptureReport) String() string {
 func (*CaptureReport) ProtoMessage() {}
 
 func (x *CaptureReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2185,7 @@ func (x *CaptureReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureReport.ProtoReflect.Descriptor instead.
 func (*CaptureReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CaptureReport) GetAt() *timestamppb.Timestamp {
@@ -2219,7 +2302,7 @@ type CatalogHistory struct {
 
 func (x *CatalogHistory) Reset() {
 	*x = CatalogHistory{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2314,7 @@ func (x *CatalogHistory) String() string {
 func (*CatalogHistory) ProtoMessage() {}
 
 func (x *CatalogHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2327,7 @@ func (x *CatalogHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogHistory.ProtoReflect.Descriptor instead.
 func (*CatalogHistory) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CatalogHistory) GetEpoch() uint64 {
@@ -2302,7 +2385,7 @@ type TableComparison struct {
 
 func (x *TableComparison) Reset() {
 	*x = TableComparison{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2397,7 @@ func (x *TableComparison) String() string {
 func (*TableComparison) ProtoMessage() {}
 
 func (x *TableComparison) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2410,7 @@ func (x *TableComparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableComparison.ProtoReflect.Descriptor instead.
 func (*TableComparison) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TableComparison) GetId() string {
@@ -2446,7 +2529,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2541,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2554,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Retry) GetAccount() string {
@@ -2568,7 +2651,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2663,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2676,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -2655,7 +2738,7 @@ type PurposeReads struct {
 
 func (x *PurposeReads) Reset() {
 	*x = PurposeReads{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +2750,7 @@ func (x *PurposeReads) String() string {
 func (*PurposeReads) ProtoMessage() {}
 
 func (x *PurposeReads) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +2763,7 @@ func (x *PurposeReads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurposeReads.ProtoReflect.Descriptor instead.
 func (*PurposeReads) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PurposeReads) GetDays() map[string]uint64 {
@@ -2702,7 +2785,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2797,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2810,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{23}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -2744,10 +2827,13 @@ func (x *Slowdown) GetAt() int64 {
 	return 0
 }
 
-// The archives that push made lately, and those that it holds until an operator approves them. A catalog that suddenly
-// loses many products must not archive a shop.
+// What the guard counts in an account, and what it lets pass. Push refuses to change too much within an hour: a catalog
+// that suddenly loses many products must not archive a shop. In CURSOR under guard.<account>.
 type Guard struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Programs without rules on prices wrote fields 1 to 8. Push ignores them. In GetStatusResponse they are about the
+	// rule archived_products.
+	//
 	// The start of the counted hour.
 	Since    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
 	Archived uint64                 `protobuf:"varint,2,opt,name=archived,proto3" json:"archived,omitempty"`
@@ -2761,13 +2847,17 @@ type Guard struct {
 	Allowed  uint64 `protobuf:"varint,7,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	// Until when everything may be archived.
 	ApprovedUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=approved_until,json=approvedUntil,proto3" json:"approved_until,omitempty"`
+	// The counts by rule: "archived_products", "replaced_prices", "lost_currency:eur".
+	Counts map[string]*GuardCount `protobuf:"bytes,40,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Rules that let everything pass until a time, because an operator approved that. "" is every rule.
+	Approved      map[string]*timestamppb.Timestamp `protobuf:"bytes,41,rep,name=approved,proto3" json:"approved,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2779,7 +2869,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,7 +2882,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{24}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -2851,6 +2941,118 @@ func (x *Guard) GetApprovedUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Guard) GetCounts() map[string]*GuardCount {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *Guard) GetApproved() map[string]*timestamppb.Timestamp {
+	if x != nil {
+		return x.Approved
+	}
+	return nil
+}
+
+// What one rule of the guard has counted.
+type GuardCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The start of the counted hour.
+	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
+	// What changed since then: prices for replaced_prices, products otherwise.
+	Changed uint64 `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	// What was counted last, so that a retried change counts once.
+	Recent []string `protobuf:"bytes,3,rep,name=recent,proto3" json:"recent,omitempty"`
+	// What the share applies to, and how much may change within an hour.
+	Total   uint64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	Allowed uint64 `protobuf:"varint,5,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// Products that the rule holds. At most the first thousand. While there are any, the hour does not end.
+	Held          []string               `protobuf:"bytes,6,rep,name=held,proto3" json:"held,omitempty"`
+	HeldSince     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=held_since,json=heldSince,proto3" json:"held_since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardCount) Reset() {
+	*x = GuardCount{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardCount) ProtoMessage() {}
+
+func (x *GuardCount) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardCount.ProtoReflect.Descriptor instead.
+func (*GuardCount) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GuardCount) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *GuardCount) GetChanged() uint64 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+func (x *GuardCount) GetRecent() []string {
+	if x != nil {
+		return x.Recent
+	}
+	return nil
+}
+
+func (x *GuardCount) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *GuardCount) GetAllowed() uint64 {
+	if x != nil {
+		return x.Allowed
+	}
+	return 0
+}
+
+func (x *GuardCount) GetHeld() []string {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *GuardCount) GetHeldSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HeldSince
+	}
+	return nil
+}
+
 // A pause of a service that an operator requested.
 type Pause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2863,7 +3065,7 @@ type Pause struct {
 
 func (x *Pause) Reset() {
 	*x = Pause{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2875,7 +3077,7 @@ func (x *Pause) String() string {
 func (*Pause) ProtoMessage() {}
 
 func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2888,7 +3090,7 @@ func (x *Pause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pause.ProtoReflect.Descriptor instead.
 func (*Pause) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{25}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Pause) GetSince() *timestamppb.Timestamp {
@@ -2979,7 +3181,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06stream\x18\x10 \x01(\tR\x06stream\x12\x18\n" +
 	"\asubject\x18\x11 \x01(\tR\asubject\x12\x1a\n" +
 	"\bsequence\x18\x12 \x01(\x04R\bsequence\x12\x18\n" +
-	"\apayload\x18\x13 \x01(\fR\apayload\"\xeb\x03\n" +
+	"\apayload\x18\x13 \x01(\fR\apayload\"\xa9\x04\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x16\n" +
@@ -2993,7 +3195,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"write_back\x18\t \x01(\v2\x1c.driftless.mesh.v1.WriteBackH\x00R\twriteBack\x120\n" +
 	"\x05adopt\x18\n" +
 	" \x01(\v2\x18.driftless.mesh.v1.AdoptH\x00R\x05adopt\x124\n" +
-	"\x04read\x18( \x01(\v2\x1e.driftless.mesh.v1.ReadProductH\x00R\x04readB\x06\n" +
+	"\x04read\x18( \x01(\v2\x1e.driftless.mesh.v1.ReadProductH\x00R\x04read\x12<\n" +
+	"\aapprove\x18) \x01(\v2 .driftless.mesh.v1.ApproveChangeH\x00R\aapproveB\x06\n" +
 	"\x04verb\"\x99\x01\n" +
 	"\vSyncProduct\x12\x1d\n" +
 	"\n" +
@@ -3001,7 +3204,11 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04look\x18\x02 \x01(\bR\x04look\x12\x1c\n" +
 	"\toverwrite\x18\x03 \x03(\tR\toverwrite\x12\x14\n" +
 	"\x05leave\x18\x04 \x03(\tR\x05leave\x12#\n" +
-	"\rarchive_extra\x18\x05 \x01(\bR\farchiveExtra\"\xa5\x02\n" +
+	"\rarchive_extra\x18\x05 \x01(\bR\farchiveExtra\"H\n" +
+	"\rApproveChange\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\"\xa5\x02\n" +
 	"\x05Adopt\x12,\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
@@ -3167,7 +3374,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"6\n" +
 	"\bSlowdown\x12\x1a\n" +
 	"\bpermille\x18\x01 \x01(\rR\bpermille\x12\x0e\n" +
-	"\x02at\x18\x02 \x01(\x03R\x02at\"\xb5\x02\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"\xea\x04\n" +
 	"\x05Guard\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
 	"\barchived\x18\x02 \x01(\x04R\barchived\x12\x16\n" +
@@ -3177,14 +3384,32 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"held_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\theldSince\x12\x1a\n" +
 	"\bproducts\x18\x06 \x01(\x04R\bproducts\x12\x18\n" +
 	"\aallowed\x18\a \x01(\x04R\aallowed\x12A\n" +
-	"\x0eapproved_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rapprovedUntil\"k\n" +
+	"\x0eapproved_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rapprovedUntil\x12<\n" +
+	"\x06counts\x18( \x03(\v2$.driftless.mesh.v1.Guard.CountsEntryR\x06counts\x12B\n" +
+	"\bapproved\x18) \x03(\v2&.driftless.mesh.v1.Guard.ApprovedEntryR\bapproved\x1aX\n" +
+	"\vCountsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
+	"\x05value\x18\x02 \x01(\v2\x1d.driftless.mesh.v1.GuardCountR\x05value:\x028\x01\x1aW\n" +
+	"\rApprovedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
+	"\x05value\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05value:\x028\x01\"\xef\x01\n" +
+	"\n" +
+	"GuardCount\x120\n" +
+	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\x04R\achanged\x12\x16\n" +
+	"\x06recent\x18\x03 \x03(\tR\x06recent\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\x04R\x05total\x12\x18\n" +
+	"\aallowed\x18\x05 \x01(\x04R\aallowed\x12\x12\n" +
+	"\x04held\x18\x06 \x03(\tR\x04held\x129\n" +
+	"\n" +
+	"held_since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\theldSince\"k\n" +
 	"\x05Pause\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until*9\n" +
 	"\x03Via\x12\x13\n" +
 	"\x0fVIA_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVIA_WEBHOOK\x10\x01\x12\f\n" +
-	"\bVIA_POLL\x10\x02*\x89\x02\n" +
+	"\bVIA_POLL\x10\x02*\xd6\x02\n" +
 	"\vOutcomeKind\x12\x1c\n" +
 	"\x18OUTCOME_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14OUTCOME_KIND_APPLIED\x10\x01\x12\x1a\n" +
@@ -3194,7 +3419,10 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x19OUTCOME_KIND_WRITTEN_BACK\x10\x05\x12\x15\n" +
 	"\x11OUTCOME_KIND_DEAD\x10\x06\x12\x18\n" +
 	"\x14OUTCOME_KIND_ADOPTED\x10\a\x12!\n" +
-	"\x1dOUTCOME_KIND_ADOPTION_REFUSED\x10\b*t\n" +
+	"\x1dOUTCOME_KIND_ADOPTION_REFUSED\x10\b\x12\x15\n" +
+	"\x11OUTCOME_KIND_HELD\x10(\x12\x19\n" +
+	"\x15OUTCOME_KIND_APPROVED\x10)\x12\x19\n" +
+	"\x15OUTCOME_KIND_RELEASED\x10**t\n" +
 	"\tScanPhase\x12\x1a\n" +
 	"\x16SCAN_PHASE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SCAN_PHASE_LISTING\x10\x01\x12\x18\n" +
@@ -3222,7 +3450,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -3235,98 +3463,109 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*DeadLetter)(nil),            // 8: driftless.mesh.v1.DeadLetter
 	(*Command)(nil),               // 9: driftless.mesh.v1.Command
 	(*SyncProduct)(nil),           // 10: driftless.mesh.v1.SyncProduct
-	(*Adopt)(nil),                 // 11: driftless.mesh.v1.Adopt
-	(*Scan)(nil),                  // 12: driftless.mesh.v1.Scan
-	(*ReadProduct)(nil),           // 13: driftless.mesh.v1.ReadProduct
-	(*Backfill)(nil),              // 14: driftless.mesh.v1.Backfill
-	(*WriteBack)(nil),             // 15: driftless.mesh.v1.WriteBack
-	(*ScanReport)(nil),            // 16: driftless.mesh.v1.ScanReport
-	(*ScanState)(nil),             // 17: driftless.mesh.v1.ScanState
-	(*ScanRange)(nil),             // 18: driftless.mesh.v1.ScanRange
-	(*ScanList)(nil),              // 19: driftless.mesh.v1.ScanList
-	(*PollReport)(nil),            // 20: driftless.mesh.v1.PollReport
-	(*CaptureReport)(nil),         // 21: driftless.mesh.v1.CaptureReport
-	(*CatalogHistory)(nil),        // 22: driftless.mesh.v1.CatalogHistory
-	(*TableComparison)(nil),       // 23: driftless.mesh.v1.TableComparison
-	(*Retry)(nil),                 // 24: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 25: driftless.mesh.v1.Budget
-	(*PurposeReads)(nil),          // 26: driftless.mesh.v1.PurposeReads
-	(*Slowdown)(nil),              // 27: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 28: driftless.mesh.v1.Guard
-	(*Pause)(nil),                 // 29: driftless.mesh.v1.Pause
-	nil,                           // 30: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 31: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 32: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 33: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 34: driftless.mesh.v1.Budget.ReadsEntry
-	nil,                           // 35: driftless.mesh.v1.Budget.ReadsForEntry
-	nil,                           // 36: driftless.mesh.v1.PurposeReads.DaysEntry
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
-	(*v1.Product)(nil),            // 39: driftless.catalog.v1.Product
+	(*ApproveChange)(nil),         // 11: driftless.mesh.v1.ApproveChange
+	(*Adopt)(nil),                 // 12: driftless.mesh.v1.Adopt
+	(*Scan)(nil),                  // 13: driftless.mesh.v1.Scan
+	(*ReadProduct)(nil),           // 14: driftless.mesh.v1.ReadProduct
+	(*Backfill)(nil),              // 15: driftless.mesh.v1.Backfill
+	(*WriteBack)(nil),             // 16: driftless.mesh.v1.WriteBack
+	(*ScanReport)(nil),            // 17: driftless.mesh.v1.ScanReport
+	(*ScanState)(nil),             // 18: driftless.mesh.v1.ScanState
+	(*ScanRange)(nil),             // 19: driftless.mesh.v1.ScanRange
+	(*ScanList)(nil),              // 20: driftless.mesh.v1.ScanList
+	(*PollReport)(nil),            // 21: driftless.mesh.v1.PollReport
+	(*CaptureReport)(nil),         // 22: driftless.mesh.v1.CaptureReport
+	(*CatalogHistory)(nil),        // 23: driftless.mesh.v1.CatalogHistory
+	(*TableComparison)(nil),       // 24: driftless.mesh.v1.TableComparison
+	(*Retry)(nil),                 // 25: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 26: driftless.mesh.v1.Budget
+	(*PurposeReads)(nil),          // 27: driftless.mesh.v1.PurposeReads
+	(*Slowdown)(nil),              // 28: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 29: driftless.mesh.v1.Guard
+	(*GuardCount)(nil),            // 30: driftless.mesh.v1.GuardCount
+	(*Pause)(nil),                 // 31: driftless.mesh.v1.Pause
+	nil,                           // 32: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 33: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 34: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 35: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 36: driftless.mesh.v1.Budget.ReadsEntry
+	nil,                           // 37: driftless.mesh.v1.Budget.ReadsForEntry
+	nil,                           // 38: driftless.mesh.v1.PurposeReads.DaysEntry
+	nil,                           // 39: driftless.mesh.v1.Guard.CountsEntry
+	nil,                           // 40: driftless.mesh.v1.Guard.ApprovedEntry
+	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
+	(*v1.Product)(nil),            // 43: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	37, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	37, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	41, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	41, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	37, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	37, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	41, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	41, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	38, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	37, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	37, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	37, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	42, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	41, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	41, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	41, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	10, // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
-	12, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
-	14, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	15, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
-	11, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
-	13, // 17: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
-	30, // 18: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	39, // 19: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	37, // 20: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	37, // 21: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	2,  // 22: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	37, // 23: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	38, // 24: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
-	16, // 25: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
-	18, // 26: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
-	19, // 27: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	37, // 28: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	37, // 29: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	37, // 30: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	38, // 31: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	37, // 32: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
-	3,  // 33: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	37, // 34: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	23, // 35: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	23, // 36: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	23, // 37: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	37, // 38: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
-	37, // 39: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	37, // 40: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	37, // 41: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	37, // 42: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	31, // 43: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	32, // 44: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	33, // 45: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	34, // 46: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	35, // 47: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	36, // 48: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	37, // 49: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	37, // 50: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	37, // 51: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	37, // 52: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	37, // 53: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	27, // 54: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	26, // 55: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	13, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
+	15, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
+	16, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	12, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
+	14, // 17: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
+	11, // 18: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
+	32, // 19: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	43, // 20: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	41, // 21: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	41, // 22: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	2,  // 23: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
+	41, // 24: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	42, // 25: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	17, // 26: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
+	19, // 27: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
+	20, // 28: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
+	41, // 29: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	41, // 30: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	41, // 31: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	42, // 32: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	41, // 33: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 34: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	41, // 35: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	24, // 36: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	24, // 37: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	24, // 38: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	41, // 39: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	41, // 40: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	41, // 41: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	41, // 42: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	41, // 43: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	33, // 44: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	34, // 45: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	35, // 46: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	36, // 47: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	37, // 48: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	38, // 49: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	41, // 50: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	41, // 51: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	41, // 52: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	39, // 53: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	40, // 54: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	41, // 55: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	41, // 56: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	41, // 57: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	41, // 58: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	28, // 59: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	27, // 60: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	30, // 61: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	41, // 62: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -3341,6 +3580,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 		(*Command_WriteBack)(nil),
 		(*Command_Adopt)(nil),
 		(*Command_Read)(nil),
+		(*Command_Approve)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3348,7 +3588,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   33,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -52,6 +52,8 @@ const (
 	ControlServiceListAdoptionsProcedure = "/driftless.control.v1.ControlService/ListAdoptions"
 	// ControlServiceApproveProcedure is the fully-qualified name of the ControlService's Approve RPC.
 	ControlServiceApproveProcedure = "/driftless.control.v1.ControlService/Approve"
+	// ControlServiceRejectProcedure is the fully-qualified name of the ControlService's Reject RPC.
+	ControlServiceRejectProcedure = "/driftless.control.v1.ControlService/Reject"
 	// ControlServicePauseProcedure is the fully-qualified name of the ControlService's Pause RPC.
 	ControlServicePauseProcedure = "/driftless.control.v1.ControlService/Pause"
 	// ControlServiceResumeProcedure is the fully-qualified name of the ControlService's Resume RPC.
@@ -105,8 +107,13 @@ type ControlServiceClient interface {
 	AdoptProducts(context.Context, *connect.Request[v1.AdoptProductsRequest]) (*connect.Response[v1.AdoptProductsResponse], error)
 	// Returns the results of commands to adopt. Commands that are still running are left out.
 	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
-	// Lets push archive the products that the mass-change guard holds, and any others for a while.
+	// Approves changes that the guard holds, in the versions that are held now, or lets rules pass everything for a while.
+	// Each approval is in the audit trail with its actor and reason. invalid_argument if nothing is selected. not_found
+	// if a named product is not held.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
+	// Records that held changes shall not be made, and where write-back can, orders ingestion to give the catalog Stripe's
+	// values. not_found if a named product is not held.
+	Reject(context.Context, *connect.Request[v1.RejectRequest]) (*connect.Response[v1.RejectResponse], error)
 	// Stops services within a second or two: all replicas, and also after restarts. Running work is finished, and new
 	// work queues up. A pause of a paused service replaces the earlier one.
 	Pause(context.Context, *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error)
@@ -191,6 +198,12 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			httpClient,
 			baseURL+ControlServiceApproveProcedure,
 			connect.WithSchema(controlServiceMethods.ByName("Approve")),
+			connect.WithClientOptions(opts...),
+		),
+		reject: connect.NewClient[v1.RejectRequest, v1.RejectResponse](
+			httpClient,
+			baseURL+ControlServiceRejectProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("Reject")),
 			connect.WithClientOptions(opts...),
 		),
 		pause: connect.NewClient[v1.PauseRequest, v1.PauseResponse](
@@ -283,6 +296,7 @@ type controlServiceClient struct {
 	adoptProducts     *connect.Client[v1.AdoptProductsRequest, v1.AdoptProductsResponse]
 	listAdoptions     *connect.Client[v1.ListAdoptionsRequest, v1.ListAdoptionsResponse]
 	approve           *connect.Client[v1.ApproveRequest, v1.ApproveResponse]
+	reject            *connect.Client[v1.RejectRequest, v1.RejectResponse]
 	pause             *connect.Client[v1.PauseRequest, v1.PauseResponse]
 	resume            *connect.Client[v1.ResumeRequest, v1.ResumeResponse]
 	reread            *connect.Client[v1.RereadRequest, v1.RereadResponse]
@@ -331,6 +345,11 @@ func (c *controlServiceClient) ListAdoptions(ctx context.Context, req *connect.R
 // Approve calls driftless.control.v1.ControlService.Approve.
 func (c *controlServiceClient) Approve(ctx context.Context, req *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error) {
 	return c.approve.CallUnary(ctx, req)
+}
+
+// Reject calls driftless.control.v1.ControlService.Reject.
+func (c *controlServiceClient) Reject(ctx context.Context, req *connect.Request[v1.RejectRequest]) (*connect.Response[v1.RejectResponse], error) {
+	return c.reject.CallUnary(ctx, req)
 }
 
 // Pause calls driftless.control.v1.ControlService.Pause.
@@ -414,8 +433,13 @@ type ControlServiceHandler interface {
 	AdoptProducts(context.Context, *connect.Request[v1.AdoptProductsRequest]) (*connect.Response[v1.AdoptProductsResponse], error)
 	// Returns the results of commands to adopt. Commands that are still running are left out.
 	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
-	// Lets push archive the products that the mass-change guard holds, and any others for a while.
+	// Approves changes that the guard holds, in the versions that are held now, or lets rules pass everything for a while.
+	// Each approval is in the audit trail with its actor and reason. invalid_argument if nothing is selected. not_found
+	// if a named product is not held.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
+	// Records that held changes shall not be made, and where write-back can, orders ingestion to give the catalog Stripe's
+	// values. not_found if a named product is not held.
+	Reject(context.Context, *connect.Request[v1.RejectRequest]) (*connect.Response[v1.RejectResponse], error)
 	// Stops services within a second or two: all replicas, and also after restarts. Running work is finished, and new
 	// work queues up. A pause of a paused service replaces the earlier one.
 	Pause(context.Context, *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error)
@@ -496,6 +520,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		ControlServiceApproveProcedure,
 		svc.Approve,
 		connect.WithSchema(controlServiceMethods.ByName("Approve")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceRejectHandler := connect.NewUnaryHandler(
+		ControlServiceRejectProcedure,
+		svc.Reject,
+		connect.WithSchema(controlServiceMethods.ByName("Reject")),
 		connect.WithHandlerOptions(opts...),
 	)
 	controlServicePauseHandler := connect.NewUnaryHandler(
@@ -592,6 +622,8 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceListAdoptionsHandler.ServeHTTP(w, r)
 		case ControlServiceApproveProcedure:
 			controlServiceApproveHandler.ServeHTTP(w, r)
+		case ControlServiceRejectProcedure:
+			controlServiceRejectHandler.ServeHTTP(w, r)
 		case ControlServicePauseProcedure:
 			controlServicePauseHandler.ServeHTTP(w, r)
 		case ControlServiceResumeProcedure:
@@ -653,6 +685,10 @@ func (UnimplementedControlServiceHandler) ListAdoptions(context.Context, *connec
 
 func (UnimplementedControlServiceHandler) Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.Approve is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) Reject(context.Context, *connect.Request[v1.RejectRequest]) (*connect.Response[v1.RejectResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.Reject is not implemented"))
 }
 
 func (UnimplementedControlServiceHandler) Pause(context.Context, *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error) {

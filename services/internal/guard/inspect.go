@@ -1,0 +1,411 @@
+package guard
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/shopspring/decimal"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+)
+
+// Change is what push is about to do to one product.
+type Change struct {
+	// Observed is the product in Stripe.
+	Observed *catalogv1.Observed
+	// Desired is the state that Stripe shall have: Resolution.Effective.
+	Desired *catalogv1.ProductChange
+	// Steps are the calls: Resolution.Steps.
+	Steps []catalog.Step
+}
+
+// Report is what the rules find in a change.
+type Report struct {
+	// Findings are those of the rules that look at one product, in the order of Rules.
+	Findings []Finding
+	// Counted is what the rules count that limit changes of the account.
+	Counted Counted
+}
+
+// Counted is what a change counts for in the rules with a limit.
+type Counted struct {
+	// Product is the product's id.
+	Product string
+	// Archived means that the change archives the product.
+	Archived bool
+	// Prices are Stripe's ids of the active prices that the change replaces or archives. The product stays on sale.
+	Prices []string
+	// Currencies are those in which the product has active prices before the change, and none after it.
+	Currencies []string
+}
+
+// Inspect applies the rules that look at one product, and says what the others count. It finds nothing in the first
+// sync of a product, in one that is not on sale in Stripe, and in new prices. A product that is archived only counts
+// for ArchivedProducts.
+func Inspect(cfg Config, c Change) Report {
+	s := newSale(c)
+	report := Report{Counted: Counted{Product: c.Observed.GetProductId()}}
+	if !s.active {
+		return report
+	}
+	if s.archived {
+		report.Counted.Archived = true
+		return report
+	}
+	if !catalog.Managed(c.Observed) && len(catalog.OwnedIDs(c.Observed)) == 0 {
+		return report
+	}
+	for _, p := range s.pairs() {
+		if f, ok := cfg.compare(p); ok {
+			report.Findings = append(report.Findings, f)
+		}
+	}
+	order := Rules()
+	slices.SortStableFunc(report.Findings, func(a, b Finding) int {
+		return cmp.Compare(slices.Index(order, a.Rule), slices.Index(order, b.Rule))
+	})
+	switch {
+	case cfg.NoActivePrice && len(s.before) > 0 && len(s.after) == 0:
+		report.Findings = append(report.Findings, Finding{
+			Rule: NoActivePrice, Before: describe(s.before),
+			Message: "the product is on sale and would have no active price",
+		})
+	case cfg.NoDefaultPrice && s.losesDefault():
+		report.Findings = append(report.Findings, Finding{
+			Rule: NoDefaultPrice, Message: "the product is on sale and would have no default price",
+		})
+	}
+	for id := range s.retired {
+		if catalog.FindPrice(c.Observed, id).GetPrice().GetActive() {
+			report.Counted.Prices = append(report.Counted.Prices, id)
+		}
+	}
+	slices.Sort(report.Counted.Prices)
+	report.Counted.Currencies = lost(s.before, s.after)
+	return report
+}
+
+// sale is a change with its prices before and after.
+type sale struct {
+	Change
+	// active means that the product is on sale in Stripe, and archived that the change ends this.
+	active, archived bool
+	// before and after are the active prices, in canonical form.
+	before, after []*catalogv1.Price
+	// wanted are the desired prices by the catalog's id, in canonical form.
+	wanted map[string]*catalogv1.Price
+	// retired are Stripe's ids of the prices that the change archives.
+	retired map[string]bool
+}
+
+func newSale(c Change) *sale {
+	s := &sale{Change: c, wanted: map[string]*catalogv1.Price{}, retired: map[string]bool{}}
+	s.active = c.Observed.GetProduct() != nil && !c.Observed.GetDeleted() && isActive(c.Observed.GetProduct())
+	for _, p := range c.Desired.GetProduct().GetPrices() {
+		s.wanted[p.GetId()] = catalog.CanonicalPrice(p)
+	}
+	unarchived := map[string]bool{}
+	var created []*catalogv1.Price
+	for _, step := range c.Steps {
+		active, _ := step.Param("active")
+		switch step.Kind {
+		case catalog.UpdateProduct:
+			s.archived = s.archived || active == "false"
+		case catalog.UpdatePrice:
+			s.retired[step.StripePriceID] = s.retired[step.StripePriceID] || active == "false"
+			unarchived[step.StripePriceID] = active == "true"
+		case catalog.CreatePrice:
+			created = append(created, s.wanted[step.PriceID])
+		case catalog.CreateProduct:
+		}
+	}
+	maps.DeleteFunc(s.retired, func(_ string, retired bool) bool { return !retired })
+	for _, p := range c.Observed.GetPrices() {
+		price := catalog.CanonicalPrice(p.GetPrice())
+		if isActive(price) {
+			s.before = append(s.before, price)
+		}
+		if (isActive(price) || unarchived[p.GetStripeId()]) && !s.retired[p.GetStripeId()] {
+			s.after = append(s.after, price)
+		}
+	}
+	s.after = append(s.after, created...)
+	return s
+}
+
+func isActive(x interface{ GetActive() bool }) bool { return x.GetActive() }
+
+// pair is a price that takes the place of another, or changes in place.
+type pair struct{ before, after *catalogv1.Price }
+
+// pairs returns the prices that the change replaces or edits, with what they become. A created price replaces the one
+// with the same id. Tables that never edit a price give each amount another id. So it may also replace the one that has
+// its lookup key, or the only one that the change archives and that has the same currency and interval.
+func (s *sale) pairs() []pair {
+	var out []pair
+	var unpaired []*catalogv1.Price
+	taken := map[string]bool{}
+	for _, step := range s.Steps {
+		after := s.wanted[step.PriceID]
+		if after == nil {
+			continue
+		}
+		switch step.Kind {
+		case catalog.CreatePrice:
+			held := s.predecessor(after)
+			if held == nil {
+				unpaired = append(unpaired, after)
+				continue
+			}
+			taken[held.GetStripeId()] = true
+			out = append(out, pair{catalog.CanonicalPrice(held.GetPrice()), after})
+		case catalog.UpdatePrice:
+			if held := catalog.FindPrice(s.Observed, step.StripePriceID); held != nil && editsAmounts(step) {
+				out = append(out, pair{catalog.CanonicalPrice(held.GetPrice()), after})
+			}
+		case catalog.CreateProduct, catalog.UpdateProduct:
+		}
+	}
+	return append(out, s.pairByTerms(unpaired, taken)...)
+}
+
+// predecessor returns the price in Stripe that has the id of a created price, or else its lookup key. Active prices
+// come first, then the latest.
+func (s *sale) predecessor(after *catalogv1.Price) *catalogv1.ObservedPrice {
+	best := func(matches func(*catalogv1.Price) bool) (found *catalogv1.ObservedPrice) {
+		for _, p := range s.Observed.GetPrices() {
+			if !matches(p.GetPrice()) {
+				continue
+			}
+			if found == nil || isActive(p.GetPrice()) && !isActive(found.GetPrice()) ||
+				isActive(p.GetPrice()) == isActive(found.GetPrice()) && p.GetCreated() > found.GetCreated() {
+				found = p
+			}
+		}
+		return found
+	}
+	if found := best(func(p *catalogv1.Price) bool { return p.GetId() == after.GetId() }); found != nil {
+		return found
+	}
+	key := catalog.LookupKey(after)
+	return best(func(p *catalogv1.Price) bool { return p.GetActive() && p.GetLookupKey() == key })
+}
+
+// pairByTerms pairs created prices with archived ones where only one of each has the same currency and interval.
+func (s *sale) pairByTerms(created []*catalogv1.Price, taken map[string]bool) (out []pair) {
+	terms := func(p *catalogv1.Price) string {
+		r := p.GetRecurring()
+		return fmt.Sprint(p.GetCurrency(), " ", r.GetInterval(), " ", r.GetIntervalCount(), " ", r.GetUsageType())
+	}
+	archived := map[string][]*catalogv1.Price{}
+	for _, p := range s.Observed.GetPrices() {
+		if s.retired[p.GetStripeId()] && !taken[p.GetStripeId()] && isActive(p.GetPrice()) {
+			price := catalog.CanonicalPrice(p.GetPrice())
+			archived[terms(price)] = append(archived[terms(price)], price)
+		}
+	}
+	count := map[string]int{}
+	for _, p := range created {
+		count[terms(p)]++
+	}
+	for _, p := range created {
+		if before := archived[terms(p)]; len(before) == 1 && count[terms(p)] == 1 {
+			out = append(out, pair{before[0], p})
+		}
+	}
+	return out
+}
+
+// editsAmounts reports whether a step writes amounts of a price that stays.
+func editsAmounts(step catalog.Step) bool {
+	return slices.ContainsFunc(step.Params, func(p catalog.Param) bool {
+		return strings.HasPrefix(p.Name, "currency_options[")
+	})
+}
+
+// losesDefault reports whether the change clears the default price.
+func (s *sale) losesDefault() bool {
+	return s.Observed.GetProduct().GetDefaultPrice() != "" &&
+		slices.ContainsFunc(s.Steps, func(step catalog.Step) bool {
+			return step.Kind == catalog.UpdateProduct && slices.ContainsFunc(step.Params, func(p catalog.Param) bool {
+				return p.Name == "default_price" && p.Value == "" && p.PriceRef == ""
+			})
+		})
+}
+
+// lost returns the currencies that only the prices before have.
+func lost(before, after []*catalogv1.Price) []string {
+	currencies := func(prices []*catalogv1.Price) map[string]bool {
+		out := map[string]bool{}
+		for _, p := range prices {
+			out[p.GetCurrency()] = true
+			for currency := range p.GetCurrencyOptions() {
+				out[currency] = true
+			}
+		}
+		return out
+	}
+	gone := currencies(before)
+	for currency := range currencies(after) {
+		delete(gone, currency)
+	}
+	return slices.Sorted(maps.Keys(gone))
+}
+
+// describe writes what the prices of a product cost: "14.00 EUR, 120.00 EUR / year and 3 more".
+func describe(prices []*catalogv1.Price) string {
+	const shown = 3
+	var words []string
+	for _, p := range prices[:min(shown, len(prices))] {
+		words = append(words, catalog.FormatPrice(p))
+	}
+	text := strings.Join(words, ", ")
+	if more := len(prices) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// compare applies the rules on amounts to a price.
+func (cfg Config) compare(p pair) (Finding, bool) {
+	if cfg.AmountChange <= 0 && !cfg.ZeroAmount {
+		return Finding{}, false
+	}
+	f := Finding{
+		Price: p.after.GetId(), Before: catalog.FormatPrice(p.before), After: catalog.FormatPrice(p.after),
+	}
+	worst := move{}
+	before, after := tariffs(p.before), tariffs(p.after)
+	for _, currency := range slices.Sorted(maps.Keys(before)) {
+		b := before[currency]
+		a, ok := after[currency]
+		if !ok {
+			continue
+		}
+		for _, m := range b.moves(a, p.factor()) {
+			if m.becomesFree() && cfg.ZeroAmount {
+				f.Rule = ZeroAmount
+				f.Message = fmt.Sprintf("price %s would be free%s: %s", f.Price, m.of(), m.amounts(f, p))
+				return f, true
+			}
+			if m.exceeds(worst) {
+				worst = m
+			}
+		}
+	}
+	if cfg.AmountChange > 0 && worst.percent().GreaterThan(decimal.NewFromFloat(cfg.AmountChange)) {
+		f.Rule = AmountChange
+		f.Message = fmt.Sprintf("price %s would change by %s%s: %s; the limit is %s %%", f.Price, worst.words(),
+			worst.of(), worst.amounts(f, p), decimal.NewFromFloat(cfg.AmountChange))
+		return f, true
+	}
+	return Finding{}, false
+}
+
+// factor returns how many times longer the interval of the later price is, 1 if they cannot be compared.
+func (p pair) factor() decimal.Decimal {
+	before, after := days(p.before.GetRecurring()), days(p.after.GetRecurring())
+	if before.IsZero() || after.IsZero() {
+		return decimal.NewFromInt(1)
+	}
+	return after.Div(before)
+}
+
+// move is how the cost of a quantity, or a bound of an amount that the customer chooses, changes.
+type move struct {
+	currency string
+	units    uint64
+	// bound is what changes if it is not the cost: "the minimum".
+	bound string
+	// from and to are for the same length of time.
+	from, to decimal.Decimal
+	// asked is the amount of the later price as it is asked for.
+	asked decimal.Decimal
+}
+
+// moves compares two tariffs of one currency. factor is how many times longer the later interval is.
+func (t tariff) moves(after tariff, factor decimal.Decimal) (out []move) {
+	for _, units := range quantities(t, after) {
+		from, ok := t.cost(units)
+		to, also := after.cost(units)
+		if ok && also {
+			out = append(out, move{currency: t.currency, units: units, from: from, to: to.Div(factor), asked: to})
+		}
+	}
+	for _, bound := range []struct {
+		name string
+		of   func(*catalogv1.CustomUnitAmount) string
+	}{
+		{"the minimum", (*catalogv1.CustomUnitAmount).GetMinimum},
+		{"the preset", (*catalogv1.CustomUnitAmount).GetPreset},
+	} {
+		from, ok := amount(bound.of(t.custom), "")
+		to, also := amount(bound.of(after.custom), "")
+		if ok && also {
+			out = append(out, move{currency: t.currency, units: 1, bound: bound.name, from: from, to: to, asked: to})
+		}
+	}
+	return out
+}
+
+// becomesFree reports whether something that had a price has none.
+func (m move) becomesFree() bool { return m.bound == "" && m.from.IsPositive() && m.to.IsZero() }
+
+// never is more than every percentage that a limit can have. It stands for a price that was free.
+var never = decimal.New(1, 12)
+
+// percent returns the change in percent of the amount before, whatever its direction.
+func (m move) percent() decimal.Decimal {
+	switch {
+	case m.from.Equal(m.to):
+		return decimal.Decimal{}
+	case m.from.IsZero():
+		return never
+	default:
+		return m.to.Sub(m.from).Abs().Mul(decimal.NewFromInt(100)).Div(m.from)
+	}
+}
+
+func (m move) exceeds(other move) bool { return m.percent().GreaterThan(other.percent()) }
+
+// words writes the change: "-99 %", "+150 %".
+func (m move) words() string {
+	if m.from.IsZero() {
+		return "more than 100 %, from free"
+	}
+	sign := "+"
+	if m.to.LessThan(m.from) {
+		sign = "-"
+	}
+	places := int32(0)
+	if m.percent().LessThan(decimal.NewFromInt(10)) {
+		places = 1
+	}
+	return sign + m.percent().Round(places).String() + " %"
+}
+
+// of names what changes where it is not the cost of one unit: " for 100 units".
+func (m move) of() string {
+	switch {
+	case m.bound != "":
+		return " in " + m.bound
+	case m.units > 1:
+		return fmt.Sprintf(" for %d units", m.units)
+	default:
+		return ""
+	}
+}
+
+// amounts writes both sides: what the prices cost where that says it all, else the amounts that differ.
+func (m move) amounts(f Finding, p pair) string {
+	plain := m.bound == "" && len(p.before.GetTiers()) == 0 && len(p.after.GetTiers()) == 0
+	if plain && m.units == 1 && m.currency == p.before.GetCurrency() && m.currency == p.after.GetCurrency() {
+		return f.Before + " to " + f.After
+	}
+	return catalog.FormatAmount(m.from.String(), m.currency) + " to " + catalog.FormatAmount(m.asked.String(),
+		m.currency)
+}
