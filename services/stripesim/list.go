@@ -176,7 +176,7 @@ func readRange(f *field) (createdRange, *refusal) {
 	if f == nil {
 		return s, nil
 	}
-	if f.scalar {
+	if f.hasValue {
 		n, err := strconv.ParseInt(f.value, 10, 64)
 		if err != nil {
 			return s, invalid("parameter_invalid_integer", f.name, "Invalid integer: %s", f.value)
