@@ -163,7 +163,7 @@ func (s *shop) waitConverged(r *rig, when string) {
 
 func (s *shop) seen(r *rig) schemas.Catalog {
 	s.t.Helper()
-	seen, err := schemas.Stripe{URL: r.simURL, Key: key}.Seen(s.t.Context())
+	seen, err := schemas.Stripe{URL: r.simURL, Key: key}.Catalog(s.t.Context())
 	require.NoError(s.t, err)
 	return seen
 }
