@@ -16,7 +16,7 @@ func countStep(ctx context.Context, kind catalog.StepKind, err error) {
 	if err != nil {
 		result = "failed"
 	}
-	metrics.StripeSteps.Add(ctx, 1, metrics.Step.Of(string(kind)), metrics.StepResult.Of(result))
+	metrics.StripeSteps.Add(ctx, 1, metrics.Step.With(string(kind)), metrics.StepResult.With(result))
 }
 
 // actionLabels are the label values of what is done about a failure.
@@ -25,7 +25,7 @@ var actionLabels = map[stripeapi.Action]string{
 }
 
 func countFailure(ctx context.Context, f *failedStep) {
-	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.Of(actionLabels[f.Action]))
+	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.With(actionLabels[f.Action]))
 }
 
 // countApplied records how long a version took from its commit until it was applied for the first time. A repair of an
@@ -39,5 +39,5 @@ func countApplied(ctx context.Context, change *catalogv1.ProductChange) {
 	if budget.LaneOf(ctx) == budget.Bulk {
 		lane = "bulk"
 	}
-	metrics.ChangeApplied.Record(ctx, time.Since(committed.AsTime()).Seconds(), metrics.Lane.Of(lane))
+	metrics.ChangeApplied.Record(ctx, time.Since(committed.AsTime()).Seconds(), metrics.Lane.With(lane))
 }

@@ -36,7 +36,7 @@ func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error 
 		letter.Traceparent = telemetry.Traceparent(ctx)
 	}
 	m.fit(letter)
-	metrics.DeadLetters.Add(ctx, 1, metrics.DeadReason.Of(letter.GetReason()))
+	metrics.DeadLetters.Add(ctx, 1, metrics.DeadReason.With(letter.GetReason()))
 	m.logger.ErrorContext(ctx, "dead letter", "product", letter.GetProductId(), "reason", letter.GetReason(),
 		"message", letter.GetMessage())
 	return m.Publish(ctx, topology.DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId()), letter,

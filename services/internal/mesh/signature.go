@@ -151,7 +151,7 @@ type refusals struct {
 const refusalLogInterval = time.Minute
 
 func (m *Mesh) countRefusal(ctx context.Context, stream, subject string, why error) {
-	metrics.Refused.Add(ctx, 1, metrics.Stream.Of(stream), metrics.Refusal.Of(refusalLabel(why)))
+	metrics.Refused.Add(ctx, 1, metrics.Stream.With(stream), metrics.Refusal.With(refusalLabel(why)))
 	r := &m.refusals
 	r.mu.Lock()
 	defer r.mu.Unlock()
