@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -80,23 +79,14 @@ func (cmd *compareCmd) Run(ctx context.Context, c *cli) (err error) {
 	if b.addr, err = freeAddr(); err != nil {
 		return err
 	}
-	for _, step := range []struct {
-		what string
-		do   func(context.Context) error
-	}{
+	if err := runSteps(ctx, []step{
 		{"filling the tables", b.fillTables},
 		{"reading the catalog for the first time", b.snapshot},
 		{"reading the rows in a bare loop", b.bare},
 		{"planting differences", b.plant},
 		{"comparing", b.compare},
-	} {
-		begun := time.Now()
-		fmt.Fprintf(os.Stderr, "%s ...", step.what)
-		if err := step.do(ctx); err != nil {
-			fmt.Fprintln(os.Stderr)
-			return fmt.Errorf("%s: %w", step.what, err)
-		}
-		fmt.Fprintf(os.Stderr, " %.1f s\n", time.Since(begun).Seconds())
+	}); err != nil {
+		return err
 	}
 	return c.report(b.result.text(), b.result)
 }
