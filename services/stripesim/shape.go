@@ -257,11 +257,13 @@ func checkMetadata(f *field) *refusal {
 			return invalid("", f.name, "Metadata keys must not be empty.")
 		case utf8.RuneCountInString(k) > metadataKey:
 			return invalid("", f.name,
-				"Metadata keys can have up to %d characters, but you passed in a key that is %d characters. Invalid key: %s",
+				"Metadata keys can have up to %d characters, but you passed in a key that is %d characters. Invalid "+
+					"key: %s",
 				metadataKey, utf8.RuneCountInString(k), k)
 		case utf8.RuneCountInString(v.value) > metadataValue:
 			return invalid("", v.name,
-				"Metadata values can have up to %d characters, but you passed in a value that is %d characters. Invalid value: %s",
+				"Metadata values can have up to %d characters, but you passed in a value that is %d characters. "+
+					"Invalid value: %s",
 				metadataValue, utf8.RuneCountInString(v.value), v.value)
 		case !utf8.ValidString(k) || !utf8.ValidString(v.value):
 			return invalid("", f.name, "Invalid UTF-8 encoding in request parameter '%s'", f.name)
