@@ -239,7 +239,7 @@ func TestCapture_LosesNothingOverRestart(t *testing.T) {
 	require.Equal(t, "A2", r.latest("a").GetProduct().GetName())
 	require.Equal(t, "B", r.latest("b").GetProduct().GetName())
 	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.latest("b").GetSource(),
-		"what happened while ingestion was away comes from the log")
+		"changes made while ingestion was down come from the log")
 }
 
 func TestCapture_LosesNothingOverBrokenConnections(t *testing.T) {

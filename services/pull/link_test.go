@@ -56,10 +56,10 @@ func TestObserve_RecordsALinkedProductUnderTheCatalogsID(t *testing.T) {
 		Account: "default", ProductId: "prod_1", EventId: "evt_2", Type: "product.updated", ObjectId: "prod_1",
 		Event: body,
 	}))
-	r.seen("A mug")
+	r.waitName("A mug")
 	require.Equal(t, 200,
 		r.send(event{ID: "evt_3", Type: "product.updated", Created: 300, Object: oldMug("Mug", 300)}.body(), secret))
-	r.seen("Mug")
+	r.waitName("Mug")
 	require.Equal(t, "prod_1", r.observed().GetProduct().GetId())
 	require.True(t, catalog.SeenEvent(r.observed(), "evt_3"))
 	require.True(t, r.unknown("prod_1"))
@@ -80,7 +80,7 @@ func TestObserve_RecordsALinkedProductUnderTheCatalogsID(t *testing.T) {
 	require.Equal(t, 200,
 		r.send(event{ID: "evt_5", Type: "product.updated", Created: 500, Object: oldMug("Mug again", 500)}.body(),
 			secret))
-	r.seen("Mug again")
+	r.waitName("Mug again")
 	require.False(t, catalog.SeenEvent(r.observed(), "evt_4"))
 }
 
@@ -103,7 +103,7 @@ func TestObserve_WaitsForTheRecordOfALink(t *testing.T) {
 	require.Nil(t, r.observed().GetProduct())
 	require.True(t, r.unknown("prod_1"))
 	r.link("prod_1")
-	r.seen("Mug")
+	r.waitName("Mug")
 }
 
 func TestScan_FollowsLinks(t *testing.T) {

@@ -185,7 +185,8 @@ func (r *rig) observed() *catalogv1.Observed {
 	return o
 }
 
-func (r *rig) seen(name string) {
+// waitName waits until the product mug has a name in OBSERVED.
+func (r *rig) waitName(name string) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool { return r.observed().GetProduct().GetName() == name }, patience,
 		5*time.Millisecond, name)
@@ -242,7 +243,7 @@ func TestWebhook_ChecksBeforeItStores(t *testing.T) {
 	require.EqualValues(t, 1, r.stored(topology.StreamStripe), "200 only once it is stored")
 	require.Equal(t, http.StatusOK, r.send(good.body(), secret))
 	require.EqualValues(t, 1, r.stored(topology.StreamStripe), "the same event again")
-	r.seen("Mug")
+	r.waitName("Mug")
 }
 
 func TestWebhook_AnswersAnErrorIfItCannotStore(t *testing.T) {
@@ -264,7 +265,7 @@ func TestObserve_AppliesLaterEventsAndRereadsForOthers(t *testing.T) {
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
-	r.seen("The truth")
+	r.waitName("The truth")
 	later := time.Now().Unix() + 100
 	send := func(id, name string, at int64) {
 		require.Equal(t, http.StatusOK,
@@ -277,14 +278,14 @@ func TestObserve_AppliesLaterEventsAndRereadsForOthers(t *testing.T) {
 			}.body(), secret))
 	}
 	send("evt_new", "Newer", later)
-	r.seen("Newer")
+	r.waitName("Newer")
 	// One event has the same second, and one is older: only a read can decide.
 	send("evt_same", "Of the same second", later)
-	r.seen("The truth")
-	send("evt_newest", "Newest", later+100)
-	r.seen("Newest")
+	r.waitName("The truth")
+	send("evt_latest", "Latest", later+100)
+	r.waitName("Latest")
 	send("evt_old", "Old", later-50)
-	r.seen("The truth")
+	r.waitName("The truth")
 }
 
 func TestObserve_RecordsDeletions(t *testing.T) {
@@ -292,7 +293,7 @@ func TestObserve_RecordsDeletions(t *testing.T) {
 	r.pull(200 * time.Millisecond)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
-	r.seen("Mug")
+	r.waitName("Mug")
 	_, err = r.stripe.Products.Del("mug", nil)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return r.observed().GetDeleted() && r.observed().GetProduct() == nil },
@@ -369,7 +370,7 @@ func TestPoll_ScansAfterALostCursor(t *testing.T) {
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
-	r.seen("Mug")
+	r.waitName("Mug")
 	require.Eventually(t, func() bool {
 		report := &meshv1.ScanReport{}
 		ok, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
@@ -417,7 +418,7 @@ func TestObserve_RereadsForTheEchoOfACallWithoutAnAnswer(t *testing.T) {
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
-	r.seen("The truth")
+	r.waitName("The truth")
 	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{Id: "mug", Name: "Before the call"}
 		o.Claim = &catalogv1.Claim{Holder: "slow", Until: timestamppb.New(time.Now().Add(time.Minute))}
@@ -447,7 +448,7 @@ func TestObserve_RereadsForTheEchoOfACallWithoutAnAnswer(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	r.seen("The truth")
+	r.waitName("The truth")
 	require.Equal(t, "evt_1", r.observed().GetIntents()[0].GetConfirmedBy())
 }
 
@@ -456,7 +457,7 @@ func TestObserve_AppliesEveryEventOfAProduct(t *testing.T) {
 	stop := r.pull(100 * time.Millisecond)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
-	r.seen("Mug")
+	r.waitName("Mug")
 	stop()
 	const n = 120
 	for range n {
@@ -473,7 +474,7 @@ func TestObserve_AppliesEveryEventOfAProduct(t *testing.T) {
 	require.NoError(t, err)
 	reads := stats.Endpoints["GET /v1/prices/{price}"].Requests
 	reads += stats.Endpoints["GET /v1/prices"].Requests + stats.Endpoints["GET /v1/products/{id}"].Requests
-	require.Less(t, reads, n/2, "what comes together costs few reads")
+	require.Less(t, reads, n/2, "events that come together cost few reads")
 }
 
 func TestObserve_ReadsWhatThinEventsName(t *testing.T) {
@@ -490,7 +491,7 @@ func TestObserve_ReadsWhatThinEventsName(t *testing.T) {
 		require.Equal(t, http.StatusOK, r.send([]byte(body), secret))
 	}
 	thin("evt_1", "product", "mug")
-	r.seen("The truth")
+	r.waitName("The truth")
 	thin("evt_2", "price", price)
 	require.Eventually(t, func() bool { return catalog.FindPrice(r.observed(), price).GetPrice().GetId() == "mug-eur" },
 		patience, 5*time.Millisecond)
@@ -562,7 +563,7 @@ func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 	require.NoError(t, err)
 	began := time.Now()
 	r.pull(time.Hour)
-	require.Eventually(t, func() bool { return r.known("cup").GetProduct().GetName() == "Renamed" }, patience,
+	require.Eventually(t, func() bool { return r.observedOf("cup").GetProduct().GetName() == "Renamed" }, patience,
 		5*time.Millisecond)
 	t.Logf("another product waited %s behind %d events", time.Since(began), n)
 	pulled := func() mesh.ConsumerStatus {
@@ -622,12 +623,12 @@ func TestObserve_KeepsTheReserveOfReads(t *testing.T) {
 			}.body(), secret))
 	}
 	require.Eventually(t, func() bool {
-		return catalog.SeenEvent(r.known("mug"), "evt_mug") && catalog.SeenEvent(r.known("cup"), "evt_cup")
+		return catalog.SeenEvent(r.observedOf("mug"), "evt_mug") && catalog.SeenEvent(r.observedOf("cup"), "evt_cup")
 	}, patience, 5*time.Millisecond)
 	require.Equal(t, 1, r.requests("GET /v1/products/{id}"))
-	require.Equal(t, "Known", r.known("mug").GetProduct().GetName())
-	require.False(t, r.known("mug").GetWhole(), "an import reads it first")
-	require.NotEqual(t, "Known", r.known("cup").GetProduct().GetName())
+	require.Equal(t, "Known", r.observedOf("mug").GetProduct().GetName())
+	require.False(t, r.observedOf("mug").GetWhole(), "an import reads it first")
+	require.NotEqual(t, "Known", r.observedOf("cup").GetProduct().GetName())
 }
 
 func TestReadProduct_ReadsTheProductAndItsActivePrices(t *testing.T) {
@@ -713,7 +714,7 @@ func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
 			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 			require.NoError(t, err)
 			r.pull(100 * time.Millisecond)
-			r.seen("Mug")
+			r.waitName("Mug")
 			report := &meshv1.ScanReport{}
 			require.Eventually(t, func() bool {
 				_, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
@@ -760,7 +761,7 @@ func TestObserve_TwinEventsDoNotUndoLaterChanges(t *testing.T) {
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
-	r.seen("The truth")
+	r.waitName("The truth")
 	first := time.Now().Unix() + 100
 	change := event{
 		ID:       "evt_1",
@@ -772,12 +773,12 @@ func TestObserve_TwinEventsDoNotUndoLaterChanges(t *testing.T) {
 	twin := change
 	twin.ID = "evt_2"
 	require.Equal(t, http.StatusOK, r.send(change.body(), secret))
-	r.seen("First")
+	r.waitName("First")
 	before := r.requests("GET /v1/products/{id}")
 	require.Equal(t, http.StatusOK, r.send(twin.body(), secret))
 	require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), "evt_2") }, patience, 5*time.Millisecond)
 	require.Equal(t, "First", r.observed().GetProduct().GetName())
-	require.Equal(t, before, r.requests("GET /v1/products/{id}"), "a twin says nothing new, and costs no reading")
+	require.Equal(t, before, r.requests("GET /v1/products/{id}"), "a duplicate shows nothing new, and costs no read")
 	later := event{
 		ID:       "evt_3",
 		Type:     "product.updated",
@@ -786,11 +787,11 @@ func TestObserve_TwinEventsDoNotUndoLaterChanges(t *testing.T) {
 		Previous: map[string]any{"name": "First"},
 	}
 	require.Equal(t, http.StatusOK, r.send(later.body(), secret))
-	r.seen("Second")
+	r.waitName("Second")
 	twin.ID = "evt_4"
 	require.Equal(t, http.StatusOK, r.send(twin.body(), secret))
 	// It is older than the observed state: only a read can decide.
-	r.seen("The truth")
+	r.waitName("The truth")
 }
 
 // TestObserve_ACreationAfterADeletionDoesNotUndoIt: events arrive in any order, and the payload of a deletion looks
@@ -825,7 +826,7 @@ func TestRun_EndsWhenTheConnectionIsClosed(t *testing.T) {
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{
 		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug", Event: body,
 	}))
-	r.seen("Mug")
+	r.waitName("Mug")
 	line.Abuse(t)
 	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
 }
@@ -845,5 +846,5 @@ func TestObserve_AProductWithALongIDStopsNothing(t *testing.T) {
 	require.Equal(t, http.StatusOK,
 		r.send(event{ID: "evt_2", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}.body(),
 			secret))
-	r.seen("Mug")
+	r.waitName("Mug")
 }

@@ -20,7 +20,7 @@ func TestCompare_IsEmptyExactlyWhenDiffIs(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		observed := known(s, change)
+		observed := observedState(s, change)
 		steps, found := catalog.Diff(change, observed), catalog.Compare(change, observed)
 		require.Equal(t, len(steps) == 0, len(found) == 0, "%s\n%v", words(steps), found)
 		seen := map[string]bool{}
@@ -31,7 +31,7 @@ func TestCompare_IsEmptyExactlyWhenDiffIs(t *testing.T) {
 		}
 		require.Equal(t, found, catalog.Compare(change, observed))
 		apply(t, s, change)
-		require.Empty(t, catalog.Compare(change, known(s, change)))
+		require.Empty(t, catalog.Compare(change, observedState(s, change)))
 	})
 }
 
@@ -74,7 +74,7 @@ type sides struct {
 }
 
 func (s *sides) observed() *catalogv1.Observed {
-	o := known(s.stripe, s.change)
+	o := observedState(s.stripe, s.change)
 	o.Agreed, o.Version = proto.CloneOf(s.agreed), s.applied
 	for _, p := range o.GetPrices() {
 		p.Changed = p.GetSeen()
@@ -125,7 +125,7 @@ func TestResolve_RepairsEverythingWithoutPolicy(t *testing.T) {
 	require.NoError(t, err)
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		observed := known(s, change)
+		observed := observedState(s, change)
 		for _, p := range []*catalog.Policy{nil, none} {
 			r := catalog.Resolve(p, change, observed, catalog.Exceptions{})
 			require.Same(t, change, r.Effective)
@@ -237,7 +237,7 @@ func TestResolve_LeavesExceptions(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		observed := known(s, change)
+		observed := observedState(s, change)
 		found := catalog.Compare(change, observed)
 		if len(found) == 0 {
 			return

@@ -19,7 +19,7 @@ func TestSync_UnknownProductIsNotEqual(t *testing.T) {
 	require.ErrorIs(t, cmd.Run(t.Context(), &cli{}), errDiffers, "there was no answer")
 
 	s = &stub{plan: func() (*controlv1.PlanResponse, error) {
-		return &controlv1.PlanResponse{Unknown: []string{"mgu"}, Equality: known()}, nil
+		return &controlv1.PlanResponse{Unknown: []string{"mgu"}, Equality: equalNow()}, nil
 	}}
 	cmd = syncCmd{address: address{Control: s.serve(t)}, Products: []string{"mgu"}, Timeout: time.Minute}
 	require.ErrorIs(t, cmd.Run(t.Context(), &cli{}), errDiffers)

@@ -123,7 +123,7 @@ func (s *shop) requireEqual(when string, without ...string) (fields int) {
 		if len(without) == 0 {
 			s.waitConverged(r, when)
 		}
-		seen := s.seen(r)
+		seen := s.stripeCatalog(r)
 		for _, id := range without {
 			delete(want[account], id)
 			delete(seen, id)
@@ -161,7 +161,7 @@ func (s *shop) waitConverged(r *rig, when string) {
 	r.waitConvergedWithin(time.Minute)
 }
 
-func (s *shop) seen(r *rig) schemas.Catalog {
+func (s *shop) stripeCatalog(r *rig) schemas.Catalog {
 	s.t.Helper()
 	seen, err := schemas.Stripe{URL: r.simURL, Key: key}.Catalog(s.t.Context())
 	require.NoError(s.t, err)
@@ -278,7 +278,7 @@ func (s *shop) waitSingleDeadLetter(c schemas.Change) {
 		}, patience, 20*time.Millisecond, c.Title)
 		want := s.wantedStates()[account]
 		require.Eventually(s.t, func() bool {
-			seen := s.seen(r)
+			seen := s.stripeCatalog(r)
 			delete(want, c.Dead)
 			delete(seen, c.Dead)
 			return len(schemas.Differences(want, seen)) == 0

@@ -303,7 +303,7 @@ func TestSignatures_TwoStepRollout(t *testing.T) {
 		r.start(name)
 	}
 	require.Eventually(t, func() bool { return r.allSigned() }, patience, tick,
-		"ingestion does not sign what CATALOG holds")
+		"ingestion does not sign the messages of CATALOG")
 
 	trustAll(keys, trusted)
 	for _, name := range []string{topology.Ingestion, topology.Pull, topology.Reconciliation} {
