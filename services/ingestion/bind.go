@@ -66,7 +66,9 @@ func (in *ingester) verifyDatabase(ctx context.Context, found wal.SlotState) err
 		return origin.PutString(ctx, found.SystemID)
 	case in.AcceptDatabase != found.SystemID:
 		return fmt.Errorf(
-			"CATALOG has changes of another Postgres server (system %s; this one is %s): set DATABASE_URL to that server. If the catalog has moved here, set DRIFTLESS_ACCEPT_DATABASE=%s; ingestion then compares all tables and publishes the differences",
+			"CATALOG has changes of another Postgres server (system %s; this one is %s): set DATABASE_URL to that "+
+				"server. If the catalog has moved here, set DRIFTLESS_ACCEPT_DATABASE=%s; ingestion then compares "+
+				"all tables and publishes the differences",
 			known, found.SystemID, found.SystemID)
 	}
 	in.logger.WarnContext(

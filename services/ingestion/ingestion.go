@@ -139,7 +139,8 @@ func Run(ctx context.Context, cfg Config) error {
 func prepare(ctx context.Context, cfg Config) (*ingester, error) {
 	if cfg.DatabaseURL == "" {
 		return nil, errors.New(
-			"DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
+			"DATABASE_URL is not set: give the catalog's Postgres database, like " +
+				"postgres://user:password@host:5432/database")
 	}
 	pool, err := connect(ctx, cfg)
 	if err != nil {

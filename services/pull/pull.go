@@ -91,7 +91,8 @@ func Run(ctx context.Context, cfg Config) error {
 	defer observePolls(p.polled.Load)()
 	if len(p.secrets) == 0 {
 		cfg.Logger.Warn(
-			"no webhook secret: webhooks are refused and only polls detect changes in Stripe; set STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
+			"no webhook secret: webhooks are refused and only polls detect changes in Stripe; set "+
+				"STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
 	}
 	defer observeReads(shared, cfg.Logger)()
 	mux := http.NewServeMux()

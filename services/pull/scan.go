@@ -263,7 +263,8 @@ func (s *scan) checkAllowance(ctx context.Context) error {
 	}
 	if allowed > 0 && made >= allowed/10*9 {
 		return fmt.Errorf(
-			"%d of %d reads of 30 days are used up: %w; if Stripe allows the account more (500 for each of its transactions), set STRIPE_READ_ALLOWANCE",
+			"%d of %d reads of 30 days are used up: %w; if Stripe allows the account more (500 for each of its "+
+				"transactions), set STRIPE_READ_ALLOWANCE",
 			made, allowed, errAllowance)
 	}
 	return nil

@@ -247,7 +247,8 @@ func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, e
 	case isRowError(err):
 		// Postgres does not compute columns that are not selected, except with functions that may have side effects.
 		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE "+
-			"function keeps all from being listed: repair the row, or declare the functions that the query calls STABLE",
+			"function keeps all from being listed: repair the row, or declare the functions that the query calls "+
+			"STABLE",
 			newQueryError("products", err))
 	default:
 		return nil, fmt.Errorf("list product ids: %w", newQueryError("products", err))

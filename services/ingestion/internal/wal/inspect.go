@@ -43,7 +43,8 @@ func inspectServer(ctx context.Context, pool *pgxpool.Pool, found *finding.List)
 	}
 	if level != "logical" {
 		found.Refusef("ALTER SYSTEM SET wal_level = logical;",
-			"the catalog database has wal_level %s, which does not log row changes; set it to logical and restart Postgres",
+			"the catalog database has wal_level %s, which does not log row changes; set it to logical and restart "+
+				"Postgres",
 			level)
 	}
 	if !mayReplicate {
@@ -136,7 +137,8 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	case "r", "p": // table, partitioned table
 	case "v", "m": // view, materialized view
 		found.Refusef("",
-			"%s under catalog.watch is a view, and the log has no changes of a view: name the tables whose rows it shows",
+			"%s under catalog.watch is a view, and the log has no changes of a view: name the tables whose rows it "+
+				"shows",
 			t.Name)
 		return nil
 	default:
