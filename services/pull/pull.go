@@ -108,7 +108,7 @@ func Run(ctx context.Context, cfg Config) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	p.running = ctx
-	work := func(run func(context.Context) error) {
+	runUnlessPaused := func(run func(context.Context) error) {
 		g.Go(func() error { return gate.Run(ctx, run) })
 	}
 	g.Go(func() error { return m.Closed(ctx) })
@@ -116,12 +116,12 @@ func Run(ctx context.Context, cfg Config) error {
 	// Webhooks are stored also while the service is paused. Otherwise Stripe would drop them after a time.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return links.Follow(ctx) })
-	work(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
-	work(func(ctx context.Context) error {
+	runUnlessPaused(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
+	runUnlessPaused(func(ctx context.Context) error {
 		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullStripe, Concurrency: maxBatches}
 		return mesh.ConsumeBatches(ctx, m, worker, batchSize, p.handleEvents)
 	})
-	work(func(ctx context.Context) error {
+	runUnlessPaused(func(ctx context.Context) error {
 		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullCommand, Concurrency: maxCommands}
 		return mesh.Consume(ctx, m, worker, p.command)
 	})

@@ -88,18 +88,24 @@ type scan struct {
 	mu sync.Mutex
 	// free is signaled when a range waits for a lister, or when the last one is done.
 	free sync.Cond
-	// report and the following fields are the recorded state of the scan.
-	report   *meshv1.ScanReport
-	listed   *idsketch.Sketch
-	waiting  []*timeRange
-	running  map[*timeRange]bool
-	idle     int
-	began    int64
-	tail     bool
-	revision uint64
-	end      uint64
-	stored   uint64
-	rate     scanRate
+	// report and the following fields up to end are the state of the scan that is recorded.
+	report *meshv1.ScanReport
+	// listed has the ids that Stripe's lists show, without the observed ids that were compared with them.
+	listed *idsketch.Sketch
+	// waiting and running are the ranges that are not listed to their end.
+	waiting []*timeRange
+	running map[*timeRange]bool
+	// began is the second in which the first page was read, 0 before. Objects created before it are in the lists.
+	began int64
+	// tail reports whether the range of objects created since then was added.
+	tail bool
+	// revision and end are the next and the last revision of OBSERVED to compare.
+	revision, end uint64
+	// idle is the number of listers that wait for a range.
+	idle int
+	// stored is the revision of the recorded state.
+	stored uint64
+	rate   scanRate
 
 	bucketMu       sync.Mutex
 	bucketReadAt   time.Time
