@@ -182,14 +182,14 @@ func repairEndpoint(ctx context.Context, client *stripeapi.Client, e stripeapi.E
 }
 
 // create creates an endpoint once it is certain that its secret can be stored.
-func (p secretDestination) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint,
+func (d secretDestination) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint,
 	have int,
 ) error {
 	if have >= stripeapi.MaxEndpoints {
 		return fmt.Errorf(
 			"the account has %d webhook endpoints, the maximum that Stripe allows: delete one first (`driftless webhook list` shows them)", have)
 	}
-	keep, err := p.open(c)
+	keep, err := d.open(c)
 	if err != nil {
 		return err
 	}
