@@ -25,23 +25,18 @@ func (s *DesiredStore) catalog() mesh.Stream { return s.m.Stream(topology.Stream
 // Latest returns the desired state of a product: the latest message of the lane with the higher version, or the one
 // stored later if the versions are equal. It is nil if CATALOG has none.
 func (s *DesiredStore) Latest(ctx context.Context, account, product string) (*catalogv1.ProductChange, error) {
-	return s.LatestByToken(ctx, account, topology.Token(product))
-}
-
-// LatestByToken is Latest for the token of a product (see topology.Token).
-func (s *DesiredStore) LatestByToken(ctx context.Context, account, token string) (*catalogv1.ProductChange, error) {
 	if s.m.Signatures() == mesh.Checked {
-		states, err := s.LatestManyByToken(ctx, account, []string{token})
+		states, err := s.LatestMany(ctx, account, []string{product})
 		if err != nil {
 			return nil, err
 		}
 		return states[0], nil
 	}
-	live, liveSeq, err := s.last(ctx, "catalog."+account+"."+string(topology.Live)+"."+token)
+	live, liveSeq, err := s.last(ctx, topology.CatalogSubject(account, topology.Live, product))
 	if err != nil {
 		return nil, err
 	}
-	bulk, bulkSeq, err := s.last(ctx, "catalog."+account+"."+string(topology.Bulk)+"."+token)
+	bulk, bulkSeq, err := s.last(ctx, topology.CatalogSubject(account, topology.Bulk, product))
 	switch {
 	case err != nil:
 		return nil, err

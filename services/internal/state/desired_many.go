@@ -21,18 +21,7 @@ import (
 func (s *DesiredStore) LatestMany(ctx context.Context, account string,
 	products []string,
 ) ([]*catalogv1.ProductChange, error) {
-	tokens := make([]string, len(products))
-	for i, id := range products {
-		tokens[i] = topology.Token(id)
-	}
-	return s.LatestManyByToken(ctx, account, tokens)
-}
-
-// LatestManyByToken is LatestMany for the tokens of products (see topology.Token).
-func (s *DesiredStore) LatestManyByToken(ctx context.Context, account string,
-	tokens []string,
-) ([]*catalogv1.ProductChange, error) {
-	states, err := s.StatesByToken(ctx, account, tokens)
+	states, err := s.States(ctx, account, products)
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +32,8 @@ func (s *DesiredStore) LatestManyByToken(ctx context.Context, account string,
 	return out, nil
 }
 
-// State is the latest state of a product in CATALOG.
-type State struct {
+// DesiredState is the latest state of a product in CATALOG.
+type DesiredState struct {
 	// Change is nil if CATALOG has no state, or none that is authentic.
 	Change *catalogv1.ProductChange
 	// Current reports whether the state is signed as this client would sign it now. It is true if the client signs
@@ -53,7 +42,7 @@ type State struct {
 }
 
 // States returns what LatestMany returns, and whether each state is signed with the current key.
-func (s *DesiredStore) States(ctx context.Context, account string, products []string) ([]State, error) {
+func (s *DesiredStore) States(ctx context.Context, account string, products []string) ([]DesiredState, error) {
 	tokens := make([]string, len(products))
 	for i, id := range products {
 		tokens[i] = topology.Token(id)
@@ -62,19 +51,19 @@ func (s *DesiredStore) States(ctx context.Context, account string, products []st
 }
 
 // StatesByToken is States for the tokens of products (see topology.Token).
-func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens []string) ([]State, error) {
+func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens []string) ([]DesiredState, error) {
 	subjects := make([]string, 0, 2*len(tokens))
 	for _, token := range tokens {
 		for _, lane := range topology.Lanes {
 			subjects = append(subjects, "catalog."+account+"."+string(lane)+"."+token)
 		}
 	}
-	out := make([]State, len(tokens))
+	out := make([]DesiredState, len(tokens))
 	sequences := make([]uint64, len(tokens))
 	err := s.eachLatest(ctx, subjects, func(i int, found storedState) error {
 		if i /= len(topology.Lanes); out[i].Change == nil ||
 			supersedes(found.change, found.sequence, out[i].Change, sequences[i]) {
-			out[i], sequences[i] = State{found.change, found.current}, found.sequence
+			out[i], sequences[i] = DesiredState{found.change, found.current}, found.sequence
 		}
 		return nil
 	})
