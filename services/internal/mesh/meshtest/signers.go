@@ -1,7 +1,7 @@
 package meshtest
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +87,7 @@ func Unsigned(t *testing.T, subject string, body proto.Message, headers ...strin
 	data, err := proto.Marshal(body)
 	require.NoError(t, err)
 	msg := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{}}
-	for i := 0; i < len(headers); i += 2 {
+	for i := 0; i+1 < len(headers); i += 2 {
 		msg.Header.Set(headers[i], headers[i+1])
 	}
 	return msg
@@ -127,7 +127,7 @@ const HighVersion = 1 << 60
 func (s *Signers) ForgedStates(t *testing.T, subject string) map[string]*nats.Msg {
 	t.Helper()
 	forged, now := Change("mug", HighVersion), time.Now()
-	version := []string{mesh.VersionHeader, fmt.Sprint(uint64(HighVersion))}
+	version := []string{mesh.VersionHeader, strconv.FormatUint(HighVersion, 10)}
 	other := SignedAs(t, s.Keys[topology.Ingestion], topology.Ingestion, "catalog.default.live.cap", forged, now,
 		version...)
 	other.Subject = subject
