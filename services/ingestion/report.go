@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 )
 
 // maxRequestedComparisons is the maximum number of requested comparisons that the report keeps.
@@ -20,6 +21,7 @@ const maxRequestedComparisons = 16
 // reporter writes the report of the capture to CURSOR under capture.<account>. Safe for concurrent use.
 type reporter struct {
 	mesh    *mesh.Mesh
+	stores  *state.Stores
 	account string
 	// schemaCheck triggers a check of the schema.
 	schemaCheck chan struct{}
@@ -37,7 +39,13 @@ type reporter struct {
 }
 
 func newReporter(m *mesh.Mesh, account string) *reporter {
-	return &reporter{mesh: m, account: account, schemaCheck: make(chan struct{}, 1), current: &meshv1.CaptureReport{}}
+	return &reporter{
+		mesh:        m,
+		stores:      state.New(m),
+		account:     account,
+		schemaCheck: make(chan struct{}, 1),
+		current:     &meshv1.CaptureReport{},
+	}
 }
 
 // checkSchemaNow triggers a check of the schema without waiting for the interval.
@@ -86,7 +94,7 @@ func (r *reporter) isWaiting() bool {
 // load reads the stored report, unless this process has a later one.
 func (r *reporter) load(ctx context.Context) error {
 	before := &meshv1.CaptureReport{}
-	if _, err := r.mesh.Capture(r.account).Get(ctx, before); err != nil {
+	if _, err := r.stores.Capture(r.account).Get(ctx, before); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -228,7 +236,7 @@ func (r *reporter) removeOutstanding(id string) {
 // storedOutstanding returns the number of outstanding commands in the stored report, whichever replica wrote it.
 func (r *reporter) storedOutstanding(ctx context.Context) (int, error) {
 	stored := &meshv1.CaptureReport{}
-	_, err := r.mesh.Capture(r.account).Get(ctx, stored)
+	_, err := r.stores.Capture(r.account).Get(ctx, stored)
 	return len(stored.GetOutstanding()), err
 }
 
@@ -245,7 +253,7 @@ func (r *reporter) write(ctx context.Context) error {
 	r.wroteAt = now
 	report := proto.CloneOf(r.current)
 	r.mu.Unlock()
-	return r.mesh.Capture(r.account).Put(ctx, report)
+	return r.stores.Capture(r.account).Put(ctx, report)
 }
 
 // hasOtherWriter reports whether another replica wrote the report within the last three intervals. A replica that

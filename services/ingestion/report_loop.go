@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 )
 
 // reportInterval is the time between two reports, and between two checks of the schema.
@@ -95,11 +96,11 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	captured := t.reader.Confirmed()
 	// Checked after the position was read. Before a position is confirmed, CATALOG has the states up to it, and the
 	// report has what is uncertain.
-	state, err := in.verifyCatalog(ctx)
+	stream, err := in.verifyCatalog(ctx)
 	if err != nil {
 		return err
 	}
-	r, isLate := in.updateReport(h, now, captured, state)
+	r, isLate := in.updateReport(h, now, captured, stream)
 	if isLate {
 		why, err := t.schema.source.LockWait(ctx, in.pool)
 		if err == nil && why == "" {
@@ -114,15 +115,15 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 
 // updateReport updates and returns the report of the leader. isLate reports whether capture reads the log but is late.
 func (in *ingester) updateReport(h *horizon, now time.Time, captured pglogrepl.LSN,
-	state mesh.CatalogState,
+	stream state.CatalogState,
 ) (r *meshv1.CaptureReport, isLate bool) {
 	done := in.snapshot.isDone()
 	in.report.mu.Lock()
 	defer in.report.mu.Unlock()
 	r = in.report.current
-	r.CatalogCreated = timestamppb.New(state.Created)
-	r.CatalogLastSequence = state.LastSeq
-	r.CatalogMessages = state.Messages
+	r.CatalogCreated = timestamppb.New(stream.Created)
+	r.CatalogLastSequence = stream.LastSeq
+	r.CatalogMessages = stream.Messages
 	r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING, ""
 	r.Version = in.captured.version()
 	r.UnwatchedTables = in.currentSchema().unwatched
@@ -139,7 +140,7 @@ func (in *ingester) updateReport(h *horizon, now time.Time, captured pglogrepl.L
 			"products that a change of shared rows concerns are being read"
 	default:
 		if at := h.advance(captured); !at.IsZero() {
-			r.CapturedUpTo, r.CatalogSequence = timestamppb.New(at), state.LastSeq
+			r.CapturedUpTo, r.CatalogSequence = timestamppb.New(at), stream.LastSeq
 		}
 		// Capture reads the log. A failed comparison on which nothing depends is only named.
 		r.Reason = failure
