@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -102,8 +103,11 @@ type up struct {
 	simulator     *stripesim.Config
 	webhookSecret string // the simulator's secret
 	keys          upKeys
-	services      []*local.Service
-	serviceNames  []string
+	// listeners are those that the services inherit, by service.
+	listeners         map[string]*os.File
+	simulatorListener net.Listener // nil if Stripe is not simulated
+	services          []*local.Service
+	serviceNames      []string
 
 	mu    sync.Mutex
 	stops []func()
@@ -158,7 +162,8 @@ func (u *up) serve(ctx context.Context) error {
 		s := local.NewService(local.ServiceConfig{
 			Name:   name,
 			Path:   filepath.Join(bin, name),
-			Env:    append(u.environment(name), u.keys.environment(name)...),
+			Env:    append(append(u.environment(name), u.keys.environment(name)...), service.ListenerEnvironment),
+			Files:  []*os.File{u.listeners[name]},
 			Output: out.named(name),
 			Logger: u.logger,
 		})
