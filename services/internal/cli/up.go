@@ -39,7 +39,7 @@ type upCmd struct {
 	JSON            bool          `name:"json" help:"Print all addresses as one line of JSON on standard output once everything is ready."`
 	Seed            bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products if Stripe is the simulator."`
 	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Minimum level of the services' log records to show; debug shows every call to Stripe."`
-	Without         []string      `help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
+	Without         []string      `enum:"ingestion,push,pull,reconciliation" help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
 	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"Timeout until everything is ready."`
 }
 
