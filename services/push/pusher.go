@@ -7,26 +7,23 @@ import (
 
 	"github.com/nats-io/nuid"
 
-	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
 const tracerName = "github.com/driftless-sync/driftless/services/push"
 
 // pusher applies desired states. It is safe for concurrent use.
 type pusher struct {
-	account string
-	// holder identifies this process in claims.
-	holder     string
+	account    string
 	mesh       *mesh.Mesh
 	stripe     *stripeapi.Client
 	logger     *slog.Logger
 	traceLinks traceLinks
 
-	policy        *catalog.Policy
-	guardConfig   GuardConfig
-	holdCreations bool
+	planner     *plan.Planner
+	guardConfig GuardConfig
 	// takeLookupKeys lets push take keys from prices that are not in the catalog.
 	takeLookupKeys bool
 	active         activeCount
@@ -41,7 +38,8 @@ type pusher struct {
 
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
 	return &pusher{
-		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger,
+		account: account, planner: &plan.Planner{Account: account, Holder: nuid.Next()}, mesh: m, stripe: client,
+		logger:     logger,
 		traceLinks: traceLinks{mesh: m, account: account}, busy: map[string]bool{}, failures: newFailures(),
 	}
 }
