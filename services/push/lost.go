@@ -23,7 +23,7 @@ func (p *pusher) rereadLost(ctx context.Context, product, ask string,
 	switch {
 	case err != nil:
 		return mesh.Retry(err), true
-	case !catalog.Managed(known):
+	case !catalog.IsManaged(known):
 		return mesh.Verdict{}, false
 	case attempt >= maxLostAttempts:
 		return mesh.Dead(&meshv1.DeadLetter{

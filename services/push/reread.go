@@ -16,7 +16,7 @@ func (p *pusher) reread(ctx context.Context, observed *catalogv1.Observed) (seen
 	metrics.PushRereads.Add(ctx, 1)
 	var read plan.Read
 	read.Product, read.Prices, read.All, err = p.stripe.GetProductWithSomePrices(ctx, catalog.StripeID(observed),
-		catalog.OwnedIDs(observed))
+		catalog.MarkedIDs(observed))
 	if err == nil && !read.All && observed.GetProductSeen() == 0 {
 		// Its archived prices have never been read.
 		read.Product, read.Prices, err = p.stripe.GetProductWithPrices(ctx, catalog.StripeID(observed))

@@ -237,7 +237,7 @@ func (r *adoptReport) begin() {
 }
 
 func (r *adoptReport) add(p adoption.Proposal, want, held string) {
-	certain := p.Certain()
+	certain := p.IsCertain()
 	if certain {
 		r.Certain++
 	} else {

@@ -60,7 +60,7 @@ func entryOf(p adoption.Proposal) adoptEntry {
 		Prices:  p.Prices,
 		Replace: p.Replace,
 		Doubts:  p.Doubts(),
-		Approve: p.Certain(),
+		Approve: p.IsCertain(),
 	}
 	if p.StripeID == "" {
 		e.Prices = nil

@@ -162,13 +162,13 @@ func markPriceManaged(o *catalogv1.Observed, stripeID string, keys []string) {
 // sameSightings reports whether both states have the same product and prices. It leaves out prices of others because no
 // step depends on them. A shop that makes a price for each sale would be reread again and again.
 func sameSightings(a, b *catalogv1.Observed) bool {
-	owned := func(o *catalogv1.Observed) []*catalogv1.ObservedPrice {
+	marked := func(o *catalogv1.Observed) []*catalogv1.ObservedPrice {
 		return slices.DeleteFunc(slices.Clone(o.GetPrices()), func(p *catalogv1.ObservedPrice) bool {
-			return !catalog.Owned(p)
+			return !catalog.IsMarked(p)
 		})
 	}
 	return proto.Equal(a.GetProduct(), b.GetProduct()) && a.GetDeleted() == b.GetDeleted() &&
-		slices.EqualFunc(owned(a), owned(b), func(x, y *catalogv1.ObservedPrice) bool {
+		slices.EqualFunc(marked(a), marked(b), func(x, y *catalogv1.ObservedPrice) bool {
 			return x.GetStripeId() == y.GetStripeId() && proto.Equal(x.GetPrice(), y.GetPrice())
 		})
 }

@@ -60,7 +60,7 @@ const WhyCreationsOnHold = "not created because push_create is off: " +
 	"adopt the products that Stripe already holds, then switch it on"
 
 // isUnwritten reports whether Driftless has not written the product yet, and no operator has adopted it.
-func (s Subject) isUnwritten() bool { return !s.Adopted && !catalog.Managed(s.Observed) }
+func (s Subject) isUnwritten() bool { return !s.Adopted && !catalog.IsManaged(s.Observed) }
 
 func mayBeLinked(s Subject) (Finding, bool) {
 	return Finding{Rule: LinkedElsewhere}, s.isUnwritten()
