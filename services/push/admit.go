@@ -58,7 +58,7 @@ func (p *pusher) settle(ctx context.Context, pl *plan.Plan, found plan.Finding) 
 // refuseLinked refuses a product if Stripe's product with its id is linked to another product of the catalog.
 func (p *pusher) refuseLinked(ctx context.Context, change *catalogv1.ProductChange) error {
 	product := change.GetProductId()
-	linked, err := p.mesh.Links().Product(ctx, p.account, product)
+	linked, err := p.stores.Links().Product(ctx, p.account, product)
 	if err != nil || linked == "" || linked == product {
 		return err
 	}
@@ -86,5 +86,5 @@ func (p *pusher) publishCreateHold(ctx context.Context) error {
 		why = plan.WhyCreationsOnHold
 		p.logger.WarnContext(ctx, "creation of products and prices is on hold", "account", p.account, "why", why)
 	}
-	return p.mesh.CreationsHeld(p.account).PutString(ctx, why)
+	return p.stores.CreationsHeld(p.account).PutString(ctx, why)
 }

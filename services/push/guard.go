@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
@@ -36,7 +36,7 @@ type activeCount struct {
 // count returns the number of products that were active in Stripe when the guard's hour began. These are the products
 // that the guard has admitted since, and all others that are active. An admitted product stays active in OBSERVED until
 // its call is recorded, and it counts once.
-func (c *activeCount) count(ctx context.Context, store *mesh.ObservedStore, account string,
+func (c *activeCount) count(ctx context.Context, store *state.ObservedStore, account string,
 	guard *meshv1.Guard,
 ) (uint64, error) {
 	c.mu.Lock()
@@ -74,22 +74,22 @@ func (p *pusher) admitArchived(ctx context.Context, product string, now time.Tim
 	}
 	for {
 		record := &meshv1.Guard{}
-		revision, err := p.mesh.Guard(p.account).GetAt(ctx, record)
+		revision, err := p.stores.Guard(p.account).GetAt(ctx, record)
 		if err != nil {
 			return err
 		}
 		before, products := proto.CloneOf(record), record.GetProducts()
 		if limit.NeedsCount(record) {
-			if products, err = p.active.count(ctx, p.mesh.Observed(), p.account, record); err != nil {
+			if products, err = p.active.count(ctx, p.stores.Observed(), p.account, record); err != nil {
 				return err
 			}
 		}
 		why, ok := limit.Admit(record, product, products, now)
 		if !proto.Equal(before, record) {
-			_, err = p.mesh.Guard(p.account).CompareAndPut(ctx, record, revision)
+			_, err = p.stores.Guard(p.account).CompareAndPut(ctx, record, revision)
 		}
 		switch {
-		case errors.Is(err, mesh.ErrConflict):
+		case errors.Is(err, state.ErrConflict):
 		case err != nil:
 			return err
 		case ok:
@@ -109,11 +109,11 @@ func (p *pusher) admitArchived(ctx context.Context, product string, now time.Tim
 func (p *pusher) unpark(ctx context.Context, product string) error {
 	for {
 		record := &meshv1.Guard{}
-		revision, err := p.mesh.Guard(p.account).GetAt(ctx, record)
+		revision, err := p.stores.Guard(p.account).GetAt(ctx, record)
 		if err != nil || !plan.ReleaseHeld(record, product) {
 			return err
 		}
-		if _, err = p.mesh.Guard(p.account).CompareAndPut(ctx, record, revision); !errors.Is(err, mesh.ErrConflict) {
+		if _, err = p.stores.Guard(p.account).CompareAndPut(ctx, record, revision); !errors.Is(err, state.ErrConflict) {
 			return err
 		}
 	}

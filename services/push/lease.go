@@ -99,7 +99,8 @@ func (p *pusher) renewClaim(ctx context.Context, claimed *claim, step int) error
 	if err != nil {
 		return err
 	}
-	_, err = p.mesh.Observed().Update(ctx, p.account, claimed.Change.GetProductId(), func(o *catalogv1.Observed) error {
+	product := claimed.Change.GetProductId()
+	_, err = p.stores.Observed().Update(ctx, p.account, product, func(o *catalogv1.Observed) error {
 		if !p.planner.Renew(o, claimed.Plan, step, now) {
 			return errLostClaim
 		}

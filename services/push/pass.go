@@ -7,8 +7,8 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
@@ -129,9 +129,9 @@ func (p *pusher) claim(ctx context.Context, req plan.Request) (claimed *claim, e
 		if err := p.admit(ctx, d); err != nil {
 			return nil, err
 		}
-		revision, err = p.mesh.Observed().Put(ctx, d.Plan.State, revision)
+		revision, err = p.stores.Observed().Put(ctx, d.Plan.State, revision)
 		switch {
-		case errors.Is(err, mesh.ErrConflict):
+		case errors.Is(err, state.ErrConflict):
 			continue
 		case err != nil:
 			return nil, err
@@ -153,7 +153,7 @@ func (p *pusher) decide(ctx context.Context, req plan.Request) (d plan.Decision,
 	if seen.At, err = p.mesh.Clock().Now(ctx); err != nil {
 		return d, 0, err
 	}
-	if seen.Observed, revision, err = p.mesh.Observed().Get(ctx, p.account, req.Change.GetProductId()); err != nil {
+	if seen.Observed, revision, err = p.stores.Observed().Get(ctx, p.account, req.Change.GetProductId()); err != nil {
 		return d, 0, err
 	}
 	if d = p.planner.Decide(req, seen); d.Action != plan.Reread {
@@ -235,10 +235,10 @@ func (p *pusher) record(ctx context.Context, req plan.Request, claimed *claim, r
 	// The calls were made, so their results are recorded even while the service stops.
 	ctx = context.WithoutCancel(ctx)
 	var recorded plan.Recorded
-	stored, err := p.mesh.Observed().UpdateFrom(ctx, claimed.State, claimed.revision,
+	stored, err := p.stores.Observed().UpdateFrom(ctx, claimed.State, claimed.revision,
 		func(o *catalogv1.Observed) error {
 			if recorded = p.planner.Record(o, req, claimed.Plan, r); recorded == plan.LostUnsent {
-				return mesh.ErrNoChange
+				return state.ErrNoChange
 			}
 			return nil
 		})

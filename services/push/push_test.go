@@ -226,7 +226,7 @@ func TestClaim_RereadsAfterThePreviousPushDied(t *testing.T) {
 		TransferLookupKey: stripe.Bool(true), Metadata: map[string]string{catalog.PriceMarker: "mug-one"},
 	})
 	require.NoError(t, err)
-	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err = r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Claim = &catalogv1.Claim{Holder: "the dead", Until: timestamppb.New(time.Now().Add(time.Second)), Version: 20}
 		catalog.RecordIntents(o, &catalogv1.Intent{
 			IdempotencyKey: "driftless-dead",
@@ -300,7 +300,7 @@ func TestHalt_KeepsTheQueueWhenTheKeyIsRefused(t *testing.T) {
 		return err == nil && stats.Endpoints["POST /v1/products"].Statuses[http.StatusForbidden] > 0
 	}, patience, 10*time.Millisecond)
 	halted := func() string {
-		reason, err := r.mesh.Halted("default").GetString(t.Context())
+		reason, err := r.stores.Halted("default").GetString(t.Context())
 		require.NoError(t, err)
 		return reason
 	}
@@ -423,7 +423,7 @@ func TestRun_KeepsAccountsApart(t *testing.T) {
 		}, mesh.WithVersion(20)))
 	r.applied("mug", 10)
 	require.Eventually(t, func() bool {
-		o, _, err := r.mesh.Observed().Get(t.Context(), "other", "mug")
+		o, _, err := r.stores.Observed().Get(t.Context(), "other", "mug")
 		return err == nil && o.GetVersion() == 20 && o.GetProduct().GetName() == "Theirs"
 	}, patience, 10*time.Millisecond)
 	p, err := r.stripe.Products.Get("mug", nil)

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
@@ -18,6 +19,7 @@ const tracerName = "github.com/driftless-sync/driftless/services/push"
 type pusher struct {
 	account    string
 	mesh       *mesh.Mesh
+	stores     *state.Stores
 	stripe     *stripeapi.Client
 	logger     *slog.Logger
 	traceLinks traceLinks
@@ -38,9 +40,10 @@ type pusher struct {
 
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
 	return &pusher{
-		account: account, planner: &plan.Planner{Account: account, Holder: nuid.Next()}, mesh: m, stripe: client,
-		logger:     logger,
-		traceLinks: traceLinks{mesh: m, account: account}, busy: map[string]bool{}, failures: newFailures(),
+		account: account, planner: &plan.Planner{Account: account, Holder: nuid.Next()}, mesh: m,
+		stores: state.New(m), stripe: client, logger: logger,
+		traceLinks: traceLinks{stores: state.New(m), account: account}, busy: map[string]bool{},
+		failures: newFailures(),
 	}
 }
 

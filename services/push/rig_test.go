@@ -17,6 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push"
@@ -34,6 +35,7 @@ const (
 type rig struct {
 	t      *testing.T
 	mesh   *mesh.Mesh
+	stores *state.Stores
 	nats   string
 	simURL string
 	admin  stripesim.Admin
@@ -64,6 +66,7 @@ func newRigOn(t *testing.T, url string, replicas int, strict bool, faults ...str
 	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.nats, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(r.mesh.Close)
+	r.stores = state.New(r.mesh)
 	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{Replicas: replicas}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -152,7 +155,7 @@ func (r *rig) want(p *catalogv1.Product, version uint64) {
 
 func (r *rig) observed(product string) *catalogv1.Observed {
 	r.t.Helper()
-	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", product)
+	o, _, err := r.stores.Observed().Get(r.t.Context(), "default", product)
 	require.NoError(r.t, err)
 	return o
 }

@@ -10,6 +10,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
@@ -50,7 +51,7 @@ func (p *pusher) verdictFor(ctx context.Context, req plan.Request, err error) me
 	case errors.As(err, &refused):
 		p.failures.clear(product)
 		return mesh.Dead(refused.letter)
-	case errors.Is(err, mesh.ErrTooLarge):
+	case errors.Is(err, state.ErrTooLarge):
 		p.failures.clear(product)
 		return mesh.Dead(p.deadLetter(req.Change, topology.ReasonExhausted, err.Error()))
 	case isHalt(err):

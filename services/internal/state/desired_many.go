@@ -1,4 +1,4 @@
-package mesh
+package state
 
 import (
 	"context"
@@ -8,9 +8,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -131,7 +133,7 @@ func mergeTokens(a, b *tokenPages) []string {
 
 // tokenPages lists the tokens of one lane page by page.
 type tokenPages struct {
-	m      *Mesh
+	m      *mesh.Mesh
 	filter string
 	// page has the rest of the current page, in ascending order.
 	page []string
@@ -154,7 +156,7 @@ func (p *tokenPages) pop() string {
 // fill requests the next page if the current one is used up.
 func (p *tokenPages) fill(ctx context.Context) error {
 	for len(p.page) == 0 && !p.done {
-		subjects, total, err := p.m.subjectPage(ctx, topology.StreamCatalog, p.filter, p.offset)
+		subjects, total, err := subjectPage(ctx, p.m.Conn(), topology.StreamCatalog, p.filter, p.offset)
 		if err != nil {
 			return err
 		}
@@ -173,7 +175,7 @@ func (p *tokenPages) fill(ctx context.Context) error {
 }
 
 // subjectPage lists subjects of a stream from an offset on, and returns how many there are in total.
-func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
+func subjectPage(ctx context.Context, nc *nats.Conn, stream, filter string,
 	offset int,
 ) (subjects []string, total int, err error) {
 	ask, err := json.Marshal(struct {
@@ -185,7 +187,7 @@ func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
 	}
 	ctx, cancel := context.WithTimeout(ctx, subjectPageTimeout)
 	defer cancel()
-	msg, err := m.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+stream, ask)
+	msg, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+stream, ask)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -227,12 +229,12 @@ type CatalogState struct {
 }
 
 // CatalogState returns the state of CATALOG. The error wraps jetstream.ErrStreamNotFound if the stream does not exist.
-func (m *Mesh) CatalogState(ctx context.Context) (CatalogState, error) {
-	s, err := m.js.Stream(ctx, topology.StreamCatalog)
+func (s *Stores) CatalogState(ctx context.Context) (CatalogState, error) {
+	stream, err := s.m.JetStream().Stream(ctx, topology.StreamCatalog)
 	if err != nil {
 		return CatalogState{}, fmt.Errorf("read the state of stream %s: %w", topology.StreamCatalog, err)
 	}
-	info := s.CachedInfo()
+	info := stream.CachedInfo()
 	return CatalogState{
 		Created:  info.Created,
 		FirstSeq: info.State.FirstSeq,
