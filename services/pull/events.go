@@ -181,7 +181,7 @@ func (p *puller) skipsRead(ctx context.Context, ref productRef) (bool, error) {
 		return false, err
 	}
 	o, _, err := ref.get(ctx)
-	if err != nil || catalog.Managed(o) || o.GetClaim() != nil || len(o.GetIntents()) > 0 {
+	if err != nil || catalog.IsManaged(o) || o.GetClaim() != nil || len(o.GetIntents()) > 0 {
 		return false, err
 	}
 	p.logger.WarnContext(

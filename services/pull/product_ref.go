@@ -68,7 +68,7 @@ func (r productRef) checked(change func(*catalogv1.Observed) error) func(*catalo
 // forgetIfAdopted makes sure that no observed state is left under the id of a product that was adopted since its link
 // was read. Push deletes that state after it has stored the link, so a later write must delete it again.
 func (r productRef) forgetIfAdopted(ctx context.Context, o *catalogv1.Observed, err error) error {
-	if err != nil || r.product != r.stripeID || catalog.Managed(o) {
+	if err != nil || r.product != r.stripeID || catalog.IsManaged(o) {
 		return err
 	}
 	linked, err := r.stores.Links().Product(ctx, r.account, r.stripeID)

@@ -151,7 +151,7 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 // buys at it. A price created during the listing stays, because the next lists may show it.
 func (s *scan) dropInline(o *catalogv1.Observed, stripeID string) {
 	held := catalog.FindPrice(o, stripeID)
-	if held == nil || catalog.Owned(held) || held.GetCreated() >= s.began ||
+	if held == nil || catalog.IsMarked(held) || held.GetCreated() >= s.began ||
 		stripeID == o.GetProduct().GetDefaultPrice() {
 		return
 	}

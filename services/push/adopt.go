@@ -17,6 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
 // adoptionError is why a command to adopt cannot be carried out.
@@ -47,7 +48,7 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 		if err := p.publishAdoption(ctx, msg.Body, change, nil); err != nil {
 			return mesh.Retry(err)
 		}
-		return p.handle(ctx, passRequest{change: change, force: true, adopted: true})
+		return p.sync(ctx, plan.Request{Change: change, Force: true, Adopted: true})
 	case errors.As(err, &refused):
 		if err := p.removeLink(ctx, adopt); err != nil {
 			return mesh.Retry(err)
@@ -60,7 +61,7 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 		return mesh.Ack()
 	case errors.Is(err, errBusy), errors.Is(err, state.ErrConflict):
 		return mesh.Busy(busyDelay)
-	case stripeapi.Classify(err).Action == stripeapi.Halt:
+	case isHalt(err):
 		return p.haltAccount(ctx, err)
 	default:
 		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), maxInPlaceDelay), err)
@@ -85,17 +86,17 @@ func (p *pusher) linkProduct(ctx context.Context, change *catalogv1.ProductChang
 	if err != nil {
 		return err
 	}
-	if c := observed.GetClaim(); c != nil && c.GetHolder() != p.holder && now.Before(c.GetUntil().AsTime()) {
+	if p.planner.IsBusy(observed, now) {
 		return errBusy
 	}
 	generation := observed.GetGeneration()
 	var events []string
 	if stripeID != product {
-		orphan, err := p.extraState(ctx, stripeID)
+		extra, err := p.extraState(ctx, stripeID)
 		if err != nil {
 			return err
 		}
-		generation, events = max(generation, orphan.GetGeneration()), orphan.GetRecentEvents()
+		generation, events = max(generation, extra.GetGeneration()), extra.GetRecentEvents()
 		if err := p.ensureNotCreated(ctx, observed, now); err != nil {
 			return err
 		}
@@ -140,8 +141,8 @@ func (p *pusher) extraState(ctx context.Context, stripeID string) (*catalogv1.Ob
 	if namesake != nil {
 		return nil, &adoptionError{fmt.Errorf("the catalog has, or had, a product with the id %s", stripeID)}
 	}
-	orphan, _, err := p.stores.Observed().Get(ctx, p.account, stripeID)
-	return orphan, err
+	extra, _, err := p.stores.Observed().Get(ctx, p.account, stripeID)
+	return extra, err
 }
 
 // ensureNotCreated makes sure that Stripe has no product with the catalog's id. A call whose answer was lost may have
@@ -155,7 +156,7 @@ func (p *pusher) ensureNotCreated(ctx context.Context, observed *catalogv1.Obser
 		return nil
 	}
 	for _, i := range observed.GetIntents() {
-		if !i.GetSettled() && now.Sub(i.GetAt().AsTime()) < maxCallAge {
+		if !i.GetSettled() && now.Sub(i.GetAt().AsTime()) < plan.MaxCallAge {
 			return errBusy
 		}
 	}

@@ -2,16 +2,24 @@ package push
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
 // haltDelay is how long deliveries pause after Stripe refused the key. Then one message at a time tries again.
 const haltDelay = time.Minute
+
+// isHalt reports whether an error is a failed call after which no other call can succeed.
+func isHalt(err error) bool {
+	failure, ok := errors.AsType[*stripeapi.Failure](err)
+	return ok && failure.Action == stripeapi.Halt
+}
 
 // haltAccount pauses the deliveries to every push. No call can succeed with this key, and each attempt would only use
 // up deliveries.

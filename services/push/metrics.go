@@ -9,6 +9,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
 func countStep(ctx context.Context, kind catalog.StepKind, err error) {
@@ -24,7 +25,7 @@ var actionLabels = map[stripeapi.Action]string{
 	stripeapi.RetrySameKey: "retry", stripeapi.RereadFirst: "look", stripeapi.Halt: "halt", stripeapi.Refuse: "dead",
 }
 
-func countFailure(ctx context.Context, f *failedStep) {
+func countFailure(ctx context.Context, f *plan.Failed) {
 	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.With(actionLabels[f.Action]))
 }
 

@@ -102,6 +102,11 @@ func linkCarrier(span trace.Span, by trace.SpanContext) {
 	span.SetAttributes(telemetry.CarriedByKey.String(by.TraceID().String()))
 }
 
+// setOutcome sets the outcome of the span of ctx.
+func setOutcome(ctx context.Context, outcome string) {
+	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(outcome))
+}
+
 func startSpan(ctx context.Context, name string) (context.Context, trace.Span) {
 	return otel.Tracer(tracerName).Start(ctx, name) //nolint:spancheck // endSpan ends it
 }

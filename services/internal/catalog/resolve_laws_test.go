@@ -169,7 +169,7 @@ func TestResolve_PassChangesOnlyAllowedFields(t *testing.T) {
 	})
 }
 
-func TestTakeFromStripe_LeavesNoDifference(t *testing.T) {
+func TestApplyWriteBack_LeavesNoDifference(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSides(t, policy(t))
@@ -187,7 +187,7 @@ func TestTakeFromStripe_LeavesNoDifference(t *testing.T) {
 			if len(fields) == 0 {
 				break
 			}
-			taken, written := catalog.TakeFromStripe(s.change, o, fields)
+			taken, written := catalog.ApplyWriteBack(s.change, o, fields)
 			require.ElementsMatch(t, fields, written)
 			if len(catalog.Validate(taken)) > 0 {
 				// Reconciliation leaves this to an operator.
