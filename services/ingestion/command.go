@@ -45,10 +45,10 @@ func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, reque
 		return mesh.Busy(standbyDelay)
 	}
 	// Rereads run one at a time. If two read the same product, the one that read it first might be stored last.
-	if !in.backfillMu.TryLock() {
+	if !in.rereadMu.TryLock() {
 		return mesh.Busy(standbyDelay)
 	}
-	defer in.backfillMu.Unlock()
+	defer in.rereadMu.Unlock()
 	ctx, cancel := t.withContext(ctx)
 	defer cancel()
 	reason := "asked for: " + command.GetReason()

@@ -1,6 +1,6 @@
 // Package ingestion is the service between the catalog database and CATALOG. It captures committed changes from the
-// write-ahead log, and compares the tables with CATALOG when it must and now and then. It writes Stripe's values back
-// to the tables on command, and serves the API that writes the built-in tables.
+// write-ahead log. It compares the tables with CATALOG once a day, and whenever capture may have missed a change. On
+// command it writes Stripe's values back to the tables. It serves the API that writes the built-in tables.
 //
 // It is the only service that touches the catalog database. It has no Stripe key, and decides nothing about Stripe
 // except whether Stripe would accept a product.
@@ -28,6 +28,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/internal/redact"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -59,6 +60,7 @@ type ingester struct {
 	Config
 	account string
 	mesh    *mesh.Mesh
+	stores  *state.Stores
 	// maxBody is the largest message that NATS accepts, in bytes.
 	maxBody   int
 	pool      *pgxpool.Pool
@@ -70,8 +72,9 @@ type ingester struct {
 	turns     turns
 	evictions *evictions
 	recent    recentProducts
-	gate      *mesh.Gate
-	// schema is the checked mapping and what it needs of the database. A change of the schema replaces it.
+	gate      *state.Gate
+	// schema is the checked mapping, with what was derived from it and the database. It is replaced when the database
+	// schema changes.
 	schema atomic.Pointer[schema]
 	// report publishes how far the capture is.
 	report *reporter
@@ -79,14 +82,14 @@ type ingester struct {
 	snapshot *snapshotState
 	// rowsChecked reports whether the rows were checked before the first turn.
 	rowsChecked bool
-	// loggedWarnings has the warnings that were logged.
+	// loggedWarnings has the warnings that were logged, so that each is logged once.
 	loggedWarnings map[string]bool
-	// backfillMu is locked while a reread command runs.
-	backfillMu sync.Mutex
+	// rereadMu is locked while a reread command runs.
+	rereadMu sync.Mutex
 }
 
-// Run ingests until ctx ends. It returns an error at once if the catalog database, its settings, the mapping or NATS do
-// not allow the work. The error says what to do.
+// Run ingests until ctx ends. It returns an error at once if the catalog database or NATS cannot be reached, or if the
+// database settings or the mapping are wrong. The error says what to do.
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -111,7 +114,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer metrics.Observe(in.turns.report, metrics.IngestionActive)()
 
 	g, ctx := errgroup.WithContext(ctx)
-	work := func(run func(context.Context) error) {
+	runUnlessPaused := func(run func(context.Context) error) {
 		g.Go(func() error { return in.gate.Run(ctx, run) })
 	}
 	g.Go(func() error { return in.mesh.Closed(ctx) })
@@ -119,16 +122,16 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return in.runReports(ctx) })
 	g.Go(func() error { return in.warnInvalidRows(ctx) })
-	work(in.capture)
-	work(in.runSnapshots)
 	g.Go(func() error { return in.watchLag(ctx) })
-	work(func(ctx context.Context) error {
-		return mesh.Consume(ctx, in.mesh,
-			mesh.Worker{
-				Service:     topology.Ingestion,
-				Consumer:    topology.IngestionCommand,
-				Concurrency: commandConcurrency,
-			}, in.command)
+	runUnlessPaused(in.capture)
+	runUnlessPaused(in.runSnapshots)
+	runUnlessPaused(func(ctx context.Context) error {
+		worker := mesh.Worker{
+			Service:     topology.Ingestion,
+			Consumer:    topology.IngestionCommand,
+			Concurrency: commandConcurrency,
+		}
+		return mesh.Consume(ctx, in.mesh, worker, in.command)
 	})
 	cfg.Logger.Info("ingestion is running", "account", cfg.Account, "slot", cfg.Slot)
 	return g.Wait()
@@ -138,7 +141,8 @@ func Run(ctx context.Context, cfg Config) error {
 func prepare(ctx context.Context, cfg Config) (*ingester, error) {
 	if cfg.DatabaseURL == "" {
 		return nil, errors.New(
-			"DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
+			"DATABASE_URL is not set: give the catalog's Postgres database, like " +
+				"postgres://user:password@host:5432/database")
 	}
 	pool, err := connect(ctx, cfg)
 	if err != nil {
@@ -151,15 +155,11 @@ func prepare(ctx context.Context, cfg Config) (*ingester, error) {
 	return in, err
 }
 
+// prepareWith prepares the service with a connection pool, which the caller closes.
 func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester, error) {
 	queries := cfg.Mapping
 	if queries == nil {
-		makeTables := builtin.Migrate
-		if cfg.CheckMigrations {
-			makeTables = builtin.Check
-		}
-		if err := withSetupLock(ctx, cfg.database(),
-			func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
+		if err := prepareBuiltinTables(ctx, cfg); err != nil {
 			return nil, err
 		}
 		queries = builtin.Mapping()
@@ -180,7 +180,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		evictions:      newEvictions(),
 		loggedWarnings: map[string]bool{},
 	}
-	// Before NATS is asked, so that faults of the mapping are reported even while NATS is unreachable.
+	// Checked before the connection to NATS, so that faults of the mapping are reported even while NATS is unreachable.
 	if _, err := in.checkSchema(ctx); err != nil {
 		return nil, err
 	}
@@ -188,12 +188,14 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	if in.mesh, err = mesh.Connect(ctx, cfg.NATS); err != nil {
 		return nil, err
 	}
+	in.stores = state.New(in.mesh)
 	in.maxBody, in.report, in.snapshot = in.mesh.MaxBody(), newReporter(in.mesh, cfg.Account), newSnapshotState()
-	if err = in.bind(ctx); err == nil {
+	err = in.bind(ctx)
+	if err == nil {
 		err = in.checkNewRows(ctx)
 	}
 	if err == nil {
-		in.gate, err = in.mesh.Gate(ctx, topology.Ingestion)
+		in.gate, err = in.stores.Gate(ctx, topology.Ingestion)
 	}
 	if err != nil {
 		in.report.reportStopped(ctx, err)
@@ -202,7 +204,16 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	return in, err
 }
 
-// database returns the catalog database. file is the file that url was read from, empty for none.
+// prepareBuiltinTables creates the built-in tables, or checks them if Migrate created them.
+func prepareBuiltinTables(ctx context.Context, cfg Config) error {
+	prepare := builtin.Migrate
+	if cfg.CheckMigrations {
+		prepare = builtin.Check
+	}
+	return withSetupLock(ctx, cfg.database(), func() error { return prepare(ctx, cfg.DatabaseURL) })
+}
+
+// database describes how to connect to the catalog database. file is the file that url was read from, empty for none.
 func database(url, file string) postgres.Database {
 	return postgres.Database{URL: url, File: file, Setting: "DATABASE_URL", Application: applicationName}
 }
@@ -216,9 +227,9 @@ func (c Config) database() postgres.Database {
 // applicationName is the name of ingestion's sessions in pg_stat_activity.
 const applicationName = "driftless-ingestion"
 
-// connect opens the connection pool. It switches row security off unless the operator allows it. A query from which row
-// security would hide rows then fails. Otherwise ingestion would take the hidden products for deleted (see row_security
-// in https://www.postgresql.org/docs/current/runtime-config-client.html).
+// connect opens the connection pool. It sets row_security to off unless the operator allows row security. Postgres then
+// fails a query instead of hiding rows from it, and ingestion does not take hidden products for deleted. See
+// https://www.postgresql.org/docs/current/runtime-config-client.html.
 func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	db := c.database()
 	cfg, err := db.PoolConfig()
@@ -226,9 +237,9 @@ func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 		return nil, err
 	}
 	cfg.MaxConns = 8
-	// Postgres keeps a generic plan as long as the connection lives, even one from when the tables were small. A
-	// generic plan compares an array of ids one by one, where a custom plan hashes them: 20,000 ids took 90 s instead
-	// of 5 s.
+	// Postgres keeps a generic plan for the life of the connection, even if the tables were small when it was made. A
+	// generic plan compares an array of ids one by one, and a custom plan hashes them: 20,000 ids took 90 s instead of
+	// 5 s.
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	if !c.allowsRowSecurity() {
 		cfg.ConnConfig.RuntimeParams["row_security"] = "off"
@@ -261,9 +272,9 @@ func (in *ingester) currentSchema() *schema { return in.schema.Load() }
 // writer returns the writer of the current schema.
 func (in *ingester) writer() *writeback.Writer { return in.currentSchema().writer }
 
-// ready returns an error if the replica can do nothing now. A standby is ready because its API writes to the database.
-// A rolling update would otherwise wait for the new replica to become the leader, and the new replica for the old one
-// to end.
+// ready returns an error if the replica cannot do its work. A standby is ready: it serves the API. If it were not, a
+// rolling update would never end: it would wait for the new replica to become the leader, and the new replica would
+// wait for the old one to stop.
 func (in *ingester) ready(ctx context.Context) error {
 	if err := in.mesh.Ready(ctx); err != nil {
 		return err

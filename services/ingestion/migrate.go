@@ -8,8 +8,8 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
 )
 
-// Migrate creates or updates the built-in tables and their publication, for a service whose role may not. grantTo is
-// the role of that service. It defaults to the role of the URL.
+// Migrate creates or updates the built-in tables and their publication. It is for a service whose own role may not
+// create tables. grantTo is the role of that service, which is granted the rights that it needs. Empty grants nothing.
 func Migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
 	return withSetupLock(ctx, database(databaseURL, ""),
 		func() error { return migrate(ctx, databaseURL, publication, grantTo) })
@@ -24,11 +24,11 @@ func migrate(ctx context.Context, databaseURL, publication, grantTo string) erro
 		return err
 	}
 	defer pool.Close()
-	watched, found, err := watch.Compile(ctx, pool, builtin.Mapping().Watch)
+	watched, findings, err := watch.Compile(ctx, pool, builtin.Mapping().Watch)
 	if err != nil {
 		return err
 	}
-	if err := found.Err(); err != nil {
+	if err := findings.Err(); err != nil {
 		return err
 	}
 	source := wal.Source{Database: database(databaseURL, ""), Publication: publication, Tables: watched.Tables}

@@ -24,8 +24,8 @@ type deadProduct struct {
 	ctx    context.Context //nolint:containedctx // the trace of the change
 }
 
-// newMessage adds the state that was read to a change. It returns a message, or a dead letter if Stripe would refuse
-// the state.
+// newMessage adds the state that was read to a change, and returns the message for CATALOG. It returns a dead letter
+// instead if a query failed, if Stripe would refuse the product, or if the message is too large for NATS.
 func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.State,
 	lane topology.Lane,
 ) (mesh.Outgoing, *meshv1.DeadLetter) {
@@ -46,12 +46,13 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 		}
 	}
 	out := mesh.Outgoing{
-		Subject: topology.CatalogSubject(in.account, lane, change.GetProductId()), Body: change,
+		Subject: topology.CatalogSubject(in.account, lane, change.GetProductId()),
+		Body:    change,
 		Version: change.GetVersion(),
 	}
 	size, err := out.Encode()
 	if err == nil && size > in.maxBody/2 {
-		// The row images show the changes of the rows. Only the resulting state matters.
+		// Push needs only the product. The row images are for the audit trail, and a large message goes without them.
 		change.RowImages = nil
 		size, err = out.Encode()
 	}
@@ -59,30 +60,43 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 	case err != nil:
 		return mesh.Outgoing{}, in.invalidLetter(change, []catalog.Violation{{Message: err.Error()}})
 	case size > in.maxBody:
-		change.Product = nil
-		return mesh.Outgoing{}, in.invalidLetter(change, []catalog.Violation{{
-			Field: "prices",
-			Message: fmt.Sprintf(
-				"the product and its %d prices take %d bytes in a message, and NATS accepts %d: let the prices query return fewer archived prices, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
-		}})
+		return mesh.Outgoing{}, in.tooLargeLetter(change, size)
 	}
 	return out, nil
 }
 
-// queryFailedLetter returns the dead letter for a product for which a query of the mapping fails, so that its desired
-// state is unknown.
+// tooLargeLetter returns the dead letter for a product whose message NATS would not accept. The letter is without the
+// product.
+func (in *ingester) tooLargeLetter(change *catalogv1.ProductChange, size int) *meshv1.DeadLetter {
+	prices := len(change.GetProduct().GetPrices())
+	change.Product = nil
+	return in.invalidLetter(change, []catalog.Violation{{
+		Field: "prices",
+		Message: fmt.Sprintf("the product and its %d prices take %d bytes in a message, and NATS accepts %d: let "+
+			"the prices query return fewer archived prices, or raise max_payload of the NATS server",
+			prices, size, in.maxBody),
+	}})
+}
+
+// queryFailedLetter returns the dead letter for a product whose desired state is unknown because a query of the mapping
+// fails for it.
 func (in *ingester) queryFailedLetter(change *catalogv1.ProductChange,
 	failure *mapping.QueryFailure,
 ) *meshv1.DeadLetter {
 	return &meshv1.DeadLetter{
-		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(),
-		Version: change.GetVersion(),
-		Reason:  topology.ReasonQueryFailed, Attempts: 1, Step: failure.Query + " query",
-		Message: fmt.Sprintf("product %s: %s", change.GetProductId(), failure.Error()),
+		Service:   topology.Ingestion,
+		Account:   in.account,
+		ProductId: change.GetProductId(),
+		Version:   change.GetVersion(),
+		Reason:    topology.ReasonQueryFailed,
+		Step:      failure.Query + " query",
+		Attempts:  1,
+		Message:   fmt.Sprintf("product %s: %s", change.GetProductId(), failure.Error()),
 	}
 }
 
-// invalidLetter returns the dead letter for a product that breaks Stripe's rules. No part of the product is sent.
+// invalidLetter returns the dead letter for a product that breaks Stripe's rules. Nothing of the product goes to
+// Stripe, not even its valid parts.
 func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []catalog.Violation) *meshv1.DeadLetter {
 	lines := make([]string, 0, maxFaults+1)
 	for i, f := range faults {
@@ -96,15 +110,20 @@ func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []cata
 		}
 		lines = append(lines, f.String())
 	}
-	// The letter must not be too large to be stored because of its payload.
+	// The letter must fit a message of NATS. It goes without a payload that is large.
 	payload, err := proto.Marshal(change)
 	if err != nil || len(payload) > 512<<10 {
 		payload = nil
 	}
 	return &meshv1.DeadLetter{
-		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(),
-		Version: change.GetVersion(),
-		Reason:  topology.ReasonInvalidProduct, Field: faults[0].Field, Attempts: 1, Payload: payload,
+		Service:   topology.Ingestion,
+		Account:   in.account,
+		ProductId: change.GetProductId(),
+		Version:   change.GetVersion(),
+		Reason:    topology.ReasonInvalidProduct,
+		Field:     faults[0].Field,
+		Attempts:  1,
+		Payload:   payload,
 		Message: fmt.Sprintf("product %s would be refused by Stripe: %s", change.GetProductId(),
 			strings.Join(lines, "; ")),
 	}

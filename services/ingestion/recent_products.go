@@ -8,27 +8,28 @@ import (
 // recentRetention is the minimum time for which an id is kept. It is longer than the lag of a replica of a stream.
 const recentRetention = 30 * time.Second
 
-// recentProducts keeps the products that were stored in the last 30 s to 60 s, or that are about to be stored. Safe for
-// concurrent use.
+// recentProducts remembers the products whose states were stored, or are about to be stored, for at least
+// recentRetention. The zero value is empty. Safe for concurrent use.
 type recentProducts struct {
-	mu             sync.Mutex
-	current, older map[string]bool
-	rotatedAt      time.Time
+	mu sync.Mutex
+	// previous has the ids that were added before rotatedAt, and current those that were added since.
+	previous, current map[string]bool
+	rotatedAt         time.Time
 }
 
-func (l *recentProducts) add(ids ...string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now := time.Now(); l.current == nil || now.Sub(l.rotatedAt) > recentRetention {
-		l.current, l.older, l.rotatedAt = map[string]bool{}, l.current, now
+func (p *recentProducts) add(ids ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); p.current == nil || now.Sub(p.rotatedAt) > recentRetention {
+		p.previous, p.current, p.rotatedAt = p.current, map[string]bool{}, now
 	}
 	for _, id := range ids {
-		l.current[id] = true
+		p.current[id] = true
 	}
 }
 
-func (l *recentProducts) has(id string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.current[id] || l.older[id]
+func (p *recentProducts) has(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.previous[id] || p.current[id]
 }

@@ -29,7 +29,9 @@ func withSetupLock(ctx context.Context, db postgres.Database, do func() error) e
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(setupLock)); err != nil {
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" {
 			return errors.New(
-				"another ingestion has been setting up the catalog database for a minute. Its session holds an advisory lock (see pg_locks). It may be waiting for a long transaction to end before Postgres creates the replication slot")
+				"another ingestion has been setting up the catalog database for a minute. Its session holds an " +
+					"advisory lock (see pg_locks). It may be waiting for a long transaction to end before Postgres " +
+					"creates the replication slot")
 		}
 		return fmt.Errorf("wait for another ingestion that sets up the catalog database: %w", err)
 	}

@@ -127,7 +127,8 @@ func (in *ingester) giveUpSlotWithoutNATS(ctx context.Context) error {
 			away = time.Now()
 		case time.Since(away) > natsGracePeriod:
 			return fmt.Errorf(
-				"NATS was unreachable for %s: gave the replication slot back, so that a replica that reaches NATS can take over",
+				"NATS was unreachable for %s: gave the replication slot back, so that a replica that reaches NATS "+
+					"can take over",
 				natsGracePeriod)
 		}
 	}

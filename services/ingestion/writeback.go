@@ -32,7 +32,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, requ
 		trace.WithAttributes(telemetry.FieldsKey.StringSlice(request.GetFields())))
 	defer span.End()
 
-	latest, err := in.mesh.Desired().Latest(ctx, in.account, id)
+	latest, err := in.stores.Desired().Latest(ctx, in.account, id)
 	if err != nil {
 		return mesh.Retry(err)
 	}
@@ -46,7 +46,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, requ
 	if failure, ok := errors.AsType[*writeback.Failure](err); ok {
 		telemetry.Fail(span, err)
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead))
-		metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Of("failed"))
+		metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.With("failed"))
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: in.account, ProductId: id, Version: request.GetVersion(), Reason: topology.ReasonWriteBackFailed,
 			Field: failure.Field, Message: failure.Message,
@@ -67,7 +67,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, requ
 	case writeback.Written:
 	}
 	span.SetAttributes(telemetry.OutcomeKey.String(outcome))
-	metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Of(string(result)))
+	metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.With(string(result)))
 	in.logger.InfoContext(ctx, message, //nolint:sloglint // one of the three above
 		"product", id, "fields", request.GetFields(), "import", request.GetImport(), "version", request.GetVersion(),
 		"issuer", command.GetIssuer(), "reason", command.GetReason())

@@ -15,11 +15,11 @@ func countReceived(ctx context.Context, via meshv1.Via, result string) {
 	if via == meshv1.Via_VIA_POLL {
 		way = "poll"
 	}
-	metrics.Events.Add(ctx, 1, metrics.Via.Of(way), metrics.EventResult.Of(result))
+	metrics.Events.Add(ctx, 1, metrics.Via.With(way), metrics.EventResult.With(result))
 }
 
 func countObserved(ctx context.Context, result string) {
-	metrics.Observations.Add(ctx, 1, metrics.Observation.Of(result))
+	metrics.Observations.Add(ctx, 1, metrics.Observation.With(result))
 }
 
 // observePolls reports the time since the last complete poll. read returns that poll's time in Unix nanoseconds.

@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -66,7 +67,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := m.Bind(ctx, topology.PullStripe, topology.PullCommand); err != nil {
 		return err
 	}
-	if err := stripeapi.CheckMode(ctx, m.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
+	stores := state.New(m)
+	if err := stripeapi.CheckMode(ctx, stores.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
 		cfg.Stripe.Key); err != nil {
 		return err
 	}
@@ -74,24 +76,25 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	shared := budget.New(m.Budget(cfg.Account), m.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
+	shared := budget.New(stores.Budget(cfg.Account), stores.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
 	defer shared.Close()
 	defer shared.Observe()()
 	cfg.Stripe.Budget = shared
-	links, err := m.Links().Watch(ctx, cfg.Account)
+	links, err := stores.Links().Watch(ctx, cfg.Account)
 	if err != nil {
 		return err
 	}
 	p := &puller{
 		links: links, budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount,
-		livemode: mode == stripeapi.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
+		livemode: mode == stripeapi.LiveMode, mesh: m, stores: stores, stripe: stripeapi.New(cfg.Stripe),
 		secrets: cfg.WebhookSecrets, bodies: newBodies(), logger: cfg.Logger,
 	}
 	p.polled.Store(time.Now().UnixNano())
 	defer observePolls(p.polled.Load)()
 	if len(p.secrets) == 0 {
 		cfg.Logger.Warn(
-			"no webhook secret: webhooks are refused and only polls detect changes in Stripe; set STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
+			"no webhook secret: webhooks are refused and only polls detect changes in Stripe; set "+
+				"STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
 	}
 	defer observeReads(shared, cfg.Logger)()
 	mux := http.NewServeMux()
@@ -100,14 +103,14 @@ func Run(ctx context.Context, cfg Config) error {
 	// Stripe sends the endpoint's host name, whatever tunnel or proxy forwards to this server.
 	cfg.HTTP.SignedPaths = []string{WebhookPath}
 
-	gate, err := m.Gate(ctx, topology.Pull)
+	gate, err := stores.Gate(ctx, topology.Pull)
 	if err != nil {
 		return err
 	}
 
 	g, ctx := errgroup.WithContext(ctx)
 	p.running = ctx
-	work := func(run func(context.Context) error) {
+	runUnlessPaused := func(run func(context.Context) error) {
 		g.Go(func() error { return gate.Run(ctx, run) })
 	}
 	g.Go(func() error { return m.Closed(ctx) })
@@ -115,12 +118,12 @@ func Run(ctx context.Context, cfg Config) error {
 	// Webhooks are stored also while the service is paused. Otherwise Stripe would drop them after a time.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return links.Follow(ctx) })
-	work(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
-	work(func(ctx context.Context) error {
+	runUnlessPaused(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
+	runUnlessPaused(func(ctx context.Context) error {
 		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullStripe, Concurrency: maxBatches}
 		return mesh.ConsumeBatches(ctx, m, worker, batchSize, p.handleEvents)
 	})
-	work(func(ctx context.Context) error {
+	runUnlessPaused(func(ctx context.Context) error {
 		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullCommand, Concurrency: maxCommands}
 		return mesh.Consume(ctx, m, worker, p.command)
 	})
@@ -135,9 +138,10 @@ type puller struct {
 	stripeAccount string
 	livemode      bool
 	mesh          *mesh.Mesh
+	stores        *state.Stores
 	stripe        *stripeapi.Client
 	budget        *budget.Budget
-	links         *mesh.LinkCache
+	links         *state.LinkCache
 	secrets       []string
 	// bodies bounds the memory of webhooks that are being read.
 	bodies *httpserver.Bodies

@@ -29,6 +29,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
@@ -45,6 +46,7 @@ const (
 type rig struct {
 	t      *testing.T
 	mesh   *mesh.Mesh
+	stores *state.Stores
 	nats   string
 	simURL string
 	url    string
@@ -61,6 +63,7 @@ func newRig(t *testing.T) *rig {
 	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.nats, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(r.mesh.Close)
+	r.stores = state.New(r.mesh)
 	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -180,12 +183,13 @@ func (r *rig) stored(stream string) uint64 {
 
 func (r *rig) observed() *catalogv1.Observed {
 	r.t.Helper()
-	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", "mug")
+	o, _, err := r.stores.Observed().Get(r.t.Context(), "default", "mug")
 	require.NoError(r.t, err)
 	return o
 }
 
-func (r *rig) seen(name string) {
+// waitName waits until the product mug has a name in OBSERVED.
+func (r *rig) waitName(name string) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool { return r.observed().GetProduct().GetName() == name }, patience,
 		5*time.Millisecond, name)
@@ -242,7 +246,7 @@ func TestWebhook_ChecksBeforeItStores(t *testing.T) {
 	require.EqualValues(t, 1, r.stored(topology.StreamStripe), "200 only once it is stored")
 	require.Equal(t, http.StatusOK, r.send(good.body(), secret))
 	require.EqualValues(t, 1, r.stored(topology.StreamStripe), "the same event again")
-	r.seen("Mug")
+	r.waitName("Mug")
 }
 
 func TestWebhook_AnswersAnErrorIfItCannotStore(t *testing.T) {
@@ -264,7 +268,7 @@ func TestObserve_AppliesLaterEventsAndRereadsForOthers(t *testing.T) {
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
-	r.seen("The truth")
+	r.waitName("The truth")
 	later := time.Now().Unix() + 100
 	send := func(id, name string, at int64) {
 		require.Equal(t, http.StatusOK,
@@ -277,14 +281,14 @@ func TestObserve_AppliesLaterEventsAndRereadsForOthers(t *testing.T) {
 			}.body(), secret))
 	}
 	send("evt_new", "Newer", later)
-	r.seen("Newer")
+	r.waitName("Newer")
 	// One event has the same second, and one is older: only a read can decide.
 	send("evt_same", "Of the same second", later)
-	r.seen("The truth")
-	send("evt_newest", "Newest", later+100)
-	r.seen("Newest")
+	r.waitName("The truth")
+	send("evt_latest", "Latest", later+100)
+	r.waitName("Latest")
 	send("evt_old", "Old", later-50)
-	r.seen("The truth")
+	r.waitName("The truth")
 }
 
 func TestObserve_RecordsDeletions(t *testing.T) {
@@ -292,7 +296,7 @@ func TestObserve_RecordsDeletions(t *testing.T) {
 	r.pull(200 * time.Millisecond)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
-	r.seen("Mug")
+	r.waitName("Mug")
 	_, err = r.stripe.Products.Del("mug", nil)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return r.observed().GetDeleted() && r.observed().GetProduct() == nil },
@@ -365,14 +369,14 @@ func TestPoll_ReadsManyEventsPageByPageOldestFirst(t *testing.T) {
 
 func TestPoll_ScansAfterALostCursor(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.mesh.Record(topology.KeyEvents, "default").PutString(t.Context(), "evt_forgotten"))
+	require.NoError(t, r.stores.Record(topology.KeyEvents, "default").PutString(t.Context(), "evt_forgotten"))
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
-	r.seen("Mug")
+	r.waitName("Mug")
 	require.Eventually(t, func() bool {
 		report := &meshv1.ScanReport{}
-		ok, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
+		ok, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
 		return err == nil && ok && report.GetFinishedAt() != nil
 	}, patience, 10*time.Millisecond)
 }
@@ -381,7 +385,7 @@ func TestObserve_AnEchoConfirmsItsCallAndChangesNothing(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{Id: "mug", Name: "As answered"}
 		catalog.RecordIntents(o, &catalogv1.Intent{
 			IdempotencyKey: "driftless-k1", Step: "update product mug", Traceparent: traceparent, Version: 7,
@@ -417,8 +421,8 @@ func TestObserve_RereadsForTheEchoOfACallWithoutAnAnswer(t *testing.T) {
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
-	r.seen("The truth")
-	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	r.waitName("The truth")
+	_, err = r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{Id: "mug", Name: "Before the call"}
 		o.Claim = &catalogv1.Claim{Holder: "slow", Until: timestamppb.New(time.Now().Add(time.Minute))}
 		catalog.RecordIntents(o, &catalogv1.Intent{
@@ -442,12 +446,12 @@ func TestObserve_RereadsForTheEchoOfACallWithoutAnAnswer(t *testing.T) {
 	localtest.Holds(t, 300*time.Millisecond,
 		func() bool { return r.observed().GetProduct().GetName() == "Before the call" },
 		"the push at work is about to record the answer")
-	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err = r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Claim = nil
 		return nil
 	})
 	require.NoError(t, err)
-	r.seen("The truth")
+	r.waitName("The truth")
 	require.Equal(t, "evt_1", r.observed().GetIntents()[0].GetConfirmedBy())
 }
 
@@ -456,7 +460,7 @@ func TestObserve_AppliesEveryEventOfAProduct(t *testing.T) {
 	stop := r.pull(100 * time.Millisecond)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
-	r.seen("Mug")
+	r.waitName("Mug")
 	stop()
 	const n = 120
 	for range n {
@@ -473,7 +477,7 @@ func TestObserve_AppliesEveryEventOfAProduct(t *testing.T) {
 	require.NoError(t, err)
 	reads := stats.Endpoints["GET /v1/prices/{price}"].Requests
 	reads += stats.Endpoints["GET /v1/prices"].Requests + stats.Endpoints["GET /v1/products/{id}"].Requests
-	require.Less(t, reads, n/2, "what comes together costs few reads")
+	require.Less(t, reads, n/2, "events that come together cost few reads")
 }
 
 func TestObserve_ReadsWhatThinEventsName(t *testing.T) {
@@ -490,7 +494,7 @@ func TestObserve_ReadsWhatThinEventsName(t *testing.T) {
 		require.Equal(t, http.StatusOK, r.send([]byte(body), secret))
 	}
 	thin("evt_1", "product", "mug")
-	r.seen("The truth")
+	r.waitName("The truth")
 	thin("evt_2", "price", price)
 	require.Eventually(t, func() bool { return catalog.FindPrice(r.observed(), price).GetPrice().GetId() == "mug-eur" },
 		patience, 5*time.Millisecond)
@@ -516,7 +520,7 @@ func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 	r.stopEvents()
 	stop := r.pull(time.Hour)
 	r.scan("s1")
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Version = 7
 		return nil
 	})
@@ -558,11 +562,11 @@ func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 		}.body(),
 	})
 	require.NoError(t, r.admin.ResetStats(t.Context()))
-	revision, err := r.mesh.Observed().Revision(t.Context())
+	revision, err := r.stores.Observed().Revision(t.Context())
 	require.NoError(t, err)
 	began := time.Now()
 	r.pull(time.Hour)
-	require.Eventually(t, func() bool { return r.known("cup").GetProduct().GetName() == "Renamed" }, patience,
+	require.Eventually(t, func() bool { return r.observedOf("cup").GetProduct().GetName() == "Renamed" }, patience,
 		5*time.Millisecond)
 	t.Logf("another product waited %s behind %d events", time.Since(began), n)
 	pulled := func() mesh.ConsumerStatus {
@@ -581,7 +585,7 @@ func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 	require.Eventually(t, func() bool { c := pulled(); return c.Pending+c.InFlight == 0 && c.AckFloor > 0 }, patience,
 		10*time.Millisecond)
 	require.Zero(t, r.reads()+r.listCalls()+r.requests("GET /v1/products/{id}"))
-	after, err := r.mesh.Observed().Revision(t.Context())
+	after, err := r.stores.Observed().Revision(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, revision+1, after, "only the other product was written")
 	require.Len(t, r.observed().GetPrices(), 1)
@@ -591,14 +595,14 @@ func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 func TestObserve_KeepsTheReserveOfReads(t *testing.T) {
 	r := newRig(t)
 	r.limits = budget.Limits{ReadAllowance: 1000}
-	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(),
+	_, err := r.stores.Budget("default").CompareAndPut(t.Context(),
 		&meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 900}}, 0)
 	require.NoError(t, err)
 	r.product("mug")
 	r.product("cup")
 	r.stopEvents()
 	for _, id := range []string{"mug", "cup"} {
-		_, err = r.mesh.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
+		_, err = r.stores.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
 			o.Product, o.ProductSeen, o.ProductUpdated, o.Whole = &catalogv1.Product{Id: id, Name: "Known"}, 500, 500,
 				true
 			if id == "cup" {
@@ -622,12 +626,12 @@ func TestObserve_KeepsTheReserveOfReads(t *testing.T) {
 			}.body(), secret))
 	}
 	require.Eventually(t, func() bool {
-		return catalog.SeenEvent(r.known("mug"), "evt_mug") && catalog.SeenEvent(r.known("cup"), "evt_cup")
+		return catalog.SeenEvent(r.observedOf("mug"), "evt_mug") && catalog.SeenEvent(r.observedOf("cup"), "evt_cup")
 	}, patience, 5*time.Millisecond)
 	require.Equal(t, 1, r.requests("GET /v1/products/{id}"))
-	require.Equal(t, "Known", r.known("mug").GetProduct().GetName())
-	require.False(t, r.known("mug").GetWhole(), "an import reads it first")
-	require.NotEqual(t, "Known", r.known("cup").GetProduct().GetName())
+	require.Equal(t, "Known", r.observedOf("mug").GetProduct().GetName())
+	require.False(t, r.observedOf("mug").GetWhole(), "an import reads it first")
+	require.NotEqual(t, "Known", r.observedOf("cup").GetProduct().GetName())
 }
 
 func TestReadProduct_ReadsTheProductAndItsActivePrices(t *testing.T) {
@@ -680,7 +684,7 @@ func TestObserve_RereadsAPriceAfterAnUpdateThatShowsNothing(t *testing.T) {
 func TestScan_KeepsTheReserveOfReads(t *testing.T) {
 	r := newRig(t)
 	r.limits = budget.Limits{ReadAllowance: 100}
-	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(),
+	_, err := r.stores.Budget("default").CompareAndPut(t.Context(),
 		&meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 90}}, 0)
 	require.NoError(t, err)
 	r.pull(time.Hour)
@@ -689,7 +693,7 @@ func TestScan_KeepsTheReserveOfReads(t *testing.T) {
 		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), command))
 	report := &meshv1.ScanReport{}
 	require.Eventually(t, func() bool {
-		_, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
+		_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
 		return err == nil && report.GetError() != ""
 	}, patience, 10*time.Millisecond)
 	require.Contains(t, report.GetError(), "of 100 reads of 30 days are used up")
@@ -709,21 +713,21 @@ func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			require.NoError(t, r.mesh.Record(topology.KeyEvents, "default").PutString(t.Context(), cursor))
+			require.NoError(t, r.stores.Record(topology.KeyEvents, "default").PutString(t.Context(), cursor))
 			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 			require.NoError(t, err)
 			r.pull(100 * time.Millisecond)
-			r.seen("Mug")
+			r.waitName("Mug")
 			report := &meshv1.ScanReport{}
 			require.Eventually(t, func() bool {
-				_, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
+				_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
 				return err == nil && report.GetFinishedAt() != nil
 			}, patience, 10*time.Millisecond)
 			require.Equal(t, topology.Pull, report.GetIssuer())
 			require.Contains(t, report.GetReason(), "older than the events that Stripe keeps")
 			id := report.GetId()
 			localtest.Holds(t, 500*time.Millisecond, func() bool {
-				_, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
+				_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
 				return err == nil && report.GetId() == id && r.stored(topology.StreamCommand) == 0
 			}, "once is enough")
 		})
@@ -734,7 +738,7 @@ func TestPoll_RecordsItsResults(t *testing.T) {
 	r := newRig(t)
 	poll := func() *meshv1.PollReport {
 		report := &meshv1.PollReport{}
-		_, err := r.mesh.Record(topology.KeyPoll, "default").Get(t.Context(), report)
+		_, err := r.stores.Record(topology.KeyPoll, "default").Get(t.Context(), report)
 		require.NoError(t, err)
 		return report
 	}
@@ -760,7 +764,7 @@ func TestObserve_TwinEventsDoNotUndoLaterChanges(t *testing.T) {
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
-	r.seen("The truth")
+	r.waitName("The truth")
 	first := time.Now().Unix() + 100
 	change := event{
 		ID:       "evt_1",
@@ -772,12 +776,12 @@ func TestObserve_TwinEventsDoNotUndoLaterChanges(t *testing.T) {
 	twin := change
 	twin.ID = "evt_2"
 	require.Equal(t, http.StatusOK, r.send(change.body(), secret))
-	r.seen("First")
+	r.waitName("First")
 	before := r.requests("GET /v1/products/{id}")
 	require.Equal(t, http.StatusOK, r.send(twin.body(), secret))
 	require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), "evt_2") }, patience, 5*time.Millisecond)
 	require.Equal(t, "First", r.observed().GetProduct().GetName())
-	require.Equal(t, before, r.requests("GET /v1/products/{id}"), "a twin says nothing new, and costs no reading")
+	require.Equal(t, before, r.requests("GET /v1/products/{id}"), "a duplicate shows nothing new, and costs no read")
 	later := event{
 		ID:       "evt_3",
 		Type:     "product.updated",
@@ -786,11 +790,11 @@ func TestObserve_TwinEventsDoNotUndoLaterChanges(t *testing.T) {
 		Previous: map[string]any{"name": "First"},
 	}
 	require.Equal(t, http.StatusOK, r.send(later.body(), secret))
-	r.seen("Second")
+	r.waitName("Second")
 	twin.ID = "evt_4"
 	require.Equal(t, http.StatusOK, r.send(twin.body(), secret))
 	// It is older than the observed state: only a read can decide.
-	r.seen("The truth")
+	r.waitName("The truth")
 }
 
 // TestObserve_ACreationAfterADeletionDoesNotUndoIt: events arrive in any order, and the payload of a deletion looks
@@ -825,7 +829,7 @@ func TestRun_EndsWhenTheConnectionIsClosed(t *testing.T) {
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{
 		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug", Event: body,
 	}))
-	r.seen("Mug")
+	r.waitName("Mug")
 	line.Abuse(t)
 	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
 }
@@ -839,11 +843,11 @@ func TestObserve_AProductWithALongIDStopsNothing(t *testing.T) {
 	require.Equal(t, http.StatusOK,
 		r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: object}.body(), secret))
 	require.Eventually(t, func() bool {
-		o, _, err := r.mesh.Observed().Get(t.Context(), "default", long)
+		o, _, err := r.stores.Observed().Get(t.Context(), "default", long)
 		return err == nil && o.GetProductId() == long && o.GetProduct().GetName() == "Long"
 	}, patience, 5*time.Millisecond)
 	require.Equal(t, http.StatusOK,
 		r.send(event{ID: "evt_2", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}.body(),
 			secret))
-	r.seen("Mug")
+	r.waitName("Mug")
 }

@@ -14,6 +14,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull/internal/idsketch"
@@ -81,25 +82,31 @@ var (
 // objects. Once a second it records the position from which it resumes if its process dies.
 type scan struct {
 	*puller
-	cursor *mesh.Record
+	cursor *state.Record
 	// maxReads is the maximum number of reads of single objects; 0 means no maximum.
 	maxReads uint64
 
 	mu sync.Mutex
 	// free is signaled when a range waits for a lister, or when the last one is done.
 	free sync.Cond
-	// report and the following fields are the recorded state of the scan.
-	report   *meshv1.ScanReport
-	listed   *idsketch.Sketch
-	waiting  []*timeRange
-	running  map[*timeRange]bool
-	idle     int
-	began    int64
-	tail     bool
-	revision uint64
-	end      uint64
-	stored   uint64
-	rate     scanRate
+	// report and the following fields up to end are the state of the scan that is recorded.
+	report *meshv1.ScanReport
+	// listed has the ids that Stripe's lists show, without the observed ids that were compared with them.
+	listed *idsketch.Sketch
+	// waiting and running are the ranges that are not listed to their end.
+	waiting []*timeRange
+	running map[*timeRange]bool
+	// began is the second in which the first page was read, 0 before. Objects created before it are in the lists.
+	began int64
+	// tail reports whether the range of objects created since then was added.
+	tail bool
+	// revision and end are the next and the last revision of OBSERVED to compare.
+	revision, end uint64
+	// idle is the number of listers that wait for a range.
+	idle int
+	// stored is the revision of the recorded state.
+	stored uint64
+	rate   scanRate
 
 	bucketMu       sync.Mutex
 	bucketReadAt   time.Time
@@ -110,7 +117,7 @@ func seed(id string) uint64 { return (&idsketch.Sketch{}).Key("scan", id) }
 
 // begin starts the scan, or resumes an interrupted one.
 func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
-	s.cursor = s.mesh.Record(topology.KeyScanState, s.account)
+	s.cursor = s.stores.Record(topology.KeyScanState, s.account)
 	state := &meshv1.ScanState{}
 	revision, err := s.cursor.GetAt(ctx, state)
 	if err != nil {
@@ -153,10 +160,10 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	}
 	s.waiting = []*timeRange{{}}
 	last := &meshv1.ScanReport{}
-	if _, err := s.mesh.Record(topology.KeyScan, s.account).Get(ctx, last); err != nil {
+	if _, err := s.stores.Record(topology.KeyScan, s.account).Get(ctx, last); err != nil {
 		return err
 	}
-	entries, err := s.mesh.Observed().Count(ctx, s.account)
+	entries, err := s.stores.Observed().Count(ctx, s.account)
 	if err != nil {
 		return err
 	}
@@ -263,7 +270,8 @@ func (s *scan) checkAllowance(ctx context.Context) error {
 	}
 	if allowed > 0 && made >= allowed/10*9 {
 		return fmt.Errorf(
-			"%d of %d reads of 30 days are used up: %w; if Stripe allows the account more (500 for each of its transactions), set STRIPE_READ_ALLOWANCE",
+			"%d of %d reads of 30 days are used up: %w; if Stripe allows the account more (500 for each of its "+
+				"transactions), set STRIPE_READ_ALLOWANCE",
 			made, allowed, errAllowance)
 	}
 	return nil
@@ -302,17 +310,17 @@ func (s *scan) countFailure(ctx context.Context, object string, err error) {
 // save records the report and the position. It returns errTakenOver if another process has taken over the scan.
 func (s *scan) save(ctx context.Context) error {
 	s.mu.Lock()
-	state := s.state()
+	position := s.state()
 	s.mu.Unlock()
-	revision, err := s.cursor.CompareAndPut(ctx, state, s.stored)
-	if errors.Is(err, mesh.ErrConflict) {
+	revision, err := s.cursor.CompareAndPut(ctx, position, s.stored)
+	if errors.Is(err, state.ErrConflict) {
 		return errTakenOver
 	}
 	if err != nil {
 		return err
 	}
 	s.stored = revision
-	return s.mesh.Record(topology.KeyScan, s.account).Put(ctx, state.GetReport())
+	return s.stores.Record(topology.KeyScan, s.account).Put(ctx, position.GetReport())
 }
 
 func (s *scan) state() *meshv1.ScanState {

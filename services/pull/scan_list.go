@@ -25,11 +25,11 @@ func (s *scan) list(ctx context.Context) error {
 		}
 	}
 	// The states stored until now are compared with what was listed. Later states are newer than the lists.
-	end, err := s.mesh.Observed().Revision(ctx)
+	end, err := s.stores.Observed().Revision(ctx)
 	if err != nil {
 		return err
 	}
-	entries, err := s.mesh.Observed().Count(ctx, s.account)
+	entries, err := s.stores.Observed().Count(ctx, s.account)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (s *scan) list(ctx context.Context) error {
 	return nil
 }
 
-// addTail adds the range of objects created during a long listing.
+// addTail adds the range of objects created since a long listing began. It reports whether it added one.
 func (s *scan) addTail() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,11 +49,11 @@ func (s *scan) addTail() bool {
 	}
 	s.tail = true
 	s.report.Ranges++
-	// The first page was read in that second.
 	s.waiting = append(s.waiting, &timeRange{from: s.began})
 	return true
 }
 
+// runListers lists the waiting ranges, several at once, until none is left.
 func (s *scan) runListers(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, func() {
@@ -65,11 +65,11 @@ func (s *scan) runListers(ctx context.Context) error {
 		g.Go(func() error {
 			cache := newObservedCache()
 			for {
-				x, err := s.nextRange(ctx)
-				if x == nil || err != nil {
+				r, err := s.nextRange(ctx)
+				if r == nil || err != nil {
 					return err
 				}
-				if err := s.listRange(ctx, cache, x); err != nil {
+				if err := s.listRange(ctx, cache, r); err != nil {
 					return err
 				}
 			}
@@ -93,36 +93,36 @@ func (s *scan) nextRange(ctx context.Context) (*timeRange, error) {
 		}
 		s.free.Wait()
 	}
-	x := s.waiting[0]
+	r := s.waiting[0]
 	s.waiting = s.waiting[1:]
-	s.running[x] = true
-	return x, nil
+	s.running[r] = true
+	return r, nil
 }
 
 // listRange lists a range to its end, without the parts that were split off for other listers.
-func (s *scan) listRange(ctx context.Context, cache *observedCache, x *timeRange) error {
+func (s *scan) listRange(ctx context.Context, cache *observedCache, r *timeRange) error {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.running, x)
-		if x.next() >= 0 {
-			// It failed. The rest is for the next attempt.
-			s.waiting = append(s.waiting, x)
+		delete(s.running, r)
+		if r.next() >= 0 {
+			// The listing failed. The next attempt lists the rest of the range.
+			s.waiting = append(s.waiting, r)
 		} else {
 			s.report.RangesDone++
 		}
 		s.free.Broadcast()
 	}()
-	for i := x.next(); i >= 0; i = x.next() {
+	for i := r.next(); i >= 0; i = r.next() {
 		before, err := s.observedRevision(ctx)
 		if err != nil {
 			return err
 		}
-		page, err := s.readPage(ctx, x.listing(i))
+		page, err := s.readPage(ctx, r.listing(i))
 		if stripeapi.IsCursorLost(err) {
-			// The last object of the previous page was deleted since.
+			// The last object of the previous page has been deleted, so Stripe cannot list on from it.
 			s.mu.Lock()
-			s.waiting = append(s.waiting, x.restAfterLostCursor(i))
+			s.waiting = append(s.waiting, r.restAfterLostCursor(i))
 			s.report.Ranges++
 			s.mu.Unlock()
 			continue
@@ -134,7 +134,7 @@ func (s *scan) listRange(ctx context.Context, cache *observedCache, x *timeRange
 		if err != nil {
 			return err
 		}
-		s.advance(x, i, page, untracked)
+		s.advance(r, i, page, untracked)
 	}
 	return nil
 }
@@ -161,9 +161,9 @@ func (s *scan) readPage(ctx context.Context, l stripeapi.Listing) (stripeapi.Pag
 	}
 }
 
-// advance records a page that was applied, and splits the range if a lister is idle. It leaves untracked prices out of
-// the comparison: nothing is kept of them.
-func (s *scan) advance(x *timeRange, i int, page stripeapi.Page, untracked map[string]bool) {
+// advance records a page that was applied, and splits the range if a lister is idle. Untracked prices do not count as
+// listed: OBSERVED does not keep them, so the comparison would not find them there.
+func (s *scan) advance(r *timeRange, i int, page stripeapi.Page, untracked map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range page.Objects {
@@ -183,11 +183,11 @@ func (s *scan) advance(x *timeRange, i int, page stripeapi.Page, untracked map[s
 	if s.began == 0 {
 		s.began = page.Seen
 	}
-	x.listed(i, page)
+	r.recordPage(i, page)
 	if s.idle <= len(s.waiting) {
 		return
 	}
-	if older, ok := x.split(); ok {
+	if older, ok := r.split(); ok {
 		s.report.Ranges++
 		s.waiting = append(s.waiting, older)
 		s.free.Signal()
@@ -206,7 +206,7 @@ func (s *scan) observedRevision(ctx context.Context) (uint64, error) {
 		return s.bucketRevision, nil
 	}
 	at := time.Now()
-	revision, err := s.mesh.Observed().Revision(ctx)
+	revision, err := s.stores.Observed().Revision(ctx)
 	if err != nil {
 		return 0, err
 	}

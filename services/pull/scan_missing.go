@@ -50,7 +50,7 @@ func (s *scan) compare(ctx context.Context) error {
 	if s.report.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_COMPARING {
 		return nil
 	}
-	for e, err := range s.mesh.Observed().Range(ctx, s.account, s.revision, s.end) {
+	for e, err := range s.stores.Observed().Range(ctx, s.account, s.revision, s.end) {
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (s *scan) compare(ctx context.Context) error {
 		s.report.Compared++
 		s.mu.Unlock()
 	}
-	end, err := s.mesh.Observed().Revision(ctx)
+	end, err := s.stores.Observed().Revision(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (s *scan) confirmMissing(ctx context.Context) error {
 		return nil
 	}
 	var batch []*catalogv1.Observed
-	for e, err := range s.mesh.Observed().Range(ctx, s.account, s.revision, s.end) {
+	for e, err := range s.stores.Observed().Range(ctx, s.account, s.revision, s.end) {
 		if err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 // buys at it. A price created during the listing stays, because the next lists may show it.
 func (s *scan) dropInline(o *catalogv1.Observed, stripeID string) {
 	held := catalog.FindPrice(o, stripeID)
-	if held == nil || catalog.Owned(held) || held.GetCreated() >= s.began ||
+	if held == nil || catalog.IsMarked(held) || held.GetCreated() >= s.began ||
 		stripeID == o.GetProduct().GetDefaultPrice() {
 		return
 	}

@@ -55,8 +55,8 @@ func (r *timeRange) listing(i int) stripeapi.Listing {
 	return l
 }
 
-// listed records a page.
-func (r *timeRange) listed(i int, page stripeapi.Page) {
+// recordPage records that a page of a list was read.
+func (r *timeRange) recordPage(i int, page stripeapi.Page) {
 	r.pages++
 	l := &r.positions[i]
 	if n := len(page.Objects); n > 0 {

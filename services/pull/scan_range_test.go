@@ -75,7 +75,7 @@ func TestRange_ListsEveryObjectOnceHoweverRangesAreSplit(t *testing.T) {
 				seen[o.ID]++
 			}
 			calls++
-			x.listed(i, page)
+			x.recordPage(i, page)
 			if rapid.Bool().Draw(t, "a lister is idle") {
 				if older, ok := x.split(); ok {
 					spans = append(spans, older)
@@ -129,7 +129,7 @@ func TestSplit_DividesAnImportOfOneMinute(t *testing.T) {
 			listed += len(page.Objects)
 			work[x] += len(page.Objects)
 			largest = max(largest, work[x])
-			x.listed(i, page)
+			x.recordPage(i, page)
 			if len(spans) < maxListers {
 				if older, ok := x.split(); ok {
 					spans = append(spans, older)

@@ -31,7 +31,7 @@ import (
 func (r *rig) stopEvents() {
 	r.t.Helper()
 	never := strconv.FormatInt(time.Now().Add(240*time.Hour).Unix(), 10)
-	require.NoError(r.t, r.mesh.Record(topology.KeyEvents, "default").PutString(r.t.Context(), "@"+never))
+	require.NoError(r.t, r.stores.Record(topology.KeyEvents, "default").PutString(r.t.Context(), "@"+never))
 }
 
 func (r *rig) commandScan(id string) {
@@ -53,7 +53,7 @@ func (r *rig) commandScanBy(issuer, id string, at time.Time) {
 func (r *rig) report() *meshv1.ScanReport {
 	r.t.Helper()
 	report := &meshv1.ScanReport{}
-	_, err := r.mesh.Record(topology.KeyScan, "default").Get(r.t.Context(), report)
+	_, err := r.stores.Record(topology.KeyScan, "default").Get(r.t.Context(), report)
 	require.NoError(r.t, err)
 	return report
 }
@@ -95,9 +95,9 @@ func (r *rig) price(product, catalogID string) string {
 	return p.ID
 }
 
-func (r *rig) known(product string) *catalogv1.Observed {
+func (r *rig) observedOf(product string) *catalogv1.Observed {
 	r.t.Helper()
-	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", product)
+	o, _, err := r.stores.Observed().Get(r.t.Context(), "default", product)
 	require.NoError(r.t, err)
 	return o
 }
@@ -135,20 +135,20 @@ func TestScan_FirstReadsOnlyListsAndNextWritesNothing(t *testing.T) {
 	require.EqualValues(t, n+1, report.GetPrices())
 	require.Equal(t, "test", report.GetIssuer())
 	require.Equal(t, "of the test", report.GetReason())
-	require.Zero(t, r.reads(), "what a list shows in full is not read once more")
+	require.Zero(t, r.reads(), "objects that a list shows in full are not read again")
 	require.LessOrEqual(t, r.listCalls(), 20)
 	require.EqualValues(t, r.listCalls(), report.GetListCalls())
-	require.Len(t, r.known("p7").GetPrices(), 2)
-	require.False(t, r.known("p8").GetProduct().GetActive())
-	require.Equal(t, "p3-eur", r.known("p3").GetPrices()[0].GetPrice().GetId())
+	require.Len(t, r.observedOf("p7").GetPrices(), 2)
+	require.False(t, r.observedOf("p8").GetProduct().GetActive())
+	require.Equal(t, "p3-eur", r.observedOf("p3").GetPrices()[0].GetPrice().GetId())
 
-	before, err := r.mesh.Observed().Revision(t.Context())
+	before, err := r.stores.Observed().Revision(t.Context())
 	require.NoError(t, err)
 	report = r.scan("s2")
 	require.Zero(t, report.GetCorrected())
 	require.Zero(t, report.GetMissing())
 	require.Zero(t, r.reads())
-	after, err := r.mesh.Observed().Revision(t.Context())
+	after, err := r.stores.Observed().Revision(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, before, after, "of a million equal products none is written")
 }
@@ -181,23 +181,23 @@ func TestScan_DetectsEveryKindOfSilentChange(t *testing.T) {
 		false)
 	require.NoError(t, err)
 	report := r.scan("s2")
-	require.Equal(t, "Changed", r.known("p1").GetProduct().GetName())
-	require.False(t, r.known("p2").GetProduct().GetActive())
-	require.Equal(t, "Changed", r.known("p3").GetPrices()[0].GetPrice().GetNickname())
-	require.Equal(t, "99", r.known("p4").GetPrices()[0].GetPrice().GetCurrencyOptions()["usd"].GetUnitAmount())
-	require.False(t, r.known("p5").GetPrices()[0].GetPrice().GetActive())
-	require.Empty(t, r.known("p6").GetPrices())
-	require.NotNil(t, r.known("p6").GetProduct())
+	require.Equal(t, "Changed", r.observedOf("p1").GetProduct().GetName())
+	require.False(t, r.observedOf("p2").GetProduct().GetActive())
+	require.Equal(t, "Changed", r.observedOf("p3").GetPrices()[0].GetPrice().GetNickname())
+	require.Equal(t, "99", r.observedOf("p4").GetPrices()[0].GetPrice().GetCurrencyOptions()["usd"].GetUnitAmount())
+	require.False(t, r.observedOf("p5").GetPrices()[0].GetPrice().GetActive())
+	require.Empty(t, r.observedOf("p6").GetPrices())
+	require.NotNil(t, r.observedOf("p6").GetProduct())
 	for _, id := range []string{"p7", "p20"} {
-		require.Nil(t, r.known(id).GetProduct(), id)
-		require.True(t, r.known(id).GetDeleted(), id)
-		require.Empty(t, r.known(id).GetPrices(), id)
+		require.Nil(t, r.observedOf(id).GetProduct(), id)
+		require.True(t, r.observedOf(id).GetDeleted(), id)
+		require.Empty(t, r.observedOf(id).GetPrices(), id)
 	}
-	require.Equal(t, "New", r.known("new").GetProduct().GetName())
-	require.Len(t, r.known("p8").GetPrices(), 2)
+	require.Equal(t, "New", r.observedOf("new").GetProduct().GetName())
+	require.Len(t, r.observedOf("p8").GetPrices(), 2)
 	require.EqualValues(t, 2, report.GetMissing())
 	require.EqualValues(t, 1, report.GetMissingPrices())
-	require.Equal(t, 3, r.reads(), "only what no list shows is read")
+	require.Equal(t, 3, r.reads(), "only objects that no list shows are read")
 	require.EqualValues(t, 3, report.GetReads())
 }
 
@@ -228,7 +228,7 @@ func TestScan_ResumesAfterItsProcessDied(t *testing.T) {
 	require.EqualValues(t, 1, report.GetResumed())
 	require.EqualValues(t, n, report.GetProducts(), "nothing is listed twice")
 	require.Zero(t, report.GetMissing())
-	entries, err := r.mesh.Observed().Count(t.Context(), "default")
+	entries, err := r.stores.Observed().Count(t.Context(), "default")
 	require.NoError(t, err)
 	require.EqualValues(t, n, entries)
 	require.Zero(t, r.reads())
@@ -245,7 +245,7 @@ func TestScan_RunsPiledUpScheduledScansOnce(t *testing.T) {
 	r.pull(time.Hour)
 	report := r.scanned("asked for")
 	require.EqualValues(t, 2*report.GetListCalls(), r.listCalls(),
-		"the scan of the first command, and the one that a person asked for")
+		"the scan of the first command, and that of the operator")
 	r.commandScanBy(topology.Reconciliation, "the next day", time.Now())
 	r.scanned("the next day")
 }
@@ -271,7 +271,7 @@ func TestScan_DropsForeignPricesThatNoListShows(t *testing.T) {
 			},
 		})
 	}
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Prices = inline
 		return nil
 	})
@@ -356,8 +356,8 @@ func TestScan_SurvivesAnObjectThatCannotBeDecoded(t *testing.T) {
 	require.EqualValues(t, 5, report.GetProducts())
 	require.EqualValues(t, 1, report.GetFailed())
 	require.Empty(t, report.GetError())
-	require.NotNil(t, r.known("p4").GetProduct())
-	require.Nil(t, r.known("p3").GetProduct())
+	require.NotNil(t, r.observedOf("p4").GetProduct())
+	require.Nil(t, r.observedOf("p3").GetProduct())
 }
 
 func TestScan_SurvivesFailuresOfStripe(t *testing.T) {
@@ -428,7 +428,7 @@ func TestScan_RecordsChangesMadeWhileItLists(t *testing.T) {
 	require.NoError(t, it.Err())
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		known := map[string]string{}
-		for e, err := range r.mesh.Observed().Range(t.Context(), "default", 0, ^uint64(0)) {
+		for e, err := range r.stores.Observed().Range(t.Context(), "default", 0, ^uint64(0)) {
 			require.NoError(c, err)
 			if p := e.Observed.GetProduct(); p != nil {
 				known[p.GetId()] = fmt.Sprint(p.GetName(), p.GetActive())

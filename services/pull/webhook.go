@@ -101,7 +101,7 @@ func (p *puller) logIgnored(ctx context.Context, event stripeapi.Event) {
 }
 
 func (p *puller) refuse(ctx context.Context, w http.ResponseWriter, status int, why, message string) {
-	metrics.WebhooksRejected.Add(ctx, 1, metrics.RejectReason.Of(why))
+	metrics.WebhooksRejected.Add(ctx, 1, metrics.RejectReason.With(why))
 	if status != http.StatusServiceUnavailable {
 		p.logger.WarnContext(ctx, "webhook refused", "why", message)
 	}

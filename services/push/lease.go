@@ -6,20 +6,22 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
-// claimTimeout is how long a claim is valid after its last renewal. A product waits this long for another push when its
-// push has died.
-const claimTimeout = 12 * time.Second
+// claim is a plan whose claim is stored.
+type claim struct {
+	*plan.Plan
+	// revision is that of the plan's state in OBSERVED.
+	revision uint64
+	lease    lease
+}
 
-// maxCallAge is how long after it was planned a call may still take effect in Stripe. Until then every process repeats
-// it only with its own key.
-const maxCallAge = stripeapi.RequestTimeout + 15*time.Second
+func newClaim(pl *plan.Plan, revision uint64) *claim {
+	return &claim{Plan: pl, revision: revision, lease: lease{renewedAt: pl.At, stampedAt: pl.At}}
+}
 
 // lease is the time for which a claim is valid, by the NATS server's clock. It is safe for concurrent use.
 type lease struct {
@@ -51,7 +53,7 @@ func (l *lease) stampAge(now time.Time) time.Duration {
 func (l *lease) expiry() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.renewedAt.Add(claimTimeout)
+	return l.renewedAt.Add(plan.ClaimTimeout)
 }
 
 func (l *lease) markLost() {
@@ -66,12 +68,12 @@ func (l *lease) isLost() bool {
 	return l.lost
 }
 
-// keepClaim renews the claim of a plan every claimTimeout/3 until stop is called.
-func (p *pusher) keepClaim(ctx context.Context, pl *plan) (stop func()) {
+// keepClaim renews the claim every third of its duration until stop is called.
+func (p *pusher) keepClaim(ctx context.Context, claimed *claim) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		ticker := time.NewTicker(claimTimeout / 3)
+		ticker := time.NewTicker(plan.ClaimTimeout / 3)
 		defer ticker.Stop()
 		for {
 			select {
@@ -79,7 +81,7 @@ func (p *pusher) keepClaim(ctx context.Context, pl *plan) (stop func()) {
 				return
 			case <-ticker.C:
 			}
-			if err := p.renewClaim(ctx, pl, len(pl.steps)); errors.Is(err, errLostClaim) {
+			if err := p.renewClaim(ctx, claimed, len(claimed.Calls)); errors.Is(err, errLostClaim) {
 				return
 			}
 		}
@@ -92,48 +94,43 @@ func (p *pusher) keepClaim(ctx context.Context, pl *plan) (stop func()) {
 
 // renewClaim renews the claim. It stamps the intents from a step on with the current time, because their calls are
 // about to be made.
-func (p *pusher) renewClaim(ctx context.Context, pl *plan, step int) error {
+func (p *pusher) renewClaim(ctx context.Context, claimed *claim, step int) error {
 	now, err := p.mesh.Clock().Now(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
-		if o.GetClaim().GetHolder() != p.holder {
+	product := claimed.Change.GetProductId()
+	_, err = p.stores.Observed().Update(ctx, p.account, product, func(o *catalogv1.Observed) error {
+		if !p.planner.Renew(o, claimed.Plan, step, now) {
 			return errLostClaim
-		}
-		o.Claim.Until = timestamppb.New(now.Add(claimTimeout))
-		for _, s := range pl.steps[step:] {
-			if intent := catalog.FindIntent(o, s.key); intent != nil {
-				intent.At = timestamppb.New(now)
-			}
 		}
 		return nil
 	})
 	switch {
 	case err == nil:
-		pl.lease.renewed(now)
-		if step < len(pl.steps) {
-			pl.lease.stamped(now)
+		claimed.lease.renewed(now)
+		if step < len(claimed.Calls) {
+			claimed.lease.stamped(now)
 		}
 	case errors.Is(err, errLostClaim):
-		pl.lease.markLost()
+		claimed.lease.markLost()
 	}
 	return err
 }
 
 // checkClaim makes sure, just before a step's call, that the claim is valid and that the step's intent is recent. It
 // renews the claim if needed.
-func (p *pusher) checkClaim(ctx context.Context, pl *plan, step int) error {
+func (p *pusher) checkClaim(ctx context.Context, claimed *claim, step int) error {
 	now, err := p.mesh.Clock().Now(ctx)
 	switch {
 	case err != nil:
 		return err
-	case pl.lease.isLost():
+	case claimed.lease.isLost():
 		return errLostClaim
-	case pl.lease.expiry().Sub(now) > claimTimeout/2 &&
-		pl.lease.stampAge(now) < maxCallAge-stripeapi.RequestTimeout-claimTimeout/2:
+	case claimed.lease.expiry().Sub(now) > plan.ClaimTimeout/2 &&
+		claimed.lease.stampAge(now) < plan.MaxCallAge-stripeapi.RequestTimeout-plan.ClaimTimeout/2:
 		return nil
 	default:
-		return p.renewClaim(ctx, pl, step)
+		return p.renewClaim(ctx, claimed, step)
 	}
 }

@@ -13,17 +13,17 @@ import (
 // maxLostAttempts is how often a message about a product that CATALOG has lost is delivered, within about two minutes.
 const maxLostAttempts = 8
 
-// handleLost handles a message about a product without a state in CATALOG. If Driftless does not manage the product,
+// rereadLost handles a message about a product without a state in CATALOG. If Driftless does not manage the product,
 // the catalog never had it, and lost is false. Otherwise CATALOG was purged or deleted. Then ingestion is asked to read
 // the product again, and the message waits for that. ask identifies the message.
-func (p *pusher) handleLost(ctx context.Context, product, ask string,
+func (p *pusher) rereadLost(ctx context.Context, product, ask string,
 	attempt uint64,
 ) (verdict mesh.Verdict, lost bool) {
-	known, _, err := p.mesh.Observed().Get(ctx, p.account, product)
+	known, _, err := p.stores.Observed().Get(ctx, p.account, product)
 	switch {
 	case err != nil:
 		return mesh.Retry(err), true
-	case !catalog.Managed(known):
+	case !catalog.IsManaged(known):
 		return mesh.Verdict{}, false
 	case attempt >= maxLostAttempts:
 		return mesh.Dead(&meshv1.DeadLetter{

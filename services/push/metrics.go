@@ -9,6 +9,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
 func countStep(ctx context.Context, kind catalog.StepKind, err error) {
@@ -16,7 +17,7 @@ func countStep(ctx context.Context, kind catalog.StepKind, err error) {
 	if err != nil {
 		result = "failed"
 	}
-	metrics.StripeSteps.Add(ctx, 1, metrics.Step.Of(string(kind)), metrics.StepResult.Of(result))
+	metrics.StripeSteps.Add(ctx, 1, metrics.Step.With(string(kind)), metrics.StepResult.With(result))
 }
 
 // actionLabels are the label values of what is done about a failure.
@@ -24,8 +25,8 @@ var actionLabels = map[stripeapi.Action]string{
 	stripeapi.RetrySameKey: "retry", stripeapi.RereadFirst: "look", stripeapi.Halt: "halt", stripeapi.Refuse: "dead",
 }
 
-func countFailure(ctx context.Context, f *failedStep) {
-	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.Of(actionLabels[f.Action]))
+func countFailure(ctx context.Context, f *plan.Failed) {
+	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.With(actionLabels[f.Action]))
 }
 
 // countApplied records how long a version took from its commit until it was applied for the first time. A repair of an
@@ -39,5 +40,5 @@ func countApplied(ctx context.Context, change *catalogv1.ProductChange) {
 	if budget.LaneOf(ctx) == budget.Bulk {
 		lane = "bulk"
 	}
-	metrics.ChangeApplied.Record(ctx, time.Since(committed.AsTime()).Seconds(), metrics.Lane.Of(lane))
+	metrics.ChangeApplied.Record(ctx, time.Since(committed.AsTime()).Seconds(), metrics.Lane.With(lane))
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -16,6 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
 // deadLetter returns a dead letter for a change. It has the desired state, so that a replay works whether a change, a
@@ -51,21 +51,26 @@ func describeSteps(steps []catalog.Step) string {
 }
 
 // publishApplied publishes that a version is applied. The outcome's id is the same on every attempt, so the audit trail
-// has it once.
-func (p *pusher) publishApplied(ctx context.Context, req passRequest, generation uint64, applied []appliedStep) error {
-	change := req.change
+// has it once. The plan is nil if an earlier pass has applied the version.
+func (p *pusher) publishApplied(ctx context.Context, req plan.Request, pl *plan.Plan, generation uint64,
+	done []plan.Done,
+) error {
+	change := req.Change
+	if pl != nil && pl.Advances() {
+		countApplied(ctx, change)
+	}
 	out := &meshv1.Outcome{
 		Id:      fmt.Sprintf("applied:%s:%s:%d:%d", p.account, change.GetProductId(), change.GetVersion(), generation),
 		Account: p.account, ProductId: change.GetProductId(), Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
 		Version: change.GetVersion(), At: timestamppb.Now(), CommittedAt: change.GetCommittedAt(),
 	}
-	for _, a := range applied {
+	for _, d := range done {
 		out.Steps = append(out.Steps, &meshv1.AppliedStep{
-			Step: req.keys.describe(a.Step), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID,
-			Took: durationpb.New(a.Took),
+			Step: req.Keys.Describe(d.Step), ObjectId: d.ObjectID, IdempotencyKey: d.Key, StripeRequestId: d.RequestID,
+			Took: durationpb.New(d.Took),
 		})
 	}
-	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeApplied))
+	setOutcome(ctx, telemetry.OutcomeApplied)
 	return p.mesh.Publish(ctx, topology.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out,
 		mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
 }

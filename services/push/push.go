@@ -23,8 +23,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
 // Config configures the service.
@@ -76,17 +78,18 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := m.Bind(ctx, consumers...); err != nil {
 		return err
 	}
-	shared := budget.New(m.Budget(cfg.Account), m.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
+	stores := state.New(m)
+	shared := budget.New(stores.Budget(cfg.Account), stores.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
 	defer shared.Close()
 	defer shared.Observe()()
 	cfg.Stripe.Budget = shared
 	client := stripeapi.New(cfg.Stripe)
-	if err := stripeapi.CheckMode(ctx, m.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
+	if err := stripeapi.CheckMode(ctx, stores.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
 		cfg.Stripe.Key); err != nil {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
-	p.guardConfig, p.policy, p.holdCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
+	p.guardConfig, p.planner.Policy, p.planner.HoldCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
 	p.takeLookupKeys = cfg.TakeLookupKeys
 	if err := p.resumeConsumers(ctx); err != nil {
 		return err
@@ -95,7 +98,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 
-	gate, err := m.Gate(ctx, topology.Push)
+	gate, err := stores.Gate(ctx, topology.Push)
 	if err != nil {
 		return err
 	}
@@ -143,27 +146,27 @@ func inBulkLane[M proto.Message](handle func(context.Context, mesh.Message[M]) m
 // change handles a desired state from CATALOG. It skips a state that a later one has superseded.
 func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 	change := msg.Body
-	latest, err := p.mesh.Desired().Latest(ctx, change.GetAccount(), change.GetProductId())
+	latest, err := p.stores.Desired().Latest(ctx, change.GetAccount(), change.GetProductId())
 	if err != nil {
-		return p.scheduleRetry(ctx, passRequest{change: change}, err)
+		return p.scheduleRetry(ctx, plan.Request{Change: change}, err)
 	}
 	if latest.GetVersion() > change.GetVersion() {
 		if budget.LaneOf(ctx) == budget.Live {
-			live, err := p.mesh.Desired().LatestInLane(ctx, change.GetAccount(), topology.Live, change.GetProductId())
+			live, err := p.stores.Desired().LatestInLane(ctx, change.GetAccount(), topology.Live, change.GetProductId())
 			if err != nil {
-				return p.scheduleRetry(ctx, passRequest{change: change}, err)
+				return p.scheduleRetry(ctx, plan.Request{Change: change}, err)
 			}
 			if live.GetVersion() <= change.GetVersion() {
 				// The later state is in the bulk lane, behind a backfill. A live change does not wait for that, so this
 				// message applies the later state now.
-				return p.handle(ctx, passRequest{change: latest, redelivered: msg.Attempt > 1})
+				return p.sync(ctx, plan.Request{Change: latest, Redelivered: msg.Attempt > 1})
 			}
 		}
 		metrics.ChangeSuperseded.Add(ctx, 1)
 		p.traceLinks.linkSuperseding(ctx, change)
 		return mesh.Ack()
 	}
-	return p.handle(ctx, passRequest{change: change, redelivered: msg.Attempt > 1})
+	return p.sync(ctx, plan.Request{Change: change, Redelivered: msg.Attempt > 1})
 }
 
 // command handles a command: sync a product with its latest desired state, or adopt one.
@@ -178,7 +181,7 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 			Message: fmt.Sprintf("push does not support the command on %s", msg.Subject),
 		})
 	}
-	latest, err := p.mesh.Desired().Latest(ctx, msg.Body.GetAccount(), sync.GetProductId())
+	latest, err := p.stores.Desired().Latest(ctx, msg.Body.GetAccount(), sync.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
@@ -191,15 +194,15 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 		}
 	}
 	if latest == nil {
-		if verdict, lost := p.handleLost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {
+		if verdict, lost := p.rereadLost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {
 			return verdict
 		}
 		p.logger.WarnContext(ctx, "skipped a sync: the catalog never had the product", "product", sync.GetProductId())
 		return mesh.Ack()
 	}
-	return p.handle(ctx, passRequest{
-		change: latest, reread: sync.GetLook(), force: true,
-		exceptions: catalog.Exceptions{Overwrite: sync.GetOverwrite(), Leave: sync.GetLeave()},
+	return p.sync(ctx, plan.Request{
+		Change: latest, Reread: sync.GetLook(), Force: true,
+		Exceptions: catalog.Exceptions{Overwrite: sync.GetOverwrite(), Leave: sync.GetLeave()},
 	})
 }
 
@@ -209,12 +212,12 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 	if retry.GetLane() == string(topology.Bulk) {
 		ctx = budget.InLane(ctx, budget.Bulk)
 	}
-	latest, err := p.mesh.Desired().Latest(ctx, retry.GetAccount(), retry.GetProductId())
+	latest, err := p.stores.Desired().Latest(ctx, retry.GetAccount(), retry.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
 	if latest == nil {
-		if verdict, lost := p.handleLost(ctx, retry.GetProductId(),
+		if verdict, lost := p.rereadLost(ctx, retry.GetProductId(),
 			fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence),
 			msg.Attempt); lost {
 			return verdict
@@ -223,10 +226,10 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 	}
 	p.failures.raise(retry.GetProductId(), retry.GetAttempts(), time.Now())
 	// Force the pass: the retry may come from a command, and an earlier pass over the same version does not fulfill it.
-	req := passRequest{change: latest, redelivered: true, force: true, reread: retry.GetLook()}
+	req := plan.Request{Change: latest, Redelivered: true, Force: true, Reread: retry.GetLook()}
 	if retry.GetVersion() == latest.GetVersion() {
 		// A person decided about the version that failed, and about no later one.
-		req.exceptions = catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()}
+		req.Exceptions = catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()}
 	}
 	err = p.pass(ctx, req)
 	// verdictFor removes a synced product from the guard's list. A refused one is removed here.

@@ -7,26 +7,25 @@ import (
 
 	"github.com/nats-io/nuid"
 
-	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
 const tracerName = "github.com/driftless-sync/driftless/services/push"
 
 // pusher applies desired states. It is safe for concurrent use.
 type pusher struct {
-	account string
-	// holder identifies this process in claims.
-	holder     string
+	account    string
 	mesh       *mesh.Mesh
+	stores     *state.Stores
 	stripe     *stripeapi.Client
 	logger     *slog.Logger
 	traceLinks traceLinks
 
-	policy        *catalog.Policy
-	guardConfig   GuardConfig
-	holdCreations bool
+	planner     *plan.Planner
+	guardConfig GuardConfig
 	// takeLookupKeys lets push take keys from prices that are not in the catalog.
 	takeLookupKeys bool
 	active         activeCount
@@ -41,8 +40,10 @@ type pusher struct {
 
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
 	return &pusher{
-		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger,
-		traceLinks: traceLinks{mesh: m, account: account}, busy: map[string]bool{}, failures: newFailures(),
+		account: account, planner: &plan.Planner{Account: account, Holder: nuid.Next()}, mesh: m,
+		stores: state.New(m), stripe: client, logger: logger,
+		traceLinks: traceLinks{stores: state.New(m), account: account}, busy: map[string]bool{},
+		failures: newFailures(),
 	}
 }
 

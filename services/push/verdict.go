@@ -10,34 +10,34 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
 // busyDelay is how long a message waits for a product that another process has claimed.
 const busyDelay = 250 * time.Millisecond
 
-// handle makes a pass over the product and returns its verdict.
-func (p *pusher) handle(ctx context.Context, req passRequest) mesh.Verdict {
+// sync makes a pass over the product and returns its verdict.
+func (p *pusher) sync(ctx context.Context, req plan.Request) mesh.Verdict {
 	return p.verdictFor(ctx, req, p.pass(ctx, req))
 }
 
 // verdictFor turns the result of a pass into a verdict.
-func (p *pusher) verdictFor(ctx context.Context, req passRequest, err error) mesh.Verdict {
-	product := req.change.GetProductId()
-	var refused *refusedError
-	var held *heldError
+func (p *pusher) verdictFor(ctx context.Context, req plan.Request, err error) mesh.Verdict {
+	product := req.Change.GetProductId()
+	refused, held := new(refusedError), new(heldError)
 	switch {
 	case err == nil:
 		// A scheduled retry would find nothing to do.
-		if p.failures.clear(product) || req.force {
+		if p.failures.clear(product) || req.Force {
 			// The retry would have removed the product from the guard's list.
 			if err := p.unpark(ctx, product); err != nil {
 				return mesh.Retry(err)
 			}
-			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, req.change.GetVersion(),
-				req.reread); err != nil {
+			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, req.Change.GetVersion(),
+				req.Reread); err != nil {
 				p.logger.WarnContext(ctx, "could not cancel an obsolete retry", "product", product, "error", err)
 			}
 		}
@@ -47,16 +47,14 @@ func (p *pusher) verdictFor(ctx context.Context, req passRequest, err error) mes
 	case errors.Is(err, errBusy):
 		return mesh.RetryIn(busyDelay, nil)
 	case errors.As(err, &held):
-		return p.park(ctx, req, held, guardRetryDelay)
-	case errors.Is(err, errCreateOnHold):
-		return p.park(ctx, req, err, createRetryDelay)
+		return p.park(ctx, req, held)
 	case errors.As(err, &refused):
 		p.failures.clear(product)
 		return mesh.Dead(refused.letter)
-	case errors.Is(err, mesh.ErrTooLarge):
+	case errors.Is(err, state.ErrTooLarge):
 		p.failures.clear(product)
-		return mesh.Dead(p.deadLetter(req.change, topology.ReasonExhausted, err.Error()))
-	case stripeapi.Classify(err).Action == stripeapi.Halt:
+		return mesh.Dead(p.deadLetter(req.Change, topology.ReasonExhausted, err.Error()))
+	case isHalt(err):
 		return p.haltAccount(ctx, err)
 	default:
 		return p.scheduleRetry(ctx, req, err)
@@ -69,8 +67,8 @@ const maxInPlaceDelay = 10 * time.Second
 
 // scheduleRetry retries the product after a delay. The delay grows with the product's failures, not with the
 // deliveries: a message that waited for its product has not failed.
-func (p *pusher) scheduleRetry(ctx context.Context, req passRequest, err error) mesh.Verdict {
-	change := req.change
+func (p *pusher) scheduleRetry(ctx context.Context, req plan.Request, err error) mesh.Verdict {
+	change := req.Change
 	attempts := p.failures.add(change.GetProductId(), time.Now())
 	delay := mesh.RetryDelay(attempts)
 	if delay <= maxInPlaceDelay {
@@ -83,7 +81,7 @@ func (p *pusher) scheduleRetry(ctx context.Context, req passRequest, err error) 
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts,
 		Lane: string(lane), Error: err.Error(),
-		Look: req.reread, Overwrite: req.exceptions.Overwrite, Leave: req.exceptions.Leave,
+		Look: req.Reread, Overwrite: req.Exceptions.Overwrite, Leave: req.Exceptions.Leave,
 	}
 	if failed := p.mesh.RetryLater(ctx, topology.Push, retry, delay); failed != nil {
 		return mesh.RetryIn(delay, errors.Join(err, failed))

@@ -49,7 +49,7 @@ func adoptable(p *ledger.Product) bool {
 	if p.Desired == nil {
 		return p.Observed.GetProduct() != nil
 	}
-	return p.Desired.GetProduct() != nil && !catalog.Managed(p.Observed)
+	return p.Desired.GetProduct() != nil && !catalog.IsManaged(p.Observed)
 }
 
 // AdoptProducts commands push to adopt products.

@@ -31,7 +31,7 @@ func (r *reconciler) commandWriteBack(ctx context.Context, p *ledger.Product, o 
 		if len(fields) == 0 || err != nil {
 			return cannot, err
 		}
-		if writeBack.Product, writeBack.Fields = catalog.TakeWithPrices(p.Desired, p.Observed,
+		if writeBack.Product, writeBack.Fields = catalog.ApplyWriteBackWithPrices(p.Desired, p.Observed,
 			fields); len(writeBack.Fields) == 0 {
 			return "the catalog cannot store Stripe's value", nil
 		}

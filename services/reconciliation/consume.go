@@ -46,10 +46,10 @@ func (r *reconciler) observed(_ context.Context, msg mesh.Message[*catalogv1.Obs
 // forgetAdopted deletes what was observed under Stripe's id if the product was adopted while that message was in
 // flight. Since the adoption it is no product of its own.
 func (r *reconciler) forgetAdopted(ctx context.Context, o *catalogv1.Observed) error {
-	if catalog.Managed(o) || o.GetProduct() == nil {
+	if catalog.IsManaged(o) || o.GetProduct() == nil {
 		return nil
 	}
-	linked, err := r.mesh.Links().Product(ctx, r.Account, o.GetProductId())
+	linked, err := r.stores.Links().Product(ctx, r.Account, o.GetProductId())
 	if err != nil || linked == "" || linked == o.GetProductId() {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/connectjson"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/request"
@@ -153,11 +153,11 @@ func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {
 	if err != nil || len(unknown) == 0 {
 		return nil, err
 	}
-	desired, err := c.mesh.Desired().LatestMany(ctx, c.Account, unknown)
+	desired, err := c.stores.Desired().LatestMany(ctx, c.Account, unknown)
 	if err != nil {
 		return nil, err
 	}
-	observed, err := c.mesh.Observed().GetMany(ctx, c.Account, unknown)
+	observed, err := c.stores.Observed().GetMany(ctx, c.Account, unknown)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (c control) Approve(ctx context.Context,
 	var held []string
 	for {
 		guard := &meshv1.Guard{}
-		revision, err := c.mesh.Guard(c.Account).GetAt(ctx, guard)
+		revision, err := c.stores.Guard(c.Account).GetAt(ctx, guard)
 		if err != nil {
 			return nil, unavailable(err)
 		}
@@ -202,8 +202,8 @@ func (c control) Approve(ctx context.Context,
 		if until != nil {
 			held, guard.Held, guard.HeldSince = guard.GetHeld(), nil, nil
 		}
-		_, err = c.mesh.Guard(c.Account).CompareAndPut(ctx, guard, revision)
-		if errors.Is(err, mesh.ErrConflict) {
+		_, err = c.stores.Guard(c.Account).CompareAndPut(ctx, guard, revision)
+		if errors.Is(err, state.ErrConflict) {
 			continue
 		}
 		if err != nil {

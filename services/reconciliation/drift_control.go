@@ -136,7 +136,7 @@ func checkWriteBack(p *ledger.Product, d *ledger.Drift) error {
 	if d.Kind == catalog.Extra && d.Field == "" {
 		return nil
 	}
-	if _, taken := catalog.TakeWithPrices(p.Desired, p.Observed, []string{p.Field(d)}); len(taken) > 0 {
+	if _, taken := catalog.ApplyWriteBackWithPrices(p.Desired, p.Observed, []string{p.Field(d)}); len(taken) > 0 {
 		return nil
 	}
 	what := "product " + p.ID

@@ -46,7 +46,7 @@ func follow[T any, M interface {
 				errs[of[i]] = err
 			}
 			metrics.LedgerWriteDuration.Record(batch[0].Context, time.Since(begun).Seconds(),
-				metrics.Stream.Of(c.Stream))
+				metrics.Stream.With(c.Stream))
 			verdicts := make([]mesh.Verdict, len(batch))
 			for i, d := range batch {
 				traceWrite(d.Context, begun, len(batch), errs[i])

@@ -86,7 +86,7 @@ func (f *accountMetrics) products(ctx context.Context) (func(metrics.Report), er
 	counts, err := f.ledger.Counts(ctx)
 	return func(report metrics.Report) {
 		for _, s := range metrics.State.Values {
-			report(metrics.Products, float64(counts[ledger.State(s)]), metrics.State.Of(s))
+			report(metrics.Products, float64(counts[ledger.State(s)]), metrics.State.With(s))
 		}
 	}, err
 }
@@ -104,7 +104,7 @@ func (f *accountMetrics) drift(ctx context.Context) (func(metrics.Report), error
 	}
 	return func(report metrics.Report) {
 		for of, n := range open {
-			report(metrics.DriftOpen, float64(n), metrics.DriftKind.Of(of.Kind), metrics.DriftState.Of(of.State))
+			report(metrics.DriftOpen, float64(n), metrics.DriftKind.With(of.Kind), metrics.DriftState.With(of.State))
 		}
 	}, err
 }
@@ -135,7 +135,7 @@ func (f *accountMetrics) letters(ctx context.Context) (func(metrics.Report), err
 	}
 	return func(report metrics.Report) {
 		for reason, n := range counts {
-			report(metrics.DeadLettersOpen, float64(n), metrics.DeadReason.Of(reason))
+			report(metrics.DeadLettersOpen, float64(n), metrics.DeadReason.With(reason))
 		}
 	}, nil
 }
@@ -153,7 +153,7 @@ func (f *accountMetrics) consumers(ctx context.Context) (func(metrics.Report), e
 	}
 	return func(report metrics.Report) {
 		for i, c := range consumers {
-			at := []metrics.Attribute{metrics.Stream.Of(c.Stream), metrics.Consumer.Of(c.Name)}
+			at := []metrics.Attribute{metrics.Stream.With(c.Stream), metrics.Consumer.With(c.Name)}
 			report(metrics.ConsumerPending, float64(c.Pending), at...)
 			report(metrics.ConsumerInFlight, float64(c.InFlight), at...)
 			report(metrics.ConsumerRedelivered, float64(c.Redelivered), at...)
@@ -174,8 +174,8 @@ func (f *accountMetrics) streams(ctx context.Context) (func(metrics.Report), err
 	streams, err := f.mesh.Streams(ctx)
 	return func(report metrics.Report) {
 		for _, s := range streams {
-			report(metrics.StreamMessages, float64(s.Messages), metrics.Stream.Of(s.Name))
-			report(metrics.StreamSize, float64(s.Bytes), metrics.Stream.Of(s.Name))
+			report(metrics.StreamMessages, float64(s.Messages), metrics.Stream.With(s.Name))
+			report(metrics.StreamSize, float64(s.Bytes), metrics.Stream.With(s.Name))
 		}
 	}, err
 }
@@ -186,12 +186,12 @@ func (f *accountMetrics) retries(ctx context.Context) (func(metrics.Report), err
 }
 
 func (f *accountMetrics) guardAndHalt(ctx context.Context) (func(metrics.Report), error) {
-	halted, err := f.mesh.Halted(f.Account).GetString(ctx)
+	halted, err := f.stores.Halted(f.Account).GetString(ctx)
 	if err != nil {
 		return nil, err
 	}
 	guard := &meshv1.Guard{}
-	_, err = f.mesh.Guard(f.Account).GetAt(ctx, guard)
+	_, err = f.stores.Guard(f.Account).GetAt(ctx, guard)
 	return func(report metrics.Report) {
 		report(metrics.Halted, flag(halted != ""))
 		report(metrics.GuardHeld, float64(len(guard.GetHeld())))
@@ -222,7 +222,7 @@ func (f *accountMetrics) equality(context.Context) (func(metrics.Report), error)
 	seen, converged := f.monitor.latest()
 	return func(report metrics.Report) {
 		for lane, at := range converged {
-			report(metrics.ConvergedTimestamp, unix(at), metrics.Lane.Of(lane))
+			report(metrics.ConvergedTimestamp, unix(at), metrics.Lane.With(lane))
 		}
 		report(metrics.EqualityKnown, flag(seen != nil && seen.GetUnknown() == ""))
 		if seen == nil {
@@ -230,7 +230,7 @@ func (f *accountMetrics) equality(context.Context) (func(metrics.Report), error)
 		}
 		state := captureState(seen)
 		for _, s := range metrics.CaptureState.Values {
-			report(metrics.CaptureStatus, flag(s == state), metrics.CaptureState.Of(s))
+			report(metrics.CaptureStatus, flag(s == state), metrics.CaptureState.With(s))
 		}
 		report(metrics.UnwatchedTables, float64(len(seen.GetUnwatchedTables())))
 		if at := seen.GetCapture().GetCapturedUpTo(); at != nil {

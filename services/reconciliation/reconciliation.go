@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -76,6 +77,7 @@ const (
 type reconciler struct {
 	Config
 	mesh   *mesh.Mesh
+	stores *state.Stores
 	ledger *ledger.Ledger
 	// progress is owned by the goroutine of watchDrift.
 	progress pushProgress
@@ -128,7 +130,7 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg.Logger.Warn(
 			"the ledger's database cannot store every character that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
 	}
-	r := &reconciler{Config: cfg, mesh: m, ledger: l, wake: make(chan struct{}, 1)}
+	r := &reconciler{Config: cfg, mesh: m, stores: state.New(m), ledger: l, wake: make(chan struct{}, 1)}
 	l.OnClosed, l.OnFound, l.OnSettled, l.OnDue = r.deleteLetters, r.publishDrifted, r.publishSettled, r.wakeDrift
 	l.Policy, l.Extras = cfg.Policy, cfg.Extras
 	defer r.observe()()

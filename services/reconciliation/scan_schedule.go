@@ -12,7 +12,7 @@ import (
 // lastScan returns the report of the latest scan, nil if there was none.
 func (r *reconciler) lastScan(ctx context.Context) (*meshv1.ScanReport, error) {
 	report := &meshv1.ScanReport{}
-	ok, err := r.mesh.Record(topology.KeyScan, r.Account).Get(ctx, report)
+	ok, err := r.stores.Record(topology.KeyScan, r.Account).Get(ctx, report)
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ type view struct {
 func (r *reconciler) readView(ctx context.Context) (*view, error) {
 	e := evidence{}
 	report := &meshv1.CaptureReport{}
-	revision, err := r.mesh.Capture(r.Account).GetAt(ctx, report)
+	revision, err := r.stores.Capture(r.Account).GetAt(ctx, report)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (r *reconciler) readView(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	e.poll = &meshv1.PollReport{}
-	if e.polled, err = r.mesh.Record(topology.KeyPoll, r.Account).GetWithTime(ctx, e.poll); err != nil {
+	if e.polled, err = r.stores.Record(topology.KeyPoll, r.Account).GetWithTime(ctx, e.poll); err != nil {
 		return nil, err
 	}
 	if e.polled.IsZero() {
@@ -118,7 +118,7 @@ func (r *reconciler) readView(ctx context.Context) (*view, error) {
 	if e.paused, err = r.allPaused(ctx); err != nil {
 		return nil, err
 	}
-	if e.halted, err = r.mesh.Halted(r.Account).GetString(ctx); err != nil {
+	if e.halted, err = r.stores.Halted(r.Account).GetString(ctx); err != nil {
 		return nil, err
 	}
 	var oldest time.Time

@@ -13,6 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -24,7 +25,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
-	r := &reconciler{Config: Config{Account: "default"}, mesh: m}
+	r := &reconciler{Config: Config{Account: "default"}, mesh: m, stores: state.New(m)}
 
 	version := uint64(100)
 	report := func() time.Time {
@@ -33,7 +34,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 		require.NoError(t, err)
 		sequence, err := m.LastSequence(t.Context(), topology.StreamCatalog)
 		require.NoError(t, err)
-		require.NoError(t, m.Capture("default").Put(t.Context(), &meshv1.CaptureReport{
+		require.NoError(t, state.New(m).Capture("default").Put(t.Context(), &meshv1.CaptureReport{
 			At:              timestamppb.New(now),
 			State:           meshv1.CaptureState_CAPTURE_STATE_READING,
 			CapturedUpTo:    timestamppb.New(now),
@@ -163,6 +164,7 @@ func TestMetrics_DoNotWaitForNATS(t *testing.T) {
 		reconciler: &reconciler{
 			Config: Config{Account: "default", Logger: slog.New(slog.DiscardHandler), Now: time.Now},
 			mesh:   m,
+			stores: state.New(m),
 			ledger: l,
 		},
 	}

@@ -205,7 +205,7 @@ func (d *deliverer) applyFaults(x *delivery, l *outgoing) (twice, ok bool) {
 		return false, true
 	}
 	x.isFaulted = true
-	struck := d.sim.faults.strike(delivering, occasion{event: l.kind, objects: l.objects})
+	struck := d.sim.faults.strike(webhookFaults, occasion{event: l.kind, objects: l.objects})
 	if len(struck) == 0 {
 		return false, true
 	}

@@ -169,15 +169,10 @@ var listEventsParams = listParams(map[string]shape{
 })
 
 func (t *tx) listEvents(c *call) (any, *refusal) {
-	page, r := readPage(c, "event", &t.events)
+	page, created, r := readCreatedPage(c, "event", &t.events)
 	if r != nil {
 		return nil, r
 	}
-	within, r := readRange(c.form.get("created"))
-	if r != nil {
-		return nil, r
-	}
-	page.within(within)
 	one, several := c.form.text("type"), c.form.get("types")
 	if one != "" && several != nil {
 		return nil, invalid("parameters_exclusive", "types",
@@ -190,7 +185,7 @@ func (t *tx) listEvents(c *call) (any, *refusal) {
 	success, bySuccess := c.form.flag("delivery_success")
 	oldest := c.now.Add(-eventRetention).Unix()
 	found, more := page.collect(func(e *event) bool {
-		return e.Created >= oldest && within.contains(e.Created) && subscribed(types, e.Type) &&
+		return e.Created >= oldest && created.contains(e.Created) && subscribed(types, e.Type) &&
 			(!bySuccess || success == (len(t.pending[e.ID]) == 0 && !t.failed[e.ID]))
 	})
 	out := make([]any, len(found))

@@ -34,17 +34,19 @@ const (
 	FaultWebhookReordered  FaultKind = "webhook_reordered"
 )
 
-// entering are the faults that strike before a request's execution, or strike its answer whatever it is.
-var entering = []FaultKind{
+// requestFaults strike every request, before its execution or on the way of its answer.
+var requestFaults = []FaultKind{
 	FaultReset, FaultKeyRevoked, FaultForbidden, FaultRateLimit, FaultLockTimeout, FaultUnavailable, FaultBadGateway,
-	FaultLatency,
-	FaultResponseLost,
+	FaultLatency, FaultResponseLost,
 }
 
-// executing are the faults that strike only if the request is executed.
-var executing = []FaultKind{FaultErrorBefore, FaultErrorAfter, FaultRefused}
+// executionFaults strike only requests that are executed.
+var executionFaults = []FaultKind{FaultErrorBefore, FaultErrorAfter, FaultRefused}
 
-var delivering = []FaultKind{FaultWebhookLost, FaultWebhookDuplicated, FaultWebhookDelayed, FaultWebhookReordered}
+// webhookFaults strike deliveries of webhooks.
+var webhookFaults = []FaultKind{FaultWebhookLost, FaultWebhookDuplicated, FaultWebhookDelayed, FaultWebhookReordered}
+
+var allFaults = slices.Concat(requestFaults, executionFaults, webhookFaults)
 
 // Fault is a failure on demand.
 type Fault struct {
@@ -62,11 +64,11 @@ type Fault struct {
 	Key string `json:"key,omitempty"`
 	// Event restricts a webhook fault to event types, such as "product.*".
 	Event string `json:"event,omitempty"`
-	// Skip is the number of matches that pass first.
+	// Skip is the number of matches that the fault spares first.
 	Skip int `json:"skip,omitempty"`
 	// Count is the number of strikes. 0 means no limit.
 	Count int `json:"count,omitempty"`
-	// Probability is the probability that a match is struck. 0 means always. Seed makes the choice repeatable.
+	// Probability is the probability that a match is struck. 0 means always. The same Seed makes the same choices.
 	Probability float64 `json:"probability,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
 	// Reason is the reason of a rate_limit. Defaults to ReasonGlobalRate.
@@ -98,7 +100,7 @@ type activeFault struct {
 	random  *rand.Rand
 }
 
-// occasion is a point at which a fault may strike.
+// occasion is a request, or a delivery of a webhook, that a fault may strike.
 type occasion struct {
 	method, path, operation string
 	objects                 []string
@@ -107,31 +109,8 @@ type occasion struct {
 }
 
 func (f *faults) add(fault Fault) (Fault, error) {
-	if !slices.Contains(slices.Concat(entering, executing, delivering), fault.Kind) {
-		return Fault{},
-			fmt.Errorf("simulator: there is no fault %q; the faults are %v", fault.Kind,
-				slices.Concat(entering, executing, delivering))
-	}
-	if fault.Probability < 0 || fault.Probability > 1 {
-		return Fault{},
-			fmt.Errorf("simulator: the probability of a fault must be between 0 and 1, not %v", fault.Probability)
-	}
-	switch fault.Kind {
-	case FaultRateLimit:
-		setDefault(&fault.Reason, ReasonGlobalRate)
-	case FaultRefused:
-		setDefault(&fault.Status, http.StatusBadRequest)
-		setDefault(&fault.Message, "The simulator was told to refuse this request.")
-		if fault.Status < 400 || fault.Status > 499 {
-			return Fault{},
-				fmt.Errorf("simulator: the status of a refused fault must be between 400 and 499, not %d", fault.Status)
-		}
-		if !slices.Contains([]string{"", "true", "false"}, fault.ShouldRetry) {
-			return Fault{},
-				fmt.Errorf("simulator: should_retry of a refused fault must be true or false, not %q",
-					fault.ShouldRetry)
-		}
-	default:
+	if err := fault.complete(); err != nil {
+		return Fault{}, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,6 +118,31 @@ func (f *faults) add(fault Fault) (Fault, error) {
 	fault.ID, fault.Hits = fmt.Sprintf("fault_%d", f.last), 0
 	f.set = append(f.set, &activeFault{Fault: fault, random: rand.New(rand.NewPCG(fault.Seed, 0))})
 	return fault, nil
+}
+
+// complete checks a fault and sets its defaults.
+func (f *Fault) complete() error {
+	if !slices.Contains(allFaults, f.Kind) {
+		return fmt.Errorf("simulator: there is no fault %q; the faults are %v", f.Kind, allFaults)
+	}
+	if f.Probability < 0 || f.Probability > 1 {
+		return fmt.Errorf("simulator: the probability of a fault must be between 0 and 1, not %v", f.Probability)
+	}
+	switch f.Kind {
+	case FaultRateLimit:
+		setDefault(&f.Reason, ReasonGlobalRate)
+	case FaultRefused:
+		setDefault(&f.Status, http.StatusBadRequest)
+		setDefault(&f.Message, "The simulator was told to refuse this request.")
+		if f.Status < 400 || f.Status > 499 {
+			return fmt.Errorf("simulator: the status of a refused fault must be between 400 and 499, not %d", f.Status)
+		}
+		if !slices.Contains([]string{"", "true", "false"}, f.ShouldRetry) {
+			return fmt.Errorf("simulator: should_retry of a refused fault must be true or false, not %q", f.ShouldRetry)
+		}
+	default:
+	}
+	return nil
 }
 
 func (f *faults) list() []Fault {
@@ -165,7 +169,8 @@ func (f *faults) clear() {
 	f.set = nil
 }
 
-// strike returns the faults of the given kinds that strike now: every latency, and at most one other.
+// strike returns the faults of the given kinds that strike an occasion: every latency, and at most one other. It counts
+// them.
 func (f *faults) strike(kinds []FaultKind, o occasion) []Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -184,12 +189,13 @@ func (f *faults) strike(kinds []FaultKind, o occasion) []Fault {
 func (f *activeFault) matches(o occasion) bool {
 	return (f.Count == 0 || f.Hits < f.Count) &&
 		(f.Method == "" || strings.EqualFold(f.Method, o.method)) &&
-		(f.Path == "" || wildcard(f.Path, o.path) || wildcard(f.Path, o.operation)) &&
+		(f.Path == "" || matchesPattern(f.Path, o.path) || matchesPattern(f.Path, o.operation)) &&
 		(f.Key == "" || f.Key == o.key) &&
 		(f.Object == "" || slices.Contains(o.objects, f.Object)) &&
 		(f.Event == "" || subscribed([]string{f.Event}, o.event))
 }
 
+// fires reports whether the fault strikes a match. It counts the match.
 func (f *activeFault) fires() bool {
 	if f.skipped < f.Skip {
 		f.skipped++
@@ -202,17 +208,17 @@ func (f *activeFault) fires() bool {
 	return true
 }
 
-// wildcard reports whether s matches a pattern in which * matches any characters.
-func wildcard(pattern, s string) bool {
-	head, rest, wild := strings.Cut(pattern, "*")
-	if !wild {
+// matchesPattern reports whether s matches a pattern in which * matches any characters.
+func matchesPattern(pattern, s string) bool {
+	head, rest, hasStar := strings.Cut(pattern, "*")
+	if !hasStar {
 		return pattern == s
 	}
 	if !strings.HasPrefix(s, head) {
 		return false
 	}
 	for i := len(head); i <= len(s); i++ {
-		if wildcard(rest, s[i:]) {
+		if matchesPattern(rest, s[i:]) {
 			return true
 		}
 	}

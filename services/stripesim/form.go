@@ -10,12 +10,14 @@ import (
 // field is a node of a parsed form. `recurring[interval]=month` is a field "recurring" that contains a field
 // "interval". A node has a value or fields. In a malformed request it has both.
 type field struct {
-	// name is the whole path as the request spelt it: "recurring[interval]".
-	name   string
-	value  string
-	scalar bool
-	keys   []string // of sub, in the order of the request
-	sub    map[string]*field
+	// name is the whole path: "recurring[interval]". Elements of a list have their index: "expand[0]" for `expand[]`.
+	name string
+	// value is the node's own value, if hasValue.
+	value    string
+	hasValue bool
+	// keys are those of sub, in the order of the request.
+	keys []string
+	sub  map[string]*field
 }
 
 // pair is one parameter as it was sent.
@@ -59,22 +61,23 @@ func (f *field) add(name, value string) *refusal {
 	if len(segments) > maxFormDepth {
 		return invalid("", base, "Invalid parameter name: %s is nested too deeply", name)
 	}
-	at := f
-	for i, s := range segments {
-		if s == "" && i > 0 {
-			s = at.element(segments[i+1:])
+	node := f
+	for i, key := range segments {
+		if key == "" && i > 0 {
+			key = node.elementKey(segments[i+1:])
 		}
-		at = at.child(s)
+		node = node.child(key)
 	}
-	at.value, at.scalar = value, true
+	node.value, node.hasValue = value, true
 	return nil
 }
 
-// element returns the key of `a[]` in a list. It is a new one, except that `a[][x]=1&a[][y]=2` is one element.
-func (f *field) element(rest []string) string {
+// elementKey returns the key for `[]` in a list. rest is the path below it. The key is a new one, unless the last
+// element lacks that path: `a[][x]=1&a[][y]=2` is one element.
+func (f *field) elementKey(rest []string) string {
 	if len(rest) > 0 && len(f.keys) > 0 {
 		last := f.keys[len(f.keys)-1]
-		if _, taken := f.sub[last].sub[rest[0]]; !taken {
+		if _, isSet := f.sub[last].sub[rest[0]]; !isSet {
 			return last
 		}
 	}
@@ -124,10 +127,10 @@ func (f *field) items() []*field {
 	return out
 }
 
-// The following readers assume that the form has been checked against the operation's shape.
+// The following methods assume that the form has been checked against the shapes of the operation's parameters.
 
-// cleared reports whether the field was sent empty.
-func (f *field) cleared() bool { return f != nil && f.scalar && f.value == "" }
+// cleared reports whether the field was sent empty, which clears it in Stripe.
+func (f *field) cleared() bool { return f != nil && f.hasValue && f.value == "" }
 
 // text returns the value of a field, empty if it was not sent.
 func (f *field) text(name string) string {
@@ -145,14 +148,14 @@ func (f *field) optional(name string) *string {
 	return nil
 }
 
-// flag returns the value of a field that is true or false, and whether it was sent.
+// flag returns the value of a field that is true or false. sent reports whether it was sent.
 func (f *field) flag(name string) (value, sent bool) {
 	c := f.get(name)
 	return c != nil && c.value == "true", c != nil
 }
 
-// integer returns the value of a field that is a whole number, and whether it was sent.
-func (f *field) integer(name string) (int64, bool) {
+// integer returns the value of a field that is a whole number. sent reports whether it was sent.
+func (f *field) integer(name string) (value int64, sent bool) {
 	c := f.get(name)
 	if c == nil {
 		return 0, false

@@ -82,6 +82,21 @@ func readPage[T any](c *call, what string, from *collection[T]) (*page[T], *refu
 	return p, nil
 }
 
+// readCreatedPage is readPage for a list that the parameter created can restrict. It returns the range too, because the
+// order of creation determines it only roughly.
+func readCreatedPage[T any](c *call, what string, from *collection[T]) (*page[T], createdRange, *refusal) {
+	p, r := readPage(c, what, from)
+	if r != nil {
+		return nil, createdRange{}, r
+	}
+	created, r := readRange(c.form.get("created"))
+	if r != nil {
+		return nil, createdRange{}, r
+	}
+	p.within(created)
+	return p, created, nil
+}
+
 // narrow restricts the list to some places, given oldest first.
 func (p *page[T]) narrow(places []int) {
 	if p.narrowed {
@@ -176,7 +191,7 @@ func readRange(f *field) (createdRange, *refusal) {
 	if f == nil {
 		return s, nil
 	}
-	if f.scalar {
+	if f.hasValue {
 		n, err := strconv.ParseInt(f.value, 10, 64)
 		if err != nil {
 			return s, invalid("parameter_invalid_integer", f.name, "Invalid integer: %s", f.value)

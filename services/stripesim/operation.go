@@ -9,12 +9,15 @@ import (
 // operation is one of Stripe's endpoints. Each has a rate limit of its own, for all objects together.
 type operation struct {
 	method string
-	path   string // with the object's id as {name}
+	// path has the object's id as {name}, where name is Stripe's name of the parameter.
+	path   string
 	params map[string]shape
 	// object is the kind of object that the operation returns or lists.
 	object string
-	list   bool
-	// permission is the permission that a restricted key needs, without _read or _write. Prices use their old name.
+	// list reports whether the operation lists objects.
+	list bool
+	// permission is the permission that a restricted key needs, without _read or _write. The one of prices is named
+	// after plans, which prices have replaced.
 	permission string
 	run        func(*tx, *call) (any, *refusal)
 }
@@ -30,6 +33,7 @@ func (o *operation) idParam() string {
 	return strings.TrimSuffix(rest, "}")
 }
 
+// expandOnly has the parameters of an operation without parameters of its own.
 var expandOnly = map[string]shape{"expand": expandParam}
 
 var operations = []*operation{
@@ -173,7 +177,7 @@ var operations = []*operation{
 	},
 }
 
-// routes are the operations by method and path, with {} for an id.
+// routes has the operations by method and path, such as "GET /v1/prices/{}".
 var routes = func() map[string]*operation {
 	out := make(map[string]*operation, len(operations))
 	for _, op := range operations {
@@ -186,7 +190,7 @@ var routes = func() map[string]*operation {
 	return out
 }()
 
-// route returns the operation of a request, and the id in its path.
+// route returns the operation of a request, or nil if there is none, and the id in its path.
 func route(method, escapedPath string) (*operation, string) {
 	path := strings.TrimSuffix(escapedPath, "/")
 	if op := routes[method+" "+path]; op != nil && op.idParam() == "" {
@@ -205,7 +209,9 @@ func route(method, escapedPath string) (*operation, string) {
 
 func unknownURL(method, path string) *refusal {
 	return &refusal{
-		status: http.StatusNotFound, kind: typeInvalid, keepsKeyFree: true,
+		status:       http.StatusNotFound,
+		kind:         typeInvalid,
+		keepsKeyFree: true,
 		message: "Unrecognized request URL (" + method + ": " + path +
 			"). Please see https://stripe.com/docs or we can help at https://support.stripe.com/.",
 	}

@@ -142,7 +142,8 @@ func readTiers(f *field) ([]tier, *refusal) {
 		}
 		if t.Unit == "" && t.Flat == "" {
 			return nil, invalid("parameter_missing", item.name,
-				"Each tier must have at least one of `unit_amount`, `unit_amount_decimal`, `flat_amount`, or `flat_amount_decimal`.")
+				"Each tier must have at least one of `unit_amount`, `unit_amount_decimal`, `flat_amount`, or "+
+					"`flat_amount_decimal`.")
 		}
 		upTo := item.get("up_to")
 		end := upTo.value == "inf"

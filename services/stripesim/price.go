@@ -223,7 +223,8 @@ func (p *price) checkAmounts(f *field) *refusal {
 		return invalid("", "tiers_mode", "`tiers_mode` can only be set if `billing_scheme=tiered`.")
 	case p.Amount == "" && p.Custom == nil:
 		return invalid("parameter_missing", "unit_amount",
-			"One of `unit_amount`, `unit_amount_decimal`, or `custom_unit_amount` is required, unless `billing_scheme=tiered`.")
+			"One of `unit_amount`, `unit_amount_decimal`, or `custom_unit_amount` is required, unless "+
+				"`billing_scheme=tiered`.")
 	case p.Amount != "" && p.Custom != nil:
 		return invalid("parameters_exclusive", "custom_unit_amount",
 			"You may only specify one of these parameters: unit_amount, unit_amount_decimal, custom_unit_amount.")
@@ -422,15 +423,10 @@ var listPricesParams = listParams(map[string]shape{
 })
 
 func (t *tx) listPrices(c *call) (any, *refusal) {
-	page, r := readPage(c, "price", &t.prices)
+	page, created, r := readCreatedPage(c, "price", &t.prices)
 	if r != nil {
 		return nil, r
 	}
-	within, r := readRange(c.form.get("created"))
-	if r != nil {
-		return nil, r
-	}
-	page.within(within)
 	if id := c.form.text("product"); id != "" {
 		page.narrow(t.prices.places(t.pricesOf[id]))
 	}
@@ -450,7 +446,7 @@ func (t *tx) listPrices(c *call) (any, *refusal) {
 	currency, kind, every := strings.ToLower(c.form.text("currency")), c.form.text("type"), c.form.get("recurring")
 	found, more := page.collect(func(p *price) bool {
 		return !p.Inline && (!byActive || p.Active == active) && (currency == "" || p.Currency == currency) &&
-			(kind == "" || p.kind() == kind) && p.Recurring.matches(every) && within.contains(p.Created)
+			(kind == "" || p.kind() == kind) && p.Recurring.matches(every) && created.contains(p.Created)
 	})
 	out := make([]any, len(found))
 	for i, p := range found {

@@ -378,15 +378,10 @@ var listProductsParams = listParams(map[string]shape{
 })
 
 func (t *tx) listProducts(c *call) (any, *refusal) {
-	page, r := readPage(c, "product", &t.products)
+	page, created, r := readCreatedPage(c, "product", &t.products)
 	if r != nil {
 		return nil, r
 	}
-	within, r := readRange(c.form.get("created"))
-	if r != nil {
-		return nil, r
-	}
-	page.within(within)
 	if ids := c.form.get("ids"); ids != nil {
 		if page.cursor != "" {
 			return nil, invalid("parameters_exclusive", "ids",
@@ -400,7 +395,7 @@ func (t *tx) listProducts(c *call) (any, *refusal) {
 	found, more := page.collect(func(p *product) bool {
 		return (!byActive || p.Active == active) &&
 			(!byShippable || p.Shippable != nil && *p.Shippable == shippable) &&
-			(url == "" || p.URL != nil && *p.URL == url) && within.contains(p.Created)
+			(url == "" || p.URL != nil && *p.URL == url) && created.contains(p.Created)
 	})
 	out := make([]any, len(found))
 	for i, p := range found {

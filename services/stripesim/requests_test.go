@@ -71,7 +71,7 @@ func TestStats_CountSeconds(t *testing.T) {
 		"")
 	c.advance(time.Second)
 	require.False(t, h.keyed("b", "/v1/products", "id", "b", "name", "y").ok().replayed(),
-		"what is over the limit is not remembered")
+		"requests over the limit are not kept")
 	s := h.sim.Stats()
 	require.Equal(t, map[string]int{"global-rate": 1}, s.RateLimited)
 	require.Equal(t,

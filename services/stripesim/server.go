@@ -167,7 +167,7 @@ func (s *Sim) answer(c *call, r *http.Request) reply {
 		where.objects = append(where.objects, c.id)
 	}
 	delay, lost := time.Duration(0), false
-	for _, f := range s.faults.strike(entering, where) {
+	for _, f := range s.faults.strike(requestFaults, where) {
 		c.fault = f.Kind
 		switch f.Kind {
 		case FaultReset:
@@ -219,7 +219,7 @@ func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) r
 	}
 	waitForFault(delay)
 	var before, after *refusal
-	for _, f := range s.faults.strike(executing, where) {
+	for _, f := range s.faults.strike(executionFaults, where) {
 		switch c.fault = f.Kind; f.Kind {
 		case FaultErrorBefore:
 			before = serverError()

@@ -109,17 +109,17 @@ func (c checker) check(f *field, s shape) *refusal {
 	}
 	switch s.kind {
 	case hash:
-		if f.scalar {
+		if f.hasValue {
 			return invalid("", f.name, "Invalid object")
 		}
 		return check(f, s.fields, c)
 	case timeRange:
-		if f.scalar {
+		if f.hasValue {
 			return checkInteger(f)
 		}
 		return check(f, s.fields, c)
 	case mapping:
-		if f.scalar {
+		if f.hasValue {
 			return invalid("", f.name, "Invalid object")
 		}
 		for _, k := range f.keys {
@@ -133,7 +133,7 @@ func (c checker) check(f *field, s shape) *refusal {
 	case list:
 		return c.list(f, s)
 	default:
-		if !f.scalar || len(f.sub) > 0 {
+		if !f.hasValue || len(f.sub) > 0 {
 			return invalid("", f.name, "Invalid %s", s.kind.noun())
 		}
 		return s.scalar(f)
@@ -141,7 +141,7 @@ func (c checker) check(f *field, s shape) *refusal {
 }
 
 func (c checker) list(f *field, s shape) *refusal {
-	if f.scalar {
+	if f.hasValue {
 		return invalid("", f.name, "Invalid array")
 	}
 	for _, k := range f.keys {
@@ -245,23 +245,25 @@ func checkInteger(f *field) *refusal {
 }
 
 func checkMetadata(f *field) *refusal {
-	if f.scalar {
+	if f.hasValue {
 		return invalid("", f.name, "Invalid object")
 	}
 	for _, k := range f.keys {
 		v := f.sub[k]
 		switch {
-		case !v.scalar:
+		case !v.hasValue:
 			return invalid("", v.name, "Invalid string")
 		case k == "":
 			return invalid("", f.name, "Metadata keys must not be empty.")
 		case utf8.RuneCountInString(k) > metadataKey:
 			return invalid("", f.name,
-				"Metadata keys can have up to %d characters, but you passed in a key that is %d characters. Invalid key: %s",
+				"Metadata keys can have up to %d characters, but you passed in a key that is %d characters. Invalid "+
+					"key: %s",
 				metadataKey, utf8.RuneCountInString(k), k)
 		case utf8.RuneCountInString(v.value) > metadataValue:
 			return invalid("", v.name,
-				"Metadata values can have up to %d characters, but you passed in a value that is %d characters. Invalid value: %s",
+				"Metadata values can have up to %d characters, but you passed in a value that is %d characters. "+
+					"Invalid value: %s",
 				metadataValue, utf8.RuneCountInString(v.value), v.value)
 		case !utf8.ValidString(k) || !utf8.ValidString(v.value):
 			return invalid("", f.name, "Invalid UTF-8 encoding in request parameter '%s'", f.name)

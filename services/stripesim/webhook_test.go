@@ -122,7 +122,7 @@ func TestWebhooks_Connect(t *testing.T) {
 	require.NotContains(t, own.all()[0].event, "account")
 	require.Len(t, connect.all(), 1)
 	h.get("/v1/products/lamp").requireRefused(http.StatusNotFound, "resource_missing", "id", "No such product")
-	eventually(t, func() bool { return h.sim.Stats().Webhooks.Pending == 0 }, "settled")
+	eventually(t, func() bool { return h.sim.Stats().Webhooks.Pending == 0 }, "deliveries are pending")
 }
 
 func TestFaults_OfWebhooks(t *testing.T) {
@@ -157,7 +157,7 @@ func TestFaults_OfWebhooks(t *testing.T) {
 	h.create("/v1/products", "id", "late", "name", "x")
 	eventually(t, func() bool { return len(in.all()) == 5 }, "late")
 	require.GreaterOrEqual(t, time.Since(begun), 30*time.Millisecond)
-	eventually(t, func() bool { return h.sim.Stats().Webhooks.Pending == 0 }, "settled")
+	eventually(t, func() bool { return h.sim.Stats().Webhooks.Pending == 0 }, "deliveries are pending")
 }
 
 func objects(events []map[string]any) []string {

@@ -68,8 +68,8 @@ type Match struct {
 	Conflicting string
 }
 
-// Certain reports whether nothing about the match itself is doubtful.
-func (m Match) Certain() bool {
+// IsCertain reports whether the match needs no decision. Its prices may still be doubtful: see Proposal.IsCertain.
+func (m Match) IsCertain() bool {
 	return m.StripeID != "" && m.Why != ByName && len(m.Rivals) == 0 && m.Conflicting == ""
 }
 

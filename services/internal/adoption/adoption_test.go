@@ -52,7 +52,7 @@ func TestMatches_GivesNoProductAwayTwice(t *testing.T) {
 			require.False(t, products[m.Product], "two matches for %s", m.Product)
 			products[m.Product] = true
 			require.True(t, m.StripeID != "" || len(m.Candidates) > 1, "%+v", m)
-			if m.Certain() {
+			if m.IsCertain() {
 				require.Empty(t, certain[m.StripeID], "%s and %s", certain[m.StripeID], m.Product)
 				certain[m.StripeID] = m.Product
 			}
@@ -89,7 +89,7 @@ func TestMatches_CertainOnesHaveAReason(t *testing.T) {
 			w := wanted[slices.IndexFunc(wanted, func(w adoption.Wanted) bool { return w.ID == m.Product })]
 			h := held[slices.IndexFunc(held, func(h adoption.Existing) bool { return h.ID == m.StripeID })]
 			require.True(t, adoption.StillApplies(m, w, h), "%+v", m)
-			if !m.Certain() {
+			if !m.IsCertain() {
 				continue
 			}
 			sharesKey := slices.ContainsFunc(w.LookupKeys,
@@ -194,7 +194,7 @@ func TestMatches(t *testing.T) {
 				if m.Conflicting != "" {
 					got += ", contrary " + m.Conflicting
 				}
-				if !m.Certain() {
+				if !m.IsCertain() {
 					got += ", doubtful"
 				}
 			}
@@ -312,7 +312,7 @@ func TestPropose(t *testing.T) {
 			require.Equal(t, c.create, p.Create)
 			require.Equal(t, c.replace, p.Replace)
 			require.Equal(t, c.doubts, p.Doubts())
-			require.Equal(t, len(c.doubts) == 0, p.Certain())
+			require.Equal(t, len(c.doubts) == 0, p.IsCertain())
 		})
 	}
 }

@@ -57,8 +57,8 @@ type Proposal struct { //nolint:recvcheck // built by pointer, read by value
 	Reservations []Reservation
 }
 
-// Certain reports whether there are no doubts about the proposal.
-func (p Proposal) Certain() bool { return len(p.Reservations) == 0 }
+// IsCertain reports whether there are no doubts about the proposal.
+func (p Proposal) IsCertain() bool { return len(p.Reservations) == 0 }
 
 // Doubts returns the kinds of the reservations, each once, with the price that it concerns: "price_differs mug-eur".
 func (p Proposal) Doubts() []string {

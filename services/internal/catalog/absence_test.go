@@ -79,7 +79,7 @@ func TestDiff_ReturnToCatalogEqualsFreshCreation(t *testing.T) {
 				last = mapped(t, unmanaged)
 				next = last
 			}
-			steps := catalog.Diff(next, known(s, next))
+			steps := catalog.Diff(next, observedState(s, next))
 			if len(steps) > 0 && rapid.IntRange(0, 3).Draw(t, "crash") == 0 {
 				steps = steps[:rapid.IntRange(0, len(steps)-1).Draw(t, "steps before the crash")]
 			}
@@ -174,7 +174,7 @@ func TestDiff_RestoresClearedDefaultPrice(t *testing.T) {
 				apply(t, start, upsert(proPlan()))
 				apply(t, start, leave)
 				require.Empty(t, start.Product(productID).Product.GetDefaultPrice())
-				steps := catalog.Diff(change, known(start, change))
+				steps := catalog.Diff(change, observedState(start, change))
 				for n := range len(steps) + 1 {
 					s := start.Clone()
 					_, err := s.Pass(steps[:n])
@@ -208,7 +208,7 @@ func TestResolve_UnarchivesOwnArchiveForAnyOwner(t *testing.T) {
 				change := upsert(proPlan(), unmanaged...)
 				apply(t, s, change)
 				apply(t, s, absence)
-				o := known(s, change)
+				o := observedState(s, change)
 				r := catalog.Resolve(policy, change, o, catalog.Exceptions{})
 				for _, d := range r.Decisions {
 					if d.Kind == catalog.ArchivedInStripe {

@@ -13,9 +13,9 @@ import (
 // StripeID returns the id under which Stripe holds the product, or would hold it.
 func StripeID(o *catalogv1.Observed) string { return cmp.Or(o.GetStripeId(), o.GetProductId()) }
 
-// Managed reports whether Driftless has brought the product to a state of the catalog, or adopted it. Before that, the
-// product in Stripe may belong to somebody who has not agreed.
-func Managed(o *catalogv1.Observed) bool { return o.GetVersion() > 0 || o.GetStripeId() != "" }
+// IsManaged reports whether Driftless has brought the product to a state of the catalog, or adopted it. Before that,
+// the product in Stripe may belong to somebody who has not agreed.
+func IsManaged(o *catalogv1.Observed) bool { return o.GetVersion() > 0 || o.GetStripeId() != "" }
 
 // Adoption names the objects in Stripe that shall represent a product of the catalog and its prices.
 type Adoption struct {

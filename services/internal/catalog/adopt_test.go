@@ -26,7 +26,7 @@ func linked(o *catalogv1.Observed, change *catalogv1.ProductChange) (*catalogv1.
 	return o, change
 }
 
-func knownLinked(s *catalogtest.Stripe,
+func observedLinked(s *catalogtest.Stripe,
 	change *catalogv1.ProductChange,
 ) (*catalogv1.Observed, *catalogv1.ProductChange) {
 	o, renamed := linked(s.Observed(productID), change)
@@ -38,7 +38,7 @@ func TestDiff_ConvergesForLinkedProduct(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		o, renamed := knownLinked(s, change)
+		o, renamed := observedLinked(s, change)
 		held := o.GetProduct() != nil
 		steps := catalog.Diff(renamed, o)
 		for _, step := range steps {
@@ -47,7 +47,7 @@ func TestDiff_ConvergesForLinkedProduct(t *testing.T) {
 		}
 		done, err := passLinked(s, steps)
 		require.NoError(t, err, "step %d of\n%s", done, words(steps))
-		after, _ := knownLinked(s, change)
+		after, _ := observedLinked(s, change)
 		require.Empty(t, catalog.Diff(renamed, after), words(catalog.Diff(renamed, after)))
 		switch {
 		case change.GetProduct() != nil:
@@ -55,7 +55,7 @@ func TestDiff_ConvergesForLinkedProduct(t *testing.T) {
 		case held:
 			require.Equal(t, without(o.GetProduct().GetMetadata(), catalog.AbsenceMarker),
 				without(after.GetProduct().GetMetadata(), catalog.AbsenceMarker),
-				"what has left the catalog keeps its metadata")
+				"a product that left the catalog keeps its metadata")
 		}
 	})
 }
@@ -75,8 +75,8 @@ func TestDiff_OfLinkedProductDiffersInMarkOnly(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		plain := catalog.Diff(change, known(s, change))
-		o, renamed := knownLinked(s, change)
+		plain := catalog.Diff(change, observedState(s, change))
+		o, renamed := observedLinked(s, change)
 		marked := catalog.Diff(renamed, o)
 		if change.GetProduct() == nil {
 			require.Len(t, marked, len(plain))

@@ -142,5 +142,5 @@ func TestOversized_NamesTooLongLists(t *testing.T) {
 		`prices["b"]: must have at most 5000 tiers and currency options together, not 7436`,
 	}, got)
 	require.Empty(t, catalog.Oversized(&catalogv1.Product{Images: make([]string, 9)}),
-		"a little too much is told together with the rest")
+		"a small excess is reported together with the other violations")
 }

@@ -500,7 +500,7 @@ func TestDiff_UpdatesExistingProduct(t *testing.T) {
 			t.Parallel()
 			s := &catalogtest.Stripe{}
 			sync := func(change *catalogv1.ProductChange) {
-				_, err := s.Pass(catalog.Diff(change, known(s, change)))
+				_, err := s.Pass(catalog.Diff(change, observedState(s, change)))
 				require.NoError(t, err)
 			}
 			for i, said := range []edit{c.before, c.between} {
@@ -525,7 +525,7 @@ func TestDiff_UpdatesExistingProduct(t *testing.T) {
 			}
 			require.Equal(t, c.want, lines(catalog.Diff(change, s.Observed("prod"))))
 			sync(change)
-			require.Empty(t, lines(catalog.Diff(change, known(s, change))))
+			require.Empty(t, lines(catalog.Diff(change, observedState(s, change))))
 		})
 	}
 }

@@ -197,7 +197,7 @@ message. The page is generated from the table in the code.
 	table := func(title string, fields []catalog.Field) {
 		fmt.Fprintf(&b, "\n## %s\n\n| field | holds | required | fixed | policy |\n|---|---|---|---|---|\n", title)
 		for _, f := range fields {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, holds(f), yes(f.Required), yes(f.Fixed),
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, typeName(f), yes(f.Required), yes(f.Fixed),
 				yes(f.Ownable))
 		}
 	}
@@ -213,7 +213,7 @@ func yes(b bool) string {
 	return ""
 }
 
-func holds(f catalog.Field) string {
+func typeName(f catalog.Field) string {
 	switch f.Type {
 	case catalog.TypeText:
 		return "text"

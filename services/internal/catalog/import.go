@@ -81,9 +81,10 @@ func RecordFound(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
 	})
 }
 
-// TakeWithPrices is TakeFromStripe that also accepts whole prices among the fields, as ExtraPrices names them. It also
-// sets default_price if one of these prices is Stripe's default, the catalog has none, and the mapping has the field.
-func TakeWithPrices(
+// ApplyWriteBackWithPrices is ApplyWriteBack that also accepts whole prices among the fields, as ExtraPrices names
+// them. It also sets default_price if one of these prices is Stripe's default, the catalog has none, and the mapping
+// has the field.
+func ApplyWriteBackWithPrices(
 	desired *catalogv1.ProductChange, observed *catalogv1.Observed, fields []string,
 ) (product *catalogv1.Product, taken []string) {
 	var whole []*catalogv1.Price
@@ -98,7 +99,7 @@ func TakeWithPrices(
 		whole, taken = append(whole, price), append(taken, field)
 		rest = slices.DeleteFunc(rest, func(f string) bool { return f == field })
 	}
-	product, more := TakeFromStripe(desired, observed, rest)
+	product, more := ApplyWriteBack(desired, observed, rest)
 	if product == nil {
 		return nil, nil
 	}

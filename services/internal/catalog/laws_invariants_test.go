@@ -21,7 +21,7 @@ func TestDiff_KeepsForeignMetadataAndRemovesManagedKeys(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		before := known(s, change)
+		before := observedState(s, change)
 		apply(t, s, change)
 		after := s.Observed(productID)
 		if before.GetProduct() != nil {
@@ -97,7 +97,7 @@ func TestDiff_LeavesUnmanagedFieldsAlone(t *testing.T) {
 			change.UnmanagedFields = rapid.SliceOfNDistinct(rapid.SampledFrom(catalogtest.UnmanagedFields), 1, 8,
 				rapid.ID[string]).Draw(t, "unmanaged")
 		}
-		before := known(s, change)
+		before := observedState(s, change)
 		steps := apply(t, s, change)
 		after := s.Observed(productID)
 		back := before.GetProduct().GetMetadata()[catalog.AbsenceMarker] != ""
@@ -208,7 +208,7 @@ func TestDiff_AlwaysKeepsActivePrice(t *testing.T) {
 			return def.GetPrice().GetActive()
 		}
 		could := sellable(s)
-		steps := catalog.Diff(change, known(s, change))
+		steps := catalog.Diff(change, observedState(s, change))
 		for n := range len(steps) + 1 {
 			after := s.Clone()
 			_, err := after.Pass(steps[:n])

@@ -47,7 +47,7 @@ func account(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange) {
 		} else {
 			last = catalogtest.Edit(t, last)
 		}
-		steps := catalog.Diff(last, known(s, last))
+		steps := catalog.Diff(last, observedState(s, last))
 		if len(steps) > 0 && rapid.IntRange(0, 3).Draw(t, "crash") == 0 {
 			steps = steps[:rapid.IntRange(0, len(steps)-1).Draw(t, "steps before the crash")]
 		}
@@ -57,9 +57,9 @@ func account(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange) {
 	return s, last
 }
 
-// known returns the observed state that push plans with: Stripe's objects, and the metadata keys that Driftless
+// observedState returns the observed state that push plans with: Stripe's objects, and the metadata keys that Driftless
 // manages.
-func known(s *catalogtest.Stripe, change *catalogv1.ProductChange) *catalogv1.Observed {
+func observedState(s *catalogtest.Stripe, change *catalogv1.ProductChange) *catalogv1.Observed {
 	o := s.Observed(productID)
 	catalog.ManageMetadata(o, change)
 	return o
@@ -78,10 +78,10 @@ func draw(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange) {
 }
 
 func apply(t require.TestingT, s *catalogtest.Stripe, change *catalogv1.ProductChange) []catalog.Step {
-	steps := catalog.Diff(change, known(s, change))
+	steps := catalog.Diff(change, observedState(s, change))
 	done, err := s.Pass(steps)
 	require.NoError(t, err, "step %d of\n%s", done, words(steps))
-	if left := catalog.Diff(change, known(s, change)); onlyTransferredKeys(change, left) {
+	if left := catalog.Diff(change, observedState(s, change)); onlyTransferredKeys(change, left) {
 		_, err := s.Pass(left)
 		require.NoError(t, err, words(left))
 	}
@@ -112,7 +112,7 @@ func words(steps []catalog.Step) string {
 
 // converged requires that nothing is left to do.
 func converged(t require.TestingT, s *catalogtest.Stripe, change *catalogv1.ProductChange) {
-	left := catalog.Diff(change, known(s, change))
+	left := catalog.Diff(change, observedState(s, change))
 	require.Empty(t, left, "still to do:\n%s", words(left))
 }
 
@@ -129,7 +129,7 @@ func TestDiff_ConvergesAfterAnyPrefix(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		steps := catalog.Diff(change, known(s, change))
+		steps := catalog.Diff(change, observedState(s, change))
 		for n := range steps {
 			crashed := s.Clone()
 			_, err := crashed.Pass(steps[:n])
@@ -152,7 +152,7 @@ func TestDiff_DependsOnStatesOnly(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		observed := known(s, change)
+		observed := observedState(s, change)
 		changeBefore, observedBefore := proto.CloneOf(change), proto.CloneOf(observed)
 		steps := catalog.Diff(change, observed)
 		require.Equal(t, steps, catalog.Diff(change, observed))

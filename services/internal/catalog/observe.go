@@ -110,7 +110,7 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Result {
 		return order
 	}
 	o.Whole = false
-	if p := FindPrice(o, s.StripeID); p == nil || !p.GetPrice().GetActive() || !Owned(p) {
+	if p := FindPrice(o, s.StripeID); p == nil || !p.GetPrice().GetActive() || !IsMarked(p) {
 		prune(o)
 	}
 	if !known && len(o.GetPrices()) == kept && FindPrice(o, s.StripeID) == nil {
@@ -199,7 +199,7 @@ func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Result {
 // isForeign reports whether a price on a product of the catalog belongs to somebody else. No step of Diff depends on
 // it, so events about it are recorded without a read. An import reads the product first.
 func isForeign(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
-	return o.GetVersion() > 0 && o.GetProduct() != nil && !Owned(p)
+	return o.GetVersion() > 0 && o.GetProduct() != nil && !IsMarked(p)
 }
 
 // FindPrice returns the recorded state of one of Stripe's prices, or nil if there is none.
@@ -257,15 +257,15 @@ func ObserveActive(o *catalogv1.Observed, product ProductSighting, prices []Pric
 	// No list shows the prices that a checkout makes.
 	seen := stripeIDs(prices)
 	o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool {
-		return p.GetPrice().GetActive() && !Owned(p) && !seen[p.GetStripeId()]
+		return p.GetPrice().GetActive() && !IsMarked(p) && !seen[p.GetStripeId()]
 	})
 	observeFetched(o, prices)
 }
 
-// OwnedIDs returns Stripe's ids of the recorded prices that are Driftless's.
-func OwnedIDs(o *catalogv1.Observed) (ids []string) {
+// MarkedIDs returns Stripe's ids of the recorded prices that are Driftless's.
+func MarkedIDs(o *catalogv1.Observed) (ids []string) {
 	for _, p := range o.GetPrices() {
-		if Owned(p) {
+		if IsMarked(p) {
 			ids = append(ids, p.GetStripeId())
 		}
 	}
@@ -277,7 +277,7 @@ func OwnedIDs(o *catalogv1.Observed) (ids []string) {
 func Unlisted(o *catalogv1.Observed, active []PriceSighting) (ids []string) {
 	seen := stripeIDs(active)
 	for _, p := range o.GetPrices() {
-		if p.GetPrice().GetActive() && Owned(p) && !seen[p.GetStripeId()] {
+		if p.GetPrice().GetActive() && IsMarked(p) && !seen[p.GetStripeId()] {
 			ids = append(ids, p.GetStripeId())
 		}
 	}

@@ -161,21 +161,21 @@ func TestObserve_OlderNeverOverwritesNewer(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		_, events := history(t)
-		newest := map[string]int{}
+		latest := map[string]int{}
 		position := map[string]int{}
 		for i, e := range events {
 			position[e.words()] = i
 		}
 		o := &catalogv1.Observed{ProductId: productID}
 		for _, e := range shuffledEvents(t, events) {
-			order := e.observe(o)
-			if order == catalog.Applied {
-				require.GreaterOrEqual(t, position[e.words()], newest[e.object()],
-					"an older state took the place of a newer one")
+			result := e.observe(o)
+			if result == catalog.Applied {
+				require.GreaterOrEqual(t, position[e.words()], latest[e.object()],
+					"an older state replaced a later one")
 			}
-			newest[e.object()] = max(newest[e.object()], position[e.words()])
-			if order == catalog.Unordered {
-				fetched := events[newest[e.object()]]
+			latest[e.object()] = max(latest[e.object()], position[e.words()])
+			if result == catalog.Unordered {
+				fetched := events[latest[e.object()]]
 				require.NotEqual(t, catalog.Unordered, fetched.asAnswer().observe(o))
 			}
 		}
@@ -214,7 +214,7 @@ func TestObserve_AnswersEqualStripe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
 		o := held(s.Observed(productID))
-		before := known(s, change)
+		before := observedState(s, change)
 		if len(catalog.Diff(change, before)) > 0 && movesForeignKeys(catalog.Diff(change, before)) {
 			return // push itself records that a lookup key leaves another price
 		}

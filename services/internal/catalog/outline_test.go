@@ -18,7 +18,7 @@ func TestOutline_IsEmptyExactlyWhenDiffIs(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		o := known(s, change)
+		o := observedState(s, change)
 		steps, outline := catalog.Diff(change, o), catalog.Outline(change, o)
 		require.Equal(t, len(steps) == 0, len(outline) == 0, "%v: %v", words(steps), outline)
 		for _, c := range outline {
@@ -50,7 +50,7 @@ func TestOutline(t *testing.T) {
 	}
 	told := func(change *catalogv1.ProductChange) string {
 		var b strings.Builder
-		for _, c := range catalog.Outline(change, known(s, change)) {
+		for _, c := range catalog.Outline(change, observedState(s, change)) {
 			fmt.Fprintf(&b, "%s %s: %s -> %s", c.Verb, c.Price, c.Before, c.After)
 			for _, x := range c.Differences {
 				fmt.Fprintf(&b, "; %s %q -> %q", x.FieldOf(), x.Stripe, x.Catalog)

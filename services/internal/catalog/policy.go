@@ -137,11 +137,13 @@ func checkField(field string) error {
 	for _, f := range priceTable {
 		if f.Fixed && field == "prices."+f.Name {
 			return fmt.Errorf(
-				"%s: cannot have a rule: Stripe never changes this field, so a different value is a different price, which the catalog owns", field)
+				"%s: cannot have a rule: Stripe never changes this field, so a different value is a different price, "+
+					"which the catalog owns", field)
 		}
 	}
 	return fmt.Errorf(
-		"%s: no such field can have an owner; the fields are %s, metadata.KEY, metadata.PREFIX*, and the same under prices.",
+		"%s: no such field can have an owner; the fields are %s, metadata.KEY, metadata.PREFIX*, and the same under "+
+			"prices.",
 		field, strings.Join(ownable, ", "))
 }
 

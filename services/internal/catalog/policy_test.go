@@ -245,7 +245,7 @@ func TestResolve_ForeignMetadataKeys(t *testing.T) {
 		Difference: catalog.Difference{Kind: catalog.FieldDiffers, Field: "metadata.seo_title", Stripe: "Best mug"},
 		Action:     catalog.WriteBack,
 	}}, r.Decisions)
-	product, taken := catalog.TakeFromStripe(desired, observed, []string{"metadata.seo_title"})
+	product, taken := catalog.ApplyWriteBack(desired, observed, []string{"metadata.seo_title"})
 	require.Equal(t, []string{"metadata.seo_title"}, taken)
 	require.Equal(t, map[string]string{"seo_title": "Best mug"}, product.GetMetadata())
 	all, err := catalog.NewPolicy(catalog.Report, nil)

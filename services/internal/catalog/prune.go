@@ -38,7 +38,7 @@ func prune(o *catalogv1.Observed) {
 	var archived, others []*catalogv1.ObservedPrice
 	drop := map[*catalogv1.ObservedPrice]bool{}
 	for _, p := range o.GetPrices() {
-		switch active, marked := p.GetPrice().GetActive(), Owned(p); {
+		switch active, marked := p.GetPrice().GetActive(), IsMarked(p); {
 		case p.GetStripeId() == byDefault, active && marked:
 		case marked:
 			archived = append(archived, p)
@@ -58,14 +58,14 @@ func prune(o *catalogv1.Observed) {
 	}
 }
 
-// Owned reports whether a price carries Driftless's mark, has carried it, or will carry it.
-func Owned(p *catalogv1.ObservedPrice) bool {
+// IsMarked reports whether a price carries Driftless's mark, has carried it, or will carry it.
+func IsMarked(p *catalogv1.ObservedPrice) bool {
 	return p.GetPrice().GetId() != "" || p.GetAdoptedAs() != "" || len(p.GetManagedMetadata()) > 0
 }
 
 // isDroppable reports whether an unknown price need not be recorded, because prune would drop it at once.
 func isDroppable(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
-	return !p.GetPrice().GetActive() && !Owned(p) && p.GetStripeId() != o.GetProduct().GetDefaultPrice()
+	return !p.GetPrice().GetActive() && !IsMarked(p) && p.GetStripeId() != o.GetProduct().GetDefaultPrice()
 }
 
 // latestFirst is the order in which Diff prefers archived prices, and in which they are kept.

@@ -67,13 +67,13 @@ func TestPrune_PreservesDiff(t *testing.T) {
 		for _, change := range append(wanted, catalogtest.Edit(t, wanted[len(wanted)-1]), &catalogv1.ProductChange{
 			ProductId: productID, Operation: catalogv1.Operation_OPERATION_DELETE,
 		}) {
-			full := known(s, change)
+			full := observedState(s, change)
 			reduced := proto.CloneOf(full)
 			product, prices := s.Whole(productID)
 			catalog.ObserveAll(reduced, product, prices)
 			dropped += len(full.GetPrices()) - len(reduced.GetPrices())
 			require.Subset(t, stripeIDs(kept), stripeIDs(reduced),
-				"what is kept does not depend on the order in which it became known")
+				"the kept prices do not depend on the order of the sightings")
 			require.Equal(t, words(catalog.Diff(change, full)), words(catalog.Diff(change, reduced)))
 			require.Equal(t, catalog.Compare(change, full), catalog.Compare(change, reduced))
 			require.Equal(t, catalog.Outline(change, full), catalog.Outline(change, reduced))
@@ -165,7 +165,7 @@ func TestObservePrice_IgnoresArchivedPricesOfOthers(t *testing.T) {
 	require.Equal(t, catalog.Unchanged, catalog.ObservePrice(o, event(listed(1, false, "", ""), 100)))
 	require.Empty(t, gocmp.Diff(before, o, protocmp.Transform()), "nothing must be written")
 	require.Equal(t, catalog.Applied, catalog.ObservePrice(o, event(listed(2, true, "", ""), 100)),
-		"no read is needed for what Diff leaves alone")
+		"no read is needed for prices that Diff leaves alone")
 	require.False(t, o.GetWhole())
 	require.Equal(t, catalog.Applied, catalog.ObservePrice(o, event(listed(2, false, "", ""), 100)),
 		"in the same second")
@@ -176,7 +176,7 @@ func TestObservePrice_IgnoresArchivedPricesOfOthers(t *testing.T) {
 
 	unknown := &catalogv1.Observed{ProductId: "stray", Product: &catalogv1.Product{Id: "stray"}, ProductSeen: 1}
 	require.Equal(t, catalog.Unordered, catalog.ObservePrice(unknown, event(listed(4, true, "", ""), 100)),
-		"it may be adopted, by what it costs in other currencies too")
+		"it may be adopted, by its amounts in other currencies too")
 	require.Equal(t, catalog.Unchanged, catalog.ObservePrice(unknown, event(listed(4, false, "", ""), 100)))
 }
 
@@ -223,9 +223,9 @@ func TestObservePrice_DisownsCopiedMark(t *testing.T) {
 			catalog.ObservePrice(fresh, list)
 			require.Contains(t, words(catalog.Diff(desired, fresh)), "archive price",
 				"on a product of the catalog's it is one too many")
-			mended := listed(2, true, "mug-usd", "")
-			mended.Seen++
-			require.Equal(t, catalog.Applied, catalog.ObservePrice(o, mended))
+			repaired := listed(2, true, "mug-usd", "")
+			repaired.Seen++
+			require.Equal(t, catalog.Applied, catalog.ObservePrice(o, repaired))
 			require.True(t, archived(), "another mark is kept")
 		})
 	}

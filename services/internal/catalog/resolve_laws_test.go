@@ -20,7 +20,7 @@ func TestCompare_IsEmptyExactlyWhenDiffIs(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		observed := known(s, change)
+		observed := observedState(s, change)
 		steps, found := catalog.Diff(change, observed), catalog.Compare(change, observed)
 		require.Equal(t, len(steps) == 0, len(found) == 0, "%s\n%v", words(steps), found)
 		seen := map[string]bool{}
@@ -31,7 +31,7 @@ func TestCompare_IsEmptyExactlyWhenDiffIs(t *testing.T) {
 		}
 		require.Equal(t, found, catalog.Compare(change, observed))
 		apply(t, s, change)
-		require.Empty(t, catalog.Compare(change, known(s, change)))
+		require.Empty(t, catalog.Compare(change, observedState(s, change)))
 	})
 }
 
@@ -74,7 +74,7 @@ type sides struct {
 }
 
 func (s *sides) observed() *catalogv1.Observed {
-	o := known(s.stripe, s.change)
+	o := observedState(s.stripe, s.change)
 	o.Agreed, o.Version = proto.CloneOf(s.agreed), s.applied
 	for _, p := range o.GetPrices() {
 		p.Changed = p.GetSeen()
@@ -125,7 +125,7 @@ func TestResolve_RepairsEverythingWithoutPolicy(t *testing.T) {
 	require.NoError(t, err)
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		observed := known(s, change)
+		observed := observedState(s, change)
 		for _, p := range []*catalog.Policy{nil, none} {
 			r := catalog.Resolve(p, change, observed, catalog.Exceptions{})
 			require.Same(t, change, r.Effective)
@@ -169,7 +169,7 @@ func TestResolve_PassChangesOnlyAllowedFields(t *testing.T) {
 	})
 }
 
-func TestTakeFromStripe_LeavesNoDifference(t *testing.T) {
+func TestApplyWriteBack_LeavesNoDifference(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSides(t, policy(t))
@@ -187,7 +187,7 @@ func TestTakeFromStripe_LeavesNoDifference(t *testing.T) {
 			if len(fields) == 0 {
 				break
 			}
-			taken, written := catalog.TakeFromStripe(s.change, o, fields)
+			taken, written := catalog.ApplyWriteBack(s.change, o, fields)
 			require.ElementsMatch(t, fields, written)
 			if len(catalog.Validate(taken)) > 0 {
 				// Reconciliation leaves this to an operator.
@@ -237,7 +237,7 @@ func TestResolve_LeavesExceptions(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		observed := known(s, change)
+		observed := observedState(s, change)
 		found := catalog.Compare(change, observed)
 		if len(found) == 0 {
 			return

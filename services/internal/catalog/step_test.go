@@ -69,7 +69,7 @@ func TestIdempotencyKey_DiffersWithinPlanAndByGeneration(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
 		seen := map[string]string{}
-		for _, step := range catalog.Diff(change, known(s, change)) {
+		for _, step := range catalog.Diff(change, observedState(s, change)) {
 			for generation := range uint64(4) {
 				key := step.IdempotencyKey("default", generation)
 				require.Empty(t, seen[key])

@@ -8,10 +8,10 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// TakeFromStripe returns the desired state with Stripe's values for the given fields, which are named as in
+// ApplyWriteBack returns the desired state with Stripe's values for the given fields, which are named as in
 // differences. taken are the fields that the catalog can have; structures of prices and whole objects are not among
 // them. The product is nil if one of the sides has no such product.
-func TakeFromStripe(desired *catalogv1.ProductChange, observed *catalogv1.Observed,
+func ApplyWriteBack(desired *catalogv1.ProductChange, observed *catalogv1.Observed,
 	fields []string,
 ) (product *catalogv1.Product, taken []string) {
 	if desired.GetProduct() == nil || observed.GetProduct() == nil {

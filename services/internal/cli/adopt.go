@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,21 +60,13 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 		say(os.Stderr,
 			"driftless: push creates products that are not in Stripe (push_create is on): products that are not adopted in time are created a second time")
 	}
-	wanted, held, err := candidates(ctx, client, cmd.MetadataKey)
+	wanted, existing, err := unlinkedProducts(ctx, client, cmd.MetadataKey)
 	if err != nil {
 		return err
 	}
-	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	if cmd.Force {
-		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	}
-	file, err := os.OpenFile(cmd.File, flags, 0o644) //nolint:gosec // to be read and edited by people
-	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf(
-			"%s exists and may have been reviewed: set another file with -f, or overwrite it with --force", cmd.File)
-	}
+	file, err := cmd.createFile()
 	if err != nil {
-		return fmt.Errorf("write the matches: %w", err)
+		return err
 	}
 	defer file.Close()
 	out, err := newAdoptWriter(file, adoptHeader{
@@ -85,15 +78,12 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return fmt.Errorf("write the matches: %w", err)
 	}
-	r := &adoptReport{json: c.Output == "json", file: cmd.File, Products: len(wanted), Stripe: len(held)}
+	r := &adoptReport{json: c.Output == "json", file: cmd.File, products: len(wanted), stripe: len(existing)}
 	r.begin()
-	matches := adoption.Matches(wanted, held)
-	for len(matches) > 0 {
-		page := matches[:min(len(matches), maxAdoptPage)]
-		matches = matches[len(page):]
-		if err := propose(ctx, client, page, func(p adoption.Proposal, want, held string) error {
-			r.add(p, want, held)
-			return out.write(p, want, held)
+	for page := range slices.Chunk(adoption.Matches(wanted, existing), maxAdoptPage) {
+		if err := propose(ctx, client, page, func(p adoption.Proposal, name, stripeName string) error {
+			r.add(p, name, stripeName)
+			return out.write(p, name, stripeName)
 		}); err != nil {
 			return err
 		}
@@ -102,13 +92,31 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 		return fmt.Errorf("write the matches: %w", err)
 	}
 	r.end()
-	if r.Doubtful > 0 {
+	if r.doubtful > 0 {
 		return errDiffers
 	}
 	return nil
 }
 
-// readyToAdopt waits until reconciliation has read everything that the latest scan found.
+// createFile creates the adoption file. It overwrites an existing file only with --force.
+func (cmd *adoptPlanCmd) createFile() (*os.File, error) {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if cmd.Force {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	file, err := os.OpenFile(cmd.File, flags, 0o644) //nolint:gosec // to be read and edited by people
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf(
+			"%s exists and may have been reviewed: set another file with -f, or overwrite it with --force", cmd.File)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write the matches: %w", err)
+	}
+	return file, nil
+}
+
+// readyToAdopt waits until reconciliation has read everything that the latest scan found. It returns the status and
+// that scan. It returns an error at once if no scan has finished, and after defaultCallTimeout if messages are left.
 func readyToAdopt(ctx context.Context,
 	client controlv1connect.ControlServiceClient,
 ) (*controlv1.GetStatusResponse, *meshv1.ScanReport, error) {
@@ -146,10 +154,10 @@ func readyToAdopt(ctx context.Context,
 	}
 }
 
-// candidates reads the products of both sides that have no link to the other.
-func candidates(ctx context.Context, client controlv1connect.ControlServiceClient,
+// unlinkedProducts reads the products of the catalog, and those in Stripe, that have no link to the other side.
+func unlinkedProducts(ctx context.Context, client controlv1connect.ControlServiceClient,
 	metadataKey string,
-) (wanted []adoption.Wanted, held []adoption.Existing, err error) {
+) (wanted []adoption.Wanted, existing []adoption.Existing, err error) {
 	request := &controlv1.ListProductsRequest{Adoptable: true}
 	for {
 		resp, err := client.ListProducts(ctx, connect.NewRequest(request))
@@ -161,16 +169,16 @@ func candidates(ctx context.Context, client controlv1connect.ControlServiceClien
 				wanted = append(wanted, adoption.WantedOf(p.GetDesired(), metadataKey))
 			}
 			if p.GetObserved().GetProduct() != nil {
-				held = append(held, adoption.ExistingOf(p.GetObserved(), metadataKey))
+				existing = append(existing, adoption.ExistingOf(p.GetObserved(), metadataKey))
 			}
 		}
 		if request.After = resp.Msg.GetNext(); request.GetAfter() == "" {
-			return wanted, held, nil
+			return wanted, existing, nil
 		}
 	}
 }
 
-// fetchDetails reads products by id.
+// fetchDetails reads products, and returns them by id.
 func fetchDetails(ctx context.Context, client controlv1connect.ControlServiceClient,
 	ids []string,
 ) (map[string]*controlv1.ProductDetail, error) {
@@ -185,9 +193,10 @@ func fetchDetails(ctx context.Context, client controlv1connect.ControlServiceCli
 	return out, nil
 }
 
-// propose works out the details of matches. It skips products that have changed since they were matched.
+// propose reads the products of matches and yields a proposal for each, with the product's names in the catalog and in
+// Stripe. It skips a match if one of its products has disappeared.
 func propose(ctx context.Context, client controlv1connect.ControlServiceClient, matches []adoption.Match,
-	yield func(p adoption.Proposal, want, held string) error,
+	yield func(p adoption.Proposal, name, stripeName string) error,
 ) error {
 	var ids []string
 	for _, m := range matches {
@@ -205,8 +214,8 @@ func propose(ctx context.Context, client controlv1connect.ControlServiceClient, 
 		if want.GetProduct() == nil || m.StripeID != "" && held.GetProduct() == nil {
 			continue
 		}
-		if err := yield(adoption.Propose(m, want, held), want.GetProduct().GetName(),
-			held.GetProduct().GetName()); err != nil {
+		p := adoption.Propose(m, want, held)
+		if err := yield(p, want.GetProduct().GetName(), held.GetProduct().GetName()); err != nil {
 			return err
 		}
 	}
@@ -218,15 +227,11 @@ type adoptReport struct {
 	json bool
 	file string
 	list jsonList
-
-	File string `json:"file"`
-	// Products and Stripe are the numbers of products in the catalog, and in Stripe, that have no link to the other
-	// side.
-	Products int `json:"catalog_products"`
-	Stripe   int `json:"stripe_products"`
-	Certain  int `json:"certain"`
-	Doubtful int `json:"doubtful"`
-
+	// products and stripe count the products in the catalog, and in Stripe, that have no link to the other side.
+	products, stripe int
+	// certain and doubtful count the matches.
+	certain, doubtful int
+	// matches and doubts are the rows of the two tables.
 	matches, doubts [][]string
 }
 
@@ -236,38 +241,46 @@ func (r *adoptReport) begin() {
 	}
 }
 
-func (r *adoptReport) add(p adoption.Proposal, want, held string) {
-	certain := p.Certain()
-	if certain {
-		r.Certain++
+// add counts a proposal. It prints it as JSON, or adds it to a table.
+func (r *adoptReport) add(p adoption.Proposal, name, stripeName string) {
+	if p.IsCertain() {
+		r.certain++
 	} else {
-		r.Doubtful++
+		r.doubtful++
 	}
 	if r.json {
-		reasons := make([]string, len(p.Reservations))
-		for i, reservation := range p.Reservations {
-			reasons[i] = reservation.Detail
-		}
-		r.list.add(struct {
-			adoptEntry
-
-			Name       string   `json:"name"`
-			StripeName string   `json:"stripe_name,omitempty"`
-			Create     []string `json:"create,omitempty"`
-			Reasons    []string `json:"reasons,omitempty"`
-			Candidates []string `json:"candidates,omitempty"`
-		}{entryOf(p), want, held, p.Create, reasons, p.Candidates})
-		return
+		r.addJSON(p, name, stripeName)
+	} else {
+		r.addRow(p, stripeName)
 	}
+}
+
+func (r *adoptReport) addJSON(p adoption.Proposal, name, stripeName string) {
+	reasons := make([]string, len(p.Reservations))
+	for i, reservation := range p.Reservations {
+		reasons[i] = reservation.Detail
+	}
+	r.list.add(struct {
+		adoptEntry
+
+		Name       string   `json:"name"`
+		StripeName string   `json:"stripe_name,omitempty"`
+		Create     []string `json:"create,omitempty"`
+		Reasons    []string `json:"reasons,omitempty"`
+		Candidates []string `json:"candidates,omitempty"`
+	}{entryOf(p), name, stripeName, p.Create, reasons, p.Candidates})
+}
+
+func (r *adoptReport) addRow(p adoption.Proposal, stripeName string) {
 	prices := strconv.Itoa(len(p.Prices))
 	if len(p.Create) > 0 {
 		prices += fmt.Sprintf(", %d new", len(p.Create))
 	}
 	row := []string{p.Product, p.StripeID, string(p.Why), prices}
 	switch {
-	case certain && len(r.matches) < maxShownMatches:
-		r.matches = append(r.matches, append(row, shorten(held, 40)))
-	case !certain && len(r.doubts) < maxShownMatches:
+	case p.IsCertain() && len(r.matches) < maxShownMatches:
+		r.matches = append(r.matches, append(row, shorten(stripeName, 40)))
+	case !p.IsCertain() && len(r.doubts) < maxShownMatches:
 		for i, reservation := range p.Reservations {
 			if i > 0 {
 				row = []string{"", "", "", ""}
@@ -283,20 +296,19 @@ func (r *adoptReport) add(p adoption.Proposal, want, held string) {
 }
 
 func (r *adoptReport) end() {
-	r.File = r.file
 	if r.json {
 		r.list.end(map[string]any{
-			"file":             r.File,
-			"catalog_products": r.Products,
-			"stripe_products":  r.Stripe,
-			"certain":          r.Certain,
-			"doubtful":         r.Doubtful,
+			"file":             r.file,
+			"catalog_products": r.products,
+			"stripe_products":  r.stripe,
+			"certain":          r.certain,
+			"doubtful":         r.doubtful,
 		})
 		return
 	}
 	if len(r.matches) > 0 {
 		printTable(stdout, append([][]string{{"PRODUCT", "STRIPE", "BY", "PRICES", "NAME IN STRIPE"}}, r.matches...)...)
-		if more := r.Certain - len(r.matches); more > 0 {
+		if more := r.certain - len(r.matches); more > 0 {
 			sayf(stdout, "... and %d more\n", more)
 		}
 		say(stdout)
@@ -305,14 +317,14 @@ func (r *adoptReport) end() {
 		printTable(stdout, append([][]string{{"DOUBTFUL", "STRIPE", "BY", "PRICES", "WHY DOUBTFUL"}}, r.doubts...)...)
 		say(stdout)
 	}
-	rest := r.Products - r.Certain - r.Doubtful
-	sayf(stdout,
-		"%d of %d products of the catalog match one of %d in Stripe beyond doubt, %d are doubtful, %d match none and will be created.\n",
-		r.Certain, r.Products, r.Stripe, r.Doubtful, rest)
+	rest := r.products - r.certain - r.doubtful
+	sayf(stdout, "%d of %d products of the catalog match one of %d in Stripe beyond doubt, %d are doubtful, "+
+		"%d match none and will be created.\n", r.certain, r.products, r.stripe, r.doubtful, rest)
 	sayf(stdout, "Review %s, then: driftless adopt apply %s\n", r.file, r.file)
 }
 
-// jsonList writes one JSON object that begins with a list of any length.
+// jsonList writes one JSON object whose first member is a list. It writes each item at once, so a long list needs no
+// memory.
 type jsonList struct{ n int }
 
 func (l *jsonList) begin(name string) { fmt.Fprintf(jsonOut, "{\n  %q: [", name) }
@@ -340,7 +352,7 @@ func shorten(s string, n int) string {
 	return s
 }
 
-// splitLines splits a text into lines of about n characters.
+// splitLines splits a text into lines of at most n characters. A longer word has a line of its own.
 func splitLines(s string, n int) []string {
 	var lines []string
 	for word := range strings.FieldsSeq(s) {

@@ -60,7 +60,7 @@ func entryOf(p adoption.Proposal) adoptEntry {
 		Prices:  p.Prices,
 		Replace: p.Replace,
 		Doubts:  p.Doubts(),
-		Approve: p.Certain(),
+		Approve: p.IsCertain(),
 	}
 	if p.StripeID == "" {
 		e.Prices = nil
@@ -90,10 +90,10 @@ func newAdoptWriter(w io.Writer, header adoptHeader) (adoptWriter, error) {
 }
 
 // write adds a product, with its reservations as comments.
-func (a adoptWriter) write(p adoption.Proposal, want, held string) error {
-	names := fmt.Sprintf("%q in the catalog", want)
-	if held != "" {
-		names += fmt.Sprintf(", %q in Stripe", held)
+func (a adoptWriter) write(p adoption.Proposal, name, stripeName string) error {
+	names := fmt.Sprintf("%q in the catalog", name)
+	if stripeName != "" {
+		names += fmt.Sprintf(", %q in Stripe", stripeName)
 	}
 	comments := []string{names}
 	for _, r := range p.Reservations {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -35,7 +36,7 @@ func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
 		say(stdout, "approval ended; the guard is active again")
 		return nil
 	}
-	for _, id := range resp.Msg.GetProductIds() {
+	for _, id := range slices.Sorted(slices.Values(resp.Msg.GetProductIds())) {
 		say(stdout, id)
 	}
 	sayf(stdout, "%d held products are synced to their latest state; any number may be archived until %s\n",

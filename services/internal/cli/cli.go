@@ -4,6 +4,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"strings"
@@ -58,15 +59,9 @@ var errDiffers = errors.New("differences found")
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var c cli
-	options, loaded := config.Options()
-	parser := kong.Must(&c, append(options, kong.Name("driftless"),
-		kong.Description("Keeps the Products and Prices in Stripe equal to a product catalog in Postgres.\n\n"+
-			config.SecretFlags),
-		kong.Vars{"version": service.Version(), "reasons": strings.Join(topology.ReasonNames(), ", ")},
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
+	parser, loaded := newParser(ctx)
 	parsed, err := parser.Parse(args)
-	if err == nil {
+	if err = withHelp(err); err == nil {
 		parsed.Bind(loaded.Mapping(), loaded)
 		err = parsed.Run()
 	}
@@ -79,4 +74,36 @@ func Main(args []string) int {
 		say(os.Stderr, "driftless:", lines(err.Error()))
 		return 1
 	}
+}
+
+// newParser returns the parser of the command line, and what its settings are loaded into.
+func newParser(ctx context.Context) (*kong.Kong, *config.Loaded) {
+	var c cli
+	options, loaded := config.Options()
+	parser := kong.Must(&c, append(options, kong.Name("driftless"),
+		kong.Description("Keeps the Products and Prices in Stripe equal to a product catalog in Postgres.\n\n"+
+			config.SecretFlags),
+		kong.Vars{"version": service.Version(), "reasons": strings.Join(topology.ReasonNames(), ", ")},
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
+	addExamples(parser.Model)
+	return parser, loaded
+}
+
+// usageExitCode is the exit code of kong's errors about the command line itself.
+const usageExitCode = 80
+
+// withHelp adds to the error of a wrong command line which help to read. An error of the configuration file names the
+// place in the file, and is returned as it is.
+func withHelp(err error) error {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) || wrong.ExitCode() != usageExitCode {
+		return err
+	}
+	command := []string{"driftless"}
+	for _, p := range wrong.Context.Path {
+		if p.Command != nil {
+			command = append(command, p.Command.Name)
+		}
+	}
+	return fmt.Errorf("%w (see `%s --help`)", err, strings.Join(command, " "))
 }

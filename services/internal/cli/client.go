@@ -122,14 +122,18 @@ func retryUnavailable(ctx context.Context, call func() error) error {
 	}
 }
 
-// explainUnreachable replaces the error of a service that does not answer by one that says what to do. A connection
-// that breaks during a call, as when the service is killed, counts as unavailable whatever code the client gives it.
+// explainUnreachable replaces the error of a service that does not answer, or refuses the token, by one that says what
+// to do. A connection that breaks during a call, as when the service is killed, counts as unavailable whatever code the
+// client gives it.
 func explainUnreachable(api, url string) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 			resp, err := next(ctx, r)
 			var opErr *net.OpError
 			switch broken := errors.As(err, &opErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); {
+			case connect.CodeOf(err) == connect.CodeUnauthenticated:
+				return nil, connect.NewError(connect.CodeUnauthenticated,
+					errors.New("the "+api+" API at "+url+" refuses the token: set the one of its mesh in DRIFTLESS_TOKEN"))
 			case !broken || ctx.Err() != nil:
 			case opErr == nil || opErr.Op != "dial":
 				return nil, connect.NewError(connect.CodeUnavailable,

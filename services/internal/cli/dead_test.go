@@ -102,20 +102,6 @@ func TestDeadShow_PrintsAllDetails(t *testing.T) {
 	got := &controlv1.GetDeadLettersResponse{}
 	require.NoError(t, protojson.Unmarshal([]byte(out), got))
 	require.Equal(t, "Mug", got.GetDeadLetters()[0].GetWanted().GetProduct().GetName())
-	code, out = printed(t, "dead", "show", "cup", "--control", url)
-	require.Zero(t, code)
-	require.Contains(t, out, "product cup has no open dead letter")
-}
-
-func TestDeadLetters_EmptySelectionIsAnError(t *testing.T) {
-	url := (&stub{}).serve(t)
-	for _, command := range []string{"replay", "drop"} {
-		code, out := printed(t, "dead", command, "--control", url)
-		require.Equal(t, 1, code)
-		require.Empty(t, out)
-	}
-	_, err := deadLetters{}.selection()
-	require.ErrorContains(t, err, "nothing is selected: name products, or set --reason, --service or --all")
 }
 
 func TestDeadReplayAndDrop_PrintResultOfEachLetter(t *testing.T) {

@@ -50,7 +50,7 @@ func TestEqualityLine(t *testing.T) {
 
 func TestStatus_ExitCodes(t *testing.T) {
 	fine := func() *controlv1.GetStatusResponse {
-		return &controlv1.GetStatusResponse{Account: "shop", InSync: 40, Left: 3, Equality: known()}
+		return &controlv1.GetStatusResponse{Account: "shop", InSync: 40, Left: 3, Equality: equalNow()}
 	}
 	for name, c := range map[string]struct {
 		edit  func(*controlv1.GetStatusResponse)
@@ -132,7 +132,7 @@ func TestCommands_ReportUnknownWithoutAnswer(t *testing.T) {
 }
 
 func TestDrift_IsUnknownWhileCaptureIs(t *testing.T) {
-	answer := &controlv1.ListDriftResponse{Equality: known()}
+	answer := &controlv1.ListDriftResponse{Equality: equalNow()}
 	url := (&stub{listDrift: func() (*controlv1.ListDriftResponse, error) { return answer, nil }}).serve(t)
 	out, code := outputOf(t, "drift", "--control", url)
 	require.Zero(t, code)
@@ -191,7 +191,7 @@ func TestSync_ReportsUnknownProducts(t *testing.T) {
 }
 
 func TestSync_SkipsProductsThatNeedADecision(t *testing.T) {
-	plan := &controlv1.PlanResponse{Equality: known(), Products: []*controlv1.ProductPlan{
+	plan := &controlv1.PlanResponse{Equality: equalNow(), Products: []*controlv1.ProductPlan{
 		{
 			ProductId: "left",
 			Drift: []*controlv1.Drift{{
@@ -225,7 +225,7 @@ func TestSync_SkipsProductsThatNeedADecision(t *testing.T) {
 
 func TestReread(t *testing.T) {
 	finished := func(c *meshv1.TableComparison) *controlv1.GetStatusResponse {
-		e := known()
+		e := equalNow()
 		e.UnwatchedTables = []string{"category", "supplier"}
 		c.Id, c.FinishedAt = "ours", timestamppb.Now()
 		e.Capture = &meshv1.CaptureReport{At: e.GetAt(), Asked: []*meshv1.TableComparison{c}}
@@ -259,7 +259,7 @@ func TestReread(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var calls atomic.Int64
 			url := (&stub{status: func() (*controlv1.GetStatusResponse, error) {
-				e := known()
+				e := equalNow()
 				if calls.Add(1) == 1 {
 					e.Capture = &meshv1.CaptureReport{
 						At:      e.GetAt(),
@@ -275,7 +275,7 @@ func TestReread(t *testing.T) {
 		})
 	}
 	url := (&stub{status: func() (*controlv1.GetStatusResponse, error) {
-		e := known()
+		e := equalNow()
 		e.Capture = &meshv1.CaptureReport{At: e.GetAt(), Running: &meshv1.TableComparison{Id: "another"}}
 		return &controlv1.GetStatusResponse{Equality: e}, nil
 	}}).serve(t)

@@ -78,7 +78,7 @@ func TestUp_MakesKeysOfDataDirectory(t *testing.T) {
 		return u.keys
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(data, "nats"), 0o700))
-	require.False(t, start().isChecked, "what is stored is not signed")
+	require.False(t, start().isChecked, "the stored messages are not signed")
 	second := start()
 	require.True(t, second.isChecked)
 	for _, service := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {

@@ -160,7 +160,7 @@ func withSeparator(s string) string {
 	if s == "" {
 		return ""
 	}
-	return s + "; "
+	return strings.TrimSuffix(s, ".") + "; "
 }
 
 func (p *planPrinter) printChange(c *controlv1.PlannedChange) {

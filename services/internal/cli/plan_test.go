@@ -14,8 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 )
 
-// known returns an equality as of now.
-func known() *controlv1.Equality {
+// equalNow returns an equality as of now.
+func equalNow() *controlv1.Equality {
 	now := timestamppb.Now()
 	return &controlv1.Equality{AsOf: now, At: now, TablesComparedAt: now}
 }
@@ -24,7 +24,7 @@ func differs(state controlv1.ProductState) *controlv1.PlanResponse {
 	return &controlv1.PlanResponse{
 		Compared: 1,
 		Products: []*controlv1.ProductPlan{{ProductId: "mug", State: state}},
-		Equality: known(),
+		Equality: equalNow(),
 	}
 }
 
@@ -38,9 +38,9 @@ func TestPlan_ExitCodes(t *testing.T) {
 		args []string
 		want int
 	}{
-		"nothing differs": {stub{plan: always(&controlv1.PlanResponse{Equality: known()})}, nil, 0},
+		"nothing differs": {stub{plan: always(&controlv1.PlanResponse{Equality: equalNow()})}, nil, 0},
 		"in flight, without waiting": {
-			stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})},
+			stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: equalNow()})},
 			nil,
 			0,
 		},
@@ -67,12 +67,12 @@ func TestPlan_ExitCodes(t *testing.T) {
 		"dead":    {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DEAD))}, nil, 2},
 		"refused": {stub{plan: func() (*controlv1.PlanResponse, error) { return nil, refused }}, nil, 1},
 		"converged": {
-			stub{plan: always(&controlv1.PlanResponse{Equality: known()})},
+			stub{plan: always(&controlv1.PlanResponse{Equality: equalNow()})},
 			[]string{"--wait-converged", "30s"},
 			0,
 		},
 		"stays in flight": {
-			stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})},
+			stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: equalNow()})},
 			[]string{"--wait-converged", "250ms"},
 			2,
 		},
@@ -83,7 +83,7 @@ func TestPlan_ExitCodes(t *testing.T) {
 		},
 		"not captured in time": {
 			stub{
-				plan:         always(&controlv1.PlanResponse{Equality: known()}),
+				plan:         always(&controlv1.PlanResponse{Equality: equalNow()}),
 				waitCaptured: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 			},
 			[]string{"--wait-converged", "250ms"},
@@ -91,7 +91,7 @@ func TestPlan_ExitCodes(t *testing.T) {
 		},
 		"ingestion says first that the time is up": {
 			stub{
-				plan: always(&controlv1.PlanResponse{Equality: known()}),
+				plan: always(&controlv1.PlanResponse{Equality: equalNow()}),
 				waitCaptured: func(context.Context) error {
 					return connect.NewError(connect.CodeDeadlineExceeded, nil)
 				},
@@ -101,7 +101,7 @@ func TestPlan_ExitCodes(t *testing.T) {
 		},
 		"ingestion away": {
 			stub{
-				plan:         always(&controlv1.PlanResponse{Equality: known()}),
+				plan:         always(&controlv1.PlanResponse{Equality: equalNow()}),
 				waitCaptured: func(context.Context) error { return connect.NewError(connect.CodeUnavailable, nil) },
 			},
 			[]string{"--wait-converged", "250ms"},
@@ -118,7 +118,7 @@ func TestPlan_ExitCodes(t *testing.T) {
 		},
 		"not let in": {
 			stub{
-				plan:         always(&controlv1.PlanResponse{Equality: known()}),
+				plan:         always(&controlv1.PlanResponse{Equality: equalNow()}),
 				waitCaptured: func(context.Context) error { return refused },
 			},
 			[]string{"--wait-converged", "30s"},

@@ -29,11 +29,7 @@ states, and publish the differences. It finds changes that are not in the write-
 that the mapping reads and does not watch, or of a query that depends on the time.
 
 Exits with 0 if nothing differed or all differences are published, and with 1 if the read failed or products became
-dead letters.
-
-  driftless reread              the whole catalog
-  driftless reread mug cup      two products
-  driftless reread --no-wait    only send the command`
+dead letters.`
 }
 
 // rereadStartTimeout is the timeout until ingestion begins a read while it does no other, and until the control API

@@ -28,11 +28,7 @@ nothing differs. Changes that Stripe refused, or that wait for a retry, are trie
 
 Exits with 0 if the products are equal on both sides as of the time that is shown, and with 2 if some are not, each
 with the reason, or if that is unknown: capture is stopped or behind, or a service does not run. After 10 s
-without an answer it stops waiting; the commands stay queued.
-
-  driftless sync mug            this product
-  driftless sync                every product that differs
-  driftless sync mug --look     read it from Stripe first`
+without an answer it stops waiting; the commands stay queued.`
 }
 
 // maxSyncPage is the maximum number of products in one request.
@@ -337,7 +333,7 @@ func (s *syncReporter) end(onlyOrdered bool) error {
 	case s.json:
 		s.list.end(s.totals(unknown))
 	case onlyOrdered:
-		sayf(stdout, "commands sent for %d products\n", s.sent)
+		sayf(stdout, "commands sent for %s\n", countOf(uint64(s.sent), "product", "products"))
 	case s.total == 0 && unknown == "":
 		sayf(stdout, "Nothing differs: equal%s.\n", asOf(s.equality))
 	case s.total == 0:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -38,7 +39,7 @@ type upCmd struct {
 	JSON            bool          `name:"json" help:"Print all addresses as one line of JSON on standard output once everything is ready."`
 	Seed            bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products if Stripe is the simulator."`
 	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Minimum level of the services' log records to show; debug shows every call to Stripe."`
-	Without         []string      `help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
+	Without         []string      `enum:"ingestion,push,pull,reconciliation" help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
 	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"Timeout until everything is ready."`
 }
 
@@ -102,8 +103,11 @@ type up struct {
 	simulator     *stripesim.Config
 	webhookSecret string // the simulator's secret
 	keys          upKeys
-	services      []*local.Service
-	serviceNames  []string
+	// listeners are those that the services inherit, by service.
+	listeners         map[string]*os.File
+	simulatorListener net.Listener // nil if Stripe is not simulated
+	services          []*local.Service
+	serviceNames      []string
 
 	mu    sync.Mutex
 	stops []func()
@@ -158,7 +162,8 @@ func (u *up) serve(ctx context.Context) error {
 		s := local.NewService(local.ServiceConfig{
 			Name:   name,
 			Path:   filepath.Join(bin, name),
-			Env:    append(u.environment(name), u.keys.environment(name)...),
+			Env:    append(append(u.environment(name), u.keys.environment(name)...), service.ListenerEnvironment),
+			Files:  []*os.File{u.listeners[name]},
 			Output: out.named(name),
 			Logger: u.logger,
 		})

@@ -14,7 +14,7 @@ import (
 
 // announce prints what runs where, and seeds an empty catalog.
 func (u *up) announce(ctx context.Context) error {
-	if err := u.keepChecking(ctx); err != nil {
+	if err := u.markWhenSigned(ctx); err != nil {
 		return err
 	}
 	u.endpoints.Pids, u.endpoints.Token = map[string]int{}, u.cli.Token.Reveal()

@@ -18,27 +18,28 @@ import (
 // upKeys are the signing keys of a mesh on one machine. Each service gets its own key, and the public keys of all.
 type upKeys struct {
 	dir string
-	// files are the key files by service; nil if the environment names keys or other services may take part.
-	files   map[string]string
+	// files are the key files by service. It is nil if up makes no keys: see makeKeys.
+	files map[string]string
+	// trusted is the setting of trusted keys: SERVICE=PUBLIC KEY, separated by commas.
 	trusted string
-	// isChecked reports whether the services refuse unsigned messages. On a data directory without keys they only sign
-	// at the first start: messages that were stored before count until ingestion has signed them.
+	// isChecked reports whether the services refuse unsigned messages. A data directory may have messages from before
+	// it had keys. The services then only sign, until a later start.
 	isChecked bool
 }
 
-// unsignedPeriod is the time for which a mesh signs before it checks. It is longer than the comparison of the tables
-// after the start, and than anything unsigned waits on RETRY or COMMAND.
+// unsignedPeriod is the time for which services that only sign must run, until no unsigned message is left. It is
+// longer than the comparison of the tables after the start, and than a message waits on RETRY or COMMAND.
 const unsignedPeriod = time.Hour
 
-// keepChecking makes the services check signatures from the next start on: at once if they check now, else when
-// all that is stored has been signed.
-func (u *up) keepChecking(ctx context.Context) error {
+// markWhenSigned marks the data directory as signed: at once if the services check signatures, else after
+// unsignedPeriod.
+func (u *up) markWhenSigned(ctx context.Context) error {
 	if u.keys.isChecked {
 		return u.keys.markSigned(u.Without)
 	}
 	timer := time.AfterFunc(unsignedPeriod, func() {
 		if err := u.keys.markSigned(u.Without); err != nil {
-			u.logger.WarnContext(ctx, "could not note that everything is signed", "error", err)
+			u.logger.WarnContext(ctx, "could not mark the data directory as signed", "error", err)
 		}
 	})
 	context.AfterFunc(ctx, func() { timer.Stop() })
@@ -48,16 +49,16 @@ func (u *up) keepChecking(ctx context.Context) error {
 // signingSettings are the variables that give a service its keys.
 var signingSettings = []string{"DRIFTLESS_SIGNING_KEY", "DRIFTLESS_TRUSTED_KEYS"}
 
-// makeKeys reads or creates the keys. It leaves keys alone that the settings name. With NATS_URL it creates none,
-// since other services may take part there.
+// makeKeys reads or creates the keys of the data directory. It makes none if the settings name keys. It makes none with
+// NATS_URL either, because services elsewhere may use the same streams.
 func (u *up) makeKeys() error {
-	given := u.SigningKey != "" || u.SigningKeyFile != "" || u.TrustedKeys != "" || u.TrustedKeysFile != ""
-	if given || u.NATSURL != "" {
+	isConfigured := u.SigningKey != "" || u.SigningKeyFile != "" || u.TrustedKeys != "" || u.TrustedKeysFile != ""
+	if isConfigured || u.NATSURL != "" {
 		return nil
 	}
 	k := upKeys{dir: filepath.Join(u.dataDir, "signing"), files: map[string]string{}}
 	_, err := os.Stat(filepath.Join(u.dataDir, "nats"))
-	fresh := errors.Is(err, fs.ErrNotExist)
+	hasNoMessages := errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return fmt.Errorf("signing keys: %w", err)
 	}
@@ -74,21 +75,21 @@ func (u *up) makeKeys() error {
 	_, err = os.Stat(k.marker())
 	switch {
 	case len(u.Without) > 0:
-		// The services that run elsewhere may have no keys. The messages that they store must count at the next start.
+		// The services that run elsewhere may have no keys. Their messages must be accepted at the next start.
 		if err := os.Remove(k.marker()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("signing keys: %w", err)
 		}
-	case fresh || err == nil:
+	case hasNoMessages || err == nil:
 		k.isChecked = true
 	}
 	u.keys = k
 	return nil
 }
 
-// marker returns the path of the file that says that everything in the data directory is signed.
+// marker returns the path of a file that exists if every message in the data directory is signed.
 func (k upKeys) marker() string { return filepath.Join(k.dir, "checked") }
 
-// readOrCreateKey reads a key, or creates one at the first time.
+// readOrCreateKey reads a key, or creates it if the file does not exist.
 func readOrCreateKey(path string) (signing.PrivateKey, error) {
 	text, err := secretfile.Read(path, path)
 	if err == nil {
@@ -101,7 +102,7 @@ func readOrCreateKey(path string) (signing.PrivateKey, error) {
 	if err != nil {
 		return key, err
 	}
-	// Renamed into place: a partly written key would keep the service from starting.
+	// The file is renamed into place, because a service would not start with a partly written key.
 	draft := path + ".new"
 	if err := os.WriteFile(draft, []byte(key.Reveal()+"\n"), 0o600); err != nil {
 		return key, err
@@ -121,8 +122,8 @@ func (k upKeys) environment(service string) []string {
 	return env
 }
 
-// markSigned makes the services check signatures from the next start on. It is called once all of them have run with
-// their keys.
+// markSigned makes the services check signatures from the next start on. It does nothing if services without these keys
+// took part.
 func (k upKeys) markSigned(without []string) error {
 	if k.files == nil || len(without) > 0 {
 		return nil

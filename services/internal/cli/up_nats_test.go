@@ -23,10 +23,10 @@ func TestUp_GivesEachServiceItsOwnNATSUser(t *testing.T) {
 
 	_, host, _ := strings.Cut(u.endpoints.NATS, "@")
 	_, err := nats.Connect("nats://" + host)
-	require.ErrorIs(t, err, nats.ErrAuthorization, "nobody else on the machine may connect")
+	require.ErrorIs(t, err, nats.ErrAuthorization, "no other user of the machine may connect")
 	_, password, _ := strings.Cut(strings.TrimSuffix(u.endpoints.NATS, "@"+host), "driftless:")
 	require.NotEmpty(t, password)
-	require.NotContains(t, redact.URL(u.endpoints.NATS), password, "what is printed shows no password")
+	require.NotContains(t, redact.URL(u.endpoints.NATS), password, "the printed address shows no password")
 
 	passwords := map[string]bool{}
 	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {

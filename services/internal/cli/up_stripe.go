@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,12 +59,8 @@ func (u *up) startStripe() error {
 	if err != nil {
 		return fmt.Errorf("the simulator's webhook secret: %w", err)
 	}
-	listener, err := net.Listen("tcp", strings.TrimPrefix(u.endpoints.Stripe, "http://")) //nolint:noctx // a local address
-	if err != nil {
-		return fmt.Errorf("the Stripe simulator cannot listen: %w; use --ports auto", err)
-	}
 	u.simulator = &stripesim.Config{
-		Listener:     listener,
+		Listener:     u.simulatorListener,
 		AllowedHosts: u.AllowedHosts,
 		DataFile:     filepath.Join(u.dataDir, simulatorFile),
 		Logger:       u.logger,

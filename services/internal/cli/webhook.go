@@ -100,16 +100,16 @@ func (cmd *webhookListCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	fits := slices.ContainsFunc(all, func(e stripeapi.Endpoint) bool { return len(e.Lacks()) == 0 })
+	fits := slices.ContainsFunc(all, func(e stripeapi.Endpoint) bool { return len(e.Problems()) == 0 })
 	if c.Output == "json" {
 		type shown struct {
 			stripeapi.Endpoint
 
-			Lacks []string `json:"lacks"`
+			Problems []string `json:"lacks"`
 		}
 		out := make([]shown, len(all))
 		for i, e := range all {
-			out[i] = shown{e, append([]string{}, e.Lacks()...)}
+			out[i] = shown{e, append([]string{}, e.Problems()...)}
 		}
 		data, err := json.MarshalIndent(map[string]any{"endpoints": out}, "", "  ")
 		if err != nil {
@@ -122,8 +122,8 @@ func (cmd *webhookListCmd) Run(ctx context.Context, c *cli) error {
 		rows := [][]string{{"ENDPOINT", "URL", "STATUS", "API VERSION", "FOR DRIFTLESS"}}
 		for _, e := range all {
 			verdict := "fits"
-			if lacks := e.Lacks(); len(lacks) > 0 {
-				verdict = strings.Join(lacks, "; ")
+			if problems := e.Problems(); len(problems) > 0 {
+				verdict = strings.Join(problems, "; ")
 			}
 			rows = append(rows, []string{e.ID, e.URL, e.Status, e.APIVersion, verdict})
 		}
@@ -167,7 +167,7 @@ func repairEndpoint(ctx context.Context, client *stripeapi.Client, e stripeapi.E
 			"%s sends to %s in API version %q, but pull reads %s; the version cannot be changed: `driftless webhook rotate %s` replaces the endpoint",
 			e.ID, e.URL, e.APIVersion, stripeapi.PinnedVersion, e.ID)
 	}
-	lacked := e.Lacks()
+	lacked := e.Problems()
 	if len(lacked) > 0 {
 		if _, err := client.UpdateEndpoint(ctx, e); err != nil {
 			return err
@@ -182,14 +182,14 @@ func repairEndpoint(ctx context.Context, client *stripeapi.Client, e stripeapi.E
 }
 
 // create creates an endpoint once it is certain that its secret can be stored.
-func (p secretDestination) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint,
+func (d secretDestination) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint,
 	have int,
 ) error {
 	if have >= stripeapi.MaxEndpoints {
 		return fmt.Errorf(
 			"the account has %d webhook endpoints, the maximum that Stripe allows: delete one first (`driftless webhook list` shows them)", have)
 	}
-	keep, err := p.open(c)
+	keep, err := d.open(c)
 	if err != nil {
 		return err
 	}
@@ -308,9 +308,9 @@ func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Clien
 	if next == nil {
 		return fmt.Errorf("%s is not being replaced: run `driftless webhook rotate %s` first", old.ID, old.ID)
 	}
-	if lacks := next.Lacks(); len(lacks) > 0 {
+	if problems := next.Problems(); len(problems) > 0 {
 		return fmt.Errorf("%s cannot replace %s: %s; run `driftless webhook create %s` to repair it", next.ID,
-			old.ID, strings.Join(lacks, "; "), next.URL)
+			old.ID, strings.Join(problems, "; "), next.URL)
 	}
 	secret, err := cmd.latestSecret(cmd.StripeWebhookSecret)
 	if err != nil {

@@ -13,64 +13,68 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// secretDestination says where a new signing secret goes. It never goes to a log. It goes to standard output only if
-// that is a terminal or if asked for.
+// secretDestination is the place for a new signing secret: a file, or standard output. Standard output must be a
+// terminal unless ShowSecret is set, so that the secret does not end in a log.
 type secretDestination struct {
 	SecretFile string `name:"secret-file" placeholder:"FILE" help:"Append the signing secret to the secrets in this file, readable only by its owner. STRIPE_WEBHOOK_SECRET_FILE can name it."`
 	ShowSecret bool   `name:"show-secret" help:"Print the signing secret even if standard output is not a terminal."`
 }
 
-// secretStore stores a secret. It is made ready before the secret exists.
+// secretStore stores one new secret.
 type secretStore struct {
-	path   string
-	before []string
-	temp   *os.File
+	// path is the file for the secret, empty for standard output. existing are the secrets that it has already.
+	path     string
+	existing []string
+	// temp becomes the file. It is nil for standard output.
+	temp *os.File
 }
 
-// open makes sure that a secret can be stored before Stripe creates it, since Stripe shows it only once.
-func (p secretDestination) open(c *cli) (*secretStore, error) {
-	k := &secretStore{path: p.SecretFile}
-	if p.SecretFile == "" {
-		if !p.ShowSecret && (c.Output == "json" || !isTerminal(stdout)) {
+// open prepares the storage of a secret, and fails if it cannot be stored. It is called before Stripe creates the
+// secret, because Stripe shows it only once.
+func (d secretDestination) open(c *cli) (*secretStore, error) {
+	s := &secretStore{path: d.SecretFile}
+	if d.SecretFile == "" {
+		if !d.ShowSecret && (c.Output == "json" || !isTerminal(stdout)) {
 			return nil, errors.New(
 				"the signing secret is shown only once, and standard output is not a terminal: set --secret-file FILE, or --show-secret to print it anyway")
 		}
-		return k, nil
+		return s, nil
 	}
-	data, err := os.ReadFile(p.SecretFile)
+	data, err := os.ReadFile(d.SecretFile)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("--secret-file: %w", err)
 	}
-	k.before = config.Secrets(strings.TrimSpace(string(data))).Reveal()
-	// The file has mode 0600, and is renamed into place.
-	if k.temp, err = os.CreateTemp(filepath.Dir(p.SecretFile), ".secret-*"); err != nil {
+	s.existing = config.Secrets(strings.TrimSpace(string(data))).Reveal()
+	// CreateTemp creates it with mode 0600.
+	if s.temp, err = os.CreateTemp(filepath.Dir(d.SecretFile), ".secret-*"); err != nil {
 		return nil, fmt.Errorf("--secret-file: %w", err)
 	}
-	return k, nil
+	return s, nil
 }
 
-func (k *secretStore) discard() error {
-	if k.temp == nil {
+func (s *secretStore) discard() error {
+	if s.temp == nil {
 		return nil
 	}
-	return errors.Join(k.temp.Close(), os.Remove(k.temp.Name()))
+	return errors.Join(s.temp.Close(), os.Remove(s.temp.Name()))
 }
 
-// store stores the endpoint's secret and prints where.
-func (k *secretStore) store(c *cli, e stripeapi.Endpoint) error {
-	if k.temp != nil {
-		text := strings.Join(append(k.before, e.Secret), ",") + "\n"
-		_, err := k.temp.WriteString(text)
-		if err = errors.Join(err, k.temp.Sync(), k.temp.Close()); err == nil {
-			err = os.Rename(k.temp.Name(), k.path)
+// store stores the endpoint's secret, and prints where it is. It returns every error of a write: without the secret,
+// the endpoint is of no use.
+func (s *secretStore) store(c *cli, e stripeapi.Endpoint) error {
+	if s.temp != nil {
+		text := strings.Join(append(s.existing, e.Secret), ",") + "\n"
+		_, err := s.temp.WriteString(text)
+		if err = errors.Join(err, s.temp.Sync(), s.temp.Close()); err == nil {
+			err = os.Rename(s.temp.Name(), s.path)
 		}
 		if err != nil {
-			return errors.Join(fmt.Errorf("--secret-file: %w", err), os.Remove(k.temp.Name()))
+			return errors.Join(fmt.Errorf("--secret-file: %w", err), os.Remove(s.temp.Name()))
 		}
 	}
 	if c.Output == "json" {
 		shown := map[string]any{"endpoint": e}
-		if k.temp == nil {
+		if s.temp == nil {
 			shown["secret"] = e.Secret
 		}
 		data, err := json.MarshalIndent(shown, "", "  ")
@@ -81,8 +85,8 @@ func (k *secretStore) store(c *cli, e stripeapi.Endpoint) error {
 		return err
 	}
 	sayf(stdout, "%s sends Stripe's events to %s\n", e.ID, e.URL)
-	if k.temp != nil {
-		_, err := stdout.WriteString(sayingf("its signing secret is in %s\n", k.path))
+	if s.temp != nil {
+		_, err := stdout.WriteString(sayingf("its signing secret is in %s\n", s.path))
 		return err
 	}
 	_, err := stdout.WriteString(
@@ -90,11 +94,12 @@ func (k *secretStore) store(c *cli, e stripeapi.Endpoint) error {
 	return err
 }
 
-// latestSecret returns the last of the secrets that pull has.
-func (p secretDestination) latestSecret(given config.Secrets) (string, error) {
+// latestSecret returns the last secret of the file, or of given if there is no file. New secrets are appended, so it is
+// the latest.
+func (d secretDestination) latestSecret(given config.Secrets) (string, error) {
 	secrets := given.Reveal()
-	if p.SecretFile != "" {
-		data, err := os.ReadFile(p.SecretFile)
+	if d.SecretFile != "" {
+		data, err := os.ReadFile(d.SecretFile)
 		if err != nil {
 			return "", fmt.Errorf("--secret-file: %w", err)
 		}
@@ -107,12 +112,13 @@ func (p secretDestination) latestSecret(given config.Secrets) (string, error) {
 	return secrets[len(secrets)-1], nil
 }
 
-// confirm asks a person. Without a terminal the answer is no.
+// confirm asks the operator a question, and reports whether the answer is yes. Without a terminal it is no.
 func confirm(question string) bool {
 	if !isTerminal(os.Stdin) {
 		return false
 	}
 	sayf(os.Stderr, "%s [y/N] ", question)
-	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-	return strings.EqualFold(strings.TrimSpace(answer), "y") || strings.EqualFold(strings.TrimSpace(answer), "yes")
+	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	answer := strings.TrimSpace(line)
+	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
 }

@@ -87,7 +87,7 @@ func TestWebhookCreate_CreatesOneEndpointAndStoresItsSecret(t *testing.T) {
 	require.Equal(t, "https://sync.example.com/stripe/webhook", made[0].URL)
 	require.ElementsMatch(t, stripeapi.EventTypes, made[0].Events)
 	require.Equal(t, "2023-10-16", made[0].APIVersion)
-	require.Empty(t, made[0].Lacks())
+	require.Empty(t, made[0].Problems())
 	info, err := os.Stat(file)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
@@ -125,7 +125,7 @@ func TestWebhookCreate_RepairsExistingEndpoint(t *testing.T) {
 	code, out := r.run("create", "https://a.example.com")
 	require.Zero(t, code)
 	require.Contains(t, out, "repaired: it does not get product.updated")
-	require.Empty(t, r.endpoints()[0].Lacks())
+	require.Empty(t, r.endpoints()[0].Problems())
 	require.Contains(t, r.endpoints()[0].Events, "coupon.created", "its other events stay")
 
 	post("url=https://b.example.com/stripe/webhook&api_version=2025-02-24.acacia&enabled_events[]=*")

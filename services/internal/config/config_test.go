@@ -193,7 +193,7 @@ func TestParse_ErrorsNameVariable(t *testing.T) {
 	_, _, err := parse(t, "scan_interval: 1h\n")
 	require.EqualError(t, err, "DRIFTLESS_SCAN_INTERVAL: must be 0 or more, not -1h0m0s")
 	s, _, err := parse(t, "", "--scan-interval", "2h")
-	require.NoError(t, err, "a flag overrides what is wrong")
+	require.NoError(t, err, "a flag overrides an invalid value")
 	require.Equal(t, 2*time.Hour, s.ScanInterval)
 }
 

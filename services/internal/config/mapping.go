@@ -118,7 +118,8 @@ func (m *Mapping) check() error {
 			return fmt.Errorf("watch[%d] must have table", i)
 		case (strings.TrimSpace(w.ProductID) == "") == (strings.TrimSpace(w.Products) == ""):
 			return fmt.Errorf(
-				"watch[%d] (%s) must have either product_id, the column with the product's id, or products, a query that returns the ids of the products that a row concerns", i, w.Table)
+				"watch[%d] (%s) must have either product_id, the column with the product's id, or products, a query "+
+					"that returns the ids of the products that a row concerns", i, w.Table)
 		}
 	}
 	if m.RowSecurity != "" && m.RowSecurity != RowSecurityRefuse && m.RowSecurity != RowSecurityAllow {
@@ -172,10 +173,12 @@ func (m *Mapping) CheckImport() error {
 		return nil
 	case strings.TrimSpace(m.WriteBack.ImportProduct) == "":
 		return errors.New(
-			"products cannot be imported: set catalog.write_back.import_product to the statement that inserts one (see docs/mapping.md)")
+			"products cannot be imported: set catalog.write_back.import_product to the statement that inserts one " +
+				"(see docs/mapping.md)")
 	case strings.TrimSpace(m.WriteBack.ImportPrice) == "":
 		return errors.New(
-			"products cannot be imported: set catalog.write_back.import_price to the statement that inserts a price (see docs/mapping.md)")
+			"products cannot be imported: set catalog.write_back.import_price to the statement that inserts a price " +
+				"(see docs/mapping.md)")
 	}
 	return nil
 }

@@ -28,7 +28,8 @@ func CheckWebhookSecrets(base string, secrets []string) error {
 		if slices.Contains(publishedSecrets, secret) {
 			return fmt.Errorf(
 				"STRIPE_WEBHOOK_SECRET has a secret that is published in the repository of Driftless, with which anybody can sign events, "+
-					"and STRIPE_API_BASE (%s) is not a simulator: set the signing secret of your endpoint (driftless webhook create)", redact.URL(base))
+					"and STRIPE_API_BASE (%s) is not a simulator: set the signing secret of your endpoint (driftless "+
+					"webhook create)", redact.URL(base))
 		}
 	}
 	return nil

@@ -14,7 +14,7 @@ type Secret string
 
 const redacted = redact.Hidden
 
-// Reveal returns the value itself.
+// Reveal returns the value in the clear.
 func (s Secret) Reveal() string { return string(s) }
 
 func (s Secret) String() string {
@@ -33,10 +33,10 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText hides the value from encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Secrets are several secrets in one setting, separated by commas.
+// Secrets is a setting of several secrets, separated by commas. It is never printed.
 type Secrets string
 
-// Reveal returns the values themselves.
+// Reveal returns the values in the clear, without spaces around them. Empty ones are left out.
 func (s Secrets) Reveal() []string {
 	var out []string
 	for part := range strings.SplitSeq(string(s), ",") {

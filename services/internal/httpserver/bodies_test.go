@@ -59,13 +59,13 @@ func TestBodies_BoundsTheirTotal(t *testing.T) {
 	}
 	require.Equal(t, 1<<20, held, "two fit")
 	n, release, err := read(t, b, request(zeros(16<<10), 16<<10))
-	require.NoError(t, err, "a small body needs no share of what the large ones have")
+	require.NoError(t, err, "a small body needs no share of the memory for large ones")
 	require.Equal(t, 16<<10, n)
 	for _, r := range append(releases, release) {
 		r()
 	}
 	_, release, err = read(t, b, request(zeros(512<<10), -1))
-	require.NoError(t, err, "what is released is free again")
+	require.NoError(t, err, "released memory is free again")
 	release()
 }
 

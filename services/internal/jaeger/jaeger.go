@@ -189,7 +189,8 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 			err = broken.Err
 		}
 		return fmt.Errorf(
-			"Jaeger's query API at %s does not answer: %w; start one with scripts/jaeger, or set --jaeger or DRIFTLESS_JAEGER_URL", shown, err)
+			"Jaeger's query API at %s does not answer: %w; start one with scripts/jaeger, or set --jaeger or "+
+				"DRIFTLESS_JAEGER_URL", shown, err)
 	}
 	defer resp.Body.Close()
 	const maxBytes = 256 << 20
@@ -212,7 +213,8 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 		return fmt.Errorf("Jaeger at %s refuses GET %s: %s", shown, path, answer.Errors[0].Msg)
 	case err != nil || resp.StatusCode != http.StatusOK || answer.Data == nil:
 		return fmt.Errorf(
-			"%s is not Jaeger's query API: it answered GET %s with %s; set the address of Jaeger's user interface (port 16686 by default)", shown, path, resp.Status)
+			"%s is not Jaeger's query API: it answered GET %s with %s; set the address of Jaeger's user interface "+
+				"(port 16686 by default)", shown, path, resp.Status)
 	}
 	if string(answer.Data) == "null" {
 		return nil

@@ -14,8 +14,8 @@ type process struct {
 	exited chan struct{}
 }
 
-// startProcess starts cmd in its own process group. A Ctrl-C at the terminal then only reaches this process, which
-// stops the others in order. Where the system can, the child is stopped if this process dies first.
+// startProcess starts cmd in a process group of its own. Ctrl-C at the terminal then reaches only this process, which
+// stops its children in order. On systems with a parent-death signal, the child stops if this process dies first.
 func startProcess(cmd *exec.Cmd) (*process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -26,7 +26,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// The parent in the parent-death signal is the thread that forked, so that thread must live as long as the
+		// Linux sends the parent-death signal when the thread that forked ends. So this thread must live as long as the
 		// child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -43,7 +43,8 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// stop sends the signals one by one, waits for grace after each, and returns when the process is gone.
+// stop sends the signals one after the other until the process has ended, and waits at most grace after each. After the
+// last signal it waits without limit.
 func (p *process) stop(grace time.Duration, signals ...os.Signal) {
 	for _, signal := range signals {
 		_ = p.cmd.Process.Signal(signal) // the process may already be gone

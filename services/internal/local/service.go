@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -21,6 +22,8 @@ type ServiceConfig struct {
 	Path string
 	// Env is the complete environment of the program.
 	Env []string
+	// Files are inherited by the program, as file descriptors from 3 on. They stay open when it ends.
+	Files []*os.File
 	// Output gets the output of the program, line by line.
 	Output io.Writer
 	Logger *slog.Logger
@@ -82,7 +85,7 @@ func (s *Service) Run(ctx context.Context) error {
 // runOnce runs the program until it ends and returns the last line of its output.
 func (s *Service) runOnce(ctx context.Context) (last string, err error) {
 	cmd := exec.Command(s.cfg.Path) //nolint:noctx // a signal stops it; the context must not kill it
-	cmd.Env = s.cfg.Env
+	cmd.Env, cmd.ExtraFiles = s.cfg.Env, s.cfg.Files
 	reader, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer
 	var lines sync.WaitGroup

@@ -10,11 +10,11 @@ import (
 
 // count records a handled delivery.
 func count(ctx context.Context, c topology.Consumer, delivered uint64, v Verdict, begun time.Time) {
-	at := []metrics.Attribute{metrics.Stream.Of(c.Stream), metrics.Consumer.Of(c.Name)}
+	at := []metrics.Attribute{metrics.Stream.With(c.Stream), metrics.Consumer.With(c.Name)}
 	if delivered > 1 {
 		metrics.Redeliveries.Add(ctx, 1, at...)
 	}
-	metrics.MessageDuration.Record(ctx, time.Since(begun).Seconds(), append(at, metrics.Verdict.Of(v.name()))...)
+	metrics.MessageDuration.Record(ctx, time.Since(begun).Seconds(), append(at, metrics.Verdict.With(v.name()))...)
 }
 
 // name returns the verdict's value of the metrics' label.

@@ -58,8 +58,8 @@ type Label struct {
 // Attribute is a label with a value.
 type Attribute = attribute.KeyValue
 
-// Of (value) returns the attribute with the label and the value.
-func (l Label) Of(value string) Attribute { return attribute.String(l.Name, value) }
+// With returns the attribute that has the label and a value.
+func (l Label) With(value string) Attribute { return attribute.String(l.Name, value) }
 
 var (
 	all      []Metric
@@ -140,7 +140,7 @@ func (c Counter) begin(ctx context.Context, labels []Label, values []Attribute) 
 		return
 	}
 	for _, value := range labels[0].Values {
-		c.begin(ctx, labels[1:], append(slices.Clip(values), labels[0].Of(value)))
+		c.begin(ctx, labels[1:], append(slices.Clip(values), labels[0].With(value)))
 	}
 }
 

@@ -68,9 +68,9 @@ func TestInstruments_Record(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
 	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 	metrics.ChangeSuperseded.Add(t.Context(), 3)
-	metrics.ChangeApplied.Record(t.Context(), 0.3, metrics.Lane.Of("live"))
+	metrics.ChangeApplied.Record(t.Context(), 0.3, metrics.Lane.With("live"))
 	stop := metrics.Observe(func(_ context.Context, report metrics.Report) {
-		report(metrics.Products, 7, metrics.State.Of("in_sync"))
+		report(metrics.Products, 7, metrics.State.With("in_sync"))
 	}, metrics.Products, metrics.GuardHeld)
 	collected := func() map[string]metricdata.Aggregation {
 		var all metricdata.ResourceMetrics
@@ -88,7 +88,7 @@ func TestInstruments_Record(t *testing.T) {
 	require.EqualValues(t, 1,
 		got["driftless.change.applied.duration"].(metricdata.Histogram[float64]).DataPoints[0].Count)
 	require.InDelta(t, 7, got["driftless.products"].(metricdata.Gauge[float64]).DataPoints[0].Value, 0)
-	require.NotContains(t, got, "driftless.guard.held", "what is not known is absent")
+	require.NotContains(t, got, "driftless.guard.held", "an unknown value is absent")
 	stop()
 	require.NotContains(t, collected(), "driftless.products")
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -28,11 +29,19 @@ type Runtime struct {
 	// Mapping is the mapping of the configuration file, nil if there is none.
 	Mapping      *config.Mapping
 	allowedHosts []string
+	// listener is inherited from the process that supervises this one; nil if there is none.
+	listener net.Listener
 }
 
 // HTTP returns the configuration of the service's server.
 func (r Runtime) HTTP(addr string) httpserver.Config {
-	return httpserver.Config{Addr: addr, AllowedHosts: r.allowedHosts, Metrics: r.Metrics, Logger: r.Logger}
+	return httpserver.Config{
+		Addr:         addr,
+		Listener:     r.listener,
+		AllowedHosts: r.allowedHosts,
+		Metrics:      r.Metrics,
+		Logger:       r.Logger,
+	}
 }
 
 // NATS returns the configuration of the service's connection to the mesh.
@@ -87,6 +96,10 @@ func runService(name, description string, settings any, run func(context.Context
 		return err
 	}
 	slog.SetDefault(logger)
+	listener, err := inheritedListener()
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	t, err := telemetry.Setup(ctx, telemetry.Options{
@@ -104,6 +117,7 @@ func runService(name, description string, settings any, run func(context.Context
 		Metrics:      t.Handler(),
 		Mapping:      mapping,
 		allowedHosts: hosts.AllowedHosts,
+		listener:     listener,
 	})
 	if err != nil && ctx.Err() != nil {
 		// A stop during a start or a migration is not a failure.

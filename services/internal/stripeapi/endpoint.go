@@ -35,8 +35,9 @@ type Endpoint struct {
 	Secret string `json:"-"`
 }
 
-// Lacks lists why an endpoint does not deliver all events that Driftless reads. It is empty if the endpoint does.
-func (e Endpoint) Lacks() []string {
+// Problems returns the reasons why the endpoint does not deliver all events that Driftless reads. There are none if it
+// does.
+func (e Endpoint) Problems() []string {
 	var out []string
 	for _, t := range EventTypes {
 		if !slices.Contains(e.Events, t) && !slices.Contains(e.Events, "*") {

@@ -79,7 +79,8 @@ var rules = []rule{
 	{"401: the key is not valid", hasStatus(401, 401), Halt, true},
 	{"403: the key lacks a permission", hasStatus(403, 403), Halt, true},
 	{
-		"500 and above: it is unknown whether the call was executed, and Stripe answers the same key with the same error",
+		"500 and above: it is unknown whether the call was executed, and Stripe answers the same key with the same " +
+			"error",
 		hasStatus(500, 599), RereadFirst, false,
 	},
 	{

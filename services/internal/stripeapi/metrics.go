@@ -19,13 +19,13 @@ func countWait(ctx context.Context, since time.Time) {
 	if budget.LaneOf(ctx) == budget.Bulk {
 		lane = "bulk"
 	}
-	metrics.StripeBudgetWait.Record(ctx, time.Since(since).Seconds(), metrics.Lane.Of(lane))
+	metrics.StripeBudgetWait.Record(ctx, time.Since(since).Seconds(), metrics.Lane.With(lane))
 }
 
 // countRequest records a request that was made, and how it ended.
 func countRequest(ctx context.Context, operation string, since time.Time, err error) {
-	metrics.StripeRequestDuration.Record(ctx, time.Since(since).Seconds(), metrics.Operation.Of(operation),
-		metrics.Answer.Of(answerLabel(err)))
+	metrics.StripeRequestDuration.Record(ctx, time.Since(since).Seconds(), metrics.Operation.With(operation),
+		metrics.Answer.With(answerLabel(err)))
 	var e *stripe.Error
 	if !errors.As(err, &e) || e.HTTPStatusCode != http.StatusTooManyRequests {
 		return
@@ -39,7 +39,7 @@ func countRequest(ctx context.Context, operation string, since time.Time, err er
 		// Labels from a header's text would make a series for each text.
 		reason = "other"
 	}
-	metrics.StripeRateLimited.Add(ctx, 1, metrics.Operation.Of(operation), metrics.LimitReason.Of(reason))
+	metrics.StripeRateLimited.Add(ctx, 1, metrics.Operation.With(operation), metrics.LimitReason.With(reason))
 }
 
 func answerLabel(err error) string {

@@ -65,7 +65,8 @@ func CheckMode(ctx context.Context, at ModeStore, account, key string) error {
 	}
 	if known != string(mode) {
 		return fmt.Errorf(
-			"STRIPE_API_KEY is a %s key, but account %q of this mesh was set up in %s mode: set a %s key, or give the %s mode an account name or a NATS server of its own",
+			"STRIPE_API_KEY is a %s key, but account %q of this mesh was set up in %s mode: set a %s key, or give "+
+				"the %s mode an account name or a NATS server of its own",
 			mode, account, known, known, mode)
 	}
 	return nil

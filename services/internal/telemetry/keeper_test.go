@@ -20,7 +20,7 @@ func recorded(t *testing.T, sampler sdktrace.Sampler, work func(trace.Tracer)) m
 	line := newPipeline(sdktrace.NewSimpleSpanProcessor(exporter))
 	provider := sdktrace.NewTracerProvider(line.options(sampler)...)
 	work(provider.Tracer("test"))
-	require.Empty(t, line.keep.hops, "what has ended is forgotten")
+	require.Empty(t, line.keep.hops, "traces that have ended are dropped")
 	out := map[string]tracetest.SpanStub{}
 	for _, s := range exporter.GetSpans() {
 		require.NotContains(t, out, s.Name, "exported twice")

@@ -44,7 +44,7 @@ func TestNewLogger_LimitsRepeatedFailures(t *testing.T) {
 		}
 		of.Error("another thing")
 		of.Info("one line per event")
-		require.Len(t, out.all(), 12, "ten of the same, and what is different")
+		require.Len(t, out.all(), 12, "ten of the repeated message, and the different ones")
 
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
@@ -60,7 +60,7 @@ func TestNewLogger_LimitsRepeatedFailures(t *testing.T) {
 		require.Len(t, out.all(), 14, "after a while it is said again")
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		require.Len(t, out.all(), 14, "what was not held back is not told")
+		require.Len(t, out.all(), 14, "without suppressed messages there is no summary")
 	})
 }
 

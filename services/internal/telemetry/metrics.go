@@ -38,7 +38,7 @@ func meter(o Options, res *resource.Resource) (*sdkmetric.MeterProvider, *promet
 // observeBuild reports the version of the process.
 func observeBuild(version string) (stop func()) {
 	return metrics.Observe(func(_ context.Context, report metrics.Report) {
-		report(metrics.BuildInfo, 1, metrics.Version.Of(version), metrics.GoVersion.Of(runtime.Version()))
+		report(metrics.BuildInfo, 1, metrics.Version.With(version), metrics.GoVersion.With(runtime.Version()))
 	}, metrics.BuildInfo)
 }
 

@@ -25,7 +25,8 @@ func configuredSampler() (sdktrace.Sampler, error) {
 	case "traceidratio", "parentbased_traceidratio":
 	default:
 		return nil, fmt.Errorf(
-			"OTEL_TRACES_SAMPLER is %q: must be always_on, always_off, traceidratio, or one of these after parentbased_", name)
+			"OTEL_TRACES_SAMPLER is %q: must be always_on, always_off, traceidratio, or one of these after "+
+				"parentbased_", name)
 	}
 	ratio := 1.0
 	if text := strings.TrimSpace(os.Getenv("OTEL_TRACES_SAMPLER_ARG")); text != "" {

@@ -123,7 +123,7 @@ func TestExporter_HangingCollectorBlocksNothing(t *testing.T) {
 	defer cancel()
 	begun := time.Now()
 	_ = tel.Shutdown(ctx)
-	require.Less(t, time.Since(begun), patience, "a process that ends does not wait for it longer than it is told to")
+	require.Less(t, time.Since(begun), patience, "the end of the process waits for it no longer than the timeout")
 	require.LessOrEqual(t, len(log.lines()), 2, log.lines())
 }
 

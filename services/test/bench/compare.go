@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -80,23 +79,14 @@ func (cmd *compareCmd) Run(ctx context.Context, c *cli) (err error) {
 	if b.addr, err = freeAddr(); err != nil {
 		return err
 	}
-	for _, step := range []struct {
-		what string
-		do   func(context.Context) error
-	}{
+	if err := runSteps(ctx, []step{
 		{"filling the tables", b.fillTables},
 		{"reading the catalog for the first time", b.snapshot},
 		{"reading the rows in a bare loop", b.bare},
 		{"planting differences", b.plant},
 		{"comparing", b.compare},
-	} {
-		begun := time.Now()
-		fmt.Fprintf(os.Stderr, "%s ...", step.what)
-		if err := step.do(ctx); err != nil {
-			fmt.Fprintln(os.Stderr)
-			return fmt.Errorf("%s: %w", step.what, err)
-		}
-		fmt.Fprintf(os.Stderr, " %.1f s\n", time.Since(begun).Seconds())
+	}); err != nil {
+		return err
 	}
 	return c.report(b.result.text(), b.result)
 }
@@ -158,7 +148,7 @@ func (b *compareBench) await(
 ) (*meshv1.TableComparison, error) {
 	for {
 		report := &meshv1.CaptureReport{}
-		if _, err := b.servers.mesh.Capture(benchAccount).Get(ctx, report); err != nil {
+		if _, err := b.servers.stores.Capture(benchAccount).Get(ctx, report); err != nil {
 			return nil, err
 		}
 		done := choose(report)
@@ -219,7 +209,7 @@ func (b *compareBench) plant(ctx context.Context) error {
 	every := max(b.Products/max(b.Differ, 1), 1)
 	for i := every; i <= b.Products && b.result.Planted < b.Differ; i += every {
 		id := fmt.Sprintf("product-%d", i)
-		change, err := b.servers.mesh.Desired().Latest(ctx, benchAccount, id)
+		change, err := b.servers.stores.Desired().Latest(ctx, benchAccount, id)
 		if err != nil {
 			return err
 		}

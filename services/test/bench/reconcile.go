@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -88,10 +87,7 @@ func (cmd *reconcileCmd) Run(ctx context.Context, c *cli) (err error) {
 		world:        w,
 		result:       &reconcileResult{Products: cmd.Products, PollIntervalMS: float64(cmd.Poll.Milliseconds())},
 	}
-	for _, step := range []struct {
-		what string
-		do   func(context.Context) error
-	}{
+	if err := runSteps(ctx, []step{
 		{"filling both sides", b.fill},
 		{"listing with bare stripe-go", b.bare},
 		{"starting the services", b.start},
@@ -101,14 +97,8 @@ func (cmd *reconcileCmd) Run(ctx context.Context, c *cli) (err error) {
 		{"looking for the drift", b.waitFound},
 		{"timing the detection of changes", b.detect},
 		{"scanning at Stripe's limits", b.measureLimited},
-	} {
-		begun := time.Now()
-		fmt.Fprintf(os.Stderr, "%s ...", step.what)
-		if err := step.do(ctx); err != nil {
-			fmt.Fprintln(os.Stderr)
-			return fmt.Errorf("%s: %w", step.what, err)
-		}
-		fmt.Fprintf(os.Stderr, " %.1f s\n", time.Since(begun).Seconds())
+	}); err != nil {
+		return err
 	}
 	return c.report(b.result.text(), b.result)
 }
@@ -301,7 +291,7 @@ func (b *reconcileBench) waitReadable(ctx context.Context) error {
 func (b *reconcileBench) plant(ctx context.Context) error {
 	s := b.world.silent
 	price := func(id string) (string, error) {
-		o, _, err := b.world.mesh.Observed().Get(ctx, benchAccount, id)
+		o, _, err := b.world.stores.Observed().Get(ctx, benchAccount, id)
 		if err != nil || len(o.GetPrices()) != 1 {
 			return "", errors.Join(fmt.Errorf("product %s does not have exactly one price", id), err)
 		}
@@ -341,7 +331,7 @@ func (b *reconcileBench) plant(ctx context.Context) error {
 			return s.EditProduct(id, url.Values{"default_price": {p}})
 		}},
 		{extraKind, func(id string) error {
-			_, err := s.CreateProduct(url.Values{"id": {"extra-" + id}, "name": {"Nobody's"}})
+			_, err := s.CreateProduct(url.Values{"id": {"extra-" + id}, "name": {"Extra"}})
 			return err
 		}},
 	}
@@ -382,7 +372,7 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 			return err
 		}
 		// The control API is not used, since the report is what the scan itself writes.
-		if _, err := b.world.mesh.Record(topology.KeyScan, benchAccount).Get(ctx, report); err != nil {
+		if _, err := b.world.stores.Record(topology.KeyScan, benchAccount).Get(ctx, report); err != nil {
 			return err
 		}
 		took[report.GetPhase()] += time.Since(begun)
@@ -428,10 +418,10 @@ func (b *reconcileBench) waitFound(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("ask for the status: %w", err)
 		}
-		orphans := min(int(status.Msg.GetOrphans()), b.extra)
-		found += orphans
-		if orphans > 0 {
-			byKind[extraKind] = orphans
+		extras := min(int(status.Msg.GetOrphans()), b.extra)
+		found += extras
+		if extras > 0 {
+			byKind[extraKind] = extras
 		}
 		if found > b.result.DriftFound {
 			last = time.Now()

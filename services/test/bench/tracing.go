@@ -107,7 +107,8 @@ func (r *tracingResult) text() string {
 	var b strings.Builder
 	for _, m := range r.Modes {
 		fmt.Fprintf(&b,
-			"tracing %-5s captured %.0f a second (%.3f ms of processor time each), pushed %.0f a second (%.2f ms); %.1f MB of spans\n",
+			"tracing %-5s captured %.0f a second (%.3f ms of processor time each), pushed %.0f a second (%.2f ms); "+
+				"%.1f MB of spans\n",
 			m.Sampled+":", m.CapturePerSecond, m.CaptureCPU, m.PushPerSecond, m.PushCPU, float64(m.SpanBytes)/1e6)
 	}
 	fmt.Fprintf(&b,

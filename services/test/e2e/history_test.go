@@ -297,7 +297,7 @@ func (h *historyRig) waitQuiet() {
 		}
 		return ""
 	})
-	localtest.Holds(h.t, 2*time.Second, func() bool { return activity() == last }, "nobody does anything any more")
+	localtest.Holds(h.t, 2*time.Second, func() bool { return activity() == last }, "no service makes a request")
 }
 
 // checkExplained compares the sides itself. Every difference must be open drift with both values, and there must be no

@@ -104,12 +104,12 @@ func confirmed(n int) func(*jaeger.Trace) bool {
 				taken++
 			}
 		}
-		return taken >= n && whole(t)
+		return taken >= n && isComplete(t)
 	}
 }
 
-// whole reports whether the trace is complete. Spans are exported when they end, and inner ones end first.
-func whole(t *jaeger.Trace) bool {
+// isComplete reports whether the trace is complete. Spans are exported when they end, and inner ones end first.
+func isComplete(t *jaeger.Trace) bool {
 	roots := t.Roots()
 	return len(roots) == 1 && roots[0].Parent == ""
 }
@@ -299,7 +299,7 @@ func (m *inJaeger) burst(t *testing.T) {
 			carries = max(carries, len(s.Links))
 		}
 	}
-	require.Positive(t, carries, "the pass links to what it carried")
+	require.Positive(t, carries, "the pass links to the changes that it applied")
 	for _, f := range traces {
 		if next(f) != "" {
 			out := m.printed("trace", "--trace-id", f.ID, "--jaeger", m.query)
@@ -324,7 +324,7 @@ func (m *inJaeger) death(t *testing.T) {
 	_, err := api.Products.New(params)
 	require.NoError(t, err)
 	m.exec(`INSERT INTO driftless.products (id, name, metadata) VALUES ('full', 'Full', '{"a": "1", "b": "2"}')`)
-	m.eventually("full", func(t *jaeger.Trace) bool { return len(spansOf(t, "process dead")) > 0 && whole(t) })
+	m.eventually("full", func(t *jaeger.Trace) bool { return len(spansOf(t, "process dead")) > 0 && isComplete(t) })
 	update := &stripe.ProductParams{}
 	update.AddMetadata("theirs0", "")
 	_, err = api.Products.Update("full", update)

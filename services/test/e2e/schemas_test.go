@@ -123,7 +123,7 @@ func (s *shop) requireEqual(when string, without ...string) (fields int) {
 		if len(without) == 0 {
 			s.waitConverged(r, when)
 		}
-		seen := s.seen(r)
+		seen := s.stripeCatalog(r)
 		for _, id := range without {
 			delete(want[account], id)
 			delete(seen, id)
@@ -161,9 +161,9 @@ func (s *shop) waitConverged(r *rig, when string) {
 	r.waitConvergedWithin(time.Minute)
 }
 
-func (s *shop) seen(r *rig) schemas.Catalog {
+func (s *shop) stripeCatalog(r *rig) schemas.Catalog {
 	s.t.Helper()
-	seen, err := schemas.Stripe{URL: r.simURL, Key: key}.Seen(s.t.Context())
+	seen, err := schemas.Stripe{URL: r.simURL, Key: key}.Catalog(s.t.Context())
 	require.NoError(s.t, err)
 	return seen
 }
@@ -222,7 +222,7 @@ func (s *shop) requireNothingMissed(c schemas.Change) {
 	s.t.Helper()
 	for _, r := range s.rigs {
 		report := &meshv1.CaptureReport{}
-		_, err := r.mesh.Capture("default").Get(s.t.Context(), report)
+		_, err := r.stores.Capture("default").Get(s.t.Context(), report)
 		require.NoError(s.t, err)
 		if done := report.GetCompared(); done.GetId() == "" && !c.Reread {
 			require.Zero(s.t, done.GetMissed(),
@@ -241,7 +241,7 @@ func (s *shop) reread(c schemas.Change) {
 		require.NoError(s.t, err)
 		report := &meshv1.CaptureReport{}
 		require.Eventually(s.t, func() bool {
-			if _, err := r.mesh.Capture("default").Get(s.t.Context(), report); err != nil {
+			if _, err := r.stores.Capture("default").Get(s.t.Context(), report); err != nil {
 				return false
 			}
 			for _, done := range report.GetAsked() {
@@ -278,7 +278,7 @@ func (s *shop) waitSingleDeadLetter(c schemas.Change) {
 		}, patience, 20*time.Millisecond, c.Title)
 		want := s.wantedStates()[account]
 		require.Eventually(s.t, func() bool {
-			seen := s.seen(r)
+			seen := s.stripeCatalog(r)
 			delete(want, c.Dead)
 			delete(seen, c.Dead)
 			return len(schemas.Differences(want, seen)) == 0

@@ -120,7 +120,7 @@ func TestTracing_BurstLinksEachTrace(t *testing.T) {
 			links = max(links, len(s.Links))
 		}
 	}
-	require.Positive(t, links, "the pass links to what it carried")
+	require.Positive(t, links, "the pass links to the changes that it applied")
 	require.LessOrEqual(t, links, 32)
 }
 

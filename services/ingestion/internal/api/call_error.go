@@ -64,7 +64,8 @@ var remedies = map[string]struct {
 	"40":    {connect.CodeAborted, "try again"},
 	"42501": {
 		connect.CodeFailedPrecondition,
-		"run `GRANT USAGE ON SCHEMA driftless TO %[1]s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA driftless TO %[1]s;`",
+		"run `GRANT USAGE ON SCHEMA driftless TO %[1]s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " +
+			"driftless TO %[1]s;`",
 	},
 	"42703": {connect.CodeFailedPrecondition, "restart ingestion: it updates the tables"},
 	"42P01": {connect.CodeFailedPrecondition, "restart ingestion: it creates the tables"},

@@ -124,7 +124,8 @@ func (c *checkRun) dependencies(ctx context.Context) error {
 			return fmt.Errorf("read the role of DATABASE_URL: %w", err)
 		}
 		c.out.Warnf("GRANT TEMPORARY ON DATABASE "+database+" TO "+role+";",
-			"the tables that the queries read through views and functions are not known, because role %s may not create a temporary view", role)
+			"the tables that the queries read through views and functions are not known, because role %s may not "+
+				"create a temporary view", role)
 	}
 	return nil
 }

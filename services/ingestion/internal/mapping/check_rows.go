@@ -55,7 +55,8 @@ func (c *checkRun) identities(ctx context.Context) error {
 				where = fmt.Sprintf(", for products %q and %q", *first, *last)
 			}
 			c.out.Warnf("", "the %s query returns %d ids more than once, in %d rows, such as %q%s: "+
-				"each %s needs an id of its own; a join with a table that has several rows for each %s is the usual cause",
+				"each %s needs an id of its own; a join with a table that has several rows for each %s is the usual "+
+				"cause",
 				q.name, ids, rows, *example, where, q.of, q.of)
 			return nil
 		})

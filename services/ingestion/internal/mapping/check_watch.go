@@ -181,7 +181,7 @@ func (c *checkRun) values(ctx context.Context, w watched, ids []string) error {
 		{fmt.Sprintf("SELECT EXISTS (SELECT %s AND %s::text = ANY($1::text[]))", from, w.id), []any{ids}},
 		{fmt.Sprintf(
 			"SELECT EXISTS (SELECT FROM (SELECT DISTINCT %s::text::%s AS v %s) w JOIN (%s\n) m ON m.id = w.v%s)",
-			w.id, t.sql, from, products, t.collate), nil},
+			w.id, t.name, from, products, t.collate), nil},
 	} {
 		slow, err = c.withTimeLimit(ctx,
 			func(tx pgx.Tx) error { return tx.QueryRow(ctx, q.sql, q.args...).Scan(&meets) })

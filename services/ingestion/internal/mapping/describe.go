@@ -58,7 +58,7 @@ func (d queryDescription[R]) queryBy(ctx context.Context, pool *pgxpool.Pool, id
 		return query[R]{}, fmt.Errorf("connect to the catalog database: %w", err)
 	}
 	defer conn.Release()
-	t, err := columnType(ctx, conn.Conn(), d.query, id, d.types[id], oid)
+	t, err := readIDType(ctx, conn.Conn(), d.query, id, d.types[id], oid)
 	if err != nil {
 		return query[R]{}, fmt.Errorf("the mapping's %s query: %w", d.name, err)
 	}

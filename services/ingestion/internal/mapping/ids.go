@@ -17,12 +17,12 @@ import (
 // one integer, and char(8) ignores trailing spaces.
 type idType struct {
 	oid uint32
-	// sql is the type's name, for casts.
-	sql string
+	// name is the type's name in SQL, for casts.
+	name string
 	// collate is a COLLATE clause, empty for types without a collation.
 	collate string
-	// byText reports whether values are equal only if their texts are.
-	byText bool
+	// isTextual reports whether two values are equal only if their texts are.
+	isTextual bool
 }
 
 var (
@@ -30,10 +30,10 @@ var (
 	canonicalUUID    = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
 
-// canonical reports whether a text is certainly Postgres' only way to write a value of the type.
-func (t idType) canonical(id string) bool {
+// isCanonical reports whether a text certainly is what Postgres writes for a value of the type.
+func (t idType) isCanonical(id string) bool {
 	switch {
-	case t.byText:
+	case t.isTextual:
 		return true
 	case slices.Contains(intOIDs, t.oid):
 		return canonicalInteger.MatchString(id)
@@ -50,8 +50,8 @@ var (
 	maybeUUID    = regexp.MustCompile(`^[{]?[0-9A-Fa-f-]{32,}[}]?$`)
 )
 
-// cannotHold reports whether a text is certainly not a value of the type. It saves queries for tables with thousands of
-// rows that do not name products.
+// cannotHold reports whether a text certainly is not a value of the type. It saves queries for watched tables with
+// thousands of rows that do not name products.
 func (t idType) cannotHold(id string) bool {
 	switch {
 	case slices.Contains(intOIDs, t.oid):
@@ -63,42 +63,39 @@ func (t idType) cannotHold(id string) bool {
 }
 
 // array returns the expression that converts parameter n, a text[], to an array of the type.
-func (t idType) array(n int) string { return fmt.Sprintf("$%d::text[]::%s[]", n, t.sql) }
+func (t idType) array(n int) string { return fmt.Sprintf("$%d::text[]::%s[]", n, t.name) }
 
-// columnType reads from the database how a column of a query is compared.
-func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, oid uint32) (idType, error) {
-	t := idType{oid: oid, sql: sql}
+// readIDType reads from the database how the values of a column of a query are compared.
+func readIDType(ctx context.Context, conn *pgx.Conn, query, column, name string, oid uint32) (idType, error) {
+	t := idType{oid: oid, name: name}
 	var collatable bool
 	err := conn.QueryRow(ctx, "SELECT typcollation <> 0 FROM pg_type WHERE oid = $1", oid).Scan(&collatable)
 	if err != nil {
-		return t, fmt.Errorf("read type %s: %w", sql, err)
+		return t, fmt.Errorf("read type %s: %w", name, err)
 	}
 	if !collatable {
 		return t, nil
 	}
 	// No row is read, because the collation is a property of the expression.
 	var collation *string
-	of := fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trimQuery(query))
-	if err := conn.QueryRow(ctx, of).Scan(&collation); err != nil {
+	sql := fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trimQuery(query))
+	if err := conn.QueryRow(ctx, sql).Scan(&collation); err != nil {
 		return t, fmt.Errorf("read the collation of column %s: %w", column, err)
 	}
 	deterministic := true
 	if collation != nil {
 		t.collate = " COLLATE " + *collation
-		of := "SELECT collisdeterministic FROM pg_collation WHERE oid = $1::text::regcollation"
-		err := conn.QueryRow(ctx, of, *collation).Scan(&deterministic)
+		sql := "SELECT collisdeterministic FROM pg_collation WHERE oid = $1::text::regcollation"
+		err := conn.QueryRow(ctx, sql, *collation).Scan(&deterministic)
 		if err != nil {
 			return t, fmt.Errorf("read collation %s: %w", *collation, err)
 		}
 	}
-	t.byText = deterministic && (oid == pgtype.TextOID || oid == pgtype.VarcharOID)
+	t.isTextual = deterministic && (oid == pgtype.TextOID || oid == pgtype.VarcharOID)
 	return t, nil
 }
 
-// pair is two texts of the same value.
-type pair struct{ a, b string }
-
-// canonicalTexts returns the canonical spelling of each value, in their order. All must be values of the type.
+// canonicalTexts returns each id as Postgres writes it, in the same order. All must be values of the type.
 func (t idType) canonicalTexts(ctx context.Context, db querier, ids []string) ([]string, error) {
 	sql := fmt.Sprintf("SELECT u.id::text FROM unnest(%s) WITH ORDINALITY u(id, n) ORDER BY u.n", t.array(1))
 	rows, err := db.Query(ctx, sql, ids)
@@ -112,7 +109,10 @@ func (t idType) canonicalTexts(ctx context.Context, db querier, ids []string) ([
 	return out, nil
 }
 
-// matches returns the pairs of texts of a and b that are the same value. All must be values of the type.
+// pair has two texts of the same value.
+type pair struct{ a, b string }
+
+// matches returns the pairs of a text of a and a text of b that are the same value. All must be values of the type.
 func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair, error) {
 	if len(a) == 0 || len(b) == 0 {
 		return nil, nil
@@ -126,8 +126,7 @@ func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair,
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (pair, error) {
 		var i, j int
-		err := row.Scan(&i, &j)
-		if err != nil {
+		if err := row.Scan(&i, &j); err != nil {
 			return pair{}, err
 		}
 		return pair{a[i-1], b[j-1]}, nil
@@ -138,8 +137,8 @@ func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair,
 	return out, nil
 }
 
-// partition separates the texts that the type can hold from the others. Halving finds a few of those among many with
-// few queries.
+// partition separates the texts that are values of the type from the others. Postgres says of a list only whether it
+// has others, so the list is halved until they are found. A few among many take few queries.
 func (t idType) partition(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
 	for _, id := range ids {
 		if t.cannotHold(id) {
@@ -149,10 +148,11 @@ func (t idType) partition(ctx context.Context, db querier, ids []string) (values
 	if len(others) > 0 {
 		ids = slices.DeleteFunc(slices.Clone(ids), t.cannotHold)
 	}
-	values, asked, err := t.halve(ctx, db, ids)
-	return values, append(others, asked...), err
+	values, refused, err := t.halve(ctx, db, ids)
+	return values, append(others, refused...), err
 }
 
+// halve is partition for texts that only Postgres can classify.
 func (t idType) halve(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
 	if len(ids) == 0 {
 		return nil, nil, nil
@@ -179,11 +179,11 @@ func (t idType) halve(ctx context.Context, db querier, ids []string) (values, ot
 // equals reports whether both types have the same values and the same equality.
 func (t idType) equals(other idType) bool { return t.oid == other.oid && t.collate == other.collate }
 
-// ErrChanged means that the queries no longer return what New found. A new mapping, made by New, can read.
+// ErrChanged means that the columns of the queries have other types than New found. Make a new mapping with New.
 var ErrChanged = errors.New("the tables of the mapping were altered since its queries were checked")
 
-// unchanged checks that the columns with the product's id still have their types.
-func (m *Mapping) unchanged(ctx context.Context, conn *pgxpool.Conn) error {
+// checkUnchanged returns ErrChanged if a column with the product's id has another type than New found.
+func (m *Mapping) checkUnchanged(ctx context.Context, conn *pgxpool.Conn) error {
 	for _, q := range []struct {
 		name, source, column string
 		was                  idType
@@ -198,7 +198,7 @@ func (m *Mapping) unchanged(ctx context.Context, conn *pgxpool.Conn) error {
 		}
 		if oid := statement.Fields[0].DataTypeOID; oid != q.was.oid {
 			return fmt.Errorf("the mapping's %s query: column %s is no longer of type %s: %w",
-				q.name, q.column, q.was.sql, ErrChanged)
+				q.name, q.column, q.was.name, ErrChanged)
 		}
 	}
 	return nil
@@ -210,8 +210,9 @@ type querier interface {
 
 var _ querier = (*pgxpool.Pool)(nil)
 
-// spellings returns the ids that are products', as the products query spells them. It selects only the id, so that
-// other columns cannot fail. If the query still fails, it returns all ids as Postgres writes values of their type.
+// spellings returns those of the ids that the products query returns, as the query spells them. It selects only the id,
+// so that other columns cannot fail. If the query still fails because of a row, it returns all ids as Postgres writes
+// them.
 func (m *Mapping) spellings(ctx context.Context, conn *pgxpool.Conn, ids []string) ([]string, error) {
 	sql := fmt.Sprintf("SELECT DISTINCT m.id::text FROM (%s\n) m WHERE m.id = ANY(%s)",
 		trimQuery(m.products.source), m.products.id.array(1))
@@ -226,11 +227,11 @@ func (m *Mapping) spellings(ctx context.Context, conn *pgxpool.Conn, ids []strin
 	return out, newQueryError(m.products.name, err)
 }
 
-// IDType returns the SQL name of the type of the products query's column id.
-func (m *Mapping) IDType() string { return m.products.id.sql }
+// IDType returns the type of column id of the products query, as SQL names it.
+func (m *Mapping) IDType() string { return m.products.id.name }
 
-// IDs returns up to limit product ids in their order, after the given one, or from the first if it is empty. It omits
-// rows whose id is NULL. Check counts them.
+// IDs returns at most limit product ids that come after the given id, in the order of their type. An empty after starts
+// with the first. Rows whose id is NULL are omitted; Check counts them.
 func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, error) {
 	sql, args := m.firstIDs, []any{limit}
 	if after != "" {
@@ -246,22 +247,24 @@ func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, e
 	case isRowError(err):
 		// Postgres does not compute columns that are not selected, except with functions that may have side effects.
 		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE "+
-			"function keeps all from being listed: repair the row, or declare the functions that the query calls STABLE",
+			"function keeps all from being listed: repair the row, or declare the functions that the query calls "+
+			"STABLE",
 			newQueryError("products", err))
 	default:
 		return nil, fmt.Errorf("list product ids: %w", newQueryError("products", err))
 	}
-	// An id that the query returns twice is listed once. Reading the product reports it.
+	// An id that the query returns twice is listed once. The read of the product reports the fault.
 	return slices.Compact(ids), nil
 }
 
-// listQueries returns the queries of IDs. There are two, so that the second can use an index whatever plan is chosen.
+// listQueries returns the queries of IDs, for the first page and for the pages after an id. One query for both would
+// need a condition with OR, for which Postgres may not use an index.
 func listQueries(query string, t idType) (first, more string) {
 	list := func(condition string) string {
 		return fmt.Sprintf("SELECT m.id::text FROM (%s\n) m WHERE m.id %s ORDER BY m.id LIMIT $1", trimQuery(query),
 			condition)
 	}
-	return list("IS NOT NULL"), list("> $2::text::" + t.sql)
+	return list("IS NOT NULL"), list("> $2::text::" + t.name)
 }
 
 func trimQuery(query string) string { return strings.TrimRight(strings.TrimSpace(query), "; \n\t") }

@@ -15,12 +15,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// readPart reads some products in one snapshot and one round trip. It keeps their states unless a query fails. It
-// returns the snapshot in any case if there was one.
+// readPart reads some products in one snapshot and adds their states to the result. If a query fails, it adds none. It
+// returns the snapshot, if one was taken, even with an error. It takes one round trip, and more only for prices whose
+// product id is spelled in another way.
 func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error) {
 	r := newRowCollector()
 	var snapshot *Snapshot
-	// The first statement after BEGIN takes the snapshot of all.
+	// The first statement after BEGIN takes the snapshot for all of them.
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ")
 	batch.Queue("SELECT pg_current_snapshot()::text").QueryRow(func(row pgx.Row) error {
@@ -45,7 +46,7 @@ func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error)
 	})
 	batch.Queue("COMMIT")
 	if err := s.conn.SendBatch(ctx, batch).Close(); err != nil {
-		// The rollback lets the connection read other parts. A lost connection fails again there.
+		// The connection can read other parts after the rollback. If it was lost, those reads fail.
 		_, _ = s.conn.Exec(ctx, "ROLLBACK")
 		return snapshot, fmt.Errorf("read products: %w", s.withQueryName(ctx, err))
 	}
@@ -57,8 +58,8 @@ func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error)
 	return snapshot, nil
 }
 
-// withQueryName adds the name of the query to an error that came before any query was run, because Postgres refused one
-// of them.
+// withQueryName adds the name of the query that Postgres refuses to prepare. Such an error of a batch does not say to
+// which query it belongs.
 func (s *session) withQueryName(ctx context.Context, err error) error {
 	if _, ok := errors.AsType[*queryError](err); ok || code(err) == "" {
 		return err
@@ -71,16 +72,18 @@ func (s *session) withQueryName(ctx context.Context, err error) error {
 	return err
 }
 
-// eachRow decodes rows and passes them on with the faults of their values.
-func eachRow[R any](rows pgx.Rows, columns []namedColumn[R], take func(decode func(*R) []catalog.Violation)) error {
+// eachRow calls collect for each row, with a function that decodes it.
+func eachRow[R any](rows pgx.Rows, columns []namedColumn[R],
+	collect func(decode func(*R) []catalog.Violation),
+) error {
 	for rows.Next() {
-		take(func(row *R) (faults []catalog.Violation) { return decode(row, columns, rows.RawValues()) })
+		collect(func(row *R) []catalog.Violation { return decodeRow(row, columns, rows.RawValues()) })
 	}
 	return rows.Err()
 }
 
-// decode sets a row's values, and returns the faults of values that Stripe's fields cannot have.
-func decode[R any](row *R, columns []namedColumn[R], values [][]byte) []catalog.Violation {
+// decodeRow sets a row's values, and returns the faults of values that Stripe's fields cannot have.
+func decodeRow[R any](row *R, columns []namedColumn[R], values [][]byte) []catalog.Violation {
 	var faults []catalog.Violation
 	for i, raw := range values {
 		v := value{path: columns[i].name, raw: raw, faults: &faults}
@@ -102,11 +105,11 @@ type rowCollector struct {
 	states map[string]State
 	// rows counts the rows of the products query by id.
 	rows map[string]int
-	// strays has prices whose product is spelled differently than by the products query.
-	strays []stray
+	// strays has the prices whose product id is not spelled as in the products query.
+	strays []decodedPrice
 }
 
-type stray struct {
+type decodedPrice struct {
 	priceRow
 	faults []catalog.Violation
 }
@@ -122,31 +125,31 @@ func (r *rowCollector) product(decode func(*catalogv1.Product) []catalog.Violati
 	r.rows[p.GetId()]++
 }
 
-// price adds a price to its product, which was read before.
+// price adds a price to its product. The products are read before the prices.
 func (r *rowCollector) price(decode func(*priceRow) []catalog.Violation) {
-	row := priceRow{price: &catalogv1.Price{}}
-	faults := decode(&row)
-	if _, ok := r.states[row.product]; !ok {
-		r.strays = append(r.strays, stray{row, faults})
+	p := decodedPrice{priceRow: priceRow{price: &catalogv1.Price{}}}
+	p.faults = decode(&p.priceRow)
+	if _, ok := r.states[p.product]; !ok {
+		r.strays = append(r.strays, p)
 		return
 	}
-	r.add(row.product, stray{row, faults})
+	r.add(p.product, p)
 }
 
-func (r *rowCollector) add(product string, x stray) {
+func (r *rowCollector) add(product string, p decodedPrice) {
 	s := r.states[product]
-	s.Product.Prices = append(s.Product.Prices, x.price)
-	for _, f := range x.faults {
+	s.Product.Prices = append(s.Product.Prices, p.price)
+	for _, f := range p.faults {
 		if len(s.Faults) > catalog.MaxViolations {
 			break
 		}
-		f.Field = priceField(x.price.GetId(), len(s.Product.GetPrices())-1, f.Field)
+		f.Field = priceField(p.price.GetId(), len(s.Product.GetPrices())-1, f.Field)
 		s.Faults = append(s.Faults, f)
 	}
 	r.states[product] = s
 }
 
-// priceField returns the name of a field of a price as violations have it: by the price's id, or by its position if it
+// priceField returns the name of a price's field in a violation. The price is named by its id, or by its position if it
 // has none.
 func priceField(id string, position int, field string) string {
 	if id == "" {
@@ -155,16 +158,16 @@ func priceField(id string, position int, field string) string {
 	return fmt.Sprintf("prices[%q].%s", catalog.Abridged(id), field)
 }
 
-// placeStrays adds the strays to the products that they name by value. It drops a price without a product.
+// placeStrays adds each stray to the product whose id is the same value. It drops a price without a product.
 func (r *rowCollector) placeStrays(ctx context.Context, t idType, db querier) error {
 	if len(r.strays) == 0 || len(r.states) == 0 {
 		return nil
 	}
 	var named []string
-	for _, x := range r.strays {
-		named = append(named, x.product)
+	for _, p := range r.strays {
+		named = append(named, p.product)
 	}
-	// A value that the type cannot hold has no price.
+	// A product whose id is not a value of the type has no prices.
 	ids, _, err := t.partition(ctx, db, slices.Sorted(maps.Keys(r.states)))
 	if err != nil {
 		return err
@@ -173,10 +176,10 @@ func (r *rowCollector) placeStrays(ctx context.Context, t idType, db querier) er
 	if err != nil {
 		return err
 	}
-	for _, x := range r.strays {
-		for _, p := range pairs {
-			if p.a == x.product {
-				r.add(p.b, x)
+	for _, p := range r.strays {
+		for _, same := range pairs {
+			if same.a == p.product {
+				r.add(same.b, p)
 				break
 			}
 		}
@@ -187,7 +190,7 @@ func (r *rowCollector) placeStrays(ctx context.Context, t idType, db querier) er
 // finish returns the states, with a fault for each product and price that was returned more than once.
 func (r *rowCollector) finish() map[string]State {
 	for id, s := range r.states {
-		// The order of rows depends on the plan and means nothing. Prices without an id stay at the end in their order.
+		// The order of the rows depends on the plan and means nothing. Prices without an id stay in order at the end.
 		slices.SortStableFunc(s.Product.GetPrices(), func(a, b *catalogv1.Price) int {
 			if (a.GetId() == "") != (b.GetId() == "") {
 				return strings.Compare(b.GetId(), a.GetId())
@@ -216,14 +219,14 @@ func (r *rowCollector) finish() map[string]State {
 	return r.states
 }
 
-func repeatedMessage(query, of string, n int) string {
+func repeatedMessage(query, object string, n int) string {
 	return fmt.Sprintf(
 		"the %s query returns this %s %d times, probably because it joins a table with several rows for "+
 			"each %s: join on all columns of that table's key, as with AND t.language = 'en', "+
-			"or choose one row with DISTINCT ON (id)", query, of, n, of)
+			"or choose one row with DISTINCT ON (id)", query, object, n, object)
 }
 
-// abridge returns a value for messages: at most 60 bytes, cut before a character that does not fit.
+// abridge returns a value for messages: at most 60 bytes of it, with "..." if it was cut. Characters are not split.
 func abridge(value []byte) string {
 	const limit = 60
 	// Only the part that can be shown is checked.

@@ -30,7 +30,7 @@ func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, e
 	r := newRowCollector()
 	if err := rowsOf(ctx, tx, m.products, id, func(row Row, values [][]byte) {
 		out.Row = row
-		r.product(func(p *catalogv1.Product) []catalog.Violation { return decode(p, m.products.columns, values) })
+		r.product(func(p *catalogv1.Product) []catalog.Violation { return decodeRow(p, m.products.columns, values) })
 	}); err != nil {
 		return out, fmt.Errorf("read product %s: %w", id, err)
 	}
@@ -38,7 +38,7 @@ func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, e
 		if price := row["id"]; price != nil {
 			out.Prices[*price] = row
 		}
-		r.price(func(p *priceRow) []catalog.Violation { return decode(p, m.prices.columns, values) })
+		r.price(func(p *priceRow) []catalog.Violation { return decodeRow(p, m.prices.columns, values) })
 	}); err != nil {
 		return out, fmt.Errorf("read the prices of product %s: %w", id, err)
 	}

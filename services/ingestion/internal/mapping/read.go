@@ -120,7 +120,7 @@ func (s *session) resolveSpellings(ctx context.Context, requested []string) erro
 		_, found := s.out.States[id]
 		switch {
 		case found || s.notIDs[id]:
-		case t.canonical(id):
+		case t.isCanonical(id):
 			s.out.Absent = append(s.out.Absent, id)
 		default:
 			unmatched = append(unmatched, id)

@@ -101,7 +101,7 @@ func (s *session) read(ctx context.Context, ids []string) error {
 	}
 	took := time.Since(begun)
 	if strings.HasPrefix(code(err), classSyntaxOrAccess) {
-		if err := s.m.unchanged(ctx, s.conn); err != nil {
+		if err := s.m.checkUnchanged(ctx, s.conn); err != nil {
 			return err
 		}
 	}
@@ -138,7 +138,7 @@ func (s *session) values(ctx context.Context, ids []string) ([]string, error) {
 		return values, err
 	}
 	// The type may have changed, so that it can hold them.
-	if err := s.m.unchanged(ctx, s.conn); err != nil {
+	if err := s.m.checkUnchanged(ctx, s.conn); err != nil {
 		return nil, err
 	}
 	for _, id := range others {

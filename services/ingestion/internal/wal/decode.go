@@ -204,7 +204,8 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	if t.Narrow && c.op != catalogv1.RowOperation_ROW_OPERATION_INSERT {
 		d.uncertain(
 			fmt.Sprintf(
-				"a row of %s changed, and the replica identity of a partition of it does not say which products it concerned", t.Name))
+				"a row of %s changed, and the replica identity of a partition of it does not say which products it "+
+					"concerned", t.Name))
 	}
 	image := d.image(r, c)
 	for i, e := range r.entries {

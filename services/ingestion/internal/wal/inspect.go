@@ -12,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 )
 
-// Inspect checks everything that reading the log needs, and changes nothing. Its findings have the statements that fix
-// them. It marks tables as Narrow that have a partition whose replica identity is too narrow.
+// Inspect checks everything that reading the log needs. It changes nothing in the database. Its findings have the
+// statements that fix them. It also completes s.Tables: it sets Narrow, and clears a Filter that cannot be used.
 func (s *Source) Inspect(ctx context.Context, pool *pgxpool.Pool) (finding.List, error) {
 	var found finding.List
 	version, err := serverVersion(ctx, pool)
@@ -33,74 +33,93 @@ func (s *Source) Inspect(ctx context.Context, pool *pgxpool.Pool) (finding.List,
 
 func inspectServer(ctx context.Context, pool *pgxpool.Pool, found *finding.List) error {
 	var level, role string
-	var replicates bool
+	var mayReplicate bool
 	err := pool.QueryRow(ctx, `SELECT current_setting('wal_level'), current_user, r.rolreplication OR r.rolsuper
-		OR EXISTS (SELECT FROM pg_roles m WHERE m.rolname = 'rds_replication' AND pg_has_role(current_user, m.oid, 'member'))
-		FROM pg_roles r WHERE r.rolname = current_user`).Scan(&level, &role, &replicates)
+		OR EXISTS (SELECT FROM pg_roles m
+			WHERE m.rolname = 'rds_replication' AND pg_has_role(current_user, m.oid, 'member'))
+		FROM pg_roles r WHERE r.rolname = current_user`).Scan(&level, &role, &mayReplicate)
 	if err != nil {
 		return fmt.Errorf("read the settings of the catalog database: %w", err)
 	}
 	if level != "logical" {
 		found.Refusef("ALTER SYSTEM SET wal_level = logical;",
-			"the catalog database has wal_level %s, which does not log row changes; set it to logical and restart Postgres", level)
+			"the catalog database has wal_level %s, which does not log row changes; set it to logical and restart "+
+				"Postgres",
+			level)
 	}
-	if !replicates {
+	if !mayReplicate {
 		found.Refusef("ALTER ROLE "+quoted(role)+" REPLICATION;",
-			"role %s may not replicate (a superuser can allow it)",
-			role)
+			"role %s may not replicate (a superuser can allow it)", role)
 	}
 	return nil
 }
 
-// tableFacts has the properties of a watched table.
+// tableFacts has the properties of a watched table. Its parts are its leaf partitions and the tables that inherit from
+// it.
 type tableFacts struct {
+	// kind, persistence and identity are relkind, relpersistence and relreplident of pg_class
+	// (https://www.postgresql.org/docs/current/catalog-pg-class.html).
 	kind, persistence, identity string
-	security                    bool
-	role                        string
-	// identified has the columns of the replica identity.
-	identified []string
+	// hasRowSecurity reports whether row level security applies to role, the role of the connection.
+	hasRowSecurity bool
+	role           string
+	// identityColumns are the columns of the index that is the replica identity. There are none for FULL.
+	identityColumns []string
 	// required has the columns that are NOT NULL, and key those of the primary key.
 	required, key []string
 	// generated has the columns that Postgres computes: when they are written ('s'), or when they are read ('v', since
 	// 18).
 	generated map[string]string
-	// narrow has the partitions and children whose replica identity lacks a column that matters. bare has those among
-	// them with no replica identity at all.
+	// narrow has the parts whose replica identity lacks a column that matters. bare has those among them without any
+	// replica identity.
 	narrow, bare []string
-	// broken has those whose replica identity is all columns, with a virtual generated column among them.
-	broken     []string
-	partitions int
+	// broken has the table and those parts that have REPLICA IDENTITY FULL and a virtual generated column.
+	broken []string
+	// parts is the number of parts.
+	parts int
 }
 
+// tableFactsQuery reads the facts of table $1. $2 are the columns that matter, and $3 the tables that inherit from it.
+const tableFactsQuery = `
+	WITH leaves AS (
+		SELECT l.oid, l.relreplident
+		FROM pg_partition_tree($1::oid::regclass) p JOIN pg_class l ON l.oid = p.relid
+		WHERE p.isleaf AND l.oid <> $1::oid
+		UNION SELECT oid, relreplident FROM pg_class WHERE oid = ANY ($3::oid[])
+	), identities AS (
+		SELECT c.oid, c.relreplident, coalesce((
+			SELECT array_agg(a.attname::text)
+			FROM pg_index i
+			JOIN LATERAL unnest(i.indkey[0:i.indnkeyatts-1]) k(attnum) ON true
+			JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+			WHERE i.indrelid = c.oid
+			AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)), '{}') AS columns
+		FROM pg_class c WHERE c.oid = $1::oid OR c.oid IN (SELECT oid FROM leaves)
+	)
+	SELECT c.relkind::text, c.relpersistence::text, c.relreplident::text, row_security_active(c.oid), current_user,
+	(SELECT columns FROM identities WHERE oid = c.oid),
+	coalesce((SELECT array_agg(attname::text) FROM pg_attribute
+		WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attnotnull), '{}'),
+	coalesce((SELECT array_agg(a.attname::text) FROM pg_index i
+		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts-1])
+		WHERE i.indrelid = c.oid AND i.indisprimary), '{}'),
+	coalesce((SELECT json_object_agg(attname, attgenerated::text) FROM pg_attribute
+		WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> ''), '{}'),
+	coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
+		WHERE i.oid <> c.oid AND i.relreplident <> 'f' AND NOT $2::text[] <@ i.columns), '{}'),
+	coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
+		WHERE i.oid <> c.oid AND i.relreplident <> 'f' AND i.columns = '{}'), '{}'),
+	coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
+		WHERE i.relreplident = 'f' AND (c.relkind <> 'p' OR i.oid <> c.oid)
+		AND EXISTS (SELECT FROM pg_attribute a
+			WHERE a.attrelid = i.oid AND a.attgenerated = 'v' AND NOT a.attisdropped)), '{}'),
+	(SELECT count(*) FROM leaves)
+	FROM pg_class c WHERE c.oid = $1::oid`
+
 func readTableFacts(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFacts, err error) {
-	err = pool.QueryRow(ctx, `WITH leaves AS (
-			SELECT l.oid, l.relreplident FROM pg_partition_tree($1::oid::regclass) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf AND l.oid <> $1::oid
-			UNION SELECT oid, relreplident FROM pg_class WHERE oid = ANY ($3::oid[])
-		), identities AS (
-			SELECT c.oid, c.relreplident, coalesce((SELECT array_agg(a.attname::text) FROM pg_index i
-				JOIN LATERAL unnest(i.indkey[0:i.indnkeyatts-1]) k(attnum) ON true
-				JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-				WHERE i.indrelid = c.oid AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)), '{}') AS columns
-			FROM pg_class c WHERE c.oid = $1::oid OR c.oid IN (SELECT oid FROM leaves)
-		)
-		SELECT c.relkind::text, c.relpersistence::text, c.relreplident::text, row_security_active(c.oid), current_user,
-		(SELECT columns FROM identities WHERE oid = c.oid),
-		coalesce((SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attnotnull), '{}'),
-		coalesce((SELECT array_agg(a.attname::text) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts-1])
-			WHERE i.indrelid = c.oid AND i.indisprimary), '{}'),
-		coalesce((SELECT json_object_agg(attname, attgenerated::text) FROM pg_attribute
-			WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> ''), '{}'),
-		coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
-			WHERE i.oid <> c.oid AND i.relreplident <> 'f' AND NOT $2::text[] <@ i.columns), '{}'),
-		coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
-			WHERE i.oid <> c.oid AND i.relreplident <> 'f' AND i.columns = '{}'), '{}'),
-		coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
-			WHERE i.relreplident = 'f' AND (c.relkind <> 'p' OR i.oid <> c.oid)
-			AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.oid AND a.attgenerated = 'v' AND NOT a.attisdropped)), '{}'),
-		(SELECT count(*) FROM leaves)
-		FROM pg_class c WHERE c.oid = $1::oid`, t.OID, t.Columns, t.Children).
-		Scan(&f.kind, &f.persistence, &f.identity, &f.security, &f.role, &f.identified, &f.required, &f.key,
-			&f.generated, &f.narrow, &f.bare, &f.broken, &f.partitions)
+	err = pool.QueryRow(ctx, tableFactsQuery, t.OID, t.Columns, t.Children).
+		Scan(&f.kind, &f.persistence, &f.identity, &f.hasRowSecurity, &f.role, &f.identityColumns, &f.required, &f.key,
+			&f.generated, &f.narrow, &f.bare, &f.broken, &f.parts)
 	if err != nil {
 		return f, fmt.Errorf("inspect watched table %s: %w", t.Name, err)
 	}
@@ -115,10 +134,11 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 		return err
 	}
 	switch f.kind {
-	case "r", "p":
-	case "v", "m":
+	case "r", "p": // table, partitioned table
+	case "v", "m": // view, materialized view
 		found.Refusef("",
-			"%s under catalog.watch is a view, and the log has no changes of a view: name the tables whose rows it shows",
+			"%s under catalog.watch is a view, and the log has no changes of a view: name the tables whose rows it "+
+				"shows",
 			t.Name)
 		return nil
 	default:
@@ -130,15 +150,18 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 		found.Refusef("ALTER TABLE "+t.Name+" SET LOGGED;",
 			"watched table %s is not logged, so its changes are not in the write-ahead log", t.Name)
 	}
-	if f.security && !s.AllowRowSecurity {
+	if f.hasRowSecurity && !s.AllowRowSecurity {
 		found.Refusef("ALTER ROLE "+quoted(f.role)+" BYPASSRLS;",
-			"row level security on %s may hide rows from role %s, and hidden products would count as deleted (if a policy shows the role every row, set catalog.row_security: allow)", t.Name, f.role)
+			"row level security on %s may hide rows from role %s, and hidden products would count as deleted (if a policy "+
+				"shows the role every row, set catalog.row_security: allow)", t.Name, f.role)
 	}
 	for _, c := range t.Columns {
 		kind := f.generated[c]
 		if kind == "v" || kind == "s" && version < generatedColumnsVersion {
 			found.Refusef("",
-				"column %s of watched table %s is generated, and the log of this Postgres does not have it: watch the columns that it is computed from, with an expression as product_id, or a query under products", c, t.Name)
+				"column %s of watched table %s is generated, and the log of this Postgres does not have it: watch the "+
+					"columns that it is computed from, with an expression as product_id, or a query under products",
+				c, t.Name)
 		}
 	}
 	inspectIdentity(t, f, version, found)
@@ -148,61 +171,77 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 // inspectIdentity checks whether the log has the columns that matter of an old row. It also checks whether publishing
 // the table would make changes of the application fail.
 func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
-	virtual := ""
-	for c, kind := range f.generated {
-		if kind == "v" {
-			virtual = c
-		}
-	}
 	if len(f.broken) > 0 && version >= generatedColumnsVersion {
 		t.harmful = true
 		found.Refusef(identityStatements(f.broken, "DEFAULT"),
-			"watched table %s, or a part of it, has REPLICA IDENTITY FULL and a virtual generated column: once it is published, Postgres refuses every UPDATE and DELETE of it; give it another replica identity", t.Name)
+			"watched table %s, or a part of it, has REPLICA IDENTITY FULL and a virtual generated column: once it is "+
+				"published, Postgres refuses every UPDATE and DELETE of it; give it another replica identity", t.Name)
 		return
 	}
 	lacking := slices.DeleteFunc(slices.Clone(t.Columns),
-		func(c string) bool { return slices.Contains(f.identified, c) })
-	full := f.identity == "f"
-	unusable := f.identity == "n" || f.identity != "f" && len(f.identified) == 0
-	t.harmful = unusable && f.kind == "r" || t.Filter != "" && !full && len(lacking) > 0
-	if f.kind == "p" || len(t.Children) > 0 {
-		// The filter would apply to partitions and children whose replica identity was not checked.
+		func(c string) bool { return slices.Contains(f.identityColumns, c) })
+	isTooNarrow := !f.isFull() && len(lacking) > 0
+	t.harmful = f.kind == "r" && f.lacksIdentity() || t.Filter != "" && isTooNarrow
+	if f.isPartitioned() || len(t.Children) > 0 {
+		// The filter would apply to parts whose replica identity was not checked.
 		t.Filter = ""
 	}
 	why := "when a row is deleted or changes products, the log does not say which products it concerned (column " +
 		strings.Join(lacking, ", ") + ")"
-	if unusable {
+	if f.lacksIdentity() {
 		why = "once it is published, Postgres refuses every UPDATE and DELETE of it"
 	}
+	fullHarms := f.hasVirtualColumn() && version >= generatedColumnsVersion
 	switch {
 	case len(f.bare) > 0:
 		t.harmful = true
-		found.Refusef(partitionFix(f.bare, virtual, version),
-			"partitions or children of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
-	case f.kind == "p" && f.partitions > 0 && len(f.narrow) == f.partitions:
-		found.Refusef(partitionFix(f.narrow, virtual, version),
+		found.Refusef(partsFix(f.bare, fullHarms),
+			"partitions or children of watched table %s have no replica identity: once it is published, Postgres "+
+				"refuses every UPDATE and DELETE of them", t.Name)
+	case f.isPartitioned() && f.parts > 0 && len(f.narrow) == f.parts:
+		found.Refusef(partsFix(f.narrow, fullHarms),
 			"partitions of watched table %s have no usable replica identity: %s", t.Name, why)
-	case f.kind == "p" && !full && len(lacking) > 0:
+	case f.isPartitioned() && isTooNarrow:
 		found.Refusef(fullStatements(append([]string{t.Name}, f.narrow...)),
 			"watched table %s has no usable replica identity: %s", t.Name, why)
-	case f.kind == "p" && len(f.narrow) > 0:
+	case f.isPartitioned() && len(f.narrow) > 0:
 		t.Narrow = true
-		found.Warnf(partitionFix(f.narrow, virtual, version),
-			"partitions of watched table %s have a replica identity that does not say which products an old row concerned: until they have another, ingestion reads the whole catalog again after each change of the table", t.Name)
-	case f.kind == "p" || full || len(lacking) == 0 && !unusable:
-	default:
-		found.Refusef(identityFix(t, f, virtual, version), "watched table %s has no usable replica identity: %s",
-			t.Name, why)
+		found.Warnf(partsFix(f.narrow, fullHarms),
+			"partitions of watched table %s have a replica identity that does not say which products an old row "+
+				"concerned: until they have another, ingestion reads the whole catalog again after each change of the "+
+				"table", t.Name)
+	case !f.isPartitioned() && (isTooNarrow || f.lacksIdentity()):
+		found.Refusef(identityFix(t, f, fullHarms), "watched table %s has no usable replica identity: %s", t.Name, why)
 	}
+}
+
+func (f tableFacts) isPartitioned() bool { return f.kind == "p" }
+
+// isFull reports whether the log has all columns of an old row.
+func (f tableFacts) isFull() bool { return f.identity == "f" }
+
+// lacksIdentity reports whether the table has no replica identity, so that Postgres refuses its UPDATE and DELETE once
+// it is published.
+func (f tableFacts) lacksIdentity() bool {
+	return f.identity == "n" || !f.isFull() && len(f.identityColumns) == 0
+}
+
+func (f tableFacts) hasVirtualColumn() bool {
+	for _, kind := range f.generated {
+		if kind == "v" {
+			return true
+		}
+	}
+	return false
 }
 
 // identityFix returns the statements that give a table a replica identity with the columns that matter. The
 // application's own changes still work with it.
-func identityFix(t *Table, f tableFacts, virtual string, version int) string {
-	if virtual == "" || version < generatedColumnsVersion {
+func identityFix(t *Table, f tableFacts, fullHarms bool) string {
+	if !fullHarms {
 		return fullStatements([]string{t.Name})
 	}
-	// FULL would make the application's changes fail. An index over the key and the columns that matter works as well.
+	// An index over the key and the columns that matter works as well as FULL.
 	columns := slices.Clone(f.key)
 	for _, c := range t.Columns {
 		if !slices.Contains(columns, c) {
@@ -223,10 +262,10 @@ func identityFix(t *Table, f tableFacts, virtual string, version int) string {
 	return b.String()
 }
 
-// partitionFix returns the statements that give partitions a replica identity of all columns. There are none if that
-// would make the application's changes fail.
-func partitionFix(parts []string, virtual string, version int) string {
-	if virtual != "" && version >= generatedColumnsVersion {
+// partsFix returns the statements that give parts a replica identity of all columns. There are none if that would make
+// the application's changes fail.
+func partsFix(parts []string, fullHarms bool) string {
+	if fullHarms {
 		return ""
 	}
 	return fullStatements(parts)

@@ -86,7 +86,9 @@ func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (SlotState, err
 		}
 		if errors.As(err, &pg) && pg.Code == "53400" {
 			return out, errors.New(
-				"the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = ...;` with a higher number and restart Postgres, or drop an unused slot (see pg_replication_slots)")
+				"the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = " +
+					"...;` with a higher number and restart Postgres, or drop an unused slot (see " +
+					"pg_replication_slots)")
 		}
 		return out, fmt.Errorf("create replication slot %s: %w", s.Slot, err)
 	}
@@ -180,7 +182,8 @@ func explainPooler(err error) error {
 	if pg.Code == "08P01" || strings.Contains(pg.Message, "startup parameter") ||
 		pg.Code == "42601" && strings.Contains(pg.Message, "IDENTIFY_SYSTEM") {
 		return fmt.Errorf(
-			"%w: DATABASE_URL leads through a connection pooler, which does not support replication: set it to a direct connection to Postgres", err)
+			"%w: DATABASE_URL leads through a connection pooler, which does not support replication: set it to a "+
+				"direct connection to Postgres", err)
 	}
 	return err
 }

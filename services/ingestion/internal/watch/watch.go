@@ -76,7 +76,8 @@ func Compile(ctx context.Context, pool *pgxpool.Pool, watched []config.WatchedTa
 		for _, other := range tables {
 			if slices.Contains(t.ancestors, other.OID) {
 				found.Refusef("",
-					"%s and %s are both under catalog.watch, and the first is a part of the second: the log has each row once, so watch only one of them", t.Name, other.Name)
+					"%s and %s are both under catalog.watch, and the first is a part of the second: the log has each "+
+						"row once, so watch only one of them", t.Name, other.Name)
 			}
 		}
 		slices.Sort(t.Columns)
@@ -206,7 +207,8 @@ func (t *table) compile(w config.WatchedTable, where string) (sql string, column
 			if columns = mentionedColumns(expression, t.columns); len(columns) == 0 {
 				return "", nil,
 					fmt.Sprintf(
-						"table %s has no column %s, and it is not an expression over its columns either: correct product_id", t.Name, expression)
+						"table %s has no column %s, and it is not an expression over its columns either: correct "+
+							"product_id", t.Name, expression)
 			}
 		}
 	}

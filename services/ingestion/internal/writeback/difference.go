@@ -20,15 +20,15 @@ import (
 type difference struct {
 	// price is the id of the price that has the field, "" for a field of the product itself.
 	price string
-	// column is the field without a key, "" for a price that one of the two lacks.
+	// column is the field without its key, "" for a whole price that one of the products does not have.
 	column string
-	// key of metadata or currency options.
+	// key is the key of metadata, or the currency of a currency option.
 	key string
 	// have and want are the values for messages.
 	have, want string
 }
 
-// field returns the name of the field as commands have it.
+// field returns the name of the field as write-back commands have it: prices.PRICE.COLUMN.KEY.
 func (d difference) field() string {
 	var parts []string
 	if d.price != "" {
@@ -46,20 +46,19 @@ func (d difference) String() string {
 	return fmt.Sprintf("%s is %s instead of %s", d.field(), d.have, d.want)
 }
 
-// differences returns the fields in which two products differ. Values that mean the same are equal, whatever their
-// form.
+// differences returns the fields in which two products differ. Two forms of one value, such as 1.50 and 1.5, are equal.
 func differences(have, want *catalogv1.Product) []difference {
 	have, want = catalog.Canonical(have), catalog.Canonical(want)
 	out := messageDifferences(have.ProtoReflect(), want.ProtoReflect(), "prices")
-	held := map[string]*catalogv1.Price{}
+	unwanted := map[string]*catalogv1.Price{}
 	for _, p := range have.GetPrices() {
-		held[p.GetId()] = p
+		unwanted[p.GetId()] = p
 	}
 	for _, w := range want.GetPrices() {
-		h, ok := held[w.GetId()]
-		delete(held, w.GetId())
+		h, ok := unwanted[w.GetId()]
+		delete(unwanted, w.GetId())
 		if !ok {
-			out = append(out, difference{price: w.GetId(), have: "missing", want: "there"})
+			out = append(out, difference{price: w.GetId(), have: "absent", want: "present"})
 			continue
 		}
 		for _, d := range messageDifferences(h.ProtoReflect(), w.ProtoReflect()) {
@@ -67,8 +66,8 @@ func differences(have, want *catalogv1.Product) []difference {
 			out = append(out, d)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(held)) {
-		out = append(out, difference{price: id, have: "there", want: "missing"})
+	for _, id := range slices.Sorted(maps.Keys(unwanted)) {
+		out = append(out, difference{price: id, have: "present", want: "absent"})
 	}
 	return out
 }
@@ -111,14 +110,14 @@ func mapDifferences(field protoreflect.FieldDescriptor, have, want protoreflect.
 		out = append(out, difference{
 			column: string(field.Name()),
 			key:    key,
-			have:   shownKey(have, k),
-			want:   shownKey(want, k),
+			have:   formatEntry(have, k),
+			want:   formatEntry(want, k),
 		})
 	}
 	return out
 }
 
-func shownKey(m protoreflect.Map, k protoreflect.MapKey) string {
+func formatEntry(m protoreflect.Map, k protoreflect.MapKey) string {
 	if !m.Has(k) {
 		return "absent"
 	}
@@ -145,7 +144,7 @@ func formatValue(m protoreflect.Message, field protoreflect.FieldDescriptor) str
 func formatItem(v protoreflect.Value) string {
 	switch v := v.Interface().(type) {
 	case protoreflect.Message:
-		return encode(v.Interface())
+		return formatMessage(v.Interface())
 	case string:
 		return fmt.Sprintf("%q", abridge(v))
 	default:
@@ -153,12 +152,12 @@ func formatItem(v protoreflect.Value) string {
 	}
 }
 
-func encode(m proto.Message) string {
+func formatMessage(m proto.Message) string {
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
 		return err.Error()
 	}
-	// protojson varies its spaces on purpose.
+	// protojson varies its white space on purpose, so that nobody depends on it.
 	var compact bytes.Buffer
 	if json.Compact(&compact, data) != nil {
 		return abridge(string(data))
@@ -167,9 +166,9 @@ func encode(m proto.Message) string {
 }
 
 func abridge(s string) string {
-	const most = 80
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "..."
+	const maxCharacters = 80
+	if r := []rune(s); len(r) > maxCharacters {
+		return string(r[:maxCharacters]) + "..."
 	}
 	return s
 }

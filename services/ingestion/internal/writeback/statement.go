@@ -91,10 +91,12 @@ func newStatement(ctx context.Context, tx pgx.Tx, u statementUse, source string)
 		case slices.Contains(u.columns, name):
 		case slices.Contains(u.known, name):
 			return nil, fmt.Errorf(
-				"%s uses @%s, but the mapping's %s query does not return %s: add that column to the query, or omit the parameter", u.key, name, u.query, name)
+				"%s uses @%s, but the mapping's %s query does not return %s: add that column to the query, or omit "+
+					"the parameter", u.key, name, u.query, name)
 		default:
 			return nil, fmt.Errorf(
-				"%s uses @%s, which is not a field of Stripe%s: its parameters are the columns of the mapping's %s query", u.key, name, mapping.Nearest(name, u.columns), u.query)
+				"%s uses @%s, which is not a field of Stripe%s: its parameters are the columns of the mapping's %s "+
+					"query", u.key, name, mapping.Nearest(name, u.columns), u.query)
 		}
 	}
 	for _, name := range u.required {

@@ -373,7 +373,8 @@ func (r *runner) exec(ctx context.Context, s *statement, key, field string, row 
 		return &Failure{
 			Field: field,
 			Message: fmt.Sprintf(
-				"product %s cannot be written back: set catalog.write_back.%s to the statement that changes your tables (see docs/mapping.md)", r.want.GetId(), key),
+				"product %s cannot be written back: set catalog.write_back.%s to the statement that changes your "+
+					"tables (see docs/mapping.md)", r.want.GetId(), key),
 		}
 	}
 	rows, err := s.run(ctx, r.tx, row, changed)
@@ -384,7 +385,8 @@ func (r *runner) exec(ctx context.Context, s *statement, key, field string, row 
 		return &Failure{
 			Field: field,
 			Message: fmt.Sprintf(
-				"product %s was not written back: %s would have changed %d rows; check that its WHERE selects one row by @id",
+				"product %s was not written back: %s would have changed %d rows; check that its WHERE selects one "+
+					"row by @id",
 				r.want.GetId(), s.key, rows),
 		}
 	}

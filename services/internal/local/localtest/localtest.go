@@ -14,8 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
 
-// NATS starts an embedded NATS server with an empty store, and connects to it. The server does not wait for the disk;
-// see SyncAlways. It stops when the test ends.
+// NATS starts an embedded NATS server with an empty store, and connects to it. The server acknowledges messages before
+// they are on the disk, which is faster; see SyncAlways. It stops when the test ends.
 func NATS(t testing.TB, options ...func(*local.NATSConfig)) (url string, conn *nats.Conn) {
 	t.Helper()
 	cfg := local.NATSConfig{DataDir: t.TempDir(), NoSync: true, Logger: slog.New(slog.DiscardHandler)}
@@ -34,7 +34,7 @@ func NATS(t testing.TB, options ...func(*local.NATSConfig)) (url string, conn *n
 // SyncAlways makes the NATS server acknowledge a message only once it is on the disk, as in production.
 func SyncAlways(cfg *local.NATSConfig) { cfg.NoSync = false }
 
-// closeConn closes the connection and waits until its goroutines have ended.
+// closeConn closes the connection and waits until it is closed, so that no goroutine is left at the end of the test.
 func closeConn(conn *nats.Conn) {
 	if conn.IsClosed() {
 		return

@@ -58,8 +58,8 @@ func readRules(t *testing.T) (out rules) {
 	return out
 }
 
-// known is what a query may use: the labels of each series, and their values if all are known.
-func known(t *testing.T) map[string][]metrics.Label {
+// knownLabels returns what a query may use: the labels of each series, and their values if all are known.
+func knownLabels(t *testing.T) map[string][]metrics.Label {
 	t.Helper()
 	out := map[string][]metrics.Label{}
 	for _, m := range metrics.All() {
@@ -147,7 +147,7 @@ func checkMatcher(t *testing.T, expr string, m *labels.Matcher, with []metrics.L
 }
 
 func TestRows_QueryExposedMetrics(t *testing.T) {
-	known := known(t)
+	known := knownLabels(t)
 	var asked []string
 	for _, row := range dashboard.Rows {
 		for _, p := range row.Panels {

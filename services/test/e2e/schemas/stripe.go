@@ -19,10 +19,11 @@ type Stripe struct {
 // apiVersion is a version that has the field marketing_features.
 const apiVersion = "2025-03-31.basil"
 
-// Seen reads all products and their active prices.
-func (s Stripe) Seen(ctx context.Context) (Catalog, error) {
-	out, marks := Catalog{}, map[string]string{}
+// Catalog reads all products and their active prices. A price is named by its mark, the catalog's id.
+func (s Stripe) Catalog(ctx context.Context) (Catalog, error) {
+	out := Catalog{}
 	var prices []map[string]any
+	// Without a filter, Stripe's lists may leave archived objects out.
 	for _, active := range []string{"true", "false"} {
 		products, err := s.list(ctx, "/v1/products", url.Values{"active": {active}})
 		if err != nil {
@@ -33,33 +34,26 @@ func (s Stripe) Seen(ctx context.Context) (Catalog, error) {
 			flatten(fields, "", p, "id", "object", "created", "updated", "livemode", "type")
 			out[fmt.Sprint(p["id"])] = fields
 		}
-		found, err := s.list(ctx, "/v1/prices", url.Values{
+		page, err := s.list(ctx, "/v1/prices", url.Values{
 			"active":   {active},
 			"expand[]": {"data.tiers", "data.currency_options"},
 		})
 		if err != nil {
 			return nil, err
 		}
-		prices = append(prices, found...)
+		prices = append(prices, page...)
 	}
+	marks := map[string]string{}
 	for _, p := range prices {
 		metadata, _ := p["metadata"].(map[string]any)
 		mark, _ := metadata["driftless_price"].(string)
-		id := fmt.Sprint(p["id"])
-		marks[id] = mark
+		marks[fmt.Sprint(p["id"])] = mark
 		if p["active"] != true {
 			continue
 		}
-		product, at := out[fmt.Sprint(p["product"])], "prices."+mark+"."
-		switch {
-		case mark == "":
-			return nil, fmt.Errorf("price %s of product %s has no mark of Driftless", id, p["product"])
-		case product == nil:
-			return nil, fmt.Errorf("price %s is of product %s, which is not listed", id, p["product"])
-		case product[at+"active"] != "":
-			return nil, fmt.Errorf("product %s has two active prices for %s in Stripe", p["product"], mark)
+		if err := out.addPrice(p, mark); err != nil {
+			return nil, err
 		}
-		flatten(product, at, p, "id", "object", "created", "livemode", "product")
 	}
 	for _, fields := range out {
 		if id, ok := fields["default_price"]; ok {
@@ -69,20 +63,35 @@ func (s Stripe) Seen(ctx context.Context) (Catalog, error) {
 	return out, nil
 }
 
+// addPrice adds the fields of an active price to its product.
+func (c Catalog) addPrice(p map[string]any, mark string) error {
+	product, prefix := c[fmt.Sprint(p["product"])], "prices."+mark+"."
+	switch {
+	case mark == "":
+		return fmt.Errorf("price %s of product %s has no mark of Driftless", p["id"], p["product"])
+	case product == nil:
+		return fmt.Errorf("price %s is of product %s, which is not listed", p["id"], p["product"])
+	case product[prefix+"active"] != "":
+		return fmt.Errorf("product %s has two active prices for %s in Stripe", p["product"], mark)
+	}
+	flatten(product, prefix, p, "id", "object", "created", "livemode", "product")
+	return nil
+}
+
 // list reads all pages of a list.
 func (s Stripe) list(ctx context.Context, path string, query url.Values) ([]map[string]any, error) {
 	var all []map[string]any
 	query.Set("limit", "100")
 	for {
 		var page struct {
-			Data []map[string]any `json:"data"`
-			More bool             `json:"has_more"`
+			Data    []map[string]any `json:"data"`
+			HasMore bool             `json:"has_more"`
 		}
 		if err := s.get(ctx, path+"?"+query.Encode(), &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Data...)
-		if !page.More {
+		if !page.HasMore {
 			return all, nil
 		}
 		query.Set("starting_after", fmt.Sprint(page.Data[len(page.Data)-1]["id"]))
@@ -92,45 +101,46 @@ func (s Stripe) list(ctx context.Context, path string, query url.Values) ([]map[
 func (s Stripe) get(ctx context.Context, path string, to any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
 	if err != nil {
-		return fmt.Errorf("ask Stripe: %w", err)
+		return fmt.Errorf("call Stripe: %w", err)
 	}
 	req.SetBasicAuth(s.Key, "")
 	req.Header.Set("Stripe-Version", apiVersion)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask Stripe: %w", err)
+		return fmt.Errorf("call Stripe: %w", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
-		return fmt.Errorf("ask Stripe for %s: %s: %s", path, resp.Status, body)
+		return fmt.Errorf("read %s from Stripe: %s: %s", path, resp.Status, body)
 	}
 	d := json.NewDecoder(resp.Body)
 	d.UseNumber()
 	if err := d.Decode(to); err != nil {
-		return fmt.Errorf("ask Stripe for %s: %w", path, err)
+		return fmt.Errorf("read %s from Stripe: %w", path, err)
 	}
 	return nil
 }
 
-// flatten stores every value that is not null under its path, without the named fields of the outermost object.
-func flatten(to Fields, at string, value any, without ...string) {
+// flatten stores every value that is not null under its path. prefix is the path of value itself. The named fields of
+// the outermost object are left out.
+func flatten(to Fields, prefix string, value any, without ...string) {
 	switch v := value.(type) {
 	case nil:
 	case map[string]any:
-		if at != "" && at[len(at)-1] != '.' {
-			at += "."
+		if prefix != "" && prefix[len(prefix)-1] != '.' {
+			prefix += "."
 		}
 		for key, inner := range v {
 			if !slices.Contains(without, key) {
-				flatten(to, at+key, inner)
+				flatten(to, prefix+key, inner)
 			}
 		}
 	case []any:
 		for i, inner := range v {
-			flatten(to, fmt.Sprintf("%s.%d", at, i), inner)
+			flatten(to, fmt.Sprintf("%s.%d", prefix, i), inner)
 		}
 	default:
-		to.set(at, fmt.Sprint(v))
+		to.set(prefix, fmt.Sprint(v))
 	}
 }

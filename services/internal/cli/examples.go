@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// example is a command line without "driftless", and what it does.
+type example struct{ command, effect string }
+
+// examples are shown by the help of each command.
+var examples = map[string][]example{
+	"up": {
+		{"up", "everything on this machine"},
+		{"up --ports auto", "beside another mesh"},
+		{"up --without push", "nothing is written to Stripe"},
+	},
+	"demo":  {{"demo", "needs a running mesh"}},
+	"sim":   {{"sim --addr 127.0.0.1:12111", ""}, {"sim --file stripe.journal", "keep what it holds"}},
+	"apply": {{"apply products.json", ""}, {"apply -", "read standard input"}},
+	"status": {
+		{"status", ""},
+		{"status -o json", "for a script"},
+	},
+	"plan": {
+		{"plan", "all that differs"},
+		{"plan mug cup", "two products"},
+		{"plan --wait-converged 1m", "in a test: wait until nothing differs"},
+	},
+	"sync": {
+		{"sync mug", "this product"},
+		{"sync", "every product that differs"},
+		{"sync mug --look", "read it from Stripe first"},
+	},
+	"reread": {
+		{"reread", "the whole catalog"},
+		{"reread mug cup", "two products"},
+		{"reread --no-wait", "only send the command"},
+	},
+	"approve": {
+		{"approve", "what is held now, and more for an hour"},
+		{"approve --for 0s", "end an approval"},
+	},
+	"adopt plan": {
+		{"adopt plan", "write adopt.yaml"},
+		{"adopt plan --metadata-key sku", "match by the key sku of metadata"},
+	},
+	"adopt apply": {{"adopt apply adopt.yaml", ""}},
+	"pause":       {{"pause push", "until it is resumed"}, {"pause --for 1h", "push, pull and ingestion"}},
+	"resume":      {{"resume push", ""}, {"resume", "end all pauses"}},
+	"drift list": {
+		{"drift", "the same as drift list"},
+		{"drift list --kind field,extra", "two kinds"},
+		{"drift list --state ignored", "what is ignored"},
+	},
+	"drift show":   {{"drift show mug", ""}},
+	"drift ignore": {{"drift ignore mug", ""}, {"drift ignore mug --field name", "only its name"}},
+	"drift resolve": {
+		{"drift resolve mug --keep catalog", "write the catalog's values to Stripe"},
+		{"drift resolve mug --keep stripe", "write Stripe's values to the catalog"},
+	},
+	"scan":      {{"scan", ""}, {"scan --no-wait", "only start it"}},
+	"trace":     {{"trace mug", "the latest change"}, {"trace mug --last 3", "the latest three"}},
+	"history":   {{"history mug", ""}, {"history mug --limit 10", "the latest ten entries"}},
+	"dead list": {{"dead", "the same as dead list"}, {"dead list --reason refused_by_stripe", "by reason"}},
+	"dead show": {{"dead show mug", ""}},
+	"dead replay": {
+		{"dead replay mug", ""},
+		{"dead replay --reason exhausted", "all with this reason"},
+		{"dead replay --all", ""},
+	},
+	"dead drop": {{"dead drop mug --why 'no longer sold'", ""}},
+	"keys create": {
+		{"keys create push --key-file push.key", "push.key has the signing key"},
+	},
+	"keys public":  {{"keys public push.key push", ""}},
+	"webhook list": {{"webhook list", ""}},
+	"webhook create": {
+		{"webhook create https://sync.example.com/stripe/webhook --secret-file webhook.secret", ""},
+	},
+	"webhook rotate": {
+		{"webhook rotate --secret-file webhook.secret", "first step"},
+		{"webhook rotate --secret-file webhook.secret --finish", "second step"},
+	},
+	"config check": {
+		{"config check --config driftless.yaml", ""},
+		{"config check --config driftless.yaml --database", "ask the database, too"},
+	},
+	"migrate": {
+		{"migrate", "with DATABASE_URL in the environment"},
+	},
+	"topology plan":        {{"topology plan", ""}, {"topology plan --nats-url nats://nats:4222", "another NATS"}},
+	"topology apply":       {{"topology apply", ""}, {"topology apply --replicas 3", "for a cluster"}},
+	"topology permissions": {{"topology permissions --account eu,us", "for two accounts"}},
+}
+
+// addExamples adds the examples to the help of each command.
+func addExamples(app *kong.Application) {
+	for _, node := range app.Leaves(false) {
+		if list := examples[commandOf(node)]; len(list) > 0 {
+			node.Detail = strings.TrimSpace(node.Detail + "\n\nExamples:\n\n" + exampleLines(list))
+		}
+	}
+}
+
+// commandOf returns the words of a command: "dead list".
+func commandOf(node *kong.Node) string {
+	name := node.Name
+	for up := node.Parent; up != nil && up.Type == kong.CommandNode; up = up.Parent {
+		name = up.Name + " " + name
+	}
+	return name
+}
+
+func exampleLines(list []example) string {
+	width := 0
+	for _, e := range list {
+		if e.effect != "" {
+			width = max(width, len(e.command))
+		}
+	}
+	lines := make([]string, len(list))
+	for i, e := range list {
+		lines[i] = strings.TrimRight(fmt.Sprintf("  driftless %-*s  %s", width, e.command, e.effect), " ")
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// shellWord is a word of a command line, perhaps in single quotes.
+var shellWord = regexp.MustCompile(`'[^']*'|\S+`)
+
+func TestExamples_EveryCommandHasOneThatParses(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("driftless.yaml", nil, 0o600))
+	parser, _ := newParser(t.Context())
+	commands := map[string]bool{}
+	for _, node := range parser.Model.Leaves(false) {
+		command := commandOf(node)
+		commands[command] = true
+		if node.Passthrough {
+			continue // its help is that of another program
+		}
+		require.NotEmpty(t, examples[command], "the command %s has no example", command)
+		for _, e := range examples[command] {
+			args := shellWord.FindAllString(e.command, -1)
+			for i, arg := range args {
+				args[i] = strings.Trim(arg, "'")
+			}
+			fresh, _ := newParser(t.Context())
+			parsed, err := fresh.Parse(args)
+			require.NoError(t, err, "driftless %s", e.command)
+			require.Equal(t, command, commandOf(parsed.Selected()), "driftless %s", e.command)
+		}
+	}
+	for command := range examples {
+		require.Contains(t, commands, command, "there are examples of a command that does not exist")
+	}
+}

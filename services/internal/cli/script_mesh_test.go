@@ -1,0 +1,286 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
+	"github.com/driftless-sync/driftless/services/internal/local"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/pull"
+	"github.com/driftless-sync/driftless/services/push"
+	"github.com/driftless-sync/driftless/services/reconciliation"
+	"github.com/driftless-sync/driftless/services/stripesim"
+)
+
+// Secrets of the meshes of the scripts.
+const (
+	scriptSecret = "whsec_script"
+	scriptToken  = "token-of-the-script"
+)
+
+// scriptTimeout is the timeout of everything that a script waits for.
+const scriptTimeout = time.Minute
+
+// meshes counts the meshes of this process. Slots need names of their own, because all meshes share one Postgres.
+var meshes atomic.Int64
+
+// testMesh is a whole mesh in this process: NATS, a database, the simulator and the four services.
+type testMesh struct {
+	t        testing.TB
+	nats     *local.NATS
+	natsURL  string
+	database string
+	slot     string
+	sim      stripesim.Admin
+
+	// policy, guard and holdCreations are what the script asked for.
+	policy        *catalog.Policy
+	guard         push.GuardConfig
+	holdCreations bool
+
+	listeners map[string]net.Listener
+	stops     map[string]func()
+}
+
+// newTestMesh starts a mesh that stops when the test ends. The options are those of the command mesh: report (drift is
+// only reported), ask (drift waits for a decision), guard (any archived product is held) and hold (nothing is created).
+func newTestMesh(t testing.TB, options []string) *testMesh {
+	t.Helper()
+	m := &testMesh{
+		t:         t,
+		slot:      fmt.Sprintf("script_%d", meshes.Add(1)),
+		listeners: map[string]net.Listener{},
+		stops:     map[string]func(){},
+	}
+	for _, o := range options {
+		m.set(o)
+	}
+	server, err := local.StartNATS(t.Context(), local.NATSConfig{DataDir: t.TempDir(), NoSync: true, Logger: discard()})
+	require.NoError(t, err)
+	m.nats, m.natsURL = server, server.URL()
+	m.stops["nats"] = sync.OnceFunc(func() { require.NoError(t, server.Close()) })
+	t.Cleanup(m.stops["nats"])
+	admin, err := mesh.Connect(t.Context(), m.client(topology.AdminUser))
+	require.NoError(t, err)
+	require.NoError(t, topology.Apply(t.Context(), admin.JetStream(), topology.Options{}))
+	admin.Close()
+	m.database = localtest.Postgres(t)
+	m.startSimulator()
+	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
+		m.start(name)
+	}
+	return m
+}
+
+func (m *testMesh) set(option string) {
+	var err error
+	switch option {
+	case "report":
+		m.policy, err = catalog.NewPolicy(catalog.Report, nil)
+	case "guard":
+		m.guard = push.GuardConfig{Share: 0.01}
+	case "hold":
+		m.holdCreations = true
+	default:
+		err = fmt.Errorf("the command mesh has no option %q", option)
+	}
+	require.NoError(m.t, err)
+}
+
+// startSimulator starts the simulator. It sends its events to the port that pull will have.
+func (m *testMesh) startSimulator() {
+	listener := m.listen("stripe")
+	cfg := stripesim.Config{
+		Listener: listener,
+		Limits:   stripesim.Limits{Off: true},
+		Logger:   discard(),
+		Webhooks: []stripesim.Webhook{{
+			URL:     "http://" + m.listen(topology.Pull).Addr().String() + pull.WebhookPath,
+			Secrets: []string{scriptSecret},
+		}},
+	}
+	m.run("stripe", func(ctx context.Context) error { return stripesim.Run(ctx, cfg) })
+	m.sim = stripesim.Admin{BaseURL: m.url("stripe")}
+	require.NoError(m.t, m.listeners[topology.Pull].Close())
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func (m *testMesh) client(name string) mesh.Config {
+	return mesh.Config{URL: m.natsURL, Name: name, Logger: discard()}
+}
+
+// listen returns a listener whose port stays the same when the service restarts.
+func (m *testMesh) listen(name string) net.Listener {
+	addr := "127.0.0.1:0"
+	if l, ok := m.listeners[name]; ok {
+		addr = l.Addr().String()
+	}
+	l, err := net.Listen("tcp", addr)
+	require.NoError(m.t, err)
+	m.listeners[name] = l
+	return l
+}
+
+func (m *testMesh) url(name string) string { return "http://" + m.listeners[name].Addr().String() }
+
+func (m *testMesh) endpoints() endpoints {
+	return endpoints{
+		Ingest:    m.url(topology.Ingestion),
+		Webhook:   m.url(topology.Pull),
+		Control:   m.url(topology.Reconciliation),
+		Push:      m.url(topology.Push),
+		Stripe:    m.url("stripe"),
+		NATS:      m.natsURL,
+		Database:  m.database,
+		Token:     scriptToken,
+		Simulated: true,
+	}
+}
+
+// start starts a service and waits until it is ready.
+func (m *testMesh) start(name string) {
+	m.run(name, m.service(name, httpserver.Config{Listener: m.listen(name), Logger: discard()}))
+	require.Eventually(m.t, func() bool { return isReady(m.t.Context(), m.url(name)+"/readyz") }, scriptTimeout,
+		10*time.Millisecond, name)
+}
+
+// service returns what runs a service.
+func (m *testMesh) service(name string, server httpserver.Config) func(context.Context) error {
+	nats, stripe := m.client(name), stripeapi.Config{Key: simulatorKey, Base: m.sim.BaseURL}
+	switch name {
+	case topology.Ingestion:
+		return func(ctx context.Context) error {
+			return ingestion.Run(ctx, ingestion.Config{
+				Account:     "default",
+				NATS:        nats,
+				DatabaseURL: m.database,
+				Slot:        m.slot,
+				Publication: "driftless",
+				HTTP:        server,
+				Token:       scriptToken,
+				Logger:      discard(),
+			})
+		}
+	case topology.Push:
+		return func(ctx context.Context) error {
+			return push.Run(ctx, push.Config{
+				Account:       "default",
+				NATS:          nats,
+				Stripe:        stripe,
+				HTTP:          server,
+				Policy:        m.policy,
+				Guard:         m.guard,
+				HoldCreations: m.holdCreations,
+				Logger:        discard(),
+			})
+		}
+	case topology.Pull:
+		return func(ctx context.Context) error {
+			return pull.Run(ctx, pull.Config{
+				Account:        "default",
+				NATS:           nats,
+				Stripe:         stripe,
+				WebhookSecrets: []string{scriptSecret},
+				PollInterval:   time.Hour,
+				HTTP:           server,
+				Logger:         discard(),
+			})
+		}
+	default:
+		return func(ctx context.Context) error {
+			return reconciliation.Run(ctx, reconciliation.Config{
+				Account:     "default",
+				NATS:        nats,
+				LedgerURL:   m.database,
+				HTTP:        server,
+				Token:       scriptToken,
+				GracePeriod: time.Second,
+				Policy:      m.policy,
+				Logger:      discard(),
+			})
+		}
+	}
+}
+
+// run runs a part of the mesh until it is stopped, or the test ends.
+func (m *testMesh) run(name string, part func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(m.t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- part(ctx) }()
+	m.stops[name] = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(m.t, <-done, name)
+	})
+	m.t.Cleanup(m.stops[name])
+}
+
+// stop stops a part of the mesh: a service, the simulator (stripe) or nats.
+func (m *testMesh) stop(name string) {
+	require.Contains(m.t, m.stops, name)
+	m.stops[name]()
+}
+
+func (m *testMesh) exec(statement string) error {
+	conn, err := pgx.Connect(m.t.Context(), m.database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(m.t.Context()))
+	_, err = conn.Exec(m.t.Context(), statement)
+	return err
+}
+
+// dashboard changes a product in Stripe: create, edit or delete.
+func (m *testMesh) dashboard(verb, id string, fields []string) error {
+	form := url.Values{}
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, "=")
+		form.Set(name, value)
+	}
+	switch verb {
+	case "create":
+		form.Set("id", id)
+		_, err := m.sim.CreateProduct(m.t.Context(), form)
+		return err
+	case "edit":
+		return m.sim.EditProduct(m.t.Context(), id, form)
+	case "delete":
+		return m.sim.DeleteProduct(m.t.Context(), id, true)
+	default:
+		return fmt.Errorf("the command dashboard has no verb %q", verb)
+	}
+}
+
+// refuse makes the simulator refuse all writes of a product, or of none if there is no argument.
+func (m *testMesh) refuse(products []string) error {
+	if len(products) == 0 {
+		return m.sim.ClearFaults(m.t.Context())
+	}
+	_, err := m.sim.AddFault(m.t.Context(), stripesim.Fault{
+		Kind:    stripesim.FaultRefused,
+		Method:  http.MethodPost,
+		Object:  products[0],
+		Message: "The name of the product is not allowed.",
+		Param:   "name",
+	})
+	return err
+}

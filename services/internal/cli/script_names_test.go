@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// names gives each id and address of a script a name: price_1 is the first price that was printed, and stays price_1.
+// So a golden file also says which ids are the same.
+type names map[string]string
+
+// named are the texts that get a name, each with the part that they have in common. Each text is random or depends on
+// the run. Everything else is compared as it is.
+var named = []struct {
+	kind string
+	text *regexp.Regexp
+}{
+	{"price_%d", regexp.MustCompile(`\bprice_[0-9A-Za-z]{14,}\b`)},
+	{"prod_%d", regexp.MustCompile(`\bprod_[0-9A-Za-z]{14,}\b`)},
+	{"evt_%d", regexp.MustCompile(`\bevt_[0-9A-Za-z]{14,}\b`)},
+	{"we_%d", regexp.MustCompile(`\bwe_[0-9A-Za-z]{14,}\b`)},
+	{"req_%d", regexp.MustCompile(`\breq_[0-9A-Za-z]{14,}\b`)},
+	{"id-%d", regexp.MustCompile(`\b[0-9A-Za-z]{22}\b`)},
+	{"trace-%d", regexp.MustCompile(`\b[0-9a-f]{32}\b`)},
+	{"http://address-%d", regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)},
+}
+
+// times are the texts that depend on the time of the run, with what stands for them.
+// The order counts: a rule sees what the ones before it have written.
+var times = []struct {
+	text *regexp.Regexp
+	with string
+}{
+	// protojson chooses the spaces after a name by the build (https://protobuf.dev/reference/go/faq/#unstable-json).
+	{regexp.MustCompile(`(?m)^( *"\w+":) +`), "$1 "},
+	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIMESTAMP"},
+	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\b`), "DATETIME"},
+	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
+	{regexp.MustCompile(`compared at \d\d:\d\d\b`), "compared at CLOCK"},
+	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+s ago\b`), "AGO"},
+	{regexp.MustCompile(`\blast report \d+ s ago\b`), "last report AGO"},
+	{regexp.MustCompile(`"created": \d+`), `"created": N`},
+	{regexp.MustCompile(`"took": "[0-9.]+s"`), `"took": "DURATION"`},
+	{regexp.MustCompile(`\bENDPOINT +URL`), "ENDPOINT  URL"},
+	{regexp.MustCompile(`\bURL +STATUS`), "URL  STATUS"},
+	{regexp.MustCompile(`(http://address-\d+\S*) {2,}`), "$1  "},
+	{regexp.MustCompile(`\bLAST +MESSAGE`), "LAST  MESSAGE"},
+	{regexp.MustCompile(`\bAGO {2,}`), "AGO  "},
+	{regexp.MustCompile(`\bversion( +)\d+\b`), "version${1}N"},
+	{regexp.MustCompile(`\bmessage \d+ of\b`), "message N of"},
+	{regexp.MustCompile(`"payload": "[^"]+"`), `"payload": "PAYLOAD"`},
+	{regexp.MustCompile(`\b((list calls?|reads?), in) [0-9.]+m?s\b`), "$1 DURATION"},
+	{regexp.MustCompile(`"((?:\w+_)?version|sequence)": +"\d+"`), `"$1": "N"`},
+	// Calls of the budget are written down in batches.
+	{regexp.MustCompile(`(in the last 30 days: )\d+( \([^)]*\))?`), "${1}N"},
+	{regexp.MustCompile(`"(reads)": "\d+"`), `"$1": "N"`},
+	{regexp.MustCompile(`(?s)"reads_for": \[.*?\]`), `"reads_for": []`},
+	// The number of events in the latest poll, and whether the tables were compared since the start.
+	{regexp.MustCompile(`"(events|catalog_(?:\w+_)?(?:sequence|messages))": "\d+"`), `"$1": "N"`},
+	{regexp.MustCompile(`(?s)\n      "compared": \{.*?\n      \}`), "\n      \"compared\": {}"},
+}
+
+// golden returns a text with names for ids and addresses, and with words for times. work is the script's directory.
+func (n names) golden(text, work string) string {
+	text = strings.ReplaceAll(text, work, "$WORK")
+	for _, kind := range named {
+		text = kind.text.ReplaceAllStringFunc(text, func(id string) string { return n.name(kind.kind, id) })
+	}
+	for _, t := range times {
+		text = t.text.ReplaceAllString(text, t.with)
+	}
+	return text
+}
+
+func (n names) name(kind, id string) string {
+	if n[id] == "" {
+		used := 1
+		for _, other := range n {
+			if strings.HasPrefix(other, strings.TrimSuffix(kind, "%d")) {
+				used++
+			}
+		}
+		n[id] = fmt.Sprintf(kind, used)
+	}
+	return n[id]
+}

@@ -1,0 +1,99 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+)
+
+// ObservedEntry is a product's observed state and its revision; 0 if there is none.
+type ObservedEntry struct {
+	Observed *catalogv1.Observed
+	Revision uint64
+}
+
+// GetMany is Get for many products: their reads are pipelined. The entries are in the order of the ids.
+func (s *ObservedStore) GetMany(ctx context.Context, account string, products []string) ([]ObservedEntry, error) {
+	subjects := make([]string, len(products))
+	for i, id := range products {
+		subjects[i] = observedSubject(account, id)
+	}
+	out := make([]ObservedEntry, len(products))
+	err := s.bucket().EachLast(ctx, subjects, func(i int, msg *jetstream.RawStreamMsg) (err error) {
+		if out[i], err = observedAnswer(account, products[i], msg); err != nil {
+			return fmt.Errorf("product %s: %w", products[i], err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the observed states of %d products: %w", len(products), err)
+	}
+	return out, nil
+}
+
+// observedAnswer decodes the latest message of a product; nil means that there is no state.
+func observedAnswer(account, product string, msg *jetstream.RawStreamMsg) (ObservedEntry, error) {
+	e := ObservedEntry{Observed: &catalogv1.Observed{Account: account, ProductId: product}}
+	if msg == nil {
+		return e, nil
+	}
+	e.Revision = msg.Sequence
+	if msg.Header.Get("KV-Operation") != "" {
+		return e, nil
+	}
+	if err := proto.Unmarshal(msg.Data, e.Observed); err != nil {
+		return e, fmt.Errorf("message %d of bucket %s is not an observed state: %w", e.Revision,
+			topology.BucketObserved,
+			err)
+	}
+	return e, nil
+}
+
+// Revision returns the latest revision in the bucket. Any later write has a higher one.
+func (s *ObservedStore) Revision(ctx context.Context) (uint64, error) {
+	return s.m.LastSequence(ctx, "KV_"+topology.BucketObserved)
+}
+
+// Range yields the account's products whose latest revision is in [from, to], in the order of revisions, in constant
+// memory. A product that is written meanwhile gets a revision beyond to and is skipped. The sequence ends after the
+// first error.
+func (s *ObservedStore) Range(ctx context.Context, account string, from, to uint64) iter.Seq2[ObservedEntry, error] {
+	return func(yield func(ObservedEntry, error) bool) {
+		if err := s.each(ctx, account, max(from, 1), to,
+			func(e ObservedEntry) bool { return yield(e, nil) }); err != nil {
+			yield(ObservedEntry{}, fmt.Errorf("read bucket %s: %w", topology.BucketObserved, err))
+		}
+	}
+}
+
+func (s *ObservedStore) each(ctx context.Context, account string, from, to uint64,
+	yield func(ObservedEntry) bool,
+) error {
+	if from > to {
+		return nil
+	}
+	var broken error
+	filter := "$KV." + topology.BucketObserved + "." + account + ".*"
+	err := s.bucket().Each(ctx, filter, from, func(msg *jetstream.RawStreamMsg) bool {
+		if msg.Sequence > to {
+			return false
+		}
+		if msg.Header.Get("KV-Operation") != "" {
+			return true
+		}
+		o := &catalogv1.Observed{}
+		if err := proto.Unmarshal(msg.Data, o); err != nil {
+			broken = fmt.Errorf("message %d is not an observed state: %w", msg.Sequence, err)
+			return false
+		}
+		return yield(ObservedEntry{o, msg.Sequence})
+	})
+	return errors.Join(err, broken)
+}
