@@ -33,6 +33,7 @@ type allSettings struct {
 	config.Stripe
 	config.Ingestion
 	config.Push
+	config.Guard
 	config.Pull
 	config.Reconciliation
 	config.Policy

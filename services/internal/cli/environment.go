@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -99,8 +100,6 @@ func (u *up) settings() map[string]string {
 		"DRIFTLESS_PUSH_CONCURRENCY":    strconv.Itoa(u.PushConcurrency),
 		"DRIFTLESS_PUSH_CREATE":         strconv.FormatBool(u.PushCreate),
 		"DRIFTLESS_TAKE_LOOKUP_KEYS":    strconv.FormatBool(u.TakeLookupKeys),
-		"DRIFTLESS_GUARD_SHARE":         formatRate(u.GuardShare),
-		"DRIFTLESS_GUARD_LEAST":         strconv.FormatUint(u.GuardLeast, 10),
 		"DRIFTLESS_POLL_INTERVAL":       u.PollInterval.String(),
 		"DRIFTLESS_GRACE_PERIOD":        u.GracePeriod.String(),
 		"DRIFTLESS_SCAN_INTERVAL":       u.ScanInterval.String(),
@@ -117,6 +116,7 @@ func (u *up) settings() map[string]string {
 		"STRIPE_ENDPOINT_RATE":          formatRate(u.StripeEndpointRate),
 		"STRIPE_READ_ALLOWANCE":         strconv.FormatUint(u.StripeReadAllowance, 10),
 	}
+	maps.Copy(set, u.guardSettings())
 	if u.simulator != nil {
 		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhookSecret
 		if u.StripeRate == 0 {
@@ -137,6 +137,23 @@ func (u *up) settings() map[string]string {
 		}
 	}
 	return set
+}
+
+// guardSettings returns the rules of the guard by variable.
+func (u *up) guardSettings() map[string]string {
+	return map[string]string{
+		"DRIFTLESS_GUARD_AMOUNT_CHANGE":    formatRate(u.GuardAmountChange),
+		"DRIFTLESS_GUARD_ZERO_AMOUNT":      strconv.FormatBool(u.GuardZeroAmount),
+		"DRIFTLESS_GUARD_NO_ACTIVE_PRICE":  strconv.FormatBool(u.GuardNoActivePrice),
+		"DRIFTLESS_GUARD_NO_DEFAULT_PRICE": strconv.FormatBool(u.GuardNoDefaultPrice),
+		"DRIFTLESS_GUARD_PRICE_SHARE":      formatRate(u.GuardPriceShare),
+		"DRIFTLESS_GUARD_PRICE_LEAST":      strconv.FormatUint(u.GuardPriceLeast, 10),
+		"DRIFTLESS_GUARD_CURRENCY_SHARE":   formatRate(u.GuardCurrencyShare),
+		"DRIFTLESS_GUARD_CURRENCY_LEAST":   strconv.FormatUint(u.GuardCurrencyLeast, 10),
+		"DRIFTLESS_GUARD_SHARE":            formatRate(u.GuardShare),
+		"DRIFTLESS_GUARD_LEAST":            strconv.FormatUint(u.GuardLeast, 10),
+		"DRIFTLESS_GUARD_APPROVERS":        strconv.Itoa(u.GuardApprovers),
+	}
 }
 
 func formatRate(r float64) string { return strconv.FormatFloat(r, 'f', -1, 64) }

@@ -29,6 +29,7 @@ type upCmd struct {
 	config.Stripe
 	config.Ingestion
 	config.Push
+	config.Guard
 	config.Pull
 	config.Reconciliation
 	config.Policy

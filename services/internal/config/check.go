@@ -22,11 +22,36 @@ var (
 	positive    = rule{func(v reflect.Value) bool { return !v.IsZero() }, "be more than 0"}
 )
 
+// Limits of the guard that always hold everything, or never anything, are mistakes.
+var (
+	guardShare = rule{
+		func(v reflect.Value) bool { return v.Float() < 1 },
+		"lie between 0, which switches the rule off, and less than 1, with which the rule could never hold anything",
+	}
+	guardLeast = rule{
+		func(v reflect.Value) bool { return v.Uint() >= 1 },
+		"be at least 1, since the rule could hold everything otherwise",
+	}
+)
+
 // rules are the conditions of settings beyond their types. All numbers and times must be finite and not negative.
 var rules = map[string]rule{
 	"allowed-hosts":        {areHostNames, "be names of hosts, without scheme, port and path"},
 	"account":              {isAccountName, "be 1 to 32 lower-case letters, digits, - and _"},
-	"guard-share":          {func(v reflect.Value) bool { return v.Float() <= 1 }, "lie between 0 and 1"},
+	"guard-share":          guardShare,
+	"guard-price-share":    guardShare,
+	"guard-currency-share": guardShare,
+	"guard-least":          guardLeast,
+	"guard-price-least":    guardLeast,
+	"guard-currency-least": guardLeast,
+	"guard-amount-change": {
+		func(v reflect.Value) bool { return v.Float() == 0 || v.Float() >= 1 && v.Float() <= 10000 },
+		"lie between 1 and 10000 percent, or be 0, which switches the rule off",
+	},
+	"guard-approvers": {
+		func(v reflect.Value) bool { return v.Int() >= 1 && v.Int() <= 10 },
+		"lie between 1 and 10",
+	},
 	"stripe-endpoint-rate": positive,
 	"push-concurrency":     positive,
 	"poll-interval":        positive,

@@ -18,6 +18,7 @@ type settings struct {
 	Stripe
 	Pull
 	Push
+	Guard
 	Ingestion
 	Reconciliation
 	Policy
@@ -134,10 +135,20 @@ func TestParse_ErrorsNamePositionAndCause(t *testing.T) {
 		},
 		"rate is no number": {args: []string{"--stripe-rate", "NaN"}, want: "must be a number, not NaN"},
 		"share": {
-			args: []string{"--guard-share", "1.5"},
-			want: "--guard-share: must lie between 0 and 1, not 1.5",
+			args: []string{"--guard-share", "1"},
+			want: "--guard-share: must lie between 0, which switches the rule off, and less than 1, " +
+				"with which the rule could never hold anything, not 1",
 		},
 		"rate is infinite": {args: []string{"--stripe-rate", "Inf"}, want: "must be a number, not +Inf"},
+		"a guard that holds everything": {
+			args: []string{"--guard-price-least", "0"},
+			want: "--guard-price-least: must be at least 1, since the rule could hold everything otherwise, not 0",
+		},
+		"a guard that holds any change of a price": {
+			args: []string{"--guard-amount-change", "0.5"},
+			want: "--guard-amount-change: must lie between 1 and 10000 percent, or be 0, which switches the rule off, not 0.5",
+		},
+		"no approvers": {args: []string{"--guard-approvers", "0"}, want: "must lie between 1 and 10, not 0"},
 		"no endpoint rate": {args: []string{"--stripe-endpoint-rate", "0"}, want: "must be more than 0, not 0"},
 		"negative rate":    {args: []string{"--stripe-rate=-1"}, want: "must be 0 or more, not -1"},
 		"negative time": {

@@ -26,6 +26,7 @@ type PushService struct {
 	Signing
 	Stripe
 	Push
+	Guard
 	Policy
 }
 

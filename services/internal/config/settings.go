@@ -80,12 +80,25 @@ type Ingestion struct {
 
 // Push are the settings of push.
 type Push struct {
-	PushAddr        string  `name:"push-addr" env:"DRIFTLESS_PUSH_ADDR" default:"127.0.0.1:8083" help:"Address on which push serves health and metrics."`
-	PushConcurrency int     `name:"push-concurrency" env:"DRIFTLESS_PUSH_CONCURRENCY" default:"32" help:"Maximum number of products synced at the same time."`
-	PushCreate      bool    `name:"push-create" env:"DRIFTLESS_PUSH_CREATE" default:"true" negatable:"" help:"Create products that are missing in Stripe. If off, they wait. Switch it off while you adopt the products that an account already has."`
-	TakeLookupKeys  bool    `name:"take-lookup-keys" env:"DRIFTLESS_TAKE_LOOKUP_KEYS" help:"Move a price's lookup key from a price in Stripe that is not in the catalog. If off, the price is created without its key, and a dead letter names the price that has it."`
-	GuardShare      float64 `name:"guard-share" env:"DRIFTLESS_GUARD_SHARE" default:"0.1" help:"Share of the products that may be archived in Stripe within an hour without approval (driftless approve). 0 means no guard."`
-	GuardLeast      uint64  `name:"guard-least" env:"DRIFTLESS_GUARD_LEAST" default:"20" help:"Number of products that may always be archived within an hour."`
+	PushAddr        string `name:"push-addr" env:"DRIFTLESS_PUSH_ADDR" default:"127.0.0.1:8083" help:"Address on which push serves health and metrics."`
+	PushConcurrency int    `name:"push-concurrency" env:"DRIFTLESS_PUSH_CONCURRENCY" default:"32" help:"Maximum number of products synced at the same time."`
+	PushCreate      bool   `name:"push-create" env:"DRIFTLESS_PUSH_CREATE" default:"true" negatable:"" help:"Create products that are missing in Stripe. If off, they wait. Switch it off while you adopt the products that an account already has."`
+	TakeLookupKeys  bool   `name:"take-lookup-keys" env:"DRIFTLESS_TAKE_LOOKUP_KEYS" help:"Move a price's lookup key from a price in Stripe that is not in the catalog. If off, the price is created without its key, and a dead letter names the price that has it."`
+}
+
+// Guard are the rules on dangerous changes. Push holds a change that breaks one until it is approved.
+type Guard struct {
+	GuardAmountChange   float64 `name:"guard-amount-change" env:"DRIFTLESS_GUARD_AMOUNT_CHANGE" default:"50" help:"Largest change of a price, up or down, in percent of the amount before. 0 switches the rule off."`
+	GuardZeroAmount     bool    `name:"guard-zero-amount" env:"DRIFTLESS_GUARD_ZERO_AMOUNT" default:"true" negatable:"" help:"Hold a price that becomes free."`
+	GuardNoActivePrice  bool    `name:"guard-no-active-price" env:"DRIFTLESS_GUARD_NO_ACTIVE_PRICE" default:"true" negatable:"" help:"Hold a product on sale that would have no active price left."`
+	GuardNoDefaultPrice bool    `name:"guard-no-default-price" env:"DRIFTLESS_GUARD_NO_DEFAULT_PRICE" default:"true" negatable:"" help:"Hold a product on sale that would lose its default price."`
+	GuardPriceShare     float64 `name:"guard-price-share" env:"DRIFTLESS_GUARD_PRICE_SHARE" default:"0.1" help:"Share of the account's prices that may be replaced or archived within an hour. 0 switches the rule off."`
+	GuardPriceLeast     uint64  `name:"guard-price-least" env:"DRIFTLESS_GUARD_PRICE_LEAST" default:"20" help:"Number of prices that may always be replaced or archived within an hour."`
+	GuardCurrencyShare  float64 `name:"guard-currency-share" env:"DRIFTLESS_GUARD_CURRENCY_SHARE" default:"0.1" help:"Share of the products with prices in a currency that may lose them within an hour. 0 switches the rule off."`
+	GuardCurrencyLeast  uint64  `name:"guard-currency-least" env:"DRIFTLESS_GUARD_CURRENCY_LEAST" default:"5" help:"Number of products that may always lose their prices in a currency within an hour."`
+	GuardShare          float64 `name:"guard-share" env:"DRIFTLESS_GUARD_SHARE" default:"0.1" help:"Share of the products that may be archived within an hour. 0 switches the rule off."`
+	GuardLeast          uint64  `name:"guard-least" env:"DRIFTLESS_GUARD_LEAST" default:"20" help:"Number of products that may always be archived within an hour."`
+	GuardApprovers      int     `name:"guard-approvers" env:"DRIFTLESS_GUARD_APPROVERS" default:"1" help:"Number of different people who must approve a held change."`
 }
 
 // Pull are the settings of pull.
@@ -123,6 +136,7 @@ var groups = []struct {
 	{"Stripe (push and pull)", Stripe{}},
 	{"ingestion", Ingestion{}},
 	{"push", Push{}},
+	{"guard (push and driftless plan)", Guard{}},
 	{"pull", Pull{}},
 	{"reconciliation", Reconciliation{}},
 	{"policy (push and reconciliation)", Policy{}},

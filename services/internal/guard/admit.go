@@ -56,7 +56,7 @@ func (t *Totals) Add(o *catalogv1.Observed) {
 		if p.GetPrice().GetActive() {
 			active = append(active, p.GetPrice())
 		}
-		if p.GetPrice().GetActive() && catalog.Owned(p) {
+		if p.GetPrice().GetActive() && catalog.IsMarked(p) {
 			t.prices++
 		}
 	}

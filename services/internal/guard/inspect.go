@@ -56,7 +56,7 @@ func Inspect(cfg Config, c Change) Report {
 		report.Counted.Archived = true
 		return report
 	}
-	if !catalog.Managed(c.Observed) && len(catalog.OwnedIDs(c.Observed)) == 0 {
+	if !catalog.IsManaged(c.Observed) && len(catalog.MarkedIDs(c.Observed)) == 0 {
 		return report
 	}
 	for _, p := range s.pairs() {
