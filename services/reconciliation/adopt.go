@@ -7,7 +7,6 @@ import (
 	"connectrpc.com/connect"
 	"github.com/nats-io/nuid"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -59,21 +58,12 @@ func (c control) AdoptProducts(ctx context.Context,
 	adoptions := req.Msg.GetAdoptions()
 	out := &controlv1.AdoptProductsResponse{}
 	for _, a := range adoptions {
-		command := &meshv1.Command{
-			Id:       nuid.Next(),
-			Account:  c.Account,
-			Issuer:   operator,
-			Reason:   "approved",
-			IssuedAt: timestamppb.New(c.Now()),
-			Verb:     &meshv1.Command_Adopt{Adopt: a},
-		}
-		if err := c.mesh.Publish(ctx,
-			topology.CommandSubject(topology.Push, c.Account, topology.VerbAdopt, a.GetProductId()), command,
-			mesh.WithID(command.GetId())); err != nil {
+		order := c.commands.Adopt(byOperator(nuid.Next(), "approved"), a)
+		if err := c.commands.Publish(ctx, order, a.GetProductId()); err != nil {
 			return nil, unavailable(err)
 		}
 		if err := c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
-			EventID: "ORDER:" + command.GetId(),
+			EventID: "ORDER:" + order.GetId(),
 			Product: a.GetProductId(),
 			At:      c.Now(),
 			Kind:    "ordered",
@@ -82,7 +72,7 @@ func (c control) AdoptProducts(ctx context.Context,
 		})); err != nil {
 			return nil, unavailable(err)
 		}
-		out.Orders = append(out.Orders, &controlv1.AdoptionOrder{ProductId: a.GetProductId(), Id: command.GetId()})
+		out.Orders = append(out.Orders, &controlv1.AdoptionOrder{ProductId: a.GetProductId(), Id: order.GetId()})
 	}
 	return connect.NewResponse(out), nil
 }

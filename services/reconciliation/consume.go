@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
@@ -133,14 +132,6 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 		Detail:  l.GetReason() + ": " + l.GetMessage(),
 		TraceID: traceID(ctx),
 	}), nil
-}
-
-// publishOutcome publishes an outcome on SYNC. It shortens an outcome that is larger than a NATS message.
-func (r *reconciler) publishOutcome(ctx context.Context, o *meshv1.Outcome) error {
-	o.Account, o.At = r.Account, timestamppb.New(r.Now())
-	fitOutcome(o, r.mesh.MaxBody())
-	return r.mesh.Publish(ctx, topology.SyncSubject(r.Account, o.GetKind(), o.GetProductId()), o,
-		mesh.WithID(o.GetId()), mesh.WithVersion(o.GetVersion()))
 }
 
 func traceID(ctx context.Context) string {

@@ -23,6 +23,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/request"
 )
@@ -38,8 +39,21 @@ const (
 	maxRequest = 4 << 20
 )
 
-// operator is the issuer of commands that come through the control API.
-const operator = "operator"
+// byOperator identifies a command that comes through the control API.
+func byOperator(id, reason string) command.About {
+	return command.About{ID: id, Issuer: command.Operator, Reason: reason}
+}
+
+// syncProduct commands push to sync a product, with a reread from Stripe first if that is asked for.
+func (c control) syncProduct(ctx context.Context, product string, reread bool, reason, id string) error {
+	sync := &meshv1.SyncProduct{ProductId: product, Look: reread}
+	return c.commands.Publish(ctx, c.commands.Sync(byOperator(id, reason), sync), product)
+}
+
+// backfill commands ingestion to read products from the catalog again, all products if none are given.
+func (c control) backfill(ctx context.Context, products []string, reason, id string) error {
+	return c.commands.Backfill(ctx, byOperator(id, reason), products)
+}
 
 // control serves the ControlService.
 type control struct{ *reconciler }
@@ -115,7 +129,7 @@ func (c control) SyncProducts(ctx context.Context,
 		return nil, unavailable(err)
 	}
 	reread := nuid.Next()
-	if err := c.commandBackfill(ctx, ids, operator, "sync", reread); err != nil {
+	if err := c.backfill(ctx, ids, "sync", reread); err != nil {
 		return nil, unavailable(err)
 	}
 	for _, id := range ids {
@@ -123,8 +137,8 @@ func (c control) SyncProducts(ctx context.Context,
 			// Ingestion reads it. If the tables have it, push receives it through CATALOG.
 			continue
 		}
-		command, at := nuid.Next(), c.Now()
-		if err := c.commandSync(ctx, id, req.Msg.GetLook(), operator, "requested", command); err != nil {
+		order, at := nuid.Next(), c.Now()
+		if err := c.syncProduct(ctx, id, req.Msg.GetLook(), "requested", order); err != nil {
 			return nil, unavailable(err)
 		}
 		detail := "sync"
@@ -133,7 +147,7 @@ func (c control) SyncProducts(ctx context.Context,
 		}
 		if err := c.ledger.Apply(ctx,
 			ledger.AuditEntry(ledger.Entry{
-				EventID: "ORDER:" + command,
+				EventID: "ORDER:" + order,
 				Product: id,
 				At:      at,
 				Kind:    "ordered",
@@ -218,7 +232,7 @@ func (c control) Approve(ctx context.Context,
 	c.Logger.WarnContext(ctx, "mass change approved", "until", until.AsTime(), "held", len(held))
 	// Products that are not on the list are retried without a command.
 	for _, id := range held {
-		if err := c.commandSync(ctx, id, false, operator, "approved", nuid.Next()); err != nil {
+		if err := c.syncProduct(ctx, id, false, "approved", nuid.Next()); err != nil {
 			return nil, unavailable(err)
 		}
 	}
@@ -230,7 +244,7 @@ func (c control) StartScan(ctx context.Context,
 	_ *connect.Request[controlv1.StartScanRequest],
 ) (*connect.Response[controlv1.StartScanResponse], error) {
 	id := nuid.Next()
-	if err := c.commandScan(ctx, id, operator, "requested"); err != nil {
+	if err := c.commands.Scan(ctx, byOperator(id, "requested")); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.StartScanResponse{Id: id}), nil
@@ -305,7 +319,7 @@ func (c control) Reread(ctx context.Context,
 ) (*connect.Response[controlv1.RereadResponse], error) {
 	ids := req.Msg.GetProductIds()
 	id := nuid.Next()
-	if err := c.commandBackfill(ctx, ids, operator, "requested", id); err != nil {
+	if err := c.backfill(ctx, ids, "requested", id); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.RereadResponse{Id: id}), nil

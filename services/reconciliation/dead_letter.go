@@ -17,23 +17,12 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
 // maxLettersPerCall is about how many letters one call replays or drops. A letter may be as large as a message.
 const maxLettersPerCall = 200
-
-// deleteLetters removes closed letters from DEAD, because a ledger that is created again must not open them again. It
-// does not retry. A letter that stays in DEAD is closed again by the state that closed it, unless an operator's command
-// closed it.
-func (r *reconciler) deleteLetters(ctx context.Context, letters []*meshv1.DeadLetter) {
-	for _, l := range letters {
-		if err := r.mesh.DeleteLetter(ctx, l); err != nil {
-			r.Logger.WarnContext(ctx, "could not remove a closed dead letter from DEAD",
-				"product", l.GetProductId(), "error", err)
-		}
-	}
-}
 
 // GetDeadLetters returns a product's open dead letters with the states that they are about.
 func (c control) GetDeadLetters(ctx context.Context,
@@ -130,11 +119,10 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 			continue
 		case commanded != l.GetProductId():
 			commanded = l.GetProductId()
-			command := nuid.Next()
+			id := nuid.Next()
 			replayCtx, span := c.startReplaySpan(ctx, l)
-			if failed = c.commandSync(replayCtx, l.GetProductId(), true, operator, "replay of a dead letter",
-				command); failed == nil {
-				failed = c.recordReplay(replayCtx, command, l)
+			if failed = c.syncProduct(replayCtx, l.GetProductId(), true, "replay of a dead letter", id); failed == nil {
+				failed = c.recordReplay(replayCtx, id, l)
 			}
 			telemetry.Fail(span, failed)
 			span.End()
@@ -176,14 +164,14 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 	if len(letters) == 1 {
 		ctx = trace.ContextWithSpan(ctx, spans[0])
 	}
-	command := nuid.Next()
-	err = c.commandBackfill(ctx, ids, operator, "replay of dead letters", command)
+	id := nuid.Next()
+	err = c.backfill(ctx, ids, "replay of dead letters", id)
 	for i, l := range letters {
 		if replayService(l) != topology.Ingestion {
 			continue
 		}
 		if err == nil {
-			err = c.recordReplay(ctx, command, l)
+			err = c.recordReplay(ctx, id, l)
 		}
 		if err != nil {
 			results[i].Error = err.Error()
@@ -195,9 +183,9 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 }
 
 // recordReplay adds the replay of a letter to the audit trail.
-func (c control) recordReplay(ctx context.Context, command string, l *meshv1.DeadLetter) error {
+func (c control) recordReplay(ctx context.Context, id string, l *meshv1.DeadLetter) error {
 	return c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
-		EventID: "ORDER:" + command + ":" + l.GetProductId(),
+		EventID: "ORDER:" + id + ":" + l.GetProductId(),
 		Product: l.GetProductId(),
 		At:      c.Now(),
 		Kind:    "ordered",
@@ -238,7 +226,7 @@ func (c control) dropLetter(ctx context.Context, l *meshv1.DeadLetter, why strin
 	if err := c.mesh.DeleteLetter(ctx, l); err != nil {
 		return err
 	}
-	detail := fmt.Sprintf("by %s: %s", operator, l.GetReason())
+	detail := fmt.Sprintf("by %s: %s", command.Operator, l.GetReason())
 	if why != "" {
 		detail += " (" + why + ")"
 	}

@@ -97,10 +97,7 @@ func (c control) IgnoreDrift(ctx context.Context,
 	req *connect.Request[controlv1.IgnoreDriftRequest],
 ) (*connect.Response[controlv1.IgnoreDriftResponse], error) {
 	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "ignored", "until a value changes",
-		func(_ *ledger.Product, d *ledger.Drift) error {
-			d.State, d.Decided = ledger.Ignored, ""
-			return nil
-		})
+		ledger.Decision{}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -111,20 +108,19 @@ func (c control) IgnoreDrift(ctx context.Context,
 func (c control) ResolveDrift(ctx context.Context,
 	req *connect.Request[controlv1.ResolveDriftRequest],
 ) (*connect.Response[controlv1.ResolveDriftResponse], error) {
-	keep := map[controlv1.Keep]string{
-		controlv1.Keep_KEEP_CATALOG: "catalog",
-		controlv1.Keep_KEEP_STRIPE:  "stripe",
+	keep := map[controlv1.Keep]ledger.Side{
+		controlv1.Keep_KEEP_CATALOG: ledger.CatalogSide,
+		controlv1.Keep_KEEP_STRIPE:  ledger.StripeSide,
 	}[req.Msg.GetKeep()]
-	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved", "keep "+keep,
-		func(p *ledger.Product, d *ledger.Drift) error {
-			if keep == "stripe" {
-				if err := checkWriteBack(p, d); err != nil {
-					return connect.NewError(connect.CodeFailedPrecondition, err)
-				}
-			}
-			d.State, d.Decided = ledger.Found, keep
-			return nil
-		})
+	if keep == "" {
+		return nil, invalid("keep: must be KEEP_CATALOG or KEEP_STRIPE")
+	}
+	var check func(*ledger.Product, *ledger.Drift) error
+	if keep == ledger.StripeSide {
+		check = checkWriteBack
+	}
+	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved", "keep "+string(keep),
+		ledger.Decision{Keep: keep}, check)
 	if err != nil {
 		return nil, err
 	}
@@ -143,9 +139,9 @@ func checkWriteBack(p *ledger.Product, d *ledger.Drift) error {
 	if d.Field != "" {
 		what = d.Field + " of product " + p.ID
 	}
-	return fmt.Errorf("%s (%s) cannot be written back from Stripe: change the catalog, or keep the catalog's value",
-		what,
-		strings.ReplaceAll(string(d.Kind), "_", " "))
+	return connect.NewError(connect.CodeFailedPrecondition,
+		fmt.Errorf("%s (%s) cannot be written back from Stripe: change the catalog, or keep the catalog's value",
+			what, strings.ReplaceAll(string(d.Kind), "_", " ")))
 }
 
 // wholeProduct is how a request names drift of the product as a whole, whose field is empty.
@@ -154,7 +150,7 @@ const wholeProduct = "-"
 // decide records an operator's decision about a product's open drift of the given fields, or of all if none are given.
 // It returns NotFound if there is no such drift.
 func (c control) decide(ctx context.Context, product string, fields []string, kind, detail string,
-	decide func(*ledger.Product, *ledger.Drift) error,
+	decision ledger.Decision, check func(*ledger.Product, *ledger.Drift) error,
 ) ([]*ledger.Drift, error) {
 	named := make([]string, len(fields))
 	for i, f := range fields {
@@ -172,7 +168,7 @@ func (c control) decide(ctx context.Context, product string, fields []string, ki
 		Kind:    kind,
 		Detail:  detail,
 		TraceID: traceID(ctx),
-	}, decide)
+	}, decision, check)
 	if refused := new(connect.Error); errors.As(err, &refused) {
 		return nil, refused
 	}

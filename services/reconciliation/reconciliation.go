@@ -19,6 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -75,12 +76,15 @@ const (
 // reconciler has the state that the parts of the service share.
 type reconciler struct {
 	Config
-	mesh   *mesh.Mesh
-	ledger *ledger.Ledger
+	mesh     *mesh.Mesh
+	ledger   *ledger.Ledger
+	commands command.Issuer
 	// progress is owned by the goroutine of watchDrift.
 	progress pushProgress
-	// wake makes watchDrift act at once on drift that was found.
-	wake chan struct{}
+	// due makes watchDrift act at once on drift that was found.
+	due chan struct{}
+	// outgoing makes publishOutbox publish at once what was stored.
+	outgoing chan struct{}
 	// monitor is the latest state of the other services.
 	monitor monitor
 }
@@ -118,19 +122,31 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := makeTables(ctx, cfg.LedgerURL); err != nil {
 		return err
 	}
-	l, err := ledger.OpenDatabase(ctx,
-		postgres.Database{URL: cfg.LedgerURL, File: cfg.LedgerURLFile, Logger: cfg.Logger}, cfg.Account, cfg.Now)
+	r := &reconciler{
+		Config:   cfg,
+		mesh:     m,
+		commands: command.Issuer{Mesh: m, Account: cfg.Account, Now: cfg.Now},
+		due:      make(chan struct{}, 1),
+		outgoing: make(chan struct{}, 1),
+	}
+	l, err := ledger.OpenMigrated(ctx,
+		postgres.Database{URL: cfg.LedgerURL, File: cfg.LedgerURLFile, Logger: cfg.Logger},
+		ledger.Config{
+			Account:  cfg.Account,
+			Policy:   cfg.Policy,
+			Extras:   cfg.Extras,
+			Listener: listener{r},
+			Now:      cfg.Now,
+		})
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+	r.ledger = l
 	if encoding, err := l.Encoding(ctx); err == nil && encoding != "UTF8" {
 		cfg.Logger.Warn(
 			"the ledger's database cannot store every character that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
 	}
-	r := &reconciler{Config: cfg, mesh: m, ledger: l, wake: make(chan struct{}, 1)}
-	l.OnClosed, l.OnFound, l.OnSettled, l.OnDue = r.deleteLetters, r.publishDrifted, r.publishSettled, r.wakeDrift
-	l.Policy, l.Extras = cfg.Policy, cfg.Extras
 	defer r.observe()()
 
 	r.HTTP.Handler = r.controlAPI()
@@ -144,6 +160,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationSync, r.outcome, r.forgetStripeID) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationDead, r.deadLetter, nil) })
 	g.Go(func() error { return r.watchDrift(ctx) })
+	g.Go(func() error { return r.publishOutbox(ctx) })
 	g.Go(func() error { return r.watchMesh(ctx) })
 	g.Go(func() error { return r.prune(ctx) })
 	g.Go(func() error { return r.backfillJSON(ctx) })

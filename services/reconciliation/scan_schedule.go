@@ -7,6 +7,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 )
 
 // lastScan returns the report of the latest scan, nil if there was none.
@@ -40,7 +41,8 @@ func (r *reconciler) scheduleScans(ctx context.Context) error {
 			// Every replica issues this command, and so does one that restarts. The id depends on the last scan only,
 			// so JetStream drops the duplicates.
 			id := fmt.Sprintf("scheduled:%s:%d", r.Account, report.GetStartedAt().AsTime().UnixMicro())
-			if err := r.commandScan(ctx, id, topology.Reconciliation, "scheduled"); err != nil && ctx.Err() == nil {
+			about := command.About{ID: id, Issuer: topology.Reconciliation, Reason: "scheduled"}
+			if err := r.commands.Scan(ctx, about); err != nil && ctx.Err() == nil {
 				r.Logger.WarnContext(ctx, "could not command a scan", "error", err)
 			} else {
 				commanded = r.Now()

@@ -156,7 +156,7 @@ func TestMetrics_DoNotWaitForNATS(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
-	l, err := ledger.Open(t.Context(), localtest.Postgres(t), "default", nil)
+	l, err := ledger.Open(t.Context(), localtest.Postgres(t), ledger.Config{Account: "default"})
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
 	f := &accountMetrics{

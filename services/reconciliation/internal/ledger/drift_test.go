@@ -25,18 +25,47 @@ type bench struct {
 	sequence uint64
 	commands []ledger.Commands
 	cannot   string
+	listener listener
+	rules    *catalog.Policy
+	extras   ledger.Extras
+	url      string
 }
 
 func newBench(t *testing.T, policy map[string]catalog.Rule) *bench {
 	t.Helper()
+	return newBenchWith(t, policy, "")
+}
+
+func newBenchWith(t *testing.T, policy map[string]catalog.Rule, extras ledger.Extras) *bench {
+	t.Helper()
 	b := &bench{t: t, now: noon}
-	var err error
-	b.Ledger, err = ledger.Open(t.Context(), localtest.Postgres(t), "default", func() time.Time { return b.now })
-	require.NoError(t, err)
-	t.Cleanup(b.Close)
-	b.Policy, err = catalog.NewPolicy(catalog.Repair, policy)
-	require.NoError(t, err)
+	b.listener.due = func(o ledger.Commands) ledger.Due {
+		b.commands = append(b.commands, o)
+		return ledger.Due{Cannot: b.cannot}
+	}
+	b.url, b.extras = localtest.Postgres(t), extras
+	b.restart(policy)
+	t.Cleanup(func() { b.Close() })
 	return b
+}
+
+// restart opens the ledger again with a policy.
+func (b *bench) restart(policy map[string]catalog.Rule) {
+	b.t.Helper()
+	if b.Ledger != nil {
+		b.Close()
+	}
+	var err error
+	b.rules, err = catalog.NewPolicy(catalog.Repair, policy)
+	require.NoError(b.t, err)
+	b.Ledger, err = ledger.Open(b.t.Context(), b.url, ledger.Config{
+		Account:  "default",
+		Policy:   b.rules,
+		Extras:   b.extras,
+		Listener: &b.listener,
+		Now:      func() time.Time { return b.now },
+	})
+	require.NoError(b.t, err)
 }
 
 func (b *bench) syncBoth(description string) {
@@ -83,11 +112,7 @@ func (b *bench) observe(description, event string) {
 func (b *bench) findDrift() {
 	b.t.Helper()
 	_, err := b.FindDrift(b.t.Context(), time.Minute, math.MaxUint64,
-		func(context.Context, *ledger.Product) (bool, error) { return true, nil },
-		func(_ context.Context, _ *ledger.Product, o ledger.Commands) (string, error) {
-			b.commands = append(b.commands, o)
-			return b.cannot, nil
-		})
+		func(context.Context, string) (bool, error) { return true, nil })
 	require.NoError(b.t, err)
 }
 
@@ -190,8 +215,8 @@ func TestCause_IsFoundForConcurrentEvent(t *testing.T) {
 	b.syncBoth("A")
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: "dashboard", StripeEventId: "evt_1"})
 	require.NoError(t, err)
-	b.OnFound = func(context.Context, *ledger.Product, []*ledger.Drift) error {
-		return b.Apply(t.Context(),
+	b.listener.found = func(*ledger.Product, []*ledger.Drift) []ledger.Message {
+		require.NoError(t, b.Apply(t.Context(),
 			ledger.EventEntry(
 				ledger.Entry{
 					EventID: "STRIPE:default:evt_1",
@@ -199,7 +224,8 @@ func TestCause_IsFoundForConcurrentEvent(t *testing.T) {
 					At:      b.now,
 					Kind:    "stripe_event",
 					Data:    data,
-				}, "evt_1"))
+				}, "evt_1")))
+		return nil
 	}
 	b.observe("by hand", "evt_1")
 	require.Equal(t, "dashboard", b.latest().CausedBy)
@@ -254,10 +280,7 @@ func TestRounds_RequireDecisionAfterLimit(t *testing.T) {
 
 			decided, err := b.Decide(t.Context(), product, nil,
 				ledger.Entry{EventID: "d1" + name, Product: product, At: b.now, Kind: "resolved"},
-				func(_ *ledger.Product, d *ledger.Drift) error {
-					d.State, d.Decided = ledger.Found, "catalog"
-					return nil
-				})
+				ledger.Decision{Keep: ledger.CatalogSide}, nil)
 			require.NoError(t, err)
 			require.Len(t, decided, 1)
 			b.findDrift()
@@ -307,10 +330,7 @@ func TestDecide_IgnoredDriftReopensOnChange(t *testing.T) {
 	b.observe("by hand", "")
 	_, err := b.Decide(t.Context(), product, []string{"description"},
 		ledger.Entry{EventID: "i1", Product: product, At: b.now, Kind: "ignored"},
-		func(_ *ledger.Product, d *ledger.Drift) error {
-			d.State = ledger.Ignored
-			return nil
-		})
+		ledger.Decision{}, nil)
 	require.NoError(t, err)
 	p, err := b.Product(t.Context(), product)
 	require.NoError(t, err)
@@ -344,18 +364,15 @@ func TestAges_ExcludeReportedAndIgnoredDrift(t *testing.T) {
 			b.observe("by hand", "")
 			b.findDrift()
 			require.Equal(t, name == "reported", age().IsZero())
-			decide := func(state ledger.DriftState, side string) {
+			decide := func(side ledger.Side) {
 				_, err := b.Decide(t.Context(), product, nil,
-					ledger.Entry{EventID: "decision" + side, Product: product, At: noon, Kind: "resolved"},
-					func(_ *ledger.Product, d *ledger.Drift) error {
-						d.State, d.Decided = state, side
-						return nil
-					})
+					ledger.Entry{EventID: "decision" + string(side), Product: product, At: noon, Kind: "resolved"},
+					ledger.Decision{Keep: side}, nil)
 				require.NoError(t, err)
 			}
-			decide(ledger.Ignored, "")
+			decide("")
 			require.True(t, age().IsZero())
-			decide(ledger.Found, "catalog")
+			decide(ledger.CatalogSide)
 			require.Equal(t, noon, age(), "an operator has decided that it is settled")
 		})
 	}
@@ -382,8 +399,7 @@ func TestExtras_FollowSetting(t *testing.T) {
 	} {
 		t.Run(extras, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, nil)
-			b.Extras = ledger.Extras(extras)
+			b := newBenchWith(t, nil, ledger.Extras(extras))
 			require.NoError(t, b.Apply(t.Context(), observe(1, 0, "Stray")))
 			b.findDrift()
 			require.Equal(t, want, b.commands)
@@ -570,7 +586,7 @@ func TestWriteBack_IsRecognizedIfObservedArrivesFirst(t *testing.T) {
 		}
 	}
 	agreed := held(10, "A")
-	catalog.Agree(b.Policy, change(10, "A"), agreed)
+	catalog.Agree(b.rules, change(10, "A"), agreed)
 	edited := held(10, "B")
 	edited.Agreed = agreed.GetAgreed()
 	require.NoError(t,
@@ -579,9 +595,25 @@ func TestWriteBack_IsRecognizedIfObservedArrivesFirst(t *testing.T) {
 	b.findDrift()
 	require.Equal(t, []ledger.Commands{{WriteBack: []string{"description"}}}, b.commands)
 	pushed := held(20, "B")
-	catalog.Agree(b.Policy, change(20, "B"), pushed)
+	catalog.Agree(b.rules, change(20, "B"), pushed)
 	require.NoError(t, b.Apply(t.Context(), ledger.ObservedChange(pushed, at(4))))
 	require.NoError(t, b.Apply(t.Context(), ledger.DesiredChange(change(20, "B"), at(5), ledger.Entry{})))
 	require.Equal(t, ledger.WrittenBack, b.latest().State)
 	require.Equal(t, catalog.WriteBack, b.latest().Action)
+}
+
+// The policy says something else after a restart, and the next message brings the same values.
+func TestDrift_IsDueWhenPolicyNoLongerReports(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, map[string]catalog.Rule{"description": {Action: catalog.Report}})
+	b.syncBoth("A")
+	b.observe("by hand", "")
+	b.findDrift()
+	require.Empty(t, b.commands, "it is only reported")
+	b.restart(nil)
+	b.observe("by hand", "")
+	require.Equal(t, catalog.Repair, b.latest().Action)
+	b.now = b.now.Add(time.Hour)
+	b.findDrift()
+	require.Equal(t, []ledger.Commands{{Repair: true}}, b.commands)
 }
