@@ -14,6 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -39,7 +40,7 @@ func (r *reconciler) watchDrift(ctx context.Context) error {
 
 // findDrift opens drift that outlasted the grace period, and issues the commands that are due.
 func (r *reconciler) findDrift(ctx context.Context) error {
-	pushed, err := r.progress.update(ctx, r.mesh)
+	pushed, err := r.progress.Update(ctx, r.mesh)
 	if err != nil {
 		return err
 	}
@@ -75,11 +76,11 @@ var _ ledger.Listener = listener{}
 func (r listener) DriftFound(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) []ledger.Message {
 	ctx, span := r.startDriftSpan(ctx, "find drift", p)
 	defer span.End()
-	differences := describedDifferences(drift, p)
+	differences := describe.Drift(drift, p)
 	return []ledger.Message{r.outcomeMessage(ctx, p, drift, &meshv1.Outcome{
 		Kind:        meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED,
 		Differences: differences,
-		Detail:      strings.Join(describeDifferences(differences), "; "),
+		Detail:      strings.Join(describe.Texts(differences), "; "),
 	})}
 }
 
@@ -96,12 +97,12 @@ func (r listener) DriftSettled(ctx context.Context, p *ledger.Product, drift []*
 		if len(of) == 0 {
 			continue
 		}
-		differences := describedDifferences(of, p)
+		differences := describe.Drift(of, p)
 		out = append(out, r.outcomeMessage(ctx, p, of, &meshv1.Outcome{
 			Kind:        how.kind,
 			Differences: differences,
 			Detail: fmt.Sprintf("equal again after %s: %s", r.Now().Sub(of[0].Since).Round(time.Millisecond),
-				strings.Join(describeDifferences(differences), "; ")),
+				strings.Join(describe.Texts(differences), "; ")),
 		}))
 	}
 	return out
@@ -142,7 +143,7 @@ func (r listener) reportFound(ctx context.Context, found ledger.ProductDrift) {
 		if o, ok := m.Body.(*meshv1.Outcome); ok {
 			r.Logger.WarnContext(telemetry.ContextWithTraceparent(ctx, m.Traceparent), "drift found",
 				"product", m.Product,
-				"differences", describeDifferences(o.GetDifferences()))
+				"differences", describe.Texts(o.GetDifferences()))
 		}
 	}
 	for _, d := range found.Drift {

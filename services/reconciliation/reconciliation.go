@@ -20,7 +20,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/control"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
 // Config configures the service.
@@ -80,13 +82,13 @@ type reconciler struct {
 	ledger   *ledger.Ledger
 	commands command.Issuer
 	// progress is owned by the goroutine of watchDrift.
-	progress pushProgress
+	progress view.PushProgress
 	// due makes watchDrift act at once on drift that was found.
 	due chan struct{}
 	// outgoing makes publishOutbox publish at once what was stored.
 	outgoing chan struct{}
-	// monitor is the latest state of the other services.
-	monitor monitor
+	// view reads the state of the other services.
+	view *view.Reader
 }
 
 // Run reconciles until ctx ends. It returns an error at once if NATS or the ledger cannot be reached, or if the
@@ -126,6 +128,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Config:   cfg,
 		mesh:     m,
 		commands: command.Issuer{Mesh: m, Account: cfg.Account, Now: cfg.Now},
+		view:     view.New(m, cfg.Account, cfg.Logger),
 		due:      make(chan struct{}, 1),
 		outgoing: make(chan struct{}, 1),
 	}
@@ -149,7 +152,16 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer r.observe()()
 
-	r.HTTP.Handler = r.controlAPI()
+	r.HTTP.Handler = control.Handler(control.Config{
+		Account:  cfg.Account,
+		Token:    cfg.Token,
+		Mesh:     m,
+		Ledger:   l,
+		Commands: r.commands,
+		View:     r.view,
+		Now:      cfg.Now,
+		Logger:   cfg.Logger,
+	})
 	r.HTTP.Ready = func(ctx context.Context) error { return errors.Join(m.Ready(ctx), l.Ready(ctx)) }
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Closed(ctx) })
@@ -161,7 +173,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationDead, r.deadLetter, nil) })
 	g.Go(func() error { return r.watchDrift(ctx) })
 	g.Go(func() error { return r.publishOutbox(ctx) })
-	g.Go(func() error { return r.watchMesh(ctx) })
+	g.Go(func() error { return r.view.Watch(ctx) })
 	g.Go(func() error { return r.prune(ctx) })
 	g.Go(func() error { return r.backfillJSON(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })

@@ -11,8 +11,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// causeUnknown is the cause of drift that no event explains.
-const causeUnknown = "unknown"
+// CauseUnknown is the cause of drift that no event explains.
+const CauseUnknown = "unknown"
 
 // Side is a side whose values an operator keeps.
 type Side string
@@ -91,7 +91,7 @@ func (l *Ledger) openOne(ctx context.Context, tx pgx.Tx, p *Product, decision ca
 		Difference: decision.Difference,
 		Action:     decision.Action,
 		Since:      l.now(),
-		CausedBy:   causeUnknown,
+		CausedBy:   CauseUnknown,
 	}
 	event, input := driftFound, driftInput{}
 	why, err := l.contest(ctx, tx, d)
@@ -114,7 +114,7 @@ func (l *Ledger) openOne(ctx context.Context, tx pgx.Tx, p *Product, decision ca
 	if err := l.attributeCause(ctx, tx, p.ID, d); err != nil {
 		return nil, err
 	}
-	if d.CausedBy == causeUnknown && len(p.newEventIDs) > 0 {
+	if d.CausedBy == CauseUnknown && len(p.newEventIDs) > 0 {
 		p.unattributed = append(p.unattributed, d)
 	}
 	return d, nil

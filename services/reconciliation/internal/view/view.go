@@ -1,8 +1,11 @@
-package reconciliation
+// Package view reads the state of the other services from the mesh, and derives up to when it is known that catalog and
+// Stripe are equal.
+package view
 
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -19,8 +22,8 @@ const (
 	watchInterval = time.Second
 	// watchTimeout bounds one read of them.
 	watchTimeout = 10 * time.Second
-	// maxRetries is how many retries are read at once. Each takes a round trip.
-	maxRetries = 200
+	// MaxRetries is how many retries are read at once. Each takes a round trip.
+	MaxRetries = 200
 )
 
 // Consumers that show whether a service runs: one of its processes always has room for a message of at least one of
@@ -30,8 +33,12 @@ var (
 	pullConsumers = []topology.Consumer{topology.PullStripe, topology.PullCommand}
 )
 
-// monitor has the latest state of the other services. Safe for concurrent use.
-type monitor struct {
+// Reader reads the state of the other services, and remembers the latest. It is safe for concurrent use.
+type Reader struct {
+	mesh    *mesh.Mesh
+	account string
+	logger  *slog.Logger
+
 	mu     sync.Mutex
 	points capturePoints
 	push   lastActivity
@@ -76,23 +83,29 @@ func statusOf(all []mesh.ConsumerStatus, c topology.Consumer) mesh.ConsumerStatu
 	return all[i]
 }
 
-// view is the state of the other services at one moment.
-type view struct {
-	equality  *controlv1.Equality
-	consumers []mesh.ConsumerStatus
-	paused    []*controlv1.PausedService
-	halted    string
+// New returns a reader for an account.
+func New(m *mesh.Mesh, account string, logger *slog.Logger) *Reader {
+	return &Reader{mesh: m, account: account, logger: logger}
+}
+
+// View is the state of the other services at one moment.
+type View struct {
+	Equality  *controlv1.Equality
+	Consumers []mesh.ConsumerStatus
+	Paused    []*controlv1.PausedService
+	// Halted is why Stripe refuses push's key. Empty if it does not.
+	Halted string
 	// end is the first sequence of CATALOG after those that ingestion's report covers.
 	end uint64
 }
 
-// readView reads the evidence for an answer about equality. It reads ingestion's report before the consumers: if the
+// Read reads the evidence for an answer about equality. It reads ingestion's report before the consumers: if the
 // ledger's consumer is done then, the ledger has what was captured. What is read from the ledger afterwards is at least
 // of that time.
-func (r *reconciler) readView(ctx context.Context) (*view, error) {
+func (r *Reader) Read(ctx context.Context) (*View, error) {
 	e := evidence{}
 	report := &meshv1.CaptureReport{}
-	revision, err := r.mesh.Capture(r.Account).GetAt(ctx, report)
+	revision, err := r.mesh.Capture(r.account).GetAt(ctx, report)
 	if err != nil {
 		return nil, err
 	}
@@ -109,16 +122,16 @@ func (r *reconciler) readView(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	e.poll = &meshv1.PollReport{}
-	if e.polled, err = r.mesh.Record(topology.KeyPoll, r.Account).GetWithTime(ctx, e.poll); err != nil {
+	if e.polled, err = r.mesh.Record(topology.KeyPoll, r.account).GetWithTime(ctx, e.poll); err != nil {
 		return nil, err
 	}
 	if e.polled.IsZero() {
 		e.poll = nil
 	}
-	if e.paused, err = r.allPaused(ctx); err != nil {
+	if e.paused, err = r.paused(ctx); err != nil {
 		return nil, err
 	}
-	if e.halted, err = r.mesh.Halted(r.Account).GetString(ctx); err != nil {
+	if e.halted, err = r.mesh.Halted(r.account).GetString(ctx); err != nil {
 		return nil, err
 	}
 	var oldest time.Time
@@ -137,37 +150,32 @@ func (r *reconciler) readView(ctx context.Context) (*view, error) {
 	if !oldest.IsZero() {
 		e.eventDelay = e.now.Sub(oldest)
 	}
-	r.monitor.mu.Lock()
-	defer r.monitor.mu.Unlock()
-	o := &r.monitor
-	if o.points.add(report, revision) {
-		o.lanes.reset()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.points.add(report, revision) {
+		r.lanes.reset()
 	}
-	e.ledger = o.points.before(waiting)
-	e.push, e.pull = o.push.update(e.now, consumers, pushConsumers), o.pull.update(e.now, consumers, pullConsumers)
-	return &view{equality: e.equality(), consumers: consumers, paused: e.paused, halted: e.halted, end: end}, nil
+	e.ledger = r.points.before(waiting)
+	e.push, e.pull = r.push.update(e.now, consumers, pushConsumers), r.pull.update(e.now, consumers, pullConsumers)
+	return &View{Equality: e.equality(), Consumers: consumers, Paused: e.paused, Halted: e.halted, end: end}, nil
 }
 
 // firstPending returns the sequence of the first message that a consumer has not processed, at most end. Later messages
 // may have arrived after the consumers were read.
-func (r *reconciler) firstPending(ctx context.Context, c mesh.ConsumerStatus, end uint64) (uint64, error) {
+func (r *Reader) firstPending(ctx context.Context, c mesh.ConsumerStatus, end uint64) (uint64, error) {
 	sequence, _, err := r.mesh.OldestMessage(ctx, c)
 	return min(cmp.Or(sequence, end), end), err
 }
 
-// watchMesh reads the state of the other services every watchInterval, until ctx ends.
-func (r *reconciler) watchMesh(ctx context.Context) error {
+// Watch reads the state of the other services every watchInterval, until ctx ends.
+func (r *Reader) Watch(ctx context.Context) error {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	for outage := (&mesh.Outage{}); ; {
 		err := r.updateLanes(ctx)
 		if ctx.Err() == nil && outage.ShouldLog(err) {
-			r.Logger.WarnContext(
-				ctx,
-				"could not read the state of the other services; retrying every second",
-				"error",
-				err,
-			)
+			r.logger.WarnContext(ctx, "could not read the state of the other services; retrying every second",
+				"error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -178,40 +186,69 @@ func (r *reconciler) watchMesh(ctx context.Context) error {
 }
 
 // updateLanes updates the times up to which the lanes are in Stripe.
-func (r *reconciler) updateLanes(ctx context.Context) error {
+func (r *Reader) updateLanes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
-	v, err := r.readView(ctx)
+	v, err := r.Read(ctx)
 	if err != nil {
 		return err
 	}
-	due := statusOf(v.consumers, topology.PushRetry)
+	due := statusOf(v.Consumers, topology.PushRetry)
 	b := backlog{oldest: map[string]uint64{}, due: due.Pending + due.InFlight, delivered: due.Delivered}
 	for lane, c := range map[string]topology.Consumer{"live": topology.PushLive, "bulk": topology.PushBulk} {
-		if b.oldest[lane], err = r.firstPending(ctx, statusOf(v.consumers, c), v.end); err != nil {
+		if b.oldest[lane], err = r.firstPending(ctx, statusOf(v.Consumers, c), v.end); err != nil {
 			return err
 		}
 	}
 	// The retries are read after the consumers, because push stores a retry before it acknowledges the message.
-	if b.retries, b.more, err = r.mesh.Retries(ctx, topology.Push, r.Account, maxRetries); err != nil {
+	if b.retries, b.more, err = r.mesh.Retries(ctx, topology.Push, r.account, MaxRetries); err != nil {
 		return err
 	}
-	r.monitor.mu.Lock()
-	defer r.monitor.mu.Unlock()
-	r.monitor.lanes.update(r.monitor.points, b)
-	r.monitor.last, r.monitor.lastSeen = v.equality, time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lanes.update(r.points, b)
+	r.last, r.lastSeen = v.Equality, time.Now()
 	return nil
 }
 
-// latest returns the latest answer about equality, nil if it is older than maxInactivity, and the times up to which the
+// Latest returns the latest answer about equality, nil if it is older than maxInactivity, and the times up to which the
 // lanes are in Stripe.
-func (o *monitor) latest() (equality *controlv1.Equality, converged map[string]time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+func (r *Reader) Latest() (equality *controlv1.Equality, converged map[string]time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	converged = map[string]time.Time{}
-	maps.Copy(converged, o.lanes.converged)
-	if time.Since(o.lastSeen) > maxInactivity {
+	maps.Copy(converged, r.lanes.converged)
+	if time.Since(r.lastSeen) > maxInactivity {
 		return nil, converged
 	}
-	return o.last, converged
+	return r.last, converged
+}
+
+// LastScan returns the report of the latest scan, nil if there was none.
+func (r *Reader) LastScan(ctx context.Context) (*meshv1.ScanReport, error) {
+	report := &meshv1.ScanReport{}
+	ok, err := r.mesh.Record(topology.KeyScan, r.account).Get(ctx, report)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return report, nil
+}
+
+// paused returns the services that are paused.
+func (r *Reader) paused(ctx context.Context) (out []*controlv1.PausedService, err error) {
+	for _, service := range mesh.Pausable {
+		pause, err := r.mesh.Paused(ctx, service)
+		if err != nil {
+			return nil, err
+		}
+		if pause != nil {
+			out = append(out, PausedService(service, pause))
+		}
+	}
+	return out, nil
+}
+
+// PausedService returns the API's message about a pause.
+func PausedService(service string, pause *meshv1.Pause) *controlv1.PausedService {
+	return &controlv1.PausedService{Service: service, Since: pause.GetSince(), Until: pause.GetUntil()}
 }

@@ -1,4 +1,4 @@
-package reconciliation
+package control
 
 import (
 	"context"
@@ -11,7 +11,9 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
 // maxExplainedLetters is how many dead letters one plan reads. A letter may be as large as a message.
@@ -27,12 +29,12 @@ func (c control) Plan(
 	if limit == 0 {
 		limit = maxPlanned
 	}
-	v, err := c.readView(ctx)
+	v, err := c.View.Read(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	out := &controlv1.PlanResponse{Equality: v.equality, Paused: v.paused, Halted: v.halted}
-	for _, s := range v.consumers {
+	out := &controlv1.PlanResponse{Equality: v.Equality, Paused: v.Paused, Halted: v.Halted}
+	for _, s := range v.Consumers {
 		out.InFlight += s.Pending + s.InFlight
 		switch s.Consumer {
 		case topology.PushCommand:
@@ -43,7 +45,7 @@ func (c control) Plan(
 		}
 	}
 	inStripe := map[string]bool{}
-	out.Truncated, out.Compared, err = c.ledger.Differing(
+	out.Truncated, out.Compared, err = c.Ledger.Differing(
 		ctx,
 		req.Msg.GetProductIds(),
 		req.Msg.GetAfter(),
@@ -57,7 +59,7 @@ func (c control) Plan(
 		return nil, unavailable(err)
 	}
 	if len(req.Msg.GetProductIds()) > 0 {
-		if out.Unknown, err = c.ledger.Unknown(ctx, req.Msg.GetProductIds()); err != nil {
+		if out.Unknown, err = c.Ledger.Unknown(ctx, req.Msg.GetProductIds()); err != nil {
 			return nil, unavailable(err)
 		}
 	}
@@ -88,7 +90,7 @@ func (c control) explain(
 	}
 	retries := map[string]*meshv1.Retry{}
 	if !named {
-		listed, _, err := c.mesh.Retries(ctx, topology.Push, c.Account, maxRetries)
+		listed, _, err := c.Mesh.Retries(ctx, topology.Push, c.Account, view.MaxRetries)
 		if err != nil {
 			return err
 		}
@@ -101,7 +103,7 @@ func (c control) explain(
 		p.Refused = refusals[id]
 		retry := retries[id]
 		if named {
-			if retry, err = c.mesh.RetryOf(ctx, topology.Push, c.Account, id); err != nil {
+			if retry, err = c.Mesh.RetryOf(ctx, topology.Push, c.Account, id); err != nil {
 				return err
 			}
 		}
@@ -112,7 +114,7 @@ func (c control) explain(
 		p.Waiting, p.Attempts, p.NextAttemptAt = retry.GetError(), retry.GetAttempts(), retry.GetDueAt()
 		// The guard lists only the first thousand. A product that waits without a failure is either archived, or not
 		// created yet.
-		p.Held = p.GetHeld() || isHeld(retry) && inStripe[id]
+		p.Held = p.GetHeld() || view.IsHeld(retry) && inStripe[id]
 	}
 	return nil
 }
@@ -129,7 +131,7 @@ func (c control) refusals(ctx context.Context, products []*controlv1.ProductPlan
 	if len(dead) == 0 {
 		return out, nil
 	}
-	letters, err := c.ledger.DeadLetters(
+	letters, err := c.Ledger.DeadLetters(
 		ctx,
 		ledger.Letters{Products: dead[:min(len(dead), maxExplainedLetters)]},
 		maxExplainedLetters,
@@ -179,7 +181,7 @@ func plan(p *ledger.Product) *controlv1.ProductPlan {
 			After:   change.After,
 		}
 		for _, d := range change.Differences {
-			planned.Differences = append(planned.Differences, difference(&ledger.Drift{Difference: d}))
+			planned.Differences = append(planned.Differences, describe.Difference(&ledger.Drift{Difference: d}))
 		}
 		out.Changes = append(out.Changes, planned)
 	}
@@ -191,7 +193,7 @@ func plan(p *ledger.Product) *controlv1.ProductPlan {
 			) {
 			out.WriteBacks = append(
 				out.WriteBacks,
-				difference(&ledger.Drift{Difference: d.Difference, Action: d.Action}),
+				describe.Difference(&ledger.Drift{Difference: d.Difference, Action: d.Action}),
 			)
 		}
 	}
@@ -216,7 +218,7 @@ func unrepaired(p *ledger.Product) (out []*ledger.Drift) {
 				Action:     d.Action,
 				Since:      p.DiffersSince,
 				State:      ledger.Found,
-				CausedBy:   causedByUnknown,
+				CausedBy:   ledger.CauseUnknown,
 			})
 		}
 	}

@@ -1,10 +1,13 @@
-package reconciliation
+// Package control serves the control API. It answers operators from the ledger and the mesh, and sends their commands to
+// the services that carry them out.
+package control
 
 import (
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -26,6 +29,7 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/request"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
 // Limits of requests and answers.
@@ -47,22 +51,38 @@ func byOperator(id, reason string) command.About {
 // syncProduct commands push to sync a product, with a reread from Stripe first if that is asked for.
 func (c control) syncProduct(ctx context.Context, product string, reread bool, reason, id string) error {
 	sync := &meshv1.SyncProduct{ProductId: product, Look: reread}
-	return c.commands.Publish(ctx, c.commands.Sync(byOperator(id, reason), sync), product)
+	return c.Commands.Publish(ctx, c.Commands.Sync(byOperator(id, reason), sync), product)
 }
 
 // backfill commands ingestion to read products from the catalog again, all products if none are given.
 func (c control) backfill(ctx context.Context, products []string, reason, id string) error {
-	return c.commands.Backfill(ctx, byOperator(id, reason), products)
+	return c.Commands.Backfill(ctx, byOperator(id, reason), products)
+}
+
+// Config is what the API works with.
+type Config struct {
+	// Account is the name of the Stripe account.
+	Account string
+	// Token is the bearer token that the API requires. Empty requires none.
+	Token    string
+	Mesh     *mesh.Mesh
+	Ledger   *ledger.Ledger
+	Commands command.Issuer
+	View     *view.Reader
+	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
 // control serves the ControlService.
-type control struct{ *reconciler }
+type control struct{ Config }
 
 var _ controlv1connect.ControlServiceHandler = control{}
 
-func (r *reconciler) controlAPI() http.Handler {
-	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler(maxRequest),
-		connect.WithInterceptors(validateRequests(), r.requireNATS()))
+// Handler returns the handler of the API.
+func Handler(cfg Config) http.Handler {
+	c := control{cfg}
+	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),
+		connect.WithInterceptors(validateRequests(), c.requireNATS()))
 	bodies := httpserver.NewBodies(httpserver.Bounds{
 		Max:   maxRequest,
 		Small: 64 << 10,
@@ -73,7 +93,7 @@ func (r *reconciler) controlAPI() http.Handler {
 	})
 	mux := http.NewServeMux()
 	mux.Handle(path, bodies.Handler(handler))
-	return httpserver.BearerToken(r.Token, telemetry.HTTPServer(mux))
+	return httpserver.BearerToken(c.Token, telemetry.HTTPServer(mux))
 }
 
 // maxReportedFaults is how many faults of a request an answer lists.
@@ -106,10 +126,10 @@ func validateRequests() connect.UnaryInterceptorFunc {
 
 // requireNATS fails calls at once with Unavailable while NATS is unreachable. Without it they would wait until their
 // deadline.
-func (r *reconciler) requireNATS() connect.UnaryInterceptorFunc {
+func (c control) requireNATS() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-			if err := r.mesh.Ready(ctx); err != nil {
+			if err := c.Mesh.Ready(ctx); err != nil {
 				return nil, unavailable(fmt.Errorf("reconciliation has no connection to its streams: %w", err))
 			}
 			return next(ctx, req)
@@ -145,14 +165,14 @@ func (c control) SyncProducts(ctx context.Context,
 		if req.Msg.GetLook() {
 			detail = "sync, with a reread from Stripe"
 		}
-		if err := c.ledger.Apply(ctx,
+		if err := c.Ledger.Apply(ctx,
 			ledger.AuditEntry(ledger.Entry{
 				EventID: "ORDER:" + order,
 				Product: id,
 				At:      at,
 				Kind:    "ordered",
 				Detail:  detail,
-				TraceID: traceID(ctx),
+				TraceID: telemetry.TraceID(ctx),
 			})); err != nil {
 			return nil, unavailable(err)
 		}
@@ -163,15 +183,15 @@ func (c control) SyncProducts(ctx context.Context,
 // unknown returns the products that neither the ledger nor CATALOG nor OBSERVED knows: the ledger may be behind, or
 // new.
 func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {
-	unknown, err := c.ledger.Unknown(ctx, ids)
+	unknown, err := c.Ledger.Unknown(ctx, ids)
 	if err != nil || len(unknown) == 0 {
 		return nil, err
 	}
-	desired, err := c.mesh.Desired().LatestMany(ctx, c.Account, unknown)
+	desired, err := c.Mesh.Desired().LatestMany(ctx, c.Account, unknown)
 	if err != nil {
 		return nil, err
 	}
-	observed, err := c.mesh.Observed().GetMany(ctx, c.Account, unknown)
+	observed, err := c.Mesh.Observed().GetMany(ctx, c.Account, unknown)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +213,7 @@ func (c control) Approve(ctx context.Context,
 	if asked {
 		duration = req.Msg.GetDuration().AsDuration()
 	}
-	now, err := c.mesh.Clock().Now(ctx)
+	now, err := c.Mesh.Clock().Now(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -204,7 +224,7 @@ func (c control) Approve(ctx context.Context,
 	var held []string
 	for {
 		guard := &meshv1.Guard{}
-		revision, err := c.mesh.Guard(c.Account).GetAt(ctx, guard)
+		revision, err := c.Mesh.Guard(c.Account).GetAt(ctx, guard)
 		if err != nil {
 			return nil, unavailable(err)
 		}
@@ -216,7 +236,7 @@ func (c control) Approve(ctx context.Context,
 		if until != nil {
 			held, guard.Held, guard.HeldSince = guard.GetHeld(), nil, nil
 		}
-		_, err = c.mesh.Guard(c.Account).CompareAndPut(ctx, guard, revision)
+		_, err = c.Mesh.Guard(c.Account).CompareAndPut(ctx, guard, revision)
 		if errors.Is(err, mesh.ErrConflict) {
 			continue
 		}
@@ -244,7 +264,7 @@ func (c control) StartScan(ctx context.Context,
 	_ *connect.Request[controlv1.StartScanRequest],
 ) (*connect.Response[controlv1.StartScanResponse], error) {
 	id := nuid.Next()
-	if err := c.commands.Scan(ctx, byOperator(id, "requested")); err != nil {
+	if err := c.Commands.Scan(ctx, byOperator(id, "requested")); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.StartScanResponse{Id: id}), nil
@@ -254,7 +274,7 @@ func (c control) StartScan(ctx context.Context,
 func (c control) GetScan(ctx context.Context,
 	_ *connect.Request[controlv1.GetScanRequest],
 ) (*connect.Response[controlv1.GetScanResponse], error) {
-	scan, err := c.lastScan(ctx)
+	scan, err := c.View.LastScan(ctx)
 	switch {
 	case err != nil:
 		return nil, unavailable(err)
@@ -270,7 +290,7 @@ func (c control) ListHistory(ctx context.Context,
 	req *connect.Request[controlv1.ListHistoryRequest],
 ) (*connect.Response[controlv1.ListHistoryResponse], error) {
 	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
-	entries, err := c.ledger.History(ctx, req.Msg.GetProductId(), limit)
+	entries, err := c.Ledger.History(ctx, req.Msg.GetProductId(), limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}

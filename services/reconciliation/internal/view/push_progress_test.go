@@ -1,4 +1,4 @@
-package reconciliation
+package view
 
 import (
 	"context"
@@ -53,10 +53,10 @@ func TestProgress_WaitsForLedger(t *testing.T) {
 	t.Cleanup(m.Close)
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 
-	p := &pushProgress{}
+	p := &PushProgress{}
 	position := func() uint64 {
 		t.Helper()
-		sequence, err := p.update(t.Context(), m)
+		sequence, err := p.Update(t.Context(), m)
 		require.NoError(t, err)
 		return sequence
 	}

@@ -1,4 +1,5 @@
-package reconciliation
+// Package describe puts differences into words, with amounts formatted in their currency.
+package describe
 
 import (
 	"fmt"
@@ -9,8 +10,8 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// describeDifferences describes each difference in a line: `field description: "A" in the catalog, "B" in Stripe`.
-func describeDifferences(differences []*meshv1.Difference) []string {
+// Texts describes each difference in a line: `field description: "A" in the catalog, "B" in Stripe`.
+func Texts(differences []*meshv1.Difference) []string {
 	words := make([]string, len(differences))
 	for i, d := range differences {
 		words[i] = strings.ReplaceAll(d.GetKind(), "_", " ")
@@ -30,20 +31,21 @@ func valueText(value, amount string) string {
 	if amount != "" {
 		return amount
 	}
-	return strconv.Quote(truncate(value))
+	return strconv.Quote(Truncate(value))
 }
 
-// describedDifferences returns a product's drift as differences with formatted amounts.
-func describedDifferences(drift []*ledger.Drift, p *ledger.Product) []*meshv1.Difference {
+// Drift returns a product's drift as differences with formatted amounts.
+func Drift(drift []*ledger.Drift, p *ledger.Product) []*meshv1.Difference {
 	out := make([]*meshv1.Difference, len(drift))
 	for i, d := range drift {
-		out[i] = difference(d)
-		addAmounts(out[i], p)
+		out[i] = Difference(d)
+		AddAmounts(out[i], p)
 	}
 	return out
 }
 
-func difference(d *ledger.Drift) *meshv1.Difference {
+// Difference returns drift as a difference, without formatted amounts.
+func Difference(d *ledger.Drift) *meshv1.Difference {
 	return &meshv1.Difference{
 		Kind:    string(d.Kind),
 		Field:   d.Field,
@@ -51,4 +53,13 @@ func difference(d *ledger.Drift) *meshv1.Difference {
 		Stripe:  d.Stripe,
 		Action:  string(d.Action),
 	}
+}
+
+// Truncate shortens a text for a message.
+func Truncate(s string) string {
+	const maxRunes = 80
+	if r := []rune(s); len(r) > maxRunes {
+		return string(r[:maxRunes]) + "..."
+	}
+	return s
 }

@@ -1,4 +1,4 @@
-package reconciliation
+package control
 
 import (
 	"context"
@@ -18,23 +18,23 @@ func (c control) GetStatus(
 	_ *connect.Request[controlv1.GetStatusRequest],
 ) (*connect.Response[controlv1.GetStatusResponse], error) {
 	// The view is read first, so that the counts are at least as recent as the time up to which equality is known.
-	v, err := c.readView(ctx)
+	v, err := c.View.Read(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	out := &controlv1.GetStatusResponse{
 		Account:    c.Account,
-		Equality:   v.equality,
-		Paused:     v.paused,
-		Halted:     v.halted,
-		Signatures: string(c.mesh.Signatures()),
+		Equality:   v.Equality,
+		Paused:     v.Paused,
+		Halted:     v.Halted,
+		Signatures: string(c.Mesh.Signatures()),
 	}
 	for _, read := range []func(context.Context, *controlv1.GetStatusResponse) error{c.statusOfLedger, c.statusOfMesh} {
 		if err := read(ctx, out); err != nil {
 			return nil, unavailable(err)
 		}
 	}
-	for _, s := range v.consumers {
+	for _, s := range v.Consumers {
 		out.Consumers = append(out.Consumers, &controlv1.ConsumerStatus{
 			Stream:      s.Stream,
 			Consumer:    s.Name,
@@ -47,13 +47,13 @@ func (c control) GetStatus(
 }
 
 func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusResponse) error {
-	counts, err := c.ledger.Counts(ctx)
+	counts, err := c.Ledger.Counts(ctx)
 	if err != nil {
 		return err
 	}
 	out.InSync, out.Pending, out.Drifted = counts[ledger.InSync], counts[ledger.Pending], counts[ledger.Drifted]
 	out.Dead, out.Orphans, out.Left = counts[ledger.Dead], counts[ledger.Extra], counts[ledger.Left]
-	drift, err := c.ledger.DriftCounts(ctx)
+	drift, err := c.Ledger.DriftCounts(ctx)
 	if err != nil {
 		return err
 	}
@@ -64,22 +64,22 @@ func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusRes
 }
 
 func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusResponse) (err error) {
-	if out.LastScan, err = c.lastScan(ctx); err != nil {
+	if out.LastScan, err = c.View.LastScan(ctx); err != nil {
 		return err
 	}
 	poll := &meshv1.PollReport{}
-	if ok, err := c.mesh.Record(topology.KeyPoll, c.Account).Get(ctx, poll); err != nil {
+	if ok, err := c.Mesh.Record(topology.KeyPoll, c.Account).Get(ctx, poll); err != nil {
 		return err
 	} else if ok {
 		out.LastPoll = poll
 	}
-	if out.Retrying, err = c.mesh.RetryingCount(ctx, topology.Push, c.Account); err != nil {
+	if out.Retrying, err = c.Mesh.RetryingCount(ctx, topology.Push, c.Account); err != nil {
 		return err
 	}
 	if out.ReadsFor, err = c.readPurposes(ctx); err != nil {
 		return err
 	}
-	if out.Reads, err = budget.Reads(ctx, c.mesh.Budget(c.Account)); err != nil {
+	if out.Reads, err = budget.Reads(ctx, c.Mesh.Budget(c.Account)); err != nil {
 		return err
 	}
 	if out.Guard, err = c.guard(ctx); err != nil {
@@ -88,7 +88,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	if out.Guard != nil {
 		out.Guard.Recent = nil
 	}
-	creations, err := c.mesh.CreationsHeld(c.Account).GetString(ctx)
+	creations, err := c.Mesh.CreationsHeld(c.Account).GetString(ctx)
 	out.CreationsHeld = creations != ""
 	return err
 }
@@ -96,7 +96,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 // guard returns the record of the mass-change guard, nil if push has not archived anything yet.
 func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 	guard := &meshv1.Guard{}
-	if revision, err := c.mesh.Guard(c.Account).GetAt(ctx, guard); err != nil || revision == 0 {
+	if revision, err := c.Mesh.Guard(c.Account).GetAt(ctx, guard); err != nil || revision == 0 {
 		return nil, err
 	}
 	return guard, nil
@@ -104,7 +104,7 @@ func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 
 // readPurposes returns how many reads of Stripe's read allowance each purpose has used.
 func (c control) readPurposes(ctx context.Context) (out []*controlv1.ReadPurpose, err error) {
-	purposes, err := budget.ReadsFor(ctx, c.mesh.Budget(c.Account))
+	purposes, err := budget.ReadsFor(ctx, c.Mesh.Budget(c.Account))
 	for _, p := range purposes {
 		out = append(out, &controlv1.ReadPurpose{Purpose: string(p.Purpose), Reads: p.Reads})
 	}

@@ -1,4 +1,4 @@
-package reconciliation
+package control
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -25,7 +26,7 @@ func (c control) ListProducts(ctx context.Context,
 ) (*connect.Response[controlv1.ListProductsResponse], error) {
 	out := &controlv1.ListProductsResponse{}
 	var err error
-	out.Next, err = c.ledger.List(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
+	out.Next, err = c.Ledger.List(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
 		if req.Msg.GetAdoptable() && !adoptable(p) {
 			return
 		}
@@ -58,17 +59,17 @@ func (c control) AdoptProducts(ctx context.Context,
 	adoptions := req.Msg.GetAdoptions()
 	out := &controlv1.AdoptProductsResponse{}
 	for _, a := range adoptions {
-		order := c.commands.Adopt(byOperator(nuid.Next(), "approved"), a)
-		if err := c.commands.Publish(ctx, order, a.GetProductId()); err != nil {
+		order := c.Commands.Adopt(byOperator(nuid.Next(), "approved"), a)
+		if err := c.Commands.Publish(ctx, order, a.GetProductId()); err != nil {
 			return nil, unavailable(err)
 		}
-		if err := c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
+		if err := c.Ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
 			EventID: "ORDER:" + order.GetId(),
 			Product: a.GetProductId(),
 			At:      c.Now(),
 			Kind:    "ordered",
 			Detail:  "adopt " + mesh.DescribeAdoption(a),
-			TraceID: traceID(ctx),
+			TraceID: telemetry.TraceID(ctx),
 		})); err != nil {
 			return nil, unavailable(err)
 		}
@@ -91,7 +92,7 @@ func (c control) ListAdoptions(ctx context.Context,
 			events = append(events, "SYNC:"+mesh.AdoptionID(kind, id))
 		}
 	}
-	found, err := c.ledger.Adoptions(ctx, events)
+	found, err := c.Ledger.Adoptions(ctx, events)
 	if err != nil {
 		return nil, unavailable(err)
 	}

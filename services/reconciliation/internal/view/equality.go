@@ -1,4 +1,4 @@
-package reconciliation
+package view
 
 import (
 	"fmt"
@@ -15,9 +15,9 @@ import (
 
 // Limits of the age of the reports and positions that equality rests on.
 const (
-	// maxReportAge is the maximum age of ingestion's last report, and of the position in it. Ingestion reports about
+	// MaxReportAge is the maximum age of ingestion's last report, and of the position in it. Ingestion reports about
 	// once a second.
-	maxReportAge = 5 * time.Second
+	MaxReportAge = 5 * time.Second
 	// maxInactivity is how long a service may request no message before it counts as not running.
 	maxInactivity = 5 * time.Second
 	// maxEventDelay is how long a Stripe event may wait until it is processed.
@@ -99,13 +99,13 @@ func (e evidence) captureUnknown() string {
 	if r.GetAt() == nil {
 		return "no ingestion has ever reported: is it running?"
 	}
-	if age := e.now.Sub(r.GetAt().AsTime()); age > maxReportAge {
+	if age := e.now.Sub(r.GetAt().AsTime()); age > MaxReportAge {
 		last := ""
 		if r.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED {
 			last = ", it had stopped" + withReason(r.GetReason())
 		}
 		return fmt.Sprintf("no ingestion runs (last report %s ago%s)", formatDuration(age), last)
-	} else if age < -maxReportAge {
+	} else if age < -MaxReportAge {
 		return fmt.Sprintf(
 			"the last report of ingestion is %s in the future: the clock of the NATS server was set back",
 			formatDuration(-age))
@@ -126,13 +126,13 @@ func (e evidence) captureUnknown() string {
 	if r.GetCapturedUpTo() == nil {
 		return e.readingTables()
 	}
-	if behind := e.now.Sub(r.GetCapturedUpTo().AsTime()); behind > maxReportAge {
+	if behind := e.now.Sub(r.GetCapturedUpTo().AsTime()); behind > MaxReportAge {
 		return "capture is " + formatDuration(behind) + " behind" + inParentheses(r.GetReason())
 	}
 	switch {
 	case e.ledger.IsZero():
 		return "reconciliation has not read the captured changes yet"
-	case e.now.Sub(e.ledger) > maxReportAge:
+	case e.now.Sub(e.ledger) > MaxReportAge:
 		return "reconciliation is " + formatDuration(e.now.Sub(e.ledger)) + " behind in reading the captured changes"
 	}
 	return ""

@@ -1,4 +1,4 @@
-package reconciliation
+package control
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"connectrpc.com/connect"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
-	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
 // Pause pauses services.
@@ -22,12 +22,12 @@ func (c control) Pause(ctx context.Context,
 	}
 	out := &controlv1.PauseResponse{}
 	for _, service := range services {
-		pause, err := c.mesh.PauseService(ctx, service, req.Msg.GetDuration().AsDuration())
+		pause, err := c.Mesh.PauseService(ctx, service, req.Msg.GetDuration().AsDuration())
 		if err != nil {
 			return nil, unavailable(err)
 		}
 		c.Logger.WarnContext(ctx, "paused", "paused_service", service, "for", req.Msg.GetDuration().AsDuration())
-		out.Paused = append(out.Paused, paused(service, pause))
+		out.Paused = append(out.Paused, view.PausedService(service, pause))
 	}
 	return connect.NewResponse(out), nil
 }
@@ -42,7 +42,7 @@ func (c control) Resume(ctx context.Context,
 	}
 	out := &controlv1.ResumeResponse{}
 	for _, service := range services {
-		was, err := c.mesh.ResumeService(ctx, service)
+		was, err := c.Mesh.ResumeService(ctx, service)
 		if err != nil {
 			return nil, unavailable(err)
 		}
@@ -66,22 +66,4 @@ func pausable(named []string) ([]string, error) {
 		return mesh.Pausable, nil
 	}
 	return named, nil
-}
-
-func paused(service string, pause *meshv1.Pause) *controlv1.PausedService {
-	return &controlv1.PausedService{Service: service, Since: pause.GetSince(), Until: pause.GetUntil()}
-}
-
-// allPaused returns the services that are paused.
-func (r *reconciler) allPaused(ctx context.Context) (out []*controlv1.PausedService, err error) {
-	for _, service := range mesh.Pausable {
-		pause, err := r.mesh.Paused(ctx, service)
-		if err != nil {
-			return nil, err
-		}
-		if pause != nil {
-			out = append(out, paused(service, pause))
-		}
-	}
-	return out, nil
 }

@@ -1,4 +1,4 @@
-package reconciliation
+package describe
 
 import (
 	"testing"
@@ -25,7 +25,7 @@ func TestDescribeDifferences_FormatsAmounts(t *testing.T) {
 			Prices:  []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: price("149")}},
 		},
 	}
-	differences := describedDifferences([]*ledger.Drift{
+	differences := Drift([]*ledger.Drift{
 		{Difference: catalog.Difference{
 			Kind:    catalog.PriceStructure,
 			Field:   "prices.mug-eur.unit_amount",
@@ -39,7 +39,7 @@ func TestDescribeDifferences_FormatsAmounts(t *testing.T) {
 		"price structure prices.mug-eur.unit_amount: 1.39 EUR in the catalog, 1.49 EUR in Stripe",
 		`missing prices.mug-eur: 1.39 EUR in the catalog, "" in Stripe`,
 		`field name: "Mug" in the catalog, "Cup" in Stripe`,
-	}, describeDifferences(differences))
+	}, Texts(differences))
 	require.Equal(t, "139", differences[0].GetCatalog(), "the value itself stays")
 	require.Equal(t, "1.39 EUR", differences[0].GetCatalogWords())
 }

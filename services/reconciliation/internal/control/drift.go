@@ -1,4 +1,4 @@
-package reconciliation
+package control
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -28,11 +30,11 @@ func (c control) ListDrift(ctx context.Context,
 	if limit == 0 {
 		limit = maxNamed
 	}
-	v, err := c.readView(ctx)
+	v, err := c.View.Read(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	drifts, more, err := c.ledger.Drifts(ctx, ledger.DriftFilter{
+	drifts, more, err := c.Ledger.Drifts(ctx, ledger.DriftFilter{
 		Products: msg.GetProductIds(),
 		Kinds:    msg.GetKinds(),
 		States:   msg.GetStates(),
@@ -49,7 +51,7 @@ func (c control) ListDrift(ctx context.Context,
 	return connect.NewResponse(&controlv1.ListDriftResponse{
 		Drift:     driftMessages(drifts, products),
 		Truncated: more,
-		Equality:  v.equality,
+		Equality:  v.Equality,
 	}), nil
 }
 
@@ -66,7 +68,7 @@ func (c control) pricedProducts(ctx context.Context, drifts []*ledger.Drift) (ma
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	return c.ledger.Products(ctx, ids)
+	return c.Ledger.Products(ctx, ids)
 }
 
 // driftMessages converts drift to the API's messages. Drift of the given products gets its amounts formatted.
@@ -75,7 +77,7 @@ func driftMessages(drifts []*ledger.Drift, products map[string]*ledger.Product) 
 	for i, d := range drifts {
 		out[i] = &controlv1.Drift{
 			ProductId:  d.Product,
-			Difference: difference(d),
+			Difference: describe.Difference(d),
 			Since:      timestamppb.New(d.Since),
 			CausedBy:   d.CausedBy,
 			EventId:    d.EventID,
@@ -86,7 +88,7 @@ func driftMessages(drifts []*ledger.Drift, products map[string]*ledger.Product) 
 		if !d.SettledAt.IsZero() {
 			out[i].SettledAt = timestamppb.New(d.SettledAt)
 		} else if p := products[d.Product]; p != nil {
-			addAmounts(out[i].GetDifference(), p)
+			describe.AddAmounts(out[i].GetDifference(), p)
 		}
 	}
 	return out
@@ -161,13 +163,13 @@ func (c control) decide(ctx context.Context, product string, fields []string, ki
 	if len(fields) > 0 {
 		detail += ": " + strings.Join(fields, ", ")
 	}
-	drifts, err := c.ledger.Decide(ctx, product, named, ledger.Entry{
+	drifts, err := c.Ledger.Decide(ctx, product, named, ledger.Entry{
 		EventID: "DECISION:" + nuid.Next(),
 		Product: product,
 		At:      c.Now(),
 		Kind:    kind,
 		Detail:  detail,
-		TraceID: traceID(ctx),
+		TraceID: telemetry.TraceID(ctx),
 	}, decision, check)
 	if refused := new(connect.Error); errors.As(err, &refused) {
 		return nil, refused

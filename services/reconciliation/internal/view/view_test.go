@@ -1,4 +1,4 @@
-package reconciliation
+package view
 
 import (
 	"log/slog"
@@ -12,9 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/topology"
-	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
 // TestConvergence_FollowsRealMesh follows a change through both lanes, a failure and its retry.
@@ -24,7 +22,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
-	r := &reconciler{Config: Config{Account: "default"}, mesh: m}
+	r := New(m, "default", slog.New(slog.DiscardHandler))
 
 	version := uint64(100)
 	report := func() time.Time {
@@ -47,7 +45,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 		for range times {
 			require.NoError(t, r.updateLanes(t.Context()))
 		}
-		_, converged := r.monitor.latest()
+		_, converged := r.Latest()
 		return converged
 	}
 	publish := func(lane topology.Lane, product string) {
@@ -108,81 +106,20 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 	require.Equal(t, map[string]time.Time{"live": again, "bulk": again}, update(2))
 }
 
-// TestMetrics_ReportEquality checks that metrics report equality, and none of it if it was not updated lately.
-func TestMetrics_ReportEquality(t *testing.T) {
-	r := &reconciler{}
-	collect := func() map[string]float64 {
-		t.Helper()
-		show, err := (&accountMetrics{reconciler: r}).equality(t.Context())
-		require.NoError(t, err)
-		out := map[string]float64{}
-		show(func(g metrics.Gauge, value float64, labels ...metrics.Attribute) {
-			name := g.Name
-			for _, l := range labels {
-				name += " " + l.Value.AsString()
-			}
-			out[name] = value
-		})
-		return out
-	}
-	require.Equal(t, map[string]float64{"driftless.equality.known": 0}, collect())
-	r.monitor.last, r.monitor.lastSeen = complete().equality(), time.Now()
-	r.monitor.lanes.converged = map[string]time.Time{"live": noon}
-	got := collect()
-	require.InDelta(t, 1, got["driftless.equality.known"], 0)
-	require.InDelta(t, noon.Unix(), got["driftless.converged.timestamp live"], 0)
-	require.InDelta(t, noon.Unix()-2, got["driftless.captured.timestamp"], 0)
-	require.InDelta(t, noon.Add(-8*time.Hour).Unix(), got["driftless.tables.compared.timestamp"], 0)
-	require.InDelta(t, 1, got["driftless.capture.status reading"], 0)
-	require.InDelta(t, 0, got["driftless.capture.status absent"], 0)
-	require.InDelta(t, 1, got["driftless.capture.unwatched_tables"], 0)
-	require.NotContains(t, got, "driftless.converged.timestamp bulk")
-
-	gone := complete()
-	gone.capture.At = ago(time.Minute)
-	r.monitor.last = gone.equality()
-	got = collect()
-	require.InDelta(t, 1, got["driftless.capture.status absent"], 0)
-	require.InDelta(t, 0, got["driftless.equality.known"], 0)
-	r.monitor.lastSeen = time.Now().Add(-time.Minute)
-	require.Equal(t,
-		map[string]float64{"driftless.equality.known": 0, "driftless.converged.timestamp live": float64(noon.Unix())},
-		collect())
-}
-
-func TestMetrics_DoNotWaitForNATS(t *testing.T) {
-	srv := localtest.NATSConfig(t, "jetstream {}")
-	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: "test"})
-	require.NoError(t, err)
-	t.Cleanup(m.Close)
-	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
-	l, err := ledger.Open(t.Context(), localtest.Postgres(t), ledger.Config{Account: "default"})
-	require.NoError(t, err)
-	t.Cleanup(l.Close)
-	f := &accountMetrics{
-		reconciler: &reconciler{
-			Config: Config{Account: "default", Logger: slog.New(slog.DiscardHandler), Now: time.Now},
-			mesh:   m,
-			ledger: l,
-		},
-	}
-	shown := func() map[string]bool {
-		out := map[string]bool{}
-		for _, show := range f.readAll(t.Context()) {
-			show(func(g metrics.Gauge, _ float64, _ ...metrics.Attribute) { out[g.Name] = true })
-		}
-		return out
-	}
-	require.Contains(t, shown(), "driftless.consumer.pending")
-
-	srv.Shutdown()
-	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil }, 10*time.Second, 5*time.Millisecond)
-	begun := time.Now()
-	without := shown()
-	require.Less(t, time.Since(begun), metricsTimeout/2, "Prometheus gives up after some seconds")
-	require.Contains(t, without, "driftless.products", "the ledger is there")
-	require.NotContains(t, without, "driftless.consumer.pending")
-	require.Contains(t, without, "driftless.equality.known")
+func TestLatest_ForgetsWithoutUpdates(t *testing.T) {
+	r := New(nil, "default", slog.New(slog.DiscardHandler))
+	equality, converged := r.Latest()
+	require.Nil(t, equality)
+	require.Empty(t, converged)
+	r.last, r.lastSeen = complete().equality(), time.Now()
+	r.lanes.converged = map[string]time.Time{"live": noon}
+	equality, converged = r.Latest()
+	require.Equal(t, noon.Add(-2*time.Second), equality.GetAsOf().AsTime())
+	require.Equal(t, map[string]time.Time{"live": noon}, converged)
+	r.lastSeen = time.Now().Add(-time.Minute)
+	equality, converged = r.Latest()
+	require.Nil(t, equality, "no recent update")
+	require.Equal(t, map[string]time.Time{"live": noon}, converged, "that stays true")
 }
 
 // TestActivity_CountsProgress checks that progress is a sign of life: a service at its limit requests nothing.

@@ -1,4 +1,4 @@
-package reconciliation
+package describe
 
 import (
 	"strings"
@@ -9,8 +9,8 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// addAmounts adds formatted amounts to a difference that names prices by their ids, or amounts in minor units.
-func addAmounts(d *meshv1.Difference, p *ledger.Product) {
+// AddAmounts adds formatted amounts to a difference that names prices by their ids, or amounts in minor units.
+func AddAmounts(d *meshv1.Difference, p *ledger.Product) {
 	field, isPrice := strings.CutPrefix(d.GetField(), "prices.")
 	switch {
 	case d.GetField() == "default_price":

@@ -1,4 +1,4 @@
-package reconciliation
+package control
 
 import (
 	"cmp"
@@ -30,11 +30,11 @@ func (c control) GetDeadLetters(ctx context.Context,
 	error,
 ) {
 	id := req.Msg.GetProductId()
-	letters, err := c.ledger.DeadLetters(ctx, ledger.Letters{Products: []string{id}}, maxNamed)
+	letters, err := c.Ledger.DeadLetters(ctx, ledger.Letters{Products: []string{id}}, maxNamed)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	product, err := c.ledger.Product(ctx, id)
+	product, err := c.Ledger.Product(ctx, id)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -184,14 +184,14 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 
 // recordReplay adds the replay of a letter to the audit trail.
 func (c control) recordReplay(ctx context.Context, id string, l *meshv1.DeadLetter) error {
-	return c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
+	return c.Ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
 		EventID: "ORDER:" + id + ":" + l.GetProductId(),
 		Product: l.GetProductId(),
 		At:      c.Now(),
 		Kind:    "ordered",
 		Version: l.GetVersion(),
 		Detail:  fmt.Sprintf("replay of a dead letter by %s: %s", replayService(l), l.GetReason()),
-		TraceID: traceID(ctx),
+		TraceID: telemetry.TraceID(ctx),
 	}))
 }
 
@@ -223,21 +223,21 @@ func (c control) DropDeadLetters(ctx context.Context,
 
 // dropLetter closes a letter for good. A letter that was closed in the meantime counts as dropped.
 func (c control) dropLetter(ctx context.Context, l *meshv1.DeadLetter, why string) error {
-	if err := c.mesh.DeleteLetter(ctx, l); err != nil {
+	if err := c.Mesh.DeleteLetter(ctx, l); err != nil {
 		return err
 	}
 	detail := fmt.Sprintf("by %s: %s", command.Operator, l.GetReason())
 	if why != "" {
 		detail += " (" + why + ")"
 	}
-	_, err := c.ledger.Drop(ctx, l, ledger.Entry{
+	_, err := c.Ledger.Drop(ctx, l, ledger.Entry{
 		EventID: "DROP:" + l.GetId(),
 		Product: l.GetProductId(),
 		At:      c.Now(),
 		Kind:    "dropped",
 		Version: l.GetVersion(),
 		Detail:  detail,
-		TraceID: traceID(ctx),
+		TraceID: telemetry.TraceID(ctx),
 	})
 	return err
 }
@@ -251,7 +251,7 @@ func (c control) selectLetters(ctx context.Context,
 		return nil, nil, false,
 			invalid("selection: is empty: set product_ids, reason, service or all")
 	}
-	letters, more, err = c.ledger.DeadLettersByProduct(ctx, ledger.Letters{
+	letters, more, err = c.Ledger.DeadLettersByProduct(ctx, ledger.Letters{
 		Products: s.GetProductIds(),
 		Reason:   s.GetReason(),
 		Service:  s.GetService(),
@@ -301,7 +301,7 @@ func (c control) ListDeadLetters(ctx context.Context,
 ) {
 	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
 	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
-	letters, err := c.ledger.DeadLetters(ctx, of, limit)
+	letters, err := c.Ledger.DeadLetters(ctx, of, limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}

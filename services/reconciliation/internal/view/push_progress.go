@@ -1,4 +1,4 @@
-package reconciliation
+package view
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// pushProgress tracks the position in CATALOG up to which push is done and the ledger knows the results. Beyond it
+// PushProgress tracks the position in CATALOG up to which push is done and the ledger knows the results. Beyond it
 // nobody can say whether a product has drifted. Not safe for concurrent use.
-type pushProgress struct {
+type PushProgress struct {
 	position uint64
 	// next becomes the position once the ledger has read what the streams held when it was made.
 	next *checkpoint
@@ -27,8 +27,8 @@ type checkpoint struct {
 // results. It also covers messages that a stream held before it was created again.
 const allSequences = math.MaxUint64
 
-// update returns the sequence of CATALOG up to which push is done with every message and the ledger knows the results.
-func (p *pushProgress) update(ctx context.Context, m *mesh.Mesh) (uint64, error) {
+// Update returns the sequence of CATALOG up to which push is done with every message and the ledger knows the results.
+func (p *PushProgress) Update(ctx context.Context, m *mesh.Mesh) (uint64, error) {
 	// The order matters. Push may not have seen messages that arrive in CATALOG later. Push stores its results in
 	// OBSERVED before it acknowledges messages.
 	catalog, err := m.LastSequence(ctx, topology.StreamCatalog)
@@ -64,7 +64,7 @@ func (p *pushProgress) update(ctx context.Context, m *mesh.Mesh) (uint64, error)
 }
 
 // advance reports whether the ledger has reached the checkpoint.
-func (p *pushProgress) advance(now []mesh.ConsumerStatus) bool {
+func (p *PushProgress) advance(now []mesh.ConsumerStatus) bool {
 	for _, c := range now {
 		var to uint64
 		switch c.Consumer {
