@@ -344,7 +344,7 @@ func (in *ingester) addRemovals(ctx context.Context, b *batch) error {
 // The last kind matters because a replica of CATALOG may lag.
 func (in *ingester) existDownstream(ctx context.Context, ids []string) ([]bool, error) {
 	out := make([]bool, len(ids))
-	latest, err := in.mesh.Desired().LatestMany(ctx, in.account, ids)
+	latest, err := in.stores.Desired().LatestMany(ctx, in.account, ids)
 	if err != nil {
 		return nil, err
 	}

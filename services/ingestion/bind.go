@@ -8,7 +8,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -55,7 +55,7 @@ func (in *ingester) bindLocked(ctx context.Context) error {
 // verifyDatabase refuses another Postgres server than the one that was captured before, unless the operator accepts it.
 // Otherwise a DATABASE_URL that points elsewhere by mistake would archive the products of a shop.
 func (in *ingester) verifyDatabase(ctx context.Context, found wal.SlotState) error {
-	origin := in.mesh.Record(topology.KeyOrigin, in.account)
+	origin := in.stores.Record(topology.KeyOrigin, in.account)
 	known, err := origin.GetString(ctx)
 	switch {
 	case err != nil:
@@ -114,7 +114,7 @@ func (in *ingester) beginTurn(ctx context.Context, t *turn, slot wal.SlotState) 
 // mapping that is still the leader would take the snapshot with that mapping.
 func (in *ingester) requestSnapshotIfSchemaChanged(ctx context.Context) error {
 	s := in.currentSchema()
-	record := in.mesh.Record(topology.KeyMapping, in.account)
+	record := in.stores.Record(topology.KeyMapping, in.account)
 	known, err := record.GetString(ctx)
 	if err != nil {
 		return err
@@ -159,8 +159,8 @@ func (in *ingester) verifySchema(ctx context.Context, t *turn) error {
 
 // verifyCatalog requests a snapshot if CATALOG has lost messages: it was purged, deleted, or restored to an earlier
 // state.
-func (in *ingester) verifyCatalog(ctx context.Context) (mesh.CatalogState, error) {
-	state, err := in.mesh.CatalogState(ctx)
+func (in *ingester) verifyCatalog(ctx context.Context) (state.CatalogState, error) {
+	state, err := in.stores.CatalogState(ctx)
 	if err != nil {
 		return state, err
 	}
@@ -184,7 +184,7 @@ func (in *ingester) verifyCatalog(ctx context.Context) (mesh.CatalogState, error
 
 // catalogLost returns how CATALOG has lost messages, empty if it has not. Each stored message replaces at most one
 // earlier message. So storing never lowers the number of messages.
-func catalogLost(before *meshv1.CaptureReport, now mesh.CatalogState) string {
+func catalogLost(before *meshv1.CaptureReport, now state.CatalogState) string {
 	created := before.GetCatalogCreated()
 	switch {
 	case created == nil:
@@ -203,7 +203,7 @@ func catalogLost(before *meshv1.CaptureReport, now mesh.CatalogState) string {
 // epoch returns the number that is added to positions of the log to make versions.
 func (in *ingester) epoch(ctx context.Context) (uint64, error) {
 	recorded := &meshv1.CatalogHistory{}
-	_, err := in.mesh.History(in.account).GetAt(ctx, recorded)
+	_, err := in.stores.History(in.account).GetAt(ctx, recorded)
 	return recorded.GetEpoch(), err
 }
 

@@ -315,7 +315,7 @@ type catalogDifference struct {
 func (c *comparison) differences(ctx context.Context, ids []string,
 	reading mapping.Reading,
 ) (out []catalogDifference, dead []deadProduct, err error) {
-	latest, err := c.in.mesh.Desired().States(ctx, c.in.account, ids)
+	latest, err := c.in.stores.Desired().States(ctx, c.in.account, ids)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -392,7 +392,7 @@ func (c *comparison) publish(ctx context.Context, out []mesh.Outgoing, dead []de
 // sweep publishes the removal of products that CATALOG wants but the queries no longer return.
 func (c *comparison) sweep(ctx context.Context) error {
 	slices.Sort(c.seen)
-	return c.in.mesh.Desired().EachProduct(ctx, c.in.account, func(tokens []string) error {
+	return c.in.stores.Desired().EachProduct(ctx, c.in.account, func(tokens []string) error {
 		var unseen []string
 		for _, token := range tokens {
 			if _, ok := slices.BinarySearch(c.seen, hashToken(token)); !ok {
@@ -411,7 +411,7 @@ func (c *comparison) sweep(ctx context.Context) error {
 // sweepPage reads products that CATALOG has but the pages did not have. They are gone, or new, or the comparison
 // continued after an interruption.
 func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
-	latest, err := c.in.mesh.Desired().StatesByToken(ctx, c.in.account, tokens)
+	latest, err := c.in.stores.Desired().StatesByToken(ctx, c.in.account, tokens)
 	if err != nil {
 		return err
 	}

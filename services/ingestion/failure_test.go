@@ -59,7 +59,7 @@ func (r *rig) eventually(what string, condition func() bool) {
 
 func (r *rig) snapshot() string {
 	r.t.Helper()
-	position, err := r.mesh.Record(topology.KeySnapshot, "default").GetString(r.t.Context())
+	position, err := r.stores.Record(topology.KeySnapshot, "default").GetString(r.t.Context())
 	require.NoError(r.t, err)
 	return position
 }
@@ -78,7 +78,7 @@ func (r *rig) run() error {
 func (r *rig) report() *meshv1.CaptureReport {
 	r.t.Helper()
 	report := &meshv1.CaptureReport{}
-	_, err := r.mesh.Capture("default").Get(r.t.Context(), report)
+	_, err := r.stores.Capture("default").Get(r.t.Context(), report)
 	require.NoError(r.t, err)
 	return report
 }
@@ -119,7 +119,7 @@ func TestSnapshot_StartsOverAfterConcurrentRequest(t *testing.T) {
 		return n == 1
 	})
 	// The capture of a TRUNCATE makes the same request.
-	require.NoError(t, r.mesh.Record(topology.KeySnapshot, "default").PutString(t.Context(), "wanted"))
+	require.NoError(t, r.stores.Record(topology.KeySnapshot, "default").PutString(t.Context(), "wanted"))
 	_, err := conn.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
@@ -142,11 +142,11 @@ func TestSnapshot_FollowsChangedMapping(t *testing.T) {
 
 func TestRun_CreatesSlotOnlyForLogicalLog(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.mesh.Record(topology.KeyOrigin, "default").PutString(t.Context(), "another"))
+	require.NoError(t, r.stores.Record(topology.KeyOrigin, "default").PutString(t.Context(), "another"))
 	require.ErrorContains(t, r.run(), "another Postgres server")
 	require.Zero(t, r.slots(), "an unused slot would keep the log")
 
-	require.NoError(t, r.mesh.Record(topology.KeyOrigin, "default").PutString(t.Context(), ""))
+	require.NoError(t, r.stores.Record(topology.KeyOrigin, "default").PutString(t.Context(), ""))
 	r.start()
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
 }

@@ -11,7 +11,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 )
 
 // history converts positions in the write-ahead log to versions. A version is a position plus the epoch. The epoch
@@ -78,7 +78,7 @@ func newHistory(recorded *meshv1.CatalogHistory, live uint64, liveAt time.Time, 
 // Then a new epoch begins, so that versions continue above the old ones, and the tables are compared.
 func (in *ingester) loadHistory(ctx context.Context, slot wal.SlotState) (history, error) {
 	recorded := &meshv1.CatalogHistory{}
-	revision, err := in.mesh.History(in.account).GetAt(ctx, recorded)
+	revision, err := in.stores.History(in.account).GetAt(ctx, recorded)
 	if err != nil {
 		return history{}, err
 	}
@@ -100,7 +100,7 @@ func (in *ingester) loadHistory(ctx context.Context, slot wal.SlotState) (histor
 	if err := in.requestSnapshot(ctx, "the catalog database went back to an earlier state"); err != nil {
 		return h, err
 	}
-	if _, err := in.mesh.History(in.account).CompareAndPut(ctx, next, revision); err != nil {
+	if _, err := in.stores.History(in.account).CompareAndPut(ctx, next, revision); err != nil {
 		return h, err
 	}
 	in.snapshot.historyChanged.Store(false)
@@ -113,7 +113,7 @@ func (in *ingester) loadHistory(ctx context.Context, slot wal.SlotState) (histor
 
 // lastLive returns the version and the commit time of the last live message, zero if there is none.
 func (in *ingester) lastLive(ctx context.Context) (version uint64, committed time.Time, err error) {
-	last, err := in.mesh.Desired().LastLiveChange(ctx, in.account)
+	last, err := in.stores.Desired().LastLiveChange(ctx, in.account)
 	if err != nil || last == nil {
 		return 0, time.Time{}, err
 	}
@@ -126,7 +126,7 @@ func (in *ingester) lastLive(ctx context.Context) (version uint64, committed tim
 // recordVersion stores a version before anything is labelled with it, so that a log that goes back below it is
 // detected.
 func (in *ingester) recordVersion(ctx context.Context, p position) error {
-	record := in.mesh.History(in.account)
+	record := in.stores.History(in.account)
 	for {
 		recorded := &meshv1.CatalogHistory{}
 		revision, err := record.GetAt(ctx, recorded)
@@ -134,7 +134,7 @@ func (in *ingester) recordVersion(ctx context.Context, p position) error {
 			return err
 		}
 		recorded.Version, recorded.CommittedAt = p.version, timestamppb.New(p.committed)
-		if _, err = record.CompareAndPut(ctx, recorded, revision); !errors.Is(err, mesh.ErrConflict) {
+		if _, err = record.CompareAndPut(ctx, recorded, revision); !errors.Is(err, state.ErrConflict) {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 )
 
 func TestHistory_RequiresLastTransactionAgain(t *testing.T) {
@@ -94,19 +94,19 @@ func TestCatalogLost_DetectsLossOfMessages(t *testing.T) {
 		CatalogMessages:     80,
 	}
 	for name, c := range map[string]struct {
-		now  mesh.CatalogState
+		now  state.CatalogState
 		want string
 	}{
-		"as it was":               {mesh.CatalogState{Created: created, LastSeq: 100, Messages: 80}, ""},
-		"more was stored":         {mesh.CatalogState{Created: created, LastSeq: 140, Messages: 90}, ""},
-		"older ones were evicted": {mesh.CatalogState{Created: created, LastSeq: 140, Messages: 80}, ""},
-		"purged":                  {mesh.CatalogState{Created: created, LastSeq: 100}, "purged"},
-		"a product purged":        {mesh.CatalogState{Created: created, LastSeq: 100, Messages: 78}, "purged"},
+		"as it was":               {state.CatalogState{Created: created, LastSeq: 100, Messages: 80}, ""},
+		"more was stored":         {state.CatalogState{Created: created, LastSeq: 140, Messages: 90}, ""},
+		"older ones were evicted": {state.CatalogState{Created: created, LastSeq: 140, Messages: 80}, ""},
+		"purged":                  {state.CatalogState{Created: created, LastSeq: 100}, "purged"},
+		"a product purged":        {state.CatalogState{Created: created, LastSeq: 100, Messages: 78}, "purged"},
 		"created again": {
-			mesh.CatalogState{Created: created.Add(time.Hour), LastSeq: 200, Messages: 200},
+			state.CatalogState{Created: created.Add(time.Hour), LastSeq: 200, Messages: 200},
 			"created again",
 		},
-		"restored": {mesh.CatalogState{Created: created, LastSeq: 90, Messages: 80}, "restored"},
+		"restored": {state.CatalogState{Created: created, LastSeq: 90, Messages: 80}, "restored"},
 	} {
 		got := catalogLost(before, c.now)
 		if c.want == "" {
@@ -115,6 +115,6 @@ func TestCatalogLost_DetectsLossOfMessages(t *testing.T) {
 			require.Contains(t, got, c.want, name)
 		}
 	}
-	require.Empty(t, catalogLost(&meshv1.CaptureReport{}, mesh.CatalogState{}),
+	require.Empty(t, catalogLost(&meshv1.CaptureReport{}, state.CatalogState{}),
 		"before the first report nothing is known")
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/internal/redact"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -59,6 +60,7 @@ type ingester struct {
 	Config
 	account string
 	mesh    *mesh.Mesh
+	stores  *state.Stores
 	// maxBody is the largest message that NATS accepts, in bytes.
 	maxBody   int
 	pool      *pgxpool.Pool
@@ -70,7 +72,7 @@ type ingester struct {
 	turns     turns
 	evictions *evictions
 	recent    recentProducts
-	gate      *mesh.Gate
+	gate      *state.Gate
 	// schema is the checked mapping and what it needs of the database. A change of the schema replaces it.
 	schema atomic.Pointer[schema]
 	// report publishes how far the capture is.
@@ -188,12 +190,13 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	if in.mesh, err = mesh.Connect(ctx, cfg.NATS); err != nil {
 		return nil, err
 	}
+	in.stores = state.New(in.mesh)
 	in.maxBody, in.report, in.snapshot = in.mesh.MaxBody(), newReporter(in.mesh, cfg.Account), newSnapshotState()
 	if err = in.bind(ctx); err == nil {
 		err = in.checkNewRows(ctx)
 	}
 	if err == nil {
-		in.gate, err = in.mesh.Gate(ctx, topology.Ingestion)
+		in.gate, err = in.stores.Gate(ctx, topology.Ingestion)
 	}
 	if err != nil {
 		in.report.reportStopped(ctx, err)

@@ -27,6 +27,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -38,6 +39,7 @@ type rig struct {
 	cfg     ingestion.Config
 	pool    *pgxpool.Pool
 	mesh    *mesh.Mesh
+	stores  *state.Stores
 	url     string
 	stopRun func()
 }
@@ -52,7 +54,7 @@ func newRig(t *testing.T) *rig {
 	database := localtest.Postgres(t)
 	name := "t" + strings.ToLower(strings.NewReplacer("/", "_", "-", "_").Replace(t.Name()))
 	name = name[:min(len(name), 60)]
-	r := &rig{t: t, pool: localtest.Pool(t, database), mesh: m, cfg: ingestion.Config{
+	r := &rig{t: t, pool: localtest.Pool(t, database), mesh: m, stores: state.New(m), cfg: ingestion.Config{
 		Account: "default", NATS: mesh.Config{URL: natsURL, Name: "ingestion"}, DatabaseURL: database, Slot: name,
 		Publication: "driftless",
 	}}
@@ -142,7 +144,7 @@ func (r *rig) waitCaptured() {
 
 func (r *rig) latest(product string) *catalogv1.ProductChange {
 	r.t.Helper()
-	c, err := r.mesh.Desired().Latest(r.t.Context(), "default", product)
+	c, err := r.stores.Desired().Latest(r.t.Context(), "default", product)
 	require.NoError(r.t, err)
 	return c
 }
@@ -295,7 +297,7 @@ func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
 		time.Millisecond)
 	r.stop()
 	// This is the state after a kill between two pages.
-	require.NoError(t, r.mesh.Record(topology.KeySnapshot, "default").PutString(t.Context(), "after p02000"))
+	require.NoError(t, r.stores.Record(topology.KeySnapshot, "default").PutString(t.Context(), "after p02000"))
 	r.start()
 	require.Eventually(t, func() bool { return r.snapshot() == "done" }, testTimeout, 10*time.Millisecond)
 	require.EqualValues(t, 1000, r.report().GetCompared().GetProducts(), "only the missing pages are read")
@@ -559,7 +561,7 @@ func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {
 	r.start()
 	r.waitCaptured()
 	// This is the state while a snapshot runs. No process is notified of this one, so it does not change.
-	cursor := r.mesh.Record(topology.KeySnapshot, "default")
+	cursor := r.stores.Record(topology.KeySnapshot, "default")
 	require.NoError(t, cursor.PutString(t.Context(), "after mug"))
 	status, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "2000")
 	require.Equal(t, http.StatusGatewayTimeout, status, answer)

@@ -16,13 +16,13 @@ func TestPause_CapturesNothingAndMissesNothing(t *testing.T) {
 	r.start()
 	name := func(want string) func() bool {
 		return func() bool {
-			change, err := r.mesh.Desired().Latest(t.Context(), "default", "mug")
+			change, err := r.stores.Desired().Latest(t.Context(), "default", "mug")
 			return err == nil && change.GetProduct().GetName() == want
 		}
 	}
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')")
 	require.Eventually(t, name("Mug"), testTimeout, 10*time.Millisecond)
-	_, err := r.mesh.PauseService(t.Context(), topology.Ingestion, 0)
+	_, err := r.stores.PauseService(t.Context(), topology.Ingestion, 0)
 	require.NoError(t, err)
 	var active bool
 	require.Eventually(t, func() bool {
@@ -37,7 +37,7 @@ func TestPause_CapturesNothingAndMissesNothing(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode, "its API accepts changes meanwhile")
 
-	_, err = r.mesh.ResumeService(t.Context(), topology.Ingestion)
+	_, err = r.stores.ResumeService(t.Context(), topology.Ingestion)
 	require.NoError(t, err)
 	require.Eventually(t, name("Large mug"), testTimeout, 10*time.Millisecond)
 }

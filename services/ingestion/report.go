@@ -15,6 +15,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 )
 
 // reportInterval is the time between two reports, and between two checks of the schema.
@@ -26,6 +27,7 @@ const maxRequestedComparisons = 16
 // reporter writes the report of the capture to CURSOR under capture.<account>. Safe for concurrent use.
 type reporter struct {
 	mesh    *mesh.Mesh
+	stores  *state.Stores
 	account string
 	// schemaCheck triggers a check of the schema.
 	schemaCheck chan struct{}
@@ -43,7 +45,13 @@ type reporter struct {
 }
 
 func newReporter(m *mesh.Mesh, account string) *reporter {
-	return &reporter{mesh: m, account: account, schemaCheck: make(chan struct{}, 1), current: &meshv1.CaptureReport{}}
+	return &reporter{
+		mesh:        m,
+		stores:      state.New(m),
+		account:     account,
+		schemaCheck: make(chan struct{}, 1),
+		current:     &meshv1.CaptureReport{},
+	}
 }
 
 // checkSchemaNow triggers a check of the schema without waiting for the interval.
@@ -86,7 +94,7 @@ func (r *reporter) stopReason() string {
 // load reads the report of the ingestion before this one.
 func (r *reporter) load(ctx context.Context) error {
 	before := &meshv1.CaptureReport{}
-	if _, err := r.mesh.Capture(r.account).Get(ctx, before); err != nil {
+	if _, err := r.stores.Capture(r.account).Get(ctx, before); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -226,7 +234,7 @@ func (r *reporter) removeOutstanding(id string) {
 // storedOutstanding returns the number of outstanding commands in the stored report, whichever replica wrote it.
 func (r *reporter) storedOutstanding(ctx context.Context) (int, error) {
 	stored := &meshv1.CaptureReport{}
-	_, err := r.mesh.Capture(r.account).Get(ctx, stored)
+	_, err := r.stores.Capture(r.account).Get(ctx, stored)
 	return len(stored.GetOutstanding()), err
 }
 
@@ -243,7 +251,7 @@ func (r *reporter) write(ctx context.Context) error {
 	r.wroteAt = now
 	report := proto.CloneOf(r.current)
 	r.mu.Unlock()
-	return r.mesh.Capture(r.account).Put(ctx, report)
+	return r.stores.Capture(r.account).Put(ctx, report)
 }
 
 // othersReport reports whether another replica has reported lately. A replica that cannot capture leaves the report to
@@ -370,7 +378,7 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 
 // updateReport updates and returns the report of the leader. It also reports whether capture reads the log but is late.
 func (in *ingester) updateReport(h *horizon, now time.Time, captured pglogrepl.LSN,
-	state mesh.CatalogState,
+	state state.CatalogState,
 ) (*meshv1.CaptureReport, bool) {
 	done := in.snapshot.isDone()
 	in.report.mu.Lock()

@@ -123,7 +123,7 @@ func (in *ingester) warnInvalidRows(ctx context.Context) error {
 
 // isMappingKnown reports whether an earlier turn had the same mapping.
 func (in *ingester) isMappingKnown(ctx context.Context) (bool, error) {
-	known, err := in.mesh.Record(topology.KeyMapping, in.account).GetString(ctx)
+	known, err := in.stores.Record(topology.KeyMapping, in.account).GetString(ctx)
 	mapped, _, _ := strings.Cut(known, " ")
 	return mapped == in.currentSchema().mapping.Fingerprint(), err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -25,8 +26,8 @@ const (
 // defaultCompareInterval is the time between two comparisons of all tables unless the mapping sets it.
 const defaultCompareInterval = 24 * time.Hour
 
-func (in *ingester) snapshotRecord() *mesh.Record {
-	return in.mesh.Record(topology.KeySnapshot, in.account)
+func (in *ingester) snapshotRecord() *state.Record {
+	return in.stores.Record(topology.KeySnapshot, in.account)
 }
 
 // snapshotState keeps whether a snapshot of the catalog is requested. Safe for concurrent use.
@@ -280,7 +281,7 @@ func (in *ingester) compareInTurn(ctx context.Context, t *turn) (time.Duration, 
 			return nil
 		}
 		next, err := record.CompareAndPutString(ctx, to, revision)
-		if errors.Is(err, mesh.ErrConflict) {
+		if errors.Is(err, state.ErrConflict) {
 			in.logger.InfoContext(ctx, "another snapshot was requested; it follows this one")
 			again = true
 			return nil

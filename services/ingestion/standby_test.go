@@ -145,7 +145,7 @@ func TestSnapshot_ReadsChangedMappingOnReplicaThatHasIt(t *testing.T) {
 	before := r.startReplica(r.cfg)
 	r.requireRole(before, "active")
 	r.eventually("read", func() bool { return r.snapshot() == "done" })
-	known, err := r.mesh.Record(topology.KeyMapping, "default").GetString(t.Context())
+	known, err := r.stores.Record(topology.KeyMapping, "default").GetString(t.Context())
 	require.NoError(t, err)
 
 	changed := *r.cfg.Mapping
@@ -154,7 +154,7 @@ func TestSnapshot_ReadsChangedMappingOnReplicaThatHasIt(t *testing.T) {
 	cfg.Mapping = &changed
 	after := r.startReplica(cfg)
 	r.requireRole(after, "standby")
-	still, err := r.mesh.Record(topology.KeyMapping, "default").GetString(t.Context())
+	still, err := r.stores.Record(topology.KeyMapping, "default").GetString(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, known, still)
 	before.stop()

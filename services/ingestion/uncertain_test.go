@@ -259,9 +259,9 @@ func TestCapture_DetectsAnotherHistory(t *testing.T) {
 	var end uint64
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&end))
 	captured := end + 1<<30
-	revision, err := r.mesh.History("default").GetAt(t.Context(), &meshv1.CatalogHistory{})
+	revision, err := r.stores.History("default").GetAt(t.Context(), &meshv1.CatalogHistory{})
 	require.NoError(t, err)
-	_, err = r.mesh.History("default").CompareAndPut(t.Context(),
+	_, err = r.stores.History("default").CompareAndPut(t.Context(),
 		&meshv1.CatalogHistory{Version: captured, CommittedAt: timestamppb.Now()}, revision)
 	require.NoError(t, err)
 	r.exec(`ALTER TABLE items REPLICA IDENTITY FULL`)
@@ -287,9 +287,9 @@ func TestCapture_DetectsReplacedTransaction(t *testing.T) {
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&at))
 	r.exec(`CREATE TABLE noise AS SELECT g FROM generate_series(1, 1000) g`)
 	r.exec(`UPDATE items SET name = 'Cup 2' WHERE id = 'cup'`)
-	revision, err := r.mesh.History("default").GetAt(t.Context(), &meshv1.CatalogHistory{})
+	revision, err := r.stores.History("default").GetAt(t.Context(), &meshv1.CatalogHistory{})
 	require.NoError(t, err)
-	_, err = r.mesh.History("default").CompareAndPut(t.Context(),
+	_, err = r.stores.History("default").CompareAndPut(t.Context(),
 		&meshv1.CatalogHistory{Version: at + 8, CommittedAt: timestamppb.Now()}, revision)
 	require.NoError(t, err)
 	r.start()
@@ -374,7 +374,7 @@ func TestCapture_StopsWhenFirstSnapshotRefusesAll(t *testing.T) {
 	r.stop()
 	// Reset everything except the check of rows, which a known mapping passes.
 	r.exec(`INSERT INTO items SELECT 'p' || i, repeat('x', 6000) FROM generate_series(1, 60) i`)
-	require.NoError(t, r.mesh.Capture("default").Put(t.Context(), &meshv1.CaptureReport{}))
+	require.NoError(t, r.stores.Capture("default").Put(t.Context(), &meshv1.CaptureReport{}))
 	r.dropSlot()
 	one := r.startReplica(r.cfg)
 	defer one.stop()
@@ -393,7 +393,7 @@ func TestRun_AcceptsAnotherServerOnlyByID(t *testing.T) {
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
-	require.NoError(t, r.mesh.Record(topology.KeyOrigin, "default").PutString(t.Context(), "7000000000000000000"))
+	require.NoError(t, r.stores.Record(topology.KeyOrigin, "default").PutString(t.Context(), "7000000000000000000"))
 	err := r.run()
 	require.ErrorContains(t, err, "another Postgres server")
 	_, id, ok := strings.Cut(err.Error(), "DRIFTLESS_ACCEPT_DATABASE=")

@@ -32,7 +32,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, requ
 		trace.WithAttributes(telemetry.FieldsKey.StringSlice(request.GetFields())))
 	defer span.End()
 
-	latest, err := in.mesh.Desired().Latest(ctx, in.account, id)
+	latest, err := in.stores.Desired().Latest(ctx, in.account, id)
 	if err != nil {
 		return mesh.Retry(err)
 	}

@@ -11,7 +11,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
@@ -54,7 +54,7 @@ func (p *puller) applyEvents(ctx context.Context, ref productRef, all []eventUpd
 			touched = true
 		}
 		if !touched {
-			return mesh.ErrNoChange
+			return state.ErrNoChange
 		}
 		return nil
 	})
@@ -228,7 +228,7 @@ func (p *puller) refresh(
 			also(o)
 			return nil
 		})
-		if !errors.Is(err, mesh.ErrConflict) {
+		if !errors.Is(err, state.ErrConflict) {
 			return holds, err
 		}
 	}
@@ -262,7 +262,7 @@ func (p *puller) refreshWithPrices(
 			also(o)
 			return nil
 		})
-		if !errors.Is(err, mesh.ErrConflict) {
+		if !errors.Is(err, state.ErrConflict) {
 			return err
 		}
 	}

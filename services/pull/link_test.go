@@ -17,8 +17,8 @@ import (
 // link links a Stripe product to the catalog's mug, as push does: first the link, then the observed state.
 func (r *rig) link(stripeID string) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Links().Put(r.t.Context(), "default", stripeID, "mug"))
-	_, err := r.mesh.Observed().Update(r.t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	require.NoError(r.t, r.stores.Links().Put(r.t.Context(), "default", stripeID, "mug"))
+	_, err := r.stores.Observed().Update(r.t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.StripeId = stripeID
 		return nil
 	})
@@ -27,7 +27,7 @@ func (r *rig) link(stripeID string) {
 
 func (r *rig) unknown(stripeID string) bool {
 	r.t.Helper()
-	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", stripeID)
+	o, _, err := r.stores.Observed().Get(r.t.Context(), "default", stripeID)
 	require.NoError(r.t, err)
 	return proto.Equal(o, &catalogv1.Observed{Account: "default", ProductId: stripeID})
 }
@@ -48,7 +48,7 @@ func TestObserve_RecordsALinkedProductUnderTheCatalogsID(t *testing.T) {
 			secret))
 	require.Eventually(t, func() bool { return !r.unknown("prod_1") }, patience, 5*time.Millisecond)
 	r.link("prod_1")
-	require.NoError(t, r.mesh.Observed().Forget(t.Context(), "default", "prod_1"))
+	require.NoError(t, r.stores.Observed().Forget(t.Context(), "default", "prod_1"))
 
 	// One message is older than the link, and one later.
 	body := event{ID: "evt_2", Type: "product.updated", Created: 200, Object: oldMug("A mug", 200)}.body()
@@ -88,7 +88,7 @@ func TestObserve_WaitsForTheRecordOfALink(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.pull(time.Hour)
-	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", "prod_1", "mug"))
+	require.NoError(t, r.stores.Links().Put(t.Context(), "default", "prod_1", "mug"))
 	require.Equal(t, 200,
 		r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: oldMug("Mug", 100)}.body(), secret))
 	require.Eventually(t, func() bool {
@@ -120,8 +120,8 @@ func TestScan_FollowsLinks(t *testing.T) {
 	})
 	require.NoError(t, err)
 	r.link(p.ID)
-	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", gone.ID, "cup"))
-	_, err = r.mesh.Observed().Update(t.Context(), "default", "cup", func(o *catalogv1.Observed) error {
+	require.NoError(t, r.stores.Links().Put(t.Context(), "default", gone.ID, "cup"))
+	_, err = r.stores.Observed().Update(t.Context(), "default", "cup", func(o *catalogv1.Observed) error {
 		o.StripeId, o.Product, o.ProductSeen = gone.ID, &catalogv1.Product{Id: gone.ID, Name: "Cup", Active: new(true)},
 			1
 		return nil
@@ -134,7 +134,7 @@ func TestScan_FollowsLinks(t *testing.T) {
 	require.Len(t, r.observed().GetPrices(), 1)
 	require.Equal(t, price.ID, r.observed().GetPrices()[0].GetStripeId())
 	require.True(t, r.unknown(p.ID))
-	cup, _, err := r.mesh.Observed().Get(t.Context(), "default", "cup")
+	cup, _, err := r.stores.Observed().Get(t.Context(), "default", "cup")
 	require.NoError(t, err)
 	require.Nil(t, cup.GetProduct())
 	require.True(t, cup.GetDeleted())

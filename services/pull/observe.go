@@ -16,6 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -146,7 +147,7 @@ func (p *puller) verdict(a arrival, ref productRef, err error) mesh.Verdict {
 		return mesh.Ack()
 	case errors.Is(err, errLinking):
 		return mesh.Busy(min(mesh.RetryDelay(a.Attempt), maxRetryDelay))
-	case errors.Is(err, mesh.ErrTooLarge):
+	case errors.Is(err, state.ErrTooLarge):
 		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonExhausted, err))
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
 		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonRefused, err))

@@ -11,6 +11,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -38,7 +39,7 @@ func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 			p.logger.WarnContext(ctx, "could not read Stripe's events; the next poll tries again", "in", interval,
 				"last_read", report.GetAt().AsTime(), "error", failure)
 		}
-		if err := p.mesh.Record(topology.KeyPoll, p.account).Put(ctx, report); err != nil && ctx.Err() == nil {
+		if err := p.stores.Record(topology.KeyPoll, p.account).Put(ctx, report); err != nil && ctx.Err() == nil {
 			p.logger.WarnContext(ctx, "could not record the result of a poll of Stripe's events", "error", err)
 		}
 		select {
@@ -81,7 +82,7 @@ func (p position) isExpired(now time.Time) bool {
 
 // readEvents stores every event since the cursor, then moves the cursor.
 func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) error {
-	cursor := p.mesh.Record(topology.KeyEvents, p.account)
+	cursor := p.stores.Record(topology.KeyEvents, p.account)
 	text, err := cursor.GetString(ctx)
 	if err != nil {
 		return err
@@ -131,7 +132,7 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 
 // recoverLostEvents starts over after more time than Stripe keeps events: only a scan can detect what changed. It
 // returns the position from which events are read.
-func (p *puller) recoverLostEvents(ctx context.Context, from position, cursor *mesh.Record) (position, error) {
+func (p *puller) recoverLostEvents(ctx context.Context, from position, cursor *state.Record) (position, error) {
 	what := "event " + from.event()
 	if from.event() == "" {
 		what = "the time of the last poll"

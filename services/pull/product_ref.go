@@ -40,19 +40,19 @@ func (r productRef) verify(o *catalogv1.Observed) error {
 }
 
 func (r productRef) get(ctx context.Context) (*catalogv1.Observed, uint64, error) {
-	return r.mesh.Observed().Get(ctx, r.account, r.product)
+	return r.stores.Observed().Get(ctx, r.account, r.product)
 }
 
 // update is ObservedStore.Update for the product. It returns errLinking for a product that is being adopted, and
 // errShadowed if the observed state is of another Stripe product.
 func (r productRef) update(ctx context.Context, change func(*catalogv1.Observed) error) error {
-	o, err := r.mesh.Observed().Update(ctx, r.account, r.product, r.checked(change))
+	o, err := r.stores.Observed().Update(ctx, r.account, r.product, r.checked(change))
 	return r.forgetIfAdopted(ctx, o, err)
 }
 
 // updateAt is ObservedStore.UpdateAt for the product, with the errors of update.
 func (r productRef) updateAt(ctx context.Context, revision uint64, change func(*catalogv1.Observed) error) error {
-	o, err := r.mesh.Observed().UpdateAt(ctx, r.account, r.product, revision, r.checked(change))
+	o, err := r.stores.Observed().UpdateAt(ctx, r.account, r.product, revision, r.checked(change))
 	return r.forgetIfAdopted(ctx, o, err)
 }
 
@@ -71,11 +71,11 @@ func (r productRef) forgetIfAdopted(ctx context.Context, o *catalogv1.Observed, 
 	if err != nil || r.product != r.stripeID || catalog.Managed(o) {
 		return err
 	}
-	linked, err := r.mesh.Links().Product(ctx, r.account, r.stripeID)
+	linked, err := r.stores.Links().Product(ctx, r.account, r.stripeID)
 	if err != nil || linked == "" || linked == r.product {
 		return err
 	}
-	if err := r.mesh.Observed().Forget(ctx, r.account, r.stripeID); err != nil {
+	if err := r.stores.Observed().Forget(ctx, r.account, r.stripeID); err != nil {
 		return err
 	}
 	return fmt.Errorf("product %s of the catalog, %s: %w", linked, r.stripeID, errLinking)

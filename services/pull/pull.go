@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -66,7 +67,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := m.Bind(ctx, topology.PullStripe, topology.PullCommand); err != nil {
 		return err
 	}
-	if err := stripeapi.CheckMode(ctx, m.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
+	stores := state.New(m)
+	if err := stripeapi.CheckMode(ctx, stores.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
 		cfg.Stripe.Key); err != nil {
 		return err
 	}
@@ -74,17 +76,17 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	shared := budget.New(m.Budget(cfg.Account), m.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
+	shared := budget.New(stores.Budget(cfg.Account), stores.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
 	defer shared.Close()
 	defer shared.Observe()()
 	cfg.Stripe.Budget = shared
-	links, err := m.Links().Watch(ctx, cfg.Account)
+	links, err := stores.Links().Watch(ctx, cfg.Account)
 	if err != nil {
 		return err
 	}
 	p := &puller{
 		links: links, budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount,
-		livemode: mode == stripeapi.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
+		livemode: mode == stripeapi.LiveMode, mesh: m, stores: stores, stripe: stripeapi.New(cfg.Stripe),
 		secrets: cfg.WebhookSecrets, bodies: newBodies(), logger: cfg.Logger,
 	}
 	p.polled.Store(time.Now().UnixNano())
@@ -100,7 +102,7 @@ func Run(ctx context.Context, cfg Config) error {
 	// Stripe sends the endpoint's host name, whatever tunnel or proxy forwards to this server.
 	cfg.HTTP.SignedPaths = []string{WebhookPath}
 
-	gate, err := m.Gate(ctx, topology.Pull)
+	gate, err := stores.Gate(ctx, topology.Pull)
 	if err != nil {
 		return err
 	}
@@ -135,9 +137,10 @@ type puller struct {
 	stripeAccount string
 	livemode      bool
 	mesh          *mesh.Mesh
+	stores        *state.Stores
 	stripe        *stripeapi.Client
 	budget        *budget.Budget
-	links         *mesh.LinkCache
+	links         *state.LinkCache
 	secrets       []string
 	// bodies bounds the memory of webhooks that are being read.
 	bodies *httpserver.Bodies

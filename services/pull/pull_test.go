@@ -29,6 +29,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
@@ -45,6 +46,7 @@ const (
 type rig struct {
 	t      *testing.T
 	mesh   *mesh.Mesh
+	stores *state.Stores
 	nats   string
 	simURL string
 	url    string
@@ -61,6 +63,7 @@ func newRig(t *testing.T) *rig {
 	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.nats, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(r.mesh.Close)
+	r.stores = state.New(r.mesh)
 	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -180,7 +183,7 @@ func (r *rig) stored(stream string) uint64 {
 
 func (r *rig) observed() *catalogv1.Observed {
 	r.t.Helper()
-	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", "mug")
+	o, _, err := r.stores.Observed().Get(r.t.Context(), "default", "mug")
 	require.NoError(r.t, err)
 	return o
 }
@@ -365,14 +368,14 @@ func TestPoll_ReadsManyEventsPageByPageOldestFirst(t *testing.T) {
 
 func TestPoll_ScansAfterALostCursor(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.mesh.Record(topology.KeyEvents, "default").PutString(t.Context(), "evt_forgotten"))
+	require.NoError(t, r.stores.Record(topology.KeyEvents, "default").PutString(t.Context(), "evt_forgotten"))
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
 	r.seen("Mug")
 	require.Eventually(t, func() bool {
 		report := &meshv1.ScanReport{}
-		ok, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
+		ok, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
 		return err == nil && ok && report.GetFinishedAt() != nil
 	}, patience, 10*time.Millisecond)
 }
@@ -381,7 +384,7 @@ func TestObserve_AnEchoConfirmsItsCallAndChangesNothing(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{Id: "mug", Name: "As answered"}
 		catalog.RecordIntents(o, &catalogv1.Intent{
 			IdempotencyKey: "driftless-k1", Step: "update product mug", Traceparent: traceparent, Version: 7,
@@ -418,7 +421,7 @@ func TestObserve_RereadsForTheEchoOfACallWithoutAnAnswer(t *testing.T) {
 	require.NoError(t, err)
 	r.pull(time.Hour)
 	r.seen("The truth")
-	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err = r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{Id: "mug", Name: "Before the call"}
 		o.Claim = &catalogv1.Claim{Holder: "slow", Until: timestamppb.New(time.Now().Add(time.Minute))}
 		catalog.RecordIntents(o, &catalogv1.Intent{
@@ -442,7 +445,7 @@ func TestObserve_RereadsForTheEchoOfACallWithoutAnAnswer(t *testing.T) {
 	localtest.Holds(t, 300*time.Millisecond,
 		func() bool { return r.observed().GetProduct().GetName() == "Before the call" },
 		"the push at work is about to record the answer")
-	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err = r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Claim = nil
 		return nil
 	})
@@ -516,7 +519,7 @@ func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 	r.stopEvents()
 	stop := r.pull(time.Hour)
 	r.scan("s1")
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Version = 7
 		return nil
 	})
@@ -558,7 +561,7 @@ func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 		}.body(),
 	})
 	require.NoError(t, r.admin.ResetStats(t.Context()))
-	revision, err := r.mesh.Observed().Revision(t.Context())
+	revision, err := r.stores.Observed().Revision(t.Context())
 	require.NoError(t, err)
 	began := time.Now()
 	r.pull(time.Hour)
@@ -581,7 +584,7 @@ func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 	require.Eventually(t, func() bool { c := pulled(); return c.Pending+c.InFlight == 0 && c.AckFloor > 0 }, patience,
 		10*time.Millisecond)
 	require.Zero(t, r.reads()+r.listCalls()+r.requests("GET /v1/products/{id}"))
-	after, err := r.mesh.Observed().Revision(t.Context())
+	after, err := r.stores.Observed().Revision(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, revision+1, after, "only the other product was written")
 	require.Len(t, r.observed().GetPrices(), 1)
@@ -591,14 +594,14 @@ func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 func TestObserve_KeepsTheReserveOfReads(t *testing.T) {
 	r := newRig(t)
 	r.limits = budget.Limits{ReadAllowance: 1000}
-	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(),
+	_, err := r.stores.Budget("default").CompareAndPut(t.Context(),
 		&meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 900}}, 0)
 	require.NoError(t, err)
 	r.product("mug")
 	r.product("cup")
 	r.stopEvents()
 	for _, id := range []string{"mug", "cup"} {
-		_, err = r.mesh.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
+		_, err = r.stores.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
 			o.Product, o.ProductSeen, o.ProductUpdated, o.Whole = &catalogv1.Product{Id: id, Name: "Known"}, 500, 500,
 				true
 			if id == "cup" {
@@ -680,7 +683,7 @@ func TestObserve_RereadsAPriceAfterAnUpdateThatShowsNothing(t *testing.T) {
 func TestScan_KeepsTheReserveOfReads(t *testing.T) {
 	r := newRig(t)
 	r.limits = budget.Limits{ReadAllowance: 100}
-	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(),
+	_, err := r.stores.Budget("default").CompareAndPut(t.Context(),
 		&meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 90}}, 0)
 	require.NoError(t, err)
 	r.pull(time.Hour)
@@ -689,7 +692,7 @@ func TestScan_KeepsTheReserveOfReads(t *testing.T) {
 		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), command))
 	report := &meshv1.ScanReport{}
 	require.Eventually(t, func() bool {
-		_, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
+		_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
 		return err == nil && report.GetError() != ""
 	}, patience, 10*time.Millisecond)
 	require.Contains(t, report.GetError(), "of 100 reads of 30 days are used up")
@@ -709,21 +712,21 @@ func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			require.NoError(t, r.mesh.Record(topology.KeyEvents, "default").PutString(t.Context(), cursor))
+			require.NoError(t, r.stores.Record(topology.KeyEvents, "default").PutString(t.Context(), cursor))
 			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 			require.NoError(t, err)
 			r.pull(100 * time.Millisecond)
 			r.seen("Mug")
 			report := &meshv1.ScanReport{}
 			require.Eventually(t, func() bool {
-				_, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
+				_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
 				return err == nil && report.GetFinishedAt() != nil
 			}, patience, 10*time.Millisecond)
 			require.Equal(t, topology.Pull, report.GetIssuer())
 			require.Contains(t, report.GetReason(), "older than the events that Stripe keeps")
 			id := report.GetId()
 			localtest.Holds(t, 500*time.Millisecond, func() bool {
-				_, err := r.mesh.Record(topology.KeyScan, "default").Get(t.Context(), report)
+				_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
 				return err == nil && report.GetId() == id && r.stored(topology.StreamCommand) == 0
 			}, "once is enough")
 		})
@@ -734,7 +737,7 @@ func TestPoll_RecordsItsResults(t *testing.T) {
 	r := newRig(t)
 	poll := func() *meshv1.PollReport {
 		report := &meshv1.PollReport{}
-		_, err := r.mesh.Record(topology.KeyPoll, "default").Get(t.Context(), report)
+		_, err := r.stores.Record(topology.KeyPoll, "default").Get(t.Context(), report)
 		require.NoError(t, err)
 		return report
 	}
@@ -839,7 +842,7 @@ func TestObserve_AProductWithALongIDStopsNothing(t *testing.T) {
 	require.Equal(t, http.StatusOK,
 		r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: object}.body(), secret))
 	require.Eventually(t, func() bool {
-		o, _, err := r.mesh.Observed().Get(t.Context(), "default", long)
+		o, _, err := r.stores.Observed().Get(t.Context(), "default", long)
 		return err == nil && o.GetProductId() == long && o.GetProduct().GetName() == "Long"
 	}, patience, 5*time.Millisecond)
 	require.Equal(t, http.StatusOK,

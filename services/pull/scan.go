@@ -14,6 +14,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull/internal/idsketch"
@@ -81,7 +82,7 @@ var (
 // objects. Once a second it records the position from which it resumes if its process dies.
 type scan struct {
 	*puller
-	cursor *mesh.Record
+	cursor *state.Record
 	// maxReads is the maximum number of reads of single objects; 0 means no maximum.
 	maxReads uint64
 
@@ -110,7 +111,7 @@ func seed(id string) uint64 { return (&idsketch.Sketch{}).Key("scan", id) }
 
 // begin starts the scan, or resumes an interrupted one.
 func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
-	s.cursor = s.mesh.Record(topology.KeyScanState, s.account)
+	s.cursor = s.stores.Record(topology.KeyScanState, s.account)
 	state := &meshv1.ScanState{}
 	revision, err := s.cursor.GetAt(ctx, state)
 	if err != nil {
@@ -153,10 +154,10 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	}
 	s.waiting = []*timeRange{{}}
 	last := &meshv1.ScanReport{}
-	if _, err := s.mesh.Record(topology.KeyScan, s.account).Get(ctx, last); err != nil {
+	if _, err := s.stores.Record(topology.KeyScan, s.account).Get(ctx, last); err != nil {
 		return err
 	}
-	entries, err := s.mesh.Observed().Count(ctx, s.account)
+	entries, err := s.stores.Observed().Count(ctx, s.account)
 	if err != nil {
 		return err
 	}
@@ -302,17 +303,17 @@ func (s *scan) countFailure(ctx context.Context, object string, err error) {
 // save records the report and the position. It returns errTakenOver if another process has taken over the scan.
 func (s *scan) save(ctx context.Context) error {
 	s.mu.Lock()
-	state := s.state()
+	position := s.state()
 	s.mu.Unlock()
-	revision, err := s.cursor.CompareAndPut(ctx, state, s.stored)
-	if errors.Is(err, mesh.ErrConflict) {
+	revision, err := s.cursor.CompareAndPut(ctx, position, s.stored)
+	if errors.Is(err, state.ErrConflict) {
 		return errTakenOver
 	}
 	if err != nil {
 		return err
 	}
 	s.stored = revision
-	return s.mesh.Record(topology.KeyScan, s.account).Put(ctx, state.GetReport())
+	return s.stores.Record(topology.KeyScan, s.account).Put(ctx, position.GetReport())
 }
 
 func (s *scan) state() *meshv1.ScanState {

@@ -25,11 +25,11 @@ func (s *scan) list(ctx context.Context) error {
 		}
 	}
 	// The states stored until now are compared with what was listed. Later states are newer than the lists.
-	end, err := s.mesh.Observed().Revision(ctx)
+	end, err := s.stores.Observed().Revision(ctx)
 	if err != nil {
 		return err
 	}
-	entries, err := s.mesh.Observed().Count(ctx, s.account)
+	entries, err := s.stores.Observed().Count(ctx, s.account)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (s *scan) observedRevision(ctx context.Context) (uint64, error) {
 		return s.bucketRevision, nil
 	}
 	at := time.Now()
-	revision, err := s.mesh.Observed().Revision(ctx)
+	revision, err := s.stores.Observed().Revision(ctx)
 	if err != nil {
 		return 0, err
 	}

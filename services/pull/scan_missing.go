@@ -50,7 +50,7 @@ func (s *scan) compare(ctx context.Context) error {
 	if s.report.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_COMPARING {
 		return nil
 	}
-	for e, err := range s.mesh.Observed().Range(ctx, s.account, s.revision, s.end) {
+	for e, err := range s.stores.Observed().Range(ctx, s.account, s.revision, s.end) {
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (s *scan) compare(ctx context.Context) error {
 		s.report.Compared++
 		s.mu.Unlock()
 	}
-	end, err := s.mesh.Observed().Revision(ctx)
+	end, err := s.stores.Observed().Revision(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (s *scan) confirmMissing(ctx context.Context) error {
 		return nil
 	}
 	var batch []*catalogv1.Observed
-	for e, err := range s.mesh.Observed().Range(ctx, s.account, s.revision, s.end) {
+	for e, err := range s.stores.Observed().Range(ctx, s.account, s.revision, s.end) {
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -71,7 +72,7 @@ func (s *scan) applyPage(
 			unread = append(unread, p.product)
 		}
 	}
-	read, err := s.mesh.Observed().GetMany(ctx, s.account, unread)
+	read, err := s.stores.Observed().GetMany(ctx, s.account, unread)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +177,7 @@ func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uin
 ) (keep bool, err error) {
 	for attempt := 0; changed && attempt < 5; attempt++ {
 		var revision uint64
-		revision, err = s.mesh.Observed().Put(ctx, e.observed, e.revision)
+		revision, err = s.stores.Observed().Put(ctx, e.observed, e.revision)
 		if err == nil {
 			e.revision = revision
 			s.count(func(r *meshv1.ScanReport) { r.Corrected++ })
@@ -185,7 +186,7 @@ func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uin
 			}
 			break
 		}
-		if errors.Is(err, mesh.ErrTooLarge) {
+		if errors.Is(err, state.ErrTooLarge) {
 			s.countFailure(ctx, p.product, err)
 			// One product must not end the scan of all.
 			return false, s.mesh.DeadLetter(ctx, &meshv1.DeadLetter{
@@ -193,10 +194,10 @@ func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uin
 				Message: err.Error(), Attempts: 1,
 			})
 		}
-		if !errors.Is(err, mesh.ErrConflict) {
+		if !errors.Is(err, state.ErrConflict) {
 			return false, err
 		}
-		if e.observed, e.revision, err = s.mesh.Observed().Get(ctx, s.account, p.product); err != nil {
+		if e.observed, e.revision, err = s.stores.Observed().Get(ctx, s.account, p.product); err != nil {
 			return false, err
 		}
 		if p.verify(e.observed) != nil {
@@ -204,7 +205,7 @@ func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uin
 		}
 		e.others = e.revision
 		if changed, doubtful = e.apply(p.objects, before); changed {
-			err = mesh.ErrConflict
+			err = state.ErrConflict
 		}
 	}
 	if err != nil {
@@ -240,7 +241,7 @@ func (s *scan) reread(ctx context.Context, ref productRef, object string,
 			return false, context.Cause(ctx)
 		}
 		var f *stripeapi.Failure
-		if !errors.As(err, &f) && !errors.Is(err, mesh.ErrTooLarge) && !errors.Is(err, mesh.ErrConflict) {
+		if !errors.As(err, &f) && !errors.Is(err, state.ErrTooLarge) && !errors.Is(err, state.ErrConflict) {
 			// The error concerns NATS, not the object.
 			return false, err
 		}

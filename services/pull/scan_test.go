@@ -31,7 +31,7 @@ import (
 func (r *rig) stopEvents() {
 	r.t.Helper()
 	never := strconv.FormatInt(time.Now().Add(240*time.Hour).Unix(), 10)
-	require.NoError(r.t, r.mesh.Record(topology.KeyEvents, "default").PutString(r.t.Context(), "@"+never))
+	require.NoError(r.t, r.stores.Record(topology.KeyEvents, "default").PutString(r.t.Context(), "@"+never))
 }
 
 func (r *rig) commandScan(id string) {
@@ -53,7 +53,7 @@ func (r *rig) commandScanBy(issuer, id string, at time.Time) {
 func (r *rig) report() *meshv1.ScanReport {
 	r.t.Helper()
 	report := &meshv1.ScanReport{}
-	_, err := r.mesh.Record(topology.KeyScan, "default").Get(r.t.Context(), report)
+	_, err := r.stores.Record(topology.KeyScan, "default").Get(r.t.Context(), report)
 	require.NoError(r.t, err)
 	return report
 }
@@ -97,7 +97,7 @@ func (r *rig) price(product, catalogID string) string {
 
 func (r *rig) known(product string) *catalogv1.Observed {
 	r.t.Helper()
-	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", product)
+	o, _, err := r.stores.Observed().Get(r.t.Context(), "default", product)
 	require.NoError(r.t, err)
 	return o
 }
@@ -142,13 +142,13 @@ func TestScan_FirstReadsOnlyListsAndNextWritesNothing(t *testing.T) {
 	require.False(t, r.known("p8").GetProduct().GetActive())
 	require.Equal(t, "p3-eur", r.known("p3").GetPrices()[0].GetPrice().GetId())
 
-	before, err := r.mesh.Observed().Revision(t.Context())
+	before, err := r.stores.Observed().Revision(t.Context())
 	require.NoError(t, err)
 	report = r.scan("s2")
 	require.Zero(t, report.GetCorrected())
 	require.Zero(t, report.GetMissing())
 	require.Zero(t, r.reads())
-	after, err := r.mesh.Observed().Revision(t.Context())
+	after, err := r.stores.Observed().Revision(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, before, after, "of a million equal products none is written")
 }
@@ -228,7 +228,7 @@ func TestScan_ResumesAfterItsProcessDied(t *testing.T) {
 	require.EqualValues(t, 1, report.GetResumed())
 	require.EqualValues(t, n, report.GetProducts(), "nothing is listed twice")
 	require.Zero(t, report.GetMissing())
-	entries, err := r.mesh.Observed().Count(t.Context(), "default")
+	entries, err := r.stores.Observed().Count(t.Context(), "default")
 	require.NoError(t, err)
 	require.EqualValues(t, n, entries)
 	require.Zero(t, r.reads())
@@ -271,7 +271,7 @@ func TestScan_DropsForeignPricesThatNoListShows(t *testing.T) {
 			},
 		})
 	}
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Prices = inline
 		return nil
 	})
@@ -428,7 +428,7 @@ func TestScan_RecordsChangesMadeWhileItLists(t *testing.T) {
 	require.NoError(t, it.Err())
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		known := map[string]string{}
-		for e, err := range r.mesh.Observed().Range(t.Context(), "default", 0, ^uint64(0)) {
+		for e, err := range r.stores.Observed().Range(t.Context(), "default", 0, ^uint64(0)) {
 			require.NoError(c, err)
 			if p := e.Observed.GetProduct(); p != nil {
 				known[p.GetId()] = fmt.Sprint(p.GetName(), p.GetActive())

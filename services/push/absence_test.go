@@ -153,7 +153,7 @@ func TestPush_UnarchivesWhatItArchivedAfterALostAnswer(t *testing.T) {
 					amounts, _ := r.onSale()
 					require.Empty(t, amounts)
 					if forgotten {
-						require.NoError(t, r.mesh.Observed().Forget(t.Context(), "default", "mug"))
+						require.NoError(t, r.stores.Observed().Forget(t.Context(), "default", "mug"))
 					}
 					r.wantMapped(p, 3, unmanaged...)
 					amounts, _ = r.onSale()

@@ -14,6 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -28,7 +29,7 @@ func (e *adoptionError) Unwrap() error { return e.err }
 // with its latest desired state. A redelivered command does nothing twice.
 func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	adopt := msg.Body.GetAdopt()
-	change, err := p.mesh.Desired().Latest(ctx, p.account, adopt.GetProductId())
+	change, err := p.stores.Desired().Latest(ctx, p.account, adopt.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
@@ -57,7 +58,7 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 		p.logger.WarnContext(ctx, "adoption refused", "product", adopt.GetProductId(), "stripe", adopt.GetStripeId(),
 			"error", refused)
 		return mesh.Ack()
-	case errors.Is(err, errBusy), errors.Is(err, mesh.ErrConflict):
+	case errors.Is(err, errBusy), errors.Is(err, state.ErrConflict):
 		return mesh.Busy(busyDelay)
 	case stripeapi.Classify(err).Action == stripeapi.Halt:
 		return p.haltAccount(ctx, err)
@@ -76,7 +77,7 @@ func (p *pusher) linkProduct(ctx context.Context, change *catalogv1.ProductChang
 		return errBusy
 	}
 	defer unlock()
-	observed, revision, err := p.mesh.Observed().Get(ctx, p.account, product)
+	observed, revision, err := p.stores.Observed().Get(ctx, p.account, product)
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func (p *pusher) linkProduct(ctx context.Context, change *catalogv1.ProductChang
 		if err := p.ensureNotCreated(ctx, observed, now); err != nil {
 			return err
 		}
-		if err := p.mesh.Links().Put(ctx, p.account, stripeID, product); errors.Is(err, mesh.ErrLinked) {
+		if err := p.stores.Links().Put(ctx, p.account, stripeID, product); errors.Is(err, state.ErrLinked) {
 			return &adoptionError{err}
 		} else if err != nil {
 			return err
@@ -109,7 +110,7 @@ func (p *pusher) linkProduct(ctx context.Context, change *catalogv1.ProductChang
 	if err != nil {
 		return stripeapi.Classify(err)
 	}
-	if _, err := p.mesh.Observed().UpdateAt(ctx, p.account, product, revision, func(o *catalogv1.Observed) error {
+	if _, err := p.stores.Observed().UpdateAt(ctx, p.account, product, revision, func(o *catalogv1.Observed) error {
 		if err := catalog.Adopt(o, change,
 			catalog.Adoption{StripeID: stripeID, Prices: adopt.GetPrices(), Replace: adopt.GetReplace()}, seen,
 			prices); err != nil {
@@ -127,19 +128,19 @@ func (p *pusher) linkProduct(ctx context.Context, change *catalogv1.ProductChang
 	if stripeID == product {
 		return nil
 	}
-	return p.mesh.Observed().Forget(ctx, p.account, stripeID)
+	return p.stores.Observed().Forget(ctx, p.account, stripeID)
 }
 
 // extraState returns the observed state under Stripe's id. It refuses an id that a product of the catalog has or had.
 func (p *pusher) extraState(ctx context.Context, stripeID string) (*catalogv1.Observed, error) {
-	namesake, err := p.mesh.Desired().Latest(ctx, p.account, stripeID)
+	namesake, err := p.stores.Desired().Latest(ctx, p.account, stripeID)
 	if err != nil {
 		return nil, err
 	}
 	if namesake != nil {
 		return nil, &adoptionError{fmt.Errorf("the catalog has, or had, a product with the id %s", stripeID)}
 	}
-	orphan, _, err := p.mesh.Observed().Get(ctx, p.account, stripeID)
+	orphan, _, err := p.stores.Observed().Get(ctx, p.account, stripeID)
 	return orphan, err
 }
 
@@ -171,11 +172,11 @@ func (p *pusher) ensureNotCreated(ctx context.Context, observed *catalogv1.Obser
 
 // removeLink deletes the link of a refused command, unless the product was adopted under it before.
 func (p *pusher) removeLink(ctx context.Context, adopt *meshv1.Adopt) error {
-	observed, _, err := p.mesh.Observed().Get(ctx, p.account, adopt.GetProductId())
+	observed, _, err := p.stores.Observed().Get(ctx, p.account, adopt.GetProductId())
 	if err != nil || catalog.StripeID(observed) == adopt.GetStripeId() {
 		return err
 	}
-	return p.mesh.Links().Delete(ctx, p.account, adopt.GetStripeId(), adopt.GetProductId())
+	return p.stores.Links().Delete(ctx, p.account, adopt.GetStripeId(), adopt.GetProductId())
 }
 
 // publishAdoption publishes the result of the command.

@@ -115,7 +115,7 @@ func TestAdopt_LinksAnExistingProductInsteadOfCreatingOne(t *testing.T) {
 	require.Equal(t, "adopted:a", out.GetId())
 	require.Equal(t, stripeID, out.GetStripeId())
 	require.Eventually(t, func() bool {
-		_, revision, err := r.mesh.Observed().Get(t.Context(), "default", stripeID)
+		_, revision, err := r.stores.Observed().Get(t.Context(), "default", stripeID)
 		return err == nil && revision == 0
 	}, patience, 10*time.Millisecond, "nothing is left under Stripe's id")
 
@@ -209,7 +209,7 @@ func TestAdopt_SurvivesLostAnswersAndHappensOnce(t *testing.T) {
 			r.adopt("early", &meshv1.Adopt{ProductId: "mug", StripeId: stripeID})
 			require.Contains(t, r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED, "mug").GetDetail(),
 				"the catalog has no product mug")
-			linked, err := r.mesh.Links().Product(t.Context(), "default", stripeID)
+			linked, err := r.stores.Links().Product(t.Context(), "default", stripeID)
 			require.NoError(t, err)
 			require.Empty(t, linked)
 
@@ -278,7 +278,7 @@ func TestAdopt_RefusesWhatCannotBeAdopted(t *testing.T) {
 		Prices:    map[string]string{"cup-one": price},
 	})
 	for _, id := range []string{first, "prod_nowhere", "mug"} {
-		linked, err := r.mesh.Links().Product(t.Context(), "default", id)
+		linked, err := r.stores.Links().Product(t.Context(), "default", id)
 		require.NoError(t, err)
 		require.Empty(t, linked, id)
 	}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
@@ -31,7 +31,7 @@ func (p *pusher) claim(ctx context.Context, req passRequest) (pl *plan, err erro
 		if err != nil {
 			return nil, err
 		}
-		observed, revision, err := p.mesh.Observed().Get(ctx, p.account, req.change.GetProductId())
+		observed, revision, err := p.stores.Observed().Get(ctx, p.account, req.change.GetProductId())
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +59,7 @@ func (p *pusher) claim(ctx context.Context, req passRequest) (pl *plan, err erro
 			return nil, nil
 		}
 		pl, err := p.plan(ctx, req, observed, revision, now)
-		if errors.Is(err, mesh.ErrConflict) {
+		if errors.Is(err, state.ErrConflict) {
 			continue
 		}
 		return pl, err

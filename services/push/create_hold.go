@@ -30,7 +30,7 @@ func (p *pusher) checkCreateAllowed(ctx context.Context, req passRequest, steps 
 		return nil
 	}
 	product := req.change.GetProductId()
-	linked, err := p.mesh.Links().Product(ctx, p.account, product)
+	linked, err := p.stores.Links().Product(ctx, p.account, product)
 	creates := slices.ContainsFunc(steps,
 		func(s plannedStep) bool { return s.Kind == catalog.CreateProduct || s.Kind == catalog.CreatePrice })
 	switch {
@@ -55,5 +55,5 @@ func (p *pusher) publishCreateHold(ctx context.Context) error {
 		why = errCreateOnHold.Error()
 		p.logger.WarnContext(ctx, "creation of products and prices is on hold", "account", p.account, "why", why)
 	}
-	return p.mesh.CreationsHeld(p.account).PutString(ctx, why)
+	return p.stores.CreationsHeld(p.account).PutString(ctx, why)
 }

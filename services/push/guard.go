@@ -15,6 +15,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -72,7 +73,7 @@ type activeCount struct {
 // count returns the number of products that were active in Stripe when the guard's hour began. These are the products
 // that the guard has admitted since, and all others that are active. An admitted product stays active in OBSERVED until
 // its call is recorded, and it counts once.
-func (c *activeCount) count(ctx context.Context, store *mesh.ObservedStore, account string,
+func (c *activeCount) count(ctx context.Context, store *state.ObservedStore, account string,
 	guard *meshv1.Guard,
 ) (uint64, error) {
 	c.mu.Lock()
@@ -117,7 +118,7 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 	}
 	for {
 		record := &meshv1.Guard{}
-		revision, err := p.mesh.Guard(p.account).GetAt(ctx, record)
+		revision, err := p.stores.Guard(p.account).GetAt(ctx, record)
 		if err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 		products := record.GetProducts()
 		if record.GetArchived() >= p.guardConfig.Minimum {
 			// Below the minimum the share does not matter.
-			if products, err = p.active.count(ctx, p.mesh.Observed(), p.account, record); err != nil {
+			if products, err = p.active.count(ctx, p.stores.Observed(), p.account, record); err != nil {
 				return err
 			}
 		}
@@ -133,9 +134,9 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 		if proto.Equal(before, record) {
 			return verdict
 		}
-		_, err = p.mesh.Guard(p.account).CompareAndPut(ctx, record, revision)
+		_, err = p.stores.Guard(p.account).CompareAndPut(ctx, record, revision)
 		switch {
-		case errors.Is(err, mesh.ErrConflict):
+		case errors.Is(err, state.ErrConflict):
 		case err != nil:
 			return err
 		default:
@@ -181,12 +182,12 @@ func admitArchive(g *meshv1.Guard, c GuardConfig, product string, products uint6
 func (p *pusher) unpark(ctx context.Context, product string) error {
 	for {
 		record := &meshv1.Guard{}
-		revision, err := p.mesh.Guard(p.account).GetAt(ctx, record)
+		revision, err := p.stores.Guard(p.account).GetAt(ctx, record)
 		if err != nil || !slices.Contains(record.GetHeld(), product) {
 			return err
 		}
 		record.Held = slices.DeleteFunc(record.Held, func(id string) bool { return id == product })
-		if _, err = p.mesh.Guard(p.account).CompareAndPut(ctx, record, revision); !errors.Is(err, mesh.ErrConflict) {
+		if _, err = p.stores.Guard(p.account).CompareAndPut(ctx, record, revision); !errors.Is(err, state.ErrConflict) {
 			return err
 		}
 	}

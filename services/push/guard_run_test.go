@@ -29,7 +29,7 @@ func TestGuard_HoldsAMassArchivalUntilApproved(t *testing.T) {
 	// Products that are archived already do not count.
 	for i := range 60 {
 		id := fmt.Sprintf("former%d", i)
-		_, err := r.mesh.Observed().Put(t.Context(), &catalogv1.Observed{
+		_, err := r.stores.Observed().Put(t.Context(), &catalogv1.Observed{
 			Account: "default", ProductId: id, Product: &catalogv1.Product{Id: id, Name: "Former", Active: new(false)},
 		}, 0)
 		require.NoError(t, err)
@@ -52,7 +52,7 @@ func TestGuard_HoldsAMassArchivalUntilApproved(t *testing.T) {
 	}
 	guard := func() *meshv1.Guard {
 		g := &meshv1.Guard{}
-		_, err := r.mesh.Guard("default").GetAt(t.Context(), g)
+		_, err := r.stores.Guard("default").GetAt(t.Context(), g)
 		require.NoError(t, err)
 		return g
 	}
@@ -72,9 +72,9 @@ func TestGuard_HoldsAMassArchivalUntilApproved(t *testing.T) {
 	g := guard()
 	held := g.GetHeld()
 	g.ApprovedUntil = timestamppb.New(time.Now().Add(time.Minute))
-	revision, err := r.mesh.Guard("default").GetAt(t.Context(), &meshv1.Guard{})
+	revision, err := r.stores.Guard("default").GetAt(t.Context(), &meshv1.Guard{})
 	require.NoError(t, err)
-	_, err = r.mesh.Guard("default").CompareAndPut(t.Context(), g, revision)
+	_, err = r.stores.Guard("default").CompareAndPut(t.Context(), g, revision)
 	require.NoError(t, err)
 	for _, id := range held {
 		r.commandSync(id)
@@ -95,7 +95,7 @@ func TestGuard_CountsAProductOnceWhileItIsArchived(t *testing.T) {
 	record := &meshv1.Guard{Since: timestamppb.Now(), Archived: admitted}
 	for i := range products {
 		id := fmt.Sprintf("cup%d", i)
-		_, err := r.mesh.Observed().Put(t.Context(), &catalogv1.Observed{
+		_, err := r.stores.Observed().Put(t.Context(), &catalogv1.Observed{
 			Account: "default", ProductId: id, Product: &catalogv1.Product{Id: id, Name: "Cup", Active: new(true)},
 		}, 0)
 		require.NoError(t, err)
@@ -103,7 +103,7 @@ func TestGuard_CountsAProductOnceWhileItIsArchived(t *testing.T) {
 			record.Recent = append(record.Recent, id)
 		}
 	}
-	_, err := r.mesh.Guard("default").CompareAndPut(t.Context(), record, 0)
+	_, err := r.stores.Guard("default").CompareAndPut(t.Context(), record, 0)
 	require.NoError(t, err)
 	r.run(func(ctx context.Context) error {
 		cfg := r.config(key)
@@ -121,7 +121,7 @@ func TestGuard_CountsAProductOnceWhileItIsArchived(t *testing.T) {
 	guard := &meshv1.Guard{}
 	require.Eventually(t, func() bool {
 		guard = &meshv1.Guard{}
-		_, err := r.mesh.Guard("default").GetAt(t.Context(), guard)
+		_, err := r.stores.Guard("default").GetAt(t.Context(), guard)
 		return err == nil && len(guard.GetHeld()) == 1
 	}, patience, 10*time.Millisecond)
 	require.Equal(t, uint64(products+1), guard.GetProducts(), "the cups and the mug")
@@ -154,7 +154,7 @@ func TestGuard_ReleasesAProductThatACommandSyncs(t *testing.T) {
 	}
 	held := func() []string {
 		g := &meshv1.Guard{}
-		_, err := r.mesh.Guard("default").GetAt(t.Context(), g)
+		_, err := r.stores.Guard("default").GetAt(t.Context(), g)
 		require.NoError(t, err)
 		return g.GetHeld()
 	}

@@ -21,7 +21,7 @@ func (p *pusher) haltAccount(ctx context.Context, cause error) mesh.Verdict {
 	if err := p.mesh.Pause(ctx, haltDelay, consumers...); err != nil {
 		p.logger.WarnContext(ctx, "could not pause the consumers", "error", err)
 	}
-	if err := p.mesh.Halted(p.account).PutString(ctx, cause.Error()); err != nil {
+	if err := p.stores.Halted(p.account).PutString(ctx, cause.Error()); err != nil {
 		p.logger.WarnContext(ctx, "could not record that the account is halted", "error", err)
 	}
 	p.logger.ErrorContext(
@@ -35,7 +35,7 @@ func (p *pusher) endHalt(ctx context.Context) {
 	if !p.halted.CompareAndSwap(true, false) {
 		return
 	}
-	if err := p.mesh.Halted(p.account).PutString(ctx, ""); err != nil {
+	if err := p.stores.Halted(p.account).PutString(ctx, ""); err != nil {
 		p.halted.Store(true)
 		p.logger.WarnContext(ctx, "could not record that the account is no longer halted", "error", err)
 		return
@@ -45,7 +45,7 @@ func (p *pusher) endHalt(ctx context.Context) {
 
 // resumeConsumers lets a push that starts during a halt try at once: it may have another key.
 func (p *pusher) resumeConsumers(ctx context.Context) error {
-	reason, err := p.mesh.Halted(p.account).GetString(ctx)
+	reason, err := p.stores.Halted(p.account).GetString(ctx)
 	if err != nil || reason == "" {
 		return err
 	}
@@ -66,7 +66,7 @@ func (p *pusher) watchHalts(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-ticker.C:
-			reason, at, err := p.mesh.Halted(p.account).GetStringAt(ctx)
+			reason, at, err := p.stores.Halted(p.account).GetStringAt(ctx)
 			switch {
 			case err != nil:
 			case reason == "":
@@ -75,7 +75,7 @@ func (p *pusher) watchHalts(ctx context.Context) error {
 				revision, since = at, now
 				p.halted.Store(true)
 			case now.Sub(since) > 3*haltDelay:
-				if _, err := p.mesh.Halted(p.account).CompareAndPutString(ctx, "", at); err == nil {
+				if _, err := p.stores.Halted(p.account).CompareAndPutString(ctx, "", at); err == nil {
 					p.halted.Store(false)
 					p.logger.InfoContext(ctx, "halt lifted: no refusals recently", "account", p.account)
 				}

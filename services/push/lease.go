@@ -97,7 +97,7 @@ func (p *pusher) renewClaim(ctx context.Context, pl *plan, step int) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
+	_, err = p.stores.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
 		if o.GetClaim().GetHolder() != p.holder {
 			return errLostClaim
 		}

@@ -122,14 +122,14 @@ func (p *pusher) inCatalog(ctx context.Context, holder *stripeapi.ListedPrice) (
 	if holder == nil || holder.Price.GetId() == "" {
 		return false, nil
 	}
-	product, err := p.mesh.Links().Product(ctx, p.account, holder.ProductID)
+	product, err := p.stores.Links().Product(ctx, p.account, holder.ProductID)
 	if err != nil {
 		return false, err
 	}
 	if product == "" {
 		product = holder.ProductID
 	}
-	desired, err := p.mesh.Desired().Latest(ctx, p.account, product)
+	desired, err := p.stores.Desired().Latest(ctx, p.account, product)
 	return desired != nil, err
 }
 

@@ -19,7 +19,7 @@ const maxLostAttempts = 8
 func (p *pusher) handleLost(ctx context.Context, product, ask string,
 	attempt uint64,
 ) (verdict mesh.Verdict, lost bool) {
-	known, _, err := p.mesh.Observed().Get(ctx, p.account, product)
+	known, _, err := p.stores.Observed().Get(ctx, p.account, product)
 	switch {
 	case err != nil:
 		return mesh.Retry(err), true

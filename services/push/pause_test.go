@@ -15,19 +15,19 @@ func TestRun_MakesNoCallsWhilePaused(t *testing.T) {
 	stop := r.push()
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
-	_, err := r.mesh.PauseService(t.Context(), topology.Push, 0)
+	_, err := r.stores.PauseService(t.Context(), topology.Push, 0)
 	require.NoError(t, err)
 	stop()
 
 	// A restart and the end of a halt do not end the pause.
-	require.NoError(t, r.mesh.Halted("default").PutString(t.Context(), "an earlier key"))
+	require.NoError(t, r.stores.Halted("default").PutString(t.Context(), "an earlier key"))
 	before := r.calls()
 	r.push()
 	r.want(mug("Large mug", "1400"), 20)
 	localtest.Holds(t, 1500*time.Millisecond, func() bool { return r.observed("mug").GetVersion() == 10 }, "paused")
 	require.Equal(t, before, r.calls())
 
-	_, err = r.mesh.ResumeService(t.Context(), topology.Push)
+	_, err = r.stores.ResumeService(t.Context(), topology.Push)
 	require.NoError(t, err)
 	r.applied("mug", 20)
 }

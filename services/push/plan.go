@@ -92,7 +92,7 @@ func (p *pusher) plan(ctx context.Context, req passRequest, observed *catalogv1.
 		}
 	}
 	var err error
-	if pl.revision, err = p.mesh.Observed().Put(ctx, stored, revision); err != nil {
+	if pl.revision, err = p.stores.Observed().Put(ctx, stored, revision); err != nil {
 		return nil, err
 	}
 	pl.claimed = stored

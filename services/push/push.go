@@ -23,6 +23,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -76,12 +77,13 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := m.Bind(ctx, consumers...); err != nil {
 		return err
 	}
-	shared := budget.New(m.Budget(cfg.Account), m.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
+	stores := state.New(m)
+	shared := budget.New(stores.Budget(cfg.Account), stores.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
 	defer shared.Close()
 	defer shared.Observe()()
 	cfg.Stripe.Budget = shared
 	client := stripeapi.New(cfg.Stripe)
-	if err := stripeapi.CheckMode(ctx, m.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
+	if err := stripeapi.CheckMode(ctx, stores.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
 		cfg.Stripe.Key); err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 
-	gate, err := m.Gate(ctx, topology.Push)
+	gate, err := stores.Gate(ctx, topology.Push)
 	if err != nil {
 		return err
 	}
@@ -143,13 +145,13 @@ func inBulkLane[M proto.Message](handle func(context.Context, mesh.Message[M]) m
 // change handles a desired state from CATALOG. It skips a state that a later one has superseded.
 func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 	change := msg.Body
-	latest, err := p.mesh.Desired().Latest(ctx, change.GetAccount(), change.GetProductId())
+	latest, err := p.stores.Desired().Latest(ctx, change.GetAccount(), change.GetProductId())
 	if err != nil {
 		return p.scheduleRetry(ctx, passRequest{change: change}, err)
 	}
 	if latest.GetVersion() > change.GetVersion() {
 		if budget.LaneOf(ctx) == budget.Live {
-			live, err := p.mesh.Desired().LatestInLane(ctx, change.GetAccount(), topology.Live, change.GetProductId())
+			live, err := p.stores.Desired().LatestInLane(ctx, change.GetAccount(), topology.Live, change.GetProductId())
 			if err != nil {
 				return p.scheduleRetry(ctx, passRequest{change: change}, err)
 			}
@@ -178,7 +180,7 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 			Message: fmt.Sprintf("push does not support the command on %s", msg.Subject),
 		})
 	}
-	latest, err := p.mesh.Desired().Latest(ctx, msg.Body.GetAccount(), sync.GetProductId())
+	latest, err := p.stores.Desired().Latest(ctx, msg.Body.GetAccount(), sync.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
@@ -209,7 +211,7 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 	if retry.GetLane() == string(topology.Bulk) {
 		ctx = budget.InLane(ctx, budget.Bulk)
 	}
-	latest, err := p.mesh.Desired().Latest(ctx, retry.GetAccount(), retry.GetProductId())
+	latest, err := p.stores.Desired().Latest(ctx, retry.GetAccount(), retry.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}

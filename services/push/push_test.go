@@ -25,6 +25,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push"
@@ -42,6 +43,7 @@ const (
 type rig struct {
 	t      *testing.T
 	mesh   *mesh.Mesh
+	stores *state.Stores
 	nats   string
 	simURL string
 	admin  stripesim.Admin
@@ -72,6 +74,7 @@ func newRigOn(t *testing.T, url string, replicas int, strict bool, faults ...str
 	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.nats, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(r.mesh.Close)
+	r.stores = state.New(r.mesh)
 	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{Replicas: replicas}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -160,7 +163,7 @@ func (r *rig) want(p *catalogv1.Product, version uint64) {
 
 func (r *rig) observed(product string) *catalogv1.Observed {
 	r.t.Helper()
-	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", product)
+	o, _, err := r.stores.Observed().Get(r.t.Context(), "default", product)
 	require.NoError(r.t, err)
 	return o
 }
@@ -395,7 +398,7 @@ func TestClaim_RereadsAfterThePreviousPushDied(t *testing.T) {
 		TransferLookupKey: stripe.Bool(true), Metadata: map[string]string{catalog.PriceMarker: "mug-one"},
 	})
 	require.NoError(t, err)
-	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err = r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Claim = &catalogv1.Claim{Holder: "the dead", Until: timestamppb.New(time.Now().Add(time.Second)), Version: 20}
 		catalog.RecordIntents(o, &catalogv1.Intent{
 			IdempotencyKey: "driftless-dead",
@@ -469,7 +472,7 @@ func TestHalt_KeepsTheQueueWhenTheKeyIsRefused(t *testing.T) {
 		return err == nil && stats.Endpoints["POST /v1/products"].Statuses[http.StatusForbidden] > 0
 	}, patience, 10*time.Millisecond)
 	halted := func() string {
-		reason, err := r.mesh.Halted("default").GetString(t.Context())
+		reason, err := r.stores.Halted("default").GetString(t.Context())
 		require.NoError(t, err)
 		return reason
 	}
@@ -592,7 +595,7 @@ func TestRun_KeepsAccountsApart(t *testing.T) {
 		}, mesh.WithVersion(20)))
 	r.applied("mug", 10)
 	require.Eventually(t, func() bool {
-		o, _, err := r.mesh.Observed().Get(t.Context(), "other", "mug")
+		o, _, err := r.stores.Observed().Get(t.Context(), "other", "mug")
 		return err == nil && o.GetVersion() == 20 && o.GetProduct().GetName() == "Theirs"
 	}, patience, 10*time.Millisecond)
 	p, err := r.stripe.Products.Get("mug", nil)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
@@ -20,6 +21,7 @@ type pusher struct {
 	// holder identifies this process in claims.
 	holder     string
 	mesh       *mesh.Mesh
+	stores     *state.Stores
 	stripe     *stripeapi.Client
 	logger     *slog.Logger
 	traceLinks traceLinks
@@ -41,8 +43,9 @@ type pusher struct {
 
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
 	return &pusher{
-		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger,
-		traceLinks: traceLinks{mesh: m, account: account}, busy: map[string]bool{}, failures: newFailures(),
+		account: account, holder: nuid.Next(), mesh: m, stores: state.New(m), stripe: client, logger: logger,
+		traceLinks: traceLinks{stores: state.New(m), account: account}, busy: map[string]bool{},
+		failures: newFailures(),
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
@@ -20,10 +20,10 @@ func (p *pusher) recordResult(ctx context.Context, req passRequest, pl *plan, ap
 	// The calls were made, so their results are recorded even while the service stops.
 	ctx = context.WithoutCancel(ctx)
 	lost := false
-	stored, err := p.mesh.Observed().UpdateFrom(ctx, pl.claimed, pl.revision, func(o *catalogv1.Observed) error {
+	stored, err := p.stores.Observed().UpdateFrom(ctx, pl.claimed, pl.revision, func(o *catalogv1.Observed) error {
 		if lost = o.GetClaim().GetHolder() != p.holder; lost {
 			if len(applied) == 0 && (failure == nil || failure.notSent) {
-				return mesh.ErrNoChange
+				return state.ErrNoChange
 			}
 			// The process that took over has not seen these calls.
 			o.Stale = true

@@ -50,7 +50,7 @@ func TestCommand_NeverAppliesAnOlderState(t *testing.T) {
 	r := newRig(t)
 	r.want(mug("Old", "1400"), 10)
 	// Another replica applied version 20 after this one had read version 10.
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Version = 20
 		return nil
 	})
@@ -108,7 +108,7 @@ func TestRecordResult_MarksAProductStaleAfterALostClaim(t *testing.T) {
 		return err == nil && faults[0].ID == slow.ID && faults[0].Hits == 1
 	}, patience, 5*time.Millisecond, "the call is under way")
 	// Another process takes over, finds the product as it should be, and completes.
-	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err = r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Claim = nil
 		for _, i := range o.GetIntents() {
 			i.Settled = true
@@ -125,7 +125,7 @@ func TestRecordResult_MarksAProductStaleAfterALostClaim(t *testing.T) {
 
 func TestPush_DeadLettersAProductTooLargeForAMessage(t *testing.T) {
 	r := newRig(t)
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		for i := 0; proto.Size(o) < 1<<20-1500; i++ {
 			o.Prices = append(o.Prices,
 				&catalogv1.ObservedPrice{StripeId: fmt.Sprintf("price_%d", i), Price: &catalogv1.Price{

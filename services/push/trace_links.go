@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
@@ -19,7 +19,7 @@ const maxTraceLinks = 32
 // traceLinks connects the traces of coalesced changes: when one pass applies several edits, their traces and its own
 // link to each other. It works only for sampled traces, and a failure never fails the pass.
 type traceLinks struct {
-	mesh    *mesh.Mesh
+	stores  *state.Stores
 	account string
 	// mutedUntil is the Unix-nanosecond deadline until which CATALOG's history is not read after one read failed.
 	mutedUntil atomic.Int64
@@ -28,11 +28,11 @@ type traceLinks struct {
 // muteDelay is how long CATALOG is not read for links after a read failed.
 const muteDelay = time.Minute
 
-func (l *traceLinks) history(ctx context.Context, product string) []mesh.Change {
+func (l *traceLinks) history(ctx context.Context, product string) []state.Change {
 	if time.Now().UnixNano() < l.mutedUntil.Load() {
 		return nil
 	}
-	history, err := l.mesh.Desired().History(ctx, l.account, product)
+	history, err := l.stores.Desired().History(ctx, l.account, product)
 	if err != nil {
 		l.mutedUntil.Store(time.Now().Add(muteDelay).UnixNano())
 		trace.SpanFromContext(ctx).AddEvent("could not read the changes that this pass applies: " + err.Error())
@@ -48,7 +48,7 @@ func (l *traceLinks) linkCarried(ctx context.Context, change *catalogv1.ProductC
 		return
 	}
 	span := trace.SpanFromContext(ctx)
-	var others []mesh.Change
+	var others []state.Change
 	for _, c := range l.history(ctx, change.GetProductId()) {
 		if c.Version > after && c.Version <= change.GetVersion() && c.Sent.TraceID() != span.SpanContext().TraceID() {
 			others = append(others, c)
@@ -70,7 +70,7 @@ func (l *traceLinks) linkSuperseding(ctx context.Context, change *catalogv1.Prod
 	if !isSampled(ctx) {
 		return
 	}
-	var latest mesh.Change
+	var latest state.Change
 	for _, c := range l.history(ctx, change.GetProductId()) {
 		if c.Version >= latest.Version {
 			latest = c

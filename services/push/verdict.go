@@ -10,6 +10,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -53,7 +54,7 @@ func (p *pusher) verdictFor(ctx context.Context, req passRequest, err error) mes
 	case errors.As(err, &refused):
 		p.failures.clear(product)
 		return mesh.Dead(refused.letter)
-	case errors.Is(err, mesh.ErrTooLarge):
+	case errors.Is(err, state.ErrTooLarge):
 		p.failures.clear(product)
 		return mesh.Dead(p.deadLetter(req.change, topology.ReasonExhausted, err.Error()))
 	case stripeapi.Classify(err).Action == stripeapi.Halt:

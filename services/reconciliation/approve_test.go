@@ -19,7 +19,7 @@ func TestApprove_SyncsHeldProducts(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	require.Nil(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard())
-	_, err := r.mesh.Guard("default").CompareAndPut(t.Context(), &meshv1.Guard{
+	_, err := r.stores.Guard("default").CompareAndPut(t.Context(), &meshv1.Guard{
 		Since:     timestamppb.Now(),
 		Archived:  10,
 		Recent:    []string{"x"},

@@ -48,7 +48,7 @@ func (r *reconciler) forgetAdopted(ctx context.Context, o *catalogv1.Observed) e
 	if catalog.Managed(o) || o.GetProduct() == nil {
 		return nil
 	}
-	linked, err := r.mesh.Links().Product(ctx, r.Account, o.GetProductId())
+	linked, err := r.stores.Links().Product(ctx, r.Account, o.GetProductId())
 	if err != nil || linked == "" || linked == o.GetProductId() {
 		return err
 	}

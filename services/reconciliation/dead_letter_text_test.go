@@ -48,7 +48,7 @@ func TestLedger_StoresTextWithNUL(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.desire("mug", "Mug", 1)
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{
 			Id:          "mug",
 			Name:        "M\x00ug",

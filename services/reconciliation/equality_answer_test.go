@@ -45,7 +45,7 @@ func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 	if edit != nil {
 		edit(report)
 	}
-	require.NoError(r.t, r.mesh.Capture("default").Put(r.t.Context(), report))
+	require.NoError(r.t, r.stores.Capture("default").Put(r.t.Context(), report))
 	return report
 }
 
@@ -53,7 +53,7 @@ func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 func (r *rig) pull() {
 	r.t.Helper()
 	require.NoError(r.t,
-		r.mesh.Record(topology.KeyPoll, "default").Put(r.t.Context(), &meshv1.PollReport{
+		r.stores.Record(topology.KeyPoll, "default").Put(r.t.Context(), &meshv1.PollReport{
 			At:       timestamppb.Now(),
 			Interval: durationpb.New(time.Hour),
 		}))
@@ -130,10 +130,10 @@ func TestEquality_IsInEveryAnswer(t *testing.T) {
 	r.report(nil)
 	require.Contains(t, r.equality().GetUnknown(), "ingestion is paused since ")
 	ask[controlv1.ResumeResponse](r, "Resume", `{}`)
-	require.NoError(t, r.mesh.Halted("default").PutString(t.Context(), "Invalid API Key"))
+	require.NoError(t, r.stores.Halted("default").PutString(t.Context(), "Invalid API Key"))
 	r.report(nil)
 	require.Equal(t, "push is halted: Invalid API Key", r.equality().GetUnknown())
-	require.NoError(t, r.mesh.Halted("default").PutString(t.Context(), ""))
+	require.NoError(t, r.stores.Halted("default").PutString(t.Context(), ""))
 
 	// The answer does not cover commits that the ledger has not read, whatever ingestion reports.
 	stop()
@@ -158,7 +158,7 @@ func TestEquality_DetectsServicesThatDoNotRun(t *testing.T) {
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	require.NoError(t,
-		r.mesh.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
+		r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
 			At:       timestamppb.Now(),
 			Interval: durationpb.New(time.Hour),
 		}))
@@ -195,7 +195,7 @@ func TestGetStatus_CountsProductsThatLeftApart(t *testing.T) {
 			}, mesh.WithVersion(version)))
 	}
 	archived := func(id string) {
-		_, err := r.mesh.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
+		_, err := r.stores.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
 			o.Product.Active = proto.Bool(false)
 			return nil
 		})
@@ -246,7 +246,7 @@ func TestPlan_ExplainsEveryProduct(t *testing.T) {
 		Prices:       []*catalogv1.Price{price("mug-eur", "1400")},
 	}
 	inStripe := func(byHand bool) {
-		_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 			ours, theirs := price("mug-eur", "1400"), price("", "1650")
 			ours.LookupKey, ours.Metadata = "mug-eur", map[string]string{"driftless_price": "mug-eur"}
 			o.Product = &catalogv1.Product{Id: "mug", Name: "Mug", Active: proto.Bool(true), DefaultPrice: "price_1"}

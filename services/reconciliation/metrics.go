@@ -187,12 +187,12 @@ func (f *accountMetrics) retries(ctx context.Context) (func(metrics.Report), err
 }
 
 func (f *accountMetrics) guardAndHalt(ctx context.Context) (func(metrics.Report), error) {
-	halted, err := f.mesh.Halted(f.Account).GetString(ctx)
+	halted, err := f.stores.Halted(f.Account).GetString(ctx)
 	if err != nil {
 		return nil, err
 	}
 	guard := &meshv1.Guard{}
-	_, err = f.mesh.Guard(f.Account).GetAt(ctx, guard)
+	_, err = f.stores.Guard(f.Account).GetAt(ctx, guard)
 	return func(report metrics.Report) {
 		report(metrics.Halted, flag(halted != ""))
 		report(metrics.GuardHeld, float64(len(guard.GetHeld())))

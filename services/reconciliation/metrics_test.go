@@ -13,6 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
@@ -81,6 +82,7 @@ func TestMetrics_DoNotWaitForNATS(t *testing.T) {
 		reconciler: &reconciler{
 			Config: Config{Account: "default", Logger: slog.New(slog.DiscardHandler), Now: time.Now},
 			mesh:   m,
+			stores: state.New(m),
 			ledger: l,
 			view:   view.New(m, "default", slog.New(slog.DiscardHandler)),
 		},

@@ -25,7 +25,7 @@ func TestPause_PausesUntilResume(t *testing.T) {
 	require.Len(t, ask[controlv1.PauseResponse](r, "Pause", `{}`).GetPaused(), 3, "all if none is named")
 	require.Len(t, status(), 3)
 	require.Nil(t, status()[0].GetUntil(), "the later pause is the one that holds")
-	p, err := r.mesh.Paused(t.Context(), topology.Pull)
+	p, err := r.stores.Paused(t.Context(), topology.Pull)
 	require.NoError(t, err)
 	require.NotNil(t, p)
 

@@ -81,7 +81,7 @@ func TestWriteBack_FollowsStripeEditAtOnce(t *testing.T) {
 		ReceivedAt: timestamppb.Now(),
 		Event:      []byte(event),
 	}))
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product.Name = "By hand"
 		catalog.RememberEvent(o, "evt_1")
 		return nil
@@ -169,7 +169,7 @@ func (r *rig) productReads() chan string {
 // observeWhole observes a product together with an active price of each id, as pull does.
 func (r *rig) observeWhole(id string, version uint64, byDefault string, prices ...string) {
 	r.t.Helper()
-	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
 		var sightings []catalog.PriceSighting
 		for _, p := range prices {
 			sightings = append(sightings, catalog.PriceSighting{
@@ -191,7 +191,7 @@ func (r *rig) observeWhole(id string, version uint64, byDefault string, prices .
 // eventPrice observes a price of a product from an event.
 func (r *rig) eventPrice(id, price string) {
 	r.t.Helper()
-	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
 		catalog.ObservePrice(o, catalog.PriceSighting{
 			StripeID: price,
 			Price:    &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1500"},
@@ -257,12 +257,15 @@ func TestImport_IncludesLaterPrices(t *testing.T) {
 					}, mesh.WithVersion(10)))
 			held := func(prices ...string) {
 				r.observeWhole("stray", 10, "price_1", prices...)
-				_, err := r.mesh.Observed().Update(t.Context(), "default", "stray", func(o *catalogv1.Observed) error {
-					catalog.FindPrice(o, "price_1").Price.Id, catalog.FindPrice(o,
-						"price_1").Price.LookupKey = "price_1", "price_1"
-					catalog.FindPrice(o, "price_1").Price.Metadata = map[string]string{catalog.PriceMarker: "price_1"}
-					return nil
-				})
+				_, err := r.stores.Observed().Update(t.Context(), "default", "stray",
+					func(o *catalogv1.Observed) error {
+						catalog.FindPrice(o, "price_1").Price.Id, catalog.FindPrice(o,
+							"price_1").Price.LookupKey = "price_1", "price_1"
+						catalog.FindPrice(o, "price_1").Price.Metadata = map[string]string{
+							catalog.PriceMarker: "price_1",
+						}
+						return nil
+					})
 				require.NoError(t, err)
 			}
 			held("price_1")

@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/control"
@@ -79,6 +80,7 @@ const (
 type reconciler struct {
 	Config
 	mesh     *mesh.Mesh
+	stores   *state.Stores
 	ledger   *ledger.Ledger
 	commands command.Issuer
 	// progress is owned by the goroutine of watchDrift.
@@ -127,6 +129,7 @@ func Run(ctx context.Context, cfg Config) error {
 	r := &reconciler{
 		Config:   cfg,
 		mesh:     m,
+		stores:   state.New(m),
 		commands: command.Issuer{Mesh: m, Account: cfg.Account, Now: cfg.Now},
 		view:     view.New(m, cfg.Account, cfg.Logger),
 		due:      make(chan struct{}, 1),
@@ -156,6 +159,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Account:  cfg.Account,
 		Token:    cfg.Token,
 		Mesh:     m,
+		Stores:   r.stores,
 		Ledger:   l,
 		Commands: r.commands,
 		View:     r.view,

@@ -26,6 +26,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation"
 )
@@ -42,11 +43,12 @@ func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
 type rig struct {
-	t     *testing.T
-	mesh  *mesh.Mesh
-	cfg   reconciliation.Config
-	clock *clock
-	url   string
+	t      *testing.T
+	mesh   *mesh.Mesh
+	stores *state.Stores
+	cfg    reconciliation.Config
+	clock  *clock
+	url    string
 }
 
 func newRig(t *testing.T) *rig {
@@ -74,7 +76,7 @@ func (r *rig) emptyNATS() {
 	require.NoError(r.t, err)
 	r.t.Cleanup(m.Close)
 	require.NoError(r.t, topology.Apply(r.t.Context(), m.JetStream(), topology.Options{}))
-	r.mesh, r.cfg.NATS = m, mesh.Config{URL: url, Name: "reconciliation"}
+	r.mesh, r.stores, r.cfg.NATS = m, state.New(m), mesh.Config{URL: url, Name: "reconciliation"}
 }
 
 func (r *rig) start() (stop func()) {
@@ -147,7 +149,7 @@ func (r *rig) desire(id, name string, version uint64) {
 
 func (r *rig) observe(id, name string, version uint64) {
 	r.t.Helper()
-	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
 		o.Product, o.Version = &catalogv1.Product{Id: id, Name: name, Active: proto.Bool(true)}, version
 		return nil
 	})
@@ -566,7 +568,7 @@ func TestStartScan_CommandsAndReportsScan(t *testing.T) {
 	require.Equal(t, id, command.GetId())
 	require.NotNil(t, command.GetScan())
 	require.NoError(t,
-		r.mesh.Record(topology.KeyScan, "default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
+		r.stores.Record(topology.KeyScan, "default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
 	require.EqualValues(t, 3, ask[controlv1.GetScanResponse](r, "GetScan", `{}`).GetScan().GetProducts())
 }
 
@@ -588,7 +590,7 @@ func TestScheduleScans_CommandsOneScanForAllReplicas(t *testing.T) {
 	stop = r.start()
 	localtest.Holds(t, 2*grace, func() bool { return scans() == 1 }, "one command for all replicas and restarts")
 	require.NoError(t,
-		r.mesh.Record(topology.KeyScan, "default").Put(t.Context(),
+		r.stores.Record(topology.KeyScan, "default").Put(t.Context(),
 			&meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
 	stop()
 	r.start()
@@ -634,8 +636,8 @@ func TestOutcome_AdoptionRemovesExtra(t *testing.T) {
 
 	// The same order as in push: store the link, store the record under the catalog's id, delete the other, publish the
 	// outcome.
-	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", "prod_1", "mug"))
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	require.NoError(t, r.stores.Links().Put(t.Context(), "default", "prod_1", "mug"))
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.StripeId, o.Version = "prod_1", 1
 		o.Product = &catalogv1.Product{
 			Id:       "prod_1",
@@ -645,7 +647,7 @@ func TestOutcome_AdoptionRemovesExtra(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	require.NoError(t, r.mesh.Observed().Forget(t.Context(), "default", "prod_1"))
+	require.NoError(t, r.stores.Observed().Forget(t.Context(), "default", "prod_1"))
 	outcome := &meshv1.Outcome{
 		Id:        "adopted:1",
 		Account:   "default",
@@ -661,7 +663,7 @@ func TestOutcome_AdoptionRemovesExtra(t *testing.T) {
 	require.Contains(t, r.kinds("mug"), "adopted")
 
 	// An observation that was in flight while its product was linked is removed.
-	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", "prod_2", "cup"))
+	require.NoError(t, r.stores.Links().Put(t.Context(), "default", "prod_2", "cup"))
 	r.observe("prod_2", "Cup", 0)
 	require.Eventually(t, func() bool { return orphans() == 1 }, patience, 10*time.Millisecond)
 }

@@ -41,7 +41,7 @@ func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 	r.observe("mug", "Mug", 1)
 	r.desire("mug", "Mug", 1)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product.Name, o.Product.Description = "M\x00ug", "wrong"
 		o.Product.Metadata = map[string]string{"k\x00": "v\x00"}
 		o.RecentEvents = []string{"evt_\x00"}
@@ -83,7 +83,7 @@ func TestIgnoredDriftWithNUL_StaysIgnored(t *testing.T) {
 	r.observe("mug", "M\x00ug", 1)
 	r.eventuallyDrift("mug", "repairing")
 	ask[controlv1.IgnoreDriftResponse](r, "IgnoreDrift", `{"product_id":"mug"}`)
-	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.ProductUpdated++
 		return nil
 	})

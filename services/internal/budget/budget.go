@@ -22,6 +22,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 )
 
 // Lane is how urgent a call is.
@@ -48,7 +49,7 @@ type Limits struct {
 type Store interface {
 	// GetAt decodes the record and returns its revision, or 0 if there is none.
 	GetAt(ctx context.Context, into proto.Message) (revision uint64, err error)
-	// CompareAndPut writes the record if it still has the revision. Otherwise it returns mesh.ErrConflict.
+	// CompareAndPut writes the record if it still has the revision. Otherwise it returns state.ErrConflict.
 	CompareAndPut(ctx context.Context, record proto.Message, revision uint64) (uint64, error)
 }
 
@@ -142,7 +143,7 @@ func (b *Budget) Close() {
 		_, _, err := b.reserve(context.Background(), nil, 0, nil, b.reads)
 		if err == nil {
 			b.reads = tally{}
-		} else if b.record = nil; !errors.Is(err, mesh.ErrConflict) {
+		} else if b.record = nil; !errors.Is(err, state.ErrConflict) {
 			return
 		}
 	}
@@ -281,7 +282,7 @@ func (b *Budget) run() {
 		}
 		turns, wake, err := b.reserve(b.ctx, calls, maxTurns, lowered, reads)
 		switch {
-		case errors.Is(err, mesh.ErrConflict):
+		case errors.Is(err, state.ErrConflict):
 			b.record = nil
 			if b.lostRaces++; countLive(calls) > 0 && b.lostRaces > 2 {
 				b.ring()

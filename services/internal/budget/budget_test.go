@@ -13,6 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -63,7 +64,7 @@ func TestWait_AllProcessesStayWithinTheLimit(t *testing.T) {
 	start := time.Now()
 	for i := range 4 {
 		m := open("process")
-		b := budget.New(m.Budget("default"), nil, m.Clock(), limits, nil)
+		b := budget.New(state.New(m).Budget("default"), nil, m.Clock(), limits, nil)
 		t.Cleanup(b.Close)
 		wg.Go(func() {
 			ctx := ctx
@@ -129,7 +130,7 @@ func TestReads_CountsAllProcesses(t *testing.T) {
 	open := connect(t)
 	for range 2 {
 		m := open("process")
-		b := budget.New(m.Budget("default"), nil, m.Clock(), budget.Limits{}, nil)
+		b := budget.New(state.New(m).Budget("default"), nil, m.Clock(), budget.Limits{}, nil)
 		for range 150 {
 			done, err := b.Wait(budget.For(t.Context(), budget.Scans), "GET /v1/products/{id}")
 			require.NoError(t, err)
@@ -141,7 +142,7 @@ func TestReads_CountsAllProcesses(t *testing.T) {
 		b.Close()
 	}
 	m := open("process")
-	b := budget.New(m.Budget("default"), nil, m.Clock(), budget.Limits{ReadAllowance: 1000}, nil)
+	b := budget.New(state.New(m).Budget("default"), nil, m.Clock(), budget.Limits{ReadAllowance: 1000}, nil)
 	t.Cleanup(b.Close)
 	made, allowed, err := b.Reads(t.Context())
 	require.NoError(t, err)
@@ -151,7 +152,7 @@ func TestReads_CountsAllProcesses(t *testing.T) {
 	require.NoError(t, err)
 	done("")
 	b.Close()
-	purposes, err := budget.ReadsFor(t.Context(), m.Budget("default"))
+	purposes, err := budget.ReadsFor(t.Context(), state.New(m).Budget("default"))
 	require.NoError(t, err)
 	require.Equal(t, []budget.PurposeReads{{Purpose: budget.Scans, Reads: 300}, {Purpose: budget.Others, Reads: 1}},
 		purposes)
@@ -179,7 +180,8 @@ func TestBell_MakesRoomForLiveCallsOfADistantProcess(t *testing.T) {
 	open := connect(t)
 	limits := budget.Limits{PerSecond: 100, PerEndpoint: 25}
 	near, away := open("near"), open("away")
-	b := budget.New(near.Budget("default"), near.BudgetBell("default"), near.Clock(), limits, nil)
+	here, there := state.New(near), state.New(away)
+	b := budget.New(here.Budget("default"), here.BudgetBell("default"), near.Clock(), limits, nil)
 	t.Cleanup(b.Close)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -188,7 +190,7 @@ func TestBell_MakesRoomForLiveCallsOfADistantProcess(t *testing.T) {
 	}
 	t.Cleanup(func() { cancel(); wg.Wait() })
 
-	a := budget.New(far{away.Budget("default"), 20 * time.Millisecond}, away.BudgetBell("default"), away.Clock(),
+	a := budget.New(far{there.Budget("default"), 20 * time.Millisecond}, there.BudgetBell("default"), away.Clock(),
 		limits, nil)
 	t.Cleanup(a.Close)
 	for range 3 {

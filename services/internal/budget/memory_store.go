@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 )
 
 // memoryStore is a store in memory, for a process that shares with no other.
@@ -30,7 +30,7 @@ func (s *memoryStore) CompareAndPut(_ context.Context, record proto.Message, rev
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if revision != s.revision {
-		return 0, mesh.ErrConflict
+		return 0, state.ErrConflict
 	}
 	s.record = proto.CloneOf(record.(*meshv1.Budget)) //nolint:forcetypeassert // the only record there is
 	s.revision++

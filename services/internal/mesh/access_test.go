@@ -21,6 +21,8 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -131,16 +133,29 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 
 	// ingestion: desired states in a batch, dead letters, positions, commands.
 	in := clients[topology.Ingestion]
+	stores := state.New(in)
 	require.NoError(t, in.Bind(ctx, topology.IngestionCommand))
 	fence, err := in.Fence(ctx, "default")
 	require.NoError(t, err)
 	require.NoError(t, fence.Raise(ctx))
 	require.NoError(t, fence.Publish(ctx, topology.Live, []mesh.Outgoing{
-		{Subject: topology.CatalogSubject("default", topology.Live, "mug"), Body: change("mug", 7), Version: 7},
-		{Subject: topology.CatalogSubject("default", topology.Live, "cap"), Body: change("cap", 7), Version: 7},
+		{
+			Subject: topology.CatalogSubject("default", topology.Live, "mug"),
+			Body:    meshtest.Change("mug", 7),
+			Version: 7,
+		},
+		{
+			Subject: topology.CatalogSubject("default", topology.Live, "cap"),
+			Body:    meshtest.Change("cap", 7),
+			Version: 7,
+		},
 	}))
 	require.NoError(t, fence.Publish(ctx, topology.Bulk, []mesh.Outgoing{
-		{Subject: topology.CatalogSubject("default", topology.Bulk, "hat"), Body: change("hat", 7), Version: 7},
+		{
+			Subject: topology.CatalogSubject("default", topology.Bulk, "hat"),
+			Body:    meshtest.Change("hat", 7),
+			Version: 7,
+		},
 	}))
 	require.NoError(t, fence.IsHeld(ctx, topology.Live))
 	require.NoError(t,
@@ -150,52 +165,53 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 			ProductId: "sock",
 			Reason:    topology.ReasonInvalidProduct,
 		}))
-	last, err := in.Desired().LastLive(ctx, "default")
+	last, err := stores.Desired().LastLive(ctx, "default")
 	require.NoError(t, err)
 	require.EqualValues(t, 7, last)
-	products, err := in.Desired().Products(ctx, "default")
+	products, err := stores.Desired().Products(ctx, "default")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"mug", "cap", "hat"}, products)
-	states, err := in.Desired().LatestMany(ctx, "default", []string{"mug", "none"})
+	states, err := stores.Desired().LatestMany(ctx, "default", []string{"mug", "none"})
 	require.NoError(t, err)
 	require.EqualValues(t, 7, states[0].GetVersion())
 	listed := 0
 	require.NoError(t,
-		in.Desired().EachProduct(ctx, "default", func(tokens []string) error { listed += len(tokens); return nil }))
+		stores.Desired().EachProduct(ctx, "default", func(tokens []string) error { listed += len(tokens); return nil }))
 	require.Equal(t, 3, listed)
 	open, err := in.OpenLetters(ctx, topology.Ingestion, "default", []string{"sock", "mug"})
 	require.NoError(t, err)
 	require.NotNil(t, open[0])
 	require.Nil(t, open[1])
-	state, err := in.CatalogState(ctx)
+	catalog, err := stores.CatalogState(ctx)
 	require.NoError(t, err)
-	require.NotZero(t, state.LastSeq)
+	require.NotZero(t, catalog.LastSeq)
 	require.NoError(t, in.RequestReread(ctx, "default", "reread", "a category changed", []string{"mug"}, true))
 	handled(ctx, t, in, topology.Ingestion, topology.IngestionCommand)
 	for _, key := range []topology.Key{
 		topology.KeyOrigin, topology.KeyMapping, topology.KeySnapshot, topology.KeyCapture, topology.KeyHistory,
 	} {
-		require.NoError(t, in.Record(key, "default").PutString(ctx, "here"))
-		at, err := in.Record(key, "default").GetString(ctx)
+		require.NoError(t, stores.Record(key, "default").PutString(ctx, "here"))
+		at, err := stores.Record(key, "default").GetString(ctx)
 		require.NoError(t, err)
 		require.Equal(t, "here", at)
 	}
 
 	// push: both lanes, claims, the budget, retries, the halt.
 	push := clients[topology.Push]
+	stores = state.New(push)
 	require.NoError(t, push.Bind(ctx, topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry))
 	handled(ctx, t, push, topology.Push, topology.PushLive)
 	handled(ctx, t, push, topology.Push, topology.PushBulk)
-	newest, err := push.Desired().Latest(ctx, "default", "mug")
+	newest, err := stores.Desired().Latest(ctx, "default", "mug")
 	require.NoError(t, err)
 	require.EqualValues(t, 7, newest.GetVersion())
-	_, err = push.Observed().Update(ctx, "default", "mug",
+	_, err = stores.Observed().Update(ctx, "default", "mug",
 		func(o *catalogv1.Observed) error { o.Generation++; return nil })
 	require.NoError(t, err)
-	count, err := push.Observed().Count(ctx, "default")
+	count, err := stores.Observed().Count(ctx, "default")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, count)
-	_, err = push.Desired().History(ctx, "default", "mug")
+	_, err = stores.Desired().History(ctx, "default", "mug")
 	require.NoError(t, err)
 	budgeted(ctx, t, push)
 	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 7}
@@ -208,11 +224,11 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	require.NoError(t, handledRetry(ctx, push))
 	require.NoError(t,
 		push.Pause(ctx, time.Minute, topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry))
-	require.NoError(t, push.Halted("default").PutString(ctx, "no"))
+	require.NoError(t, stores.Halted("default").PutString(ctx, "no"))
 	require.NoError(t, push.Resume(ctx, topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry))
-	_, err = push.Guard("default").CompareAndPut(ctx, &meshv1.Guard{}, 0)
+	_, err = stores.Guard("default").CompareAndPut(ctx, &meshv1.Guard{}, 0)
 	require.NoError(t, err)
-	require.NoError(t, push.Record(topology.KeyStripeMode, "default").PutString(ctx, "test"))
+	require.NoError(t, stores.Record(topology.KeyStripeMode, "default").PutString(ctx, "test"))
 	require.NoError(t,
 		push.Publish(ctx, topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug"),
 			&meshv1.Outcome{}))
@@ -223,6 +239,7 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 
 	// pull: events, observed states, a command to scan to itself.
 	pull := clients[topology.Pull]
+	stores = state.New(pull)
 	require.NoError(t, pull.Bind(ctx, topology.PullStripe, topology.PullCommand))
 	require.NoError(t, pull.Publish(ctx, topology.StripeSubject("default", "mug"), &meshv1.StripeChange{}))
 	require.NoError(t,
@@ -230,30 +247,31 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	handled(ctx, t, pull, topology.Pull, topology.PullStripe)
 	handled(ctx, t, pull, topology.Pull, topology.PullCommand)
 	known := 0
-	end, err := pull.Observed().Revision(ctx)
+	end, err := stores.Observed().Revision(ctx)
 	require.NoError(t, err)
-	for _, err := range pull.Observed().Range(ctx, "default", 0, end) {
+	for _, err := range stores.Observed().Range(ctx, "default", 0, end) {
 		require.NoError(t, err)
 		known++
 	}
 	require.Equal(t, 1, known)
-	many, err := pull.Observed().GetMany(ctx, "default", []string{"mug", "hat"})
+	many, err := stores.Observed().GetMany(ctx, "default", []string{"mug", "hat"})
 	require.NoError(t, err)
 	require.Len(t, many, 2)
-	_, err = pull.Observed().Update(ctx, "default", "mug",
+	_, err = stores.Observed().Update(ctx, "default", "mug",
 		func(o *catalogv1.Observed) error { o.Generation++; return nil })
 	require.NoError(t, err)
 	budgeted(ctx, t, pull)
 	for _, key := range []topology.Key{
 		topology.KeyEvents, topology.KeyPoll, topology.KeyScan, topology.KeyScanState, topology.KeyStripeMode,
 	} {
-		require.NoError(t, pull.Record(key, "default").PutString(ctx, "here"))
+		require.NoError(t, stores.Record(key, "default").PutString(ctx, "here"))
 	}
 	require.NoError(t,
 		pull.DeadLetter(ctx, &meshv1.DeadLetter{Service: topology.Pull, Account: "default", ProductId: "sock"}))
 
 	// reconciliation: both sides, every backlog, commands to all, closed dead letters.
 	rec := clients[topology.Reconciliation]
+	stores = state.New(rec)
 	require.NoError(t,
 		rec.Bind(ctx, topology.ReconciliationCatalog, topology.ReconciliationStripe, topology.ReconciliationSync,
 			topology.ReconciliationDead, topology.ReconciliationObserved))
@@ -296,20 +314,20 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	require.NoError(t, err)
 	_, _, err = rec.Retries(ctx, topology.Push, "default", 10)
 	require.NoError(t, err)
-	_, err = rec.Record(topology.KeyPoll, "default").GetString(ctx)
+	_, err = stores.Record(topology.KeyPoll, "default").GetString(ctx)
 	require.NoError(t, err)
-	_, err = rec.Capture("default").GetString(ctx)
+	_, err = stores.Capture("default").GetString(ctx)
 	require.NoError(t, err)
-	_, err = rec.Halted("default").GetString(ctx)
+	_, err = stores.Halted("default").GetString(ctx)
 	require.NoError(t, err)
 	guard := &meshv1.Guard{}
-	revision, err := rec.Guard("default").GetAt(ctx, guard)
+	revision, err := stores.Guard("default").GetAt(ctx, guard)
 	require.NoError(t, err)
-	_, err = rec.Guard("default").CompareAndPut(ctx, guard, revision)
+	_, err = stores.Guard("default").CompareAndPut(ctx, guard, revision)
 	require.NoError(t, err)
-	_, err = rec.Record(topology.KeyScan, "default").GetString(ctx)
+	_, err = stores.Record(topology.KeyScan, "default").GetString(ctx)
 	require.NoError(t, err)
-	_, err = rec.Budget("default").GetAt(ctx, &meshv1.Budget{})
+	_, err = stores.Budget("default").GetAt(ctx, &meshv1.Budget{})
 	require.NoError(t, err)
 }
 
@@ -345,13 +363,14 @@ func handledRetry(ctx context.Context, m *mesh.Mesh) error {
 
 func budgeted(ctx context.Context, t *testing.T, m *mesh.Mesh) {
 	t.Helper()
+	stores := state.New(m)
 	record := &meshv1.Budget{}
-	revision, err := m.Budget("default").GetAt(ctx, record)
+	revision, err := stores.Budget("default").GetAt(ctx, record)
 	require.NoError(t, err)
-	_, err = m.Budget("default").CompareAndPut(ctx, record, revision)
+	_, err = stores.Budget("default").CompareAndPut(ctx, record, revision)
 	require.NoError(t, err)
-	require.NoError(t, m.BudgetBell("default").PutString(ctx, "ring"))
-	_, err = m.BudgetBell("default").GetString(ctx)
+	require.NoError(t, stores.BudgetBell("default").PutString(ctx, "ring"))
+	_, err = stores.BudgetBell("default").GetString(ctx)
 	require.NoError(t, err)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -27,11 +28,11 @@ func closed(t *testing.T, a attacked) {
 		attackers[user] = attackerAs(t, a.Server, user)
 	}
 	pull := attackers[topology.Pull]
-	_, err := a.push.Observed().Update(t.Context(), "default", "mug", oneMore)
+	_, err := state.New(a.push).Observed().Update(t.Context(), "default", "mug", oneMore)
 	require.NoError(t, err)
-	require.NoError(t, a.push.Record(topology.KeyHalted, "default").PutString(t.Context(), "no"))
-	require.NoError(t, a.ingestion.Record(topology.KeyOrigin, "default").PutString(t.Context(), "here"))
-	require.NoError(t, a.pull.Record(topology.KeyPoll, "default").PutString(t.Context(), "here"))
+	require.NoError(t, state.New(a.push).Record(topology.KeyHalted, "default").PutString(t.Context(), "no"))
+	require.NoError(t, state.New(a.ingestion).Record(topology.KeyOrigin, "default").PutString(t.Context(), "here"))
+	require.NoError(t, state.New(a.pull).Record(topology.KeyPoll, "default").PutString(t.Context(), "here"))
 
 	t.Run("a roll-up does not wipe a bucket", func(t *testing.T) {
 		before := a.state("KV_" + topology.BucketCursor).Msgs
@@ -180,7 +181,7 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 	})
 	t.Run("a bucket that denies purges is not purged", func(t *testing.T) {
 		before := a.state("KV_" + topology.BucketCursor).Msgs
-		require.NoError(t, a.pull.Record(topology.KeyPoll, "default").PutString(t.Context(), "here"))
+		require.NoError(t, state.New(a.pull).Record(topology.KeyPoll, "default").PutString(t.Context(), "here"))
 		require.True(t, pull.send(nothing, "$JS.API.STREAM.PURGE.KV_CURSOR", nil))
 		require.False(t, becomes(func() bool { return a.state("KV_"+topology.BucketCursor).Msgs <= before }))
 	})
@@ -237,9 +238,9 @@ func stillOpen(t *testing.T, a attacked, oneAccount bool) {
 			"Nats-Schedule", inAnHour(), "Nats-Schedule-Target", "retry.due.pull.other.x"))
 	})
 	t.Run("push and pull read the whole bucket, other accounts included", func(t *testing.T) {
-		_, err := a.push.Observed().Update(t.Context(), "default", "mug", oneMore)
+		_, err := state.New(a.push).Observed().Update(t.Context(), "default", "mug", oneMore)
 		require.NoError(t, err)
-		require.NoError(t, a.push.Links().Put(t.Context(), "default", "prod_1", "mug"))
+		require.NoError(t, state.New(a.push).Links().Put(t.Context(), "default", "prod_1", "mug"))
 		all := []byte(`{"seq":1,"next_by_subj":"$KV.>"}`)
 		answer, err := pull.conn.Request("$JS.API.DIRECT.GET.KV_LINK", all, time.Minute)
 		require.NoError(t, err)

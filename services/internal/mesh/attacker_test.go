@@ -15,6 +15,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -111,8 +112,16 @@ func underAttack(t *testing.T, file string) attacked {
 	require.NoError(t, err)
 	require.NoError(t, fence.Raise(t.Context()))
 	require.NoError(t, fence.Publish(t.Context(), topology.Live, []mesh.Outgoing{
-		{Subject: topology.CatalogSubject("default", topology.Live, "mug"), Body: change("mug", 7), Version: 7},
-		{Subject: topology.CatalogSubject("default", topology.Live, "cap"), Body: change("cap", 7), Version: 7},
+		{
+			Subject: topology.CatalogSubject("default", topology.Live, "mug"),
+			Body:    meshtest.Change("mug", 7),
+			Version: 7,
+		},
+		{
+			Subject: topology.CatalogSubject("default", topology.Live, "cap"),
+			Body:    meshtest.Change("cap", 7),
+			Version: 7,
+		},
 	}))
 	return a
 }
@@ -174,7 +183,7 @@ func (a attacked) stores(stream string, act func()) bool {
 // forged returns a product change with a version above any other.
 func forged(t *testing.T, product string) []byte {
 	t.Helper()
-	body, err := proto.Marshal(change(product, 1<<60))
+	body, err := proto.Marshal(meshtest.Change(product, 1<<60))
 	require.NoError(t, err)
 	return body
 }

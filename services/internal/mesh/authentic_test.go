@@ -15,6 +15,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -76,24 +77,25 @@ func TestCheckRepublished_RefusesAnswersToDirectGet(t *testing.T) {
 
 	// Every method that reads a desired state returns the published one.
 	for _, m := range []*mesh.Mesh{push, ingestion} {
-		newest, err := m.Desired().Latest(t.Context(), "default", "mug")
+		store := state.New(m).Desired()
+		newest, err := store.Latest(t.Context(), "default", "mug")
 		require.NoError(t, err)
 		require.EqualValues(t, 7, newest.GetVersion())
-		newest, err = m.Desired().LatestInLane(t.Context(), "default", topology.Bulk, "mug")
+		newest, err = store.LatestInLane(t.Context(), "default", topology.Bulk, "mug")
 		require.NoError(t, err)
 		require.Nil(t, newest)
-		newest, err = m.Desired().Latest(t.Context(), "default", "new")
+		newest, err = store.Latest(t.Context(), "default", "new")
 		require.NoError(t, err)
 		require.Nil(t, newest, "nothing was ever published of it")
-		many, err := m.Desired().LatestMany(t.Context(), "default", []string{"new", "mug", "cap"})
+		many, err := store.LatestMany(t.Context(), "default", []string{"new", "mug", "cap"})
 		require.NoError(t, err)
 		require.Nil(t, many[0])
 		require.EqualValues(t, 7, many[1].GetVersion())
 		require.EqualValues(t, 7, many[2].GetVersion())
-		last, err := m.Desired().LastLive(t.Context(), "default")
+		last, err := store.LastLive(t.Context(), "default")
 		require.NoError(t, err)
 		require.EqualValues(t, 7, last)
-		change, err := m.Desired().LastLiveChange(t.Context(), "default")
+		change, err := store.LastLiveChange(t.Context(), "default")
 		require.NoError(t, err)
 		require.EqualValues(t, 7, change.GetVersion())
 	}

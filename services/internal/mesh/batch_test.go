@@ -13,13 +13,14 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestConsumeBatches_AppliesOneVerdictPerMessage(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	for i := range 10 {
-		publish(t, m, topology.Live, fmt.Sprintf("p%d", i), uint64(i+1))
+		meshtest.Publish(t, m, topology.Live, fmt.Sprintf("p%d", i), uint64(i+1))
 	}
 	_, err := m.JetStream().Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "broken"),
 		[]byte("\xff"))
@@ -48,7 +49,7 @@ func TestConsumeBatches_AppliesOneVerdictPerMessage(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond)
 	// A message that comes alone does not wait for others.
-	publish(t, m, topology.Live, "late", 11)
+	meshtest.Publish(t, m, topology.Live, "late", 11)
 	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond)
 	stop()
 	require.NoError(t, <-done)

@@ -139,7 +139,7 @@ func (c *Clock) measure(ctx context.Context, locked func(set func())) error {
 
 // serverTime reads the server's clock.
 func (m *Mesh) serverTime(ctx context.Context) (time.Time, error) {
-	s, err := m.stream(ctx, "KV_"+topology.BucketCursor)
+	s, err := m.boundStream(ctx, "KV_"+topology.BucketCursor)
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -9,24 +9,14 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// off connects like a host whose clock is wrong.
-func off(t *testing.T, m *mesh.Mesh, by time.Duration) *mesh.Mesh {
-	t.Helper()
-	wrong, err := mesh.Connect(t.Context(), mesh.Config{
-		URL: m.Conn().ConnectedUrl(), Name: "wrong", Now: func() time.Time { return time.Now().Add(by) },
-	})
-	require.NoError(t, err)
-	t.Cleanup(wrong.Close)
-	return wrong
-}
-
 func TestClock_ReturnsServerTime(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	for _, by := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
-		clock := off(t, m, by).Clock()
+		clock := meshtest.WithClock(t, m, by).Clock()
 		before := time.Now()
 		now, err := clock.Now(t.Context())
 		require.NoError(t, err)
@@ -42,10 +32,10 @@ func TestClock_ReturnsServerTime(t *testing.T) {
 }
 
 func TestClock_PausesAndRetriesIgnoreHostClock(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	for name, by := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -10 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
-			wrong := off(t, m, by)
+			wrong := meshtest.WithClock(t, m, by)
 			require.NoError(t, wrong.Pause(t.Context(), time.Hour, topology.PushLive))
 			cons, err := m.JetStream().Consumer(t.Context(), topology.PushLive.Stream,
 				topology.PushLive.Durable("default"))
@@ -74,7 +64,7 @@ func TestClock_PausesAndRetriesIgnoreHostClock(t *testing.T) {
 }
 
 func TestClock_CanceledCallDoesNotBlockOthers(t *testing.T) {
-	clock := off(t, start(t), 0).Clock()
+	clock := meshtest.WithClock(t, meshtest.Start(t), 0).Clock()
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	_, err := clock.Now(gone)

@@ -14,6 +14,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -75,7 +76,7 @@ func TestClosed_ReturnsErrorAfterPermanentClose(t *testing.T) {
 }
 
 func TestClosed_ReturnsNilAfterCancelAndClose(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	ctx, stop := context.WithCancel(t.Context())
 	ends := working(ctx, m)
 	asked(t, m)

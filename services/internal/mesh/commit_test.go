@@ -13,6 +13,8 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -62,7 +64,7 @@ func observed(i int, version uint64) *catalogv1.Observed {
 func onlyALoserFails(t *testing.T, m *mesh.Mesh) {
 	t.Helper()
 	const products, written = 200, 10
-	store := m.Observed()
+	store := state.New(m).Observed()
 	for i := range written {
 		_, err := store.Put(t.Context(), observed(i, 1), 0)
 		require.NoError(t, err)
@@ -77,7 +79,7 @@ func onlyALoserFails(t *testing.T, m *mesh.Mesh) {
 		o, revision, err := store.Get(t.Context(), "default", observed(i, 0).GetProductId())
 		require.NoError(t, err)
 		if i < written {
-			require.ErrorIs(t, errs[i], mesh.ErrConflict, "product %d has been written before", i)
+			require.ErrorIs(t, errs[i], state.ErrConflict, "product %d has been written before", i)
 			require.EqualValues(t, 1, o.GetVersion())
 			continue
 		}
@@ -104,12 +106,13 @@ func onlyALoserFails(t *testing.T, m *mesh.Mesh) {
 
 func nothingIsLost(t *testing.T, m *mesh.Mesh) {
 	t.Helper()
+	stores := state.New(m)
 	const products, writers, each, first = 5, 40, 5, 1000
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
 			for range each {
-				_, err := m.Observed().Update(t.Context(), "default", observed(first+w%products, 0).GetProductId(),
+				_, err := stores.Observed().Update(t.Context(), "default", observed(first+w%products, 0).GetProductId(),
 					func(o *catalogv1.Observed) error {
 						o.Generation++
 						return nil
@@ -124,7 +127,7 @@ func nothingIsLost(t *testing.T, m *mesh.Mesh) {
 	for i := range products {
 		// A replica may lag.
 		require.EventuallyWithT(t, func(c *assert.CollectT) {
-			o, _, err := m.Observed().Get(t.Context(), "default", observed(first+i, 0).GetProductId())
+			o, _, err := stores.Observed().Get(t.Context(), "default", observed(first+i, 0).GetProductId())
 			require.NoError(c, err)
 			require.EqualValues(c, writers/products*each, o.GetGeneration())
 		}, 30*time.Second, 10*time.Millisecond)
@@ -160,7 +163,8 @@ func outcomesAreStoredOnce(t *testing.T, m *mesh.Mesh) {
 }
 
 func TestCommitter_StoresOneByOneWithoutBatchSupport(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
+	stores := state.New(m)
 	s, err := m.JetStream().Stream(t.Context(), "KV_"+topology.BucketObserved)
 	require.NoError(t, err)
 	earlier := s.CachedInfo().Config
@@ -175,13 +179,13 @@ func TestCommitter_StoresOneByOneWithoutBatchSupport(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			if _, err := m.Observed().Put(t.Context(), observed(i, 1), 0); err != nil {
+			if _, err := stores.Observed().Put(t.Context(), observed(i, 1), 0); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	n, err := m.Observed().Count(t.Context(), "default")
+	n, err := stores.Observed().Count(t.Context(), "default")
 	require.NoError(t, err)
 	require.EqualValues(t, 200, n)
 
@@ -193,7 +197,7 @@ func TestCommitter_StoresOneByOneWithoutBatchSupport(t *testing.T) {
 
 // A message that the client does not send must not fail the rest of its batch.
 func TestCommitter_TooLargeMessageFailsAlone(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	errs := make([]error, 100)
 	var wg sync.WaitGroup
 	for i := range errs {
@@ -202,13 +206,13 @@ func TestCommitter_TooLargeMessageFailsAlone(t *testing.T) {
 			if i%30 == 5 {
 				o.Claim = &catalogv1.Claim{Holder: string(make([]byte, 2*m.MaxBody()))}
 			}
-			_, errs[i] = m.Observed().Put(t.Context(), o, 0)
+			_, errs[i] = state.New(m).Observed().Put(t.Context(), o, 0)
 		})
 	}
 	wg.Wait()
 	for i, err := range errs {
 		if i%30 == 5 {
-			require.ErrorIs(t, err, mesh.ErrTooLarge)
+			require.ErrorIs(t, err, state.ErrTooLarge)
 		} else {
 			require.NoError(t, err)
 		}

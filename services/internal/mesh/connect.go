@@ -199,6 +199,12 @@ func refusalOf(err error) string {
 // JetStream returns the underlying client, for administration.
 func (m *Mesh) JetStream() jetstream.JetStream { return m.js }
 
+// Account returns the account whose consumers are used.
+func (m *Mesh) Account() string { return m.account }
+
+// Logger returns the log of the client.
+func (m *Mesh) Logger() *slog.Logger { return m.logger }
+
 // Conn returns the underlying connection.
 func (m *Mesh) Conn() *nats.Conn { return m.nc }
 
@@ -226,6 +232,9 @@ func (m *Mesh) Closed(ctx context.Context) error {
 	}
 	return m.closedError()
 }
+
+// Done returns a channel that is closed with the connection. Closed then returns why.
+func (m *Mesh) Done() <-chan struct{} { return m.closed }
 
 // closedError says why the connection was closed, and what to do.
 func (m *Mesh) closedError() error {
@@ -283,7 +292,7 @@ func (m *Mesh) Bind(ctx context.Context, want ...topology.Consumer) error {
 			return fmt.Errorf("bind bucket %s: %w", b, err)
 		}
 		if s, ok := status.(*jetstream.KeyValueBucketStatus); ok {
-			m.track(bucketResource(b), s.StreamInfo().Created)
+			m.track(resource{stream: "KV_" + b}, s.StreamInfo().Created)
 			if s.StreamInfo().Config.Replicas < m.replicas {
 				few = append(few, b)
 			}
@@ -305,8 +314,8 @@ func replicasOf(c *jetstream.ClusterInfo) int {
 	return 1 + len(c.Replicas)
 }
 
-// stream returns a stream and caches it. Binding costs a round trip.
-func (m *Mesh) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+// boundStream returns a stream and caches it. Binding costs a round trip.
+func (m *Mesh) boundStream(ctx context.Context, name string) (jetstream.Stream, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s, ok := m.streams[name]; ok {
@@ -318,19 +327,4 @@ func (m *Mesh) stream(ctx context.Context, name string) (jetstream.Stream, error
 	}
 	m.streams[name] = s
 	return s, nil
-}
-
-// bucket returns a bucket and caches it.
-func (m *Mesh) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if kv, ok := m.buckets[name]; ok {
-		return kv, nil
-	}
-	kv, err := m.js.KeyValue(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("bind bucket %s: %w", name, err)
-	}
-	m.buckets[name] = kv
-	return kv, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 	"go.opentelemetry.io/otel/trace"
@@ -55,7 +54,7 @@ func (m *Mesh) OpenLetters(ctx context.Context, service, account string,
 		subjects[i] = topology.DeadSubject(service, account, id)
 	}
 	open := make([]*meshv1.DeadLetter, len(products))
-	err := m.eachLast(ctx, topology.StreamDead, subjects, func(i int, msg *nats.Msg) error {
+	err := m.Stream(topology.StreamDead).EachLast(ctx, subjects, func(i int, msg *jetstream.RawStreamMsg) error {
 		if msg == nil {
 			return nil
 		}
@@ -74,7 +73,7 @@ func (m *Mesh) OpenLetters(ctx context.Context, service, account string,
 // DeleteLetter removes a letter from DEAD. A later letter in its place stays. It is not an error if the letter is
 // already gone.
 func (m *Mesh) DeleteLetter(ctx context.Context, letter *meshv1.DeadLetter) error {
-	stream, err := m.stream(ctx, topology.StreamDead)
+	stream, err := m.boundStream(ctx, topology.StreamDead)
 	if err != nil {
 		return err
 	}

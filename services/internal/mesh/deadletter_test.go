@@ -13,11 +13,14 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestDeadLetter_StoresIDsOfAnyLength(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
+	stores := state.New(m)
 	for _, id := range []string{strings.Repeat("é", 2500), strings.Repeat("é", 2499) + "e", strings.Repeat("p", 5000)} {
 		letter := &meshv1.DeadLetter{
 			Service:   topology.Push,
@@ -26,18 +29,18 @@ func TestDeadLetter_StoresIDsOfAnyLength(t *testing.T) {
 			Reason:    topology.ReasonRefused,
 		}
 		require.NoError(t, m.DeadLetter(t.Context(), letter))
-		publish(t, m, topology.Live, id, 1)
-		newest, err := m.Desired().Latest(t.Context(), "default", id)
+		meshtest.Publish(t, m, topology.Live, id, 1)
+		newest, err := stores.Desired().Latest(t.Context(), "default", id)
 		require.NoError(t, err)
 		require.Equal(t, id, newest.GetProductId())
-		_, err = m.Observed().Update(t.Context(), "default", id, func(*catalogv1.Observed) error { return nil })
+		_, err = stores.Observed().Update(t.Context(), "default", id, func(*catalogv1.Observed) error { return nil })
 		require.NoError(t, err)
-		many, err := m.Observed().GetMany(t.Context(), "default", []string{id})
+		many, err := stores.Observed().GetMany(t.Context(), "default", []string{id})
 		require.NoError(t, err)
 		require.NotZero(t, many[0].Revision)
 		require.Equal(t, id, many[0].Observed.GetProductId())
-		require.NoError(t, m.Links().Put(t.Context(), "default", id, "mug"))
-		product, err := m.Links().Product(t.Context(), "default", id)
+		require.NoError(t, stores.Links().Put(t.Context(), "default", id, "mug"))
+		product, err := stores.Links().Product(t.Context(), "default", id)
 		require.NoError(t, err)
 		require.Equal(t, "mug", product)
 		require.NoError(t,
@@ -49,7 +52,7 @@ func TestDeadLetter_StoresIDsOfAnyLength(t *testing.T) {
 }
 
 func TestDeadLetter_UnknownProductForShortenedToken(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	subject := topology.CatalogSubject("default", topology.Live, strings.Repeat("é", 700))
 	_, err := m.JetStream().Publish(t.Context(), subject, []byte("\xff"))
 	require.NoError(t, err)
@@ -73,7 +76,7 @@ func TestDeadLetter_UnknownProductForShortenedToken(t *testing.T) {
 }
 
 func TestDeleteLetter_KeepsLaterLetter(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	letter := func(product string) *meshv1.DeadLetter {
 		l := &meshv1.DeadLetter{
 			Service:   topology.Push,
@@ -102,4 +105,28 @@ func TestDeleteLetter_KeepsLaterLetter(t *testing.T) {
 	require.NoError(t, m.DeleteLetter(t.Context(), newer), "it is gone already")
 	require.NoError(t, m.DeleteLetter(t.Context(), other))
 	require.False(t, held("cup"))
+}
+
+func TestOpenLetters_ReturnsLetterOfEachProduct(t *testing.T) {
+	m := meshtest.Start(t)
+	letter := &meshv1.DeadLetter{
+		Service:   topology.Ingestion,
+		Account:   "default",
+		ProductId: "a mug",
+		Reason:    topology.ReasonQueryFailed,
+	}
+	require.NoError(t, m.DeadLetter(t.Context(), letter))
+	require.NoError(t,
+		m.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: "cap"}))
+	ask := func() []*meshv1.DeadLetter {
+		open, err := m.OpenLetters(t.Context(), topology.Ingestion, "default", []string{"hat", "a mug", "cap"})
+		require.NoError(t, err)
+		return open
+	}
+	open := ask()
+	require.Equal(t, topology.ReasonQueryFailed, open[1].GetReason())
+	require.Nil(t, open[0])
+	require.Nil(t, open[2], "the letter on cap is push's")
+	require.NoError(t, m.DeleteLetter(t.Context(), letter))
+	require.Nil(t, ask()[1])
 }

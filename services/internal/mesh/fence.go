@@ -57,7 +57,7 @@ func (m *Mesh) Fence(ctx context.Context, account string) (*Fence, error) {
 }
 
 func (m *Mesh) fenceSequence(ctx context.Context, subject string) (uint64, error) {
-	stream, err := m.stream(ctx, topology.StreamCatalog)
+	stream, err := m.boundStream(ctx, topology.StreamCatalog)
 	if err != nil {
 		return 0, err
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -33,14 +35,14 @@ func fences(t *testing.T, url string, replicas int) {
 			product := fmt.Sprintf("p%d", i)
 			out = append(out, mesh.Outgoing{
 				Subject: topology.CatalogSubject("default", lane, product),
-				Body:    change(product, version),
+				Body:    meshtest.Change(product, version),
 				Version: version,
 			})
 		}
 		return out
 	}
 	newest := func(product string) uint64 {
-		c, err := m.Desired().Latest(t.Context(), "default", product)
+		c, err := state.New(m).Desired().Latest(t.Context(), "default", product)
 		require.NoError(t, err)
 		return c.GetVersion()
 	}
@@ -104,7 +106,7 @@ func fences(t *testing.T, url string, replicas int) {
 }
 
 func TestFence_NamesOutdatedTopology(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	stream, err := m.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	cfg := stream.CachedInfo().Config

@@ -11,12 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // The new key is trusted, then used, then the old one is no longer trusted.
 func TestKeyring_RotatesWithoutRestart(t *testing.T) {
-	s := newSigners(t)
+	s := meshtest.NewSigners(t)
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := dir + "/" + name
@@ -24,23 +26,23 @@ func TestKeyring_RotatesWithoutRestart(t *testing.T) {
 		require.NoError(t, os.Rename(path+".new", path))
 		return path
 	}
-	keyFile, trustedFile := write("key", s.keys[topology.Ingestion].Reveal()), write("trusted", s.trusted)
+	keyFile, trustedFile := write("key", s.Keys[topology.Ingestion].Reveal()), write("trusted", s.Trusted)
 	files := mesh.Signing{
-		Key:         s.keys[topology.Ingestion].Reveal(),
+		Key:         s.Keys[topology.Ingestion].Reveal(),
 		KeyFile:     keyFile,
-		Trusted:     s.trusted,
+		Trusted:     s.Trusted,
 		TrustedFile: trustedFile,
 	}
-	in := s.connect(t, topology.Ingestion, files)
-	files.Key, files.KeyFile = s.keys[topology.Push].Reveal(), ""
-	push := s.connect(t, topology.Push, files)
+	in := s.Connect(t, topology.Ingestion, files)
+	files.Key, files.KeyFile = s.Keys[topology.Push].Reveal(), ""
+	push := s.Connect(t, topology.Push, files)
 
-	publish(t, in, topology.Live, "old", 1)
-	next := newKey(t)
-	both := s.trusted + ",ingestion=" + next.Public().String()
+	meshtest.Publish(t, in, topology.Live, "old", 1)
+	next := meshtest.NewKey(t)
+	both := s.Trusted + ",ingestion=" + next.Public().String()
 	write("trusted", both)
 	current := func(m *mesh.Mesh, product string) bool {
-		states, err := m.Desired().States(t.Context(), "default", []string{product})
+		states, err := state.New(m).Desired().States(t.Context(), "default", []string{product})
 		require.NoError(t, err)
 		return states[0].Change != nil && states[0].Current
 	}
@@ -48,42 +50,42 @@ func TestKeyring_RotatesWithoutRestart(t *testing.T) {
 	write("key", next.Reveal())
 	require.Eventually(t, func() bool { return !current(in, "old") }, 2*patience, 20*time.Millisecond,
 		"ingestion does not use the new key")
-	publish(t, in, topology.Live, "new", 2)
+	meshtest.Publish(t, in, topology.Live, "new", 2)
 	require.True(t, current(in, "new"))
 	for _, product := range []string{"old", "new"} {
 		require.Eventually(t, func() bool {
-			state, err := push.Desired().Latest(t.Context(), "default", product)
+			state, err := state.New(push).Desired().Latest(t.Context(), "default", product)
 			require.NoError(t, err)
 			return state != nil
 		}, patience, 20*time.Millisecond, product)
 	}
-	write("trusted", strings.Replace(both, s.keys[topology.Ingestion].Public().String(), next.Public().String(), 1))
+	write("trusted", strings.Replace(both, s.Keys[topology.Ingestion].Public().String(), next.Public().String(), 1))
 	require.Eventually(t, func() bool {
-		state, err := push.Desired().Latest(t.Context(), "default", "old")
+		state, err := state.New(push).Desired().Latest(t.Context(), "default", "old")
 		require.NoError(t, err)
 		return state == nil
 	}, 2*patience, 20*time.Millisecond, "push still trusts the old key")
 	// An unreadable file changes nothing, and neither does one whose keys would refuse the service's own messages.
 	write("trusted", "nonsense")
-	state, err := push.Desired().Latest(t.Context(), "default", "new")
+	state, err := state.New(push).Desired().Latest(t.Context(), "default", "new")
 	require.NoError(t, err)
 	require.NotNil(t, state)
 }
 
 func TestConnect_RefusesUnusableKeys(t *testing.T) {
-	s := newSigners(t)
-	key := newKey(t)
+	s := meshtest.NewSigners(t)
+	key := meshtest.NewKey(t)
 	for name, c := range map[string]struct {
 		keys mesh.Signing
 		says string
 	}{
-		"no key of its own": {mesh.Signing{Trusted: s.trusted}, "DRIFTLESS_SIGNING_KEY is not"},
+		"no key of its own": {mesh.Signing{Trusted: s.Trusted}, "DRIFTLESS_SIGNING_KEY is not"},
 		"a key that nobody trusts": {
-			mesh.Signing{Key: key.Reveal(), Trusted: s.trusted},
+			mesh.Signing{Key: key.Reveal(), Trusted: s.Trusted},
 			"add ingestion=" + key.Public().String(),
 		},
 		"another service's key": {
-			mesh.Signing{Key: s.keys[topology.Pull].Reveal(), Trusted: s.trusted},
+			mesh.Signing{Key: s.Keys[topology.Pull].Reveal(), Trusted: s.Trusted},
 			"lacks the public key",
 		},
 		"a public key to sign with": {mesh.Signing{Key: key.Public().String()}, "this is a public key"},
@@ -94,7 +96,7 @@ func TestConnect_RefusesUnusableKeys(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := mesh.Connect(t.Context(), mesh.Config{URL: s.url, Name: topology.Ingestion, Signing: c.keys})
+			_, err := mesh.Connect(t.Context(), mesh.Config{URL: s.URL, Name: topology.Ingestion, Signing: c.keys})
 			require.ErrorContains(t, err, c.says)
 			require.NotContains(t, err.Error(), key.Reveal())
 		})
@@ -103,16 +105,16 @@ func TestConnect_RefusesUnusableKeys(t *testing.T) {
 
 // The log has one line at the start, and one a minute about refused messages.
 func TestConnect_LogsSigningState(t *testing.T) {
-	s := newSigners(t)
+	s := meshtest.NewSigners(t)
 	for want, keys := range map[mesh.SigningState]mesh.Signing{
 		mesh.NotSigned:  {},
-		mesh.NotChecked: {Key: s.keys[topology.Push].Reveal()},
-		mesh.Checked:    {Key: s.keys[topology.Push].Reveal(), Trusted: s.trusted},
+		mesh.NotChecked: {Key: s.Keys[topology.Push].Reveal()},
+		mesh.Checked:    {Key: s.Keys[topology.Push].Reveal(), Trusted: s.Trusted},
 	} {
 		t.Run(string(want), func(t *testing.T) {
 			log := &lines{}
 			m, err := mesh.Connect(t.Context(), mesh.Config{
-				URL:     s.url,
+				URL:     s.URL,
 				Name:    topology.Push,
 				Signing: keys,
 				Logger:  slog.New(slog.NewTextHandler(log, nil)),
@@ -121,13 +123,14 @@ func TestConnect_LogsSigningState(t *testing.T) {
 			t.Cleanup(m.Close)
 			require.Equal(t, want, m.Signatures())
 			require.Equal(t, 1, log.count("signed"))
-			require.NotContains(t, log.text(), s.keys[topology.Push].Reveal())
+			require.NotContains(t, log.text(), s.Keys[topology.Push].Reveal())
 			if want != mesh.Checked {
 				return
 			}
 			for range 3 {
-				s.put(t, unsigned(t, topology.CatalogSubject("default", topology.Live, "mug"), change("mug", high)))
-				_, err = m.Desired().Latest(t.Context(), "default", "mug")
+				s.Put(t, meshtest.Unsigned(t, topology.CatalogSubject("default", topology.Live, "mug"),
+					meshtest.Change("mug", meshtest.HighVersion)))
+				_, err = state.New(m).Desired().Latest(t.Context(), "default", "mug")
 				require.NoError(t, err)
 			}
 			require.Equal(t, 1, log.count("message refused"))

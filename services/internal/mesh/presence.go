@@ -50,8 +50,6 @@ func (m *Mesh) consumerResource(c topology.Consumer) resource {
 	return resource{c.Stream, c.Durable(m.account)}
 }
 
-func bucketResource(bucket string) resource { return resource{stream: "KV_" + bucket} }
-
 // track monitors a resource from now on; created is when it was created.
 func (m *Mesh) track(t resource, created time.Time) {
 	p := &m.presence

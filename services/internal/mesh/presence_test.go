@@ -14,6 +14,8 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -28,7 +30,7 @@ func TestConsume_ContinuesAfterResourceIsCreatedAgain(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	require.NoError(t, m.Bind(t.Context(), topology.PushLive, topology.ReconciliationCatalog))
-	links, err := m.Links().Watch(t.Context(), "default")
+	links, err := state.New(m).Links().Watch(t.Context(), "default")
 	require.NoError(t, err)
 
 	ctx, stop := context.WithCancel(t.Context())
@@ -54,7 +56,7 @@ func TestConsume_ContinuesAfterResourceIsCreatedAgain(t *testing.T) {
 	works := func(what string) {
 		t.Helper()
 		before, beforeMany := one.Load(), many.Load()
-		publish(t, admin, topology.Live, "mug", 1)
+		meshtest.Publish(t, admin, topology.Live, "mug", 1)
 		require.Eventually(t, func() bool { return one.Load() > before && many.Load() > beforeMany }, patience,
 			10*time.Millisecond, what)
 	}
@@ -91,7 +93,7 @@ func TestConsume_ContinuesAfterResourceIsCreatedAgain(t *testing.T) {
 		require.LessOrEqual(t, len(told.all())-before, 4, told.all()[before:])
 		require.GreaterOrEqual(t, len(told.all())-before, 2)
 	}
-	require.NoError(t, admin.Links().Put(t.Context(), "default", "prod_1", "mug"))
+	require.NoError(t, state.New(admin).Links().Put(t.Context(), "default", "prod_1", "mug"))
 	require.Eventually(t, func() bool { return links.Product("prod_1") == "mug" }, patience, 10*time.Millisecond)
 
 	// Deleted and created again between two polls.
@@ -124,14 +126,14 @@ func TestConsume_ContinuesAfterStreamWasDeletedWhileDisconnected(t *testing.T) {
 				return mesh.Ack()
 			})
 	}()
-	publish(t, admin, topology.Live, "mug", 1)
+	meshtest.Publish(t, admin, topology.Live, "mug", 1)
 	require.Eventually(t, func() bool { return n.Load() == 1 }, patience, 10*time.Millisecond)
 	require.NoError(t, m.Conn().ForceReconnect())
 	require.NoError(t, js.DeleteStream(t.Context(), topology.StreamCatalog))
 	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil && m.Conn().IsConnected() }, patience,
 		10*time.Millisecond)
 	require.NoError(t, topology.Apply(t.Context(), js, topology.Options{}))
-	publish(t, admin, topology.Live, "mug", 2)
+	meshtest.Publish(t, admin, topology.Live, "mug", 2)
 	require.Eventually(t, func() bool { return n.Load() == 2 }, patience, 10*time.Millisecond)
 	stop()
 	require.NoError(t, <-end)

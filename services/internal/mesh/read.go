@@ -36,11 +36,6 @@ func (m *Mesh) lastOf(ctx context.Context, stream jetstream.Stream, subject stri
 	return storedMessage(&nats.Msg{Header: msg.Header, Data: msg.Data})
 }
 
-// entryOf returns the value of a key.
-func (m *Mesh) entryOf(ctx context.Context, kv jetstream.KeyValue, key string) (jetstream.KeyValueEntry, error) {
-	return read(ctx, m, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return kv.Get(ctx, key) })
-}
-
 // deleteMessage deletes a message. It is not an error if the message does not exist any more.
 func (m *Mesh) deleteMessage(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
 	return idempotently(ctx, m, func(ctx context.Context) error {

@@ -40,17 +40,17 @@ type pageRequest struct {
 	MaxBytes int    `json:"max_bytes,omitempty"`
 }
 
-// eachMessage yields the messages of a stream with direct get, from a sequence on, until yield returns false or none is
-// left. It needs no consumer. It reads at least what the leader of the stream had at the start.
-func (m *Mesh) eachMessage(
-	ctx context.Context, stream, filter string, from uint64, yield func(*jetstream.RawStreamMsg) bool,
+// Each yields the messages that match a filter, from a sequence on, until yield returns false or none is left. It reads
+// at least what the leader of the stream had at the start.
+func (s Stream) Each(
+	ctx context.Context, filter string, from uint64, yield func(*jetstream.RawStreamMsg) bool,
 ) error {
-	asked, err := m.chooseFilter(ctx, stream, filter)
+	asked, err := s.chooseFilter(ctx, filter)
 	if err != nil {
 		return err
 	}
 	for from = max(from, 1); ; {
-		p, err := m.page(ctx, stream, pageRequest{from, asked, pageMessages, pageBytes})
+		p, err := s.page(ctx, pageRequest{from, asked, pageMessages, pageBytes})
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (m *Mesh) eachMessage(
 			continue
 		}
 		// Any replica may have answered, even one that lags.
-		more, err := m.leaderHas(ctx, stream, pageRequest{Sequence: from, Filter: filter})
+		more, err := s.leaderHas(ctx, pageRequest{Sequence: from, Filter: filter})
 		if err != nil || !more {
 			return err
 		}
@@ -78,23 +78,32 @@ func (m *Mesh) eachMessage(
 
 // chooseFilter returns the filter to request, none if many messages match it. For each match of a pattern the server
 // searches the subjects of a block of its store, which costs more than sending all messages.
-func (m *Mesh) chooseFilter(ctx context.Context, stream, filter string) (string, error) {
+func (s Stream) chooseFilter(ctx context.Context, filter string) (string, error) {
 	const share = 10
-	fit, err := m.count(ctx, stream, filter)
+	fit, err := s.Count(ctx, filter)
 	if err != nil {
 		return "", err
 	}
-	all, err := m.count(ctx, stream, "")
+	all, err := s.Count(ctx, "")
 	if err != nil || fit*share < all {
 		return filter, err
 	}
 	return "", nil
 }
 
+// Page returns a part of the messages that match a filter, from a sequence on, and how many may follow. Unlike Each it
+// is content with what one replica has.
+func (s Stream) Page(
+	ctx context.Context, filter string, from uint64,
+) (messages []*jetstream.RawStreamMsg, left uint64, err error) {
+	p, err := s.page(ctx, pageRequest{from, filter, pageMessages, pageBytes})
+	return p.messages, p.left, err
+}
+
 // page reads one page. A replica that hangs does not answer, and the next attempt may reach another one.
-func (m *Mesh) page(ctx context.Context, stream string, request pageRequest) (page, error) {
+func (s Stream) page(ctx context.Context, request pageRequest) (page, error) {
 	for began := time.Now(); ; {
-		p, err := m.pageOnce(ctx, stream, request)
+		p, err := s.pageOnce(ctx, request)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && len(p.messages) > 0:
 			// The messages so far are in order. More may follow.
@@ -103,18 +112,18 @@ func (m *Mesh) page(ctx context.Context, stream string, request pageRequest) (pa
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(began) < electionTimeout:
 			continue
 		case errors.Is(err, nats.ErrNoResponders):
-			return p, fmt.Errorf("stream %s does not exist, or no server has it now: %w", stream, err)
+			return p, fmt.Errorf("stream %s does not exist, or no server has it now: %w", s.name, err)
 		}
 		return p, err
 	}
 }
 
-func (m *Mesh) pageOnce(ctx context.Context, stream string, request pageRequest) (p page, err error) {
+func (s Stream) pageOnce(ctx context.Context, request pageRequest) (p page, err error) {
 	ask, err := json.Marshal(request)
 	if err != nil {
 		return p, err
 	}
-	sub, err := m.nc.SubscribeSync(m.nc.NewInbox())
+	sub, err := s.m.nc.SubscribeSync(s.m.nc.NewInbox())
 	if err != nil {
 		return p, err
 	}
@@ -122,7 +131,7 @@ func (m *Mesh) pageOnce(ctx context.Context, stream string, request pageRequest)
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return p, err
 	}
-	if err := m.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, sub.Subject, ask); err != nil {
+	if err := s.m.nc.PublishRequest("$JS.API.DIRECT.GET."+s.name, sub.Subject, ask); err != nil {
 		return p, err
 	}
 	for {
@@ -197,22 +206,22 @@ func nextWithin(ctx context.Context, sub *nats.Subscription, wait time.Duration)
 }
 
 // leaderHas reports whether the leader of a stream has a message that matches a request.
-func (m *Mesh) leaderHas(ctx context.Context, stream string, request pageRequest) (bool, error) {
+func (s Stream) leaderHas(ctx context.Context, request pageRequest) (bool, error) {
 	ask, err := json.Marshal(request)
 	if err != nil {
 		return false, err
 	}
-	msg, err := read(ctx, m, func(ctx context.Context) (*nats.Msg, error) {
-		return m.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, ask)
+	msg, err := read(ctx, s.m, func(ctx context.Context) (*nats.Msg, error) {
+		return s.m.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+s.name, ask)
 	})
 	if err != nil {
-		return false, fmt.Errorf("ask the leader of stream %s for more messages: %w", stream, err)
+		return false, fmt.Errorf("ask the leader of stream %s for more messages: %w", s.name, err)
 	}
 	var answer struct {
 		Error *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return false, fmt.Errorf("the answer of the leader of stream %s cannot be read: %w", stream, err)
+		return false, fmt.Errorf("the answer of the leader of stream %s cannot be read: %w", s.name, err)
 	}
 	switch {
 	case answer.Error == nil:
@@ -220,7 +229,7 @@ func (m *Mesh) leaderHas(ctx context.Context, stream string, request pageRequest
 	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
 		return false, nil
 	default:
-		return false, fmt.Errorf("ask the leader of stream %s for more messages: %w", stream, answer.Error)
+		return false, fmt.Errorf("ask the leader of stream %s for more messages: %w", s.name, answer.Error)
 	}
 }
 
@@ -255,10 +264,10 @@ func storedMessage(msg *nats.Msg) (*jetstream.RawStreamMsg, error) {
 	}, nil
 }
 
-// count returns how many messages of a stream with direct get match a filter.
-func (m *Mesh) count(ctx context.Context, stream, filter string) (uint64, error) {
+// Count returns how many messages match a filter.
+func (s Stream) Count(ctx context.Context, filter string) (uint64, error) {
 	for {
-		p, err := m.page(ctx, stream, pageRequest{1, filter, 1, 0})
+		p, err := s.page(ctx, pageRequest{1, filter, 1, 0})
 		if err != nil || !p.cut {
 			return uint64(len(p.messages)) + p.left, err
 		}

@@ -15,6 +15,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -66,7 +67,7 @@ func TestConsume_SurvivesServerRestart(t *testing.T) {
 		require.Eventually(t, func() bool {
 			// The client reconnects by itself.
 			return m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id),
-				change(id, uint64(i+1)), mesh.WithVersion(uint64(i+1))) == nil
+				meshtest.Change(id, uint64(i+1)), mesh.WithVersion(uint64(i+1))) == nil
 		}, time.Minute, 50*time.Millisecond)
 		require.Eventually(t, func() bool { return arrived(id) }, time.Minute, 10*time.Millisecond)
 		require.NoError(t, server.Close())

@@ -77,7 +77,7 @@ func union(a, b []string) []string {
 
 // retryOf returns the scheduled retry of a product and its sequence; nil if there is none.
 func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*meshv1.Retry, uint64, error) {
-	stream, err := m.stream(ctx, topology.StreamRetry)
+	stream, err := m.boundStream(ctx, topology.StreamRetry)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -90,7 +90,7 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 	}
 	if err := cmp.Or(checkRepublished(msg.Header),
 		m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time)); err != nil {
-		m.countRefusal(ctx, topology.StreamRetry, msg.Subject, err)
+		m.CountRefusal(ctx, topology.StreamRetry, msg.Subject, err)
 		return nil, 0, nil
 	}
 	retry := &meshv1.Retry{}
@@ -107,7 +107,7 @@ func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string
 	if err != nil || retry == nil || retry.GetVersion() > version || retry.GetLook() && !looked {
 		return err
 	}
-	stream, err := m.stream(ctx, topology.StreamRetry)
+	stream, err := m.boundStream(ctx, topology.StreamRetry)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (m *Mesh) RetryOf(ctx context.Context, service, account, product string) (*
 func (m *Mesh) Retries(ctx context.Context, service, account string,
 	limit int,
 ) (retries []*meshv1.Retry, more bool, err error) {
-	stream, err := m.stream(ctx, topology.StreamRetry)
+	stream, err := m.boundStream(ctx, topology.StreamRetry)
 	if err != nil {
 		return nil, false, err
 	}
@@ -154,7 +154,7 @@ func (m *Mesh) Retries(ctx context.Context, service, account string,
 			return retries, true, nil
 		}
 		if err := m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time); err != nil {
-			m.countRefusal(ctx, topology.StreamRetry, msg.Subject, err)
+			m.CountRefusal(ctx, topology.StreamRetry, msg.Subject, err)
 			sequence = msg.Sequence + 1
 			continue
 		}
@@ -169,7 +169,7 @@ func (m *Mesh) Retries(ctx context.Context, service, account string,
 
 // RetryingCount returns how many retries of a service are scheduled.
 func (m *Mesh) RetryingCount(ctx context.Context, service, account string) (uint64, error) {
-	stream, err := m.stream(ctx, topology.StreamRetry)
+	stream, err := m.boundStream(ctx, topology.StreamRetry)
 	if err != nil {
 		return 0, err
 	}

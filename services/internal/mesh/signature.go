@@ -75,6 +75,33 @@ func (m *Mesh) authentic(subject string, h nats.Header, body []byte, stored time
 	return err
 }
 
+// Authenticate returns the signature of a stored message of a stream. It returns an error if the message is not from a
+// writer that this client trusts. The signature is empty if the client does not check signatures, see Signatures.
+func (m *Mesh) Authenticate(subject string, msg *jetstream.RawStreamMsg) (signing.Signature, error) {
+	return m.verify(subject, msg.Header, msg.Data, time.Time{})
+}
+
+// IsPrompt reports whether a message was stored soon after it was signed. If not, it was published again.
+func IsPrompt(msg *jetstream.RawStreamMsg, signature signing.Signature) bool {
+	return msg.Time.Sub(signature.At).Abs() <= maxStoreDelay
+}
+
+// IsCurrent reports whether a stored message is signed as this client would sign it now. signature is what Authenticate
+// returned for the message; if it is empty, the message's signature is checked against the client's own key. It returns
+// true if the client signs nothing.
+func (m *Mesh) IsCurrent(subject string, msg *jetstream.RawStreamMsg, signature signing.Signature) bool {
+	now := m.keys.current()
+	switch {
+	case now.signer == nil:
+		return true
+	case signature.Key != "":
+		return signature.Key == now.public.ID()
+	}
+	own := signing.Trusted{m.name: {now.public}}
+	_, err := own.Verify(msg.Header.Get(SignatureHeader), signedParts(subject, msg.Header, msg.Data))
+	return err == nil
+}
+
 // verify is authentic, and also returns the signature. The signature is empty if signatures are not checked.
 func (m *Mesh) verify(subject string, h nats.Header, body []byte, stored time.Time) (signing.Signature, error) {
 	subject, signed := signedSubject(subject)
@@ -134,7 +161,7 @@ func checkProduct(subject, account, product string) error {
 
 // refuse terminates a message that is not authentic. It writes no dead letter: otherwise a forger could fill DEAD.
 func (m *Mesh) refuse(ctx context.Context, stream string, raw jetstream.Msg, why error) {
-	m.countRefusal(ctx, stream, raw.Subject(), why)
+	m.CountRefusal(ctx, stream, raw.Subject(), why)
 	if err := raw.TermWithReason("not authentic: " + why.Error()); err != nil {
 		m.logger.WarnContext(ctx, "could not refuse a message; it will be redelivered", "subject", raw.Subject(),
 			"error", err)
@@ -150,7 +177,8 @@ type refusals struct {
 
 const refusalLogInterval = time.Minute
 
-func (m *Mesh) countRefusal(ctx context.Context, stream, subject string, why error) {
+// CountRefusal counts a stored message that a reader refused, and logs it at most once a minute.
+func (m *Mesh) CountRefusal(ctx context.Context, stream, subject string, why error) {
 	metrics.Refused.Add(ctx, 1, metrics.Stream.Of(stream), metrics.Refusal.Of(refusalLabel(why)))
 	r := &m.refusals
 	r.mu.Lock()

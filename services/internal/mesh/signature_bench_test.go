@@ -14,7 +14,9 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
 	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -24,8 +26,8 @@ func BenchmarkSignatures(b *testing.B) {
 	for _, signed := range []bool{false, true} {
 		b.Run(fmt.Sprintf("signed=%t", signed), func(b *testing.B) {
 			m := benchMesh(b, signed)
-			state := func(v uint64) *catalogv1.ProductChange {
-				c := change("mug", v)
+			stateAt := func(v uint64) *catalogv1.ProductChange {
+				c := meshtest.Change("mug", v)
 				c.Product = &catalogv1.Product{Id: "mug", Description: strings.Repeat("x", 2<<10)}
 				return c
 			}
@@ -35,7 +37,7 @@ func BenchmarkSignatures(b *testing.B) {
 				defer processorTime(b)()
 				for b.Loop() {
 					version++
-					require.NoError(b, m.Publish(b.Context(), subject, state(version), mesh.WithVersion(version)))
+					require.NoError(b, m.Publish(b.Context(), subject, stateAt(version), mesh.WithVersion(version)))
 				}
 			})
 			b.Run("publish a batch of 1000", func(b *testing.B) {
@@ -46,7 +48,7 @@ func BenchmarkSignatures(b *testing.B) {
 						version++
 						out[i] = mesh.Outgoing{
 							Subject: topology.CatalogSubject("default", topology.Bulk, fmt.Sprint("p", i)),
-							Body:    state(version),
+							Body:    stateAt(version),
 							Version: version,
 						}
 					}
@@ -55,12 +57,12 @@ func BenchmarkSignatures(b *testing.B) {
 			})
 			for range topology.MaxStatesPerProduct {
 				version++
-				require.NoError(b, m.Publish(b.Context(), subject, state(version), mesh.WithVersion(version)))
+				require.NoError(b, m.Publish(b.Context(), subject, stateAt(version), mesh.WithVersion(version)))
 			}
 			b.Run("read the latest of 16", func(b *testing.B) {
 				defer processorTime(b)()
 				for b.Loop() {
-					_, err := m.Desired().Latest(b.Context(), "default", "mug")
+					_, err := state.New(m).Desired().Latest(b.Context(), "default", "mug")
 					require.NoError(b, err)
 				}
 			})
@@ -75,7 +77,7 @@ func BenchmarkSignatures(b *testing.B) {
 					for i, id := range ids {
 						out[i] = mesh.Outgoing{
 							Subject: topology.CatalogSubject("default", topology.Bulk, id),
-							Body:    state(version),
+							Body:    stateAt(version),
 							Version: version,
 						}
 					}
@@ -84,7 +86,7 @@ func BenchmarkSignatures(b *testing.B) {
 				b.Run(fmt.Sprintf("read the latest of %d of 1000 products", states), func(b *testing.B) {
 					defer processorTime(b)()
 					for b.Loop() {
-						_, err := m.Desired().LatestMany(b.Context(), "default", ids)
+						_, err := state.New(m).Desired().LatestMany(b.Context(), "default", ids)
 						require.NoError(b, err)
 					}
 				})

@@ -36,7 +36,7 @@ type ConsumerStatus struct {
 func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 	found := map[topology.Consumer]*jetstream.ConsumerInfo{}
 	for _, name := range topology.ConsumedStreams() {
-		stream, err := m.stream(ctx, name)
+		stream, err := m.boundStream(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +73,7 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 
 // LastSequence returns the sequence of a stream's latest message.
 func (m *Mesh) LastSequence(ctx context.Context, stream string) (uint64, error) {
-	s, err := m.stream(ctx, stream)
+	s, err := m.boundStream(ctx, stream)
 	if err != nil {
 		return 0, err
 	}
@@ -96,7 +96,7 @@ func (m *Mesh) OldestMessage(ctx context.Context, c ConsumerStatus) (sequence ui
 	if c.Pending+c.InFlight == 0 {
 		return 0, time.Time{}, nil
 	}
-	stream, err := m.stream(ctx, c.Stream)
+	stream, err := m.boundStream(ctx, c.Stream)
 	if err != nil {
 		return 0, time.Time{}, err
 	}
@@ -127,7 +127,7 @@ func (m *Mesh) Streams(ctx context.Context) ([]StreamStatus, error) {
 	names := topology.StreamNames()
 	out := make([]StreamStatus, 0, len(names))
 	for _, name := range names {
-		stream, err := m.stream(ctx, name)
+		stream, err := m.boundStream(ctx, name)
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -48,7 +49,7 @@ func TestConsumers_ReportOpenRequests(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return status(t, m, topology.PushLive).Waiting == 2 }, patience,
 		10*time.Millisecond)
-	publish(t, m, topology.Live, "mug", 1)
+	meshtest.Publish(t, m, topology.Live, "mug", 1)
 	require.Eventually(t, func() bool {
 		s := status(t, m, topology.PushLive)
 		return s.Delivered == 1 && s.Pending+s.InFlight == 0
@@ -61,7 +62,7 @@ func TestConsumers_ReportOpenRequests(t *testing.T) {
 }
 
 func TestOldestMessage_ReturnsFirstUnacknowledged(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	oldest := func() uint64 {
 		t.Helper()
 		sequence, stored, err := m.OldestMessage(t.Context(), status(t, m, topology.PushLive))
@@ -70,16 +71,16 @@ func TestOldestMessage_ReturnsFirstUnacknowledged(t *testing.T) {
 		return sequence
 	}
 	require.Zero(t, oldest())
-	publish(t, m, topology.Bulk, "cup", 1)
-	publish(t, m, topology.Bulk, "pot", 2)
+	meshtest.Publish(t, m, topology.Bulk, "cup", 1)
+	meshtest.Publish(t, m, topology.Bulk, "pot", 2)
 	require.Zero(t, oldest(), "they are of another lane")
-	publish(t, m, topology.Live, "mug", 3)
-	publish(t, m, topology.Live, "jug", 4)
+	meshtest.Publish(t, m, topology.Live, "mug", 3)
+	meshtest.Publish(t, m, topology.Live, "jug", 4)
 	require.EqualValues(t, 3, oldest())
 }
 
 func TestRetries_ReturnsAtMostLimit(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	none, more, err := m.Retries(t.Context(), topology.Push, "default", 3)
 	require.NoError(t, err)
 	require.Empty(t, none)
@@ -121,17 +122,40 @@ func TestRetries_ReturnsAtMostLimit(t *testing.T) {
 	require.Nil(t, one)
 }
 
-func TestRecord_ReturnsTimeOfWrite(t *testing.T) {
-	m := start(t)
-	report := &meshv1.PollReport{}
-	written, err := m.Record(topology.KeyPoll, "default").GetWithTime(t.Context(), report)
+func TestConsumers_ListsAllStreams(t *testing.T) {
+	m := meshtest.Start(t)
+	for i := range 3 {
+		meshtest.Publish(t, m, topology.Live, "p", uint64(i+1))
+	}
+	// The server counts new messages of a consumer slightly after it has stored them.
+	for _, c := range []topology.Consumer{topology.PushLive, topology.ReconciliationCatalog} {
+		require.Eventually(t, func() bool { return pending(t, m, c) == 3 }, patience, 10*time.Millisecond)
+	}
+	calls, err := m.Conn().SubscribeSync("$JS.API.CONSUMER.>")
 	require.NoError(t, err)
-	require.Zero(t, written)
-	require.NoError(t, m.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{Events: 7}))
-	written, err = m.Record(topology.KeyPoll, "default").GetWithTime(t.Context(), report)
+	defer func() { require.NoError(t, calls.Unsubscribe()) }()
+	all, err := m.Consumers(t.Context())
 	require.NoError(t, err)
-	require.EqualValues(t, 7, report.GetEvents())
-	now, err := m.Clock().Now(t.Context())
+	require.NoError(t, m.Conn().Flush())
+	backlog, streams := map[topology.Consumer]uint64{}, map[string]bool{}
+	for _, c := range all {
+		backlog[c.Consumer] = c.Pending
+		streams["$JS.API.CONSUMER.LIST."+c.Stream] = true
+	}
+	n, _, err := calls.Pending()
 	require.NoError(t, err)
-	require.WithinDuration(t, now, written, time.Second)
+	require.Len(t, streams, n, "one call for each stream")
+	for range n {
+		call, err := calls.NextMsg(patience)
+		require.NoError(t, err)
+		require.True(t, streams[call.Subject], call.Subject)
+	}
+	require.EqualValues(t, 3, backlog[topology.PushLive])
+	require.EqualValues(t, 3, backlog[topology.ReconciliationCatalog])
+	require.Contains(t, backlog, topology.ReconciliationObserved)
+
+	require.NoError(t,
+		m.JetStream().DeleteConsumer(t.Context(), topology.PushBulk.Stream, topology.PushBulk.Durable("default")))
+	_, err = m.Consumers(t.Context())
+	require.ErrorContains(t, err, "CATALOG has no consumer push-bulk")
 }

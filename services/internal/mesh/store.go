@@ -69,7 +69,7 @@ func (m *Mesh) earlierResult(ctx context.Context, stream string, msg *nats.Msg, 
 	if found := wrongSequencePattern.FindStringSubmatch(refusal.Error()); found != nil {
 		at, _ = strconv.ParseUint(found[1], 10, 64)
 	}
-	s, err := m.stream(ctx, stream)
+	s, err := m.boundStream(ctx, stream)
 	if err != nil {
 		return stored{}, err
 	}

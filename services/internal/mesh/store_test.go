@@ -33,7 +33,8 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{Replicas: replicas}))
 	bucket := "KV_" + topology.BucketObserved
 	write := func(product string, revision uint64) *nats.Msg {
-		msg := &nats.Msg{Subject: observedSubject("default", product), Data: []byte(product), Header: nats.Header{}}
+		subject := topology.KeyObserved.Sub(topology.Token(product)).Subject("default")
+		msg := &nats.Msg{Subject: subject, Data: []byte(product), Header: nats.Header{}}
 		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
 		repeatable(msg)
 		return msg
@@ -55,7 +56,7 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 	t.Run("a compare-and-set loses against another", func(t *testing.T) {
 		require.NoError(t, m.storeIn(t.Context(), bucket, write("other", 0), false).err)
 		late := m.storeIn(t.Context(), bucket, write("other", 0), true)
-		require.True(t, isConflict(late.err), "%v", late.err)
+		require.True(t, IsConflict(late.err), "%v", late.err)
 	})
 	t.Run("a compare-and-set loses after a later write", func(t *testing.T) {
 		msg := write("since", 0)
@@ -63,7 +64,7 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 		require.NoError(t, first.err)
 		require.NoError(t, m.storeIn(t.Context(), bucket, write("since", first.sequence), false).err)
 		again := m.storeIn(t.Context(), bucket, msg, true)
-		require.True(t, isConflict(again.err), "%v", again.err)
+		require.True(t, IsConflict(again.err), "%v", again.err)
 	})
 	t.Run("a message is stored once", func(t *testing.T) {
 		msg := &nats.Msg{Subject: "stripe.default.once"}

@@ -18,35 +18,28 @@ import (
 // historyWindow is how many subjects are requested at a time. Each answer may have MaxStatesPerProduct messages.
 const historyWindow = 64
 
-// eachHistory reads all messages of each subject, oldest first, from a stream with direct get. The reads are pipelined.
-// It calls do once for each subject, in any order, with the subject's index. Headers of stored messages are not
-// trusted: of several with the same name, the server's own is the last.
-func (m *Mesh) eachHistory(
-	ctx context.Context, stream string, subjects []string, do func(i int, kept []*nats.Msg) error,
-) error {
-	return m.eachHistoryFrom(ctx, stream, subjects, nil, do)
-}
-
-// eachHistoryFrom is eachHistory from a sequence on. from returns the sequence, given the last message of the subject;
-// do then gets that message twice. If from is nil, all messages are read.
-func (m *Mesh) eachHistoryFrom(
-	ctx context.Context, stream string, subjects []string,
-	from func(i int, last *nats.Msg) uint64, do func(i int, kept []*nats.Msg) error,
+// EachHistory reads the messages of each subject, oldest first. The reads are pipelined. It calls do once for each
+// subject, in any order, with the subject's index. from returns the sequence to read from, given the last message of
+// the subject; do then gets that message twice. If from is nil, all messages are read. A message whose headers cannot
+// be read has the sequence 0.
+func (s Stream) EachHistory(
+	ctx context.Context, subjects []string,
+	from func(i int, last *jetstream.RawStreamMsg) uint64, do func(i int, kept []*jetstream.RawStreamMsg) error,
 ) error {
 	if len(subjects) == 0 {
 		return nil
 	}
 	r := &historyReader{
-		m:        m,
-		stream:   stream,
+		m:        s.m,
+		stream:   s.name,
 		subjects: subjects,
 		from:     from,
-		inbox:    m.nc.NewInbox(),
+		inbox:    s.m.nc.NewInbox(),
 		waiting:  map[int]*historyAnswer{},
 	}
 	// A synchronous subscription would interpret a stored message with certain headers as a status of the server.
 	answers, done := make(chan *nats.Msg), make(chan struct{})
-	sub, err := m.nc.Subscribe(r.inbox+".*.*", func(msg *nats.Msg) {
+	sub, err := s.m.nc.Subscribe(r.inbox+".*.*", func(msg *nats.Msg) {
 		select {
 		case answers <- msg:
 		case <-done:
@@ -69,7 +62,7 @@ type historyReader struct {
 	m        *Mesh
 	stream   string
 	subjects []string
-	from     func(i int, last *nats.Msg) uint64
+	from     func(i int, last *jetstream.RawStreamMsg) uint64
 	inbox    string
 	// waiting has the subjects that are requested and not answered.
 	waiting map[int]*historyAnswer
@@ -84,8 +77,8 @@ type historyAnswer struct {
 	start uint64
 	// last is the last message, if it was requested. It counts even if the answer that follows lacks it, because of a
 	// replica that lags, or a purge.
-	last *nats.Msg
-	msgs []*nats.Msg
+	last *jetstream.RawStreamMsg
+	msgs []*jetstream.RawStreamMsg
 	// previous is the sequence of the last message of this request. It is not known after a message that cannot be
 	// read.
 	previous uint64
@@ -93,7 +86,7 @@ type historyAnswer struct {
 }
 
 func (r *historyReader) run(ctx context.Context, answers <-chan *nats.Msg,
-	do func(i int, kept []*nats.Msg) error,
+	do func(i int, kept []*jetstream.RawStreamMsg) error,
 ) error {
 	silence := time.NewTimer(readRetryInterval)
 	defer silence.Stop()
@@ -162,7 +155,7 @@ func (r *historyReader) ask(i int, from uint64) error {
 }
 
 // receive processes one answer: a message, or the server's status that there are no more.
-func (r *historyReader) receive(msg *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
+func (r *historyReader) receive(msg *nats.Msg, do func(i int, kept []*jetstream.RawStreamMsg) error) error {
 	tokens := strings.Split(msg.Subject, ".")
 	i, errI := strconv.Atoi(tokens[len(tokens)-2])
 	attempt, errAttempt := strconv.Atoi(tokens[len(tokens)-1])
@@ -181,13 +174,14 @@ func (r *historyReader) receive(msg *nats.Msg, do func(i int, kept []*nats.Msg) 
 	}
 	switch {
 	case (msg.Header.Get(jetstream.StreamHeader) != "" || status == "") && w.start == 0:
-		w.last, w.start = msg, r.from(i, msg)
+		w.last, _ = storedOrBroken(msg)
+		w.start = r.from(i, w.last)
 		return r.ask(i, w.start)
 	case msg.Header.Get(jetstream.StreamHeader) != "" || status == "":
 		// A message without any header is a stored message whose headers cannot be read. Nothing in it is signed.
-		w.msgs = append(w.msgs, msg)
-		sequence, err := storedSequence(msg)
-		w.previous, w.unsure = sequence, err != nil
+		stored, ok := storedOrBroken(msg)
+		w.msgs = append(w.msgs, stored)
+		w.previous, w.unsure = stored.Sequence, !ok
 		return nil
 	case status == "503":
 		return fmt.Errorf("stream %s does not exist, or no server has it now: %w", r.stream,
@@ -212,24 +206,12 @@ func (r *historyReader) receive(msg *nats.Msg, do func(i int, kept []*nats.Msg) 
 	return do(i, w.msgs)
 }
 
-// lastValue returns the last value of a header. The server appends its headers to those of the stored message, which
-// may have the same names.
-func lastValue(h nats.Header, name string) string {
-	values := h[name]
-	if len(values) == 0 {
-		return ""
-	}
-	return values[len(values)-1]
-}
-
-// storedOn returns the subject of an answer to a direct get.
-func storedOn(h nats.Header) string { return lastValue(h, jetstream.SubjectHeader) }
-
-// storedSequence returns the sequence of an answer to a direct get.
-func storedSequence(msg *nats.Msg) (uint64, error) {
-	sequence, err := strconv.ParseUint(lastValue(msg.Header, jetstream.SequenceHeader), 10, 64)
+// storedOrBroken returns the message of an answer to a direct get. ok is false if the server's headers cannot be read.
+// The message then has only its own headers and its body.
+func storedOrBroken(msg *nats.Msg) (stored *jetstream.RawStreamMsg, ok bool) {
+	stored, err := storedMessage(msg)
 	if err != nil {
-		return 0, errors.New("the answer has no sequence")
+		return &jetstream.RawStreamMsg{Header: msg.Header, Data: msg.Data}, false
 	}
-	return sequence, nil
+	return stored, true
 }

@@ -13,25 +13,24 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// maxReadsInFlight is how many requests of eachLast are in flight at a time. It is large enough to hide the round trip.
+// maxReadsInFlight is how many requests of EachLast are in flight at a time. It is large enough to hide the round trip.
 // It is small enough for the answers to fit into the server's buffer for a slow client (64 MB by default).
 const maxReadsInFlight = 256
 
-// readRetryInterval is how long eachLast waits for the next answer before it repeats all requests that are not
+// readRetryInterval is how long EachLast waits for the next answer before it repeats all requests that are not
 // answered.
 const readRetryInterval = time.Second
 
-// eachLast reads the latest message of each subject from a stream with direct get. The reads are pipelined. It calls do
-// once for each subject, in any order, with the subject's index and message, nil if there is none. In a cluster the
-// answer may come from a replica that lags slightly.
-func (m *Mesh) eachLast(ctx context.Context, stream string, subjects []string,
-	do func(i int, msg *nats.Msg) error,
+// EachLast reads the latest message of each subject. The reads are pipelined. It calls do once for each subject, in any
+// order, with the subject's index and message, nil if there is none.
+func (s Stream) EachLast(ctx context.Context, subjects []string,
+	do func(i int, msg *jetstream.RawStreamMsg) error,
 ) error {
 	if len(subjects) == 0 {
 		return nil
 	}
-	inbox := m.nc.NewInbox()
-	sub, err := m.nc.SubscribeSync(inbox + ".*")
+	inbox := s.m.nc.NewInbox()
+	sub, err := s.m.nc.SubscribeSync(inbox + ".*")
 	if err != nil {
 		return err
 	}
@@ -42,8 +41,8 @@ func (m *Mesh) eachLast(ctx context.Context, stream string, subjects []string,
 	}
 	ask := func(i int) error {
 		// Each subject has its own request: for a list of subjects the server searches its whole store.
-		subject := "$JS.API.DIRECT.GET." + stream + "." + subjects[i]
-		return m.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: inbox + "." + strconv.Itoa(i)})
+		subject := "$JS.API.DIRECT.GET." + s.name + "." + subjects[i]
+		return s.m.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: inbox + "." + strconv.Itoa(i)})
 	}
 	// waiting has the requests that are not answered.
 	waiting := map[int]bool{}
@@ -59,7 +58,7 @@ func (m *Mesh) eachLast(ctx context.Context, stream string, subjects []string,
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
 			// This differs from a stream without such a message.
-			return fmt.Errorf("stream %s does not exist, or no server has it now: %w", stream, err)
+			return fmt.Errorf("stream %s does not exist, or no server has it now: %w", s.name, err)
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(heard) < electionTimeout:
 			// The replica that was asked may hang; the next request may reach another one.
 			for i := range waiting {
@@ -75,10 +74,11 @@ func (m *Mesh) eachLast(ctx context.Context, stream string, subjects []string,
 		}
 		heard = time.Now()
 		delete(waiting, i)
-		if msg, err = storedAnswer(msg); err != nil {
+		stored, err := storedAnswer(msg)
+		if err != nil {
 			return err
 		}
-		if err := do(i, msg); err != nil {
+		if err := do(i, stored); err != nil {
 			return err
 		}
 	}
@@ -99,9 +99,9 @@ func nextAnswer(ctx context.Context, sub *nats.Subscription) (int, *nats.Msg, er
 }
 
 // storedAnswer returns the message of an answer to a direct get, nil if there is none.
-func storedAnswer(msg *nats.Msg) (*nats.Msg, error) {
+func storedAnswer(msg *nats.Msg) (*jetstream.RawStreamMsg, error) {
 	if isStored(msg.Header) {
-		return msg, nil
+		return storedMessage(msg)
 	}
 	switch status := msg.Header.Get("Status"); status {
 	case "404":

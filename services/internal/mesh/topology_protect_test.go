@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -42,7 +43,7 @@ func wipe(t *testing.T, js jetstream.JetStream, subject string) error {
 }
 
 func TestApplyTopology_ForbidsRollupsWithoutDataLoss(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	js := m.JetStream()
 	asBefore(t, js, nil)
 	// An operator allowed them on streams as well.
@@ -110,7 +111,7 @@ func details(diffs []topology.Difference) []string {
 
 // If the server keeps roll-ups, the plan keeps reporting them, and everything else is applied.
 func TestApplyTopology_ReportsRefusedProtections(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	js := m.JetStream()
 	// The server accepts the update, and allows roll-ups again.
 	asBefore(t, js, func(c *jetstream.KeyValueConfig) { c.LimitMarkerTTL = time.Hour })

@@ -18,6 +18,8 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -76,7 +78,7 @@ func TestApplyTopology_ScalesReplicasWithoutDataLoss(t *testing.T) {
 	one := topology.Options{Replicas: 1}
 	require.NoError(t, m.ApplyTopology(ctx, one, time.Minute))
 	for i := range 50 {
-		publish(t, m, topology.Live, fmt.Sprint("p", i), uint64(i+1))
+		meshtest.Publish(t, m, topology.Live, fmt.Sprint("p", i), uint64(i+1))
 	}
 	handled(ctx, t, m, topology.Push, topology.PushLive)
 	floor := func() string {
@@ -119,7 +121,7 @@ func TestApplyTopology_ScalesReplicasWithoutDataLoss(t *testing.T) {
 	leader.WaitForShutdown()
 	// The client reconnects to another server.
 	require.Eventually(t, func() bool {
-		newest, err := m.Desired().Latest(ctx, "default", "p49")
+		newest, err := state.New(m).Desired().Latest(ctx, "default", "p49")
 		return err == nil && newest.GetVersion() == 50
 	}, 3*time.Minute, 50*time.Millisecond, "what was stored is not there any more")
 	if !assert.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute,
@@ -127,7 +129,7 @@ func TestApplyTopology_ScalesReplicasWithoutDataLoss(t *testing.T) {
 		require.FailNow(t, "the consumer has lost its place", floor())
 	}
 	require.Eventually(t, func() bool {
-		return m.Publish(ctx, topology.CatalogSubject("default", topology.Live, "p0"), change("p0", 51),
+		return m.Publish(ctx, topology.CatalogSubject("default", topology.Live, "p0"), meshtest.Change("p0", 51),
 			mesh.WithVersion(51)) == nil
 	}, 3*time.Minute, 50*time.Millisecond, "two of three servers do not store anything")
 }
@@ -180,7 +182,7 @@ func TestApplyTopology_LosesMessagesOnlyIfAllowed(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := start(t)
+			m := meshtest.Start(t)
 			ctx, js := t.Context(), m.JetStream()
 			s, err := js.Stream(ctx, c.stream)
 			require.NoError(t, err)
@@ -225,7 +227,7 @@ func TestApplyTopology_LosesMessagesOnlyIfAllowed(t *testing.T) {
 }
 
 func TestApplyTopology_KeepsHigherAndUndeclaredSettings(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	ctx, js := t.Context(), m.JetStream()
 	edit := func(name string, change func(*jetstream.StreamConfig)) {
 		s, err := js.Stream(ctx, name)
@@ -286,7 +288,7 @@ func TestApplyTopology_KeepsHigherAndUndeclaredSettings(t *testing.T) {
 }
 
 func TestApplyTopology_ShortensFormerAckWait(t *testing.T) {
-	js := start(t).JetStream()
+	js := meshtest.Start(t).JetStream()
 	durable := topology.PushLive.Durable(topology.DefaultAccount)
 	apply := func(had time.Duration) time.Duration {
 		cons, err := js.Consumer(t.Context(), topology.StreamCatalog, durable)
@@ -426,7 +428,7 @@ func TestApplyTopology_GivesUpAfterPatience(t *testing.T) {
 }
 
 func TestApply_ChangesNothingIfRefused(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
 	ctx, js := t.Context(), m.JetStream()
 	// Two differences: one in the last stream that loses messages, and one in the first that does not.
 	catalog, err := js.Stream(ctx, topology.StreamCatalog)

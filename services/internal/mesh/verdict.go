@@ -48,15 +48,6 @@ func Busy(d time.Duration) Verdict {
 // trace, and its payload if the letter has none.
 func Dead(letter *meshv1.DeadLetter) Verdict { return Verdict{decision: dead, letter: letter} }
 
-// Err returns why the message is retried; nil if it is not retried or nothing is wrong.
-func (v Verdict) Err() error { return v.err }
-
-// Letter returns the dead letter of a terminated message; nil for other verdicts.
-func (v Verdict) Letter() *meshv1.DeadLetter { return v.letter }
-
-// Retried reports whether the message will be redelivered.
-func (v Verdict) Retried() bool { return v.decision == retry }
-
 // MaxRetryDelay is the maximum of RetryDelay.
 const MaxRetryDelay = 15 * time.Minute
 

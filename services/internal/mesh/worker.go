@@ -48,9 +48,6 @@ type Message[M proto.Message] struct {
 	PublishedAt time.Time
 }
 
-// Account returns the account in the subject.
-func (m Message[M]) Account() string { return subjectAttributes(m.Subject).Account }
-
 // Consume consumes until ctx ends. It continues each message's trace in a span, decodes the message, calls handle and
 // applies the verdict. Meanwhile it prevents the redelivery of the message. A message that does not decode becomes a
 // dead letter.
@@ -221,7 +218,7 @@ func decode[T any, M interface {
 	d.ctx, d.span = startProcess(ctx, m, w, raw, meta)
 	if err := proto.Unmarshal(raw.Data(), d.msg.Body); err != nil {
 		d.undecodable = &meshv1.DeadLetter{
-			Account:   d.msg.Account(),
+			Account:   subjectAttributes(raw.Subject()).Account,
 			ProductId: cmp.Or(topology.ParseToken(topology.LastToken(raw.Subject())), "unknown"),
 			Reason:    topology.ReasonUndecodable,
 			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(),

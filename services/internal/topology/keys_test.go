@@ -35,7 +35,7 @@ var keyVariables = map[string]Key{
 	"KeyLink":          KeyLink,
 }
 
-// accessors maps the methods of mesh.Mesh that return a record or a store to the key that they use.
+// accessors maps the methods of state.Stores that return a record or a store to the key that they use.
 func accessors(t *testing.T) map[string]string {
 	t.Helper()
 	// Stores have no topology.Key in their constructor.
@@ -43,7 +43,7 @@ func accessors(t *testing.T) map[string]string {
 		"Observed": "KeyObserved", "Links": "KeyLink", "Gate": "KeyPaused", "Paused": "KeyPaused",
 		"PauseService": "KeyPaused", "ResumeService": "KeyPaused",
 	}
-	eachFile(t, "../mesh", func(file *ast.File) {
+	eachFile(t, "../state", func(file *ast.File) {
 		for _, decl := range file.Decls {
 			method, ok := decl.(*ast.FuncDecl)
 			if !ok || method.Recv == nil || !method.Name.IsExported() {
@@ -72,8 +72,9 @@ func keysIn(tree ast.Node) (keys []string) {
 	return keys
 }
 
-// calledOnMesh returns the names of the methods that a syntax tree calls on a mesh: on a variable m or a field mesh.
-func calledOnMesh(tree ast.Node) (methods []string) {
+// calledOnStores returns the names of the methods that a syntax tree calls on a state.Stores: on a variable or a field
+// stores, or on the result of state.New.
+func calledOnStores(tree ast.Node) (methods []string) {
 	ast.Inspect(tree, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
 		if !ok {
@@ -89,17 +90,26 @@ func calledOnMesh(tree ast.Node) (methods []string) {
 		}
 		switch on := method.X.(type) {
 		case *ast.Ident:
-			if on.Name == "m" || on.Name == "mesh" {
+			if on.Name == "stores" {
 				methods = append(methods, method.Sel.Name)
 			}
 		case *ast.SelectorExpr:
-			if on.Sel.Name == "mesh" {
+			if on.Sel.Name == "stores" {
+				methods = append(methods, method.Sel.Name)
+			}
+		case *ast.CallExpr:
+			if made, ok := on.Fun.(*ast.SelectorExpr); ok && made.Sel.Name == "New" && isPackage(made.X, "state") {
 				methods = append(methods, method.Sel.Name)
 			}
 		}
 		return true
 	})
 	return methods
+}
+
+func isPackage(x ast.Expr, name string) bool {
+	id, ok := x.(*ast.Ident)
+	return ok && id.Name == name
 }
 
 // eachFile calls do for each Go file below a directory, without tests.
@@ -155,7 +165,7 @@ func TestKeys_ServicesUseOnlyPermittedKeys(t *testing.T) {
 		var keys []string
 		eachFile(t, filepath.Join("..", "..", a.service), func(file *ast.File) {
 			keys = append(keys, keysIn(file)...)
-			for _, method := range calledOnMesh(file) {
+			for _, method := range calledOnStores(file) {
 				if key, ok := methods[method]; ok {
 					keys = append(keys, key)
 				}

@@ -27,6 +27,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -88,6 +89,7 @@ type captureBench struct {
 	database, nats string
 	pg             *local.Postgres
 	mesh           *mesh.Mesh
+	stores         *state.Stores
 	close          []func() error
 }
 
@@ -122,6 +124,7 @@ func newCaptureBench(ctx context.Context, cmd *captureCmd) (b *captureBench, err
 	if b.mesh, err = mesh.Connect(ctx, mesh.Config{URL: b.nats, Name: "bench"}); err != nil {
 		return b, err
 	}
+	b.stores = state.New(b.mesh)
 	b.close = append(b.close, func() error { b.mesh.Close(); return nil })
 	return b, topology.Apply(ctx, b.mesh.JetStream(), topology.Options{})
 }

@@ -158,7 +158,7 @@ func (b *compareBench) await(
 ) (*meshv1.TableComparison, error) {
 	for {
 		report := &meshv1.CaptureReport{}
-		if _, err := b.servers.mesh.Capture(benchAccount).Get(ctx, report); err != nil {
+		if _, err := b.servers.stores.Capture(benchAccount).Get(ctx, report); err != nil {
 			return nil, err
 		}
 		done := choose(report)
@@ -219,7 +219,7 @@ func (b *compareBench) plant(ctx context.Context) error {
 	every := max(b.Products/max(b.Differ, 1), 1)
 	for i := every; i <= b.Products && b.result.Planted < b.Differ; i += every {
 		id := fmt.Sprintf("product-%d", i)
-		change, err := b.servers.mesh.Desired().Latest(ctx, benchAccount, id)
+		change, err := b.servers.stores.Desired().Latest(ctx, benchAccount, id)
 		if err != nil {
 			return err
 		}

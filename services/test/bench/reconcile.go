@@ -301,7 +301,7 @@ func (b *reconcileBench) waitReadable(ctx context.Context) error {
 func (b *reconcileBench) plant(ctx context.Context) error {
 	s := b.world.silent
 	price := func(id string) (string, error) {
-		o, _, err := b.world.mesh.Observed().Get(ctx, benchAccount, id)
+		o, _, err := b.world.stores.Observed().Get(ctx, benchAccount, id)
 		if err != nil || len(o.GetPrices()) != 1 {
 			return "", errors.Join(fmt.Errorf("product %s does not have exactly one price", id), err)
 		}
@@ -382,7 +382,7 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 			return err
 		}
 		// The control API is not used, since the report is what the scan itself writes.
-		if _, err := b.world.mesh.Record(topology.KeyScan, benchAccount).Get(ctx, report); err != nil {
+		if _, err := b.world.stores.Record(topology.KeyScan, benchAccount).Get(ctx, report); err != nil {
 			return err
 		}
 		took[report.GetPhase()] += time.Since(begun)

@@ -37,7 +37,7 @@ func (b *reconcileBench) measureLimited(ctx context.Context) (err error) {
 	first, last := &meshv1.ScanReport{}, &meshv1.ScanReport{}
 	for {
 		report := &meshv1.ScanReport{}
-		if _, err := b.world.mesh.Record(topology.KeyScan, benchAccount).Get(ctx, report); err != nil {
+		if _, err := b.world.stores.Record(topology.KeyScan, benchAccount).Get(ctx, report); err != nil {
 			return err
 		}
 		if report.GetId() == started.Msg.GetId() && report.GetListCalls() > 0 {

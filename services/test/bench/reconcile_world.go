@@ -28,6 +28,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
@@ -50,6 +51,7 @@ type world struct {
 	// pullAddr and reconciliationAddr are the addresses of the services.
 	pullAddr, reconciliationAddr string
 	mesh                         *mesh.Mesh
+	stores                       *state.Stores
 	// ledger is a connection to the ledger's database.
 	ledger *pgx.Conn
 	sim    *stripesim.Sim
@@ -94,6 +96,7 @@ func newWorld(ctx context.Context, products int) (w *world, err error) {
 	if w.mesh, err = mesh.Connect(ctx, mesh.Config{URL: w.nats, Name: "bench"}); err != nil {
 		return w, err
 	}
+	w.stores = state.New(w.mesh)
 	w.close = append(w.close, func() error { w.mesh.Close(); return nil })
 	if err := topology.Apply(ctx, w.mesh.JetStream(), topology.Options{}); err != nil {
 		return w, err

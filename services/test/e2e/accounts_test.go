@@ -17,6 +17,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
@@ -152,11 +153,11 @@ func TestAccounts_AreSeparate(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	for _, account := range []string{"eu", "us"} {
-		revision, err := m.Budget(account).GetAt(t.Context(), &meshv1.Budget{})
+		revision, err := state.New(m).Budget(account).GetAt(t.Context(), &meshv1.Budget{})
 		require.NoError(t, err)
 		require.NotZero(t, revision, account)
 	}
-	revision, err := m.Budget("default").GetAt(t.Context(), &meshv1.Budget{})
+	revision, err := state.New(m).Budget("default").GetAt(t.Context(), &meshv1.Budget{})
 	require.NoError(t, err)
 	require.Zero(t, revision)
 

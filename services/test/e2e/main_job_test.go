@@ -306,7 +306,7 @@ func TestScan_FindsEditsWithoutEvents(t *testing.T) {
 	_, err = r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultWebhookLost})
 	require.NoError(t, err)
 	require.NoError(t,
-		r.mesh.Record(topology.KeyEvents, "default").PutString(t.Context(),
+		r.stores.Record(topology.KeyEvents, "default").PutString(t.Context(),
 			fmt.Sprintf("@%d", time.Now().Add(time.Hour).Unix())))
 	r.start(topology.Pull)
 	started, err := r.control.StartScan(t.Context(), connect.NewRequest(&controlv1.StartScanRequest{}))

@@ -20,6 +20,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
@@ -121,7 +122,7 @@ func killReplicas(t *testing.T, replicas int) {
 	for i := range products {
 		last := product(i, edits-1)
 		require.Eventually(t, func() bool {
-			o, _, err := m.Observed().Get(t.Context(), "default", last.GetId())
+			o, _, err := state.New(m).Observed().Get(t.Context(), "default", last.GetId())
 			return err == nil && o.GetVersion() == edits && o.GetClaim() == nil && !o.GetStale() &&
 				len(catalog.Diff(
 					&catalogv1.ProductChange{

@@ -32,6 +32,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
@@ -51,6 +52,7 @@ type rig struct {
 	t       *testing.T
 	pool    *pgxpool.Pool
 	mesh    *mesh.Mesh
+	stores  *state.Stores
 	admin   stripesim.Admin
 	stripe  *client.API
 	ingest  ingestv1connect.IngestServiceClient
@@ -102,6 +104,7 @@ func newRig(t *testing.T, sim stripesim.Config, with ...func(*rig)) *rig {
 	r.mesh, err = mesh.Connect(t.Context(), r.nats("e2e"))
 	require.NoError(t, err)
 	t.Cleanup(r.mesh.Close)
+	r.stores = state.New(r.mesh)
 	admin, err := mesh.Connect(t.Context(), r.nats(topology.AdminUser))
 	require.NoError(t, err)
 	t.Cleanup(admin.Close)

@@ -111,7 +111,7 @@ func TestScan_ContinuesAfterKill(t *testing.T) {
 		case i%100 == 25 && i/100 < deleted:
 			want = ""
 		}
-		o, _, err := r.mesh.Observed().Get(t.Context(), "default", id(i))
+		o, _, err := r.stores.Observed().Get(t.Context(), "default", id(i))
 		require.NoError(t, err)
 		require.Equal(t, want, o.GetProduct().GetName(), id(i))
 	}

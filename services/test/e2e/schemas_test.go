@@ -222,7 +222,7 @@ func (s *shop) requireNothingMissed(c schemas.Change) {
 	s.t.Helper()
 	for _, r := range s.rigs {
 		report := &meshv1.CaptureReport{}
-		_, err := r.mesh.Capture("default").Get(s.t.Context(), report)
+		_, err := r.stores.Capture("default").Get(s.t.Context(), report)
 		require.NoError(s.t, err)
 		if done := report.GetCompared(); done.GetId() == "" && !c.Reread {
 			require.Zero(s.t, done.GetMissed(),
@@ -241,7 +241,7 @@ func (s *shop) reread(c schemas.Change) {
 		require.NoError(s.t, err)
 		report := &meshv1.CaptureReport{}
 		require.Eventually(s.t, func() bool {
-			if _, err := r.mesh.Capture("default").Get(s.t.Context(), report); err != nil {
+			if _, err := r.stores.Capture("default").Get(s.t.Context(), report); err != nil {
 				return false
 			}
 			for _, done := range report.GetAsked() {

@@ -17,6 +17,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
@@ -273,7 +274,7 @@ func (r *rig) desiredAmount() string {
 	m, err := mesh.Connect(r.t.Context(), r.nats(topology.Ingestion))
 	require.NoError(r.t, err)
 	defer m.Close()
-	latest, err := m.Desired().Latest(r.t.Context(), "default", "mug")
+	latest, err := state.New(m).Desired().Latest(r.t.Context(), "default", "mug")
 	require.NoError(r.t, err)
 	for _, p := range latest.GetProduct().GetPrices() {
 		if p.GetId() == "mug-one" {
@@ -359,7 +360,7 @@ func TestSignatures_OneStepRolloutLosesNothing(t *testing.T) {
 
 func (r *rig) removed(product string) bool {
 	r.t.Helper()
-	latest, err := r.mesh.Desired().Latest(r.t.Context(), "default", product)
+	latest, err := r.stores.Desired().Latest(r.t.Context(), "default", product)
 	require.NoError(r.t, err)
 	return latest.GetOperation() == catalogv1.Operation_OPERATION_DELETE
 }
@@ -371,8 +372,8 @@ func (r *rig) allSigned() bool {
 	require.NoError(r.t, err)
 	defer m.Close()
 	all := true
-	require.NoError(r.t, m.Desired().EachProduct(r.t.Context(), "default", func(tokens []string) error {
-		states, err := m.Desired().StatesByToken(r.t.Context(), "default", tokens)
+	require.NoError(r.t, state.New(m).Desired().EachProduct(r.t.Context(), "default", func(tokens []string) error {
+		states, err := state.New(m).Desired().StatesByToken(r.t.Context(), "default", tokens)
 		for _, s := range states {
 			all = all && s.Change != nil && s.Current
 		}

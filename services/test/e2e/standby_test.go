@@ -26,6 +26,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -35,6 +36,7 @@ type ingestions struct {
 	natsURL, dbURL string
 	pool           *pgxpool.Pool
 	mesh           *mesh.Mesh
+	stores         *state.Stores
 
 	mu sync.Mutex
 	// live are the versions of the live lane's messages, in the order in which they were stored.
@@ -59,6 +61,7 @@ func newIngestions(t *testing.T) *ingestions {
 	in.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: in.natsURL, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(in.mesh.Close)
+	in.stores = state.New(in.mesh)
 	require.NoError(t, topology.Apply(t.Context(), in.mesh.JetStream(), topology.Options{}))
 	consumer, err := in.mesh.JetStream().OrderedConsumer(t.Context(), topology.StreamCatalog,
 		jetstream.OrderedConsumerConfig{FilterSubjects: []string{"catalog.default.live.*"}})
@@ -119,7 +122,7 @@ func (in *ingestions) exec(sql string, args ...any) {
 
 func (in *ingestions) snapshot() string {
 	in.t.Helper()
-	position, err := in.mesh.Record(topology.KeySnapshot, "default").GetString(in.t.Context())
+	position, err := in.stores.Record(topology.KeySnapshot, "default").GetString(in.t.Context())
 	require.NoError(in.t, err)
 	return position
 }
@@ -127,7 +130,7 @@ func (in *ingestions) snapshot() string {
 // name returns the name that CATALOG wants for a product.
 func (in *ingestions) name(product string) string {
 	in.t.Helper()
-	change, err := in.mesh.Desired().Latest(in.t.Context(), "default", product)
+	change, err := in.stores.Desired().Latest(in.t.Context(), "default", product)
 	require.NoError(in.t, err)
 	return change.GetProduct().GetName()
 }
@@ -185,14 +188,14 @@ func TestStandby_TakesOverAfterKill(t *testing.T) {
 		func() bool { return in.name(fmt.Sprintf("p%d", products)) != "" && in.snapshot() == "done" })
 
 	// This requests a snapshot, as after the loss of a slot. The next leader begins with it.
-	require.NoError(t, in.mesh.Record(topology.KeySnapshot, "default").PutString(t.Context(), "wanted"))
+	require.NoError(t, in.stores.Record(topology.KeySnapshot, "default").PutString(t.Context(), "wanted"))
 	takenOver()
 	in.eventually("the catalog is being read", func() bool { return strings.HasPrefix(in.snapshot(), "after ") })
 	takenOver()
 	replicas = append(replicas, in.start(), in.start())
 	in.eventually("the catalog is read", func() bool { return in.snapshot() == "done" })
 	report := &meshv1.CaptureReport{}
-	_, err := in.mesh.Capture("default").Get(t.Context(), report)
+	_, err := in.stores.Capture("default").Get(t.Context(), report)
 	require.NoError(t, err)
 	require.Less(t, report.GetCompared().GetProducts(), uint64(products), "the reading went on where it was")
 	catalog, err := in.mesh.JetStream().Stream(t.Context(), topology.StreamCatalog)

@@ -51,7 +51,7 @@ func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 	_, err = r.stripe.Prices.Update(prices["mug-one"].ID, &stripe.PriceParams{Nickname: stripe.String("Single")})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		o, _, err := r.mesh.Observed().Get(t.Context(), "default", "mug")
+		o, _, err := r.stores.Observed().Get(t.Context(), "default", "mug")
 		if err != nil || o.GetProduct().GetDescription() != "Blue" || o.GetProduct().GetMetadata()["color"] != "blue" {
 			return false
 		}
@@ -60,7 +60,7 @@ func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 	}, patience, 20*time.Millisecond, "the edit is known")
 	before := r.writes()
 
-	newest, err := r.mesh.Desired().Latest(t.Context(), "default", "mug")
+	newest, err := r.stores.Desired().Latest(t.Context(), "default", "mug")
 	require.NoError(t, err)
 	order := &meshv1.WriteBack{
 		ProductId: "mug", Version: newest.GetVersion(), Product: proto.CloneOf(newest.GetProduct()),
@@ -78,7 +78,7 @@ func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 				Account: "default", Issuer: topology.Reconciliation, Verb: &meshv1.Command_WriteBack{WriteBack: order},
 			}))
 	require.Eventually(t, func() bool {
-		o, _, err := r.mesh.Observed().Get(t.Context(), "default", "mug")
+		o, _, err := r.stores.Observed().Get(t.Context(), "default", "mug")
 		return err == nil && o.GetVersion() > order.GetVersion() && o.GetClaim() == nil
 	}, patience, 20*time.Millisecond, "push is done with what was captured")
 	r.start(topology.Reconciliation)

@@ -25,6 +25,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/connectjson"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
@@ -66,6 +67,7 @@ type Config struct {
 	// Token is the bearer token that the API requires. Empty requires none.
 	Token    string
 	Mesh     *mesh.Mesh
+	Stores   *state.Stores
 	Ledger   *ledger.Ledger
 	Commands command.Issuer
 	View     *view.Reader
@@ -187,11 +189,11 @@ func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {
 	if err != nil || len(unknown) == 0 {
 		return nil, err
 	}
-	desired, err := c.Mesh.Desired().LatestMany(ctx, c.Account, unknown)
+	desired, err := c.Stores.Desired().LatestMany(ctx, c.Account, unknown)
 	if err != nil {
 		return nil, err
 	}
-	observed, err := c.Mesh.Observed().GetMany(ctx, c.Account, unknown)
+	observed, err := c.Stores.Observed().GetMany(ctx, c.Account, unknown)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +226,7 @@ func (c control) Approve(ctx context.Context,
 	var held []string
 	for {
 		guard := &meshv1.Guard{}
-		revision, err := c.Mesh.Guard(c.Account).GetAt(ctx, guard)
+		revision, err := c.Stores.Guard(c.Account).GetAt(ctx, guard)
 		if err != nil {
 			return nil, unavailable(err)
 		}
@@ -236,8 +238,8 @@ func (c control) Approve(ctx context.Context,
 		if until != nil {
 			held, guard.Held, guard.HeldSince = guard.GetHeld(), nil, nil
 		}
-		_, err = c.Mesh.Guard(c.Account).CompareAndPut(ctx, guard, revision)
-		if errors.Is(err, mesh.ErrConflict) {
+		_, err = c.Stores.Guard(c.Account).CompareAndPut(ctx, guard, revision)
+		if errors.Is(err, state.ErrConflict) {
 			continue
 		}
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"connectrpc.com/connect"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
@@ -22,7 +22,7 @@ func (c control) Pause(ctx context.Context,
 	}
 	out := &controlv1.PauseResponse{}
 	for _, service := range services {
-		pause, err := c.Mesh.PauseService(ctx, service, req.Msg.GetDuration().AsDuration())
+		pause, err := c.Stores.PauseService(ctx, service, req.Msg.GetDuration().AsDuration())
 		if err != nil {
 			return nil, unavailable(err)
 		}
@@ -42,7 +42,7 @@ func (c control) Resume(ctx context.Context,
 	}
 	out := &controlv1.ResumeResponse{}
 	for _, service := range services {
-		was, err := c.Mesh.ResumeService(ctx, service)
+		was, err := c.Stores.ResumeService(ctx, service)
 		if err != nil {
 			return nil, unavailable(err)
 		}
@@ -57,13 +57,13 @@ func (c control) Resume(ctx context.Context,
 // pausable returns the services that a request names, all if it names none. It refuses services that cannot be paused.
 func pausable(named []string) ([]string, error) {
 	for _, service := range named {
-		if !slices.Contains(mesh.Pausable, service) {
+		if !slices.Contains(state.Pausable, service) {
 			return nil, invalid("services: %q cannot be paused; only %s can be", service,
-				strings.Join(mesh.Pausable, ", "))
+				strings.Join(state.Pausable, ", "))
 		}
 	}
 	if len(named) == 0 {
-		return mesh.Pausable, nil
+		return state.Pausable, nil
 	}
 	return named, nil
 }

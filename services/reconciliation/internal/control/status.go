@@ -68,7 +68,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 		return err
 	}
 	poll := &meshv1.PollReport{}
-	if ok, err := c.Mesh.Record(topology.KeyPoll, c.Account).Get(ctx, poll); err != nil {
+	if ok, err := c.Stores.Record(topology.KeyPoll, c.Account).Get(ctx, poll); err != nil {
 		return err
 	} else if ok {
 		out.LastPoll = poll
@@ -79,7 +79,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	if out.ReadsFor, err = c.readPurposes(ctx); err != nil {
 		return err
 	}
-	if out.Reads, err = budget.Reads(ctx, c.Mesh.Budget(c.Account)); err != nil {
+	if out.Reads, err = budget.Reads(ctx, c.Stores.Budget(c.Account)); err != nil {
 		return err
 	}
 	if out.Guard, err = c.guard(ctx); err != nil {
@@ -88,7 +88,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	if out.Guard != nil {
 		out.Guard.Recent = nil
 	}
-	creations, err := c.Mesh.CreationsHeld(c.Account).GetString(ctx)
+	creations, err := c.Stores.CreationsHeld(c.Account).GetString(ctx)
 	out.CreationsHeld = creations != ""
 	return err
 }
@@ -96,7 +96,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 // guard returns the record of the mass-change guard, nil if push has not archived anything yet.
 func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 	guard := &meshv1.Guard{}
-	if revision, err := c.Mesh.Guard(c.Account).GetAt(ctx, guard); err != nil || revision == 0 {
+	if revision, err := c.Stores.Guard(c.Account).GetAt(ctx, guard); err != nil || revision == 0 {
 		return nil, err
 	}
 	return guard, nil
@@ -104,7 +104,7 @@ func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 
 // readPurposes returns how many reads of Stripe's read allowance each purpose has used.
 func (c control) readPurposes(ctx context.Context) (out []*controlv1.ReadPurpose, err error) {
-	purposes, err := budget.ReadsFor(ctx, c.Mesh.Budget(c.Account))
+	purposes, err := budget.ReadsFor(ctx, c.Stores.Budget(c.Account))
 	for _, p := range purposes {
 		out = append(out, &controlv1.ReadPurpose{Purpose: string(p.Purpose), Reads: p.Reads})
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -48,7 +49,7 @@ func (p *PushProgress) Update(ctx context.Context, m *mesh.Mesh) (uint64, error)
 	next := &checkpoint{catalog: catalog}
 	next.pushed, next.idle = pushPosition(now)
 	next.pushed = min(next.pushed, catalog)
-	if next.observed, err = m.Observed().Revision(ctx); err != nil {
+	if next.observed, err = state.New(m).Observed().Revision(ctx); err != nil {
 		return 0, err
 	}
 	p.next = next

@@ -11,6 +11,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -67,10 +68,11 @@ func TestProgress_WaitsForLedger(t *testing.T) {
 				mesh.WithVersion(version)))
 	}
 	push := func(change *catalogv1.ProductChange) {
-		_, err := m.Observed().Update(t.Context(), "default", change.GetProductId(), func(o *catalogv1.Observed) error {
-			o.Version = change.GetVersion()
-			return nil
-		})
+		_, err := state.New(m).Observed().Update(t.Context(), "default", change.GetProductId(),
+			func(o *catalogv1.Observed) error {
+				o.Version = change.GetVersion()
+				return nil
+			})
 		require.NoError(t, err)
 	}
 	require.Equal(t, uint64(allSequences), position(), "there is nothing to wait for")

@@ -14,6 +14,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -36,6 +37,7 @@ var (
 // Reader reads the state of the other services, and remembers the latest. It is safe for concurrent use.
 type Reader struct {
 	mesh    *mesh.Mesh
+	stores  *state.Stores
 	account string
 	logger  *slog.Logger
 
@@ -85,7 +87,7 @@ func statusOf(all []mesh.ConsumerStatus, c topology.Consumer) mesh.ConsumerStatu
 
 // New returns a reader for an account.
 func New(m *mesh.Mesh, account string, logger *slog.Logger) *Reader {
-	return &Reader{mesh: m, account: account, logger: logger}
+	return &Reader{mesh: m, stores: state.New(m), account: account, logger: logger}
 }
 
 // View is the state of the other services at one moment.
@@ -105,7 +107,7 @@ type View struct {
 func (r *Reader) Read(ctx context.Context) (*View, error) {
 	e := evidence{}
 	report := &meshv1.CaptureReport{}
-	revision, err := r.mesh.Capture(r.account).GetAt(ctx, report)
+	revision, err := r.stores.Capture(r.account).GetAt(ctx, report)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +124,7 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 		return nil, err
 	}
 	e.poll = &meshv1.PollReport{}
-	if e.polled, err = r.mesh.Record(topology.KeyPoll, r.account).GetWithTime(ctx, e.poll); err != nil {
+	if e.polled, err = r.stores.Record(topology.KeyPoll, r.account).GetWithTime(ctx, e.poll); err != nil {
 		return nil, err
 	}
 	if e.polled.IsZero() {
@@ -131,7 +133,7 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 	if e.paused, err = r.paused(ctx); err != nil {
 		return nil, err
 	}
-	if e.halted, err = r.mesh.Halted(r.account).GetString(ctx); err != nil {
+	if e.halted, err = r.stores.Halted(r.account).GetString(ctx); err != nil {
 		return nil, err
 	}
 	var oldest time.Time
@@ -227,7 +229,7 @@ func (r *Reader) Latest() (equality *controlv1.Equality, converged map[string]ti
 // LastScan returns the report of the latest scan, nil if there was none.
 func (r *Reader) LastScan(ctx context.Context) (*meshv1.ScanReport, error) {
 	report := &meshv1.ScanReport{}
-	ok, err := r.mesh.Record(topology.KeyScan, r.account).Get(ctx, report)
+	ok, err := r.stores.Record(topology.KeyScan, r.account).Get(ctx, report)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -236,8 +238,8 @@ func (r *Reader) LastScan(ctx context.Context) (*meshv1.ScanReport, error) {
 
 // paused returns the services that are paused.
 func (r *Reader) paused(ctx context.Context) (out []*controlv1.PausedService, err error) {
-	for _, service := range mesh.Pausable {
-		pause, err := r.mesh.Paused(ctx, service)
+	for _, service := range state.Pausable {
+		pause, err := r.stores.Paused(ctx, service)
 		if err != nil {
 			return nil, err
 		}

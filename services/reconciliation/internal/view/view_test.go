@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -31,7 +32,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 		require.NoError(t, err)
 		sequence, err := m.LastSequence(t.Context(), topology.StreamCatalog)
 		require.NoError(t, err)
-		require.NoError(t, m.Capture("default").Put(t.Context(), &meshv1.CaptureReport{
+		require.NoError(t, state.New(m).Capture("default").Put(t.Context(), &meshv1.CaptureReport{
 			At:              timestamppb.New(now),
 			State:           meshv1.CaptureState_CAPTURE_STATE_READING,
 			CapturedUpTo:    timestamppb.New(now),

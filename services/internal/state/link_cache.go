@@ -1,4 +1,4 @@
-package mesh
+package state
 
 import (
 	"context"
@@ -8,15 +8,19 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // followInterval is how often Follow asks for new links.
 const followInterval = 250 * time.Millisecond
 
+// rereadInterval is how often Follow tries to read a bucket that was created again.
+const rereadInterval = 2 * time.Second
+
 // LinkCache is an account's links in memory. Safe for concurrent use.
 type LinkCache struct {
-	m       *Mesh
+	m       *mesh.Mesh
 	account string
 	// changed is closed when the bucket is deleted or created again.
 	changed <-chan struct{}
@@ -41,7 +45,7 @@ func (l *LinkCache) Product(stripeID string) string {
 // Watch returns all links of the account. The caller must call Follow, which keeps them up to date.
 func (s *LinkStore) Watch(ctx context.Context, account string) (*LinkCache, error) {
 	l := &LinkCache{m: s.m, account: account}
-	_, l.changed = s.m.present(bucketResource(topology.BucketLink))
+	_, l.changed = s.m.BucketStream(topology.BucketLink).Presence()
 	if err := l.reread(ctx); err != nil {
 		return nil, err
 	}
@@ -52,7 +56,7 @@ func (s *LinkStore) Watch(ctx context.Context, account string) (*LinkCache, erro
 // and JetStream's permissions cannot distinguish a service's consumers from others.
 func (l *LinkCache) reread(ctx context.Context) error {
 	products, read := map[string]string{}, uint64(0)
-	err := l.m.eachMessage(ctx, "KV_"+topology.BucketLink, l.filter(), 1, func(msg *jetstream.RawStreamMsg) bool {
+	err := l.bucket().Each(ctx, l.filter(), 1, func(msg *jetstream.RawStreamMsg) bool {
 		applyLink(products, msg)
 		read = msg.Sequence
 		return true
@@ -74,7 +78,7 @@ func (l *LinkCache) Follow(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-l.m.closed:
+		case <-l.m.Done():
 			return l.m.Closed(ctx)
 		case <-l.changed:
 			l.rereadWhenPresent(ctx)
@@ -84,21 +88,21 @@ func (l *LinkCache) Follow(ctx context.Context) error {
 	}
 }
 
-// poll reads what was written since the last read. Errors are retried at the next tick. presence detects a bucket that
-// is gone.
+// poll reads what was written since the last read. Errors are retried at the next tick. Presence detects a bucket
+// that is gone.
 func (l *LinkCache) poll(ctx context.Context) {
 	for ctx.Err() == nil {
-		p, err := l.m.page(ctx, "KV_"+topology.BucketLink, pageRequest{l.read + 1, l.filter(), pageMessages, pageBytes})
-		if err != nil || len(p.messages) == 0 {
+		messages, left, err := l.bucket().Page(ctx, l.filter(), l.read+1)
+		if err != nil || len(messages) == 0 {
 			return
 		}
 		l.mu.Lock()
-		for _, msg := range p.messages {
+		for _, msg := range messages {
 			applyLink(l.products, msg)
 			l.read = msg.Sequence
 		}
 		l.mu.Unlock()
-		if p.left == 0 {
+		if left == 0 {
 			return
 		}
 	}
@@ -108,18 +112,20 @@ func (l *LinkCache) poll(ctx context.Context) {
 func (l *LinkCache) rereadWhenPresent(ctx context.Context) {
 	for ctx.Err() == nil {
 		var there bool
-		if there, l.changed = l.m.present(bucketResource(topology.BucketLink)); there && l.reread(ctx) == nil {
+		if there, l.changed = l.bucket().Presence(); there && l.reread(ctx) == nil {
 			return
 		}
 		select {
 		case <-ctx.Done():
-		case <-l.m.closed:
+		case <-l.m.Done():
 			return
 		case <-l.changed:
-		case <-time.After(presenceInterval):
+		case <-time.After(rereadInterval):
 		}
 	}
 }
+
+func (l *LinkCache) bucket() mesh.Stream { return l.m.BucketStream(topology.BucketLink) }
 
 func (l *LinkCache) filter() string { return "$KV." + topology.BucketLink + "." + l.account + ".*" }
 

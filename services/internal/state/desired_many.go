@@ -1,4 +1,4 @@
-package mesh
+package state
 
 import (
 	"context"
@@ -8,9 +8,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -19,18 +21,7 @@ import (
 func (s *DesiredStore) LatestMany(ctx context.Context, account string,
 	products []string,
 ) ([]*catalogv1.ProductChange, error) {
-	tokens := make([]string, len(products))
-	for i, id := range products {
-		tokens[i] = topology.Token(id)
-	}
-	return s.LatestManyByToken(ctx, account, tokens)
-}
-
-// LatestManyByToken is LatestMany for the tokens of products (see topology.Token).
-func (s *DesiredStore) LatestManyByToken(ctx context.Context, account string,
-	tokens []string,
-) ([]*catalogv1.ProductChange, error) {
-	states, err := s.StatesByToken(ctx, account, tokens)
+	states, err := s.States(ctx, account, products)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +32,8 @@ func (s *DesiredStore) LatestManyByToken(ctx context.Context, account string,
 	return out, nil
 }
 
-// State is the latest state of a product in CATALOG.
-type State struct {
+// DesiredState is the latest state of a product in CATALOG.
+type DesiredState struct {
 	// Change is nil if CATALOG has no state, or none that is authentic.
 	Change *catalogv1.ProductChange
 	// Current reports whether the state is signed as this client would sign it now. It is true if the client signs
@@ -51,7 +42,7 @@ type State struct {
 }
 
 // States returns what LatestMany returns, and whether each state is signed with the current key.
-func (s *DesiredStore) States(ctx context.Context, account string, products []string) ([]State, error) {
+func (s *DesiredStore) States(ctx context.Context, account string, products []string) ([]DesiredState, error) {
 	tokens := make([]string, len(products))
 	for i, id := range products {
 		tokens[i] = topology.Token(id)
@@ -60,19 +51,19 @@ func (s *DesiredStore) States(ctx context.Context, account string, products []st
 }
 
 // StatesByToken is States for the tokens of products (see topology.Token).
-func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens []string) ([]State, error) {
+func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens []string) ([]DesiredState, error) {
 	subjects := make([]string, 0, 2*len(tokens))
 	for _, token := range tokens {
 		for _, lane := range topology.Lanes {
 			subjects = append(subjects, "catalog."+account+"."+string(lane)+"."+token)
 		}
 	}
-	out := make([]State, len(tokens))
+	out := make([]DesiredState, len(tokens))
 	sequences := make([]uint64, len(tokens))
 	err := s.eachLatest(ctx, subjects, func(i int, found storedState) error {
 		if i /= len(topology.Lanes); out[i].Change == nil ||
 			supersedes(found.change, found.sequence, out[i].Change, sequences[i]) {
-			out[i], sequences[i] = State{found.change, found.current}, found.sequence
+			out[i], sequences[i] = DesiredState{found.change, found.current}, found.sequence
 		}
 		return nil
 	})
@@ -131,7 +122,7 @@ func mergeTokens(a, b *tokenPages) []string {
 
 // tokenPages lists the tokens of one lane page by page.
 type tokenPages struct {
-	m      *Mesh
+	m      *mesh.Mesh
 	filter string
 	// page has the rest of the current page, in ascending order.
 	page []string
@@ -154,7 +145,7 @@ func (p *tokenPages) pop() string {
 // fill requests the next page if the current one is used up.
 func (p *tokenPages) fill(ctx context.Context) error {
 	for len(p.page) == 0 && !p.done {
-		subjects, total, err := p.m.subjectPage(ctx, topology.StreamCatalog, p.filter, p.offset)
+		subjects, total, err := subjectPage(ctx, p.m.Conn(), topology.StreamCatalog, p.filter, p.offset)
 		if err != nil {
 			return err
 		}
@@ -173,7 +164,7 @@ func (p *tokenPages) fill(ctx context.Context) error {
 }
 
 // subjectPage lists subjects of a stream from an offset on, and returns how many there are in total.
-func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
+func subjectPage(ctx context.Context, nc *nats.Conn, stream, filter string,
 	offset int,
 ) (subjects []string, total int, err error) {
 	ask, err := json.Marshal(struct {
@@ -185,7 +176,7 @@ func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
 	}
 	ctx, cancel := context.WithTimeout(ctx, subjectPageTimeout)
 	defer cancel()
-	msg, err := m.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+stream, ask)
+	msg, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+stream, ask)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -227,12 +218,12 @@ type CatalogState struct {
 }
 
 // CatalogState returns the state of CATALOG. The error wraps jetstream.ErrStreamNotFound if the stream does not exist.
-func (m *Mesh) CatalogState(ctx context.Context) (CatalogState, error) {
-	s, err := m.js.Stream(ctx, topology.StreamCatalog)
+func (s *Stores) CatalogState(ctx context.Context) (CatalogState, error) {
+	stream, err := s.m.JetStream().Stream(ctx, topology.StreamCatalog)
 	if err != nil {
 		return CatalogState{}, fmt.Errorf("read the state of stream %s: %w", topology.StreamCatalog, err)
 	}
-	info := s.CachedInfo()
+	info := stream.CachedInfo()
 	return CatalogState{
 		Created:  info.Created,
 		FirstSeq: info.State.FirstSeq,

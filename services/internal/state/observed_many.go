@@ -1,4 +1,4 @@
-package mesh
+package state
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
@@ -27,7 +26,7 @@ func (s *ObservedStore) GetMany(ctx context.Context, account string, products []
 		subjects[i] = observedSubject(account, id)
 	}
 	out := make([]ObservedEntry, len(products))
-	err := s.m.eachLast(ctx, "KV_"+topology.BucketObserved, subjects, func(i int, msg *nats.Msg) (err error) {
+	err := s.bucket().EachLast(ctx, subjects, func(i int, msg *jetstream.RawStreamMsg) (err error) {
 		if out[i], err = observedAnswer(account, products[i], msg); err != nil {
 			return fmt.Errorf("product %s: %w", products[i], err)
 		}
@@ -39,16 +38,13 @@ func (s *ObservedStore) GetMany(ctx context.Context, account string, products []
 	return out, nil
 }
 
-// observedAnswer decodes the answer to a direct get; nil means that there is no state.
-func observedAnswer(account, product string, msg *nats.Msg) (ObservedEntry, error) {
+// observedAnswer decodes the latest message of a product; nil means that there is no state.
+func observedAnswer(account, product string, msg *jetstream.RawStreamMsg) (ObservedEntry, error) {
 	e := ObservedEntry{Observed: &catalogv1.Observed{Account: account, ProductId: product}}
 	if msg == nil {
 		return e, nil
 	}
-	var err error
-	if e.Revision, err = sequenceOf(msg); err != nil {
-		return e, err
-	}
+	e.Revision = msg.Sequence
 	if msg.Header.Get("KV-Operation") != "" {
 		return e, nil
 	}
@@ -85,7 +81,7 @@ func (s *ObservedStore) each(ctx context.Context, account string, from, to uint6
 	}
 	var broken error
 	filter := "$KV." + topology.BucketObserved + "." + account + ".*"
-	err := s.m.eachMessage(ctx, "KV_"+topology.BucketObserved, filter, from, func(msg *jetstream.RawStreamMsg) bool {
+	err := s.bucket().Each(ctx, filter, from, func(msg *jetstream.RawStreamMsg) bool {
 		if msg.Sequence > to {
 			return false
 		}

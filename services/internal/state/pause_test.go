@@ -1,4 +1,4 @@
-package mesh_test
+package state_test
 
 import (
 	"context"
@@ -10,13 +10,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh/meshtest"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // gated runs work behind the gate of a service, as its processes do, and returns whether it is working.
 func gated(t *testing.T, m *mesh.Mesh, service string) (working *atomic.Bool) {
 	t.Helper()
-	gate, err := m.Gate(t.Context(), service)
+	gate, err := state.New(m).Gate(t.Context(), service)
 	require.NoError(t, err)
 	working = &atomic.Bool{}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -38,7 +40,8 @@ func gated(t *testing.T, m *mesh.Mesh, service string) (working *atomic.Bool) {
 }
 
 func TestGate_PausesEveryReplicaAcrossRestarts(t *testing.T) {
-	m := start(t)
+	m := meshtest.Start(t)
+	stores := state.New(m)
 	first, second, pull := gated(t, m, topology.Push), gated(t, m, topology.Push), gated(t, m, topology.Pull)
 	at := func(want bool, work ...*atomic.Bool) {
 		t.Helper()
@@ -47,44 +50,46 @@ func TestGate_PausesEveryReplicaAcrossRestarts(t *testing.T) {
 		}
 	}
 	at(true, first, second, pull)
-	_, err := m.PauseService(t.Context(), topology.Push, 0)
+	_, err := stores.PauseService(t.Context(), topology.Push, 0)
 	require.NoError(t, err)
 	at(false, first, second)
 	require.True(t, pull.Load())
-	paused, err := m.Paused(t.Context(), topology.Push)
+	paused, err := stores.Paused(t.Context(), topology.Push)
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now(), paused.GetSince().AsTime(), time.Minute)
 	require.Nil(t, paused.GetUntil())
 
 	// A process that starts meanwhile does not begin to work.
 	third := gated(t, m, topology.Push)
-	was, err := m.ResumeService(t.Context(), topology.Pull)
+	was, err := stores.ResumeService(t.Context(), topology.Pull)
 	require.NoError(t, err)
 	require.False(t, was)
 	require.False(t, third.Load())
-	was, err = m.ResumeService(t.Context(), topology.Push)
+	was, err = stores.ResumeService(t.Context(), topology.Push)
 	require.NoError(t, err)
 	require.True(t, was)
 	at(true, first, second, third)
 }
 
 func TestGate_ResumesByServerTime(t *testing.T) {
-	m := start(t)
-	work := gated(t, off(t, m, -10*time.Minute), topology.Push)
-	_, err := off(t, m, 10*time.Minute).PauseService(t.Context(), topology.Push, 3*time.Second)
+	m := meshtest.Start(t)
+	work := gated(t, meshtest.WithClock(t, m, -10*time.Minute), topology.Push)
+	_, err := state.New(meshtest.WithClock(t, m, 10*time.Minute)).PauseService(t.Context(), topology.Push,
+		3*time.Second)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return !work.Load() }, patience, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return work.Load() }, patience, 10*time.Millisecond)
 	require.Eventually(t, func() bool {
-		paused, err := m.Paused(t.Context(), topology.Push)
+		paused, err := state.New(m).Paused(t.Context(), topology.Push)
 		return err == nil && paused == nil
 	}, patience, 10*time.Millisecond, "for everybody, to within the error of the clocks")
 }
 
 func TestGate_ReturnsErrorOfWork(t *testing.T) {
-	m := start(t)
-	gate, err := m.Gate(t.Context(), topology.Push)
+	stores := state.New(meshtest.Start(t))
+	gate, err := stores.Gate(t.Context(), topology.Push)
 	require.NoError(t, err)
-	require.ErrorIs(t, gate.Run(t.Context(), func(context.Context) error { return mesh.ErrConflict }), mesh.ErrConflict)
+	require.ErrorIs(t, gate.Run(t.Context(), func(context.Context) error { return state.ErrConflict }),
+		state.ErrConflict)
 	require.NoError(t, gate.Run(t.Context(), func(context.Context) error { return nil }))
 }

@@ -1,4 +1,4 @@
-package mesh
+package state
 
 import (
 	"cmp"
@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
+	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/signing"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -35,16 +36,15 @@ type storedState struct {
 func (s *DesiredStore) eachLatest(
 	ctx context.Context, subjects []string, do func(i int, found storedState) error,
 ) error {
-	now := s.m.keys.current()
-	if now.trusted != nil {
+	if s.m.Signatures() == mesh.Checked {
 		last := map[int]verified{}
-		from := func(i int, msg *nats.Msg) uint64 {
+		from := func(i int, msg *jetstream.RawStreamMsg) uint64 {
 			var start uint64
 			last[i], start = s.historyStart(subjects[i], msg)
 			return start
 		}
-		return s.m.eachHistoryFrom(ctx, topology.StreamCatalog, subjects, from, func(i int, kept []*nats.Msg) error {
-			found, err := s.highestAuthentic(ctx, now, subjects[i], kept, last[i])
+		return s.catalog().EachHistory(ctx, subjects, from, func(i int, kept []*jetstream.RawStreamMsg) error {
+			found, err := s.highestAuthentic(ctx, subjects[i], kept, last[i])
 			delete(last, i)
 			if err != nil || found.change == nil {
 				return err
@@ -52,30 +52,26 @@ func (s *DesiredStore) eachLatest(
 			return do(i, found)
 		})
 	}
-	return s.m.eachLast(ctx, topology.StreamCatalog, subjects, func(i int, msg *nats.Msg) error {
+	return s.catalog().EachLast(ctx, subjects, func(i int, msg *jetstream.RawStreamMsg) error {
 		if msg == nil {
 			return nil
 		}
-		if err := checkRepublished(ownHeaders(msg.Header)); err != nil {
-			s.m.countRefusal(ctx, topology.StreamCatalog, subjects[i], err)
-			published, err := s.m.lastPublished(ctx, topology.StreamCatalog, subjects[i])
+		if err := mesh.CheckRepublished(msg.Header); err != nil {
+			s.m.CountRefusal(ctx, topology.StreamCatalog, subjects[i], err)
+			msg, err = s.catalog().LastPublished(ctx, subjects[i])
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			msg = &nats.Msg{Header: published.Header, Data: published.Data}
 		}
 		change := &catalogv1.ProductChange{}
 		if err := proto.Unmarshal(msg.Data, change); err != nil {
 			return fmt.Errorf("the latest message of %s is not a product change: %w", subjects[i], err)
 		}
-		sequence, err := sequenceOf(msg)
-		if err != nil {
-			return err
-		}
-		return do(i, storedState{change: change, sequence: sequence, current: s.current(now, subjects[i], msg)})
+		current := s.m.IsCurrent(subjects[i], msg, signing.Signature{})
+		return do(i, storedState{change: change, sequence: msg.Sequence, current: current})
 	})
 }
 
@@ -88,62 +84,41 @@ type verified struct {
 // historyStart returns the sequence from which the messages of a subject must be read, judged by its last message. That
 // is 1 if the message is not authentic, or was published again long after it was signed: the stream may have been
 // created again since.
-func (s *DesiredStore) historyStart(subject string, msg *nats.Msg) (last verified, start uint64) {
-	signature, err := s.m.verify(subject, msg.Header, msg.Data, time.Time{})
-	if err != nil {
+func (s *DesiredStore) historyStart(subject string, msg *jetstream.RawStreamMsg) (last verified, start uint64) {
+	signature, err := s.m.Authenticate(subject, msg)
+	if err != nil || msg.Sequence == 0 {
 		return verified{}, 1
 	}
-	sequence, err := storedSequence(msg)
-	if err != nil {
-		return verified{}, 1
-	}
-	last = verified{sequence, signature}
-	if signature.After == 0 || signature.After >= sequence || !isStoredPromptly(msg.Header, signature) {
+	last = verified{msg.Sequence, signature}
+	if signature.After == 0 || signature.After >= msg.Sequence || !mesh.IsPrompt(msg, signature) {
 		return last, 1
 	}
 	return last, signature.After + 1
 }
 
-// isStoredPromptly reports whether a message was stored soon after it was signed.
-func isStoredPromptly(h nats.Header, signature signing.Signature) bool {
-	stored, err := time.Parse(time.RFC3339Nano, lastValue(h, jetstream.TimeStampHeaer))
-	return err == nil && stored.Sub(signature.At).Abs() <= maxStoreDelay
-}
-
-// current reports whether a message is signed with the key that this client signs with.
-func (s *DesiredStore) current(now keys, subject string, msg *nats.Msg) bool {
-	if now.signer == nil {
-		return true
-	}
-	own := signing.Trusted{s.m.name: {now.public}}
-	_, err := own.Verify(msg.Header.Get(SignatureHeader), signedParts(subject, msg.Header, msg.Data))
-	return err == nil
-}
-
 // highestAuthentic returns the authentic state with the highest version among the messages of a subject. If several
 // have it, the one stored last counts. Its change is nil if there is none.
 func (s *DesiredStore) highestAuthentic(
-	ctx context.Context, now keys, subject string, kept []*nats.Msg, last verified,
+	ctx context.Context, subject string, kept []*jetstream.RawStreamMsg, last verified,
 ) (storedState, error) {
 	// The version header is signed, so the first message is usually the result.
 	slices.Reverse(kept)
-	slices.SortStableFunc(kept, func(a, b *nats.Msg) int {
-		return cmp.Compare(headerVersion(b.Header), headerVersion(a.Header))
+	slices.SortStableFunc(kept, func(a, b *jetstream.RawStreamMsg) int {
+		return cmp.Compare(versionOf(b), versionOf(a))
 	})
 	for _, msg := range kept {
-		sequence, err := storedSequence(msg)
 		signature := last.signature
-		if err != nil || sequence != last.sequence {
-			signature, err = s.m.verify(subject, msg.Header, msg.Data, time.Time{})
-		}
-		if err != nil {
-			s.m.countRefusal(ctx, topology.StreamCatalog, subject, err)
-			continue
+		if msg.Sequence == 0 || msg.Sequence != last.sequence {
+			var err error
+			if signature, err = s.m.Authenticate(subject, msg); err != nil {
+				s.m.CountRefusal(ctx, topology.StreamCatalog, subject, err)
+				continue
+			}
 		}
 		found := storedState{
 			change:   &catalogv1.ProductChange{},
-			sequence: sequence,
-			current:  now.signer == nil || signature.Key == now.public.ID(),
+			sequence: msg.Sequence,
+			current:  s.m.IsCurrent(subject, msg, signature),
 		}
 		if err := proto.Unmarshal(msg.Data, found.change); err != nil {
 			return storedState{}, fmt.Errorf("a message of %s is not a product change: %w", subject, err)
@@ -168,11 +143,7 @@ func (s *DesiredStore) latestAuthentic(ctx context.Context, subject string) (out
 // lastLiveAuthentic returns the authentic state of the live lane that was stored last. If the last message is not
 // authentic, or was published again, it reads all products and returns the state with the highest version.
 func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*catalogv1.ProductChange, error) {
-	stream, err := s.m.stream(ctx, topology.StreamCatalog)
-	if err != nil {
-		return nil, err
-	}
-	msg, err := s.m.lastOf(ctx, stream, "catalog."+account+"."+string(topology.Live)+".*")
+	msg, err := s.catalog().Last(ctx, "catalog."+account+"."+string(topology.Live)+".*")
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -212,11 +183,8 @@ func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*
 
 // promptState returns the state in a message, nil unless it is authentic and was stored soon after it was signed.
 func (s *DesiredStore) promptState(msg *jetstream.RawStreamMsg) *catalogv1.ProductChange {
-	signature, err := s.m.verify(storedOn(msg.Header), msg.Header, msg.Data, time.Time{})
-	if err != nil {
-		return nil
-	}
-	if !isStoredPromptly(msg.Header, signature) {
+	signature, err := s.m.Authenticate(msg.Subject, msg)
+	if err != nil || !mesh.IsPrompt(msg, signature) {
 		return nil
 	}
 	change := &catalogv1.ProductChange{}
@@ -224,4 +192,13 @@ func (s *DesiredStore) promptState(msg *jetstream.RawStreamMsg) *catalogv1.Produ
 		return nil
 	}
 	return change
+}
+
+// versionOf returns the version in the header of a message; 0 if it has none.
+func versionOf(msg *jetstream.RawStreamMsg) uint64 {
+	v, err := strconv.ParseUint(msg.Header.Get(mesh.VersionHeader), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return v
 }

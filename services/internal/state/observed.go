@@ -1,4 +1,4 @@
-package mesh
+package state
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -27,10 +28,12 @@ var ErrNoChange = errors.New("no change")
 
 // ObservedStore is the bucket OBSERVED: the state of each product in Stripe, as far as Driftless knows it. Safe for
 // concurrent use, also by several processes.
-type ObservedStore struct{ m *Mesh }
+type ObservedStore struct{ m *mesh.Mesh }
 
 // Observed returns the store of the bucket OBSERVED.
-func (m *Mesh) Observed() *ObservedStore { return &ObservedStore{m} }
+func (s *Stores) Observed() *ObservedStore { return &ObservedStore{s.m} }
+
+func (s *ObservedStore) bucket() mesh.Stream { return s.m.BucketStream(topology.BucketObserved) }
 
 func observedSubject(account, product string) string {
 	return "$KV." + topology.BucketObserved + "." + account + "." + topology.Token(product)
@@ -39,13 +42,9 @@ func observedSubject(account, product string) string {
 // Get returns a product's observed state and its revision; an empty state and 0 if there is none. In a cluster the
 // answer may come from a replica that lags slightly. The compare-and-set of Update detects that.
 func (s *ObservedStore) Get(ctx context.Context, account, product string) (*catalogv1.Observed, uint64, error) {
-	stream, err := s.m.stream(ctx, "KV_"+topology.BucketObserved)
-	if err != nil {
-		return nil, 0, err
-	}
 	empty := &catalogv1.Observed{Account: account, ProductId: product}
 	// kv.Get hides the revision of a removed key. Without it the key could not be written again.
-	msg, err := s.m.lastOf(ctx, stream, observedSubject(account, product))
+	msg, err := s.bucket().Last(ctx, observedSubject(account, product))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return empty, 0, nil
@@ -66,7 +65,7 @@ func (s *ObservedStore) Get(ctx context.Context, account, product string) (*cata
 // Count returns how many products of an account have an observed state.
 func (s *ObservedStore) Count(ctx context.Context, account string) (uint64, error) {
 	// The bucket keeps one message of each key.
-	n, err := s.m.count(ctx, "KV_"+topology.BucketObserved, "$KV."+topology.BucketObserved+"."+account+".*")
+	n, err := s.bucket().Count(ctx, "$KV."+topology.BucketObserved+"."+account+".*")
 	if err != nil {
 		return 0, fmt.Errorf("count the observed states: %w", err)
 	}
@@ -152,7 +151,7 @@ func (s *ObservedStore) Forget(ctx context.Context, account, stripeID string) er
 	msg := &nats.Msg{Subject: observedSubject(account, stripeID), Header: nats.Header{}}
 	msg.Header.Set("KV-Operation", "DEL")
 	msg.Header.Set(jetstream.MsgTTLHeader, forgetMarkerTTL.String())
-	switch err := s.m.committer("KV_"+topology.BucketObserved).put(ctx, msg).err; {
+	switch _, err := s.bucket().Commit(ctx, msg); {
 	case err == nil:
 		return nil
 	case hasErrorCode(err, codeNoTTL):
@@ -182,11 +181,11 @@ func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision
 	msg := &nats.Msg{Subject: observedSubject(o.GetAccount(), product), Data: data, Header: nats.Header{}}
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
 	telemetry.InjectNATS(ctx, msg.Header)
-	stored := s.m.committer("KV_"+topology.BucketObserved).put(ctx, msg)
-	switch err := stored.err; {
+	sequence, err := s.bucket().Commit(ctx, msg)
+	switch {
 	case err == nil:
-		return stored.sequence, nil
-	case isConflict(err):
+		return sequence, nil
+	case mesh.IsConflict(err):
 		return 0, fmt.Errorf("product %s: %w", product, ErrConflict)
 	case errors.Is(err, nats.ErrMaxPayload):
 		return 0, fmt.Errorf("the observed state of product %s, with all %d prices it ever had, is %w (%d bytes)",
@@ -194,9 +193,4 @@ func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision
 	default:
 		return 0, fmt.Errorf("store observed state of product %s: %w", product, err)
 	}
-}
-
-// isConflict reports whether JetStream refused a compare-and-set because the subject has another latest message.
-func isConflict(err error) bool {
-	return isStaleSequence(err) || isSequencePending(err)
 }

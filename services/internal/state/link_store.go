@@ -1,4 +1,4 @@
-package mesh
+package state
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -15,21 +16,18 @@ var ErrLinked = errors.New("is linked to another product of the catalog")
 
 // LinkStore is the bucket LINK: the catalog's product for each Stripe product that was adopted under another id. Safe
 // for concurrent use, also by several processes.
-type LinkStore struct{ m *Mesh }
+type LinkStore struct{ m *mesh.Mesh }
 
 // Links returns the store of the bucket LINK.
-func (m *Mesh) Links() *LinkStore { return &LinkStore{m} }
+func (s *Stores) Links() *LinkStore { return &LinkStore{s.m} }
 
 func linkKey(account, stripeID string) string { return account + "." + topology.Token(stripeID) }
 
 // Product returns the catalog's id of the product that the Stripe product is linked to; "" if there is no link. In a
 // cluster the answer may come from a replica that lags slightly.
 func (s *LinkStore) Product(ctx context.Context, account, stripeID string) (string, error) {
-	stream, err := s.m.stream(ctx, "KV_"+topology.BucketLink)
-	if err != nil {
-		return "", err
-	}
-	msg, err := s.m.lastOf(ctx, stream, "$KV."+topology.BucketLink+"."+linkKey(account, stripeID))
+	subject := "$KV." + topology.BucketLink + "." + linkKey(account, stripeID)
+	msg, err := s.m.BucketStream(topology.BucketLink).Last(ctx, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return "", nil
@@ -44,7 +42,7 @@ func (s *LinkStore) Product(ctx context.Context, account, stripeID string) (stri
 // Put links a Stripe product to a product of the catalog. It returns ErrLinked if it is linked to another. Storing the
 // same link again is not an error.
 func (s *LinkStore) Put(ctx context.Context, account, stripeID, product string) error {
-	kv, err := s.m.bucket(ctx, topology.BucketLink)
+	kv, err := s.m.Bucket(ctx, topology.BucketLink)
 	if err != nil {
 		return err
 	}
@@ -71,7 +69,7 @@ func (s *LinkStore) Delete(ctx context.Context, account, stripeID, product strin
 	if err != nil || linked != product {
 		return err
 	}
-	kv, err := s.m.bucket(ctx, topology.BucketLink)
+	kv, err := s.m.Bucket(ctx, topology.BucketLink)
 	if err != nil {
 		return err
 	}

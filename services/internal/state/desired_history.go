@@ -1,13 +1,14 @@
-package mesh
+package state
 
 import (
 	"context"
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -28,15 +29,17 @@ func (s *DesiredStore) History(ctx context.Context, account, product string) ([]
 	defer cancel()
 	subject := "catalog." + account + ".*." + topology.Token(product)
 	var out []Change
-	err := s.m.eachHistory(ctx, topology.StreamCatalog, []string{subject}, func(_ int, kept []*nats.Msg) error {
+	err := s.catalog().EachHistory(ctx, []string{subject}, nil, func(_ int, kept []*jetstream.RawStreamMsg) error {
 		for _, msg := range kept {
-			if checkRepublished(ownHeaders(msg.Header)) != nil ||
-				s.m.authentic(storedOn(msg.Header), msg.Header, msg.Data, time.Time{}) != nil {
+			if mesh.CheckRepublished(msg.Header) != nil {
+				continue
+			}
+			if _, err := s.m.Authenticate(msg.Subject, msg); err != nil {
 				continue
 			}
 			sent := trace.SpanContextFromContext(telemetry.ExtractNATS(context.WithoutCancel(ctx), msg.Header))
 			if sent.IsValid() {
-				out = append(out, Change{headerVersion(msg.Header), sent})
+				out = append(out, Change{versionOf(msg), sent})
 			}
 		}
 		return nil

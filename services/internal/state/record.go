@@ -1,4 +1,4 @@
-package mesh
+package state
 
 import (
 	"context"
@@ -11,41 +11,42 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Record is one key of a bucket. Put is for records with one writer, CompareAndPut for those with several. Safe for
 // concurrent use.
 type Record struct {
-	m *Mesh
+	m *mesh.Mesh
 	// bucket and name identify the key.
 	bucket, name string
 }
 
 // Record returns the record of an account under a key.
-func (m *Mesh) Record(key topology.Key, account string) *Record {
-	return &Record{m: m, bucket: key.Bucket(), name: key.Name(account)}
+func (s *Stores) Record(key topology.Key, account string) *Record {
+	return &Record{m: s.m, bucket: key.Bucket(), name: key.Name(account)}
 }
 
 // Halted returns the record of why an account is halted, in Stripe's words; "" if it is not halted. Push writes it.
-func (m *Mesh) Halted(account string) *Record { return m.Record(topology.KeyHalted, account) }
+func (s *Stores) Halted(account string) *Record { return s.Record(topology.KeyHalted, account) }
 
 // CreationsHeld returns the record of why push creates nothing in an account; "" if it does. Push writes it.
-func (m *Mesh) CreationsHeld(account string) *Record {
-	return m.Record(topology.KeyCreationsHeld, account)
+func (s *Stores) CreationsHeld(account string) *Record {
+	return s.Record(topology.KeyCreationsHeld, account)
 }
 
 // Guard returns the record of an account's mass-change guard, for GetAt and CompareAndPut.
-func (m *Mesh) Guard(account string) *Record { return m.Record(topology.KeyGuard, account) }
+func (s *Stores) Guard(account string) *Record { return s.Record(topology.KeyGuard, account) }
 
 // Capture returns the record of how far an account's catalog is captured, a CaptureReport. Ingestion writes it.
-func (m *Mesh) Capture(account string) *Record { return m.Record(topology.KeyCapture, account) }
+func (s *Stores) Capture(account string) *Record { return s.Record(topology.KeyCapture, account) }
 
 // History returns the record of the log that an account's versions rest on, a CatalogHistory. Ingestion writes it.
-func (m *Mesh) History(account string) *Record { return m.Record(topology.KeyHistory, account) }
+func (s *Stores) History(account string) *Record { return s.Record(topology.KeyHistory, account) }
 
 // Budget returns the record of the call rates of an account, which all its processes share. It is in the bucket BUDGET.
-func (m *Mesh) Budget(account string) *Record { return m.Record(topology.KeyBudget, account) }
+func (s *Stores) Budget(account string) *Record { return s.Record(topology.KeyBudget, account) }
 
 // GetString returns the value, "" if there is none.
 func (r *Record) GetString(ctx context.Context) (string, error) {
@@ -55,11 +56,7 @@ func (r *Record) GetString(ctx context.Context) (string, error) {
 
 // GetStringAt returns the value with its revision, for CompareAndPutString. It returns "" and 0 if there is none.
 func (r *Record) GetStringAt(ctx context.Context) (value string, revision uint64, err error) {
-	kv, err := r.m.bucket(ctx, r.bucket)
-	if err != nil {
-		return "", 0, err
-	}
-	entry, err := r.m.entryOf(ctx, kv, r.name)
+	entry, err := r.m.Entry(ctx, r.bucket, r.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return "", 0, nil
@@ -89,7 +86,7 @@ func (r *Record) CompareAndPutString(ctx context.Context, value string, revision
 
 // create stores the first value, also after the key was deleted. It makes one attempt, since a key is created once.
 func (r *Record) create(ctx context.Context, value string) (uint64, error) {
-	kv, err := r.m.bucket(ctx, r.bucket)
+	kv, err := r.m.Bucket(ctx, r.bucket)
 	if err != nil {
 		return 0, err
 	}
@@ -103,29 +100,24 @@ func (r *Record) message(value []byte) *nats.Msg {
 }
 
 func (r *Record) write(ctx context.Context, msg *nats.Msg) (revision uint64, err error) {
-	repeatable(msg)
-	s := r.m.storeIn(ctx, "KV_"+r.bucket, msg, false)
+	revision, err = r.m.BucketStream(r.bucket).Store(ctx, msg)
 	switch {
-	case isConflict(s.err):
+	case mesh.IsConflict(err):
 		return 0, fmt.Errorf("store record %s: %w", r.name, ErrConflict)
-	case s.err != nil:
-		return 0, fmt.Errorf("store record %s: %w", r.name, s.err)
+	case err != nil:
+		return 0, fmt.Errorf("store record %s: %w", r.name, err)
 	}
-	return s.sequence, nil
+	return revision, nil
 }
 
 // BudgetBell returns the record through which the processes that share an account's rates signal that their live calls
 // are starving.
-func (m *Mesh) BudgetBell(account string) *Record { return m.Record(topology.KeyBudgetBell, account) }
+func (s *Stores) BudgetBell(account string) *Record { return s.Record(topology.KeyBudgetBell, account) }
 
 // GetAt decodes the value into a message and returns its revision, for CompareAndPut. It returns 0 if there is no
 // value.
 func (r *Record) GetAt(ctx context.Context, into proto.Message) (revision uint64, err error) {
-	kv, err := r.m.bucket(ctx, r.bucket)
-	if err != nil {
-		return 0, err
-	}
-	entry, err := r.m.entryOf(ctx, kv, r.name)
+	entry, err := r.m.Entry(ctx, r.bucket, r.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return 0, nil
@@ -173,7 +165,7 @@ func (r *Record) Get(ctx context.Context, into proto.Message) (ok bool, err erro
 // GetWithTime is Get, and returns when the value was written, by the clock of the NATS server. A time that a process
 // writes itself depends on the clock of its host. The time is zero if there is no value.
 func (r *Record) GetWithTime(ctx context.Context, into proto.Message) (written time.Time, err error) {
-	kv, err := r.m.bucket(ctx, r.bucket)
+	kv, err := r.m.Bucket(ctx, r.bucket)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -200,11 +192,7 @@ func (r *Record) Put(ctx context.Context, value proto.Message) error {
 }
 
 func (r *Record) get(ctx context.Context) ([]byte, error) {
-	kv, err := r.m.bucket(ctx, r.bucket)
-	if err != nil {
-		return nil, err
-	}
-	entry, err := r.m.entryOf(ctx, kv, r.name)
+	entry, err := r.m.Entry(ctx, r.bucket, r.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return nil, nil

@@ -1,4 +1,4 @@
-package mesh
+package state
 
 import (
 	"context"
@@ -10,35 +10,33 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // DesiredStore reads the latest desired states from CATALOG. Safe for concurrent use.
-type DesiredStore struct{ m *Mesh }
+type DesiredStore struct{ m *mesh.Mesh }
 
 // Desired returns the store of the latest desired states.
-func (m *Mesh) Desired() *DesiredStore { return &DesiredStore{m} }
+func (s *Stores) Desired() *DesiredStore { return &DesiredStore{s.m} }
+
+func (s *DesiredStore) catalog() mesh.Stream { return s.m.Stream(topology.StreamCatalog) }
 
 // Latest returns the desired state of a product: the latest message of the lane with the higher version, or the one
 // stored later if the versions are equal. It is nil if CATALOG has none.
 func (s *DesiredStore) Latest(ctx context.Context, account, product string) (*catalogv1.ProductChange, error) {
-	return s.LatestByToken(ctx, account, topology.Token(product))
-}
-
-// LatestByToken is Latest for the token of a product (see topology.Token).
-func (s *DesiredStore) LatestByToken(ctx context.Context, account, token string) (*catalogv1.ProductChange, error) {
-	if s.m.keys.current().trusted != nil {
-		states, err := s.LatestManyByToken(ctx, account, []string{token})
+	if s.m.Signatures() == mesh.Checked {
+		states, err := s.LatestMany(ctx, account, []string{product})
 		if err != nil {
 			return nil, err
 		}
 		return states[0], nil
 	}
-	live, liveSeq, err := s.last(ctx, "catalog."+account+"."+string(topology.Live)+"."+token)
+	live, liveSeq, err := s.last(ctx, topology.CatalogSubject(account, topology.Live, product))
 	if err != nil {
 		return nil, err
 	}
-	bulk, bulkSeq, err := s.last(ctx, "catalog."+account+"."+string(topology.Bulk)+"."+token)
+	bulk, bulkSeq, err := s.last(ctx, topology.CatalogSubject(account, topology.Bulk, product))
 	switch {
 	case err != nil:
 		return nil, err
@@ -58,7 +56,7 @@ func (s *DesiredStore) LatestInLane(ctx context.Context, account string, lane to
 	product string,
 ) (*catalogv1.ProductChange, error) {
 	subject := topology.CatalogSubject(account, lane, product)
-	if s.m.keys.current().trusted != nil {
+	if s.m.Signatures() == mesh.Checked {
 		state, err := s.latestAuthentic(ctx, subject)
 		return state.change, err
 	}
@@ -67,11 +65,7 @@ func (s *DesiredStore) LatestInLane(ctx context.Context, account string, lane to
 }
 
 func (s *DesiredStore) last(ctx context.Context, subject string) (*catalogv1.ProductChange, uint64, error) {
-	stream, err := s.m.stream(ctx, topology.StreamCatalog)
-	if err != nil {
-		return nil, 0, err
-	}
-	msg, err := s.m.lastChange(ctx, stream, subject)
+	msg, err := s.lastPublished(ctx, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil
@@ -85,36 +79,45 @@ func (s *DesiredStore) last(ctx context.Context, subject string) (*catalogv1.Pro
 	return change, msg.Sequence, nil
 }
 
+// lastPublished returns the latest message of a subject, or of a pattern, that the server did not publish again.
+func (s *DesiredStore) lastPublished(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	msg, err := s.catalog().Last(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	if err := mesh.CheckRepublished(msg.Header); err != nil {
+		s.m.CountRefusal(ctx, topology.StreamCatalog, msg.Subject, err)
+		return s.catalog().LastPublished(ctx, subject)
+	}
+	return msg, nil
+}
+
 // LastLive returns the version of the last message of the account's live lane, 0 if there is none. The stream has the
 // write-ahead log up to that version.
 func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, error) {
-	if s.m.keys.current().trusted != nil {
+	if s.m.Signatures() == mesh.Checked {
 		change, err := s.lastLiveAuthentic(ctx, account)
 		return change.GetVersion(), err
 	}
-	stream, err := s.m.stream(ctx, topology.StreamCatalog)
-	if err != nil {
-		return 0, err
-	}
 	subject := "catalog." + account + "." + string(topology.Live) + ".*"
-	msg, err := s.m.lastChange(ctx, stream, subject)
+	msg, err := s.lastPublished(ctx, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, nil
 	case err != nil:
 		return 0, fmt.Errorf("read the latest message of %s: %w", subject, err)
 	}
-	v, err := strconv.ParseUint(msg.Header.Get(VersionHeader), 10, 64)
+	v, err := strconv.ParseUint(msg.Header.Get(mesh.VersionHeader), 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("message %d of stream %s has no usable %s header: %w", msg.Sequence,
-			topology.StreamCatalog, VersionHeader, err)
+			topology.StreamCatalog, mesh.VersionHeader, err)
 	}
 	return v, nil
 }
 
 // LastLiveChange returns the last message of the account's live lane; nil if there is none.
 func (s *DesiredStore) LastLiveChange(ctx context.Context, account string) (*catalogv1.ProductChange, error) {
-	if s.m.keys.current().trusted != nil {
+	if s.m.Signatures() == mesh.Checked {
 		return s.lastLiveAuthentic(ctx, account)
 	}
 	change, _, err := s.last(ctx, "catalog."+account+"."+string(topology.Live)+".*")
@@ -123,18 +126,13 @@ func (s *DesiredStore) LastLiveChange(ctx context.Context, account string) (*cat
 
 // Products lists the tokens (see topology.Token) of the products that have a desired state in either lane.
 func (s *DesiredStore) Products(ctx context.Context, account string) ([]string, error) {
-	return s.m.lastTokens(ctx, topology.StreamCatalog, "catalog."+account+".*.*")
-}
-
-// lastTokens lists the distinct last tokens of a stream's subjects.
-func (m *Mesh) lastTokens(ctx context.Context, stream, filter string) ([]string, error) {
-	s, err := m.stream(ctx, stream)
+	stream, err := s.m.JetStream().Stream(ctx, topology.StreamCatalog)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("bind stream %s: %w", topology.StreamCatalog, err)
 	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("catalog."+account+".*.*"))
 	if err != nil {
-		return nil, fmt.Errorf("list subjects of stream %s: %w", stream, err)
+		return nil, fmt.Errorf("list subjects of stream %s: %w", topology.StreamCatalog, err)
 	}
 	seen := make(map[string]bool, len(info.State.Subjects))
 	out := make([]string, 0, len(info.State.Subjects))

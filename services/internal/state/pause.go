@@ -1,4 +1,4 @@
-package mesh
+package state
 
 import (
 	"context"
@@ -19,15 +19,15 @@ var Pausable = []string{topology.Push, topology.Pull, topology.Ingestion}
 // pauseInterval is how often a service polls whether it is paused.
 const pauseInterval = time.Second
 
-func (m *Mesh) pauseRecord(service string) *Record {
-	return m.Record(topology.KeyPaused.Sub(service), m.account)
+func (s *Stores) pauseRecord(service string) *Record {
+	return s.Record(topology.KeyPaused.Sub(service), s.m.Account())
 }
 
 // PauseService pauses all replicas of a service for d, or until ResumeService if d is 0. It replaces an earlier pause.
 // The pause is a record in the bucket CURSOR. It is independent of the pauses of consumers with which push halts an
 // account.
-func (m *Mesh) PauseService(ctx context.Context, service string, d time.Duration) (*meshv1.Pause, error) {
-	now, err := m.clock.Now(ctx)
+func (s *Stores) PauseService(ctx context.Context, service string, d time.Duration) (*meshv1.Pause, error) {
+	now, err := s.m.Clock().Now(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -35,28 +35,28 @@ func (m *Mesh) PauseService(ctx context.Context, service string, d time.Duration
 	if d > 0 {
 		pause.Until = timestamppb.New(now.Add(d))
 	}
-	return pause, m.pauseRecord(service).Put(ctx, pause)
+	return pause, s.pauseRecord(service).Put(ctx, pause)
 }
 
 // ResumeService ends the pause of a service, and reports whether there was one.
-func (m *Mesh) ResumeService(ctx context.Context, service string) (was bool, err error) {
-	pause, err := m.Paused(ctx, service)
+func (s *Stores) ResumeService(ctx context.Context, service string) (was bool, err error) {
+	pause, err := s.Paused(ctx, service)
 	if err != nil || pause == nil {
 		return false, err
 	}
-	return true, m.pauseRecord(service).Put(ctx, &meshv1.Pause{})
+	return true, s.pauseRecord(service).Put(ctx, &meshv1.Pause{})
 }
 
 // Paused returns the pause of a service; nil if it is not paused, or the pause has expired.
-func (m *Mesh) Paused(ctx context.Context, service string) (*meshv1.Pause, error) {
+func (s *Stores) Paused(ctx context.Context, service string) (*meshv1.Pause, error) {
 	pause := &meshv1.Pause{}
-	if _, err := m.pauseRecord(service).Get(ctx, pause); err != nil || pause.GetSince() == nil {
+	if _, err := s.pauseRecord(service).Get(ctx, pause); err != nil || pause.GetSince() == nil {
 		return nil, err
 	}
 	if pause.GetUntil() == nil {
 		return pause, nil
 	}
-	now, err := m.clock.Now(ctx)
+	now, err := s.m.Clock().Now(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (m *Mesh) Paused(ctx context.Context, service string) (*meshv1.Pause, error
 
 // Gate runs the work of a service while no operator has paused it. Safe for concurrent use.
 type Gate struct {
-	m       *Mesh
+	stores  *Stores
 	service string
 	logger  *slog.Logger
 
@@ -79,12 +79,12 @@ type Gate struct {
 }
 
 // Gate returns the gate of a service, in its current state. Watch keeps it up to date.
-func (m *Mesh) Gate(ctx context.Context, service string) (*Gate, error) {
-	pause, err := m.Paused(ctx, service)
+func (s *Stores) Gate(ctx context.Context, service string) (*Gate, error) {
+	pause, err := s.Paused(ctx, service)
 	if err != nil {
 		return nil, err
 	}
-	g := &Gate{m: m, service: service, logger: m.logger, changed: make(chan struct{})}
+	g := &Gate{stores: s, service: service, logger: s.m.Logger(), changed: make(chan struct{})}
 	g.set(pause)
 	return g, nil
 }
@@ -100,7 +100,7 @@ func (g *Gate) Watch(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		// If the record cannot be read, the state stays.
-		if pause, err := g.m.Paused(ctx, g.service); err == nil {
+		if pause, err := g.stores.Paused(ctx, g.service); err == nil {
 			g.set(pause)
 		}
 	}
