@@ -1,7 +1,6 @@
 package reconciliation_test
 
 import (
-	"net/http"
 	"testing"
 	"time"
 
@@ -10,22 +9,8 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
 )
-
-// refuseMessages makes a stream refuse every message until the returned function is called.
-func (r *rig) refuseMessages(stream string) (accept func()) {
-	r.t.Helper()
-	set := func(maxSize int32) {
-		s, err := r.mesh.JetStream().Stream(r.t.Context(), stream)
-		require.NoError(r.t, err)
-		cfg := s.CachedInfo().Config
-		cfg.MaxMsgSize = maxSize
-		_, err = r.mesh.JetStream().UpdateStream(r.t.Context(), cfg)
-		require.NoError(r.t, err)
-	}
-	set(1)
-	return func() { set(-1) }
-}
 
 // The drift is stored although its command and its outcome cannot be published. They are published later, once each.
 func TestOutbox_PublishesLaterWhatFailed(t *testing.T) {
@@ -39,24 +24,24 @@ func TestOutbox_PublishesLaterWhatFailed(t *testing.T) {
 		"by two after a restart": {2, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
-			commands := r.commands("mug")
+			r := controltest.New(t)
+			commands := r.Commands("mug")
 			var stops []func()
 			start := func() {
 				for range c.replicas {
-					stops = append(stops, r.start())
+					stops = append(stops, r.Start())
 				}
 			}
 			start()
-			r.ackCatalog()
-			r.desire("mug", "Mug", 10)
-			r.observe("mug", "Mug", 10)
-			r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
-			acceptCommands := r.refuseMessages(topology.StreamCommand)
-			acceptOutcomes := r.refuseMessages(topology.StreamSync)
-			r.observe("mug", "by hand", 10)
-			r.eventuallyDrift("mug", "repairing")
-			require.NotContains(t, r.kinds("mug"), "drifted")
+			r.AckCatalog()
+			r.Desire("mug", "Mug", 10)
+			r.Observe("mug", "Mug", 10)
+			r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+			acceptCommands := r.RefuseMessages(topology.StreamCommand)
+			acceptOutcomes := r.RefuseMessages(topology.StreamSync)
+			r.Observe("mug", "by hand", 10)
+			r.EventuallyDrift("mug", "repairing")
+			require.NotContains(t, r.Kinds("mug"), "drifted")
 			require.Zero(t, commands.Load())
 			if c.restart {
 				for _, stop := range stops {
@@ -68,37 +53,19 @@ func TestOutbox_PublishesLaterWhatFailed(t *testing.T) {
 			if c.restart {
 				start()
 			}
-			require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return commands.Load() == 1 }, controltest.Patience,
+				10*time.Millisecond)
 			drifted := func() (n int) {
-				for _, kind := range r.kinds("mug") {
+				for _, kind := range r.Kinds("mug") {
 					if kind == "drifted" {
 						n++
 					}
 				}
 				return n
 			}
-			require.Eventually(t, func() bool { return drifted() == 1 }, patience, 10*time.Millisecond)
-			localtest.Holds(t, 2*grace, func() bool { return commands.Load() == 1 && drifted() == 1 }, "once each")
+			require.Eventually(t, func() bool { return drifted() == 1 }, controltest.Patience, 10*time.Millisecond)
+			localtest.Holds(t, 2*controltest.Grace, func() bool { return commands.Load() == 1 && drifted() == 1 },
+				"once each")
 		})
 	}
-}
-
-// The command after a decision is another one than the repair before it, which JetStream remembers.
-func TestResolveDrift_CommandsAtOnceAfterRepair(t *testing.T) {
-	r := newRig(t)
-	commands := r.commands("mug")
-	r.start()
-	r.ackCatalog()
-	r.desire("mug", "Mug", 10)
-	r.observe("mug", "Mug", 10)
-	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
-	r.observe("mug", "by hand", 10)
-	r.eventuallyDrift("mug", "repairing")
-	for n := range int64(3) {
-		require.Eventually(t, func() bool { return commands.Load() == n+1 }, patience, 10*time.Millisecond,
-			"command %d", n+1)
-		status, answer := r.call("ResolveDrift", `{"productId": "mug", "keep": "KEEP_CATALOG"}`)
-		require.Equal(t, http.StatusOK, status, string(answer))
-	}
-	require.Eventually(t, func() bool { return commands.Load() == 4 }, patience, 10*time.Millisecond)
 }

@@ -1,4 +1,4 @@
-package reconciliation_test
+package control_test
 
 import (
 	"fmt"
@@ -11,21 +11,12 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
 )
 
-// messages returns the number of messages in a stream.
-func (r *rig) messages(stream string) uint64 {
-	r.t.Helper()
-	s, err := r.mesh.JetStream().Stream(r.t.Context(), stream)
-	require.NoError(r.t, err)
-	info, err := s.Info(r.t.Context())
-	require.NoError(r.t, err)
-	return info.State.Msgs
-}
-
 func TestControlAPI_RefusesInvalidTextsBeforePublishing(t *testing.T) {
-	r := newRig(t)
-	r.start()
+	r := controltest.New(t)
+	r.Start()
 	long := strings.Repeat("x", 1021)
 	many := strings.TrimSuffix(strings.Repeat(`"a",`, 1001), ",")
 	for _, c := range []struct{ method, body, want string }{
@@ -73,31 +64,32 @@ func TestControlAPI_RefusesInvalidTextsBeforePublishing(t *testing.T) {
 		{"Approve", `{"duration":"-1s"}`, `duration: must be at least 0`},
 		{"Plan", `{"product_ids":["\u0000","\u0000"]}`, `product_ids[1]: must not hold`},
 	} {
-		status, answer := r.call(c.method, c.body)
+		status, answer := r.Call(c.method, c.body)
 		require.Equal(t, http.StatusBadRequest, status, "%s %s: %s", c.method, c.body, answer)
 		require.Contains(t, strings.ReplaceAll(string(answer), `\\\"`, `\"`), c.want, c.method)
 	}
-	require.Zero(t, r.messages(topology.StreamCommand))
-	require.Empty(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetPaused())
+	require.Zero(t, r.Messages(topology.StreamCommand))
+	require.Empty(t, controltest.Ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetPaused())
 }
 
 func TestSyncProducts_SendsNoCommandForUnknownProducts(t *testing.T) {
-	r := newRig(t)
-	r.start()
-	r.desire("mug", "Mug", 1)
-	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	r := controltest.New(t)
+	r.Start()
+	r.Desire("mug", "Mug", 1)
+	r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
 	ids := []string{`"mug"`}
 	for i := range 999 {
 		ids = append(ids, fmt.Sprintf(`"none%d"`, i))
 	}
-	resp := ask[controlv1.SyncProductsResponse](r, "SyncProducts", `{"product_ids":[`+strings.Join(ids, ",")+`]}`)
+	resp := controltest.Ask[controlv1.SyncProductsResponse](r, "SyncProducts",
+		`{"product_ids":[`+strings.Join(ids, ",")+`]}`)
 	require.Len(t, resp.GetUnknown(), 999)
 	require.NotContains(t, resp.GetUnknown(), "mug")
 	require.EqualValues(
-		t, 2, r.messages(topology.StreamCommand), "one for push, and one for ingestion, which searches for all of them",
+		t, 2, r.Messages(topology.StreamCommand), "one for push, and one for ingestion, which searches for all of them",
 	)
 	var entries int
-	pool := localtest.Pool(t, r.cfg.LedgerURL)
+	pool := localtest.Pool(t, r.Config.LedgerURL)
 	require.NoError(
 		t,
 		pool.QueryRow(t.Context(), `SELECT count(*) FROM driftless_ledger.history WHERE kind = 'ordered'`).Scan(

@@ -1,4 +1,4 @@
-package reconciliation_test
+package control_test
 
 import (
 	"bytes"
@@ -9,12 +9,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
 )
 
 // A request of 1.5 MB of gzip once expanded to 4 GB.
 func TestControlAPI_BoundsDecompressedRequests(t *testing.T) {
-	r := newRig(t)
-	r.start()
+	r := controltest.New(t)
+	r.Start()
 	var bomb bytes.Buffer
 	w := gzip.NewWriter(&bomb)
 	spaces := bytes.Repeat([]byte{' '}, 1<<20)
@@ -25,16 +27,16 @@ func TestControlAPI_BoundsDecompressedRequests(t *testing.T) {
 	require.NoError(t, w.Close())
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	status, answer := r.call("GetStatus", bomb.String(), "Content-Encoding", "gzip")
+	status, answer := r.Call("GetStatus", bomb.String(), "Content-Encoding", "gzip")
 	runtime.ReadMemStats(&after)
 	require.Equal(t, http.StatusTooManyRequests, status, string(answer))
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<20))
 
-	status, answer = r.call("GetStatus", "{"+strings.Repeat(" ", 5<<20)+"}")
+	status, answer = r.Call("GetStatus", "{"+strings.Repeat(" ", 5<<20)+"}")
 	require.Equal(t, http.StatusTooManyRequests, status, string(answer))
-	status, answer = r.call("AdoptProducts", `{"adoptions":[`+strings.Repeat(`{},`, 200_000)+`{}]}`)
+	status, answer = r.Call("AdoptProducts", `{"adoptions":[`+strings.Repeat(`{},`, 200_000)+`{}]}`)
 	require.Equal(t, http.StatusBadRequest, status, string(answer))
 	require.Contains(t, string(answer), "a request may hold at most 100000 objects")
-	status, answer = r.call("GetStatus", "{"+strings.Repeat(" ", 3<<20)+"}")
+	status, answer = r.Call("GetStatus", "{"+strings.Repeat(" ", 3<<20)+"}")
 	require.Equal(t, http.StatusOK, status, string(answer))
 }
