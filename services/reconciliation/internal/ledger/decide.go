@@ -100,10 +100,6 @@ func (l *Ledger) decideOpen(ctx context.Context, tx pgx.Tx, p *Product, fields [
 	if err := l.loadOpen(ctx, tx, p); err != nil {
 		return nil, err
 	}
-	event := driftDecided
-	if decision.Keep == "" {
-		event = driftDismissed
-	}
 	for _, d := range p.open {
 		if len(fields) > 0 && !slices.Contains(fields, d.Field) {
 			continue
@@ -113,19 +109,28 @@ func (l *Ledger) decideOpen(ctx context.Context, tx pgx.Tx, p *Product, fields [
 				return nil, err
 			}
 		}
-		do, err := d.on(event, driftInput{side: decision.Keep})
-		if err != nil {
+		if err := l.decideOne(ctx, tx, d, decision); err != nil {
 			return nil, err
-		}
-		if err := l.storeDrift(ctx, tx, d); err != nil {
-			return nil, err
-		}
-		if do&forgetRounds != 0 {
-			if err := l.forgetRounds(ctx, tx, d); err != nil {
-				return nil, err
-			}
 		}
 		decided = append(decided, d)
 	}
 	return decided, nil
+}
+
+func (l *Ledger) decideOne(ctx context.Context, tx pgx.Tx, d *Drift, decision Decision) error {
+	event := driftDecided
+	if decision.Keep == "" {
+		event = driftDismissed
+	}
+	do, err := d.on(event, driftInput{side: decision.Keep})
+	if err != nil {
+		return err
+	}
+	if err := l.storeDrift(ctx, tx, d); err != nil {
+		return err
+	}
+	if do&forgetRounds == 0 {
+		return nil
+	}
+	return l.forgetRounds(ctx, tx, d)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -201,28 +202,18 @@ func TestPublishOutbox_WorksInSeveralProcesses(t *testing.T) {
 	publishing.Wait()
 	require.NoError(t, one.PublishOutbox(t.Context(), s.publish))
 	require.Len(t, s.ids, 2*times*len(products))
+	of := map[string][]string{}
+	for _, published := range s.ids {
+		what, rest, _ := strings.Cut(published, ":")
+		id, row, _ := strings.Cut(rest, ":")
+		of[id] = append(of[id], what+" "+row)
+	}
 	for _, id := range products {
-		var of []string
-		for _, published := range s.ids {
-			var what, p string
-			var row int
-			_, err := fmt.Sscanf(published, "%7s", &what)
-			require.NoError(t, err)
-			if _, err := fmt.Sscanf(published, "found:"+id+":%d", &row); err == nil {
-				p = fmt.Sprintf("found %d", row)
-			} else if _, err := fmt.Sscanf(published, "settled:"+id+":%d", &row); err == nil {
-				p = fmt.Sprintf("settled %d", row)
-			}
-			if p != "" {
-				of = append(of, p)
-			}
-		}
-		require.Len(t, of, 2*times)
-		for i := 0; i < len(of); i += 2 {
-			var found, settled int
-			_, err := fmt.Sscanf(of[i]+" "+of[i+1], "found %d settled %d", &found, &settled)
-			require.NoError(t, err, "in order: %v", of)
-			require.Equal(t, found, settled)
+		require.Len(t, of[id], 2*times)
+		for pair := range slices.Chunk(of[id], 2) {
+			row, isFound := strings.CutPrefix(pair[0], "found ")
+			require.True(t, isFound, "in order: %v", of[id])
+			require.Equal(t, "settled "+row, pair[1])
 		}
 	}
 }
