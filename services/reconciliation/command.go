@@ -3,112 +3,146 @@ package reconciliation
 import (
 	"context"
 	"fmt"
+	"slices"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"github.com/nats-io/nuid"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// commandWriteBack commands ingestion to write Stripe's values into the catalog. It returns why that is impossible.
-func (r *reconciler) commandWriteBack(ctx context.Context, p *ledger.Product, o ledger.Commands,
-	id string,
-) (cannot string, err error) {
-	writeBack := &meshv1.WriteBack{ProductId: p.ID, Version: p.Desired.GetVersion(), Import: o.Import}
-	if o.Import {
-		if r.inGrace(p) {
-			return "", nil
+// CommandsDue returns the commands that a product's drift requires. A repair rereads the product from Stripe, because
+// what was known of it has been wrong once.
+func (r listener) CommandsDue(ctx context.Context, p *ledger.Product, o ledger.Commands) ledger.Due {
+	ctx, span := r.startDriftSpan(ctx, "repair drift", p)
+	defer span.End()
+	b := &dueCommands{reconciler: r.reconciler, product: p, traceparent: telemetry.Traceparent(ctx)}
+	if o.Repair || o.Archive {
+		b.add(r.commands.Sync(b.about("repair", "drift"), &meshv1.SyncProduct{
+			ProductId:    p.ID,
+			Look:         true,
+			Overwrite:    o.Overwrite,
+			Leave:        o.Leave,
+			ArchiveExtra: o.Archive,
+		}))
+	}
+	switch {
+	case o.Import:
+		b.due.Cannot = b.importProduct()
+	case len(o.WriteBack) > 0:
+		b.due.Cannot = b.writeFieldsBack(o.WriteBack)
+	}
+	return b.due
+}
+
+// dueCommands collects the commands that a product's drift requires. It does no I/O.
+type dueCommands struct {
+	*reconciler
+	product     *ledger.Product
+	traceparent string
+	due         ledger.Due
+}
+
+func (b *dueCommands) add(c *meshv1.Command) {
+	b.due.Messages = append(b.due.Messages,
+		ledger.Message{Product: b.product.ID, Body: c, Traceparent: b.traceparent})
+}
+
+// about identifies a command. The command is stored once, so its id can be random. An id made of the number of repairs
+// would come again after an operator's decision, and JetStream would drop the command.
+func (b *dueCommands) about(what, reason string) command.About {
+	return command.About{
+		ID:     fmt.Sprintf("%s:%s:%s:%s", what, b.Account, b.product.ID, nuid.Next()),
+		Issuer: topology.Reconciliation,
+		Reason: reason,
+	}
+}
+
+// importProduct commands ingestion to import the product. It returns why that is impossible. In the grace period the
+// author of the product adds its prices and its default price, so it is postponed until then.
+func (b *dueCommands) importProduct() (cannot string) {
+	p := b.product
+	if b.due.Postpone = max(b.GracePeriod-b.Now().Sub(p.DriftedAt), 0); b.due.Postpone > 0 {
+		return ""
+	}
+	if wait, cannot := b.prepareImport(); wait {
+		return cannot
+	}
+	return b.writeBack(&meshv1.WriteBack{Import: true, Product: catalog.Import(p.Observed)})
+}
+
+// writeFieldsBack commands ingestion to write Stripe's values of fields into the catalog. It returns why that is
+// impossible.
+func (b *dueCommands) writeFieldsBack(fields []string) (cannot string) {
+	p := b.product
+	if fields, cannot = b.withoutUnread(fields); len(fields) == 0 {
+		return cannot
+	}
+	product, taken := catalog.ApplyWriteBackWithPrices(p.Desired, p.Observed, fields)
+	if len(taken) == 0 {
+		return "the catalog cannot store Stripe's value"
+	}
+	return b.writeBack(&meshv1.WriteBack{Product: product, Fields: taken})
+}
+
+// writeBack adds a write-back, or returns why it is impossible.
+func (b *dueCommands) writeBack(w *meshv1.WriteBack) (cannot string) {
+	if violations := catalog.Validate(w.GetProduct()); len(violations) > 0 {
+		return fmt.Sprintf("with Stripe's values the product would be invalid in the catalog: %s", violations[0])
+	}
+	w.ProductId, w.Version = b.product.ID, b.product.Desired.GetVersion()
+	b.add(b.commands.WriteBack(b.about("write-back", "drift"), w))
+	return ""
+}
+
+// maxImportReads is how often a product whose default price is not among its prices is read again. After that an
+// operator has to decide.
+const maxImportReads = 6
+
+// prepareImport has a product read together with its prices before anything of it is imported, because events report
+// them one by one and in any order. It reports whether the import must wait, and why it is impossible.
+func (b *dueCommands) prepareImport() (wait bool, cannot string) {
+	p := b.product
+	switch why := catalog.ImportBlocker(p.Observed); {
+	case why == "":
+		return false, ""
+	case p.Repairs >= maxImportReads:
+		return true, fmt.Sprintf("product %s cannot be imported: %s", p.ID, why)
+	default:
+		b.add(b.commands.Read(b.about("read", "import"), catalog.StripeID(p.Observed)))
+		return true, ""
+	}
+}
+
+// withoutUnread removes prices that have yet to be read from the fields to be written back, and has them read.
+func (b *dueCommands) withoutUnread(fields []string) (rest []string, cannot string) {
+	prices := pricesToImport(b.product, fields)
+	if len(prices) == 0 {
+		return fields, ""
+	}
+	wait, cannot := b.prepareImport()
+	if !wait {
+		return fields, ""
+	}
+	rest = slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return slices.Contains(prices, f) })
+	if len(rest) > 0 {
+		// The other fields do not wait for the prices.
+		cannot = ""
+	}
+	return rest, cannot
+}
+
+// pricesToImport returns those of the fields to be written back that are prices as a whole. They were created in Stripe
+// after their product was imported.
+func pricesToImport(p *ledger.Product, fields []string) (prices []string) {
+	for _, x := range catalog.ExtraPrices(p.Desired, p.Observed) {
+		if slices.Contains(fields, x.Field) {
+			prices = append(prices, x.Field)
 		}
-		if wait, cannot, err := r.prepareImport(ctx, p, id); wait || err != nil {
-			return cannot, err
-		}
-		writeBack.Product = catalog.Import(p.Observed)
-	} else {
-		fields, cannot, err := r.withoutUnread(ctx, p, o.WriteBack, id)
-		if len(fields) == 0 || err != nil {
-			return cannot, err
-		}
-		if writeBack.Product, writeBack.Fields = catalog.ApplyWriteBackWithPrices(p.Desired, p.Observed,
-			fields); len(writeBack.Fields) == 0 {
-			return "the catalog cannot store Stripe's value", nil
-		}
 	}
-	if violations := catalog.Validate(writeBack.Product); len(violations) > 0 {
-		return fmt.Sprintf("with Stripe's values the product would be invalid in the catalog: %s", violations[0]), nil
-	}
-	command := &meshv1.Command{
-		Id:       id,
-		Account:  r.Account,
-		Issuer:   topology.Reconciliation,
-		Reason:   "drift",
-		IssuedAt: timestamppb.New(r.Now()),
-		Verb:     &meshv1.Command_WriteBack{WriteBack: writeBack},
-	}
-	return "", r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbWriteBack, p.ID),
-		command, mesh.WithID(id), mesh.WithVersion(writeBack.Version))
-}
-
-// commandSync commands push to sync a product, with a reread from Stripe first if that is asked for.
-func (r *reconciler) commandSync(ctx context.Context, product string, reread bool, issuer, reason, id string) error {
-	return r.publishSync(ctx, &meshv1.SyncProduct{ProductId: product, Look: reread}, issuer, reason, id)
-}
-
-// publishSync publishes a command to sync for push.
-func (r *reconciler) publishSync(ctx context.Context, sync *meshv1.SyncProduct, issuer, reason, id string) error {
-	command := &meshv1.Command{
-		Id:       id,
-		Account:  r.Account,
-		Issuer:   issuer,
-		Reason:   reason,
-		IssuedAt: timestamppb.New(r.Now()),
-		Verb:     &meshv1.Command_Sync{Sync: sync},
-	}
-	return r.mesh.Publish(ctx,
-		topology.CommandSubject(topology.Push, r.Account, topology.VerbSync, sync.GetProductId()), command,
-		mesh.WithID(id))
-}
-
-// commandScan commands pull to scan all of Stripe.
-func (r *reconciler) commandScan(ctx context.Context, id, issuer, reason string) error {
-	command := &meshv1.Command{
-		Id:       id,
-		Account:  r.Account,
-		Issuer:   issuer,
-		Reason:   reason,
-		IssuedAt: timestamppb.New(r.Now()),
-		Verb:     &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
-	}
-	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, r.Account, topology.VerbScan, ""), command,
-		mesh.WithID(id))
-}
-
-// commandBackfill commands ingestion to read products from the catalog again, all products if none are given.
-func (r *reconciler) commandBackfill(ctx context.Context, products []string, issuer, reason, id string) error {
-	command := &meshv1.Command{
-		Id:       id,
-		Account:  r.Account,
-		Issuer:   issuer,
-		Reason:   reason,
-		IssuedAt: timestamppb.New(r.Now()),
-		Verb:     &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: products}},
-	}
-	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbBackfill, ""),
-		command, mesh.WithID(id))
-}
-
-// commandRead commands pull to read a product and its active prices.
-func (r *reconciler) commandRead(ctx context.Context, p *ledger.Product, id string) error {
-	command := &meshv1.Command{
-		Id:       "read:" + id,
-		Account:  r.Account,
-		Issuer:   topology.Reconciliation,
-		Reason:   "import",
-		IssuedAt: timestamppb.New(r.Now()),
-		Verb:     &meshv1.Command_Read{Read: &meshv1.ReadProduct{ProductId: catalog.StripeID(p.Observed)}},
-	}
-	subject := topology.CommandSubject(topology.Pull, r.Account, topology.VerbRead, p.ID)
-	return r.mesh.Publish(ctx, subject, command, mesh.WithID(command.GetId()))
+	return prices
 }

@@ -7,15 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -34,7 +33,7 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 		Kind:    "catalog_change",
 		Version: change.GetVersion(),
 		Detail:  describeChange(change),
-		TraceID: traceID(ctx),
+		TraceID: telemetry.TraceID(ctx),
 	}), nil
 }
 
@@ -74,7 +73,7 @@ func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.S
 		At:      c.GetReceivedAt().AsTime(),
 		Kind:    "stripe_event",
 		Detail:  detail,
-		TraceID: traceID(ctx),
+		TraceID: telemetry.TraceID(ctx),
 		Data:    data,
 	}, c.GetEventId()), nil
 }
@@ -106,7 +105,7 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		Kind:    topology.OutcomeName(o.GetKind()),
 		Version: o.GetVersion(),
 		Detail:  detail,
-		TraceID: traceID(ctx),
+		TraceID: telemetry.TraceID(ctx),
 		Data:    data,
 	}), nil
 }
@@ -131,23 +130,8 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 		Kind:    "dead",
 		Version: l.GetVersion(),
 		Detail:  l.GetReason() + ": " + l.GetMessage(),
-		TraceID: traceID(ctx),
+		TraceID: telemetry.TraceID(ctx),
 	}), nil
-}
-
-// publishOutcome publishes an outcome on SYNC. It shortens an outcome that is larger than a NATS message.
-func (r *reconciler) publishOutcome(ctx context.Context, o *meshv1.Outcome) error {
-	o.Account, o.At = r.Account, timestamppb.New(r.Now())
-	fitOutcome(o, r.mesh.MaxBody())
-	return r.mesh.Publish(ctx, topology.SyncSubject(r.Account, o.GetKind(), o.GetProductId()), o,
-		mesh.WithID(o.GetId()), mesh.WithVersion(o.GetVersion()))
-}
-
-func traceID(ctx context.Context) string {
-	if s := trace.SpanContextFromContext(ctx); s.IsValid() {
-		return s.TraceID().String()
-	}
-	return ""
 }
 
 // describeChange describes a change in one line: its source, its operation, and the columns of each row image.
@@ -183,20 +167,12 @@ func changedColumns(row *catalogv1.RowImage) string {
 	for _, column := range columns {
 		if before, now := row.GetOldValues()[column],
 			row.GetNewValues()[column]; before != now && !slices.Contains(bookkeeping, column) {
-			changed = append(changed, fmt.Sprintf("%s: %q -> %q", column, truncate(before), truncate(now)))
+			changed = append(changed,
+				fmt.Sprintf("%s: %q -> %q", column, describe.Truncate(before), describe.Truncate(now)))
 		}
 	}
 	if len(changed) == 0 {
 		return ""
 	}
 	return " (" + strings.Join(changed, ", ") + ")"
-}
-
-// truncate shortens a text for a message.
-func truncate(s string) string {
-	const maxRunes = 80
-	if r := []rune(s); len(r) > maxRunes {
-		return string(r[:maxRunes]) + "..."
-	}
-	return s
 }

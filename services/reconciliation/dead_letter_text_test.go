@@ -14,11 +14,12 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
 )
 
 func TestDeadLetter_StoresUnstorableText(t *testing.T) {
-	r := newRig(t)
-	r.start()
+	r := controltest.New(t)
+	r.Start()
 	noise := make([]byte, 5<<20)
 	_, _ = rand.Read(noise)
 	for _, letter := range []*meshv1.DeadLetter{
@@ -27,7 +28,7 @@ func TestDeadLetter_StoresUnstorableText(t *testing.T) {
 		{ProductId: "long", Version: 8, Message: strings.Repeat("é", 3<<20), Payload: noise},
 	} {
 		letter.Service, letter.Account = topology.Push, "default"
-		require.NoError(t, r.mesh.DeadLetter(t.Context(), letter))
+		require.NoError(t, r.Mesh.DeadLetter(t.Context(), letter))
 	}
 	// An earlier version would have stored the letter like this.
 	old := &meshv1.DeadLetter{
@@ -39,16 +40,16 @@ func TestDeadLetter_StoresUnstorableText(t *testing.T) {
 		Message:   "a\x00b",
 		LastAt:    timestamppb.Now(),
 	}
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.DeadSubject(topology.Push, "default", "old"), old))
-	require.Eventually(t, func() bool { return len(r.letters(`{}`)) == 4 }, patience, 10*time.Millisecond)
-	require.Contains(t, r.letters(`{"product_ids":["nul"]}`), "push nul")
+	require.NoError(t, r.Mesh.Publish(t.Context(), topology.DeadSubject(topology.Push, "default", "old"), old))
+	require.Eventually(t, func() bool { return len(r.Letters(`{}`)) == 4 }, controltest.Patience, 10*time.Millisecond)
+	require.Contains(t, r.Letters(`{"product_ids":["nul"]}`), "push nul")
 }
 
 func TestLedger_StoresTextWithNUL(t *testing.T) {
-	r := newRig(t)
-	r.start()
-	r.desire("mug", "Mug", 1)
-	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+	r := controltest.New(t)
+	r.Start()
+	r.Desire("mug", "Mug", 1)
+	_, err := r.Stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{
 			Id:          "mug",
 			Name:        "M\x00ug",
@@ -59,7 +60,7 @@ func TestLedger_StoresTextWithNUL(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	pool := localtest.Pool(t, r.cfg.LedgerURL)
+	pool := localtest.Pool(t, r.Config.LedgerURL)
 	require.Eventually(t, func() bool {
 		var name, description string
 		err := pool.QueryRow(t.Context(),
@@ -67,5 +68,5 @@ func TestLedger_StoresTextWithNUL(t *testing.T) {
 			FROM driftless_ledger.product WHERE product_id = 'mug' AND observed_json IS NOT NULL`).Scan(&name,
 			&description)
 		return err == nil && strings.HasPrefix(name, "M␀ug (cleaned, ") && description == `\u0000 as text`
-	}, patience, 10*time.Millisecond)
+	}, controltest.Patience, 10*time.Millisecond)
 }

@@ -7,11 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -30,19 +33,19 @@ func (r *reconciler) watchDrift(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-		case <-r.wake:
+		case <-r.due:
 		}
 	}
 }
 
 // findDrift opens drift that outlasted the grace period, and issues the commands that are due.
 func (r *reconciler) findDrift(ctx context.Context) error {
-	pushed, err := r.progress.update(ctx, r.mesh)
+	pushed, err := r.progress.Update(ctx, r.mesh)
 	if err != nil {
 		return err
 	}
 	for {
-		n, err := r.ledger.FindDrift(ctx, r.GracePeriod, pushed, r.isDrift, r.issueCommands)
+		n, err := r.ledger.FindDrift(ctx, r.GracePeriod, pushed, r.isDrift)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -51,48 +54,38 @@ func (r *reconciler) findDrift(ctx context.Context) error {
 
 // isDrift reports whether a product that has differed for longer than the grace period has drifted. A product that
 // waits for a retry of push has not: a repair would be one more failing call.
-func (r *reconciler) isDrift(ctx context.Context, p *ledger.Product) (bool, error) {
-	retrying, err := r.mesh.Retrying(ctx, topology.Push, r.Account, p.ID)
+func (r *reconciler) isDrift(ctx context.Context, product string) (bool, error) {
+	retrying, err := r.mesh.Retrying(ctx, topology.Push, r.Account, product)
 	return err == nil && !retrying, err
 }
 
-// wakeDrift wakes watchDrift.
-func (r *reconciler) wakeDrift() {
+// wake wakes the goroutine that waits for a channel with room for one value.
+func wake(c chan struct{}) {
 	select {
-	case r.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
-// publishDrifted logs new drift and publishes it as an outcome.
-func (r *reconciler) publishDrifted(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) (err error) {
+// listener says what is published about drift.
+type listener struct{ *reconciler }
+
+var _ ledger.Listener = listener{}
+
+// DriftFound returns the outcome that reports new drift.
+func (r listener) DriftFound(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) []ledger.Message {
 	ctx, span := r.startDriftSpan(ctx, "find drift", p)
-	defer func() {
-		telemetry.Fail(span, err)
-		span.End()
-	}()
-	differences := describedDifferences(drift, p)
-	words := describeDifferences(differences)
-	metrics.DriftFound.Add(ctx, 1)
-	r.Logger.WarnContext(ctx, "drift found", "product", p.ID, "differences", words)
-	for _, d := range drift {
-		if d.State == ledger.Waiting {
-			r.Logger.ErrorContext(ctx, "drift needs a decision: `driftless drift resolve`", "product", p.ID,
-				"field", d.Field, "why", d.Detail)
-		}
-	}
-	return r.publishOutcome(ctx, &meshv1.Outcome{
-		Id:          fmt.Sprintf("drifted:%s:%s:%d:%d", r.Account, p.ID, drift[0].Since.UnixMicro(), drift[0].ID),
-		ProductId:   p.ID,
+	defer span.End()
+	differences := describe.Drift(drift, p)
+	return []ledger.Message{r.outcomeMessage(ctx, p, drift, &meshv1.Outcome{
 		Kind:        meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED,
-		Version:     p.Desired.GetVersion(),
-		Detail:      strings.Join(words, "; "),
 		Differences: differences,
-	})
+		Detail:      strings.Join(describe.Texts(differences), "; "),
+	})}
 }
 
-// publishSettled publishes that drift is gone, one outcome for each state in which it ended.
-func (r *reconciler) publishSettled(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) error {
+// DriftSettled returns one outcome for each state in which drift ended.
+func (r listener) DriftSettled(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) (out []ledger.Message) {
 	for _, how := range []struct {
 		state ledger.DriftState
 		kind  meshv1.OutcomeKind
@@ -104,51 +97,71 @@ func (r *reconciler) publishSettled(ctx context.Context, p *ledger.Product, drif
 		if len(of) == 0 {
 			continue
 		}
-		metrics.DriftRepaired.Add(ctx, 1)
-		name := topology.OutcomeName(how.kind)
-		differences := describedDifferences(of, p)
-		if err := r.publishOutcome(ctx, &meshv1.Outcome{
-			Id:          fmt.Sprintf("%s:%s:%s:%d:%d", name, r.Account, p.ID, of[0].Since.UnixMicro(), of[0].ID),
-			ProductId:   p.ID,
+		differences := describe.Drift(of, p)
+		out = append(out, r.outcomeMessage(ctx, p, of, &meshv1.Outcome{
 			Kind:        how.kind,
-			Version:     p.Desired.GetVersion(),
 			Differences: differences,
 			Detail: fmt.Sprintf("equal again after %s: %s", r.Now().Sub(of[0].Since).Round(time.Millisecond),
-				strings.Join(describeDifferences(differences), "; ")),
-		}); err != nil {
-			return err
-		}
+				strings.Join(describe.Texts(differences), "; ")),
+		}))
 	}
-	return nil
+	return out
 }
 
-// issueCommands issues the commands that a product's drift requires. A repair rereads the product from Stripe, because
-// what was known of it has been wrong once. It returns why a write-back is impossible, so that an operator decides.
-func (r *reconciler) issueCommands(ctx context.Context, p *ledger.Product,
-	o ledger.Commands,
-) (cannot string, err error) {
-	ctx, span := r.startDriftSpan(ctx, "repair drift", p)
-	defer func() {
-		telemetry.Fail(span, err)
-		span.End()
-	}()
-	id := func(what string) string {
-		return fmt.Sprintf("%s:%s:%s:%d:%d", what, r.Account, p.ID, p.DriftedAt.UnixMicro(), p.Repairs)
+// outcomeMessage completes an outcome about drift of a product. It continues the trace of ctx.
+func (r listener) outcomeMessage(ctx context.Context, p *ledger.Product, drift []*ledger.Drift,
+	o *meshv1.Outcome,
+) ledger.Message {
+	o.Id = fmt.Sprintf("%s:%s:%s:%d:%d", topology.OutcomeName(o.GetKind()), r.Account, p.ID,
+		drift[0].Since.UnixMicro(), drift[0].ID)
+	o.Account, o.ProductId, o.Version = r.Account, p.ID, p.Desired.GetVersion()
+	o.At = timestamppb.New(r.Now())
+	return ledger.Message{Product: p.ID, Body: o, Traceparent: telemetry.Traceparent(ctx)}
+}
+
+// Stored logs and counts drift, and wakes those who wait for what was stored.
+func (r listener) Stored(ctx context.Context, s ledger.Stored) {
+	if s.IsDue {
+		wake(r.due)
 	}
-	if o.Repair || o.Archive {
-		sync := &meshv1.SyncProduct{
-			ProductId:    p.ID,
-			Look:         true,
-			Overwrite:    o.Overwrite,
-			Leave:        o.Leave,
-			ArchiveExtra: o.Archive,
+	if s.HasMessages {
+		wake(r.outgoing)
+	}
+	for _, found := range s.Found {
+		r.reportFound(ctx, found)
+	}
+	for _, settled := range s.Settled {
+		metrics.DriftRepaired.Add(ctx, int64(len(settled.Messages)))
+	}
+	r.deleteLetters(ctx, s.Closed)
+}
+
+// reportFound logs and counts new drift.
+func (r listener) reportFound(ctx context.Context, found ledger.ProductDrift) {
+	metrics.DriftFound.Add(ctx, 1)
+	for _, m := range found.Messages {
+		if o, ok := m.Body.(*meshv1.Outcome); ok {
+			r.Logger.WarnContext(telemetry.ContextWithTraceparent(ctx, m.Traceparent), "drift found",
+				"product", m.Product,
+				"differences", describe.Texts(o.GetDifferences()))
 		}
-		if err := r.publishSync(ctx, sync, topology.Reconciliation, "drift", id("repair")); err != nil {
-			return "", err
+	}
+	for _, d := range found.Drift {
+		if d.State == ledger.Waiting {
+			r.Logger.ErrorContext(ctx, "drift needs a decision: `driftless drift resolve`", "product", d.Product,
+				"field", d.Field, "why", d.Detail)
 		}
 	}
-	if len(o.WriteBack) > 0 || o.Import {
-		return r.commandWriteBack(ctx, p, o, id("write-back"))
+}
+
+// deleteLetters removes closed letters from DEAD, because a ledger that is created again must not open them again. It
+// does not retry. A letter that stays in DEAD is closed again by the state that closed it, unless an operator's command
+// closed it.
+func (r *reconciler) deleteLetters(ctx context.Context, letters []*meshv1.DeadLetter) {
+	for _, l := range letters {
+		if err := r.mesh.DeleteLetter(ctx, l); err != nil {
+			r.Logger.WarnContext(ctx, "could not remove a closed dead letter from DEAD",
+				"product", l.GetProductId(), "error", err)
+		}
 	}
-	return "", nil
 }

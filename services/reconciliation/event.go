@@ -17,7 +17,6 @@ const (
 	causedByDriftless = "driftless"
 	causedByDashboard = "dashboard"
 	causedByAPIKey    = "api_key"
-	causedByUnknown   = "unknown"
 )
 
 // aboutEvent reads from an event who caused it, and which attributes an update changed. It leaves out what it cannot

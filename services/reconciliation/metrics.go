@@ -11,6 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
 const tracerName = "github.com/driftless-sync/driftless/services/reconciliation"
@@ -199,7 +200,7 @@ func (f *accountMetrics) guardAndHalt(ctx context.Context) (func(metrics.Report)
 }
 
 func (f *accountMetrics) scans(ctx context.Context) (func(metrics.Report), error) {
-	scan, err := f.lastScan(ctx)
+	scan, err := f.view.LastScan(ctx)
 	return func(report metrics.Report) {
 		if f.ScanInterval > 0 {
 			report(metrics.ScanInterval, f.ScanInterval.Seconds())
@@ -219,33 +220,35 @@ func (f *accountMetrics) scans(ctx context.Context) (func(metrics.Report), error
 // equality reports what the last update from the other services showed. Without a recent one equality is unknown, while
 // the times up to which the lanes are in Stripe stay true.
 func (f *accountMetrics) equality(context.Context) (func(metrics.Report), error) {
-	seen, converged := f.monitor.latest()
-	return func(report metrics.Report) {
-		for lane, at := range converged {
-			report(metrics.ConvergedTimestamp, unix(at), metrics.Lane.With(lane))
-		}
-		report(metrics.EqualityKnown, flag(seen != nil && seen.GetUnknown() == ""))
-		if seen == nil {
-			return
-		}
-		state := captureState(seen)
-		for _, s := range metrics.CaptureState.Values {
-			report(metrics.CaptureStatus, flag(s == state), metrics.CaptureState.With(s))
-		}
-		report(metrics.UnwatchedTables, float64(len(seen.GetUnwatchedTables())))
-		if at := seen.GetCapture().GetCapturedUpTo(); at != nil {
-			report(metrics.CapturedTimestamp, unix(at.AsTime()))
-		}
-		if at := seen.GetTablesComparedAt(); at != nil {
-			report(metrics.TablesComparedTimestamp, unix(at.AsTime()))
-		}
-	}, nil
+	seen, converged := f.view.Latest()
+	return func(report metrics.Report) { reportEquality(report, seen, converged) }, nil
+}
+
+func reportEquality(report metrics.Report, seen *controlv1.Equality, converged map[string]time.Time) {
+	for lane, at := range converged {
+		report(metrics.ConvergedTimestamp, unix(at), metrics.Lane.With(lane))
+	}
+	report(metrics.EqualityKnown, flag(seen != nil && seen.GetUnknown() == ""))
+	if seen == nil {
+		return
+	}
+	state := captureState(seen)
+	for _, s := range metrics.CaptureState.Values {
+		report(metrics.CaptureStatus, flag(s == state), metrics.CaptureState.With(s))
+	}
+	report(metrics.UnwatchedTables, float64(len(seen.GetUnwatchedTables())))
+	if at := seen.GetCapture().GetCapturedUpTo(); at != nil {
+		report(metrics.CapturedTimestamp, unix(at.AsTime()))
+	}
+	if at := seen.GetTablesComparedAt(); at != nil {
+		report(metrics.TablesComparedTimestamp, unix(at.AsTime()))
+	}
 }
 
 // captureState returns the state of capture as a label value of the metric.
 func captureState(e *controlv1.Equality) string {
 	c := e.GetCapture()
-	if c.GetAt() == nil || e.GetAt().AsTime().Sub(c.GetAt().AsTime()) > maxReportAge ||
+	if c.GetAt() == nil || e.GetAt().AsTime().Sub(c.GetAt().AsTime()) > view.MaxReportAge ||
 		c.GetState() == meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED {
 		return "absent"
 	}

@@ -20,7 +20,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/control"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
 // Config configures the service.
@@ -76,15 +79,18 @@ const (
 // reconciler has the state that the parts of the service share.
 type reconciler struct {
 	Config
-	mesh   *mesh.Mesh
-	stores *state.Stores
-	ledger *ledger.Ledger
+	mesh     *mesh.Mesh
+	stores   *state.Stores
+	ledger   *ledger.Ledger
+	commands command.Issuer
 	// progress is owned by the goroutine of watchDrift.
-	progress pushProgress
-	// wake makes watchDrift act at once on drift that was found.
-	wake chan struct{}
-	// monitor is the latest state of the other services.
-	monitor monitor
+	progress view.PushProgress
+	// due makes watchDrift act at once on drift that was found.
+	due chan struct{}
+	// outgoing makes publishOutbox publish at once what was stored.
+	outgoing chan struct{}
+	// view reads the state of the other services.
+	view *view.Reader
 }
 
 // Run reconciles until ctx ends. It returns an error at once if NATS or the ledger cannot be reached, or if the
@@ -120,22 +126,46 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := makeTables(ctx, cfg.LedgerURL); err != nil {
 		return err
 	}
-	l, err := ledger.OpenDatabase(ctx,
-		postgres.Database{URL: cfg.LedgerURL, File: cfg.LedgerURLFile, Logger: cfg.Logger}, cfg.Account, cfg.Now)
+	r := &reconciler{
+		Config:   cfg,
+		mesh:     m,
+		stores:   state.New(m),
+		commands: command.Issuer{Mesh: m, Account: cfg.Account, Now: cfg.Now},
+		view:     view.New(m, cfg.Account, cfg.Logger),
+		due:      make(chan struct{}, 1),
+		outgoing: make(chan struct{}, 1),
+	}
+	l, err := ledger.OpenMigrated(ctx,
+		postgres.Database{URL: cfg.LedgerURL, File: cfg.LedgerURLFile, Logger: cfg.Logger},
+		ledger.Config{
+			Account:  cfg.Account,
+			Policy:   cfg.Policy,
+			Extras:   cfg.Extras,
+			Listener: listener{r},
+			Now:      cfg.Now,
+		})
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+	r.ledger = l
 	if encoding, err := l.Encoding(ctx); err == nil && encoding != "UTF8" {
 		cfg.Logger.Warn(
 			"the ledger's database cannot store every character that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
 	}
-	r := &reconciler{Config: cfg, mesh: m, stores: state.New(m), ledger: l, wake: make(chan struct{}, 1)}
-	l.OnClosed, l.OnFound, l.OnSettled, l.OnDue = r.deleteLetters, r.publishDrifted, r.publishSettled, r.wakeDrift
-	l.Policy, l.Extras = cfg.Policy, cfg.Extras
 	defer r.observe()()
 
-	r.HTTP.Handler = r.controlAPI()
+	r.HTTP.Handler = control.Handler(control.Config{
+		Account:  cfg.Account,
+		Token:    cfg.Token,
+		Mesh:     m,
+		Stores:   r.stores,
+		Ledger:   l,
+		Commands: r.commands,
+		View:     r.view,
+		Now:      cfg.Now,
+		Logger:   cfg.Logger,
+	})
 	r.HTTP.Ready = func(ctx context.Context) error { return errors.Join(m.Ready(ctx), l.Ready(ctx)) }
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Closed(ctx) })
@@ -146,7 +176,8 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationSync, r.outcome, r.forgetStripeID) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationDead, r.deadLetter, nil) })
 	g.Go(func() error { return r.watchDrift(ctx) })
-	g.Go(func() error { return r.watchMesh(ctx) })
+	g.Go(func() error { return r.publishOutbox(ctx) })
+	g.Go(func() error { return r.view.Watch(ctx) })
 	g.Go(func() error { return r.prune(ctx) })
 	g.Go(func() error { return r.backfillJSON(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })

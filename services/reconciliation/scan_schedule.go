@@ -5,19 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 )
-
-// lastScan returns the report of the latest scan, nil if there was none.
-func (r *reconciler) lastScan(ctx context.Context) (*meshv1.ScanReport, error) {
-	report := &meshv1.ScanReport{}
-	ok, err := r.stores.Record(topology.KeyScan, r.Account).Get(ctx, report)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return report, nil
-}
 
 // scheduleScans commands a scan when the last one began longer than the interval ago, until ctx ends.
 func (r *reconciler) scheduleScans(ctx context.Context) error {
@@ -28,7 +18,7 @@ func (r *reconciler) scheduleScans(ctx context.Context) error {
 	defer ticker.Stop()
 	commanded := time.Time{}
 	for {
-		report, err := r.lastScan(ctx)
+		report, err := r.view.LastScan(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.Logger.WarnContext(ctx, "could not read the report of the last scan", "error", err)
 		}
@@ -40,7 +30,8 @@ func (r *reconciler) scheduleScans(ctx context.Context) error {
 			// Every replica issues this command, and so does one that restarts. The id depends on the last scan only,
 			// so JetStream drops the duplicates.
 			id := fmt.Sprintf("scheduled:%s:%d", r.Account, report.GetStartedAt().AsTime().UnixMicro())
-			if err := r.commandScan(ctx, id, topology.Reconciliation, "scheduled"); err != nil && ctx.Err() == nil {
+			about := command.About{ID: id, Issuer: topology.Reconciliation, Reason: "scheduled"}
+			if err := r.commands.Scan(ctx, about); err != nil && ctx.Err() == nil {
 				r.Logger.WarnContext(ctx, "could not command a scan", "error", err)
 			} else {
 				commanded = r.Now()

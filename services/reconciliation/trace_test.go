@@ -12,6 +12,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
 )
 
 // TestDriftSpans_AreAlwaysSampled samples no trace, so only the spans of drift are recorded.
@@ -23,17 +24,17 @@ func TestDriftSpans_AreAlwaysSampled(t *testing.T) {
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	t.Cleanup(func() { otel.SetTracerProvider(before) })
 
-	r := newRig(t)
-	r.start()
-	r.ackCatalog()
-	commands := r.commands("mug")
-	r.observe("mug", "Mug", 10)
-	r.desire("mug", "Mug", 10)
-	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	r := controltest.New(t)
+	r.Start()
+	r.AckCatalog()
+	commands := r.Commands("mug")
+	r.Observe("mug", "Mug", 10)
+	r.Desire("mug", "Mug", 10)
+	r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Empty(t, exporter.GetSpans(), "all went well")
-	r.observe("mug", "Renamed by hand", 10)
-	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
-	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
+	r.Observe("mug", "Renamed by hand", 10)
+	r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+	require.Eventually(t, func() bool { return commands.Load() == 1 }, controltest.Patience, 10*time.Millisecond)
 
 	spans := func(name string) (found []tracetest.SpanStub) {
 		for _, s := range exporter.GetSpans() {
@@ -44,7 +45,7 @@ func TestDriftSpans_AreAlwaysSampled(t *testing.T) {
 		return found
 	}
 	require.Eventually(t, func() bool { return len(spans("find drift")) == 1 && len(spans("repair drift")) == 1 },
-		patience, 10*time.Millisecond)
+		controltest.Patience, 10*time.Millisecond)
 	find, repair := spans("find drift")[0], spans("repair drift")[0]
 	for _, s := range []tracetest.SpanStub{find, repair} {
 		require.Contains(t, s.Attributes, telemetry.ProductIDKey.String("mug"))

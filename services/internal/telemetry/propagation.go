@@ -5,6 +5,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // traceContext is the format in which traces are propagated: W3C Trace Context.
@@ -45,4 +46,12 @@ func Traceparent(ctx context.Context) string {
 // traceparent is empty or malformed: applications may write anything.
 func ContextWithTraceparent(ctx context.Context, traceparent string) context.Context {
 	return traceContext.Extract(ctx, propagation.MapCarrier{traceparentKey: traceparent})
+}
+
+// TraceID returns the id of the trace of ctx in hexadecimal, "" if there is none.
+func TraceID(ctx context.Context) string {
+	if s := trace.SpanContextFromContext(ctx); s.IsValid() {
+		return s.TraceID().String()
+	}
+	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -46,53 +47,55 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 		if products, err = l.lock(ctx, tx, changes); err != nil {
 			return err
 		}
-		var stored []*Product
-		var entries []Entry
-		for _, c := range changes {
-			entry := c.Entry
-			if p := products[c.Product]; c.edit != nil {
-				p.entryData, p.newEventIDs, p.externalChanges, p.readWhole = nil, nil, nil, false
-				changed, err := c.edit(ctx, l, tx, p)
-				if err != nil {
-					return err
-				}
-				if p.entryData != nil {
-					entry.Data = p.entryData
-				}
-				if changed {
-					if err := l.deriveProduct(ctx, tx, p); err != nil {
-						return err
-					}
-					if !slices.Contains(stored, p) {
-						stored = append(stored, p)
-					}
-				}
-			}
-			if entry.EventID != "" {
-				entries = append(entries, entry)
-			}
-		}
-		if err := l.record(ctx, tx, entries...); err != nil {
-			return err
-		}
-		return l.store(ctx, tx, stored...)
+		return l.applyLocked(ctx, tx, products, changes)
 	}); err != nil {
 		return unstorable(err, changes)
 	}
-	// The callbacks come before the steps that may fail. If one of those fails, the caller applies the changes again,
-	// and the callbacks are not repeated.
-	due := false
-	for _, p := range products {
-		due = due || p.State == Drifted && !p.repairAt.IsZero() && !p.repairAt.After(l.now())
-		if len(p.closedLetters) > 0 && l.OnClosed != nil {
-			l.OnClosed(ctx, p.closedLetters)
-		}
-	}
-	if due && l.OnDue != nil {
-		l.OnDue()
+	// The listener comes before the steps that may fail. If one of those fails, the caller applies the changes again,
+	// and the listener is not called again.
+	if len(products) > 0 {
+		l.listener.Stored(ctx, l.storedOf(slices.Collect(maps.Values(products))))
 	}
 	return errors.Join(l.attributeStored(ctx, products), l.attributeToEvents(ctx, changes),
 		l.closeUnversioned(ctx, changes))
+}
+
+// applyLocked makes changes to the locked rows of their products.
+func (l *Ledger) applyLocked(ctx context.Context, tx pgx.Tx, products map[string]*Product, changes []Change) error {
+	var stored []*Product
+	var entries []Entry
+	for _, c := range changes {
+		entry := c.Entry
+		if c.edit != nil {
+			p := products[c.Product]
+			changed, err := l.applyOne(ctx, tx, p, c)
+			if err != nil {
+				return err
+			}
+			if p.entryData != nil {
+				entry.Data = p.entryData
+			}
+			if changed && !slices.Contains(stored, p) {
+				stored = append(stored, p)
+			}
+		}
+		if entry.EventID != "" {
+			entries = append(entries, entry)
+		}
+	}
+	if err := l.record(ctx, tx, entries...); err != nil {
+		return err
+	}
+	return l.store(ctx, tx, stored...)
+}
+
+// applyOne makes one change to its product, and reports whether the product changed.
+func (l *Ledger) applyOne(ctx context.Context, tx pgx.Tx, p *Product, c Change) (changed bool, err error) {
+	p.entryData, p.newEventIDs, p.externalChanges, p.readWhole = nil, nil, nil, false
+	if changed, err = c.edit(ctx, l, tx, p); err != nil || !changed {
+		return false, err
+	}
+	return true, l.deriveProduct(ctx, tx, p)
 }
 
 // lock returns the rows of the products that changes edit. It locks them in the order of their ids, so that two
@@ -148,30 +151,50 @@ func (l *Ledger) deriveProduct(ctx context.Context, tx pgx.Tx, p *Product) error
 	if err := l.loadOpen(ctx, tx, p); err != nil {
 		return err
 	}
-	closes := l.deriveState(p)
+	closes, err := l.deriveState(p)
+	if err != nil {
+		return err
+	}
 	if err := l.updateOpen(ctx, tx, p); err != nil {
 		return err
 	}
 	if p.State == Drifted && p.hasDifferences && len(p.open) == 0 {
-		// All open drift is settled. The remaining difference is another one, with a grace period of its own.
-		p.State, p.DiffersSince = Pending, time.Time{}
-		l.deriveState(p)
+		// The remaining difference is another one, with a grace period of its own.
+		if err := p.on(productAllSettled, l.now(), time.Time{}); err != nil {
+			return err
+		}
+		if _, err := l.deriveState(p); err != nil {
+			return err
+		}
 	}
 	if p.externalChanges != nil && p.hasDifferences && p.State != Dead {
 		if err := l.openDrift(ctx, tx, p, p.externalChanges(l)); err != nil {
 			return err
 		}
 	}
-	switch {
-	case p.State != Drifted:
-		p.DriftedAt, p.repairAt, p.Repairs = time.Time{}, time.Time{}, 0
-	case p.readWhole && p.hasPendingImport():
-		p.repairAt = l.now()
-	case p.repairAt.IsZero() && p.hasUntrackedDifference():
-		p.repairAt = l.now().Add(minRepairDelay)
+	if err := p.on(l.completion(p), l.now(), l.now().Add(minRepairDelay)); err != nil {
+		return err
 	}
 	if closes {
 		return l.close(ctx, tx, p, `version > 0`)
 	}
 	return nil
+}
+
+// completion returns the event that ends a change.
+func (l *Ledger) completion(p *Product) productEvent {
+	switch {
+	case p.State != Drifted:
+		return productChanged
+	case p.readWhole && p.hasPendingImport():
+		return productCanImport
+	case !p.repairAt.IsZero():
+		return productChanged
+	case !l.commands(p).isEmpty():
+		return productForgotten
+	case p.hasUntrackedDifference():
+		return productRestDiffers
+	default:
+		return productChanged
+	}
 }

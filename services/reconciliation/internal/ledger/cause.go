@@ -60,7 +60,8 @@ func (l *Ledger) attributeToEvents(ctx context.Context, changes []Change) error 
 	}
 	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx,
-			selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND caused_by = 'unknown' AND events && $3`,
+			selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND caused_by = `+sqlList(CauseUnknown)+
+				` AND events && $3`,
 			l.account, products, events)
 		if err != nil {
 			return fmt.Errorf("find drift that events caused: %w", err)

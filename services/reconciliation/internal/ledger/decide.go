@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -64,43 +65,72 @@ func (l *Ledger) DriftCounts(ctx context.Context) ([]DriftCount, error) {
 	return counts, nil
 }
 
+// Decision is what an operator wants about open drift. The zero value ignores it until one of its values changes.
+type Decision struct {
+	// Keep is the side whose values are kept, whatever the policy says.
+	Keep Side
+}
+
 // Decide applies an operator's decision to a product's open drift, of the given fields or of all, and adds its entry to
-// the audit trail. decide edits one difference; if it returns an error, nothing is changed. Earlier rounds no longer
-// count towards the limit. It returns the drift that was decided, nothing if there is no such drift.
-func (l *Ledger) Decide(ctx context.Context, product string, fields []string, entry Entry,
-	decide func(*Product, *Drift) error,
+// the audit trail. check is called for each difference; if it returns an error, nothing is changed. A nil check allows
+// all. Earlier rounds no longer count towards the limit. It returns the drift that was decided, nothing if there is no
+// such drift.
+func (l *Ledger) Decide(ctx context.Context, product string, fields []string, entry Entry, decision Decision,
+	check func(*Product, *Drift) error,
 ) (decided []*Drift, err error) {
 	err = l.Apply(ctx,
-		Change{Product: product, edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
-			decided = nil
-			if err := l.loadOpen(ctx, tx, p); err != nil {
+		Change{Product: product, edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (_ bool, err error) {
+			if decided, err = l.decideOpen(ctx, tx, p, fields, decision, check); err != nil || len(decided) == 0 {
 				return false, err
 			}
-			for _, d := range p.open {
-				if len(fields) > 0 && !slices.Contains(fields, d.Field) {
-					continue
-				}
-				if err := decide(p, d); err != nil {
-					return false, err
-				}
-				d.Detail = ""
-				if err := l.storeDrift(ctx, tx, d); err != nil {
-					return false, err
-				}
-				if _, err := tx.Exec(ctx,
-					`UPDATE driftless_ledger.drift SET counts = false WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at IS NOT NULL AND counts`,
-					l.account, product, d.Field); err != nil {
-					return false, fmt.Errorf("decide about drift of product %s: %w", product, err)
-				}
-				decided = append(decided, d)
-			}
-			if len(decided) == 0 {
-				return false, nil
-			}
 			if slices.ContainsFunc(decided, (*Drift).isActive) {
-				p.State, p.repairAt, p.Repairs = Drifted, l.now(), 0
+				if err := p.on(productDecided, l.now(), time.Time{}); err != nil {
+					return false, err
+				}
 			}
 			return true, l.record(ctx, tx, entry)
 		}})
 	return decided, err
+}
+
+// decideOpen applies a decision to the open drift of fields, or of all if there are none.
+func (l *Ledger) decideOpen(ctx context.Context, tx pgx.Tx, p *Product, fields []string, decision Decision,
+	check func(*Product, *Drift) error,
+) (decided []*Drift, err error) {
+	if err := l.loadOpen(ctx, tx, p); err != nil {
+		return nil, err
+	}
+	for _, d := range p.open {
+		if len(fields) > 0 && !slices.Contains(fields, d.Field) {
+			continue
+		}
+		if check != nil {
+			if err := check(p, d); err != nil {
+				return nil, err
+			}
+		}
+		if err := l.decideOne(ctx, tx, d, decision); err != nil {
+			return nil, err
+		}
+		decided = append(decided, d)
+	}
+	return decided, nil
+}
+
+func (l *Ledger) decideOne(ctx context.Context, tx pgx.Tx, d *Drift, decision Decision) error {
+	event := driftDecided
+	if decision.Keep == "" {
+		event = driftDismissed
+	}
+	do, err := d.on(event, driftInput{side: decision.Keep})
+	if err != nil {
+		return err
+	}
+	if err := l.storeDrift(ctx, tx, d); err != nil {
+		return err
+	}
+	if do&forgetRounds == 0 {
+		return nil
+	}
+	return l.forgetRounds(ctx, tx, d)
 }

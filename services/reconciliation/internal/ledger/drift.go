@@ -11,21 +11,16 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// causeUnknown is the cause of drift that no event explains.
-const causeUnknown = "unknown"
+// CauseUnknown is the cause of drift that no event explains.
+const CauseUnknown = "unknown"
 
-// DriftState is the state of a difference that is drift.
-type DriftState string
+// Side is a side whose values an operator keeps.
+type Side string
 
-// The states of drift. Waiting needs a decision by an operator: the sides keep overwriting each other, or a write-back
-// is impossible. Repaired and WrittenBack are final.
+// The sides.
 const (
-	Found       DriftState = "found"
-	Repairing   DriftState = "repairing"
-	Waiting     DriftState = "waiting"
-	Ignored     DriftState = "ignored"
-	Repaired    DriftState = "repaired"
-	WrittenBack DriftState = "written_back"
+	CatalogSide Side = "catalog"
+	StripeSide  Side = "stripe"
 )
 
 // Drift is a difference that should not be there.
@@ -42,8 +37,8 @@ type Drift struct {
 	// EventID is the id of the Stripe event that caused it. Empty if that is not known.
 	EventID string
 	State   DriftState
-	// Decided is the side that an operator has chosen, "catalog" or "stripe".
-	Decided string
+	// Decided is the side that an operator has chosen. Empty if none has.
+	Decided Side
 	// Detail is why it needs a decision. Empty if it does not.
 	Detail string
 	// Attempts is how many commands were issued for it.
@@ -53,38 +48,29 @@ type Drift struct {
 }
 
 // isActive reports whether the policy or an operator's decision requires an action.
-func (d *Drift) isActive() bool { return d.State == Found || d.State == Repairing }
+func (d *Drift) isActive() bool { return slices.Contains(activeStates, d.State) }
 
-// openDrift opens drift for each difference that is not open yet, and calls OnFound.
+// isReported reports whether nothing is done about drift, because the policy only reports it.
+func (d *Drift) isReported() bool { return d.Decided == "" && d.Action == catalog.Report }
+
+// takesStripe reports whether the catalog shall take Stripe's value.
+func (d *Drift) takesStripe() bool {
+	return d.Decided == StripeSide || d.Decided == "" && d.Action == catalog.WriteBack
+}
+
+// isWholeExtra reports whether the drift is a product that only Stripe has.
+func (d *Drift) isWholeExtra() bool { return d.Kind == catalog.Extra && d.Field == "" }
+
+// openDrift opens drift for each difference that is not open yet.
 func (l *Ledger) openDrift(ctx context.Context, tx pgx.Tx, p *Product, differing []catalog.Decision) error {
 	var found []*Drift
 	for _, decision := range differing {
 		if slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == decision.Field }) {
 			continue
 		}
-		d := &Drift{
-			Product:    p.ID,
-			Difference: decision.Difference,
-			Action:     decision.Action,
-			Since:      l.now(),
-			CausedBy:   causeUnknown,
-			State:      Found,
-		}
-		if err := l.checkRounds(ctx, tx, d); err != nil {
+		d, err := l.openOne(ctx, tx, p, decision)
+		if err != nil {
 			return err
-		}
-		if err := tx.QueryRow(ctx,
-			`INSERT INTO driftless_ledger.drift (account, product_id, kind, field, catalog_value, stripe_value, action, since, events, state, detail)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id`,
-			l.account, p.ID, string(d.Kind), d.Field, d.Catalog, d.Stripe, string(d.Action), d.Since,
-			append([]string{}, p.newEventIDs...), string(d.State), d.Detail).Scan(&d.ID); err != nil {
-			return fmt.Errorf("store drift of product %s: %w", p.ID, err)
-		}
-		if err := l.attributeCause(ctx, tx, p.ID, d); err != nil {
-			return err
-		}
-		if d.CausedBy == causeUnknown && len(p.newEventIDs) > 0 {
-			p.unattributed = append(p.unattributed, d)
 		}
 		p.open = append(p.open, d)
 		found = append(found, d)
@@ -92,77 +78,133 @@ func (l *Ledger) openDrift(ctx context.Context, tx pgx.Tx, p *Product, differing
 	if len(found) == 0 {
 		return nil
 	}
-	p.State, p.repairAt = Drifted, l.now()
-	if p.DriftedAt.IsZero() {
-		p.DriftedAt = l.now()
-	}
-	if l.OnFound == nil {
-		return nil
-	}
-	return l.OnFound(ctx, p, found)
+	messages := l.listener.DriftFound(ctx, p, found)
+	p.found = append(p.found, ProductDrift{Drift: found, Messages: messages})
+	p.messages = append(p.messages, messages...)
+	return p.on(productDriftFound, l.now(), time.Time{})
 }
 
-// updateOpen compares open drift with the differences now. It settles drift that no longer differs, and calls
-// OnSettled.
+// openOne stores a difference as drift, and searches for its cause.
+func (l *Ledger) openOne(ctx context.Context, tx pgx.Tx, p *Product, decision catalog.Decision) (*Drift, error) {
+	d := &Drift{
+		Product:    p.ID,
+		Difference: decision.Difference,
+		Action:     decision.Action,
+		Since:      l.now(),
+		CausedBy:   CauseUnknown,
+	}
+	event, input := driftFound, driftInput{}
+	why, err := l.contest(ctx, tx, d)
+	if err != nil {
+		return nil, err
+	}
+	if why != "" {
+		event, input.reason = driftContested, why
+	}
+	if _, err := d.on(event, input); err != nil {
+		return nil, err
+	}
+	if err := tx.QueryRow(ctx,
+		`INSERT INTO driftless_ledger.drift (account, product_id, kind, field, catalog_value, stripe_value, action, since, events, state, detail)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id`,
+		l.account, p.ID, string(d.Kind), d.Field, d.Catalog, d.Stripe, string(d.Action), d.Since,
+		append([]string{}, p.newEventIDs...), string(d.State), d.Detail).Scan(&d.ID); err != nil {
+		return nil, fmt.Errorf("store drift of product %s: %w", p.ID, err)
+	}
+	if err := l.attributeCause(ctx, tx, p.ID, d); err != nil {
+		return nil, err
+	}
+	if d.CausedBy == CauseUnknown && len(p.newEventIDs) > 0 {
+		p.unattributed = append(p.unattributed, d)
+	}
+	return d, nil
+}
+
+// eventsOf returns what a change of the product's states means for its open drift, in order.
+func (p *Product) eventsOf(d *Drift) (events []driftEvent, now catalog.Decision) {
+	i := slices.IndexFunc(p.Decisions, func(x catalog.Decision) bool { return x.Field == d.Field && x.Kind == d.Kind })
+	if i < 0 {
+		return []driftEvent{p.settlementOf(d)}, now
+	}
+	now = p.Decisions[i]
+	// An operator's decision replaces the policy. A version of the catalog that is older than the one that push applied
+	// cannot decide which side is right.
+	ruled := d.isActive() && d.Decided == "" && p.Observed.GetVersion() <= p.desiredVersion
+	if d.Stripe != now.Stripe || d.Catalog != now.Catalog {
+		if ruled && now.Action == catalog.WriteBack {
+			events = append(events, driftSuperseded)
+		} else {
+			events = append(events, driftMoved)
+		}
+	}
+	if ruled && d.Action != now.Action {
+		events = append(events, driftRuled)
+	}
+	return events, now
+}
+
+// settlementOf returns how drift that no longer differs has ended.
+func (p *Product) settlementOf(d *Drift) driftEvent {
+	commanded := d.Attempts > 0 || d.Decided != ""
+	if d.takesStripe() && commanded || d.isWholeExtra() && p.Desired != nil {
+		return driftWrittenBack
+	}
+	return driftRepaired
+}
+
+// updateOpen compares open drift with the differences now, and settles drift that no longer differs.
 func (l *Ledger) updateOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 	var settled []*Drift
-	again := false
+	reopened := false
 	for _, d := range p.open {
-		i := slices.IndexFunc(p.Decisions,
-			func(x catalog.Decision) bool { return x.Field == d.Field && x.Kind == d.Kind })
-		if i < 0 {
-			d.SettledAt = l.now()
-			d.State = Repaired
-			if d.Decided == "stripe" || d.Decided == "" && d.Action == catalog.WriteBack && d.Attempts > 0 ||
-				d.Kind == catalog.Extra && d.Field == "" && p.Desired != nil {
-				d.State = WrittenBack
+		events, now := p.eventsOf(d)
+		for _, e := range events {
+			do, err := d.on(e, driftInput{decision: now, at: l.now()})
+			if err != nil {
+				return err
 			}
-			settled = append(settled, d)
-		} else {
-			now := p.Decisions[i]
-			moved := d.Stripe != now.Stripe || d.Catalog != now.Catalog
-			if !moved && d.Action == now.Action {
-				continue
-			}
-			d.Catalog, d.Stripe = now.Catalog, now.Stripe
-			reopened := moved && d.State == Ignored
-			if reopened {
-				d.State, again = Found, true
-			}
-			undecided := d.isActive() && d.Decided == "" && p.Observed.GetVersion() <= p.desiredVersion
-			if moved && undecided && now.Action == catalog.WriteBack {
-				// The command to write the earlier value back does not settle this one.
-				again = true
-			}
-			// An operator's decision replaces the policy. A version of the catalog that is older than the one that push
-			// applied cannot decide which side is right.
-			if d.Decided == "" && d.isActive() && !reopened && p.Observed.GetVersion() <= p.desiredVersion {
-				d.Action = now.Action
-			}
+			reopened = reopened || do&reopenProduct != 0
+		}
+		if len(events) == 0 {
+			continue
 		}
 		if err := l.storeDrift(ctx, tx, d); err != nil {
 			return err
 		}
-	}
-	p.open = slices.DeleteFunc(p.open, func(d *Drift) bool { return !d.SettledAt.IsZero() })
-	if again {
-		l.resolve(p)
-		if p.State != Dead {
-			p.State, p.DriftedAt, p.repairAt = Drifted, l.now(), l.now()
+		if !d.SettledAt.IsZero() {
+			settled = append(settled, d)
 		}
 	}
-	if len(settled) == 0 || l.OnSettled == nil {
-		return nil
+	p.open = slices.DeleteFunc(p.open, func(d *Drift) bool { return !d.SettledAt.IsZero() })
+	if reopened {
+		l.resolve(p)
+		if err := p.on(productReopened, l.now(), time.Time{}); err != nil {
+			return err
+		}
 	}
-	return l.OnSettled(ctx, p, settled)
+	if len(settled) > 0 {
+		messages := l.listener.DriftSettled(ctx, p, settled)
+		p.settled = append(p.settled, ProductDrift{Drift: settled, Messages: messages})
+		p.messages = append(p.messages, messages...)
+	}
+	return nil
 }
 
 // requireDecision leaves drift that could not be written back to an operator.
 func (l *Ledger) requireDecision(ctx context.Context, tx pgx.Tx, p *Product, why string) error {
-	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.drift SET state = 'waiting', decided = '', detail = $3
-		WHERE account = $1 AND product_id = $2 AND settled_at IS NULL AND state = 'repairing' AND (decided = 'stripe' OR decided = '' AND action = 'write-back')`,
-		l.account, p.ID, why); err != nil {
-		return fmt.Errorf("store drift of product %s: %w", p.ID, err)
+	if err := l.loadOpen(ctx, tx, p); err != nil {
+		return err
+	}
+	for _, d := range p.open {
+		if !d.takesStripe() {
+			continue
+		}
+		if _, err := d.on(driftRefused, driftInput{reason: why}); err != nil {
+			return err
+		}
+		if err := l.storeDrift(ctx, tx, d); err != nil {
+			return err
+		}
 	}
 	return nil
 }

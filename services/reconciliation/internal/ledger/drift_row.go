@@ -14,7 +14,7 @@ func (l *Ledger) storeDrift(ctx context.Context, tx pgx.Tx, d *Drift) error {
 	if _, err := tx.Exec(ctx,
 		`UPDATE driftless_ledger.drift SET catalog_value = $2, stripe_value = $3, action = $4, state = $5, decided = $6, detail = $7,
 		attempts = $8, settled_at = $9 WHERE id = $1`,
-		d.ID, d.Catalog, d.Stripe, string(d.Action), string(d.State), d.Decided, d.Detail, d.Attempts,
+		d.ID, d.Catalog, d.Stripe, string(d.Action), string(d.State), string(d.Decided), d.Detail, d.Attempts,
 		nullable(d.SettledAt)); err != nil {
 		return fmt.Errorf("store drift of product %s: %w", d.Product, err)
 	}

@@ -25,18 +25,47 @@ type bench struct {
 	sequence uint64
 	commands []ledger.Commands
 	cannot   string
+	listener listener
+	rules    *catalog.Policy
+	extras   ledger.Extras
+	url      string
 }
 
 func newBench(t *testing.T, policy map[string]catalog.Rule) *bench {
 	t.Helper()
+	return newBenchWith(t, policy, "")
+}
+
+func newBenchWith(t *testing.T, policy map[string]catalog.Rule, extras ledger.Extras) *bench {
+	t.Helper()
 	b := &bench{t: t, now: noon}
-	var err error
-	b.Ledger, err = ledger.Open(t.Context(), localtest.Postgres(t), "default", func() time.Time { return b.now })
-	require.NoError(t, err)
-	t.Cleanup(b.Close)
-	b.Policy, err = catalog.NewPolicy(catalog.Repair, policy)
-	require.NoError(t, err)
+	b.listener.due = func(o ledger.Commands) ledger.Due {
+		b.commands = append(b.commands, o)
+		return ledger.Due{Cannot: b.cannot}
+	}
+	b.url, b.extras = localtest.Postgres(t), extras
+	b.restart(policy)
+	t.Cleanup(func() { b.Close() })
 	return b
+}
+
+// restart opens the ledger again with a policy.
+func (b *bench) restart(policy map[string]catalog.Rule) {
+	b.t.Helper()
+	if b.Ledger != nil {
+		b.Close()
+	}
+	var err error
+	b.rules, err = catalog.NewPolicy(catalog.Repair, policy)
+	require.NoError(b.t, err)
+	b.Ledger, err = ledger.Open(b.t.Context(), b.url, ledger.Config{
+		Account:  "default",
+		Policy:   b.rules,
+		Extras:   b.extras,
+		Listener: &b.listener,
+		Now:      func() time.Time { return b.now },
+	})
+	require.NoError(b.t, err)
 }
 
 func (b *bench) syncBoth(description string) {
@@ -83,11 +112,7 @@ func (b *bench) observe(description, event string) {
 func (b *bench) findDrift() {
 	b.t.Helper()
 	_, err := b.FindDrift(b.t.Context(), time.Minute, math.MaxUint64,
-		func(context.Context, *ledger.Product) (bool, error) { return true, nil },
-		func(_ context.Context, _ *ledger.Product, o ledger.Commands) (string, error) {
-			b.commands = append(b.commands, o)
-			return b.cannot, nil
-		})
+		func(context.Context, string) (bool, error) { return true, nil })
 	require.NoError(b.t, err)
 }
 
@@ -190,8 +215,8 @@ func TestCause_IsFoundForConcurrentEvent(t *testing.T) {
 	b.syncBoth("A")
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: "dashboard", StripeEventId: "evt_1"})
 	require.NoError(t, err)
-	b.OnFound = func(context.Context, *ledger.Product, []*ledger.Drift) error {
-		return b.Apply(t.Context(),
+	b.listener.found = func(*ledger.Product, []*ledger.Drift) []ledger.Message {
+		require.NoError(t, b.Apply(t.Context(),
 			ledger.EventEntry(
 				ledger.Entry{
 					EventID: "STRIPE:default:evt_1",
@@ -199,7 +224,8 @@ func TestCause_IsFoundForConcurrentEvent(t *testing.T) {
 					At:      b.now,
 					Kind:    "stripe_event",
 					Data:    data,
-				}, "evt_1"))
+				}, "evt_1")))
+		return nil
 	}
 	b.observe("by hand", "evt_1")
 	require.Equal(t, "dashboard", b.latest().CausedBy)
@@ -254,10 +280,7 @@ func TestRounds_RequireDecisionAfterLimit(t *testing.T) {
 
 			decided, err := b.Decide(t.Context(), product, nil,
 				ledger.Entry{EventID: "d1" + name, Product: product, At: b.now, Kind: "resolved"},
-				func(_ *ledger.Product, d *ledger.Drift) error {
-					d.State, d.Decided = ledger.Found, "catalog"
-					return nil
-				})
+				ledger.Decision{Keep: ledger.CatalogSide}, nil)
 			require.NoError(t, err)
 			require.Len(t, decided, 1)
 			b.findDrift()
@@ -307,10 +330,7 @@ func TestDecide_IgnoredDriftReopensOnChange(t *testing.T) {
 	b.observe("by hand", "")
 	_, err := b.Decide(t.Context(), product, []string{"description"},
 		ledger.Entry{EventID: "i1", Product: product, At: b.now, Kind: "ignored"},
-		func(_ *ledger.Product, d *ledger.Drift) error {
-			d.State = ledger.Ignored
-			return nil
-		})
+		ledger.Decision{}, nil)
 	require.NoError(t, err)
 	p, err := b.Product(t.Context(), product)
 	require.NoError(t, err)
@@ -344,18 +364,15 @@ func TestAges_ExcludeReportedAndIgnoredDrift(t *testing.T) {
 			b.observe("by hand", "")
 			b.findDrift()
 			require.Equal(t, name == "reported", age().IsZero())
-			decide := func(state ledger.DriftState, side string) {
+			decide := func(side ledger.Side) {
 				_, err := b.Decide(t.Context(), product, nil,
-					ledger.Entry{EventID: "decision" + side, Product: product, At: noon, Kind: "resolved"},
-					func(_ *ledger.Product, d *ledger.Drift) error {
-						d.State, d.Decided = state, side
-						return nil
-					})
+					ledger.Entry{EventID: "decision" + string(side), Product: product, At: noon, Kind: "resolved"},
+					ledger.Decision{Keep: side}, nil)
 				require.NoError(t, err)
 			}
-			decide(ledger.Ignored, "")
+			decide("")
 			require.True(t, age().IsZero())
-			decide(ledger.Found, "catalog")
+			decide(ledger.CatalogSide)
 			require.Equal(t, noon, age(), "an operator has decided that it is settled")
 		})
 	}
@@ -382,8 +399,7 @@ func TestExtras_FollowSetting(t *testing.T) {
 	} {
 		t.Run(extras, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, nil)
-			b.Extras = ledger.Extras(extras)
+			b := newBenchWith(t, nil, ledger.Extras(extras))
 			require.NoError(t, b.Apply(t.Context(), observe(1, 0, "Stray")))
 			b.findDrift()
 			require.Equal(t, want, b.commands)
@@ -396,100 +412,6 @@ func TestExtras_FollowSetting(t *testing.T) {
 			require.Equal(t, ledger.WrittenBack, b.latest().State, "the catalog has it")
 		})
 	}
-}
-
-func TestViews_ShowBothSides(t *testing.T) {
-	t.Parallel()
-	url := localtest.Postgres(t)
-	l := open(t, t.Context(), url, "default")
-	defer l.Close()
-	change := &catalogv1.ProductChange{
-		Account:   "default",
-		ProductId: product,
-		Version:   7,
-		Product: &catalogv1.Product{
-			Id:       product,
-			Name:     "Mug",
-			Metadata: map[string]string{"color": "red"},
-			Prices:   []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: "1400"}},
-		},
-	}
-	observed := &catalogv1.Observed{
-		Account:        "default",
-		ProductId:      product,
-		Version:        7,
-		ProductUpdated: 1_700_000_000,
-		Product: &catalogv1.Product{
-			Id:           product,
-			Name:         "Mug",
-			Active:       proto.Bool(true),
-			DefaultPrice: "price_1",
-		},
-		Prices: []*catalogv1.ObservedPrice{{
-			StripeId: "price_1",
-			Created:  1_600_000_000,
-			Price:    &catalogv1.Price{Id: "eur", Currency: "eur", UnitAmount: "1400", Active: proto.Bool(true)},
-		}},
-	}
-	require.NoError(t,
-		l.Apply(t.Context(),
-			ledger.DesiredChange(change, at(1), ledger.Entry{
-				EventID: "c1",
-				Product: product,
-				At:      noon,
-				Kind:    "catalog_change",
-				Version: 7,
-			})))
-	require.NoError(t, l.Apply(t.Context(), ledger.ObservedChange(observed, at(2))))
-	pool := localtest.Pool(t, url)
-	one := func(sql string) (out string) {
-		t.Helper()
-		require.NoError(t, pool.QueryRow(t.Context(), sql).Scan(&out))
-		return out
-	}
-	require.Equal(t, "mug Mug t price_1 2023-11-14",
-		one(`SELECT concat_ws(' ', id, name, active, default_price, (updated AT TIME ZONE 'UTC')::date) FROM driftless_ledger.stripe_products`))
-	require.Equal(t, "price_1 mug eur eur 1400 t",
-		one(`SELECT concat_ws(' ', id, product, catalog_price, currency, unit_amount, active) FROM driftless_ledger.stripe_prices`))
-	require.Equal(t, "mug Mug red 7",
-		one(`SELECT concat_ws(' ', id, name, metadata->>'color', version) FROM driftless_ledger.catalog_products`))
-	require.Equal(t, "eur mug eur 1400",
-		one(`SELECT concat_ws(' ', id, product, currency, unit_amount) FROM driftless_ledger.catalog_prices`))
-	require.Equal(t, "Mug",
-		one(`SELECT c->>'new' FROM driftless_ledger.product_history, jsonb_array_elements(changes) c WHERE c->>'field' = 'name'`))
-	require.Equal(t, "metadata.color",
-		one(`SELECT field FROM driftless_ledger.drifts UNION ALL SELECT 'metadata.color' LIMIT 1`))
-
-	// Rows that a program without JSON has stored.
-	_, err := pool.Exec(t.Context(),
-		`UPDATE driftless_ledger.product SET desired_json = NULL, observed_json = NULL, desired_json_of = 0, observed_json_of = 0`)
-	require.NoError(t, err)
-	last, err := l.BackfillJSON(t.Context(), "")
-	require.NoError(t, err)
-	require.Equal(t, product, last)
-	require.Equal(t, "price_1", one(`SELECT id FROM driftless_ledger.stripe_prices`))
-	last, err = l.BackfillJSON(t.Context(), "")
-	require.NoError(t, err)
-	require.Empty(t, last)
-}
-
-func TestPrune_DeletesOnlyExpiredRows(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, nil)
-	b.syncBoth("A")
-	require.NoError(t, b.Apply(t.Context(), record("applied", 0)))
-	require.NoError(t, b.Apply(t.Context(), record("confirmed", time.Hour)))
-	b.observe("by hand", "")
-	b.observe("A", "")
-	b.now = b.now.Add(90 * time.Minute)
-	b.observe("by hand", "")
-	n, err := b.Prune(t.Context(), time.Hour)
-	require.NoError(t, err)
-	require.EqualValues(t, 2, n, "an entry and a settled drift")
-	entries, err := b.History(t.Context(), product, 10)
-	require.NoError(t, err)
-	require.Len(t, entries, 1)
-	require.Len(t, b.drift(), 1)
 }
 
 // observeBeside observes a description in Stripe, and a name whose change has no known time: push, or an operator, has
@@ -570,7 +492,7 @@ func TestWriteBack_IsRecognizedIfObservedArrivesFirst(t *testing.T) {
 		}
 	}
 	agreed := held(10, "A")
-	catalog.Agree(b.Policy, change(10, "A"), agreed)
+	catalog.Agree(b.rules, change(10, "A"), agreed)
 	edited := held(10, "B")
 	edited.Agreed = agreed.GetAgreed()
 	require.NoError(t,
@@ -579,9 +501,25 @@ func TestWriteBack_IsRecognizedIfObservedArrivesFirst(t *testing.T) {
 	b.findDrift()
 	require.Equal(t, []ledger.Commands{{WriteBack: []string{"description"}}}, b.commands)
 	pushed := held(20, "B")
-	catalog.Agree(b.Policy, change(20, "B"), pushed)
+	catalog.Agree(b.rules, change(20, "B"), pushed)
 	require.NoError(t, b.Apply(t.Context(), ledger.ObservedChange(pushed, at(4))))
 	require.NoError(t, b.Apply(t.Context(), ledger.DesiredChange(change(20, "B"), at(5), ledger.Entry{})))
 	require.Equal(t, ledger.WrittenBack, b.latest().State)
 	require.Equal(t, catalog.WriteBack, b.latest().Action)
+}
+
+// The policy says something else after a restart, and the next message brings the same values.
+func TestDrift_IsDueWhenPolicyNoLongerReports(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, map[string]catalog.Rule{"description": {Action: catalog.Report}})
+	b.syncBoth("A")
+	b.observe("by hand", "")
+	b.findDrift()
+	require.Empty(t, b.commands, "it is only reported")
+	b.restart(nil)
+	b.observe("by hand", "")
+	require.Equal(t, catalog.Repair, b.latest().Action)
+	b.now = b.now.Add(time.Hour)
+	b.findDrift()
+	require.Equal(t, []ledger.Commands{{Repair: true}}, b.commands)
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -36,18 +37,28 @@ func (l *Ledger) commands(p *Product) Commands {
 		switch {
 		case !d.isActive():
 			o.Leave = append(o.Leave, p.Field(d))
-		case d.Kind == catalog.Extra && d.Field == "":
-			o.Archive = d.Decided == "catalog" || d.Decided == "" && l.Extras == ExtrasArchive
-			o.Import = d.Decided == "stripe" || d.Decided == "" && l.Extras == ExtrasImport
-		case d.Decided == "stripe", d.Decided == "" && d.Action == catalog.WriteBack:
+		case d.isWholeExtra():
+			o.Archive = d.Decided == CatalogSide || d.Decided == "" && l.extras == ExtrasArchive
+			o.Import = d.Decided == StripeSide || d.Decided == "" && l.extras == ExtrasImport
+		case d.takesStripe():
 			o.WriteBack = append(o.WriteBack, p.Field(d))
-		case d.Decided == "catalog":
+		case d.Decided == CatalogSide:
 			o.Repair, o.Overwrite = true, append(o.Overwrite, p.Field(d))
 		case d.Action == catalog.Repair:
 			o.Repair = true
 		}
 	}
 	return o
+}
+
+// Due is what is done about the commands that are due.
+type Due struct {
+	// Messages are the commands to publish.
+	Messages []Message
+	// Cannot is why a write-back is impossible, so that the drift waits for a decision. Empty if it is possible.
+	Cannot string
+	// Postpone delays the commands. It is ignored if Cannot is set.
+	Postpone time.Duration
 }
 
 // driftPage is how many products one call of FindDrift processes.
@@ -59,14 +70,20 @@ const (
 	maxRepairDelay = time.Hour
 )
 
-// FindDrift marks products as drifted that have differed for longer than grace. It then calls due for these products,
-// and for those that drifted before and are due for another repair. It returns how many products it processed; the
-// caller calls it until that is 0.
+// candidates selects products that have differed for longer than the grace period and that nobody may still change, and
+// drifted products that are due. See FindDrift.
+var candidates = ` WHERE account = $1 AND unsettled AND (
+	state IN (` + sqlList(Pending, Extra) + `) AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3)
+		AND (claimed_until IS NULL OR claimed_until < $3)
+		AND (desired_sequence <= $4 AND observed_version <= desired_version OR observed_version = desired_version OR $4 = 9223372036854775807)
+	OR state = ` + sqlList(Drifted) + ` AND repair_at <= $3)`
+
+// FindDrift marks products as drifted that have differed for longer than grace. It then has the listener issue commands
+// for these products, and for those that drifted before and are due for another repair. It returns how many products it
+// processed; the caller calls it until that is 0.
 //
-// confirm is called for each product that may have drifted. If it returns false, the product is skipped for another
-// grace period. due is called with the commands that a product's drift requires, before the product is stored. If it
-// returns a text, the write-back is impossible, and the drift waits for a decision with the text as its detail. An
-// error of either leaves the remaining products for the next call.
+// confirm is called for each product that may have drifted, before the transaction. If it returns false, the product is
+// skipped for another grace period. An error leaves all products for the next call.
 //
 // A product is not drifted while push may still change it. So these products are skipped:
 //   - one whose latest version has not been applied, unless push is done with its message and the ledger knows the
@@ -75,95 +92,154 @@ const (
 //   - one that a push has claimed;
 //   - a dead one.
 func (l *Ledger) FindDrift(ctx context.Context, grace time.Duration, pushed uint64,
-	confirm func(context.Context, *Product) (bool, error),
-	due func(context.Context, *Product, Commands) (cannot string, err error),
+	confirm func(ctx context.Context, product string) (bool, error),
 ) (n int, err error) {
-	now := l.now()
-	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
-			state IN ('pending', '`+string(Extra)+
-			`') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3)
-				AND (desired_sequence <= $4 AND observed_version <= desired_version OR observed_version = desired_version OR $4 = 9223372036854775807)
-			OR state = 'drifted' AND repair_at <= $3) LIMIT $5 FOR UPDATE SKIP LOCKED`,
-			l.account, now.Add(-grace), now, int64(min(pushed, math.MaxInt64)), driftPage)
-		if err != nil {
-			return fmt.Errorf("find drift: %w", err)
-		}
-		products, err := pgx.CollectRows(rows, scanProduct)
-		if err != nil {
-			return fmt.Errorf("find drift: %w", err)
-		}
-		if err := l.loadOpen(ctx, tx, products...); err != nil {
+	s := driftSearch{grace: grace, pushed: pushed, now: l.now()}
+	if err := l.confirmCandidates(ctx, &s, confirm); err != nil || len(s.seen) == 0 {
+		return 0, err
+	}
+	var products []*Product
+	if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
+		if products, err = l.lockCandidates(ctx, tx, &s); err != nil {
 			return err
 		}
 		for _, p := range products {
-			n++
 			l.resolve(p)
-			if p.State != Drifted {
-				drift, err := confirm(ctx, p)
-				if err != nil {
-					return err
-				}
-				if !drift {
-					p.repairAt = now.Add(grace)
-					if err := l.store(ctx, tx, p); err != nil {
-						return err
-					}
-					continue
-				}
-				p.State, p.DriftedAt = Drifted, now
-				if err := l.openDrift(ctx, tx, p, p.Decisions); err != nil {
-					return err
-				}
-			} else if p.hasUntrackedDifference() && p.isApplied() {
-				// More has come to differ beside drift that is open, which may wait for a decision.
-				if err := l.openDrift(ctx, tx, p, p.Decisions); err != nil {
-					return err
-				}
-			}
-			if err := l.issueCommands(ctx, tx, p, due); err != nil {
-				return err
-			}
-			if p.repairAt.IsZero() && p.hasUntrackedDifference() {
-				p.repairAt = now.Add(max(grace, minRepairDelay))
-			}
-			if err := l.store(ctx, tx, p); err != nil {
+			if err := l.processCandidate(ctx, tx, p, &s); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
-	return n, err
+		return l.store(ctx, tx, products...)
+	}); err != nil {
+		return 0, err
+	}
+	if len(products) > 0 {
+		l.listener.Stored(ctx, l.storedOf(products))
+	}
+	return len(products), nil
 }
 
-// issueCommands calls due with the commands that a product's open drift requires, and schedules the next repair.
-func (l *Ledger) issueCommands(ctx context.Context, tx pgx.Tx, p *Product,
-	due func(context.Context, *Product, Commands) (string, error),
+// driftSearch is one call of FindDrift.
+type driftSearch struct {
+	grace  time.Duration
+	pushed uint64
+	now    time.Time
+	// seen are the products that were read before the transaction.
+	seen map[string]candidate
+}
+
+// candidate is a product that may have drifted, or that is due.
+type candidate struct {
+	ID                string
+	Desired, Observed int64
+	State             State
+	// confirmed reports whether it has drifted.
+	confirmed bool
+}
+
+func (l *Ledger) candidateArgs(s *driftSearch) []any {
+	return []any{l.account, s.now.Add(-s.grace), s.now, int64(min(s.pushed, math.MaxInt64))}
+}
+
+// confirmCandidates reads the candidates without locks, and confirms those that have not drifted yet.
+func (l *Ledger) confirmCandidates(ctx context.Context, s *driftSearch,
+	confirm func(context.Context, string) (bool, error),
 ) error {
-	p.repairAt = time.Time{}
-	commands := l.commands(p)
-	if commands.isEmpty() {
-		return nil
-	}
-	cannot, err := due(ctx, p, commands)
+	rows, err := l.pool.Query(ctx, `SELECT product_id, desired_sequence, observed_revision, state
+		FROM driftless_ledger.product`+candidates+` LIMIT $5`, append(l.candidateArgs(s), driftPage)...)
 	if err != nil {
+		return fmt.Errorf("find drift: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c candidate, err error) {
+		return c, row.Scan(&c.ID, &c.Desired, &c.Observed, &c.State)
+	})
+	if err != nil {
+		return fmt.Errorf("find drift: %w", err)
+	}
+	s.seen = make(map[string]candidate, len(found))
+	for _, c := range found {
+		if c.State != Drifted {
+			if c.confirmed, err = confirm(ctx, c.ID); err != nil {
+				return err
+			}
+		}
+		s.seen[c.ID] = c
+	}
+	return nil
+}
+
+// lockCandidates locks the candidates that are still candidates, except those that another transaction has locked. It
+// leaves a product that has changed since it was confirmed to the next call.
+func (l *Ledger) lockCandidates(ctx context.Context, tx pgx.Tx, s *driftSearch) ([]*Product, error) {
+	rows, err := tx.Query(ctx, selectProducts+candidates+` AND product_id = ANY($5) FOR UPDATE SKIP LOCKED`,
+		append(l.candidateArgs(s), slices.Collect(maps.Keys(s.seen)))...)
+	if err != nil {
+		return nil, fmt.Errorf("find drift: %w", err)
+	}
+	products, err := pgx.CollectRows(rows, scanProduct)
+	if err != nil {
+		return nil, fmt.Errorf("find drift: %w", err)
+	}
+	products = slices.DeleteFunc(products, func(p *Product) bool {
+		c := s.seen[p.ID]
+		return p.State != c.State || p.State != Drifted &&
+			(int64(p.desiredAt.Sequence) != c.Desired || int64(p.observedAt.Sequence) != c.Observed)
+	})
+	return products, l.loadOpen(ctx, tx, products...)
+}
+
+// processCandidate opens the drift of a locked product, and issues the commands that it requires.
+func (l *Ledger) processCandidate(ctx context.Context, tx pgx.Tx, p *Product, s *driftSearch) error {
+	outlasted := p.State != Drifted
+	if outlasted {
+		if !s.seen[p.ID].confirmed {
+			return p.on(productRetrying, s.now, s.now.Add(s.grace))
+		}
+		if err := p.on(productOutlasted, s.now, time.Time{}); err != nil {
+			return err
+		}
+	}
+	// More may differ now beside drift that is open, which may wait for a decision.
+	if outlasted || p.hasUntrackedDifference() && p.isApplied() {
+		if err := l.openDrift(ctx, tx, p, p.Decisions); err != nil {
+			return err
+		}
+	}
+	if err := l.issueCommands(ctx, tx, p); err != nil {
 		return err
 	}
-	if p.Postpone > 0 && cannot == "" {
-		p.repairAt, p.Postpone = l.now().Add(p.Postpone), 0
-		return nil
+	if p.repairAt.IsZero() && p.hasUntrackedDifference() {
+		return p.on(productRestDiffers, s.now, s.now.Add(max(s.grace, minRepairDelay)))
 	}
-	p.repairAt = l.now().Add(min(minRepairDelay<<min(p.Repairs, 10), maxRepairDelay))
-	p.Repairs++
+	return nil
+}
+
+// issueCommands issues the commands that a product's open drift requires, and schedules the next repair.
+func (l *Ledger) issueCommands(ctx context.Context, tx pgx.Tx, p *Product) error {
+	commands := l.commands(p)
+	if commands.isEmpty() {
+		return p.on(productIdle, l.now(), time.Time{})
+	}
+	due := l.listener.CommandsDue(ctx, p, commands)
+	p.messages = append(p.messages, due.Messages...)
+	if due.Postpone > 0 && due.Cannot == "" {
+		return p.on(productPostponed, l.now(), l.now().Add(due.Postpone))
+	}
+	delay := min(minRepairDelay<<min(p.Repairs, 10), maxRepairDelay)
+	if err := p.on(productCommanded, l.now(), l.now().Add(delay)); err != nil {
+		return err
+	}
 	for _, d := range p.open {
-		if !d.isActive() || d.Decided == "" && d.Action == catalog.Report {
+		if !d.isActive() || d.isReported() {
 			continue
 		}
-		writeBack := slices.Contains(commands.WriteBack, p.Field(d)) || commands.Import
-		if d.State, d.Detail = Repairing, ""; cannot != "" && writeBack {
-			d.State, d.Decided, d.Detail = Waiting, "", cannot
+		event := driftCommanded
+		if due.Cannot != "" && (commands.Import || slices.Contains(commands.WriteBack, p.Field(d))) {
+			event = driftImpossible
 		}
-		d.Attempts++
+		if _, err := d.on(event, driftInput{reason: due.Cannot}); err != nil {
+			return err
+		}
 		if err := l.storeDrift(ctx, tx, d); err != nil {
 			return err
 		}

@@ -36,6 +36,6 @@ func (p *Product) Field(d *Drift) string {
 func (l *Ledger) loadFieldNames(p *Product) {
 	unknown := func(d *Drift) bool { return strings.Contains(d.Field, ", sha256 ") && p.Field(d) == d.Field }
 	if slices.ContainsFunc(p.open, unknown) {
-		p.storedDecisions(catalog.Resolve(l.Policy, p.Desired, p.Observed, catalog.Exceptions{}).Decisions)
+		p.storedDecisions(catalog.Resolve(l.policy, p.Desired, p.Observed, catalog.Exceptions{}).Decisions)
 	}
 }

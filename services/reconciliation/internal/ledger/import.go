@@ -10,7 +10,7 @@ import (
 // extraPrices returns the prices that were created in Stripe since their product was imported, with the action for
 // each. The setting to archive extras covers products only: it leaves prices of others alone.
 func (l *Ledger) extraPrices(p *Product) (out []catalog.Decision) {
-	action, ok := extraActions[l.Extras]
+	action, ok := extraActions[l.extras]
 	if !ok || action == catalog.Repair {
 		return nil
 	}
@@ -36,7 +36,6 @@ func becameWhole(before, now *catalogv1.Observed) bool { return now.GetWhole() &
 // hasPendingImport reports whether a part of the product waits to be imported.
 func (p *Product) hasPendingImport() bool {
 	return slices.ContainsFunc(p.open, func(d *Drift) bool {
-		fromStripe := d.Decided == "stripe" || d.Decided == "" && d.Action == catalog.WriteBack
-		return d.Kind == catalog.Extra && d.isActive() && fromStripe
+		return d.Kind == catalog.Extra && d.isActive() && d.takesStripe()
 	})
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/migrate"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
@@ -21,29 +20,28 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
+// Config configures a ledger.
+type Config struct {
+	// Account is the name of the Stripe account.
+	Account string
+	// Policy says which side is right where they differ. Nil means that the catalog owns everything.
+	Policy *catalog.Policy
+	// Extras is what is done about active products that the catalog never had. Defaults to ExtrasIgnore.
+	Extras Extras
+	// Listener defaults to Unheard.
+	Listener Listener
+	// Now is the clock. Defaults to time.Now.
+	Now func() time.Time
+}
+
 // Ledger is a connection to the ledger database. It is safe for concurrent use, also by several processes.
 type Ledger struct {
-	// Policy says which side is right where they differ. Nil means that the catalog owns everything. Extras is what is
-	// done about active products that the catalog never had. Set these fields and the functions below before the first
-	// use.
-	Policy *catalog.Policy
-	Extras Extras
-
-	// OnFound is called with a product's new drift, and OnSettled with drift that is gone, before that is stored. An
-	// error keeps it from being stored. Nil functions are not called.
-	OnFound, OnSettled func(context.Context, *Product, []*Drift) error
-
-	// OnDue is called after a product was stored whose drift requires a command. See FindDrift. A nil function is not
-	// called.
-	OnDue func()
-
-	// OnClosed is called with dead letters that were closed, after that is stored, at most once for each. A nil
-	// function is not called.
-	OnClosed func(context.Context, []*meshv1.DeadLetter)
-
-	pool    database
-	account string
-	now     func() time.Time
+	pool     database
+	account  string
+	policy   *catalog.Policy
+	extras   Extras
+	listener Listener
+	now      func() time.Time
 }
 
 func schema(url string) migrate.Config {
@@ -72,35 +70,40 @@ func up(ctx context.Context, cfg migrate.Config) error {
 	return nil
 }
 
-// Open upgrades the schema and connects. now is the clock; it defaults to time.Now.
-func Open(ctx context.Context, url, account string, now func() time.Time) (*Ledger, error) {
+// Open upgrades the schema and connects.
+func Open(ctx context.Context, url string, cfg Config) (*Ledger, error) {
 	if err := Migrate(ctx, url, ""); err != nil {
 		return nil, err
 	}
-	return OpenMigrated(ctx, url, account, now)
+	return OpenMigrated(ctx, postgres.Database{URL: url}, cfg)
 }
 
 // OpenMigrated connects to a ledger whose schema is up to date.
-func OpenMigrated(ctx context.Context, url, account string, now func() time.Time) (*Ledger, error) {
-	return OpenDatabase(ctx, postgres.Database{URL: url}, account, now)
-}
-
-// OpenDatabase connects like OpenMigrated to a database whose credentials may change.
-func OpenDatabase(ctx context.Context, db postgres.Database, account string, now func() time.Time) (*Ledger, error) {
+func OpenMigrated(ctx context.Context, db postgres.Database, cfg Config) (*Ledger, error) {
 	db.Setting, db.Application = "LEDGER_DATABASE_URL (or else DATABASE_URL)", "driftless-reconciliation"
-	cfg, err := db.PoolConfig()
+	pgxCfg, err := db.PoolConfig()
 	if err != nil {
 		return nil, err
 	}
-	cfg.MaxConns = 12
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	pgxCfg.MaxConns = 12
+	pool, err := pgxpool.NewWithConfig(ctx, pgxCfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the ledger: %w", err)
 	}
-	if now == nil {
-		now = time.Now
+	if cfg.Listener == nil {
+		cfg.Listener = Unheard{}
 	}
-	return &Ledger{pool: database{pool}, account: account, now: now}, nil
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Ledger{
+		pool:     database{pool},
+		account:  cfg.Account,
+		policy:   cfg.Policy,
+		extras:   cfg.Extras,
+		listener: cfg.Listener,
+		now:      cfg.Now,
+	}, nil
 }
 
 // Encoding returns the encoding of the ledger's database, such as UTF8 or LATIN1.

@@ -18,6 +18,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -86,7 +87,15 @@ type summary struct {
 }
 
 func open(t require.TestingT, ctx context.Context, base, account string) *ledger.Ledger { //nolint:revive // t first, as in tests
-	l, err := ledger.Open(ctx, base, account, func() time.Time { return noon })
+	return openWith(t, ctx, base, account, nil)
+}
+
+func openWith(t require.TestingT, ctx context.Context, base, account string, listener ledger.Listener) *ledger.Ledger { //nolint:revive // t first, as in tests
+	l, err := ledger.Open(ctx, base, ledger.Config{
+		Account:  account,
+		Listener: listener,
+		Now:      func() time.Time { return noon },
+	})
 	require.NoError(t, err)
 	return l
 }
@@ -146,7 +155,8 @@ func TestApply_IgnoresOrderAndRepetition(t *testing.T) {
 
 		account := func() string { runs++; return fmt.Sprintf("account%d", runs) }
 		reopen := func(account string) *ledger.Ledger {
-			l, err := ledger.OpenMigrated(ctx, base, account, func() time.Time { return noon })
+			l, err := ledger.OpenMigrated(ctx, postgres.Database{URL: base},
+				ledger.Config{Account: account, Now: func() time.Time { return noon }})
 			require.NoError(t, err)
 			return l
 		}
@@ -338,14 +348,13 @@ func TestDeadLetters_OpenAndClose(t *testing.T) {
 func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	l := open(t, ctx, localtest.Postgres(t), "default")
-	defer l.Close()
 	var closed []string
-	l.OnClosed = func(_ context.Context, letters []*meshv1.DeadLetter) {
-		for _, letter := range letters {
+	l := openWith(t, ctx, localtest.Postgres(t), "default", &listener{stored: func(s ledger.Stored) {
+		for _, letter := range s.Closed {
 			closed = append(closed, letter.GetId())
 		}
-	}
+	}})
+	defer l.Close()
 	requireClosed := func(want ...string) {
 		t.Helper()
 		require.ElementsMatch(t, want, closed)
@@ -393,13 +402,19 @@ func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 	t.Parallel()
 	now := noon
-	l, err := ledger.Open(t.Context(), localtest.Postgres(t), "default", func() time.Time { return now })
+	due, repaired := 0, 0
+	listener := &listener{
+		due:    func(ledger.Commands) ledger.Due { due++; return ledger.Due{} },
+		stored: func(s ledger.Stored) { repaired += len(s.Settled) },
+	}
+	l, err := ledger.Open(t.Context(), localtest.Postgres(t),
+		ledger.Config{Account: "default", Listener: listener, Now: func() time.Time { return now }})
 	require.NoError(t, err)
 	defer l.Close()
-	drift := func() (found, due int) {
+	drift := func() (found, issued int) {
+		due = 0
 		_, err := l.FindDrift(t.Context(), time.Minute, math.MaxUint64,
-			func(context.Context, *ledger.Product) (bool, error) { found++; return true, nil },
-			func(context.Context, *ledger.Product, ledger.Commands) (string, error) { due++; return "", nil })
+			func(context.Context, string) (bool, error) { found++; return true, nil })
 		require.NoError(t, err)
 		return found, due
 	}
@@ -410,24 +425,19 @@ func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 		require.NoError(t, l.Apply(t.Context(), m))
 	}
 	state(ledger.Drifted)
-	found, due := drift()
+	found, issued := drift()
 	require.Zero(t, found, "what others did is drift at once")
-	require.Equal(t, 1, due)
+	require.Equal(t, 1, issued)
 
 	require.NoError(t, l.Apply(t.Context(), desire(11, 2, "B")))
 	state(ledger.Pending)
-	found, due = drift()
-	require.Zero(t, found+due, "the grace period has restarted")
+	found, issued = drift()
+	require.Zero(t, found+issued, "the grace period has restarted")
 	now = now.Add(2 * time.Minute)
-	found, due = drift()
-	require.Equal(t, 2, found+due)
+	found, issued = drift()
+	require.Equal(t, 2, found+issued)
 	state(ledger.Drifted)
 
-	repaired := 0
-	l.OnSettled = func(_ context.Context, _ *ledger.Product, drift []*ledger.Drift) error {
-		repaired += len(drift)
-		return nil
-	}
 	change := &catalogv1.ProductChange{
 		Account:   "default",
 		ProductId: product,
@@ -484,7 +494,7 @@ func TestMigrate_NamesMissingGrant(t *testing.T) {
 	u, err := url.Parse(base)
 	require.NoError(t, err)
 	u.User = url.UserPassword(role, "hidden")
-	_, err = ledger.Open(t.Context(), u.String(), "default", nil)
+	_, err = ledger.Open(t.Context(), u.String(), ledger.Config{Account: "default"})
 	require.ErrorContains(t, err,
 		fmt.Sprintf("GRANT CREATE ON DATABASE %q TO %q;", strings.TrimPrefix(u.Path, "/"), role))
 	require.NotContains(t, err.Error(), "hidden")

@@ -8,21 +8,6 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// State of a product.
-type State string
-
-// The states of products. A pending product differs within the grace period, a drifted one for longer. A dead product
-// has a change that could not be applied. An extra is in Stripe only.
-const (
-	InSync  State = "in_sync"
-	Pending State = "pending"
-	Drifted State = "drifted"
-	Dead    State = "dead"
-	Extra   State = "orphan"
-	// Left is not stored. It counts products in sync and extras that are neither in the catalog nor active in Stripe.
-	Left State = "left"
-)
-
 // Product is a row of the ledger.
 type Product struct {
 	ID string
@@ -39,8 +24,6 @@ type Product struct {
 	DriftedAt time.Time
 	// Repairs is how many repairs were commanded since then.
 	Repairs int
-	// Postpone delays a repair. The callback that issues commands may set it instead of issuing them.
-	Postpone time.Duration
 	// Decisions are about all differences, including those that are only reported. Their texts are as the ledger stores
 	// them.
 	Decisions []catalog.Decision
@@ -75,6 +58,10 @@ type Product struct {
 	entryData []byte
 	// closedLetters are the letters that the change under way closes.
 	closedLetters []*meshv1.DeadLetter
+	// found and settled are the drift that the change under way opens and settles. messages are what is to be published
+	// about it.
+	found, settled []ProductDrift
+	messages       []Message
 }
 
 // Steps returns the calls that bring Stripe to the state that the policy wants.

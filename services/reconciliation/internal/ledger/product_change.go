@@ -42,9 +42,8 @@ func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Ch
 			}
 			if change.GetVersion() > p.desiredVersion {
 				// A new version has a grace period of its own.
-				p.DiffersSince = time.Time{}
-				if p.State == Drifted {
-					p.State = Pending
+				if err := p.on(productNewVersion, time.Time{}, time.Time{}); err != nil {
+					return false, err
 				}
 			}
 			kept := proto.CloneOf(change)

@@ -12,24 +12,33 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// store writes the rows of products.
+// store writes the rows of products, and the messages about them.
 func (l *Ledger) store(ctx context.Context, tx pgx.Tx, products ...*Product) error {
 	if len(products) == 0 {
 		return nil
 	}
 	batch := &pgx.Batch{}
+	// owners are the products of the statements.
+	var owners []string
 	for _, p := range products {
 		values, err := l.row(p)
 		if err != nil {
 			return err
 		}
 		batch.Queue(updateProduct, values...)
+		owners = append(owners, p.ID)
+		if err := l.queueMessages(batch, p); err != nil {
+			return err
+		}
+		for range p.messages {
+			owners = append(owners, p.ID)
+		}
 	}
 	results := tx.SendBatch(ctx, batch)
-	for _, p := range products {
+	for _, owner := range owners {
 		if _, err := results.Exec(); err != nil {
 			_ = results.Close()
-			return fmt.Errorf("store product %s: %w", p.ID, err)
+			return fmt.Errorf("store product %s: %w", owner, err)
 		}
 	}
 	if err := results.Close(); err != nil {

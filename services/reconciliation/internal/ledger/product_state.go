@@ -13,17 +13,17 @@ func (l *Ledger) resolve(p *Product) {
 	var x catalog.Exceptions
 	for _, d := range p.open {
 		switch {
-		case d.Decided == "catalog":
+		case d.Decided == CatalogSide:
 			x.Overwrite = append(x.Overwrite, p.Field(d))
-		case !d.isActive() || d.Decided == "stripe":
+		case !d.isActive() || d.Decided == StripeSide:
 			x.Leave = append(x.Leave, p.Field(d))
 		}
 	}
-	r := catalog.Resolve(l.Policy, p.Desired, p.Observed, x)
+	r := catalog.Resolve(l.policy, p.Desired, p.Observed, x)
 	p.effective, p.Decisions = r.Effective, r.Decisions
 	p.Differs = len(p.Steps()) > 0 ||
 		slices.ContainsFunc(r.Decisions, func(d catalog.Decision) bool { return d.Action == catalog.WriteBack })
-	if action, ok := extraActions[l.Extras]; ok && isExtra(p) {
+	if action, ok := extraActions[l.extras]; ok && isExtra(p) {
 		p.Decisions = append(p.Decisions, catalog.Decision{
 			Difference: catalog.Difference{Kind: catalog.Extra, Stripe: p.Observed.GetProduct().GetName()},
 			Action:     action,
@@ -66,7 +66,7 @@ func isExtra(p *Product) bool {
 }
 
 // deriveState derives the product's state. It reports whether that closes an open dead letter.
-func (l *Ledger) deriveState(p *Product) (closes bool) {
+func (l *Ledger) deriveState(p *Product) (closes bool, err error) {
 	l.resolve(p)
 	if !p.hasDifferences {
 		p.DiffersSince = time.Time{}
@@ -77,21 +77,30 @@ func (l *Ledger) deriveState(p *Product) (closes bool) {
 		(p.desiredVersion > *p.deadVersion || !p.Differs && p.Observed.GetVersion() >= *p.deadVersion) {
 		p.deadVersion, closes = nil, true
 	}
+	return closes, p.on(p.condition(), l.now(), time.Time{})
+}
+
+// condition returns the event that describes what is known of both sides.
+func (p *Product) condition() productEvent {
+	isIgnored := p.hasDifferences && len(p.open) > 0 &&
+		!slices.ContainsFunc(p.Decisions, func(d catalog.Decision) bool { return !p.isIgnored(d.Field) })
+	onlyStripe := p.Desired == nil && p.Observed.GetProduct() != nil
 	switch {
 	case p.deadVersion != nil, p.deadUnversioned && !p.Differs:
 		// A product that differs and is dead without a version stays repairable: it may drift, and a repair may close
 		// the letter.
-		p.State = Dead
-	case p.Desired == nil && p.Observed.GetProduct() != nil && (p.State != Drifted || !p.hasDifferences):
-		p.State = Extra
-	case !p.hasDifferences,
-		len(p.open) > 0 &&
-			!slices.ContainsFunc(p.Decisions, func(d catalog.Decision) bool { return !p.isIgnored(d.Field) }):
-		p.State = InSync
-	case p.State != Drifted:
-		p.State = Pending
+		return productDead
+	case onlyStripe && isIgnored:
+		return productExtraIgnored
+	case onlyStripe && p.hasDifferences:
+		return productExtraDiffers
+	case onlyStripe:
+		return productExtraAgrees
+	case !p.hasDifferences, isIgnored:
+		return productAgrees
+	default:
+		return productDiffers
 	}
-	return closes
 }
 
 // hasUntrackedDifference reports whether something differs that is not open drift.

@@ -12,7 +12,7 @@ import (
 // Counts returns the number of products in each state. Products that left the catalog are counted apart.
 func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	rows, err := l.pool.Query(ctx,
-		`SELECT CASE WHEN gone AND state IN ('in_sync', '`+string(Extra)+`') THEN 'left' ELSE state END, count(*)
+		`SELECT CASE WHEN gone AND state IN (`+sqlList(InSync, Extra)+`) THEN `+sqlList(Left)+` ELSE state END, count(*)
 		FROM driftless_ledger.product WHERE account = $1 GROUP BY 1`, l.account)
 	if err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
@@ -29,8 +29,10 @@ func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 
 // differing selects products that differ, including those that are only reported, and dead ones. Ignored differences do
 // not count.
-const differing = `(differs OR state = 'dead' OR unsettled AND (state IN ('pending', 'drifted') OR EXISTS (SELECT FROM driftless_ledger.drift d
-		WHERE d.account = p.account AND d.product_id = p.product_id AND d.settled_at IS NULL AND d.state <> 'ignored')))`
+var differing = `(differs OR state = ` + sqlList(Dead) + ` OR unsettled AND (state IN (` + sqlList(Pending, Drifted) +
+	`)
+	OR EXISTS (SELECT FROM driftless_ledger.drift d WHERE d.account = p.account AND d.product_id = p.product_id
+		AND d.settled_at IS NULL AND d.state <> ` + sqlList(Ignored) + `)))`
 
 // Differing yields the products that differ or are dead, of those named or of all, in the order of their ids. It begins
 // after the given id and ends at the limit. It returns whether there are more.
@@ -45,7 +47,7 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 		ids = []string{}
 	}
 	rows, err := l.pool.Query(ctx,
-		selectProducts+` p WHERE account = $1 AND (unsettled OR state = 'dead') AND `+differing+`
+		selectProducts+` p WHERE account = $1 AND (unsettled OR state = `+sqlList(Dead)+`) AND `+differing+`
 		AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND product_id > $3 ORDER BY product_id LIMIT $4`,
 		l.account, ids, after, limit+1)
 	if err != nil {
@@ -67,8 +69,8 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 	}
 	var n int64
 	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.product
-		WHERE account = $1 AND (cardinality($2::text[]) = 0 AND (NOT gone OR state NOT IN ('in_sync', '`+string(Extra)+
-		`')) OR product_id = ANY($2))`,
+		WHERE account = $1 AND (cardinality($2::text[]) = 0 AND (NOT gone OR state NOT IN (`+sqlList(InSync, Extra)+
+		`)) OR product_id = ANY($2))`,
 		l.account, ids).Scan(&n); err != nil {
 		return false, 0, fmt.Errorf("count products: %w", err)
 	}

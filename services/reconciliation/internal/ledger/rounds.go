@@ -46,22 +46,33 @@ func rounds(settled []settlement, now catalog.Difference) (n int) {
 	return n
 }
 
-// checkRounds leaves drift that was just found to an operator if its sides keep overwriting each other.
-func (l *Ledger) checkRounds(ctx context.Context, tx pgx.Tx, d *Drift) error {
+// contest returns why an operator has to decide about drift that was just found: its sides keep overwriting each other.
+// It returns "" if they do not.
+func (l *Ledger) contest(ctx context.Context, tx pgx.Tx, d *Drift) (why string, err error) {
 	rows, err := tx.Query(ctx, `SELECT state, catalog_value, stripe_value FROM driftless_ledger.drift
 		WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at > $4 AND counts ORDER BY settled_at, id`,
 		l.account, d.Product, d.Field, l.now().Add(-RoundsWindow))
 	if err != nil {
-		return fmt.Errorf("count the rounds of product %s: %w", d.Product, err)
+		return "", fmt.Errorf("count the rounds of product %s: %w", d.Product, err)
 	}
 	settled, err := pgx.CollectRows(rows, pgx.RowToStructByPos[settlement])
 	if err != nil {
-		return fmt.Errorf("count the rounds of product %s: %w", d.Product, err)
+		return "", fmt.Errorf("count the rounds of product %s: %w", d.Product, err)
 	}
-	if n := rounds(settled, d.Difference); n >= Rounds && d.Action != catalog.Report {
-		d.State = Waiting
-		d.Detail = fmt.Sprintf("settled and changed back %d times within %s: two sides keep overwriting each other", n,
-			RoundsWindow)
+	n := rounds(settled, d.Difference)
+	if n < Rounds || d.isReported() {
+		return "", nil
+	}
+	return fmt.Sprintf("settled and changed back %d times within %s: two sides keep overwriting each other", n,
+		RoundsWindow), nil
+}
+
+// forgetRounds keeps earlier settlements of a field from being counted.
+func (l *Ledger) forgetRounds(ctx context.Context, tx pgx.Tx, d *Drift) error {
+	if _, err := tx.Exec(ctx,
+		`UPDATE driftless_ledger.drift SET counts = false WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at IS NOT NULL AND counts`,
+		l.account, d.Product, d.Field); err != nil {
+		return fmt.Errorf("decide about drift of product %s: %w", d.Product, err)
 	}
 	return nil
 }

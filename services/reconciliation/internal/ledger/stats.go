@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // Ages are the starts of the oldest conditions that should not last. Zero if there are none.
@@ -21,8 +23,11 @@ type Ages struct {
 func (l *Ledger) Ages(ctx context.Context) (Ages, error) {
 	var unsynced, drift *time.Time
 	err := l.pool.QueryRow(ctx, `SELECT
-		(SELECT min(differs_since) FROM driftless_ledger.product WHERE account = $1 AND differs AND state <> 'dead'),
-		(SELECT min(since) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL AND state <> 'ignored' AND (action <> 'report' OR decided <> ''))`, l.account).Scan(&unsynced, &drift)
+		(SELECT min(differs_since) FROM driftless_ledger.product
+			WHERE account = $1 AND differs AND state <> `+sqlList(Dead)+`),
+		(SELECT min(since) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL
+			AND state <> `+sqlList(Ignored)+` AND (action <> `+sqlList(catalog.Report)+` OR decided <> ''))`,
+		l.account).Scan(&unsynced, &drift)
 	if err != nil {
 		return Ages{}, fmt.Errorf("find the oldest difference: %w", err)
 	}

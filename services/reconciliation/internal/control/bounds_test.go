@@ -1,0 +1,42 @@
+package control_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
+)
+
+// A request of 1.5 MB of gzip once expanded to 4 GB.
+func TestControlAPI_BoundsDecompressedRequests(t *testing.T) {
+	r := controltest.New(t)
+	r.Start()
+	var bomb bytes.Buffer
+	w := gzip.NewWriter(&bomb)
+	spaces := bytes.Repeat([]byte{' '}, 1<<20)
+	for range 300 {
+		_, err := w.Write(spaces)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	status, answer := r.Call("GetStatus", bomb.String(), "Content-Encoding", "gzip")
+	runtime.ReadMemStats(&after)
+	require.Equal(t, http.StatusTooManyRequests, status, string(answer))
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<20))
+
+	status, answer = r.Call("GetStatus", "{"+strings.Repeat(" ", 5<<20)+"}")
+	require.Equal(t, http.StatusTooManyRequests, status, string(answer))
+	status, answer = r.Call("AdoptProducts", `{"adoptions":[`+strings.Repeat(`{},`, 200_000)+`{}]}`)
+	require.Equal(t, http.StatusBadRequest, status, string(answer))
+	require.Contains(t, string(answer), "a request may hold at most 100000 objects")
+	status, answer = r.Call("GetStatus", "{"+strings.Repeat(" ", 3<<20)+"}")
+	require.Equal(t, http.StatusOK, status, string(answer))
+}

@@ -1,0 +1,348 @@
+// Package control serves the control API. It answers operators from the ledger and the mesh, and sends their commands to
+// the services that carry them out.
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/nats-io/nuid"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/connectjson"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/request"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
+)
+
+// Limits of requests and answers.
+const (
+	// maxNamed is how many products a request may name, and how many entries an answer may have.
+	maxNamed     = 1000
+	defaultLimit = 100
+	// maxPlanned is how many products a plan may have.
+	maxPlanned = 10_000
+	// maxRequest is in bytes: a thousand adoptions with the ids of 30 prices each. All other requests are far smaller.
+	maxRequest = 4 << 20
+)
+
+// byOperator identifies a command that comes through the control API.
+func byOperator(id, reason string) command.About {
+	return command.About{ID: id, Issuer: command.Operator, Reason: reason}
+}
+
+// syncProduct commands push to sync a product, with a reread from Stripe first if that is asked for.
+func (c control) syncProduct(ctx context.Context, product string, reread bool, reason, id string) error {
+	sync := &meshv1.SyncProduct{ProductId: product, Look: reread}
+	return c.Commands.Publish(ctx, c.Commands.Sync(byOperator(id, reason), sync), product)
+}
+
+// backfill commands ingestion to read products from the catalog again, all products if none are given.
+func (c control) backfill(ctx context.Context, products []string, reason, id string) error {
+	return c.Commands.Backfill(ctx, byOperator(id, reason), products)
+}
+
+// Config is what the API works with.
+type Config struct {
+	// Account is the name of the Stripe account.
+	Account string
+	// Token is the bearer token that the API requires. Empty requires none.
+	Token    string
+	Mesh     *mesh.Mesh
+	Stores   *state.Stores
+	Ledger   *ledger.Ledger
+	Commands command.Issuer
+	View     *view.Reader
+	Now      func() time.Time
+	Logger   *slog.Logger
+}
+
+// control serves the ControlService.
+type control struct{ Config }
+
+var _ controlv1connect.ControlServiceHandler = control{}
+
+// Handler returns the handler of the API.
+func Handler(cfg Config) http.Handler {
+	c := control{cfg}
+	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),
+		connect.WithInterceptors(validateRequests(), c.requireNATS()))
+	bodies := httpserver.NewBodies(httpserver.Bounds{
+		Max:   maxRequest,
+		Small: 64 << 10,
+		Count: 256,
+		Large: 4 * maxRequest,
+		Work:  32,
+		Wait:  5 * time.Second,
+	})
+	mux := http.NewServeMux()
+	mux.Handle(path, bodies.Handler(handler))
+	return httpserver.BearerToken(c.Token, telemetry.HTTPServer(mux))
+}
+
+// maxReportedFaults is how many faults of a request an answer lists.
+const maxReportedFaults = 10
+
+// validateRequests refuses requests that break the contract, or that name ids that the ledger cannot store. It does so
+// before anything is published for them.
+func validateRequests() connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			m, ok := req.Any().(proto.Message)
+			if !ok {
+				return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("%T is not a message", req.Any()))
+			}
+			faults := request.Check(m)
+			if len(faults) == 0 {
+				return next(ctx, req)
+			}
+			var faultTexts []string
+			for _, fault := range faults[:min(len(faults), maxReportedFaults)] {
+				faultTexts = append(faultTexts, fault.String())
+			}
+			if more := len(faults) - len(faultTexts); more > 0 {
+				faultTexts = append(faultTexts, fmt.Sprintf("and at least %d more", more))
+			}
+			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New(strings.Join(faultTexts, "; ")))
+		}
+	}
+}
+
+// requireNATS fails calls at once with Unavailable while NATS is unreachable. Without it they would wait until their
+// deadline.
+func (c control) requireNATS() connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			if err := c.Mesh.Ready(ctx); err != nil {
+				return nil, unavailable(fmt.Errorf("reconciliation has no connection to its streams: %w", err))
+			}
+			return next(ctx, req)
+		}
+	}
+}
+
+// SyncProducts commands ingestion to read products from the operator's tables, and push to bring them to their latest
+// desired state. This closes their dead letters without a version: a new failure writes a new letter. A product that
+// neither side has gets no command of its own and no entry in the audit trail.
+func (c control) SyncProducts(ctx context.Context,
+	req *connect.Request[controlv1.SyncProductsRequest],
+) (*connect.Response[controlv1.SyncProductsResponse], error) {
+	ids := distinct(req.Msg.GetProductIds())
+	unknown, err := c.unknown(ctx, ids)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	reread := nuid.Next()
+	if err := c.backfill(ctx, ids, "sync", reread); err != nil {
+		return nil, unavailable(err)
+	}
+	for _, id := range ids {
+		if slices.Contains(unknown, id) {
+			// Ingestion reads it. If the tables have it, push receives it through CATALOG.
+			continue
+		}
+		order, at := nuid.Next(), c.Now()
+		if err := c.syncProduct(ctx, id, req.Msg.GetLook(), "requested", order); err != nil {
+			return nil, unavailable(err)
+		}
+		detail := "sync"
+		if req.Msg.GetLook() {
+			detail = "sync, with a reread from Stripe"
+		}
+		if err := c.Ledger.Apply(ctx,
+			ledger.AuditEntry(ledger.Entry{
+				EventID: "ORDER:" + order,
+				Product: id,
+				At:      at,
+				Kind:    "ordered",
+				Detail:  detail,
+				TraceID: telemetry.TraceID(ctx),
+			})); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: reread, Unknown: unknown}), nil
+}
+
+// unknown returns the products that neither the ledger nor CATALOG nor OBSERVED knows: the ledger may be behind, or
+// new.
+func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {
+	unknown, err := c.Ledger.Unknown(ctx, ids)
+	if err != nil || len(unknown) == 0 {
+		return nil, err
+	}
+	desired, err := c.Stores.Desired().LatestMany(ctx, c.Account, unknown)
+	if err != nil {
+		return nil, err
+	}
+	observed, err := c.Stores.Observed().GetMany(ctx, c.Account, unknown)
+	if err != nil {
+		return nil, err
+	}
+	var nowhere []string
+	for i, id := range unknown {
+		if desired[i] == nil && observed[i].Revision == 0 {
+			nowhere = append(nowhere, id)
+		}
+	}
+	return nowhere, nil
+}
+
+// Approve lets push archive the products that the guard holds, and all others that leave the catalog before the
+// approval ends.
+func (c control) Approve(ctx context.Context,
+	req *connect.Request[controlv1.ApproveRequest],
+) (*connect.Response[controlv1.ApproveResponse], error) {
+	duration, asked := time.Hour, req.Msg.GetDuration() != nil
+	if asked {
+		duration = req.Msg.GetDuration().AsDuration()
+	}
+	now, err := c.Mesh.Clock().Now(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var until *timestamppb.Timestamp
+	if duration > 0 {
+		until = timestamppb.New(now.Add(duration))
+	}
+	var held []string
+	for {
+		guard := &meshv1.Guard{}
+		revision, err := c.Stores.Guard(c.Account).GetAt(ctx, guard)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if !asked && len(guard.GetHeld()) == 0 {
+			return nil, connect.NewError(connect.CodeFailedPrecondition,
+				errors.New("the guard holds nothing; to allow all archiving for a while, set a duration"))
+		}
+		guard.ApprovedUntil = until
+		if until != nil {
+			held, guard.Held, guard.HeldSince = guard.GetHeld(), nil, nil
+		}
+		_, err = c.Stores.Guard(c.Account).CompareAndPut(ctx, guard, revision)
+		if errors.Is(err, state.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		break
+	}
+	if until == nil {
+		c.Logger.WarnContext(ctx, "approval ended; the guard is active again")
+		return connect.NewResponse(&controlv1.ApproveResponse{}), nil
+	}
+	c.Logger.WarnContext(ctx, "mass change approved", "until", until.AsTime(), "held", len(held))
+	// Products that are not on the list are retried without a command.
+	for _, id := range held {
+		if err := c.syncProduct(ctx, id, false, "approved", nuid.Next()); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	return connect.NewResponse(&controlv1.ApproveResponse{Until: until, ProductIds: held}), nil
+}
+
+// StartScan commands pull to scan all of Stripe.
+func (c control) StartScan(ctx context.Context,
+	_ *connect.Request[controlv1.StartScanRequest],
+) (*connect.Response[controlv1.StartScanResponse], error) {
+	id := nuid.Next()
+	if err := c.Commands.Scan(ctx, byOperator(id, "requested")); err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(&controlv1.StartScanResponse{Id: id}), nil
+}
+
+// GetScan returns the report of the latest scan, running or finished.
+func (c control) GetScan(ctx context.Context,
+	_ *connect.Request[controlv1.GetScanRequest],
+) (*connect.Response[controlv1.GetScanResponse], error) {
+	scan, err := c.View.LastScan(ctx)
+	switch {
+	case err != nil:
+		return nil, unavailable(err)
+	case scan == nil:
+		return nil, connect.NewError(connect.CodeNotFound,
+			errors.New("the account was never scanned: start a scan with StartScan"))
+	}
+	return connect.NewResponse(&controlv1.GetScanResponse{Scan: scan}), nil
+}
+
+// ListHistory returns the entries of the audit trail about a product, latest first.
+func (c control) ListHistory(ctx context.Context,
+	req *connect.Request[controlv1.ListHistoryRequest],
+) (*connect.Response[controlv1.ListHistoryResponse], error) {
+	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
+	entries, err := c.Ledger.History(ctx, req.Msg.GetProductId(), limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := &controlv1.ListHistoryResponse{}
+	for _, e := range entries {
+		entry := &controlv1.HistoryEntry{}
+		if e.Data != nil {
+			if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(e.Data, entry); err != nil {
+				return nil, connect.NewError(connect.CodeInternal,
+					fmt.Errorf("decode entry %s of the history: %w", e.EventID, err))
+			}
+		}
+		entry.At, entry.Kind, entry.Version, entry.Detail, entry.TraceId = timestamppb.New(e.At), e.Kind, e.Version,
+			e.Detail, e.TraceID
+		out.Entries = append(out.Entries, entry)
+	}
+	return connect.NewResponse(out), nil
+}
+
+// distinct returns ids without repetitions, in their order.
+func distinct(ids []string) []string {
+	seen := make(map[string]bool, len(ids))
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		again := seen[id]
+		seen[id] = true
+		return again
+	})
+}
+
+func invalid(format string, args ...any) error {
+	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
+}
+
+// unavailable turns an error into Unavailable, which tells the caller to try again. If the values of the request caused
+// the error, it returns InvalidArgument.
+func unavailable(err error) error {
+	if ledger.Refused(err) {
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	return connect.NewError(connect.CodeUnavailable, err)
+}
+
+// Reread commands ingestion to read products again from the operator's tables, or the whole catalog if none are named.
+func (c control) Reread(ctx context.Context,
+	req *connect.Request[controlv1.RereadRequest],
+) (*connect.Response[controlv1.RereadResponse], error) {
+	ids := req.Msg.GetProductIds()
+	id := nuid.Next()
+	if err := c.backfill(ctx, ids, "requested", id); err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(&controlv1.RereadResponse{Id: id}), nil
+}

@@ -1,0 +1,112 @@
+package control
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/budget"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// GetStatus returns the number of products in each state, up to when that is known, and every consumer's backlog.
+func (c control) GetStatus(
+	ctx context.Context,
+	_ *connect.Request[controlv1.GetStatusRequest],
+) (*connect.Response[controlv1.GetStatusResponse], error) {
+	// The view is read first, so that the counts are at least as recent as the time up to which equality is known.
+	v, err := c.View.Read(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := &controlv1.GetStatusResponse{
+		Account:    c.Account,
+		Equality:   v.Equality,
+		Paused:     v.Paused,
+		Halted:     v.Halted,
+		Signatures: string(c.Mesh.Signatures()),
+	}
+	for _, read := range []func(context.Context, *controlv1.GetStatusResponse) error{c.statusOfLedger, c.statusOfMesh} {
+		if err := read(ctx, out); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	for _, s := range v.Consumers {
+		out.Consumers = append(out.Consumers, &controlv1.ConsumerStatus{
+			Stream:      s.Stream,
+			Consumer:    s.Name,
+			Pending:     s.Pending,
+			InFlight:    s.InFlight,
+			Redelivered: s.Redelivered,
+		})
+	}
+	return connect.NewResponse(out), nil
+}
+
+func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusResponse) error {
+	counts, err := c.Ledger.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	out.InSync, out.Pending, out.Drifted = counts[ledger.InSync], counts[ledger.Pending], counts[ledger.Drifted]
+	out.Dead, out.Orphans, out.Left = counts[ledger.Dead], counts[ledger.Extra], counts[ledger.Left]
+	drift, err := c.Ledger.DriftCounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range drift {
+		out.Drift = append(out.Drift, &controlv1.DriftCount{Kind: d.Kind, State: d.State, Count: d.N})
+	}
+	return nil
+}
+
+func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusResponse) (err error) {
+	if out.LastScan, err = c.View.LastScan(ctx); err != nil {
+		return err
+	}
+	poll := &meshv1.PollReport{}
+	if ok, err := c.Stores.Record(topology.KeyPoll, c.Account).Get(ctx, poll); err != nil {
+		return err
+	} else if ok {
+		out.LastPoll = poll
+	}
+	if out.Retrying, err = c.Mesh.RetryingCount(ctx, topology.Push, c.Account); err != nil {
+		return err
+	}
+	if out.ReadsFor, err = c.readPurposes(ctx); err != nil {
+		return err
+	}
+	if out.Reads, err = budget.Reads(ctx, c.Stores.Budget(c.Account)); err != nil {
+		return err
+	}
+	if out.Guard, err = c.guard(ctx); err != nil {
+		return err
+	}
+	if out.Guard != nil {
+		out.Guard.Recent = nil
+	}
+	creations, err := c.Stores.CreationsHeld(c.Account).GetString(ctx)
+	out.CreationsHeld = creations != ""
+	return err
+}
+
+// guard returns the record of the mass-change guard, nil if push has not archived anything yet.
+func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
+	guard := &meshv1.Guard{}
+	if revision, err := c.Stores.Guard(c.Account).GetAt(ctx, guard); err != nil || revision == 0 {
+		return nil, err
+	}
+	return guard, nil
+}
+
+// readPurposes returns how many reads of Stripe's read allowance each purpose has used.
+func (c control) readPurposes(ctx context.Context) (out []*controlv1.ReadPurpose, err error) {
+	purposes, err := budget.ReadsFor(ctx, c.Stores.Budget(c.Account))
+	for _, p := range purposes {
+		out = append(out, &controlv1.ReadPurpose{Purpose: string(p.Purpose), Reads: p.Reads})
+	}
+	return out, err
+}

@@ -1,0 +1,107 @@
+package reconciliation
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
+)
+
+// noon is the time of everything.
+var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+
+func ago(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(noon.Add(-d)) }
+
+// TestMetrics_ReportEquality checks that metrics report equality, and none of it if it was not updated lately.
+func TestMetrics_ReportEquality(t *testing.T) {
+	collect := func(seen *controlv1.Equality, converged map[string]time.Time) map[string]float64 {
+		t.Helper()
+		out := map[string]float64{}
+		reportEquality(func(g metrics.Gauge, value float64, labels ...metrics.Attribute) {
+			name := g.Name
+			for _, l := range labels {
+				name += " " + l.Value.AsString()
+			}
+			out[name] = value
+		}, seen, converged)
+		return out
+	}
+	require.Equal(t, map[string]float64{"driftless.equality.known": 0}, collect(nil, nil))
+	seen := &controlv1.Equality{
+		At: timestamppb.New(noon),
+		Capture: &meshv1.CaptureReport{
+			At:           ago(time.Second),
+			State:        meshv1.CaptureState_CAPTURE_STATE_READING,
+			CapturedUpTo: ago(2 * time.Second),
+		},
+		TablesComparedAt: ago(8 * time.Hour),
+		UnwatchedTables:  []string{"category"},
+	}
+	converged := map[string]time.Time{"live": noon}
+	got := collect(seen, converged)
+	require.InDelta(t, 1, got["driftless.equality.known"], 0)
+	require.InDelta(t, noon.Unix(), got["driftless.converged.timestamp live"], 0)
+	require.InDelta(t, noon.Unix()-2, got["driftless.captured.timestamp"], 0)
+	require.InDelta(t, noon.Add(-8*time.Hour).Unix(), got["driftless.tables.compared.timestamp"], 0)
+	require.InDelta(t, 1, got["driftless.capture.status reading"], 0)
+	require.InDelta(t, 0, got["driftless.capture.status absent"], 0)
+	require.InDelta(t, 1, got["driftless.capture.unwatched_tables"], 0)
+	require.NotContains(t, got, "driftless.converged.timestamp bulk")
+
+	seen.Capture.At, seen.Unknown = ago(time.Minute), "no ingestion runs"
+	got = collect(seen, converged)
+	require.InDelta(t, 1, got["driftless.capture.status absent"], 0)
+	require.InDelta(t, 0, got["driftless.equality.known"], 0)
+	require.Equal(t,
+		map[string]float64{"driftless.equality.known": 0, "driftless.converged.timestamp live": float64(noon.Unix())},
+		collect(nil, converged))
+}
+
+func TestMetrics_DoNotWaitForNATS(t *testing.T) {
+	srv := localtest.NATSConfig(t, "jetstream {}")
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	l, err := ledger.Open(t.Context(), localtest.Postgres(t), ledger.Config{Account: "default"})
+	require.NoError(t, err)
+	t.Cleanup(l.Close)
+	f := &accountMetrics{
+		reconciler: &reconciler{
+			Config: Config{Account: "default", Logger: slog.New(slog.DiscardHandler), Now: time.Now},
+			mesh:   m,
+			stores: state.New(m),
+			ledger: l,
+			view:   view.New(m, "default", slog.New(slog.DiscardHandler)),
+		},
+	}
+	shown := func() map[string]bool {
+		out := map[string]bool{}
+		for _, show := range f.readAll(t.Context()) {
+			show(func(g metrics.Gauge, _ float64, _ ...metrics.Attribute) { out[g.Name] = true })
+		}
+		return out
+	}
+	require.Contains(t, shown(), "driftless.consumer.pending")
+
+	srv.Shutdown()
+	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil }, 10*time.Second, 5*time.Millisecond)
+	begun := time.Now()
+	without := shown()
+	require.Less(t, time.Since(begun), metricsTimeout/2, "Prometheus gives up after some seconds")
+	require.Contains(t, without, "driftless.products", "the ledger is there")
+	require.NotContains(t, without, "driftless.consumer.pending")
+	require.Contains(t, without, "driftless.equality.known")
+}
