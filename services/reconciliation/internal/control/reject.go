@@ -1,4 +1,4 @@
-package reconciliation
+package control
 
 import (
 	"context"
