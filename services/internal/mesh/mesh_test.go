@@ -24,7 +24,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 func start(t *testing.T) *mesh.Mesh {
 	t.Helper()
