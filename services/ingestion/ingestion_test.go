@@ -30,7 +30,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-const testTimeout = 30 * time.Second
+// testTimeout is long, because a busy machine makes nothing fail that is only slow.
+const testTimeout = 2 * time.Minute
 
 // rig is a catalog database and a mesh, with ingestion between them.
 type rig struct {
@@ -181,6 +182,7 @@ func (r *rig) messagesBySubject(filter string) map[string]uint64 {
 }
 
 func TestCapture_PublishesCompleteProducts(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
@@ -213,6 +215,7 @@ func TestCapture_PublishesCompleteProducts(t *testing.T) {
 }
 
 func TestCapture_PublishesLargeTransaction(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	const n = 10_000
@@ -227,6 +230,7 @@ func TestCapture_PublishesLargeTransaction(t *testing.T) {
 }
 
 func TestCapture_LosesNothingOverRestart(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('a', 'A')`)
@@ -243,6 +247,7 @@ func TestCapture_LosesNothingOverRestart(t *testing.T) {
 }
 
 func TestCapture_LosesNothingOverBrokenConnections(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	for i := range 20 {
@@ -256,6 +261,7 @@ func TestCapture_LosesNothingOverBrokenConnections(t *testing.T) {
 }
 
 func TestSnapshot_ReadsWholeCatalogAtFirstStart(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.stop()
@@ -285,6 +291,7 @@ func TestSnapshot_ReadsWholeCatalogAtFirstStart(t *testing.T) {
 }
 
 func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.stop()
@@ -302,6 +309,7 @@ func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
 }
 
 func TestCapture_ArchivesTruncatedProducts(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('a', 'A'), ('b', 'B')`)
@@ -315,6 +323,7 @@ func TestCapture_ArchivesTruncatedProducts(t *testing.T) {
 }
 
 func TestCapture_MakesDeadLettersOfInvalidRows(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	metadata := map[string]string{}
@@ -357,6 +366,7 @@ func TestCapture_MakesDeadLettersOfInvalidRows(t *testing.T) {
 }
 
 func TestCapture_ReadsOperatorsOwnTables(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.exec(`CREATE SCHEMA shop`)
 	r.exec(`CREATE TABLE shop.items (sku int PRIMARY KEY, title text, gone boolean DEFAULT false)`)
@@ -497,6 +507,7 @@ func TestRun_RefusesBadSettingsWithFix(t *testing.T) {
 }
 
 func TestUpsertProducts_WritesAllOrNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	status, answer := r.call("UpsertProducts", `{"products":[
@@ -555,6 +566,7 @@ func TestUpsertProducts_WritesAllOrNothing(t *testing.T) {
 }
 
 func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.waitCaptured()
@@ -569,6 +581,7 @@ func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {
 }
 
 func TestAPI_RequiresToken(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.cfg.Token = "secret"
 	r.start()
@@ -580,6 +593,7 @@ func TestAPI_RequiresToken(t *testing.T) {
 }
 
 func TestUpsertProducts_OverlappingBatchesDoNotDeadlock(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	body := func(offset, step int) string {
