@@ -156,7 +156,7 @@ func (s *shop) waitConverged(r *rig, when string) {
 		}
 		status, err := r.control.GetStatus(s.t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 		return err == nil && status.Msg.GetPending()+status.Msg.GetDrifted() == 0
-	}, patience, tick, "%s: %s", s.schema.Name, when)
+	}, patience, 50*time.Millisecond, "%s: %s", s.schema.Name, when)
 	require.False(s.t, s.t.Failed())
 	r.waitConvergedWithin(time.Minute)
 }
@@ -282,6 +282,6 @@ func (s *shop) waitSingleDeadLetter(c schemas.Change) {
 			delete(want, c.Dead)
 			delete(seen, c.Dead)
 			return len(schemas.Differences(want, seen)) == 0
-		}, patience, tick, "a product whose query fails holds up others: %s", c.Title)
+		}, patience, 50*time.Millisecond, "a product whose query fails holds up others: %s", c.Title)
 	}
 }
