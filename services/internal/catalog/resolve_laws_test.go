@@ -275,7 +275,8 @@ func TestResolve_LeavesExceptions(t *testing.T) {
 		}
 		d := rapid.SampledFrom(found).Draw(t, "left")
 		extra := slices.ContainsFunc(found, func(d catalog.Difference) bool { return d.Kind == catalog.Extra })
-		if extra || haveTwins(observed) || change.GetProduct() == nil || strings.HasSuffix(d.Field, ".lookup_key") && d.Stripe == "" ||
+		if extra || haveTwins(observed) || change.GetProduct() == nil ||
+			strings.HasSuffix(d.Field, ".lookup_key") && d.Stripe == "" ||
 			strings.Contains(d.Field, ".currency_options.") ||
 			strings.HasSuffix(d.Field, "metadata."+catalog.PriceMarker) ||
 			strings.HasSuffix(d.Field, "metadata."+catalog.AbsenceMarker) || d.Kind == catalog.PriceStructure ||
