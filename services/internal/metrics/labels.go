@@ -1,6 +1,9 @@
 package metrics
 
-import "github.com/driftless-sync/driftless/services/internal/topology"
+import (
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+)
 
 // Labels that telemetry adds to every metric. Prometheus' operator uses "service", "endpoint", "instance", "job",
 // "namespace" and "pod" itself, so none of ours has these names.
@@ -97,10 +100,7 @@ var (
 	// DriftKind is the kind of the difference, and DriftState its state.
 	DriftKind = Label{
 		Name: "kind", Meaning: "kind of the difference, as `driftless drift` shows it",
-		Values: []string{
-			"missing", "extra", "field", "price_structure", "default_price", "archived_in_stripe",
-			"archived_in_catalog",
-		},
+		Values: catalog.KindNames(),
 	}
 	DriftState = Label{
 		Name:    "state",

@@ -133,7 +133,10 @@ var accesses = []access{
 
 // BucketsOf returns the buckets that a service uses; all buckets for any other user.
 func BucketsOf(service string) []string {
-	all := []string{BucketObserved, BucketCursor, BucketBudget, BucketLink}
+	all := make([]string, len(buckets))
+	for i, b := range buckets {
+		all[i] = b.name
+	}
 	i := slices.IndexFunc(accesses, func(a access) bool { return a.service == service })
 	if i < 0 {
 		return all
