@@ -18,6 +18,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
@@ -53,7 +54,7 @@ type testMesh struct {
 
 	// policy, guard and holdCreations are what the script asked for.
 	policy        *catalog.Policy
-	guard         push.GuardConfig
+	guard         guard.Config
 	holdCreations bool
 
 	listeners map[string]net.Listener
@@ -96,7 +97,7 @@ func (m *testMesh) set(option string) {
 	case "report":
 		m.policy, err = catalog.NewPolicy(catalog.Report, nil)
 	case "guard":
-		m.guard = push.GuardConfig{Share: 0.01}
+		m.guard = guard.Config{Products: guard.Limit{Share: 0.01}}
 	case "hold":
 		m.holdCreations = true
 	default:
