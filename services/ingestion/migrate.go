@@ -16,8 +16,8 @@ func Migrate(ctx context.Context, databaseURL, publication, grantTo string) erro
 		func() error { return migrate(ctx, databaseURL, publication, grantTo) })
 }
 
-// MigrateStripeIDs creates or updates the table of Stripe's ids, and grants the service's role the rights to maintain it.
-// An empty role is granted nothing.
+// MigrateStripeIDs creates or updates the table of Stripe's ids, and grants the service's role the rights to maintain
+// it. An empty role is granted nothing.
 func MigrateStripeIDs(ctx context.Context, databaseURL, grantTo string) error {
 	return withSetupLock(ctx, database(databaseURL, ""),
 		func() error { return stripeids.Migrate(ctx, databaseURL, grantTo) })

@@ -119,7 +119,7 @@ func (s *stripeIDs) repeat(ctx context.Context, what string, do func(context.Con
 		err := do(ctx)
 		switch {
 		case err == nil || ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the service ends, or is paused
 		case !errors.Is(err, stripeids.ErrRestarted):
 			s.logger.WarnContext(ctx, "Stripe's ids in the catalog database are behind; will try again",
 				"doing", what, "in", stripeIDsRetry, "error", err)
@@ -130,7 +130,7 @@ func (s *stripeIDs) repeat(ctx context.Context, what string, do func(context.Con
 	}
 }
 
-// begin returns the position to read on from. It starts anew if OBSERVED is another bucket than the one that was read.
+// begin returns the position to read on from. It starts again if OBSERVED is another bucket than the one that was read.
 func (s *stripeIDs) begin(ctx context.Context) (stripeids.Position, error) {
 	position, err := s.store.Position(ctx)
 	if err != nil {
@@ -234,7 +234,8 @@ func (s *stripeIDs) apply(ctx context.Context, page state.ObservedPage, position
 			return err
 		}
 	}
-	if position.Revision = page.Last; len(page.Entries) == 0 || page.Entries[len(page.Entries)-1].Revision != page.Last {
+	if position.Revision = page.Last; len(page.Entries) == 0 ||
+		page.Entries[len(page.Entries)-1].Revision != page.Last {
 		return s.write(ctx, nil, *position)
 	}
 	return nil
@@ -268,7 +269,8 @@ func (s *stripeIDs) writeSingly(ctx context.Context, states []stripeids.State,
 			return changed, err
 		}
 		if err != nil {
-			s.logger.ErrorContext(ctx, "Postgres refuses the product's rows in driftless.stripe_ids; they stay as they are",
+			s.logger.ErrorContext(
+				ctx, "Postgres refuses the product's rows in driftless.stripe_ids; they stay as they are",
 				"product", state.Observed.GetProductId(), "error", err)
 		}
 		changed = append(changed, one...)
@@ -285,7 +287,7 @@ func isRefusedValue(err error) bool {
 	return ok && slices.Contains([]string{"22", "23", "54", "P0"}, pg.Code[:min(2, len(pg.Code))])
 }
 
-// writeColumns writes the operator's columns of products. What fails is tried again by writeAllColumns.
+// writeColumns writes the operator's columns of products. A later writeAllColumns repeats what fails.
 func (s *stripeIDs) writeColumns(ctx context.Context, products []string) {
 	if _, err := s.columns.Write(ctx, products); err != nil && ctx.Err() == nil {
 		s.logger.WarnContext(ctx, "could not write Stripe's ids to the columns of catalog.write_ids; will try again",

@@ -76,9 +76,12 @@ func TestPricesInUse(t *testing.T) {
 // An application that uses a price must not get one that Stripe refuses while another one sells.
 func TestPricesInUse_PrefersActivePricesInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o := &catalogv1.Observed{Product: &catalogv1.Product{DefaultPrice: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "default")}}
+		o := &catalogv1.Observed{
+			Product: &catalogv1.Product{DefaultPrice: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "default")},
+		}
 		active := map[string]bool{}
-		for _, id := range rapid.SliceOfNDistinct(rapid.StringMatching("[a-f]"), 0, 6, rapid.ID[string]).Draw(t, "ids") {
+		for _, id := range rapid.SliceOfNDistinct(rapid.StringMatching("[a-f]"), 0, 6, rapid.ID[string]).Draw(t,
+			"ids") {
 			p := heldPrice(id, rapid.SampledFrom([]string{"mug", "cup"}).Draw(t, "price"),
 				rapid.SampledFrom([]string{"", "key"}).Draw(t, "key"), rapid.Bool().Draw(t, "active"),
 				rapid.Int64Range(1, 3).Draw(t, "created"))
@@ -87,8 +90,8 @@ func TestPricesInUse_PrefersActivePricesInAnyOrder(t *testing.T) {
 		}
 		used := catalog.PricesInUse(o)
 		require.Len(t, used, len(active))
-		for id, any := range active {
-			require.Equal(t, any, used[id].GetPrice().GetActive(), id)
+		for id, sells := range active {
+			require.Equal(t, sells, used[id].GetPrice().GetActive(), id)
 		}
 		o.Prices = rapid.Permutation(o.Prices).Draw(t, "order")
 		require.Equal(t, used, catalog.PricesInUse(o))

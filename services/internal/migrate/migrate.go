@@ -162,7 +162,7 @@ func Explain(ctx context.Context, cfg Config, err error) error {
 	if connErr != nil {
 		return refused
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is left to write
+	defer conn.Close(context.WithoutCancel(ctx))
 	var role string
 	var mayCreate bool
 	if conn.QueryRow(ctx,

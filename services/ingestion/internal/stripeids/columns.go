@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
@@ -212,6 +213,10 @@ func (c *Columns) update(ctx context.Context, t target, condition string, parame
 		if _, err := tx.Exec(ctx, "SELECT set_config('lock_timeout', $1, true)", columnLockTimeout); err != nil {
 			return err
 		}
+		// Capture reads the products that the statement touches, and finds that nothing changed.
+		if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, '')", wal.OwnPrefix); err != nil {
+			return err
+		}
 		// Two processes would otherwise write ids that they read at different times, in any order.
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
 			"driftless.stripe_ids "+c.account); err != nil {
@@ -228,7 +233,8 @@ func (c *Columns) update(ctx context.Context, t target, condition string, parame
 // different returns the catalog's ids of the rows that do not have Stripe's id.
 func (c *Columns) different(ctx context.Context, t target, products []string) ([]string, error) {
 	rows, err := c.pool.Query(ctx, "SELECT "+t.id+" FROM "+t.table+" t, driftless.stripe_ids s "+
-		t.where("$2::text[] IS NULL OR s.product_id = ANY($2)")+fmt.Sprintf(" LIMIT %d", maxSingle), c.account, products)
+		t.where("$2::text[] IS NULL OR s.product_id = ANY($2)")+fmt.Sprintf(" LIMIT %d", maxSingle), c.account,
+		products)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.setting, err)
 	}

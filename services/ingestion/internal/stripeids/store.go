@@ -39,7 +39,7 @@ type Position struct {
 }
 
 // Continues reports whether a bucket can be read on from the position. Another bucket, or one that was restored from an
-// older copy, counts its revisions anew. All of its states then count as new.
+// older copy, counts its revisions again. All of its states then count as new.
 func (p Position) Continues(created time.Time, last uint64) bool {
 	return p.BucketCreated.Equal(created.Truncate(time.Microsecond)) && p.Revision <= last
 }
@@ -53,7 +53,7 @@ func (s *Store) Position(ctx context.Context) (Position, error) {
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return p, fmt.Errorf("read the position of driftless.stripe_ids: %w", err)
 	}
-	p.Revision = uint64(revision) //nolint:gosec // never negative
+	p.Revision = uint64(revision)
 	return p, nil
 }
 
@@ -75,7 +75,8 @@ func (s *Store) Restart(ctx context.Context, known Position, created time.Time) 
 			s.Account); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO driftless.stripe_ids_progress (account, product_id, revision, bucket_created)
+		_, err := tx.Exec(ctx,
+			`INSERT INTO driftless.stripe_ids_progress (account, product_id, revision, bucket_created)
 			VALUES ($1, '', 0, $2)`, s.Account, created.Truncate(time.Microsecond))
 		return err
 	})

@@ -39,9 +39,11 @@ func observed(product string, version uint64, selling string, archived ...string
 	}
 	for i, id := range append(archived, selling) {
 		if id != "" {
-			o.Prices = append(o.Prices, &catalogv1.ObservedPrice{StripeId: id, Created: int64(i), Price: &catalogv1.Price{
-				Id: product + "-eur", Active: new(id == selling), LookupKey: map[bool]string{true: product + "-eur"}[id == selling],
-			}})
+			o.Prices = append(o.Prices,
+				&catalogv1.ObservedPrice{StripeId: id, Created: int64(i), Price: &catalogv1.Price{
+					Id: product + "-eur", Active: new(id == selling),
+					LookupKey: map[bool]string{true: product + "-eur"}[id == selling],
+				}})
 		}
 	}
 	return o
@@ -106,7 +108,8 @@ func TestApply_ShowsThePriceInUse(t *testing.T) {
 
 func TestApply_IgnoresProductsThatDriftlessDoesNotManage(t *testing.T) {
 	s := newStore(t, "default")
-	changed, err := s.Apply(t.Context(), []stripeids.State{{Observed: observed("extra", 0, "price_1"), Revision: 1}}, at(1))
+	changed, err := s.Apply(t.Context(), []stripeids.State{{Observed: observed("extra", 0, "price_1"), Revision: 1}},
+		at(1))
 	require.NoError(t, err)
 	require.Empty(t, changed)
 	require.Empty(t, rowsOf(t, s.Pool, "default", "extra"))
@@ -150,11 +153,13 @@ func TestApply_NeverGoesBack(t *testing.T) {
 		for revision := range uint64(rapid.IntRange(1, 12).Draw(rt, "states")) {
 			product := rapid.SampledFrom(products).Draw(rt, "product")
 			version := final[product].Observed.GetVersion() + uint64(rapid.IntRange(0, 1).Draw(rt, "grows"))
-			o := observed(product, max(version, 1), rapid.SampledFrom([]string{"", "price_1", "price_2"}).Draw(rt, "sells"))
+			o := observed(product, max(version, 1),
+				rapid.SampledFrom([]string{"", "price_1", "price_2"}).Draw(rt, "sells"))
 			final[product] = stripeids.State{Observed: o, Revision: revision + 1}
 			states = append(states, final[product])
 		}
-		order := rapid.Permutation(append(states, rapid.SliceOf(rapid.SampledFrom(states)).Draw(rt, "again")...)).Draw(rt, "order")
+		order := rapid.Permutation(append(states, rapid.SliceOf(rapid.SampledFrom(states)).Draw(rt, "again")...)).Draw(
+			rt, "order")
 		since := map[string]int64{}
 		for len(order) > 0 {
 			n := rapid.IntRange(1, len(order)).Draw(rt, "together")
@@ -176,11 +181,13 @@ func TestApply_NeverGoesBack(t *testing.T) {
 			}
 			want := stripeids.Rows(state.Observed)
 			for _, w := range want {
-				got := byPrice[w.PriceID]
-				require.Equal(rt, w, stripeids.Row{
-					ProductID: product, PriceID: got.PriceID, StripeProductID: got.StripeProductID,
-					StripePriceID: got.StripePriceID, LookupKey: got.LookupKey, Active: got.Active, IsDefault: got.IsDefault,
-				})
+				r := byPrice[w.PriceID]
+				got := stripeids.Row{
+					ProductID: product, PriceID: r.PriceID, StripeProductID: r.StripeProductID,
+					StripePriceID: r.StripePriceID, LookupKey: r.LookupKey, Active: r.Active,
+					IsDefault: r.IsDefault,
+				}
+				require.Equal(rt, w, got)
 				delete(byPrice, w.PriceID)
 			}
 			for _, r := range byPrice {

@@ -55,7 +55,8 @@ func CheckRights(ctx context.Context, pool *pgxpool.Pool) (finding.List, error) 
 		}
 		if len(lacking) > 0 {
 			rights := strings.Join(lacking, ", ")
-			found.Refusef(fmt.Sprintf("GRANT USAGE ON SCHEMA driftless TO %[2]s; GRANT %[1]s ON %[3]s TO %[2]s;", rights,
+			found.Refusef(fmt.Sprintf("GRANT USAGE ON SCHEMA driftless TO %[2]s; GRANT %[1]s ON %[3]s TO %[2]s;",
+				rights,
 				role, table), "role %s lacks %s on %s, which it maintains", role, rights, table)
 		}
 	}
@@ -78,8 +79,9 @@ func checkCreate(ctx context.Context, pool *pgxpool.Pool, found *finding.List, r
 		fix = fmt.Sprintf("GRANT CREATE, USAGE ON SCHEMA driftless TO %s;", role)
 	}
 	if !may {
-		found.Refusef(fix, "role %s may not create the table driftless.stripe_ids (or run `driftless migrate --stripe-ids` "+
-			"with a role that may)", role)
+		found.Refusef(fix,
+			"role %s may not create the table driftless.stripe_ids (or run `driftless migrate --stripe-ids` "+
+				"with a role that may)", role)
 	}
 	return nil
 }
