@@ -45,6 +45,9 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.addStripeIDs(ctx, &found); err != nil {
+		return nil, err
+	}
 	if !found.Refuses() {
 		if _, err := s.source.Find(ctx, pool); err != nil {
 			found.Refusef("", "%v", err)

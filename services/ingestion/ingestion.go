@@ -46,6 +46,8 @@ type Config struct {
 	Slot, Publication string
 	// AcceptDatabase is the system identifier of a Postgres server that replaces the one that was captured before.
 	AcceptDatabase string
+	// StripeIDs maintains the table driftless.stripe_ids. Mapping.WriteIDs switches it on, too.
+	StripeIDs bool
 	// CheckMigrations checks the built-in tables instead of creating them: Migrate created them.
 	CheckMigrations bool
 	// HTTP serves the API, health and metrics.
@@ -73,6 +75,8 @@ type ingester struct {
 	evictions *evictions
 	recent    recentProducts
 	gate      *state.Gate
+	// stripeIDs is nil if the table of Stripe's ids is switched off.
+	stripeIDs *stripeIDs
 	// schema is the checked mapping, with what was derived from it and the database. It is replaced when the database
 	// schema changes.
 	schema atomic.Pointer[schema]
@@ -125,6 +129,9 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.watchLag(ctx) })
 	runUnlessPaused(in.capture)
 	runUnlessPaused(in.runSnapshots)
+	if in.stripeIDs != nil {
+		runUnlessPaused(in.stripeIDs.run)
+	}
 	runUnlessPaused(func(ctx context.Context) error {
 		worker := mesh.Worker{
 			Service:     topology.Ingestion,
@@ -164,6 +171,9 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		}
 		queries = builtin.Mapping()
 	}
+	if err := prepareStripeIDs(ctx, cfg); err != nil {
+		return nil, err
+	}
 	validator, err := validation.New()
 	if err != nil {
 		return nil, fmt.Errorf("set up validation: %w", err)
@@ -182,6 +192,9 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	}
 	// Checked before the connection to NATS, so that faults of the mapping are reported even while NATS is unreachable.
 	if _, err := in.checkSchema(ctx); err != nil {
+		return nil, err
+	}
+	if in.stripeIDs, err = in.newStripeIDs(ctx); err != nil {
 		return nil, err
 	}
 	cfg.NATS.Account = cfg.Account

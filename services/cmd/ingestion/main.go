@@ -24,6 +24,7 @@ func main() {
 				Slot:            s.Slot,
 				Publication:     s.Publication,
 				AcceptDatabase:  s.AcceptDatabase,
+				StripeIDs:       s.StripeIDs,
 				HTTP:            r.HTTP(s.IngestionAddr),
 				Token:           s.Token.Reveal(),
 				Logger:          r.Logger,

@@ -20,6 +20,8 @@ type Mapping struct {
 	Watch []WatchedTable `yaml:"watch"`
 	// WriteBack are statements that write Stripe's values to the tables.
 	WriteBack WriteBack `yaml:"write_back"`
+	// WriteIDs are columns of the operator's tables that get Stripe's ids. Nil writes none.
+	WriteIDs *WriteIDs `yaml:"write_ids"`
 	// CompareEvery is the time between two comparisons of all tables with CATALOG. Defaults to 24 hours.
 	CompareEvery time.Duration `yaml:"compare_every"`
 	// RereadEvery is the time between comparisons for queries whose result depends on the time, such as a price list
@@ -46,6 +48,38 @@ type WriteBack struct {
 	ImportProduct string `yaml:"import_product"`
 	// ImportPrice inserts a price.
 	ImportPrice string `yaml:"import_price"`
+}
+
+// WriteIDs are the columns that get Stripe's ids of products and prices. Nil writes none of them.
+type WriteIDs struct {
+	Products *IDColumn `yaml:"products"`
+	Prices   *IDColumn `yaml:"prices"`
+}
+
+// IDColumn is a column that gets Stripe's id.
+type IDColumn struct {
+	Table string `yaml:"table"`
+	// Key is the column with the catalog's id.
+	Key string `yaml:"key"`
+	// Column gets Stripe's id.
+	Column string `yaml:"column"`
+}
+
+func (w *WriteIDs) check() error {
+	if w == nil {
+		return nil
+	}
+	if w.Products == nil && w.Prices == nil {
+		return errors.New("write_ids must have products, prices, or both, each with table, key and column")
+	}
+	for key, c := range map[string]*IDColumn{"products": w.Products, "prices": w.Prices} {
+		if c != nil && (strings.TrimSpace(c.Table) == "" || strings.TrimSpace(c.Key) == "" ||
+			strings.TrimSpace(c.Column) == "") {
+			return fmt.Errorf("write_ids.%s must have table, key (the column with the catalog's id) and column "+
+				"(the one that gets Stripe's id)", key)
+		}
+	}
+	return nil
 }
 
 // WatchedTable is a table whose changes concern products. Exactly one of ProductID and Products is set.
@@ -128,7 +162,7 @@ func (m *Mapping) check() error {
 	if m.CompareEvery < 0 || m.RereadEvery < 0 {
 		return errors.New("compare_every and reread_every must not be negative")
 	}
-	return nil
+	return m.WriteIDs.check()
 }
 
 // parameterPattern matches the named parameters of a statement, also in strings and comments. Ingestion asks the

@@ -76,6 +76,7 @@ type Ingestion struct {
 	Slot            string `name:"slot" env:"DRIFTLESS_SLOT" default:"driftless" help:"Replication slot. Created if absent."`
 	Publication     string `name:"publication" env:"DRIFTLESS_PUBLICATION" default:"driftless" help:"Publication. Created if absent."`
 	AcceptDatabase  string `name:"accept-database" env:"DRIFTLESS_ACCEPT_DATABASE" placeholder:"ID" help:"System identifier of the Postgres server that the catalog has moved to. Without it, ingestion refuses a server other than the one that it captured before."`
+	StripeIDs       bool   `name:"stripe-ids" env:"DRIFTLESS_STRIPE_IDS" help:"Maintain the table driftless.stripe_ids in the catalog database, in which applications find Stripe's ids of products and prices; see checkout.md. catalog.write_ids switches it on."`
 }
 
 // Push are the settings of push.

@@ -46,6 +46,8 @@ var accesses = []access{
 		readsLatest: []string{"catalog.{account}.>", "fence.{account}.*", "dead.ingestion.{account}.*"},
 		// All stored states of a product are read if the latest is not authentic.
 		batchReads: []string{StreamCatalog},
+		// The table of Stripe's ids follows the bucket.
+		listsKeys: []string{BucketObserved},
 		writes: []Key{
 			KeyOrigin,
 			KeyMapping,
@@ -53,7 +55,7 @@ var accesses = []access{
 			KeyCapture,
 			KeyHistory,
 		},
-		reads: []Key{KeyPaused.Sub(Ingestion)},
+		reads: []Key{KeyPaused.Sub(Ingestion), KeyObserved.Sub("*")},
 	},
 	{
 		service:  Push,

@@ -73,6 +73,9 @@ type rig struct {
 	catalog, publication string
 	mapping              *config.Mapping
 
+	// stripeIDs switches the table of Stripe's ids on.
+	stripeIDs bool
+
 	// signing are the keys of the services. It is nil if messages are not signed.
 	signing map[string]mesh.Signing
 
@@ -248,7 +251,7 @@ func (r *rig) start(name string) {
 			return ingestion.Run(ctx, ingestion.Config{
 				Account: "default", NATS: nats, DatabaseURL: cmp.Or(r.catalog, r.database), Mapping: r.mapping,
 				Slot:        r.slot,
-				Publication: cmp.Or(r.publication, "driftless"), HTTP: server,
+				Publication: cmp.Or(r.publication, "driftless"), HTTP: server, StripeIDs: r.stripeIDs,
 			})
 		})
 	case topology.Push:
