@@ -40,7 +40,8 @@ type Config struct {
 	// DatabaseURL of the catalog. DatabaseURLFile is the file that it was read from, empty for none: each connection
 	// reads user and password from it again.
 	DatabaseURL, DatabaseURLFile string
-	// Mapping of the operator's own tables. Defaults to the built-in tables, which are created if they do not exist.
+	// Mapping of the operator's own tables. Defaults to the built-in tables, which are created if they do not exist. A
+	// mapping without queries adds its checks to them.
 	Mapping *config.Mapping
 	// Slot and Publication in the catalog database. They are created if they do not exist.
 	Slot, Publication string
@@ -105,7 +106,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Pool:         in.pool,
 		Validator:    in.validate,
 		WaitCaptured: in.waitCaptured,
-		BuiltIn:      cfg.Mapping == nil,
+		BuiltIn:      cfg.Mapping.IsBuiltIn(),
 		Token:        cfg.Token,
 		Logger:       cfg.Logger,
 	})
@@ -158,11 +159,11 @@ func prepare(ctx context.Context, cfg Config) (*ingester, error) {
 // prepareWith prepares the service with a connection pool, which the caller closes.
 func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester, error) {
 	queries := cfg.Mapping
-	if queries == nil {
+	if queries.IsBuiltIn() {
 		if err := prepareBuiltinTables(ctx, cfg); err != nil {
 			return nil, err
 		}
-		queries = builtin.Mapping()
+		queries = builtin.With(queries)
 	}
 	validator, err := validation.New()
 	if err != nil {
