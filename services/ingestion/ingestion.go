@@ -73,6 +73,7 @@ type ingester struct {
 	turns     turns
 	evictions *evictions
 	recent    recentProducts
+	checks    *checkMonitor
 	gate      *state.Gate
 	// schema is the checked mapping, with what was derived from it and the database. It is replaced when the database
 	// schema changes.
@@ -179,6 +180,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		barriers:       newBarriers(),
 		captured:       &capturedVersion{},
 		evictions:      newEvictions(),
+		checks:         newCheckMonitor(cfg.Logger, queries.Checks),
 		loggedWarnings: map[string]bool{},
 	}
 	// Checked before the connection to NATS, so that faults of the mapping are reported even while NATS is unreachable.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,7 +22,7 @@ func (m *Mapping) Strays(ctx context.Context) ([]CheckFailure, error) {
 		switch {
 		case err == nil && failure != nil:
 			out = append(out, *failure)
-		case err != nil && code(err) == "":
+		case strings.HasPrefix(code(err), classSyntaxOrAccess), err != nil && code(err) == "":
 			return nil, fmt.Errorf("read the rows of check %s: %w", c.Name, err)
 		}
 	}
@@ -34,7 +35,8 @@ func (m *Mapping) straysOf(ctx context.Context, c *productCheck) (*CheckFailure,
 		return nil, err
 	}
 	defer conn.Release()
-	if _, err := c.query(ctx, conn); err != nil {
+	table, err := c.prepared(ctx, conn)
+	if err != nil {
 		if isConnectionError(ctx, conn, err) {
 			return nil, err
 		}
@@ -45,11 +47,10 @@ func (m *Mapping) straysOf(ctx context.Context, c *productCheck) (*CheckFailure,
 	var example *string
 	sql := fmt.Sprintf(`SELECT count(*) FILTER (WHERE c.id IS NULL),
 		count(*) FILTER (WHERE c.id IS NOT NULL AND m.id IS NULL), min(c.id) FILTER (WHERE m.id IS NULL)
-		FROM (SELECT c.id::%[1]s::text AS id FROM (%[2]s
-) c(id)) c
+		FROM (SELECT c.id::%[1]s::text AS id FROM %[2]s) c
 		LEFT JOIN (SELECT DISTINCT m.id FROM (%[3]s
 ) m) m ON m.id = c.id::%[1]s%[4]s`,
-		c.id.name, trimQuery(c.Query), trimQuery(m.products.source), c.collation())
+		c.id.name, table, trimQuery(m.products.source), c.collation())
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx,
 			fmt.Sprintf("SET LOCAL statement_timeout = %d", checkQueryTimeout.Milliseconds())); err != nil {

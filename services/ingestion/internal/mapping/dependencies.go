@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Relation is a table, view or function that the queries use.
@@ -83,12 +84,18 @@ const (
 
 func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 	out := Dependencies{Complete: true}
-	tx, err := m.pool.Begin(ctx)
+	conn, err := m.pool.Acquire(ctx)
+	if err != nil {
+		return out, fmt.Errorf("find what the queries read: %w", err)
+	}
+	defer conn.Release()
+	checks := m.checkTables(ctx, conn)
+	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return out, fmt.Errorf("find what the queries read: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	views, ofChecks, err := m.createViews(ctx, tx)
+	views, ofChecks, err := m.createViews(ctx, tx, checks)
 	if err != nil {
 		return out, err
 	}
@@ -105,8 +112,18 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 	return out, nil
 }
 
-// createViews makes temporary views of the queries and of the checks. A check that Postgres refuses has none.
-func (m *Mapping) createViews(ctx context.Context, tx pgx.Tx) (views, ofChecks []string, err error) {
+// checkTables returns the checks that can run, as tables.
+func (m *Mapping) checkTables(ctx context.Context, conn *pgxpool.Conn) (out []string) {
+	for _, c := range m.checks {
+		if table, err := c.prepared(ctx, conn); err == nil {
+			out = append(out, table)
+		}
+	}
+	return out
+}
+
+// createViews makes temporary views of the queries and of the checks.
+func (m *Mapping) createViews(ctx context.Context, tx pgx.Tx, checks []string) (views, ofChecks []string, err error) {
 	for _, q := range m.sources() {
 		name := "pg_temp.driftless_" + q.name
 		//nolint:unqueryvet // the columns are the operator's
@@ -116,18 +133,19 @@ func (m *Mapping) createViews(ctx context.Context, tx pgx.Tx) (views, ofChecks [
 		}
 		views = append(views, name)
 	}
-	for i, c := range m.checks {
+	for i, table := range checks {
 		name := fmt.Sprintf("driftless_check_%d", i)
+		// A check never keeps ingestion from starting, so one that fails here is left out.
 		err := pgx.BeginFunc(ctx, tx, func(nested pgx.Tx) error {
-			_, err := nested.Exec(ctx,
-				fmt.Sprintf("CREATE TEMPORARY VIEW %s AS SELECT c.id FROM (%s\n) c(id)", name, trimQuery(c.Query)))
+			_, err := nested.Exec(ctx, fmt.Sprintf("CREATE TEMPORARY VIEW %s AS SELECT c.id::%s FROM %s", name,
+				m.products.id.name, table))
 			return err
 		})
 		switch {
 		case err == nil:
 			ofChecks = append(ofChecks, "pg_temp."+name)
 		case code(err) == "":
-			return nil, nil, fmt.Errorf("find what check %s reads: %w", c.Name, err)
+			return nil, nil, fmt.Errorf("find what the checks read: %w", err)
 		}
 	}
 	return views, ofChecks, nil

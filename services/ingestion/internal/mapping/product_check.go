@@ -29,6 +29,8 @@ type productCheck struct {
 	mu sync.Mutex
 	// read is the query that finds the violations of some products. It is empty until Postgres accepts the query.
 	read string
+	// columns is the number of columns that the query returns.
+	columns int
 	// restsUntil is when the check may be tried again, and failure why it rests.
 	restsUntil time.Time
 	failure    error
@@ -94,29 +96,37 @@ func (c *productCheck) prepare(ctx context.Context, conn *pgxpool.Conn) (string,
 		return "", fmt.Errorf("its query returns %d columns: it must return the product's id, and a detail for the "+
 			"message if you like", n)
 	}
-	sql := fmt.Sprintf("SELECT c.id::%s::text, %s FROM %s WHERE c.id::%s%s = ANY(%s)", c.id.name,
-		c.detail(len(statement.Fields)), c.from(len(statement.Fields)), c.id.name, c.collation(), c.id.array(1))
+	c.columns = len(statement.Fields)
+	detail := "NULL::text"
+	if c.columns == 2 {
+		detail = "c.detail::text"
+	}
+	sql := fmt.Sprintf("SELECT c.id::%s::text, %s FROM %s WHERE c.id::%s%s = ANY(%s)", c.id.name, detail, c.table(),
+		c.id.name, c.collation(), c.id.array(1))
 	if _, err := pg.Prepare(ctx, "", sql, nil); err != nil {
 		return "", err
 	}
 	return sql, nil
 }
 
-// from returns the query of the check as a table with the columns id and detail.
-func (c *productCheck) from(columns int) string {
+// table returns the query of a prepared check as a table with the columns id and detail, whatever their names are.
+func (c *productCheck) table() string {
 	names := "id"
-	if columns == 2 {
+	if c.columns == 2 {
 		names = "id, detail"
 	}
 	// The line break keeps a comment at the query's end from hiding the parenthesis.
 	return fmt.Sprintf("(%s\n) c(%s)", trimQuery(c.Query), names)
 }
 
-func (*productCheck) detail(columns int) string {
-	if columns == 2 {
-		return "c.detail::text"
+// prepared returns the query as a table. It returns why the check cannot run, if it rests or Postgres refuses it.
+func (c *productCheck) prepared(ctx context.Context, conn *pgxpool.Conn) (string, error) {
+	if _, err := c.query(ctx, conn); err != nil {
+		return "", err
 	}
-	return "NULL::text"
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.table(), nil
 }
 
 // collation returns the collation of the products' ids, if it decides which ids are equal. A collation that does not

@@ -240,7 +240,7 @@ func TestCheck_ShowsWhatTheChecksFind(t *testing.T) {
 
 	s.queries.Checks = []config.ProductCheck{
 		{Name: "hidden", Query: "SELECT 'nobody'::text UNION ALL SELECT NULL", Message: "no"},
-		{Name: "null", Query: "SELECT id FROM items RIGHT JOIN margins ON percent = cost", Message: "no"},
+		{Name: "null", Query: "SELECT id, id FROM items RIGHT JOIN margins ON percent = cost", Message: "no"},
 		{Name: "lost", Query: "SELECT id FROM nothing", Message: "no"},
 		{Name: "all", Query: "SELECT id FROM items", Message: "no", Severity: "refuse"},
 	}
@@ -260,7 +260,7 @@ func TestDependencies_HaveTheTablesOfChecks(t *testing.T) {
 	s := newShop(t, costs+`; CREATE TABLE margins (percent int)`)
 	s.queries.Checks = []config.ProductCheck{
 		{Name: "lost", Query: "SELECT id FROM nothing", Message: "no"},
-		{Name: "margin", Query: "SELECT id, percent FROM items, margins", Message: "no"},
+		{Name: "margin", Query: "SELECT id, id FROM items, margins", Message: "no"},
 	}
 	ofChecks := func(m *mapping.Mapping) map[string]bool {
 		d, err := m.Dependencies(t.Context())
