@@ -275,7 +275,8 @@ func (c *comparison) rereadSuspects(ctx context.Context, suspects []string, befo
 		}
 		// Changes of shared rows were in the log. The products that they concern do not count as missed while they have
 		// yet to be read.
-		if c.countsMissed && !d.hasLetter && !d.isProductEqual && len(c.in.report.outstanding()) == 0 && !c.hadOutstanding &&
+		if c.countsMissed && !d.hasLetter && !d.isProductEqual &&
+			len(c.in.report.outstanding()) == 0 && !c.hadOutstanding &&
 			equalProducts(before.States[d.id].Product, reading.States[d.id].Product) {
 			c.result.Missed++
 			if len(c.result.GetMissedProducts()) < maxNamedMissed {

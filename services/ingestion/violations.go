@@ -65,10 +65,13 @@ func (in *ingester) readProducts(ctx context.Context, m *mapping.Mapping, ids []
 	return reading, in.applyChecks(ctx, reading)
 }
 
-// applyChecks reports the failures of checks in a reading, and keeps what is known of the products for which one failed:
-// a check that cannot run must not release a product that it has found, as long as the product is the same. A product
-// that has changed passes the check.
+// applyChecks reports the failures of checks in a reading, and keeps what is known of the products for which one
+// failed: a check that cannot run must not release a product that it has found, as long as the product is the same. A
+// product that has changed passes the check.
 func (in *ingester) applyChecks(ctx context.Context, reading mapping.Reading) error {
+	if len(reading.CheckFailures) == 0 && len(reading.Checked) == 0 {
+		return nil
+	}
 	in.checks.note(ctx, reading)
 	var ids []string
 	for id, state := range reading.States {

@@ -51,17 +51,17 @@ func TestChecks_OfAnAccountReplaceTheShared(t *testing.T) {
 
 func TestChecks_RefuseFaultsWithLineAndKey(t *testing.T) {
 	for wrong, want := range map[string]string{
-		"name: a\n      query: SELECT 1":                                               ":3:7: catalog: checks[0].message: must say",
-		"query: SELECT 1\n      message: x":                                            ":3:7: catalog: checks[0].name: must be set",
-		"name: Not Good\n      query: SELECT 1\n      message: x":                      ":3:7: catalog: checks[0].name: must be 1 to 40 lower-case letters",
-		"name: a\n      query: ' ; '\n      message: x":                                ":4:7: catalog: checks[0].query: must be a query",
-		"name: a\n      message: x":                                                    ":3:7: catalog: checks[0].query: must be a query",
-		"name: a\n      query: SELECT 1\n      message: x\n      severity: warn":        `:6:7: catalog: checks[0].severity: must be hold or refuse, not "warn"`,
-		"name: a\n      query: SELECT 1\n      message: x\n      on_error: refuse":      `:6:7: catalog: checks[0].on_error: must be ignore or hold, not "refuse"`,
-		"name: a\n      query: SELECT 1\n      message: x\n      serverity: hold":       `:6:7: catalog: unknown field "serverity"`,
-		"{name: a, query: q, message: x}\n    - {name: a, query: q, message: x}":        `:4:8: catalog: checks[1].name: "a" is also the name of checks[0]`,
-		"name: a\n      query: SELECT 1\n      message: " + strings.Repeat("x", 501):    ":5:7: catalog: checks[0].message: must have at most 500 bytes",
-		"name: a\n      query: [SELECT 1]\n      message: x":                           ":4:",
+		"name: a\n      query: SELECT 1":                                                 ":3:7: catalog: checks[0].message: must say",
+		"query: SELECT 1\n      message: x":                                              ":3:7: catalog: checks[0].name: must be set",
+		"name: Not Good\n      query: SELECT 1\n      message: x":                        ":3:7: catalog: checks[0].name: must be 1 to 40 lower-case letters",
+		"name: a\n      query: ' ; '\n      message: x":                                  ":4:7: catalog: checks[0].query: must be a query",
+		"name: a\n      message: x":                                                      ":3:7: catalog: checks[0].query: must be a query",
+		"name: a\n      query: SELECT 1\n      message: x\n      severity: warn":         `:6:7: catalog: checks[0].severity: must be hold or refuse, not "warn"`,
+		"name: a\n      query: SELECT 1\n      message: x\n      on_error: refuse":       `:6:7: catalog: checks[0].on_error: must be ignore or hold, not "refuse"`,
+		"name: a\n      query: SELECT 1\n      message: x\n      serverity: hold":        `:6:7: catalog: unknown field "serverity"`,
+		"{name: a, query: q, message: x}\n    - {name: a, query: q, message: x}":         `:4:8: catalog: checks[1].name: "a" is also the name of checks[0]`,
+		"name: a\n      query: SELECT 1\n      message: " + strings.Repeat("x", 501):     ":5:7: catalog: checks[0].message: must have at most 500 bytes",
+		"name: a\n      query: [SELECT 1]\n      message: x":                             ":4:",
 		"name: " + strings.Repeat("a", 41) + "\n      query: SELECT 1\n      message: x": ":3:7: catalog: checks[0].name: must be 1 to 40",
 	} {
 		_, _, err := parse(t, "catalog:\n  checks:\n    - "+wrong+"\n")

@@ -732,8 +732,8 @@ type DeadLetter struct {
 	Account   string                 `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string                 `protobuf:"bytes,4,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	Version   uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// The class of failure, as documented: invalid_product, query_failed, check_failed, refused_by_stripe, not_converging, exhausted,
-	// linked_elsewhere, undecodable, write_back_failed or unstorable.
+	// The class of failure, as documented: invalid_product, query_failed, check_failed, refused_by_stripe,
+	// not_converging, exhausted, linked_elsewhere, undecodable, write_back_failed or unstorable.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The error, in Stripe's words where Stripe refused.
 	Message string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`

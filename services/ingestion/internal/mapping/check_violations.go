@@ -13,8 +13,8 @@ import (
 )
 
 // Strays returns a failure for each check that Postgres refuses, or that returns rows without a product: their id is
-// NULL, or the products query does not return it. Reads cannot see such rows, because they ask for the products at hand.
-// A check that takes too long for the whole catalog, or fails for a row, has none here.
+// NULL, or the products query does not return it. Reads cannot see such rows, because they ask for the products at
+// hand. A check that takes too long for the whole catalog, or fails for a row, has none here.
 func (m *Mapping) Strays(ctx context.Context) ([]CheckFailure, error) {
 	var out []CheckFailure
 	for _, c := range m.checks {
@@ -64,11 +64,14 @@ func (m *Mapping) straysOf(ctx context.Context, c *productCheck) (*CheckFailure,
 	failure := &CheckFailure{Check: c.Name, All: true}
 	switch {
 	case unknown > 0:
-		failure.Message = fmt.Sprintf("it returns %d ids that are no products, such as %q: such rows have no effect; let "+
-			"its query return ids of the products query, with the same conditions", unknown, abridge([]byte(*example)))
+		failure.Message = fmt.Sprintf(
+			"it returns %d ids that are no products, such as %q: such rows have no effect; let "+
+				"its query return ids of the products query, with the same conditions", unknown,
+			abridge([]byte(*example)))
 	case without > 0:
-		failure.Message = fmt.Sprintf("it returns %d rows whose id is NULL: such rows have no effect; let its query leave "+
-			"them out, as with WHERE ... IS NOT NULL", without)
+		failure.Message = fmt.Sprintf(
+			"it returns %d rows whose id is NULL: such rows have no effect; let its query leave "+
+				"them out, as with WHERE ... IS NOT NULL", without)
 	default:
 		return nil, nil
 	}

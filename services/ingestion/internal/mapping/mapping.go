@@ -1,6 +1,6 @@
 // Package mapping reads products from the catalog database with the operator's two queries. At start it checks that
-// they return Stripe's fields in usable types. Then it converts their rows to the contract's messages. In the snapshot of
-// each read it also runs the operator's checks. It does not use the write-ahead log, and writes nothing.
+// they return Stripe's fields in usable types. Then it converts their rows to the contract's messages. In the snapshot
+// of each read it also runs the operator's checks. It does not use the write-ahead log, and writes nothing.
 package mapping
 
 import (

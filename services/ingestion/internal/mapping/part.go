@@ -16,8 +16,8 @@ import (
 )
 
 // readPart reads some products in one snapshot and adds their states to the result. If a query fails, it adds none. It
-// returns the snapshot, if one was taken, even with an error. It takes one round trip, one more if there are checks, and
-// others only for prices whose product id is spelled in another way and for checks that fail.
+// returns the snapshot, if one was taken, even with an error. It takes one round trip, one more if there are checks,
+// and others only for prices whose product id is spelled in another way and for checks that fail.
 func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error) {
 	r := newRowCollector()
 	checks, err := s.prepareChecks(ctx)

@@ -16,8 +16,8 @@ import (
 // checkQueryTimeout is the time limit of one query of a check. Capture waits for it.
 var checkQueryTimeout = 5 * time.Second
 
-// checkRetryDelay is how long a check rests after it failed for a reason that is not a single product's. So a check that
-// exceeds its time takes a small part of capture's.
+// checkRetryDelay is how long a check rests after it failed for a reason that is not a single product's. So a check
+// that exceeds its time takes a small part of capture's.
 const checkRetryDelay = 30 * time.Second
 
 // productCheck is a check of the operator, ready to read with. Postgres may refuse its query, because a check never

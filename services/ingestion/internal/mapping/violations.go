@@ -3,6 +3,7 @@ package mapping
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -208,9 +209,7 @@ func (s *session) try(ctx context.Context, r *checkResult, ids []string) (failur
 	found := r.violations
 	r.violations = before
 	if err == nil {
-		for id, v := range found {
-			r.violations[id] = v
-		}
+		maps.Copy(r.violations, found)
 		return nil, nil
 	}
 	if isConnectionError(ctx, s.conn, err) {
@@ -234,19 +233,21 @@ func (s *session) runAlone(ctx context.Context, r *checkResult, ids []string) er
 	if probe != nil || !isRowError(failure) || code(failure) == codeQueryCanceled {
 		r.check.rest(failure)
 		r.fail(ids, true, failure)
-		return nil
+		return nil //nolint:nilerr // the failure is the check's, and the result has it
 	}
-	if err := s.splitCheck(ctx, r, ids, failure, time.Now().Add(checkQueryTimeout)); err != nil {
+	deadline := time.Now().Add(checkQueryTimeout)
+	if err := s.splitCheck(ctx, r, ids, failure, deadline); err != nil {
 		return err
 	}
-	if len(r.failed) == len(ids) && len(ids) > 1 {
+	// Few failing products do not make it rest, because no product is checked then.
+	if time.Now().After(deadline) {
 		r.check.rest(failure)
 	}
 	return nil
 }
 
-// splitCheck halves products for which a check fails until it has found the failing ones. When the time is exceeded, all
-// that are left count as failing.
+// splitCheck halves products for which a check fails until it has found the failing ones. When the time is exceeded,
+// all that are left count as failing.
 func (s *session) splitCheck(ctx context.Context, r *checkResult, ids []string, failure error, deadline time.Time,
 ) error {
 	if len(ids) == 1 || time.Now().After(deadline) {
