@@ -223,7 +223,7 @@ func (in *ingester) readVisible(ctx context.Context, m *mapping.Mapping, ids []s
 			return reading, err
 		}
 		if !slices.ContainsFunc(chunks, func(c *wal.Chunk) bool { return !reading.Saw(c.Xid) }) {
-			return reading, nil
+			return reading, in.applyChecks(ctx, reading)
 		}
 		if !in.sleep(ctx, wait) {
 			return reading, context.Cause(ctx)
@@ -368,10 +368,15 @@ func (in *ingester) existDownstream(ctx context.Context, ids []string) ([]bool, 
 	return out, nil
 }
 
-// isStateLetter reports whether a dead letter is about a product's state: it could not be read, or Stripe would refuse
-// it. A later state closes such a letter. A letter about a write-back is not about the state.
+// isStateLetter reports whether a dead letter is about a product's state: it could not be read, or Stripe or a check
+// would refuse it. A later state closes such a letter. A letter about a write-back is not about the state.
 func isStateLetter(letter *meshv1.DeadLetter) bool {
-	return letter.GetReason() == topology.ReasonInvalidProduct || letter.GetReason() == topology.ReasonQueryFailed
+	switch letter.GetReason() {
+	case topology.ReasonInvalidProduct, topology.ReasonQueryFailed, topology.ReasonCheckFailed:
+		return true
+	default:
+		return false
+	}
 }
 
 // publish stores dead letters on DEAD first, and then the messages on CATALOG in batches. Once the messages are stored,

@@ -40,7 +40,8 @@ type Config struct {
 	// DatabaseURL of the catalog. DatabaseURLFile is the file that it was read from, empty for none: each connection
 	// reads user and password from it again.
 	DatabaseURL, DatabaseURLFile string
-	// Mapping of the operator's own tables. Defaults to the built-in tables, which are created if they do not exist.
+	// Mapping of the operator's own tables. Defaults to the built-in tables, which are created if they do not exist. A
+	// mapping without queries adds its checks to them.
 	Mapping *config.Mapping
 	// Slot and Publication in the catalog database. They are created if they do not exist.
 	Slot, Publication string
@@ -74,6 +75,7 @@ type ingester struct {
 	turns     turns
 	evictions *evictions
 	recent    recentProducts
+	checks    *checkMonitor
 	gate      *state.Gate
 	// stripeIDs is nil if the table of Stripe's ids is switched off.
 	stripeIDs *stripeIDs
@@ -109,7 +111,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Pool:         in.pool,
 		Validator:    in.validate,
 		WaitCaptured: in.waitCaptured,
-		BuiltIn:      cfg.Mapping == nil,
+		BuiltIn:      cfg.Mapping.IsBuiltIn(),
 		Token:        cfg.Token,
 		Logger:       cfg.Logger,
 	})
@@ -165,11 +167,11 @@ func prepare(ctx context.Context, cfg Config) (*ingester, error) {
 // prepareWith prepares the service with a connection pool, which the caller closes.
 func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester, error) {
 	queries := cfg.Mapping
-	if queries == nil {
+	if queries.IsBuiltIn() {
 		if err := prepareBuiltinTables(ctx, cfg); err != nil {
 			return nil, err
 		}
-		queries = builtin.Mapping()
+		queries = builtin.With(queries)
 	}
 	if err := prepareStripeIDs(ctx, cfg); err != nil {
 		return nil, err
@@ -188,6 +190,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		barriers:       newBarriers(),
 		captured:       &capturedVersion{},
 		evictions:      newEvictions(),
+		checks:         newCheckMonitor(cfg.Logger, queries.Checks),
 		loggedWarnings: map[string]bool{},
 	}
 	// Checked before the connection to NATS, so that faults of the mapping are reported even while NATS is unreachable.

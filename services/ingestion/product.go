@@ -25,7 +25,7 @@ type deadProduct struct {
 }
 
 // newMessage adds the state that was read to a change, and returns the message for CATALOG. It returns a dead letter
-// instead if a query failed, if Stripe would refuse the product, or if the message is too large for NATS.
+// instead if a query failed, if Stripe or a check refuses the product, or if the message is too large for NATS.
 func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.State,
 	lane topology.Lane,
 ) (mesh.Outgoing, *meshv1.DeadLetter) {
@@ -43,6 +43,9 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 		}
 		if len(faults) > 0 {
 			return mesh.Outgoing{}, in.invalidLetter(change, faults)
+		}
+		if change.Violations = violationsOf(state.Violated); isRefused(state.Violated) {
+			return mesh.Outgoing{}, in.checkFailedLetter(change, state.Violated)
 		}
 	}
 	out := mesh.Outgoing{
@@ -110,11 +113,6 @@ func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []cata
 		}
 		lines = append(lines, f.String())
 	}
-	// The letter must fit a message of NATS. It goes without a payload that is large.
-	payload, err := proto.Marshal(change)
-	if err != nil || len(payload) > 512<<10 {
-		payload = nil
-	}
 	return &meshv1.DeadLetter{
 		Service:   topology.Ingestion,
 		Account:   in.account,
@@ -123,8 +121,18 @@ func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []cata
 		Reason:    topology.ReasonInvalidProduct,
 		Field:     faults[0].Field,
 		Attempts:  1,
-		Payload:   payload,
+		Payload:   letterPayload(change),
 		Message: fmt.Sprintf("product %s would be refused by Stripe: %s", change.GetProductId(),
 			strings.Join(lines, "; ")),
 	}
+}
+
+// letterPayload returns the change as the payload of a dead letter. The letter must fit a message of NATS, so it goes
+// without a payload that is large.
+func letterPayload(change *catalogv1.ProductChange) []byte {
+	payload, err := proto.Marshal(change)
+	if err != nil || len(payload) > 512<<10 {
+		return nil
+	}
+	return payload
 }

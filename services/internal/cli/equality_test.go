@@ -284,3 +284,10 @@ func TestReread(t *testing.T) {
 	_, code = outputOf(t, "reread", "mug", "--control", url, "--no-wait")
 	require.Zero(t, code)
 }
+
+func TestFailingCheckLine(t *testing.T) {
+	check := &meshv1.FailingCheck{Check: "margin", Message: "division by zero", Since: timestamppb.Now()}
+	require.Regexp(t, `^- check margin fails, since .+: division by zero$`, failingCheckLine(check))
+	check.ProductId = "mug"
+	require.Regexp(t, `division by zero \(for product mug\)$`, failingCheckLine(check))
+}

@@ -30,7 +30,7 @@ func (cmd *migrateCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping)
 			"neither DATABASE_URL nor LEDGER_DATABASE_URL is set: set the databases in which to create the tables")
 	}
 	done := []string{}
-	if cmd.DatabaseURL != "" && mapping == nil {
+	if cmd.DatabaseURL != "" && mapping.IsBuiltIn() {
 		if err := ingestion.Migrate(ctx, cmd.DatabaseURL.Reveal(), cmd.Publication, cmd.CatalogRole); err != nil {
 			return err
 		}

@@ -95,6 +95,9 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 		s.GetEquality().GetCapture().GetAt() != nil {
 		say(w, "- reading the tables:", comparisonProgress(running))
 	}
+	for _, c := range s.GetEquality().GetCapture().GetFailingChecks() {
+		say(w, failingCheckLine(c))
+	}
 	if scan := s.GetLastScan(); scan != nil {
 		sayf(w, "last scan: %s, %s\n", scanState(scan), scanSummary(scan))
 		if why := scan.GetReason(); why != "" {
@@ -132,6 +135,15 @@ func captureLine(e *controlv1.Equality) string {
 	line += ", reported " + ago(r.GetAt())
 	if r.GetReason() != "" {
 		line += " (" + r.GetReason() + ")"
+	}
+	return line
+}
+
+// failingCheckLine describes a check of catalog.checks that fails.
+func failingCheckLine(c *meshv1.FailingCheck) string {
+	line := "- check " + c.GetCheck() + " fails, since " + ago(c.GetSince()) + ": " + c.GetMessage()
+	if c.GetProductId() != "" {
+		line += " (for product " + c.GetProductId() + ")"
 	}
 	return line
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,7 +11,7 @@ import (
 )
 
 // Mapping describes in SQL how the operator's tables are products and prices. It is under the key "catalog" of the YAML
-// file. Without it the built-in tables are used.
+// file. Without it, or without its queries, the built-in tables are used: see IsBuiltIn.
 type Mapping struct {
 	// Products is a query whose columns are Stripe's fields of a product: id and name, and any others.
 	Products string `yaml:"products"`
@@ -22,6 +23,8 @@ type Mapping struct {
 	WriteBack WriteBack `yaml:"write_back"`
 	// WriteIDs are columns of the operator's tables that get Stripe's ids. Nil writes none.
 	WriteIDs *WriteIDs `yaml:"write_ids"`
+	// Checks find products that must not go to Stripe as they are.
+	Checks []ProductCheck `yaml:"checks"`
 	// CompareEvery is the time between two comparisons of all tables with CATALOG. Defaults to 24 hours.
 	CompareEvery time.Duration `yaml:"compare_every"`
 	// RereadEvery is the time between comparisons for queries whose result depends on the time, such as a price list
@@ -137,8 +140,23 @@ func parseStatements(key string, value any) (whole string, byColumn map[string]s
 	}
 }
 
+// IsBuiltIn reports whether the built-in tables are used: the mapping is nil, or has only checks, write_ids and
+// intervals.
+func (m *Mapping) IsBuiltIn() bool {
+	if m == nil {
+		return true
+	}
+	// An empty key catalog, or one with a part of a mapping, is a mistake.
+	only := Mapping{Checks: m.Checks, WriteIDs: m.WriteIDs, CompareEvery: m.CompareEvery, RereadEvery: m.RereadEvery}
+	return reflect.DeepEqual(*m, only) && !reflect.DeepEqual(*m, Mapping{})
+}
+
 func (m *Mapping) check() error {
 	switch {
+	case m.CompareEvery < 0 || m.RereadEvery < 0:
+		return errors.New("compare_every and reread_every must not be negative")
+	case m.IsBuiltIn():
+		return m.WriteIDs.check()
 	case strings.TrimSpace(m.Products) == "":
 		return errors.New("products must be a query")
 	case strings.TrimSpace(m.Prices) == "":
@@ -159,9 +177,6 @@ func (m *Mapping) check() error {
 	if m.RowSecurity != "" && m.RowSecurity != RowSecurityRefuse && m.RowSecurity != RowSecurityAllow {
 		return fmt.Errorf("row_security must be %s or %s", RowSecurityRefuse, RowSecurityAllow)
 	}
-	if m.CompareEvery < 0 || m.RereadEvery < 0 {
-		return errors.New("compare_every and reread_every must not be negative")
-	}
 	return m.WriteIDs.check()
 }
 
@@ -173,7 +188,7 @@ var parameterPattern = regexp.MustCompile(`@([A-Za-z_]\w*)`)
 // that does not use it. The field has Stripe's name, with the prefix "prices." for fields of prices: "description",
 // "metadata.color", "prices.nickname". A nil mapping means the built-in tables, where every field can be written back.
 func (m *Mapping) CheckWriteBack(field string) error {
-	if m == nil {
+	if m.IsBuiltIn() {
 		return nil
 	}
 	key, statement, query, byColumn := "write_back.product", m.WriteBack.Product, "products", m.WriteBack.ProductFields
@@ -203,8 +218,8 @@ func (m *Mapping) CheckWriteBack(field string) error {
 // statement that inserts them. A nil mapping means the built-in tables, where they can be imported.
 func (m *Mapping) CheckImport() error {
 	switch {
-	case m == nil:
-		return nil
+	case m.IsBuiltIn():
+		return m.WriteIDs.check()
 	case strings.TrimSpace(m.WriteBack.ImportProduct) == "":
 		return errors.New(
 			"products cannot be imported: set catalog.write_back.import_product to the statement that inserts one " +

@@ -25,6 +25,7 @@ var (
 		Meaning: "live: changes that someone waits for; bulk: snapshots, backfills, repairs, and approved changes",
 		Values:  []string{"live", "bulk"},
 	}
+	Check     = Label{Name: "check", Meaning: "the name of a check of `catalog.checks`, at most 50"}
 	Operation = Label{
 		Name:    "operation",
 		Meaning: "Stripe's operation, as Stripe counts it for its limits: `POST /v1/products/{id}`",

@@ -80,6 +80,9 @@ var (
 		"Products read from the tables and compared with CATALOG: by the first read, periodic comparisons and `driftless reread`.")
 	MissedProducts = counter("driftless.capture.missed.products", "{product}", fromIngestion,
 		"Products that a comparison found different and published, although the write-ahead log did not report the change.")
+	CheckFailures = counter("driftless.check.failures", "{failure}", fromIngestion,
+		"Failures of the checks of `catalog.checks`: reads in which the check could not run, and comparisons in which it returned rows without a product.",
+		Check)
 	ComparisonDuration = seconds("driftless.capture.comparison.duration", fromIngestion, comparisonBuckets,
 		"Duration of a complete comparison of the tables with CATALOG.")
 	CapturedTimestamp = gauge("driftless.captured.timestamp", "s", fromCapture,

@@ -732,8 +732,8 @@ type DeadLetter struct {
 	Account   string                 `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string                 `protobuf:"bytes,4,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	Version   uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// The class of failure, as documented: invalid_product, query_failed, refused_by_stripe, not_converging, exhausted,
-	// linked_elsewhere, undecodable, write_back_failed or unstorable.
+	// The class of failure, as documented: invalid_product, query_failed, check_failed, refused_by_stripe,
+	// not_converging, exhausted, linked_elsewhere, undecodable, write_back_failed or unstorable.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The error, in Stripe's words where Stripe refused.
 	Message string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
@@ -2153,7 +2153,9 @@ type CaptureReport struct {
 	CatalogLastSequence uint64                 `protobuf:"varint,12,opt,name=catalog_last_sequence,json=catalogLastSequence,proto3" json:"catalog_last_sequence,omitempty"`
 	CatalogMessages     uint64                 `protobuf:"varint,13,opt,name=catalog_messages,json=catalogMessages,proto3" json:"catalog_messages,omitempty"`
 	// Commands to reread the products that a change of a shared row concerns, and that are not executed yet.
-	Outstanding   []string `protobuf:"bytes,14,rep,name=outstanding,proto3" json:"outstanding,omitempty"`
+	Outstanding []string `protobuf:"bytes,14,rep,name=outstanding,proto3" json:"outstanding,omitempty"`
+	// The operator's checks that fail, by name. At most a hundred.
+	FailingChecks []*FailingCheck `protobuf:"bytes,40,rep,name=failing_checks,json=failingChecks,proto3" json:"failing_checks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2286,6 +2288,85 @@ func (x *CaptureReport) GetOutstanding() []string {
 	return nil
 }
 
+func (x *CaptureReport) GetFailingChecks() []*FailingCheck {
+	if x != nil {
+		return x.FailingChecks
+	}
+	return nil
+}
+
+// A check of catalog.checks that fails. It holds products only if its on_error says so.
+type FailingCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The check's name.
+	Check string `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	// Why, in Postgres' words, and what to do.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// A product for which it fails. Empty if it fails for all.
+	ProductId     string                 `protobuf:"bytes,3,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FailingCheck) Reset() {
+	*x = FailingCheck{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailingCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailingCheck) ProtoMessage() {}
+
+func (x *FailingCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailingCheck.ProtoReflect.Descriptor instead.
+func (*FailingCheck) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *FailingCheck) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *FailingCheck) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *FailingCheck) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *FailingCheck) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 // The base of an account's versions. In CURSOR under history.<account>. Ingestion writes it.
 type CatalogHistory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2302,7 +2383,7 @@ type CatalogHistory struct {
 
 func (x *CatalogHistory) Reset() {
 	*x = CatalogHistory{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2395,7 @@ func (x *CatalogHistory) String() string {
 func (*CatalogHistory) ProtoMessage() {}
 
 func (x *CatalogHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2408,7 @@ func (x *CatalogHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogHistory.ProtoReflect.Descriptor instead.
 func (*CatalogHistory) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CatalogHistory) GetEpoch() uint64 {
@@ -2385,7 +2466,7 @@ type TableComparison struct {
 
 func (x *TableComparison) Reset() {
 	*x = TableComparison{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2478,7 @@ func (x *TableComparison) String() string {
 func (*TableComparison) ProtoMessage() {}
 
 func (x *TableComparison) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +2491,7 @@ func (x *TableComparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableComparison.ProtoReflect.Descriptor instead.
 func (*TableComparison) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TableComparison) GetId() string {
@@ -2529,7 +2610,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +2622,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +2635,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Retry) GetAccount() string {
@@ -2651,7 +2732,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2744,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +2757,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -2738,7 +2819,7 @@ type PurposeReads struct {
 
 func (x *PurposeReads) Reset() {
 	*x = PurposeReads{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +2831,7 @@ func (x *PurposeReads) String() string {
 func (*PurposeReads) ProtoMessage() {}
 
 func (x *PurposeReads) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +2844,7 @@ func (x *PurposeReads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurposeReads.ProtoReflect.Descriptor instead.
 func (*PurposeReads) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{23}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PurposeReads) GetDays() map[string]uint64 {
@@ -2785,7 +2866,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +2878,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +2891,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{24}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -2859,7 +2940,7 @@ type Guard struct {
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2871,7 +2952,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2884,7 +2965,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{25}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -2985,7 +3066,7 @@ type GuardCount struct {
 
 func (x *GuardCount) Reset() {
 	*x = GuardCount{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[26]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2997,7 +3078,7 @@ func (x *GuardCount) String() string {
 func (*GuardCount) ProtoMessage() {}
 
 func (x *GuardCount) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[26]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3010,7 +3091,7 @@ func (x *GuardCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardCount.ProtoReflect.Descriptor instead.
 func (*GuardCount) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{26}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GuardCount) GetSince() *timestamppb.Timestamp {
@@ -3074,7 +3155,7 @@ type Pause struct {
 
 func (x *Pause) Reset() {
 	*x = Pause{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[27]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3086,7 +3167,7 @@ func (x *Pause) String() string {
 func (*Pause) ProtoMessage() {}
 
 func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[27]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3099,7 +3180,7 @@ func (x *Pause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pause.ProtoReflect.Descriptor instead.
 func (*Pause) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{27}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Pause) GetSince() *timestamppb.Timestamp {
@@ -3301,7 +3382,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"read_up_to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\breadUpTo\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x127\n" +
 	"\tfailed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\x125\n" +
-	"\binterval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xba\x05\n" +
+	"\binterval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\x82\x06\n" +
 	"\rCaptureReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.driftless.mesh.v1.CaptureStateR\x05state\x12\x16\n" +
@@ -3317,7 +3398,14 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x0fcatalog_created\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0ecatalogCreated\x122\n" +
 	"\x15catalog_last_sequence\x18\f \x01(\x04R\x13catalogLastSequence\x12)\n" +
 	"\x10catalog_messages\x18\r \x01(\x04R\x0fcatalogMessages\x12 \n" +
-	"\voutstanding\x18\x0e \x03(\tR\voutstanding\"\x7f\n" +
+	"\voutstanding\x18\x0e \x03(\tR\voutstanding\x12F\n" +
+	"\x0efailing_checks\x18( \x03(\v2\x1f.driftless.mesh.v1.FailingCheckR\rfailingChecks\"\x8f\x01\n" +
+	"\fFailingCheck\x12\x14\n" +
+	"\x05check\x18\x01 \x01(\tR\x05check\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x03 \x01(\tR\tproductId\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x7f\n" +
 	"\x0eCatalogHistory\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12=\n" +
@@ -3460,7 +3548,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -3485,41 +3573,42 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*ScanList)(nil),              // 20: driftless.mesh.v1.ScanList
 	(*PollReport)(nil),            // 21: driftless.mesh.v1.PollReport
 	(*CaptureReport)(nil),         // 22: driftless.mesh.v1.CaptureReport
-	(*CatalogHistory)(nil),        // 23: driftless.mesh.v1.CatalogHistory
-	(*TableComparison)(nil),       // 24: driftless.mesh.v1.TableComparison
-	(*Retry)(nil),                 // 25: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 26: driftless.mesh.v1.Budget
-	(*PurposeReads)(nil),          // 27: driftless.mesh.v1.PurposeReads
-	(*Slowdown)(nil),              // 28: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 29: driftless.mesh.v1.Guard
-	(*GuardCount)(nil),            // 30: driftless.mesh.v1.GuardCount
-	(*Pause)(nil),                 // 31: driftless.mesh.v1.Pause
-	nil,                           // 32: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 33: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 34: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 35: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 36: driftless.mesh.v1.Budget.ReadsEntry
-	nil,                           // 37: driftless.mesh.v1.Budget.ReadsForEntry
-	nil,                           // 38: driftless.mesh.v1.PurposeReads.DaysEntry
-	nil,                           // 39: driftless.mesh.v1.Guard.CountsEntry
-	nil,                           // 40: driftless.mesh.v1.Guard.ApprovedEntry
-	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
-	(*v1.Product)(nil),            // 43: driftless.catalog.v1.Product
+	(*FailingCheck)(nil),          // 23: driftless.mesh.v1.FailingCheck
+	(*CatalogHistory)(nil),        // 24: driftless.mesh.v1.CatalogHistory
+	(*TableComparison)(nil),       // 25: driftless.mesh.v1.TableComparison
+	(*Retry)(nil),                 // 26: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 27: driftless.mesh.v1.Budget
+	(*PurposeReads)(nil),          // 28: driftless.mesh.v1.PurposeReads
+	(*Slowdown)(nil),              // 29: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 30: driftless.mesh.v1.Guard
+	(*GuardCount)(nil),            // 31: driftless.mesh.v1.GuardCount
+	(*Pause)(nil),                 // 32: driftless.mesh.v1.Pause
+	nil,                           // 33: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 34: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 35: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 36: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 37: driftless.mesh.v1.Budget.ReadsEntry
+	nil,                           // 38: driftless.mesh.v1.Budget.ReadsForEntry
+	nil,                           // 39: driftless.mesh.v1.PurposeReads.DaysEntry
+	nil,                           // 40: driftless.mesh.v1.Guard.CountsEntry
+	nil,                           // 41: driftless.mesh.v1.Guard.ApprovedEntry
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
+	(*v1.Product)(nil),            // 44: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	41, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	41, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	42, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	42, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	41, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	41, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	42, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	42, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	42, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	41, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	41, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	41, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	43, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	42, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	42, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	42, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	10, // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	13, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	15, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
@@ -3527,55 +3616,57 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	12, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
 	14, // 17: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
 	11, // 18: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
-	32, // 19: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	43, // 20: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	41, // 21: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	41, // 22: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	33, // 19: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	44, // 20: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	42, // 21: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	42, // 22: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
 	2,  // 23: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	41, // 24: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	42, // 25: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	42, // 24: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	43, // 25: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
 	17, // 26: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
 	19, // 27: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
 	20, // 28: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	41, // 29: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	41, // 30: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	41, // 31: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	42, // 32: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	41, // 33: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	42, // 29: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	42, // 30: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	42, // 31: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	43, // 32: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	42, // 33: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
 	3,  // 34: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	41, // 35: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	24, // 36: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	24, // 37: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	24, // 38: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	41, // 39: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
-	41, // 40: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	41, // 41: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	41, // 42: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	41, // 43: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	33, // 44: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	34, // 45: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	35, // 46: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	36, // 47: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	37, // 48: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	38, // 49: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	41, // 50: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	41, // 51: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	41, // 52: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	39, // 53: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	40, // 54: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	41, // 55: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	41, // 56: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	41, // 57: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	41, // 58: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	28, // 59: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	27, // 60: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	30, // 61: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	41, // 62: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	42, // 35: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	25, // 36: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	25, // 37: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	25, // 38: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	42, // 39: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	23, // 40: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
+	42, // 41: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	42, // 42: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	42, // 43: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	42, // 44: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	42, // 45: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	34, // 46: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	35, // 47: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	36, // 48: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	37, // 49: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	38, // 50: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	39, // 51: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	42, // 52: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	42, // 53: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	42, // 54: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	40, // 55: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	41, // 56: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	42, // 57: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	42, // 58: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	42, // 59: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	42, // 60: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	29, // 61: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	28, // 62: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	31, // 63: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	42, // 64: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	65, // [65:65] is the sub-list for method output_type
+	65, // [65:65] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -3598,7 +3689,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

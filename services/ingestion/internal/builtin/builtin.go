@@ -58,3 +58,12 @@ func Mapping() *config.Mapping {
 		},
 	}
 }
+
+// With returns the mapping of the built-in tables, with the checks and intervals of the operator's. It may be nil.
+func With(own *config.Mapping) *config.Mapping {
+	m := Mapping()
+	if own != nil {
+		m.Checks, m.CompareEvery, m.RereadEvery = own.Checks, own.CompareEvery, own.RereadEvery
+	}
+	return m
+}

@@ -1,6 +1,6 @@
 // Package mapping reads products from the catalog database with the operator's two queries. At start it checks that
-// they return Stripe's fields in usable types. Then it converts their rows to the contract's messages. It does not use
-// the write-ahead log, and writes nothing.
+// they return Stripe's fields in usable types. Then it converts their rows to the contract's messages. In the snapshot
+// of each read it also runs the operator's checks. It does not use the write-ahead log, and writes nothing.
 package mapping
 
 import (
@@ -26,6 +26,7 @@ type Mapping struct {
 	// firstIDs and moreIDs list product ids in order, from the first and after a given one.
 	firstIDs, moreIDs string
 	unmanaged         []string
+	checks            []*productCheck
 	fingerprint       string
 }
 
@@ -63,11 +64,12 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 	}
 	out.firstIDs, out.moreIDs = listQueries(m.Products, out.products.id)
 	out.fingerprint = fingerprint(m, products.types, prices.types)
-	return out, nil
+	out.checks, err = newProductChecks(ctx, pool, m.Checks, out.products.id)
+	return out, err
 }
 
 // Fingerprint changes with everything in the mapping that affects reading: the queries, the columns that they return,
-// and the watched tables.
+// the watched tables, and the checks.
 func (m *Mapping) Fingerprint() string { return m.fingerprint }
 
 func fingerprint(m *config.Mapping, types ...map[string]string) string {
@@ -80,6 +82,9 @@ func fingerprint(m *config.Mapping, types ...map[string]string) string {
 	write(trimQuery(m.Products), trimQuery(m.Prices))
 	for _, w := range m.Watch {
 		write(w.Table, w.ProductID, w.Products, w.Where)
+	}
+	for _, c := range m.Checks {
+		write("check", c.Name, trimQuery(c.Query), c.Message, c.Severity, c.OnError)
 	}
 	for _, of := range types {
 		for _, column := range slices.Sorted(maps.Keys(of)) {

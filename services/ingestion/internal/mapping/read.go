@@ -21,6 +21,10 @@ type State struct {
 	Faults []catalog.Violation
 	// Failure is set if a query fails for this product.
 	Failure *QueryFailure
+	// Violated has the checks of the operator that the product violates, in the order of the configuration.
+	Violated []Violated
+	// Unchecked names the checks that failed for the product and that hold nothing then.
+	Unchecked []string
 }
 
 // Violations returns the faults, and the violations that validate finds in the other fields.
@@ -50,6 +54,9 @@ type Reading struct {
 	// Spelled has the requested ids that the queries, or Postgres for absent ones, spell differently, with that
 	// spelling.
 	Spelled map[string]string
+	// CheckFailures has the checks that failed, and Checked names those that ran for some of the products.
+	CheckFailures []CheckFailure
+	Checked       []string
 
 	snapshots []Snapshot
 }
