@@ -98,6 +98,7 @@ var accesses = []access{
 			KeyPoll,
 			KeyScan,
 			KeyScanState,
+			KeyUsage,
 			KeyStripeMode,
 		},
 		reads: []Key{KeyPaused.Sub(Pull), KeyLink.Sub("*")},
@@ -122,6 +123,7 @@ var accesses = []access{
 			KeyHalted,
 			KeyPoll,
 			KeyScan,
+			KeyUsage,
 			KeyCreationsHeld,
 			KeyLink.Sub("*"),
 			// A product may be observed before the ledger knows it.
