@@ -14,13 +14,15 @@ import (
 type Purpose string
 
 // The purposes. Events are reads for what an event does not show. Imports are reads of a product that is to be
-// imported. Pushes are reads before a write. Others are reads without a purpose: see For.
+// imported. Pushes are reads before a write. Usages are reads of what uses a price. Others are reads without a purpose:
+// see For.
 const (
 	Events  Purpose = "events"
 	Polls   Purpose = "poll"
 	Scans   Purpose = "scan"
 	Imports Purpose = "import"
 	Pushes  Purpose = "push"
+	Usages  Purpose = "usage"
 	Others  Purpose = "other"
 )
 

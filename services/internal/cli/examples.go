@@ -27,6 +27,7 @@ var examples = map[string][]example{
 	"plan": {
 		{"plan", "all that differs"},
 		{"plan mug cup", "two products"},
+		{"plan --usage", "with what uses each price that goes"},
 		{"plan --wait-converged 1m", "in a test: wait until nothing differs"},
 	},
 	"sync": {

@@ -17,7 +17,8 @@ import (
 type planCmd struct {
 	address
 	Products      []string      `arg:"" optional:"" help:"Ids of products. Defaults to all."`
-	WaitConverged time.Duration `name:"wait-converged" placeholder:"DURATION" help:"Wait until every commit is captured, nothing differs and nothing is in flight. Exits with 2 if that takes longer than this."`
+	WaitConverged time.Duration `name:"wait-converged" xor:"usage" placeholder:"DURATION" help:"Wait until every commit is captured, nothing differs and nothing is in flight. Exits with 2 if that takes longer than this."`
+	Usage         bool          `xor:"usage" help:"Also show how many subscriptions and payment links use each price that would be replaced or archived. Reads them from Stripe."`
 }
 
 // Help is shown by --help.
@@ -25,6 +26,9 @@ func (*planCmd) Help() string {
 	return `Shows what differs between the catalog and Stripe, and what will be done about it: changes that push makes,
 values that are written back, changes that Stripe refused, that wait for a retry or for a decision, and drift that is
 only reported.
+
+With --usage, pull also counts the subscriptions and payment links of each price that would be replaced or archived. It
+reads them from Stripe, which counts towards the read allowance.
 
 Exits with 0 if nothing differs as of the time that is shown, and with 2 if anything differs or that is unknown:
 then the plan says why.`
@@ -41,7 +45,7 @@ func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
 	if cmd.WaitConverged > 0 {
 		return cmd.wait(ctx, c, client)
 	}
-	plan, err := fetchPlan(ctx, client, cmd.Products)
+	plan, err := fetchPlan(ctx, client, &controlv1.PlanRequest{ProductIds: cmd.Products, Usage: cmd.Usage})
 	if err != nil {
 		return reportUnknown(c, err)
 	}
@@ -64,11 +68,10 @@ func unknownProductsError(products []string) error {
 
 const unknownReason = "neither side has it: is the id right, and is it captured?"
 
-// fetchPlan returns the plan of some products, or of all. It reads all pages.
+// fetchPlan returns the plan that the request asks for. It reads all pages.
 func fetchPlan(ctx context.Context, client controlv1connect.ControlServiceClient,
-	products []string,
+	request *controlv1.PlanRequest,
 ) (*controlv1.PlanResponse, error) {
-	request := &controlv1.PlanRequest{ProductIds: products}
 	var whole *controlv1.PlanResponse
 	for {
 		resp, err := client.Plan(ctx, connect.NewRequest(request))
@@ -112,7 +115,7 @@ func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.Co
 	sayf(os.Stderr, "driftless: not converged within %s: %v\n", cmd.WaitConverged, waitErr)
 	lookCtx, cancelLook := context.WithTimeout(ctx, finalPlanTimeout)
 	defer cancelLook()
-	if plan, err = fetchPlan(lookCtx, client, cmd.Products); err != nil {
+	if plan, err = fetchPlan(lookCtx, client, &controlv1.PlanRequest{ProductIds: cmd.Products}); err != nil {
 		if _, is := unreachable(err); is {
 			return reportUnknown(c, err)
 		}

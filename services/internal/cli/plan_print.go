@@ -185,6 +185,7 @@ func (p *planPrinter) printChange(c *controlv1.PlannedChange) {
 	for _, d := range c.GetDifferences() {
 		p.printDifference(indent, c, d)
 	}
+	p.printUsage(indent, c.GetUsage(), c.GetPriceId() == "")
 }
 
 // printDifference writes one field: `~ name: "Mug" -> "Mug XL"`.

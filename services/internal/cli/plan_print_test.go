@@ -138,3 +138,57 @@ Plan: 1 to create, 1 to change, 3 to archive, 1 refused, 1 left as they are; 12 
 	printPlan(&b, plan, false)
 	require.Contains(t, b.String(), "unknown whether more differs: capture is 21 s behind")
 }
+
+func TestUsageLine_NeverShowsZeroForUnknown(t *testing.T) {
+	t.Parallel()
+	count := func(n uint32, more bool) *meshv1.UsageCount { return &meshv1.UsageCount{Count: &n, More: more} }
+	unknown := func(why string) *meshv1.UsageCount { return &meshv1.UsageCount{Unknown: why} }
+	for want, u := range map[string]*meshv1.PriceUsage{
+		"used by 100+ subscriptions, 2 payment links": {Subscriptions: count(100, true), PaymentLinks: count(2, false)},
+		"used by 1 subscription, at least 500 payment links": {
+			Subscriptions: count(1, false), PaymentLinks: count(500, true),
+		},
+		"used by 0 subscriptions, at least 0 payment links": {
+			Subscriptions: count(0, false), PaymentLinks: count(0, true),
+		},
+		"used by 2 payment links; subscriptions unknown: no right": {
+			Subscriptions: unknown("no right"), PaymentLinks: count(2, false),
+		},
+		"used by 3 subscriptions; payment links unknown: no right": {
+			Subscriptions: count(3, false), PaymentLinks: unknown("no right"),
+		},
+		"uses unknown: pull is paused": {
+			Subscriptions: unknown("pull is paused"), PaymentLinks: unknown("pull is paused"),
+		},
+		"subscriptions unknown: a; payment links unknown: b": {Subscriptions: unknown("a"), PaymentLinks: unknown("b")},
+	} {
+		require.Equal(t, want, usageLine(u))
+	}
+}
+
+func TestPrintPlan_ShowsUsesBelowTheirPrice(t *testing.T) {
+	t.Parallel()
+	one, two := uint32(1), uint32(2)
+	usage := func(id string) *meshv1.PriceUsage {
+		return &meshv1.PriceUsage{
+			PriceId:       id,
+			Subscriptions: &meshv1.UsageCount{Count: &two},
+			PaymentLinks:  &meshv1.UsageCount{Count: &one},
+		}
+	}
+	var b strings.Builder
+	p := &planPrinter{Writer: &b}
+	p.printProduct(&controlv1.ProductPlan{
+		ProductId: "mug",
+		State:     controlv1.ProductState_PRODUCT_STATE_PENDING,
+		Changes: []*controlv1.PlannedChange{
+			{Verb: "archive", Before: "Mug", After: "Mug", Usage: []*meshv1.PriceUsage{usage("price_theirs")}},
+			{Verb: "archive", PriceId: "mug-eur", Before: "9.00 EUR", Usage: []*meshv1.PriceUsage{usage("price_1")}},
+		},
+	})
+	require.Equal(t, `- mug  "Mug"  (pending)
+    price_theirs: used by 2 subscriptions, 1 payment link
+    - archive price mug-eur  9.00 EUR
+        used by 2 subscriptions, 1 payment link
+`, b.String())
+}

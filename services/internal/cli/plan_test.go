@@ -141,7 +141,8 @@ func TestFetchPlan_ReadsAllPages(t *testing.T) {
 			Truncated: next != "c",
 		}, nil
 	}}
-	plan, err := fetchPlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)), nil)
+	plan, err := fetchPlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)),
+		&controlv1.PlanRequest{})
 	require.NoError(t, err)
 	require.Len(t, plan.GetProducts(), 3)
 	require.Equal(t, "c", plan.GetProducts()[2].GetProductId())

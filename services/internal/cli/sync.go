@@ -45,7 +45,7 @@ func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 	s := &syncReporter{json: c.Output == "json"}
 	products := cmd.Products
 	if len(products) == 0 {
-		plan, err := fetchPlan(ctx, client, nil)
+		plan, err := fetchPlan(ctx, client, &controlv1.PlanRequest{})
 		if err != nil {
 			return reportUnknown(c, err)
 		}

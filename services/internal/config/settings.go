@@ -59,7 +59,7 @@ type Migrations struct {
 
 // Stripe says how to reach Stripe, and the limits of the calls.
 type Stripe struct {
-	StripeAPIKey        Secret  `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Secret or restricted key. Push must be allowed to write products and prices, pull to read them and events."`
+	StripeAPIKey        Secret  `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Secret or restricted key. Push must be allowed to write products and prices, pull to read them and events. To show what uses a price (plan --usage), pull must also be allowed to read subscriptions and payment links."`
 	StripeAPIBase       string  `name:"stripe-api-base" env:"STRIPE_API_BASE" default:"https://api.stripe.com" help:"Address of Stripe's API."`
 	StripeAccount       string  `name:"stripe-account" env:"STRIPE_ACCOUNT" placeholder:"acct_..." help:"Connected account to act on with a platform's key. Defaults to the key's own account."`
 	StripeRate          float64 `name:"stripe-rate" env:"STRIPE_RATE" default:"0" help:"Maximum calls per second to the account, of all processes together. 0 means Stripe's limit: 100 with a live key, 25 with a test key."`

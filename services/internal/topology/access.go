@@ -100,6 +100,7 @@ var accesses = []access{
 			KeyPoll,
 			KeyScan,
 			KeyScanState,
+			KeyUsage,
 			KeyStripeMode,
 		},
 		reads: []Key{KeyPaused.Sub(Pull), KeyLink.Sub("*")},
@@ -124,6 +125,7 @@ var accesses = []access{
 			KeyHalted,
 			KeyPoll,
 			KeyScan,
+			KeyUsage,
 			KeyCreationsHeld,
 			KeyLink.Sub("*"),
 			// A product may be observed before the ledger knows it.

@@ -40,6 +40,7 @@ const (
 	VerbWriteBack = "write-back"
 	VerbAdopt     = "adopt"
 	VerbApprove   = "approve"
+	VerbReadUsage = "read-usage"
 )
 
 // Token encodes an id as one subject token that is also a valid bucket key. Letters, digits, "-" and "_" stay; every

@@ -565,7 +565,8 @@ func (x *HeldCount) GetCount() uint64 {
 // Calls in the last 30 days that count towards Stripe's read allowance, for one purpose.
 type ReadPurpose struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// events (reads that complete an event), poll (/v1/events), scan, import, push (rereads before a write) or other.
+	// events (reads that complete an event), poll (/v1/events), scan, import, push (rereads before a write),
+	// usage (what uses a price) or other.
 	Purpose       string `protobuf:"bytes,1,opt,name=purpose,proto3" json:"purpose,omitempty"`
 	Reads         uint64 `protobuf:"varint,2,opt,name=reads,proto3" json:"reads,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1849,7 +1850,10 @@ type PlanRequest struct {
 	// At most this many. Defaults to 10000.
 	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Only products with ids after this one: the last of the previous answer, to continue.
-	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// Also count what uses each price that would be replaced or archived. Pull reads that from Stripe, unless it did so
+	// within the last minute. The answer may take 20 seconds longer. At most 200 prices are counted.
+	Usage         bool `protobuf:"varint,50,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1903,6 +1907,13 @@ func (x *PlanRequest) GetAfter() string {
 		return x.After
 	}
 	return ""
+}
+
+func (x *PlanRequest) GetUsage() bool {
+	if x != nil {
+		return x.Usage
+	}
+	return false
 }
 
 type PlanResponse struct {
@@ -2192,7 +2203,10 @@ type PlannedChange struct {
 	Before string `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
 	After  string `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
 	// The fields that change. A new product has all fields that it gets.
-	Differences   []*v1.Difference `protobuf:"bytes,5,rep,name=differences,proto3" json:"differences,omitempty"`
+	Differences []*v1.Difference `protobuf:"bytes,5,rep,name=differences,proto3" json:"differences,omitempty"`
+	// The numbers of subscriptions and payment links that use the price that is replaced or archived. An archived product
+	// has one entry for each of its active prices. Only if the request asks for it.
+	Usage         []*v1.PriceUsage `protobuf:"bytes,50,rep,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2258,6 +2272,13 @@ func (x *PlannedChange) GetAfter() string {
 func (x *PlannedChange) GetDifferences() []*v1.Difference {
 	if x != nil {
 		return x.Differences
+	}
+	return nil
+}
+
+func (x *PlannedChange) GetUsage() []*v1.PriceUsage {
+	if x != nil {
+		return x.Usage
 	}
 	return nil
 }
@@ -4322,13 +4343,14 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12\x18\n" +
 	"\apending\x18\x03 \x01(\x04R\apending\x12\x1b\n" +
 	"\tin_flight\x18\x04 \x01(\x04R\binFlight\x12 \n" +
-	"\vredelivered\x18\x05 \x01(\x04R\vredelivered\"\x85\x01\n" +
+	"\vredelivered\x18\x05 \x01(\x04R\vredelivered\"\x9b\x01\n" +
 	"\vPlanRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x1e\n" +
 	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x1e\n" +
-	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x92\x03\n" +
+	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12\x14\n" +
+	"\x05usage\x182 \x01(\bR\x05usage\"\x92\x03\n" +
 	"\fPlanResponse\x12=\n" +
 	"\bproducts\x18\x01 \x03(\v2!.driftless.control.v1.ProductPlanR\bproducts\x12\x1a\n" +
 	"\bcompared\x18\x02 \x01(\x04R\bcompared\x12\x1b\n" +
@@ -4355,13 +4377,14 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fnext_attempt_at\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12\x12\n" +
 	"\x04held\x18\x19 \x01(\bR\x04held\x121\n" +
 	"\x05drift\x18\x1a \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12.\n" +
-	"\x04hold\x18\x1b \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\"\xad\x01\n" +
+	"\x04hold\x18\x1b \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\"\xe2\x01\n" +
 	"\rPlannedChange\x12\x12\n" +
 	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x19\n" +
 	"\bprice_id\x18\x02 \x01(\tR\apriceId\x12\x16\n" +
 	"\x06before\x18\x03 \x01(\tR\x06before\x12\x14\n" +
 	"\x05after\x18\x04 \x01(\tR\x05after\x12?\n" +
-	"\vdifferences\x18\x05 \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\"v\n" +
+	"\vdifferences\x18\x05 \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\x123\n" +
+	"\x05usage\x182 \x03(\v2\x1d.driftless.mesh.v1.PriceUsageR\x05usage\"v\n" +
 	"\vPlannedStep\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12?\n" +
@@ -4621,11 +4644,12 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*v1.Difference)(nil),             // 69: driftless.mesh.v1.Difference
 	(*durationpb.Duration)(nil),       // 70: google.protobuf.Duration
 	(*v11.Hold)(nil),                  // 71: driftless.catalog.v1.Hold
-	(*v11.ProductChange)(nil),         // 72: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 73: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 74: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 75: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 76: driftless.mesh.v1.DeadLetter
+	(*v1.PriceUsage)(nil),             // 72: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 73: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 74: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 75: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 76: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 77: driftless.mesh.v1.DeadLetter
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	64, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
@@ -4670,76 +4694,77 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	8,  // 39: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
 	71, // 40: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
 	69, // 41: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	31, // 42: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	34, // 43: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 44: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	72, // 45: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	73, // 46: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	74, // 47: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	37, // 48: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	40, // 49: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	66, // 50: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	51, // 51: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	64, // 52: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	52, // 53: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	69, // 54: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	75, // 55: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	76, // 56: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	57, // 57: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	76, // 58: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	72, // 59: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	30, // 60: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	58, // 61: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	63, // 62: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	58, // 63: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	63, // 64: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	3,  // 65: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	26, // 66: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	41, // 67: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	32, // 68: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	35, // 69: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	38, // 70: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	20, // 71: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	22, // 72: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	16, // 73: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	18, // 74: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	43, // 75: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	45, // 76: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	47, // 77: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	49, // 78: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	9,  // 79: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	11, // 80: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	13, // 81: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	53, // 82: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	55, // 83: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	59, // 84: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	61, // 85: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	4,  // 86: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	27, // 87: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	42, // 88: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	33, // 89: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	36, // 90: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	39, // 91: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	21, // 92: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	23, // 93: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	17, // 94: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	19, // 95: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	44, // 96: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	46, // 97: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	48, // 98: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	50, // 99: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	10, // 100: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	12, // 101: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	14, // 102: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	54, // 103: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	56, // 104: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	60, // 105: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	62, // 106: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	86, // [86:107] is the sub-list for method output_type
-	65, // [65:86] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	72, // 42: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	31, // 43: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	34, // 44: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,  // 45: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	73, // 46: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	74, // 47: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	75, // 48: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	37, // 49: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	40, // 50: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	66, // 51: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	51, // 52: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	64, // 53: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	52, // 54: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	69, // 55: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	76, // 56: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	77, // 57: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	57, // 58: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	77, // 59: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	73, // 60: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	30, // 61: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	58, // 62: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	63, // 63: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	58, // 64: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	63, // 65: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	3,  // 66: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	26, // 67: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	41, // 68: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	32, // 69: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	35, // 70: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	38, // 71: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	20, // 72: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	22, // 73: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	16, // 74: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	18, // 75: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	43, // 76: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	45, // 77: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	47, // 78: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	49, // 79: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	9,  // 80: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	11, // 81: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	13, // 82: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	53, // 83: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	55, // 84: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	59, // 85: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	61, // 86: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	4,  // 87: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	27, // 88: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	42, // 89: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	33, // 90: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	36, // 91: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	39, // 92: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	21, // 93: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	23, // 94: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	17, // 95: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	19, // 96: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	44, // 97: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	46, // 98: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	48, // 99: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	50, // 100: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	10, // 101: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	12, // 102: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	14, // 103: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	54, // 104: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	56, // 105: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	60, // 106: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	62, // 107: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	87, // [87:108] is the sub-list for method output_type
+	66, // [66:87] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }

@@ -70,6 +70,13 @@ func (i Issuer) Read(about About, stripeID string) *meshv1.Command {
 	return c
 }
 
+// ReadUsage commands pull to count what uses prices in Stripe.
+func (i Issuer) ReadUsage(ctx context.Context, about About, read *meshv1.ReadUsage) error {
+	c := i.command(about)
+	c.Verb = &meshv1.Command_ReadUsage{ReadUsage: read}
+	return i.Publish(ctx, c, "")
+}
+
 // Scan commands pull to scan all of Stripe.
 func (i Issuer) Scan(ctx context.Context, about About) error {
 	c := i.command(about)
@@ -107,6 +114,8 @@ func receiver(c *meshv1.Command) (service, verb string, err error) {
 		return topology.Ingestion, topology.VerbBackfill, nil
 	case *meshv1.Command_Read:
 		return topology.Pull, topology.VerbRead, nil
+	case *meshv1.Command_ReadUsage:
+		return topology.Pull, topology.VerbReadUsage, nil
 	case *meshv1.Command_Scan:
 		return topology.Pull, topology.VerbScan, nil
 	default:

@@ -44,7 +44,7 @@ func (c control) Plan(
 			out.IngestionOrders = s.Pending + s.InFlight
 		}
 	}
-	inStripe := map[string]bool{}
+	inStripe, used := map[string]bool{}, &usages{}
 	out.Truncated, out.Compared, err = c.Ledger.Differing(
 		ctx,
 		req.Msg.GetProductIds(),
@@ -52,7 +52,11 @@ func (c control) Plan(
 		limit,
 		func(p *ledger.Product) {
 			inStripe[p.ID] = p.Observed.GetProduct() != nil
-			out.Products = append(out.Products, plan(p))
+			planned := plan(p)
+			if req.Msg.GetUsage() {
+				used.add(planned, p)
+			}
+			out.Products = append(out.Products, planned)
 		},
 	)
 	if err != nil {
@@ -64,6 +68,9 @@ func (c control) Plan(
 		}
 	}
 	if err := c.explain(ctx, out.GetProducts(), inStripe, len(req.Msg.GetProductIds()) > 0); err != nil {
+		return nil, unavailable(err)
+	}
+	if err := c.countUsage(ctx, used, v.Paused); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(out), nil
