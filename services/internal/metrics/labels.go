@@ -29,7 +29,7 @@ var (
 	State = Label{
 		Name:    "state",
 		Meaning: "the state of the products",
-		Values:  []string{"in_sync", "pending", "drifted", "dead", "orphan", "left"},
+		Values:  []string{"in_sync", "pending", "held", "drifted", "dead", "orphan", "left"},
 	}
 	Version   = Label{Name: "version", Meaning: "the program's version"}
 	GoVersion = Label{Name: "go_version", Meaning: "the version of Go that built it"}
@@ -73,6 +73,14 @@ var (
 	FailureAction = Label{
 		Name: "action", Meaning: "what push does next; `look`: reread the product",
 		Values: []string{"retry", "look", "halt", "dead"},
+	}
+	// GuardRule is a rule of the guard.
+	GuardRule = Label{
+		Name: "rule", Meaning: "the rule of the guard; `check`: a check of the operator",
+		Values: []string{
+			"amount_change", "zero_amount", "no_active_price", "no_default_price", "replaced_prices", "lost_currency",
+			"archived_products", "check",
+		},
 	}
 	// CaptureState is the state of capture, as in CaptureReport.
 	CaptureState = Label{
