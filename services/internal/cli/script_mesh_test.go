@@ -15,13 +15,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
@@ -268,6 +271,29 @@ func (m *testMesh) dashboard(verb, id string, fields []string) error {
 	default:
 		return fmt.Errorf("the command dashboard has no verb %q", verb)
 	}
+}
+
+// hold stores a hold of the latest version of a product, or adds a finding to it.
+func (m *testMesh) hold(product string, finding *catalogv1.Finding) error {
+	admin, err := mesh.Connect(m.t.Context(), m.client(topology.AdminUser))
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	stores := state.New(admin)
+	var desired *catalogv1.ProductChange
+	require.Eventually(m.t, func() bool {
+		desired, err = stores.Desired().Latest(m.t.Context(), "default", product)
+		return err == nil && desired != nil
+	}, scriptTimeout, 10*time.Millisecond, product)
+	_, err = stores.Observed().Update(m.t.Context(), "default", product, func(o *catalogv1.Observed) error {
+		if o.GetHold() == nil {
+			o.Hold = &catalogv1.Hold{Version: desired.GetVersion(), Since: timestamppb.Now()}
+		}
+		o.Hold.Findings = append(o.Hold.Findings, finding)
+		return nil
+	})
+	return err
 }
 
 // refuse makes the simulator refuse all writes of a product, or of none if there is no argument.

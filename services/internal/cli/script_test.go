@@ -12,6 +12,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
 // awaitInterval is the time between two runs of await. With -update, an answer counts once it was the same for
@@ -60,6 +62,7 @@ func TestScript(t *testing.T) {
 			"sql":       runSQL,
 			"dashboard": editInStripe,
 			"fault":     addFault,
+			"hold":      holdChange,
 			"run":       runDriftless,
 			"await":     awaitGolden,
 			"token":     setToken,
@@ -184,6 +187,14 @@ func editInStripe(ts *testscript.TestScript, _ bool, args []string) {
 func addFault(ts *testscript.TestScript, _ bool, args []string) {
 	usage(ts, len(args) < 2, "fault [PRODUCT]")
 	ts.Check(stateOf(ts).running(ts).refuse(args))
+}
+
+// holdChange stores a hold of the latest version of a product, as push does.
+func holdChange(ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 6, "hold PRODUCT RULE PRICE BEFORE AFTER MESSAGE")
+	ts.Check(stateOf(ts).running(ts).hold(args[0], &catalogv1.Finding{
+		Rule: args[1], PriceId: args[2], Before: args[3], After: args[4], Message: args[5],
+	}))
 }
 
 func startMesh(ts *testscript.TestScript, _ bool, args []string) {

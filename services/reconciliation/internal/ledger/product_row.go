@@ -87,7 +87,7 @@ func (l *Ledger) row(p *Product) ([]any, error) {
 		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince),
 		nullable(p.DriftedAt), p.Repairs,
 		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned,
-		p.hasDifferences, len(p.open), desiredJSON, observedJSON, p.isGone(), heldBy, heldSince,
+		p.hasDifferences, len(p.open), desiredJSON, observedJSON, p.IsGone(), heldBy, heldSince,
 	}, nil
 }
 
