@@ -74,6 +74,14 @@ var (
 		Name: "action", Meaning: "what push does next; `look`: reread the product",
 		Values: []string{"retry", "look", "halt", "dead"},
 	}
+	// GuardRule is a rule of the guard.
+	GuardRule = Label{
+		Name: "rule", Meaning: "the rule of the guard; `check`: a check of the operator",
+		Values: []string{
+			"amount_change", "zero_amount", "no_active_price", "no_default_price", "replaced_prices", "lost_currency",
+			"archived_products", "check",
+		},
+	}
 	// CaptureState is the state of capture, as in CaptureReport.
 	CaptureState = Label{
 		Name:    "state",

@@ -39,6 +39,7 @@ const (
 	VerbBackfill  = "backfill"
 	VerbWriteBack = "write-back"
 	VerbAdopt     = "adopt"
+	VerbApprove   = "approve"
 )
 
 // Token encodes an id as one subject token that is also a valid bucket key. Letters, digits, "-" and "_" stay; every
