@@ -15,9 +15,9 @@ import (
 )
 
 // waitConverged waits until nothing differs, for the given products or for all, and returns the plan. Everything that
-// was committed before the call is then captured, and nothing is in flight. It does not wait for products that the guard
-// holds, because they wait for a person: once nothing else differs, it returns their plan and a heldError. If ctx ends
-// before, the error says what was left to do.
+// was committed before the call is then captured, and nothing is in flight. It does not wait for products that the
+// guard holds, because they wait for a person: once nothing else differs, it returns their plan and a heldError. If ctx
+// ends before, the error says what was left to do.
 func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient,
 	ingest ingestv1connect.IngestServiceClient, products []string,
 ) (*controlv1.PlanResponse, error) {
@@ -38,7 +38,8 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 		}); err != nil {
 			return nil, fmt.Errorf("could not read the plan: %w", err)
 		}
-		if (len(plan.GetProducts()) == 0 || onlyHeld(plan)) && plan.GetInFlight() == 0 && unknownBecause(plan.GetEquality()) == "" {
+		isDone := len(plan.GetProducts()) == 0 || onlyHeld(plan)
+		if isDone && plan.GetInFlight() == 0 && unknownBecause(plan.GetEquality()) == "" {
 			convergedAnswers++
 		} else {
 			convergedAnswers = 0

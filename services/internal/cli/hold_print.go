@@ -37,23 +37,19 @@ func (p *planPrinter) printHold(id string, h *catalogv1.Hold) {
 	sayf(p, "        driftless approve %s --reason TEXT\n", id)
 }
 
-// findingLine describes a finding: "amount_change, price mug-eur: 14.00 EUR -> 0.14 EUR, ...".
+// findingLine describes a finding: "amount_change: price mug-eur would change by -99 %: ...". It adds what the price
+// costs before and after, unless the message says that.
 func findingLine(f *catalogv1.Finding) string {
-	line := f.GetRule()
-	if f.GetPriceId() != "" {
-		line += ", price " + f.GetPriceId()
+	line := f.GetRule() + ": " + f.GetMessage()
+	if f.GetMessage() == "" && f.GetPriceId() != "" {
+		line += "price " + f.GetPriceId()
 	}
-	var parts []string
-	if f.GetBefore() != "" || f.GetAfter() != "" {
-		parts = append(parts, orNothing(f.GetBefore())+" -> "+orNothing(f.GetAfter()))
+	if f.GetBefore() == "" && f.GetAfter() == "" ||
+		strings.Contains(f.GetMessage(), f.GetBefore()) && strings.Contains(f.GetMessage(), f.GetAfter()) &&
+			f.GetAfter() != "" {
+		return line
 	}
-	if f.GetMessage() != "" {
-		parts = append(parts, f.GetMessage())
-	}
-	if len(parts) > 0 {
-		line += ": " + strings.Join(parts, ", ")
-	}
-	return line
+	return line + " (" + orNothing(f.GetBefore()) + " -> " + orNothing(f.GetAfter()) + ")"
 }
 
 func orNothing(s string) string {

@@ -15,16 +15,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
@@ -56,7 +54,7 @@ type testMesh struct {
 
 	// policy, guard and holdCreations are what the script asked for.
 	policy        *catalog.Policy
-	guard         push.GuardConfig
+	guard         guard.Config
 	holdCreations bool
 
 	listeners map[string]net.Listener
@@ -64,7 +62,8 @@ type testMesh struct {
 }
 
 // newTestMesh starts a mesh that stops when the test ends. The options are those of the command mesh: report (drift is
-// only reported), ask (drift waits for a decision), guard (any archived product is held) and hold (nothing is created).
+// only reported), ask (drift waits for a decision), guard (dangerous changes of prices, and any archived
+// product, are held) and hold (nothing is created).
 func newTestMesh(t testing.TB, options []string) *testMesh {
 	t.Helper()
 	m := &testMesh{
@@ -99,7 +98,13 @@ func (m *testMesh) set(option string) {
 	case "report":
 		m.policy, err = catalog.NewPolicy(catalog.Report, nil)
 	case "guard":
-		m.guard = push.GuardConfig{Share: 0.01}
+		m.guard = guard.Config{
+			AmountChange:   50,
+			ZeroAmount:     true,
+			NoActivePrice:  true,
+			NoDefaultPrice: true,
+			Products:       guard.Limit{Share: 0.01},
+		}
 	case "hold":
 		m.holdCreations = true
 	default:
@@ -271,29 +276,6 @@ func (m *testMesh) dashboard(verb, id string, fields []string) error {
 	default:
 		return fmt.Errorf("the command dashboard has no verb %q", verb)
 	}
-}
-
-// hold stores a hold of the latest version of a product, or adds a finding to it.
-func (m *testMesh) hold(product string, finding *catalogv1.Finding) error {
-	admin, err := mesh.Connect(m.t.Context(), m.client(topology.AdminUser))
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	stores := state.New(admin)
-	var desired *catalogv1.ProductChange
-	require.Eventually(m.t, func() bool {
-		desired, err = stores.Desired().Latest(m.t.Context(), "default", product)
-		return err == nil && desired != nil
-	}, scriptTimeout, 10*time.Millisecond, product)
-	_, err = stores.Observed().Update(m.t.Context(), "default", product, func(o *catalogv1.Observed) error {
-		if o.GetHold() == nil {
-			o.Hold = &catalogv1.Hold{Version: desired.GetVersion(), Since: timestamppb.Now()}
-		}
-		o.Hold.Findings = append(o.Hold.Findings, finding)
-		return nil
-	})
-	return err
 }
 
 // refuse makes the simulator refuse all writes of a product, or of none if there is no argument.

@@ -12,8 +12,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
-
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
 // awaitInterval is the time between two runs of await. With -update, an answer counts once it was the same for
@@ -62,7 +60,7 @@ func TestScript(t *testing.T) {
 			"sql":       runSQL,
 			"dashboard": editInStripe,
 			"fault":     addFault,
-			"hold":      holdChange,
+			"sqlfile":   runSQLFile,
 			"run":       runDriftless,
 			"await":     awaitGolden,
 			"token":     setToken,
@@ -189,12 +187,10 @@ func addFault(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(stateOf(ts).running(ts).refuse(args))
 }
 
-// holdChange stores a hold of the latest version of a product, as push does.
-func holdChange(ts *testscript.TestScript, _ bool, args []string) {
-	usage(ts, len(args) == 6, "hold PRODUCT RULE PRICE BEFORE AFTER MESSAGE")
-	ts.Check(stateOf(ts).running(ts).hold(args[0], &catalogv1.Finding{
-		Rule: args[1], PriceId: args[2], Before: args[3], After: args[4], Message: args[5],
-	}))
+// runSQLFile runs the statements in a file, as psql does with its standard input.
+func runSQLFile(ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 1, "sqlfile FILE")
+	ts.Check(stateOf(ts).running(ts).exec(ts.ReadFile(args[0])))
 }
 
 func startMesh(ts *testscript.TestScript, _ bool, args []string) {

@@ -33,8 +33,8 @@ type undo struct {
 	prices     []string
 }
 
-// undoSQL returns the statements that undo the differences of a product in the built-in tables, and the fields for which
-// none is known. Stripe's values are those that the answer has.
+// undoSQL returns the statements that undo the differences of a product in the built-in tables, and the fields for
+// which none is known. Stripe's values are those that the answer has.
 func undoSQL(p *controlv1.ProductDetail, differences []*meshv1.Difference) (statements, unknown []string) {
 	u := &undo{
 		desired:  p.GetDesired().GetProduct(),
@@ -309,8 +309,9 @@ func jsonLiteral(m protoreflect.Message, field protoreflect.FieldDescriptor) (st
 	return quoteSQL(text), true
 }
 
-// quoteSQL returns a text as a literal that no setting of the server reads in another way. What a terminal would not
-// show is escaped (https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE).
+// quoteSQL returns a text as a literal that no setting of the server reads in another way. Characters that a terminal
+// does not show are escaped
+// (https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE).
 func quoteSQL(s string) string {
 	escaped := false
 	var b strings.Builder

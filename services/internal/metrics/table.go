@@ -128,6 +128,8 @@ var (
 		"Rereads of a product from Stripe before a write.")
 	PushFailures = counter("driftless.push.failures", "{pass}", fromPush,
 		"Passes that a failed step ended early.", FailureAction)
+	GuardFindings = counter("driftless.guard.findings", "{finding}", fromPush,
+		"Reasons for which the guard held a change. Each counts once for each held version.", GuardRule)
 )
 
 // Pull.

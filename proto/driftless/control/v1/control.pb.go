@@ -1407,8 +1407,8 @@ func (x *ResumeResponse) GetServices() []string {
 type ApproveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// With a rule or all: how long the rule, or every rule, lets every change pass beside what is held now, at most a
-	// day; none by default. Alone: how long every rule lets every change pass, those that are held now included. 0 approves
-	// nothing and ends that. Not with products.
+	// day; none by default. Alone: how long every rule lets every change pass, those that are held now included. 0
+	// approves nothing and ends that. Not with products.
 	Duration *durationpb.Duration `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
 	// The held changes of these products.
 	ProductIds []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`

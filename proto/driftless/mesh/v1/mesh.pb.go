@@ -2827,8 +2827,8 @@ func (x *Slowdown) GetAt() int64 {
 	return 0
 }
 
-// What the guard counts in an account, and what it lets pass. Push refuses to change too much within an hour: a catalog
-// that suddenly loses many products must not archive a shop. In CURSOR under guard.<account>.
+// The guard's counts of an account, and the rules that it lets pass. Push refuses to change too much within an hour: a
+// catalog that suddenly loses many products must not archive a shop. In CURSOR under guard.<account>.
 type Guard struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Programs without rules on prices wrote fields 1 to 8. Push ignores them. In GetStatusResponse they are about the
@@ -2850,7 +2850,9 @@ type Guard struct {
 	// The counts by rule: "archived_products", "replaced_prices", "lost_currency:eur".
 	Counts map[string]*GuardCount `protobuf:"bytes,40,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Rules that let everything pass until a time, because an operator approved that. "" is every rule.
-	Approved      map[string]*timestamppb.Timestamp `protobuf:"bytes,41,rep,name=approved,proto3" json:"approved,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Approved map[string]*timestamppb.Timestamp `protobuf:"bytes,41,rep,name=approved,proto3" json:"approved,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// A hash of the rules under which push judged all held products last. Under other rules it judges them again.
+	Rules         uint64 `protobuf:"fixed64,42,opt,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2955,16 +2957,23 @@ func (x *Guard) GetApproved() map[string]*timestamppb.Timestamp {
 	return nil
 }
 
-// What one rule of the guard has counted.
+func (x *Guard) GetRules() uint64 {
+	if x != nil {
+		return x.Rules
+	}
+	return 0
+}
+
+// The count of one rule of the guard.
 type GuardCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The start of the counted hour.
 	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
-	// What changed since then: prices for replaced_prices, products otherwise.
+	// The number of changes since then: prices for replaced_prices, products otherwise.
 	Changed uint64 `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
-	// What was counted last, so that a retried change counts once.
+	// The ids that were counted last, so that a retried change counts once.
 	Recent []string `protobuf:"bytes,3,rep,name=recent,proto3" json:"recent,omitempty"`
-	// What the share applies to, and how much may change within an hour.
+	// The total that the share applies to, and how much may change within an hour.
 	Total   uint64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
 	Allowed uint64 `protobuf:"varint,5,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	// Products that the rule holds. At most the first thousand. While there are any, the hour does not end.
@@ -3374,7 +3383,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"6\n" +
 	"\bSlowdown\x12\x1a\n" +
 	"\bpermille\x18\x01 \x01(\rR\bpermille\x12\x0e\n" +
-	"\x02at\x18\x02 \x01(\x03R\x02at\"\xea\x04\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"\x80\x05\n" +
 	"\x05Guard\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
 	"\barchived\x18\x02 \x01(\x04R\barchived\x12\x16\n" +
@@ -3386,7 +3395,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aallowed\x18\a \x01(\x04R\aallowed\x12A\n" +
 	"\x0eapproved_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rapprovedUntil\x12<\n" +
 	"\x06counts\x18( \x03(\v2$.driftless.mesh.v1.Guard.CountsEntryR\x06counts\x12B\n" +
-	"\bapproved\x18) \x03(\v2&.driftless.mesh.v1.Guard.ApprovedEntryR\bapproved\x1aX\n" +
+	"\bapproved\x18) \x03(\v2&.driftless.mesh.v1.Guard.ApprovedEntryR\bapproved\x12\x14\n" +
+	"\x05rules\x18* \x01(\x06R\x05rules\x1aX\n" +
 	"\vCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\x05value\x18\x02 \x01(\v2\x1d.driftless.mesh.v1.GuardCountR\x05value:\x028\x01\x1aW\n" +

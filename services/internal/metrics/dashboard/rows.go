@@ -131,10 +131,14 @@ var Rows = []Row{
 			},
 			{`sum(rate(driftless_push_looks_total{account=~"$account"}[$__rate_interval]))`, "rereads"},
 		}},
-		{Title: "Failures a second", Help: "By action.", Unit: "ops", Queries: []Query{
+		{Title: "Failures and holds a second", Help: "By action or by rule.", Unit: "ops", Queries: []Query{
 			{
 				`sum by (action) (rate(driftless_push_failures_total{account=~"$account"}[$__rate_interval]))`,
 				"{{action}}",
+			},
+			{
+				`sum by (rule) (rate(driftless_guard_findings_total{account=~"$account"}[$__rate_interval]))`,
+				"held: {{rule}}",
 			},
 		}},
 		{Title: "Dead letters written", Help: "In five minutes.", Unit: "short", Queries: []Query{

@@ -153,8 +153,8 @@ func (c control) missing(hold *catalogv1.Hold, actor string) int {
 	return max(c.Approvers, 1) - len(actors)
 }
 
-// setWindow lets a rule, or every rule, pass every change for a while, or ends that. It returns until when, nil if it is
-// over.
+// setWindow lets a rule, or every rule, pass every change for a while, or ends that. It returns until when, nil if it
+// is over.
 func (c control) setWindow(ctx context.Context, a approval) (*timestamppb.Timestamp, error) {
 	now, err := c.Mesh.Clock().Now(ctx)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package control serves the control API. It answers operators from the ledger and the mesh, and sends their commands to
-// the services that carry them out.
+// Package control serves the control API. It answers operators from the ledger and the mesh, and sends their commands
+// to the services that carry them out.
 package control
 
 import (

@@ -69,7 +69,8 @@ func TestReject_WritesBackWhatTheCatalogCanTake(t *testing.T) {
 	desired.Prices[0].Nickname = "new"
 	r.DesireProduct(desired, 2)
 	r.Hold(priced("cup", "1400"), 2, "check:texts")
-	out = controltest.Ask[controlv1.RejectResponse](r, "Reject", `{"product_ids":["cup"],"reason":"no"}`).GetRejections()
+	out = controltest.Ask[controlv1.RejectResponse](r, "Reject",
+		`{"product_ids":["cup"],"reason":"no"}`).GetRejections()
 	require.Equal(t, "set catalog.write_back.price", out[0].GetBlocker())
 	require.Empty(t, writeBacks)
 }

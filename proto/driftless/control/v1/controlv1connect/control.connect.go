@@ -108,8 +108,8 @@ type ControlServiceClient interface {
 	// Returns the results of commands to adopt. Commands that are still running are left out.
 	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
 	// Approves changes that the guard holds, in the versions that are held now, or lets rules pass everything for a
-	// while. Each approval is in the audit trail with its actor and reason. invalid_argument if nothing is selected. not_found
-	// if a named product is not held.
+	// while. Each approval is in the audit trail with its actor and reason. invalid_argument if nothing is selected.
+	// not_found if a named product is not held.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
 	// Records that held changes shall not be made, and where write-back can, orders ingestion to give the catalog
 	// Stripe's values. not_found if a named product is not held.
@@ -434,8 +434,8 @@ type ControlServiceHandler interface {
 	// Returns the results of commands to adopt. Commands that are still running are left out.
 	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
 	// Approves changes that the guard holds, in the versions that are held now, or lets rules pass everything for a
-	// while. Each approval is in the audit trail with its actor and reason. invalid_argument if nothing is selected. not_found
-	// if a named product is not held.
+	// while. Each approval is in the audit trail with its actor and reason. invalid_argument if nothing is selected.
+	// not_found if a named product is not held.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
 	// Records that held changes shall not be made, and where write-back can, orders ingestion to give the catalog
 	// Stripe's values. not_found if a named product is not held.
