@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -242,7 +243,7 @@ func literal(m protoreflect.Message, f catalog.Field) (string, bool) {
 	}
 	switch v := m.Get(field); f.Type {
 	case catalog.TypeBoolean:
-		return fmt.Sprint(v.Bool()), true
+		return strconv.FormatBool(v.Bool()), true
 	case catalog.TypeAmount:
 		return v.String(), amountPattern.MatchString(v.String())
 	case catalog.TypeTexts:

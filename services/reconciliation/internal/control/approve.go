@@ -93,7 +93,7 @@ func (c control) Approve(ctx context.Context,
 	if !a.endsWindow() {
 		products, out.Next, err = c.held(ctx, a.selection)
 		// With a duration, the changes to come are reason enough.
-		if err != nil && !(a.isWindow() && connect.CodeOf(err) == connect.CodeFailedPrecondition) {
+		if err != nil && (!a.isWindow() || connect.CodeOf(err) != connect.CodeFailedPrecondition) {
 			return nil, err
 		}
 		out.Truncated = out.GetNext() != ""

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,7 +66,7 @@ func (c control) held(ctx context.Context, s selection) (products []*ledger.Prod
 			fmt.Errorf("the rule %s holds nothing: `driftless status` shows which rules do", s.rule))
 	default:
 		return nil, "", connect.NewError(connect.CodeFailedPrecondition,
-			fmt.Errorf("the guard holds nothing: `driftless plan` shows what differs"))
+			errors.New("the guard holds nothing: `driftless plan` shows what differs"))
 	}
 }
 
