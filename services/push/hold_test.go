@@ -1,7 +1,6 @@
 package push_test
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,7 +20,6 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/telemetry/telemetrytest"
 	"github.com/driftless-sync/driftless/services/internal/topology"
-	"github.com/driftless-sync/driftless/services/push"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -281,23 +279,28 @@ func TestGuard_HoldsWhatViolatesACheck(t *testing.T) {
 // TestGuard_HoldsTheArchivalOfAnExtra: an operator archives what only Stripe has, and approves that.
 func TestGuard_HoldsTheArchivalOfAnExtra(t *testing.T) {
 	r := newRig(t)
-	r.run(func(ctx context.Context) error {
-		cfg := r.config(key)
-		cfg.Guard = guard.Config{Products: guard.Limit{Share: 0.001}}
-		return push.Run(ctx, cfg)
-	})
-	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("stray"), Name: stripe.String("Stray")})
-	require.NoError(t, err)
-	r.command(&meshv1.SyncProduct{ProductId: "stray", Look: true, ArchiveExtra: true})
-	require.Eventually(t, func() bool { return r.observed("stray").GetHold() != nil }, patience, 10*time.Millisecond)
-	isActive := func() bool {
-		held, err := r.stripe.Products.Get("stray", nil)
+	stop := r.pushWith(guard.Config{Products: guard.Limit{Share: 0.001}})
+	isActive := func(id string) bool {
+		held, err := r.stripe.Products.Get(id, nil)
 		return err == nil && held.Active
 	}
-	require.True(t, isActive())
+	for _, id := range []string{"stray", "other"} {
+		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(id), Name: stripe.String("Stray")})
+		require.NoError(t, err)
+		r.command(&meshv1.SyncProduct{ProductId: id, Look: true, ArchiveExtra: true})
+		require.Eventually(t, func() bool { return r.observed(id).GetHold() != nil }, patience, 10*time.Millisecond)
+		require.True(t, isActive(id))
+	}
+	isArchived := func(id string) func() bool {
+		return func() bool { return !isActive(id) && r.observed(id).GetHold() == nil }
+	}
 	r.approveChange("stray", 0, "ann")
-	require.Eventually(t, func() bool { return !isActive() && r.observed("stray").GetHold() == nil }, patience,
-		10*time.Millisecond)
+	require.Eventually(t, isArchived("stray"), patience, 10*time.Millisecond)
+	require.True(t, isActive("other"))
+
+	stop()
+	r.pushWith(guard.Config{})
+	require.Eventually(t, isArchived("other"), patience, 10*time.Millisecond, "judged under other rules")
 }
 
 func TestGuard_TraceSaysWhyAChangeIsHeld(t *testing.T) {

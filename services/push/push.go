@@ -231,6 +231,15 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		return mesh.Retry(err)
 	}
 	if latest == nil {
+		held, _, err := p.stores.Observed().Get(ctx, p.account, retry.GetProductId())
+		if err != nil {
+			return mesh.Retry(err)
+		}
+		if held.GetHold() != nil && held.GetHold().GetVersion() == 0 {
+			latest = p.withoutExtra(retry.GetProductId())
+		}
+	}
+	if latest == nil {
 		if verdict, lost := p.rereadLost(ctx, retry.GetProductId(),
 			fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence),
 			msg.Attempt); lost {

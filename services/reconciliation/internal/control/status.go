@@ -100,13 +100,16 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	return err
 }
 
-// guard returns the record of the guard without the objects that it counted, nil if the guard has not counted anything
-// yet. The fields of earlier versions are about the products that were archived.
+// guard returns the record of the guard without what only push needs, nil if the guard has not counted anything yet. The fields of earlier versions are about the products that were archived.
 func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 	record := &meshv1.Guard{}
 	if revision, err := c.Stores.Guard(c.Account).GetAt(ctx, record); err != nil || revision == 0 {
 		return nil, err
 	}
+	if len(record.GetCounts()) == 0 && len(record.GetApproved()) == 0 {
+		return nil, nil
+	}
+	record.Rules = 0
 	for _, count := range record.GetCounts() {
 		count.Recent = nil
 	}
