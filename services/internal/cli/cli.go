@@ -34,7 +34,8 @@ type cli struct {
 	Plan     planCmd     `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
 	Sync     syncCmd     `cmd:"" help:"Read products from your tables and sync them to Stripe now. Exits with 2 unless they are known to be equal."`
 	Reread   rereadCmd   `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish every difference from the captured state."`
-	Approve  approveCmd  `cmd:"" help:"Let push archive the products that the mass-change guard holds."`
+	Approve  approveCmd  `cmd:"" help:"Approve changes that the guard holds."`
+	Reject   rejectCmd   `cmd:"" help:"Decide against changes that the guard holds, and show what undoes them in the catalog."`
 	Adopt    adoptCmd    `cmd:"" help:"Link products of the catalog to products that Stripe already has."`
 	Pause    pauseCmd    `cmd:"" help:"Pause push, pull or ingestion. Work queues up until you resume."`
 	Resume   resumeCmd   `cmd:"" help:"End a pause."`

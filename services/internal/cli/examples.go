@@ -41,8 +41,15 @@ var examples = map[string][]example{
 		{"reread --no-wait", "only send the command"},
 	},
 	"approve": {
-		{"approve", "what is held now, and more for an hour"},
-		{"approve --for 0s", "end an approval"},
+		{"approve mug --reason 'new list price'", "one product"},
+		{"approve --rule amount_change --reason 'sale'", "what this rule holds"},
+		{"approve --all --reason 'new price list'", "everything that is held"},
+		{"approve --for 1h --reason 'move to euro'", "every rule lets everything pass for an hour"},
+		{"approve --for 0s --reason 'done'", "end that"},
+	},
+	"reject": {
+		{"reject mug --reason 'cents and euros'", "show the SQL that undoes it"},
+		{"reject --all --reason 'wrong import' | driftless psql", "undo everything in the built-in tables"},
 	},
 	"adopt plan": {
 		{"adopt plan", "write adopt.yaml"},

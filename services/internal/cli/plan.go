@@ -17,15 +17,15 @@ import (
 type planCmd struct {
 	address
 	Products      []string      `arg:"" optional:"" help:"Ids of products. Defaults to all."`
-	WaitConverged time.Duration `name:"wait-converged" xor:"usage" placeholder:"DURATION" help:"Wait until every commit is captured, nothing differs and nothing is in flight. Exits with 2 if that takes longer than this."`
+	WaitConverged time.Duration `name:"wait-converged" xor:"usage" placeholder:"DURATION" help:"Wait until every commit is captured, nothing differs and nothing is in flight. Exits with 2 if that takes longer than this, or at once if all that differs is held by the guard."`
 	Usage         bool          `xor:"usage" help:"Also show how many subscriptions and payment links use each price that would be replaced or archived. Reads them from Stripe."`
 }
 
 // Help is shown by --help.
 func (*planCmd) Help() string {
 	return `Shows what differs between the catalog and Stripe, and what will be done about it: changes that push makes,
-values that are written back, changes that Stripe refused, that wait for a retry or for a decision, and drift that is
-only reported.
+values that are written back, changes that the guard holds, that Stripe refused, that wait for a retry or for a
+decision, and drift that is only reported.
 
 With --usage, pull also counts the subscriptions and payment links of each price that would be replaced or archived. It
 reads them from Stripe, which counts towards the read allowance.
@@ -104,6 +104,12 @@ func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.Co
 	defer cancel()
 	plan, waitErr := waitConverged(waitCtx, client, ingest, cmd.Products)
 	switch {
+	case errors.As(waitErr, &heldError{}):
+		sayf(os.Stderr, "driftless: not converged: %v\n", waitErr)
+		if err := show(c, plan); err != nil {
+			return err
+		}
+		return errDiffers
 	case waitErr == nil:
 		return errors.Join(show(c, plan), unknownProductsError(plan.GetUnknown()))
 	case ctx.Err() != nil:

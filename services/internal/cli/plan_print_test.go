@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
@@ -57,9 +58,15 @@ func TestPrintPlan(t *testing.T) {
 		{ProductId: "bad", State: controlv1.ProductState_PRODUCT_STATE_DEAD, Refused: "Invalid currency: xxx"},
 		{
 			ProductId: "many",
-			State:     pending,
+			State:     controlv1.ProductState_PRODUCT_STATE_HELD,
 			Held:      true,
-			Changes:   []*controlv1.PlannedChange{{Verb: "archive", Before: "Many", After: "Many"}},
+			Hold: &catalogv1.Hold{
+				Findings: []*catalogv1.Finding{{Rule: "archived_products", Message: "30 of 40 products were archived"}},
+				Approvals: []*catalogv1.Approval{{
+					Actor: "ann@shop", Reason: "the season ends", At: timestamppb.New(time.Now().Add(-time.Hour)),
+				}},
+			},
+			Changes: []*controlv1.PlannedChange{{Verb: "archive", Before: "Many", After: "Many"}},
 		},
 		{
 			ProductId:     "slow",
@@ -99,15 +106,19 @@ func TestPrintPlan(t *testing.T) {
 - gone  "Gone"  (pending)
 ! bad  (dead)
     its latest state was refused: Invalid currency: xxx; `+"`driftless dead show bad`"+` shows the details
-- many  "Many"  (pending)
-    held by the guard, because the catalog lost many products: `+"`driftless approve`"+` releases it
+- many  "Many"  (held)
+    held by the guard:
+        archived_products: 30 of 40 products were archived
+        approved by ann@shop 1h0m0s ago: the season ends
+        driftless approve many --reason TEXT
 - slow  (pending)
     failed 4 times, next try in 0s: Stripe: 500
 ! left  (drifted)
     default price default_price: catalog mug-eur (14.00 EUR), Stripe price_1 (16.50 EUR): only reported, by policy
     field name: catalog "A", Stripe "B": needs a decision, because it was settled 3 times within 1h0m0s (driftless drift resolve left --keep catalog|stripe)
 
-Plan: 1 to create, 1 to change, 3 to archive, 1 refused, 1 left as they are; 12 products compared as of 2026-11-24 12:00:00, 3 messages in flight: this may change. Tables last compared at 2026-11-24 12:00.
+Plan: 1 to create, 1 to change, 2 to archive, 1 held, 1 refused, 1 left as they are; 12 products compared as of 2026-11-24 12:00:00, 3 messages in flight: this may change. Tables last compared at 2026-11-24 12:00.
+`+heldAdvice+`
 `, b.String())
 
 	var coloured strings.Builder

@@ -227,7 +227,7 @@ func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
 	case p.GetRefused() != "":
 		return "refused: " + p.GetRefused()
 	case p.GetHeld():
-		return "held by the guard: driftless approve"
+		return heldLine(p)
 	case p.GetWaiting() != "":
 		return retryLine(p)
 	case p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD:

@@ -137,7 +137,7 @@ var groups = []struct {
 	{"Stripe (push and pull)", Stripe{}},
 	{"ingestion", Ingestion{}},
 	{"push", Push{}},
-	{"guard (push and driftless plan)", Guard{}},
+	{"guard (push, reconciliation and driftless plan)", Guard{}},
 	{"pull", Pull{}},
 	{"reconciliation", Reconciliation{}},
 	{"policy (push and reconciliation)", Policy{}},

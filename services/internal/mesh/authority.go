@@ -71,6 +71,8 @@ func verbOf(c *meshv1.Command) string {
 		return topology.VerbAdopt
 	case *meshv1.Command_ReadUsage:
 		return topology.VerbReadUsage
+	case *meshv1.Command_Approve:
+		return topology.VerbApprove
 	default:
 		return ""
 	}

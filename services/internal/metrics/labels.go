@@ -33,7 +33,7 @@ var (
 	State = Label{
 		Name:    "state",
 		Meaning: "the state of the products",
-		Values:  []string{"in_sync", "pending", "drifted", "dead", "orphan", "left"},
+		Values:  []string{"in_sync", "pending", "held", "drifted", "dead", "orphan", "left"},
 	}
 	Version   = Label{Name: "version", Meaning: "the program's version"}
 	GoVersion = Label{Name: "go_version", Meaning: "the version of Go that built it"}

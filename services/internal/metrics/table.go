@@ -193,7 +193,8 @@ var (
 	RetriesWaiting = gauge("driftless.retry.waiting", "{product}", fromReconciliation,
 		"Products with a scheduled retry of push.")
 	GuardHeld = gauge("driftless.guard.held", "{product}", fromReconciliation,
-		"Products that the guard does not archive until `driftless approve`.")
+		"Products whose change waits for `driftless approve`, by the rule that holds it. A product that several rules hold counts for each.",
+		GuardRule)
 	Halted = gauge("driftless.halted", "", fromReconciliation,
 		"1 while Stripe does not accept push's key.")
 	ScanRunning = gauge("driftless.scan.running", "", fromReconciliation,

@@ -511,9 +511,11 @@ func (x *GetStatusResponse) GetHeldBy() []*HeldCount {
 
 // The number of products that a rule of the guard holds.
 type HeldCount struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
-	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Rule  string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Count uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// When push first held the product that has waited longest.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -560,6 +562,13 @@ func (x *HeldCount) GetCount() uint64 {
 		return x.Count
 	}
 	return 0
+}
+
+func (x *HeldCount) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
 }
 
 // Calls in the last 30 days that count towards Stripe's read allowance, for one purpose.
@@ -1398,8 +1407,9 @@ func (x *ResumeResponse) GetServices() []string {
 
 type ApproveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// With products, a rule or all: how long the rule lets every change pass beside what it holds now, at most a day; none
-	// by default. Alone: how long every rule lets every change pass, and 0 ends all such approvals.
+	// With a rule or all: how long the rule, or every rule, lets every change pass beside what is held now, at most a
+	// day; none by default. Alone: how long every rule lets every change pass, those that are held now included. 0
+	// approves nothing and ends that. Not with products.
 	Duration *durationpb.Duration `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
 	// The held changes of these products.
 	ProductIds []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
@@ -1410,7 +1420,9 @@ type ApproveRequest struct {
 	// Who approves. Defaults to the name of the token.
 	Actor string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
 	// Why. Required.
-	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only products with ids after this one: next of the previous answer, to continue.
+	After         string `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1487,6 +1499,13 @@ func (x *ApproveRequest) GetReason() string {
 	return ""
 }
 
+func (x *ApproveRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 type ApproveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Until when rules let every change pass. Absent if they do not.
@@ -1495,8 +1514,13 @@ type ApproveResponse struct {
 	ProductIds []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
 	// Products that need approvals of more people: see Hold.approvals. At most the first thousand.
 	Waiting []string `protobuf:"bytes,3,rep,name=waiting,proto3" json:"waiting,omitempty"`
-	// There are more held products. Repeat the request.
-	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// There are more held products. Repeat the request with next in after.
+	Truncated bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// Products that other rules hold beside the named one, and that are therefore not approved. At most the first
+	// thousand.
+	HeldByOthers []string `protobuf:"bytes,5,rep,name=held_by_others,json=heldByOthers,proto3" json:"held_by_others,omitempty"`
+	// The id to continue after. Empty if there are no more products.
+	Next          string `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1559,6 +1583,20 @@ func (x *ApproveResponse) GetTruncated() bool {
 	return false
 }
 
+func (x *ApproveResponse) GetHeldByOthers() []string {
+	if x != nil {
+		return x.HeldByOthers
+	}
+	return nil
+}
+
+func (x *ApproveResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 type RejectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The held changes of these products.
@@ -1568,8 +1606,10 @@ type RejectRequest struct {
 	// All held changes.
 	All bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
 	// As in ApproveRequest.
-	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Actor  string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// As in ApproveRequest.
+	After         string `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1639,11 +1679,20 @@ func (x *RejectRequest) GetReason() string {
 	return ""
 }
 
+func (x *RejectRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 type RejectResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Rejections []*Rejection           `protobuf:"bytes,1,rep,name=rejections,proto3" json:"rejections,omitempty"`
-	// There are more held products. Repeat the request.
-	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// There are more held products. Repeat the request with next in after.
+	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The id to continue after. Empty if there are no more products.
+	Next          string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1690,6 +1739,13 @@ func (x *RejectResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *RejectResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 // A held change that shall not be made. It stays held until the catalog changes.
@@ -4228,10 +4284,11 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"signatures\x18< \x01(\tR\n" +
 	"signatures\x12\x12\n" +
 	"\x04held\x18F \x01(\x04R\x04held\x128\n" +
-	"\aheld_by\x18G \x03(\v2\x1f.driftless.control.v1.HeldCountR\x06heldBy\"5\n" +
+	"\aheld_by\x18G \x03(\v2\x1f.driftless.control.v1.HeldCountR\x06heldBy\"g\n" +
 	"\tHeldCount\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x04R\x05count\"=\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"=\n" +
 	"\vReadPurpose\x12\x18\n" +
 	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x14\n" +
 	"\x05reads\x18\x02 \x01(\x04R\x05reads\"L\n" +
@@ -4301,7 +4358,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x10\n" +
 	"\"\x06r\x04\x10\x01(dR\bservices\",\n" +
 	"\x0eResumeResponse\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices\"\x83\x02\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\"\xa3\x02\n" +
 	"\x0eApproveRequest\x12E\n" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\bduration\x126\n" +
 	"\vproduct_ids\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
@@ -4311,13 +4368,16 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x03all\x18\x04 \x01(\bR\x03all\x12\x1e\n" +
 	"\x05actor\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
 	"\x06reason\x18\x06 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"\x9c\x01\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
+	"\x05after\x18\a \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\xd6\x01\n" +
 	"\x0fApproveResponse\x120\n" +
 	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
 	"\vproduct_ids\x18\x02 \x03(\tR\n" +
 	"productIds\x12\x18\n" +
 	"\awaiting\x18\x03 \x03(\tR\awaiting\x12\x1c\n" +
-	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"\xbb\x01\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12$\n" +
+	"\x0eheld_by_others\x18\x05 \x03(\tR\fheldByOthers\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\tR\x04next\"\xdb\x01\n" +
 	"\rRejectRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
@@ -4326,12 +4386,14 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x03all\x18\x03 \x01(\bR\x03all\x12\x1e\n" +
 	"\x05actor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"o\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
+	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x83\x01\n" +
 	"\x0eRejectResponse\x12?\n" +
 	"\n" +
 	"rejections\x18\x01 \x03(\v2\x1f.driftless.control.v1.RejectionR\n" +
 	"rejections\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xa8\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\"\xa8\x01\n" +
 	"\tRejection\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12?\n" +
@@ -4666,105 +4728,106 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	2,  // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
 	6,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
 	5,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
-	69, // 14: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	64, // 15: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	64, // 16: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	8,  // 17: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	2,  // 18: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	8,  // 19: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,  // 20: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	8,  // 21: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	64, // 22: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	64, // 23: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	70, // 24: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	15, // 25: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	70, // 26: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	64, // 27: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	24, // 28: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	69, // 29: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
-	28, // 30: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	15, // 31: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	2,  // 32: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	0,  // 33: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	30, // 34: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	64, // 35: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	69, // 36: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	29, // 37: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	64, // 38: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	8,  // 39: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	71, // 40: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	69, // 41: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	72, // 42: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	31, // 43: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	34, // 44: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 45: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	73, // 46: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	74, // 47: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	75, // 48: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	37, // 49: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	40, // 50: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	66, // 51: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	51, // 52: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	64, // 53: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	52, // 54: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	69, // 55: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	76, // 56: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	77, // 57: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	57, // 58: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	77, // 59: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	73, // 60: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	30, // 61: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	58, // 62: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	63, // 63: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	58, // 64: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	63, // 65: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	3,  // 66: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	26, // 67: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	41, // 68: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	32, // 69: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	35, // 70: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	38, // 71: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	20, // 72: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	22, // 73: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	16, // 74: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	18, // 75: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	43, // 76: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	45, // 77: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	47, // 78: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	49, // 79: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	9,  // 80: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	11, // 81: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	13, // 82: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	53, // 83: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	55, // 84: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	59, // 85: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	61, // 86: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	4,  // 87: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	27, // 88: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	42, // 89: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	33, // 90: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	36, // 91: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	39, // 92: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	21, // 93: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	23, // 94: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	17, // 95: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	19, // 96: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	44, // 97: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	46, // 98: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	48, // 99: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	50, // 100: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	10, // 101: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	12, // 102: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	14, // 103: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	54, // 104: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	56, // 105: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	60, // 106: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	62, // 107: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	87, // [87:108] is the sub-list for method output_type
-	66, // [66:87] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	64, // 14: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	69, // 15: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	64, // 16: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	64, // 17: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	8,  // 18: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	2,  // 19: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
+	8,  // 20: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	1,  // 21: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	8,  // 22: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	64, // 23: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	64, // 24: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	70, // 25: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	15, // 26: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	70, // 27: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	64, // 28: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	24, // 29: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	69, // 30: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	28, // 31: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	15, // 32: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	2,  // 33: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	0,  // 34: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	30, // 35: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	64, // 36: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	69, // 37: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	29, // 38: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	64, // 39: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	8,  // 40: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	71, // 41: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	69, // 42: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	72, // 43: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	31, // 44: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	34, // 45: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,  // 46: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	73, // 47: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	74, // 48: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	75, // 49: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	37, // 50: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	40, // 51: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	66, // 52: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	51, // 53: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	64, // 54: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	52, // 55: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	69, // 56: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	76, // 57: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	77, // 58: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	57, // 59: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	77, // 60: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	73, // 61: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	30, // 62: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	58, // 63: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	63, // 64: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	58, // 65: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	63, // 66: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	3,  // 67: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	26, // 68: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	41, // 69: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	32, // 70: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	35, // 71: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	38, // 72: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	20, // 73: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	22, // 74: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	16, // 75: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	18, // 76: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	43, // 77: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	45, // 78: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	47, // 79: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	49, // 80: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	9,  // 81: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	11, // 82: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	13, // 83: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	53, // 84: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	55, // 85: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	59, // 86: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	61, // 87: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	4,  // 88: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	27, // 89: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	42, // 90: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	33, // 91: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	36, // 92: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	39, // 93: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	21, // 94: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	23, // 95: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	17, // 96: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	19, // 97: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	44, // 98: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	46, // 99: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	48, // 100: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	50, // 101: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	10, // 102: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	12, // 103: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	14, // 104: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	54, // 105: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	56, // 106: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	60, // 107: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	62, // 108: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	88, // [88:109] is the sub-list for method output_type
+	67, // [67:88] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }

@@ -39,9 +39,10 @@ var Rows = []Row{
 			},
 		},
 		{
-			Title: "Held by the guard", Help: "driftless approve", Unit: "short", Stat: true, Bad: new(1.0),
+			Title: "Held by the guard", Help: "Products whose change waits for driftless approve.", Unit: "short",
+			Stat: true, Bad: new(1.0),
 			Queries: []Query{
-				{`sum(max by (account) (driftless_guard_held{account=~"$account"}))`, ""},
+				{`sum(max by (account) (driftless_products{account=~"$account", state="held"}))`, ""},
 			},
 		},
 		{

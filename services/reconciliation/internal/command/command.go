@@ -20,7 +20,7 @@ const Operator = "operator"
 type About struct {
 	// ID is unique. JetStream drops a command that is published twice.
 	ID string
-	// Issuer is a service, or Operator.
+	// Issuer is a service, Operator, or the person who approves a change.
 	Issuer string
 	Reason string
 }
@@ -53,6 +53,13 @@ func (i Issuer) Sync(about About, sync *meshv1.SyncProduct) *meshv1.Command {
 func (i Issuer) Adopt(about About, adoption *meshv1.Adopt) *meshv1.Command {
 	c := i.command(about)
 	c.Verb = &meshv1.Command_Adopt{Adopt: adoption}
+	return c
+}
+
+// Approve returns a command to push to make a change that the guard holds. Its issuer is who approves.
+func (i Issuer) Approve(about About, approval *meshv1.ApproveChange) *meshv1.Command {
+	c := i.command(about)
+	c.Verb = &meshv1.Command_Approve{Approve: approval}
 	return c
 }
 
@@ -108,6 +115,8 @@ func receiver(c *meshv1.Command) (service, verb string, err error) {
 		return topology.Push, topology.VerbSync, nil
 	case *meshv1.Command_Adopt:
 		return topology.Push, topology.VerbAdopt, nil
+	case *meshv1.Command_Approve:
+		return topology.Push, topology.VerbApprove, nil
 	case *meshv1.Command_WriteBack:
 		return topology.Ingestion, topology.VerbWriteBack, nil
 	case *meshv1.Command_Backfill:

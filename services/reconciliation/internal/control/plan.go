@@ -44,14 +44,13 @@ func (c control) Plan(
 			out.IngestionOrders = s.Pending + s.InFlight
 		}
 	}
-	inStripe, used := map[string]bool{}, &usages{}
+	used := &usages{}
 	out.Truncated, out.Compared, err = c.Ledger.Differing(
 		ctx,
 		req.Msg.GetProductIds(),
 		req.Msg.GetAfter(),
 		limit,
 		func(p *ledger.Product) {
-			inStripe[p.ID] = p.Observed.GetProduct() != nil
 			planned := plan(p)
 			if req.Msg.GetUsage() {
 				used.add(planned, p)
@@ -67,7 +66,7 @@ func (c control) Plan(
 			return nil, unavailable(err)
 		}
 	}
-	if err := c.explain(ctx, out.GetProducts(), inStripe, len(req.Msg.GetProductIds()) > 0); err != nil {
+	if err := c.explain(ctx, out.GetProducts(), len(req.Msg.GetProductIds()) > 0); err != nil {
 		return nil, unavailable(err)
 	}
 	if err := c.countUsage(ctx, used, v.Paused); err != nil {
@@ -81,17 +80,12 @@ func (c control) Plan(
 func (c control) explain(
 	ctx context.Context,
 	products []*controlv1.ProductPlan,
-	inStripe map[string]bool,
 	named bool,
 ) error {
 	if len(products) == 0 {
 		return nil
 	}
 	refusals, err := c.refusals(ctx, products)
-	if err != nil {
-		return err
-	}
-	guard, err := c.guard(ctx)
 	if err != nil {
 		return err
 	}
@@ -114,14 +108,9 @@ func (c control) explain(
 				return err
 			}
 		}
-		p.Held = slices.Contains(guard.GetHeld(), id)
-		if retry == nil {
-			continue
+		if retry != nil {
+			p.Waiting, p.Attempts, p.NextAttemptAt = retry.GetError(), retry.GetAttempts(), retry.GetDueAt()
 		}
-		p.Waiting, p.Attempts, p.NextAttemptAt = retry.GetError(), retry.GetAttempts(), retry.GetDueAt()
-		// The guard lists only the first thousand. A product that waits without a failure is either archived, or not
-		// created yet.
-		p.Held = p.GetHeld() || view.IsHeld(retry) && inStripe[id]
 	}
 	return nil
 }
@@ -158,6 +147,7 @@ func (c control) refusals(ctx context.Context, products []*controlv1.ProductPlan
 var states = map[ledger.State]controlv1.ProductState{
 	ledger.InSync:  controlv1.ProductState_PRODUCT_STATE_IN_SYNC,
 	ledger.Pending: controlv1.ProductState_PRODUCT_STATE_PENDING,
+	ledger.Held:    controlv1.ProductState_PRODUCT_STATE_HELD,
 	ledger.Drifted: controlv1.ProductState_PRODUCT_STATE_DRIFTED,
 	ledger.Dead:    controlv1.ProductState_PRODUCT_STATE_DEAD,
 	ledger.Extra:   controlv1.ProductState_PRODUCT_STATE_ORPHAN,
@@ -166,6 +156,9 @@ var states = map[ledger.State]controlv1.ProductState{
 // plan returns the steps, changes, write-backs and drift of a product.
 func plan(p *ledger.Product) *controlv1.ProductPlan {
 	out := &controlv1.ProductPlan{ProductId: p.ID, State: states[p.State]}
+	if p.State == ledger.Held {
+		out.Held, out.Hold = true, p.Hold()
+	}
 	if !p.DiffersSince.IsZero() {
 		out.DiffersSince = timestamppb.New(p.DiffersSince)
 	}

@@ -51,7 +51,7 @@ const updateProduct = `UPDATE driftless_ledger.product SET desired = $3, desired
 		observed = $6, observed_revision = $7, observed_version = $8::text::numeric, claimed_until = $9, state = $10, differs = $11,
 		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric,
 		desired_stored = $17, observed_stored = $18, dead_unversioned = $19, unsettled = $20, open_drift = $21,
-		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7, gone = $24
+		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7, gone = $24, held_by = $25, held_since = $26
 		WHERE account = $1 AND product_id = $2`
 
 // row returns the arguments of updateProduct.
@@ -76,6 +76,7 @@ func (l *Ledger) row(p *Product) ([]any, error) {
 	if c := p.Observed.GetClaim(); c != nil {
 		claimed = new(c.GetUntil().AsTime())
 	}
+	heldBy, heldSince := p.holdColumns()
 	var deadVersion *string
 	if p.deadVersion != nil {
 		deadVersion = new(number(*p.deadVersion))
@@ -86,7 +87,7 @@ func (l *Ledger) row(p *Product) ([]any, error) {
 		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince),
 		nullable(p.DriftedAt), p.Repairs,
 		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned,
-		p.hasDifferences, len(p.open), desiredJSON, observedJSON, p.isGone(),
+		p.hasDifferences, len(p.open), desiredJSON, observedJSON, p.IsGone(), heldBy, heldSince,
 	}, nil
 }
 
