@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
@@ -20,6 +21,7 @@ import (
 
 // Mapping is a checked mapping, ready to read with. Safe for concurrent use.
 type Mapping struct {
+	// pool is nil if the mapping reads only within a transaction.
 	pool     *pgxpool.Pool
 	products query[catalogv1.Product]
 	prices   query[priceRow]
@@ -31,11 +33,25 @@ type Mapping struct {
 
 // New checks the queries against the database. Its errors name the query, the column and what to change.
 func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, error) {
-	products, err := describe(ctx, pool, "products", m.Products, productColumns, "id", "name")
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the catalog database: %w", err)
+	}
+	defer conn.Release()
+	out, err := newMapping(ctx, conn.Conn(), m)
 	if err != nil {
 		return nil, err
 	}
-	prices, err := describe(ctx, pool, "prices", m.Prices, priceColumns, "id", "product", "currency")
+	out.pool = pool
+	return out, nil
+}
+
+func newMapping(ctx context.Context, conn *pgx.Conn, m *config.Mapping) (*Mapping, error) {
+	products, err := describe(ctx, conn, "products", m.Products, productColumns, "id", "name")
+	if err != nil {
+		return nil, err
+	}
+	prices, err := describe(ctx, conn, "prices", m.Prices, priceColumns, "id", "product", "currency")
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +59,11 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 		return nil, errors.New("the mapping's prices query returns no amount: " +
 			"add a column unit_amount (or unit_amount_decimal, tiers or custom_unit_amount)")
 	}
-	out := &Mapping{pool: pool}
-	if out.products, err = products.queryBy(ctx, pool, "id"); err != nil {
+	out := &Mapping{}
+	if out.products, err = products.queryBy(ctx, conn, "id"); err != nil {
 		return nil, err
 	}
-	if out.prices, err = prices.queryBy(ctx, pool, "product"); err != nil {
+	if out.prices, err = prices.queryBy(ctx, conn, "product"); err != nil {
 		return nil, err
 	}
 	for _, c := range slices.Sorted(maps.Keys(productColumns)) {

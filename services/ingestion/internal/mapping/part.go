@@ -23,7 +23,7 @@ func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error)
 	var snapshot *Snapshot
 	// The first statement after BEGIN takes the snapshot for all of them.
 	batch := &pgx.Batch{}
-	batch.Queue("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ")
+	batch.Queue(s.conn.begin())
 	batch.Queue("SELECT pg_current_snapshot()::text").QueryRow(func(row pgx.Row) error {
 		var text string
 		if err := row.Scan(&text); err != nil {
@@ -44,10 +44,10 @@ func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error)
 	batch.Queue(prices.read, priced).Query(func(rows pgx.Rows) error {
 		return newQueryError(prices.name, eachRow(rows, prices.columns, r.price))
 	})
-	batch.Queue("COMMIT")
+	batch.Queue(s.conn.end())
 	if err := s.conn.SendBatch(ctx, batch).Close(); err != nil {
 		// The connection can read other parts after the rollback. If it was lost, those reads fail.
-		_, _ = s.conn.Exec(ctx, "ROLLBACK")
+		s.conn.undo(ctx)
 		return snapshot, fmt.Errorf("read products: %w", s.withQueryName(ctx, err))
 	}
 	if err := r.placeStrays(ctx, prices.id, s.conn); err != nil {
@@ -65,7 +65,7 @@ func (s *session) withQueryName(ctx context.Context, err error) error {
 		return err
 	}
 	for name, sql := range map[string]string{s.m.products.name: s.m.products.read, s.m.prices.name: s.m.prices.read} {
-		if _, refused := s.conn.Conn().PgConn().Prepare(ctx, "", sql, nil); code(refused) == code(err) {
+		if _, refused := s.conn.prepare(ctx, sql); code(refused) == code(err) {
 			return newQueryError(name, err)
 		}
 	}
