@@ -3,20 +3,17 @@ package ingestion
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
-
-// maxFaults is the maximum number of faults that a dead letter names.
-const maxFaults = 20
 
 // deadProduct is a dead letter for a product, and the trace of its change.
 type deadProduct struct {
@@ -98,18 +95,6 @@ func (in *ingester) queryFailedLetter(change *catalogv1.ProductChange,
 // invalidLetter returns the dead letter for a product that breaks Stripe's rules. Nothing of the product goes to
 // Stripe, not even its valid parts.
 func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []catalog.Violation) *meshv1.DeadLetter {
-	lines := make([]string, 0, maxFaults+1)
-	for i, f := range faults {
-		if i == maxFaults {
-			more := fmt.Sprintf("and %d more", len(faults)-i)
-			if len(faults) > catalog.MaxViolations {
-				more = fmt.Sprintf("and at least %d more", catalog.MaxViolations-i)
-			}
-			lines = append(lines, more)
-			break
-		}
-		lines = append(lines, f.String())
-	}
 	// The letter must fit a message of NATS. It goes without a payload that is large.
 	payload, err := proto.Marshal(change)
 	if err != nil || len(payload) > 512<<10 {
@@ -125,6 +110,6 @@ func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []cata
 		Attempts:  1,
 		Payload:   payload,
 		Message: fmt.Sprintf("product %s would be refused by Stripe: %s", change.GetProductId(),
-			strings.Join(lines, "; ")),
+			validation.Join(faults)),
 	}
 }
