@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/forecast"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -44,11 +45,5 @@ func describedDifferences(drift []*ledger.Drift, p *ledger.Product) []*meshv1.Di
 }
 
 func difference(d *ledger.Drift) *meshv1.Difference {
-	return &meshv1.Difference{
-		Kind:    string(d.Kind),
-		Field:   d.Field,
-		Catalog: d.Catalog,
-		Stripe:  d.Stripe,
-		Action:  string(d.Action),
-	}
+	return forecast.Difference(d.Difference, d.Action)
 }
