@@ -24,9 +24,10 @@ type (
 	PreviewProgress = preview.Progress
 	// PreviewResult is what a preview found. Close it.
 	PreviewResult = preview.Result
-	// PreviewChange is a product before and after the statements, and PreviewState one of the two.
+	// PreviewChange is a product before and after the statements.
 	PreviewChange = preview.Change
-	PreviewState  = preview.State
+	// PreviewState is a product before or after them.
+	PreviewState = preview.State
 )
 
 // ParseScript splits a script into statements. source is its name for messages. An error names the line of a statement

@@ -196,8 +196,10 @@ func TestPreview_SaysWhatItCannotSee(t *testing.T) {
 		DO $$ BEGIN IF false THEN PERFORM dblink_exec('x', 'y'); END IF; END $$`))
 	require.Empty(t, changes)
 	require.Len(t, out.Unseen, 5)
-	for i, want := range []string{"dblink_exec acts", "notify takes effect", "pg_advisory_lock was held",
-		"sequence driftless.numbers", ""} {
+	for i, want := range []string{
+		"dblink_exec acts", "notify takes effect", "pg_advisory_lock was held",
+		"sequence driftless.numbers", "",
+	} {
 		require.Contains(t, out.Unseen[i], want)
 	}
 }
@@ -260,8 +262,8 @@ func TestPreview_MovesNoSlot(t *testing.T) {
 	var decoded int
 	require.NoError(t,
 		s.pool.QueryRow(t.Context(),
-			`SELECT count(*) FROM pg_logical_slot_peek_binary_changes('preview_test', NULL, NULL,
-		'proto_version', '1', 'publication_names', 'driftless')`).Scan(&decoded))
+			`SELECT count(*) FROM pg_logical_slot_peek_binary_changes('preview_test', NULL,
+		1000, 'proto_version', '1', 'publication_names', 'driftless')`).Scan(&decoded))
 	require.Zero(t, decoded, "nothing of a transaction that was rolled back is captured")
 }
 

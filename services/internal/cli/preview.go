@@ -127,7 +127,7 @@ type preview struct {
 	forecaster       *forecast.Forecaster
 	out              previewWriter
 	result           *ingestion.PreviewResult
-	summary          previewSummary
+	summary          *previewSummary
 }
 
 // configuration is what a preview needs of a configuration file.

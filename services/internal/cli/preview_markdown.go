@@ -34,7 +34,7 @@ type previewMarkdown struct {
 	shown    int
 }
 
-func (w *previewMarkdown) begin(previewSummary) error { return nil }
+func (w *previewMarkdown) begin(*previewSummary) error { return nil }
 
 func (w *previewMarkdown) product(p forecast.Product) error {
 	w.products++
@@ -91,7 +91,7 @@ func sign(p forecast.Product) string {
 	}
 }
 
-func (w *previewMarkdown) end(s previewSummary) error {
+func (w *previewMarkdown) end(s *previewSummary) error {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "### Driftless: %s\n\n", code(s.Title))
 	if s.Products == 0 {
@@ -123,7 +123,7 @@ func (w *previewMarkdown) end(s previewSummary) error {
 }
 
 // table writes the changes of prices, the held ones first.
-func (w *previewMarkdown) table(out *bytes.Buffer, s previewSummary) {
+func (w *previewMarkdown) table(out *bytes.Buffer, s *previewSummary) {
 	if len(w.prices) == 0 {
 		return
 	}

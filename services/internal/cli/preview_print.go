@@ -14,10 +14,10 @@ import (
 
 // previewWriter writes a preview, product by product.
 type previewWriter interface {
-	begin(previewSummary) error
+	begin(*previewSummary) error
 	product(forecast.Product) error
 	// end gets the summary with its counts.
-	end(previewSummary) error
+	end(*previewSummary) error
 }
 
 func newPreviewWriter(format string) previewWriter {
@@ -34,7 +34,7 @@ func newPreviewWriter(format string) previewWriter {
 // previewText writes for a terminal.
 type previewText struct{ planPrinter }
 
-func (w *previewText) begin(s previewSummary) error {
+func (w *previewText) begin(s *previewSummary) error {
 	sayf(w, "%s\n\n", s.what())
 	return nil
 }
@@ -64,7 +64,7 @@ func (w *previewText) product(p forecast.Product) error {
 	return nil
 }
 
-func (w *previewText) end(s previewSummary) error {
+func (w *previewText) end(s *previewSummary) error {
 	compared := countOf(uint64(s.After), "product", "products") + " compared" + s.asOf
 	if s.Products == 0 {
 		sayf(w, "No changes: %s\n", compared)
@@ -80,7 +80,7 @@ func (w *previewText) end(s previewSummary) error {
 // previewJSON writes one JSON object.
 type previewJSON struct{ written int }
 
-func (w *previewJSON) begin(previewSummary) error {
+func (w *previewJSON) begin(*previewSummary) error {
 	_, err := io.WriteString(jsonOut, `{"products":[`)
 	return wrapWrite(err)
 }
@@ -111,7 +111,7 @@ func (w *previewJSON) product(p forecast.Product) error {
 	return wrapWrite(err)
 }
 
-func (w *previewJSON) end(s previewSummary) error {
+func (w *previewJSON) end(s *previewSummary) error {
 	data, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("encode the summary: %w", err)

@@ -26,8 +26,8 @@ import (
 // recorder keeps the products of a preview.
 type recorder struct{ products []forecast.Product }
 
-func (*recorder) begin(previewSummary) error { return nil }
-func (*recorder) end(previewSummary) error   { return nil }
+func (*recorder) begin(*previewSummary) error { return nil }
+func (*recorder) end(*previewSummary) error   { return nil }
 
 func (r *recorder) product(p forecast.Product) error {
 	r.products = append(r.products, p)
@@ -35,11 +35,7 @@ func (r *recorder) product(p forecast.Product) error {
 }
 
 // shopEditor makes random statements on the built-in tables.
-type shopEditor struct {
-	*rand.Rand
-
-	added int
-}
+type shopEditor struct{ *rand.Rand }
 
 func (e *shopEditor) product() string { return fmt.Sprintf("p%d", e.IntN(40)) }
 

@@ -54,9 +54,9 @@ type previewLock struct {
 	Blocks string `json:"blocks"`
 }
 
-func newPreviewSummary(p *preview) previewSummary {
+func newPreviewSummary(p *preview) *previewSummary {
 	r, e := p.result, p.status.GetEquality()
-	s := previewSummary{
+	s := &previewSummary{
 		Statements: []previewStatement{}, Locks: []previewLock{}, Unseen: []string{},
 		Before: r.Before, After: r.After, Differing: r.Differing,
 		Unknown: unknownBecause(e),
@@ -128,7 +128,7 @@ func productVerb(p forecast.Product) string {
 }
 
 // rows returns how many rows the statements returned or changed.
-func (s previewSummary) rows() (n uint64) {
+func (s *previewSummary) rows() (n uint64) {
 	for _, ran := range s.Statements {
 		n += uint64(ran.Rows)
 	}
@@ -136,7 +136,7 @@ func (s previewSummary) rows() (n uint64) {
 }
 
 // what describes what was previewed: "change.sql: 3 statements, 120 rows, rolled back".
-func (s previewSummary) what() string {
+func (s *previewSummary) what() string {
 	out := "Preview of " + s.Title
 	if n := uint64(len(s.Statements)); n > 0 {
 		out += ": " + countOf(n, "statement", "statements") + ", " + countOf(s.rows(), "row", "rows") + ", rolled back"
@@ -145,7 +145,7 @@ func (s previewSummary) what() string {
 }
 
 // plan describes what push would do: "1 to create, 2 to change, 0 to archive; the guard would hold 1".
-func (s previewSummary) plan() string {
+func (s *previewSummary) plan() string {
 	counts := []string{
 		formatCount(uint64(s.Create)) + " to create",
 		formatCount(uint64(s.Change)) + " to change",
@@ -168,7 +168,7 @@ func (s previewSummary) plan() string {
 }
 
 // notes are the sentences below the summary.
-func (s previewSummary) notes() (out []string) {
+func (s *previewSummary) notes() (out []string) {
 	if s.Products == 0 && s.Differing > 0 {
 		out = append(out, countOf(uint64(s.Differing), "product", "products")+
 			" would differ in the catalog, without anything to do in Stripe.")

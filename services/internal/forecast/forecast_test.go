@@ -81,8 +81,10 @@ func TestForecast_ShowsCallsAndFindings(t *testing.T) {
 		want    string
 		nothing bool
 	}{
-		"a new product": {Change{After: mug, Before: gone("mug"), Differs: true},
-			"create product mug, create price mug-eur", false},
+		"a new product": {
+			Change{After: mug, Before: gone("mug"), Differs: true},
+			"create product mug, create price mug-eur", false,
+		},
 		"a name": {Change{
 			Before:  mug,
 			After:   wanted("mug", "Big mug", "1400"),

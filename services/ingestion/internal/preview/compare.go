@@ -162,7 +162,7 @@ func (c *comparison) load(e *entry) (State, error) {
 }
 
 func (c *comparison) add(before, after State, differs bool) error {
-	record, err := encode(before, after)
+	record, err := encode(c.cfg.validated(before), c.cfg.validated(after))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
@@ -96,12 +97,24 @@ func (cfg Config) state(id string, read mapping.State, unmanaged []string) State
 	}
 	out.Change.Operation = catalogv1.Operation_OPERATION_UPSERT
 	out.Change.Product, out.Change.UnmanagedFields = read.Product, unmanaged
-	faults := read.Faults
-	if len(faults) == 0 {
-		faults = cfg.Validate(read.Product)
-	}
-	if len(faults) > 0 {
-		out.Refused = "would be refused by Stripe: " + cfg.Describe(faults)
+	// What differs is validated later. The rest is as valid as before.
+	if len(read.Faults) > 0 {
+		out.Refused = cfg.refusal(read.Faults)
 	}
 	return out
+}
+
+func (cfg Config) refusal(faults []catalog.Violation) string {
+	return "would be refused by Stripe: " + cfg.Describe(faults)
+}
+
+// validated returns a state with the reason for which ingestion would not publish it, if there is one.
+func (cfg Config) validated(s State) State {
+	if s.Refused != "" || s.Change.GetProduct() == nil {
+		return s
+	}
+	if faults := cfg.Validate(s.Change.GetProduct()); len(faults) > 0 {
+		s.Refused = cfg.refusal(faults)
+	}
+	return s
 }

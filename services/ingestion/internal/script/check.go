@@ -1,6 +1,7 @@
 package script
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,15 +53,14 @@ var refusals = []refusal{
 }
 
 // check refuses a statement that cannot be previewed, and recognizes savepoints.
-func (s *Statement) check(text string) error {
+func (s Statement) check(text string) (Savepoint, error) {
 	if len(s.tokens) > 0 && s.tokens[0].kind == word {
 		point, err := s.savepoint()
 		if err != nil {
-			return err
+			return Savepoint{}, err
 		}
 		if point.Verb != "" {
-			s.Savepoint = point
-			return nil
+			return point, nil
 		}
 	}
 	for _, r := range refusals {
@@ -71,22 +71,23 @@ func (s *Statement) check(text string) error {
 		}
 		if r.anywhere == "" || slices.ContainsFunc(rest, func(t token) bool { return t.is(r.anywhere) }) {
 			name := strings.ToUpper(strings.TrimSpace(r.keywords + " " + r.anywhere))
-			return fmt.Errorf("%s %s", name, r.why)
+			return Savepoint{}, fmt.Errorf("%s %s", name, r.why)
 		}
 	}
 	if slices.ContainsFunc(s.tokens, func(t token) bool { return t.is("standard_conforming_strings") }) ||
 		strings.Contains(strings.ToLower(text[s.tokens[0].start:s.tokens[len(s.tokens)-1].end]),
 			"'standard_conforming_strings'") {
-		return fmt.Errorf("standard_conforming_strings changes how the next statements are read: remove it")
+		return Savepoint{},
+			errors.New("standard_conforming_strings changes how the next statements are read: remove it")
 	}
-	return nil
+	return Savepoint{}, nil
 }
 
 func (t token) is(keyword string) bool { return t.kind == word && t.text == keyword }
 
 // savepoint returns the command about a savepoint that the statement is, if it is one. Anything else behind the
 // keywords is an error, so that the statement can be run from its parts alone.
-func (s *Statement) savepoint() (Savepoint, error) {
+func (s Statement) savepoint() (Savepoint, error) {
 	for _, form := range []struct {
 		verb     string
 		keywords [][]string

@@ -54,7 +54,8 @@ func Parse(source, text string) ([]Statement, error) {
 			Text: text[first.start:last.end], Source: source, Line: first.line, Words: words(text, tokens, maxDepth),
 			tokens: tokens,
 		}
-		if err := s.check(text); err != nil {
+		var err error
+		if s.Savepoint, err = s.check(text); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.At(), err)
 		}
 		out = append(out, s)
