@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/redact"
 )
 
-// What a preview takes and returns.
+// The types of a preview.
 type (
 	// PreviewStatement is a statement of a script.
 	PreviewStatement = script.Statement
@@ -76,6 +76,7 @@ func Preview(ctx context.Context, cfg PreviewConfig) (*PreviewResult, error) {
 			}
 			// The statements may alter tables, so no statement is cached.
 			settings.DefaultQueryExecMode = pgx.QueryExecModeDescribeExec
+			settings.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 			settings.StatementCacheCapacity, settings.DescriptionCacheCapacity = 0, 0
 			conn, err := pgx.ConnectConfig(ctx, settings)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func newPageRig(t *testing.T) *pageRig {
 	bin := t.TempDir()
 	// TestMain runs the command line if the program has its name.
 	require.NoError(t, os.Symlink(program, filepath.Join(bin, "driftless")))
-	require.NoError(t, os.WriteFile(filepath.Join(bin, "gh"), []byte("#!/bin/sh\necho \"gh $*\"\ncat comment.md\n"), 0o700)) //nolint:gosec // a program
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "gh"), []byte("#!/bin/sh\necho \"gh $*\"\ncat comment.md\n"), 0o700))
 	r.env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "DRIFTLESS_DATA_DIR="+r.dir)
 	commit(t, m.database, []string{
 		"INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')",
@@ -50,7 +51,7 @@ func (r *pageRig) write(name, text string) {
 func (r *pageRig) run(script string, env ...string) (out string, code int) {
 	r.t.Helper()
 	shell := exec.CommandContext(r.t.Context(), "bash", "-e", "-o", "pipefail", "-c", script)
-	shell.Dir, shell.Env = r.dir, append(r.env, env...)
+	shell.Dir, shell.Env = r.dir, slices.Concat(r.env, env)
 	output, err := shell.CombinedOutput()
 	if shell.ProcessState == nil {
 		require.NoError(r.t, err)

@@ -20,7 +20,7 @@ type PriceChange struct {
 	Rules []string `json:"rules,omitempty"`
 }
 
-// priceChanges returns the prices of which the amount changes.
+// priceChanges returns the prices whose amount changes.
 func priceChanges(is resolved, observed *catalogv1.Observed) (out []PriceChange) {
 	for _, c := range catalog.Outline(is.effective, observed) {
 		if c.Price == "" || c.Before == c.After || c.Verb == catalog.Updated {

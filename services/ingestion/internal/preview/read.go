@@ -97,7 +97,7 @@ func (cfg Config) state(id string, read mapping.State, unmanaged []string) State
 	}
 	out.Change.Operation = catalogv1.Operation_OPERATION_UPSERT
 	out.Change.Product, out.Change.UnmanagedFields = read.Product, unmanaged
-	// What differs is validated later. The rest is as valid as before.
+	// A state that differs is validated later. The rest is as valid as before.
 	if len(read.Faults) > 0 {
 		out.Refused = cfg.refusal(read.Faults)
 	}

@@ -10,7 +10,7 @@ import (
 // maxJoined is the maximum number of violations that a sentence names.
 const maxJoined = 20
 
-// Join writes violations in one line. Of many it names the first.
+// Join writes violations in one line. It names the first ones if there are many.
 func Join(violations []catalog.Violation) string {
 	lines := make([]string, 0, maxJoined+1)
 	for i, v := range violations {
