@@ -3,20 +3,17 @@ package ingestion
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
-
-// maxFaults is the maximum number of faults that a dead letter names.
-const maxFaults = 20
 
 // deadProduct is a dead letter for a product, and the trace of its change.
 type deadProduct struct {
@@ -44,7 +41,7 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 		if len(faults) > 0 {
 			return mesh.Outgoing{}, in.invalidLetter(change, faults)
 		}
-		if change.Violations = violationsOf(state.Violated); isRefused(state.Violated) {
+		if change.Violations = mapping.CheckViolations(state.Violated); isRefused(state.Violated) {
 			return mesh.Outgoing{}, in.checkFailedLetter(change, state.Violated)
 		}
 	}
@@ -101,18 +98,6 @@ func (in *ingester) queryFailedLetter(change *catalogv1.ProductChange,
 // invalidLetter returns the dead letter for a product that breaks Stripe's rules. Nothing of the product goes to
 // Stripe, not even its valid parts.
 func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []catalog.Violation) *meshv1.DeadLetter {
-	lines := make([]string, 0, maxFaults+1)
-	for i, f := range faults {
-		if i == maxFaults {
-			more := fmt.Sprintf("and %d more", len(faults)-i)
-			if len(faults) > catalog.MaxViolations {
-				more = fmt.Sprintf("and at least %d more", catalog.MaxViolations-i)
-			}
-			lines = append(lines, more)
-			break
-		}
-		lines = append(lines, f.String())
-	}
 	return &meshv1.DeadLetter{
 		Service:   topology.Ingestion,
 		Account:   in.account,
@@ -123,7 +108,7 @@ func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []cata
 		Attempts:  1,
 		Payload:   letterPayload(change),
 		Message: fmt.Sprintf("product %s would be refused by Stripe: %s", change.GetProductId(),
-			strings.Join(lines, "; ")),
+			validation.Join(faults)),
 	}
 }
 

@@ -17,15 +17,6 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// violationsOf returns what a change says of the checks that its product violates.
-func violationsOf(violated []mapping.Violated) []*catalogv1.CheckViolation {
-	var out []*catalogv1.CheckViolation
-	for _, v := range violated {
-		out = append(out, &catalogv1.CheckViolation{Check: v.Check.Name, Message: v.Message})
-	}
-	return out
-}
-
 // isRefused reports whether a violated check makes its product a dead letter.
 func isRefused(violated []mapping.Violated) bool {
 	return slices.ContainsFunc(violated, refuses)

@@ -23,7 +23,7 @@ type cli struct {
 	config.Log
 	config.Local
 	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API. Defaults to the token of the mesh on the data directory. up creates one, unless it is started with an empty one (--token=)."`
-	Output  string           `name:"output" short:"o" enum:"text,json" default:"text" help:"Output format: text or json."`
+	Output  string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
 	Up       upCmd       `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
@@ -56,7 +56,7 @@ type cli struct {
 var errDiffers = errors.New("differences found")
 
 // Main runs the command line and returns the exit code: 0 for success, 1 for failure, 2 for differences, a degraded
-// mesh or an unknown state.
+// mesh or an unknown state, 3 for a preview with changes that the guard would hold.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -71,10 +71,20 @@ func Main(args []string) int {
 		return 0
 	case errors.Is(err, errDiffers):
 		return 2
+	case errors.Is(err, errHeld):
+		return 3
 	default:
 		say(os.Stderr, "driftless:", lines(err.Error()))
 		return 1
 	}
+}
+
+// AfterApply refuses a format that the command does not have.
+func (c *cli) AfterApply(parsed *kong.Context) error {
+	if command, _, _ := strings.Cut(parsed.Command(), " "); c.Output == "markdown" && command != "plan" {
+		return errMarkdown
+	}
+	return nil
 }
 
 // newParser returns the parser of the command line, and what its settings are loaded into.

@@ -91,5 +91,8 @@ func describeRemaining(plan *controlv1.PlanResponse) string {
 }
 
 func stateName(s controlv1.ProductState) string {
+	if s == controlv1.ProductState_PRODUCT_STATE_UNSPECIFIED {
+		return "new"
+	}
 	return strings.ToLower(strings.TrimPrefix(s.String(), "PRODUCT_STATE_"))
 }

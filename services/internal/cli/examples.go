@@ -29,6 +29,10 @@ var examples = map[string][]example{
 		{"plan mug cup", "two products"},
 		{"plan --usage", "with what uses each price that goes"},
 		{"plan --wait-converged 1m", "in a test: wait until nothing differs"},
+		{"plan --sql migration.sql", "preview: what the statements would do"},
+		{"plan -e 'UPDATE driftless.prices SET unit_amount = 1400'", ""},
+		{"plan --config driftless.yaml", "preview of a changed mapping or policy"},
+		{"plan --sql migration.sql -o markdown", "a comment for a pull request"},
 	},
 	"sync": {
 		{"sync mug", "this product"},

@@ -16,6 +16,7 @@ import (
 
 type planCmd struct {
 	address
+	previewFlags
 	Products      []string      `arg:"" optional:"" help:"Ids of products. Defaults to all."`
 	WaitConverged time.Duration `name:"wait-converged" xor:"usage" placeholder:"DURATION" help:"Wait until every commit is captured, nothing differs and nothing is in flight. Exits with 2 if that takes longer than this, or at once if all that differs is held by the guard."`
 	Usage         bool          `xor:"usage" help:"Also show how many subscriptions and payment links use each price that would be replaced or archived. Reads them from Stripe."`
@@ -31,13 +32,22 @@ With --usage, pull also counts the subscriptions and payment links of each price
 reads them from Stripe, which counts towards the read allowance.
 
 Exits with 0 if nothing differs as of the time that is shown, and with 2 if anything differs or that is unknown:
-then the plan says why.`
+then the plan says why.
+
+With --sql, -e or --config FILE it is a preview of a change that is not made: of statements that are not committed, or
+of a configuration that is not rolled out. The statements run on the catalog with DATABASE_URL, in a transaction that is
+always rolled back. --config names the changed file, and DRIFTLESS_CONFIG the present one. A preview exits with 0 if push
+would do nothing, with 2 if it would, with 3 if the guard would hold some of it, and with 1 if the preview failed. Its
+output may also be markdown (-o markdown).`
 }
 
 // finalPlanTimeout is the timeout of the plan that is shown after a wait that failed.
 const finalPlanTimeout = 10 * time.Second
 
 func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
+	if cmd.isPreview() {
+		return cmd.preview(ctx, c)
+	}
 	client, err := cmd.control(c)
 	if err != nil {
 		return reportUnknown(c, err)

@@ -35,9 +35,9 @@ func (m *Mapping) straysOf(ctx context.Context, c *productCheck) (*CheckFailure,
 		return nil, err
 	}
 	defer conn.Release()
-	table, err := c.prepared(ctx, conn)
+	table, err := c.prepared(ctx, connection{Conn: conn.Conn()})
 	if err != nil {
-		if isConnectionError(ctx, conn, err) {
+		if isConnectionError(ctx, connection{Conn: conn.Conn()}, err) {
 			return nil, err
 		}
 		message, code := describeFailure(err)

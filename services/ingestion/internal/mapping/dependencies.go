@@ -115,7 +115,7 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 // checkTables returns the checks that can run, as tables.
 func (m *Mapping) checkTables(ctx context.Context, conn *pgxpool.Conn) (out []string) {
 	for _, c := range m.checks {
-		if table, err := c.prepared(ctx, conn); err == nil {
+		if table, err := c.prepared(ctx, connection{Conn: conn.Conn()}); err == nil {
 			out = append(out, table)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 // Mapping is a checked mapping, ready to read with. Safe for concurrent use.
 type Mapping struct {
+	// pool is nil if the mapping reads only within a transaction.
 	pool     *pgxpool.Pool
 	products query[catalogv1.Product]
 	prices   query[priceRow]
@@ -32,11 +33,25 @@ type Mapping struct {
 
 // New checks the queries against the database. Its errors name the query, the column and what to change.
 func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, error) {
-	products, err := describe(ctx, pool, "products", m.Products, productColumns, "id", "name")
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the catalog database: %w", err)
+	}
+	defer conn.Release()
+	out, err := newMapping(ctx, connection{Conn: conn.Conn()}, m)
 	if err != nil {
 		return nil, err
 	}
-	prices, err := describe(ctx, pool, "prices", m.Prices, priceColumns, "id", "product", "currency")
+	out.pool = pool
+	return out, nil
+}
+
+func newMapping(ctx context.Context, conn connection, m *config.Mapping) (*Mapping, error) {
+	products, err := describe(ctx, conn.Conn, "products", m.Products, productColumns, "id", "name")
+	if err != nil {
+		return nil, err
+	}
+	prices, err := describe(ctx, conn.Conn, "prices", m.Prices, priceColumns, "id", "product", "currency")
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +59,11 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 		return nil, errors.New("the mapping's prices query returns no amount: " +
 			"add a column unit_amount (or unit_amount_decimal, tiers or custom_unit_amount)")
 	}
-	out := &Mapping{pool: pool}
-	if out.products, err = products.queryBy(ctx, pool, "id"); err != nil {
+	out := &Mapping{}
+	if out.products, err = products.queryBy(ctx, conn.Conn, "id"); err != nil {
 		return nil, err
 	}
-	if out.prices, err = prices.queryBy(ctx, pool, "product"); err != nil {
+	if out.prices, err = prices.queryBy(ctx, conn.Conn, "product"); err != nil {
 		return nil, err
 	}
 	for _, c := range slices.Sorted(maps.Keys(productColumns)) {
@@ -64,7 +79,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 	}
 	out.firstIDs, out.moreIDs = listQueries(m.Products, out.products.id)
 	out.fingerprint = fingerprint(m, products.types, prices.types)
-	out.checks, err = newProductChecks(ctx, pool, m.Checks, out.products.id)
+	out.checks, err = newProductChecks(ctx, conn, m.Checks, out.products.id)
 	return out, err
 }
 

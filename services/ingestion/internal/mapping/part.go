@@ -27,7 +27,7 @@ func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error)
 	var snapshot *Snapshot
 	// The first statement after BEGIN takes the snapshot for all of them.
 	batch := &pgx.Batch{}
-	batch.Queue("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ")
+	batch.Queue(s.conn.begin())
 	batch.Queue("SELECT pg_current_snapshot()::text").QueryRow(func(row pgx.Row) error {
 		var text string
 		if err := row.Scan(&text); err != nil {
@@ -49,19 +49,19 @@ func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error)
 		return newQueryError(prices.name, eachRow(rows, prices.columns, r.price))
 	})
 	if len(checks) == 0 {
-		batch.Queue("COMMIT")
+		batch.Queue(s.conn.end())
 	} else {
 		batch.Queue(fmt.Sprintf("SET LOCAL statement_timeout = %d", checkQueryTimeout.Milliseconds()))
-		batch.Queue("SAVEPOINT " + savepoint)
+		batch.Queue("SAVEPOINT " + checksSavepoint)
 	}
 	if err := s.conn.SendBatch(ctx, batch).Close(); err != nil {
 		// The connection can read other parts after the rollback. If it was lost, those reads fail.
-		_, _ = s.conn.Exec(ctx, "ROLLBACK")
+		s.conn.undo(ctx)
 		return snapshot, fmt.Errorf("read products: %w", s.withQueryName(ctx, err))
 	}
 	if len(checks) > 0 {
 		if err := s.runChecks(ctx, checks, slices.Sorted(maps.Keys(r.states))); err != nil {
-			_, _ = s.conn.Exec(ctx, "ROLLBACK")
+			s.conn.undo(ctx)
 			return snapshot, fmt.Errorf("run the checks: %w", err)
 		}
 	}
@@ -84,7 +84,7 @@ func (s *session) withQueryName(ctx context.Context, err error) error {
 		return err
 	}
 	for name, sql := range map[string]string{s.m.products.name: s.m.products.read, s.m.prices.name: s.m.prices.read} {
-		if _, refused := s.conn.Conn().PgConn().Prepare(ctx, "", sql, nil); code(refused) == code(err) {
+		if _, refused := s.conn.prepare(ctx, sql); code(refused) == code(err) {
 			return newQueryError(name, err)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
@@ -38,16 +37,11 @@ type productCheck struct {
 
 // newProductChecks returns the checks, and has Postgres prepare each. A refused check stays, and rests. An error means
 // that the database does not answer.
-func newProductChecks(ctx context.Context, pool *pgxpool.Pool, checks []config.ProductCheck, id idType,
+func newProductChecks(ctx context.Context, conn connection, checks []config.ProductCheck, id idType,
 ) ([]*productCheck, error) {
 	if len(checks) == 0 {
 		return nil, nil
 	}
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the catalog database: %w", err)
-	}
-	defer conn.Release()
 	out := make([]*productCheck, len(checks))
 	for i, c := range checks {
 		out[i] = &productCheck{ProductCheck: c, id: id}
@@ -59,7 +53,7 @@ func newProductChecks(ctx context.Context, pool *pgxpool.Pool, checks []config.P
 }
 
 // query returns the query to read with. It returns why the check cannot run, if it rests or Postgres refuses it.
-func (c *productCheck) query(ctx context.Context, conn *pgxpool.Conn) (string, error) {
+func (c *productCheck) query(ctx context.Context, conn connection) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Now().Before(c.restsUntil) {
@@ -85,10 +79,9 @@ func (c *productCheck) rest(failure error) {
 }
 
 // prepare makes the query that reads the violations of some products, and has Postgres check it.
-func (c *productCheck) prepare(ctx context.Context, conn *pgxpool.Conn) (string, error) {
-	pg := conn.Conn().PgConn()
+func (c *productCheck) prepare(ctx context.Context, conn connection) (string, error) {
 	//nolint:unqueryvet // which columns there are is the question
-	statement, err := pg.Prepare(ctx, "", "SELECT * FROM ("+trimQuery(c.Query)+"\n) c", nil)
+	statement, err := conn.prepare(ctx, "SELECT * FROM ("+trimQuery(c.Query)+"\n) c")
 	if err != nil {
 		return "", err
 	}
@@ -103,7 +96,7 @@ func (c *productCheck) prepare(ctx context.Context, conn *pgxpool.Conn) (string,
 	}
 	sql := fmt.Sprintf("SELECT c.id::%s::text, %s FROM %s WHERE c.id::%s%s = ANY(%s)", c.id.name, detail, c.table(),
 		c.id.name, c.collation(), c.id.array(1))
-	if _, err := pg.Prepare(ctx, "", sql, nil); err != nil {
+	if _, err := conn.prepare(ctx, sql); err != nil {
 		return "", err
 	}
 	return sql, nil
@@ -120,7 +113,7 @@ func (c *productCheck) table() string {
 }
 
 // prepared returns the query as a table. It returns why the check cannot run, if it rests or Postgres refuses it.
-func (c *productCheck) prepared(ctx context.Context, conn *pgxpool.Conn) (string, error) {
+func (c *productCheck) prepared(ctx context.Context, conn connection) (string, error) {
 	if _, err := c.query(ctx, conn); err != nil {
 		return "", err
 	}
@@ -139,8 +132,8 @@ func (c *productCheck) collation() string {
 }
 
 // isConnectionError reports whether an error is the connection's or the caller's, so that the check is not at fault.
-func isConnectionError(ctx context.Context, conn *pgxpool.Conn, err error) bool {
-	return err != nil && (ctx.Err() != nil || conn.Conn().IsClosed())
+func isConnectionError(ctx context.Context, conn connection, err error) bool {
+	return err != nil && (ctx.Err() != nil || conn.IsClosed())
 }
 
 // describeFailure returns why a check failed, in Postgres' words and with what helps.

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
@@ -83,6 +81,10 @@ func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 		return Reading{}, fmt.Errorf("read products: connect to the catalog database: %w", err)
 	}
 	defer conn.Release()
+	return m.readWith(ctx, connection{Conn: conn.Conn()}, ids)
+}
+
+func (m *Mapping) readWith(ctx context.Context, conn connection, ids []string) (Reading, error) {
 	s := newSession(m, conn)
 	requested := unique(ids)
 	if err := s.read(ctx, requested); err != nil {
@@ -97,7 +99,7 @@ func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 // session is one call of Read.
 type session struct {
 	m    *Mapping
-	conn *pgxpool.Conn
+	conn connection
 	out  Reading
 	// unpriced has product ids that the prices query's column product cannot hold. They have no prices.
 	unpriced map[string]bool
@@ -105,7 +107,7 @@ type session struct {
 	notIDs map[string]bool
 }
 
-func newSession(m *Mapping, conn *pgxpool.Conn) *session {
+func newSession(m *Mapping, conn connection) *session {
 	return &session{
 		m:        m,
 		conn:     conn,

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+
 	"github.com/jackc/pgx/v5"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
@@ -145,8 +147,17 @@ func (s *session) prepareChecks(ctx context.Context) ([]*checkResult, error) {
 	return out, nil
 }
 
-// savepoint is set after the products were read. A check that fails is undone to it, and the snapshot stays.
-const savepoint = "checks"
+// CheckViolations returns what a change says of the checks that its product violates.
+func CheckViolations(violated []Violated) []*catalogv1.CheckViolation {
+	var out []*catalogv1.CheckViolation
+	for _, v := range violated {
+		out = append(out, &catalogv1.CheckViolation{Check: v.Check.Name, Message: v.Message})
+	}
+	return out
+}
+
+// checksSavepoint is set after the products were read. A check that fails is undone to it, and the snapshot stays.
+const checksSavepoint = "driftless_checks"
 
 // runChecks runs the checks for products of an open transaction, after its savepoint, and ends the transaction. It
 // takes one round trip if no check fails.
@@ -161,7 +172,9 @@ func (s *session) runChecks(ctx context.Context, results []*checkResult, ids []s
 			batch.Queue(r.sql, ids).Query(r.collect)
 		}
 	}
-	batch.Queue("COMMIT")
+	for _, statement := range s.conn.abandon() {
+		batch.Queue(statement)
+	}
 	err := s.conn.SendBatch(ctx, batch).Close()
 	if err == nil || code(err) == "" || isConnectionError(ctx, s.conn, err) {
 		return err
@@ -178,9 +191,8 @@ func (s *session) runChecks(ctx context.Context, results []*checkResult, ids []s
 			return err
 		}
 	}
-	// A transaction that only read has nothing to commit.
-	_, err = s.conn.Exec(ctx, "ROLLBACK")
-	return err
+	s.conn.undo(ctx)
+	return nil
 }
 
 func (r *checkResult) collect(rows pgx.Rows) error {
@@ -194,7 +206,7 @@ func (r *checkResult) collect(rows pgx.Rows) error {
 }
 
 func (s *session) rollBack(ctx context.Context) error {
-	_, err := s.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+savepoint)
+	_, err := s.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+checksSavepoint)
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/forecast"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
@@ -162,29 +163,7 @@ func plan(p *ledger.Product) *controlv1.ProductPlan {
 	if !p.DiffersSince.IsZero() {
 		out.DiffersSince = timestamppb.New(p.DiffersSince)
 	}
-	for _, s := range p.Steps() {
-		step := &controlv1.PlannedStep{Kind: string(s.Kind), Step: s.String()}
-		for _, param := range s.Params {
-			value := param.Value
-			if param.PriceRef != "" {
-				value = "(Stripe's id of price " + param.PriceRef + ")"
-			}
-			step.Parameters = append(step.Parameters, &controlv1.Parameter{Name: param.Name, Value: value})
-		}
-		out.Steps = append(out.Steps, step)
-	}
-	for _, change := range p.Outline() {
-		planned := &controlv1.PlannedChange{
-			Verb:    string(change.Verb),
-			PriceId: change.Price,
-			Before:  change.Before,
-			After:   change.After,
-		}
-		for _, d := range change.Differences {
-			planned.Differences = append(planned.Differences, describe.Difference(&ledger.Drift{Difference: d}))
-		}
-		out.Changes = append(out.Changes, planned)
-	}
+	out.Steps, out.Changes = forecast.Steps(p.Steps()), forecast.Changes(p.Outline())
 	for _, d := range p.Decisions {
 		if d.Action == catalog.WriteBack &&
 			!slices.ContainsFunc(
