@@ -34,6 +34,8 @@ var times = []struct {
 }{
 	// protojson chooses the spaces after a name by the build (https://protobuf.dev/reference/go/faq/#unstable-json).
 	{regexp.MustCompile(`(?m)^( *"\w+":) +`), "$1 "},
+	// So it does with the space in its errors.
+	{regexp.MustCompile(`proto:[ \x{A0}]`), "proto: "},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIMESTAMP"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\b`), "DATETIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},

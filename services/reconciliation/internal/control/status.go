@@ -100,7 +100,8 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	return err
 }
 
-// guard returns the record of the guard without what only push needs, nil if the guard has not counted anything yet. The fields of earlier versions are about the products that were archived.
+// guard returns the record of the guard without what only push needs, nil if the guard has not counted anything yet.
+// The fields of earlier versions are about the products that were archived.
 func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 	record := &meshv1.Guard{}
 	if revision, err := c.Stores.Guard(c.Account).GetAt(ctx, record); err != nil || revision == 0 {
