@@ -54,6 +54,8 @@ var times = []struct {
 	{regexp.MustCompile(`"payload": "[^"]+"`), `"payload": "PAYLOAD"`},
 	{regexp.MustCompile(`\b((list calls?|reads?), in) [0-9.]+m?s\b`), "$1 DURATION"},
 	{regexp.MustCompile(`"((?:\w+_)?version|sequence)": +"\d+"`), `"$1": "N"`},
+	// A script that waits for an output repeats the command, and each sync sends commands.
+	{regexp.MustCompile(`\b\d+( messages (?:wait for it|in flight|are in flight))`), "N$1"},
 	// Calls of the budget are written down in batches.
 	{regexp.MustCompile(`(in the last 30 days: )\d+( \([^)]*\))?`), "${1}N"},
 	{regexp.MustCompile(`"(reads)": "\d+"`), `"$1": "N"`},

@@ -2812,8 +2812,8 @@ type Budget struct {
 	Slowed map[string]*Slowdown `protobuf:"bytes,5,rep,name=slowed,proto3" json:"slowed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Read calls by day in UTC ("2026-11-24"), for Stripe's monthly read allowance.
 	Reads map[string]uint64 `protobuf:"bytes,6,rep,name=reads,proto3" json:"reads,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// Read calls by purpose: "events", "poll", "scan", "import", "push", "usage". Reads that an older program counted are only in
-	// reads.
+	// Read calls by purpose: "events", "poll", "scan", "import", "push", "usage". Reads that an older program counted are
+	// only in reads.
 	ReadsFor      map[string]*PurposeReads `protobuf:"bytes,40,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -9,10 +9,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-
 	"github.com/jackc/pgx/v5"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
