@@ -219,7 +219,7 @@ func (m *Mapping) CheckWriteBack(field string) error {
 func (m *Mapping) CheckImport() error {
 	switch {
 	case m.IsBuiltIn():
-		return m.WriteIDs.check()
+		return nil
 	case strings.TrimSpace(m.WriteBack.ImportProduct) == "":
 		return errors.New(
 			"products cannot be imported: set catalog.write_back.import_product to the statement that inserts one " +
