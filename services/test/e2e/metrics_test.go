@@ -138,6 +138,9 @@ func optional(m metrics.Metric, service string) bool {
 		return service != topology.Push
 	case metrics.Refused.Name:
 		return true
+	case metrics.CheckFailures.Name:
+		// The mesh has no checks.
+		return true
 	default:
 		return false
 	}

@@ -34,6 +34,7 @@ func replica(t *testing.T, natsURL, simURL string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), "NATS_URL="+natsURL, "STRIPE_API_KEY="+key, "STRIPE_API_BASE="+simURL,
 		"STRIPE_RATE=1000", "STRIPE_ENDPOINT_RATE=1000",
 		"DRIFTLESS_PUSH_ADDR=127.0.0.1:0", "DRIFTLESS_LOG_LEVEL=error")
+	cmd.Env = append(cmd.Env, withoutGuard...)
 	require.NoError(t, cmd.Start())
 	return cmd
 }

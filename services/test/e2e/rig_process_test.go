@@ -12,6 +12,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
+// withoutGuard switches all rules of the guard off. Random edits are dangerous, and nobody is there to approve them.
+var withoutGuard = []string{
+	"DRIFTLESS_GUARD_SHARE=0", "DRIFTLESS_GUARD_PRICE_SHARE=0", "DRIFTLESS_GUARD_CURRENCY_SHARE=0",
+	"DRIFTLESS_GUARD_AMOUNT_CHANGE=0", "DRIFTLESS_GUARD_ZERO_AMOUNT=false",
+	"DRIFTLESS_GUARD_NO_ACTIVE_PRICE=false", "DRIFTLESS_GUARD_NO_DEFAULT_PRICE=false",
+}
+
 // processes runs the rig's services as processes, with these settings in their environment in addition to the rig's
 // own.
 func processes(env ...string) func(*rig) {
@@ -33,14 +40,10 @@ func (r *rig) spawn(name string) {
 		"STRIPE_API_KEY="+key, "STRIPE_API_BASE="+r.simURL, "STRIPE_WEBHOOK_SECRET="+secret, "STRIPE_RATE=1000",
 		"STRIPE_ENDPOINT_RATE=1000", "STRIPE_READ_ALLOWANCE=0",
 		"DRIFTLESS_POLL_INTERVAL=1s", "DRIFTLESS_GRACE_PERIOD=1s", "DRIFTLESS_SCAN_INTERVAL=0",
-		// Random edits are dangerous, and nobody is there to approve them.
-		"DRIFTLESS_GUARD_SHARE=0", "DRIFTLESS_GUARD_PRICE_SHARE=0", "DRIFTLESS_GUARD_CURRENCY_SHARE=0",
-		"DRIFTLESS_GUARD_AMOUNT_CHANGE=0", "DRIFTLESS_GUARD_ZERO_AMOUNT=false",
-		"DRIFTLESS_GUARD_NO_ACTIVE_PRICE=false", "DRIFTLESS_GUARD_NO_DEFAULT_PRICE=false",
 		"DRIFTLESS_LOG_LEVEL=error",
 		"DRIFTLESS_INGESTION_ADDR="+addr, "DRIFTLESS_PUSH_ADDR="+addr, "DRIFTLESS_PULL_ADDR="+addr,
 		"DRIFTLESS_RECONCILIATION_ADDR="+addr)
-	cmd.Env = append(cmd.Env, r.asProcesses...)
+	cmd.Env = append(append(cmd.Env, withoutGuard...), r.asProcesses...)
 	cmd.Stderr = os.Stderr
 	require.NoError(r.t, cmd.Start(), name)
 	r.processes[name] = cmd.Process

@@ -95,11 +95,7 @@ func TestStripeIDs_EqualStripeAfterEditsKillsAndDelays(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills processes for a while")
 	}
-	r := newRig(t, stripesim.Config{}, processes(
-		"DRIFTLESS_STRIPE_IDS=true", "DRIFTLESS_GUARD_AMOUNT_CHANGE=0", "DRIFTLESS_GUARD_PRICE_SHARE=0",
-		"DRIFTLESS_GUARD_CURRENCY_SHARE=0", "DRIFTLESS_GUARD_NO_ACTIVE_PRICE=false",
-		"DRIFTLESS_GUARD_NO_DEFAULT_PRICE=false",
-	))
+	r := newRig(t, stripesim.Config{}, processes("DRIFTLESS_STRIPE_IDS=true"))
 	r.exec(watchIDs)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -78,7 +78,7 @@ func TestCheck_AcceptsValidRequests(t *testing.T) {
 	for _, m := range []proto.Message{
 		&controlv1.GetStatusRequest{}, &controlv1.PlanRequest{}, &controlv1.ListDriftRequest{Limit: 10_000},
 		&controlv1.PauseRequest{},
-		&controlv1.ApproveRequest{Duration: &durationpb.Duration{}},
+		&controlv1.ApproveRequest{Duration: &durationpb.Duration{}, Reason: "a sale"},
 		&controlv1.ResolveDriftRequest{ProductId: "a b\n", Keep: controlv1.Keep_KEEP_STRIPE},
 		&controlv1.DropDeadLettersRequest{
 			Selection: &controlv1.DeadLetterSelection{All: true}, Why: strings.Repeat("é", 1000),
