@@ -3,6 +3,7 @@ package catalog
 import (
 	"slices"
 	"strings"
+	"time"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
@@ -27,6 +28,8 @@ type Planned struct {
 	// Before and After are what a price costs, "14.00 EUR / month", or the name of a product. They are empty where
 	// there is nothing.
 	Before, After string
+	// KeptUntil is until when the price that is replaced stays active. It is zero if it is archived at once.
+	KeptUntil time.Time
 	// Differences are the fields that change. A new product has all fields that it gets, and a new price has none.
 	Differences []Difference
 }
@@ -128,6 +131,9 @@ func (d *differ) outlinePrice(x Difference) Planned {
 	}
 	if held := d.predecessor(x.Price); held != nil && c.Verb != Created {
 		c.Before = FormatPrice(held.GetPrice())
+		if c.Verb == Replaced && d.kept[held.GetStripeId()] {
+			c.KeptUntil = held.GetKeepUntil().AsTime()
+		}
 	}
 	return c
 }
