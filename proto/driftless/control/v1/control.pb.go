@@ -320,7 +320,9 @@ type GetStatusResponse struct {
 	// Products whose change the guard holds. They do not count as pending.
 	Held uint64 `protobuf:"varint,70,opt,name=held,proto3" json:"held,omitempty"`
 	// The held products by rule. A product that several rules hold counts for each.
-	HeldBy        []*HeldCount `protobuf:"bytes,71,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
+	HeldBy []*HeldCount `protobuf:"bytes,71,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
+	// Replaced prices that stay active until their time.
+	Overlaps      uint64 `protobuf:"varint,80,opt,name=overlaps,proto3" json:"overlaps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,6 +509,13 @@ func (x *GetStatusResponse) GetHeldBy() []*HeldCount {
 		return x.HeldBy
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetOverlaps() uint64 {
+	if x != nil {
+		return x.Overlaps
+	}
+	return 0
 }
 
 // The number of products that a rule of the guard holds.
@@ -1926,8 +1935,11 @@ type PlanResponse struct {
 	Equality *Equality        `protobuf:"bytes,24,opt,name=equality,proto3" json:"equality,omitempty"`
 	// The commands that are for ingestion.
 	IngestionOrders uint64 `protobuf:"varint,25,opt,name=ingestion_orders,json=ingestionOrders,proto3" json:"ingestion_orders,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Replaced prices that are still active, the first to be archived first: of the named products, or the first thousand
+	// of all. They are no differences. Only the first page has them.
+	Overlaps      []*Overlap `protobuf:"bytes,40,rep,name=overlaps,proto3" json:"overlaps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanResponse) Reset() {
@@ -2028,6 +2040,13 @@ func (x *PlanResponse) GetIngestionOrders() uint64 {
 		return x.IngestionOrders
 	}
 	return 0
+}
+
+func (x *PlanResponse) GetOverlaps() []*Overlap {
+	if x != nil {
+		return x.Overlaps
+	}
+	return nil
 }
 
 type ProductPlan struct {
@@ -2192,7 +2211,9 @@ type PlannedChange struct {
 	Before string `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
 	After  string `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
 	// The fields that change. A new product has all fields that it gets.
-	Differences   []*v1.Difference `protobuf:"bytes,5,rep,name=differences,proto3" json:"differences,omitempty"`
+	Differences []*v1.Difference `protobuf:"bytes,5,rep,name=differences,proto3" json:"differences,omitempty"`
+	// Until when the price that is replaced stays active. Absent if it is archived at once.
+	KeepUntil     *timestamppb.Timestamp `protobuf:"bytes,40,opt,name=keep_until,json=keepUntil,proto3" json:"keep_until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2262,6 +2283,93 @@ func (x *PlannedChange) GetDifferences() []*v1.Difference {
 	return nil
 }
 
+func (x *PlannedChange) GetKeepUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KeepUntil
+	}
+	return nil
+}
+
+// A price that stays active for a while although another price has replaced it.
+type Overlap struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// The catalog's id of the price, and Stripe's id of the one that was replaced.
+	PriceId       string `protobuf:"bytes,2,opt,name=price_id,json=priceId,proto3" json:"price_id,omitempty"`
+	StripePriceId string `protobuf:"bytes,3,opt,name=stripe_price_id,json=stripePriceId,proto3" json:"stripe_price_id,omitempty"`
+	// What the replaced price costs: "14.00 EUR / month".
+	Amount string `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
+	// When it is archived.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Overlap) Reset() {
+	*x = Overlap{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Overlap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Overlap) ProtoMessage() {}
+
+func (x *Overlap) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Overlap.ProtoReflect.Descriptor instead.
+func (*Overlap) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Overlap) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *Overlap) GetPriceId() string {
+	if x != nil {
+		return x.PriceId
+	}
+	return ""
+}
+
+func (x *Overlap) GetStripePriceId() string {
+	if x != nil {
+		return x.StripePriceId
+	}
+	return ""
+}
+
+func (x *Overlap) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *Overlap) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 type PlannedStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// create_product, update_product, create_price, update_price.
@@ -2276,7 +2384,7 @@ type PlannedStep struct {
 
 func (x *PlannedStep) Reset() {
 	*x = PlannedStep{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2396,7 @@ func (x *PlannedStep) String() string {
 func (*PlannedStep) ProtoMessage() {}
 
 func (x *PlannedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2409,7 @@ func (x *PlannedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStep.ProtoReflect.Descriptor instead.
 func (*PlannedStep) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PlannedStep) GetKind() string {
@@ -2335,7 +2443,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2347,7 +2455,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2360,7 +2468,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Parameter) GetName() string {
@@ -2392,7 +2500,7 @@ type ListProductsRequest struct {
 
 func (x *ListProductsRequest) Reset() {
 	*x = ListProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2404,7 +2512,7 @@ func (x *ListProductsRequest) String() string {
 func (*ListProductsRequest) ProtoMessage() {}
 
 func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2417,7 +2525,7 @@ func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsRequest.ProtoReflect.Descriptor instead.
 func (*ListProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListProductsRequest) GetProductIds() []string {
@@ -2453,7 +2561,7 @@ type ListProductsResponse struct {
 
 func (x *ListProductsResponse) Reset() {
 	*x = ListProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2573,7 @@ func (x *ListProductsResponse) String() string {
 func (*ListProductsResponse) ProtoMessage() {}
 
 func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2586,7 @@ func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsResponse.ProtoReflect.Descriptor instead.
 func (*ListProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListProductsResponse) GetProducts() []*ProductDetail {
@@ -2509,7 +2617,7 @@ type ProductDetail struct {
 
 func (x *ProductDetail) Reset() {
 	*x = ProductDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +2629,7 @@ func (x *ProductDetail) String() string {
 func (*ProductDetail) ProtoMessage() {}
 
 func (x *ProductDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +2642,7 @@ func (x *ProductDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDetail.ProtoReflect.Descriptor instead.
 func (*ProductDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ProductDetail) GetProductId() string {
@@ -2574,7 +2682,7 @@ type AdoptProductsRequest struct {
 
 func (x *AdoptProductsRequest) Reset() {
 	*x = AdoptProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +2694,7 @@ func (x *AdoptProductsRequest) String() string {
 func (*AdoptProductsRequest) ProtoMessage() {}
 
 func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +2707,7 @@ func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsRequest.ProtoReflect.Descriptor instead.
 func (*AdoptProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AdoptProductsRequest) GetAdoptions() []*v1.Adopt {
@@ -2619,7 +2727,7 @@ type AdoptProductsResponse struct {
 
 func (x *AdoptProductsResponse) Reset() {
 	*x = AdoptProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +2739,7 @@ func (x *AdoptProductsResponse) String() string {
 func (*AdoptProductsResponse) ProtoMessage() {}
 
 func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +2752,7 @@ func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsResponse.ProtoReflect.Descriptor instead.
 func (*AdoptProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AdoptProductsResponse) GetOrders() []*AdoptionOrder {
@@ -2665,7 +2773,7 @@ type AdoptionOrder struct {
 
 func (x *AdoptionOrder) Reset() {
 	*x = AdoptionOrder{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2677,7 +2785,7 @@ func (x *AdoptionOrder) String() string {
 func (*AdoptionOrder) ProtoMessage() {}
 
 func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2690,7 +2798,7 @@ func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptionOrder.ProtoReflect.Descriptor instead.
 func (*AdoptionOrder) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AdoptionOrder) GetProductId() string {
@@ -2717,7 +2825,7 @@ type ListAdoptionsRequest struct {
 
 func (x *ListAdoptionsRequest) Reset() {
 	*x = ListAdoptionsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2729,7 +2837,7 @@ func (x *ListAdoptionsRequest) String() string {
 func (*ListAdoptionsRequest) ProtoMessage() {}
 
 func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2742,7 +2850,7 @@ func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListAdoptionsRequest) GetIds() []string {
@@ -2761,7 +2869,7 @@ type ListAdoptionsResponse struct {
 
 func (x *ListAdoptionsResponse) Reset() {
 	*x = ListAdoptionsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2773,7 +2881,7 @@ func (x *ListAdoptionsResponse) String() string {
 func (*ListAdoptionsResponse) ProtoMessage() {}
 
 func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2786,7 +2894,7 @@ func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListAdoptionsResponse) GetAdoptions() []*Adoption {
@@ -2811,7 +2919,7 @@ type Adoption struct {
 
 func (x *Adoption) Reset() {
 	*x = Adoption{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2823,7 +2931,7 @@ func (x *Adoption) String() string {
 func (*Adoption) ProtoMessage() {}
 
 func (x *Adoption) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2836,7 +2944,7 @@ func (x *Adoption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adoption.ProtoReflect.Descriptor instead.
 func (*Adoption) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Adoption) GetId() string {
@@ -2878,7 +2986,7 @@ type SyncProductsRequest struct {
 
 func (x *SyncProductsRequest) Reset() {
 	*x = SyncProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +2998,7 @@ func (x *SyncProductsRequest) String() string {
 func (*SyncProductsRequest) ProtoMessage() {}
 
 func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +3011,7 @@ func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsRequest.ProtoReflect.Descriptor instead.
 func (*SyncProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SyncProductsRequest) GetProductIds() []string {
@@ -2933,7 +3041,7 @@ type SyncProductsResponse struct {
 
 func (x *SyncProductsResponse) Reset() {
 	*x = SyncProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3053,7 @@ func (x *SyncProductsResponse) String() string {
 func (*SyncProductsResponse) ProtoMessage() {}
 
 func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3066,7 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SyncProductsResponse) GetRereadId() string {
@@ -2985,7 +3093,7 @@ type RereadRequest struct {
 
 func (x *RereadRequest) Reset() {
 	*x = RereadRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2997,7 +3105,7 @@ func (x *RereadRequest) String() string {
 func (*RereadRequest) ProtoMessage() {}
 
 func (x *RereadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3010,7 +3118,7 @@ func (x *RereadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadRequest.ProtoReflect.Descriptor instead.
 func (*RereadRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RereadRequest) GetProductIds() []string {
@@ -3030,7 +3138,7 @@ type RereadResponse struct {
 
 func (x *RereadResponse) Reset() {
 	*x = RereadResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3042,7 +3150,7 @@ func (x *RereadResponse) String() string {
 func (*RereadResponse) ProtoMessage() {}
 
 func (x *RereadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +3163,7 @@ func (x *RereadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadResponse.ProtoReflect.Descriptor instead.
 func (*RereadResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RereadResponse) GetId() string {
@@ -3073,7 +3181,7 @@ type StartScanRequest struct {
 
 func (x *StartScanRequest) Reset() {
 	*x = StartScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3193,7 @@ func (x *StartScanRequest) String() string {
 func (*StartScanRequest) ProtoMessage() {}
 
 func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3206,7 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 type StartScanResponse struct {
@@ -3110,7 +3218,7 @@ type StartScanResponse struct {
 
 func (x *StartScanResponse) Reset() {
 	*x = StartScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3122,7 +3230,7 @@ func (x *StartScanResponse) String() string {
 func (*StartScanResponse) ProtoMessage() {}
 
 func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3135,7 +3243,7 @@ func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanResponse.ProtoReflect.Descriptor instead.
 func (*StartScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StartScanResponse) GetId() string {
@@ -3153,7 +3261,7 @@ type GetScanRequest struct {
 
 func (x *GetScanRequest) Reset() {
 	*x = GetScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +3273,7 @@ func (x *GetScanRequest) String() string {
 func (*GetScanRequest) ProtoMessage() {}
 
 func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +3286,7 @@ func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanRequest.ProtoReflect.Descriptor instead.
 func (*GetScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 type GetScanResponse struct {
@@ -3190,7 +3298,7 @@ type GetScanResponse struct {
 
 func (x *GetScanResponse) Reset() {
 	*x = GetScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3202,7 +3310,7 @@ func (x *GetScanResponse) String() string {
 func (*GetScanResponse) ProtoMessage() {}
 
 func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3215,7 +3323,7 @@ func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanResponse.ProtoReflect.Descriptor instead.
 func (*GetScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetScanResponse) GetScan() *v1.ScanReport {
@@ -3236,7 +3344,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3356,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3369,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListHistoryRequest) GetProductId() string {
@@ -3287,7 +3395,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3299,7 +3407,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3312,7 +3420,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -3350,7 +3458,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3362,7 +3470,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3375,7 +3483,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *HistoryEntry) GetAt() *timestamppb.Timestamp {
@@ -3481,7 +3589,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3493,7 +3601,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3506,7 +3614,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *FieldChange) GetField() string {
@@ -3546,7 +3654,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3558,7 +3666,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3571,7 +3679,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListDeadLettersRequest) GetLimit() uint32 {
@@ -3611,7 +3719,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3623,7 +3731,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3636,7 +3744,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
@@ -3655,7 +3763,7 @@ type GetDeadLettersRequest struct {
 
 func (x *GetDeadLettersRequest) Reset() {
 	*x = GetDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3667,7 +3775,7 @@ func (x *GetDeadLettersRequest) String() string {
 func (*GetDeadLettersRequest) ProtoMessage() {}
 
 func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3680,7 +3788,7 @@ func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetDeadLettersRequest) GetProductId() string {
@@ -3699,7 +3807,7 @@ type GetDeadLettersResponse struct {
 
 func (x *GetDeadLettersResponse) Reset() {
 	*x = GetDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3711,7 +3819,7 @@ func (x *GetDeadLettersResponse) String() string {
 func (*GetDeadLettersResponse) ProtoMessage() {}
 
 func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3724,7 +3832,7 @@ func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
@@ -3747,7 +3855,7 @@ type DeadLetterDetail struct {
 
 func (x *DeadLetterDetail) Reset() {
 	*x = DeadLetterDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3759,7 +3867,7 @@ func (x *DeadLetterDetail) String() string {
 func (*DeadLetterDetail) ProtoMessage() {}
 
 func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3772,7 +3880,7 @@ func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterDetail.ProtoReflect.Descriptor instead.
 func (*DeadLetterDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DeadLetterDetail) GetDeadLetter() *v1.DeadLetter {
@@ -3812,7 +3920,7 @@ type DeadLetterSelection struct {
 
 func (x *DeadLetterSelection) Reset() {
 	*x = DeadLetterSelection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3824,7 +3932,7 @@ func (x *DeadLetterSelection) String() string {
 func (*DeadLetterSelection) ProtoMessage() {}
 
 func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3837,7 +3945,7 @@ func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
 func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DeadLetterSelection) GetProductIds() []string {
@@ -3884,7 +3992,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3896,7 +4004,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3909,7 +4017,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -3931,7 +4039,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3943,7 +4051,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3956,7 +4064,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ReplayDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -3984,7 +4092,7 @@ type DropDeadLettersRequest struct {
 
 func (x *DropDeadLettersRequest) Reset() {
 	*x = DropDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3996,7 +4104,7 @@ func (x *DropDeadLettersRequest) String() string {
 func (*DropDeadLettersRequest) ProtoMessage() {}
 
 func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4009,7 +4117,7 @@ func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -4038,7 +4146,7 @@ type DropDeadLettersResponse struct {
 
 func (x *DropDeadLettersResponse) Reset() {
 	*x = DropDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4050,7 +4158,7 @@ func (x *DropDeadLettersResponse) String() string {
 func (*DropDeadLettersResponse) ProtoMessage() {}
 
 func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4063,7 +4171,7 @@ func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DropDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -4097,7 +4205,7 @@ type DeadLetterResult struct {
 
 func (x *DeadLetterResult) Reset() {
 	*x = DeadLetterResult{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4109,7 +4217,7 @@ func (x *DeadLetterResult) String() string {
 func (*DeadLetterResult) ProtoMessage() {}
 
 func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4122,7 +4230,7 @@ func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterResult.ProtoReflect.Descriptor instead.
 func (*DeadLetterResult) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DeadLetterResult) GetProductId() string {
@@ -4181,7 +4289,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x10unwatched_tables\x18\x05 \x03(\tR\x0funwatchedTables\x12:\n" +
 	"\acapture\x18\x06 \x01(\v2 .driftless.mesh.v1.CaptureReportR\acapture\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x12\n" +
-	"\x10GetStatusRequest\"\xf8\x06\n" +
+	"\x10GetStatusRequest\"\x94\a\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -4207,7 +4315,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"signatures\x18< \x01(\tR\n" +
 	"signatures\x12\x12\n" +
 	"\x04held\x18F \x01(\x04R\x04held\x128\n" +
-	"\aheld_by\x18G \x03(\v2\x1f.driftless.control.v1.HeldCountR\x06heldBy\"5\n" +
+	"\aheld_by\x18G \x03(\v2\x1f.driftless.control.v1.HeldCountR\x06heldBy\x12\x1a\n" +
+	"\boverlaps\x18P \x01(\x04R\boverlaps\"5\n" +
 	"\tHeldCount\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\"=\n" +
@@ -4328,7 +4437,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x1e\n" +
 	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x1e\n" +
-	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x92\x03\n" +
+	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\xcd\x03\n" +
 	"\fPlanResponse\x12=\n" +
 	"\bproducts\x18\x01 \x03(\v2!.driftless.control.v1.ProductPlanR\bproducts\x12\x1a\n" +
 	"\bcompared\x18\x02 \x01(\x04R\bcompared\x12\x1b\n" +
@@ -4339,7 +4448,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06paused\x18\x16 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\x12\x16\n" +
 	"\x06halted\x18\x17 \x01(\tR\x06halted\x12:\n" +
 	"\bequality\x18\x18 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\x12)\n" +
-	"\x10ingestion_orders\x18\x19 \x01(\x04R\x0fingestionOrders\"\xea\x04\n" +
+	"\x10ingestion_orders\x18\x19 \x01(\x04R\x0fingestionOrders\x129\n" +
+	"\boverlaps\x18( \x03(\v2\x1d.driftless.control.v1.OverlapR\boverlaps\"\xea\x04\n" +
 	"\vProductPlan\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x128\n" +
@@ -4355,13 +4465,22 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fnext_attempt_at\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12\x12\n" +
 	"\x04held\x18\x19 \x01(\bR\x04held\x121\n" +
 	"\x05drift\x18\x1a \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12.\n" +
-	"\x04hold\x18\x1b \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\"\xad\x01\n" +
+	"\x04hold\x18\x1b \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\"\xe8\x01\n" +
 	"\rPlannedChange\x12\x12\n" +
 	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x19\n" +
 	"\bprice_id\x18\x02 \x01(\tR\apriceId\x12\x16\n" +
 	"\x06before\x18\x03 \x01(\tR\x06before\x12\x14\n" +
 	"\x05after\x18\x04 \x01(\tR\x05after\x12?\n" +
-	"\vdifferences\x18\x05 \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\"v\n" +
+	"\vdifferences\x18\x05 \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\x129\n" +
+	"\n" +
+	"keep_until\x18( \x01(\v2\x1a.google.protobuf.TimestampR\tkeepUntil\"\xb5\x01\n" +
+	"\aOverlap\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x19\n" +
+	"\bprice_id\x18\x02 \x01(\tR\apriceId\x12&\n" +
+	"\x0fstripe_price_id\x18\x03 \x01(\tR\rstripePriceId\x12\x16\n" +
+	"\x06amount\x18\x04 \x01(\tR\x06amount\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"v\n" +
 	"\vPlannedStep\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12?\n" +
@@ -4547,7 +4666,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -4579,167 +4698,171 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*PlanResponse)(nil),              // 27: driftless.control.v1.PlanResponse
 	(*ProductPlan)(nil),               // 28: driftless.control.v1.ProductPlan
 	(*PlannedChange)(nil),             // 29: driftless.control.v1.PlannedChange
-	(*PlannedStep)(nil),               // 30: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),                 // 31: driftless.control.v1.Parameter
-	(*ListProductsRequest)(nil),       // 32: driftless.control.v1.ListProductsRequest
-	(*ListProductsResponse)(nil),      // 33: driftless.control.v1.ListProductsResponse
-	(*ProductDetail)(nil),             // 34: driftless.control.v1.ProductDetail
-	(*AdoptProductsRequest)(nil),      // 35: driftless.control.v1.AdoptProductsRequest
-	(*AdoptProductsResponse)(nil),     // 36: driftless.control.v1.AdoptProductsResponse
-	(*AdoptionOrder)(nil),             // 37: driftless.control.v1.AdoptionOrder
-	(*ListAdoptionsRequest)(nil),      // 38: driftless.control.v1.ListAdoptionsRequest
-	(*ListAdoptionsResponse)(nil),     // 39: driftless.control.v1.ListAdoptionsResponse
-	(*Adoption)(nil),                  // 40: driftless.control.v1.Adoption
-	(*SyncProductsRequest)(nil),       // 41: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 42: driftless.control.v1.SyncProductsResponse
-	(*RereadRequest)(nil),             // 43: driftless.control.v1.RereadRequest
-	(*RereadResponse)(nil),            // 44: driftless.control.v1.RereadResponse
-	(*StartScanRequest)(nil),          // 45: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 46: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 47: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 48: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 49: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 50: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 51: driftless.control.v1.HistoryEntry
-	(*FieldChange)(nil),               // 52: driftless.control.v1.FieldChange
-	(*ListDeadLettersRequest)(nil),    // 53: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 54: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 55: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 56: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 57: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 58: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 59: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 60: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 61: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 62: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 63: driftless.control.v1.DeadLetterResult
-	(*timestamppb.Timestamp)(nil),     // 64: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 65: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 66: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 67: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 68: driftless.mesh.v1.PollReport
-	(*v1.Difference)(nil),             // 69: driftless.mesh.v1.Difference
-	(*durationpb.Duration)(nil),       // 70: google.protobuf.Duration
-	(*v11.Hold)(nil),                  // 71: driftless.catalog.v1.Hold
-	(*v11.ProductChange)(nil),         // 72: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 73: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 74: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 75: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 76: driftless.mesh.v1.DeadLetter
+	(*Overlap)(nil),                   // 30: driftless.control.v1.Overlap
+	(*PlannedStep)(nil),               // 31: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 32: driftless.control.v1.Parameter
+	(*ListProductsRequest)(nil),       // 33: driftless.control.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),      // 34: driftless.control.v1.ListProductsResponse
+	(*ProductDetail)(nil),             // 35: driftless.control.v1.ProductDetail
+	(*AdoptProductsRequest)(nil),      // 36: driftless.control.v1.AdoptProductsRequest
+	(*AdoptProductsResponse)(nil),     // 37: driftless.control.v1.AdoptProductsResponse
+	(*AdoptionOrder)(nil),             // 38: driftless.control.v1.AdoptionOrder
+	(*ListAdoptionsRequest)(nil),      // 39: driftless.control.v1.ListAdoptionsRequest
+	(*ListAdoptionsResponse)(nil),     // 40: driftless.control.v1.ListAdoptionsResponse
+	(*Adoption)(nil),                  // 41: driftless.control.v1.Adoption
+	(*SyncProductsRequest)(nil),       // 42: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 43: driftless.control.v1.SyncProductsResponse
+	(*RereadRequest)(nil),             // 44: driftless.control.v1.RereadRequest
+	(*RereadResponse)(nil),            // 45: driftless.control.v1.RereadResponse
+	(*StartScanRequest)(nil),          // 46: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 47: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 48: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 49: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 50: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 51: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 52: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 53: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 54: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 55: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 56: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 57: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 58: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 59: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 60: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 61: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 62: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 63: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 64: driftless.control.v1.DeadLetterResult
+	(*timestamppb.Timestamp)(nil),     // 65: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 66: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 67: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 68: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 69: driftless.mesh.v1.PollReport
+	(*v1.Difference)(nil),             // 70: driftless.mesh.v1.Difference
+	(*durationpb.Duration)(nil),       // 71: google.protobuf.Duration
+	(*v11.Hold)(nil),                  // 72: driftless.catalog.v1.Hold
+	(*v11.ProductChange)(nil),         // 73: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 74: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 75: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 76: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 77: driftless.mesh.v1.DeadLetter
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	64, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	64, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	64, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	65, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	64, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	65, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	65, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	65, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	66, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	65, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
 	25, // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	66, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	67, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	67, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	68, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
 	7,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	68, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	69, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
 	15, // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
 	2,  // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
 	6,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
 	5,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
-	69, // 14: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	64, // 15: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	64, // 16: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	70, // 14: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	65, // 15: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	65, // 16: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
 	8,  // 17: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	2,  // 18: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
 	8,  // 19: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	1,  // 20: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
 	8,  // 21: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	64, // 22: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	64, // 23: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	70, // 24: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	65, // 22: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	65, // 23: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	71, // 24: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
 	15, // 25: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	70, // 26: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	64, // 27: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	71, // 26: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	65, // 27: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
 	24, // 28: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	69, // 29: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	70, // 29: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
 	28, // 30: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
 	15, // 31: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
 	2,  // 32: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	0,  // 33: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	30, // 34: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	64, // 35: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	69, // 36: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	29, // 37: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	64, // 38: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	8,  // 39: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	71, // 40: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	69, // 41: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	31, // 42: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	34, // 43: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 44: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	72, // 45: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	73, // 46: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	74, // 47: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	37, // 48: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	40, // 49: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	66, // 50: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	51, // 51: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	64, // 52: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	52, // 53: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	69, // 54: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	75, // 55: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	76, // 56: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	57, // 57: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	76, // 58: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	72, // 59: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	30, // 60: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	58, // 61: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	63, // 62: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	58, // 63: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	63, // 64: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	3,  // 65: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	26, // 66: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	41, // 67: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	32, // 68: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	35, // 69: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	38, // 70: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	20, // 71: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	22, // 72: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	16, // 73: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	18, // 74: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	43, // 75: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	45, // 76: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	47, // 77: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	49, // 78: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	9,  // 79: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	11, // 80: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	13, // 81: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	53, // 82: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	55, // 83: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	59, // 84: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	61, // 85: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	4,  // 86: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	27, // 87: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	42, // 88: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	33, // 89: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	36, // 90: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	39, // 91: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	21, // 92: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	23, // 93: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	17, // 94: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	19, // 95: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	44, // 96: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	46, // 97: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	48, // 98: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	50, // 99: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	10, // 100: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	12, // 101: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	14, // 102: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	54, // 103: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	56, // 104: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	60, // 105: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	62, // 106: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	86, // [86:107] is the sub-list for method output_type
-	65, // [65:86] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	30, // 33: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
+	0,  // 34: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	31, // 35: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	65, // 36: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	70, // 37: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	29, // 38: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	65, // 39: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	8,  // 40: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	72, // 41: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	70, // 42: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	65, // 43: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	65, // 44: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	32, // 45: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	35, // 46: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,  // 47: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	73, // 48: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	74, // 49: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	75, // 50: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	38, // 51: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	41, // 52: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	67, // 53: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	52, // 54: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	65, // 55: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	53, // 56: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	70, // 57: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	76, // 58: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	77, // 59: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	58, // 60: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	77, // 61: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	73, // 62: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	31, // 63: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	59, // 64: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	64, // 65: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	59, // 66: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	64, // 67: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	3,  // 68: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	26, // 69: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	42, // 70: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	33, // 71: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	36, // 72: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	39, // 73: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	20, // 74: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	22, // 75: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	16, // 76: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	18, // 77: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	44, // 78: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	46, // 79: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	48, // 80: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	50, // 81: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	9,  // 82: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	11, // 83: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	13, // 84: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	54, // 85: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	56, // 86: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	60, // 87: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	62, // 88: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	4,  // 89: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	27, // 90: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	43, // 91: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	34, // 92: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	37, // 93: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	40, // 94: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	21, // 95: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	23, // 96: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	17, // 97: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	19, // 98: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	45, // 99: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	47, // 100: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	49, // 101: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	51, // 102: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	10, // 103: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	12, // 104: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	14, // 105: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	55, // 106: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	57, // 107: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	61, // 108: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	63, // 109: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	89, // [89:110] is the sub-list for method output_type
+	68, // [68:89] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -4753,7 +4876,7 @@ func file_driftless_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   62,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
