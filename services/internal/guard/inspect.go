@@ -37,7 +37,8 @@ type Counted struct {
 	Product string
 	// Archived means that the change archives the product.
 	Archived bool
-	// Prices are Stripe's ids of the active prices that the change replaces or archives. The product stays on sale.
+	// Prices are Stripe's ids of the active prices that the change replaces or archives, now or when their overlap ends.
+	// A price counts once, when it is replaced. The product stays on sale.
 	Prices []string
 	// Currencies are those in which the product has active prices before the change, and none after it.
 	Currencies []string
@@ -79,12 +80,7 @@ func Inspect(cfg Config, c Change) Report {
 			Rule: NoDefaultPrice, Message: "the product is on sale and would have no default price",
 		})
 	}
-	for id := range s.retired {
-		if catalog.FindPrice(c.Observed, id).GetPrice().GetActive() {
-			report.Counted.Prices = append(report.Counted.Prices, id)
-		}
-	}
-	slices.Sort(report.Counted.Prices)
+	report.Counted.Prices = s.taken()
 	report.Counted.Currencies = lost(s.before, s.after)
 	return report
 }
@@ -164,35 +160,18 @@ func (s *sale) pairs() []pair {
 			taken[held.GetStripeId()] = true
 			out = append(out, pair{catalog.CanonicalPrice(held.GetPrice()), after})
 		case catalog.UpdatePrice:
-			if held := catalog.FindPrice(s.Observed, step.StripePriceID); held != nil && editsAmounts(step) {
-				out = append(out, pair{catalog.CanonicalPrice(held.GetPrice()), after})
+			held := s.replaced(step)
+			if held != nil {
+				// The change sells again at an earlier price, instead of this one.
+				taken[held.GetStripeId()] = true
+			} else if held = catalog.FindPrice(s.Observed, step.StripePriceID); held == nil || !editsAmounts(step) {
+				continue
 			}
+			out = append(out, pair{catalog.CanonicalPrice(held.GetPrice()), after})
 		case catalog.CreateProduct, catalog.UpdateProduct:
 		}
 	}
 	return append(out, s.pairByTerms(unpaired, taken)...)
-}
-
-// predecessor returns the price in Stripe that has the id of a created price, or else its lookup key. Active prices
-// come first, then the latest.
-func (s *sale) predecessor(after *catalogv1.Price) *catalogv1.ObservedPrice {
-	best := func(matches func(*catalogv1.Price) bool) (found *catalogv1.ObservedPrice) {
-		for _, p := range s.Observed.GetPrices() {
-			if !matches(p.GetPrice()) {
-				continue
-			}
-			if found == nil || isActive(p.GetPrice()) && !isActive(found.GetPrice()) ||
-				isActive(p.GetPrice()) == isActive(found.GetPrice()) && p.GetCreated() > found.GetCreated() {
-				found = p
-			}
-		}
-		return found
-	}
-	if found := best(func(p *catalogv1.Price) bool { return p.GetId() == after.GetId() }); found != nil {
-		return found
-	}
-	key := catalog.LookupKey(after)
-	return best(func(p *catalogv1.Price) bool { return p.GetActive() && p.GetLookupKey() == key })
 }
 
 // pairByTerms pairs created prices with archived ones where only one of each has the same currency and interval.
