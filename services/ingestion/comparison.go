@@ -365,8 +365,9 @@ func equalChanges(have, want *catalogv1.ProductChange) bool {
 	if have == nil || have.GetOperation() != want.GetOperation() {
 		return false
 	}
-	return equalProducts(have.GetProduct(), want.GetProduct()) && slices.Equal(have.GetUnmanagedFields(),
-		want.GetUnmanagedFields())
+	return equalProducts(have.GetProduct(), want.GetProduct()) &&
+		slices.Equal(have.GetUnmanagedFields(), want.GetUnmanagedFields()) &&
+		proto.Equal(have.GetArchiveAfter(), want.GetArchiveAfter())
 }
 
 func (c *comparison) source() catalogv1.Source {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -37,6 +38,7 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 		change.Operation = catalogv1.Operation_OPERATION_UPSERT
 		change.Product = state.Product
 		change.UnmanagedFields = in.currentSchema().mapping.Unmanaged()
+		change.ArchiveAfter = in.archiveAfter(state)
 		faults := state.Faults
 		if len(faults) == 0 {
 			faults = in.validate.Product(state.Product)
@@ -63,6 +65,18 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 		return mesh.Outgoing{}, in.tooLargeLetter(change, size)
 	}
 	return out, nil
+}
+
+// archiveAfter returns how long replaced prices of a product stay active, nil if they are archived at once.
+func (in *ingester) archiveAfter(state mapping.State) *durationpb.Duration {
+	after := in.PricesArchiveAfter
+	if state.ArchiveAfter != nil {
+		after = *state.ArchiveAfter
+	}
+	if after <= 0 {
+		return nil
+	}
+	return durationpb.New(after)
 }
 
 // tooLargeLetter returns the dead letter for a product whose message NATS would not accept. The letter is without the

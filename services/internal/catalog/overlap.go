@@ -13,7 +13,9 @@ import (
 // IsKept reports whether a price stays active for a while although another price has replaced it. Diff leaves such a
 // price alone as long as the catalog sells at the price that it was, and wants an overlap: see
 // ProductChange.archive_after.
-func IsKept(p *catalogv1.ObservedPrice) bool { return p.GetKeepUntil() != nil && p.GetPrice().GetActive() }
+func IsKept(p *catalogv1.ObservedPrice) bool {
+	return p.GetKeepUntil() != nil && p.GetPrice().GetActive()
+}
 
 // ResolveAt is Resolve at a time: overlaps that are over have ended, and those that begin with the resolution have
 // begun. It also returns the observed state with these overlaps, which is the given one if none begins or ends. Diff of
@@ -122,7 +124,9 @@ func hasReplaced(o *catalogv1.Observed) bool {
 
 // isReplaced reports whether an active price was replaced by another one. It is kept, or its overlap has ended and it is
 // yet to be archived.
-func isReplaced(p *catalogv1.ObservedPrice) bool { return p.GetReplacedAt() != nil && p.GetPrice().GetActive() }
+func isReplaced(p *catalogv1.ObservedPrice) bool {
+	return p.GetReplacedAt() != nil && p.GetPrice().GetActive()
+}
 
 // editPrices returns the observed state with some of its prices edited. It shares the others with the given state, and
 // returns that state itself if no price is to be edited.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -48,6 +49,10 @@ func (d queryDescription[R]) queryBy(ctx context.Context, pool *pgxpool.Pool, id
 		values[i] = "m." + c.name + "::text"
 		if c.kind.name == list.name {
 			values[i] = "to_json(m." + c.name + ")::text"
+		}
+		if d.oids[i] == pgtype.IntervalOID {
+			// How Postgres writes an interval depends on a setting.
+			values[i] = "extract(epoch FROM m." + c.name + ")::text || 's'"
 		}
 		if c.name == id {
 			oid = d.oids[i]

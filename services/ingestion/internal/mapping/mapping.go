@@ -14,14 +14,13 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
 // Mapping is a checked mapping, ready to read with. Safe for concurrent use.
 type Mapping struct {
 	pool     *pgxpool.Pool
-	products query[catalogv1.Product]
+	products query[productRow]
 	prices   query[priceRow]
 	// firstIDs and moreIDs list product ids in order, from the first and after a given one.
 	firstIDs, moreIDs string
