@@ -63,6 +63,11 @@ func (c control) Plan(
 			return nil, unavailable(err)
 		}
 	}
+	if req.Msg.GetAfter() == "" {
+		if out.Overlaps, err = c.overlaps(ctx, req.Msg.GetProductIds()); err != nil {
+			return nil, unavailable(err)
+		}
+	}
 	if err := c.explain(ctx, out.GetProducts(), inStripe, len(req.Msg.GetProductIds()) > 0); err != nil {
 		return nil, unavailable(err)
 	}
@@ -179,6 +184,9 @@ func plan(p *ledger.Product) *controlv1.ProductPlan {
 			PriceId: change.Price,
 			Before:  change.Before,
 			After:   change.After,
+		}
+		if !change.KeptUntil.IsZero() {
+			planned.KeepUntil = timestamppb.New(change.KeptUntil)
 		}
 		for _, d := range change.Differences {
 			planned.Differences = append(planned.Differences, describe.Difference(&ledger.Drift{Difference: d}))
