@@ -13,8 +13,8 @@ import (
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
-// scheduleOverlapEnd schedules the sync that archives the first of the product's replaced prices that are kept. It comes
-// before the message is acknowledged, so that a process that dies in between leaves the message to another one.
+// scheduleOverlapEnd schedules the sync that archives the first of the product's replaced prices that are kept. It
+// comes before the message is acknowledged, so that a process that dies in between leaves the message to another one.
 func (p *pusher) scheduleOverlapEnd(ctx context.Context, change *catalogv1.ProductChange) error {
 	if change.GetArchiveAfter().AsDuration() <= 0 {
 		return nil
@@ -41,7 +41,8 @@ func describeOverlaps(pl *plan.Plan) string {
 	var texts []string
 	begun, ended := pl.Overlaps()
 	name := func(p *catalogv1.ObservedPrice) string {
-		return fmt.Sprintf("price %s: %s (%s)", p.GetPrice().GetId(), catalog.FormatPrice(p.GetPrice()), p.GetStripeId())
+		return fmt.Sprintf("price %s: %s (%s)", p.GetPrice().GetId(), catalog.FormatPrice(p.GetPrice()),
+			p.GetStripeId())
 	}
 	for _, price := range begun {
 		texts = append(texts, name(price)+" stays active until "+price.GetKeepUntil().AsTime().Format(time.RFC3339))

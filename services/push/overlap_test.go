@@ -189,7 +189,12 @@ func TestPush_KeepsReplacedPriceThroughCrash(t *testing.T) {
 				stop := r.push()
 				r.wantFor(mug("Mug", "1400"), 10, time.Hour)
 				r.applied("mug", 10)
-				_, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: kind, Method: "POST", Path: path, Count: 1})
+				_, err := r.admin.AddFault(t.Context(), stripesim.Fault{
+					Kind:   kind,
+					Method: "POST",
+					Path:   path,
+					Count:  1,
+				})
 				require.NoError(t, err)
 				r.wantFor(mug("Mug", "1600"), 20, time.Hour)
 				require.Eventually(t, func() bool {

@@ -89,8 +89,8 @@ type differ struct {
 	currentIDs map[string]string
 	// retiredIDs maps Stripe's ids of prices to be archived, now or when their overlap ends, to their catalog ids.
 	retiredIDs map[string]string
-	// kept are Stripe's ids of the prices that stay active although another price represents the catalog's. replaced are
-	// those of the active prices that another one replaces.
+	// kept are Stripe's ids of the prices that stay active although another price represents the catalog's. replaced
+	// are those of the active prices that another one replaces.
 	kept, replaced map[string]bool
 	// keeps means that the catalog wants an overlap.
 	keeps bool
@@ -149,8 +149,8 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 }
 
 // comparePreference orders held prices. If several could represent a catalog price, the first does. Active ones come
-// first, then those that another price has replaced, the latest first. Then come the default price and the oldest. Among
-// archived prices, the latest created one was probably archived last.
+// first, then those that another price has replaced, the latest first. Then come the default price and the oldest.
+// Among archived prices, the latest created one was probably archived last.
 func (d *differ) comparePreference(a, b *catalogv1.ObservedPrice) int {
 	yes := func(b bool) int {
 		if b {

@@ -171,7 +171,7 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Result {
 	}
 	known.Price, known.Seen, known.Changed = p, max(known.GetSeen(), s.Seen), s.Seen
 	if !p.GetActive() {
-		// An overlap ends with its price, whoever archives it.
+		// An overlap ends with its price, also if somebody else archives it.
 		known.KeepUntil, known.ReplacedAt = nil, nil
 	}
 	return Applied

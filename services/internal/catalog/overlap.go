@@ -48,9 +48,9 @@ func KeptPrices(desired *catalogv1.ProductChange, observed *catalogv1.Observed) 
 	return kept
 }
 
-// ApplyOverlaps returns the observed state at a time, as Diff shall see it: overlaps that are over have ended, and those
-// that a change to the desired state begins have begun. The desired state is Resolution.Effective. ApplyOverlaps returns
-// the observed state itself if nothing changes, and modifies neither argument.
+// ApplyOverlaps returns the observed state at a time, as Diff shall see it: overlaps that are over have ended, and
+// those that a change to the desired state begins have begun. The desired state is Resolution.Effective. ApplyOverlaps
+// returns the observed state itself if nothing changes, and modifies neither argument.
 func ApplyOverlaps(
 	desired *catalogv1.ProductChange, observed *catalogv1.Observed, now time.Time,
 ) *catalogv1.Observed {
@@ -79,9 +79,10 @@ func EndOverlaps(
 	})
 }
 
-// StartOverlaps returns the observed state with the overlaps that begin when Stripe becomes equal to the desired state.
-// A price that another one replaces is kept for ProductChange.archive_after from now on. A kept price that represents the
-// catalog's price again is like any other. A price that left the catalog is not kept: nothing replaces it.
+// StartOverlaps returns the observed state with the overlaps that begin when Stripe becomes equal to the desired
+// state. A price that another one replaces is kept for ProductChange.archive_after from now on. A kept price that
+// represents the catalog's price again is like any other. A price that left the catalog is not kept: nothing replaces
+// it.
 //
 // It returns the observed state itself if no overlap begins or is given up.
 func StartOverlaps(
@@ -122,8 +123,8 @@ func hasReplaced(o *catalogv1.Observed) bool {
 	return slices.ContainsFunc(o.GetPrices(), func(p *catalogv1.ObservedPrice) bool { return p.GetReplacedAt() != nil })
 }
 
-// isReplaced reports whether an active price was replaced by another one. It is kept, or its overlap has ended and it is
-// yet to be archived.
+// isReplaced reports whether an active price was replaced by another one. It is kept, or its overlap has ended and it
+// is yet to be archived.
 func isReplaced(p *catalogv1.ObservedPrice) bool {
 	return p.GetReplacedAt() != nil && p.GetPrice().GetActive()
 }
@@ -170,7 +171,8 @@ func (d *differ) findArchivedCurrent() {
 	}
 }
 
-// preference ranks the prices that could represent a catalog price: active ones, then replaced ones, then archived ones.
+// preference ranks the prices that could represent a catalog price: active ones, then replaced ones, then archived
+// ones.
 func (d *differ) preference(p *catalogv1.ObservedPrice) int {
 	switch {
 	case !p.GetPrice().GetActive():

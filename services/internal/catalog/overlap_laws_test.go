@@ -29,7 +29,8 @@ type overlapping struct {
 func (w *overlapping) observed(change *catalogv1.ProductChange) *catalogv1.Observed {
 	o := observedState(w.Stripe, change)
 	for _, p := range o.GetPrices() {
-		p.KeepUntil, p.ReplacedAt = w.records[p.GetStripeId()].GetKeepUntil(), w.records[p.GetStripeId()].GetReplacedAt()
+		p.KeepUntil, p.ReplacedAt = w.records[p.GetStripeId()].GetKeepUntil(),
+			w.records[p.GetStripeId()].GetReplacedAt()
 	}
 	return o
 }
@@ -145,7 +146,8 @@ func TestDiff_ArchivesExactlyTheKeptPricesAfterwards(t *testing.T) {
 		}
 		var archived []string
 		for _, step := range w.plan(ended) {
-			require.True(t, step.Kind == catalog.UpdatePrice && has(step, "active", "false"), "%s %v", step, step.Params)
+			require.True(t, step.Kind == catalog.UpdatePrice && has(step, "active", "false"), "%s %v", step,
+				step.Params)
 			archived = append(archived, step.StripePriceID)
 		}
 		require.ElementsMatch(t, kept, archived)
@@ -208,7 +210,8 @@ func TestDiff_UsesKeptPriceAgain(t *testing.T) {
 		require.Len(t, w.kept(change), 1, "the other price is kept now")
 		require.Equal(t, timestamppb.New(w.now.Add(time.Hour)).AsTime(),
 			find(w.observed(change), w.kept(change)[0]).GetKeepUntil().AsTime())
-		require.Equal(t, catalog.LookupKey(wanted(change, id)), find(w.observed(change), first).GetPrice().GetLookupKey())
+		require.Equal(t, catalog.LookupKey(wanted(change, id)),
+			find(w.observed(change), first).GetPrice().GetLookupKey())
 		w.now = w.now.Add(time.Hour)
 		w.apply(t, change)
 		require.True(t, find(w.observed(change), first).GetPrice().GetActive())

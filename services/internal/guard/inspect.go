@@ -37,8 +37,8 @@ type Counted struct {
 	Product string
 	// Archived means that the change archives the product.
 	Archived bool
-	// Prices are Stripe's ids of the active prices that the change replaces or archives, now or when their overlap ends.
-	// A price counts once, when it is replaced. The product stays on sale.
+	// Prices are Stripe's ids of the active prices that the change replaces or archives, now or when their overlap
+	// ends. A price counts once, when it is replaced. The product stays on sale.
 	Prices []string
 	// Currencies are those in which the product has active prices before the change, and none after it.
 	Currencies []string

@@ -28,7 +28,8 @@ func (h *history) sync(minor string, overlap time.Duration) guard.Report {
 	o := h.stripe.Observed("mug")
 	o.Version = 1
 	for _, p := range o.GetPrices() {
-		p.KeepUntil, p.ReplacedAt = h.records[p.GetStripeId()].GetKeepUntil(), h.records[p.GetStripeId()].GetReplacedAt()
+		p.KeepUntil, p.ReplacedAt = h.records[p.GetStripeId()].GetKeepUntil(),
+			h.records[p.GetStripeId()].GetReplacedAt()
 	}
 	current := catalog.ApplyOverlaps(desired, o, h.now)
 	steps := catalog.Diff(desired, current)

@@ -26,8 +26,8 @@ func (s *sale) taken() []string {
 	return slices.Sorted(maps.Keys(taken))
 }
 
-// replaced returns the active price that a step replaces, nil if there is none. The step creates a price, or sells again
-// at one that is archived or kept for a while.
+// replaced returns the active price that a step replaces, nil if there is none. The step creates a price, or sells
+// again at one that is archived or kept for a while.
 func (s *sale) replaced(step catalog.Step) (found *catalogv1.ObservedPrice) {
 	switch step.Kind {
 	case catalog.CreatePrice:

@@ -33,9 +33,9 @@ func overlapSubject(account, product string) string {
 	return "retry." + topology.RetryOverlap + "." + account + "." + topology.Token(product)
 }
 
-// SyncAt schedules a sync of a product on push's consumer of RETRY. It arrives as a retry does, at the given time by the
-// server's clock or up to two seconds later. It replaces the sync of the product that was scheduled before, but no retry.
-// Nothing that reads, counts or cancels retries concerns it: the product did not fail.
+// SyncAt schedules a sync of a product on push's consumer of RETRY. It arrives as a retry does, at the given time by
+// the server's clock or up to two seconds later. It replaces the sync of the product that was scheduled before, but no
+// retry. Nothing that reads, counts or cancels retries concerns it: the product did not fail.
 func (m *Mesh) SyncAt(ctx context.Context, retry *meshv1.Retry, at time.Time) error {
 	now, err := m.clock.Now(ctx)
 	if err != nil {

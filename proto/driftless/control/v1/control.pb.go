@@ -2297,7 +2297,7 @@ type Overlap struct {
 	// The catalog's id of the price, and Stripe's id of the one that was replaced.
 	PriceId       string `protobuf:"bytes,2,opt,name=price_id,json=priceId,proto3" json:"price_id,omitempty"`
 	StripePriceId string `protobuf:"bytes,3,opt,name=stripe_price_id,json=stripePriceId,proto3" json:"stripe_price_id,omitempty"`
-	// What the replaced price costs: "14.00 EUR / month".
+	// The amount of the replaced price: "14.00 EUR / month".
 	Amount string `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
 	// When it is archived.
 	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`

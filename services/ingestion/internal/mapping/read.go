@@ -18,7 +18,8 @@ import (
 type State struct {
 	// Product with its prices. It is nil if the products query does not return it, or if a query fails for it.
 	Product *catalogv1.Product
-	// ArchiveAfter is how long replaced prices of the product stay active. It is nil if the products query does not say.
+	// ArchiveAfter is how long replaced prices of the product stay active. It is nil if the products query does not
+	// say.
 	ArchiveAfter *time.Duration
 	// Faults of values that do not have the form of Stripe's fields. Product has the part that could be read.
 	Faults []catalog.Violation

@@ -82,4 +82,6 @@ func (p *Product) isGone() bool {
 func (p *Product) Outline() []catalog.Planned { return catalog.Outline(p.effective, p.current) }
 
 // Kept returns the replaced prices that stay active for a while.
-func (p *Product) Kept() []*catalogv1.ObservedPrice { return catalog.KeptPrices(p.effective, p.current) }
+func (p *Product) Kept() []*catalogv1.ObservedPrice {
+	return catalog.KeptPrices(p.effective, p.current)
+}
