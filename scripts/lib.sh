@@ -54,6 +54,11 @@ need_race() {
 	command -v "$(go env CC)" >/dev/null || apt_install "the race detector needs a C compiler" gcc libc6-dev
 }
 
+# Installs the checker of shell scripts.
+need_shellcheck() {
+	command -v shellcheck >/dev/null || apt_install "no shellcheck found" shellcheck
+}
+
 # Builds all programs into .build/bin. Takes no time if nothing changed.
 build_programs() {
 	need_go
@@ -62,9 +67,10 @@ build_programs() {
 	(cd "$root/services" && go build -buildvcs=false -o "$root/.build/bin/" ./cmd/... ./test/bench)
 }
 
-# The directory of the tools of scripts/tools, in exactly their versions.
+# The directory of the tools of scripts/tools, in exactly their versions. DRIFTLESS_TOOLS says where to keep tools.
+# Defaults to .build.
 tool_dir() {
-	printf '%s/.build/tools/%s\n' "$root" "$(sha256sum "$root/scripts/tools/go.sum" | cut -c 1-12)"
+	printf '%s/tools/%s\n' "${DRIFTLESS_TOOLS:-$root/.build}" "$(sha256sum "$root/scripts/tools/go.sum" | cut -c 1-12)"
 }
 
 # need_tools NAME...: builds missing tools, and puts all in PATH.
@@ -89,7 +95,7 @@ need_tools() {
 
 # Puts promtool in PATH. If there is none, it unpacks Debian's package of Prometheus without installing it.
 need_promtool() {
-	local dir=$root/.build/promtool
+	local dir=${DRIFTLESS_TOOLS:-$root/.build}/promtool
 	command -v promtool >/dev/null && return
 	if [[ ! -x $dir/usr/bin/promtool ]]; then
 		command -v apt-get >/dev/null || die "promtool is not installed: get it with Prometheus, https://prometheus.io/download"

@@ -36,6 +36,7 @@ func (r *rig) waitingReplicas() (n int) {
 
 // A standby does not know how far the log is captured.
 func TestBackfill_RunsOnLeader(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = 1`)
 	r.exec(`CREATE TABLE categories (id int PRIMARY KEY, name text); INSERT INTO categories VALUES (1, 'Drinks')`)

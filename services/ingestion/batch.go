@@ -35,6 +35,8 @@ type batch struct {
 	dead   []deadProduct
 	// absent has touched products that the queries do not return. One that CATALOG never had was no product.
 	absent []absentProduct
+	// own has products that only ingestion's own transactions touched.
+	own map[string]bool
 	// bulkIDs has products that a change of shared rows concerns. They are read in the bulk lane.
 	bulkIDs []string
 	spans   []trace.Span
@@ -58,6 +60,8 @@ type touchedProduct struct {
 	ctx   context.Context //nolint:containedctx // the trace of the product's latest transaction
 	// older has the spans of the transactions before it.
 	older []trace.Span
+	// isOwn reports whether all the transactions are ingestion's own.
+	isOwn bool
 }
 
 // productSet collects the products that a batch touched, in order.
@@ -69,20 +73,20 @@ type productSet struct {
 func (g *productSet) add(id string, c *wal.Chunk, ctx context.Context, rows []*catalogv1.RowImage) { //nolint:revive // ctx is a value here
 	p, ok := g.products[id]
 	if !ok {
-		p = &touchedProduct{}
+		p = &touchedProduct{isOwn: true}
 		g.products[id] = p
 		g.ids = append(g.ids, id)
 	} else if p.chunk != c {
 		p.older = append(p.older, trace.SpanFromContext(p.ctx))
 	}
-	p.chunk, p.ctx = c, ctx
+	p.chunk, p.ctx, p.isOwn = c, ctx, p.isOwn && c.IsOwn
 	p.rows = append(p.rows, rows...)
 }
 
 // read reads the products that a batch touched, in a snapshot that sees all of its transactions.
 func (in *ingester) read(ctx context.Context, t *turn, chunks []*wal.Chunk) (*batch, error) {
 	s := t.schema
-	b := &batch{chunks: chunks}
+	b := &batch{chunks: chunks, own: map[string]bool{}}
 	g := &productSet{products: map[string]*touchedProduct{}}
 	var captures []context.Context
 	for _, c := range chunks {
@@ -160,6 +164,7 @@ func (in *ingester) buildMessages(b *batch, t *turn, g *productSet, reading mapp
 			known.chunk, known.ctx = p.chunk, p.ctx
 		}
 		known.rows, known.older = append(known.rows, p.rows...), append(known.older, p.older...)
+		known.isOwn = known.isOwn && p.isOwn
 	}
 	for _, id := range order {
 		p := products[id]
@@ -185,6 +190,7 @@ func (in *ingester) buildMessages(b *batch, t *turn, g *productSet, reading mapp
 		}
 		out.Ctx = p.ctx
 		b.out = append(b.out, out)
+		b.own[id] = p.isOwn
 	}
 }
 
@@ -217,7 +223,7 @@ func (in *ingester) readVisible(ctx context.Context, m *mapping.Mapping, ids []s
 			return reading, err
 		}
 		if !slices.ContainsFunc(chunks, func(c *wal.Chunk) bool { return !reading.Saw(c.Xid) }) {
-			return reading, nil
+			return reading, in.applyChecks(ctx, reading)
 		}
 		if !in.sleep(ctx, wait) {
 			return reading, context.Cause(ctx)
@@ -267,6 +273,9 @@ func (in *ingester) store(ctx context.Context, t *turn, b *batch) error {
 // publishBatch adds the removals, which depend on everything that was stored before, and publishes the batch.
 func (in *ingester) publishBatch(ctx context.Context, t *turn, b *batch) error {
 	if err := in.addRemovals(ctx, b); err != nil {
+		return err
+	}
+	if err := in.dropUnchanged(ctx, b); err != nil {
 		return err
 	}
 	b.sortByVersion()
@@ -359,10 +368,15 @@ func (in *ingester) existDownstream(ctx context.Context, ids []string) ([]bool, 
 	return out, nil
 }
 
-// isStateLetter reports whether a dead letter is about a product's state: it could not be read, or Stripe would refuse
-// it. A later state closes such a letter. A letter about a write-back is not about the state.
+// isStateLetter reports whether a dead letter is about a product's state: it could not be read, or Stripe or a check
+// would refuse it. A later state closes such a letter. A letter about a write-back is not about the state.
 func isStateLetter(letter *meshv1.DeadLetter) bool {
-	return letter.GetReason() == topology.ReasonInvalidProduct || letter.GetReason() == topology.ReasonQueryFailed
+	switch letter.GetReason() {
+	case topology.ReasonInvalidProduct, topology.ReasonQueryFailed, topology.ReasonCheckFailed:
+		return true
+	default:
+		return false
+	}
 }
 
 // publish stores dead letters on DEAD first, and then the messages on CATALOG in batches. Once the messages are stored,

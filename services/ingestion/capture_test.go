@@ -17,6 +17,7 @@ import (
 // TestBatch_IsSortedByVersion: a crash may come between two atomic publishes of a batch. The log below the last stored
 // version is not read again, so nothing with a lower version may come after it.
 func TestBatch_IsSortedByVersion(t *testing.T) {
+	t.Parallel()
 	url := localtest.Postgres(t)
 	require.NoError(t, builtin.Migrate(t.Context(), url))
 	pool := localtest.Pool(t, url)

@@ -34,15 +34,18 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 		return nil, fmt.Errorf("set up validation: %w", err)
 	}
 	queries := cfg.Mapping
-	if queries == nil {
+	if queries.IsBuiltIn() {
 		if err := builtin.Check(ctx, cfg.DatabaseURL); err != nil {
 			return finding.List{{Severity: finding.Refusal, Message: err.Error()}}, nil
 		}
-		queries = builtin.Mapping()
+		queries = builtin.With(queries)
 	}
 	c := checker{cfg: cfg, pool: pool, queries: queries, validate: validator}
 	s, found, err := c.checkSchema(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.addStripeIDs(ctx, &found); err != nil {
 		return nil, err
 	}
 	if !found.Refuses() {
@@ -98,7 +101,7 @@ func (v checker) checkSchema(ctx context.Context) (*schema, finding.List, error)
 			Pool:       v.pool,
 			Mapping:    checked,
 			Statements: v.queries.WriteBack,
-			BuiltIn:    v.cfg.Mapping == nil,
+			BuiltIn:    v.cfg.Mapping.IsBuiltIn(),
 			Validate:   v.validate.Product,
 		})
 		if err != nil {

@@ -85,7 +85,7 @@ func (c *comparison) runNamed(ctx context.Context, ids []string, concerned bool)
 	}
 	defer c.in.report.setRunning(nil)
 	for page := range slices.Chunk(ids, comparePageSize) {
-		reading, err := c.schema.mapping.Read(ctx, page)
+		reading, err := c.in.readProducts(ctx, c.schema.mapping, page)
 		if err != nil {
 			return err
 		}

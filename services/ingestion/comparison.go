@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
@@ -87,6 +85,9 @@ func (c *comparison) run(ctx context.Context) error {
 	err := c.pages(ctx)
 	if err == nil && ctx.Err() == nil {
 		err = c.sweep(ctx)
+	}
+	if err == nil && ctx.Err() == nil {
+		err = c.in.finishChecks(ctx, c.schema.mapping, begun)
 	}
 	if err == nil {
 		err = context.Cause(ctx)
@@ -193,7 +194,7 @@ func (c *comparison) products(ctx context.Context, ids []string) error {
 	// The ids are noted before the read. A removal that arrives through the log meanwhile then does not count as one of
 	// a product that CATALOG never had.
 	c.in.recent.add(ids...)
-	reading, err := c.schema.mapping.Read(ctx, ids)
+	reading, err := c.in.readProducts(ctx, c.schema.mapping, ids)
 	if err != nil {
 		return err
 	}
@@ -253,7 +254,7 @@ func (c *comparison) rereadSuspects(ctx context.Context, suspects []string, befo
 	if c.label, err = c.in.label(ctx); err != nil {
 		return err
 	}
-	reading, err := c.schema.mapping.Read(ctx, suspects)
+	reading, err := c.in.readProducts(ctx, c.schema.mapping, suspects)
 	if err != nil {
 		return err
 	}
@@ -274,7 +275,8 @@ func (c *comparison) rereadSuspects(ctx context.Context, suspects []string, befo
 		}
 		// Changes of shared rows were in the log. The products that they concern do not count as missed while they have
 		// yet to be read.
-		if c.countsMissed && !d.hasLetter && len(c.in.report.outstanding()) == 0 && !c.hadOutstanding &&
+		if c.countsMissed && !d.hasLetter && !d.isProductEqual &&
+			len(c.in.report.outstanding()) == 0 && !c.hadOutstanding &&
 			equalProducts(before.States[d.id].Product, reading.States[d.id].Product) {
 			c.result.Missed++
 			if len(c.result.GetMissedProducts()) < maxNamedMissed {
@@ -284,90 +286,6 @@ func (c *comparison) rereadSuspects(ctx context.Context, suspects []string, befo
 		}
 	}
 	return c.publish(ctx, out, dead)
-}
-
-// equalProducts reports whether two states of a product are equal. A state that an earlier release stored may have its
-// prices in the order of the rows.
-func equalProducts(a, b *catalogv1.Product) bool {
-	if proto.Equal(a, b) || a == nil || b == nil || len(a.GetPrices()) != len(b.GetPrices()) {
-		return proto.Equal(a, b)
-	}
-	ordered := proto.CloneOf(a)
-	slices.SortFunc(ordered.GetPrices(),
-		func(x, y *catalogv1.Price) int { return strings.Compare(x.GetId(), y.GetId()) })
-	return proto.Equal(ordered, b)
-}
-
-// catalogDifference is a product whose state in CATALOG differs from the tables.
-type catalogDifference struct {
-	id  string
-	out mesh.Outgoing
-	// inCatalog reports whether CATALOG has a state of the product. latestVersion is the version of that state.
-	inCatalog     bool
-	latestVersion uint64
-	// hasLetter reports whether the product has an open dead letter about its state.
-	hasLetter bool
-	// isUnsigned reports whether CATALOG has the same state, but not signed with the current key.
-	isUnsigned bool
-}
-
-// differences returns the products that differ from CATALOG, and dead letters for those that Stripe would refuse.
-func (c *comparison) differences(ctx context.Context, ids []string,
-	reading mapping.Reading,
-) (out []catalogDifference, dead []deadProduct, err error) {
-	latest, err := c.in.stores.Desired().States(ctx, c.in.account, ids)
-	if err != nil {
-		return nil, nil, err
-	}
-	letters, err := c.in.mesh.OpenLetters(ctx, topology.Ingestion, c.in.account, ids)
-	if err != nil {
-		return nil, nil, err
-	}
-	for i, id := range ids {
-		change := &catalogv1.ProductChange{
-			Account: c.in.account, ProductId: id, Version: c.label.version, Source: c.source(),
-			CapturedAt: timestamppb.Now(),
-		}
-		o, letter := c.in.newMessage(change, reading.States[id], topology.Bulk)
-		open := isStateLetter(letters[i])
-		if letter != nil {
-			if open && letters[i].GetMessage() == letter.GetMessage() && !c.isFirst {
-				// The letter is open already.
-				c.result.Dead++
-				continue
-			}
-			dead = append(dead, deadProduct{letter: letter, ctx: ctx})
-			continue
-		}
-		have := latest[i].Change
-		// A later version closes an open letter, even if the product is again as CATALOG has it.
-		same := equalChanges(have, change) && !open
-		if same && latest[i].Current {
-			continue
-		}
-		if have == nil && change.GetOperation() == catalogv1.Operation_OPERATION_DELETE && !open {
-			continue
-		}
-		out = append(out, catalogDifference{
-			id:            id,
-			out:           o,
-			inCatalog:     have != nil,
-			latestVersion: have.GetVersion(),
-			hasLetter:     open,
-			isUnsigned:    same,
-		})
-	}
-	return out, dead, nil
-}
-
-// equalChanges reports whether a state in CATALOG wants the same as a change.
-func equalChanges(have, want *catalogv1.ProductChange) bool {
-	if have == nil || have.GetOperation() != want.GetOperation() {
-		return false
-	}
-	return equalProducts(have.GetProduct(), want.GetProduct()) &&
-		slices.Equal(have.GetUnmanagedFields(), want.GetUnmanagedFields()) &&
-		proto.Equal(have.GetArchiveAfter(), want.GetArchiveAfter())
 }
 
 func (c *comparison) source() catalogv1.Source {
@@ -426,7 +344,7 @@ func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	reading, err := c.schema.mapping.Read(ctx, ids)
+	reading, err := c.in.readProducts(ctx, c.schema.mapping, ids)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ func (r *rig) described(product, description string) {
 }
 
 func TestComparison_FindsChangesOfUnwatchedTables(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.categories(3)
 	r.start()
@@ -46,6 +47,7 @@ func TestComparison_FindsChangesOfUnwatchedTables(t *testing.T) {
 }
 
 func TestComparison_CountsNoCapturedChangeAsMissed(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'P' FROM generate_series(1, 50) i`)
@@ -61,6 +63,7 @@ func TestComparison_CountsNoCapturedChangeAsMissed(t *testing.T) {
 }
 
 func TestComparison_ReportsResultOfRequest(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.categories(3)
 	r.start()
@@ -83,6 +86,7 @@ func TestComparison_ReportsResultOfRequest(t *testing.T) {
 }
 
 func TestComparison_FollowsQueriesThatDependOnTime(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(
 		`SELECT id, name, CASE WHEN now() > (SELECT at FROM clock) THEN 'late' ELSE 'early' END AS description FROM items`)
@@ -94,6 +98,7 @@ func TestComparison_FollowsQueriesThatDependOnTime(t *testing.T) {
 }
 
 func TestWatch_FindsProductsByQuery(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.categories(3, config.WatchedTable{
 		Table:    "categories",
@@ -110,6 +115,7 @@ func TestWatch_FindsProductsByQuery(t *testing.T) {
 }
 
 func TestWatch_ReadsWideChangeInBulkLane(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.categories(1200, config.WatchedTable{
 		Table:    "categories",
@@ -131,6 +137,7 @@ func TestWatch_ReadsWideChangeInBulkLane(t *testing.T) {
 }
 
 func TestWatch_PublishesConditionWherePossible(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items WHERE notes = 'product'`)
 	r.cfg.Mapping.Watch[0].Where = "notes = 'product'"
@@ -155,6 +162,7 @@ func TestWatch_PublishesConditionWherePossible(t *testing.T) {
 }
 
 func TestWatch_SupportsTwoColumnsOfOneTable(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(
 		`SELECT id, name, (SELECT string_agg(x, ',' ORDER BY x) FROM (SELECT b FROM related WHERE a = id UNION SELECT a FROM related WHERE b = id) r(x)) AS description FROM items`)
@@ -174,6 +182,7 @@ func TestWatch_SupportsTwoColumnsOfOneTable(t *testing.T) {
 }
 
 func TestComparison_ClosesLetterOfUnchangedProduct(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.categories(1)
 	r.cfg.Mapping.Products = `SELECT i.id, i.name, (1 / c.id)::text AS description FROM items i JOIN categories c ON true WHERE c.id < 2`
@@ -189,6 +198,7 @@ func TestComparison_ClosesLetterOfUnchangedProduct(t *testing.T) {
 
 // A large transaction comes in chunks, and each chunk concerns very many products.
 func TestWatch_CapturesAllProductsOfLargeTransaction(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = i.id`)
 	r.exec(`CREATE TABLE categories (id text PRIMARY KEY, name text)`)
@@ -214,6 +224,7 @@ func TestWatch_CapturesAllProductsOfLargeTransaction(t *testing.T) {
 }
 
 func TestComparison_FollowsRedefinedFunction(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.exec(`CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1)'`)
 	r.ownTables(`SELECT id, shout(name) AS name FROM items`)
@@ -225,6 +236,7 @@ func TestComparison_FollowsRedefinedFunction(t *testing.T) {
 }
 
 func TestWatch_UnpublishesConditionThatFails(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`ALTER TABLE items ADD n int DEFAULT 1`)

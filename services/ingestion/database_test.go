@@ -28,6 +28,7 @@ func encoded(t *testing.T, encoding string) *rig {
 }
 
 func TestCapture_ReadsLatin1Database(t *testing.T) {
+	t.Parallel()
 	r := encoded(t, "LATIN1")
 	r.start()
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('mug', 'Größe Ñ')")
@@ -39,6 +40,7 @@ func TestCapture_ReadsLatin1Database(t *testing.T) {
 }
 
 func TestRun_RefusesDatabaseWithoutEncoding(t *testing.T) {
+	t.Parallel()
 	r := encoded(t, "SQL_ASCII")
 	err := ingestion.Run(t.Context(), r.cfg)
 	require.ErrorContains(t, err, "has encoding SQL_ASCII")
@@ -46,6 +48,7 @@ func TestRun_RefusesDatabaseWithoutEncoding(t *testing.T) {
 }
 
 func TestCapture_ContinuesWithRotatedPassword(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	server, admin := localtest.PostgresWithPasswords(t)
 	exec := func(sql string) {

@@ -92,6 +92,7 @@ func (r *rig) slots() (n int) {
 }
 
 func TestRun_EndsWhenNATSConnectionIsClosed(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	line := localtest.LineTo(t, r.cfg.NATS.URL)
 	cfg := r.cfg
@@ -104,6 +105,7 @@ func TestRun_EndsWhenNATSConnectionIsClosed(t *testing.T) {
 }
 
 func TestSnapshot_StartsOverAfterConcurrentRequest(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.gatedTables()
 	r.exec(`INSERT INTO items SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 1500) i`)
@@ -128,6 +130,7 @@ func TestSnapshot_StartsOverAfterConcurrentRequest(t *testing.T) {
 }
 
 func TestSnapshot_FollowsChangedMapping(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -141,6 +144,7 @@ func TestSnapshot_FollowsChangedMapping(t *testing.T) {
 }
 
 func TestRun_CreatesSlotOnlyForLogicalLog(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	require.NoError(t, r.stores.Record(topology.KeyOrigin, "default").PutString(t.Context(), "another"))
 	require.ErrorContains(t, r.run(), "another Postgres server")
@@ -177,6 +181,7 @@ func TestSnapshot_IsRequestedBeforeSlotIsCreated(t *testing.T) {
 }
 
 func TestWatch_TreatsPartitionedTableAsOne(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`DROP TABLE items`)
@@ -198,6 +203,7 @@ func TestWatch_TreatsPartitionedTableAsOne(t *testing.T) {
 }
 
 func TestWatch_RefusesView(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`CREATE VIEW shown AS SELECT id, name FROM items`)
@@ -206,6 +212,7 @@ func TestWatch_RefusesView(t *testing.T) {
 }
 
 func TestCapture_ContinuesAfterIDTooLongForSubject(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
@@ -225,6 +232,7 @@ func TestCapture_ContinuesAfterIDTooLongForSubject(t *testing.T) {
 }
 
 func TestCapture_ContinuesAfterProductTooLargeForMessage(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.start()

@@ -87,6 +87,7 @@ func TestHistory_RequiresLastTransactionAgain(t *testing.T) {
 }
 
 func TestCatalogLost_DetectsLossOfMessages(t *testing.T) {
+	t.Parallel()
 	created := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	before := &meshv1.CaptureReport{
 		CatalogCreated:      timestamppb.New(created),

@@ -9,6 +9,7 @@ import (
 )
 
 func TestHorizon_ReturnsLastCapturedMoment(t *testing.T) {
+	t.Parallel()
 	start := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	h := &horizon{}
@@ -28,6 +29,7 @@ func TestHorizon_ReturnsLastCapturedMoment(t *testing.T) {
 }
 
 func TestHorizon_KeepsOldestMomentInBoundedMemory(t *testing.T) {
+	t.Parallel()
 	h := &horizon{}
 	start := time.Unix(0, 0)
 	for i := range 20 * maxMoments {
@@ -39,6 +41,7 @@ func TestHorizon_KeepsOldestMomentInBoundedMemory(t *testing.T) {
 }
 
 func TestEndOfLog_IgnoresHeaderOfNextPage(t *testing.T) {
+	t.Parallel()
 	require.EqualValues(t, 0x2000, endOfLog(0x2000+24))
 	require.EqualValues(t, 0x1000000, endOfLog(0x1000000+40))
 	require.EqualValues(t, 0x2000+48, endOfLog(0x2000+48))

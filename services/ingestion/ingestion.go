@@ -40,7 +40,8 @@ type Config struct {
 	// DatabaseURL of the catalog. DatabaseURLFile is the file that it was read from, empty for none: each connection
 	// reads user and password from it again.
 	DatabaseURL, DatabaseURLFile string
-	// Mapping of the operator's own tables. Defaults to the built-in tables, which are created if they do not exist.
+	// Mapping of the operator's own tables. Defaults to the built-in tables, which are created if they do not exist. A
+	// mapping without queries adds its checks to them.
 	Mapping *config.Mapping
 	// Slot and Publication in the catalog database. They are created if they do not exist.
 	Slot, Publication string
@@ -48,6 +49,8 @@ type Config struct {
 	PricesArchiveAfter time.Duration
 	// AcceptDatabase is the system identifier of a Postgres server that replaces the one that was captured before.
 	AcceptDatabase string
+	// StripeIDs maintains the table driftless.stripe_ids. Mapping.WriteIDs switches it on, too.
+	StripeIDs bool
 	// CheckMigrations checks the built-in tables instead of creating them: Migrate created them.
 	CheckMigrations bool
 	// HTTP serves the API, health and metrics.
@@ -74,7 +77,10 @@ type ingester struct {
 	turns     turns
 	evictions *evictions
 	recent    recentProducts
+	checks    *checkMonitor
 	gate      *state.Gate
+	// stripeIDs is nil if the table of Stripe's ids is switched off.
+	stripeIDs *stripeIDs
 	// schema is the checked mapping, with what was derived from it and the database. It is replaced when the database
 	// schema changes.
 	schema atomic.Pointer[schema]
@@ -107,7 +113,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Pool:         in.pool,
 		Validator:    in.validate,
 		WaitCaptured: in.waitCaptured,
-		BuiltIn:      cfg.Mapping == nil,
+		BuiltIn:      cfg.Mapping.IsBuiltIn(),
 		Token:        cfg.Token,
 		Logger:       cfg.Logger,
 	})
@@ -127,6 +133,9 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.watchLag(ctx) })
 	runUnlessPaused(in.capture)
 	runUnlessPaused(in.runSnapshots)
+	if in.stripeIDs != nil {
+		runUnlessPaused(in.stripeIDs.run)
+	}
 	runUnlessPaused(func(ctx context.Context) error {
 		worker := mesh.Worker{
 			Service:     topology.Ingestion,
@@ -160,11 +169,14 @@ func prepare(ctx context.Context, cfg Config) (*ingester, error) {
 // prepareWith prepares the service with a connection pool, which the caller closes.
 func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester, error) {
 	queries := cfg.Mapping
-	if queries == nil {
+	if queries.IsBuiltIn() {
 		if err := prepareBuiltinTables(ctx, cfg); err != nil {
 			return nil, err
 		}
-		queries = builtin.Mapping()
+		queries = builtin.With(queries)
+	}
+	if err := prepareStripeIDs(ctx, cfg); err != nil {
+		return nil, err
 	}
 	validator, err := validation.New()
 	if err != nil {
@@ -180,10 +192,14 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		barriers:       newBarriers(),
 		captured:       &capturedVersion{},
 		evictions:      newEvictions(),
+		checks:         newCheckMonitor(cfg.Logger, queries.Checks),
 		loggedWarnings: map[string]bool{},
 	}
 	// Checked before the connection to NATS, so that faults of the mapping are reported even while NATS is unreachable.
 	if _, err := in.checkSchema(ctx); err != nil {
+		return nil, err
+	}
+	if in.stripeIDs, err = in.newStripeIDs(ctx); err != nil {
 		return nil, err
 	}
 	cfg.NATS.Account = cfg.Account

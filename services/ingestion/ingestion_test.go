@@ -31,7 +31,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-const testTimeout = 30 * time.Second
+// testTimeout is long, because a busy machine makes nothing fail that is only slow.
+const testTimeout = 2 * time.Minute
 
 // rig is a catalog database and a mesh, with ingestion between them.
 type rig struct {
@@ -183,6 +184,7 @@ func (r *rig) messagesBySubject(filter string) map[string]uint64 {
 }
 
 func TestCapture_PublishesCompleteProducts(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
@@ -215,6 +217,7 @@ func TestCapture_PublishesCompleteProducts(t *testing.T) {
 }
 
 func TestCapture_PublishesLargeTransaction(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	const n = 10_000
@@ -229,6 +232,7 @@ func TestCapture_PublishesLargeTransaction(t *testing.T) {
 }
 
 func TestCapture_LosesNothingOverRestart(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('a', 'A')`)
@@ -245,6 +249,7 @@ func TestCapture_LosesNothingOverRestart(t *testing.T) {
 }
 
 func TestCapture_LosesNothingOverBrokenConnections(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	for i := range 20 {
@@ -258,6 +263,7 @@ func TestCapture_LosesNothingOverBrokenConnections(t *testing.T) {
 }
 
 func TestSnapshot_ReadsWholeCatalogAtFirstStart(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.stop()
@@ -287,6 +293,7 @@ func TestSnapshot_ReadsWholeCatalogAtFirstStart(t *testing.T) {
 }
 
 func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.stop()
@@ -304,6 +311,7 @@ func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
 }
 
 func TestCapture_ArchivesTruncatedProducts(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('a', 'A'), ('b', 'B')`)
@@ -317,6 +325,7 @@ func TestCapture_ArchivesTruncatedProducts(t *testing.T) {
 }
 
 func TestCapture_MakesDeadLettersOfInvalidRows(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	metadata := map[string]string{}
@@ -359,6 +368,7 @@ func TestCapture_MakesDeadLettersOfInvalidRows(t *testing.T) {
 }
 
 func TestCapture_ReadsOperatorsOwnTables(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.exec(`CREATE SCHEMA shop`)
 	r.exec(`CREATE TABLE shop.items (sku int PRIMARY KEY, title text, gone boolean DEFAULT false)`)
@@ -499,6 +509,7 @@ func TestRun_RefusesBadSettingsWithFix(t *testing.T) {
 }
 
 func TestUpsertProducts_WritesAllOrNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	status, answer := r.call("UpsertProducts", `{"products":[
@@ -557,6 +568,7 @@ func TestUpsertProducts_WritesAllOrNothing(t *testing.T) {
 }
 
 func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.waitCaptured()
@@ -571,6 +583,7 @@ func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {
 }
 
 func TestAPI_RequiresToken(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.cfg.Token = "secret"
 	r.start()
@@ -582,6 +595,7 @@ func TestAPI_RequiresToken(t *testing.T) {
 }
 
 func TestUpsertProducts_OverlappingBatchesDoNotDeadlock(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	body := func(offset, step int) string {

@@ -11,6 +11,7 @@ import (
 )
 
 func TestLag_AgeIsThatOfOldestUnconfirmedLog(t *testing.T) {
+	t.Parallel()
 	start := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	l := &lag{}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/stripeids"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
 )
@@ -13,6 +14,13 @@ import (
 func Migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
 	return withSetupLock(ctx, database(databaseURL, ""),
 		func() error { return migrate(ctx, databaseURL, publication, grantTo) })
+}
+
+// MigrateStripeIDs creates or updates the table of Stripe's ids, and grants the service's role the rights to maintain
+// it. An empty role is granted nothing.
+func MigrateStripeIDs(ctx context.Context, databaseURL, grantTo string) error {
+	return withSetupLock(ctx, database(databaseURL, ""),
+		func() error { return stripeids.Migrate(ctx, databaseURL, grantTo) })
 }
 
 func migrate(ctx context.Context, databaseURL, publication, grantTo string) error {

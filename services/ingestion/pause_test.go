@@ -12,6 +12,7 @@ import (
 )
 
 func TestPause_CapturesNothingAndMissesNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	name := func(want string) func() bool {

@@ -3,21 +3,17 @@ package ingestion
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
-
-// maxFaults is the maximum number of faults that a dead letter names.
-const maxFaults = 20
 
 // deadProduct is a dead letter for a product, and the trace of its change.
 type deadProduct struct {
@@ -26,7 +22,7 @@ type deadProduct struct {
 }
 
 // newMessage adds the state that was read to a change, and returns the message for CATALOG. It returns a dead letter
-// instead if a query failed, if Stripe would refuse the product, or if the message is too large for NATS.
+// instead if a query failed, if Stripe or a check refuses the product, or if the message is too large for NATS.
 func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.State,
 	lane topology.Lane,
 ) (mesh.Outgoing, *meshv1.DeadLetter) {
@@ -38,13 +34,16 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 		change.Operation = catalogv1.Operation_OPERATION_UPSERT
 		change.Product = state.Product
 		change.UnmanagedFields = in.currentSchema().mapping.Unmanaged()
-		change.ArchiveAfter = in.archiveAfter(state)
+		change.ArchiveAfter = state.Overlap(in.PricesArchiveAfter)
 		faults := state.Faults
 		if len(faults) == 0 {
 			faults = in.validate.Product(state.Product)
 		}
 		if len(faults) > 0 {
 			return mesh.Outgoing{}, in.invalidLetter(change, faults)
+		}
+		if change.Violations = mapping.CheckViolations(state.Violated); isRefused(state.Violated) {
+			return mesh.Outgoing{}, in.checkFailedLetter(change, state.Violated)
 		}
 	}
 	out := mesh.Outgoing{
@@ -65,18 +64,6 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 		return mesh.Outgoing{}, in.tooLargeLetter(change, size)
 	}
 	return out, nil
-}
-
-// archiveAfter returns how long replaced prices of a product stay active, nil if they are archived at once.
-func (in *ingester) archiveAfter(state mapping.State) *durationpb.Duration {
-	after := in.PricesArchiveAfter
-	if state.ArchiveAfter != nil {
-		after = *state.ArchiveAfter
-	}
-	if after <= 0 {
-		return nil
-	}
-	return durationpb.New(after)
 }
 
 // tooLargeLetter returns the dead letter for a product whose message NATS would not accept. The letter is without the
@@ -112,23 +99,6 @@ func (in *ingester) queryFailedLetter(change *catalogv1.ProductChange,
 // invalidLetter returns the dead letter for a product that breaks Stripe's rules. Nothing of the product goes to
 // Stripe, not even its valid parts.
 func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []catalog.Violation) *meshv1.DeadLetter {
-	lines := make([]string, 0, maxFaults+1)
-	for i, f := range faults {
-		if i == maxFaults {
-			more := fmt.Sprintf("and %d more", len(faults)-i)
-			if len(faults) > catalog.MaxViolations {
-				more = fmt.Sprintf("and at least %d more", catalog.MaxViolations-i)
-			}
-			lines = append(lines, more)
-			break
-		}
-		lines = append(lines, f.String())
-	}
-	// The letter must fit a message of NATS. It goes without a payload that is large.
-	payload, err := proto.Marshal(change)
-	if err != nil || len(payload) > 512<<10 {
-		payload = nil
-	}
 	return &meshv1.DeadLetter{
 		Service:   topology.Ingestion,
 		Account:   in.account,
@@ -137,8 +107,18 @@ func (in *ingester) invalidLetter(change *catalogv1.ProductChange, faults []cata
 		Reason:    topology.ReasonInvalidProduct,
 		Field:     faults[0].Field,
 		Attempts:  1,
-		Payload:   payload,
+		Payload:   letterPayload(change),
 		Message: fmt.Sprintf("product %s would be refused by Stripe: %s", change.GetProductId(),
-			strings.Join(lines, "; ")),
+			validation.Join(faults)),
 	}
+}
+
+// letterPayload returns the change as the payload of a dead letter. The letter must fit a message of NATS, so it goes
+// without a payload that is large.
+func letterPayload(change *catalogv1.ProductChange) []byte {
+	payload, err := proto.Marshal(change)
+	if err != nil || len(payload) > 512<<10 {
+		return nil
+	}
+	return payload
 }

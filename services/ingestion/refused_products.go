@@ -37,6 +37,6 @@ func (c *comparison) recordRefusals(dead []deadProduct) {
 // fault, not the products.
 func (c *comparison) allRefusedError(context.Context) error {
 	return fmt.Errorf(
-		"%w: all of the first %d (%s). Correct the mapping or the rows; ingestion then continues by itself",
+		"%w: all of the first %d (%s). Correct the mapping, the checks or the rows; ingestion then continues by itself",
 		errAllRefused, firstPageSize, c.result.GetError())
 }

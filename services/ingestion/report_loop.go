@@ -127,6 +127,7 @@ func (in *ingester) updateReport(h *horizon, now time.Time, captured pglogrepl.L
 	r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING, ""
 	r.Version = in.captured.version()
 	r.UnwatchedTables = in.currentSchema().unwatched
+	r.FailingChecks = in.checks.failingChecks()
 	failure := in.snapshot.lastFailure()
 	switch outstanding := len(r.GetOutstanding()); {
 	case failure != "" && !done:

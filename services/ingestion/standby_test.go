@@ -68,6 +68,7 @@ func (r *rig) requireRole(one *replica, role string) {
 }
 
 func TestStandby_IsReadyAndServesAPI(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	active := r.startReplica(r.cfg)
 	r.requireRole(active, "active")
@@ -96,6 +97,7 @@ func TestStandby_IsReadyAndServesAPI(t *testing.T) {
 }
 
 func TestWaitCaptured_OnStandbyEndsWithCallersDeadline(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.stop()
@@ -119,6 +121,7 @@ func TestWaitCaptured_OnStandbyEndsWithCallersDeadline(t *testing.T) {
 }
 
 func TestRun_ConcurrentFirstStartsSetUpOnce(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	var replicas []*replica
 	for range 4 {
@@ -139,6 +142,7 @@ func TestRun_ConcurrentFirstStartsSetUpOnce(t *testing.T) {
 
 // During a rolling update, the replica that is still the leader would read the catalog with the old mapping.
 func TestSnapshot_ReadsChangedMappingOnReplicaThatHasIt(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -166,6 +170,7 @@ func TestSnapshot_ReadsChangedMappingOnReplicaThatHasIt(t *testing.T) {
 // The log beyond the confirmed position is not published again. So only the snapshot reads those products with the new
 // mapping.
 func TestSnapshot_CoversUnconfirmedChangesAfterMappingChange(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('pot', 'Pot')`)
@@ -197,6 +202,7 @@ func TestSnapshot_CoversUnconfirmedChangesAfterMappingChange(t *testing.T) {
 // One replica reads a page of the catalog and is stopped before it publishes, as by a pause of its machine. Meanwhile
 // another replica takes over and publishes the same products.
 func TestFence_RefusesReadsFromBeforeTakeover(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.gatedTables()
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'older' FROM generate_series(1, 5) i`)
@@ -294,6 +300,7 @@ func (r *relay) cut() {
 }
 
 func TestTurn_GivesSlotBackWithoutNATS(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	server, err := url.Parse(r.cfg.NATS.URL)
 	require.NoError(t, err)

@@ -42,6 +42,7 @@ func (r *rig) waitCapturedAfter(at time.Time) {
 }
 
 func TestCapture_RecreatesDroppedPublication(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -55,6 +56,7 @@ func TestCapture_RecreatesDroppedPublication(t *testing.T) {
 }
 
 func TestCapture_AddsTableBackToPublication(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -66,6 +68,7 @@ func TestCapture_AddsTableBackToPublication(t *testing.T) {
 }
 
 func TestCapture_ReplacesForeignRowFilter(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -79,6 +82,7 @@ func TestCapture_ReplacesForeignRowFilter(t *testing.T) {
 }
 
 func TestCapture_FollowsTableThatReplacesWatchedOne(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
@@ -94,6 +98,7 @@ func TestCapture_FollowsTableThatReplacesWatchedOne(t *testing.T) {
 }
 
 func TestCapture_FollowsAttachedAndDetachedPartitions(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`DROP TABLE items`)
@@ -113,6 +118,7 @@ func TestCapture_FollowsAttachedAndDetachedPartitions(t *testing.T) {
 }
 
 func TestCapture_ComparesAfterValuesMissingInLog(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.exec(`CREATE TYPE grade AS ENUM ('plain', 'fancy')`)
 	r.ownTables(`SELECT id, name, kind AS description FROM items`)
@@ -127,6 +133,7 @@ func TestCapture_ComparesAfterValuesMissingInLog(t *testing.T) {
 }
 
 func TestCapture_ContinuesAfterIDTypeChange(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`DROP TABLE items; CREATE TABLE items (id int PRIMARY KEY, name text)`)
@@ -145,6 +152,7 @@ func TestCapture_ContinuesAfterIDTypeChange(t *testing.T) {
 
 // This is the ordinary migration: stop, rename, adapt the mapping, start. The log has rows from before.
 func TestCapture_ReadsRecordsFromBeforeColumnRename(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -164,6 +172,7 @@ func TestCapture_ReadsRecordsFromBeforeColumnRename(t *testing.T) {
 }
 
 func TestCapture_StopsAndReportsQueryThatFailsForAll(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -181,6 +190,7 @@ func TestCapture_StopsAndReportsQueryThatFailsForAll(t *testing.T) {
 }
 
 func TestCapture_ContinuesBesideFailingRow(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.cfg.Mapping.Prices = `SELECT id, item AS product, 'eur' AS currency, (metadata->>'cents')::int AS unit_amount FROM tariffs`
@@ -202,6 +212,7 @@ func TestCapture_ContinuesBesideFailingRow(t *testing.T) {
 }
 
 func TestCapture_IgnoresRowsThatAreNotProducts(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items WHERE notes IS NULL`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -218,6 +229,7 @@ func TestCapture_IgnoresRowsThatAreNotProducts(t *testing.T) {
 }
 
 func TestCapture_StopsWhenRowSecurityWouldHideRows(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -247,6 +259,7 @@ func TestCapture_StopsWhenRowSecurityWouldHideRows(t *testing.T) {
 }
 
 func TestCapture_DetectsAnotherHistory(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -274,6 +287,7 @@ func TestCapture_DetectsAnotherHistory(t *testing.T) {
 }
 
 func TestCapture_DetectsReplacedTransaction(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
@@ -300,6 +314,7 @@ func TestCapture_DetectsReplacedTransaction(t *testing.T) {
 }
 
 func TestCapture_RepublishesAfterPurgeOfCatalog(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
@@ -367,6 +382,7 @@ func TestCapture_ReportsLockedTable(t *testing.T) {
 }
 
 func TestCapture_StopsWhenFirstSnapshotRefusesAll(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
@@ -390,6 +406,7 @@ func TestCapture_StopsWhenFirstSnapshotRefusesAll(t *testing.T) {
 }
 
 func TestRun_AcceptsAnotherServerOnlyByID(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
@@ -405,6 +422,7 @@ func TestRun_AcceptsAnotherServerOnlyByID(t *testing.T) {
 }
 
 func TestRun_ReportsAllFaultsAtOnce(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, nam AS name FROM items`)
 	r.exec(`CREATE VIEW shown AS SELECT id, name FROM items; CREATE UNLOGGED TABLE fast (id text PRIMARY KEY); CREATE TABLE bare (id text)`)
@@ -423,6 +441,7 @@ func TestRun_ReportsAllFaultsAtOnce(t *testing.T) {
 }
 
 func TestCapture_KeepsTablesOfForeignPublication(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`CREATE TABLE elsewhere (id int PRIMARY KEY); CREATE SCHEMA others; CREATE TABLE others.thing (id int PRIMARY KEY)`)
@@ -443,6 +462,7 @@ func TestCapture_KeepsTablesOfForeignPublication(t *testing.T) {
 }
 
 func TestCapture_PublishesRemovalRightAfterInsert(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
@@ -461,6 +481,7 @@ func TestCapture_PublishesRemovalRightAfterInsert(t *testing.T) {
 }
 
 func TestCapture_ComparesAfterSchemaChangeAndRevert(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)

@@ -115,6 +115,7 @@ func TestWriteBack_MakesOneVersionInSameTrace(t *testing.T) {
 }
 
 func TestWriteBack_RequiresLatestVersion(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
@@ -149,6 +150,7 @@ func TestWriteBack_RequiresLatestVersion(t *testing.T) {
 }
 
 func TestWriteBack_ImportsProduct(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	command := &meshv1.WriteBack{ProductId: "prod_1", Import: true, Product: &catalogv1.Product{
@@ -173,6 +175,7 @@ func TestWriteBack_ImportsProduct(t *testing.T) {
 }
 
 func TestWriteBack_FailureBecomesDeadLetter(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.start()
@@ -210,6 +213,7 @@ func TestWriteBack_FailureBecomesDeadLetter(t *testing.T) {
 }
 
 func TestRun_RefusesWrongWriteBackStatement(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.ownTables(`SELECT id, name FROM items`)
 	r.cfg.Mapping.WriteBack = config.WriteBack{Product: `UPDATE items SET name = @names WHERE id = @id`}
@@ -218,6 +222,7 @@ func TestRun_RefusesWrongWriteBackStatement(t *testing.T) {
 }
 
 func TestWriteBack_WaitsForDatabase(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.start()
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)

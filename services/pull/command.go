@@ -27,13 +27,15 @@ const (
 	gatherDelay = 50 * time.Millisecond
 )
 
-// command handles a command: scan, or read a product.
+// command handles a command: scan, read a product, or count what uses prices.
 func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	switch {
 	case msg.Body.GetScan() != nil:
 		return p.scanInTurn(ctx, msg)
 	case msg.Body.GetRead() != nil:
 		return p.readProduct(ctx, msg)
+	case msg.Body.GetReadUsage() != nil:
+		return p.readUsage(ctx, msg)
 	default:
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: topology.ReasonUndecodable,

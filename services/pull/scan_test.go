@@ -437,3 +437,27 @@ func TestScan_RecordsChangesMadeWhileItLists(t *testing.T) {
 		assert.Equal(c, held, known)
 	}, 4*patience, 100*time.Millisecond)
 }
+
+func TestScan_KeepsTheReserveOfReads(t *testing.T) {
+	r := newRig(t)
+	r.limits = budget.Limits{ReadAllowance: 100}
+	_, err := r.stores.Budget("default").CompareAndPut(t.Context(),
+		&meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 90}}, 0)
+	require.NoError(t, err)
+	r.pull(time.Hour)
+	command := &meshv1.Command{Id: "s1", Account: "default", Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}}}
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), command))
+	report := &meshv1.ScanReport{}
+	require.Eventually(t, func() bool {
+		_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
+		return err == nil && report.GetError() != ""
+	}, patience, 10*time.Millisecond)
+	require.Contains(t, report.GetError(), "of 100 reads of 30 days are used up")
+	require.Contains(t, report.GetError(), "STRIPE_READ_ALLOWANCE")
+	require.Eventually(t, func() bool { return r.stored(topology.StreamCommand) == 0 }, patience, 10*time.Millisecond,
+		"stopped, not retried")
+	stats, err := r.admin.Stats(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, stats.Endpoints["GET /v1/products"].Requests)
+}

@@ -12,25 +12,17 @@ import (
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
-const (
-	// guardRetryDelay is how long a held product waits for its next retry, unless an approval comes first.
-	guardRetryDelay = 10 * time.Minute
-	// createRetryDelay is how long a product that may not be created waits for its next retry, unless a command comes
-	// first.
-	createRetryDelay = time.Hour
-)
+// createRetryDelay is how long a product that may not be created waits for its next retry, unless a command comes
+// first.
+const createRetryDelay = time.Hour
 
-// heldError means that a rule holds a plan. None of its calls was made.
-type heldError struct {
-	why string
-	// retryIn is when the product is tried again, unless a command comes first.
-	retryIn time.Duration
-}
+// creationHeldError means that a plan is not made while creations are on hold. None of its calls was made.
+type creationHeldError struct{ why string }
 
-func (e *heldError) Error() string { return e.why }
+func (e *creationHeldError) Error() string { return e.why }
 
-// admit is the gate that every plan passes before its claim is stored and before any of its calls is made. It returns a
-// heldError or a refusedError for the first finding that stops the plan.
+// admit is the gate that every plan passes before the guard judges it. It returns a creationHeldError or a refusedError
+// for the first finding that stops the plan.
 func (p *pusher) admit(ctx context.Context, d plan.Decision) error {
 	for _, found := range d.Findings {
 		if err := p.settle(ctx, d.Plan, found); err != nil {
@@ -46,12 +38,8 @@ func (p *pusher) settle(ctx context.Context, pl *plan.Plan, found plan.Finding) 
 	switch found.Rule {
 	case plan.LinkedElsewhere:
 		return p.refuseLinked(ctx, pl.Change)
-	case plan.ArchivedProducts:
-		return p.admitArchived(ctx, product, pl.At)
-	case plan.CreationsOnHold:
-		return &heldError{fmt.Sprintf("product %s: %s", product, found.Why), createRetryDelay}
 	default:
-		return &heldError{fmt.Sprintf("product %s: %s", product, found.Why), guardRetryDelay}
+		return &creationHeldError{fmt.Sprintf("product %s: %s", product, found.Why)}
 	}
 }
 
@@ -66,15 +54,15 @@ func (p *pusher) refuseLinked(ctx context.Context, change *catalogv1.ProductChan
 		"product %s of the catalog: give the catalog's product with this id another id", product, linked))}
 }
 
-// park schedules a retry for a held product and acknowledges its message. A command may come first.
-func (p *pusher) park(ctx context.Context, req plan.Request, held *heldError) mesh.Verdict {
+// park schedules a retry for a product that may not be created, and acknowledges its message. A command may come first.
+func (p *pusher) park(ctx context.Context, req plan.Request, held *creationHeldError) mesh.Verdict {
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: req.Change.GetProductId(), Version: req.Change.GetVersion(),
 		Lane: string(topology.Bulk), Error: held.Error(), Look: req.Reread,
 		Overwrite: req.Exceptions.Overwrite, Leave: req.Exceptions.Leave,
 	}
-	if err := p.mesh.RetryLater(ctx, topology.Push, retry, held.retryIn); err != nil {
-		return mesh.RetryIn(held.retryIn, err)
+	if err := p.mesh.RetryLater(ctx, topology.Push, retry, createRetryDelay); err != nil {
+		return mesh.RetryIn(createRetryDelay, err)
 	}
 	return mesh.Ack()
 }

@@ -48,7 +48,9 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 		if err := p.publishAdoption(ctx, msg.Body, change, nil); err != nil {
 			return mesh.Retry(err)
 		}
-		return p.sync(ctx, plan.Request{Change: change, Force: true, Adopted: true})
+		return p.sync(ctx, plan.Request{
+			Change: change, Force: true, Adopted: true, Repeated: msg.Attempt > 1,
+		})
 	case errors.As(err, &refused):
 		if err := p.removeLink(ctx, adopt); err != nil {
 			return mesh.Retry(err)

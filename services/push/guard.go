@@ -7,114 +7,141 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/guard"
+	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/state"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
-// GuardConfig limits how many products may be archived within an hour without an operator's approval.
-type GuardConfig struct {
-	// Share is the part of the products active in Stripe that may be archived, between 0 and 1. 0 switches the guard
-	// off.
-	Share float64
-	// Minimum is how many products may be archived whatever the share.
-	Minimum uint64
+// totalsInterval is how long totals are reused. They take a read of all observed states.
+const totalsInterval = 10 * time.Minute
+
+// guardRecord is this process's part in the account's record of the guard.
+type guardRecord struct {
+	// mu keeps the passes of this process from losing the record's compare-and-set to each other.
+	mu      sync.Mutex
+	totals  *guard.Totals
+	totaled time.Time
 }
 
-// countInterval is how long a count of the active products is reused. A count reads all observed states.
-const countInterval = 10 * time.Minute
-
-// activeCount caches the number of products that the guard's share refers to.
-type activeCount struct {
-	mu sync.Mutex
-	n  uint64
-	at time.Time
-}
-
-// count returns the number of products that were active in Stripe when the guard's hour began. These are the products
-// that the guard has admitted since, and all others that are active. An admitted product stays active in OBSERVED until
-// its call is recorded, and it counts once.
-func (c *activeCount) count(ctx context.Context, store *state.ObservedStore, account string,
-	guard *meshv1.Guard,
-) (uint64, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.at.IsZero() && time.Since(c.at) < countInterval {
-		return c.n, nil
-	}
-	latest, err := store.Revision(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("count the active products: %w", err)
-	}
-	admitted := make(map[string]bool, len(guard.GetRecent()))
-	for _, product := range guard.GetRecent() {
-		admitted[product] = true
-	}
-	n := guard.GetArchived()
-	for entry, err := range store.Range(ctx, account, 1, latest) {
-		if err != nil {
-			return 0, fmt.Errorf("count the active products: %w", err)
-		}
-		if o := entry.Observed; o.GetProduct().GetActive() && !o.GetDeleted() && !admitted[o.GetProductId()] {
-			n++
-		}
-	}
-	c.n, c.at = n, time.Now()
-	return n, nil
-}
-
-// admitArchived admits a product to be archived, or returns a heldError if the catalog has lost more products within an
-// hour than is allowed without approval.
-func (p *pusher) admitArchived(ctx context.Context, product string, now time.Time) error {
-	limit := plan.ArchiveLimit(p.guardConfig)
-	if limit.Share <= 0 {
-		return nil
-	}
-	for {
-		record := &meshv1.Guard{}
-		revision, err := p.stores.Guard(p.account).GetAt(ctx, record)
-		if err != nil {
-			return err
-		}
-		before, products := proto.CloneOf(record), record.GetProducts()
-		if limit.NeedsCount(record) {
-			if products, err = p.active.count(ctx, p.stores.Observed(), p.account, record); err != nil {
-				return err
+// judge asks the guard about a plan, and counts the plan if it may be made. It returns why the plan is held.
+func (p *pusher) judge(ctx context.Context, d plan.Decision) (findings []guard.Finding, err error) {
+	if d.NeedsGuard() {
+		if err := p.updateGuard(ctx, func(record *meshv1.Guard) error {
+			var totals *guard.Totals
+			if p.planner.NeedsTotals(d, record) {
+				if totals, err = p.guardTotals(ctx, record, d.Plan.At); err != nil {
+					return err
+				}
 			}
-		}
-		why, ok := limit.Admit(record, product, products, now)
-		if !proto.Equal(before, record) {
-			_, err = p.stores.Guard(p.account).CompareAndPut(ctx, record, revision)
-		}
-		switch {
-		case errors.Is(err, state.ErrConflict):
-		case err != nil:
-			return err
-		case ok:
+			findings = p.planner.Judge(d, record, totals)
 			return nil
-		default:
-			if len(before.GetHeld()) == 0 {
-				p.logger.ErrorContext(
-					ctx, "the guard holds products that left the catalog: they are not archived in Stripe until `driftless approve`",
-					"archived", record.GetArchived(), "of", record.GetProducts(), "allowed", record.GetAllowed())
-			}
-			return &heldError{why, guardRetryDelay}
+		}); err != nil {
+			return nil, err
 		}
 	}
+	if released := p.planner.Released(d); released != nil && len(findings) == 0 {
+		return nil, p.publishReleased(ctx, d.Plan.Change, released)
+	}
+	return findings, nil
 }
 
-// unpark removes a product that is no longer to be archived from the guard's list.
-func (p *pusher) unpark(ctx context.Context, product string) error {
+// updateGuard edits the account's record of the guard. edit is called again if another process wrote in between.
+func (p *pusher) updateGuard(ctx context.Context, edit func(*meshv1.Guard) error) error {
+	p.guardRecord.mu.Lock()
+	defer p.guardRecord.mu.Unlock()
 	for {
 		record := &meshv1.Guard{}
 		revision, err := p.stores.Guard(p.account).GetAt(ctx, record)
-		if err != nil || !plan.ReleaseHeld(record, product) {
+		if err != nil {
 			return err
+		}
+		before := proto.CloneOf(record)
+		if err := edit(record); err != nil {
+			return err
+		}
+		if proto.Equal(before, record) {
+			return nil
 		}
 		if _, err = p.stores.Guard(p.account).CompareAndPut(ctx, record, revision); !errors.Is(err, state.ErrConflict) {
 			return err
 		}
+	}
+}
+
+// guardTotals returns the totals of the account. The caller holds the lock of guardRecord.
+func (p *pusher) guardTotals(ctx context.Context, record *meshv1.Guard, now time.Time) (*guard.Totals, error) {
+	g := &p.guardRecord
+	if g.totals != nil && now.Sub(g.totaled) < totalsInterval {
+		return g.totals, nil
+	}
+	totals := guard.NewTotals(record, now)
+	for observed, err := range p.eachObserved(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("count the products and prices in Stripe: %w", err)
+		}
+		totals.Add(observed)
+	}
+	g.totals, g.totaled = totals, now
+	return totals, nil
+}
+
+// eachObserved reads the observed state of every product of the account.
+func (p *pusher) eachObserved(ctx context.Context) func(yield func(*catalogv1.Observed, error) bool) {
+	return func(yield func(*catalogv1.Observed, error) bool) {
+		latest, err := p.stores.Observed().Revision(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for entry, err := range p.stores.Observed().Range(ctx, p.account, 1, latest) {
+			if !yield(entry.Observed, err) {
+				return
+			}
+		}
+	}
+}
+
+// hold records that the guard holds a plan, and publishes it once for each version and set of rules. It returns
+// state.ErrConflict if another process has written the product since it was read.
+func (p *pusher) hold(ctx context.Context, req plan.Request, d plan.Decision, revision uint64,
+	findings []guard.Finding,
+) error {
+	held, isNew := plan.Hold(req, d, findings)
+	if d.Plan.Reread || !proto.Equal(held, d.Observed) {
+		if _, err := p.stores.Observed().Put(ctx, held, revision); err != nil {
+			return err
+		}
+	}
+	traceHold(ctx, held.GetHold())
+	if isNew {
+		for _, f := range findings {
+			metrics.GuardFindings.Add(ctx, 1, metrics.GuardRule.With(string(f.Rule.Kind())))
+		}
+		p.logger.WarnContext(ctx, "the guard holds a change until it is approved or the catalog is corrected",
+			"product", held.GetProductId(), "version", held.GetHold().GetVersion(),
+			"rules", plan.HeldBy(held.GetHold()), "why", plan.DescribeHold(held.GetHold()))
+	}
+	if isNew || req.Redelivered || req.Repeated {
+		return p.publishHeld(ctx, req.Change, held.GetHold())
+	}
+	return nil
+}
+
+// traceHold sets on the span of ctx why a change is held.
+func traceHold(ctx context.Context, hold *catalogv1.Hold) {
+	span := trace.SpanFromContext(ctx)
+	setOutcome(ctx, telemetry.OutcomeHeld)
+	span.SetAttributes(telemetry.GuardRulesKey.StringSlice(plan.HeldBy(hold)))
+	for _, f := range hold.GetFindings() {
+		span.AddEvent("held by the guard", trace.WithAttributes(
+			telemetry.GuardRulesKey.StringSlice([]string{f.GetRule()}),
+			telemetry.GuardFindingKey.String(f.GetMessage())))
 	}
 }

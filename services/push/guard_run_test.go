@@ -1,7 +1,6 @@
 package push_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -12,20 +11,19 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
-	"github.com/driftless-sync/driftless/services/push"
 )
+
+func archivals(least uint64) guard.Config {
+	return guard.Config{Products: guard.Limit{Share: 0.1, Least: least}}
+}
 
 func TestGuard_HoldsAMassArchivalUntilApproved(t *testing.T) {
 	needsLeniency(t, "to clear default_price")
 	r := newRig(t)
-	r.run(func(ctx context.Context) error {
-		cfg := r.config(key)
-		cfg.Guard = push.GuardConfig{Share: 0.1, Minimum: 2}
-		return push.Run(ctx, cfg)
-	})
+	r.pushWith(archivals(2))
 	// Products that are archived already do not count.
 	for i := range 60 {
 		id := fmt.Sprintf("former%d", i)
@@ -36,26 +34,10 @@ func TestGuard_HoldsAMassArchivalUntilApproved(t *testing.T) {
 	}
 	const products = 6
 	for i := range products {
-		p := mug("Mug", "1400")
-		p.Id = fmt.Sprintf("mug%d", i)
-		r.want(p, 10)
+		r.want(numbered(i, 1400), 10)
 	}
-	for i := range products {
-		r.applied(fmt.Sprintf("mug%d", i), 10)
-	}
-	for i := range products {
-		id := fmt.Sprintf("mug%d", i)
-		require.NoError(t,
-			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
-				Account: "default", ProductId: id, Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
-			}, mesh.WithVersion(20)))
-	}
-	guard := func() *meshv1.Guard {
-		g := &meshv1.Guard{}
-		_, err := r.stores.Guard("default").GetAt(t.Context(), g)
-		require.NoError(t, err)
-		return g
-	}
+	eachMug(products, func(id string) { r.applied(id, 10) })
+	eachMug(products, func(id string) { r.remove(id, 20) })
 	active := func() (n int) {
 		list := r.stripe.Products.List(&stripe.ProductListParams{Active: stripe.Bool(true)})
 		for list.Next() {
@@ -64,23 +46,26 @@ func TestGuard_HoldsAMassArchivalUntilApproved(t *testing.T) {
 		require.NoError(t, list.Err())
 		return n
 	}
-	require.Eventually(t, func() bool { return len(guard().GetHeld()) == products-2 && active() == products-2 },
-		patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return len(r.counted(guard.ArchivedProducts).GetHeld()) == products-2 && active() == products-2
+	}, patience, 10*time.Millisecond)
+	held := r.counted(guard.ArchivedProducts).GetHeld()
+	for _, id := range held {
+		require.Equal(t, []string{"archived_products"}, rulesOf(r.held(id, 20)))
+	}
 	localtest.Holds(t, 300*time.Millisecond, func() bool { return active() == products-2 }, "held")
 	require.Nil(t, r.letter("mug0"))
 
-	g := guard()
-	held := g.GetHeld()
-	g.ApprovedUntil = timestamppb.New(time.Now().Add(time.Minute))
-	revision, err := r.stores.Guard("default").GetAt(t.Context(), &meshv1.Guard{})
-	require.NoError(t, err)
-	_, err = r.stores.Guard("default").CompareAndPut(t.Context(), g, revision)
-	require.NoError(t, err)
+	r.openRule(guard.ArchivedProducts)
 	for _, id := range held {
 		r.commandSync(id)
 	}
-	require.Eventually(t, func() bool { return active() == 0 && len(guard().GetHeld()) == 0 }, patience,
-		10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return active() == 0 && len(r.counted(guard.ArchivedProducts).GetHeld()) == 0
+	}, patience, 10*time.Millisecond)
+	for _, id := range held {
+		require.Nil(t, r.applied(id, 20).GetHold())
+	}
 	require.Eventually(t, func() bool {
 		n, err := r.mesh.RetryingCount(t.Context(), topology.Push, "default")
 		return err == nil && n == 0
@@ -92,7 +77,7 @@ func TestGuard_HoldsAMassArchivalUntilApproved(t *testing.T) {
 func TestGuard_CountsAProductOnceWhileItIsArchived(t *testing.T) {
 	r := newRig(t)
 	const products, admitted = 10, 4
-	record := &meshv1.Guard{Since: timestamppb.Now(), Archived: admitted}
+	count := &meshv1.GuardCount{Since: timestamppb.Now(), Changed: admitted}
 	for i := range products {
 		id := fmt.Sprintf("cup%d", i)
 		_, err := r.stores.Observed().Put(t.Context(), &catalogv1.Observed{
@@ -100,72 +85,70 @@ func TestGuard_CountsAProductOnceWhileItIsArchived(t *testing.T) {
 		}, 0)
 		require.NoError(t, err)
 		if i < admitted {
-			record.Recent = append(record.Recent, id)
+			count.Recent = append(count.Recent, id)
 		}
 	}
+	record := &meshv1.Guard{Counts: map[string]*meshv1.GuardCount{string(guard.ArchivedProducts): count}}
 	_, err := r.stores.Guard("default").CompareAndPut(t.Context(), record, 0)
 	require.NoError(t, err)
-	r.run(func(ctx context.Context) error {
-		cfg := r.config(key)
-		cfg.Guard = push.GuardConfig{Share: 0.1, Minimum: 1}
-		return push.Run(ctx, cfg)
-	})
-	p := mug("Mug", "1400")
-	p.Prices, p.DefaultPrice = nil, ""
-	r.want(p, 10)
-	r.applied("mug", 10)
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "mug"),
-		&catalogv1.ProductChange{
-			Account: "default", ProductId: "mug", Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
-		}, mesh.WithVersion(20)))
-	guard := &meshv1.Guard{}
-	require.Eventually(t, func() bool {
-		guard = &meshv1.Guard{}
-		_, err := r.stores.Guard("default").GetAt(t.Context(), guard)
-		return err == nil && len(guard.GetHeld()) == 1
-	}, patience, 10*time.Millisecond)
-	require.Equal(t, uint64(products+1), guard.GetProducts(), "the cups and the mug")
+	r.pushWith(archivals(1))
+	r.want(numbered(0), 10)
+	r.applied("mug0", 10)
+	r.remove("mug0", 20)
+	r.held("mug0", 20)
+	require.Len(t, r.counted(guard.ArchivedProducts).GetHeld(), 1)
+	require.Equal(t, uint64(products+1), r.counted(guard.ArchivedProducts).GetTotal(), "the cups and the mug")
 }
 
-func TestGuard_ReleasesAProductThatACommandSyncs(t *testing.T) {
+func TestGuard_ReleasesAProductThatTheCatalogWantsAgain(t *testing.T) {
 	r := newRig(t)
-	r.run(func(ctx context.Context) error {
-		cfg := r.config(key)
-		cfg.Guard = push.GuardConfig{Share: 0.1, Minimum: 1}
-		return push.Run(ctx, cfg)
-	})
-	cup := func(i int) *catalogv1.Product {
-		p := mug("Cup", "1400")
-		p.Id = fmt.Sprintf("cup%d", i)
-		p.Prices, p.DefaultPrice = nil, ""
-		return p
-	}
+	r.pushWith(archivals(1))
 	for i := range 3 {
-		r.want(cup(i), 10)
-		r.applied(cup(i).GetId(), 10)
+		r.want(numbered(i), 10)
 	}
-	for i := range 3 {
-		require.NoError(t,
-			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, cup(i).GetId()),
-				&catalogv1.ProductChange{
-					Account: "default", ProductId: cup(i).GetId(), Version: 20,
-					Operation: catalogv1.Operation_OPERATION_DELETE,
-				}, mesh.WithVersion(20)))
-	}
-	held := func() []string {
-		g := &meshv1.Guard{}
-		_, err := r.stores.Guard("default").GetAt(t.Context(), g)
-		require.NoError(t, err)
-		return g.GetHeld()
-	}
-	require.Eventually(t, func() bool { return len(held()) == 2 }, patience, 10*time.Millisecond)
-	for _, id := range held() {
-		p := cup(0)
+	eachMug(3, func(id string) { r.applied(id, 10) })
+	eachMug(3, func(id string) { r.remove(id, 20) })
+	listed := func() []string { return r.counted(guard.ArchivedProducts).GetHeld() }
+	require.Eventually(t, func() bool { return len(listed()) == 2 }, patience, 10*time.Millisecond)
+	for _, id := range listed() {
+		p := numbered(0)
 		p.Id = id
 		r.want(p, 30)
-		r.applied(id, 30)
-		r.commandSync(id)
+		require.Nil(t, r.applied(id, 30).GetHold())
+		r.nthOutcome(meshv1.OutcomeKind_OUTCOME_KIND_RELEASED, id, 1)
 	}
-	require.Eventually(t, func() bool { return len(held()) == 0 }, patience, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return len(listed()) == 0 }, patience, 10*time.Millisecond,
 		"nothing else would take them off the list")
+}
+
+// TestGuard_JudgesARetryOfAnOlderProgramAgain: older programs had held products wait on RETRY.
+func TestGuard_JudgesARetryOfAnOlderProgramAgain(t *testing.T) {
+	r := newRig(t)
+	r.shop(defaultRules, 1)
+	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, topology.PushLive))
+	r.want(numbered(0, 14), 20)
+	before := r.writes()
+	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push,
+		&meshv1.Retry{Account: "default", ProductId: "mug0", Version: 20, Lane: "bulk"}, 0))
+	r.held("mug0", 20)
+	require.Eventually(t, func() bool {
+		retrying, err := r.mesh.Retrying(t.Context(), topology.Push, "default", "mug0")
+		return err == nil && !retrying
+	}, patience, 20*time.Millisecond)
+	require.Equal(t, before, r.writes())
+}
+
+// TestGuard_ForgetsAProductThatIsNotHeld: a process died after it listed the product, before it recorded the hold.
+func TestGuard_ForgetsAProductThatIsNotHeld(t *testing.T) {
+	r := newRig(t)
+	record := &meshv1.Guard{Counts: map[string]*meshv1.GuardCount{
+		string(guard.ArchivedProducts): {
+			Since: timestamppb.Now(), Held: []string{"mug0"}, HeldSince: timestamppb.Now(),
+		},
+	}}
+	_, err := r.stores.Guard("default").CompareAndPut(t.Context(), record, 0)
+	require.NoError(t, err)
+	r.pushWith(defaultRules)
+	require.Eventually(t, func() bool { return len(r.counted(guard.ArchivedProducts).GetHeld()) == 0 }, patience,
+		10*time.Millisecond)
 }

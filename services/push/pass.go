@@ -60,6 +60,8 @@ func (p *pusher) pass(ctx context.Context, req plan.Request) (err error) {
 		switch c.Next {
 		case plan.Finish:
 			return refused.withRestApplied()
+		case plan.Held:
+			return refused.withRestHeld()
 		case plan.Again:
 			if rounds == maxRounds {
 				return refused.with(p.roundsError(req.Change, c))
@@ -81,12 +83,12 @@ func (p *pusher) pass(ctx context.Context, req plan.Request) (err error) {
 
 // round plans once and makes the calls of the plan: claim, call, record.
 func (p *pusher) round(ctx context.Context, req plan.Request) (plan.Conclusion, error) {
-	claimed, err := p.claim(ctx, req)
+	claimed, next, err := p.claim(ctx, req)
 	if req.LaterRound && errors.Is(err, errBusy) {
 		err = fmt.Errorf("while it was being synced: %w", err)
 	}
 	if err != nil || claimed == nil {
-		return plan.Conclusion{}, err
+		return plan.Conclusion{Next: next}, err
 	}
 	results := p.call(ctx, claimed)
 	stored, err := p.record(ctx, req, claimed, results)
@@ -109,8 +111,9 @@ func (p *pusher) round(ctx context.Context, req plan.Request) (plan.Conclusion, 
 }
 
 // claim claims the product for this process. One write stores the claim and the intent of every call, with its key and
-// trace. A nil claim without error means that there is nothing to call.
-func (p *pusher) claim(ctx context.Context, req plan.Request) (claimed *claim, err error) {
+// trace. A nil claim without error means that there is nothing to call, or that the guard holds the plan: then next
+// says which.
+func (p *pusher) claim(ctx context.Context, req plan.Request) (claimed *claim, next plan.Next, err error) {
 	ctx, span := startSpan(ctx, "claim product")
 	defer func() {
 		if claimed != nil {
@@ -121,29 +124,39 @@ func (p *pusher) claim(ctx context.Context, req plan.Request) (claimed *claim, e
 	for range maxClaims {
 		d, revision, err := p.decide(ctx, req)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if d.Plan == nil {
-			return nil, p.skip(ctx, req, d)
+			return nil, plan.Finish, p.skip(ctx, req, d)
 		}
 		if err := p.admit(ctx, d); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		revision, err = p.stores.Observed().Put(ctx, d.Plan.State, revision)
+		findings, err := p.judge(ctx, d)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(findings) > 0 {
+			err = p.hold(ctx, req, d, revision, findings)
+		} else {
+			revision, err = p.stores.Observed().Put(ctx, d.Plan.State, revision)
+		}
 		switch {
 		case errors.Is(err, state.ErrConflict):
 			continue
 		case err != nil:
-			return nil, err
+			return nil, 0, err
+		case len(findings) > 0:
+			return nil, plan.Held, nil
 		case d.Action == plan.Call:
-			return newClaim(d.Plan, revision), nil
+			return newClaim(d.Plan, revision), 0, nil
 		case d.Publish:
-			return nil, p.publishApplied(ctx, req, d.Plan, d.Plan.State.GetGeneration(), nil)
+			return nil, plan.Finish, p.publishApplied(ctx, req, d.Plan, d.Plan.State.GetGeneration(), nil)
 		default:
-			return nil, nil
+			return nil, plan.Finish, nil
 		}
 	}
-	return nil, fmt.Errorf("lost the claim to other writers %d times: %w", maxClaims, errBusy)
+	return nil, 0, fmt.Errorf("lost the claim to other writers %d times: %w", maxClaims, errBusy)
 }
 
 // decide reads the product and decides what to do about it. It rereads the product from Stripe if what is known is not

@@ -8,7 +8,6 @@ package push
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -20,6 +19,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
@@ -46,8 +46,9 @@ type Config struct {
 	// Policy decides which of Stripe's values stay. Nil means that the catalog owns every field. Reconciliation must
 	// have the same policy.
 	Policy *catalog.Policy
-	// Guard limits how many products are archived within an hour. The zero value switches it off.
-	Guard GuardConfig
+	// Guard has the rules on dangerous changes. A change that breaks one is held until it is approved, or until the
+	// catalog has another state. The zero value switches all rules off.
+	Guard guard.Config
 	// HoldCreations stops push from creating products that Stripe does not hold, and prices of products that Driftless
 	// has not written yet. It is on while the account's existing products are adopted, so that none of them is created
 	// twice.
@@ -89,7 +90,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
-	p.guardConfig, p.planner.Policy, p.planner.HoldCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
+	p.planner.Guard, p.planner.Policy, p.planner.HoldCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
 	p.takeLookupKeys = cfg.TakeLookupKeys
 	if err := p.resumeConsumers(ctx); err != nil {
 		return err
@@ -128,6 +129,7 @@ func Run(ctx context.Context, cfg Config) error {
 			mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)},
 			p.retry)
 	})
+	work(p.judgeHoldsAgain)
 	g.Go(func() error { return p.watchHalts(ctx) })
 	cfg.HTTP.Ready = m.Ready
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
@@ -169,29 +171,32 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 	return p.sync(ctx, plan.Request{Change: change, Redelivered: msg.Attempt > 1})
 }
 
-// command handles a command: sync a product with its latest desired state, or adopt one.
+// command handles a command: sync a product with its latest desired state, adopt one, or make a held change.
 func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-	if msg.Body.GetAdopt() != nil {
+	switch msg.Body.GetVerb().(type) {
+	case *meshv1.Command_Sync:
+		return p.syncCommand(ctx, msg)
+	case *meshv1.Command_Adopt:
 		return p.adopt(ctx, msg)
-	}
-	sync := msg.Body.GetSync()
-	if sync == nil {
+	case *meshv1.Command_Approve:
+		return p.approve(ctx, msg)
+	default:
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: topology.ReasonUndecodable,
 			Message: fmt.Sprintf("push does not support the command on %s", msg.Subject),
 		})
 	}
+}
+
+func (p *pusher) syncCommand(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+	sync := msg.Body.GetSync()
 	latest, err := p.stores.Desired().Latest(ctx, msg.Body.GetAccount(), sync.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
 	if latest == nil && sync.GetArchiveExtra() {
 		// The catalog never had this product, and the operator asked for extras to be archived.
-		latest = &catalogv1.ProductChange{
-			Account:   msg.Body.GetAccount(),
-			ProductId: sync.GetProductId(),
-			Operation: catalogv1.Operation_OPERATION_DELETE,
-		}
+		latest = p.withoutExtra(sync.GetProductId())
 	}
 	if latest == nil {
 		if verdict, lost := p.rereadLost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {
@@ -201,9 +206,18 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 		return mesh.Ack()
 	}
 	return p.sync(ctx, plan.Request{
-		Change: latest, Reread: sync.GetLook(), Force: true,
+		Change: latest, Reread: sync.GetLook(), Force: true, Repeated: msg.Attempt > 1,
 		Exceptions: catalog.Exceptions{Overwrite: sync.GetOverwrite(), Leave: sync.GetLeave()},
 	})
+}
+
+// withoutExtra returns the desired state that archives a product that only Stripe has.
+func (p *pusher) withoutExtra(product string) *catalogv1.ProductChange {
+	return &catalogv1.ProductChange{
+		Account:   p.account,
+		ProductId: product,
+		Operation: catalogv1.Operation_OPERATION_DELETE,
+	}
 }
 
 // retry handles a scheduled retry that has come due.
@@ -215,6 +229,15 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 	latest, err := p.stores.Desired().Latest(ctx, retry.GetAccount(), retry.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
+	}
+	if latest == nil {
+		held, _, err := p.stores.Observed().Get(ctx, p.account, retry.GetProductId())
+		if err != nil {
+			return mesh.Retry(err)
+		}
+		if held.GetHold() != nil && held.GetHold().GetVersion() == 0 {
+			latest = p.withoutExtra(retry.GetProductId())
+		}
 	}
 	if latest == nil {
 		if verdict, lost := p.rereadLost(ctx, retry.GetProductId(),
@@ -231,12 +254,5 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		// A person decided about the version that failed, and about no later one.
 		req.Exceptions = catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()}
 	}
-	err = p.pass(ctx, req)
-	// verdictFor removes a synced product from the guard's list. A refused one is removed here.
-	if refused := new(refusedError); errors.As(err, &refused) {
-		if err := p.unpark(ctx, retry.GetProductId()); err != nil {
-			return mesh.Retry(err)
-		}
-	}
-	return p.verdictFor(ctx, req, err)
+	return p.sync(ctx, req)
 }

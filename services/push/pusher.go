@@ -24,11 +24,10 @@ type pusher struct {
 	logger     *slog.Logger
 	traceLinks traceLinks
 
-	planner     *plan.Planner
-	guardConfig GuardConfig
+	planner *plan.Planner
 	// takeLookupKeys lets push take keys from prices that are not in the catalog.
 	takeLookupKeys bool
-	active         activeCount
+	guardRecord    guardRecord
 
 	failures *failures
 	// halted reports whether the account is halted, as far as this process knows.

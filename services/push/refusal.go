@@ -47,6 +47,15 @@ func (e *refusedError) withRestApplied() error {
 	return e
 }
 
+// withRestHeld returns the refusals of a pass whose rest the guard holds, nil if there were none.
+func (e *refusedError) withRestHeld() error {
+	if e == nil {
+		return nil
+	}
+	e.letter.Message += "; the guard holds everything else of the product"
+	return e
+}
+
 // leaveOut makes the next rounds of a pass leave out what Stripe has refused, and returns the refusals so far. If the
 // refusal is about a lookup key, the key's owner decides. If the product cannot do without, it returns an error.
 func (p *pusher) leaveOut(ctx context.Context, req plan.Request, f *plan.Failed, before *refusedError) (*refusedError,

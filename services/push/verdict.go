@@ -27,15 +27,11 @@ func (p *pusher) sync(ctx context.Context, req plan.Request) mesh.Verdict {
 // verdictFor turns the result of a pass into a verdict.
 func (p *pusher) verdictFor(ctx context.Context, req plan.Request, err error) mesh.Verdict {
 	product := req.Change.GetProductId()
-	refused, held := new(refusedError), new(heldError)
+	refused, held := new(refusedError), new(creationHeldError)
 	switch {
 	case err == nil:
 		// A scheduled retry would find nothing to do.
 		if p.failures.clear(product) || req.Force {
-			// The retry would have removed the product from the guard's list.
-			if err := p.unpark(ctx, product); err != nil {
-				return mesh.Retry(err)
-			}
 			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, req.Change.GetVersion(),
 				req.Reread); err != nil {
 				p.logger.WarnContext(ctx, "could not cancel an obsolete retry", "product", product, "error", err)

@@ -65,12 +65,14 @@ func (f *accountMetrics) report(ctx context.Context, report metrics.Report) {
 func (f *accountMetrics) readAll(ctx context.Context) (known []func(metrics.Report)) {
 	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
 	defer cancel()
-	all := []func(context.Context) (func(metrics.Report), error){f.products, f.drift, f.ages, f.letters, f.equality}
+	all := []func(context.Context) (func(metrics.Report), error){
+		f.products, f.drift, f.ages, f.letters, f.held, f.equality,
+	}
 	if err := f.mesh.Ready(ctx); err != nil {
 		// Prometheus gives up a scrape that waits for NATS, and then counts the service as down.
 		f.Logger.WarnContext(ctx, "metrics of streams are unavailable", "error", err)
 	} else {
-		all = append(all, f.consumers, f.streams, f.retries, f.guardAndHalt, f.scans)
+		all = append(all, f.consumers, f.streams, f.retries, f.halt, f.scans)
 	}
 	for _, read := range all {
 		show, err := read(ctx)
@@ -186,16 +188,25 @@ func (f *accountMetrics) retries(ctx context.Context) (func(metrics.Report), err
 	return func(report metrics.Report) { report(metrics.RetriesWaiting, float64(n)) }, err
 }
 
-func (f *accountMetrics) guardAndHalt(ctx context.Context) (func(metrics.Report), error) {
+func (f *accountMetrics) halt(ctx context.Context) (func(metrics.Report), error) {
 	halted, err := f.stores.Halted(f.Account).GetString(ctx)
-	if err != nil {
-		return nil, err
+	return func(report metrics.Report) { report(metrics.Halted, flag(halted != "")) }, err
+}
+
+// held reports every rule, so that an alert ends when a rule holds nothing any more.
+func (f *accountMetrics) held(ctx context.Context) (func(metrics.Report), error) {
+	counts, err := f.ledger.HeldKinds(ctx)
+	held := map[string]uint64{}
+	for _, rule := range metrics.GuardRule.Values {
+		held[rule] = 0
 	}
-	guard := &meshv1.Guard{}
-	_, err = f.stores.Guard(f.Account).GetAt(ctx, guard)
+	for _, c := range counts {
+		held[c.Rule] = c.N
+	}
 	return func(report metrics.Report) {
-		report(metrics.Halted, flag(halted != ""))
-		report(metrics.GuardHeld, float64(len(guard.GetHeld())))
+		for rule, n := range held {
+			report(metrics.GuardHeld, float64(n), metrics.GuardRule.With(rule))
+		}
 	}, err
 }
 

@@ -8,8 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
@@ -67,6 +69,48 @@ func TestMetrics_ReportEquality(t *testing.T) {
 	require.Equal(t,
 		map[string]float64{"driftless.equality.known": 0, "driftless.converged.timestamp live": float64(noon.Unix())},
 		collect(nil, converged))
+}
+
+func TestMetrics_KnowEveryRuleOfTheGuard(t *testing.T) {
+	var rules []string
+	for _, r := range guard.Rules() {
+		rules = append(rules, string(r))
+	}
+	require.Equal(t, rules, metrics.GuardRule.Values)
+}
+
+func TestMetrics_ReportHeldProductsByRule(t *testing.T) {
+	l, err := ledger.Open(t.Context(), localtest.Postgres(t), ledger.Config{Account: "default"})
+	require.NoError(t, err)
+	t.Cleanup(l.Close)
+	f := &accountMetrics{reconciler: &reconciler{ledger: l}}
+	held := func() map[string]float64 {
+		t.Helper()
+		show, err := f.held(t.Context())
+		require.NoError(t, err)
+		out := map[string]float64{}
+		show(func(_ metrics.Gauge, value float64, labels ...metrics.Attribute) {
+			out[labels[0].Value.AsString()] = value
+		})
+		return out
+	}
+	before := held()
+	require.Len(t, before, len(guard.Rules()), "an alert must see that a rule holds nothing")
+	require.Zero(t, before["check"])
+	require.NoError(t, l.Apply(t.Context(),
+		ledger.DesiredChange(&catalogv1.ProductChange{
+			ProductId: "mug", Version: 2, Product: &catalogv1.Product{Id: "mug", Name: "Mug"},
+		}, ledger.Position{Sequence: 1, Stored: noon}, ledger.Entry{}),
+		ledger.ObservedChange(&catalogv1.Observed{ProductId: "mug", Hold: &catalogv1.Hold{
+			Version: 2,
+			Findings: []*catalogv1.Finding{
+				{Rule: "check:margin"}, {Rule: "check:price list"}, {Rule: "amount_change"},
+			},
+		}}, ledger.Position{Sequence: 1, Stored: noon})))
+	after := held()
+	require.InDelta(t, 1, after["check"], 0, "a product counts once, and the checks have no label of their own")
+	require.InDelta(t, 1, after["amount_change"], 0)
+	require.Len(t, after, len(before))
 }
 
 func TestMetrics_DoNotWaitForNATS(t *testing.T) {

@@ -50,6 +50,12 @@ type Config struct {
 	Policy *catalog.Policy
 	// Extras says what is done about active products in Stripe that the catalog never had. Defaults to ExtrasIgnore.
 	Extras Extras
+	// Approvers is how many different people must approve a change that the guard holds. Defaults to 1. Push must have
+	// the same number.
+	Approvers int
+	// CanWriteBack returns why the operator's tables cannot take a field from Stripe, which is named as in the policy:
+	// "prices.nickname". Nil means that they take every field.
+	CanWriteBack func(field string) error
 	// HistoryRetention is how long the audit trail, closed drift and closed dead letters are kept. Zero keeps them
 	// forever.
 	HistoryRetention time.Duration
@@ -156,15 +162,17 @@ func Run(ctx context.Context, cfg Config) error {
 	defer r.observe()()
 
 	r.HTTP.Handler = control.Handler(control.Config{
-		Account:  cfg.Account,
-		Token:    cfg.Token,
-		Mesh:     m,
-		Stores:   r.stores,
-		Ledger:   l,
-		Commands: r.commands,
-		View:     r.view,
-		Now:      cfg.Now,
-		Logger:   cfg.Logger,
+		Account:      cfg.Account,
+		Token:        cfg.Token,
+		Mesh:         m,
+		Stores:       r.stores,
+		Ledger:       l,
+		Commands:     r.commands,
+		View:         r.view,
+		Approvers:    cfg.Approvers,
+		CanWriteBack: cfg.CanWriteBack,
+		Now:          cfg.Now,
+		Logger:       cfg.Logger,
 	})
 	r.HTTP.Ready = func(ctx context.Context) error { return errors.Join(m.Ready(ctx), l.Ready(ctx)) }
 	g, ctx := errgroup.WithContext(ctx)

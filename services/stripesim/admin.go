@@ -95,7 +95,26 @@ func (s *Sim) admin() http.Handler {
 			return r.PathValue("id"), d.DeletePrice(r.PathValue("id"))
 		})
 	})
+	s.handleUses(handle)
 	return mux
+}
+
+// handleUses adds the calls that make and change what uses prices.
+func (s *Sim) handleUses(handle func(pattern string, h func(r *http.Request) (any, error))) {
+	create := func(path string, do func(*Dashboard, url.Values) (string, error)) {
+		handle("POST "+path, func(r *http.Request) (any, error) { return s.atDashboard(r, do) })
+	}
+	edit := func(path string, do func(*Dashboard, string, url.Values) error) {
+		handle("POST "+path+"/{id}", func(r *http.Request) (any, error) {
+			return s.atDashboard(r, func(d *Dashboard, form url.Values) (string, error) {
+				return r.PathValue("id"), do(d, r.PathValue("id"), form)
+			})
+		})
+	}
+	create("/_sim/dashboard/subscriptions", (*Dashboard).CreateSubscription)
+	edit("/_sim/dashboard/subscriptions", (*Dashboard).EditSubscription)
+	create("/_sim/dashboard/payment_links", (*Dashboard).CreatePaymentLink)
+	edit("/_sim/dashboard/payment_links", (*Dashboard).EditPaymentLink)
 }
 
 func (s *Sim) atDashboard(r *http.Request, do func(d *Dashboard, form url.Values) (string, error)) (any, error) {

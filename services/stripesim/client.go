@@ -134,6 +134,28 @@ func (a Admin) DeletePrice(ctx context.Context, id string) error {
 	return err
 }
 
+// CreateSubscription makes a subscription, as Dashboard.CreateSubscription.
+func (a Admin) CreateSubscription(ctx context.Context, params url.Values) (string, error) {
+	return a.dashboard(ctx, http.MethodPost, "/subscriptions", nil, params)
+}
+
+// EditSubscription gives a subscription another status.
+func (a Admin) EditSubscription(ctx context.Context, id string, params url.Values) error {
+	_, err := a.dashboard(ctx, http.MethodPost, "/subscriptions/"+url.PathEscape(id), nil, params)
+	return err
+}
+
+// CreatePaymentLink makes an active payment link, as Dashboard.CreatePaymentLink.
+func (a Admin) CreatePaymentLink(ctx context.Context, params url.Values) (string, error) {
+	return a.dashboard(ctx, http.MethodPost, "/payment_links", nil, params)
+}
+
+// EditPaymentLink deactivates or activates a payment link.
+func (a Admin) EditPaymentLink(ctx context.Context, id string, params url.Values) error {
+	_, err := a.dashboard(ctx, http.MethodPost, "/payment_links/"+url.PathEscape(id), nil, params)
+	return err
+}
+
 func (a Admin) dashboard(ctx context.Context, method, path string, query, form url.Values) (string, error) {
 	if query == nil {
 		query = url.Values{}

@@ -168,8 +168,8 @@ func (c *contract) events(v any) error {
 }
 
 // current renders the products of an answer in the document's version of the API, which is later than 2025-03-31. The
-// version has marketing_features instead of features. Products have no type there, and prices no aggregate_usage and no
-// trial_period_days.
+// version has marketing_features instead of features. Products have no type there, prices no aggregate_usage and no
+// trial_period_days, and subscriptions no period of their own.
 func current(v any) any {
 	switch v := v.(type) {
 	case []any:
@@ -187,6 +187,10 @@ func current(v any) any {
 			out["marketing_features"] = features
 			delete(out, "features")
 			delete(out, "type")
+		}
+		if out["object"] == "subscription" {
+			delete(out, "current_period_start")
+			delete(out, "current_period_end")
 		}
 		if _, recurs := out["usage_type"]; recurs {
 			delete(out, "aggregate_usage")
@@ -232,6 +236,8 @@ func TestAnswers_HaveEveryFieldOfStripe(t *testing.T) {
 		"default_price_data[unit_amount]", "100")
 	h.create("/v1/webhook_endpoints", "url", "http://127.0.0.1:1/hook", "enabled_events[]", "coupon.created")
 	price := h.get("/v1/products/" + id).ok().text("default_price")
+	h.link("line_items[0][price]", price)
+	h.subscribe(h.recurringPrice("gold"), "active")
 	for _, c := range []struct {
 		schema string
 		have   map[string]any
@@ -242,6 +248,14 @@ func TestAnswers_HaveEveryFieldOfStripe(t *testing.T) {
 		{"price", h.get("/v1/prices/"+price, "expand[]", "currency_options").ok().body, []string{"tiers"}},
 		{"event", h.lastEvent(), []string{"account", "context"}},
 		{"webhook_endpoint", h.get("/v1/webhook_endpoints").ok().list()[0], []string{"secret"}},
+		{
+			"subscription", h.get("/v1/subscriptions").ok().list()[0],
+			[]string{"managed_payments", "presentment_details"},
+		},
+		{
+			"payment_link", h.get("/v1/payment_links", "expand[]", "data.line_items").ok().list()[0],
+			[]string{"managed_payments", "name_collection", "optional_items", "payment_method_options"},
+		},
 	} {
 		var document struct {
 			Components struct {

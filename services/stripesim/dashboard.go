@@ -88,6 +88,9 @@ func (t *tx) deletePrice(c *call) (any, *refusal) {
 	if of := t.products.get(p.Product); of != nil && of.DefaultPrice == p.ID {
 		return nil, refuse("", "", "This price cannot be deleted because it is the default price of its product.")
 	}
+	if t.usesOf(p.ID) > 0 {
+		return nil, refuse("", "", "This price cannot be deleted because it has been used.")
+	}
 	t.dropPrice(c, p)
 	return deletedJSON{ID: c.id, Object: "price", Deleted: true}, nil
 }
@@ -96,6 +99,11 @@ func (t *tx) deleteProductWithPrices(c *call) (any, *refusal) {
 	p := t.products.get(c.id)
 	if p == nil {
 		return nil, t.notFound(c, "product")
+	}
+	for _, id := range t.pricesOf[c.id] {
+		if t.usesOf(id) > 0 {
+			return nil, refuse("", "", "This product cannot be deleted because one of its prices has been used.")
+		}
 	}
 	if p.DefaultPrice != "" {
 		without := *p
@@ -116,6 +124,16 @@ func (d *Dashboard) post(path string, params url.Values, inline bool) (json.RawM
 	if c.op == nil {
 		return nil, unknownURL(c.method, path)
 	}
+	var bad *refusal
+	if c.form, c.pairs, bad = parseForm(params.Encode()); bad != nil {
+		return nil, bad
+	}
+	return d.run(c)
+}
+
+// submit carries out an operation that only the simulator has.
+func (d *Dashboard) submit(op *operation, id string, params url.Values) (json.RawMessage, error) {
+	c := &call{op: op, method: op.method, path: op.path, id: id}
 	var bad *refusal
 	if c.form, c.pairs, bad = parseForm(params.Encode()); bad != nil {
 		return nil, bad

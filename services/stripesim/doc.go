@@ -8,6 +8,7 @@
 //	POST GET        /v1/prices              POST GET         /v1/prices/{price}
 //	GET             /v1/events              GET              /v1/events/{id}
 //	POST GET        /v1/webhook_endpoints   POST GET DELETE  /v1/webhook_endpoints/{webhook_endpoint}
+//	GET             /v1/subscriptions       GET              /v1/payment_links
 //	GET             /v1/account
 //	GET             /healthz
 //
@@ -46,6 +47,10 @@
 //	POST   /_sim/dashboard/prices               create a price; inline=true makes one as a checkout does, in no list
 //	POST   /_sim/dashboard/prices/{id}          edit one
 //	DELETE /_sim/dashboard/prices/{id}          delete one that is not the default of its product; the API cannot
+//	POST   /_sim/dashboard/subscriptions        make a subscription with items[0][price]; status defaults to active
+//	POST   /_sim/dashboard/subscriptions/{id}   give one another status
+//	POST   /_sim/dashboard/payment_links        make a payment link with line_items[0][price]
+//	POST   /_sim/dashboard/payment_links/{id}   change active
 //
 // # Faults
 //

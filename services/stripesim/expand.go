@@ -19,6 +19,8 @@ func (e *expansion) sub(name string) *expansion {
 var expandable = map[string]map[string]string{
 	"product":          {"default_price": "price", "tax_code": ""},
 	"price":            {"product": "product", "tiers": "", "currency_options": ""},
+	"subscription":     {},
+	"payment_link":     {"line_items": ""},
 	"event":            {},
 	"webhook_endpoint": {},
 	"account":          {},

@@ -17,22 +17,24 @@ type record struct {
 	Account string `json:"account"`
 	Live    bool   `json:"live,omitempty"`
 
-	Products      []*product    `json:"products,omitempty"`
-	GoneProducts  []string      `json:"gone_products,omitempty"`
-	Buried        []string      `json:"buried,omitempty"` // ids of products deleted before the journal was compacted
-	Prices        []*price      `json:"prices,omitempty"`
-	GonePrices    []string      `json:"gone_prices,omitempty"`
-	Endpoints     []*endpoint   `json:"endpoints,omitempty"`
-	GoneEndpoints []string      `json:"gone_endpoints,omitempty"`
-	Events        []*event      `json:"events,omitempty"`
-	Settled       []deliveryEnd `json:"settled,omitempty"`
-	Answers       []*answer     `json:"answers,omitempty"`
+	Products      []*product      `json:"products,omitempty"`
+	GoneProducts  []string        `json:"gone_products,omitempty"`
+	Buried        []string        `json:"buried,omitempty"` // ids of products deleted before the journal was compacted
+	Prices        []*price        `json:"prices,omitempty"`
+	GonePrices    []string        `json:"gone_prices,omitempty"`
+	Endpoints     []*endpoint     `json:"endpoints,omitempty"`
+	GoneEndpoints []string        `json:"gone_endpoints,omitempty"`
+	Subscriptions []*subscription `json:"subscriptions,omitempty"`
+	PaymentLinks  []*paymentLink  `json:"payment_links,omitempty"`
+	Events        []*event        `json:"events,omitempty"`
+	Settled       []deliveryEnd   `json:"settled,omitempty"`
+	Answers       []*answer       `json:"answers,omitempty"`
 }
 
 func (r *record) empty() bool {
 	return len(r.Products)+len(r.GoneProducts)+len(r.Buried)+len(r.Prices)+len(r.GonePrices)+len(r.Endpoints)+len(
 		r.GoneEndpoints)+
-		len(r.Events)+len(r.Settled)+len(r.Answers) == 0
+		len(r.Subscriptions)+len(r.PaymentLinks)+len(r.Events)+len(r.Settled)+len(r.Answers) == 0
 }
 
 // journal keeps the changes in a file.

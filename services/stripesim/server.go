@@ -2,40 +2,14 @@ package stripesim
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // maxBodyBytes is the maximum size of a request's body.
 const maxBodyBytes = 1 << 20
-
-// call is one request.
-type call struct {
-	op         *operation
-	method     string
-	path       string
-	id         string // from the path
-	form       *field
-	pairs      []pair
-	formErr    *refusal
-	expand     *expansion
-	version    string
-	versionErr *refusal
-	now        time.Time
-	requestID  string
-	key        string // Idempotency-Key
-	who        identity
-	// inline creates a price as a checkout does. silent makes no events.
-	inline, silent bool
-	// executed means that the operation ran, whatever its result.
-	executed bool
-	fault    FaultKind
-}
 
 // reply is the answer to a request.
 type reply struct {
@@ -89,48 +63,6 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Length", strconv.Itoa(len(out.body)))
 	w.WriteHeader(out.status)
 	_, _ = w.Write(out.body) // a client that has disconnected does not matter
-}
-
-func (s *Sim) read(w http.ResponseWriter, r *http.Request) *call {
-	c := &call{
-		method: r.Method, path: r.URL.EscapedPath(), now: s.cfg.Clock(), requestID: newID("req_", 14),
-		version: s.cfg.APIVersion,
-	}
-	c.op, c.id = route(c.method, c.path)
-	if v := r.Header.Get("Stripe-Version"); v != "" {
-		if c.version = v; !apiVersion.MatchString(v) {
-			c.versionErr = invalid("", "", "Invalid Stripe API version: %s", v)
-		}
-	}
-	if r.Method == http.MethodPost {
-		// Elsewhere keys have no effect, because those operations are idempotent anyway.
-		c.key = strings.TrimSpace(r.Header.Get("Idempotency-Key"))
-	}
-	encoded := r.URL.RawQuery
-	if r.Method == http.MethodPost {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			c.formErr = &refusal{
-				status:       http.StatusRequestEntityTooLarge,
-				kind:         typeInvalid,
-				message:      "Request entity too large",
-				keepsKeyFree: true,
-			}
-		}
-		encoded = join(encoded, string(body))
-	}
-	var bad *refusal
-	if c.form, c.pairs, bad = parseForm(encoded); bad != nil {
-		c.formErr, c.form = bad, &field{}
-	}
-	return c
-}
-
-func join(query, body string) string {
-	if query == "" || body == "" {
-		return query + body
-	}
-	return query + "&" + body
 }
 
 // answer checks a request in Stripe's order: identity, operation, permission, rate limit, faults, idempotency key. Only
@@ -244,30 +176,6 @@ func waitForFault(d time.Duration) {
 	<-timer.C
 }
 
-// check compares the request with the parameters of its operation.
-func (c *call) check(documentedOnly bool) *refusal {
-	if c.versionErr != nil {
-		return c.versionErr
-	}
-	if c.formErr != nil {
-		return c.formErr
-	}
-	if len(c.key) > maxKeyLength {
-		return &refusal{
-			status:       http.StatusBadRequest,
-			kind:         typeIdempotency,
-			keepsKeyFree: true,
-			message:      "Idempotency keys can be at most " + strconv.Itoa(maxKeyLength) + " characters long.",
-		}
-	}
-	if bad := check(c.form, c.op.params, checker{version: c.version, documentedOnly: documentedOnly}); bad != nil {
-		return bad
-	}
-	var bad *refusal
-	c.expand, bad = readExpansion(c.form.get("expand"), c.op.object, c.op.list)
-	return bad
-}
-
 // run executes the operation, or fails before or after that. When it returns, the journal has the changes, and the
 // answer if the request has a key.
 func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
@@ -335,13 +243,6 @@ func (s *Sim) refused(c *call, r *refusal) reply {
 		c.keyHeaders(out.header, c.requestID)
 	}
 	return out
-}
-
-func (c *call) keyHeaders(h http.Header, original string) {
-	if c.key != "" {
-		h.Set("Idempotency-Key", c.key)
-		h.Set("Original-Request", original)
-	}
 }
 
 func replayed(c *call, a *answer) reply {

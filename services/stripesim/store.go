@@ -15,16 +15,19 @@ type store struct {
 	live    bool
 
 	// mu guards all following fields. The objects in the collections are never modified.
-	mu         sync.RWMutex
-	products   collection[product]
-	prices     collection[price]
-	events     collection[event]
-	endpoints  collection[endpoint]
-	pricesOf   map[string][]string // by product, oldest first
-	lookupKeys map[string]string   // to the price that has the key
-	answers    answers
-	pending    map[string]map[string]bool // event, endpoint: not delivered yet
-	failed     map[string]bool            // events whose delivery was given up
+	mu        sync.RWMutex
+	products  collection[product]
+	prices    collection[price]
+	events    collection[event]
+	endpoints collection[endpoint]
+	// subscriptions and paymentLinks use prices.
+	subscriptions collection[subscription]
+	paymentLinks  collection[paymentLink]
+	pricesOf      map[string][]string // by product, oldest first
+	lookupKeys    map[string]string   // to the price that has the key
+	answers       answers
+	pending       map[string]map[string]bool // event, endpoint: not delivered yet
+	failed        map[string]bool            // events whose delivery was given up
 
 	limiter limiter
 }
@@ -78,6 +81,16 @@ func (t *tx) removePrice(id string) {
 func (t *tx) putEvent(e *event) {
 	t.store.putEvent(e)
 	t.rec.Events = append(t.rec.Events, e)
+}
+
+func (t *tx) putSubscription(s *subscription) {
+	t.subscriptions.put(s.ID, s)
+	t.rec.Subscriptions = append(t.rec.Subscriptions, s)
+}
+
+func (t *tx) putPaymentLink(l *paymentLink) {
+	t.paymentLinks.put(l.ID, l)
+	t.rec.PaymentLinks = append(t.rec.PaymentLinks, l)
 }
 
 func (t *tx) putEndpoint(e *endpoint) {
@@ -169,6 +182,12 @@ func (s *store) apply(r *record) {
 	for _, id := range r.GoneEndpoints {
 		s.endpoints.remove(id)
 	}
+	for _, of := range r.Subscriptions {
+		s.subscriptions.put(of.ID, of)
+	}
+	for _, l := range r.PaymentLinks {
+		s.paymentLinks.put(l.ID, l)
+	}
 	for _, e := range r.Events {
 		s.putEvent(e)
 	}
@@ -208,6 +227,18 @@ func (s *store) records(yield func(*record) bool) bool {
 			if !next() {
 				return false
 			}
+		}
+	}
+	for _, of := range s.subscriptions.items {
+		r.Subscriptions = append(r.Subscriptions, of)
+		if !next() {
+			return false
+		}
+	}
+	for _, l := range s.paymentLinks.items {
+		r.PaymentLinks = append(r.PaymentLinks, l)
+		if !next() {
+			return false
 		}
 	}
 	for _, e := range s.endpoints.items {

@@ -66,7 +66,7 @@ func checkSentences(text string) (long, opening []string) {
 	for _, s := range sentenceEnd.Split(text, -1) {
 		s = strings.TrimSpace(s)
 		words := 0
-		for _, w := range strings.Fields(s) {
+		for w := range strings.FieldsSeq(s) {
 			if r, _ := utf8.DecodeRuneInString(strings.TrimLeft(w, `"'(*_`)); unicode.IsLetter(r) ||
 				unicode.IsDigit(r) {
 				words++

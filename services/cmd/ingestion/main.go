@@ -25,6 +25,7 @@ func main() {
 				Publication:        s.Publication,
 				PricesArchiveAfter: s.PricesArchiveAfter,
 				AcceptDatabase:     s.AcceptDatabase,
+				StripeIDs:          s.StripeIDs,
 				HTTP:               r.HTTP(s.IngestionAddr),
 				Token:              s.Token.Reveal(),
 				Logger:             r.Logger,

@@ -27,7 +27,7 @@ func main() {
 				HTTP:           r.HTTP(s.PushAddr),
 				Concurrency:    s.PushConcurrency,
 				Policy:         policy,
-				Guard:          push.GuardConfig{Share: s.GuardShare, Minimum: s.GuardLeast},
+				Guard:          service.Guard(s.Guard),
 				HoldCreations:  !s.PushCreate,
 				TakeLookupKeys: s.TakeLookupKeys,
 				Logger:         r.Logger,

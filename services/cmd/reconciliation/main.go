@@ -35,6 +35,8 @@ func main() {
 				ScanInterval:     s.ScanInterval,
 				Policy:           policy,
 				Extras:           reconciliation.Extras(s.Extras),
+				Approvers:        s.GuardApprovers,
+				CanWriteBack:     r.Mapping.CheckWriteBack,
 				HistoryRetention: s.HistoryRetention,
 				Logger:           r.Logger,
 				CheckMigrations:  s.Migrations.Migrations == "check",

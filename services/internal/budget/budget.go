@@ -13,7 +13,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,15 +22,6 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/state"
-)
-
-// Lane is how urgent a call is.
-type Lane int
-
-// Someone waits for a live call. A bulk call may take hours.
-const (
-	Live Lane = iota
-	Bulk
 )
 
 // Limits are calls per second. Stripe counts all calls of an account, and the calls to each endpoint: an operation such
@@ -52,21 +42,6 @@ type Store interface {
 	// CompareAndPut writes the record if it still has the revision. Otherwise it returns state.ErrConflict.
 	CompareAndPut(ctx context.Context, record proto.Message, revision uint64) (uint64, error)
 }
-
-// Bell signals to the other processes that live calls are starving. A mesh's BudgetBell is one. It has no
-// compare-and-set, because a process that is far from the server would lose that race too.
-type Bell interface {
-	PutString(ctx context.Context, s string) error
-	GetString(ctx context.Context) (string, error)
-}
-
-// Stripe's reasons for a rate-limited call (header Stripe-Rate-Limited-Reason).
-const (
-	reasonGlobalRate          = "global-rate"
-	reasonEndpointRate        = "endpoint-rate"
-	reasonGlobalConcurrency   = "global-concurrency"
-	reasonEndpointConcurrency = "endpoint-concurrency"
-)
 
 // Budget gives turns to the calls of this process. It is safe for concurrent use.
 type Budget struct {
@@ -149,19 +124,6 @@ func (b *Budget) Close() {
 	}
 }
 
-type laneKey struct{}
-
-// InLane puts the calls made with the context in a lane. Defaults to Live.
-func InLane(ctx context.Context, lane Lane) context.Context {
-	return context.WithValue(ctx, laneKey{}, lane)
-}
-
-// LaneOf returns the lane of the calls made with the context.
-func LaneOf(ctx context.Context) Lane {
-	lane, _ := ctx.Value(laneKey{}).(Lane)
-	return lane
-}
-
 // Wait returns when a call of the endpoint ("POST /v1/prices") may be made, or with ctx's error. The caller calls done
 // after the call, with Stripe's reason if it was rate-limited, else with "".
 func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason string), err error) {
@@ -212,37 +174,6 @@ func (b *Budget) start() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
-	}
-}
-
-// calmDelay is how long Stripe must refuse no call for concurrency before one more may be in flight.
-const calmDelay = time.Second
-
-func (b *Budget) callEnded(endpoint, reason string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	switch reason {
-	case reasonGlobalRate:
-		b.refusedRates = append(b.refusedRates, "")
-	case reasonEndpointRate:
-		b.refusedRates = append(b.refusedRates, endpoint)
-	case reasonGlobalConcurrency, reasonEndpointConcurrency:
-		b.maxInFlight = max(b.inFlight/2, 1)
-		b.calmSince = now
-		b.logger.Warn("Stripe refused a call for concurrency; making fewer calls at once", "at_once", b.maxInFlight,
-			"reason", reason)
-	default:
-		if b.maxInFlight > 0 && now.Sub(b.calmSince) > calmDelay {
-			b.calmSince = now
-			if b.maxInFlight++; b.maxInFlight > 2*b.inFlight+8 {
-				b.maxInFlight = 0
-			}
-		}
-	}
-	b.inFlight--
-	if len(b.refusedRates) > 0 || len(b.waiting) > 0 {
-		b.start()
 	}
 }
 
@@ -362,50 +293,6 @@ func countLive(calls []call) (n int) {
 	return n
 }
 
-const (
-	// yieldTimeout is how long bulk calls go slowly after a ring. yieldInterval is then the time between turns of a
-	// process with bulk calls only: enough for two round trips of a distant process.
-	yieldTimeout  = time.Second
-	yieldInterval = 100 * time.Millisecond
-	// bellReadInterval and bellRingInterval limit how often the bell is read and rung.
-	bellReadInterval = 50 * time.Millisecond
-	bellRingInterval = 300 * time.Millisecond
-)
-
-// ring asks bulk callers in other processes to yield.
-func (b *Budget) ring() {
-	if b.bell == nil || time.Since(b.rungAt) < bellRingInterval {
-		return
-	}
-	b.rungAt = time.Now()
-	now, err := b.clock.Now(b.ctx)
-	if err != nil {
-		return
-	}
-	until := now.Add(yieldTimeout).UnixNano()
-	if err := b.bell.PutString(b.ctx, strconv.FormatInt(until, 10)); err != nil && b.ctx.Err() == nil {
-		b.logger.Warn("could not ask bulk callers to yield", "error", err)
-	}
-}
-
-// yieldDelay returns how long to wait before taking turns for bulk calls only, if another process rang the bell.
-func (b *Budget) yieldDelay() time.Duration {
-	if b.bell != nil && time.Since(b.bellReadAt) > bellReadInterval {
-		b.bellReadAt = time.Now()
-		if text, err := b.bell.GetString(b.ctx); err == nil && text != "" {
-			until, err := strconv.ParseInt(text, 10, 64)
-			now, unknown := b.clock.Now(b.ctx)
-			if err == nil && unknown == nil {
-				b.yieldUntil = b.localTime(min(until, now.Add(yieldTimeout).UnixNano()))
-			}
-		}
-	}
-	if time.Now().Before(b.yieldUntil) {
-		return yieldInterval - time.Since(b.reservedAt)
-	}
-	return 0
-}
-
 // localTime converts a time of the shared record to this process's clock.
 func (b *Budget) localTime(at int64) time.Time { return b.clock.Local(time.Unix(0, at)) }
 
@@ -466,26 +353,6 @@ func (b *Budget) waitForWake(d time.Duration) {
 	case <-b.wake:
 	case <-b.ctx.Done():
 	}
-}
-
-// Reads returns how many reads all processes made in the last 30 days. It counts recorded reads: a process records at
-// least every hundred reads and every five seconds.
-func Reads(ctx context.Context, store Store) (uint64, error) {
-	record := &meshv1.Budget{}
-	if _, err := store.GetAt(ctx, record); err != nil {
-		return 0, err
-	}
-	return readsOf30Days(record, time.Now()), nil
-}
-
-// Reads returns how many reads all processes made in the last 30 days, and how many Stripe allows; 0 means no limit.
-func (b *Budget) Reads(ctx context.Context) (made, allowed uint64, err error) {
-	if made, err = Reads(ctx, b.store); err != nil {
-		return 0, 0, err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return made + b.reads.total(), b.limits.ReadAllowance, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

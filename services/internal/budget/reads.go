@@ -14,13 +14,15 @@ import (
 type Purpose string
 
 // The purposes. Events are reads for what an event does not show. Imports are reads of a product that is to be
-// imported. Pushes are reads before a write. Others are reads without a purpose: see For.
+// imported. Pushes are reads before a write. Usages are reads of what uses a price. Others are reads without a purpose:
+// see For.
 const (
 	Events  Purpose = "events"
 	Polls   Purpose = "poll"
 	Scans   Purpose = "scan"
 	Imports Purpose = "import"
 	Pushes  Purpose = "push"
+	Usages  Purpose = "usage"
 	Others  Purpose = "other"
 )
 
@@ -124,4 +126,24 @@ func sumSince(days map[string]uint64, now time.Time) (n uint64) {
 		}
 	}
 	return n
+}
+
+// Reads returns how many reads all processes made in the last 30 days. It counts recorded reads: a process records at
+// least every hundred reads and every five seconds.
+func Reads(ctx context.Context, store Store) (uint64, error) {
+	record := &meshv1.Budget{}
+	if _, err := store.GetAt(ctx, record); err != nil {
+		return 0, err
+	}
+	return readsOf30Days(record, time.Now()), nil
+}
+
+// Reads returns how many reads all processes made in the last 30 days, and how many Stripe allows; 0 means no limit.
+func (b *Budget) Reads(ctx context.Context) (made, allowed uint64, err error) {
+	if made, err = Reads(ctx, b.store); err != nil {
+		return 0, 0, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return made + b.reads.total(), b.limits.ReadAllowance, nil
 }

@@ -30,8 +30,18 @@ type Planned struct {
 	Before, After string
 	// KeptUntil is until when the price that is replaced stays active. It is zero if it is archived at once.
 	KeptUntil time.Time
+	// Retired are the prices in Stripe that nobody can buy any more afterwards: the price that is replaced or archived.
+	// For a product that is archived they are its active prices without an entry of their own.
+	Retired []RetiredPrice
 	// Differences are the fields that change. A new product has all fields that it gets, and a new price has none.
 	Differences []Difference
+}
+
+// RetiredPrice is a price in Stripe that nobody can buy any more.
+type RetiredPrice struct {
+	StripeID string
+	// Recurring reports whether subscriptions may have the price.
+	Recurring bool
 }
 
 // Outline describes what Diff would do: the product first, then its prices in the order of their differences. It is
@@ -106,6 +116,9 @@ func (d *differ) outline(differences []Difference) []Planned {
 	if product.Verb == Updated && len(product.Differences) == 0 {
 		return prices
 	}
+	if product.Verb == Archived {
+		product.Retired = d.activePrices(prices)
+	}
 	return append([]Planned{product}, prices...)
 }
 
@@ -134,8 +147,27 @@ func (d *differ) outlinePrice(x Difference) Planned {
 		if c.Verb == Replaced && d.kept[held.GetStripeId()] {
 			c.KeptUntil = held.GetKeepUntil().AsTime()
 		}
+		if c.Verb == Replaced || c.Verb == Archived {
+			c.Retired = []RetiredPrice{retired(held)}
+		}
 	}
 	return c
+}
+
+// activePrices returns the product's active prices in Stripe, without those that the entries retire.
+func (d *differ) activePrices(entries []Planned) (out []RetiredPrice) {
+	for _, p := range d.observedPrices {
+		if p.GetPrice().GetActive() && !slices.ContainsFunc(entries, func(e Planned) bool {
+			return slices.Contains(e.Retired, retired(p))
+		}) {
+			out = append(out, retired(p))
+		}
+	}
+	return out
+}
+
+func retired(p *catalogv1.ObservedPrice) RetiredPrice {
+	return RetiredPrice{StripeID: p.GetStripeId(), Recurring: p.GetPrice().GetRecurring() != nil}
 }
 
 // FieldOf returns the field of a difference without the price that it belongs to: "nickname".

@@ -90,3 +90,46 @@ archive eur: 16.00 EUR ->
 archive new: 1.500 KWD / month -> 
 `, told(&catalogv1.ProductChange{ProductId: productID, Operation: catalogv1.Operation_OPERATION_DELETE}))
 }
+
+func TestOutline_NamesPricesThatAreRetired(t *testing.T) {
+	t.Parallel()
+	monthly := &catalogv1.Recurring{Interval: "month", IntervalCount: 1, UsageType: "licensed"}
+	price := func(stripeID, id string, active bool, recurring *catalogv1.Recurring) *catalogv1.ObservedPrice {
+		return &catalogv1.ObservedPrice{StripeId: stripeID, Price: &catalogv1.Price{
+			Id: id, Active: new(active), Currency: "eur", UnitAmount: "900", Recurring: recurring,
+		}}
+	}
+	observed := &catalogv1.Observed{
+		ProductId: productID,
+		Product:   &catalogv1.Product{Id: productID, Name: "Mug", Active: new(true)},
+		Prices: []*catalogv1.ObservedPrice{
+			price("price_plan", "plan", true, monthly),
+			price("price_once", "once", true, nil),
+			price("price_theirs", "", true, monthly),
+			price("price_archived", "", false, nil),
+		},
+	}
+	retired := func(change *catalogv1.ProductChange) map[string][]catalog.RetiredPrice {
+		out := map[string][]catalog.RetiredPrice{}
+		for _, c := range catalog.Outline(change, observed) {
+			if len(c.Retired) > 0 {
+				out[string(c.Verb)+" "+c.Price] = c.Retired
+			}
+		}
+		return out
+	}
+	plan := []catalog.RetiredPrice{{StripeID: "price_plan", Recurring: true}}
+	once := []catalog.RetiredPrice{{StripeID: "price_once"}}
+	require.Equal(t, map[string][]catalog.RetiredPrice{
+		"replace plan": plan, "archive once": once,
+	}, retired(upsert(&catalogv1.Product{
+		Id: productID, Name: "Mug",
+		Prices: []*catalogv1.Price{
+			{Id: "plan", Currency: "eur", UnitAmount: "800", Recurring: monthly},
+			{Id: "new", Currency: "eur", UnitAmount: "700"},
+		},
+	})))
+	require.Equal(t, map[string][]catalog.RetiredPrice{
+		"archive ": {{StripeID: "price_theirs", Recurring: true}}, "archive plan": plan, "archive once": once,
+	}, retired(&catalogv1.ProductChange{ProductId: productID, Operation: catalogv1.Operation_OPERATION_DELETE}))
+}

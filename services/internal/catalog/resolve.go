@@ -33,7 +33,8 @@ type Resolution struct {
 type Exceptions struct {
 	// Overwrite fields get the catalog's value.
 	Overwrite []string
-	// Leave fields stay as Stripe has them, a missing object included.
+	// Leave fields stay as Stripe has them, a missing object included. A lookup key that another price of the catalog
+	// wants does not stay: Stripe moves it.
 	Leave []string
 }
 

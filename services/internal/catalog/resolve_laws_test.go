@@ -233,6 +233,37 @@ func TestResolve_NeverOverwritesStripesFields(t *testing.T) {
 	})
 }
 
+// haveTwins reports whether two active prices carry the same id, as after somebody duplicated one. An exception names
+// only one of them.
+func haveTwins(o *catalogv1.Observed) bool {
+	seen := map[string]bool{}
+	return slices.ContainsFunc(o.GetPrices(), func(p *catalogv1.ObservedPrice) bool {
+		id := p.GetPrice().GetId()
+		if id == "" || !p.GetPrice().GetActive() {
+			return false
+		}
+		twin := seen[id]
+		seen[id] = true
+		return twin
+	})
+}
+
+// wasCleared reports whether Driftless cleared the default price when it archived the price.
+func wasCleared(o *catalogv1.Observed) bool {
+	return slices.ContainsFunc(o.GetPrices(), func(p *catalogv1.ObservedPrice) bool {
+		return p.GetPrice().GetMetadata()[catalog.AbsenceMarker] == "default_price"
+	})
+}
+
+// isTakenByAnother reports whether a difference is a lookup key that another price of the catalog wants. Stripe moves
+// the key when that price gets it.
+func isTakenByAnother(change *catalogv1.ProductChange, d catalog.Difference) bool {
+	return strings.HasSuffix(d.Field, ".lookup_key") &&
+		slices.ContainsFunc(change.GetProduct().GetPrices(), func(p *catalogv1.Price) bool {
+			return p.GetId() != d.Price && catalog.LookupKey(p) == d.Stripe
+		})
+}
+
 func TestResolve_LeavesExceptions(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -243,14 +274,16 @@ func TestResolve_LeavesExceptions(t *testing.T) {
 			return
 		}
 		d := rapid.SampledFrom(found).Draw(t, "left")
-		twins := slices.ContainsFunc(found, func(d catalog.Difference) bool { return d.Kind == catalog.Extra })
-		if twins || change.GetProduct() == nil || strings.HasSuffix(d.Field, ".lookup_key") && d.Stripe == "" ||
+		extra := slices.ContainsFunc(found, func(d catalog.Difference) bool { return d.Kind == catalog.Extra })
+		if extra || haveTwins(observed) || change.GetProduct() == nil ||
+			strings.HasSuffix(d.Field, ".lookup_key") && d.Stripe == "" ||
 			strings.Contains(d.Field, ".currency_options.") ||
 			strings.HasSuffix(d.Field, "metadata."+catalog.PriceMarker) ||
 			strings.HasSuffix(d.Field, "metadata."+catalog.AbsenceMarker) || d.Kind == catalog.PriceStructure ||
-			d.Kind == catalog.WrongDefaultPrice && len(found) > 1 ||
-			slices.Contains(change.GetUnmanagedFields(), "prices.active") {
-			// The default must move off an archived price, and a price of others cannot be an exception.
+			d.Kind == catalog.WrongDefaultPrice && (len(found) > 1 || wasCleared(observed)) ||
+			slices.Contains(change.GetUnmanagedFields(), "prices.active") || isTakenByAnother(change, d) {
+			// The default must move off an archived price, and return to one that Driftless archived. A price of others
+			// cannot be an exception.
 			return
 		}
 		r := catalog.Resolve(nil, change, observed, catalog.Exceptions{Leave: []string{d.Field}})

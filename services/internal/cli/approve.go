@@ -1,8 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"os"
+	"os/user"
 	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -11,35 +16,153 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
 
+// heldSelection says which held changes a command decides about, who decides, and why.
+type heldSelection struct {
+	Products []string `arg:"" optional:"" help:"Ids of products whose change is held."`
+	Rule     string   `placeholder:"NAME" help:"All changes that this rule of the guard holds: amount_change, zero_amount, no_active_price, no_default_price, replaced_prices, lost_currency, archived_products, check, or check:NAME."`
+	All      bool     `help:"All held changes."`
+	Reason   string   `placeholder:"TEXT" help:"Why. It is kept in the audit trail."`
+	Actor    string   `env:"DRIFTLESS_ACTOR" placeholder:"NAME" help:"Who decides. Defaults to your user and host."`
+}
+
+// check returns an error if the command line selects nothing, or too much, or gives no reason.
+func (s *heldSelection) check(verb, otherwise string) error {
+	named := 0
+	for _, given := range []bool{len(s.Products) > 0, s.Rule != "", s.All} {
+		if given {
+			named++
+		}
+	}
+	switch {
+	case named > 1:
+		return errors.New("products, --rule and --all: give only one of them")
+	case named == 0 && otherwise == "":
+		return errors.New("nothing is selected: name products, or give --rule NAME or --all; " +
+			"`driftless plan` shows what is held")
+	case named == 0 && otherwise != "set":
+		return errors.New("nothing is selected: name products, or give --rule NAME or --all" + otherwise +
+			"; `driftless plan` shows what is held")
+	case strings.TrimSpace(s.Reason) == "":
+		return errors.New("the reason is missing: say with --reason TEXT why you " + verb +
+			"; it is kept in the audit trail")
+	}
+	return nil
+}
+
+// actor returns who decides: "ann@laptop".
+func (s *heldSelection) actor() string {
+	if s.Actor != "" {
+		return s.Actor
+	}
+	name := os.Getenv("USER")
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return cmp.Or(name, "unknown") + "@" + host
+}
+
+// pages returns the products of each request. Without products there is one request.
+func (s *heldSelection) pages() [][]string {
+	if len(s.Products) == 0 {
+		return [][]string{nil}
+	}
+	return slices.Collect(slices.Chunk(s.Products, maxSyncPage))
+}
+
 type approveCmd struct {
 	address
-	For *time.Duration `placeholder:"DURATION" help:"How long push may archive any number of products, at most a day. Defaults to an hour if push holds any. 0 ends an approval."`
+	heldSelection
+	For *time.Duration `placeholder:"DURATION" help:"How long the rule, or every rule, lets every change pass, at most a day. With --rule or --all, or alone. 0 ends that."`
+}
+
+// Help is shown by --help.
+func (*approveCmd) Help() string {
+	return `Push holds a change that a rule of the guard finds dangerous. Everything else goes on. The command approves
+held changes in the versions that are held now: if the catalog changes again, push judges the new state.
+--rule approves what this rule alone holds. A change that other rules hold too is named, and stays held.
+
+With guard_approvers: 2 a change needs the approvals of two different people.`
 }
 
 func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
+	otherwise := ", or --for DURATION to let every change pass for a while"
+	if cmd.For != nil {
+		otherwise = "set"
+	}
+	if err := cmd.check("approve", otherwise); err != nil {
+		return err
+	}
 	client, err := cmd.control(c)
 	if err != nil {
 		return err
 	}
-	request := &controlv1.ApproveRequest{}
-	if cmd.For != nil {
-		request.Duration = durationpb.New(*cmd.For)
-	}
-	resp, err := client.Approve(ctx, connect.NewRequest(request))
-	if err != nil {
-		return err
+	all := &controlv1.ApproveResponse{}
+	for _, page := range cmd.pages() {
+		request := &controlv1.ApproveRequest{
+			ProductIds: page,
+			Rule:       cmd.Rule,
+			All:        cmd.All,
+			Actor:      cmd.actor(),
+			Reason:     cmd.Reason,
+		}
+		if cmd.For != nil {
+			request.Duration = durationpb.New(*cmd.For)
+		}
+		for {
+			resp, err := client.Approve(ctx, connect.NewRequest(request))
+			if err != nil {
+				return err
+			}
+			all.Until = resp.Msg.GetUntil()
+			all.ProductIds = append(all.ProductIds, resp.Msg.GetProductIds()...)
+			all.Waiting = append(all.Waiting, resp.Msg.GetWaiting()...)
+			all.HeldByOthers = append(all.HeldByOthers, resp.Msg.GetHeldByOthers()...)
+			if resp.Msg.GetNext() <= request.GetAfter() {
+				break
+			}
+			request.After = resp.Msg.GetNext()
+		}
 	}
 	if c.Output == "json" {
-		return printJSON(resp.Msg)
+		return printJSON(all)
 	}
-	if resp.Msg.GetUntil() == nil {
-		say(stdout, "approval ended; the guard is active again")
-		return nil
-	}
-	for _, id := range slices.Sorted(slices.Values(resp.Msg.GetProductIds())) {
-		say(stdout, id)
-	}
-	sayf(stdout, "%d held products are synced to their latest state; any number may be archived until %s\n",
-		len(resp.Msg.GetProductIds()), resp.Msg.GetUntil().AsTime().Local().Format(time.TimeOnly))
+	cmd.print(all)
 	return nil
+}
+
+func (cmd *approveCmd) print(all *controlv1.ApproveResponse) {
+	for _, id := range all.GetProductIds() {
+		sayf(stdout, "%s  approved\n", id)
+	}
+	for _, id := range all.GetWaiting() {
+		sayf(stdout, "%s  needs the approval of another person\n", id)
+	}
+	for _, id := range all.GetHeldByOthers() {
+		sayf(stdout, "%s  still held: other rules hold it, too (driftless plan %s)\n", id, id)
+	}
+	count := countOf(uint64(len(all.GetProductIds())), "held change is approved", "held changes are approved")
+	if len(all.GetProductIds()) > 0 {
+		count += ": push makes it now"
+		if len(all.GetProductIds()) > 1 {
+			count = strings.TrimSuffix(count, "it now") + "them now"
+		}
+	}
+	if cmd.For == nil || *cmd.For > 0 {
+		say(stdout, count)
+	}
+	which, end := "every rule", ""
+	if cmd.Rule != "" {
+		which, end = "the rule "+cmd.Rule, " --rule "+cmd.Rule
+	}
+	switch {
+	case all.GetUntil() != nil:
+		sayf(stdout, "until %s %s lets every change pass; `driftless approve%s --for 0s --reason TEXT` ends that\n",
+			all.GetUntil().AsTime().Local().Format(time.TimeOnly), which, end)
+	case cmd.For != nil:
+		sayf(stdout, "%s holds dangerous changes again\n", which)
+	}
 }

@@ -23,7 +23,7 @@ type cli struct {
 	config.Log
 	config.Local
 	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API. Defaults to the token of the mesh on the data directory. up creates one, unless it is started with an empty one (--token=)."`
-	Output  string           `name:"output" short:"o" enum:"text,json" default:"text" help:"Output format: text or json."`
+	Output  string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
 	Up       upCmd       `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
@@ -34,7 +34,8 @@ type cli struct {
 	Plan     planCmd     `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
 	Sync     syncCmd     `cmd:"" help:"Read products from your tables and sync them to Stripe now. Exits with 2 unless they are known to be equal."`
 	Reread   rereadCmd   `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish every difference from the captured state."`
-	Approve  approveCmd  `cmd:"" help:"Let push archive the products that the mass-change guard holds."`
+	Approve  approveCmd  `cmd:"" help:"Approve changes that the guard holds."`
+	Reject   rejectCmd   `cmd:"" help:"Decide against changes that the guard holds, and show what undoes them in the catalog."`
 	Adopt    adoptCmd    `cmd:"" help:"Link products of the catalog to products that Stripe already has."`
 	Pause    pauseCmd    `cmd:"" help:"Pause push, pull or ingestion. Work queues up until you resume."`
 	Resume   resumeCmd   `cmd:"" help:"End a pause."`
@@ -55,7 +56,7 @@ type cli struct {
 var errDiffers = errors.New("differences found")
 
 // Main runs the command line and returns the exit code: 0 for success, 1 for failure, 2 for differences, a degraded
-// mesh or an unknown state.
+// mesh or an unknown state, 3 for a preview with changes that the guard would hold.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -70,10 +71,20 @@ func Main(args []string) int {
 		return 0
 	case errors.Is(err, errDiffers):
 		return 2
+	case errors.Is(err, errHeld):
+		return 3
 	default:
 		say(os.Stderr, "driftless:", lines(err.Error()))
 		return 1
 	}
+}
+
+// AfterApply refuses a format that the command does not have.
+func (c *cli) AfterApply(parsed *kong.Context) error {
+	if command, _, _ := strings.Cut(parsed.Command(), " "); c.Output == "markdown" && command != "plan" {
+		return errMarkdown
+	}
+	return nil
 }
 
 // newParser returns the parser of the command line, and what its settings are loaded into.

@@ -94,11 +94,13 @@ func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 
 func checkDatabase(ctx context.Context, s allSettings, mapping *config.Mapping) ([]finding, error) {
 	found, err := ingestion.Check(ctx, ingestion.Config{
-		Account:     s.Account,
-		DatabaseURL: s.DatabaseURL.Reveal(),
-		Mapping:     mapping,
-		Slot:        s.Slot,
-		Publication: s.Publication,
+		Account:         s.Account,
+		DatabaseURL:     s.DatabaseURL.Reveal(),
+		Mapping:         mapping,
+		Slot:            s.Slot,
+		Publication:     s.Publication,
+		StripeIDs:       s.StripeIDs,
+		CheckMigrations: s.Migrations.Migrations == "check",
 	})
 	if err != nil {
 		return nil, err

@@ -94,3 +94,35 @@ func TestConfigCheckDatabase(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Empty(t, out)
 }
+
+func TestConfigCheckDatabase_ShowsWhatChecksFind(t *testing.T) {
+	url := localtest.Postgres(t)
+	pool := localtest.Pool(t, url)
+	_, err := pool.Exec(t.Context(), `CREATE SCHEMA shop;
+		CREATE TABLE shop.products (id text PRIMARY KEY, name text, description text);
+		CREATE TABLE shop.prices (id text PRIMARY KEY, product text, currency text, unit_amount int);
+		ALTER TABLE shop.prices REPLICA IDENTITY FULL;
+		INSERT INTO shop.products VALUES ('mug', 'Mug'), ('cup', 'Cup');
+		INSERT INTO shop.prices VALUES ('mug-eur', 'mug', 'eur', 100)`)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "driftless.yaml")
+	t.Setenv("DRIFTLESS_CONFIG", "")
+	t.Setenv("DATABASE_URL", url)
+	watched := ownTables[:len(ownTables)-2] + ", {table: shop.prices, product_id: product}]\n"
+	require.NoError(t, os.WriteFile(path, []byte(watched+`  checks:
+    - name: euro
+      query: SELECT id FROM shop.products WHERE id NOT IN (SELECT product FROM shop.prices WHERE currency = 'eur')
+      message: no price in EUR
+    - {name: lost, query: SELECT id FROM shop.nothing, message: no}
+`), 0o600))
+	code, out := output(t, "config", "check", "--database", "--config", path)
+	require.Equal(t, 2, code, out)
+	require.Contains(t, out, "has 2 findings; 0 keep ingestion from starting")
+	require.Contains(t, out, "warning: check euro finds 1 of 2 products, and their changes are held: no price in EUR (such "+
+		"as product cup)")
+	require.Contains(t, out, `warning: check lost fails: relation "shop.nothing" does not exist (SQLSTATE 42P01)`)
+
+	require.NoError(t, os.WriteFile(path, []byte("catalog:\n  checks:\n    - {name: a, query: SELECT 1}\n"), 0o600))
+	code, _ = output(t, "config", "check", "--config", path)
+	require.Equal(t, 1, code, "a fault of the file")
+}

@@ -15,8 +15,9 @@ import (
 )
 
 // waitConverged waits until nothing differs, for the given products or for all, and returns the plan. Everything that
-// was committed before the call is then captured, and nothing is in flight. If ctx ends before, the error says what was
-// left to do.
+// was committed before the call is then captured, and nothing is in flight. It does not wait for products that the
+// guard holds, because they wait for a person: once nothing else differs, it returns their plan and a heldError. If ctx
+// ends before, the error says what was left to do.
 func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient,
 	ingest ingestv1connect.IngestServiceClient, products []string,
 ) (*controlv1.PlanResponse, error) {
@@ -37,13 +38,17 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 		}); err != nil {
 			return nil, fmt.Errorf("could not read the plan: %w", err)
 		}
-		if len(plan.GetProducts()) == 0 && plan.GetInFlight() == 0 && unknownBecause(plan.GetEquality()) == "" {
+		isDone := len(plan.GetProducts()) == 0 || onlyHeld(plan)
+		if isDone && plan.GetInFlight() == 0 && unknownBecause(plan.GetEquality()) == "" {
 			convergedAnswers++
 		} else {
 			convergedAnswers = 0
 		}
 		// Two answers in a row: in one of them a message may be between two consumers.
 		if convergedAnswers == 2 {
+			if len(plan.GetProducts()) > 0 {
+				return plan, heldError{len(plan.GetProducts())}
+			}
 			return plan, nil
 		}
 		select {
@@ -52,6 +57,14 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// heldError says that the guard holds all products that differ.
+type heldError struct{ products int }
+
+func (e heldError) Error() string {
+	return countOf(uint64(e.products), "held product waits", "held products wait") +
+		" for a person: see `driftless plan`, then run `driftless approve`"
 }
 
 // describeRemaining describes what a plan has left to do.
@@ -78,5 +91,8 @@ func describeRemaining(plan *controlv1.PlanResponse) string {
 }
 
 func stateName(s controlv1.ProductState) string {
+	if s == controlv1.ProductState_PRODUCT_STATE_UNSPECIFIED {
+		return "new"
+	}
 	return strings.ToLower(strings.TrimPrefix(s.String(), "PRODUCT_STATE_"))
 }

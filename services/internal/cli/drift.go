@@ -242,7 +242,8 @@ func printEntry(e *controlv1.HistoryEntry) {
 		head = append(head, "trace "+e.GetTraceId())
 	}
 	say(stdout, strings.Join(head, "  "))
-	if len(e.GetSteps()) == 0 && len(e.GetDifferences()) == 0 && e.GetDetail() != "" {
+	// The differences say what a detail says, except who rejected a change, and why.
+	if len(e.GetSteps()) == 0 && (len(e.GetDifferences()) == 0 || e.GetKind() == "rejected") && e.GetDetail() != "" {
 		say(stdout, "    "+e.GetDetail())
 	}
 	for _, f := range e.GetChanges() {

@@ -97,6 +97,7 @@ func (u *up) settings() map[string]string {
 		"DRIFTLESS_SLOT":                 u.Slot,
 		"DRIFTLESS_PUBLICATION":          u.Publication,
 		"DRIFTLESS_ACCEPT_DATABASE":      u.AcceptDatabase,
+		"DRIFTLESS_STRIPE_IDS":           strconv.FormatBool(u.StripeIDs),
 		"DRIFTLESS_PRICES_ARCHIVE_AFTER": u.PricesArchiveAfter.String(),
 		"DRIFTLESS_PUSH_CONCURRENCY":     strconv.Itoa(u.PushConcurrency),
 		"DRIFTLESS_PUSH_CREATE":          strconv.FormatBool(u.PushCreate),

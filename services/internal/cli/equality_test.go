@@ -68,10 +68,7 @@ func TestStatus_ExitCodes(t *testing.T) {
 		"paused": {func(s *controlv1.GetStatusResponse) {
 			s.Paused = []*controlv1.PausedService{{Service: "push", Since: timestamppb.Now()}}
 		}, 2, "equal as of "},
-		"held": {
-			func(s *controlv1.GetStatusResponse) { s.Guard = &meshv1.Guard{Held: []string{"mug"}} }, 2,
-			"equal as of ",
-		},
+		"held":   {func(s *controlv1.GetStatusResponse) { s.Held = 1 }, 2, "1 product differs as of "},
 		"extras": {func(s *controlv1.GetStatusResponse) { s.Orphans = 9 }, 0, "equal as of "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -283,4 +280,11 @@ func TestReread(t *testing.T) {
 	require.Equal(t, 1, code)
 	_, code = outputOf(t, "reread", "mug", "--control", url, "--no-wait")
 	require.Zero(t, code)
+}
+
+func TestFailingCheckLine(t *testing.T) {
+	check := &meshv1.FailingCheck{Check: "margin", Message: "division by zero", Since: timestamppb.Now()}
+	require.Regexp(t, `^- check margin fails, since .+: division by zero$`, failingCheckLine(check))
+	check.ProductId = "mug"
+	require.Regexp(t, `division by zero \(for product mug\)$`, failingCheckLine(check))
 }

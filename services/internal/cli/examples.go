@@ -27,7 +27,12 @@ var examples = map[string][]example{
 	"plan": {
 		{"plan", "all that differs"},
 		{"plan mug cup", "two products"},
+		{"plan --usage", "with what uses each price that goes"},
 		{"plan --wait-converged 1m", "in a test: wait until nothing differs"},
+		{"plan --sql migration.sql", "preview: what the statements would do"},
+		{"plan -e 'UPDATE driftless.prices SET unit_amount = 1400'", ""},
+		{"plan --config driftless.yaml", "preview of a changed mapping or policy"},
+		{"plan --sql migration.sql -o markdown", "a comment for a pull request"},
 	},
 	"sync": {
 		{"sync mug", "this product"},
@@ -40,8 +45,15 @@ var examples = map[string][]example{
 		{"reread --no-wait", "only send the command"},
 	},
 	"approve": {
-		{"approve", "what is held now, and more for an hour"},
-		{"approve --for 0s", "end an approval"},
+		{"approve mug --reason 'new list price'", "one product"},
+		{"approve --rule amount_change --reason 'sale'", "what this rule holds"},
+		{"approve --all --reason 'new price list'", "everything that is held"},
+		{"approve --for 1h --reason 'move to euro'", "every rule lets everything pass for an hour"},
+		{"approve --for 0s --reason 'done'", "end that"},
+	},
+	"reject": {
+		{"reject mug --reason 'cents and euros'", "show the SQL that undoes it"},
+		{"reject --all --reason 'wrong import' | driftless psql", "undo everything in the built-in tables"},
 	},
 	"adopt plan": {
 		{"adopt plan", "write adopt.yaml"},

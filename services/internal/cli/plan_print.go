@@ -26,7 +26,7 @@ type planPrinter struct {
 
 	colours bool
 	// Numbers of products by what is done to them.
-	create, change, archive, refused, leftAlone int
+	create, change, archive, held, refused, leftAlone int
 }
 
 func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
@@ -52,6 +52,9 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 		sayf(p, ", %s in flight: this may change", countOf(n, "message", "messages"))
 	}
 	sayf(p, ". %s\n", comparedLine(e))
+	if p.held > 0 {
+		sayf(p, "%s\n", heldAdvice)
+	}
 	if len(plan.GetProducts()) > 0 && unknown != "" {
 		sayf(p, "unknown whether more differs: %s.\n", unknown)
 	}
@@ -72,6 +75,9 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 // summary writes the number of products of each kind.
 func (p *planPrinter) summary(end string) {
 	sayf(p, "Plan: %d to create, %d to change, %d to archive", p.create, p.change, p.archive)
+	if p.held > 0 {
+		sayf(p, ", %d held", p.held)
+	}
 	if p.refused > 0 {
 		sayf(p, ", %d refused", p.refused)
 	}
@@ -101,6 +107,8 @@ func (p *planPrinter) printProduct(plan *controlv1.ProductPlan) {
 	case len(plan.GetChanges()) == 0 && len(plan.GetWriteBacks()) == 0 && len(plan.GetDrift()) > 0:
 		p.leftAlone++
 		verb = ""
+	case plan.GetHeld():
+		p.held++
 	case verb == "create":
 		p.create++
 	case verb == "archive":
@@ -115,7 +123,7 @@ func (p *planPrinter) printProduct(plan *controlv1.ProductPlan) {
 	}
 	switch {
 	case plan.GetHeld():
-		say(p, "    held by the guard, because the catalog lost many products: `driftless approve` releases it")
+		p.printHold(plan.GetProductId(), plan.GetHold())
 	case plan.GetWaiting() != "":
 		sayf(p, "    %s\n", retryLine(plan))
 	}
@@ -186,6 +194,7 @@ func (p *planPrinter) printChange(c *controlv1.PlannedChange) {
 	for _, d := range c.GetDifferences() {
 		p.printDifference(indent, c, d)
 	}
+	p.printUsage(indent, c.GetUsage(), c.GetPriceId() == "")
 }
 
 // printDifference writes one field: `~ name: "Mug" -> "Mug XL"`.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
@@ -57,9 +58,15 @@ func TestPrintPlan(t *testing.T) {
 		{ProductId: "bad", State: controlv1.ProductState_PRODUCT_STATE_DEAD, Refused: "Invalid currency: xxx"},
 		{
 			ProductId: "many",
-			State:     pending,
+			State:     controlv1.ProductState_PRODUCT_STATE_HELD,
 			Held:      true,
-			Changes:   []*controlv1.PlannedChange{{Verb: "archive", Before: "Many", After: "Many"}},
+			Hold: &catalogv1.Hold{
+				Findings: []*catalogv1.Finding{{Rule: "archived_products", Message: "30 of 40 products were archived"}},
+				Approvals: []*catalogv1.Approval{{
+					Actor: "ann@shop", Reason: "the season ends", At: timestamppb.New(time.Now().Add(-time.Hour)),
+				}},
+			},
+			Changes: []*controlv1.PlannedChange{{Verb: "archive", Before: "Many", After: "Many"}},
 		},
 		{
 			ProductId:     "slow",
@@ -99,15 +106,19 @@ func TestPrintPlan(t *testing.T) {
 - gone  "Gone"  (pending)
 ! bad  (dead)
     its latest state was refused: Invalid currency: xxx; `+"`driftless dead show bad`"+` shows the details
-- many  "Many"  (pending)
-    held by the guard, because the catalog lost many products: `+"`driftless approve`"+` releases it
+- many  "Many"  (held)
+    held by the guard:
+        archived_products: 30 of 40 products were archived
+        approved by ann@shop 1h0m0s ago: the season ends
+        driftless approve many --reason TEXT
 - slow  (pending)
     failed 4 times, next try in 0s: Stripe: 500
 ! left  (drifted)
     default price default_price: catalog mug-eur (14.00 EUR), Stripe price_1 (16.50 EUR): only reported, by policy
     field name: catalog "A", Stripe "B": needs a decision, because it was settled 3 times within 1h0m0s (driftless drift resolve left --keep catalog|stripe)
 
-Plan: 1 to create, 1 to change, 3 to archive, 1 refused, 1 left as they are; 12 products compared as of 2026-11-24 12:00:00, 3 messages in flight: this may change. Tables last compared at 2026-11-24 12:00.
+Plan: 1 to create, 1 to change, 2 to archive, 1 held, 1 refused, 1 left as they are; 12 products compared as of 2026-11-24 12:00:00, 3 messages in flight: this may change. Tables last compared at 2026-11-24 12:00.
+`+heldAdvice+`
 `, b.String())
 
 	var coloured strings.Builder
@@ -137,4 +148,58 @@ Plan: 1 to create, 1 to change, 3 to archive, 1 refused, 1 left as they are; 12 
 	plan.Equality, plan.InFlight = unknown, 0
 	printPlan(&b, plan, false)
 	require.Contains(t, b.String(), "unknown whether more differs: capture is 21 s behind")
+}
+
+func TestUsageLine_NeverShowsZeroForUnknown(t *testing.T) {
+	t.Parallel()
+	count := func(n uint32, more bool) *meshv1.UsageCount { return &meshv1.UsageCount{Count: &n, More: more} }
+	unknown := func(why string) *meshv1.UsageCount { return &meshv1.UsageCount{Unknown: why} }
+	for want, u := range map[string]*meshv1.PriceUsage{
+		"used by 100+ subscriptions, 2 payment links": {Subscriptions: count(100, true), PaymentLinks: count(2, false)},
+		"used by 1 subscription, at least 500 payment links": {
+			Subscriptions: count(1, false), PaymentLinks: count(500, true),
+		},
+		"used by 0 subscriptions, at least 0 payment links": {
+			Subscriptions: count(0, false), PaymentLinks: count(0, true),
+		},
+		"used by 2 payment links; subscriptions unknown: no right": {
+			Subscriptions: unknown("no right"), PaymentLinks: count(2, false),
+		},
+		"used by 3 subscriptions; payment links unknown: no right": {
+			Subscriptions: count(3, false), PaymentLinks: unknown("no right"),
+		},
+		"uses unknown: pull is paused": {
+			Subscriptions: unknown("pull is paused"), PaymentLinks: unknown("pull is paused"),
+		},
+		"subscriptions unknown: a; payment links unknown: b": {Subscriptions: unknown("a"), PaymentLinks: unknown("b")},
+	} {
+		require.Equal(t, want, usageLine(u))
+	}
+}
+
+func TestPrintPlan_ShowsUsesBelowTheirPrice(t *testing.T) {
+	t.Parallel()
+	one, two := uint32(1), uint32(2)
+	usage := func(id string) *meshv1.PriceUsage {
+		return &meshv1.PriceUsage{
+			PriceId:       id,
+			Subscriptions: &meshv1.UsageCount{Count: &two},
+			PaymentLinks:  &meshv1.UsageCount{Count: &one},
+		}
+	}
+	var b strings.Builder
+	p := &planPrinter{Writer: &b}
+	p.printProduct(&controlv1.ProductPlan{
+		ProductId: "mug",
+		State:     controlv1.ProductState_PRODUCT_STATE_PENDING,
+		Changes: []*controlv1.PlannedChange{
+			{Verb: "archive", Before: "Mug", After: "Mug", Usage: []*meshv1.PriceUsage{usage("price_theirs")}},
+			{Verb: "archive", PriceId: "mug-eur", Before: "9.00 EUR", Usage: []*meshv1.PriceUsage{usage("price_1")}},
+		},
+	})
+	require.Equal(t, `- mug  "Mug"  (pending)
+    price_theirs: used by 2 subscriptions, 1 payment link
+    - archive price mug-eur  9.00 EUR
+        used by 2 subscriptions, 1 payment link
+`, b.String())
 }

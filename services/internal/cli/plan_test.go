@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,7 +142,8 @@ func TestFetchPlan_ReadsAllPages(t *testing.T) {
 			Truncated: next != "c",
 		}, nil
 	}}
-	plan, err := fetchPlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)), nil)
+	plan, err := fetchPlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)),
+		&controlv1.PlanRequest{})
 	require.NoError(t, err)
 	require.Len(t, plan.GetProducts(), 3)
 	require.Equal(t, "c", plan.GetProducts()[2].GetProductId())
@@ -183,4 +185,24 @@ func TestWithDefaultTimeout_KeepsDeadlineOfCaller(t *testing.T) {
 	_, err = call(ctx, nil)
 	require.NoError(t, err)
 	require.InDelta(t, time.Hour, left, float64(time.Minute))
+}
+
+func TestPlan_WaitConvergedDoesNotWaitForHeldProducts(t *testing.T) {
+	var answers atomic.Int64
+	url := (&stub{plan: func() (*controlv1.PlanResponse, error) {
+		out := &controlv1.PlanResponse{Equality: equalNow(), Products: []*controlv1.ProductPlan{
+			{ProductId: "mug", State: controlv1.ProductState_PRODUCT_STATE_HELD, Held: true},
+		}}
+		if answers.Add(1) < 3 {
+			out.Products = append(out.Products,
+				&controlv1.ProductPlan{ProductId: "cup", State: controlv1.ProductState_PRODUCT_STATE_PENDING})
+		}
+		return out, nil
+	}}).serve(t)
+	begun := time.Now()
+	out, code := outputOf(t, "plan", "--control", url, "--ingest", url, "--wait-converged", "10m")
+	require.Less(t, time.Since(begun), time.Minute)
+	require.Equal(t, 2, code, "it is not equal")
+	require.Contains(t, out, "mug  (held)")
+	require.NotContains(t, out, "cup", "it waits for what push does by itself")
 }

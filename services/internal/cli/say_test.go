@@ -116,7 +116,8 @@ func TestCommands_PrintNothingThatActsOnATerminal(t *testing.T) {
 		for _, command := range []string{
 			"status", "plan", "drift", "drift ignore mug", "drift resolve mug --keep catalog", "history mug", "dead",
 			"dead show mug", "dead replay --all",
-			"dead drop --all", "approve", "pause push", "resume push", "sync mug --no-wait", "reread mug --no-wait",
+			"dead drop --all", "approve --all --reason x", "reject --all --reason x",
+			"pause push", "resume push", "sync mug --no-wait", "reread mug --no-wait",
 		} {
 			for _, form := range []string{"text", "json"} {
 				errors, err := os.Create(filepath.Join(t.TempDir(), "stderr"))

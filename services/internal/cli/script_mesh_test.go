@@ -18,6 +18,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
@@ -53,7 +54,7 @@ type testMesh struct {
 
 	// policy, guard and holdCreations are what the script asked for.
 	policy        *catalog.Policy
-	guard         push.GuardConfig
+	guard         guard.Config
 	holdCreations bool
 
 	listeners map[string]net.Listener
@@ -61,7 +62,8 @@ type testMesh struct {
 }
 
 // newTestMesh starts a mesh that stops when the test ends. The options are those of the command mesh: report (drift is
-// only reported), ask (drift waits for a decision), guard (any archived product is held) and hold (nothing is created).
+// only reported), ask (drift waits for a decision), guard (dangerous changes of prices, and any archived
+// product, are held) and hold (nothing is created).
 func newTestMesh(t testing.TB, options []string) *testMesh {
 	t.Helper()
 	m := &testMesh{
@@ -96,7 +98,13 @@ func (m *testMesh) set(option string) {
 	case "report":
 		m.policy, err = catalog.NewPolicy(catalog.Report, nil)
 	case "guard":
-		m.guard = push.GuardConfig{Share: 0.01}
+		m.guard = guard.Config{
+			AmountChange:   50,
+			ZeroAmount:     true,
+			NoActivePrice:  true,
+			NoDefaultPrice: true,
+			Products:       guard.Limit{Share: 0.01},
+		}
 	case "hold":
 		m.holdCreations = true
 	default:

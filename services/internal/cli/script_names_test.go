@@ -34,6 +34,8 @@ var times = []struct {
 }{
 	// protojson chooses the spaces after a name by the build (https://protobuf.dev/reference/go/faq/#unstable-json).
 	{regexp.MustCompile(`(?m)^( *"\w+":) +`), "$1 "},
+	// So it does with the space in its errors.
+	{regexp.MustCompile(`proto:[ \x{A0}]`), "proto: "},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIMESTAMP"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\b`), "DATETIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
@@ -52,6 +54,8 @@ var times = []struct {
 	{regexp.MustCompile(`"payload": "[^"]+"`), `"payload": "PAYLOAD"`},
 	{regexp.MustCompile(`\b((list calls?|reads?), in) [0-9.]+m?s\b`), "$1 DURATION"},
 	{regexp.MustCompile(`"((?:\w+_)?version|sequence)": +"\d+"`), `"$1": "N"`},
+	// A script that waits for an output repeats the command, and each sync sends commands.
+	{regexp.MustCompile(`\b\d+( messages (?:wait for it|in flight|are in flight))`), "N$1"},
 	// Calls of the budget are written down in batches.
 	{regexp.MustCompile(`(in the last 30 days: )\d+( \([^)]*\))?`), "${1}N"},
 	{regexp.MustCompile(`"(reads)": "\d+"`), `"$1": "N"`},

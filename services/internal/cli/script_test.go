@@ -60,6 +60,10 @@ func TestScript(t *testing.T) {
 			"sql":       runSQL,
 			"dashboard": editInStripe,
 			"fault":     addFault,
+			"subscribe": addSubscriptions,
+			"sell":      addPaymentLink,
+			"forbid":    forbidReads,
+			"sqlfile":   runSQLFile,
 			"run":       runDriftless,
 			"await":     awaitGolden,
 			"token":     setToken,
@@ -184,6 +188,12 @@ func editInStripe(ts *testscript.TestScript, _ bool, args []string) {
 func addFault(ts *testscript.TestScript, _ bool, args []string) {
 	usage(ts, len(args) < 2, "fault [PRODUCT]")
 	ts.Check(stateOf(ts).running(ts).refuse(args))
+}
+
+// runSQLFile runs the statements in a file, as psql does with its standard input.
+func runSQLFile(ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 1, "sqlfile FILE")
+	ts.Check(stateOf(ts).running(ts).exec(ts.ReadFile(args[0])))
 }
 
 func startMesh(ts *testscript.TestScript, _ bool, args []string) {

@@ -51,13 +51,12 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 
 // differing returns the number of products in a status that are not equal on both sides.
 func differing(s *controlv1.GetStatusResponse) uint64 {
-	return s.GetPending() + s.GetDrifted() + s.GetDead()
+	return s.GetPending() + s.GetHeld() + s.GetDrifted() + s.GetDead()
 }
 
 // degraded reports whether anything differs, is unknown, or is stopped.
 func degraded(s *controlv1.GetStatusResponse) bool {
-	return differing(s) > 0 || unknownBecause(s.GetEquality()) != "" || s.GetHalted() != "" || len(s.GetPaused()) > 0 ||
-		len(s.GetGuard().GetHeld()) > 0
+	return differing(s) > 0 || unknownBecause(s.GetEquality()) != "" || s.GetHalted() != "" || len(s.GetPaused()) > 0
 }
 
 func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
@@ -68,14 +67,7 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	for _, p := range s.GetPaused() {
 		sayf(w, "PAUSED: %s, since %s, until %s\n\n", p.GetService(), ago(p.GetSince()), pauseEnd(p))
 	}
-	if g := s.GetGuard(); len(g.GetHeld()) > 0 {
-		sayf(w, "HELD: %d products were to be archived within an hour, more than %d of %d; %d or more wait since %s.\nCheck `driftless plan`, then run `driftless approve` or fix the catalog.\n\n",
-			g.GetArchived()+uint64(len(g.GetHeld())), g.GetAllowed(), g.GetProducts(), len(g.GetHeld()),
-			ago(g.GetHeldSince()))
-	}
-	if until := s.GetGuard().GetApprovedUntil(); until != nil && until.AsTime().After(time.Now()) {
-		sayf(w, "APPROVED: any number of products may be archived until %s. `driftless approve --for 0s` ends that.\n\n", until.AsTime().Local().Format(time.TimeOnly))
-	}
+	printHeld(w, s)
 	if s.GetCreationsHeld() {
 		sayf(w, "HOLDING: products that are not in Stripe are not created (push_create is off). Run `driftless adopt plan`.\n\n")
 	}
@@ -84,6 +76,7 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 		[]string{"account", s.GetAccount()}, []string{"in sync", number(s.GetInSync())},
 		[]string{"pending", number(s.GetPending())},
 		[]string{"- retrying", number(s.GetRetrying())},
+		[]string{"held", number(s.GetHeld())},
 		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())},
 		[]string{"extras", number(s.GetOrphans())},
 		[]string{"left the catalog", number(s.GetLeft())})
@@ -98,6 +91,9 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	if running := s.GetEquality().GetCapture().GetRunning(); running != nil &&
 		s.GetEquality().GetCapture().GetAt() != nil {
 		say(w, "- reading the tables:", comparisonProgress(running))
+	}
+	for _, c := range s.GetEquality().GetCapture().GetFailingChecks() {
+		say(w, failingCheckLine(c))
 	}
 	if scan := s.GetLastScan(); scan != nil {
 		sayf(w, "last scan: %s, %s\n", scanState(scan), scanSummary(scan))
@@ -136,6 +132,15 @@ func captureLine(e *controlv1.Equality) string {
 	line += ", reported " + ago(r.GetAt())
 	if r.GetReason() != "" {
 		line += " (" + r.GetReason() + ")"
+	}
+	return line
+}
+
+// failingCheckLine describes a check of catalog.checks that fails.
+func failingCheckLine(c *meshv1.FailingCheck) string {
+	line := "- check " + c.GetCheck() + " fails, since " + ago(c.GetSince()) + ": " + c.GetMessage()
+	if c.GetProductId() != "" {
+		line += " (for product " + c.GetProductId() + ")"
 	}
 	return line
 }

@@ -45,7 +45,7 @@ func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 	s := &syncReporter{json: c.Output == "json"}
 	products := cmd.Products
 	if len(products) == 0 {
-		plan, err := fetchPlan(ctx, client, nil)
+		plan, err := fetchPlan(ctx, client, &controlv1.PlanRequest{})
 		if err != nil {
 			return reportUnknown(c, err)
 		}
@@ -227,7 +227,7 @@ func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
 	case p.GetRefused() != "":
 		return "refused: " + p.GetRefused()
 	case p.GetHeld():
-		return "held by the guard: driftless approve"
+		return heldLine(p)
 	case p.GetWaiting() != "":
 		return retryLine(p)
 	case p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD:

@@ -74,7 +74,7 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, load
 		isSet:            func(flag string) bool { return loaded.IsSet(parsed, flag) },
 		dataDir:          dataDir,
 		logger:           logger,
-		hasBuiltInTables: mapping == nil,
+		hasBuiltInTables: mapping.IsBuiltIn(),
 		started:          time.Now(),
 	}
 	defer u.stopDependencies()

@@ -88,5 +88,8 @@ func (c *catalogEntry) mapping() (*Mapping, error) {
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("%s: catalog: %w", c.at, err)
 	}
+	if err := c.checkChecks(m.Checks); err != nil {
+		return nil, err
+	}
 	return m, nil
 }

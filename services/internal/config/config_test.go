@@ -148,7 +148,7 @@ func TestParse_ErrorsNamePositionAndCause(t *testing.T) {
 			args: []string{"--guard-amount-change", "0.5"},
 			want: "--guard-amount-change: must lie between 1 and 10000 percent, or be 0, which switches the rule off, not 0.5",
 		},
-		"no approvers": {args: []string{"--guard-approvers", "0"}, want: "must lie between 1 and 10, not 0"},
+		"no approvers":     {args: []string{"--guard-approvers", "0"}, want: "must lie between 1 and 10, not 0"},
 		"no endpoint rate": {args: []string{"--stripe-endpoint-rate", "0"}, want: "must be more than 0, not 0"},
 		"negative rate":    {args: []string{"--stripe-rate=-1"}, want: "must be 0 or more, not -1"},
 		"negative time": {

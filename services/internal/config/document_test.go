@@ -81,14 +81,15 @@ counts as not set. One file serves all services.
 
 Secrets can also be read from a file: ~STRIPE_API_KEY_FILE~ instead of ~STRIPE_API_KEY~, and so on. In the YAML file,
 the key is ~stripe_api_key_file~. The mapping of your own tables is under the key ~catalog~ of the file; see
-[mapping.md](mapping.md). Traces follow the standard ~OTEL_*~ variables; see [tracing.md](tracing.md).
+[mapping.md](mapping.md). So are [checks](mapping.md#checks) of the products, ~catalog.checks~, which work with the
+built-in tables too. Traces follow the standard ~OTEL_*~ variables; see [tracing.md](tracing.md).
 
 Every user of the machine can see a secret in a flag in the list of processes (~ps~). Set secrets in the environment or
 in files.
 
 ~driftless config check --config FILE~ checks everything that a service would refuse at its start, for all accounts of
 the file, and asks no server. With ~--database~ it also asks the catalog database, and changes nothing there: see
-[mapping.md](mapping.md#checks).
+[mapping.md](mapping.md#check-the-mapping).
 `
 
 func document() string {

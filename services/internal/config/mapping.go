@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,7 +11,7 @@ import (
 )
 
 // Mapping describes in SQL how the operator's tables are products and prices. It is under the key "catalog" of the YAML
-// file. Without it the built-in tables are used.
+// file. Without it, or without its queries, the built-in tables are used: see IsBuiltIn.
 type Mapping struct {
 	// Products is a query whose columns are Stripe's fields of a product: id and name, and any others.
 	Products string `yaml:"products"`
@@ -20,6 +21,10 @@ type Mapping struct {
 	Watch []WatchedTable `yaml:"watch"`
 	// WriteBack are statements that write Stripe's values to the tables.
 	WriteBack WriteBack `yaml:"write_back"`
+	// WriteIDs are columns of the operator's tables that get Stripe's ids. Nil writes none.
+	WriteIDs *WriteIDs `yaml:"write_ids"`
+	// Checks find products that must not go to Stripe as they are.
+	Checks []ProductCheck `yaml:"checks"`
 	// CompareEvery is the time between two comparisons of all tables with CATALOG. Defaults to 24 hours.
 	CompareEvery time.Duration `yaml:"compare_every"`
 	// RereadEvery is the time between comparisons for queries whose result depends on the time, such as a price list
@@ -46,6 +51,38 @@ type WriteBack struct {
 	ImportProduct string `yaml:"import_product"`
 	// ImportPrice inserts a price.
 	ImportPrice string `yaml:"import_price"`
+}
+
+// WriteIDs are the columns that get Stripe's ids of products and prices. Nil writes none of them.
+type WriteIDs struct {
+	Products *IDColumn `yaml:"products"`
+	Prices   *IDColumn `yaml:"prices"`
+}
+
+// IDColumn is a column that gets Stripe's id.
+type IDColumn struct {
+	Table string `yaml:"table"`
+	// Key is the column with the catalog's id.
+	Key string `yaml:"key"`
+	// Column gets Stripe's id.
+	Column string `yaml:"column"`
+}
+
+func (w *WriteIDs) check() error {
+	if w == nil {
+		return nil
+	}
+	if w.Products == nil && w.Prices == nil {
+		return errors.New("write_ids must have products, prices, or both, each with table, key and column")
+	}
+	for key, c := range map[string]*IDColumn{"products": w.Products, "prices": w.Prices} {
+		if c != nil && (strings.TrimSpace(c.Table) == "" || strings.TrimSpace(c.Key) == "" ||
+			strings.TrimSpace(c.Column) == "") {
+			return fmt.Errorf("write_ids.%s must have table, key (the column with the catalog's id) and column "+
+				"(the one that gets Stripe's id)", key)
+		}
+	}
+	return nil
 }
 
 // WatchedTable is a table whose changes concern products. Exactly one of ProductID and Products is set.
@@ -103,8 +140,23 @@ func parseStatements(key string, value any) (whole string, byColumn map[string]s
 	}
 }
 
+// IsBuiltIn reports whether the built-in tables are used: the mapping is nil, or has only checks, write_ids and
+// intervals.
+func (m *Mapping) IsBuiltIn() bool {
+	if m == nil {
+		return true
+	}
+	// An empty key catalog, or one with a part of a mapping, is a mistake.
+	only := Mapping{Checks: m.Checks, WriteIDs: m.WriteIDs, CompareEvery: m.CompareEvery, RereadEvery: m.RereadEvery}
+	return reflect.DeepEqual(*m, only) && !reflect.DeepEqual(*m, Mapping{})
+}
+
 func (m *Mapping) check() error {
 	switch {
+	case m.CompareEvery < 0 || m.RereadEvery < 0:
+		return errors.New("compare_every and reread_every must not be negative")
+	case m.IsBuiltIn():
+		return m.WriteIDs.check()
 	case strings.TrimSpace(m.Products) == "":
 		return errors.New("products must be a query")
 	case strings.TrimSpace(m.Prices) == "":
@@ -125,10 +177,7 @@ func (m *Mapping) check() error {
 	if m.RowSecurity != "" && m.RowSecurity != RowSecurityRefuse && m.RowSecurity != RowSecurityAllow {
 		return fmt.Errorf("row_security must be %s or %s", RowSecurityRefuse, RowSecurityAllow)
 	}
-	if m.CompareEvery < 0 || m.RereadEvery < 0 {
-		return errors.New("compare_every and reread_every must not be negative")
-	}
-	return nil
+	return m.WriteIDs.check()
 }
 
 // parameterPattern matches the named parameters of a statement, also in strings and comments. Ingestion asks the
@@ -139,7 +188,7 @@ var parameterPattern = regexp.MustCompile(`@([A-Za-z_]\w*)`)
 // that does not use it. The field has Stripe's name, with the prefix "prices." for fields of prices: "description",
 // "metadata.color", "prices.nickname". A nil mapping means the built-in tables, where every field can be written back.
 func (m *Mapping) CheckWriteBack(field string) error {
-	if m == nil {
+	if m.IsBuiltIn() {
 		return nil
 	}
 	key, statement, query, byColumn := "write_back.product", m.WriteBack.Product, "products", m.WriteBack.ProductFields
@@ -169,7 +218,7 @@ func (m *Mapping) CheckWriteBack(field string) error {
 // statement that inserts them. A nil mapping means the built-in tables, where they can be imported.
 func (m *Mapping) CheckImport() error {
 	switch {
-	case m == nil:
+	case m.IsBuiltIn():
 		return nil
 	case strings.TrimSpace(m.WriteBack.ImportProduct) == "":
 		return errors.New(

@@ -51,6 +51,7 @@ type ReconciliationService struct {
 	API
 	Migrations
 	Reconciliation
+	Guard
 	Policy
 
 	// DatabaseURLFile is the file that DatabaseURL was read from, empty if none.

@@ -59,7 +59,7 @@ type Migrations struct {
 
 // Stripe says how to reach Stripe, and the limits of the calls.
 type Stripe struct {
-	StripeAPIKey        Secret  `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Secret or restricted key. Push must be allowed to write products and prices, pull to read them and events."`
+	StripeAPIKey        Secret  `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Secret or restricted key. Push must be allowed to write products and prices, pull to read them and events. To show what uses a price (plan --usage), pull must also be allowed to read subscriptions and payment links."`
 	StripeAPIBase       string  `name:"stripe-api-base" env:"STRIPE_API_BASE" default:"https://api.stripe.com" help:"Address of Stripe's API."`
 	StripeAccount       string  `name:"stripe-account" env:"STRIPE_ACCOUNT" placeholder:"acct_..." help:"Connected account to act on with a platform's key. Defaults to the key's own account."`
 	StripeRate          float64 `name:"stripe-rate" env:"STRIPE_RATE" default:"0" help:"Maximum calls per second to the account, of all processes together. 0 means Stripe's limit: 100 with a live key, 25 with a test key."`
@@ -77,6 +77,7 @@ type Ingestion struct {
 	Publication        string        `name:"publication" env:"DRIFTLESS_PUBLICATION" default:"driftless" help:"Publication. Created if absent."`
 	PricesArchiveAfter time.Duration `name:"prices-archive-after" env:"DRIFTLESS_PRICES_ARCHIVE_AFTER" default:"0s" help:"How long a price stays active in Stripe after another price has replaced it, so that payment links and open checkouts go on. The column archive_after of the products query overrides it by product. 0 archives it at once."`
 	AcceptDatabase     string        `name:"accept-database" env:"DRIFTLESS_ACCEPT_DATABASE" placeholder:"ID" help:"System identifier of the Postgres server that the catalog has moved to. Without it, ingestion refuses a server other than the one that it captured before."`
+	StripeIDs       bool   `name:"stripe-ids" env:"DRIFTLESS_STRIPE_IDS" help:"Maintain the table driftless.stripe_ids in the catalog database, in which applications find Stripe's ids of products and prices; see checkout.md. catalog.write_ids switches it on."`
 }
 
 // MaxArchiveAfter is the longest time for which a replaced price can stay active.
@@ -140,7 +141,7 @@ var groups = []struct {
 	{"Stripe (push and pull)", Stripe{}},
 	{"ingestion", Ingestion{}},
 	{"push", Push{}},
-	{"guard (push and driftless plan)", Guard{}},
+	{"guard (push, reconciliation and driftless plan)", Guard{}},
 	{"pull", Pull{}},
 	{"reconciliation", Reconciliation{}},
 	{"policy (push and reconciliation)", Policy{}},

@@ -29,14 +29,22 @@ type Totals struct {
 	// counted are the products that were counted in this hour, by key. An archived product stays active in OBSERVED
 	// until its call is recorded, and it must count once.
 	counted map[string]map[string]bool
+	// changed is how much was counted in this hour, by key. What is counted later is still among the totals.
+	changed map[string]uint64
 }
 
-// NewTotals begins to count. Add then counts each product of the account once.
+// NewTotals begins to count. Add then counts each product of the account once. The totals may be kept for a while: they
+// are those of the hour's begin, whatever is counted since.
 func NewTotals(record *meshv1.Guard, now time.Time) *Totals {
-	t := &Totals{currencies: map[string]uint64{}, counted: map[string]map[string]bool{}}
+	t := &Totals{
+		currencies: map[string]uint64{},
+		counted:    map[string]map[string]bool{},
+		changed:    map[string]uint64{},
+	}
 	for key := range record.GetCounts() {
-		t.counted[key] = map[string]bool{}
-		for _, id := range current(record, key, now).GetRecent() {
+		g := current(record, key, now)
+		t.counted[key], t.changed[key] = map[string]bool{}, g.GetChanged()
+		for _, id := range g.GetRecent() {
 			t.counted[key][id] = true
 		}
 	}
@@ -119,16 +127,17 @@ func NeedsTotals(record *meshv1.Guard, cfg Config, c Counted, now time.Time) boo
 }
 
 // Admit counts a change in the record, in place, or returns why it is held. It counts all of a change or nothing. A
-// change whose rule lets everything pass is not counted. A held product is added to the record's list of the rule that
-// holds it. Release takes it off. totals may be nil if NeedsTotals reports false.
+// change whose rule lets everything pass is not counted. A held product is on the record's lists of the rules that hold
+// it now, and on no other. Release takes it off. totals may be nil if NeedsTotals reports false.
 func Admit(record *meshv1.Guard, cfg Config, c Counted, totals *Totals, now time.Time) (findings []Finding) {
 	counts := slices.DeleteFunc(cfg.counts(c), func(n count) bool { return IsOpen(record, n.rule, now) })
 	records := make([]*meshv1.GuardCount, len(counts))
+	held := map[string]bool{}
 	for i, n := range counts {
 		g := current(record, n.key, now)
 		if totals != nil {
 			if g.Total = n.total(totals); n.gone {
-				g.Total += g.GetChanged()
+				g.Total += totals.changed[n.key]
 			}
 		}
 		if g.Allowed = n.limit.allowed(g.GetTotal()); g.GetChanged()+n.added(g) > g.GetAllowed() {
@@ -137,6 +146,7 @@ func Admit(record *meshv1.Guard, cfg Config, c Counted, totals *Totals, now time
 				g.GetTotal(),
 				n.things, g.GetAllowed())})
 			hold(g, c.Product, now)
+			held[n.key] = true
 		}
 		records[i] = g
 	}
@@ -144,11 +154,15 @@ func Admit(record *meshv1.Guard, cfg Config, c Counted, totals *Totals, now time
 		record.Counts = map[string]*meshv1.GuardCount{}
 	}
 	for i, n := range counts {
-		if g := records[i]; len(findings) == 0 {
-			n.add(g)
-			release(g, c.Product)
+		if len(findings) == 0 {
+			n.add(records[i])
 		}
 		record.Counts[n.key] = records[i]
+	}
+	for key, g := range record.GetCounts() {
+		if !held[key] {
+			release(g, c.Product)
+		}
 	}
 	return findings
 }
@@ -211,6 +225,17 @@ func Release(record *meshv1.Guard, product string) (released bool) {
 		}
 	}
 	return released
+}
+
+// Held returns the products on the lists of held ones, in order of their ids.
+func Held(record *meshv1.Guard) []string {
+	held := map[string]bool{}
+	for _, g := range record.GetCounts() {
+		for _, product := range g.GetHeld() {
+			held[product] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(held))
 }
 
 // Open lets a rule, or every rule if it is empty, pass everything until a time, in place. A zero time ends that.

@@ -69,6 +69,31 @@ func TestAdmit_HoldsWhatExceedsTheShare(t *testing.T) {
 	require.Equal(t, uint64(1), record.GetCounts()["archived_products"].GetChanged())
 }
 
+func TestAdmit_RefersToTheBeginOfTheHour(t *testing.T) {
+	t.Parallel()
+	record := &meshv1.Guard{}
+	totals := shop(record, 40)
+	for i := range 4 {
+		require.Empty(t, guard.Admit(record, all, archives(i), totals, noon))
+	}
+	require.NotEmpty(t, guard.Admit(record, all, archives(4), totals, noon), "totals that are kept")
+	require.Equal(t, uint64(40), record.GetCounts()["archived_products"].GetTotal())
+	require.NotEmpty(t, guard.Admit(record, all, archives(4), shop(record, 40), noon), "totals that are taken again")
+	require.Equal(t, uint64(40), record.GetCounts()["archived_products"].GetTotal())
+}
+
+func TestAdmit_HoldsAProductForTheRulesOfItsLatestChange(t *testing.T) {
+	t.Parallel()
+	record := &meshv1.Guard{}
+	cfg := all
+	cfg.Products, cfg.Currencies = guard.Limit{Share: 0.001}, guard.Limit{Share: 0.001}
+	require.NotEmpty(t, guard.Admit(record, cfg, archives(1), shop(record, 40), noon))
+	change := guard.Counted{Product: "product1", Currencies: []string{"eur"}}
+	require.NotEmpty(t, guard.Admit(record, cfg, change, shop(record, 40), noon))
+	require.Empty(t, record.GetCounts()["archived_products"].GetHeld())
+	require.Equal(t, []string{"product1"}, record.GetCounts()["lost_currency:eur"].GetHeld())
+}
+
 func TestAdmit_CountsAllOfAChangeOrNothing(t *testing.T) {
 	t.Parallel()
 	record := &meshv1.Guard{}

@@ -220,7 +220,7 @@ func TestInspect_CountsForTheRulesWithALimit(t *testing.T) {
 	require.Equal(t, guard.Counted{Product: "mug", Archived: true}, counted)
 }
 
-// What a rule says about the state after the change is what the calls lead to.
+// The findings about the state after the change are those about the state that the calls lead to.
 func TestInspect_KnowsWhatTheCallsLeadTo(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -286,4 +286,76 @@ func TestParseRule(t *testing.T) {
 	require.Equal(t, guard.FailedCheck, parsed.Kind())
 	_, err = guard.ParseRule("amounts")
 	require.ErrorContains(t, err, "amount_change")
+}
+
+func TestInspect_TellsAFirstSyncFromALaterOne(t *testing.T) {
+	t.Parallel()
+	active := proto.Bool(true)
+	for name, c := range map[string]struct {
+		observed *catalogv1.Observed
+		held     bool
+	}{
+		"made by somebody else": {observed: &catalogv1.Observed{}},
+		"the first sync failed on the way": {
+			observed: &catalogv1.Observed{Found: true, Intents: []*catalogv1.Intent{{}}},
+		},
+		"made by Driftless": {
+			observed: &catalogv1.Observed{Intents: []*catalogv1.Intent{{}}},
+			held:     true,
+		},
+		"synced":  {observed: &catalogv1.Observed{Version: 1}, held: true},
+		"adopted": {observed: &catalogv1.Observed{StripeId: "prod_1"}, held: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.observed.Product = &catalogv1.Product{Active: active}
+			c.observed.Prices = []*catalogv1.ObservedPrice{
+				{StripeId: "price_1", Price: &catalogv1.Price{Currency: "eur", UnitAmount: "1400", Active: active}},
+			}
+			steps := []catalog.Step{{
+				Kind: catalog.UpdatePrice, StripePriceID: "price_1",
+				Params: []catalog.Param{{Name: "active", Value: "false"}},
+			}}
+			report := guard.Inspect(all, guard.Change{
+				Observed: c.observed, Desired: &catalogv1.ProductChange{Product: &catalogv1.Product{}}, Steps: steps,
+			})
+			require.Equal(t, c.held, len(report.Findings) > 0)
+		})
+	}
+}
+
+// TestInspect_ComparesPricesThatReturn: an amount that a price had before is not created again. The archived price
+// becomes active.
+func TestInspect_ComparesPricesThatReturn(t *testing.T) {
+	t.Parallel()
+	renamed := func(id, minor string) *catalogv1.Product {
+		return with(func(p *catalogv1.Product) {
+			p.Prices[0].Id, p.Prices[0].UnitAmount, p.DefaultPrice = id, minor, id
+		})
+	}
+	for name, history := range map[string][]*catalogv1.Product{
+		"with its id":     {renamed("one", "14"), renamed("one", "1400"), renamed("one", "14")},
+		"with another id": {renamed("one", "14"), renamed("two", "1400"), renamed("one", "14")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &catalogtest.Stripe{}
+			synced(t, s, wanted(history[0]))
+			o := synced(t, s, wanted(history[1]))
+			desired := wanted(history[2])
+			steps := catalog.Diff(desired, o)
+			require.False(t,
+				slices.ContainsFunc(steps, func(s catalog.Step) bool { return s.Kind == catalog.CreatePrice }))
+			report := guard.Inspect(all, guard.Change{Observed: o, Desired: desired, Steps: steps})
+			require.Len(t, report.Findings, 1)
+			require.Equal(t, "price one would change by -99 %: 14.00 EUR to 0.14 EUR; the limit is 50 %",
+				report.Findings[0].Message)
+
+			o = synced(t, s, wanted(with(func(p *catalogv1.Product) { p.Prices, p.DefaultPrice = nil, "" })))
+			desired = wanted(history[1])
+			require.Empty(t, guard.Inspect(all, guard.Change{
+				Observed: o, Desired: desired, Steps: catalog.Diff(desired, o),
+			}).Findings, "what was on sale last")
+		})
+	}
 }

@@ -57,7 +57,7 @@ func Inspect(cfg Config, c Change) Report {
 		report.Counted.Archived = true
 		return report
 	}
-	if !catalog.IsManaged(c.Observed) && len(catalog.MarkedIDs(c.Observed)) == 0 {
+	if !isWritten(c.Observed) {
 		return report
 	}
 	for _, p := range s.pairs() {
@@ -85,6 +85,13 @@ func Inspect(cfg Config, c Change) Report {
 	return report
 }
 
+// isWritten reports whether Driftless has written the product, or an operator has adopted it. The first sync may have
+// ended after the call that made the product. Then no price has a mark yet.
+func isWritten(o *catalogv1.Observed) bool {
+	made := len(o.GetIntents()) > 0 && !o.GetFound()
+	return made || catalog.IsManaged(o) || len(catalog.MarkedIDs(o)) > 0
+}
+
 // sale is a change with its prices before and after.
 type sale struct {
 	Change
@@ -96,15 +103,24 @@ type sale struct {
 	wanted map[string]*catalogv1.Price
 	// retired are Stripe's ids of the prices that the change archives.
 	retired map[string]bool
+	// unarchived are Stripe's ids of the archived prices that the change puts on sale again.
+	unarchived map[string]bool
+	// again are Stripe's ids of the existing prices that the change sells at again, by the catalog's id.
+	again map[string]string
 }
 
 func newSale(c Change) *sale {
-	s := &sale{Change: c, wanted: map[string]*catalogv1.Price{}, retired: map[string]bool{}}
+	s := &sale{
+		Change:     c,
+		wanted:     map[string]*catalogv1.Price{},
+		retired:    map[string]bool{},
+		unarchived: map[string]bool{},
+		again:      map[string]string{},
+	}
 	s.active = c.Observed.GetProduct() != nil && !c.Observed.GetDeleted() && isActive(c.Observed.GetProduct())
 	for _, p := range c.Desired.GetProduct().GetPrices() {
 		s.wanted[p.GetId()] = catalog.CanonicalPrice(p)
 	}
-	unarchived := map[string]bool{}
 	var created []*catalogv1.Price
 	for _, step := range c.Steps {
 		active, _ := step.Param("active")
@@ -113,7 +129,8 @@ func newSale(c Change) *sale {
 			s.archived = s.archived || active == "false"
 		case catalog.UpdatePrice:
 			s.retired[step.StripePriceID] = s.retired[step.StripePriceID] || active == "false"
-			unarchived[step.StripePriceID] = active == "true"
+			s.unarchived[step.StripePriceID] = active == "true" &&
+				!catalog.FindPrice(c.Observed, step.StripePriceID).GetPrice().GetActive()
 		case catalog.CreatePrice:
 			created = append(created, s.wanted[step.PriceID])
 		case catalog.CreateProduct:
@@ -125,7 +142,7 @@ func newSale(c Change) *sale {
 		if isActive(price) {
 			s.before = append(s.before, price)
 		}
-		if (isActive(price) || unarchived[p.GetStripeId()]) && !s.retired[p.GetStripeId()] {
+		if (isActive(price) || s.unarchived[p.GetStripeId()]) && !s.retired[p.GetStripeId()] {
 			s.after = append(s.after, price)
 		}
 	}
@@ -134,77 +151,6 @@ func newSale(c Change) *sale {
 }
 
 func isActive(x interface{ GetActive() bool }) bool { return x.GetActive() }
-
-// pair is a price that takes the place of another, or changes in place.
-type pair struct{ before, after *catalogv1.Price }
-
-// pairs returns the prices that the change replaces or edits, with what they become. A created price replaces the one
-// with the same id. Tables that never edit a price give each amount another id. So it may also replace the one that has
-// its lookup key, or the only one that the change archives and that has the same currency and interval.
-func (s *sale) pairs() []pair {
-	var out []pair
-	var unpaired []*catalogv1.Price
-	taken := map[string]bool{}
-	for _, step := range s.Steps {
-		after := s.wanted[step.PriceID]
-		if after == nil {
-			continue
-		}
-		switch step.Kind {
-		case catalog.CreatePrice:
-			held := s.predecessor(after)
-			if held == nil {
-				unpaired = append(unpaired, after)
-				continue
-			}
-			taken[held.GetStripeId()] = true
-			out = append(out, pair{catalog.CanonicalPrice(held.GetPrice()), after})
-		case catalog.UpdatePrice:
-			held := s.replaced(step)
-			if held != nil {
-				// The change sells again at an earlier price, instead of this one.
-				taken[held.GetStripeId()] = true
-			} else if held = catalog.FindPrice(s.Observed, step.StripePriceID); held == nil || !editsAmounts(step) {
-				continue
-			}
-			out = append(out, pair{catalog.CanonicalPrice(held.GetPrice()), after})
-		case catalog.CreateProduct, catalog.UpdateProduct:
-		}
-	}
-	return append(out, s.pairByTerms(unpaired, taken)...)
-}
-
-// pairByTerms pairs created prices with archived ones where only one of each has the same currency and interval.
-func (s *sale) pairByTerms(created []*catalogv1.Price, taken map[string]bool) (out []pair) {
-	terms := func(p *catalogv1.Price) string {
-		r := p.GetRecurring()
-		return fmt.Sprint(p.GetCurrency(), " ", r.GetInterval(), " ", r.GetIntervalCount(), " ", r.GetUsageType())
-	}
-	archived := map[string][]*catalogv1.Price{}
-	for _, p := range s.Observed.GetPrices() {
-		if s.retired[p.GetStripeId()] && !taken[p.GetStripeId()] && isActive(p.GetPrice()) {
-			price := catalog.CanonicalPrice(p.GetPrice())
-			archived[terms(price)] = append(archived[terms(price)], price)
-		}
-	}
-	count := map[string]int{}
-	for _, p := range created {
-		count[terms(p)]++
-	}
-	for _, p := range created {
-		if before := archived[terms(p)]; len(before) == 1 && count[terms(p)] == 1 {
-			out = append(out, pair{before[0], p})
-		}
-	}
-	return out
-}
-
-// editsAmounts reports whether a step writes amounts of a price that stays.
-func editsAmounts(step catalog.Step) bool {
-	return slices.ContainsFunc(step.Params, func(p catalog.Param) bool {
-		return strings.HasPrefix(p.Name, "currency_options[")
-	})
-}
 
 // losesDefault reports whether the change clears the default price.
 func (s *sale) losesDefault() bool {

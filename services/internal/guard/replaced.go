@@ -57,25 +57,3 @@ func isLaterSold(p, other *catalogv1.ObservedPrice) bool {
 	}
 	return p.GetCreated() > other.GetCreated()
 }
-
-// predecessor returns the price in Stripe that has the id of a created price, or else its lookup key. Active prices
-// come first, then the latest.
-func (s *sale) predecessor(after *catalogv1.Price) *catalogv1.ObservedPrice {
-	best := func(matches func(*catalogv1.Price) bool) (found *catalogv1.ObservedPrice) {
-		for _, p := range s.Observed.GetPrices() {
-			if !matches(p.GetPrice()) {
-				continue
-			}
-			if found == nil || isActive(p.GetPrice()) && !isActive(found.GetPrice()) ||
-				isActive(p.GetPrice()) == isActive(found.GetPrice()) && isLaterSold(p, found) {
-				found = p
-			}
-		}
-		return found
-	}
-	if found := best(func(p *catalogv1.Price) bool { return p.GetId() == after.GetId() }); found != nil {
-		return found
-	}
-	key := catalog.LookupKey(after)
-	return best(func(p *catalogv1.Price) bool { return p.GetActive() && p.GetLookupKey() == key })
-}

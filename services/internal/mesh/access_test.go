@@ -263,6 +263,7 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	budgeted(ctx, t, pull)
 	for _, key := range []topology.Key{
 		topology.KeyEvents, topology.KeyPoll, topology.KeyScan, topology.KeyScanState, topology.KeyStripeMode,
+		topology.KeyUsage,
 	} {
 		require.NoError(t, stores.Record(key, "default").PutString(ctx, "here"))
 	}

@@ -72,6 +72,10 @@ func verbOf(c *meshv1.Command) string {
 		return topology.VerbWriteBack
 	case *meshv1.Command_Adopt:
 		return topology.VerbAdopt
+	case *meshv1.Command_ReadUsage:
+		return topology.VerbReadUsage
+	case *meshv1.Command_Approve:
+		return topology.VerbApprove
 	default:
 		return ""
 	}

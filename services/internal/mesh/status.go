@@ -84,6 +84,19 @@ func (m *Mesh) LastSequence(ctx context.Context, stream string) (uint64, error) 
 	return info.State.LastSeq, nil
 }
 
+// StreamState returns when a stream was created, and the sequence of its latest message.
+func (m *Mesh) StreamState(ctx context.Context, stream string) (created time.Time, last uint64, err error) {
+	s, err := m.boundStream(ctx, stream)
+	if err != nil {
+		return created, 0, err
+	}
+	info, err := m.infoOf(ctx, s)
+	if err != nil {
+		return created, 0, fmt.Errorf("read the state of stream %s: %w", stream, err)
+	}
+	return info.Created, info.State.LastSeq, nil
+}
+
 // Oldest returns when the stream stored the consumer's oldest unacknowledged message; zero if there is none.
 func (m *Mesh) Oldest(ctx context.Context, c ConsumerStatus) (time.Time, error) {
 	_, stored, err := m.OldestMessage(ctx, c)

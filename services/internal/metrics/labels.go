@@ -1,6 +1,9 @@
 package metrics
 
-import "github.com/driftless-sync/driftless/services/internal/topology"
+import (
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+)
 
 // Labels that telemetry adds to every metric. Prometheus' operator uses "service", "endpoint", "instance", "job",
 // "namespace" and "pod" itself, so none of ours has these names.
@@ -22,6 +25,7 @@ var (
 		Meaning: "live: changes that someone waits for; bulk: snapshots, backfills, repairs, and approved changes",
 		Values:  []string{"live", "bulk"},
 	}
+	Check     = Label{Name: "check", Meaning: "the name of a check of `catalog.checks`, at most 50"}
 	Operation = Label{
 		Name:    "operation",
 		Meaning: "Stripe's operation, as Stripe counts it for its limits: `POST /v1/products/{id}`",
@@ -29,7 +33,7 @@ var (
 	State = Label{
 		Name:    "state",
 		Meaning: "the state of the products",
-		Values:  []string{"in_sync", "pending", "drifted", "dead", "orphan", "left"},
+		Values:  []string{"in_sync", "pending", "held", "drifted", "dead", "orphan", "left"},
 	}
 	Version   = Label{Name: "version", Meaning: "the program's version"}
 	GoVersion = Label{Name: "go_version", Meaning: "the version of Go that built it"}
@@ -74,6 +78,14 @@ var (
 		Name: "action", Meaning: "what push does next; `look`: reread the product",
 		Values: []string{"retry", "look", "halt", "dead"},
 	}
+	// GuardRule is a rule of the guard.
+	GuardRule = Label{
+		Name: "rule", Meaning: "the rule of the guard; `check`: a check of the operator",
+		Values: []string{
+			"amount_change", "zero_amount", "no_active_price", "no_default_price", "replaced_prices", "lost_currency",
+			"archived_products", "check",
+		},
+	}
 	// CaptureState is the state of capture, as in CaptureReport.
 	CaptureState = Label{
 		Name:    "state",
@@ -97,10 +109,7 @@ var (
 	// DriftKind is the kind of the difference, and DriftState its state.
 	DriftKind = Label{
 		Name: "kind", Meaning: "kind of the difference, as `driftless drift` shows it",
-		Values: []string{
-			"missing", "extra", "field", "price_structure", "default_price", "archived_in_stripe",
-			"archived_in_catalog",
-		},
+		Values: catalog.KindNames(),
 	}
 	DriftState = Label{
 		Name:    "state",

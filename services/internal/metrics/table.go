@@ -80,6 +80,9 @@ var (
 		"Products read from the tables and compared with CATALOG: by the first read, periodic comparisons and `driftless reread`.")
 	MissedProducts = counter("driftless.capture.missed.products", "{product}", fromIngestion,
 		"Products that a comparison found different and published, although the write-ahead log did not report the change.")
+	CheckFailures = counter("driftless.check.failures", "{failure}", fromIngestion,
+		"Failures of the checks of `catalog.checks`: reads in which the check could not run, and comparisons in which it returned rows without a product.",
+		Check)
 	ComparisonDuration = seconds("driftless.capture.comparison.duration", fromIngestion, comparisonBuckets,
 		"Duration of a complete comparison of the tables with CATALOG.")
 	CapturedTimestamp = gauge("driftless.captured.timestamp", "s", fromCapture,
@@ -128,6 +131,8 @@ var (
 		"Rereads of a product from Stripe before a write.")
 	PushFailures = counter("driftless.push.failures", "{pass}", fromPush,
 		"Passes that a failed step ended early.", FailureAction)
+	GuardFindings = counter("driftless.guard.findings", "{finding}", fromPush,
+		"Reasons for which the guard held a change. Each counts once for each held version.", GuardRule)
 )
 
 // Pull.
@@ -188,7 +193,8 @@ var (
 	RetriesWaiting = gauge("driftless.retry.waiting", "{product}", fromReconciliation,
 		"Products with a scheduled retry of push.")
 	GuardHeld = gauge("driftless.guard.held", "{product}", fromReconciliation,
-		"Products that the guard does not archive until `driftless approve`.")
+		"Products whose change waits for `driftless approve`, by the rule that holds it. A product that several rules hold counts for each.",
+		GuardRule)
 	Halted = gauge("driftless.halted", "", fromReconciliation,
 		"1 while Stripe does not accept push's key.")
 	ScanRunning = gauge("driftless.scan.running", "", fromReconciliation,

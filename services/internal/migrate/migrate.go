@@ -150,6 +150,34 @@ func grant(ctx context.Context, db *sql.DB, cfg Config) error {
 	return nil
 }
 
+// Explain returns the error of Up with the statement that grants the role its rights in a schema that another role
+// created, if that is what failed. Other errors, and nil, are returned as they are.
+func Explain(ctx context.Context, cfg Config, err error) error {
+	const insufficientPrivilege = "42501"
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || refused.Code != insufficientPrivilege {
+		return err
+	}
+	conn, connErr := pgx.Connect(ctx, cfg.URL)
+	if connErr != nil {
+		return refused
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var role string
+	var mayCreate bool
+	if conn.QueryRow(ctx,
+		"SELECT current_user, has_schema_privilege($1, 'CREATE') AND has_schema_privilege($1, 'USAGE')",
+		cfg.Schema).Scan(&role, &mayCreate) != nil {
+		return refused
+	}
+	missing := "CREATE, USAGE ON SCHEMA "
+	if mayCreate {
+		missing = "ALL ON ALL TABLES IN SCHEMA "
+	}
+	return fmt.Errorf("role %s lacks a right (%s): run `GRANT %s%s TO %s;`", role, refused.Message, missing,
+		pgx.Identifier{cfg.Schema}.Sanitize(), pgx.Identifier{role}.Sanitize())
+}
+
 func ensureSchema(ctx context.Context, db *sql.DB, schema string) error {
 	name := pgx.Identifier{schema}.Sanitize()
 	var exists bool

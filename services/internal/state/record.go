@@ -45,6 +45,9 @@ func (s *Stores) Capture(account string) *Record { return s.Record(topology.KeyC
 // History returns the record of the log that an account's versions rest on, a CatalogHistory. Ingestion writes it.
 func (s *Stores) History(account string) *Record { return s.Record(topology.KeyHistory, account) }
 
+// Usage returns the record of what uses prices in Stripe, a Usage. Pull writes it with CompareAndPut.
+func (s *Stores) Usage(account string) *Record { return s.Record(topology.KeyUsage, account) }
+
 // Budget returns the record of the call rates of an account, which all its processes share. It is in the bucket BUDGET.
 func (s *Stores) Budget(account string) *Record { return s.Record(topology.KeyBudget, account) }
 

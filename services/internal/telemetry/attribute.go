@@ -34,6 +34,10 @@ const (
 	StepCountKey = attribute.Key("driftless.step.count")
 	// IdempotencyKeyKey is the idempotency key of a call to Stripe.
 	IdempotencyKeyKey = attribute.Key("driftless.idempotency_key")
+	// GuardRulesKey lists the rules that hold a change.
+	GuardRulesKey = attribute.Key("driftless.guard.rules")
+	// GuardFindingKey is what one of them has found, in words.
+	GuardFindingKey = attribute.Key("driftless.guard.finding")
 	// CarriedByKey is the trace that continues a superseded change. The span also links to it.
 	CarriedByKey = attribute.Key("driftless.carried_by.trace_id")
 	// CarriesKey is the number of superseded changes that a pass applies, as far as its links show.
@@ -69,6 +73,8 @@ const (
 	OutcomeRetry = "retry"
 	// OutcomeDead means that the work ended with a dead letter.
 	OutcomeDead = "dead"
+	// OutcomeHeld means that the guard holds the change until it is approved, or until the catalog has another state.
+	OutcomeHeld = "held"
 	// OutcomeConfirmed means that Stripe's event confirms a call.
 	OutcomeConfirmed = "confirmed"
 	// OutcomeObserved means that Stripe's event reports a change by others.

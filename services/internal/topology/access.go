@@ -46,6 +46,8 @@ var accesses = []access{
 		readsLatest: []string{"catalog.{account}.>", "fence.{account}.*", "dead.ingestion.{account}.*"},
 		// All stored states of a product are read if the latest is not authentic.
 		batchReads: []string{StreamCatalog},
+		// The table of Stripe's ids follows the bucket.
+		listsKeys: []string{BucketObserved},
 		writes: []Key{
 			KeyOrigin,
 			KeyMapping,
@@ -53,7 +55,7 @@ var accesses = []access{
 			KeyCapture,
 			KeyHistory,
 		},
-		reads: []Key{KeyPaused.Sub(Ingestion)},
+		reads: []Key{KeyPaused.Sub(Ingestion), KeyObserved.Sub("*")},
 	},
 	{
 		service:  Push,
@@ -99,6 +101,7 @@ var accesses = []access{
 			KeyPoll,
 			KeyScan,
 			KeyScanState,
+			KeyUsage,
 			KeyStripeMode,
 		},
 		reads: []Key{KeyPaused.Sub(Pull), KeyLink.Sub("*")},
@@ -123,6 +126,7 @@ var accesses = []access{
 			KeyHalted,
 			KeyPoll,
 			KeyScan,
+			KeyUsage,
 			KeyCreationsHeld,
 			KeyLink.Sub("*"),
 			// A product may be observed before the ledger knows it.
@@ -134,7 +138,10 @@ var accesses = []access{
 
 // BucketsOf returns the buckets that a service uses; all buckets for any other user.
 func BucketsOf(service string) []string {
-	all := []string{BucketObserved, BucketCursor, BucketBudget, BucketLink}
+	all := make([]string, len(buckets))
+	for i, b := range buckets {
+		all[i] = b.name
+	}
 	i := slices.IndexFunc(accesses, func(a access) bool { return a.service == service })
 	if i < 0 {
 		return all

@@ -40,6 +40,9 @@ var (
 	// KeyScanState has the position of the scan that runs.
 	KeyScanState = Key{BucketCursor, "scan-state.{account}"}
 
+	// KeyUsage has a Usage: what uses prices in Stripe.
+	KeyUsage = Key{BucketCursor, "usage.{account}"}
+
 	// KeyPaused has the Pause of a service; see Key.Sub.
 	KeyPaused = Key{BucketCursor, "paused.{account}"}
 

@@ -28,6 +28,7 @@ var keyVariables = map[string]Key{
 	"KeyPoll":          KeyPoll,
 	"KeyScan":          KeyScan,
 	"KeyScanState":     KeyScanState,
+	"KeyUsage":         KeyUsage,
 	"KeyPaused":        KeyPaused,
 	"KeyBudget":        KeyBudget,
 	"KeyBudgetBell":    KeyBudgetBell,

@@ -10,6 +10,7 @@ type Reason struct {
 const (
 	ReasonInvalidProduct  = "invalid_product"
 	ReasonQueryFailed     = "query_failed"
+	ReasonCheckFailed     = "check_failed"
 	ReasonRefused         = "refused_by_stripe"
 	ReasonNotConverging   = "not_converging"
 	ReasonExhausted       = "exhausted"
@@ -23,6 +24,7 @@ const (
 var reasons = []Reason{
 	{ReasonInvalidProduct, "the catalog's state breaks one of Stripe's rules; nothing was sent"},
 	{ReasonQueryFailed, "a query of the mapping fails for the product, so its desired state is not known"},
+	{ReasonCheckFailed, "the product violates a check of `catalog.checks` that refuses it; nothing was sent"},
 	{ReasonRefused, "Stripe refused a call permanently"},
 	{ReasonNotConverging, "Stripe accepted every call and still has another state"},
 	{ReasonExhausted, "an unclassified error persisted through every attempt"},

@@ -39,6 +39,8 @@ const (
 	VerbBackfill  = "backfill"
 	VerbWriteBack = "write-back"
 	VerbAdopt     = "adopt"
+	VerbApprove   = "approve"
+	VerbReadUsage = "read-usage"
 )
 
 // RetryOverlap is the name in subjects of RETRY of the syncs that end overlaps of prices. It is in the place of a

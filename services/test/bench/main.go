@@ -17,6 +17,7 @@ type cli struct {
 	JSON      bool         `name:"json" help:"Print the result as one JSON object, on the last line of standard output."`
 	Capture   captureCmd   `cmd:"" help:"Products per second from the write-ahead log to JetStream, against raw publishing and pg_recvlogical; and the services' footprint."`
 	Compare   compareCmd   `cmd:"" help:"A comparison of a large catalog's tables with CATALOG, against a bare loop over the same rows: time, peak memory, load on Postgres."`
+	Preview   previewCmd   `cmd:"" help:"A preview of statements on a large catalog, against a bare loop that reads the rows once: time and peak memory."`
 	Tracing   tracingCmd   `cmd:"" help:"Throughput of capture and push with tracing off, at 1% and at 100%."`
 	Push      pushCmd      `cmd:"" help:"Calls per second at Stripe's limit with several replicas, pushes per second without it against a bare stripe-go loop, and latency of live changes."`
 	Nodes     nodesCmd     `cmd:"" help:"The longest wait of a change when one of three NATS nodes is killed or frozen, against a bare client."`

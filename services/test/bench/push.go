@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
@@ -38,49 +36,6 @@ type pushCmd struct {
 	Seconds     int   `default:"15" help:"How long to push at the limit."`
 	Backfill    int   `default:"100000" help:"Products of the backfill that runs during the live changes; 0 for no backfill."`
 	Samples     int   `default:"100" help:"Live changes whose latency is measured."`
-}
-
-type pushResult struct {
-	// LimitUtilisation is the smallest share of Stripe's limit that was used, over all numbers of replicas.
-	// RateLimitedAfterFirstSecond is the number of refused calls, without the first second of each. BareLoopRatio is
-	// the rate of pushes without a limit, divided by that of a bare loop of the same calls.
-	LimitUtilisation            float64 `json:"limit_utilisation"`
-	RateLimitedAfterFirstSecond int     `json:"rate_limited_after_first_second"`
-	BareLoopRatio               float64 `json:"bare_loop_ratio"`
-
-	Unlimited  unlimitedResult  `json:"unlimited"`
-	AtTheLimit []limitResult    `json:"at_the_limit"`
-	Latency    []latencyResult  `json:"latency,omitempty"`
-	Calls      coalescingResult `json:"calls"`
-}
-
-type unlimitedResult struct {
-	Products        int     `json:"products"`
-	PushesPerSecond float64 `json:"pushes_per_second"`
-	BarePerSecond   float64 `json:"bare_per_second"`
-	Ratio           float64 `json:"ratio"`
-}
-
-type limitResult struct {
-	Replicas       int     `json:"replicas"`
-	CallsPerSecond float64 `json:"calls_per_second"`
-	Limit          float64 `json:"limit"`
-	Ratio          float64 `json:"ratio"`
-	// RateLimited counts the refused calls: in all, and after the first second.
-	RateLimited      int `json:"rate_limited"`
-	RateLimitedLater int `json:"rate_limited_later"`
-}
-
-type latencyResult struct {
-	Beside string  `json:"beside"`
-	P50    float64 `json:"p50_ms"`
-	P99    float64 `json:"p99_ms"`
-}
-
-type coalescingResult struct {
-	PerNewProduct float64 `json:"per_new_product"`
-	Edits         int     `json:"edits"`
-	ForEdits      int     `json:"for_edits"`
 }
 
 const (
@@ -118,25 +73,6 @@ func (cmd *pushCmd) Run(ctx context.Context, c *cli) error {
 		}
 	}
 	return c.report(r.text(), r)
-}
-
-func (r *pushResult) text() string {
-	var b strings.Builder
-	u := r.Unlimited
-	fmt.Fprintf(&b,
-		"no limit: %d new products at %.0f a second; a bare stripe-go loop of the same calls: %.0f; ratio %.2f\n",
-		u.Products, u.PushesPerSecond, u.BarePerSecond, u.Ratio)
-	fmt.Fprintf(&b, "calls per new product with one price: %.2f; %d edits of one product, made at once: %d calls\n",
-		r.Calls.PerNewProduct, r.Calls.Edits, r.Calls.ForEdits)
-	for _, l := range r.AtTheLimit {
-		fmt.Fprintf(&b,
-			"%d replicas: %.1f calls a second of %.0f allowed, ratio %.3f; 429s: %d, after the first second %d\n",
-			l.Replicas, l.CallsPerSecond, l.Limit, l.Ratio, l.RateLimited, l.RateLimitedLater)
-	}
-	for _, l := range r.Latency {
-		fmt.Fprintf(&b, "live change, %s: p50 %.1f ms, p99 %.1f ms from commit to the call\n", l.Beside, l.P50, l.P99)
-	}
-	return b.String()
 }
 
 // pushBench is a mesh with a simulator and any number of pushes.
@@ -443,105 +379,4 @@ func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult
 	r.CallsPerSecond = float64(sum) / float64(len(whole))
 	r.Ratio = r.CallsPerSecond / r.Limit
 	return r, nil
-}
-
-// recorder records when the first call about a product is sent.
-type recorder struct {
-	next http.RoundTripper
-	mu   sync.Mutex
-	at   map[string]time.Time
-}
-
-func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	if id, ok := strings.CutPrefix(req.URL.Path, "/v1/products/"); ok && req.Method == http.MethodPost {
-		r.mu.Lock()
-		if _, seen := r.at[id]; !seen {
-			r.at[id] = time.Now()
-		}
-		r.mu.Unlock()
-	}
-	return r.next.RoundTrip(req)
-}
-
-// latency measures the latency of live changes, alone or during a backfill.
-func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult, err error) {
-	rec := &recorder{next: http.DefaultTransport, at: map[string]time.Time{}}
-	b, err := newPushBench(ctx, stripesim.Config{}, budget.Limits{PerSecond: benchRate, PerEndpoint: benchEndpointRate},
-		0)
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, b.stop()) }()
-	b.push(ctx)
-	// The products of the live changes already exist.
-	live := make([]*catalogv1.Product, cmd.Samples)
-	for i := range live {
-		live[i] = &catalogv1.Product{Id: fmt.Sprintf("live-%d", i), Name: "Product"}
-	}
-	if err := errors.Join(b.publish(ctx, topology.Live, 1, live...), b.waitDone(ctx), b.stopPush()); err != nil {
-		return r, err
-	}
-	b.transport = rec
-	b.push(ctx)
-	r.Beside = "alone"
-	if backfill > 0 {
-		r.Beside = fmt.Sprintf("beside a backfill of %d", backfill)
-		bulk := make([]*catalogv1.Product, backfill)
-		for i := range bulk {
-			bulk[i] = benchProduct(fmt.Sprintf("bulk-%d", i), "Product", "1400")
-		}
-		if err := b.publish(ctx, topology.Bulk, 2, bulk...); err != nil {
-			return r, err
-		}
-	}
-	committed := map[string]time.Time{}
-	for i, p := range live {
-		p.Name = "Changed"
-		committed[p.GetId()] = time.Now()
-		if err := b.publish(ctx, topology.Live, uint64(i+3), p); err != nil {
-			return r, err
-		}
-		select {
-		case <-ctx.Done():
-			return r, context.Cause(ctx)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	took := rec.since(ctx, committed)
-	if len(took) < len(committed) {
-		return r, fmt.Errorf("%d of %d live changes did not reach Stripe within a minute", len(committed)-len(took),
-			len(committed))
-	}
-	slices.Sort(took)
-	r.P50, r.P99 = took[len(took)/2], took[len(took)*99/100]
-	return r, nil
-}
-
-// since waits for the calls and returns how long each took, in milliseconds.
-func (r *recorder) since(ctx context.Context, committed map[string]time.Time) (took []float64) {
-	deadline := time.Now().Add(time.Minute)
-	for {
-		took = took[:0]
-		r.mu.Lock()
-		for id, at := range committed {
-			if call, ok := r.at[id]; ok {
-				took = append(took, float64(call.Sub(at).Microseconds())/1000)
-			}
-		}
-		r.mu.Unlock()
-		if len(took) == len(committed) || time.Now().After(deadline) || ctx.Err() != nil {
-			return took
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
-// stopPush stops the push that was started last.
-func (b *pushBench) stopPush() error {
-	last := b.close[len(b.close)-1]
-	b.close = b.close[:len(b.close)-1]
-	return last()
 }

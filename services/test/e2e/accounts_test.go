@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
@@ -52,6 +51,7 @@ accounts:
 
 // The test runs two sets of services with one file, one NATS server and one database.
 func TestAccounts_AreSeparate(t *testing.T) {
+	t.Parallel()
 	const each = 20
 	natsURL, _ := localtest.NATS(t)
 	database := localtest.Postgres(t)
@@ -138,7 +138,7 @@ func TestAccounts_AreSeparate(t *testing.T) {
 	}
 	exactly := func(account string, n int) {
 		t.Helper()
-		require.Eventually(t, func() bool { return len(held(account)) == n }, patience, 50*time.Millisecond)
+		require.Eventually(t, func() bool { return len(held(account)) == n }, patience, tick)
 		for id := range held(account) {
 			require.Equal(t, account, id[:2], id)
 		}
@@ -166,7 +166,7 @@ func TestAccounts_AreSeparate(t *testing.T) {
 	require.Eventually(t, func() bool {
 		p := held("us")["eu-1"]
 		return p != nil && p.Name == "Moved" && held("eu")["eu-1"] == nil
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 	require.Len(t, held("us"), each+1)
 	require.Len(t, held("eu"), each-1)
 }

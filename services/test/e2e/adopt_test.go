@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
@@ -89,6 +88,7 @@ func selling(id, name, amount string) *catalogv1.Product {
 
 // The test runs the commands of docs/adoption.md on an account that already has products.
 func TestAdopt_Walkthrough(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited)
 	r.stop(topology.Push)
 	r.holdCreations = true
@@ -105,7 +105,7 @@ func TestAdopt_Walkthrough(t *testing.T) {
 	require.Eventually(t, func() bool {
 		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 		return err == nil && status.Msg.GetRetrying() == 5 && status.Msg.GetCreationsHeld()
-	}, patience, 50*time.Millisecond, "all five wait")
+	}, patience, tick, "all five wait")
 
 	dir := t.TempDir()
 	out, code := r.driftless(dir, "adopt", "plan")
@@ -184,7 +184,7 @@ func TestAdopt_Walkthrough(t *testing.T) {
 	require.Eventually(t, func() bool {
 		p, _ := r.stripeProduct(bySKU)
 		return p.Name == "Mug"
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 	r.waitConverged()
 	kinds := ""
 	for _, e := range r.history("mug") {

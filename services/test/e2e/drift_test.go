@@ -296,6 +296,7 @@ func owned(otherwise catalog.Action, rule catalog.Rule) *catalog.Policy {
 
 // Each kind of drift happens to a product of its own, in a mesh for each policy.
 func TestDrift_EveryKindUnderEveryPolicy(t *testing.T) {
+	t.Parallel()
 	// Objects have no rule, so the catalog owns them.
 	objects := map[string]outcome{"missing": repaired, "missing_price": repaired, "twin": repaired, "gone": repaired}
 	asField := func(o outcome) outcome { o.kind = "field"; return o }
@@ -341,6 +342,7 @@ func TestDrift_EveryKindUnderEveryPolicy(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := &driftRig{newRig(t, unlimited, withPolicy(c.policy, c.extras))}
 			r.createProducts()
 			for id, h := range happenings {
@@ -381,7 +383,7 @@ func (r *driftRig) createProducts() {
 		}
 	}
 	r.waitConverged()
-	require.Eventually(r.t, func() bool { return len(r.drift(false)) == 0 }, patience, 50*time.Millisecond,
+	require.Eventually(r.t, func() bool { return len(r.drift(false)) == 0 }, patience, tick,
 		"both sides agree")
 }
 
@@ -408,7 +410,7 @@ func (r *driftRig) waitCalm() {
 		return err == nil && status.Msg.GetPending() == 0 &&
 			!slices.ContainsFunc(status.Msg.GetDrift(),
 				func(d *controlv1.DriftCount) bool { return d.GetState() == "repairing" })
-	}, patience, 50*time.Millisecond, "calm")
+	}, patience, tick, "calm")
 }
 
 // waitOutcome waits until a happening has ended as the policy requires.
@@ -431,7 +433,7 @@ func (r *driftRig) waitOutcome(id string, h happening, want outcome) {
 			require.True(r.t, time.Now().Before(deadline), "%s: %v", id, r.drift(true, id))
 			select {
 			case <-r.t.Context().Done():
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(tick):
 			}
 		}
 	}

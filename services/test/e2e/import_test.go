@@ -25,12 +25,13 @@ func (r *rig) waitImported(product, byDefault string, prices ...string) {
 			return false
 		}
 		return len(held) == len(prices) && def == byDefault
-	}, patience, 50*time.Millisecond, "the catalog has not come to hold %v of product %s", prices, product)
+	}, patience, tick, "the catalog has not come to hold %v of product %s", prices, product)
 	require.ElementsMatch(r.t, prices, held)
 }
 
 // The test imports products of others while webhooks are late and out of order.
 func TestImport_WaitsForPricesAndTakesLaterOnes(t *testing.T) {
+	t.Parallel()
 	sim := unlimited
 	sim.Faults = []stripesim.Fault{
 		{Kind: stripesim.FaultWebhookDelayed, Event: "price.*", Delay: 700 * time.Millisecond},

@@ -25,8 +25,8 @@ var programs = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	programsDir = dir
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "../../cmd/driftless", "../../cmd/ingestion",
-		"../../cmd/push", "../../cmd/pull", "../../cmd/reconciliation").CombinedOutput()
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", dir, "../../cmd/driftless",
+		"../../cmd/ingestion", "../../cmd/push", "../../cmd/pull", "../../cmd/reconciliation").CombinedOutput()
 	if err != nil {
 		return "", &buildError{out, err}
 	}
@@ -122,6 +122,7 @@ func (p *meshProcess) command(args ...string) *exec.Cmd {
 // The test kills each service with kill -9 while the demo makes its changes. The services restart, and everything
 // converges.
 func TestServices_KillLosesNothing(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	require.NoError(t, os.Chmod(data, 0o755))
 	p := up(t, data)

@@ -22,6 +22,7 @@ import (
 var unlimited = stripesim.Config{Limits: stripesim.Limits{Off: true}}
 
 func TestSync_ChangeReachesStripeAndIsConfirmed(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
 	r.waitConverged()
@@ -66,6 +67,7 @@ func TestSync_ChangeReachesStripeAndIsConfirmed(t *testing.T) {
 }
 
 func TestSync_BurstOfEditsTakesFewCalls(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited)
 	for i := range 100 {
 		r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', $1) ON CONFLICT (id) DO UPDATE SET name = excluded.name`, fmt.Sprintf("Edition %d", i))
@@ -80,6 +82,7 @@ func TestSync_BurstOfEditsTakesFewCalls(t *testing.T) {
 }
 
 func TestDrift_EditInStripeIsRepaired(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
 	r.waitConverged()
@@ -91,7 +94,7 @@ func TestDrift_EditInStripeIsRepaired(t *testing.T) {
 	require.Eventually(t, func() bool {
 		p, _ := r.stripeProduct("mug")
 		return p.Name == "Mug"
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 	r.waitConverged()
 	p, _ := r.stripeProduct("mug")
 	require.Equal(t, map[string]string{"sku": "M1", "theirs": "1"}, p.Metadata, "metadata of others stays")
@@ -101,10 +104,11 @@ func TestDrift_EditInStripeIsRepaired(t *testing.T) {
 			kinds += e.GetKind() + " "
 		}
 		return strings.Contains(kinds, "drifted") && strings.Contains(kinds, "repaired")
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 }
 
 func TestDrift_DeletedProductIsCreatedAgain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited)
 	r.upsert(&catalogv1.Product{Id: "poster", Name: "Poster"})
 	r.waitConverged()
@@ -113,11 +117,12 @@ func TestDrift_DeletedProductIsCreatedAgain(t *testing.T) {
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("poster", nil)
 		return err == nil && p.Name == "Poster"
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 	r.waitConverged()
 }
 
 func TestPoll_FindsLostWebhooks(t *testing.T) {
+	t.Parallel()
 	cfg := unlimited
 	cfg.Faults = []stripesim.Fault{{Kind: stripesim.FaultWebhookLost}}
 	r := newRig(t, cfg)
@@ -131,14 +136,15 @@ func TestPoll_FindsLostWebhooks(t *testing.T) {
 		}
 		return false
 	}
-	require.Eventually(t, confirmed, patience, 50*time.Millisecond)
+	require.Eventually(t, confirmed, patience, tick)
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Name: stripe.String("By hand")})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { p, _ := r.stripeProduct("mug"); return p.Name == "Mug" }, patience,
-		50*time.Millisecond)
+		tick)
 }
 
 func TestSync_FaultsOfStripeDuplicateAndLoseNothing(t *testing.T) {
+	t.Parallel()
 	cfg := unlimited
 	for i, kind := range []stripesim.FaultKind{
 		stripesim.FaultRateLimit, stripesim.FaultLockTimeout, stripesim.FaultErrorBefore, stripesim.FaultErrorAfter,
@@ -182,6 +188,7 @@ func TestSync_FaultsOfStripeDuplicateAndLoseNothing(t *testing.T) {
 }
 
 func TestDeadLetter_HasStripesMessage(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited)
 	// The product keeps every rule that Driftless checks, and Stripe refuses it. The id belongs to a product of
 	// somebody else, and its metadata is full.
@@ -204,10 +211,10 @@ func TestDeadLetter_HasStripesMessage(t *testing.T) {
 		require.NotEmpty(t, l.GetStripeRequestId())
 		require.Contains(t, l.GetMessage(), "50")
 		return true
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 	require.Eventually(t,
 		func() bool { p, err := r.stripe.Products.Get("p1", nil); return err == nil && p.Name == "Product 1" },
-		patience, 50*time.Millisecond)
+		patience, tick)
 
 	r.upsert(&catalogv1.Product{Id: "full", Name: "Full", Metadata: map[string]string{"a": "1"}})
 	r.waitConverged()
@@ -217,6 +224,7 @@ func TestDeadLetter_HasStripesMessage(t *testing.T) {
 }
 
 func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited)
 	params := &stripe.ProductParams{ID: stripe.String("full"), Name: stripe.String("Full")}
 	for i := range 49 {
@@ -239,7 +247,7 @@ func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {
 		require.Len(t, resp.Msg.GetResults(), 1)
 		require.Empty(t, resp.Msg.GetResults()[0].GetError())
 	}
-	require.Eventually(t, func() bool { return len(letters()) == 1 }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(letters()) == 1 }, patience, tick)
 	first := letters()[0]
 	require.Equal(t, topology.ReasonRefused, first.GetDeadLetter().GetReason())
 	require.Equal(t, map[string]string{"a": "1", "b": "2"}, first.GetWanted().GetProduct().GetMetadata())
@@ -249,7 +257,7 @@ func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {
 	require.Eventually(t, func() bool {
 		l := letters()
 		return len(l) == 1 && l[0].GetDeadLetter().GetId() != first.GetDeadLetter().GetId()
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 	require.Equal(t, "2", letters()[0].GetWanted().GetProduct().GetMetadata()["b"])
 
 	update := &stripe.ProductParams{}
@@ -257,7 +265,7 @@ func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {
 	_, err = r.stripe.Products.Update("full", update)
 	require.NoError(t, err)
 	replay()
-	require.Eventually(t, func() bool { return len(letters()) == 0 }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(letters()) == 0 }, patience, tick)
 	r.waitConverged()
 	p, _ := r.stripeProduct("full")
 	require.Equal(t, "2", p.Metadata["b"])
@@ -267,7 +275,7 @@ func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {
 	require.Eventually(t, func() bool {
 		info, err := dead.Info(t.Context())
 		return err == nil && info.State.Msgs == 0
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 	kinds := []string{}
 	for _, e := range r.history("full") {
 		kinds = append(kinds, e.GetKind())
@@ -277,6 +285,7 @@ func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {
 }
 
 func TestServices_RestartLosesNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited)
 	for i, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		r.stop(name)
@@ -291,6 +300,7 @@ func TestServices_RestartLosesNothing(t *testing.T) {
 }
 
 func TestScan_FindsEditsWithoutEvents(t *testing.T) {
+	t.Parallel()
 	cfg := unlimited
 	r := newRig(t, cfg)
 	r.upsert(mug("Mug", "1400"), product(1))
@@ -315,24 +325,25 @@ func TestScan_FindsEditsWithoutEvents(t *testing.T) {
 		resp, err := r.control.GetScan(t.Context(), connect.NewRequest(&controlv1.GetScanRequest{}))
 		return err == nil && resp.Msg.GetScan().GetId() == started.Msg.GetId() &&
 			resp.Msg.GetScan().GetFinishedAt() != nil
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 	require.Eventually(t, func() bool { p, _ := r.stripeProduct("mug"); return p.Name == "Mug" }, patience,
-		50*time.Millisecond)
+		tick)
 	require.Eventually(t, func() bool { _, err := r.stripe.Products.Get("p1", nil); return err == nil }, patience,
-		50*time.Millisecond)
+		tick)
 	status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 	require.NoError(t, err)
 	require.EqualValues(t, 1, status.Msg.GetOrphans())
 }
 
 func TestSync_ThousandsOfRowsReachStripe(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited)
 	const n = 3000
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'Product ' || i FROM generate_series(1, $1::int) i`, n)
 	require.Eventually(t, func() bool {
 		stats, err := r.admin.Stats(t.Context())
 		return err == nil && stats.Objects.Products == n
-	}, 3*time.Minute, 100*time.Millisecond)
+	}, 3*time.Minute, tick)
 	r.waitConvergedWithin(time.Minute)
 }
 
@@ -368,7 +379,7 @@ func TestTracing_OneChangeIsOneTrace(t *testing.T) {
 		}
 		return n
 	}
-	require.Eventually(t, func() bool { return confirmations() == 3 }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return confirmations() == 3 }, patience, tick)
 	r.waitConverged()
 	tree, err := telemetrytest.Tree(recorder.Trace(id), remote)
 	require.NoError(t, err)
@@ -408,7 +419,7 @@ func TestTracing_ContinuesCallersTrace(t *testing.T) {
 			}
 		}
 		return false
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 	r.waitConverged()
 	tree, err := telemetrytest.Tree(recorder.Trace(id), remote)
 	require.NoError(t, err)

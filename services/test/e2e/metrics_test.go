@@ -82,7 +82,7 @@ func busyMesh(t *testing.T) *meshProcess {
 	require.NoError(t, p.command("scan").Run())
 	require.Eventually(t, func() bool {
 		return sim.EditProduct(t.Context(), "edited", url.Values{"name": {"By hand"}}) == nil
-	}, patience, 50*time.Millisecond)
+	}, patience, tick)
 	require.Eventually(t, func() bool {
 		out, err := p.command("history", "edited").Output()
 		return err == nil && strings.Contains(string(out), "repaired")
@@ -92,6 +92,7 @@ func busyMesh(t *testing.T) *meshProcess {
 
 // The test compares the services' real metrics with the table, in both directions.
 func TestMetrics_ExposedEqualsDeclared(t *testing.T) {
+	t.Parallel()
 	p := busyMesh(t)
 	declared := map[string]metrics.Metric{}
 	for _, m := range metrics.All() {
@@ -166,6 +167,7 @@ var exemplar = regexp.MustCompile(
 
 // The histogram's exemplar is the trace of a change, and the change's history names the same trace.
 func TestMetrics_ExemplarsLeadToTraces(t *testing.T) {
+	t.Parallel()
 	// Only traces with a collector are sampled.
 	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(collector.Close)
@@ -195,6 +197,7 @@ func TestMetrics_ExemplarsLeadToTraces(t *testing.T) {
 
 // At level info no line is written per message.
 func TestLogs_DoNotGrowWithChanges(t *testing.T) {
+	t.Parallel()
 	p := up(t, dataDir(t), func(cmd *exec.Cmd) {
 		cmd.Args = append(cmd.Args, "--no-seed", "--service-log-level", "info")
 		cmd.Env = append(cmd.Env, "STRIPE_RATE=2000", "STRIPE_ENDPOINT_RATE=2000")

@@ -42,8 +42,12 @@ func replica(t *testing.T, natsURL, simURL string) *exec.Cmd {
 // and Stripe fails in every way that the simulator supports. In the end Stripe has the desired state, nothing was
 // created twice, and no product ever had two concurrent calls.
 func TestReplicas_KilledPushesConverge(t *testing.T) {
+	t.Parallel()
 	for _, replicas := range []int{2, 4} {
-		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) { killReplicas(t, replicas) })
+		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) {
+			t.Parallel()
+			killReplicas(t, replicas)
+		})
 	}
 }
 
@@ -130,7 +134,7 @@ func killReplicas(t *testing.T, replicas int) {
 						Operation: catalogv1.Operation_OPERATION_UPSERT,
 						Product:   last,
 					}, o)) == 0
-		}, patience, 50*time.Millisecond, last.GetId())
+		}, patience, tick, last.GetId())
 	}
 	api := client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
 		URL: stripe.String(simURL), HTTPClient: http.DefaultClient,

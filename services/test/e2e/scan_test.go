@@ -59,6 +59,7 @@ func (r *rig) listCalls() int {
 
 // The test kills pull with kill -9 in the middle of a scan.
 func TestScan_ContinuesAfterKill(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited, processes())
 	const products, edited, deleted = 1500, 20, 10
 	unseen := r.admin

@@ -44,6 +44,7 @@ func (p *meshProcess) calls(url, token string) int {
 }
 
 func TestUp_GivesEachServiceItsSecretsOnly(t *testing.T) {
+	t.Parallel()
 	data := dataDir(t)
 	// The data directory comes from a version that made no token, so only the token is missing.
 	up(t, data).stop()

@@ -132,7 +132,9 @@ func (r *rig) amount() int64 {
 // The test forges a state of a product with pull's credentials. It first shows that a mesh without signatures accepts
 // it, so that the attack is real.
 func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
+	t.Parallel()
 	t.Run("not signed", func(t *testing.T) {
+		t.Parallel()
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 		r.upsert(mug("Mug", "1400"))
 		r.waitAmount(1400)
@@ -148,6 +150,7 @@ func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
 		require.Equal(t, "not signed", status.Msg.GetSignatures())
 	})
 	t.Run("signed", func(t *testing.T) {
+		t.Parallel()
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, withSignatures)
 		r.upsert(mug("Mug", "1400"))
 		r.waitConverged()
@@ -205,6 +208,7 @@ func (r *rig) sync(product string) (*connect.Response[controlv1.SyncProductsResp
 
 // The test orders push, with pull's credentials, to archive a product that only Stripe has.
 func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
+	t.Parallel()
 	forged := &meshv1.Command{
 		Id:      "forged",
 		Account: "default",
@@ -223,6 +227,7 @@ func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 		return p.Active
 	}
 	t.Run("not signed", func(t *testing.T) {
+		t.Parallel()
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 		attack(r)
 		require.True(t, active(r), "an answer to a direct get is refused in any case")
@@ -230,6 +235,7 @@ func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 		require.Eventually(t, func() bool { return !active(r) }, patience, tick)
 	})
 	t.Run("signed", func(t *testing.T) {
+		t.Parallel()
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, withSignatures)
 		attack(r)
 		r.thief().inject(subject, forged)
@@ -248,6 +254,7 @@ func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 // CATALOG keeps 16 states of a product in a lane, forged ones included. The comparison finds that no authentic one is
 // left.
 func TestSignatures_EvictedStatesAreRestored(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, withSignatures)
 	r.upsert(mug("Mug", "1400"))
 	r.waitConverged()
@@ -287,6 +294,7 @@ func (r *rig) desiredAmount() string {
 // First the services sign, and ingestion signs the states in CATALOG. Then they verify. Neither step loses a state that
 // was not pushed yet, not even a removal.
 func TestSignatures_TwoStepRollout(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"), product(1), product(2), product(3))
 	r.waitConverged()
@@ -343,6 +351,7 @@ func TestSignatures_TwoStepRollout(t *testing.T) {
 
 // Ingestion finds that no state in CATALOG is authentic.
 func TestSignatures_OneStepRolloutLosesNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"))
 	r.waitConverged()

@@ -165,6 +165,7 @@ func (p *ingestionProcess) kill() {
 
 // The test repeatedly kills the leader, in the middle of a snapshot and of a stream of changes.
 func TestStandby_TakesOverAfterKill(t *testing.T) {
+	t.Parallel()
 	const products, kills = 12_000, 4
 	in := newIngestions(t)
 	replicas := []*ingestionProcess{in.start(), in.start(), in.start()}
@@ -226,6 +227,7 @@ func TestStandby_TakesOverAfterKill(t *testing.T) {
 // The test stops the leader with SIGSTOP once it has read a product's state, and continues it long after another
 // replica has published a newer one.
 func TestStandby_PausedLeaderPublishesNothing(t *testing.T) {
+	t.Parallel()
 	in := newIngestions(t)
 	in.exec(`CREATE TABLE items (id text PRIMARY KEY, name text)`)
 	in.exec(`CREATE TABLE tariffs (id text PRIMARY KEY, item text)`)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
@@ -154,7 +153,7 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 		require.NoError(t, err)
 		return resp.Msg.GetDeadLetters()
 	}
-	require.Eventually(t, func() bool { return len(letters()) == 1 }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(letters()) == 1 }, patience, tick)
 	id := trace.SpanContextFromContext(telemetry.ContextWithTraceparent(t.Context(),
 		letters()[0].GetDeadLetter().GetTraceparent())).TraceID()
 
@@ -166,7 +165,7 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 		Selection: &controlv1.DeadLetterSelection{ProductIds: []string{"full"}},
 	}))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return len(letters()) == 0 }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(letters()) == 0 }, patience, tick)
 	r.waitConverged()
 
 	spans := recorder.Trace(id)

@@ -12,6 +12,7 @@ import (
 
 // Each service gets its own key. The mesh works with the keys, also after a restart with the same data.
 func TestUp_SignsAndVerifies(t *testing.T) {
+	t.Parallel()
 	data := dataDir(t)
 	for range 2 {
 		p := up(t, data)

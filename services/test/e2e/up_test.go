@@ -39,6 +39,7 @@ func (p *meshProcess) ask(sql string) (answer string) {
 const countProducts = `SELECT count(*)::text FROM driftless.products`
 
 func TestUp_WithStripeKeySeedsNothing(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -57,6 +58,7 @@ func TestUp_WithStripeKeySeedsNothing(t *testing.T) {
 }
 
 func TestUp_RefusesSimulatorDataForStripe(t *testing.T) {
+	t.Parallel()
 	data := dataDir(t)
 	up(t, data).stop()
 	dir, err := programs()
@@ -69,6 +71,7 @@ func TestUp_RefusesSimulatorDataForStripe(t *testing.T) {
 }
 
 func TestUp_SeedsEmptyCatalogAndEndsWithPostgres(t *testing.T) {
+	t.Parallel()
 	data := dataDir(t)
 	p := up(t, data, func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "--no-seed") })
 	require.Equal(t, "mine", p.ask(`INSERT INTO driftless.products (id, name) VALUES ('mine', 'Mine') RETURNING id`))

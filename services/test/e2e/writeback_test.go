@@ -37,6 +37,7 @@ func (r *rig) writes() (n int) {
 
 // The test edits a product in Stripe, and the catalog follows.
 func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
 	r.waitConverged()
@@ -104,6 +105,7 @@ func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 // The test edits a name in Stripe many times, after each write-back and in quick succession. All edits come from one
 // side, so they are no conflict.
 func TestWriteBack_WritesEveryEditOfField(t *testing.T) {
+	t.Parallel()
 	stripeOwned := catalog.Rule{Owner: catalog.OwnerStripe}
 	policy, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{
 		"name":      stripeOwned,

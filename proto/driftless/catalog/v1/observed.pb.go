@@ -63,9 +63,12 @@ type Observed struct {
 	Found bool `protobuf:"varint,41,opt,name=found,proto3" json:"found,omitempty"`
 	// The change that push does not make, because the guard found it dangerous. Absent if there is none. It stays with
 	// its approvals until the version is applied, so that a retry does not need another approval.
-	Hold          *Hold `protobuf:"bytes,42,opt,name=hold,proto3" json:"hold,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Hold *Hold `protobuf:"bytes,42,opt,name=hold,proto3" json:"hold,omitempty"`
+	// The catalog version that the guard let pass, while some of its calls may have been made and others are left. The
+	// rest is made without another judgement, so that no change is left half made. 0 if there is none.
+	AdmittedVersion uint64 `protobuf:"varint,50,opt,name=admitted_version,json=admittedVersion,proto3" json:"admitted_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Observed) Reset() {
@@ -231,6 +234,13 @@ func (x *Observed) GetHold() *Hold {
 	return nil
 }
 
+func (x *Observed) GetAdmittedVersion() uint64 {
+	if x != nil {
+		return x.AdmittedVersion
+	}
+	return 0
+}
+
 // A change that waits for an operator's approval.
 type Hold struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -243,7 +253,10 @@ type Hold struct {
 	// The approvals of this version, of different people.
 	Approvals []*Approval `protobuf:"bytes,4,rep,name=approvals,proto3" json:"approvals,omitempty"`
 	// There are enough approvals. Push makes the change.
-	Approved      bool `protobuf:"varint,5,opt,name=approved,proto3" json:"approved,omitempty"`
+	Approved bool `protobuf:"varint,5,opt,name=approved,proto3" json:"approved,omitempty"`
+	// The exceptions from the policy of the command that wanted the change: see SyncProduct.
+	Overwrite     []string `protobuf:"bytes,6,rep,name=overwrite,proto3" json:"overwrite,omitempty"`
+	Leave         []string `protobuf:"bytes,7,rep,name=leave,proto3" json:"leave,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,7 +326,21 @@ func (x *Hold) GetApproved() bool {
 	return false
 }
 
-// What a rule of the guard found in a change.
+func (x *Hold) GetOverwrite() []string {
+	if x != nil {
+		return x.Overwrite
+	}
+	return nil
+}
+
+func (x *Hold) GetLeave() []string {
+	if x != nil {
+		return x.Leave
+	}
+	return nil
+}
+
+// A rule's reason to hold a change.
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// amount_change, zero_amount, no_active_price, no_default_price, replaced_prices, lost_currency, archived_products,
@@ -321,7 +348,7 @@ type Finding struct {
 	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
 	// The catalog's id of the price concerned. Empty if it is about the product.
 	PriceId string `protobuf:"bytes,2,opt,name=price_id,json=priceId,proto3" json:"price_id,omitempty"`
-	// What the price costs: "14.00 EUR / month". Empty where there is nothing.
+	// The price in words: "14.00 EUR / month". Empty where there is nothing.
 	Before string `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
 	After  string `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
 	// In words.
@@ -929,7 +956,7 @@ var File_driftless_catalog_v1_observed_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\n" +
-	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x05\n" +
+	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x06\n" +
 	"\bObserved\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -953,13 +980,16 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\x06agreed\x18\x10 \x01(\v2\x1c.driftless.catalog.v1.AgreedR\x06agreed\x12\x14\n" +
 	"\x05whole\x18( \x01(\bR\x05whole\x12\x14\n" +
 	"\x05found\x18) \x01(\bR\x05found\x12.\n" +
-	"\x04hold\x18* \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\"\xe7\x01\n" +
+	"\x04hold\x18* \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\x12)\n" +
+	"\x10admitted_version\x182 \x01(\x04R\x0fadmittedVersion\"\x9b\x02\n" +
 	"\x04Hold\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x129\n" +
 	"\bfindings\x18\x03 \x03(\v2\x1d.driftless.catalog.v1.FindingR\bfindings\x12<\n" +
 	"\tapprovals\x18\x04 \x03(\v2\x1e.driftless.catalog.v1.ApprovalR\tapprovals\x12\x1a\n" +
-	"\bapproved\x18\x05 \x01(\bR\bapproved\"\x80\x01\n" +
+	"\bapproved\x18\x05 \x01(\bR\bapproved\x12\x1c\n" +
+	"\toverwrite\x18\x06 \x03(\tR\toverwrite\x12\x14\n" +
+	"\x05leave\x18\a \x03(\tR\x05leave\"\x80\x01\n" +
 	"\aFinding\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x19\n" +
 	"\bprice_id\x18\x02 \x01(\tR\apriceId\x12\x16\n" +

@@ -520,9 +520,11 @@ func (x *GetStatusResponse) GetOverlaps() uint64 {
 
 // The number of products that a rule of the guard holds.
 type HeldCount struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
-	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Rule  string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Count uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// When push first held the product that has waited longest.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -571,10 +573,18 @@ func (x *HeldCount) GetCount() uint64 {
 	return 0
 }
 
+func (x *HeldCount) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 // Calls in the last 30 days that count towards Stripe's read allowance, for one purpose.
 type ReadPurpose struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// events (reads that complete an event), poll (/v1/events), scan, import, push (rereads before a write) or other.
+	// events (reads that complete an event), poll (/v1/events), scan, import, push (rereads before a write),
+	// usage (what uses a price) or other.
 	Purpose       string `protobuf:"bytes,1,opt,name=purpose,proto3" json:"purpose,omitempty"`
 	Reads         uint64 `protobuf:"varint,2,opt,name=reads,proto3" json:"reads,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1406,8 +1416,9 @@ func (x *ResumeResponse) GetServices() []string {
 
 type ApproveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// With products, a rule or all: how long the rule lets every change pass beside what it holds now, at most a day; none
-	// by default. Alone: how long every rule lets every change pass, and 0 ends all such approvals.
+	// With a rule or all: how long the rule, or every rule, lets every change pass beside what is held now, at most a
+	// day; none by default. Alone: how long every rule lets every change pass, those that are held now included. 0
+	// approves nothing and ends that. Not with products.
 	Duration *durationpb.Duration `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
 	// The held changes of these products.
 	ProductIds []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
@@ -1418,7 +1429,9 @@ type ApproveRequest struct {
 	// Who approves. Defaults to the name of the token.
 	Actor string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
 	// Why. Required.
-	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only products with ids after this one: next of the previous answer, to continue.
+	After         string `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1495,6 +1508,13 @@ func (x *ApproveRequest) GetReason() string {
 	return ""
 }
 
+func (x *ApproveRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 type ApproveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Until when rules let every change pass. Absent if they do not.
@@ -1503,8 +1523,13 @@ type ApproveResponse struct {
 	ProductIds []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
 	// Products that need approvals of more people: see Hold.approvals. At most the first thousand.
 	Waiting []string `protobuf:"bytes,3,rep,name=waiting,proto3" json:"waiting,omitempty"`
-	// There are more held products. Repeat the request.
-	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// There are more held products. Repeat the request with next in after.
+	Truncated bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// Products that other rules hold beside the named one, and that are therefore not approved. At most the first
+	// thousand.
+	HeldByOthers []string `protobuf:"bytes,5,rep,name=held_by_others,json=heldByOthers,proto3" json:"held_by_others,omitempty"`
+	// The id to continue after. Empty if there are no more products.
+	Next          string `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1567,6 +1592,20 @@ func (x *ApproveResponse) GetTruncated() bool {
 	return false
 }
 
+func (x *ApproveResponse) GetHeldByOthers() []string {
+	if x != nil {
+		return x.HeldByOthers
+	}
+	return nil
+}
+
+func (x *ApproveResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 type RejectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The held changes of these products.
@@ -1576,8 +1615,10 @@ type RejectRequest struct {
 	// All held changes.
 	All bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
 	// As in ApproveRequest.
-	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Actor  string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// As in ApproveRequest.
+	After         string `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1647,11 +1688,20 @@ func (x *RejectRequest) GetReason() string {
 	return ""
 }
 
+func (x *RejectRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 type RejectResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Rejections []*Rejection           `protobuf:"bytes,1,rep,name=rejections,proto3" json:"rejections,omitempty"`
-	// There are more held products. Repeat the request.
-	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// There are more held products. Repeat the request with next in after.
+	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The id to continue after. Empty if there are no more products.
+	Next          string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1698,6 +1748,13 @@ func (x *RejectResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *RejectResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 // A held change that shall not be made. It stays held until the catalog changes.
@@ -1858,7 +1915,10 @@ type PlanRequest struct {
 	// At most this many. Defaults to 10000.
 	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Only products with ids after this one: the last of the previous answer, to continue.
-	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// Also count what uses each price that would be replaced or archived. Pull reads that from Stripe, unless it did so
+	// within the last minute. The answer may take 20 seconds longer. At most 200 prices are counted.
+	Usage         bool `protobuf:"varint,50,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1912,6 +1972,13 @@ func (x *PlanRequest) GetAfter() string {
 		return x.After
 	}
 	return ""
+}
+
+func (x *PlanRequest) GetUsage() bool {
+	if x != nil {
+		return x.Usage
+	}
+	return false
 }
 
 type PlanResponse struct {
@@ -2213,7 +2280,10 @@ type PlannedChange struct {
 	// The fields that change. A new product has all fields that it gets.
 	Differences []*v1.Difference `protobuf:"bytes,5,rep,name=differences,proto3" json:"differences,omitempty"`
 	// Until when the price that is replaced stays active. Absent if it is archived at once.
-	KeepUntil     *timestamppb.Timestamp `protobuf:"bytes,40,opt,name=keep_until,json=keepUntil,proto3" json:"keep_until,omitempty"`
+	KeepUntil *timestamppb.Timestamp `protobuf:"bytes,40,opt,name=keep_until,json=keepUntil,proto3" json:"keep_until,omitempty"`
+	// The numbers of subscriptions and payment links that use the price that is replaced or archived. An archived product
+	// has one entry for each of its active prices. Only if the request asks for it.
+	Usage         []*v1.PriceUsage `protobuf:"bytes,50,rep,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2286,6 +2356,13 @@ func (x *PlannedChange) GetDifferences() []*v1.Difference {
 func (x *PlannedChange) GetKeepUntil() *timestamppb.Timestamp {
 	if x != nil {
 		return x.KeepUntil
+	}
+	return nil
+}
+
+func (x *PlannedChange) GetUsage() []*v1.PriceUsage {
+	if x != nil {
+		return x.Usage
 	}
 	return nil
 }
@@ -4316,10 +4393,11 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"signatures\x12\x12\n" +
 	"\x04held\x18F \x01(\x04R\x04held\x128\n" +
 	"\aheld_by\x18G \x03(\v2\x1f.driftless.control.v1.HeldCountR\x06heldBy\x12\x1a\n" +
-	"\boverlaps\x18P \x01(\x04R\boverlaps\"5\n" +
+	"\boverlaps\x18P \x01(\x04R\boverlaps\"g\n" +
 	"\tHeldCount\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x04R\x05count\"=\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"=\n" +
 	"\vReadPurpose\x12\x18\n" +
 	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x14\n" +
 	"\x05reads\x18\x02 \x01(\x04R\x05reads\"L\n" +
@@ -4389,7 +4467,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x10\n" +
 	"\"\x06r\x04\x10\x01(dR\bservices\",\n" +
 	"\x0eResumeResponse\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices\"\x83\x02\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\"\xa3\x02\n" +
 	"\x0eApproveRequest\x12E\n" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\bduration\x126\n" +
 	"\vproduct_ids\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
@@ -4399,13 +4477,16 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x03all\x18\x04 \x01(\bR\x03all\x12\x1e\n" +
 	"\x05actor\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
 	"\x06reason\x18\x06 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"\x9c\x01\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
+	"\x05after\x18\a \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\xd6\x01\n" +
 	"\x0fApproveResponse\x120\n" +
 	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
 	"\vproduct_ids\x18\x02 \x03(\tR\n" +
 	"productIds\x12\x18\n" +
 	"\awaiting\x18\x03 \x03(\tR\awaiting\x12\x1c\n" +
-	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"\xbb\x01\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12$\n" +
+	"\x0eheld_by_others\x18\x05 \x03(\tR\fheldByOthers\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\tR\x04next\"\xdb\x01\n" +
 	"\rRejectRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
@@ -4414,12 +4495,14 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x03all\x18\x03 \x01(\bR\x03all\x12\x1e\n" +
 	"\x05actor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"o\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
+	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x83\x01\n" +
 	"\x0eRejectResponse\x12?\n" +
 	"\n" +
 	"rejections\x18\x01 \x03(\v2\x1f.driftless.control.v1.RejectionR\n" +
 	"rejections\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xa8\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\"\xa8\x01\n" +
 	"\tRejection\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12?\n" +
@@ -4431,13 +4514,14 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12\x18\n" +
 	"\apending\x18\x03 \x01(\x04R\apending\x12\x1b\n" +
 	"\tin_flight\x18\x04 \x01(\x04R\binFlight\x12 \n" +
-	"\vredelivered\x18\x05 \x01(\x04R\vredelivered\"\x85\x01\n" +
+	"\vredelivered\x18\x05 \x01(\x04R\vredelivered\"\x9b\x01\n" +
 	"\vPlanRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x1e\n" +
 	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x1e\n" +
-	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\xcd\x03\n" +
+	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12\x14\n" +
+	"\x05usage\x182 \x01(\bR\x05usage\"\xcd\x03\n" +
 	"\fPlanResponse\x12=\n" +
 	"\bproducts\x18\x01 \x03(\v2!.driftless.control.v1.ProductPlanR\bproducts\x12\x1a\n" +
 	"\bcompared\x18\x02 \x01(\x04R\bcompared\x12\x1b\n" +
@@ -4465,7 +4549,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fnext_attempt_at\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12\x12\n" +
 	"\x04held\x18\x19 \x01(\bR\x04held\x121\n" +
 	"\x05drift\x18\x1a \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12.\n" +
-	"\x04hold\x18\x1b \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\"\xe8\x01\n" +
+	"\x04hold\x18\x1b \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\"\x9d\x02\n" +
 	"\rPlannedChange\x12\x12\n" +
 	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x19\n" +
 	"\bprice_id\x18\x02 \x01(\tR\apriceId\x12\x16\n" +
@@ -4473,7 +4557,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05after\x18\x04 \x01(\tR\x05after\x12?\n" +
 	"\vdifferences\x18\x05 \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\x129\n" +
 	"\n" +
-	"keep_until\x18( \x01(\v2\x1a.google.protobuf.TimestampR\tkeepUntil\"\xb5\x01\n" +
+	"keep_until\x18( \x01(\v2\x1a.google.protobuf.TimestampR\tkeepUntil\x123\n" +
+	"\x05usage\x182 \x03(\v2\x1d.driftless.mesh.v1.PriceUsageR\x05usage\"\xb5\x01\n" +
 	"\aOverlap\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12\x19\n" +
@@ -4741,11 +4826,12 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*v1.Difference)(nil),             // 70: driftless.mesh.v1.Difference
 	(*durationpb.Duration)(nil),       // 71: google.protobuf.Duration
 	(*v11.Hold)(nil),                  // 72: driftless.catalog.v1.Hold
-	(*v11.ProductChange)(nil),         // 73: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 74: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 75: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 76: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 77: driftless.mesh.v1.DeadLetter
+	(*v1.PriceUsage)(nil),             // 73: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 74: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 75: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 76: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 77: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 78: driftless.mesh.v1.DeadLetter
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	65, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
@@ -4762,107 +4848,109 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	2,  // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
 	6,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
 	5,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
-	70, // 14: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	65, // 15: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	65, // 16: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	8,  // 17: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	2,  // 18: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	8,  // 19: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,  // 20: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	8,  // 21: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	65, // 22: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	65, // 23: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	71, // 24: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	15, // 25: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	71, // 26: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	65, // 27: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	24, // 28: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	70, // 29: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
-	28, // 30: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	15, // 31: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	2,  // 32: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	30, // 33: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
-	0,  // 34: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	31, // 35: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	65, // 36: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	70, // 37: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	29, // 38: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	65, // 39: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	8,  // 40: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	72, // 41: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	70, // 42: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	65, // 43: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	65, // 44: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
-	32, // 45: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	35, // 46: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 47: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	73, // 48: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	74, // 49: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	75, // 50: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	38, // 51: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	41, // 52: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	67, // 53: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	52, // 54: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	65, // 55: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	53, // 56: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	70, // 57: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	76, // 58: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	77, // 59: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	58, // 60: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	77, // 61: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	73, // 62: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	31, // 63: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	59, // 64: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	64, // 65: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	59, // 66: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	64, // 67: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	3,  // 68: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	26, // 69: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	42, // 70: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	33, // 71: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	36, // 72: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	39, // 73: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	20, // 74: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	22, // 75: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	16, // 76: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	18, // 77: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	44, // 78: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	46, // 79: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	48, // 80: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	50, // 81: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	9,  // 82: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	11, // 83: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	13, // 84: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	54, // 85: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	56, // 86: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	60, // 87: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	62, // 88: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	4,  // 89: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	27, // 90: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	43, // 91: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	34, // 92: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	37, // 93: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	40, // 94: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	21, // 95: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	23, // 96: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	17, // 97: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	19, // 98: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	45, // 99: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	47, // 100: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	49, // 101: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	51, // 102: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	10, // 103: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	12, // 104: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	14, // 105: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	55, // 106: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	57, // 107: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	61, // 108: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	63, // 109: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	89, // [89:110] is the sub-list for method output_type
-	68, // [68:89] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	65, // 14: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	70, // 15: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	65, // 16: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	65, // 17: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	8,  // 18: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	2,  // 19: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
+	8,  // 20: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	1,  // 21: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	8,  // 22: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	65, // 23: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	65, // 24: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	71, // 25: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	15, // 26: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	71, // 27: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	65, // 28: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	24, // 29: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	70, // 30: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	28, // 31: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	15, // 32: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	2,  // 33: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	30, // 34: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
+	0,  // 35: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	31, // 36: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	65, // 37: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	70, // 38: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	29, // 39: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	65, // 40: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	8,  // 41: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	72, // 42: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	70, // 43: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	65, // 44: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	73, // 45: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	65, // 46: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	32, // 47: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	35, // 48: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,  // 49: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	74, // 50: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	75, // 51: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	76, // 52: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	38, // 53: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	41, // 54: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	67, // 55: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	52, // 56: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	65, // 57: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	53, // 58: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	70, // 59: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	77, // 60: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	78, // 61: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	58, // 62: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	78, // 63: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	74, // 64: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	31, // 65: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	59, // 66: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	64, // 67: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	59, // 68: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	64, // 69: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	3,  // 70: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	26, // 71: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	42, // 72: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	33, // 73: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	36, // 74: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	39, // 75: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	20, // 76: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	22, // 77: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	16, // 78: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	18, // 79: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	44, // 80: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	46, // 81: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	48, // 82: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	50, // 83: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	9,  // 84: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	11, // 85: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	13, // 86: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	54, // 87: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	56, // 88: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	60, // 89: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	62, // 90: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	4,  // 91: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	27, // 92: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	43, // 93: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	34, // 94: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	37, // 95: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	40, // 96: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	21, // 97: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	23, // 98: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	17, // 99: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	19, // 100: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	45, // 101: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	47, // 102: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	49, // 103: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	51, // 104: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	10, // 105: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	12, // 106: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	14, // 107: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	55, // 108: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	57, // 109: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	61, // 110: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	63, // 111: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	91, // [91:112] is the sub-list for method output_type
+	70, // [70:91] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }

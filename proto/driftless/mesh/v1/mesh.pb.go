@@ -732,8 +732,8 @@ type DeadLetter struct {
 	Account   string                 `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string                 `protobuf:"bytes,4,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	Version   uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// The class of failure, as documented: invalid_product, query_failed, refused_by_stripe, not_converging, exhausted,
-	// linked_elsewhere, undecodable, write_back_failed or unstorable.
+	// The class of failure, as documented: invalid_product, query_failed, check_failed, refused_by_stripe,
+	// not_converging, exhausted, linked_elsewhere, undecodable, write_back_failed or unstorable.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The error, in Stripe's words where Stripe refused.
 	Message string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
@@ -936,6 +936,7 @@ type Command struct {
 	//	*Command_Adopt
 	//	*Command_Read
 	//	*Command_Approve
+	//	*Command_ReadUsage
 	Verb          isCommand_Verb `protobuf_oneof:"verb"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1076,6 +1077,15 @@ func (x *Command) GetApprove() *ApproveChange {
 	return nil
 }
 
+func (x *Command) GetReadUsage() *ReadUsage {
+	if x != nil {
+		if x, ok := x.Verb.(*Command_ReadUsage); ok {
+			return x.ReadUsage
+		}
+	}
+	return nil
+}
+
 type isCommand_Verb interface {
 	isCommand_Verb()
 }
@@ -1108,6 +1118,10 @@ type Command_Approve struct {
 	Approve *ApproveChange `protobuf:"bytes,41,opt,name=approve,proto3,oneof"`
 }
 
+type Command_ReadUsage struct {
+	ReadUsage *ReadUsage `protobuf:"bytes,50,opt,name=read_usage,json=readUsage,proto3,oneof"`
+}
+
 func (*Command_Sync) isCommand_Verb() {}
 
 func (*Command_Scan) isCommand_Verb() {}
@@ -1121,6 +1135,8 @@ func (*Command_Adopt) isCommand_Verb() {}
 func (*Command_Read) isCommand_Verb() {}
 
 func (*Command_Approve) isCommand_Verb() {}
+
+func (*Command_ReadUsage) isCommand_Verb() {}
 
 // To push: sync the product to its latest desired state.
 type SyncProduct struct {
@@ -1416,6 +1432,79 @@ func (x *ReadProduct) GetProductId() string {
 	return ""
 }
 
+// To pull: count what uses prices in Stripe, and store it in Usage. The reads count towards the read allowance.
+type ReadUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stripe's ids of the prices.
+	PriceIds []string `protobuf:"bytes,1,rep,name=price_ids,json=priceIds,proto3" json:"price_ids,omitempty"`
+	// A price that was counted since then is not counted again.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// Nobody waits for the counts after that. Pull ignores the command then.
+	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// Those of price_ids that are not recurring. No subscription has them, so that costs no read.
+	OneTimePriceIds []string `protobuf:"bytes,4,rep,name=one_time_price_ids,json=oneTimePriceIds,proto3" json:"one_time_price_ids,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ReadUsage) Reset() {
+	*x = ReadUsage{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadUsage) ProtoMessage() {}
+
+func (x *ReadUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadUsage.ProtoReflect.Descriptor instead.
+func (*ReadUsage) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReadUsage) GetPriceIds() []string {
+	if x != nil {
+		return x.PriceIds
+	}
+	return nil
+}
+
+func (x *ReadUsage) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ReadUsage) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *ReadUsage) GetOneTimePriceIds() []string {
+	if x != nil {
+		return x.OneTimePriceIds
+	}
+	return nil
+}
+
 // To ingestion: reread these products from the operator's tables, or the whole catalog if none are named, and publish
 // the differences from CATALOG. The command's id identifies the comparison in CaptureReport.
 type Backfill struct {
@@ -1429,7 +1518,7 @@ type Backfill struct {
 
 func (x *Backfill) Reset() {
 	*x = Backfill{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1530,7 @@ func (x *Backfill) String() string {
 func (*Backfill) ProtoMessage() {}
 
 func (x *Backfill) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1543,7 @@ func (x *Backfill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backfill.ProtoReflect.Descriptor instead.
 func (*Backfill) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Backfill) GetProductIds() []string {
@@ -1493,7 +1582,7 @@ type WriteBack struct {
 
 func (x *WriteBack) Reset() {
 	*x = WriteBack{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1594,7 @@ func (x *WriteBack) String() string {
 func (*WriteBack) ProtoMessage() {}
 
 func (x *WriteBack) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1607,7 @@ func (x *WriteBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteBack.ProtoReflect.Descriptor instead.
 func (*WriteBack) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WriteBack) GetProductId() string {
@@ -1606,7 +1695,7 @@ type ScanReport struct {
 
 func (x *ScanReport) Reset() {
 	*x = ScanReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +1707,7 @@ func (x *ScanReport) String() string {
 func (*ScanReport) ProtoMessage() {}
 
 func (x *ScanReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1631,7 +1720,7 @@ func (x *ScanReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanReport.ProtoReflect.Descriptor instead.
 func (*ScanReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ScanReport) GetId() string {
@@ -1830,7 +1919,7 @@ type ScanState struct {
 
 func (x *ScanState) Reset() {
 	*x = ScanState{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +1931,7 @@ func (x *ScanState) String() string {
 func (*ScanState) ProtoMessage() {}
 
 func (x *ScanState) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +1944,7 @@ func (x *ScanState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanState.ProtoReflect.Descriptor instead.
 func (*ScanState) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ScanState) GetReport() *ScanReport {
@@ -1920,7 +2009,7 @@ type ScanRange struct {
 
 func (x *ScanRange) Reset() {
 	*x = ScanRange{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2021,7 @@ func (x *ScanRange) String() string {
 func (*ScanRange) ProtoMessage() {}
 
 func (x *ScanRange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2034,7 @@ func (x *ScanRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRange.ProtoReflect.Descriptor instead.
 func (*ScanRange) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ScanRange) GetFrom() int64 {
@@ -1983,7 +2072,7 @@ type ScanList struct {
 
 func (x *ScanList) Reset() {
 	*x = ScanList{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2084,7 @@ func (x *ScanList) String() string {
 func (*ScanList) ProtoMessage() {}
 
 func (x *ScanList) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2097,7 @@ func (x *ScanList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanList.ProtoReflect.Descriptor instead.
 func (*ScanList) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ScanList) GetAfter() string {
@@ -2052,7 +2141,7 @@ type PollReport struct {
 
 func (x *PollReport) Reset() {
 	*x = PollReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2153,7 @@ func (x *PollReport) String() string {
 func (*PollReport) ProtoMessage() {}
 
 func (x *PollReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2166,7 @@ func (x *PollReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollReport.ProtoReflect.Descriptor instead.
 func (*PollReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PollReport) GetAt() *timestamppb.Timestamp {
@@ -2153,14 +2242,16 @@ type CaptureReport struct {
 	CatalogLastSequence uint64                 `protobuf:"varint,12,opt,name=catalog_last_sequence,json=catalogLastSequence,proto3" json:"catalog_last_sequence,omitempty"`
 	CatalogMessages     uint64                 `protobuf:"varint,13,opt,name=catalog_messages,json=catalogMessages,proto3" json:"catalog_messages,omitempty"`
 	// Commands to reread the products that a change of a shared row concerns, and that are not executed yet.
-	Outstanding   []string `protobuf:"bytes,14,rep,name=outstanding,proto3" json:"outstanding,omitempty"`
+	Outstanding []string `protobuf:"bytes,14,rep,name=outstanding,proto3" json:"outstanding,omitempty"`
+	// The operator's checks that fail, by name. At most a hundred.
+	FailingChecks []*FailingCheck `protobuf:"bytes,40,rep,name=failing_checks,json=failingChecks,proto3" json:"failing_checks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CaptureReport) Reset() {
 	*x = CaptureReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2263,7 @@ func (x *CaptureReport) String() string {
 func (*CaptureReport) ProtoMessage() {}
 
 func (x *CaptureReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2276,7 @@ func (x *CaptureReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureReport.ProtoReflect.Descriptor instead.
 func (*CaptureReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CaptureReport) GetAt() *timestamppb.Timestamp {
@@ -2286,6 +2377,85 @@ func (x *CaptureReport) GetOutstanding() []string {
 	return nil
 }
 
+func (x *CaptureReport) GetFailingChecks() []*FailingCheck {
+	if x != nil {
+		return x.FailingChecks
+	}
+	return nil
+}
+
+// A check of catalog.checks that fails. It holds products only if its on_error says so.
+type FailingCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The check's name.
+	Check string `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	// Why, in Postgres' words, and what to do.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// A product for which it fails. Empty if it fails for all.
+	ProductId     string                 `protobuf:"bytes,3,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FailingCheck) Reset() {
+	*x = FailingCheck{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailingCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailingCheck) ProtoMessage() {}
+
+func (x *FailingCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailingCheck.ProtoReflect.Descriptor instead.
+func (*FailingCheck) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *FailingCheck) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *FailingCheck) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *FailingCheck) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *FailingCheck) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 // The base of an account's versions. In CURSOR under history.<account>. Ingestion writes it.
 type CatalogHistory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2302,7 +2472,7 @@ type CatalogHistory struct {
 
 func (x *CatalogHistory) Reset() {
 	*x = CatalogHistory{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2484,7 @@ func (x *CatalogHistory) String() string {
 func (*CatalogHistory) ProtoMessage() {}
 
 func (x *CatalogHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2497,7 @@ func (x *CatalogHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogHistory.ProtoReflect.Descriptor instead.
 func (*CatalogHistory) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CatalogHistory) GetEpoch() uint64 {
@@ -2385,7 +2555,7 @@ type TableComparison struct {
 
 func (x *TableComparison) Reset() {
 	*x = TableComparison{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2567,7 @@ func (x *TableComparison) String() string {
 func (*TableComparison) ProtoMessage() {}
 
 func (x *TableComparison) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +2580,7 @@ func (x *TableComparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableComparison.ProtoReflect.Descriptor instead.
 func (*TableComparison) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TableComparison) GetId() string {
@@ -2529,7 +2699,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +2711,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +2724,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Retry) GetAccount() string {
@@ -2642,8 +2812,8 @@ type Budget struct {
 	Slowed map[string]*Slowdown `protobuf:"bytes,5,rep,name=slowed,proto3" json:"slowed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Read calls by day in UTC ("2026-11-24"), for Stripe's monthly read allowance.
 	Reads map[string]uint64 `protobuf:"bytes,6,rep,name=reads,proto3" json:"reads,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// Read calls by purpose: "events", "poll", "scan", "import", "push". Reads that an older program counted are only in
-	// reads.
+	// Read calls by purpose: "events", "poll", "scan", "import", "push", "usage". Reads that an older program counted are
+	// only in reads.
 	ReadsFor      map[string]*PurposeReads `protobuf:"bytes,40,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2651,7 +2821,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2833,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +2846,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -2738,7 +2908,7 @@ type PurposeReads struct {
 
 func (x *PurposeReads) Reset() {
 	*x = PurposeReads{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +2920,7 @@ func (x *PurposeReads) String() string {
 func (*PurposeReads) ProtoMessage() {}
 
 func (x *PurposeReads) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +2933,7 @@ func (x *PurposeReads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurposeReads.ProtoReflect.Descriptor instead.
 func (*PurposeReads) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{23}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PurposeReads) GetDays() map[string]uint64 {
@@ -2785,7 +2955,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +2967,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +2980,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{24}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -2827,8 +2997,8 @@ func (x *Slowdown) GetAt() int64 {
 	return 0
 }
 
-// What the guard counts in an account, and what it lets pass. Push refuses to change too much within an hour: a catalog
-// that suddenly loses many products must not archive a shop. In CURSOR under guard.<account>.
+// The guard's counts of an account, and the rules that it lets pass. Push refuses to change too much within an hour: a
+// catalog that suddenly loses many products must not archive a shop. In CURSOR under guard.<account>.
 type Guard struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Programs without rules on prices wrote fields 1 to 8. Push ignores them. In GetStatusResponse they are about the
@@ -2850,14 +3020,16 @@ type Guard struct {
 	// The counts by rule: "archived_products", "replaced_prices", "lost_currency:eur".
 	Counts map[string]*GuardCount `protobuf:"bytes,40,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Rules that let everything pass until a time, because an operator approved that. "" is every rule.
-	Approved      map[string]*timestamppb.Timestamp `protobuf:"bytes,41,rep,name=approved,proto3" json:"approved,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Approved map[string]*timestamppb.Timestamp `protobuf:"bytes,41,rep,name=approved,proto3" json:"approved,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// A hash of the rules under which push judged all held products last. Under other rules it judges them again.
+	Rules         uint64 `protobuf:"fixed64,42,opt,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2869,7 +3041,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2882,7 +3054,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{25}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -2955,16 +3127,23 @@ func (x *Guard) GetApproved() map[string]*timestamppb.Timestamp {
 	return nil
 }
 
-// What one rule of the guard has counted.
+func (x *Guard) GetRules() uint64 {
+	if x != nil {
+		return x.Rules
+	}
+	return 0
+}
+
+// The count of one rule of the guard.
 type GuardCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The start of the counted hour.
 	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
-	// What changed since then: prices for replaced_prices, products otherwise.
+	// The number of changes since then: prices for replaced_prices, products otherwise.
 	Changed uint64 `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
-	// What was counted last, so that a retried change counts once.
+	// The ids that were counted last, so that a retried change counts once.
 	Recent []string `protobuf:"bytes,3,rep,name=recent,proto3" json:"recent,omitempty"`
-	// What the share applies to, and how much may change within an hour.
+	// The total that the share applies to, and how much may change within an hour.
 	Total   uint64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
 	Allowed uint64 `protobuf:"varint,5,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	// Products that the rule holds. At most the first thousand. While there are any, the hour does not end.
@@ -2976,7 +3155,7 @@ type GuardCount struct {
 
 func (x *GuardCount) Reset() {
 	*x = GuardCount{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[26]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3167,7 @@ func (x *GuardCount) String() string {
 func (*GuardCount) ProtoMessage() {}
 
 func (x *GuardCount) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[26]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3180,7 @@ func (x *GuardCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardCount.ProtoReflect.Descriptor instead.
 func (*GuardCount) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{26}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GuardCount) GetSince() *timestamppb.Timestamp {
@@ -3053,6 +3232,190 @@ func (x *GuardCount) GetHeldSince() *timestamppb.Timestamp {
 	return nil
 }
 
+// The uses of prices in Stripe, by Stripe's id of the price. In CURSOR under usage.<account>. Pull counts them when a
+// ReadUsage asks for it, and drops old entries.
+type Usage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prices        map[string]*PriceUsage `protobuf:"bytes,1,rep,name=prices,proto3" json:"prices,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Usage) GetPrices() map[string]*PriceUsage {
+	if x != nil {
+		return x.Prices
+	}
+	return nil
+}
+
+// The uses of a price in Stripe.
+type PriceUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stripe's id of the price.
+	PriceId string `protobuf:"bytes,1,opt,name=price_id,json=priceId,proto3" json:"price_id,omitempty"`
+	// Subscriptions that have an item with the price, and that Stripe bills or may bill again: active, trialing,
+	// past_due, unpaid and paused ones. At most 100 are counted.
+	Subscriptions *UsageCount `protobuf:"bytes,2,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// Active payment links that sell the price.
+	PaymentLinks *UsageCount `protobuf:"bytes,3,opt,name=payment_links,json=paymentLinks,proto3" json:"payment_links,omitempty"`
+	// When they were counted, by the NATS server's clock. Absent if they were not.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PriceUsage) Reset() {
+	*x = PriceUsage{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PriceUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PriceUsage) ProtoMessage() {}
+
+func (x *PriceUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PriceUsage.ProtoReflect.Descriptor instead.
+func (*PriceUsage) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *PriceUsage) GetPriceId() string {
+	if x != nil {
+		return x.PriceId
+	}
+	return ""
+}
+
+func (x *PriceUsage) GetSubscriptions() *UsageCount {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
+}
+
+func (x *PriceUsage) GetPaymentLinks() *UsageCount {
+	if x != nil {
+		return x.PaymentLinks
+	}
+	return nil
+}
+
+func (x *PriceUsage) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// A number of objects in Stripe.
+type UsageCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent if it is unknown.
+	Count *uint32 `protobuf:"varint,1,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	// There may be more than count: not all objects were read.
+	More bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	// Why the number is unknown: "the key may not read subscriptions (rak_subscription_read)".
+	Unknown       string `protobuf:"bytes,3,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageCount) Reset() {
+	*x = UsageCount{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageCount) ProtoMessage() {}
+
+func (x *UsageCount) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageCount.ProtoReflect.Descriptor instead.
+func (*UsageCount) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *UsageCount) GetCount() uint32 {
+	if x != nil && x.Count != nil {
+		return *x.Count
+	}
+	return 0
+}
+
+func (x *UsageCount) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *UsageCount) GetUnknown() string {
+	if x != nil {
+		return x.Unknown
+	}
+	return ""
+}
+
 // A pause of a service that an operator requested.
 type Pause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3065,7 +3428,7 @@ type Pause struct {
 
 func (x *Pause) Reset() {
 	*x = Pause{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[27]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3440,7 @@ func (x *Pause) String() string {
 func (*Pause) ProtoMessage() {}
 
 func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[27]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3453,7 @@ func (x *Pause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pause.ProtoReflect.Descriptor instead.
 func (*Pause) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{27}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Pause) GetSince() *timestamppb.Timestamp {
@@ -3181,7 +3544,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06stream\x18\x10 \x01(\tR\x06stream\x12\x18\n" +
 	"\asubject\x18\x11 \x01(\tR\asubject\x12\x1a\n" +
 	"\bsequence\x18\x12 \x01(\x04R\bsequence\x12\x18\n" +
-	"\apayload\x18\x13 \x01(\fR\apayload\"\xa9\x04\n" +
+	"\apayload\x18\x13 \x01(\fR\apayload\"\xe8\x04\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x16\n" +
@@ -3196,7 +3559,9 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05adopt\x18\n" +
 	" \x01(\v2\x18.driftless.mesh.v1.AdoptH\x00R\x05adopt\x124\n" +
 	"\x04read\x18( \x01(\v2\x1e.driftless.mesh.v1.ReadProductH\x00R\x04read\x12<\n" +
-	"\aapprove\x18) \x01(\v2 .driftless.mesh.v1.ApproveChangeH\x00R\aapproveB\x06\n" +
+	"\aapprove\x18) \x01(\v2 .driftless.mesh.v1.ApproveChangeH\x00R\aapprove\x12=\n" +
+	"\n" +
+	"read_usage\x182 \x01(\v2\x1c.driftless.mesh.v1.ReadUsageH\x00R\treadUsageB\x06\n" +
 	"\x04verb\"\x99\x01\n" +
 	"\vSyncProduct\x12\x1d\n" +
 	"\n" +
@@ -3223,7 +3588,12 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04Scan\",\n" +
 	"\vReadProduct\x12\x1d\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tR\tproductId\"I\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\"\xb9\x01\n" +
+	"\tReadUsage\x12\x1b\n" +
+	"\tprice_ids\x18\x01 \x03(\tR\bpriceIds\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12+\n" +
+	"\x12one_time_price_ids\x18\x04 \x03(\tR\x0foneTimePriceIds\"I\n" +
 	"\bBackfill\x12\x1f\n" +
 	"\vproduct_ids\x18\x01 \x03(\tR\n" +
 	"productIds\x12\x1c\n" +
@@ -3292,7 +3662,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"read_up_to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\breadUpTo\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x127\n" +
 	"\tfailed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\x125\n" +
-	"\binterval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xba\x05\n" +
+	"\binterval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\x82\x06\n" +
 	"\rCaptureReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.driftless.mesh.v1.CaptureStateR\x05state\x12\x16\n" +
@@ -3308,7 +3678,14 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x0fcatalog_created\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0ecatalogCreated\x122\n" +
 	"\x15catalog_last_sequence\x18\f \x01(\x04R\x13catalogLastSequence\x12)\n" +
 	"\x10catalog_messages\x18\r \x01(\x04R\x0fcatalogMessages\x12 \n" +
-	"\voutstanding\x18\x0e \x03(\tR\voutstanding\"\x7f\n" +
+	"\voutstanding\x18\x0e \x03(\tR\voutstanding\x12F\n" +
+	"\x0efailing_checks\x18( \x03(\v2\x1f.driftless.mesh.v1.FailingCheckR\rfailingChecks\"\x8f\x01\n" +
+	"\fFailingCheck\x12\x14\n" +
+	"\x05check\x18\x01 \x01(\tR\x05check\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x03 \x01(\tR\tproductId\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x7f\n" +
 	"\x0eCatalogHistory\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12=\n" +
@@ -3374,7 +3751,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"6\n" +
 	"\bSlowdown\x12\x1a\n" +
 	"\bpermille\x18\x01 \x01(\rR\bpermille\x12\x0e\n" +
-	"\x02at\x18\x02 \x01(\x03R\x02at\"\xea\x04\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"\x80\x05\n" +
 	"\x05Guard\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
 	"\barchived\x18\x02 \x01(\x04R\barchived\x12\x16\n" +
@@ -3386,7 +3763,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aallowed\x18\a \x01(\x04R\aallowed\x12A\n" +
 	"\x0eapproved_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rapprovedUntil\x12<\n" +
 	"\x06counts\x18( \x03(\v2$.driftless.mesh.v1.Guard.CountsEntryR\x06counts\x12B\n" +
-	"\bapproved\x18) \x03(\v2&.driftless.mesh.v1.Guard.ApprovedEntryR\bapproved\x1aX\n" +
+	"\bapproved\x18) \x03(\v2&.driftless.mesh.v1.Guard.ApprovedEntryR\bapproved\x12\x14\n" +
+	"\x05rules\x18* \x01(\x06R\x05rules\x1aX\n" +
 	"\vCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\x05value\x18\x02 \x01(\v2\x1d.driftless.mesh.v1.GuardCountR\x05value:\x028\x01\x1aW\n" +
@@ -3402,7 +3780,24 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aallowed\x18\x05 \x01(\x04R\aallowed\x12\x12\n" +
 	"\x04held\x18\x06 \x03(\tR\x04held\x129\n" +
 	"\n" +
-	"held_since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\theldSince\"k\n" +
+	"held_since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\theldSince\"\x9f\x01\n" +
+	"\x05Usage\x12<\n" +
+	"\x06prices\x18\x01 \x03(\v2$.driftless.mesh.v1.Usage.PricesEntryR\x06prices\x1aX\n" +
+	"\vPricesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
+	"\x05value\x18\x02 \x01(\v2\x1d.driftless.mesh.v1.PriceUsageR\x05value:\x028\x01\"\xe1\x01\n" +
+	"\n" +
+	"PriceUsage\x12\x19\n" +
+	"\bprice_id\x18\x01 \x01(\tR\apriceId\x12C\n" +
+	"\rsubscriptions\x18\x02 \x01(\v2\x1d.driftless.mesh.v1.UsageCountR\rsubscriptions\x12B\n" +
+	"\rpayment_links\x18\x03 \x01(\v2\x1d.driftless.mesh.v1.UsageCountR\fpaymentLinks\x12/\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"_\n" +
+	"\n" +
+	"UsageCount\x12\x19\n" +
+	"\x05count\x18\x01 \x01(\rH\x00R\x05count\x88\x01\x01\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x18\n" +
+	"\aunknown\x18\x03 \x01(\tR\aunknownB\b\n" +
+	"\x06_count\"k\n" +
 	"\x05Pause\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until*9\n" +
@@ -3450,7 +3845,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -3467,105 +3862,121 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*Adopt)(nil),                 // 12: driftless.mesh.v1.Adopt
 	(*Scan)(nil),                  // 13: driftless.mesh.v1.Scan
 	(*ReadProduct)(nil),           // 14: driftless.mesh.v1.ReadProduct
-	(*Backfill)(nil),              // 15: driftless.mesh.v1.Backfill
-	(*WriteBack)(nil),             // 16: driftless.mesh.v1.WriteBack
-	(*ScanReport)(nil),            // 17: driftless.mesh.v1.ScanReport
-	(*ScanState)(nil),             // 18: driftless.mesh.v1.ScanState
-	(*ScanRange)(nil),             // 19: driftless.mesh.v1.ScanRange
-	(*ScanList)(nil),              // 20: driftless.mesh.v1.ScanList
-	(*PollReport)(nil),            // 21: driftless.mesh.v1.PollReport
-	(*CaptureReport)(nil),         // 22: driftless.mesh.v1.CaptureReport
-	(*CatalogHistory)(nil),        // 23: driftless.mesh.v1.CatalogHistory
-	(*TableComparison)(nil),       // 24: driftless.mesh.v1.TableComparison
-	(*Retry)(nil),                 // 25: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 26: driftless.mesh.v1.Budget
-	(*PurposeReads)(nil),          // 27: driftless.mesh.v1.PurposeReads
-	(*Slowdown)(nil),              // 28: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 29: driftless.mesh.v1.Guard
-	(*GuardCount)(nil),            // 30: driftless.mesh.v1.GuardCount
-	(*Pause)(nil),                 // 31: driftless.mesh.v1.Pause
-	nil,                           // 32: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 33: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 34: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 35: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 36: driftless.mesh.v1.Budget.ReadsEntry
-	nil,                           // 37: driftless.mesh.v1.Budget.ReadsForEntry
-	nil,                           // 38: driftless.mesh.v1.PurposeReads.DaysEntry
-	nil,                           // 39: driftless.mesh.v1.Guard.CountsEntry
-	nil,                           // 40: driftless.mesh.v1.Guard.ApprovedEntry
-	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
-	(*v1.Product)(nil),            // 43: driftless.catalog.v1.Product
+	(*ReadUsage)(nil),             // 15: driftless.mesh.v1.ReadUsage
+	(*Backfill)(nil),              // 16: driftless.mesh.v1.Backfill
+	(*WriteBack)(nil),             // 17: driftless.mesh.v1.WriteBack
+	(*ScanReport)(nil),            // 18: driftless.mesh.v1.ScanReport
+	(*ScanState)(nil),             // 19: driftless.mesh.v1.ScanState
+	(*ScanRange)(nil),             // 20: driftless.mesh.v1.ScanRange
+	(*ScanList)(nil),              // 21: driftless.mesh.v1.ScanList
+	(*PollReport)(nil),            // 22: driftless.mesh.v1.PollReport
+	(*CaptureReport)(nil),         // 23: driftless.mesh.v1.CaptureReport
+	(*FailingCheck)(nil),          // 24: driftless.mesh.v1.FailingCheck
+	(*CatalogHistory)(nil),        // 25: driftless.mesh.v1.CatalogHistory
+	(*TableComparison)(nil),       // 26: driftless.mesh.v1.TableComparison
+	(*Retry)(nil),                 // 27: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 28: driftless.mesh.v1.Budget
+	(*PurposeReads)(nil),          // 29: driftless.mesh.v1.PurposeReads
+	(*Slowdown)(nil),              // 30: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 31: driftless.mesh.v1.Guard
+	(*GuardCount)(nil),            // 32: driftless.mesh.v1.GuardCount
+	(*Usage)(nil),                 // 33: driftless.mesh.v1.Usage
+	(*PriceUsage)(nil),            // 34: driftless.mesh.v1.PriceUsage
+	(*UsageCount)(nil),            // 35: driftless.mesh.v1.UsageCount
+	(*Pause)(nil),                 // 36: driftless.mesh.v1.Pause
+	nil,                           // 37: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 38: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 39: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 40: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 41: driftless.mesh.v1.Budget.ReadsEntry
+	nil,                           // 42: driftless.mesh.v1.Budget.ReadsForEntry
+	nil,                           // 43: driftless.mesh.v1.PurposeReads.DaysEntry
+	nil,                           // 44: driftless.mesh.v1.Guard.CountsEntry
+	nil,                           // 45: driftless.mesh.v1.Guard.ApprovedEntry
+	nil,                           // 46: driftless.mesh.v1.Usage.PricesEntry
+	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
+	(*v1.Product)(nil),            // 49: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	41, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	41, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	47, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	47, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	41, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	41, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	47, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	47, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	42, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	41, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	41, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	41, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	48, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	47, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	47, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	47, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	10, // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	13, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
-	15, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	16, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	16, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
+	17, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
 	12, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
 	14, // 17: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
 	11, // 18: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
-	32, // 19: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	43, // 20: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	41, // 21: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	41, // 22: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	2,  // 23: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	41, // 24: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	42, // 25: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
-	17, // 26: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
-	19, // 27: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
-	20, // 28: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	41, // 29: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	41, // 30: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	41, // 31: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	42, // 32: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	41, // 33: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
-	3,  // 34: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	41, // 35: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	24, // 36: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	24, // 37: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	24, // 38: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	41, // 39: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
-	41, // 40: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	41, // 41: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	41, // 42: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	41, // 43: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	33, // 44: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	34, // 45: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	35, // 46: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	36, // 47: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	37, // 48: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	38, // 49: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	41, // 50: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	41, // 51: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	41, // 52: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	39, // 53: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	40, // 54: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	41, // 55: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	41, // 56: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	41, // 57: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	41, // 58: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	28, // 59: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	27, // 60: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	30, // 61: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	41, // 62: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	15, // 19: driftless.mesh.v1.Command.read_usage:type_name -> driftless.mesh.v1.ReadUsage
+	37, // 20: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	47, // 21: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
+	47, // 22: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
+	49, // 23: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	47, // 24: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	47, // 25: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	2,  // 26: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
+	47, // 27: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	48, // 28: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	18, // 29: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
+	20, // 30: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
+	21, // 31: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
+	47, // 32: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	47, // 33: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	47, // 34: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	48, // 35: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	47, // 36: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 37: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	47, // 38: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	26, // 39: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	26, // 40: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	26, // 41: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	47, // 42: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	24, // 43: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
+	47, // 44: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	47, // 45: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	47, // 46: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	47, // 47: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	47, // 48: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	38, // 49: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	39, // 50: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	40, // 51: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	41, // 52: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	42, // 53: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	43, // 54: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	47, // 55: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	47, // 56: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	47, // 57: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	44, // 58: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	45, // 59: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	47, // 60: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	47, // 61: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	46, // 62: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	35, // 63: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
+	35, // 64: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
+	47, // 65: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	47, // 66: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	47, // 67: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	30, // 68: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 69: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 70: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	47, // 71: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 72: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	73, // [73:73] is the sub-list for method output_type
+	73, // [73:73] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -3581,14 +3992,16 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 		(*Command_Adopt)(nil),
 		(*Command_Read)(nil),
 		(*Command_Approve)(nil),
+		(*Command_ReadUsage)(nil),
 	}
+	file_driftless_mesh_v1_mesh_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   37,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -93,7 +95,7 @@ func (o options) buildFor(ctx context.Context, p program, platform v1.Platform) 
 	if err != nil {
 		return built{}, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, p.file)
 	const versionVariable = "github.com/driftless-sync/driftless/services/internal/service.version"
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
@@ -164,7 +166,11 @@ func (o options) assemble(p program, platform v1.Platform, content []byte) (v1.I
 	if err != nil {
 		return nil, fmt.Errorf("set the configuration: %w", err)
 	}
-	return mutate.Annotations(image, labels).(v1.Image), nil
+	annotated, ok := mutate.Annotations(image, labels).(v1.Image)
+	if !ok {
+		return nil, errors.New("set the annotations: the result is not an image")
+	}
+	return annotated, nil
 }
 
 const (
@@ -198,8 +204,8 @@ func layer(p program, program, sbom []byte) ([]byte, error) {
 		for dir := path.Dir(name); dir != "/"; dir = path.Dir(dir) {
 			parents = append(parents, dir)
 		}
-		for i := len(parents) - 1; i >= 0; i-- {
-			if err := directory(parents[i][1:], 0o755); err != nil {
+		for _, parent := range slices.Backward(parents) {
+			if err := directory(parent[1:], 0o755); err != nil {
 				return err
 			}
 		}

@@ -5,11 +5,7 @@ package builtin
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/migrate"
@@ -34,43 +30,13 @@ func MigrateFor(ctx context.Context, url, role string) error {
 
 func up(ctx context.Context, url string, cfg migrate.Config) error {
 	cfg.URL, cfg.Schema, cfg.Table, cfg.Files = url, schema, "ingestion_migrations", migrations
-	err := migrate.Up(ctx, cfg)
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == insufficientPrivilege {
-		return lacking(ctx, url, pg)
-	}
-	if err != nil {
+	if err := migrate.Explain(ctx, cfg, migrate.Up(ctx, cfg)); err != nil {
 		return fmt.Errorf("the catalog's built-in tables: %w", err)
 	}
 	return nil
 }
 
-const (
-	schema                = "driftless"
-	insufficientPrivilege = "42501"
-)
-
-// lacking returns an error with the statement that grants the role its rights in a schema that another role created.
-func lacking(ctx context.Context, url string, refused *pgconn.PgError) error {
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return fmt.Errorf("the catalog's built-in tables: %w", refused)
-	}
-	defer conn.Close(ctx)
-	var role string
-	var mayCreate bool
-	if err := conn.QueryRow(ctx,
-		"SELECT current_user, has_schema_privilege($1, 'CREATE') AND has_schema_privilege($1, 'USAGE')", schema).Scan(
-		&role, &mayCreate); err != nil {
-		return fmt.Errorf("the catalog's built-in tables: %w", refused)
-	}
-	missing := "CREATE, USAGE ON SCHEMA "
-	if mayCreate {
-		missing = "ALL ON ALL TABLES IN SCHEMA "
-	}
-	return fmt.Errorf("the catalog's built-in tables: role %s lacks a right (%s): run `GRANT %s%s TO %s;`", role,
-		refused.Message,
-		missing, pgx.Identifier{schema}.Sanitize(), pgx.Identifier{role}.Sanitize())
-}
+const schema = "driftless"
 
 // Mapping returns the mapping that reads the built-in tables and writes back to them.
 func Mapping() *config.Mapping {
@@ -91,4 +57,13 @@ func Mapping() *config.Mapping {
 				"@") + ")",
 		},
 	}
+}
+
+// With returns the mapping of the built-in tables, with the checks and intervals of the operator's. It may be nil.
+func With(own *config.Mapping) *config.Mapping {
+	m := Mapping()
+	if own != nil {
+		m.Checks, m.CompareEvery, m.RereadEvery = own.Checks, own.CompareEvery, own.RereadEvery
+	}
+	return m
 }

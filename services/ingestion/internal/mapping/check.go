@@ -33,6 +33,7 @@ func (m *Mapping) Check(
 		c.dependencies,
 		c.watchedValues,
 		c.identities,
+		c.strays,
 		func(ctx context.Context) error { return c.sample(ctx, validate) },
 	} {
 		if err := run(ctx); err != nil {
@@ -90,20 +91,24 @@ func (c *checkRun) dependencies(ctx context.Context) error {
 			continue
 		}
 		const seen = "a change there is seen only when the tables are compared (see compare_every)"
+		reader := "the queries read"
+		if r.OfChecks {
+			reader = "the checks read"
+		}
 		switch r.Kind {
 		case 'm':
-			c.out.Warnf("", "the queries read the materialized view %s, and the log does not have its refreshes: %s",
-				r.Name, seen)
+			c.out.Warnf("", "%s the materialized view %s, and the log does not have its refreshes: %s", reader, r.Name,
+				seen)
 		case 'f':
 			c.out.Warnf("",
-				"the queries read the foreign table %s, and the log of this database has none of its changes: %s",
-				r.Name, seen)
+				"%s the foreign table %s, and the log of this database has none of its changes: %s", reader, r.Name,
+				seen)
 		default:
 			line, err := c.suggestion(ctx, r)
 			if err != nil {
 				return err
 			}
-			c.out.Warnf("", "the queries read %s, and catalog.watch does not name it: %s%s", r.Name, seen, line)
+			c.out.Warnf("", "%s %s, and catalog.watch does not name it: %s%s", reader, r.Name, seen, line)
 		}
 	}
 	if len(d.Functions) > 0 {
@@ -112,7 +117,7 @@ func (c *checkRun) dependencies(ctx context.Context) error {
 			functions = append(functions, f.Name)
 		}
 		c.out.Warnf("",
-			"the queries call %s, and Postgres does not know which tables a function reads if its body is a string: "+
+			"the queries or checks call %s, and Postgres does not know which tables a function reads if its body is a string: "+
 				"changes of tables that catalog.watch does not name are seen only when the tables are compared",
 			strings.Join(functions, ", "))
 	}

@@ -87,6 +87,7 @@ func (c *checkRun) sample(ctx context.Context, validate func(*catalogv1.Product)
 	if err != nil {
 		return err
 	}
+	c.violations(reading, len(ids) == sampleSize)
 	groups := map[string]*group{}
 	for _, id := range slices.Sorted(maps.Keys(reading.States)) {
 		reasons := map[string]string{}

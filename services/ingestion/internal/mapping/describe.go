@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // query reads rows by the ids of their products.
@@ -42,7 +41,7 @@ type queryDescription[R any] struct {
 func (d queryDescription[R]) has(column string) bool { _, ok := d.types[column]; return ok }
 
 // queryBy returns the query that reads rows by the column with the product's id, with every value as text.
-func (d queryDescription[R]) queryBy(ctx context.Context, pool *pgxpool.Pool, id string) (query[R], error) {
+func (d queryDescription[R]) queryBy(ctx context.Context, conn *pgx.Conn, id string) (query[R], error) {
 	values := make([]string, len(d.columns))
 	var oid uint32
 	for i, c := range d.columns {
@@ -58,12 +57,7 @@ func (d queryDescription[R]) queryBy(ctx context.Context, pool *pgxpool.Pool, id
 			oid = d.oids[i]
 		}
 	}
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return query[R]{}, fmt.Errorf("connect to the catalog database: %w", err)
-	}
-	defer conn.Release()
-	t, err := readIDType(ctx, conn.Conn(), d.query, id, d.types[id], oid)
+	t, err := readIDType(ctx, conn, d.query, id, d.types[id], oid)
 	if err != nil {
 		return query[R]{}, fmt.Errorf("the mapping's %s query: %w", d.name, err)
 	}
@@ -75,17 +69,12 @@ func (d queryDescription[R]) queryBy(ctx context.Context, pool *pgxpool.Pool, id
 }
 
 func describe[R any](
-	ctx context.Context, pool *pgxpool.Pool, name, query string, known map[string]column[R], required ...string,
+	ctx context.Context, conn *pgx.Conn, name, query string, known map[string]column[R], required ...string,
 ) (queryDescription[R], error) {
 	d := queryDescription[R]{name: name, query: query, types: map[string]string{}}
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return d, fmt.Errorf("connect to the catalog database: %w", err)
-	}
-	defer conn.Release()
 	// The line break keeps a comment at the query's end from hiding the parenthesis.
 	//nolint:unqueryvet // which columns there are is the question
-	statement, err := conn.Conn().PgConn().Prepare(ctx, "", "SELECT * FROM ("+trimQuery(query)+"\n) m", nil)
+	statement, err := conn.PgConn().Prepare(ctx, "", "SELECT * FROM ("+trimQuery(query)+"\n) m", nil)
 	if err != nil {
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return d, fmt.Errorf("the mapping's %s query is refused by Postgres: %s%s", name, pg.Message, hint(pg))
@@ -99,7 +88,7 @@ func describe[R any](
 				"rename it with AS, or remove it",
 				name, f.Name, Nearest(f.Name, slices.Sorted(maps.Keys(known))))
 		}
-		typeName, err := formatType(ctx, conn.Conn(), f.DataTypeOID)
+		typeName, err := formatType(ctx, conn, f.DataTypeOID)
 		if err != nil {
 			return d, err
 		}

@@ -183,7 +183,7 @@ func (t idType) equals(other idType) bool { return t.oid == other.oid && t.colla
 var ErrChanged = errors.New("the tables of the mapping were altered since its queries were checked")
 
 // checkUnchanged returns ErrChanged if a column with the product's id has another type than New found.
-func (m *Mapping) checkUnchanged(ctx context.Context, conn *pgxpool.Conn) error {
+func (m *Mapping) checkUnchanged(ctx context.Context, conn connection) error {
 	for _, q := range []struct {
 		name, source, column string
 		was                  idType
@@ -192,7 +192,7 @@ func (m *Mapping) checkUnchanged(ctx context.Context, conn *pgxpool.Conn) error 
 		{m.prices.name, m.prices.source, "product", m.prices.id},
 	} {
 		sql := fmt.Sprintf("SELECT m.%s FROM (%s\n) m", q.column, trimQuery(q.source))
-		statement, err := conn.Conn().PgConn().Prepare(ctx, "", sql, nil)
+		statement, err := conn.prepare(ctx, sql)
 		if err != nil {
 			return newQueryError(q.name, err)
 		}
@@ -213,7 +213,7 @@ var _ querier = (*pgxpool.Pool)(nil)
 // spellings returns those of the ids that the products query returns, as the query spells them. It selects only the id,
 // so that other columns cannot fail. If the query still fails because of a row, it returns all ids as Postgres writes
 // them.
-func (m *Mapping) spellings(ctx context.Context, conn *pgxpool.Conn, ids []string) ([]string, error) {
+func (m *Mapping) spellings(ctx context.Context, conn querier, ids []string) ([]string, error) {
 	sql := fmt.Sprintf("SELECT DISTINCT m.id::text FROM (%s\n) m WHERE m.id = ANY(%s)",
 		trimQuery(m.products.source), m.products.id.array(1))
 	rows, err := conn.Query(ctx, sql, ids)
@@ -233,11 +233,15 @@ func (m *Mapping) IDType() string { return m.products.id.name }
 // IDs returns at most limit product ids that come after the given id, in the order of their type. An empty after starts
 // with the first. Rows whose id is NULL are omitted; Check counts them.
 func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, error) {
+	return m.list(ctx, m.pool, after, limit)
+}
+
+func (m *Mapping) list(ctx context.Context, db querier, after string, limit int) ([]string, error) {
 	sql, args := m.firstIDs, []any{limit}
 	if after != "" {
 		sql, args = m.moreIDs, []any{limit, after}
 	}
-	rows, err := m.pool.Query(ctx, sql, args...)
+	rows, err := db.Query(ctx, sql, args...)
 	var ids []string
 	if err == nil {
 		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])

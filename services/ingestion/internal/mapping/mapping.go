@@ -1,6 +1,6 @@
 // Package mapping reads products from the catalog database with the operator's two queries. At start it checks that
-// they return Stripe's fields in usable types. Then it converts their rows to the contract's messages. It does not use
-// the write-ahead log, and writes nothing.
+// they return Stripe's fields in usable types. Then it converts their rows to the contract's messages. In the snapshot
+// of each read it also runs the operator's checks. It does not use the write-ahead log, and writes nothing.
 package mapping
 
 import (
@@ -19,22 +19,38 @@ import (
 
 // Mapping is a checked mapping, ready to read with. Safe for concurrent use.
 type Mapping struct {
+	// pool is nil if the mapping reads only within a transaction.
 	pool     *pgxpool.Pool
 	products query[productRow]
 	prices   query[priceRow]
 	// firstIDs and moreIDs list product ids in order, from the first and after a given one.
 	firstIDs, moreIDs string
 	unmanaged         []string
+	checks            []*productCheck
 	fingerprint       string
 }
 
 // New checks the queries against the database. Its errors name the query, the column and what to change.
 func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, error) {
-	products, err := describe(ctx, pool, "products", m.Products, productColumns, "id", "name")
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the catalog database: %w", err)
+	}
+	defer conn.Release()
+	out, err := newMapping(ctx, connection{Conn: conn.Conn()}, m)
 	if err != nil {
 		return nil, err
 	}
-	prices, err := describe(ctx, pool, "prices", m.Prices, priceColumns, "id", "product", "currency")
+	out.pool = pool
+	return out, nil
+}
+
+func newMapping(ctx context.Context, conn connection, m *config.Mapping) (*Mapping, error) {
+	products, err := describe(ctx, conn.Conn, "products", m.Products, productColumns, "id", "name")
+	if err != nil {
+		return nil, err
+	}
+	prices, err := describe(ctx, conn.Conn, "prices", m.Prices, priceColumns, "id", "product", "currency")
 	if err != nil {
 		return nil, err
 	}
@@ -42,11 +58,11 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 		return nil, errors.New("the mapping's prices query returns no amount: " +
 			"add a column unit_amount (or unit_amount_decimal, tiers or custom_unit_amount)")
 	}
-	out := &Mapping{pool: pool}
-	if out.products, err = products.queryBy(ctx, pool, "id"); err != nil {
+	out := &Mapping{}
+	if out.products, err = products.queryBy(ctx, conn.Conn, "id"); err != nil {
 		return nil, err
 	}
-	if out.prices, err = prices.queryBy(ctx, pool, "product"); err != nil {
+	if out.prices, err = prices.queryBy(ctx, conn.Conn, "product"); err != nil {
 		return nil, err
 	}
 	for _, c := range slices.Sorted(maps.Keys(productColumns)) {
@@ -62,11 +78,12 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 	}
 	out.firstIDs, out.moreIDs = listQueries(m.Products, out.products.id)
 	out.fingerprint = fingerprint(m, products.types, prices.types)
-	return out, nil
+	out.checks, err = newProductChecks(ctx, conn, m.Checks, out.products.id)
+	return out, err
 }
 
 // Fingerprint changes with everything in the mapping that affects reading: the queries, the columns that they return,
-// and the watched tables.
+// the watched tables, and the checks.
 func (m *Mapping) Fingerprint() string { return m.fingerprint }
 
 func fingerprint(m *config.Mapping, types ...map[string]string) string {
@@ -79,6 +96,9 @@ func fingerprint(m *config.Mapping, types ...map[string]string) string {
 	write(trimQuery(m.Products), trimQuery(m.Prices))
 	for _, w := range m.Watch {
 		write(w.Table, w.ProductID, w.Products, w.Where)
+	}
+	for _, c := range m.Checks {
+		write("check", c.Name, trimQuery(c.Query), c.Message, c.Severity, c.OnError)
 	}
 	for _, of := range types {
 		for _, column := range slices.Sorted(maps.Keys(of)) {

@@ -16,14 +16,18 @@ import (
 )
 
 // readPart reads some products in one snapshot and adds their states to the result. If a query fails, it adds none. It
-// returns the snapshot, if one was taken, even with an error. It takes one round trip, and more only for prices whose
-// product id is spelled in another way.
+// returns the snapshot, if one was taken, even with an error. It takes one round trip, one more if there are checks,
+// and others only for prices whose product id is spelled in another way and for checks that fail.
 func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error) {
 	r := newRowCollector()
+	checks, err := s.prepareChecks(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read products: %w", err)
+	}
 	var snapshot *Snapshot
 	// The first statement after BEGIN takes the snapshot for all of them.
 	batch := &pgx.Batch{}
-	batch.Queue("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ")
+	batch.Queue(s.conn.begin())
 	batch.Queue("SELECT pg_current_snapshot()::text").QueryRow(func(row pgx.Row) error {
 		var text string
 		if err := row.Scan(&text); err != nil {
@@ -44,16 +48,31 @@ func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error)
 	batch.Queue(prices.read, priced).Query(func(rows pgx.Rows) error {
 		return newQueryError(prices.name, eachRow(rows, prices.columns, r.price))
 	})
-	batch.Queue("COMMIT")
+	if len(checks) == 0 {
+		batch.Queue(s.conn.end())
+	} else {
+		batch.Queue(fmt.Sprintf("SET LOCAL statement_timeout = %d", checkQueryTimeout.Milliseconds()))
+		batch.Queue("SAVEPOINT " + checksSavepoint)
+	}
 	if err := s.conn.SendBatch(ctx, batch).Close(); err != nil {
 		// The connection can read other parts after the rollback. If it was lost, those reads fail.
-		_, _ = s.conn.Exec(ctx, "ROLLBACK")
+		s.conn.undo(ctx)
 		return snapshot, fmt.Errorf("read products: %w", s.withQueryName(ctx, err))
+	}
+	if len(checks) > 0 {
+		if err := s.runChecks(ctx, checks, slices.Sorted(maps.Keys(r.states))); err != nil {
+			s.conn.undo(ctx)
+			return snapshot, fmt.Errorf("run the checks: %w", err)
+		}
 	}
 	if err := r.placeStrays(ctx, prices.id, s.conn); err != nil {
 		return snapshot, err
 	}
-	maps.Copy(s.out.States, r.finish())
+	states := r.finish()
+	if err := s.addViolations(ctx, checks, states); err != nil {
+		return snapshot, err
+	}
+	maps.Copy(s.out.States, states)
 	s.out.snapshots = append(s.out.snapshots, *snapshot)
 	return snapshot, nil
 }
@@ -65,7 +84,7 @@ func (s *session) withQueryName(ctx context.Context, err error) error {
 		return err
 	}
 	for name, sql := range map[string]string{s.m.products.name: s.m.products.read, s.m.prices.name: s.m.prices.read} {
-		if _, refused := s.conn.Conn().PgConn().Prepare(ctx, "", sql, nil); code(refused) == code(err) {
+		if _, refused := s.conn.prepare(ctx, sql); code(refused) == code(err) {
 			return newQueryError(name, err)
 		}
 	}

@@ -8,10 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // State is a product as the queries return it, or why it could not be read.
@@ -25,6 +24,23 @@ type State struct {
 	Faults []catalog.Violation
 	// Failure is set if a query fails for this product.
 	Failure *QueryFailure
+	// Violated has the checks of the operator that the product violates, in the order of the configuration.
+	Violated []Violated
+	// Unchecked names the checks that failed for the product and that hold nothing then.
+	Unchecked []string
+}
+
+// Overlap returns how long replaced prices of the product stay active, nil if they are archived at once. byDefault is
+// for products whose query does not say it.
+func (s State) Overlap(byDefault time.Duration) *durationpb.Duration {
+	after := byDefault
+	if s.ArchiveAfter != nil {
+		after = *s.ArchiveAfter
+	}
+	if after <= 0 {
+		return nil
+	}
+	return durationpb.New(after)
 }
 
 // Violations returns the faults, and the violations that validate finds in the other fields.
@@ -54,6 +70,9 @@ type Reading struct {
 	// Spelled has the requested ids that the queries, or Postgres for absent ones, spell differently, with that
 	// spelling.
 	Spelled map[string]string
+	// CheckFailures has the checks that failed, and Checked names those that ran for some of the products.
+	CheckFailures []CheckFailure
+	Checked       []string
 
 	snapshots []Snapshot
 }
@@ -80,6 +99,10 @@ func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 		return Reading{}, fmt.Errorf("read products: connect to the catalog database: %w", err)
 	}
 	defer conn.Release()
+	return m.readWith(ctx, connection{Conn: conn.Conn()}, ids)
+}
+
+func (m *Mapping) readWith(ctx context.Context, conn connection, ids []string) (Reading, error) {
 	s := newSession(m, conn)
 	requested := unique(ids)
 	if err := s.read(ctx, requested); err != nil {
@@ -94,7 +117,7 @@ func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 // session is one call of Read.
 type session struct {
 	m    *Mapping
-	conn *pgxpool.Conn
+	conn connection
 	out  Reading
 	// unpriced has product ids that the prices query's column product cannot hold. They have no prices.
 	unpriced map[string]bool
@@ -102,7 +125,7 @@ type session struct {
 	notIDs map[string]bool
 }
 
-func newSession(m *Mapping, conn *pgxpool.Conn) *session {
+func newSession(m *Mapping, conn connection) *session {
 	return &session{
 		m:        m,
 		conn:     conn,

@@ -268,7 +268,7 @@ func (x *splitter) checkQueries(ctx context.Context, ids []string, cause error) 
 	}
 	const sample, enough = 20, 3
 	rare := strings.HasPrefix(code(cause), classSyntaxOrAccess)
-	listed, err := x.m.IDs(ctx, "", len(ids)+sample)
+	listed, err := x.m.list(ctx, x.conn, "", len(ids)+sample)
 	if err != nil && (rare || !isRowError(err)) {
 		return err
 	}

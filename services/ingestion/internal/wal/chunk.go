@@ -24,6 +24,9 @@ type Chunk struct {
 	CommittedAt time.Time
 	// Traceparent that the application wrote into the transaction, empty if none has come so far.
 	Traceparent string
+	// IsOwn reports whether ingestion wrote Stripe's ids in the transaction. Its products need no new version unless
+	// they differ from CATALOG.
+	IsOwn bool
 	// Products that the transaction touched, in order, with the changes of their rows.
 	Products []TouchedProduct
 	// Lookups are rows whose products must be looked up.
@@ -53,4 +56,7 @@ const (
 	TraceparentPrefix = "traceparent"
 	// BarrierPrefix is the prefix of a mark to wait for.
 	BarrierPrefix = "driftless.barrier"
+	// OwnPrefix is the prefix of the mark of a transaction in which ingestion writes Stripe's ids. Others may forge it:
+	// it only saves versions that change nothing.
+	OwnPrefix = "driftless.ids"
 )

@@ -111,6 +111,8 @@ func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
 	switch m.Prefix {
 	case TraceparentPrefix:
 		d.open.Traceparent = string(m.Content)
+	case OwnPrefix:
+		d.open.IsOwn = true
 	case BarrierPrefix:
 		if len(d.open.Barriers) == maxBarriers {
 			return
@@ -224,6 +226,7 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 		CommitLSN:   full.CommitLSN,
 		CommittedAt: full.CommittedAt,
 		Traceparent: full.Traceparent,
+		IsOwn:       full.IsOwn,
 	})
 	return full, nil
 }

@@ -15,13 +15,16 @@ import (
 // difference are those in which much stays equal.
 
 // UnmanagedFields are the fields that a mapping may leave out, as in ProductChange.unmanaged_fields.
-var UnmanagedFields = []string{
-	"active", "default_price", "description", "images", "marketing_features", "metadata", "name", "package_dimensions",
-	"shippable", "statement_descriptor", "tax_code", "unit_label", "url",
-	"prices.active", "prices.billing_scheme", "prices.currency", "prices.currency_options", "prices.custom_unit_amount",
-	"prices.lookup_key", "prices.metadata", "prices.nickname", "prices.recurring", "prices.tax_behavior",
-	"prices.tiers",
-	"prices.tiers_mode", "prices.transform_quantity", "prices.unit_amount", "prices.unit_amount_decimal",
+var UnmanagedFields = append(optionalFields(catalog.ProductFields(), ""),
+	optionalFields(catalog.PriceFields(), "prices.")...)
+
+func optionalFields(fields []catalog.Field, prefix string) (names []string) {
+	for _, f := range fields {
+		if f.Name != "id" {
+			names = append(names, prefix+f.Name)
+		}
+	}
+	return names
 }
 
 // MetadataKeys are the keys that products and prices of the catalog may have. ForeignKeys are those of others.

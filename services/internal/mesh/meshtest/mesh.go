@@ -15,7 +15,7 @@ import (
 )
 
 // Patience is how long a test waits for a condition.
-const Patience = 10 * time.Second
+const Patience = 30 * time.Second
 
 // Start returns a client of a NATS server with the topology. Both end with the test.
 func Start(t *testing.T) *mesh.Mesh {

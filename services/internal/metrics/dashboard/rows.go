@@ -39,9 +39,10 @@ var Rows = []Row{
 			},
 		},
 		{
-			Title: "Held by the guard", Help: "driftless approve", Unit: "short", Stat: true, Bad: new(1.0),
+			Title: "Held by the guard", Help: "Products whose change waits for driftless approve.", Unit: "short",
+			Stat: true, Bad: new(1.0),
 			Queries: []Query{
-				{`sum(max by (account) (driftless_guard_held{account=~"$account"}))`, ""},
+				{`sum(max by (account) (driftless_products{account=~"$account", state="held"}))`, ""},
 			},
 		},
 		{
@@ -130,10 +131,14 @@ var Rows = []Row{
 			},
 			{`sum(rate(driftless_push_looks_total{account=~"$account"}[$__rate_interval]))`, "rereads"},
 		}},
-		{Title: "Failures a second", Help: "By action.", Unit: "ops", Queries: []Query{
+		{Title: "Failures and holds a second", Help: "By action or by rule.", Unit: "ops", Queries: []Query{
 			{
 				`sum by (action) (rate(driftless_push_failures_total{account=~"$account"}[$__rate_interval]))`,
 				"{{action}}",
+			},
+			{
+				`sum by (rule) (rate(driftless_guard_findings_total{account=~"$account"}[$__rate_interval]))`,
+				"held: {{rule}}",
 			},
 		}},
 		{Title: "Dead letters written", Help: "In five minutes.", Unit: "short", Queries: []Query{

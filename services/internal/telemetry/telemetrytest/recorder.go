@@ -12,6 +12,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
@@ -19,14 +20,16 @@ import (
 // Recorder has the spans that ended since Start.
 type Recorder struct{ exporter *tracetest.InMemoryExporter }
 
-// Start records every span of the process from now on. It replaces the global tracer provider permanently, so tests
-// that use it must not run in parallel with others.
+// Start records every span of the process until the test ends. It replaces the global tracer provider, so tests that
+// use it must not run in parallel with others.
 func Start(t testing.TB) *Recorder {
 	t.Helper()
 	exporter := tracetest.NewInMemoryExporter()
 	otel.SetTracerProvider(telemetry.NewTracerProvider(sdktrace.ParentBased(sdktrace.AlwaysSample()),
 		sdktrace.NewSimpleSpanProcessor(exporter)))
 	otel.SetTextMapPropagator(propagation.TraceContext{})
+	// The tests that follow make many spans that nobody reads.
+	t.Cleanup(func() { otel.SetTracerProvider(noop.NewTracerProvider()) })
 	return &Recorder{exporter}
 }
 

@@ -25,6 +25,8 @@ const (
 	Different
 	// Fail: the failed call may succeed later.
 	Fail
+	// Held: the guard holds what is left to do.
+	Held
 )
 
 // Conclusion is what follows from the recorded results of a round. The zero value is a round without calls.

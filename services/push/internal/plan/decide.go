@@ -8,6 +8,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 )
 
 // ClaimTimeout is how long a claim is valid after its last renewal. A product waits this long for another push when its
@@ -20,9 +21,9 @@ type Action int
 const (
 	// Busy waits: another process has a valid claim.
 	Busy Action = iota
-	// Outdated fails: the request must be fulfilled, and a later state than its own was applied.
+	// Outdated fails: the request must be fulfilled, and a later state than its own was applied or is held.
 	Outdated
-	// Superseded does nothing: a later state was applied.
+	// Superseded does nothing: a later state was applied or is held.
 	Superseded
 	// Unchanged does nothing: this state was applied before.
 	Unchanged
@@ -53,6 +54,9 @@ type Decision struct {
 	// Findings are what the rules have found about the plan's calls. None of the calls is made, and no claim is stored,
 	// until each of them is settled: see Finding.
 	Findings []Finding
+	// Report is what the guard judges before the claim is stored: see Judge. It is nil if there is nothing to judge,
+	// because the plan has no calls or its version was admitted before.
+	Report *guard.Report
 	// Publish reports whether the outcome is to be published without a call: with Unchanged at once, with Store once
 	// the state is stored.
 	Publish bool
@@ -88,7 +92,8 @@ func (p *Planner) Decide(req Request, seen Seen) Decision {
 	}
 	// Overlaps begin and end in the write that stores the plan. So a process that dies does not forget them.
 	_, observed := catalog.ResolveAt(p.Policy, req.Change, seen.Observed, req.Exceptions, seen.At)
-	calls := p.withKeys(p.steps(req, observed), seen.Observed)
+	effective, steps := p.resolve(req, observed)
+	calls := p.withKeys(steps, seen.Observed)
 	if !seen.Reread && mustReread(req, calls, seen) {
 		d.Action = Reread
 		return d
@@ -102,6 +107,9 @@ func (p *Planner) Decide(req Request, seen Seen) Decision {
 		Desired: req.Change, Observed: seen.Observed, Calls: calls, Adopted: req.Adopted,
 		HoldCreations: p.HoldCreations,
 	})
+	if len(calls) > 0 && !p.isAdmitted(req, seen.Observed) {
+		d.Report = new(guard.Inspect(p.Guard, guard.Change{Observed: seen.Observed, Desired: effective, Steps: steps}))
+	}
 	d.Publish = len(calls) == 0 && req.IsComplete() && (d.Plan.Advances() || req.Redelivered)
 	return d
 }
@@ -109,12 +117,14 @@ func (p *Planner) Decide(req Request, seen Seen) Decision {
 // checkWanted reports whether the request ends before anything is planned, and how.
 func (p *Planner) checkWanted(req Request, seen Seen) (action Action, ends bool) {
 	o, version := seen.Observed, req.Change.GetVersion()
+	// A later state that is held supersedes an earlier one as well.
+	known := max(o.GetVersion(), o.GetHold().GetVersion())
 	switch {
 	case p.IsBusy(o, seen.At):
 		return Busy, true
-	case o.GetVersion() > version && req.Force:
+	case known > version && req.Force:
 		return Outdated, true
-	case o.GetVersion() > version:
+	case known > version:
 		return Superseded, true
 	case o.GetVersion() == version && !o.GetStale() && o.GetClaim() == nil && !req.Force:
 		return Unchanged, true
@@ -145,12 +155,14 @@ func (p *Planner) plan(req Request, calls []PlannedCall, seen Seen, observed *ca
 	// Recorded before the calls: a metadata key that was written but not recorded could never be removed.
 	catalog.ManageMetadata(pl.State, req.Change)
 	catalog.RecordFound(pl.State, req.Change)
+	pl.State.Hold = p.approvedHold(req, seen.Observed)
 	if len(calls) == 0 {
 		pl.State.Claim = nil
 		p.recordVersion(req, pl.State)
 		return pl
 	}
 	catalog.RecordStripeEdits(p.Policy, req.Change, pl.State)
+	pl.State.AdmittedVersion = req.Change.GetVersion()
 	pl.State.Claim = &catalogv1.Claim{
 		Holder:  p.Holder,
 		Until:   timestamppb.New(seen.At.Add(ClaimTimeout)),
@@ -168,5 +180,6 @@ func (p *Planner) recordVersion(req Request, o *catalogv1.Observed) {
 		return
 	}
 	catalog.Agree(p.Policy, req.Change, o)
+	recordFinished(o, req.Change.GetVersion())
 	o.Version = max(o.GetVersion(), req.Change.GetVersion())
 }

@@ -2,6 +2,8 @@
 // always has the same result. Package push reads, asks this package, and does what it says:
 //
 //	Decide    request, observed state               -> nothing to do, a reread, or a Plan and what the rules found
+//	Judge     decision, counts of the account       -> why the guard holds the plan, or nothing
+//	Hold      decision, findings                    -> the observed state of a held product
 //	Record    observed state now, results of calls  -> the next observed state
 //	Conclude  recorded state, results of calls      -> finished, another round, or a failure
 //

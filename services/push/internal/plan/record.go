@@ -40,6 +40,12 @@ func (r Results) wereSent() bool {
 	return len(r.Done) > 0 || r.Failed != nil && !r.Failed.NotSent
 }
 
+// mayHaveChanged reports whether Stripe may have executed one of the calls.
+func (r Results) mayHaveChanged() bool {
+	f := r.Failed
+	return len(r.Done) > 0 || f != nil && !f.NotSent && !f.NotExecuted && !f.OutcomeKnown
+}
+
 // Recorded is what Record did.
 type Recorded int
 
@@ -78,6 +84,9 @@ func (p *Planner) Record(o *catalogv1.Observed, req Request, pl *Plan, r Results
 	switch {
 	case r.Failed != nil:
 		recordFailure(o, pl, r.Failed)
+		if !r.mayHaveChanged() {
+			o.AdmittedVersion = pl.Base.GetAdmittedVersion()
+		}
 	case !o.GetStale():
 		p.recordVersion(req, o)
 	}

@@ -3,6 +3,7 @@ package plan
 import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 )
 
 // Request asks for a product to be synced with a desired state.
@@ -15,6 +16,8 @@ type Request struct {
 	// Redelivered reports whether an earlier attempt may have applied the version and died before it published the
 	// outcome.
 	Redelivered bool
+	// Repeated reports whether an earlier attempt may have recorded a hold and died before it published the outcome.
+	Repeated bool
 	// Traceparent is the trace of the pass. Stripe's events about its calls continue it.
 	Traceparent string
 	// Exceptions are exceptions from the policy.
@@ -43,10 +46,20 @@ type Planner struct {
 	Policy *catalog.Policy
 	// HoldCreations holds the creation of products and prices of products that Driftless has not written yet.
 	HoldCreations bool
+	// Guard has the rules on dangerous changes. The zero value switches all of them off.
+	Guard guard.Config
 }
 
-// steps returns the calls that desired state and policy ask for, without the parts that Stripe refused in this pass.
+// resolve returns the state that desired state and policy ask for, and the calls that lead to it. The parts that Stripe
+// refused in this pass are left out.
+func (p *Planner) resolve(req Request, observed *catalogv1.Observed) (effective *catalogv1.ProductChange,
+	steps []catalog.Step,
+) {
+	r := catalog.Resolve(p.Policy, req.Change, observed, req.Exceptions)
+	return r.Effective, req.Keys.filter(req.Skips.filter(r.Steps(observed), observed), observed)
+}
+
 func (p *Planner) steps(req Request, observed *catalogv1.Observed) []catalog.Step {
-	steps := catalog.Resolve(p.Policy, req.Change, observed, req.Exceptions).Steps(observed)
-	return req.Keys.filter(req.Skips.filter(steps, observed), observed)
+	_, steps := p.resolve(req, observed)
+	return steps
 }

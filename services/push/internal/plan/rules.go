@@ -27,20 +27,18 @@ const (
 	LinkedElsewhere RuleName = "linked_elsewhere"
 	// CreationsOnHold holds what may exist in Stripe under another id, while the account is being adopted.
 	CreationsOnHold RuleName = "creations_on_hold"
-	// ArchivedProducts holds a product if too many were archived within an hour.
-	ArchivedProducts RuleName = "archived_products"
 )
 
 // Finding is what a rule has found about a plan.
 type Finding struct {
 	Rule RuleName
 	// Why is the reason for which the plan is held. It is empty if the rule cannot tell from the plan alone. Then a
-	// record decides, which push reads: the link of a Stripe id, or the count of archived products.
+	// record decides, which push reads: the link of a Stripe id.
 	Why string
 }
 
 // rules judge every plan, in this order. A rule that joins them needs nothing else if its findings have a reason.
-var rules = []func(Subject) (Finding, bool){mayBeLinked, createsUnadopted, archivesProduct}
+var rules = []func(Subject) (Finding, bool){mayBeLinked, createsUnadopted}
 
 // Check returns the findings of all rules, in their order. A plan without calls has none.
 func Check(s Subject) (findings []Finding) {
@@ -70,12 +68,4 @@ func createsUnadopted(s Subject) (Finding, bool) {
 	creates := slices.ContainsFunc(s.Calls,
 		func(c PlannedCall) bool { return c.Kind == catalog.CreateProduct || c.Kind == catalog.CreatePrice })
 	return Finding{Rule: CreationsOnHold, Why: WhyCreationsOnHold}, s.HoldCreations && s.isUnwritten() && creates
-}
-
-func archivesProduct(s Subject) (Finding, bool) {
-	archives := slices.ContainsFunc(s.Calls, func(c PlannedCall) bool {
-		active, ok := c.Param("active")
-		return c.Kind == catalog.UpdateProduct && ok && active == "false"
-	})
-	return Finding{Rule: ArchivedProducts}, archives && s.Observed.GetProduct().GetActive()
 }

@@ -48,11 +48,10 @@ func TestCheck_Findings(t *testing.T) {
 		},
 		"an active product is archived": {
 			subject: plan.Subject{Observed: &catalogv1.Observed{Version: 1, Product: active}, Calls: archive},
-			want:    []plan.RuleName{plan.ArchivedProducts},
 		},
 		"an unwritten active product is archived": {
 			subject: plan.Subject{Observed: &catalogv1.Observed{Product: active}, Calls: archive},
-			want:    []plan.RuleName{plan.LinkedElsewhere, plan.ArchivedProducts},
+			want:    []plan.RuleName{plan.LinkedElsewhere},
 		},
 		"an archived product": {
 			subject: plan.Subject{

@@ -20,7 +20,7 @@ const Operator = "operator"
 type About struct {
 	// ID is unique. JetStream drops a command that is published twice.
 	ID string
-	// Issuer is a service, or Operator.
+	// Issuer is a service, Operator, or the person who approves a change.
 	Issuer string
 	Reason string
 }
@@ -56,6 +56,13 @@ func (i Issuer) Adopt(about About, adoption *meshv1.Adopt) *meshv1.Command {
 	return c
 }
 
+// Approve returns a command to push to make a change that the guard holds. Its issuer is who approves.
+func (i Issuer) Approve(about About, approval *meshv1.ApproveChange) *meshv1.Command {
+	c := i.command(about)
+	c.Verb = &meshv1.Command_Approve{Approve: approval}
+	return c
+}
+
 // WriteBack returns a command to ingestion to write Stripe's values into the catalog.
 func (i Issuer) WriteBack(about About, writeBack *meshv1.WriteBack) *meshv1.Command {
 	c := i.command(about)
@@ -68,6 +75,13 @@ func (i Issuer) Read(about About, stripeID string) *meshv1.Command {
 	c := i.command(about)
 	c.Verb = &meshv1.Command_Read{Read: &meshv1.ReadProduct{ProductId: stripeID}}
 	return c
+}
+
+// ReadUsage commands pull to count what uses prices in Stripe.
+func (i Issuer) ReadUsage(ctx context.Context, about About, read *meshv1.ReadUsage) error {
+	c := i.command(about)
+	c.Verb = &meshv1.Command_ReadUsage{ReadUsage: read}
+	return i.Publish(ctx, c, "")
 }
 
 // Scan commands pull to scan all of Stripe.
@@ -101,12 +115,16 @@ func receiver(c *meshv1.Command) (service, verb string, err error) {
 		return topology.Push, topology.VerbSync, nil
 	case *meshv1.Command_Adopt:
 		return topology.Push, topology.VerbAdopt, nil
+	case *meshv1.Command_Approve:
+		return topology.Push, topology.VerbApprove, nil
 	case *meshv1.Command_WriteBack:
 		return topology.Ingestion, topology.VerbWriteBack, nil
 	case *meshv1.Command_Backfill:
 		return topology.Ingestion, topology.VerbBackfill, nil
 	case *meshv1.Command_Read:
 		return topology.Pull, topology.VerbRead, nil
+	case *meshv1.Command_ReadUsage:
+		return topology.Pull, topology.VerbReadUsage, nil
 	case *meshv1.Command_Scan:
 		return topology.Pull, topology.VerbScan, nil
 	default:

@@ -18,6 +18,7 @@ func TestReceiver_IsTheServiceThatCarriesTheCommandOut(t *testing.T) {
 	for want, c := range map[[2]string]*meshv1.Command{
 		{topology.Push, topology.VerbSync}:           i.Sync(about, &meshv1.SyncProduct{}),
 		{topology.Push, topology.VerbAdopt}:          i.Adopt(about, &meshv1.Adopt{}),
+		{topology.Push, topology.VerbApprove}:        i.Approve(about, &meshv1.ApproveChange{}),
 		{topology.Ingestion, topology.VerbWriteBack}: i.WriteBack(about, &meshv1.WriteBack{}),
 		{topology.Pull, topology.VerbRead}:           i.Read(about, "prod_1"),
 	} {

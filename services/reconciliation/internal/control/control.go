@@ -1,5 +1,5 @@
-// Package control serves the control API. It answers operators from the ledger and the mesh, and sends their commands to
-// the services that carry them out.
+// Package control serves the control API. It answers operators from the ledger and the mesh, and sends their commands
+// to the services that carry them out.
 package control
 
 import (
@@ -71,8 +71,13 @@ type Config struct {
 	Ledger   *ledger.Ledger
 	Commands command.Issuer
 	View     *view.Reader
-	Now      func() time.Time
-	Logger   *slog.Logger
+	// Approvers is how many different people must approve a held change. 0 means 1. Push must have the same number.
+	Approvers int
+	// CanWriteBack returns why the operator's tables cannot take a field from Stripe, which is named as in the policy:
+	// "prices.nickname". Nil means that they take every field.
+	CanWriteBack func(field string) error
+	Now          func() time.Time
+	Logger       *slog.Logger
 }
 
 // control serves the ControlService.
@@ -82,6 +87,9 @@ var _ controlv1connect.ControlServiceHandler = control{}
 
 // Handler returns the handler of the API.
 func Handler(cfg Config) http.Handler {
+	if cfg.CanWriteBack == nil {
+		cfg.CanWriteBack = func(string) error { return nil }
+	}
 	c := control{cfg}
 	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),
 		connect.WithInterceptors(validateRequests(), c.requireNATS()))
@@ -204,61 +212,6 @@ func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {
 		}
 	}
 	return nowhere, nil
-}
-
-// Approve lets push archive the products that the guard holds, and all others that leave the catalog before the
-// approval ends.
-func (c control) Approve(ctx context.Context,
-	req *connect.Request[controlv1.ApproveRequest],
-) (*connect.Response[controlv1.ApproveResponse], error) {
-	duration, asked := time.Hour, req.Msg.GetDuration() != nil
-	if asked {
-		duration = req.Msg.GetDuration().AsDuration()
-	}
-	now, err := c.Mesh.Clock().Now(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	var until *timestamppb.Timestamp
-	if duration > 0 {
-		until = timestamppb.New(now.Add(duration))
-	}
-	var held []string
-	for {
-		guard := &meshv1.Guard{}
-		revision, err := c.Stores.Guard(c.Account).GetAt(ctx, guard)
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		if !asked && len(guard.GetHeld()) == 0 {
-			return nil, connect.NewError(connect.CodeFailedPrecondition,
-				errors.New("the guard holds nothing; to allow all archiving for a while, set a duration"))
-		}
-		guard.ApprovedUntil = until
-		if until != nil {
-			held, guard.Held, guard.HeldSince = guard.GetHeld(), nil, nil
-		}
-		_, err = c.Stores.Guard(c.Account).CompareAndPut(ctx, guard, revision)
-		if errors.Is(err, state.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		break
-	}
-	if until == nil {
-		c.Logger.WarnContext(ctx, "approval ended; the guard is active again")
-		return connect.NewResponse(&controlv1.ApproveResponse{}), nil
-	}
-	c.Logger.WarnContext(ctx, "mass change approved", "until", until.AsTime(), "held", len(held))
-	// Products that are not on the list are retried without a command.
-	for _, id := range held {
-		if err := c.syncProduct(ctx, id, false, "approved", nuid.Next()); err != nil {
-			return nil, unavailable(err)
-		}
-	}
-	return connect.NewResponse(&controlv1.ApproveResponse{Until: until, ProductIds: held}), nil
 }
 
 // StartScan commands pull to scan all of Stripe.

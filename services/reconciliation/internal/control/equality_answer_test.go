@@ -240,15 +240,11 @@ func TestPlan_ExplainsEveryProduct(t *testing.T) {
 				Lane:      "live",
 				Error:     "Stripe: 500 [req_1]",
 			}, time.Hour))
-	require.NoError(t,
-		r.Mesh.RetryLater(t.Context(), topology.Push,
-			&meshv1.Retry{
-				Account:   "default",
-				ProductId: "held",
-				Version:   21,
-				Lane:      "bulk",
-				Error:     "held until approved",
-			}, time.Hour))
+	_, err := r.Stores.Observed().Update(t.Context(), "default", "held", func(o *catalogv1.Observed) error {
+		o.Hold = &catalogv1.Hold{Version: 21, Findings: []*catalogv1.Finding{{Rule: "amount_change"}}}
+		return nil
+	})
+	require.NoError(t, err)
 	require.NoError(t, r.Mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
 		Id:        "letter",
 		Account:   "default",
@@ -266,7 +262,7 @@ func TestPlan_ExplainsEveryProduct(t *testing.T) {
 				of[p.GetProductId()] = p
 			}
 			return of["bad"].GetRefused() == "Invalid currency: xxx" && of["held"].GetHeld() &&
-				of["held"].GetAttempts() == 0 && !of["slow"].GetHeld() &&
+				of["held"].GetHold().GetVersion() == 21 && !of["slow"].GetHeld() &&
 				of["slow"].GetAttempts() == 4 && of["slow"].GetWaiting() == "Stripe: 500 [req_1]" &&
 				of["slow"].GetNextAttemptAt().AsTime().After(time.Now())
 		}, controltest.Patience, 20*time.Millisecond, request)

@@ -10,6 +10,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/forecast"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
@@ -44,15 +45,18 @@ func (c control) Plan(
 			out.IngestionOrders = s.Pending + s.InFlight
 		}
 	}
-	inStripe := map[string]bool{}
+	used := &usages{}
 	out.Truncated, out.Compared, err = c.Ledger.Differing(
 		ctx,
 		req.Msg.GetProductIds(),
 		req.Msg.GetAfter(),
 		limit,
 		func(p *ledger.Product) {
-			inStripe[p.ID] = p.Observed.GetProduct() != nil
-			out.Products = append(out.Products, plan(p))
+			planned := plan(p)
+			if req.Msg.GetUsage() {
+				used.add(planned, p)
+			}
+			out.Products = append(out.Products, planned)
 		},
 	)
 	if err != nil {
@@ -68,7 +72,10 @@ func (c control) Plan(
 			return nil, unavailable(err)
 		}
 	}
-	if err := c.explain(ctx, out.GetProducts(), inStripe, len(req.Msg.GetProductIds()) > 0); err != nil {
+	if err := c.explain(ctx, out.GetProducts(), len(req.Msg.GetProductIds()) > 0); err != nil {
+		return nil, unavailable(err)
+	}
+	if err := c.countUsage(ctx, used, v.Paused); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(out), nil
@@ -79,17 +86,12 @@ func (c control) Plan(
 func (c control) explain(
 	ctx context.Context,
 	products []*controlv1.ProductPlan,
-	inStripe map[string]bool,
 	named bool,
 ) error {
 	if len(products) == 0 {
 		return nil
 	}
 	refusals, err := c.refusals(ctx, products)
-	if err != nil {
-		return err
-	}
-	guard, err := c.guard(ctx)
 	if err != nil {
 		return err
 	}
@@ -112,14 +114,9 @@ func (c control) explain(
 				return err
 			}
 		}
-		p.Held = slices.Contains(guard.GetHeld(), id)
-		if retry == nil {
-			continue
+		if retry != nil {
+			p.Waiting, p.Attempts, p.NextAttemptAt = retry.GetError(), retry.GetAttempts(), retry.GetDueAt()
 		}
-		p.Waiting, p.Attempts, p.NextAttemptAt = retry.GetError(), retry.GetAttempts(), retry.GetDueAt()
-		// The guard lists only the first thousand. A product that waits without a failure is either archived, or not
-		// created yet.
-		p.Held = p.GetHeld() || view.IsHeld(retry) && inStripe[id]
 	}
 	return nil
 }
@@ -156,6 +153,7 @@ func (c control) refusals(ctx context.Context, products []*controlv1.ProductPlan
 var states = map[ledger.State]controlv1.ProductState{
 	ledger.InSync:  controlv1.ProductState_PRODUCT_STATE_IN_SYNC,
 	ledger.Pending: controlv1.ProductState_PRODUCT_STATE_PENDING,
+	ledger.Held:    controlv1.ProductState_PRODUCT_STATE_HELD,
 	ledger.Drifted: controlv1.ProductState_PRODUCT_STATE_DRIFTED,
 	ledger.Dead:    controlv1.ProductState_PRODUCT_STATE_DEAD,
 	ledger.Extra:   controlv1.ProductState_PRODUCT_STATE_ORPHAN,
@@ -164,35 +162,13 @@ var states = map[ledger.State]controlv1.ProductState{
 // plan returns the steps, changes, write-backs and drift of a product.
 func plan(p *ledger.Product) *controlv1.ProductPlan {
 	out := &controlv1.ProductPlan{ProductId: p.ID, State: states[p.State]}
+	if p.State == ledger.Held {
+		out.Held, out.Hold = true, p.Hold()
+	}
 	if !p.DiffersSince.IsZero() {
 		out.DiffersSince = timestamppb.New(p.DiffersSince)
 	}
-	for _, s := range p.Steps() {
-		step := &controlv1.PlannedStep{Kind: string(s.Kind), Step: s.String()}
-		for _, param := range s.Params {
-			value := param.Value
-			if param.PriceRef != "" {
-				value = "(Stripe's id of price " + param.PriceRef + ")"
-			}
-			step.Parameters = append(step.Parameters, &controlv1.Parameter{Name: param.Name, Value: value})
-		}
-		out.Steps = append(out.Steps, step)
-	}
-	for _, change := range p.Outline() {
-		planned := &controlv1.PlannedChange{
-			Verb:    string(change.Verb),
-			PriceId: change.Price,
-			Before:  change.Before,
-			After:   change.After,
-		}
-		if !change.KeptUntil.IsZero() {
-			planned.KeepUntil = timestamppb.New(change.KeptUntil)
-		}
-		for _, d := range change.Differences {
-			planned.Differences = append(planned.Differences, describe.Difference(&ledger.Drift{Difference: d}))
-		}
-		out.Changes = append(out.Changes, planned)
-	}
+	out.Steps, out.Changes = forecast.Steps(p.Steps()), forecast.Changes(p.Outline())
 	for _, d := range p.Decisions {
 		if d.Action == catalog.WriteBack &&
 			!slices.ContainsFunc(

@@ -4,10 +4,12 @@ import (
 	"context"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -56,6 +58,14 @@ func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusRes
 	if out.Overlaps, err = c.Ledger.OverlapCount(ctx); err != nil {
 		return err
 	}
+	out.Held = counts[ledger.Held]
+	held, err := c.Ledger.HeldCounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range held {
+		out.HeldBy = append(out.HeldBy, &controlv1.HeldCount{Rule: h.Rule, Count: h.N, Since: timestamppb.New(h.Since)})
+	}
 	drift, err := c.Ledger.DriftCounts(ctx)
 	if err != nil {
 		return err
@@ -88,21 +98,35 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	if out.Guard, err = c.guard(ctx); err != nil {
 		return err
 	}
-	if out.Guard != nil {
-		out.Guard.Recent = nil
-	}
 	creations, err := c.Stores.CreationsHeld(c.Account).GetString(ctx)
 	out.CreationsHeld = creations != ""
 	return err
 }
 
-// guard returns the record of the mass-change guard, nil if push has not archived anything yet.
+// guard returns the record of the guard without what only push needs, nil if the guard has not counted anything yet.
+// The fields of earlier versions are about the products that were archived.
 func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
-	guard := &meshv1.Guard{}
-	if revision, err := c.Stores.Guard(c.Account).GetAt(ctx, guard); err != nil || revision == 0 {
+	record := &meshv1.Guard{}
+	if revision, err := c.Stores.Guard(c.Account).GetAt(ctx, record); err != nil || revision == 0 {
 		return nil, err
 	}
-	return guard, nil
+	if len(record.GetCounts()) == 0 && len(record.GetApproved()) == 0 {
+		return nil, nil
+	}
+	record.Rules = 0
+	for _, count := range record.GetCounts() {
+		count.Recent = nil
+	}
+	archived := record.GetCounts()[string(guard.ArchivedProducts)]
+	record.Since, record.Archived, record.Recent = archived.GetSince(), archived.GetChanged(), nil
+	record.Held, record.HeldSince = archived.GetHeld(), archived.GetHeldSince()
+	record.Products, record.Allowed = archived.GetTotal(), archived.GetAllowed()
+	record.ApprovedUntil = record.GetApproved()[""]
+	if until := record.GetApproved()[string(guard.ArchivedProducts)]; until.AsTime().After(
+		record.GetApprovedUntil().AsTime()) {
+		record.ApprovedUntil = until
+	}
+	return record, nil
 }
 
 // readPurposes returns how many reads of Stripe's read allowance each purpose has used.

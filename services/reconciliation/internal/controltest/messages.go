@@ -53,15 +53,29 @@ func (r *Rig) Idle() {
 // PublishOutcome publishes an outcome, as push does.
 func (r *Rig) PublishOutcome(product, id string) {
 	r.T.Helper()
-	o := &meshv1.Outcome{
+	r.publish(&meshv1.Outcome{
 		Id:        id,
-		Account:   "default",
 		ProductId: product,
 		Kind:      meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
-		Version:   1,
 		At:        timestamppb.Now(),
-	}
-	require.NoError(
-		r.T, r.Mesh.Publish(r.T.Context(), topology.SyncSubject("default", o.GetKind(), product), o, mesh.WithID(id)),
-	)
+	})
+}
+
+// PublishOutcomeOf publishes an outcome of a kind.
+func (r *Rig) PublishOutcomeOf(product string, kind meshv1.OutcomeKind, at time.Time, detail string) {
+	r.T.Helper()
+	r.publish(&meshv1.Outcome{
+		Id:        kind.String() + product,
+		ProductId: product,
+		Kind:      kind,
+		At:        timestamppb.New(at),
+		Detail:    detail,
+	})
+}
+
+func (r *Rig) publish(o *meshv1.Outcome) {
+	r.T.Helper()
+	o.Account, o.Version = "default", 1
+	require.NoError(r.T, r.Mesh.Publish(r.T.Context(), topology.SyncSubject("default", o.GetKind(), o.GetProductId()),
+		o, mesh.WithID(o.GetId())))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/forecast"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -46,13 +47,7 @@ func Drift(drift []*ledger.Drift, p *ledger.Product) []*meshv1.Difference {
 
 // Difference returns drift as a difference, without formatted amounts.
 func Difference(d *ledger.Drift) *meshv1.Difference {
-	return &meshv1.Difference{
-		Kind:    string(d.Kind),
-		Field:   d.Field,
-		Catalog: d.Catalog,
-		Stripe:  d.Stripe,
-		Action:  string(d.Action),
-	}
+	return forecast.Difference(d.Difference, d.Action)
 }
 
 // Truncate shortens a text for a message.

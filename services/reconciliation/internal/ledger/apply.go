@@ -167,7 +167,7 @@ func (l *Ledger) deriveProduct(ctx context.Context, tx pgx.Tx, p *Product) error
 			return err
 		}
 	}
-	if p.externalChanges != nil && p.hasDifferences && p.State != Dead {
+	if p.externalChanges != nil && p.hasDifferences && p.State != Dead && p.State != Held {
 		if err := l.openDrift(ctx, tx, p, p.externalChanges(l)); err != nil {
 			return err
 		}

@@ -18,13 +18,22 @@ type DriftFilter struct {
 	Settled bool
 }
 
+// andNotHeld excludes the drift of held products. Their differences wait for an approval, and nothing repairs them.
+var andNotHeld = ` AND product_id NOT IN (SELECT product_id FROM driftless_ledger.product
+	WHERE account = $1 AND state = ` + sqlList(Held) + `)`
+
 // Drifts returns drift by product, about as much as the limit, and reports whether there are more products after these.
+// Without named products, it leaves out drift of products whose change the guard holds.
 func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts []*Drift, more bool, err error) {
 	list := func(s []string) []string { return append([]string{}, s...) }
+	held := ""
+	if len(of.Products) == 0 {
+		held = andNotHeld
+	}
 	rows, err := l.pool.Query(ctx,
 		selectDrift+
 			` WHERE account = $1 AND (settled_at IS NULL OR $2) AND (cardinality($3::text[]) = 0 OR product_id = ANY($3))
-		AND (cardinality($4::text[]) = 0 OR kind = ANY($4)) AND (cardinality($5::text[]) = 0 OR state = ANY($5)) AND product_id > $6
+		AND (cardinality($4::text[]) = 0 OR kind = ANY($4)) AND (cardinality($5::text[]) = 0 OR state = ANY($5)) AND product_id > $6`+held+`
 		ORDER BY product_id, settled_at DESC NULLS FIRST, id LIMIT $7`,
 		l.account, of.Settled, list(of.Products), list(of.Kinds), list(of.States), of.After, limit+1)
 	if err != nil {
@@ -50,10 +59,11 @@ type DriftCount struct {
 	N           uint64
 }
 
-// DriftCounts returns the number of open differences by kind and state.
+// DriftCounts returns the number of open differences by kind and state, without those of held products.
 func (l *Ledger) DriftCounts(ctx context.Context) ([]DriftCount, error) {
 	rows, err := l.pool.Query(ctx,
-		`SELECT kind, state, count(*) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL
+		`SELECT kind, state, count(*) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL`+
+			andNotHeld+`
 		GROUP BY kind, state ORDER BY kind, state`, l.account)
 	if err != nil {
 		return nil, fmt.Errorf("count drift: %w", err)

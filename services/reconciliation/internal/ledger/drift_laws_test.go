@@ -55,6 +55,7 @@ type productRow struct {
 	Differs    bool
 	Repairs    int
 	HasSince   bool
+	HeldBy     []string
 }
 
 func (h *history) open(t *rapid.T) {
@@ -113,6 +114,7 @@ func (h *history) steps(t *rapid.T) map[string]func() {
 				ProductId: product,
 				Version:   h.applied,
 				Stale:     rapid.IntRange(0, 7).Draw(t, "stale") == 7,
+				Hold:      h.drawnHold(t),
 				Product: &catalogv1.Product{
 					Id: product, Name: drawnName.Draw(t, "name"), Description: drawnText.Draw(t, "description"),
 					Active: proto.Bool(true),
@@ -153,6 +155,19 @@ func (h *history) steps(t *rapid.T) map[string]func() {
 			h.rule = drawnRule(t)
 			h.open(t)
 		},
+	}
+}
+
+// drawnHold is mostly none. The guard holds the latest version or an earlier one, with or without an approval.
+func (h *history) drawnHold(t *rapid.T) *catalogv1.Hold {
+	if rapid.IntRange(0, 2).Draw(t, "held") < 2 {
+		return nil
+	}
+	return &catalogv1.Hold{
+		Version:  rapid.Uint64Range(max(h.version, 1)-1, h.version).Draw(t, "held version"),
+		Since:    timestamppb.New(h.now),
+		Findings: []*catalogv1.Finding{{Rule: "amount_change"}},
+		Approved: rapid.IntRange(0, 3).Draw(t, "approved") == 3,
 	}
 }
 
@@ -199,12 +214,13 @@ func (h *history) checkDrift(t *rapid.T) {
 func (h *history) checkProduct(t *rapid.T) {
 	rows, err := h.pool.Query(context.Background(),
 		`SELECT state, repair_at IS NOT NULL, drifted_at IS NOT NULL, unsettled,
-		repairs, differs_since IS NOT NULL FROM driftless_ledger.product WHERE account = $1`, h.account)
+		repairs, differs_since IS NOT NULL, held_by FROM driftless_ledger.product WHERE account = $1`, h.account)
 	require.NoError(t, err)
 	p, err := pgx.CollectOneRow(rows, pgx.RowToStructByPos[productRow])
 	if err != nil {
 		return // there is none yet
 	}
+	require.Equal(t, p.State == "held", len(p.HeldBy) > 0)
 	var open, active, ignored int
 	for _, d := range h.drift {
 		if d.Settled {
@@ -230,6 +246,11 @@ func (h *history) checkProduct(t *rapid.T) {
 		require.True(t, p.State == "in_sync" || p.Differs && p.HasSince, "it becomes drift some time")
 		require.False(t, p.HasDrifted)
 		require.Zero(t, p.Repairs)
+	case "held":
+		require.True(t, p.HasSince)
+		require.False(t, p.IsDue || p.HasDrifted, "nothing about a held product is drift")
+		require.Zero(t, p.Repairs)
+		require.Equal(t, []string{"amount_change"}, p.HeldBy)
 	case "dead":
 		require.False(t, p.IsDue)
 	}

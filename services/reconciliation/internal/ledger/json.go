@@ -57,7 +57,7 @@ func (l *Ledger) BackfillJSON(ctx context.Context, after string) (last string, e
 			if err != nil {
 				return err
 			}
-			batch.Queue(updateJSON, l.account, p.ID, desired, observed, p.isGone())
+			batch.Queue(updateJSON, l.account, p.ID, desired, observed, p.IsGone())
 			last = p.ID
 		}
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {

@@ -27,11 +27,13 @@ const (
 // State of a product.
 type State string
 
-// The states of products. A pending product differs within the grace period, a drifted one for longer. A dead product
-// has a change that could not be applied. An extra is in Stripe only.
+// The states of products. A pending product differs within the grace period, a drifted one for longer. A held product
+// differs, and the guard holds the change. A dead product has a change that could not be applied. An extra is in Stripe
+// only.
 const (
 	InSync  State = "in_sync"
 	Pending State = "pending"
+	Held    State = "held"
 	Drifted State = "drifted"
 	Dead    State = "dead"
 	Extra   State = "orphan"
@@ -155,6 +157,7 @@ const (
 	// The state of both sides was derived.
 	productDead         productEvent = "a dead letter is open"
 	productAgrees       productEvent = "nothing differs, except what is ignored"
+	productHeld         productEvent = "something differs, and the guard holds the change"
 	productDiffers      productEvent = "something differs"
 	productExtraAgrees  productEvent = "only Stripe has it, and that is allowed"
 	productExtraDiffers productEvent = "only Stripe has it, and that is a difference"
@@ -207,15 +210,18 @@ func (a productActions) String() string {
 }
 
 var (
-	allStates  = []State{InSync, Pending, Drifted, Dead, Extra}
-	notDrifted = []State{InSync, Pending, Dead, Extra}
+	allStates  = []State{InSync, Pending, Held, Drifted, Dead, Extra}
+	notDrifted = []State{InSync, Pending, Held, Dead, Extra}
 )
 
 // productTable is the life of a product.
 var productTable = table[State, productEvent, productActions]{
 	{productDead, allStates, Dead, 0},
 	{productAgrees, allStates, InSync, 0},
-	{productDiffers, notDrifted, Pending, 0},
+	{productHeld, allStates, Held, 0},
+	{productDiffers, []State{InSync, Pending, Dead, Extra}, Pending, 0},
+	// Push is about to judge the change again, or to make it. It gets the time for that.
+	{productDiffers, []State{Held}, Pending, restartGrace},
 	{productDiffers, []State{Drifted}, "", 0},
 	{productExtraAgrees, allStates, Extra, 0},
 	{productExtraDiffers, notDrifted, Extra, 0},
@@ -229,8 +235,8 @@ var productTable = table[State, productEvent, productActions]{
 	{productRetrying, []State{Pending, Extra}, "", dueLater},
 	{productDriftFound, []State{InSync, Pending, Drifted, Extra}, Drifted, startDrift | dueNow},
 	{productReopened, []State{InSync, Pending, Drifted, Extra}, Drifted, restartDrift | dueNow},
-	// A repair would fail in the same way.
-	{productReopened, []State{Dead}, "", 0},
+	// A repair would fail in the same way, or be held as well.
+	{productReopened, []State{Held, Dead}, "", 0},
 	{productDecided, allStates, Drifted, dueNow | forgetRepairs},
 	{productAllSettled, []State{Drifted}, Pending, restartGrace},
 	{productCanImport, []State{Drifted}, "", dueNow},
@@ -246,7 +252,8 @@ var productTable = table[State, productEvent, productActions]{
 	{productChanged, []State{Drifted}, "", 0},
 }
 
-// on moves a product along its table. later is when it is due, if the event makes it due later.
+// on moves a product along its table. now is also when another grace period begins: with the zero time it begins when
+// the states are next derived. later is when the product is due, if the event makes it due later.
 func (p *Product) on(e productEvent, now, later time.Time) error {
 	to, do, err := productTable.next(p.State, e)
 	if err != nil {
@@ -257,7 +264,7 @@ func (p *Product) on(e productEvent, now, later time.Time) error {
 		p.DriftedAt = now
 	}
 	if do&restartGrace != 0 {
-		p.DiffersSince = time.Time{}
+		p.DiffersSince = now
 	}
 	if do&dueNow != 0 {
 		p.repairAt = now

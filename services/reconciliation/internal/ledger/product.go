@@ -72,11 +72,14 @@ func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.effective, p.cu
 // Open returns the product's open drift, as far as it was loaded with the product.
 func (p *Product) Open() []*Drift { return p.open }
 
-// isGone reports whether a product is neither in the catalog nor active in Stripe. It left the catalog, or never was in
+// IsGone reports whether a product is neither in the catalog nor active in Stripe. It left the catalog, or never was in
 // it.
-func (p *Product) isGone() bool {
+func (p *Product) IsGone() bool {
 	return p.Desired.GetProduct() == nil && !p.Observed.GetProduct().GetActive()
 }
+
+// Differences returns the fields that the steps change. Their texts are not those that the ledger stores.
+func (p *Product) Differences() []catalog.Difference { return catalog.Compare(p.effective, p.Observed) }
 
 // Outline describes what the steps do.
 func (p *Product) Outline() []catalog.Planned { return catalog.Outline(p.effective, p.current) }

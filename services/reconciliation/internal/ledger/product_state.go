@@ -91,6 +91,8 @@ func (p *Product) condition() productEvent {
 		// A product that differs and is dead without a version stays repairable: it may drift, and a repair may close
 		// the letter.
 		return productDead
+	case p.Hold() != nil && p.hasDifferences && !isIgnored:
+		return productHeld
 	case onlyStripe && isIgnored:
 		return productExtraIgnored
 	case onlyStripe && p.hasDifferences:

@@ -29,9 +29,9 @@ func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 
 // differing selects products that differ, including those that are only reported, and dead ones. Ignored differences do
 // not count.
-var differing = `(differs OR state = ` + sqlList(Dead) + ` OR unsettled AND (state IN (` + sqlList(Pending, Drifted) +
-	`)
-	OR EXISTS (SELECT FROM driftless_ledger.drift d WHERE d.account = p.account AND d.product_id = p.product_id
+var differing = `(differs OR state = ` + sqlList(Dead) + ` OR unsettled AND (
+	state IN (` + sqlList(Pending, Held, Drifted) + `) OR EXISTS (SELECT FROM driftless_ledger.drift d
+		WHERE d.account = p.account AND d.product_id = p.product_id
 		AND d.settled_at IS NULL AND d.state <> ` + sqlList(Ignored) + `)))`
 
 // Differing yields the products that differ or are dead, of those named or of all, in the order of their ids. It begins

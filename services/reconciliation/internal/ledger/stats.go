@@ -12,10 +12,11 @@ import (
 
 // Ages are the starts of the oldest conditions that should not last. Zero if there are none.
 type Ages struct {
-	// Unsynced is since when the product that has differed the longest has differed. Dead products are not counted.
+	// Unsynced is since when the product that has differed the longest has differed. Dead products are not counted, and
+	// neither are held ones: they wait for a person.
 	Unsynced time.Time
 	// Drift is since when the oldest drift is open that will be settled. Drift that is only reported by policy, or was
-	// ignored by an operator, stays and is not counted.
+	// ignored by an operator, stays and is not counted. Neither is that of held products.
 	Drift time.Time
 }
 
@@ -24,9 +25,10 @@ func (l *Ledger) Ages(ctx context.Context) (Ages, error) {
 	var unsynced, drift *time.Time
 	err := l.pool.QueryRow(ctx, `SELECT
 		(SELECT min(differs_since) FROM driftless_ledger.product
-			WHERE account = $1 AND differs AND state <> `+sqlList(Dead)+`),
+			WHERE account = $1 AND differs AND state NOT IN (`+sqlList(Dead, Held)+`)),
 		(SELECT min(since) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL
-			AND state <> `+sqlList(Ignored)+` AND (action <> `+sqlList(catalog.Report)+` OR decided <> ''))`,
+			AND state <> `+sqlList(Ignored)+` AND (action <> `+sqlList(catalog.Report)+` OR decided <> '')`+
+		andNotHeld+`)`,
 		l.account).Scan(&unsynced, &drift)
 	if err != nil {
 		return Ages{}, fmt.Errorf("find the oldest difference: %w", err)

@@ -136,7 +136,7 @@ func (c *convergence) update(m capturePoints, b backlog) {
 	for _, lane := range lanes {
 		at := m.before(b.oldest[lane])
 		for _, retry := range b.retries {
-			if retry.GetLane() != lane || IsHeld(retry) {
+			if retry.GetLane() != lane || isHeld(retry) {
 				continue
 			}
 			if bound := m.beforeVersion(retry.GetVersion()); bound.Before(at) {
@@ -152,5 +152,6 @@ func (c *convergence) update(m capturePoints, b backlog) {
 // reset drops all times, because they belong to a history that no longer exists.
 func (c *convergence) reset() { c.converged, c.candidate = nil, nil }
 
-// IsHeld reports whether a retry waits without a failure: the guard holds the change, or creations are held.
-func IsHeld(r *meshv1.Retry) bool { return r.GetAttempts() == 0 }
+// isHeld reports whether a retry waits without a failure: creations are held, or an earlier push put off a change that
+// the guard held.
+func isHeld(r *meshv1.Retry) bool { return r.GetAttempts() == 0 }

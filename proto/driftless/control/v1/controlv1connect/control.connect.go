@@ -107,12 +107,12 @@ type ControlServiceClient interface {
 	AdoptProducts(context.Context, *connect.Request[v1.AdoptProductsRequest]) (*connect.Response[v1.AdoptProductsResponse], error)
 	// Returns the results of commands to adopt. Commands that are still running are left out.
 	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
-	// Approves changes that the guard holds, in the versions that are held now, or lets rules pass everything for a while.
-	// Each approval is in the audit trail with its actor and reason. invalid_argument if nothing is selected. not_found
-	// if a named product is not held.
+	// Approves changes that the guard holds, in the versions that are held now, or lets rules pass everything for a
+	// while. Each approval is in the audit trail with its actor and reason. invalid_argument if nothing is selected.
+	// not_found if a named product is not held.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
-	// Records that held changes shall not be made, and where write-back can, orders ingestion to give the catalog Stripe's
-	// values. not_found if a named product is not held.
+	// Records that held changes shall not be made, and where write-back can, orders ingestion to give the catalog
+	// Stripe's values. not_found if a named product is not held.
 	Reject(context.Context, *connect.Request[v1.RejectRequest]) (*connect.Response[v1.RejectResponse], error)
 	// Stops services within a second or two: all replicas, and also after restarts. Running work is finished, and new
 	// work queues up. A pause of a paused service replaces the earlier one.
@@ -433,12 +433,12 @@ type ControlServiceHandler interface {
 	AdoptProducts(context.Context, *connect.Request[v1.AdoptProductsRequest]) (*connect.Response[v1.AdoptProductsResponse], error)
 	// Returns the results of commands to adopt. Commands that are still running are left out.
 	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
-	// Approves changes that the guard holds, in the versions that are held now, or lets rules pass everything for a while.
-	// Each approval is in the audit trail with its actor and reason. invalid_argument if nothing is selected. not_found
-	// if a named product is not held.
+	// Approves changes that the guard holds, in the versions that are held now, or lets rules pass everything for a
+	// while. Each approval is in the audit trail with its actor and reason. invalid_argument if nothing is selected.
+	// not_found if a named product is not held.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
-	// Records that held changes shall not be made, and where write-back can, orders ingestion to give the catalog Stripe's
-	// values. not_found if a named product is not held.
+	// Records that held changes shall not be made, and where write-back can, orders ingestion to give the catalog
+	// Stripe's values. not_found if a named product is not held.
 	Reject(context.Context, *connect.Request[v1.RejectRequest]) (*connect.Response[v1.RejectResponse], error)
 	// Stops services within a second or two: all replicas, and also after restarts. Running work is finished, and new
 	// work queues up. A pause of a paused service replaces the earlier one.

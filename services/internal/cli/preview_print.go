@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftless-sync/driftless/services/internal/forecast"
+)
+
+// previewWriter writes a preview, product by product.
+type previewWriter interface {
+	begin(*previewSummary) error
+	product(forecast.Product) error
+	// end gets the summary with its counts.
+	end(*previewSummary) error
+}
+
+func newPreviewWriter(format string) previewWriter {
+	switch format {
+	case "json":
+		return &previewJSON{}
+	case "markdown":
+		return &previewMarkdown{Writer: stdout}
+	default:
+		return &previewText{planPrinter: planPrinter{Writer: stdout, colours: colours()}}
+	}
+}
+
+// previewText writes for a terminal.
+type previewText struct{ planPrinter }
+
+func (w *previewText) begin(s *previewSummary) error {
+	sayf(w, "%s\n\n", s.what())
+	return nil
+}
+
+func (w *previewText) product(p forecast.Product) error {
+	plan := proto.CloneOf(p.ProductPlan)
+	plan.Hold, plan.Held, plan.Waiting, plan.Drift = nil, false, "", nil
+	if p.GetRefused() != "" {
+		w.printLine("", "", p.GetProductId()+"  (refused)")
+		sayf(w, "    %s\n", p.GetRefused())
+		return nil
+	}
+	plan.State = p.GetState()
+	w.printProduct(plan)
+	for _, f := range p.GetHold().GetFindings() {
+		sayf(w, "    the guard would hold it: %s (%s)\n", f.GetMessage(), f.GetRule())
+	}
+	if p.GetWaiting() != "" {
+		sayf(w, "    %s\n", p.GetWaiting())
+	}
+	for _, d := range p.GetDrift() {
+		sayf(w, "    %s: only reported, by policy\n", differenceLine(d.GetDifference()))
+	}
+	if p.Earlier {
+		say(w, "    it differs from Stripe without this change, too")
+	}
+	return nil
+}
+
+func (w *previewText) end(s *previewSummary) error {
+	compared := countOf(uint64(s.After), "product", "products") + " compared" + s.asOf
+	if s.Products == 0 {
+		sayf(w, "No changes: %s\n", compared)
+	} else {
+		sayf(w, "\nPlan: %s; %s\n", s.plan(), compared)
+	}
+	for _, note := range s.notes() {
+		say(w, note)
+	}
+	return nil
+}
+
+// previewJSON writes one JSON object.
+type previewJSON struct{ written int }
+
+func (w *previewJSON) begin(*previewSummary) error {
+	_, err := io.WriteString(jsonOut, `{"products":[`)
+	return wrapWrite(err)
+}
+
+func (w *previewJSON) product(p forecast.Product) error {
+	plan, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(p.ProductPlan)
+	if err != nil {
+		return fmt.Errorf("encode the plan of product %s: %w", p.GetProductId(), err)
+	}
+	prices := p.Prices
+	if prices == nil {
+		prices = []forecast.PriceChange{}
+	}
+	data, err := json.Marshal(struct {
+		Plan          json.RawMessage        `json:"plan"`
+		PriceChanges  []forecast.PriceChange `json:"price_changes"`
+		DifferAlready bool                   `json:"differs_already"`
+	}{plan, prices, p.Earlier})
+	if err != nil {
+		return fmt.Errorf("encode the plan of product %s: %w", p.GetProductId(), err)
+	}
+	separator := "\n"
+	if w.written > 0 {
+		separator = ",\n"
+	}
+	w.written++
+	_, err = jsonOut.Write(append([]byte(separator), data...))
+	return wrapWrite(err)
+}
+
+func (w *previewJSON) end(s *previewSummary) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("encode the summary: %w", err)
+	}
+	_, err = jsonOut.Write(append(append([]byte("],\n\"summary\":"), data...), "}\n"...))
+	return wrapWrite(err)
+}
+
+func wrapWrite(err error) error {
+	if err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return nil
+}
+
+// errMarkdown refuses a format that only a preview has.
+var errMarkdown = errors.New("-o markdown is for a preview: driftless plan with --sql, -e or --config")

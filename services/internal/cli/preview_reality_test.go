@@ -1,0 +1,249 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/forecast"
+	"github.com/driftless-sync/driftless/services/stripesim"
+)
+
+// recorder keeps the products of a preview.
+type recorder struct{ products []forecast.Product }
+
+func (*recorder) begin(*previewSummary) error { return nil }
+func (*recorder) end(*previewSummary) error   { return nil }
+
+func (r *recorder) product(p forecast.Product) error {
+	r.products = append(r.products, p)
+	return nil
+}
+
+// shopEditor makes random statements on the built-in tables.
+type shopEditor struct{ *rand.Rand }
+
+func (e *shopEditor) product() string { return fmt.Sprintf("p%d", e.IntN(40)) }
+
+func (e *shopEditor) price() string {
+	return e.product() + []string{"-eur", "-usd"}[e.IntN(2)]
+}
+
+// statement returns a random statement. Some concern no row, and some make a product that Stripe would refuse.
+func (e *shopEditor) statement() string {
+	product, price := e.product(), e.price()
+	switch e.IntN(16) {
+	case 0, 1, 2:
+		return fmt.Sprintf("UPDATE driftless.prices SET unit_amount = %d WHERE id = '%s'", 100*e.IntN(50), price)
+	case 3:
+		return fmt.Sprintf("UPDATE driftless.prices SET unit_amount = unit_amount + 1 WHERE id LIKE '%s%%'",
+			product[:2])
+	case 4:
+		return fmt.Sprintf("UPDATE driftless.products SET name = 'Name %d' WHERE id = '%s'", e.IntN(9), product)
+	case 5:
+		return fmt.Sprintf("UPDATE driftless.products SET description = NULLIF('%s', 'none') WHERE id = '%s'",
+			[]string{"none", "good", "better"}[e.IntN(3)], product)
+	case 6:
+		return fmt.Sprintf("UPDATE driftless.products SET active = NOT active WHERE id = '%s'", product)
+	case 7:
+		return fmt.Sprintf("UPDATE driftless.prices SET active = NOT active WHERE id = '%s'", price)
+	case 8:
+		return fmt.Sprintf("DELETE FROM driftless.prices WHERE id = '%s'", price)
+	case 9:
+		return fmt.Sprintf("DELETE FROM driftless.products WHERE id = '%s'", product)
+	case 10, 11:
+		return fmt.Sprintf(
+			"INSERT INTO driftless.products (id, name) VALUES ('%s', 'Again') ON CONFLICT (id) DO NOTHING", product)
+	case 12, 13:
+		return fmt.Sprintf(`INSERT INTO driftless.prices (id, product, currency, unit_amount)
+			SELECT '%s', id, '%s', %d FROM driftless.products WHERE id = '%s' ON CONFLICT (id) DO NOTHING`,
+			price, price[len(price)-3:], 100+e.IntN(900), strings.Split(price, "-")[0])
+	case 14:
+		return fmt.Sprintf(`UPDATE driftless.products p SET default_price =
+			(SELECT min(id) FROM driftless.prices WHERE product = p.id AND active) WHERE id = '%s'`, product)
+	default:
+		return fmt.Sprintf(`UPDATE driftless.prices SET nickname = 'N%d', metadata = '{"k": "%d"}' WHERE id = '%s'`,
+			e.IntN(3), e.IntN(3), price)
+	}
+}
+
+// previewOf previews statements against a running mesh, with the guard switched off.
+func previewOf(t *testing.T, m *testMesh, c *cli, statements []string) []forecast.Product {
+	t.Helper()
+	client, err := address{}.control(c)
+	require.NoError(t, err)
+	status, err := client.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
+	require.NoError(t, err)
+	p := &preview{control: client, status: status.Msg}
+	p.present.settings.DatabaseURL = config.Secret(m.database)
+	p.changed = p.present
+	parsed, err := ingestion.ParseScript("edits", strings.Join(statements, ";\n"))
+	require.NoError(t, err)
+	require.NoError(t, p.read(t.Context(), c, previewFlags{}, parsed))
+	defer p.result.Close()
+	r := &recorder{}
+	p.out = r
+	if err := p.show(t.Context()); err != nil {
+		require.ErrorIs(t, err, errDiffers)
+	}
+	return r.products
+}
+
+var (
+	stripeID = regexp.MustCompile(`\((price_\w+)\)$`)
+	priceRef = regexp.MustCompile(`^\(Stripe's id of price (.*)\)$`)
+)
+
+// keyOf returns the idempotency key that push gives a planned call. It covers everything in the call.
+func keyOf(product string, s *controlv1.PlannedStep, generation uint64) string {
+	step := catalog.Step{Kind: catalog.StepKind(s.GetKind()), ProductID: product}
+	words := strings.Fields(stripeID.ReplaceAllString(s.GetStep(), ""))
+	switch step.Kind {
+	case catalog.CreateProduct:
+		if len(words) > 3 {
+			step.PriceID = words[len(words)-1]
+		}
+	case catalog.CreatePrice, catalog.UpdatePrice:
+		step.PriceID = words[len(words)-1]
+	case catalog.UpdateProduct:
+	}
+	if id := stripeID.FindStringSubmatch(s.GetStep()); id != nil {
+		step.StripePriceID = id[1]
+	}
+	for _, p := range s.GetParameters() {
+		param := catalog.Param{Name: p.GetName(), Value: p.GetValue()}
+		if ref := priceRef.FindStringSubmatch(p.GetValue()); ref != nil {
+			param.Value, param.PriceRef = "", ref[1]
+		}
+		step.Params = append(step.Params, param)
+	}
+	return step.IdempotencyKey("default", generation)
+}
+
+// generations returns the generation of every product.
+func generations(t *testing.T, c *cli) map[string]uint64 {
+	t.Helper()
+	client, err := address{}.control(c)
+	require.NoError(t, err)
+	resp, err := client.ListProducts(t.Context(), connect.NewRequest(&controlv1.ListProductsRequest{}))
+	require.NoError(t, err)
+	out := map[string]uint64{}
+	for _, d := range resp.Msg.GetProducts() {
+		out[d.GetProductId()] = d.GetObserved().GetGeneration()
+	}
+	return out
+}
+
+// commit runs statements in one transaction.
+func commit(t *testing.T, database string, statements []string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	for _, s := range statements {
+		_, err := tx.Exec(t.Context(), s)
+		require.NoError(t, err, s)
+	}
+	require.NoError(t, tx.Commit(t.Context()))
+}
+
+// awaitQuiet waits until everything that was committed is in Stripe, or refused.
+func awaitQuiet(t *testing.T, c *cli) {
+	t.Helper()
+	client, err := address{}.control(c)
+	require.NoError(t, err)
+	committed := time.Now()
+	why := ""
+	require.Eventually(t, func() bool {
+		plan, err := fetchPlan(t.Context(), client, nil)
+		if err != nil {
+			return false
+		}
+		why = describeRemaining(plan)
+		return plan.GetInFlight() == 0 && plan.GetEquality().GetUnknown() == "" &&
+			plan.GetEquality().GetAsOf().AsTime().After(committed) &&
+			!slices.ContainsFunc(plan.GetProducts(), func(p *controlv1.ProductPlan) bool {
+				return p.GetState() != controlv1.ProductState_PRODUCT_STATE_DEAD
+			})
+	}, time.Minute, 50*time.Millisecond, &why)
+}
+
+// TestPreview_EqualsReality previews 1,000 random edits in batches, commits each batch, and compares the calls that the
+// preview showed with those that push made.
+func TestPreview_EqualsReality(t *testing.T) {
+	t.Parallel()
+	m := newTestMesh(t, nil)
+	c := &cli{Local: config.Local{DataDir: t.TempDir()}}
+	require.NoError(t, m.endpoints().save(c.DataDir))
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	e := &shopEditor{Rand: rand.New(rand.NewPCG(seed, 1))}
+	var first []string
+	for i := range 40 {
+		first = append(first,
+			fmt.Sprintf("INSERT INTO driftless.products (id, name) VALUES ('p%d', 'Product %d')", i, i),
+			fmt.Sprintf(`INSERT INTO driftless.prices (id, product, currency, unit_amount)
+				VALUES ('p%d-eur', 'p%d', 'eur', 1000), ('p%d-usd', 'p%d', 'usd', 1200)`, i, i, i, i))
+	}
+	commit(t, m.database, first)
+	awaitQuiet(t, c)
+
+	const batches, batch = 10, 100
+	calls := 0
+	for n := range batches {
+		statements := make([]string, batch)
+		for i := range statements {
+			statements[i] = e.statement()
+		}
+		generation := generations(t, c)
+		var want []string
+		shown := map[string]string{}
+		for _, p := range previewOf(t, m, c, statements) {
+			for _, s := range p.GetSteps() {
+				key := keyOf(p.GetProductId(), s, generation[p.GetProductId()])
+				want = append(want, key)
+				shown[key] = fmt.Sprintf("%s: %s %v", p.GetProductId(), s.GetStep(), s.GetParameters())
+			}
+		}
+		require.NoError(t, m.sim.ClearRequests(t.Context()))
+		commit(t, m.database, statements)
+		awaitQuiet(t, c)
+		made, err := m.sim.Requests(t.Context(), stripesim.RequestFilter{KeyPrefix: catalog.KeyPrefix})
+		require.NoError(t, err)
+		var have []string
+		for _, r := range made {
+			require.Equal(t, http.StatusOK, r.Status, "%+v", r)
+			if have = append(have, r.IdempotencyKey); shown[r.IdempotencyKey] == "" {
+				t.Errorf("batch %d: push made a call that was not shown: %s %s\n%s", n, r.Method, r.Path,
+					strings.Join(statements, "\n"))
+			}
+		}
+		for _, key := range want {
+			if !slices.Contains(have, key) {
+				t.Errorf("batch %d: a call was shown that push did not make: %s\n%s", n, shown[key],
+					strings.Join(statements, "\n"))
+			}
+		}
+		if t.Failed() {
+			return
+		}
+		calls += len(have)
+	}
+	require.Greater(t, calls, 300)
+}

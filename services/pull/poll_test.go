@@ -1,0 +1,150 @@
+package pull_test
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/stripesim"
+)
+
+func TestPoll_ContinuesAtItsCursor(t *testing.T) {
+	r := newRig(t)
+	stop := r.pull(100 * time.Millisecond)
+	for i := range 3 {
+		_, err := r.stripe.Products.New(&stripe.ProductParams{
+			ID:   stripe.String(fmt.Sprintf("a%d", i)),
+			Name: stripe.String("A"),
+		})
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == 3 }, patience, 10*time.Millisecond)
+	stop()
+	for i := range 150 {
+		_, err := r.stripe.Products.New(&stripe.ProductParams{
+			ID:   stripe.String(fmt.Sprintf("b%d", i)),
+			Name: stripe.String("B"),
+		})
+		require.NoError(t, err)
+	}
+	r.pull(100 * time.Millisecond)
+	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == 153 }, patience, 10*time.Millisecond,
+		"more than a page, none twice")
+	localtest.Holds(t, 500*time.Millisecond, func() bool { return r.stored(topology.StreamStripe) == 153 },
+		"later readings store nothing again")
+}
+
+// TestPoll_ReadsManyEventsPageByPageOldestFirst: the events of an import half an hour ago may exceed the
+// memory.
+func TestPoll_ReadsManyEventsPageByPageOldestFirst(t *testing.T) {
+	r := newRig(t)
+	const n = 250
+	for i := range n {
+		r.product(fmt.Sprintf("p%d", i))
+	}
+	target, err := url.Parse(r.simURL)
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var stored []uint64
+	proxy := &httputil.ReverseProxy{Rewrite: func(req *httputil.ProxyRequest) {
+		req.SetURL(target)
+		if req.In.URL.Path == "/v1/events" {
+			mu.Lock()
+			defer mu.Unlock()
+			stored = append(stored, r.stored(topology.StreamStripe))
+		}
+	}}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	r.simURL = server.URL
+	r.pull(time.Hour)
+	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == n }, patience, 10*time.Millisecond)
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, []uint64{0, 0, 0, 50, 150}, stored,
+		"on the way to the oldest nothing is kept; from there each page is stored before the next is read")
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamStripe)
+	require.NoError(t, err)
+	for i := range n {
+		msg, err := stream.GetMsg(t.Context(), uint64(i+1))
+		require.NoError(t, err)
+		require.Equal(t, topology.StripeSubject("default", fmt.Sprintf("p%d", i)), msg.Subject)
+	}
+}
+
+func TestPoll_ScansAfterALostCursor(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.stores.Record(topology.KeyEvents, "default").PutString(t.Context(), "evt_forgotten"))
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
+	require.NoError(t, err)
+	r.pull(time.Hour)
+	r.waitName("Mug")
+	require.Eventually(t, func() bool {
+		report := &meshv1.ScanReport{}
+		ok, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
+		return err == nil && ok && report.GetFinishedAt() != nil
+	}, patience, 10*time.Millisecond)
+}
+
+func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
+	for name, cursor := range map[string]string{
+		"at an event":  "evt_old@" + strconv.FormatInt(time.Now().Add(-31*24*time.Hour).Unix(), 10),
+		"at no event":  "@" + strconv.FormatInt(time.Now().Add(-31*24*time.Hour).Unix(), 10),
+		"just too old": "evt_old@" + strconv.FormatInt(time.Now().Add(-30*24*time.Hour+time.Hour).Unix(), 10),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			require.NoError(t, r.stores.Record(topology.KeyEvents, "default").PutString(t.Context(), cursor))
+			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
+			require.NoError(t, err)
+			r.pull(100 * time.Millisecond)
+			r.waitName("Mug")
+			report := &meshv1.ScanReport{}
+			require.Eventually(t, func() bool {
+				_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
+				return err == nil && report.GetFinishedAt() != nil
+			}, patience, 10*time.Millisecond)
+			require.Equal(t, topology.Pull, report.GetIssuer())
+			require.Contains(t, report.GetReason(), "older than the events that Stripe keeps")
+			id := report.GetId()
+			localtest.Holds(t, 500*time.Millisecond, func() bool {
+				_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
+				return err == nil && report.GetId() == id && r.stored(topology.StreamCommand) == 0
+			}, "once is enough")
+		})
+	}
+}
+
+func TestPoll_RecordsItsResults(t *testing.T) {
+	r := newRig(t)
+	poll := func() *meshv1.PollReport {
+		report := &meshv1.PollReport{}
+		_, err := r.stores.Record(topology.KeyPoll, "default").Get(t.Context(), report)
+		require.NoError(t, err)
+		return report
+	}
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
+	require.NoError(t, err)
+	r.pull(50 * time.Millisecond)
+	require.Eventually(t, func() bool { return poll().GetEvents() == 1 && poll().GetError() == "" }, patience,
+		10*time.Millisecond)
+	require.WithinDuration(t, time.Now(), poll().GetReadUpTo().AsTime(), time.Minute)
+	require.Equal(t, 50*time.Millisecond, poll().GetInterval().AsDuration())
+	fault, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultUnavailable, Path: "/v1/events"})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return poll().GetError() != "" }, patience, 10*time.Millisecond)
+	require.NotNil(t, poll().GetAt(), "when it last succeeded stays known")
+	require.NoError(t, r.admin.RemoveFault(t.Context(), fault.ID))
+	require.Eventually(t, func() bool { return poll().GetError() == "" }, patience, 10*time.Millisecond)
+}

@@ -1,0 +1,119 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"github.com/driftless-sync/driftless/services/internal/guard"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// selection is what a request to approve or reject selects.
+type selection struct {
+	products []string
+	rule     string
+	all      bool
+	after    string
+}
+
+// isEmpty reports whether the request names neither products nor a rule, and does not ask for all.
+func (s selection) isEmpty() bool { return len(s.products) == 0 && s.rule == "" && !s.all }
+
+// check returns an error if the selection is ambiguous or names no rule of the guard.
+func (s selection) check() error {
+	named := 0
+	for _, given := range []bool{len(s.products) > 0, s.rule != "", s.all} {
+		if given {
+			named++
+		}
+	}
+	if named > 1 {
+		return invalid("product_ids, rule and all: only one of them can be given")
+	}
+	if s.rule == "" {
+		return nil
+	}
+	if _, err := guard.ParseRule(s.rule); err != nil {
+		return invalid("rule: %w", err)
+	}
+	return nil
+}
+
+// held returns the held products that a request selects, at most maxNamed, and the id to continue after. It returns
+// NotFound if a named product is not held, and FailedPrecondition if nothing is.
+func (c control) held(ctx context.Context, s selection) (products []*ledger.Product, next string, err error) {
+	named := distinct(s.products)
+	products, more, err := c.Ledger.HeldProducts(ctx,
+		ledger.HeldFilter{Products: named, Rule: s.rule, After: s.after}, maxNamed)
+	if err != nil {
+		return nil, "", unavailable(err)
+	}
+	if more {
+		next = products[len(products)-1].ID
+	}
+	switch {
+	case len(named) > 0 && s.after == "" && len(products) < len(named):
+		return nil, "", c.notHeld(ctx, named, products)
+	case len(products) > 0 || s.after != "" || len(named) > 0:
+		return products, next, nil
+	case s.rule != "":
+		return nil, "", connect.NewError(connect.CodeFailedPrecondition,
+			fmt.Errorf("the rule %s holds nothing: `driftless status` shows which rules do", s.rule))
+	default:
+		return nil, "", connect.NewError(connect.CodeFailedPrecondition,
+			errors.New("the guard holds nothing: `driftless plan` shows what differs"))
+	}
+}
+
+// maxExplained is how many products an error explains.
+const maxExplained = 10
+
+// notHeld returns the error that says of each named product that is not held what it is instead.
+func (c control) notHeld(ctx context.Context, named []string, held []*ledger.Product) error {
+	var ids []string
+	for _, id := range named {
+		if !slices.ContainsFunc(held, func(p *ledger.Product) bool { return p.ID == id }) {
+			ids = append(ids, id)
+		}
+	}
+	known, err := c.Ledger.Products(ctx, ids)
+	if err != nil {
+		return unavailable(err)
+	}
+	var reasons []string
+	for _, id := range ids[:min(len(ids), maxExplained)] {
+		reasons = append(reasons, fmt.Sprintf("product %s is not held: %s", id, insteadOfHeld(id, known[id])))
+	}
+	if more := len(ids) - len(reasons); more > 0 {
+		reasons = append(reasons, fmt.Sprintf("and %d more are not held", more))
+	}
+	return connect.NewError(connect.CodeNotFound, fmt.Errorf("%s. Nothing was changed", strings.Join(reasons, "; ")))
+}
+
+// insteadOfHeld says in what state a product is that is not held. p is nil if the ledger does not have it.
+func insteadOfHeld(id string, p *ledger.Product) string {
+	if p == nil {
+		return "neither side has it (is the id right?)"
+	}
+	switch hold := p.Observed.GetHold(); {
+	case p.State == ledger.Pending && hold.GetApproved():
+		return "its change is approved, and push is making it"
+	case p.State == ledger.Pending:
+		return "push has not judged its latest change yet"
+	case p.State == ledger.Drifted:
+		return "it has drifted; see `driftless drift show " + id + "`"
+	case p.State == ledger.Dead:
+		return "its change was refused; see `driftless dead show " + id + "`"
+	case p.State == ledger.Extra:
+		return "only Stripe has it"
+	case p.IsGone():
+		return "it left the catalog"
+	default:
+		return "it is in sync"
+	}
+}

@@ -1,0 +1,13 @@
+-- +goose Up
+-- Products whose change the guard holds: by which rules, and since when. Both are empty for every other product.
+ALTER TABLE driftless_ledger.product
+    DROP CONSTRAINT product_state_check,
+    ADD CONSTRAINT product_state_check CHECK (state IN ('in_sync', 'pending', 'held', 'drifted', 'dead', 'orphan')),
+    ADD COLUMN held_by text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN held_since timestamptz;
+
+CREATE VIEW driftless_ledger.held_changes AS
+SELECT p.account, p.product_id AS product, (h ->> 'version')::numeric AS version, p.held_since AS since, p.held_by AS rules,
+    coalesce(h -> 'findings', '[]') AS findings, coalesce(h -> 'approvals', '[]') AS approvals
+FROM driftless_ledger.product p, LATERAL (SELECT p.observed_json -> 'hold' AS h) x
+WHERE p.state = 'held';
