@@ -102,6 +102,7 @@ func wantSame(have, want *catalogv1.ProductChange) bool {
 	if have == nil || have.GetOperation() != want.GetOperation() {
 		return false
 	}
-	return equalProducts(have.GetProduct(), want.GetProduct()) && slices.Equal(have.GetUnmanagedFields(),
+	return equalProducts(have.GetProduct(), want.GetProduct()) &&
+		proto.Equal(have.GetArchiveAfter(), want.GetArchiveAfter()) && slices.Equal(have.GetUnmanagedFields(),
 		want.GetUnmanagedFields())
 }

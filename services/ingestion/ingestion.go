@@ -45,6 +45,8 @@ type Config struct {
 	Mapping *config.Mapping
 	// Slot and Publication in the catalog database. They are created if they do not exist.
 	Slot, Publication string
+	// PricesArchiveAfter is how long a replaced price stays active, unless the products query says it for the product.
+	PricesArchiveAfter time.Duration
 	// AcceptDatabase is the system identifier of a Postgres server that replaces the one that was captured before.
 	AcceptDatabase string
 	// StripeIDs maintains the table driftless.stripe_ids. Mapping.WriteIDs switches it on, too.

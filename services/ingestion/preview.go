@@ -40,6 +40,8 @@ type PreviewConfig struct {
 	DatabaseURL, DatabaseURLFile string
 	// Mapping is the present one, and Changed the one that replaces it. Nil means the built-in tables.
 	Mapping, Changed *config.Mapping
+	// ArchiveAfter is the present setting prices_archive_after, and ChangedArchiveAfter the one that replaces it.
+	ArchiveAfter, ChangedArchiveAfter time.Duration
 	// Statements may be empty, if the mapping changes.
 	Statements []PreviewStatement
 	// LockTimeout is how long a statement waits for a lock, and StatementTimeout how long it may run. 0 means no limit.
@@ -85,15 +87,17 @@ func Preview(ctx context.Context, cfg PreviewConfig) (*PreviewResult, error) {
 			}
 			return conn, nil
 		},
-		Statements:       cfg.Statements,
-		Before:           orBuiltIn(cfg.Mapping),
-		After:            orBuiltIn(cfg.Changed),
-		LockTimeout:      cfg.LockTimeout,
-		StatementTimeout: cfg.StatementTimeout,
-		All:              cfg.All,
-		Validate:         validator.Product,
-		Describe:         validation.Join,
-		Progress:         cfg.Progress,
+		Statements:         cfg.Statements,
+		Before:             orBuiltIn(cfg.Mapping),
+		ArchiveAfterBefore: cfg.ArchiveAfter,
+		After:              orBuiltIn(cfg.Changed),
+		LockTimeout:        cfg.LockTimeout,
+		ArchiveAfter:       cfg.ChangedArchiveAfter,
+		StatementTimeout:   cfg.StatementTimeout,
+		All:                cfg.All,
+		Validate:           validator.Product,
+		Describe:           validation.Join,
+		Progress:           cfg.Progress,
 	})
 }
 

@@ -34,6 +34,7 @@ func (in *ingester) newMessage(change *catalogv1.ProductChange, state mapping.St
 		change.Operation = catalogv1.Operation_OPERATION_UPSERT
 		change.Product = state.Product
 		change.UnmanagedFields = in.currentSchema().mapping.Unmanaged()
+		change.ArchiveAfter = state.Overlap(in.PricesArchiveAfter)
 		faults := state.Faults
 		if len(faults) == 0 {
 			faults = in.validate.Product(state.Product)

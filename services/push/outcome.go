@@ -70,6 +70,7 @@ func (p *pusher) publishApplied(ctx context.Context, req plan.Request, pl *plan.
 			Took: durationpb.New(d.Took),
 		})
 	}
+	out.Detail = describeOverlaps(pl)
 	setOutcome(ctx, telemetry.OutcomeApplied)
 	return p.mesh.Publish(ctx, topology.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out,
 		mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))

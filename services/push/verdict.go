@@ -37,6 +37,9 @@ func (p *pusher) verdictFor(ctx context.Context, req plan.Request, err error) me
 				p.logger.WarnContext(ctx, "could not cancel an obsolete retry", "product", product, "error", err)
 			}
 		}
+		if err := p.scheduleOverlapEnd(ctx, req.Change); err != nil {
+			return mesh.Retry(err)
+		}
 		return mesh.Ack()
 	case err == errBusy: //nolint:errorlint // not a wrapped one: nothing was done yet
 		return mesh.Busy(busyDelay)
@@ -46,6 +49,10 @@ func (p *pusher) verdictFor(ctx context.Context, req plan.Request, err error) me
 		return p.park(ctx, req, held)
 	case errors.As(err, &refused):
 		p.failures.clear(product)
+		// Other parts of the product may have been applied.
+		if err := p.scheduleOverlapEnd(ctx, req.Change); err != nil {
+			return mesh.Retry(err)
+		}
 		return mesh.Dead(refused.letter)
 	case errors.Is(err, state.ErrTooLarge):
 		p.failures.clear(product)

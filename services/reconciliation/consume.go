@@ -87,6 +87,9 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		for i, s := range o.GetSteps() {
 			steps[i] = fmt.Sprintf("%s [%s, %s]", s.GetStep(), s.GetObjectId(), s.GetStripeRequestId())
 		}
+		if detail != "" {
+			steps = append(steps, detail)
+		}
 		detail = strings.Join(steps, "; ")
 	}
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{

@@ -44,6 +44,9 @@ func (r *reconciler) findDrift(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.ledger.EndOverlaps(ctx); err != nil {
+		return err
+	}
 	for {
 		n, err := r.ledger.FindDrift(ctx, r.GracePeriod, pushed, r.isDrift)
 		if err != nil || n == 0 {

@@ -16,19 +16,20 @@ func main() {
 		"Captures changes of the catalog from Postgres, and serves the API of the built-in tables.", &s,
 		func(ctx context.Context, r service.Runtime) error {
 			return ingestion.Run(ctx, ingestion.Config{
-				Account:         s.Account,
-				NATS:            r.NATS(topology.Ingestion, s.Mesh, s.Signing),
-				DatabaseURL:     s.DatabaseURL.Reveal(),
-				DatabaseURLFile: s.DatabaseURLFile,
-				Mapping:         r.Mapping,
-				Slot:            s.Slot,
-				Publication:     s.Publication,
-				AcceptDatabase:  s.AcceptDatabase,
-				StripeIDs:       s.StripeIDs,
-				HTTP:            r.HTTP(s.IngestionAddr),
-				Token:           s.Token.Reveal(),
-				Logger:          r.Logger,
-				CheckMigrations: s.Migrations.Migrations == "check",
+				Account:            s.Account,
+				NATS:               r.NATS(topology.Ingestion, s.Mesh, s.Signing),
+				DatabaseURL:        s.DatabaseURL.Reveal(),
+				DatabaseURLFile:    s.DatabaseURLFile,
+				Mapping:            r.Mapping,
+				Slot:               s.Slot,
+				Publication:        s.Publication,
+				PricesArchiveAfter: s.PricesArchiveAfter,
+				AcceptDatabase:     s.AcceptDatabase,
+				StripeIDs:          s.StripeIDs,
+				HTTP:               r.HTTP(s.IngestionAddr),
+				Token:              s.Token.Reveal(),
+				Logger:             r.Logger,
+				CheckMigrations:    s.Migrations.Migrations == "check",
 			})
 		})
 }

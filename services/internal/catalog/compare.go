@@ -131,7 +131,10 @@ func (c *comparer) addProduct(s draft) {
 				d.Catalog = c.priceName(s.value)
 			}
 			if d.Catalog == d.Stripe {
-				// The default only follows a price that another one replaces.
+				// The default only follows a price that another one replaces, which reports the difference. If the
+				// price was kept, there may be no other difference.
+				d.Stripe = c.have.GetDefaultPrice()
+				c.markDifferences = append(c.markDifferences, d)
 				continue
 			}
 		case "metadata":

@@ -19,6 +19,7 @@ import (
 //
 // Diff leaves alone:
 //   - prices without Driftless's mark, unless the catalog has a price with their Stripe id as its id;
+//   - replaced prices that are kept for a while: see ApplyOverlaps;
 //   - metadata keys that Driftless did not write;
 //   - fields that the desired state lists as unmanaged.
 //
@@ -86,8 +87,15 @@ type differ struct {
 	// currentIDs maps a catalog price to Stripe's id of the active price that represents it once the steps are done.
 	// The id is empty if that price is yet to be created.
 	currentIDs map[string]string
-	// retiredIDs maps Stripe's ids of prices to be archived to their catalog ids.
+	// retiredIDs maps Stripe's ids of prices to be archived, now or when their overlap ends, to their catalog ids.
 	retiredIDs map[string]string
+	// kept are Stripe's ids of the prices that stay active although another price represents the catalog's. replaced
+	// are those of the active prices that another one replaces.
+	kept, replaced map[string]bool
+	// keeps means that the catalog wants an overlap.
+	keeps bool
+	// archivedCurrent are the catalog's ids of prices that somebody archived while the ones before them are kept.
+	archivedCurrent map[string]bool
 	// inlinePrice is the price that the call that creates the product also creates, nil if there is none.
 	inlinePrice *catalogv1.Price
 
@@ -110,12 +118,16 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 		someUnmanaged: len(unmanaged) > 0,
 		currentIDs:    map[string]string{},
 		retiredIDs:    map[string]string{},
+		kept:          map[string]bool{},
+		replaced:      map[string]bool{},
+		keeps:         wantsOverlap(desired),
 	}
 	if d.have != nil {
 		for _, p := range observed.GetPrices() {
 			held := &catalogv1.ObservedPrice{
 				StripeId: p.GetStripeId(), Price: canonicalPrice(p.GetPrice()), Created: p.GetCreated(),
-				ManagedMetadata: p.GetManagedMetadata(),
+				ManagedMetadata: p.GetManagedMetadata(), Changed: p.GetChanged(),
+				KeepUntil: p.GetKeepUntil(), ReplacedAt: p.GetReplacedAt(),
 			}
 			if id := held.GetStripeId(); d.wantedPrice(id) != nil {
 				// The price was imported: see Import. If it has a mark, that is a copy of another price's mark.
@@ -123,6 +135,7 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 			}
 			d.observedPrices = append(d.observedPrices, held)
 		}
+		d.findArchivedCurrent()
 		slices.SortFunc(d.observedPrices, d.comparePreference)
 		for _, held := range d.observedPrices {
 			want := d.wantedPrice(held.GetPrice().GetId())
@@ -135,9 +148,9 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 	return d
 }
 
-// comparePreference orders held prices. If several could represent a catalog price, the first is kept. Active ones come
-// first, then the default price, then the oldest. Among archived prices, the latest created one was probably archived
-// last.
+// comparePreference orders held prices. If several could represent a catalog price, the first does. Active ones come
+// first, then those that another price has replaced, the latest first. Then come the default price and the oldest.
+// Among archived prices, the latest created one was probably archived last.
 func (d *differ) comparePreference(a, b *catalogv1.ObservedPrice) int {
 	yes := func(b bool) int {
 		if b {
@@ -151,7 +164,8 @@ func (d *differ) comparePreference(a, b *catalogv1.ObservedPrice) int {
 		age = -age
 	}
 	return cmp.Or(
-		cmp.Compare(yes(a.GetPrice().GetActive()), yes(b.GetPrice().GetActive())),
+		cmp.Compare(d.preference(a), d.preference(b)),
+		cmp.Compare(replacedAt(b), replacedAt(a)),
 		cmp.Compare(yes(isDefault(a)), yes(isDefault(b))),
 		age,
 		strings.Compare(a.GetStripeId(), b.GetStripeId()))
@@ -166,6 +180,9 @@ func (d *differ) diffPrices() {
 			continue
 		}
 		held := d.matchingPrice(want)
+		if before := d.replacing(want, held); before != nil {
+			d.replaced[before.GetStripeId()] = true
+		}
 		if held == nil {
 			d.currentIDs[want.GetId()] = ""
 			d.createPrice(want)
@@ -176,16 +193,21 @@ func (d *differ) diffPrices() {
 		d.updatePrice(want, held)
 	}
 	for _, held := range d.observedPrices {
-		if held.GetPrice().GetId() != "" && held.GetPrice().GetActive() && !taken[held.GetStripeId()] {
-			d.archive(held)
-		} else {
+		id := held.GetPrice().GetId()
+		if id == "" || !held.GetPrice().GetActive() || taken[held.GetStripeId()] {
 			d.clearStaleMark(held, taken)
+			continue
 		}
+		d.retiredIDs[held.GetStripeId()] = id
+		if _, onSale := d.currentIDs[id]; onSale && d.keeps && IsKept(held) {
+			d.kept[held.GetStripeId()] = true
+			continue
+		}
+		d.archive(held)
 	}
 }
 
 func (d *differ) archive(held *catalogv1.ObservedPrice) {
-	d.retiredIDs[held.GetStripeId()] = held.GetPrice().GetId()
 	d.archivePrices = append(d.archivePrices,
 		d.priceStep(held, append(textSettings("active", "false"), d.priceMarkChange(held)...)))
 }

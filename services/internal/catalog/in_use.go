@@ -50,6 +50,7 @@ func compareUse(o *catalogv1.Observed, a, b *catalogv1.ObservedPrice) int {
 	}
 	return cmp.Or(
 		first(func(p *catalogv1.ObservedPrice) bool { return isActive(p.GetPrice().Active) }),
+		first(func(p *catalogv1.ObservedPrice) bool { return p.GetReplacedAt() == nil }),
 		first(func(p *catalogv1.ObservedPrice) bool { return p.GetPrice().GetLookupKey() != "" }),
 		first(func(p *catalogv1.ObservedPrice) bool { return p.GetStripeId() == o.GetProduct().GetDefaultPrice() }),
 		cmp.Compare(b.GetCreated(), a.GetCreated()),

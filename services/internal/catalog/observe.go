@@ -170,6 +170,10 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Result {
 		known.CopiedMark = ""
 	}
 	known.Price, known.Seen, known.Changed = p, max(known.GetSeen(), s.Seen), s.Seen
+	if !p.GetActive() {
+		// An overlap ends with its price, also if somebody else archives it.
+		known.KeepUntil, known.ReplacedAt = nil, nil
+	}
 	return Applied
 }
 

@@ -3,6 +3,7 @@ package catalog
 import (
 	"slices"
 	"strings"
+	"time"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
@@ -27,6 +28,8 @@ type Planned struct {
 	// Before and After are what a price costs, "14.00 EUR / month", or the name of a product. They are empty where
 	// there is nothing.
 	Before, After string
+	// KeptUntil is until when the price that is replaced stays active. It is zero if it is archived at once.
+	KeptUntil time.Time
 	// Retired are the prices in Stripe that nobody can buy any more afterwards: the price that is replaced or archived.
 	// For a product that is archived they are its active prices without an entry of their own.
 	Retired []RetiredPrice
@@ -141,6 +144,9 @@ func (d *differ) outlinePrice(x Difference) Planned {
 	}
 	if held := d.predecessor(x.Price); held != nil && c.Verb != Created {
 		c.Before = FormatPrice(held.GetPrice())
+		if c.Verb == Replaced && d.kept[held.GetStripeId()] {
+			c.KeptUntil = held.GetKeepUntil().AsTime()
+		}
 		if c.Verb == Replaced || c.Verb == Archived {
 			c.Retired = []RetiredPrice{retired(held)}
 		}

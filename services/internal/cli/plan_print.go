@@ -66,6 +66,7 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 		sayf(p, "%s is paused since %s, until %s: %s.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause),
 			effect)
 	}
+	p.printOverlaps(plan.GetOverlaps())
 	if plan.GetHalted() != "" {
 		say(p, "Push is halted:", plan.GetHalted())
 	}
@@ -182,7 +183,7 @@ func (p *planPrinter) printChange(c *controlv1.PlannedChange) {
 			p.printLine(indent, "archive", "archive "+price+"  "+c.GetBefore())
 		case "replace":
 			p.printLine(indent, "replace",
-				price+"  "+c.GetBefore()+" -> "+c.GetAfter()+"  (a new price takes its place)")
+				price+"  "+c.GetBefore()+" -> "+c.GetAfter()+"  (a new price takes its place"+staysUntil(c)+")")
 		case "unarchive":
 			p.printLine(indent, "unarchive", "unarchive "+price+"  "+c.GetAfter())
 		default:

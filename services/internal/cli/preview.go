@@ -194,13 +194,15 @@ func (p *preview) read(ctx context.Context, c *cli, flags previewFlags,
 	line := &progress{}
 	defer line.clear()
 	cfg := ingestion.PreviewConfig{
-		DatabaseURL:      p.present.settings.DatabaseURL.Reveal(),
-		DatabaseURLFile:  p.present.settings.DatabaseURLFile,
-		Mapping:          p.present.mapping,
-		Changed:          p.changed.mapping,
-		Statements:       statements,
-		LockTimeout:      flags.LockTimeout,
-		StatementTimeout: flags.StatementTimeout,
+		DatabaseURL:         p.present.settings.DatabaseURL.Reveal(),
+		DatabaseURLFile:     p.present.settings.DatabaseURLFile,
+		Mapping:             p.present.mapping,
+		Changed:             p.changed.mapping,
+		ArchiveAfter:        p.present.settings.PricesArchiveAfter,
+		ChangedArchiveAfter: p.changed.settings.PricesArchiveAfter,
+		Statements:          statements,
+		LockTimeout:         flags.LockTimeout,
+		StatementTimeout:    flags.StatementTimeout,
 		// Another policy may change any product.
 		All: p.changed.file != p.present.file,
 		Progress: func(at ingestion.PreviewProgress) {

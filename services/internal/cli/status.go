@@ -80,6 +80,10 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())},
 		[]string{"extras", number(s.GetOrphans())},
 		[]string{"left the catalog", number(s.GetLeft())})
+	if n := s.GetOverlaps(); n > 0 {
+		sayf(w, "overlaps: %s in Stripe until their time (driftless plan lists them)\n",
+			countOf(n, "replaced price stays", "replaced prices stay"))
+	}
 	for _, d := range s.GetDrift() {
 		sayf(w, "drift: %d %s (%s)\n", d.GetCount(), strings.ReplaceAll(d.GetKind(), "_", " "), d.GetState())
 	}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -51,6 +52,10 @@ var rules = map[string]rule{
 	"guard-approvers": {
 		func(v reflect.Value) bool { return v.Int() >= 1 && v.Int() <= 10 },
 		"lie between 1 and 10",
+	},
+	"prices-archive-after": {
+		func(v reflect.Value) bool { return time.Duration(v.Int()) <= MaxArchiveAfter },
+		"be at most 8784h (366 days)",
 	},
 	"stripe-endpoint-rate": positive,
 	"push-concurrency":     positive,

@@ -71,13 +71,17 @@ type Stripe struct {
 type Ingestion struct {
 	DatabaseURL Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"Postgres database of the catalog, with a role that may replicate."`
 	// DatabaseURLFile is the file that DatabaseURL was read from, empty if none. It is read again at every connection.
-	DatabaseURLFile string `kong:"-" file-of:"database-url"`
-	IngestionAddr   string `name:"ingestion-addr" env:"DRIFTLESS_INGESTION_ADDR" default:"127.0.0.1:8080" help:"Address on which ingestion serves its API, health and metrics."`
-	Slot            string `name:"slot" env:"DRIFTLESS_SLOT" default:"driftless" help:"Replication slot. Created if absent."`
-	Publication     string `name:"publication" env:"DRIFTLESS_PUBLICATION" default:"driftless" help:"Publication. Created if absent."`
-	AcceptDatabase  string `name:"accept-database" env:"DRIFTLESS_ACCEPT_DATABASE" placeholder:"ID" help:"System identifier of the Postgres server that the catalog has moved to. Without it, ingestion refuses a server other than the one that it captured before."`
+	DatabaseURLFile    string        `kong:"-" file-of:"database-url"`
+	IngestionAddr      string        `name:"ingestion-addr" env:"DRIFTLESS_INGESTION_ADDR" default:"127.0.0.1:8080" help:"Address on which ingestion serves its API, health and metrics."`
+	Slot               string        `name:"slot" env:"DRIFTLESS_SLOT" default:"driftless" help:"Replication slot. Created if absent."`
+	Publication        string        `name:"publication" env:"DRIFTLESS_PUBLICATION" default:"driftless" help:"Publication. Created if absent."`
+	PricesArchiveAfter time.Duration `name:"prices-archive-after" env:"DRIFTLESS_PRICES_ARCHIVE_AFTER" default:"0s" help:"How long a price stays active in Stripe after another price has replaced it, so that payment links and open checkouts go on. The column archive_after of the products query overrides it by product. 0 archives it at once."`
+	AcceptDatabase     string        `name:"accept-database" env:"DRIFTLESS_ACCEPT_DATABASE" placeholder:"ID" help:"System identifier of the Postgres server that the catalog has moved to. Without it, ingestion refuses a server other than the one that it captured before."`
 	StripeIDs       bool   `name:"stripe-ids" env:"DRIFTLESS_STRIPE_IDS" help:"Maintain the table driftless.stripe_ids in the catalog database, in which applications find Stripe's ids of products and prices; see checkout.md. catalog.write_ids switches it on."`
 }
+
+// MaxArchiveAfter is the longest time for which a replaced price can stay active.
+const MaxArchiveAfter = 366 * 24 * time.Hour
 
 // Push are the settings of push.
 type Push struct {

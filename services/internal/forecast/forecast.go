@@ -80,7 +80,7 @@ func (f *Forecaster) Forecast(c Change) (out Product, ok bool, err error) {
 	if !c.Differs && is.equals(was) || len(is.steps) == 0 && len(is.decisions) == 0 && len(was.steps) == 0 {
 		return out, false, nil
 	}
-	out.Steps, out.Changes = Steps(is.steps), Changes(catalog.Outline(is.effective, observed))
+	out.Steps, out.Changes = Steps(is.steps), Changes(catalog.Outline(is.effective, is.observed))
 	out.Prices = priceChanges(is, observed)
 	for _, d := range is.decisions {
 		switch d.Action {
@@ -121,6 +121,7 @@ func (f *Forecaster) versions(c Change) (before, after *catalogv1.ProductChange)
 func isSame(a, b *catalogv1.ProductChange) bool {
 	return a.GetOperation() == b.GetOperation() && proto.Equal(a.GetProduct(), b.GetProduct()) &&
 		slices.Equal(a.GetUnmanagedFields(), b.GetUnmanagedFields()) &&
+		proto.Equal(a.GetArchiveAfter(), b.GetArchiveAfter()) &&
 		slices.EqualFunc(a.GetViolations(), b.GetViolations(), func(x, y *catalogv1.CheckViolation) bool {
 			return proto.Equal(x, y)
 		})
@@ -129,6 +130,8 @@ func isSame(a, b *catalogv1.ProductChange) bool {
 // resolved is what a policy makes of a state.
 type resolved struct {
 	effective *catalogv1.ProductChange
+	// observed is Stripe's state with the overlaps that begin or end.
+	observed  *catalogv1.Observed
 	decisions []catalog.Decision
 	steps     []catalog.Step
 }
@@ -136,10 +139,10 @@ type resolved struct {
 func (f *Forecaster) resolve(p *catalog.Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed,
 ) resolved {
 	if desired.GetProduct() == nil && observed.GetProduct() == nil {
-		return resolved{effective: desired}
+		return resolved{effective: desired, observed: observed}
 	}
-	r := catalog.Resolve(p, desired, observed, catalog.Exceptions{})
-	out := resolved{effective: r.Effective, steps: r.Steps(observed)}
+	r, then := catalog.ResolveAt(p, desired, observed, catalog.Exceptions{}, f.Now)
+	out := resolved{effective: r.Effective, observed: then, steps: r.Steps(then)}
 	for _, d := range r.Decisions {
 		if d.Action != catalog.Repair {
 			out.decisions = append(out.decisions, d)

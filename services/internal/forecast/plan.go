@@ -6,6 +6,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Steps returns calls as the control API has them.
@@ -32,6 +33,9 @@ func Changes(planned []catalog.Planned) (out []*controlv1.PlannedChange) {
 			PriceId: change.Price,
 			Before:  change.Before,
 			After:   change.After,
+		}
+		if !change.KeptUntil.IsZero() {
+			c.KeepUntil = timestamppb.New(change.KeptUntil)
 		}
 		for _, d := range change.Differences {
 			c.Differences = append(c.Differences, Difference(d, ""))

@@ -37,7 +37,8 @@ type Counted struct {
 	Product string
 	// Archived means that the change archives the product.
 	Archived bool
-	// Prices are Stripe's ids of the active prices that the change replaces or archives. The product stays on sale.
+	// Prices are Stripe's ids of the active prices that the change replaces or archives, now or when their overlap
+	// ends. A price counts once, when it is replaced. The product stays on sale.
 	Prices []string
 	// Currencies are those in which the product has active prices before the change, and none after it.
 	Currencies []string
@@ -79,12 +80,7 @@ func Inspect(cfg Config, c Change) Report {
 			Rule: NoDefaultPrice, Message: "the product is on sale and would have no default price",
 		})
 	}
-	for id := range s.retired {
-		if catalog.FindPrice(c.Observed, id).GetPrice().GetActive() {
-			report.Counted.Prices = append(report.Counted.Prices, id)
-		}
-	}
-	slices.Sort(report.Counted.Prices)
+	report.Counted.Prices = s.taken()
 	report.Counted.Currencies = lost(s.before, s.after)
 	return report
 }
@@ -109,6 +105,8 @@ type sale struct {
 	retired map[string]bool
 	// unarchived are Stripe's ids of the archived prices that the change puts on sale again.
 	unarchived map[string]bool
+	// again are Stripe's ids of the existing prices that the change sells at again, by the catalog's id.
+	again map[string]string
 }
 
 func newSale(c Change) *sale {
@@ -117,6 +115,7 @@ func newSale(c Change) *sale {
 		wanted:     map[string]*catalogv1.Price{},
 		retired:    map[string]bool{},
 		unarchived: map[string]bool{},
+		again:      map[string]string{},
 	}
 	s.active = c.Observed.GetProduct() != nil && !c.Observed.GetDeleted() && isActive(c.Observed.GetProduct())
 	for _, p := range c.Desired.GetProduct().GetPrices() {

@@ -43,7 +43,7 @@ func (s *sale) pairs() []pair {
 }
 
 // edited returns the prices whose amounts are edited in place, and those that go on sale: they are created, or were
-// archived and become active again.
+// archived or only kept for a while.
 func (s *sale) edited() (edited []pair, arrivals []*catalogv1.Price) {
 	for _, step := range s.Steps {
 		after := s.wanted[step.PriceID]
@@ -56,7 +56,8 @@ func (s *sale) edited() (edited []pair, arrivals []*catalogv1.Price) {
 		case catalog.UpdatePrice:
 			held := catalog.FindPrice(s.Observed, step.StripePriceID)
 			switch {
-			case s.unarchived[step.StripePriceID]:
+			case s.unarchived[step.StripePriceID] || s.replaced(step) != nil:
+				s.again[after.GetId()] = step.StripePriceID
 				arrivals = append(arrivals, after)
 			case held != nil && editsAmounts(step):
 				edited = append(edited, pair{catalog.CanonicalPrice(held.GetPrice()), after})
@@ -67,31 +68,34 @@ func (s *sale) edited() (edited []pair, arrivals []*catalogv1.Price) {
 	return edited, arrivals
 }
 
-// activePredecessor returns the active price in Stripe that has a price's id, or else its lookup key. The latest comes
-// first.
+// activePredecessor returns the active price in Stripe that has a price's id, or else its lookup key. The one that the
+// catalog has sold at last comes first. It is never the price itself, which may be active because it was kept.
 func (s *sale) activePredecessor(after *catalogv1.Price) *catalogv1.ObservedPrice {
-	if found := s.latest(func(p *catalogv1.Price) bool {
-		return p.GetActive() && p.GetId() == after.GetId()
+	other := func(p *catalogv1.ObservedPrice) bool {
+		return p.GetPrice().GetActive() && p.GetStripeId() != s.again[after.GetId()]
+	}
+	if found := s.latest(func(p *catalogv1.ObservedPrice) bool {
+		return other(p) && p.GetPrice().GetId() == after.GetId()
 	}); found != nil {
 		return found
 	}
 	key := catalog.LookupKey(after)
-	return s.latest(func(p *catalogv1.Price) bool { return p.GetActive() && p.GetLookupKey() == key })
+	return s.latest(func(p *catalogv1.ObservedPrice) bool { return other(p) && p.GetPrice().GetLookupKey() == key })
 }
 
 // archivedPredecessor returns the latest price that had the id of one that goes on sale, nil if there was none. If that
 // is the price itself, only amounts that the change edits differ.
 func (s *sale) archivedPredecessor(after *catalogv1.Price) *catalogv1.Price {
-	found := s.latest(func(p *catalogv1.Price) bool { return p.GetId() == after.GetId() })
+	found := s.latest(func(p *catalogv1.ObservedPrice) bool { return p.GetPrice().GetId() == after.GetId() })
 	if found == nil {
 		return nil
 	}
 	return catalog.CanonicalPrice(found.GetPrice())
 }
 
-func (s *sale) latest(matches func(*catalogv1.Price) bool) (found *catalogv1.ObservedPrice) {
+func (s *sale) latest(matches func(*catalogv1.ObservedPrice) bool) (found *catalogv1.ObservedPrice) {
 	for _, p := range s.Observed.GetPrices() {
-		if matches(p.GetPrice()) && (found == nil || p.GetCreated() > found.GetCreated()) {
+		if matches(p) && (found == nil || isLaterSold(p, found)) {
 			found = p
 		}
 	}

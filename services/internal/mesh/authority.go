@@ -21,6 +21,9 @@ func signedSubject(subject string) (name string, signed bool) {
 	case "catalog", "command":
 		return subject, true
 	case "retry":
+		if product, ok := strings.CutPrefix(rest, topology.RetryOverlap+"."); ok {
+			return "retry.due." + topology.Push + "." + product, true
+		}
 		if !strings.HasPrefix(rest, "due.") {
 			return "retry.due." + rest, true
 		}

@@ -28,6 +28,27 @@ func dueSubject(service, account, product string) string {
 	return "retry.due." + service + "." + account + "." + topology.Token(product)
 }
 
+// overlapSubject returns the subject of the schedule that ends an overlap of prices.
+func overlapSubject(account, product string) string {
+	return "retry." + topology.RetryOverlap + "." + account + "." + topology.Token(product)
+}
+
+// SyncAt schedules a sync of a product on push's consumer of RETRY. It arrives as a retry does, at the given time by
+// the server's clock or up to two seconds later. It replaces the sync of the product that was scheduled before, but no
+// retry. Nothing that reads, counts or cancels retries concerns it: the product did not fail.
+func (m *Mesh) SyncAt(ctx context.Context, retry *meshv1.Retry, at time.Time) error {
+	now, err := m.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	// Schedules have whole seconds. An early sync would find nothing to do.
+	due := at.Truncate(time.Second).Add(time.Second)
+	if soon := now.Add(time.Second); due.Before(soon) {
+		due = soon
+	}
+	return m.schedule(ctx, overlapSubject(retry.GetAccount(), retry.GetProductId()), topology.Push, retry, now, due)
+}
+
 // RetryLater schedules a retry of a product after a delay, on the service's consumer of RETRY. It replaces an earlier
 // retry of the same product, but keeps its request to reread. JetStream keeps the schedule, so it survives every
 // process and blocks no other message. It is accurate to the second, by the server's clock.
@@ -45,10 +66,17 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 	if err != nil {
 		return err
 	}
-	due := now.Add(delay)
+	return m.schedule(ctx, retrySubject(service, retry.GetAccount(), retry.GetProductId()), service, retry, now,
+		now.Add(delay))
+}
+
+// schedule stores a schedule on a subject. When it is due, the retry arrives on the service's consumer.
+func (m *Mesh) schedule(ctx context.Context, subject, service string, retry *meshv1.Retry,
+	now, due time.Time,
+) error {
 	retry.DueAt = timestamppb.New(due)
 	msg, span, err := m.outgoing(ctx, Outgoing{
-		Subject: retrySubject(service, retry.GetAccount(), retry.GetProductId()),
+		Subject: subject,
 		Body:    retry,
 		Version: retry.GetVersion(),
 	})
@@ -56,7 +84,7 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 		return err
 	}
 	defer span.End()
-	span.SetAttributes(telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
+	span.SetAttributes(telemetry.RetryDelayKey.Int64(due.Sub(now).Milliseconds()))
 	target := dueSubject(service, retry.GetAccount(), retry.GetProductId())
 	if _, err := read(ctx, m, func(ctx context.Context) (*jetstream.PubAck, error) {
 		// Copy the message, since the options write headers. A second, equal schedule replaces the first.

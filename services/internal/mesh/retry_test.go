@@ -84,3 +84,31 @@ func TestRetryLater_ComesDueUnlessCanceled(t *testing.T) {
 	cancel()
 	require.NoError(t, <-done)
 }
+
+func TestSyncAt_IsIndependentOfRetries(t *testing.T) {
+	s := meshtest.NewSigners(t)
+	push, rec := s.Clients[topology.Push], s.Clients[topology.Reconciliation]
+	later := func() *meshv1.Retry { return &meshv1.Retry{Account: "default", ProductId: "mug", Version: 7} }
+	require.NoError(t, push.RetryLater(t.Context(), topology.Push, later(), time.Hour))
+	due := time.Now().Add(1500 * time.Millisecond)
+	require.NoError(t, push.SyncAt(t.Context(), later(), due))
+	require.NoError(t, push.CancelRetry(t.Context(), topology.Push, "default", "mug", 7, false))
+	retrying, err := rec.Retrying(t.Context(), topology.Push, "default", "mug")
+	require.NoError(t, err)
+	require.False(t, retrying, "a sync at a time is no retry")
+	n, err := rec.RetryingCount(t.Context(), topology.Push, "default")
+	require.NoError(t, err)
+	require.Zero(t, n)
+
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	var got *meshv1.Retry
+	require.NoError(t, mesh.Consume(ctx, push, mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry},
+		func(_ context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
+			got = msg.Body
+			stop()
+			return mesh.Ack()
+		}))
+	require.Equal(t, "mug", got.GetProductId(), "its signature is accepted")
+	require.False(t, time.Now().Before(due), "it is not early")
+}

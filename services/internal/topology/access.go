@@ -63,6 +63,7 @@ var accesses = []access{
 		pauses:   []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
 		publishes: []string{
 			"sync.{account}.*.*", "dead.push.{account}.*", "retry.push.{account}.*",
+			"retry." + RetryOverlap + ".{account}.*",
 			// Push asks ingestion for a product that CATALOG has lost.
 			"command.ingestion.{account}." + VerbBackfill,
 		},

@@ -43,6 +43,10 @@ const (
 	VerbReadUsage = "read-usage"
 )
 
+// RetryOverlap is the name in subjects of RETRY of the syncs that end overlaps of prices. It is in the place of a
+// service's.
+const RetryOverlap = "overlap"
+
 // Token encodes an id as one subject token that is also a valid bucket key. Letters, digits, "-" and "_" stay; every
 // other byte becomes "=" and two hexadecimal digits. A token longer than maxTokenBytes is replaced by its beginning,
 // "==" and the id's SHA-256. No other token has "==". Distinct ids have distinct tokens.

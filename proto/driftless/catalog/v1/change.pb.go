@@ -9,6 +9,7 @@ package catalogv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -206,7 +207,9 @@ type ProductChange struct {
 	CommittedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
 	CapturedAt  *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=captured_at,json=capturedAt,proto3" json:"captured_at,omitempty"`
 	// The checks of the operator that the product violates, and that hold it. Read in the same snapshot as the product.
-	Violations    []*CheckViolation `protobuf:"bytes,40,rep,name=violations,proto3" json:"violations,omitempty"`
+	Violations []*CheckViolation `protobuf:"bytes,40,rep,name=violations,proto3" json:"violations,omitempty"`
+	// How long a price stays active after another price has replaced it. Absent or zero archives it at once.
+	ArchiveAfter  *durationpb.Duration `protobuf:"bytes,41,opt,name=archive_after,json=archiveAfter,proto3" json:"archive_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -314,6 +317,13 @@ func (x *ProductChange) GetCapturedAt() *timestamppb.Timestamp {
 func (x *ProductChange) GetViolations() []*CheckViolation {
 	if x != nil {
 		return x.Violations
+	}
+	return nil
+}
+
+func (x *ProductChange) GetArchiveAfter() *durationpb.Duration {
+	if x != nil {
+		return x.ArchiveAfter
 	}
 	return nil
 }
@@ -464,7 +474,7 @@ var File_driftless_catalog_v1_change_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_change_proto_rawDesc = "" +
 	"\n" +
-	"!driftless/catalog/v1/change.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x04\n" +
+	"!driftless/catalog/v1/change.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x04\n" +
 	"\rProductChange\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -482,7 +492,8 @@ const file_driftless_catalog_v1_change_proto_rawDesc = "" +
 	"capturedAt\x12D\n" +
 	"\n" +
 	"violations\x18( \x03(\v2$.driftless.catalog.v1.CheckViolationR\n" +
-	"violations\"@\n" +
+	"violations\x12>\n" +
+	"\rarchive_after\x18) \x01(\v2\x19.google.protobuf.DurationR\farchiveAfter\"@\n" +
 	"\x0eCheckViolation\x12\x14\n" +
 	"\x05check\x18\x01 \x01(\tR\x05check\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\xca\x03\n" +
@@ -544,6 +555,7 @@ var file_driftless_catalog_v1_change_proto_goTypes = []any{
 	nil,                           // 7: driftless.catalog.v1.RowImage.NewValuesEntry
 	(*Product)(nil),               // 8: driftless.catalog.v1.Product
 	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
 }
 var file_driftless_catalog_v1_change_proto_depIdxs = []int32{
 	0,  // 0: driftless.catalog.v1.ProductChange.operation:type_name -> driftless.catalog.v1.Operation
@@ -553,14 +565,15 @@ var file_driftless_catalog_v1_change_proto_depIdxs = []int32{
 	9,  // 4: driftless.catalog.v1.ProductChange.committed_at:type_name -> google.protobuf.Timestamp
 	9,  // 5: driftless.catalog.v1.ProductChange.captured_at:type_name -> google.protobuf.Timestamp
 	4,  // 6: driftless.catalog.v1.ProductChange.violations:type_name -> driftless.catalog.v1.CheckViolation
-	2,  // 7: driftless.catalog.v1.RowImage.operation:type_name -> driftless.catalog.v1.RowOperation
-	6,  // 8: driftless.catalog.v1.RowImage.old_values:type_name -> driftless.catalog.v1.RowImage.OldValuesEntry
-	7,  // 9: driftless.catalog.v1.RowImage.new_values:type_name -> driftless.catalog.v1.RowImage.NewValuesEntry
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	10, // 7: driftless.catalog.v1.ProductChange.archive_after:type_name -> google.protobuf.Duration
+	2,  // 8: driftless.catalog.v1.RowImage.operation:type_name -> driftless.catalog.v1.RowOperation
+	6,  // 9: driftless.catalog.v1.RowImage.old_values:type_name -> driftless.catalog.v1.RowImage.OldValuesEntry
+	7,  // 10: driftless.catalog.v1.RowImage.new_values:type_name -> driftless.catalog.v1.RowImage.NewValuesEntry
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_driftless_catalog_v1_change_proto_init() }

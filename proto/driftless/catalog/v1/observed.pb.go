@@ -637,7 +637,13 @@ type ObservedPrice struct {
 	AdoptedAs string `protobuf:"bytes,8,opt,name=adopted_as,json=adoptedAs,proto3" json:"adopted_as,omitempty"`
 	// A mark in metadata that is a copy of another price's mark, as the Dashboard makes when it duplicates a price. It is
 	// not Driftless's. While Stripe holds it, price.id is empty, or adopted_as.
-	CopiedMark    string `protobuf:"bytes,40,opt,name=copied_mark,json=copiedMark,proto3" json:"copied_mark,omitempty"`
+	CopiedMark string `protobuf:"bytes,40,opt,name=copied_mark,json=copiedMark,proto3" json:"copied_mark,omitempty"`
+	// Until when the price stays active although another price has replaced it: see ProductChange.archive_after. Absent
+	// for every other price.
+	KeepUntil *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=keep_until,json=keepUntil,proto3" json:"keep_until,omitempty"`
+	// When another price replaced this one, for a price that stayed active. It is set until the price is archived or
+	// represents the catalog's price again.
+	ReplacedAt    *timestamppb.Timestamp `protobuf:"bytes,42,opt,name=replaced_at,json=replacedAt,proto3" json:"replaced_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -733,6 +739,20 @@ func (x *ObservedPrice) GetCopiedMark() string {
 		return x.CopiedMark
 	}
 	return ""
+}
+
+func (x *ObservedPrice) GetKeepUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KeepUntil
+	}
+	return nil
+}
+
+func (x *ObservedPrice) GetReplacedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReplacedAt
+	}
+	return nil
 }
 
 // The exclusive right to write a product to Stripe, until it is released or expires.
@@ -989,7 +1009,7 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\acatalog\x18\x02 \x01(\x06R\acatalog\x12\x16\n" +
 	"\x06stripe\x18\x03 \x01(\x06R\x06stripe\x12\x14\n" +
 	"\x05newer\x18\x04 \x01(\x06R\x05newer\x12\x19\n" +
-	"\bnewer_at\x18\x05 \x01(\x03R\anewerAt\"\xae\x02\n" +
+	"\bnewer_at\x18\x05 \x01(\x03R\anewerAt\"\xa6\x03\n" +
 	"\rObservedPrice\x12\x1b\n" +
 	"\tstripe_id\x18\x01 \x01(\tR\bstripeId\x121\n" +
 	"\x05price\x18\x02 \x01(\v2\x1b.driftless.catalog.v1.PriceR\x05price\x12\x18\n" +
@@ -1001,7 +1021,11 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\n" +
 	"adopted_as\x18\b \x01(\tR\tadoptedAs\x12\x1f\n" +
 	"\vcopied_mark\x18( \x01(\tR\n" +
-	"copiedMark\"k\n" +
+	"copiedMark\x129\n" +
+	"\n" +
+	"keep_until\x18) \x01(\v2\x1a.google.protobuf.TimestampR\tkeepUntil\x12;\n" +
+	"\vreplaced_at\x18* \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"replacedAt\"k\n" +
 	"\x05Claim\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
@@ -1063,15 +1087,17 @@ var file_driftless_catalog_v1_observed_proto_depIdxs = []int32{
 	10, // 9: driftless.catalog.v1.Approval.at:type_name -> google.protobuf.Timestamp
 	5,  // 10: driftless.catalog.v1.Agreed.fields:type_name -> driftless.catalog.v1.AgreedField
 	11, // 11: driftless.catalog.v1.ObservedPrice.price:type_name -> driftless.catalog.v1.Price
-	10, // 12: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
-	10, // 13: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
-	10, // 14: driftless.catalog.v1.Intent.committed_at:type_name -> google.protobuf.Timestamp
-	10, // 15: driftless.catalog.v1.Intent.first_at:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	10, // 12: driftless.catalog.v1.ObservedPrice.keep_until:type_name -> google.protobuf.Timestamp
+	10, // 13: driftless.catalog.v1.ObservedPrice.replaced_at:type_name -> google.protobuf.Timestamp
+	10, // 14: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
+	10, // 15: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
+	10, // 16: driftless.catalog.v1.Intent.committed_at:type_name -> google.protobuf.Timestamp
+	10, // 17: driftless.catalog.v1.Intent.first_at:type_name -> google.protobuf.Timestamp
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_driftless_catalog_v1_observed_proto_init() }

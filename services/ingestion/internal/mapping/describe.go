@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // query reads rows by the ids of their products.
@@ -47,6 +48,10 @@ func (d queryDescription[R]) queryBy(ctx context.Context, conn *pgx.Conn, id str
 		values[i] = "m." + c.name + "::text"
 		if c.kind.name == list.name {
 			values[i] = "to_json(m." + c.name + ")::text"
+		}
+		if d.oids[i] == pgtype.IntervalOID {
+			// How Postgres writes an interval depends on a setting.
+			values[i] = "extract(epoch FROM m." + c.name + ")::text || 's'"
 		}
 		if c.name == id {
 			oid = d.oids[i]

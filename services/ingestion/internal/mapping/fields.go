@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -41,6 +42,8 @@ var (
 	}
 	object = kind{"jsonb", jsonOIDs, false}
 	list   = kind{"text[] or jsonb", slices.Concat(textArrays, jsonOIDs), false}
+
+	duration = kind{"an interval, or text such as 24h", slices.Concat(textOIDs, []uint32{pgtype.IntervalOID}), false}
 )
 
 func (k kind) takes(oid uint32) bool {
@@ -132,13 +135,25 @@ func textList(l protoreflect.List, texts []string) protoreflect.List {
 }
 
 // productColumns has the columns that a products query may return.
-var productColumns = func() map[string]column[catalogv1.Product] {
-	out := map[string]column[catalogv1.Product]{}
+var productColumns = func() map[string]column[productRow] {
+	out := map[string]column[productRow]{
+		archiveAfterColumn: {kind: duration, set: func(r *productRow, v value) { r.archiveAfter = v.duration() }},
+	}
 	for _, f := range catalog.ProductFields() {
-		out[f.Name] = columnOf(f, (*catalogv1.Product).ProtoReflect)
+		out[f.Name] = columnOf(f, func(r *productRow) protoreflect.Message { return r.product.ProtoReflect() })
 	}
 	return out
 }()
+
+// archiveAfterColumn says how long replaced prices of the product stay active. It is no field of Stripe's.
+const archiveAfterColumn = "archive_after"
+
+// productRow is a product with what the query says about its sync.
+type productRow struct {
+	product *catalogv1.Product
+	// archiveAfter is nil if the query does not say it.
+	archiveAfter *time.Duration
+}
 
 // priceRow is a price with the product that it belongs to.
 type priceRow struct {
@@ -177,5 +192,6 @@ func (r *priceRow) amount() {
 	p.UnitAmount, p.UnitAmountDecimal = fitAmount(r.unitAmount, p.GetUnitAmount(), p.GetUnitAmountDecimal())
 }
 
-// alwaysManaged has the columns that a product or price needs, or that Diff never ignores.
-var alwaysManaged = []string{"id", "product", "name", "currency"}
+// alwaysManaged has the columns that a product or price needs, or that Diff never ignores, and those that are no fields
+// of Stripe's.
+var alwaysManaged = []string{"id", "product", "name", "currency", archiveAfterColumn}

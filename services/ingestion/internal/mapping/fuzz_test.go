@@ -35,7 +35,7 @@ func FuzzColumns(f *testing.F) {
 			bounded(t, name, raw, func() {
 				p := &catalogv1.Product{Id: "p", Name: "P"}
 				var faults []catalog.Violation
-				column.set(p, value{path: name, raw: raw, faults: &faults})
+				column.set(&productRow{product: p}, value{path: name, raw: raw, faults: &faults})
 				judge(t, validator, p, faults)
 			})
 		}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
@@ -22,7 +21,7 @@ import (
 type Mapping struct {
 	// pool is nil if the mapping reads only within a transaction.
 	pool     *pgxpool.Pool
-	products query[catalogv1.Product]
+	products query[productRow]
 	prices   query[priceRow]
 	// firstIDs and moreIDs list product ids in order, from the first and after a given one.
 	firstIDs, moreIDs string

@@ -137,9 +137,11 @@ func newRowCollector() *rowCollector {
 	return &rowCollector{states: map[string]State{}, rows: map[string]int{}}
 }
 
-func (r *rowCollector) product(decode func(*catalogv1.Product) []catalog.Violation) {
+func (r *rowCollector) product(decode func(*productRow) []catalog.Violation) {
 	p := &catalogv1.Product{}
-	s := State{Faults: decode(p), Product: p}
+	row := productRow{product: p}
+	s := State{Faults: decode(&row), Product: p}
+	s.ArchiveAfter = row.archiveAfter
 	r.states[p.GetId()] = s
 	r.rows[p.GetId()]++
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
@@ -30,7 +29,7 @@ func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, e
 	r := newRowCollector()
 	if err := rowsOf(ctx, tx, m.products, id, func(row Row, values [][]byte) {
 		out.Row = row
-		r.product(func(p *catalogv1.Product) []catalog.Violation { return decodeRow(p, m.products.columns, values) })
+		r.product(func(p *productRow) []catalog.Violation { return decodeRow(p, m.products.columns, values) })
 	}); err != nil {
 		return out, fmt.Errorf("read product %s: %w", id, err)
 	}

@@ -6,15 +6,20 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // State is a product as the queries return it, or why it could not be read.
 type State struct {
 	// Product with its prices. It is nil if the products query does not return it, or if a query fails for it.
 	Product *catalogv1.Product
+	// ArchiveAfter is how long replaced prices of the product stay active. It is nil if the products query does not
+	// say.
+	ArchiveAfter *time.Duration
 	// Faults of values that do not have the form of Stripe's fields. Product has the part that could be read.
 	Faults []catalog.Violation
 	// Failure is set if a query fails for this product.
@@ -23,6 +28,19 @@ type State struct {
 	Violated []Violated
 	// Unchecked names the checks that failed for the product and that hold nothing then.
 	Unchecked []string
+}
+
+// Overlap returns how long replaced prices of the product stay active, nil if they are archived at once. byDefault is
+// for products whose query does not say it.
+func (s State) Overlap(byDefault time.Duration) *durationpb.Duration {
+	after := byDefault
+	if s.ArchiveAfter != nil {
+		after = *s.ArchiveAfter
+	}
+	if after <= 0 {
+		return nil
+	}
+	return durationpb.New(after)
 }
 
 // Violations returns the faults, and the violations that validate finds in the other fields.

@@ -75,7 +75,7 @@ func newComparison(cfg Config) (*comparison, error) {
 }
 
 func (c *comparison) readBefore(ctx context.Context, conn *pgx.Conn) error {
-	r := &reading{cfg: c.cfg, phase: "before"}
+	r := &reading{cfg: c.cfg, phase: "before", archiveAfter: c.cfg.ArchiveAfterBefore}
 	err := r.each(ctx, conn, c.cfg.Before, func(s State) error {
 		record, err := encode(s)
 		if err != nil {
@@ -95,7 +95,7 @@ func (c *comparison) readBefore(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func (c *comparison) readAfter(ctx context.Context, conn *pgx.Conn) error {
-	r := &reading{cfg: c.cfg, phase: "after", expected: c.out.Before}
+	r := &reading{cfg: c.cfg, phase: "after", expected: c.out.Before, archiveAfter: c.cfg.ArchiveAfter}
 	err := r.each(ctx, conn, c.cfg.After, func(s State) error {
 		c.out.After++
 		return c.compare(s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,6 +24,8 @@ const (
 type reading struct {
 	cfg   Config
 	phase string
+	// archiveAfter is how long replaced prices stay active, unless the query says it for the product.
+	archiveAfter time.Duration
 	// expected is how many products there are, as far as that is known.
 	expected int
 	done     int
@@ -65,7 +68,7 @@ func (r *reading) page(ctx context.Context, reader *mapping.Reader, ids []string
 		return err
 	}
 	for _, id := range ids {
-		if err := yield(r.cfg.state(id, got.States[id], reader.Unmanaged())); err != nil {
+		if err := yield(r.cfg.state(id, got.States[id], reader.Unmanaged(), r.archiveAfter)); err != nil {
 			return err
 		}
 	}
@@ -86,7 +89,7 @@ func absent(id string) State {
 }
 
 // state returns what ingestion would make of what was read.
-func (cfg Config) state(id string, read mapping.State, unmanaged []string) State {
+func (cfg Config) state(id string, read mapping.State, unmanaged []string, archiveAfter time.Duration) State {
 	out := absent(id)
 	if read.Failure != nil {
 		out.Refused = read.Failure.Error()
@@ -97,6 +100,7 @@ func (cfg Config) state(id string, read mapping.State, unmanaged []string) State
 	}
 	out.Change.Operation = catalogv1.Operation_OPERATION_UPSERT
 	out.Change.Product, out.Change.UnmanagedFields = read.Product, unmanaged
+	out.Change.ArchiveAfter = read.Overlap(archiveAfter)
 	out.Change.Violations = mapping.CheckViolations(read.Violated)
 	for _, v := range read.Violated {
 		if v.Check.Refuses() {

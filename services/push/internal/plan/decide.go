@@ -90,7 +90,9 @@ func (p *Planner) Decide(req Request, seen Seen) Decision {
 			return d
 		}
 	}
-	effective, steps := p.resolve(req, seen.Observed)
+	// Overlaps begin and end in the write that stores the plan. So a process that dies does not forget them.
+	_, observed := catalog.ResolveAt(p.Policy, req.Change, seen.Observed, req.Exceptions, seen.At)
+	effective, steps := p.resolve(req, observed)
 	calls := p.withKeys(steps, seen.Observed)
 	if !seen.Reread && mustReread(req, calls, seen) {
 		d.Action = Reread
@@ -100,7 +102,7 @@ func (p *Planner) Decide(req Request, seen Seen) Decision {
 	if len(calls) > 0 {
 		d.Action = Call
 	}
-	d.Plan = p.plan(req, calls, seen)
+	d.Plan = p.plan(req, calls, seen, observed)
 	d.Findings = Check(Subject{
 		Desired: req.Change, Observed: seen.Observed, Calls: calls, Adopted: req.Adopted,
 		HoldCreations: p.HoldCreations,
@@ -144,9 +146,10 @@ func mustReread(req Request, calls []PlannedCall, seen Seen) bool {
 		hasUnknownOutcome(calls, seen.Observed, seen.At)
 }
 
-func (p *Planner) plan(req Request, calls []PlannedCall, seen Seen) *Plan {
+// plan returns the plan of the calls. observed is the state that was seen, with its overlaps at that time.
+func (p *Planner) plan(req Request, calls []PlannedCall, seen Seen, observed *catalogv1.Observed) *Plan {
 	pl := &Plan{
-		Change: req.Change, Calls: calls, Base: seen.Observed, State: proto.CloneOf(seen.Observed), At: seen.At,
+		Change: req.Change, Calls: calls, Base: seen.Observed, State: proto.CloneOf(observed), At: seen.At,
 		Reread: seen.Reread,
 	}
 	// Recorded before the calls: a metadata key that was written but not recorded could never be removed.

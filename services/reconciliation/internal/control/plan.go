@@ -67,6 +67,11 @@ func (c control) Plan(
 			return nil, unavailable(err)
 		}
 	}
+	if req.Msg.GetAfter() == "" {
+		if out.Overlaps, err = c.overlaps(ctx, req.Msg.GetProductIds()); err != nil {
+			return nil, unavailable(err)
+		}
+	}
 	if err := c.explain(ctx, out.GetProducts(), len(req.Msg.GetProductIds()) > 0); err != nil {
 		return nil, unavailable(err)
 	}

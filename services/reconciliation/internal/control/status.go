@@ -55,6 +55,9 @@ func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusRes
 	}
 	out.InSync, out.Pending, out.Drifted = counts[ledger.InSync], counts[ledger.Pending], counts[ledger.Drifted]
 	out.Dead, out.Orphans, out.Left = counts[ledger.Dead], counts[ledger.Extra], counts[ledger.Left]
+	if out.Overlaps, err = c.Ledger.OverlapCount(ctx); err != nil {
+		return err
+	}
 	out.Held = counts[ledger.Held]
 	held, err := c.Ledger.HeldCounts(ctx)
 	if err != nil {

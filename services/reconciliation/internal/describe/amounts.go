@@ -52,7 +52,7 @@ func pricesOf(field string, p *ledger.Product) (wanted, held *catalogv1.Price) {
 	}
 	for _, h := range p.Observed.GetPrices() {
 		if price := h.GetPrice(); price.GetId() != "" && fieldOf(field, price.GetId()) &&
-			(held == nil || price.GetActive()) {
+			(held == nil || price.GetActive() && !catalog.IsKept(h)) {
 			held = price
 		}
 	}

@@ -38,6 +38,8 @@ type Product struct {
 	repairAt        time.Time
 	// effective is the desired state with the values of Stripe's that the policy keeps.
 	effective *catalogv1.ProductChange
+	// current is the observed state with the overlaps of prices as they are now: see catalog.ResolveAt.
+	current *catalogv1.Observed
 	// fieldNames are the names of differing fields by the names that the ledger stores, where the two differ.
 	fieldNames map[string]string
 	// hasDifferences reports whether there are any differences.
@@ -65,7 +67,7 @@ type Product struct {
 }
 
 // Steps returns the calls that bring Stripe to the state that the policy wants.
-func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.effective, p.Observed) }
+func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.effective, p.current) }
 
 // Open returns the product's open drift, as far as it was loaded with the product.
 func (p *Product) Open() []*Drift { return p.open }
@@ -80,4 +82,9 @@ func (p *Product) IsGone() bool {
 func (p *Product) Differences() []catalog.Difference { return catalog.Compare(p.effective, p.Observed) }
 
 // Outline describes what the steps do.
-func (p *Product) Outline() []catalog.Planned { return catalog.Outline(p.effective, p.Observed) }
+func (p *Product) Outline() []catalog.Planned { return catalog.Outline(p.effective, p.current) }
+
+// Kept returns the replaced prices that stay active for a while.
+func (p *Product) Kept() []*catalogv1.ObservedPrice {
+	return catalog.KeptPrices(p.effective, p.current)
+}

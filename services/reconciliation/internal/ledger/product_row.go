@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // store writes the rows of products, and the messages about them.
@@ -51,7 +52,8 @@ const updateProduct = `UPDATE driftless_ledger.product SET desired = $3, desired
 		observed = $6, observed_revision = $7, observed_version = $8::text::numeric, claimed_until = $9, state = $10, differs = $11,
 		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric,
 		desired_stored = $17, observed_stored = $18, dead_unversioned = $19, unsettled = $20, open_drift = $21,
-		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7, gone = $24, held_by = $25, held_since = $26
+		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7, gone = $24, 
+		held_by = $25, held_since = $26, kept_prices = $27, kept_until = $28
 		WHERE account = $1 AND product_id = $2`
 
 // row returns the arguments of updateProduct.
@@ -81,6 +83,10 @@ func (l *Ledger) row(p *Product) ([]any, error) {
 	if p.deadVersion != nil {
 		deadVersion = new(number(*p.deadVersion))
 	}
+	kept := catalog.KeptPrices(p.Desired, p.Observed)
+	if p.current != nil {
+		kept = p.Kept()
+	}
 	return []any{
 		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredAt.Sequence), observed,
 		int64(p.observedAt.Sequence),
@@ -88,6 +94,7 @@ func (l *Ledger) row(p *Product) ([]any, error) {
 		nullable(p.DriftedAt), p.Repairs,
 		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned,
 		p.hasDifferences, len(p.open), desiredJSON, observedJSON, p.IsGone(), heldBy, heldSince,
+		len(kept), nullable(firstEnd(kept)),
 	}, nil
 }
 

@@ -19,7 +19,8 @@ func (l *Ledger) resolve(p *Product) {
 			x.Leave = append(x.Leave, p.Field(d))
 		}
 	}
-	r := catalog.Resolve(l.policy, p.Desired, p.Observed, x)
+	var r catalog.Resolution
+	r, p.current = catalog.ResolveAt(l.policy, p.Desired, p.Observed, x, l.now().Add(-overlapDelay))
 	p.effective, p.Decisions = r.Effective, r.Decisions
 	p.Differs = len(p.Steps()) > 0 ||
 		slices.ContainsFunc(r.Decisions, func(d catalog.Decision) bool { return d.Action == catalog.WriteBack })
