@@ -83,9 +83,9 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 	o := msg.Body
 	detail := o.GetDetail()
 	if len(o.GetSteps()) > 0 {
-		steps := make([]string, len(o.GetSteps()))
-		for i, s := range o.GetSteps() {
-			steps[i] = fmt.Sprintf("%s [%s, %s]", s.GetStep(), s.GetObjectId(), s.GetStripeRequestId())
+		steps := make([]string, 0, len(o.GetSteps())+1)
+		for _, s := range o.GetSteps() {
+			steps = append(steps, fmt.Sprintf("%s [%s, %s]", s.GetStep(), s.GetObjectId(), s.GetStripeRequestId()))
 		}
 		if detail != "" {
 			steps = append(steps, detail)

@@ -77,7 +77,7 @@ type Ingestion struct {
 	Publication        string        `name:"publication" env:"DRIFTLESS_PUBLICATION" default:"driftless" help:"Publication. Created if absent."`
 	PricesArchiveAfter time.Duration `name:"prices-archive-after" env:"DRIFTLESS_PRICES_ARCHIVE_AFTER" default:"0s" help:"How long a price stays active in Stripe after another price has replaced it, so that payment links and open checkouts go on. The column archive_after of the products query overrides it by product. 0 archives it at once."`
 	AcceptDatabase     string        `name:"accept-database" env:"DRIFTLESS_ACCEPT_DATABASE" placeholder:"ID" help:"System identifier of the Postgres server that the catalog has moved to. Without it, ingestion refuses a server other than the one that it captured before."`
-	StripeIDs       bool   `name:"stripe-ids" env:"DRIFTLESS_STRIPE_IDS" help:"Maintain the table driftless.stripe_ids in the catalog database, in which applications find Stripe's ids of products and prices; see checkout.md. catalog.write_ids switches it on."`
+	StripeIDs          bool          `name:"stripe-ids" env:"DRIFTLESS_STRIPE_IDS" help:"Maintain the table driftless.stripe_ids in the catalog database, in which applications find Stripe's ids of products and prices; see checkout.md. catalog.write_ids switches it on."`
 }
 
 // MaxArchiveAfter is the longest time for which a replaced price can stay active.

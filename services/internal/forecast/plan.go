@@ -3,10 +3,11 @@
 package forecast
 
 import (
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Steps returns calls as the control API has them.

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // State is a product as the queries return it, or why it could not be read.

@@ -26,8 +26,8 @@ type Config struct {
 	Statements []script.Statement
 	// Before and After are the mappings of the two reads.
 	Before, After *config.Mapping
-	// ArchiveAfterBefore and ArchiveAfter are how long replaced prices stay active, before and after the change, unless a
-	// query says it for the product.
+	// ArchiveAfterBefore and ArchiveAfter are how long replaced prices stay active, before and after the change, unless
+	// a query says it for the product.
 	ArchiveAfterBefore, ArchiveAfter time.Duration
 	// LockTimeout is how long a statement waits for a lock, and StatementTimeout how long it may run. 0 means no limit.
 	LockTimeout, StatementTimeout time.Duration
