@@ -114,6 +114,13 @@ func (p *pusher) linkProduct(ctx context.Context, change *catalogv1.ProductChang
 		return stripeapi.Classify(err)
 	}
 	if _, err := p.stores.Observed().UpdateAt(ctx, p.account, product, revision, func(o *catalogv1.Observed) error {
+		if o.GetStripeId() == "" {
+			// What was admitted or approved was about another product in Stripe.
+			o.AdmittedVersion = 0
+			if o.GetHold().GetApproved() {
+				o.Hold = nil
+			}
+		}
 		if err := catalog.Adopt(o, change,
 			catalog.Adoption{StripeID: stripeID, Prices: adopt.GetPrices(), Replace: adopt.GetReplace()}, seen,
 			prices); err != nil {

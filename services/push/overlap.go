@@ -23,6 +23,10 @@ func (p *pusher) scheduleOverlapEnd(ctx context.Context, change *catalogv1.Produ
 	if err != nil {
 		return err
 	}
+	if hold := observed.GetHold(); hold != nil && !hold.GetApproved() {
+		// The pass that ends the hold schedules it.
+		return nil
+	}
 	first := plan.FirstOverlapEnd(change, observed)
 	if first.IsZero() {
 		return nil

@@ -74,7 +74,7 @@ func (f *Forecaster) Forecast(c Change) (out Product, ok bool, err error) {
 	}
 	if c.Refused != "" {
 		// Push applies the latest state that was published, the one before.
-		return out, true, nil
+		return out, c.Differs, nil
 	}
 	is := f.resolve(f.Changed, after, observed)
 	if !c.Differs && is.equals(was) || len(is.steps) == 0 && len(is.decisions) == 0 && len(was.steps) == 0 {
@@ -174,7 +174,9 @@ func (f *Forecaster) judge(out *Product, is resolved, observed *catalogv1.Observ
 		out.Waiting = whyNotCreated
 		return nil
 	}
-	report := guard.Inspect(f.Guard, guard.Change{Observed: observed, Desired: is.effective, Steps: is.steps})
+	report := guard.Inspect(f.Guard, guard.Change{
+		Observed: observed, Desired: is.effective, Steps: is.steps, After: is.observed,
+	})
 	report.Counted.Product = out.GetProductId()
 	findings := guard.Judge(f.Record, report, is.effective.GetViolations(), f.Now)
 	if len(findings) == 0 {

@@ -64,7 +64,8 @@ func (t *Totals) Add(o *catalogv1.Observed) {
 		if p.GetPrice().GetActive() {
 			active = append(active, p.GetPrice())
 		}
-		if p.GetPrice().GetActive() && catalog.IsMarked(p) {
+		// A kept price has a successor that counts.
+		if p.GetPrice().GetActive() && p.GetReplacedAt() == nil && catalog.IsMarked(p) {
 			t.prices++
 		}
 	}

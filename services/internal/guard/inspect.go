@@ -21,6 +21,8 @@ type Change struct {
 	Desired *catalogv1.ProductChange
 	// Steps are the calls: Resolution.Steps.
 	Steps []catalog.Step
+	// After is Observed with the overlaps that the change begins or gives up: see catalog.ResolveAt. Nil means none.
+	After *catalogv1.Observed
 }
 
 // Report is what the rules find in a change.

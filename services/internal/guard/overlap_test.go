@@ -23,7 +23,12 @@ type history struct {
 
 func (h *history) sync(minor string, overlap time.Duration) guard.Report {
 	h.t.Helper()
-	desired := wanted(with(amount(minor)))
+	return h.syncProduct(with(amount(minor)), overlap)
+}
+
+func (h *history) syncProduct(product *catalogv1.Product, overlap time.Duration) guard.Report {
+	h.t.Helper()
+	desired := wanted(product)
 	desired.ArchiveAfter = durationpb.New(overlap)
 	o := h.stripe.Observed("mug")
 	o.Version = 1
@@ -39,7 +44,23 @@ func (h *history) sync(minor string, overlap time.Duration) guard.Report {
 	}
 	_, err := h.stripe.Pass(steps)
 	require.NoError(h.t, err)
-	return guard.Inspect(all, guard.Change{Observed: o, Desired: desired, Steps: steps})
+	return guard.Inspect(all, guard.Change{Observed: o, Desired: desired, Steps: steps, After: current})
+}
+
+// A row that gets both an amount and a lookup key of its own returns to the kept price without a call about that price.
+func TestInspect_ComparesAKeptPriceThatNeedsNoCall(t *testing.T) {
+	t.Parallel()
+	h := &history{t: t, stripe: &catalogtest.Stripe{}, now: time.Unix(1_800_000_000, 0)}
+	version := func(minor, key string) *catalogv1.Product {
+		return with(func(p *catalogv1.Product) { p.Prices[0].UnitAmount, p.Prices[0].LookupKey = minor, key })
+	}
+	h.syncProduct(version("100", "mug-v1"), time.Hour)
+	require.NotEmpty(t, h.syncProduct(version("10000", "mug-v2"), time.Hour).Findings)
+	back := h.syncProduct(version("100", "mug-v1"), time.Hour)
+	require.Len(t, back.Findings, 1)
+	require.Equal(t, "100.00 EUR", back.Findings[0].Before)
+	require.Equal(t, "1.00 EUR", back.Findings[0].After)
+	require.Len(t, back.Counted.Prices, 1)
 }
 
 func TestInspect_CountsReplacedPriceOnceWithOverlap(t *testing.T) {

@@ -65,6 +65,15 @@ func (s *sale) edited() (edited []pair, arrivals []*catalogv1.Price) {
 		case catalog.CreateProduct, catalog.UpdateProduct:
 		}
 	}
+	for _, p := range s.Observed.GetPrices() {
+		// The change sells again at a kept price, without a call about it.
+		id, after := p.GetPrice().GetId(), catalog.FindPrice(s.After, p.GetStripeId())
+		if p.GetReplacedAt() != nil && isActive(p.GetPrice()) && after != nil && after.GetReplacedAt() == nil &&
+			!s.retired[p.GetStripeId()] && s.again[id] == "" && s.wanted[id] != nil {
+			s.again[id] = p.GetStripeId()
+			arrivals = append(arrivals, s.wanted[id])
+		}
+	}
 	return edited, arrivals
 }
 

@@ -20,6 +20,12 @@ func (s *sale) taken() []string {
 			taken[held.GetStripeId()] = true
 		}
 	}
+	for _, p := range s.After.GetPrices() {
+		// Its overlap begins.
+		if p.GetReplacedAt() != nil && catalog.FindPrice(s.Observed, p.GetStripeId()).GetPrice().GetActive() {
+			taken[p.GetStripeId()] = true
+		}
+	}
 	maps.DeleteFunc(taken, func(id string, taken bool) bool {
 		return !taken || catalog.FindPrice(s.Observed, id).GetReplacedAt() != nil
 	})

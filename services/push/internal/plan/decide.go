@@ -107,8 +107,10 @@ func (p *Planner) Decide(req Request, seen Seen) Decision {
 		Desired: req.Change, Observed: seen.Observed, Calls: calls, Adopted: req.Adopted,
 		HoldCreations: p.HoldCreations,
 	})
-	if len(calls) > 0 && !p.isAdmitted(req, seen.Observed) {
-		d.Report = new(guard.Inspect(p.Guard, guard.Change{Observed: seen.Observed, Desired: effective, Steps: steps}))
+	if (len(calls) > 0 || observed != seen.Observed) && !p.isAdmitted(req, seen.Observed) {
+		d.Report = new(guard.Inspect(p.Guard, guard.Change{
+			Observed: seen.Observed, Desired: effective, Steps: steps, After: observed,
+		}))
 	}
 	d.Publish = len(calls) == 0 && req.IsComplete() && (d.Plan.Advances() || req.Redelivered)
 	return d

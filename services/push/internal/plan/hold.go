@@ -35,7 +35,8 @@ func (p *Planner) RulesHash() uint64 {
 // been made.
 func (p *Planner) isAdmitted(req Request, o *catalogv1.Observed) bool {
 	version := req.Change.GetVersion()
-	return version > 0 && o.GetAdmittedVersion() == version || p.approvedHold(req, o) != nil
+	// Without the parts that Stripe refused it is another plan than the one that was judged.
+	return version > 0 && o.GetAdmittedVersion() == version && req.IsComplete() || p.approvedHold(req, o) != nil
 }
 
 // approvedHold returns the hold of the request's version if it is approved, else nil.
@@ -128,7 +129,9 @@ func Hold(req Request, d Decision, findings []guard.Finding) (o *catalogv1.Obser
 	if before != nil {
 		hold.Since = before.GetSince()
 	}
-	if before.GetVersion() == hold.GetVersion() {
+	// Other exceptions are other calls, and nobody has approved those.
+	if before.GetVersion() == hold.GetVersion() && slices.Equal(before.GetOverwrite(), hold.GetOverwrite()) &&
+		slices.Equal(before.GetLeave(), hold.GetLeave()) {
 		hold.Approvals = before.GetApprovals()
 	}
 	o.Hold = hold

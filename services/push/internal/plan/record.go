@@ -89,6 +89,10 @@ func (p *Planner) Record(o *catalogv1.Observed, req Request, pl *Plan, r Results
 		}
 	case !o.GetStale():
 		p.recordVersion(req, o)
+		if !req.IsComplete() {
+			// What was refused is judged when it is tried again.
+			o.AdmittedVersion = 0
+		}
 	}
 	return Released
 }
