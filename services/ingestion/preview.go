@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -79,6 +80,9 @@ func Preview(ctx context.Context, cfg PreviewConfig) (*PreviewResult, error) {
 			// The statements may alter tables, so no statement is cached.
 			settings.DefaultQueryExecMode = pgx.QueryExecModeDescribeExec
 			settings.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+			// A preview that stalls must not keep its locks. The statements' own settings end before the second read.
+			settings.RuntimeParams["lock_timeout"] = strconv.FormatInt(cfg.LockTimeout.Milliseconds(), 10)
+			settings.RuntimeParams["idle_in_transaction_session_timeout"] = "60000"
 			settings.StatementCacheCapacity, settings.DescriptionCacheCapacity = 0, 0
 			conn, err := pgx.ConnectConfig(ctx, settings)
 			if err != nil {

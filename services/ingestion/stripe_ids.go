@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -23,6 +24,8 @@ const (
 	// columnsInterval is the time between two comparisons of the operator's columns with the table. They find rows that
 	// the application wrote since, and rows that could not be written before.
 	columnsInterval = 10 * time.Second
+	// columnsTimeout bounds one write of the columns, which may wait for locks of others.
+	columnsTimeout = 20 * time.Second
 	// stripeIDsBatch is how many products are written in one transaction.
 	stripeIDsBatch = 500
 	// stripeIDsRetry is the time until something that failed is tried again.
@@ -84,6 +87,10 @@ type stripeIDs struct {
 
 	store   *stripeids.Store
 	columns *stripeids.Columns
+	// due makes keepColumns write the columns of the requested products.
+	due       chan struct{}
+	mu        sync.Mutex
+	requested []string
 }
 
 // newStripeIDs returns the maintainer of the table, nil if it is switched off.
@@ -99,7 +106,7 @@ func (in *ingester) newStripeIDs(ctx context.Context) (*stripeIDs, error) {
 		return nil, err
 	}
 	store := &stripeids.Store{Pool: in.pool, Account: in.account}
-	return &stripeIDs{ingester: in, store: store, columns: columns}, nil
+	return &stripeIDs{ingester: in, store: store, columns: columns, due: make(chan struct{}, 1)}, nil
 }
 
 // run follows OBSERVED until ctx ends. It returns nil.
@@ -108,7 +115,7 @@ func (s *stripeIDs) run(ctx context.Context) error {
 	g.Go(func() error { return s.repeat(ctx, "follow OBSERVED", s.follow) })
 	g.Go(func() error { return s.repeat(ctx, "compare all products", s.compare) })
 	if s.columns != nil {
-		g.Go(func() error { return s.repeat(ctx, "write the columns of catalog.write_ids", s.writeAllColumns) })
+		g.Go(func() error { return s.repeat(ctx, "write the columns of catalog.write_ids", s.keepColumns) })
 	}
 	return g.Wait()
 }
@@ -251,10 +258,9 @@ func (s *stripeIDs) write(ctx context.Context, states []stripeids.State, positio
 	if err != nil {
 		return err
 	}
-	if s.columns == nil || len(changed) == 0 {
-		return nil
+	if s.columns != nil {
+		s.requestColumns(changed)
 	}
-	s.writeColumns(ctx, changed)
 	return nil
 }
 
@@ -287,23 +293,51 @@ func isRefusedValue(err error) bool {
 	return ok && slices.Contains([]string{"22", "23", "54", "P0"}, pg.Code[:min(2, len(pg.Code))])
 }
 
-// writeColumns writes the operator's columns of products. A later writeAllColumns repeats what fails.
-func (s *stripeIDs) writeColumns(ctx context.Context, products []string) {
-	if _, err := s.columns.Write(ctx, products); err != nil && ctx.Err() == nil {
-		s.logger.WarnContext(ctx, "could not write Stripe's ids to the columns of catalog.write_ids; will try again",
-			"in", columnsInterval, "error", err)
+// requestColumns makes keepColumns write the operator's columns of products. The table itself never waits for rows that
+// somebody else has locked.
+func (s *stripeIDs) requestColumns(products []string) {
+	if len(products) == 0 {
+		return
+	}
+	s.mu.Lock()
+	s.requested = append(s.requested, products...)
+	s.mu.Unlock()
+	select {
+	case s.due <- struct{}{}:
+	default:
 	}
 }
 
-// writeAllColumns compares the columns with the table from time to time, until ctx ends.
-func (s *stripeIDs) writeAllColumns(ctx context.Context) error {
+// keepColumns writes the operator's columns of products that changed, and compares all columns with the table from time
+// to time, until ctx ends. A later comparison repeats what fails.
+func (s *stripeIDs) keepColumns(ctx context.Context) error {
+	ticker := time.NewTicker(columnsInterval)
+	defer ticker.Stop()
 	for {
-		if _, err := s.columns.Write(ctx, nil); err != nil && ctx.Err() == nil {
-			s.logger.WarnContext(ctx, "could not write all of Stripe's ids to the columns of catalog.write_ids",
-				"next", columnsInterval, "error", err)
+		s.writeColumns(ctx, nil)
+		for all := false; !all; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-s.due:
+				s.mu.Lock()
+				products := s.requested
+				s.requested = nil
+				s.mu.Unlock()
+				s.writeColumns(ctx, products)
+			case <-ticker.C:
+				all = true
+			}
 		}
-		if !s.sleep(ctx, columnsInterval) {
-			return nil
-		}
+	}
+}
+
+// writeColumns writes the operator's columns of products, or all.
+func (s *stripeIDs) writeColumns(ctx context.Context, products []string) {
+	limited, cancel := context.WithTimeout(ctx, columnsTimeout)
+	defer cancel()
+	if _, err := s.columns.Write(limited, products); err != nil && ctx.Err() == nil {
+		s.logger.WarnContext(ctx, "could not write Stripe's ids to the columns of catalog.write_ids; will try again",
+			"in", columnsInterval, "error", err)
 	}
 }

@@ -163,11 +163,11 @@ func (cmd *planCmd) preview(ctx context.Context, c *cli) error {
 	}
 	client, err := cmd.control(c)
 	if err != nil {
-		return reportUnknown(c, err)
+		return err
 	}
 	resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
 	if err != nil {
-		return reportUnknown(c, err)
+		return fmt.Errorf("ask the control API what Stripe holds: %w", err)
 	}
 	p := &preview{control: client, status: resp.Msg}
 	if p.present, err = readConfiguration(cmd.present, p.status.GetAccount()); err != nil {
@@ -267,7 +267,7 @@ func (p *preview) show(ctx context.Context) error {
 	switch {
 	case p.summary.Held > 0:
 		return errHeld
-	case p.summary.Products > 0:
+	case p.summary.Products > 0 || p.summary.Unknown != "":
 		return errDiffers
 	default:
 		return nil

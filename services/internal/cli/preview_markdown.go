@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -59,7 +58,7 @@ func (w *previewMarkdown) product(p forecast.Product) error {
 		return nil
 	}
 	w.shown++
-	fmt.Fprintf(&w.details, "- %s %s\n", strings.TrimSpace(sign(p)), code(p.GetProductId()))
+	sayf(&w.details, "- %s %s\n", strings.TrimSpace(sign(p)), code(p.GetProductId()))
 	var text bytes.Buffer
 	if err := (&previewText{planPrinter: planPrinter{Writer: &text}}).product(p); err != nil {
 		return err
@@ -68,11 +67,11 @@ func (w *previewMarkdown) product(p forecast.Product) error {
 	const maxLines = 20
 	for i, line := range lines[1:] {
 		if i == maxLines {
-			fmt.Fprintf(&w.details, "  - and %d more lines\n", len(lines)-1-i)
+			sayf(&w.details, "  - and %d more lines\n", len(lines)-1-i)
 			break
 		}
 		indent := len(line) - len(strings.TrimLeft(line, " "))
-		fmt.Fprintf(&w.details, "%s- %s\n", strings.Repeat("  ", max(indent/4, 1)), code(strings.TrimSpace(line)))
+		sayf(&w.details, "%s- %s\n", strings.Repeat("  ", max(indent/4, 1)), code(strings.TrimSpace(line)))
 	}
 	return nil
 }
@@ -93,29 +92,29 @@ func sign(p forecast.Product) string {
 
 func (w *previewMarkdown) end(s *previewSummary) error {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "### Driftless: %s\n\n", code(s.Title))
+	sayf(&out, "### Driftless: %s\n\n", code(s.Title))
 	if s.Products == 0 {
-		fmt.Fprintf(&out, "No changes in Stripe. %s compared.\n", countOf(uint64(s.After), "product", "products"))
+		sayf(&out, "No changes in Stripe. %s compared.\n", countOf(uint64(s.After), "product", "products"))
 	} else {
-		fmt.Fprintf(&out, "**%s** of %s.\n", s.plan(), countOf(uint64(s.After), "product", "products"))
+		sayf(&out, "**%s** of %s.\n", s.plan(), countOf(uint64(s.After), "product", "products"))
 	}
 	if s.Held > 0 {
-		fmt.Fprintf(&out, "\n> The guard would hold %s until somebody approves.\n",
+		sayf(&out, "\n> The guard would hold %s until somebody approves.\n",
 			countOf(uint64(s.Held), "product", "products"))
 	}
 	w.table(&out, s)
 	if w.shown > 0 {
-		fmt.Fprintf(&out, "\n<details><summary>%s</summary>\n\n", countOf(uint64(s.Products), "product", "products"))
+		sayf(&out, "\n<details><summary>%s</summary>\n\n", countOf(uint64(s.Products), "product", "products"))
 		out.Write(w.details.Bytes())
 		if more := w.products - w.shown; more > 0 {
-			fmt.Fprintf(&out, "- and %s\n", countOf(uint64(more), "more product", "more products"))
+			sayf(&out, "- and %s\n", countOf(uint64(more), "more product", "more products"))
 		}
 		out.WriteString("\n</details>\n")
 	}
 	if notes := s.notes(); len(notes) > 0 {
 		out.WriteString("\n")
 		for _, note := range notes {
-			fmt.Fprintf(&out, "- %s\n", code(note))
+			sayf(&out, "- %s\n", code(note))
 		}
 	}
 	_, err := w.Write(out.Bytes())
@@ -148,10 +147,10 @@ func (w *previewMarkdown) table(out *bytes.Buffer, s *previewSummary) {
 			break
 		}
 		rows++
-		fmt.Fprintf(out, "| %s |\n", strings.Join(w.prices[i], " | "))
+		sayf(out, "| %s |\n", strings.Join(w.prices[i], " | "))
 	}
 	if more := s.Prices - rows; more > 0 {
-		fmt.Fprintf(out, "\nand %s.\n", countOf(uint64(more), "more price", "more prices"))
+		sayf(out, "\nand %s.\n", countOf(uint64(more), "more price", "more prices"))
 	}
 }
 
@@ -173,7 +172,7 @@ func code(s string) string {
 			b.WriteRune(r)
 			continue
 		}
-		fmt.Fprintf(&b, "&#%d;", r)
+		sayf(&b, "&#%d;", r)
 	}
 	b.WriteString("</code>")
 	return b.String()

@@ -22,8 +22,11 @@ func (m *Mapping) Strays(ctx context.Context) ([]CheckFailure, error) {
 		switch {
 		case err == nil && failure != nil:
 			out = append(out, *failure)
-		case strings.HasPrefix(code(err), classSyntaxOrAccess), err != nil && code(err) == "":
+		case err != nil && code(err) == "":
 			return nil, fmt.Errorf("read the rows of check %s: %w", c.Name, err)
+		case strings.HasPrefix(code(err), classSyntaxOrAccess):
+			message, sqlState := describeFailure(err)
+			out = append(out, CheckFailure{Check: c.Name, All: true, Message: message, Code: sqlState})
 		}
 	}
 	return out, nil

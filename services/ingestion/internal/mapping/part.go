@@ -52,6 +52,10 @@ func (s *session) readPart(ctx context.Context, ids []string) (*Snapshot, error)
 		batch.Queue(s.conn.end())
 	} else {
 		batch.Queue(fmt.Sprintf("SET LOCAL statement_timeout = %d", checkQueryTimeout.Milliseconds()))
+		if s.conn.inTransaction {
+			// Capture reads in a transaction that is read-only, and a check must do the same in a preview.
+			batch.Queue("SET LOCAL transaction_read_only = on")
+		}
 		batch.Queue("SAVEPOINT " + checksSavepoint)
 	}
 	if err := s.conn.SendBatch(ctx, batch).Close(); err != nil {

@@ -80,6 +80,15 @@ func (c *productCheck) rest(failure error) {
 
 // prepare makes the query that reads the violations of some products, and has Postgres check it.
 func (c *productCheck) prepare(ctx context.Context, conn connection) (string, error) {
+	// Postgres locks the tables that it prepares a query for. A table that only the check reads must not stop capture.
+	if _, err := conn.Exec(ctx, conn.begin()); err != nil {
+		return "", err
+	}
+	defer conn.undo(ctx)
+	limit := fmt.Sprintf("SET LOCAL statement_timeout = %d", checkQueryTimeout.Milliseconds())
+	if _, err := conn.Exec(ctx, limit); err != nil {
+		return "", err
+	}
 	//nolint:unqueryvet // which columns there are is the question
 	statement, err := conn.prepare(ctx, "SELECT * FROM ("+trimQuery(c.Query)+"\n) c")
 	if err != nil {

@@ -67,6 +67,10 @@ func (r *reading) page(ctx context.Context, reader *mapping.Reader, ids []string
 	if err != nil {
 		return err
 	}
+	for _, f := range got.CheckFailures {
+		return fmt.Errorf("it is unknown what the guard would hold: %w; repair the check, or grant the role that reads "+
+			"it its rights, and preview again", f)
+	}
 	for _, id := range ids {
 		if err := yield(r.cfg.state(id, got.States[id], reader.Unmanaged(), r.archiveAfter)); err != nil {
 			return err

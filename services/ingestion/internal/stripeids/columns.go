@@ -38,6 +38,12 @@ type target struct {
 	id, want, isRow string
 }
 
+// isPriceRow selects the row that a price of the operator's table gets. A price that moved to another product has a row
+// for each: the one on sale counts, and then the latest.
+const isPriceRow = `s.price_id <> '' AND NOT EXISTS (SELECT FROM driftless.stripe_ids o
+	WHERE o.account = s.account AND o.price_id = s.price_id
+		AND (o.active, o.since_version, o.product_id) > (s.active, s.since_version, s.product_id))`
+
 // OpenColumns checks the columns and returns their writer. The findings refuse the start if a column cannot be written.
 // The writer is nil if nothing is configured.
 func OpenColumns(ctx context.Context, pool *pgxpool.Pool, account string, ids *config.WriteIDs) (
@@ -59,7 +65,7 @@ func OpenColumns(ctx context.Context, pool *pgxpool.Pool, account string, ids *c
 		// An application must not find the id of a price that Stripe refuses to sell at.
 		{ids.Prices, target{
 			setting: "catalog.write_ids.prices", id: "s.price_id",
-			want: "CASE WHEN s.active THEN s.stripe_price_id END", isRow: "s.price_id <> ''",
+			want: "CASE WHEN s.active THEN s.stripe_price_id END", isRow: isPriceRow,
 		}},
 	} {
 		if t.of == nil {
@@ -233,7 +239,7 @@ func (c *Columns) update(ctx context.Context, t target, condition string, parame
 // different returns the catalog's ids of the rows that do not have Stripe's id.
 func (c *Columns) different(ctx context.Context, t target, products []string) ([]string, error) {
 	rows, err := c.pool.Query(ctx, "SELECT "+t.id+" FROM "+t.table+" t, driftless.stripe_ids s "+
-		t.where("$2::text[] IS NULL OR s.product_id = ANY($2)")+fmt.Sprintf(" LIMIT %d", maxSingle), c.account,
+		t.where("$2::text[] IS NULL OR s.product_id = ANY($2)")+fmt.Sprintf(" ORDER BY random() LIMIT %d", maxSingle), c.account,
 		products)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.setting, err)

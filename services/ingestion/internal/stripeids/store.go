@@ -62,7 +62,7 @@ func (s *Store) Position(ctx context.Context) (Position, error) {
 func (s *Store) Restart(ctx context.Context, known Position, created time.Time) error {
 	err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		// The lock also excludes processes that apply states of the former bucket.
-		if _, err := tx.Exec(ctx, `LOCK TABLE driftless.stripe_ids_progress IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		if _, err := tx.Exec(ctx, `LOCK TABLE driftless.stripe_ids_progress IN EXCLUSIVE MODE`); err != nil {
 			return err
 		}
 		moved := false
