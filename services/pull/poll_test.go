@@ -118,6 +118,8 @@ func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
 			require.Equal(t, topology.Pull, report.GetIssuer())
 			require.Contains(t, report.GetReason(), "older than the events that Stripe keeps")
 			id := report.GetId()
+			require.Eventually(t, func() bool { return r.stored(topology.StreamCommand) == 0 }, patience,
+				10*time.Millisecond, "the command is acknowledged after the report is written")
 			localtest.Holds(t, 500*time.Millisecond, func() bool {
 				_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
 				return err == nil && report.GetId() == id && r.stored(topology.StreamCommand) == 0
