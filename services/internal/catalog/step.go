@@ -106,5 +106,41 @@ func (s Step) IdempotencyKey(account string, generation uint64) string {
 	for _, p := range s.Params {
 		fmt.Fprintf(h, "%d:%s=%d:%s/%d:%s,", len(p.Name), p.Name, len(p.Value), p.Value, len(p.PriceRef), p.PriceRef)
 	}
-	return KeyPrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil)))
+	return formatKey([sha256.Size]byte(h.Sum(nil)))
+}
+
+// IdempotencyKeys returns the keys of steps that are made one after the other. A step about a price that an earlier step
+// creates says only which price of the catalog that is. So its key depends on the creating step too: a plan that creates
+// the price with another amount makes another call, and Stripe refuses a key that was used for another call.
+func IdempotencyKeys(steps []Step, account string, generation uint64) []string {
+	keys := make([]string, len(steps))
+	creating := map[string]string{}
+	for i, s := range steps {
+		keys[i] = s.IdempotencyKey(account, generation)
+		if created := creating[s.createdPrice()]; created != "" {
+			keys[i] = formatKey(sha256.Sum256([]byte(keys[i] + "," + created)))
+		}
+		if s.Kind == CreatePrice || s.Kind == CreateProduct && s.PriceID != "" {
+			creating[s.PriceID] = keys[i]
+		}
+	}
+	return keys
+}
+
+// createdPrice returns the catalog's id of the price that an earlier step creates and that the step is about, empty if
+// there is none.
+func (s Step) createdPrice() string {
+	for _, p := range s.Params {
+		if p.PriceRef != "" {
+			return p.PriceRef
+		}
+	}
+	if s.Kind == UpdatePrice && s.StripePriceID == "" {
+		return s.PriceID
+	}
+	return ""
+}
+
+func formatKey(sum [sha256.Size]byte) string {
+	return KeyPrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))
 }

@@ -108,8 +108,8 @@ var (
 	priceRef = regexp.MustCompile(`^\(Stripe's id of price (.*)\)$`)
 )
 
-// keyOf returns the idempotency key that push gives a planned call. It covers everything in the call.
-func keyOf(product string, s *controlv1.PlannedStep, generation uint64) string {
+// stepOf returns the step that was shown. Its idempotency key covers everything in the call.
+func stepOf(product string, s *controlv1.PlannedStep) catalog.Step {
 	step := catalog.Step{Kind: catalog.StepKind(s.GetKind()), ProductID: product}
 	words := strings.Fields(stripeID.ReplaceAllString(s.GetStep(), ""))
 	switch step.Kind {
@@ -131,7 +131,7 @@ func keyOf(product string, s *controlv1.PlannedStep, generation uint64) string {
 		}
 		step.Params = append(step.Params, param)
 	}
-	return step.IdempotencyKey("default", generation)
+	return step
 }
 
 // generations returns the generation of every product.
@@ -215,8 +215,13 @@ func TestPreview_EqualsReality(t *testing.T) {
 		var want []string
 		shown := map[string]string{}
 		for _, p := range previewOf(t, m, c, statements) {
-			for _, s := range p.GetSteps() {
-				key := keyOf(p.GetProductId(), s, generation[p.GetProductId()])
+			steps := make([]catalog.Step, len(p.GetSteps()))
+			for i, s := range p.GetSteps() {
+				steps[i] = stepOf(p.GetProductId(), s)
+			}
+			keys := catalog.IdempotencyKeys(steps, "default", generation[p.GetProductId()])
+			for i, s := range p.GetSteps() {
+				key := keys[i]
 				want = append(want, key)
 				shown[key] = fmt.Sprintf("%s: %s %v", p.GetProductId(), s.GetStep(), s.GetParameters())
 			}

@@ -30,13 +30,15 @@ type PlannedCall struct {
 // other step gets a key of the product's current generation.
 func (p *Planner) withKeys(steps []catalog.Step, observed *catalogv1.Observed) []PlannedCall {
 	out := make([]PlannedCall, len(steps))
-	for i, s := range steps {
-		out[i] = PlannedCall{s, s.IdempotencyKey(p.Account, observed.GetGeneration()), observed.GetGeneration()}
-		for _, intent := range observed.GetIntents() {
-			if intent.GetSettled() {
-				continue
-			}
-			if key := s.IdempotencyKey(p.Account, intent.GetGeneration()); key == intent.GetIdempotencyKey() {
+	for i, key := range catalog.IdempotencyKeys(steps, p.Account, observed.GetGeneration()) {
+		out[i] = PlannedCall{steps[i], key, observed.GetGeneration()}
+	}
+	for _, intent := range observed.GetIntents() {
+		if intent.GetSettled() {
+			continue
+		}
+		for i, key := range catalog.IdempotencyKeys(steps, p.Account, intent.GetGeneration()) {
+			if key == intent.GetIdempotencyKey() {
 				out[i].Key, out[i].generation = key, intent.GetGeneration()
 			}
 		}

@@ -28,7 +28,8 @@ type shop struct {
 
 type answer struct {
 	*stripeapi.Applied
-	at time.Time
+	step catalog.Step
+	at   time.Time
 }
 
 func newShop() *shop {
@@ -56,6 +57,8 @@ const (
 // execute makes a call. A key that was used before is answered from memory, for 24 hours.
 func (s *shop) execute(t require.TestingT, step catalog.Step, key string) *stripeapi.Applied {
 	if before, ok := s.answers[key]; ok && s.now.Sub(before.at) < 24*time.Hour {
+		require.Equal(t, []any{before.step.Kind, before.step.StripePriceID, before.step.Params},
+			[]any{step.Kind, step.StripePriceID, step.Params}, "Stripe refuses a key that was used for another call")
 		replayed := *before.Applied
 		replayed.Replayed = true
 		return &replayed
@@ -76,7 +79,7 @@ func (s *shop) execute(t require.TestingT, step catalog.Step, key string) *strip
 	case catalog.CreatePrice, catalog.UpdatePrice:
 		a.Price = new(s.stripe.Price(id))
 	}
-	s.answers[key] = answer{a, s.now}
+	s.answers[key] = answer{a, step, s.now}
 	return a
 }
 
