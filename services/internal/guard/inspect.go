@@ -47,8 +47,8 @@ type Counted struct {
 }
 
 // Inspect applies the rules that look at one product, and says what the others count. It finds nothing in the first
-// sync of a product, in one that is not on sale in Stripe, and in new prices. A product that is archived only counts
-// for ArchivedProducts.
+// sync of a product, in one that is not on sale in Stripe and stays so, and in new prices. A product that is archived
+// only counts for ArchivedProducts.
 func Inspect(cfg Config, c Change) Report {
 	s := newSale(c)
 	report := Report{Counted: Counted{Product: c.Observed.GetProductId()}}
@@ -97,7 +97,8 @@ func isWritten(o *catalogv1.Observed) bool {
 // sale is a change with its prices before and after.
 type sale struct {
 	Change
-	// active means that the product is on sale in Stripe, and archived that the change ends this.
+	// active means that the product is on sale in Stripe or the change puts it on sale. The call that does so may have
+	// been made before, with a lost answer. archived means that the change takes the product off sale.
 	active, archived bool
 	// before and after are the active prices, in canonical form.
 	before, after []*catalogv1.Price
@@ -129,6 +130,7 @@ func newSale(c Change) *sale {
 		switch step.Kind {
 		case catalog.UpdateProduct:
 			s.archived = s.archived || active == "false"
+			s.active = s.active || active == "true"
 		case catalog.UpdatePrice:
 			s.retired[step.StripePriceID] = s.retired[step.StripePriceID] || active == "false"
 			s.unarchived[step.StripePriceID] = active == "true" &&
