@@ -20,9 +20,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// The variables are the number of histories of each policy, and the first seed. The seeds of the other policies follow.
+// The variables are the number of histories of each policy or the seconds for all of them, and the first seed. The other
+// seeds follow.
 const (
 	historiesVariable = "DRIFTLESS_HISTORIES"
+	secondsVariable   = "DRIFTLESS_HISTORY_SECONDS"
 	seedVariable      = "DRIFTLESS_HISTORY_SEED"
 )
 
@@ -31,16 +33,19 @@ const (
 // and the ledger explains every remaining difference. The ledger has also seen every difference that others made to
 // idle products, and no service does anything any more.
 //
-// The test takes minutes. It runs only if DRIFTLESS_HISTORIES is set to the number of histories of each policy, as
-// scripts/chaos does. DRIFTLESS_HISTORY_SEED is the first seed. Defaults to 1. A seed repeats the same events, but not
-// their timing.
+// The test takes minutes. It runs only if DRIFTLESS_HISTORIES is set to the number of histories of each policy, or
+// DRIFTLESS_HISTORY_SECONDS to a time, as scripts/chaos does. In a given time it runs at least one history, and begins
+// no other once the time is up. DRIFTLESS_HISTORY_SEED is the first seed. Defaults to 1. A seed repeats the same events,
+// but not their timing.
 func TestHistories_Converge(t *testing.T) {
-	if os.Getenv(historiesVariable) == "" {
-		t.Skipf("%s is not set: how many histories each policy is to go through, half a minute each: scripts/chaos",
-			historiesVariable)
+	if os.Getenv(historiesVariable) == "" && os.Getenv(secondsVariable) == "" {
+		t.Skipf("neither %s nor %s is set: how many histories each policy is to go through, half a minute each: "+
+			"scripts/chaos", historiesVariable, secondsVariable)
 	}
-	count, seed := 1, 1
-	for name, to := range map[string]*int{historiesVariable: &count, seedVariable: &seed} {
+	count, seconds, seed := 1, 0, 1
+	for name, to := range map[string]*int{
+		historiesVariable: &count, secondsVariable: &seconds, seedVariable: &seed,
+	} {
 		if text := os.Getenv(name); text != "" {
 			var err error
 			*to, err = strconv.Atoi(text)
@@ -48,7 +53,7 @@ func TestHistories_Converge(t *testing.T) {
 		}
 	}
 	const owned = "active=%[1]s,default_price=%[1]s,description=%[1]s,metadata=%[1]s,name=%[1]s,prices.active=%[1]s,prices.nickname=%[1]s"
-	for _, c := range []struct{ name, drift, rules, extras string }{
+	policies := []struct{ name, drift, rules, extras string }{
 		{"repair", "repair", "", "archive"},
 		{"report", "report", "", "report"},
 		{"stripe", "repair", fmt.Sprintf(owned, "stripe"), "import"},
@@ -58,7 +63,19 @@ func TestHistories_Converge(t *testing.T) {
 			"description=stripe,metadata=newest,name=catalog:report,prices.nickname=stripe:report,active=newest:report",
 			"ignore",
 		},
-	} {
+	}
+	begun := time.Now()
+	// end is when no other history of the policies up to this one begins.
+	end := func(policy int) time.Time {
+		return begun.Add(time.Duration(seconds) * time.Second * time.Duration(policy+1) / time.Duration(len(policies)))
+	}
+	for n := range policies {
+		// Short runs with other seeds begin with other policies.
+		c := policies[(seed+n)%len(policies)]
+		if seconds > 0 && n > 0 && time.Now().After(end(len(policies)-1)) {
+			t.Logf("no time is left for the policy %s", c.name)
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			h := &historyRig{
 				rig: newRig(t, unlimited,
@@ -67,7 +84,7 @@ func TestHistories_Converge(t *testing.T) {
 				extras: c.extras, keys: strings.Contains(c.rules, "metadata="), strays: map[string]bool{},
 				theirKeys: map[string]bool{},
 			}
-			for i := range count {
+			for i := 0; i == 0 || seconds == 0 && i < count || seconds > 0 && time.Now().Before(end(n)); i++ {
 				h.runHistory(seed + i)
 			}
 		})
@@ -94,7 +111,7 @@ type historyRig struct {
 // runHistory runs one history and checks its end.
 func (h *historyRig) runHistory(seed int) {
 	h.t.Helper()
-	h.t.Logf("history of seed %d; to repeat it: %s=%d go test ./cmd/e2e -run '^%s$'", seed, seedVariable, seed,
+	h.t.Logf("history of seed %d; to repeat it: %s=%d go test ./services/test/e2e -run '^%s$'", seed, seedVariable, seed,
 		h.t.Name())
 	h.name, h.silent = fmt.Sprintf("h%d", seed), false
 	past := histories.Example(seed)
