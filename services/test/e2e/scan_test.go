@@ -98,9 +98,9 @@ func TestScan_ContinuesAfterKill(t *testing.T) {
 		again)
 	require.NotZero(t, report.GetResumed())
 	require.EqualValues(t, products-deleted, report.GetProducts(), "each is counted once")
-	// Corrections since the last recorded position are not counted.
+	// What it corrected and removed after the last recorded position, and before the kill, is not counted.
 	require.LessOrEqual(t, report.GetCorrected(), uint64(edited))
-	require.EqualValues(t, deleted, report.GetMissing())
+	require.LessOrEqual(t, report.GetMissing(), uint64(deleted))
 	// The pages since the last recorded position, up to a second old, are listed again.
 	require.Less(t, again, whole+int(then)/100, "it does not begin again")
 
