@@ -109,9 +109,9 @@ func (s Step) IdempotencyKey(account string, generation uint64) string {
 	return formatKey([sha256.Size]byte(h.Sum(nil)))
 }
 
-// IdempotencyKeys returns the keys of steps that are made one after the other. A step about a price that an earlier step
-// creates says only which price of the catalog that is. So its key depends on the creating step too: a plan that creates
-// the price with another amount makes another call, and Stripe refuses a key that was used for another call.
+// IdempotencyKeys returns the keys of steps that are made one after the other. A step about a price that an earlier
+// step creates says only which price of the catalog that is. So its key depends on the creating step too: a plan that
+// creates the price with another amount makes another call, and Stripe refuses a key that was used for another call.
 func IdempotencyKeys(steps []Step, account string, generation uint64) []string {
 	keys := make([]string, len(steps))
 	creating := map[string]string{}
