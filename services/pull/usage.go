@@ -62,7 +62,7 @@ func (p *puller) readUsage(ctx context.Context, msg mesh.Message[*meshv1.Command
 	}
 	counting, cancel := context.WithTimeout(budget.For(ctx, budget.Usages), left)
 	defer cancel()
-	u := &usageCount{puller: p, oneTime: map[string]bool{}, last: msg.Attempt >= maxUsageAttempts}
+	u := &usageCount{puller: p, command: msg.Body.GetId(), oneTime: map[string]bool{}, last: msg.Attempt >= maxUsageAttempts}
 	for _, id := range command.GetOneTimePriceIds() {
 		u.oneTime[id] = true
 	}
@@ -87,6 +87,8 @@ func isCounted(u *meshv1.PriceUsage, since time.Time) bool {
 type usageCount struct {
 	*puller
 
+	// command is the id of the command.
+	command string
 	oneTime map[string]bool
 	// last makes a failure the answer. Otherwise it is returned.
 	last bool
@@ -119,6 +121,7 @@ func (u *usageCount) countAll(ctx context.Context, prices []string) error {
 			defer u.mu.Unlock()
 			u.counted = append(u.counted, &meshv1.PriceUsage{
 				PriceId: id, Subscriptions: subscriptions, PaymentLinks: linksOf(id), AsOf: timestamppb.New(at),
+				CommandId: u.command,
 			})
 			return nil
 		}

@@ -3147,8 +3147,10 @@ type GuardCount struct {
 	Total   uint64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
 	Allowed uint64 `protobuf:"varint,5,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	// Products that the rule holds. At most the first thousand. While there are any, the hour does not end.
-	Held          []string               `protobuf:"bytes,6,rep,name=held,proto3" json:"held,omitempty"`
-	HeldSince     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=held_since,json=heldSince,proto3" json:"held_since,omitempty"`
+	Held      []string               `protobuf:"bytes,6,rep,name=held,proto3" json:"held,omitempty"`
+	HeldSince *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=held_since,json=heldSince,proto3" json:"held_since,omitempty"`
+	// The rule holds more products than the list has. Push lists them once there is room.
+	MoreHeld      bool `protobuf:"varint,8,opt,name=more_held,json=moreHeld,proto3" json:"more_held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3232,6 +3234,13 @@ func (x *GuardCount) GetHeldSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GuardCount) GetMoreHeld() bool {
+	if x != nil {
+		return x.MoreHeld
+	}
+	return false
+}
+
 // The uses of prices in Stripe, by Stripe's id of the price. In CURSOR under usage.<account>. Pull counts them when a
 // ReadUsage asks for it, and drops old entries.
 type Usage struct {
@@ -3289,7 +3298,9 @@ type PriceUsage struct {
 	// Active payment links that sell the price.
 	PaymentLinks *UsageCount `protobuf:"bytes,3,opt,name=payment_links,json=paymentLinks,proto3" json:"payment_links,omitempty"`
 	// When they were counted, by the NATS server's clock. Absent if they were not.
-	AsOf          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// The id of the command that asked for the numbers.
+	CommandId     string `protobuf:"bytes,5,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3350,6 +3361,13 @@ func (x *PriceUsage) GetAsOf() *timestamppb.Timestamp {
 		return x.AsOf
 	}
 	return nil
+}
+
+func (x *PriceUsage) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
 }
 
 // A number of objects in Stripe.
@@ -3770,7 +3788,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x1d.driftless.mesh.v1.GuardCountR\x05value:\x028\x01\x1aW\n" +
 	"\rApprovedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
-	"\x05value\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05value:\x028\x01\"\xef\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05value:\x028\x01\"\x8c\x02\n" +
 	"\n" +
 	"GuardCount\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
@@ -3780,18 +3798,21 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aallowed\x18\x05 \x01(\x04R\aallowed\x12\x12\n" +
 	"\x04held\x18\x06 \x03(\tR\x04held\x129\n" +
 	"\n" +
-	"held_since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\theldSince\"\x9f\x01\n" +
+	"held_since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\theldSince\x12\x1b\n" +
+	"\tmore_held\x18\b \x01(\bR\bmoreHeld\"\x9f\x01\n" +
 	"\x05Usage\x12<\n" +
 	"\x06prices\x18\x01 \x03(\v2$.driftless.mesh.v1.Usage.PricesEntryR\x06prices\x1aX\n" +
 	"\vPricesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
-	"\x05value\x18\x02 \x01(\v2\x1d.driftless.mesh.v1.PriceUsageR\x05value:\x028\x01\"\xe1\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x1d.driftless.mesh.v1.PriceUsageR\x05value:\x028\x01\"\x80\x02\n" +
 	"\n" +
 	"PriceUsage\x12\x19\n" +
 	"\bprice_id\x18\x01 \x01(\tR\apriceId\x12C\n" +
 	"\rsubscriptions\x18\x02 \x01(\v2\x1d.driftless.mesh.v1.UsageCountR\rsubscriptions\x12B\n" +
 	"\rpayment_links\x18\x03 \x01(\v2\x1d.driftless.mesh.v1.UsageCountR\fpaymentLinks\x12/\n" +
-	"\x05as_of\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"_\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x05 \x01(\tR\tcommandId\"_\n" +
 	"\n" +
 	"UsageCount\x12\x19\n" +
 	"\x05count\x18\x01 \x01(\rH\x00R\x05count\x88\x01\x01\x12\x12\n" +

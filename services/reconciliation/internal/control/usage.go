@@ -103,8 +103,8 @@ func (c control) countUsage(ctx context.Context, u *usages, paused []*controlv1.
 		otherwise = "pull, which reads Stripe, is paused: `driftless resume pull` resumes it"
 	default:
 		otherwise = fmt.Sprintf("pull, which reads Stripe, did not answer within %s", usageTimeout)
-		until := now.Add(usageTimeout)
-		if err := c.Commands.ReadUsage(ctx, byOperator(nuid.Next(), "requested"), &meshv1.ReadUsage{
+		until, id := now.Add(usageTimeout), nuid.Next()
+		if err := c.Commands.ReadUsage(ctx, byOperator(id, "requested"), &meshv1.ReadUsage{
 			PriceIds:        missing,
 			OneTimePriceIds: intersection(u.oneTime, missing),
 			Since:           timestamppb.New(since),
@@ -112,9 +112,10 @@ func (c control) countUsage(ctx context.Context, u *usages, paused []*controlv1.
 		}); err != nil {
 			return err
 		}
-		// A number that stays unknown is an answer if it is later than the command.
+		// A number that stays unknown is an answer to this command, or to a later one of somebody else. The clocks of two
+		// processes differ by milliseconds, so the time alone does not tell.
 		counted, err = c.awaitUsage(ctx, ids, func(p *meshv1.PriceUsage) bool {
-			return isKnown(p) && isSince(p, since) || isSince(p, now)
+			return isKnown(p) && isSince(p, since) || p.GetCommandId() == id || isSince(p, now)
 		})
 		if err != nil {
 			return err
