@@ -129,7 +129,7 @@ func Run(ctx context.Context, cfg Config) error {
 			mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)},
 			p.retry)
 	})
-	work(p.judgeHoldsAgain)
+	work(p.keepHolds)
 	g.Go(func() error { return p.watchHalts(ctx) })
 	cfg.HTTP.Ready = m.Ready
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })

@@ -52,7 +52,7 @@ func (e *refusedError) withRestHeld() error {
 	if e == nil {
 		return nil
 	}
-	e.letter.Message += "; the guard holds everything else of the product"
+	e.letter.Message += "; the guard holds everything else of the product, which can be approved once this letter is closed"
 	return e
 }
 

@@ -143,9 +143,8 @@ func Admit(record *meshv1.Guard, cfg Config, c Counted, totals *Totals, now time
 		}
 		if g.Allowed = n.limit.allowed(g.GetTotal()); g.GetChanged()+n.added(g) > g.GetAllowed() {
 			findings = append(findings, Finding{Rule: n.rule, Message: fmt.Sprintf(
-				"%d of %d %s within an hour, and %d are allowed without approval", g.GetChanged()+n.added(g),
-				g.GetTotal(),
-				n.things, g.GetAllowed())})
+				"%d of %d %s %s, and %d are allowed without approval", g.GetChanged()+n.added(g), g.GetTotal(),
+				n.things, within(g, now), g.GetAllowed())})
 			hold(g, c.Product, now)
 			held[n.key] = true
 		}
@@ -168,10 +167,18 @@ func Admit(record *meshv1.Guard, cfg Config, c Counted, totals *Totals, now time
 	return findings
 }
 
+// within says in which time a rule has counted. Held products keep its hour from ending.
+func within(g *meshv1.GuardCount, now time.Time) string {
+	if since := g.GetSince().AsTime(); now.Sub(since) > window {
+		return "since " + since.Format(time.DateTime) + " UTC"
+	}
+	return "within an hour"
+}
+
 // current returns the count of a rule in the hour that now belongs to.
 func current(record *meshv1.Guard, key string, now time.Time) *meshv1.GuardCount {
 	g := record.GetCounts()[key]
-	if g == nil || now.Sub(g.GetSince().AsTime()) > window && len(g.GetHeld()) == 0 {
+	if g == nil || now.Sub(g.GetSince().AsTime()) > window && len(g.GetHeld()) == 0 && !g.GetMoreHeld() {
 		return &meshv1.GuardCount{Since: timestamppb.New(now)}
 	}
 	return g
@@ -200,7 +207,11 @@ func (n count) add(g *meshv1.GuardCount) {
 }
 
 func hold(g *meshv1.GuardCount, product string, now time.Time) {
-	if slices.Contains(g.GetHeld(), product) || len(g.GetHeld()) >= maxHeld {
+	if slices.Contains(g.GetHeld(), product) {
+		return
+	}
+	if len(g.GetHeld()) >= maxHeld {
+		g.MoreHeld = true
 		return
 	}
 	if len(g.GetHeld()) == 0 {
@@ -212,6 +223,32 @@ func hold(g *meshv1.GuardCount, product string, now time.Time) {
 func release(g *meshv1.GuardCount, product string) {
 	if g.Held = slices.DeleteFunc(g.GetHeld(), func(id string) bool { return id == product }); len(g.GetHeld()) == 0 {
 		g.HeldSince = nil
+	}
+}
+
+// HasMoreHeld reports whether a rule holds more products than its list has.
+func HasMoreHeld(record *meshv1.Guard) bool {
+	for _, g := range record.GetCounts() {
+		if g.GetMoreHeld() {
+			return true
+		}
+	}
+	return false
+}
+
+// Relist makes the lists that lack held products again, in place. rules has every held product, with the rules that
+// hold it. A product that lost a currency is on the lists of all currencies then.
+func Relist(record *meshv1.Guard, rules map[string][]Rule, now time.Time) {
+	for key, g := range record.GetCounts() {
+		if !g.GetMoreHeld() {
+			continue
+		}
+		g.MoreHeld = false
+		for _, product := range slices.Sorted(maps.Keys(rules)) {
+			if slices.Contains(rules[product], Rule(key).Kind()) {
+				hold(g, product, now)
+			}
+		}
 	}
 }
 

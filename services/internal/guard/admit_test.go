@@ -169,3 +169,30 @@ func TestAdmit_NeverExceedsItsLimit(t *testing.T) {
 		require.Equal(t, uint64(len(passed)), record.GetCounts()["archived_products"].GetChanged())
 	})
 }
+
+// A list has room for a thousand products. The hour must not end while others are held.
+func TestRelist_KeepsTheHourWhileMoreAreHeldThanListed(t *testing.T) {
+	t.Parallel()
+	record := &meshv1.Guard{}
+	cfg := guard.Config{Products: guard.Limit{Share: 0.001, Least: 1}}
+	rules := map[string][]guard.Rule{}
+	for i := range 1202 {
+		if len(guard.Admit(record, cfg, archives(i), shop(record, 1500), noon)) > 0 {
+			rules[archives(i).Product] = []guard.Rule{guard.ArchivedProducts}
+		}
+	}
+	require.Len(t, rules, 1201)
+	require.Len(t, guard.Held(record), 1000)
+	require.True(t, guard.HasMoreHeld(record))
+	for _, product := range guard.Held(record) {
+		guard.Release(record, product)
+		delete(rules, product)
+	}
+	tomorrow := noon.Add(24 * time.Hour)
+	findings := guard.Admit(record, cfg, archives(1400), shop(record, 1500), tomorrow)
+	require.Len(t, findings, 1, "201 products are held still")
+	require.Contains(t, findings[0].Message, "since 2026-03-01 12:00:00 UTC", "it is no longer within an hour")
+	guard.Relist(record, rules, tomorrow)
+	require.Len(t, guard.Held(record), 202)
+	require.False(t, guard.HasMoreHeld(record))
+}
