@@ -175,6 +175,9 @@ func (l *Ledger) deriveProduct(ctx context.Context, tx pgx.Tx, p *Product) error
 	if err := p.on(l.completion(p), l.now(), l.now().Add(minRepairDelay)); err != nil {
 		return err
 	}
+	if p.State == InSync && p.Hold() != nil {
+		p.messages = append(p.messages, l.listener.HoldNotNeeded(ctx, p, l.commands(p).Leave)...)
+	}
 	if closes {
 		return l.close(ctx, tx, p, `version > 0`)
 	}

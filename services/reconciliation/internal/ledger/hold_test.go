@@ -213,3 +213,31 @@ func TestViews_ShowHeldChanges(t *testing.T) {
 	require.Equal(t, "too much", message)
 	require.Equal(t, "held", state)
 }
+
+// A hold that nobody needs must end, or the product counts for its rule for ever.
+func TestHeldProduct_IsSyncedWhenNothingIsLeftToDo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.syncBoth("A")
+	version := b.desireProduct(product, "B")
+	hold := heldBy(version, noon, "replaced_prices")
+	b.observeHold(product, "A", 1, hold)
+	require.Empty(t, b.listener.notNeeded)
+	b.observeHold(product, "B", 1, hold)
+	require.Equal(t, ledger.InSync, b.state(), "somebody wrote the value in Stripe")
+	require.Equal(t, [][]string{{product}}, b.listener.notNeeded)
+}
+
+func TestHeldProduct_IsSyncedWithoutIgnoredDrift(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.syncBoth("A")
+	b.observe("by hand", "")
+	b.observeHold(product, "by hand", 1, heldBy(1, noon, "replaced_prices"))
+	require.Equal(t, ledger.Held, b.state())
+	_, err := b.Decide(t.Context(), product, nil,
+		ledger.Entry{EventID: "i1", Product: product, At: b.now, Kind: "ignored"}, ledger.Decision{}, nil)
+	require.NoError(t, err)
+	require.Equal(t, ledger.InSync, b.state())
+	require.Equal(t, [][]string{{product, "description"}}, b.listener.notNeeded)
+}

@@ -15,6 +15,10 @@ type Listener interface {
 	DriftFound(context.Context, *Product, []*Drift) []Message
 	// DriftSettled returns the messages about a product's drift that is gone.
 	DriftSettled(context.Context, *Product, []*Drift) []Message
+	// HoldNotNeeded returns the messages about a product that the guard holds although nothing is left to do: somebody
+	// made the sides equal, or an operator ignores what differs. leave are the ignored fields. It may be called again
+	// for the same hold.
+	HoldNotNeeded(ctx context.Context, p *Product, leave []string) []Message
 	// CommandsDue returns the commands that a product's drift requires.
 	CommandsDue(context.Context, *Product, Commands) Due
 	// Stored is called after each transaction that stored products, at most once.
@@ -60,6 +64,7 @@ var _ Listener = Unheard{}
 func (Unheard) DriftFound(context.Context, *Product, []*Drift) []Message { return nil }
 
 // DriftSettled returns nothing.
+func (Unheard) HoldNotNeeded(context.Context, *Product, []string) []Message { return nil }
 func (Unheard) DriftSettled(context.Context, *Product, []*Drift) []Message { return nil }
 
 // CommandsDue returns nothing.

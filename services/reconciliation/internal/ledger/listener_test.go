@@ -11,6 +11,8 @@ type listener struct {
 	found, settled func(*ledger.Product, []*ledger.Drift) []ledger.Message
 	due            func(ledger.Commands) ledger.Due
 	stored         func(ledger.Stored)
+	// notNeeded are the products of HoldNotNeeded, each with the fields to leave.
+	notNeeded [][]string
 }
 
 func (l *listener) DriftFound(_ context.Context, p *ledger.Product, drift []*ledger.Drift) []ledger.Message {
@@ -18,6 +20,11 @@ func (l *listener) DriftFound(_ context.Context, p *ledger.Product, drift []*led
 		return nil
 	}
 	return l.found(p, drift)
+}
+
+func (l *listener) HoldNotNeeded(_ context.Context, p *ledger.Product, leave []string) []ledger.Message {
+	l.notNeeded = append(l.notNeeded, append([]string{p.ID}, leave...))
+	return nil
 }
 
 func (l *listener) DriftSettled(_ context.Context, p *ledger.Product, drift []*ledger.Drift) []ledger.Message {
