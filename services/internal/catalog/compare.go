@@ -99,20 +99,20 @@ type comparer struct {
 }
 
 func (c *comparer) add(d Difference) {
+	into := &c.differences
 	if d.FieldOf() == "metadata."+AbsenceMarker {
-		c.markDifferences = append(c.markDifferences, d)
-		return
+		into = &c.markDifferences
 	}
-	for i, f := range c.differences {
+	for i, f := range *into {
 		if f.Kind == d.Kind && f.Field == d.Field {
 			// Several Stripe prices carry the id of one catalog price.
 			if f.Stripe != d.Stripe {
-				c.differences[i].Stripe += ", " + d.Stripe
+				(*into)[i].Stripe += ", " + d.Stripe
 			}
 			return
 		}
 	}
-	c.differences = append(c.differences, d)
+	*into = append(*into, d)
 }
 
 func (c *comparer) addProduct(s draft) {

@@ -83,6 +83,8 @@ type differ struct {
 	// returning are the catalog's ids of prices that are back in the catalog after Driftless archived them because they
 	// had left it.
 	returning map[string]bool
+	// losesKey are the catalog's ids of prices whose lookup key another price of the catalog takes.
+	losesKey map[string]bool
 
 	// currentIDs maps a catalog price to Stripe's id of the active price that represents it once the steps are done.
 	// The id is empty if that price is yet to be created.
@@ -144,6 +146,7 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 			}
 		}
 		d.findReturning()
+		d.findLosesKey()
 	}
 	return d
 }

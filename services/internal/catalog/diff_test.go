@@ -305,6 +305,16 @@ func TestDiff_UpdatesExistingProduct(t *testing.T) {
 			},
 			unmanaged: []string{"description", "metadata", "default_price", "prices.nickname", "prices.lookup_key"},
 		},
+		"a price that has the key of another one by hand takes its own in the same pass": {
+			dashboard: []dashboard{
+				call(catalog.UpdatePrice, "price_3", "lookup_key", "monthly", "transfer_lookup_key", "true"),
+			},
+			unmanaged: []string{"prices.lookup_key"},
+			want: []string{
+				"update price monthly (price_1): lookup_key=monthly transfer_lookup_key=true",
+				"update price yearly (price_3): lookup_key=yearly transfer_lookup_key=true",
+			},
+		},
 
 		"a new amount is a new price: create, repoint, archive": {
 			edit: monthly(func(p *catalogv1.Price) { p.UnitAmount = "1200" }),

@@ -81,25 +81,7 @@ func apply(t require.TestingT, s *catalogtest.Stripe, change *catalogv1.ProductC
 	steps := catalog.Diff(change, observedState(s, change))
 	done, err := s.Pass(steps)
 	require.NoError(t, err, "step %d of\n%s", done, words(steps))
-	if left := catalog.Diff(change, observedState(s, change)); onlyTransferredKeys(change, left) {
-		_, err := s.Pass(left)
-		require.NoError(t, err, words(left))
-	}
 	return steps
-}
-
-// onlyTransferredKeys reports whether steps only give prices without a lookup key their own one. Nothing else needs a
-// second pass: with a mapping that leaves lookup_key alone, a new price can take the key that somebody gave to another
-// price by hand.
-func onlyTransferredKeys(change *catalogv1.ProductChange, steps []catalog.Step) bool {
-	if !slices.Contains(change.GetUnmanagedFields(), "prices.lookup_key") {
-		return false
-	}
-	return !slices.ContainsFunc(steps, func(s catalog.Step) bool {
-		return s.Kind != catalog.UpdatePrice || slices.ContainsFunc(s.Params, func(p catalog.Param) bool {
-			return p.Name != "lookup_key" && p.Name != "transfer_lookup_key"
-		})
-	})
 }
 
 func words(steps []catalog.Step) string {

@@ -16,20 +16,15 @@ func (d *differ) leaveUnmanaged(want *catalogv1.Price) *catalogv1.Price {
 		return want
 	}
 	want = proto.CloneOf(want)
-	held := &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}
-	for _, h := range d.observedPrices {
-		// The first one represents the catalog's price: see preference.
-		if h.GetPrice().GetId() == want.GetId() {
-			held = h.GetPrice()
-			d.keepIdentity(want, held)
-			break
-		}
+	held, exists := d.representative(want.GetId())
+	if exists {
+		d.keepIdentity(want, held)
 	}
-	if !d.managed("prices.active") && !d.returning[want.GetId()] {
-		want.Active = new(held.GetActive())
-	}
+	want.Active = new(d.staysActive(want, held))
 	if !d.managed("prices.lookup_key") {
-		want.LookupKey = held.GetLookupKey()
+		if want.LookupKey = held.GetLookupKey(); d.losesKey[want.GetId()] {
+			want.LookupKey = ownLookupKey(want)
+		}
 	}
 	if !d.managed("prices.metadata") {
 		want.Metadata = maps.Clone(held.GetMetadata())
@@ -47,6 +42,63 @@ func (d *differ) leaveUnmanaged(want *catalogv1.Price) *catalogv1.Price {
 		want.CurrencyOptions = nil
 	}
 	return want
+}
+
+// representative returns the held price that represents a price of the catalog. If there is none, it returns the values
+// of a new price.
+func (d *differ) representative(id string) (held *catalogv1.Price, exists bool) {
+	for _, h := range d.observedPrices {
+		// The first one represents the catalog's price: see comparePreference.
+		if h.GetPrice().GetId() == id {
+			return h.GetPrice(), true
+		}
+	}
+	return &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}, false
+}
+
+// staysActive reports whether a wanted price is on sale. held represents it, or is a new price.
+func (d *differ) staysActive(want, held *catalogv1.Price) bool {
+	if d.managed("prices.active") || d.returning[want.GetId()] {
+		return want.GetActive()
+	}
+	return held.GetActive()
+}
+
+// ownLookupKey is the lookup key that a price of the catalog has if nobody gives it another one.
+func ownLookupKey(p *catalogv1.Price) string { return LookupKey(&catalogv1.Price{Id: p.GetId()}) }
+
+// findLosesKey finds the prices that do not keep the lookup key that somebody gave them by hand, because another price
+// of the catalog takes it for its own. A price that loses its key takes its own one, which a third price may have.
+func (d *differ) findLosesKey() {
+	if d.managed("prices.lookup_key") {
+		return
+	}
+	d.losesKey = map[string]bool{}
+	given := map[string]string{}
+	var takes []*catalogv1.Price
+	for _, want := range d.want.GetPrices() {
+		held, _ := d.representative(want.GetId())
+		if !d.staysActive(want, held) {
+			continue
+		}
+		if key := held.GetLookupKey(); key != "" {
+			given[key] = want.GetId()
+		} else {
+			takes = append(takes, want)
+		}
+	}
+	for len(takes) > 0 {
+		want := takes[0]
+		takes = takes[1:]
+		key := ownLookupKey(want)
+		loser := given[key]
+		if loser == "" || loser == want.GetId() {
+			continue
+		}
+		delete(given, key)
+		d.losesKey[loser] = true
+		takes = append(takes, d.wantedPrice(loser))
+	}
 }
 
 // keepIdentity copies unmanaged fields that Stripe never changes from the held price to the wanted one, and its
