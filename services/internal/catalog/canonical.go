@@ -27,14 +27,12 @@ func canonicalProduct(p *catalogv1.Product) *catalogv1.Product {
 	if p == nil {
 		return nil
 	}
-	c := &catalogv1.Product{
-		Id: p.GetId(), Active: defaultTrue(p.Active), Name: p.GetName(), Description: p.GetDescription(),
-		Images:            p.GetImages(),
-		MarketingFeatures: p.GetMarketingFeatures(), Metadata: p.GetMetadata(), Shippable: p.Shippable,
-		StatementDescriptor: canonicalDescriptor(p.GetStatementDescriptor()), TaxCode: p.GetTaxCode(),
-		UnitLabel: p.GetUnitLabel(),
-		Url:       p.GetUrl(), DefaultPrice: p.GetDefaultPrice(),
+	c := &catalogv1.Product{}
+	for _, f := range productTable {
+		copyField(c, p, f.Name)
 	}
+	c.Active = defaultTrue(p.Active)
+	c.StatementDescriptor = canonicalDescriptor(p.GetStatementDescriptor())
 	if d := p.GetPackageDimensions(); d != nil {
 		c.PackageDimensions = &catalogv1.PackageDimensions{
 			Height: canonicalDecimal(d.GetHeight()), Length: canonicalDecimal(d.GetLength()),
@@ -56,15 +54,14 @@ func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 	if p == nil {
 		return nil
 	}
-	c := &catalogv1.Price{
-		Id: p.GetId(), Active: defaultTrue(p.Active), Currency: strings.ToLower(p.GetCurrency()),
-		BillingScheme: p.GetBillingScheme(),
-		Tiers:         canonicalTiers(p.GetTiers()), TiersMode: p.GetTiersMode(),
-		TransformQuantity: p.GetTransformQuantity(),
-		CustomUnitAmount:  canonicalCustom(p.GetCustomUnitAmount()),
-		TaxBehavior:       canonicalTaxBehavior(p.GetTaxBehavior()),
-		LookupKey:         p.GetLookupKey(), Nickname: p.GetNickname(), Metadata: p.GetMetadata(),
+	c := &catalogv1.Price{}
+	for _, f := range priceTable {
+		copyField(c, p, f.Name)
 	}
+	c.Active = defaultTrue(p.Active)
+	c.Currency = strings.ToLower(p.GetCurrency())
+	c.Tiers, c.CustomUnitAmount = canonicalTiers(p.GetTiers()), canonicalCustom(p.GetCustomUnitAmount())
+	c.TaxBehavior = canonicalTaxBehavior(p.GetTaxBehavior())
 	c.UnitAmount, c.UnitAmountDecimal = canonicalAmount(p.GetUnitAmount(), p.GetUnitAmountDecimal())
 	if c.GetBillingScheme() == "" {
 		c.BillingScheme = "per_unit"
@@ -73,6 +70,7 @@ func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 		}
 	}
 	c.Recurring = canonicalRecurring(p.GetRecurring())
+	c.CurrencyOptions = nil
 	if len(p.GetCurrencyOptions()) > 0 {
 		c.CurrencyOptions = make(map[string]*catalogv1.CurrencyOption, len(p.GetCurrencyOptions()))
 	}

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strconv"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
@@ -18,43 +21,57 @@ type field[T any] struct {
 
 func textSettings(name, value string) []setting { return []setting{newSetting(value, name)} }
 
-// productFields are the fields of a product that Driftless writes. Diff itself handles metadata, which Stripe merges by
-// key, and default_price, which refers to another object.
-var productFields = []field[*catalogv1.Product]{
-	{"active", func(p *catalogv1.Product) []setting {
+// productFields are the fields of a product that Driftless writes, in the order of their names. Diff itself handles
+// metadata, which Stripe merges by key, and default_price, which refers to another object.
+var productFields = productFieldsOf(productTable)
+
+// productWriters write the fields of a product that are not one text.
+var productWriters = map[string]func(*catalogv1.Product) []setting{
+	"active": func(p *catalogv1.Product) []setting {
 		return textSettings("active", strconv.FormatBool(p.GetActive()))
-	}},
-	{"description", func(p *catalogv1.Product) []setting { return textSettings("description", p.GetDescription()) }},
-	{"images", func(p *catalogv1.Product) []setting { return listSettings("images", p.GetImages(), "") }},
-	{"marketing_features", func(p *catalogv1.Product) []setting {
+	},
+	"images": func(p *catalogv1.Product) []setting { return listSettings("images", p.GetImages(), "") },
+	"marketing_features": func(p *catalogv1.Product) []setting {
 		names := make([]string, len(p.GetMarketingFeatures()))
 		for i, f := range p.GetMarketingFeatures() {
 			names[i] = f.GetName()
 		}
 		return listSettings("marketing_features", names, "name")
-	}},
-	{"name", func(p *catalogv1.Product) []setting { return textSettings("name", p.GetName()) }},
-	{"package_dimensions", func(p *catalogv1.Product) []setting {
+	},
+	"package_dimensions": func(p *catalogv1.Product) []setting {
 		if p.GetPackageDimensions() == nil {
 			return textSettings("package_dimensions", "")
 		}
 		return structureSettings("package_dimensions", p.GetPackageDimensions())
-	}},
-	{"shippable", func(p *catalogv1.Product) []setting {
+	},
+	"shippable": func(p *catalogv1.Product) []setting {
 		if p.Shippable == nil {
 			return nil
 		}
 		return textSettings("shippable", strconv.FormatBool(p.GetShippable()))
-	}},
-	{
-		"statement_descriptor",
-		func(p *catalogv1.Product) []setting {
-			return textSettings("statement_descriptor", p.GetStatementDescriptor())
-		},
 	},
-	{"tax_code", func(p *catalogv1.Product) []setting { return textSettings("tax_code", p.GetTaxCode()) }},
-	{"unit_label", func(p *catalogv1.Product) []setting { return textSettings("unit_label", p.GetUnitLabel()) }},
-	{"url", func(p *catalogv1.Product) []setting { return textSettings("url", p.GetUrl()) }},
+}
+
+// productFieldsOf returns how the fields of the table are written: by their writer, or else as a text.
+func productFieldsOf(table []Field) []field[*catalogv1.Product] {
+	var out []field[*catalogv1.Product]
+	for _, f := range table {
+		write := productWriters[f.Name]
+		if write == nil && f.Type == TypeText {
+			text := textOf(&catalogv1.Product{}, f.Name)
+			write = func(p *catalogv1.Product) []setting { return textSettings(f.Name, text(p)) }
+		}
+		if write != nil {
+			out = append(out, field[*catalogv1.Product]{f.Name, write})
+		}
+	}
+	return out
+}
+
+// textOf returns a function that returns a field of a message of the example's type.
+func textOf(example proto.Message, name string) func(proto.Message) string {
+	descriptor := example.ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(name))
+	return func(m proto.Message) string { return m.ProtoReflect().Get(descriptor).String() }
 }
 
 // priceIdentity are the fields of a price that Stripe never changes. Another value means another Stripe price.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"pgregory.net/rapid"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
@@ -60,22 +61,44 @@ func Change(id string) *rapid.Generator[*catalogv1.ProductChange] {
 	})
 }
 
+// texts are the values of a product's text fields. A field that is not here gets any text.
+var texts = map[string][]string{
+	"name":                 {"Pro", "Basic", "Größe XL"},
+	"description":          {"", "For teams", "For all"},
+	"statement_descriptor": {"", "Acme Pro", "Ärzte GmbH"},
+	"tax_code":             {"", "txcd_10000000"},
+	"unit_label":           {"", "seat"},
+	"url":                  {"", "https://example.com/pro"},
+}
+
+func textsOf(field string) []string {
+	if values := texts[field]; values != nil {
+		return values
+	}
+	return []string{"", "One", "Two"}
+}
+
+// setText sets a text field of a message by its name in the contract.
+func setText(m proto.Message, name, value string) {
+	field := m.ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(name))
+	m.ProtoReflect().Set(field, protoreflect.ValueOfString(value))
+}
+
 // Product generates a product that keeps all of Stripe's rules.
 func Product(id string) *rapid.Generator[*catalogv1.Product] {
 	return rapid.Custom(func(t *rapid.T) *catalogv1.Product {
 		p := &catalogv1.Product{
-			Id:          id,
-			Active:      oneOf(t, "active", nil, nil, new(true), new(false)),
-			Name:        oneOf(t, "name", "Pro", "Basic", "Größe XL"),
-			Description: oneOf(t, "description", "", "For teams", "For all"),
+			Id:     id,
+			Active: oneOf(t, "active", nil, nil, new(true), new(false)),
 			Images: oneOf(t, "images", nil, []string{"https://example.com/a.png"},
 				[]string{"https://example.com/b.png", "https://example.com/a.png"}),
-			Metadata:            metadata(t, MetadataKeys),
-			Shippable:           oneOf(t, "shippable", nil, new(true), new(false)),
-			StatementDescriptor: oneOf(t, "statement_descriptor", "", "Acme Pro", "Ärzte GmbH"),
-			TaxCode:             oneOf(t, "tax_code", "", "txcd_10000000"),
-			UnitLabel:           oneOf(t, "unit_label", "", "seat"),
-			Url:                 oneOf(t, "url", "", "https://example.com/pro"),
+			Metadata:  metadata(t, MetadataKeys),
+			Shippable: oneOf(t, "shippable", nil, new(true), new(false)),
+		}
+		for _, f := range catalog.ProductFields() {
+			if f.Type == catalog.TypeText {
+				setText(p, f.Name, oneOf(t, f.Name, textsOf(f.Name)...))
+			}
 		}
 		for _, name := range oneOf(t, "marketing_features", nil, []string{"Fast"}, []string{"Safe", "Fast"}) {
 			p.MarketingFeatures = append(p.MarketingFeatures, &catalogv1.MarketingFeature{Name: name})

@@ -1,6 +1,7 @@
 package catalogtest
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -75,18 +76,23 @@ func (s *Stripe) updateProduct(id string, f *form) (string, error) {
 	return id, nil
 }
 
+// textLimits are the greatest lengths of text fields in characters. Other texts can have 5,000.
+var textLimits = map[string]int{"description": 40000, "statement_descriptor": 22, "tax_code": 100, "unit_label": 12}
+
 func (s *Stripe) writeProduct(p *catalogv1.Product, f *form) error {
 	f.boolean("active", func(b bool) { p.Active = &b })
-	f.text("name", 5000, &p.Name)
+	hasDescriptor := f.has("statement_descriptor")
+	for _, field := range catalog.ProductFields() {
+		if field.Type == catalog.TypeText && f.has(field.Name) {
+			var value string
+			f.text(field.Name, cmp.Or(textLimits[field.Name], 5000), &value)
+			setText(p, field.Name, value)
+		}
+	}
 	if p.Name == "" {
 		return refuse("name cannot be empty")
 	}
-	f.text("description", 40000, &p.Description)
-	f.text("tax_code", 100, &p.TaxCode)
-	f.text("unit_label", 12, &p.UnitLabel)
-	f.text("url", 5000, &p.Url)
-	if f.has("statement_descriptor") {
-		f.text("statement_descriptor", 22, &p.StatementDescriptor)
+	if hasDescriptor {
 		if strings.ContainsAny(p.StatementDescriptor, `<>\"'`) {
 			return refuse("statement_descriptor holds a forbidden character")
 		}
