@@ -26,30 +26,32 @@ type cli struct {
 	Output  string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
-	Up       upCmd       `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
-	Demo     demoCmd     `cmd:"" help:"Make real changes in a running mesh and watch each one arrive."`
-	Sim      simCmd      `cmd:"" help:"Run the Stripe simulator alone."`
-	Apply    applyCmd    `cmd:"" help:"Write products from a JSON file to the catalog's built-in tables."`
-	Status   statusCmd   `cmd:"" help:"Show whether Stripe equals the catalog and as of when, the products by state, and the backlog of every consumer. Exits with 2 unless everything is known and equal."`
-	Plan     planCmd     `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
-	Sync     syncCmd     `cmd:"" help:"Read products from your tables and sync them to Stripe now. Exits with 2 unless they are known to be equal."`
-	Reread   rereadCmd   `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish every difference from the captured state."`
-	Approve  approveCmd  `cmd:"" help:"Approve changes that the guard holds."`
-	Reject   rejectCmd   `cmd:"" help:"Decide against changes that the guard holds, and show what undoes them in the catalog."`
-	Adopt    adoptCmd    `cmd:"" help:"Link products of the catalog to products that Stripe already has."`
-	Pause    pauseCmd    `cmd:"" help:"Pause push, pull or ingestion. Work queues up until you resume."`
-	Resume   resumeCmd   `cmd:"" help:"End a pause."`
-	Drift    driftCmd    `cmd:"" help:"List drift, and decide what to do about it. Exits with 2 if there is any, or if that is unknown."`
-	Scan     scanCmd     `cmd:"" help:"Read everything in Stripe and correct the observed state."`
-	Trace    traceCmd    `cmd:"" help:"Show the trace of a product's latest change, from Jaeger, as a waterfall."`
-	History  historyCmd  `cmd:"" help:"Show everything recorded about a product, field by field."`
-	Dead     deadCmd     `cmd:"" help:"List changes that could not be applied; replay or drop them."`
-	Keys     keysCmd     `cmd:"" help:"Create the keys that services sign changes and commands with."`
-	Webhook  webhookCmd  `cmd:"" help:"Set up the webhook endpoint in Stripe, and replace its signing secret."`
-	Conf     configCmd   `cmd:"" name:"config" help:"Check the configuration."`
-	Psql     psqlCmd     `cmd:"" passthrough:"" help:"Run psql on the database of the mesh on the data directory. All arguments go to psql."`
-	Migrate  migrateCmd  `cmd:"" help:"Create or upgrade the built-in tables and the ledger, with a role that may do so."`
-	Topology topologyCmd `cmd:"" help:"Compare the streams, buckets and consumers on NATS with their declarations, or apply the declarations."`
+	Up         upCmd         `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
+	Demo       demoCmd       `cmd:"" help:"Make real changes in a running mesh and watch each one arrive."`
+	Sim        simCmd        `cmd:"" help:"Run the Stripe simulator alone."`
+	Apply      applyCmd      `cmd:"" help:"Write products from a JSON file to the catalog's built-in tables."`
+	Status     statusCmd     `cmd:"" help:"Show whether Stripe equals the catalog and as of when, the products by state, and the backlog of every consumer. Exits with 2 unless everything is known and equal."`
+	Plan       planCmd       `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
+	Sync       syncCmd       `cmd:"" help:"Read products from your tables and sync them to Stripe now. Exits with 2 unless they are known to be equal."`
+	Reread     rereadCmd     `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish every difference from the captured state."`
+	Approve    approveCmd    `cmd:"" help:"Approve changes that the guard holds."`
+	Reject     rejectCmd     `cmd:"" help:"Decide against changes that the guard holds, and show what undoes them in the catalog."`
+	Adopt      adoptCmd      `cmd:"" help:"Link products of the catalog to products that Stripe already has."`
+	Pause      pauseCmd      `cmd:"" help:"Pause push, pull or ingestion. Work queues up until you resume."`
+	Resume     resumeCmd     `cmd:"" help:"End a pause."`
+	Drift      driftCmd      `cmd:"" help:"List drift, and decide what to do about it. Exits with 2 if there is any, or if that is unknown."`
+	Scan       scanCmd       `cmd:"" help:"Read everything in Stripe and correct the observed state."`
+	Trace      traceCmd      `cmd:"" help:"Show the trace of a product's latest change, from Jaeger, as a waterfall."`
+	History    historyCmd    `cmd:"" help:"Show everything recorded about a product, field by field."`
+	Dead       deadCmd       `cmd:"" help:"List changes that could not be applied; replay or drop them."`
+	Keys       keysCmd       `cmd:"" help:"Create the keys that services sign changes and commands with."`
+	Webhook    webhookCmd    `cmd:"" help:"Set up the webhook endpoint in Stripe, and replace its signing secret."`
+	Conf       configCmd     `cmd:"" name:"config" help:"Check the configuration."`
+	Psql       psqlCmd       `cmd:"" passthrough:"" help:"Run psql on the database of the mesh on the data directory. All arguments go to psql."`
+	Migrate    migrateCmd    `cmd:"" help:"Create or upgrade the built-in tables and the ledger, with a role that may do so."`
+	Completion completionCmd `cmd:"" help:"Print the completion of commands, flags and product ids for a shell."`
+	Complete   completeCmd   `cmd:"" hidden:"" help:"Print what the last word can become. The scripts of completion call it."`
+	Topology   topologyCmd   `cmd:"" help:"Compare the streams, buckets and consumers on NATS with their declarations, or apply the declarations."`
 }
 
 // errDiffers ends a command with exit code 2: the command worked and found differences.

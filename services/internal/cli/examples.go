@@ -39,6 +39,11 @@ var examples = map[string][]example{
 		{"sync", "every product that differs"},
 		{"sync mug --look", "read it from Stripe first"},
 	},
+	"completion": {
+		{"completion bash", "write it to /etc/bash_completion.d/driftless"},
+		{"completion zsh", "write it to _driftless in a directory of $fpath"},
+		{"completion fish", "write it to ~/.config/fish/completions/driftless.fish"},
+	},
 	"reread": {
 		{"reread", "the whole catalog"},
 		{"reread mug cup", "two products"},
