@@ -25,7 +25,12 @@ func follow[T any, M interface {
 	change func(context.Context, mesh.Message[M]) (ledger.Change, error), after func(context.Context, M) error,
 ) error {
 	return mesh.ConsumeBatches(ctx, r.mesh,
-		mesh.Worker{Service: topology.Reconciliation, Consumer: c, Concurrency: concurrency}, batchSize,
+		mesh.Worker{
+			Service:     topology.Reconciliation,
+			Consumer:    c,
+			Concurrency: concurrency,
+			IsQuiet:     isBookkeeping,
+		}, batchSize,
 		func(ctx context.Context, batch []mesh.Delivery[M]) []mesh.Verdict {
 			begun := time.Now()
 			errs := make([]error, len(batch))
@@ -49,7 +54,6 @@ func follow[T any, M interface {
 				metrics.Stream.With(c.Stream))
 			verdicts := make([]mesh.Verdict, len(batch))
 			for i, d := range batch {
-				traceWrite(d.Context, begun, len(batch), errs[i])
 				if errs[i] == nil && after != nil {
 					errs[i] = after(d.Context, d.Body)
 				}

@@ -2,27 +2,27 @@ package reconciliation
 
 import (
 	"context"
-	"time"
+	"strings"
 
 	"go.opentelemetry.io/otel"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// traceWrite records the span of a message's write to the ledger, which shares its transaction with other messages.
-func traceWrite(ctx context.Context, begun time.Time, messages int, err error) {
-	_, span := otel.Tracer(tracerName).Start(ctx, "write ledger", trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithTimestamp(begun), trace.WithAttributes(
-			semconv.DBSystemNamePostgreSQL, semconv.DBNamespace("driftless_ledger"),
-			semconv.DBQuerySummary("write ledger")))
-	if messages > 1 {
-		span.SetAttributes(semconv.DBOperationBatchSize(messages))
+// isBookkeeping reports whether a message only tells the ledger what other services have done. Their spans tell it as
+// well, so the ledger's are left out. The spans that stay say that the ledger has the end of a story: an outcome, or a
+// dead letter.
+func isBookkeeping(subject string) bool {
+	kind, rest := topology.SplitSubject(subject)
+	if kind != "sync" {
+		return kind != "dead"
 	}
-	telemetry.Fail(span, err)
-	span.End()
+	_, outcome, _ := strings.Cut(rest, ".")
+	return strings.HasPrefix(outcome, topology.OutcomeName(meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED)+".")
 }
 
 // startDriftSpan starts the span of work on a product's drift. It is always sampled.

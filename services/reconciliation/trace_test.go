@@ -12,6 +12,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/telemetry/telemetrytest"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
 )
 
@@ -36,13 +37,8 @@ func TestDriftSpans_AreAlwaysSampled(t *testing.T) {
 	r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	require.Eventually(t, func() bool { return commands.Load() == 1 }, controltest.Patience, 10*time.Millisecond)
 
-	spans := func(name string) (found []tracetest.SpanStub) {
-		for _, s := range exporter.GetSpans() {
-			if s.Name == name {
-				found = append(found, s)
-			}
-		}
-		return found
+	spans := func(name string) []tracetest.SpanStub {
+		return telemetrytest.Named(exporter.GetSpans(), name)
 	}
 	require.Eventually(t, func() bool { return len(spans("find drift")) == 1 && len(spans("repair drift")) == 1 },
 		controltest.Patience, 10*time.Millisecond)

@@ -388,10 +388,43 @@ func TestTracing_OneChangeIsOneTrace(t *testing.T) {
 		"capture", "read products", "send catalog", "process catalog", "sync product", "claim product",
 		"create_product", "update_price",
 		"POST /v1/products", "POST /v1/prices/{id}", "POST /stripe/webhook", "send stripe", "process stripe",
-		"send sync", "process sync", "write ledger",
+		"send sync", "process sync",
 	} {
 		require.Contains(t, tree, name)
 	}
+
+	t.Run("a price change has few spans", func(t *testing.T) { requireFewSpans(t, r, recorder, id) })
+}
+
+// requireFewSpans changes a price, from the commit to the events that confirm its three calls, and counts the spans.
+// before is the trace of the product's earlier change.
+func requireFewSpans(t *testing.T, r *rig, recorder *telemetrytest.Recorder, before trace.TraceID) {
+	t.Helper()
+	r.exec(`UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'`)
+	// The calls create a price, make it the product's default, and archive the old one. They make four events.
+	var confirmed []string
+	require.Eventually(t, func() bool {
+		confirmed = nil
+		for _, e := range r.history("mug") {
+			if e.GetKind() == "confirmed" && e.GetTraceId() != before.String() {
+				confirmed = append(confirmed, e.GetTraceId())
+			}
+		}
+		return len(confirmed) == 4
+	}, patience, tick)
+	id, err := trace.TraceIDFromHex(confirmed[0])
+	require.NoError(t, err)
+	// A message is acknowledged slightly before its span ends.
+	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
+		r.stop(name)
+	}
+	spans := recorder.Trace(id)
+	tree, err := telemetrytest.Tree(spans, trace.SpanID{})
+	require.NoError(t, err)
+	t.Log("\n" + tree)
+	require.Len(t, telemetrytest.Named(spans, "POST /stripe/webhook"), 4)
+	require.Len(t, telemetrytest.Named(spans, "POST /v1/products/{id}"), 1)
+	require.LessOrEqual(t, len(spans), 30, tree)
 }
 
 // The test does the same for a change through the API.

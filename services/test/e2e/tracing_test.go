@@ -47,15 +47,6 @@ func tracesOf(recorder *telemetrytest.Recorder, product string) map[trace.TraceI
 	return ours
 }
 
-func named(spans []tracetest.SpanStub, name string) (out []tracetest.SpanStub) {
-	for _, s := range spans {
-		if s.Name == name {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 // The test makes more edits than CATALOG keeps while push is stopped, so most of their messages are never delivered.
 func TestTracing_BurstLinksEachTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
@@ -75,7 +66,7 @@ func TestTracing_BurstLinksEachTrace(t *testing.T) {
 	traces := tracesOf(recorder, "mug")
 	captures, carried := 0, 0
 	for id, spans := range traces {
-		if len(named(spans, "capture")) == 0 {
+		if len(telemetrytest.Named(spans, "capture")) == 0 {
 			continue
 		}
 		captures++
@@ -115,7 +106,7 @@ func TestTracing_BurstLinksEachTrace(t *testing.T) {
 	require.Greater(t, carried, edits/2, "most were carried by others")
 	links := 0
 	for _, spans := range traces {
-		for _, s := range named(spans, "sync product") {
+		for _, s := range telemetrytest.Named(spans, "sync product") {
 			links = max(links, len(s.Links))
 		}
 	}
@@ -173,7 +164,7 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 	require.NoError(t, err)
 	t.Log("\n" + tree)
 	retried := false
-	for _, s := range named(spans, "process catalog") {
+	for _, s := range telemetrytest.Named(spans, "process catalog") {
 		retried = retried ||
 			s.Status.Code == codes.Error && of(s, telemetry.RetryDelayKey) != "" &&
 				of(s, telemetry.OutcomeKey) == telemetry.OutcomeRetry
@@ -183,9 +174,9 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 		"capture", "send dead", "process dead", "replay dead letter", "send command",
 		"process command", "POST /stripe/webhook",
 	} {
-		require.NotEmpty(t, named(spans, name), name)
+		require.NotEmpty(t, telemetrytest.Named(spans, name), name)
 	}
-	require.NotEmpty(t, named(spans, "replay dead letter")[0].Links, "the operator's request is linked")
+	require.NotEmpty(t, telemetrytest.Named(spans, "replay dead letter")[0].Links, "the operator's request is linked")
 	for _, s := range spans {
 		if s.Name != "read products" && !strings.Contains(s.Name, "IngestService") {
 			require.Equal(t, "full", of(s, telemetry.ProductIDKey), s.Name)
