@@ -18,7 +18,11 @@ import (
 // CommandsDue returns the commands that a product's drift requires. A repair rereads the product from Stripe, because
 // what was known of it has been wrong once.
 func (r listener) CommandsDue(ctx context.Context, p *ledger.Product, o ledger.Commands) ledger.Due {
-	ctx, span := r.startDriftSpan(ctx, "repair drift", p)
+	var found []string
+	for _, d := range p.Open() {
+		found = append(found, d.Traceparent)
+	}
+	ctx, span := r.startDriftSpan(ctx, "repair drift", p, p.Open(), found...)
 	defer span.End()
 	b := &dueCommands{reconciler: r.reconciler, product: p, traceparent: telemetry.Traceparent(ctx)}
 	if o.Repair || o.Archive {

@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -44,7 +45,7 @@ func follow[T any, M interface {
 					errs[i] = &ledger.UnstorableError{Why: err.Error()}
 					continue
 				}
-				products[i] = one.Product
+				products[i], one.Traceparent = one.Product, telemetry.Traceparent(d.Context)
 				changes, of = append(changes, one), append(of, i)
 			}
 			for i, err := range r.apply(ctx, changes) {

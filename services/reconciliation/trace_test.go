@@ -47,6 +47,10 @@ func TestDriftSpans_AreAlwaysSampled(t *testing.T) {
 		require.Contains(t, s.Attributes, telemetry.ProductIDKey.String("mug"))
 		require.Contains(t, s.Attributes, telemetry.OutcomeKey.String(telemetry.OutcomeDrifted))
 	}
+	require.Contains(t, find.Attributes, telemetry.DriftFieldsKey.StringSlice([]string{"name"}))
+	require.Contains(t, find.Attributes, telemetry.DriftKindsKey.StringSlice([]string{"field"}))
+	require.Len(t, repair.Links, 1, "the repair links to what it repairs")
+	require.Equal(t, find.SpanContext.SpanID(), repair.Links[0].SpanContext.SpanID())
 	// Outcome and command carry these traces, so that the history and the repair lead to them.
 	require.Equal(t, find.SpanContext.TraceID(), spans("send sync")[0].SpanContext.TraceID())
 	require.Equal(t, repair.SpanContext.TraceID(), spans("send command")[0].SpanContext.TraceID())

@@ -46,6 +46,10 @@ const (
 	CarriesKey = attribute.Key("driftless.carries.count")
 	// KeptKey marks an unsampled trace. The part of this process was exported because something in it failed.
 	KeptKey = attribute.Key("driftless.kept")
+	// DriftKindsKey, DriftFieldsKey and DriftCausesKey list what drifted, and who caused it.
+	DriftKindsKey  = attribute.Key("driftless.drift.kinds")
+	DriftFieldsKey = attribute.Key("driftless.drift.fields")
+	DriftCausesKey = attribute.Key("driftless.drift.causes")
 	// DeadReasonKey is the reason of a dead letter.
 	DeadReasonKey = attribute.Key("driftless.dead.reason")
 
