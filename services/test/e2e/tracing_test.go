@@ -184,6 +184,8 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 		}
 	}
 
+	t.Run("an edit in the dashboard", func(t *testing.T) { requireLinkedDrift(t, r, recorder) })
+
 	// Spans must not contain keys, secrets, passwords or bodies.
 	for _, s := range recorder.Spans() {
 		said := fmt.Sprintf("%s %v %v %v %v %v", s.Name, s.Attributes, s.Events, s.Status, s.Links, s.Resource)
@@ -194,4 +196,34 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 			require.NotContains(t, said, secret, s.Name)
 		}
 	}
+}
+
+// requireLinkedDrift edits a product in Stripe. The edit, the drift and the repair are three traces, with links from each
+// to the one before.
+func requireLinkedDrift(t *testing.T, r *rig, recorder *telemetrytest.Recorder) {
+	t.Helper()
+	require.NoError(t, r.admin.EditProduct(t.Context(), "full", map[string][]string{"name": {"By hand"}}))
+	var repaired *controlv1.HistoryEntry
+	require.Eventually(t, func() bool {
+		for _, e := range r.history("full") {
+			if e.GetKind() == "repaired" {
+				repaired = e
+			}
+		}
+		return repaired != nil
+	}, patience, tick)
+	r.waitConverged()
+	var found, repairs []tracetest.SpanStub
+	require.Eventually(t, func() bool {
+		found = telemetrytest.Named(recorder.Spans(), "find drift")
+		repairs = telemetrytest.Named(recorder.Spans(), "repair drift")
+		return len(found) == 1 && len(repairs) == 1
+	}, patience, tick)
+	require.Contains(t, found[0].Attributes, telemetry.DriftFieldsKey.StringSlice([]string{"name"}))
+	require.Len(t, found[0].Links, 1)
+	edit := recorder.Trace(found[0].Links[0].SpanContext.TraceID())
+	require.Len(t, telemetrytest.Named(edit, "POST /stripe/webhook"), 1)
+	require.Len(t, repairs[0].Links, 1)
+	require.Equal(t, found[0].SpanContext.SpanID(), repairs[0].Links[0].SpanContext.SpanID())
+	require.Equal(t, repairs[0].SpanContext.TraceID().String(), repaired.GetTraceId(), "the end is in the repair's trace")
 }
