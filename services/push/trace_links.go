@@ -43,8 +43,8 @@ func (l *traceLinks) history(ctx context.Context, product string) []state.Change
 
 func isSampled(ctx context.Context) bool { return trace.SpanContextFromContext(ctx).IsSampled() }
 
-// linkCarried links the pass of ctx to the changes that it applies besides its own: those after a version. A pass that a
-// command started has a trace of its own, so it also ends the trace of the change that it completes: no push may
+// linkCarried links the pass of ctx to the changes that it applies besides its own: those after a version. A pass that
+// a command started has a trace of its own, so it also ends the trace of the change that it completes: no push may
 // receive that change again.
 func (l *traceLinks) linkCarried(ctx context.Context, req plan.Request, after uint64) {
 	change := req.Change

@@ -43,9 +43,9 @@ func (r listener) CommandsDue(ctx context.Context, p *ledger.Product, o ledger.C
 	return b.due
 }
 
-// HoldNotNeeded has push judge a held product again, without what an operator ignores. Push then finds nothing to do and
-// ends the hold, so that the product no longer counts for the rule that held it. The command's id is the same for the
-// same hold, so JetStream drops repetitions.
+// HoldNotNeeded has push judge a held product again, without what an operator ignores. Push then finds nothing to do
+// and ends the hold, so that the product no longer counts for the rule that held it. The command's id is the same for
+// the same hold, so JetStream drops repetitions.
 func (r listener) HoldNotNeeded(ctx context.Context, p *ledger.Product, leave []string) []ledger.Message {
 	hold := p.Hold()
 	id := fmt.Sprintf("unhold:%s:%s:%d:%d:%d", r.Account, p.ID, hold.GetVersion(), hold.GetSince().AsTime().UnixMicro(),

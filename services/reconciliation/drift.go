@@ -88,8 +88,8 @@ func (r listener) DriftFound(ctx context.Context, p *ledger.Product, drift []*le
 	})}
 }
 
-// DriftSettled returns one outcome for each state in which drift ended. They continue the trace of the message that ended
-// it, which a repair has sent.
+// DriftSettled returns one outcome for each state in which drift ended. They continue the trace of the message that
+// ended it, which a repair has sent.
 func (r listener) DriftSettled(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) (out []ledger.Message) {
 	ctx = telemetry.ContextWithTraceparent(ctx, p.Traceparent())
 	for _, how := range []struct {

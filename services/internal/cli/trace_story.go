@@ -170,8 +170,8 @@ func (s *storyTeller) readNew(ctx context.Context, of story, id string) (*jaeger
 	return s.read(ctx, id)
 }
 
-// origin returns the trace that a trace follows from: of a repair the one that found the drift, of drift the one of the
-// event that made it, and of a pass the one of the change that it completes.
+// origin returns the trace that a trace follows from. A repair follows from the drift, drift from Stripe's event, and a
+// pass from the change that it completes.
 func (s *storyTeller) origin(t *jaeger.Trace) string {
 	for _, span := range t.Spans {
 		if (spanFilter{product: s.product}).isForeign(span) {
@@ -180,7 +180,8 @@ func (s *storyTeller) origin(t *jaeger.Trace) string {
 		name := shortName(span)
 		for _, l := range span.Links {
 			isDrift := name == "find drift" || name == "repair drift"
-			if l.TraceID != t.ID && (isDrift || l.TraceID == s.change && span.Attributes[string(telemetry.CarriedByKey)] == "") {
+			isCompleted := l.TraceID == s.change && span.Attributes[string(telemetry.CarriedByKey)] == ""
+			if l.TraceID != t.ID && (isDrift || isCompleted) {
 				return l.TraceID
 			}
 		}

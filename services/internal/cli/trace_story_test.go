@@ -37,13 +37,15 @@ func tracesStub(t *testing.T, traces map[string][]any) string {
 	t.Helper()
 	answer := func(w http.ResponseWriter, data any) { _ = json.NewEncoder(w).Encode(map[string]any{"data": data}) }
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/services", func(w http.ResponseWriter, _ *http.Request) { answer(w, []string{"driftless-push"}) })
+	mux.HandleFunc("GET /api/services",
+		func(w http.ResponseWriter, _ *http.Request) { answer(w, []string{"driftless-push"}) })
 	mux.HandleFunc("GET /api/traces", func(w http.ResponseWriter, _ *http.Request) { answer(w, []any{}) })
 	mux.HandleFunc("GET /api/traces/{id}", func(w http.ResponseWriter, r *http.Request) {
 		spans, ok := traces[r.PathValue("id")]
 		if !ok {
 			w.WriteHeader(http.StatusNotFound)
-			_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{map[string]any{"code": 404, "msg": "not found"}}})
+			_ = json.NewEncoder(w).Encode(
+				map[string]any{"errors": []any{map[string]any{"code": 404, "msg": "not found"}}})
 			return
 		}
 		// jaegerSpan makes spans of one trace.
@@ -115,12 +117,14 @@ func TestTrace_FollowsCarriersFromTheLedgersLatest(t *testing.T) {
 			traceOf("b"): superseded(traceOf("c")),
 			traceOf("c"): {
 				jaegerSpan("a1", "", "p", "sync product", 0, 10, map[string]string{"driftless.outcome": "applied"}),
-				jaegerSpan("a2", "a1", "p", "update_product", 0, 5, map[string]string{"driftless.idempotency_key": "k"}),
+				jaegerSpan("a2", "a1", "p", "update_product", 0, 5,
+					map[string]string{"driftless.idempotency_key": "k"}),
 				jaegerSpan("a3", "a1", "l", "process stripe.{account}.{product}", 7, 1,
 					map[string]string{"driftless.outcome": "confirmed"}),
 			},
 		})
-	requireOrder(t, out, "trace "+traceOf("a"), "carried by trace "+traceOf("b"), "1 trace between", "trace "+traceOf("c"),
+	requireOrder(t, out, "trace "+traceOf("a"), "carried by trace "+traceOf("b"), "1 trace between",
+		"trace "+traceOf("c"),
 		"sync product [applied]", "applied: Stripe has the change", "1 event of Stripe confirmed it")
 	require.NotContains(t, out, "\ntrace "+traceOf("b"))
 }
@@ -139,11 +143,13 @@ func TestTrace_ShowsEditDriftAndRepairTogether(t *testing.T) {
 			"driftless.outcome": "drifted", "driftless.drift.fields": `["name"]`,
 		}, traceOf("a"))},
 		traceOf("c"): {
-			jaegerSpan("a1", "", "r", "repair drift", 0, 1, map[string]string{"driftless.outcome": "drifted"}, traceOf("b")),
+			jaegerSpan("a1", "", "r", "repair drift", 0, 1, map[string]string{"driftless.outcome": "drifted"},
+				traceOf("b")),
 			jaegerSpan("a2", "a1", "p", "sync product", 5, 9, map[string]string{"driftless.outcome": "applied"}),
 		},
 	})
-	requireOrder(t, out, "trace "+traceOf("a"), "[observed]", "trace "+traceOf("b"), "find drift", "trace "+traceOf("c"),
+	requireOrder(t, out, "trace "+traceOf("a"), "[observed]", "trace "+traceOf("b"), "find drift",
+		"trace "+traceOf("c"),
 		"repair drift", "applied: Stripe has the change")
 }
 
@@ -167,7 +173,8 @@ func TestTrace_ShowsChangeThatASyncCompleted(t *testing.T) {
 			"driftless.outcome": "applied", "driftless.carries.count": "1",
 		}, change)},
 	})
-	requireOrder(t, out, "trace "+change, "ERROR: Stripe: broken", "complete change [applied]", "carried by trace "+sync,
+	requireOrder(t, out, "trace "+change, "ERROR: Stripe: broken", "complete change [applied]",
+		"carried by trace "+sync,
 		"trace "+sync, "sync product [applied]", "applied: ")
 }
 
@@ -196,7 +203,8 @@ func TestTrace_LeavesOutBookkeepingAndOtherProducts(t *testing.T) {
 func TestTrace_SaysWhenJaegerLacksTheLatest(t *testing.T) {
 	out := told(t, []*controlv1.HistoryEntry{entry("applied", traceOf("e")), entry("applied", traceOf("a"))},
 		map[string][]any{traceOf("a"): {jaegerSpan("a1", "", "i", "capture", 0, 10, nil)}})
-	requireOrder(t, out, "Note: the latest trace is "+traceOf("e")+", which Jaeger does not have", "This is an earlier one",
+	requireOrder(t, out, "Note: the latest trace is "+traceOf("e")+", which Jaeger does not have",
+		"This is an earlier one",
 		"trace "+traceOf("a"), "unknown: the trace does not say how the change ended")
 }
 
@@ -225,17 +233,24 @@ func TestJudgeTrace(t *testing.T) {
 		},
 		"retry ahead": {
 			[]*jaeger.Span{span("sync product", "error", "true"), span("process catalog", "driftless.outcome",
-				"retry", "driftless.retry.delay_ms", "90000", "error", "true", "otel.status_description", "Stripe: broken.")},
+				"retry", "driftless.retry.delay_ms", "90000", "error", "true", "otel.status_description",
+				"Stripe: broken.")},
 			time.Second, "retrying", "failed 1 time: Stripe: broken. It is tried again in 1m30s",
 		},
-		"retry overdue": {[]*jaeger.Span{span("process catalog", "driftless.outcome", "retry", "driftless.retry.delay_ms",
+		"retry overdue": {[]*jaeger.Span{span("process catalog", "driftless.outcome", "retry",
+			"driftless.retry.delay_ms",
 			"1000", "error", "true")}, time.Minute, "retrying", "was due 59.00 s ago, and is not in Jaeger"},
 		"applied after a retry": {[]*jaeger.Span{
 			span("process catalog", "driftless.outcome", "retry"),
 			span("sync product", "driftless.outcome", "applied"),
 		}, 0, "applied", "Stripe has the change, 1.00 s after"},
-		"dead": {[]*jaeger.Span{span("refuse product", "driftless.outcome", "dead", "driftless.dead.reason", "invalid_product",
-			"error", "true", "otel.status_description", "-5")}, 0, "dead", "given up (invalid_product): -5. See `driftless dead show mug`"},
+		"dead": {
+			[]*jaeger.Span{span("refuse product", "driftless.outcome", "dead", "driftless.dead.reason",
+				"invalid_product",
+				"error", "true", "otel.status_description", "-5")},
+			0, "dead",
+			"given up (invalid_product): -5. See `driftless dead show mug`",
+		},
 		"held": {
 			[]*jaeger.Span{span("claim product", "driftless.outcome", "held", "driftless.guard.rules", "archive")},
 			0,

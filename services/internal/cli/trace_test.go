@@ -66,7 +66,8 @@ func jaegerStub(t *testing.T) *httptest.Server {
 				map[string]string{"driftless.carries.count": "2", "driftless.outcome": "applied"},
 				"11111111111111111111111111111111", "22222222222222222222222222222222"),
 			jaegerSpan("b4", "b3", "p", "POST /v1/products", 1_500_000, 200_000, map[string]string{
-				"driftless.idempotency_key": "k", "http.request.method": "POST", "http.response.status_code": "200", "stripe.request_id": "req_2",
+				"driftless.idempotency_key": "k", "http.request.method": "POST", "http.response.status_code": "200",
+				"stripe.request_id": "req_2",
 			}),
 			jaegerSpan("c1", "b3", "l", "POST /stripe/webhook", 1_990_000, 10_000, map[string]string{
 				"stripe.event_id":   "evt_1",
@@ -126,7 +127,9 @@ applied: Stripe has the change, 2.00 s after it began; no event has confirmed it
 func TestTrace_DrawsWaterfall(t *testing.T) {
 	server := jaegerStub(t)
 	for _, args := range [][]string{{"mug"}, {"--trace-id", "4bf92f3577b34da6a3ce929d0e0e4736"}} {
-		code, out := printed(t, append([]string{"trace", "--jaeger", server.URL + "/", "--width", "120", "--data-dir", t.TempDir()}, args...)...)
+		code, out := printed(t,
+			append([]string{"trace", "--jaeger", server.URL + "/", "--width", "120", "--data-dir", t.TempDir()},
+				args...)...)
 		require.Zero(t, code)
 		require.Contains(t, out, "trace 4bf92f3577b34da6a3ce929d0e0e4736\n")
 		require.Contains(t, out, waterfallOfMug)

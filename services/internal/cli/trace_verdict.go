@@ -12,7 +12,8 @@ import (
 
 // verdict says in one sentence how a trace ends.
 type verdict struct {
-	// State is applied, unchanged, written_back, observed, retrying, dead, held, superseded, waiting, failed or unknown.
+	// State is applied, unchanged, written_back, observed, retrying, dead, held, superseded, waiting, failed or
+	// unknown.
 	State string `json:"state"`
 	Text  string `json:"text"`
 }
@@ -52,7 +53,8 @@ func judgeTrace(t *jaeger.Trace, product string, now time.Time) verdict {
 		}
 		if len(products) > 1 {
 			return verdict{"unknown", fmt.Sprintf(
-				"the trace is about %d products: `driftless trace PRODUCT` says how the change of each ended", len(products))}
+				"the trace is about %d products: `driftless trace PRODUCT` says how the change of each ended",
+				len(products))}
 		}
 	}
 	e := &ending{trace: t, product: product, now: now}
@@ -89,7 +91,8 @@ func (e *ending) verdict() verdict {
 		return e.ofOutcome(e.last.Attributes[string(telemetry.OutcomeKey)])
 	case e.waiting != nil:
 		return verdict{"waiting", fmt.Sprintf(
-			"push has not processed the change for %s: see `driftless status`", formatDuration(e.now.Sub(e.waiting.End())))}
+			"push has not processed the change for %s: see `driftless status`",
+			formatDuration(e.now.Sub(e.waiting.End())))}
 	case e.failed != nil:
 		return verdict{"failed", "the change did not reach push: " + e.failed.Error() + ". Ingestion tries again"}
 	case e.separate > 1:
@@ -104,15 +107,21 @@ func (e *ending) ofOutcome(outcome string) verdict {
 	s := e.last
 	switch outcome {
 	case telemetry.OutcomeApplied:
-		return verdict{outcome, "Stripe has the change, " + formatDuration(s.End().Sub(e.trace.Start())) + " after it began; " +
-			e.confirmations()}
+		return verdict{
+			outcome,
+			"Stripe has the change, " + formatDuration(s.End().Sub(e.trace.Start())) + " after it began; " +
+				e.confirmations(),
+		}
 	case telemetry.OutcomeUnchanged:
 		return verdict{outcome, "Stripe had the state already; there was nothing to do"}
 	case telemetry.OutcomeWrittenBack:
 		return verdict{outcome, "Stripe's values were written to the catalog"}
 	case telemetry.OutcomeObserved:
-		return verdict{outcome, "others changed the product in Stripe; if that is drift, `driftless drift show " + e.product +
-			"` says what becomes of it"}
+		return verdict{
+			outcome,
+			"others changed the product in Stripe; if that is drift, `driftless drift show " + e.product +
+				"` says what becomes of it",
+		}
 	case telemetry.OutcomeDrifted:
 		return verdict{outcome, "catalog and Stripe differed; see `driftless drift show " + e.product + "`"}
 	case telemetry.OutcomeSuperseded:

@@ -146,8 +146,8 @@ func spanLabel(s *jaeger.Span) string {
 	return out
 }
 
-// shortName returns the name of a span. That of a messaging span is without the destination's template, which says
-// nothing more to readers.
+// shortName returns the name of a span without the template of a messaging span's destination, which says nothing more
+// to readers.
 func shortName(s *jaeger.Span) string {
 	name, _, _ := strings.Cut(s.Name, ".{")
 	return name

@@ -32,8 +32,8 @@ type Worker struct {
 	Consumer topology.Consumer
 	// Concurrency is the maximum number of messages that are handled at once. Defaults to 1.
 	Concurrency int
-	// IsQuiet reports whether a delivery on a subject is bookkeeping: it has a span only if it fails. What its handler
-	// starts continues the sender's span. Defaults to a span for every delivery.
+	// IsQuiet reports whether a delivery on a subject is bookkeeping: it has a span only if it fails. Its handler
+	// continues the sender's span. Defaults to a span for every delivery.
 	IsQuiet func(subject string) bool
 }
 

@@ -106,7 +106,8 @@ func Fail(span trace.Span, err error) {
 // FailDead sets the status of a span to failed: the work ended with a dead letter.
 func FailDead(span trace.Span, reason, message string) {
 	span.SetStatus(codes.Error, message)
-	span.SetAttributes(OutcomeKey.String(OutcomeDead), DeadReasonKey.String(reason), semconv.ErrorTypeKey.String(reason))
+	span.SetAttributes(OutcomeKey.String(OutcomeDead), DeadReasonKey.String(reason),
+		semconv.ErrorTypeKey.String(reason))
 }
 
 // errorType returns a short name of an error's class.

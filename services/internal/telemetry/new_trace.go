@@ -21,7 +21,7 @@ func StartTrace(ctx context.Context, tracer trace.Tracer, name string, origin co
 	}
 	ctx = context.WithValue(ctx, originKey{}, trace.SpanContextFromContext(origin))
 	ctx, span := tracer.Start(ctx, name, options...)
-	// What begins below the part is sampled as the part is.
+	// Spans below the part are sampled as the part is.
 	return context.WithValue(ctx, originKey{}, nil), span //nolint:spancheck // the caller ends it
 }
 

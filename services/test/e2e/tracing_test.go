@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -198,8 +199,8 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 	}
 }
 
-// requireLinkedDrift edits a product in Stripe. The edit, the drift and the repair are three traces, with links from each
-// to the one before.
+// requireLinkedDrift edits a product in Stripe. The edit, the drift and the repair are three traces, with links from
+// each to the one before.
 func requireLinkedDrift(t *testing.T, r *rig, recorder *telemetrytest.Recorder) {
 	t.Helper()
 	require.NoError(t, r.admin.EditProduct(t.Context(), "full", map[string][]string{"name": {"By hand"}}))
@@ -225,5 +226,70 @@ func requireLinkedDrift(t *testing.T, r *rig, recorder *telemetrytest.Recorder) 
 	require.Len(t, telemetrytest.Named(edit, "POST /stripe/webhook"), 1)
 	require.Len(t, repairs[0].Links, 1)
 	require.Equal(t, found[0].SpanContext.SpanID(), repairs[0].Links[0].SpanContext.SpanID())
-	require.Equal(t, repairs[0].SpanContext.TraceID().String(), repaired.GetTraceId(), "the end is in the repair's trace")
+	require.Equal(t, repairs[0].SpanContext.TraceID().String(), repaired.GetTraceId(),
+		"the end is in the repair's trace")
+}
+
+// requireFewSpans changes a price, from the commit to the events that confirm its three calls, and counts the spans.
+// before is the trace of the product's earlier change.
+func requireFewSpans(t *testing.T, r *rig, recorder *telemetrytest.Recorder, before trace.TraceID) {
+	t.Helper()
+	r.exec(`UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'`)
+	// The calls create a price, make it the product's default, and archive the old one. They make four events.
+	var confirmed []string
+	require.Eventually(t, func() bool {
+		confirmed = nil
+		for _, e := range r.history("mug") {
+			if e.GetKind() == "confirmed" && e.GetTraceId() != before.String() {
+				confirmed = append(confirmed, e.GetTraceId())
+			}
+		}
+		return len(confirmed) == 4
+	}, patience, tick)
+	id, err := trace.TraceIDFromHex(confirmed[0])
+	require.NoError(t, err)
+	// A message is acknowledged slightly before its span ends.
+	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
+		r.stop(name)
+	}
+	spans := recorder.Trace(id)
+	tree, err := telemetrytest.Tree(spans, trace.SpanID{})
+	require.NoError(t, err)
+	t.Log("\n" + tree)
+	require.Len(t, telemetrytest.Named(spans, "POST /stripe/webhook"), 4)
+	require.Len(t, telemetrytest.Named(spans, "POST /v1/products/{id}"), 1)
+	require.LessOrEqual(t, len(spans), 30, tree)
+}
+
+// A change through the API continues the trace of its caller.
+func TestTracing_ContinuesCallersTrace(t *testing.T) {
+	recorder := telemetrytest.Start(t)
+	r := newRig(t, unlimited)
+	remote, err := trace.SpanIDFromHex("00f067aa0ba902b8")
+	require.NoError(t, err)
+	id, err := trace.TraceIDFromHex("4bf92f3577b34da6a3ce929d0e0e4737")
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		r.url(topology.Ingestion)+"/driftless.ingest.v1.IngestService/UpsertProducts",
+		strings.NewReader(`{"products":[{"id":"mug","name":"Mug"}]}`))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b8-01")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Eventually(t, func() bool {
+		for _, e := range r.history("mug") {
+			if e.GetKind() == "confirmed" {
+				return e.GetTraceId() == id.String()
+			}
+		}
+		return false
+	}, patience, tick)
+	r.waitConverged()
+	tree, err := telemetrytest.Tree(recorder.Trace(id), remote)
+	require.NoError(t, err)
+	require.Contains(t, tree, "UpsertProducts")
+	require.Contains(t, tree, "POST /stripe/webhook")
 }

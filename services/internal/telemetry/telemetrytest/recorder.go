@@ -36,8 +36,8 @@ func Start(t testing.TB) *Recorder {
 // Spans returns all spans that have ended.
 func (r *Recorder) Spans() []tracetest.SpanStub { return r.exporter.GetSpans() }
 
-// Named returns the spans with a name. A messaging span's name goes on with the destination's template, so "send catalog"
-// is enough for it.
+// Named returns the spans with a name. A messaging span's name goes on with the destination's template, so "send
+// catalog" is enough for it.
 func Named(spans []tracetest.SpanStub, name string) (out []tracetest.SpanStub) {
 	for _, s := range spans {
 		if s.Name == name || strings.HasPrefix(s.Name, name+".{") {
