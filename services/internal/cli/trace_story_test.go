@@ -141,6 +141,7 @@ func TestTrace_ShowsEditDriftAndRepairTogether(t *testing.T) {
 		},
 		traceOf("b"): {jaegerSpan("a1", "", "r", "find drift", 0, 1, map[string]string{
 			"driftless.outcome": "drifted", "driftless.drift.fields": `["name"]`,
+			"driftless.drift.causes": `["dashboard"]`,
 		}, traceOf("a"))},
 		traceOf("c"): {
 			jaegerSpan("a1", "", "r", "repair drift", 0, 1, map[string]string{"driftless.outcome": "drifted"},
@@ -149,6 +150,7 @@ func TestTrace_ShowsEditDriftAndRepairTogether(t *testing.T) {
 		},
 	})
 	requireOrder(t, out, "trace "+traceOf("a"), "[observed]", "trace "+traceOf("b"), "find drift",
+		"name, caused by dashboard",
 		"trace "+traceOf("c"),
 		"repair drift", "applied: Stripe has the change")
 }
@@ -252,7 +254,7 @@ func TestJudgeTrace(t *testing.T) {
 			"given up (invalid_product): -5. See `driftless dead show mug`",
 		},
 		"held": {
-			[]*jaeger.Span{span("claim product", "driftless.outcome", "held", "driftless.guard.rules", "archive")},
+			[]*jaeger.Span{span("claim product", "driftless.outcome", "held", "driftless.guard.rules", `["archive"]`)},
 			0,
 			"held", "the guard holds the change (archive)",
 		},

@@ -131,8 +131,11 @@ func (e *ending) ofOutcome(outcome string) verdict {
 		}
 		return verdict{outcome, text}
 	case telemetry.OutcomeHeld:
-		return verdict{outcome, "the guard holds the change (" + s.Attributes[string(telemetry.GuardRulesKey)] +
-			"): look at `driftless plan`, then `driftless approve`"}
+		return verdict{
+			outcome,
+			"the guard holds the change (" + listText(s.Attributes[string(telemetry.GuardRulesKey)]) +
+				"): look at `driftless plan`, then `driftless approve`",
+		}
 	case telemetry.OutcomeDead:
 		return verdict{outcome, fmt.Sprintf("the change was given up (%s): %s. See `driftless dead show %s`",
 			s.Attributes[string(telemetry.DeadReasonKey)], s.Error(), e.product)}

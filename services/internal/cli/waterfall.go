@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -183,6 +184,9 @@ func (f *waterfall) notes(s *jaeger.Span, said string) (out []string) {
 	if wait, ok := streamWait(s); ok {
 		out = append(out, "waited "+formatDuration(wait)+" in the stream")
 	}
+	if fields := listText(attribute(string(telemetry.DriftFieldsKey))); fields != "" {
+		out = append(out, fields+", caused by "+listText(attribute(string(telemetry.DriftCausesKey))))
+	}
 	if words := s.Error(); words != "" && !strings.Contains(said, words) {
 		out = append(out, "ERROR: "+words)
 	}
@@ -198,6 +202,15 @@ func (f *waterfall) notes(s *jaeger.Span, said string) (out []string) {
 		out = append(out, "push has not processed it for "+formatDuration(f.now.Sub(s.End())))
 	}
 	return out
+}
+
+// listText formats a list of texts, which Jaeger has as JSON.
+func listText(encoded string) string {
+	var list []string
+	if err := json.Unmarshal([]byte(encoded), &list); err != nil {
+		return encoded
+	}
+	return strings.Join(list, ", ")
 }
 
 func (f *waterfall) links(s *jaeger.Span) string {
