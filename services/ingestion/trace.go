@@ -71,7 +71,7 @@ func (in *ingester) productTraces(transaction context.Context, b *batch, c *wal.
 			trace.WithTimestamp(captureStart(c)))
 		span.SetAttributes(telemetry.TransactionKey.Int64(int64(c.Xid)))
 		b.productSpans = append(b.productSpans, span)
-		traces[id] = ctx
+		traces[id] = ctx //nolint:fatcontext // each product has its own
 		return ctx
 	}
 }
@@ -90,11 +90,11 @@ func (c *comparison) separateTraces(ctx context.Context, out []mesh.Outgoing, de
 	}
 	for i, o := range out {
 		if change, ok := o.Body.(*catalogv1.ProductChange); ok {
-			out[i].Ctx = begin(change.GetProductId(), o.Version)
+			out[i].Ctx = begin(change.GetProductId(), o.Version) //nolint:fatcontext // as above
 		}
 	}
 	for i, d := range dead {
-		dead[i].ctx = begin(d.letter.GetProductId(), d.letter.GetVersion())
+		dead[i].ctx = begin(d.letter.GetProductId(), d.letter.GetVersion()) //nolint:fatcontext // as above
 	}
 }
 

@@ -2,6 +2,7 @@ package ingestion_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,12 +38,7 @@ func (r *rig) insertProducts(prefix string, n int) trace.SpanContext {
 }
 
 func has(s tracetest.SpanStub, want attribute.KeyValue) bool {
-	for _, a := range s.Attributes {
-		if a == want {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.Attributes, want)
 }
 
 // spansAbout returns the ended spans with a name about a product.

@@ -50,7 +50,9 @@ func tracesStub(t *testing.T, traces map[string][]any) string {
 		}
 		// jaegerSpan makes spans of one trace.
 		encoded, err := json.Marshal(spans)
-		require.NoError(t, err)
+		if err != nil {
+			t.Error(err)
+		}
 		encoded = bytes.ReplaceAll(encoded, []byte("4bf92f3577b34da6a3ce929d0e0e4736"), []byte(r.PathValue("id")))
 		answer(w, []any{map[string]any{
 			"traceID": r.PathValue("id"), "spans": json.RawMessage(encoded),

@@ -59,7 +59,8 @@ const (
 	StripeReplayedKey    = attribute.Key("stripe.idempotent_replayed")
 	StripeRateLimitedKey = attribute.Key("stripe.rate_limited_reason")
 
-	// The conventions have no attributes for NATS. They want those of a system below messaging and its name.
+	// NATSStreamKey is the stream of a message. The conventions have no attributes for NATS. They want those of a
+	// system below messaging and its name.
 	NATSStreamKey   = attribute.Key("messaging.nats.stream")
 	NATSSequenceKey = attribute.Key("messaging.nats.stream.sequence")
 

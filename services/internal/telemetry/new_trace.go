@@ -20,9 +20,9 @@ func StartTrace(ctx context.Context, tracer trace.Tracer, name string, origin co
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: from}))
 	}
 	ctx = context.WithValue(ctx, originKey{}, trace.SpanContextFromContext(origin))
-	ctx, span := tracer.Start(ctx, name, options...)
+	ctx, span := tracer.Start(ctx, name, options...) //nolint:spancheck // the caller ends it
 	// Spans below the part are sampled as the part is.
-	return context.WithValue(ctx, originKey{}, nil), span //nolint:spancheck // the caller ends it
+	return context.WithValue(ctx, originKey{}, nil), span //nolint:spancheck // as above
 }
 
 // originOf returns the span below which a new trace is sampled. It is not valid if ctx begins no such trace.
