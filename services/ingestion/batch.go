@@ -40,6 +40,8 @@ type batch struct {
 	// bulkIDs has products that a change of shared rows concerns. They are read in the bulk lane.
 	bulkIDs []string
 	spans   []trace.Span
+	// productSpans are those of products with a trace of their own.
+	productSpans []trace.Span
 	// end is the position to confirm once the batch is stored. It is 0 if the batch ends inside a transaction.
 	end       pglogrepl.LSN
 	last      position
@@ -102,17 +104,20 @@ func (in *ingester) read(ctx context.Context, t *turn, chunks []*wal.Chunk) (*ba
 		spanCtx, span := in.captureSpan(ctx, c, b.last.version)
 		b.spans = append(b.spans, span)
 		captures = append(captures, spanCtx)
-		for _, p := range c.Products {
-			g.add(p.ID, c, spanCtx, p.Rows)
-		}
-		if err := in.findLookups(ctx, s.watch, b, g, c, spanCtx); err != nil {
+		concerned, err := in.findLookups(ctx, s.watch, b, c)
+		if err != nil {
 			b.endSpans(err)
 			return nil, err
+		}
+		touched := slices.Concat(c.Products, concerned)
+		traces := in.productTraces(spanCtx, b, c, touched)
+		for _, p := range touched {
+			g.add(p.ID, c, traces(p.ID), p.Rows)
 		}
 	}
 	begun := time.Now()
 	reading, err := in.readVisible(ctx, s.mapping, g.ids, chunks)
-	traceRead(captures, begun, err)
+	in.traceRead(captures, begun, err)
 	if err != nil {
 		b.endSpans(err)
 		return nil, err
@@ -121,27 +126,31 @@ func (in *ingester) read(ctx context.Context, t *turn, chunks []*wal.Chunk) (*ba
 	return b, nil
 }
 
-// findLookups runs the operator's queries to find the products that the rows of a chunk concern.
-func (in *ingester) findLookups(ctx context.Context, w *watch.Set, b *batch, g *productSet, c *wal.Chunk, spanCtx context.Context) error { //nolint:revive // spanCtx is a value here
+// findLookups runs the operator's queries and returns the products that the looked-up rows of a chunk concern. If they
+// are too many to go live, it leaves them to the bulk lane.
+func (in *ingester) findLookups(ctx context.Context, w *watch.Set, b *batch, c *wal.Chunk) ([]wal.TouchedProduct,
+	error,
+) {
 	if len(c.Lookups) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := in.waitVisible(ctx, c); err != nil {
-		return err
+		return nil, err
 	}
 	concerned, err := w.Products(ctx, in.pool, c.Lookups)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b.uncertain = append(b.uncertain, concerned.Uncertain...)
 	if len(concerned.IDs) > maxLiveProducts {
 		b.bulkIDs = append(b.bulkIDs, concerned.IDs...)
-		return nil
+		return nil, nil
 	}
-	for _, id := range concerned.IDs {
-		g.add(id, c, spanCtx, concerned.Images[id])
+	out := make([]wal.TouchedProduct, len(concerned.IDs))
+	for i, id := range concerned.IDs {
+		out[i] = wal.TouchedProduct{ID: id, Rows: concerned.Images[id]}
 	}
-	return nil
+	return out, nil
 }
 
 // buildMessages makes messages and dead letters from the states that were read.
@@ -390,7 +399,7 @@ func (in *ingester) publish(ctx context.Context, t *turn, lane topology.Lane, ou
 		}
 	}
 	for _, d := range dead {
-		if err := in.mesh.DeadLetter(d.ctx, d.letter); err != nil {
+		if err := in.refuse(d); err != nil {
 			return fmt.Errorf("product %s: %w", d.letter.GetProductId(), err)
 		}
 	}

@@ -58,6 +58,8 @@ type comparison struct {
 	countsMissed bool
 	// isThrottled limits the rate, because nothing waits for the comparison.
 	isThrottled bool
+	// traced counts the products that were published in the trace of the command.
+	traced int
 	// signedAgain counts the products that were published again only to sign them with the current key.
 	signedAgain uint64
 	// hadOutstanding reports whether products that a change of shared rows concerns had yet to be read when the
@@ -300,6 +302,7 @@ func (c *comparison) source() catalogv1.Source {
 }
 
 func (c *comparison) publish(ctx context.Context, out []mesh.Outgoing, dead []deadProduct) error {
+	c.separateTraces(ctx, out, dead)
 	if err := c.in.publish(ctx, c.t, topology.Bulk, out, dead); err != nil {
 		return err
 	}

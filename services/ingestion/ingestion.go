@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/api"
@@ -67,18 +68,20 @@ type ingester struct {
 	mesh    *mesh.Mesh
 	stores  *state.Stores
 	// maxBody is the largest message that NATS accepts, in bytes.
-	maxBody   int
-	pool      *pgxpool.Pool
-	queries   *config.Mapping
-	validate  *validation.Validator
-	logger    *slog.Logger
-	barriers  *barriers
-	captured  *capturedVersion
-	turns     turns
-	evictions *evictions
-	recent    recentProducts
-	checks    *checkMonitor
-	gate      *state.Gate
+	maxBody int
+	pool    *pgxpool.Pool
+	// readAttributes are those of spans about reads of the catalog.
+	readAttributes []attribute.KeyValue
+	queries        *config.Mapping
+	validate       *validation.Validator
+	logger         *slog.Logger
+	barriers       *barriers
+	captured       *capturedVersion
+	turns          turns
+	evictions      *evictions
+	recent         recentProducts
+	checks         *checkMonitor
+	gate           *state.Gate
 	// stripeIDs is nil if the table of Stripe's ids is switched off.
 	stripeIDs *stripeIDs
 	// schema is the checked mapping, with what was derived from it and the database. It is replaced when the database
@@ -186,6 +189,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		Config:         cfg,
 		account:        cfg.Account,
 		pool:           pool,
+		readAttributes: databaseAttributes(pool),
 		queries:        queries,
 		validate:       validator,
 		logger:         cfg.Logger,

@@ -177,7 +177,7 @@ func (p *puller) confirmCall(ctx context.Context, ref productRef, event stripeap
 	}
 	subject := topology.SyncSubject(p.account, outcome.GetKind(), outcome.GetProductId())
 	if err := p.mesh.Publish(ctx, subject, outcome, mesh.WithID(outcome.GetId()),
-		mesh.WithVersion(outcome.GetVersion())); err != nil {
+		mesh.WithVersion(outcome.GetVersion()), mesh.WithoutSpan()); err != nil {
 		return err
 	}
 	countObserved(ctx, "confirmed")

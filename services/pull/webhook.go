@@ -168,5 +168,7 @@ func startStoreSpan(ctx context.Context, via meshv1.Via) (context.Context, trace
 	}
 	return tracer.Start(ctx, "POST "+WebhookPath, //nolint:spancheck // as above
 		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-			semconv.HTTPRequestMethodPost, semconv.HTTPRoute(WebhookPath), semconv.URLPath(WebhookPath)))
+			semconv.HTTPRequestMethodPost, semconv.HTTPRoute(WebhookPath), semconv.URLPath(WebhookPath),
+			// TLS ends at the ingress.
+			semconv.URLScheme("http")))
 }

@@ -105,7 +105,7 @@ func (p *pusher) round(ctx context.Context, req plan.Request) (plan.Conclusion, 
 		}
 	}
 	if c.Next == plan.Finish {
-		p.traceLinks.linkCarried(ctx, req.Change, claimed.Base.GetVersion())
+		p.traceLinks.linkCarried(ctx, req, claimed.Base.GetVersion())
 	}
 	return c, nil
 }
@@ -151,6 +151,10 @@ func (p *pusher) claim(ctx context.Context, req plan.Request) (claimed *claim, n
 		case d.Action == plan.Call:
 			return newClaim(d.Plan, revision), 0, nil
 		case d.Publish:
+			if req.Force {
+				// Nothing was called, because an earlier pass whose answers were lost had made the calls.
+				p.traceLinks.linkCarried(ctx, req, d.Observed.GetVersion())
+			}
 			return nil, plan.Finish, p.publishApplied(ctx, req, d.Plan, d.Plan.State.GetGeneration(), nil)
 		default:
 			return nil, plan.Finish, nil

@@ -11,6 +11,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
 // maxTraceLinks is the maximum number of superseded changes that a pass links to, the latest ones.
@@ -42,8 +43,11 @@ func (l *traceLinks) history(ctx context.Context, product string) []state.Change
 
 func isSampled(ctx context.Context) bool { return trace.SpanContextFromContext(ctx).IsSampled() }
 
-// linkCarried links the pass of ctx to the changes that it applies besides its own: those after a version.
-func (l *traceLinks) linkCarried(ctx context.Context, change *catalogv1.ProductChange, after uint64) {
+// linkCarried links the pass of ctx to the changes that it applies besides its own: those after a version. A pass that
+// a command started has a trace of its own, so it also ends the trace of the change that it completes: no push may
+// receive that change again.
+func (l *traceLinks) linkCarried(ctx context.Context, req plan.Request, after uint64) {
+	change := req.Change
 	if !isSampled(ctx) || change.GetVersion() <= after {
 		return
 	}
@@ -61,6 +65,18 @@ func (l *traceLinks) linkCarried(ctx context.Context, change *catalogv1.ProductC
 	for _, c := range others[max(len(others)-maxTraceLinks, 0):] {
 		span.AddLink(trace.Link{SpanContext: c.Sent})
 	}
+	if latest := others[len(others)-1]; req.Force && latest.Version == change.GetVersion() && latest.Sent.IsSampled() {
+		completeChange(ctx, latest.Sent)
+	}
+}
+
+// completeChange adds a span to the trace of a change: the pass of ctx, in another trace, has applied it.
+func completeChange(ctx context.Context, sent trace.SpanContext) {
+	pass := trace.SpanContextFromContext(ctx)
+	_, span := startSpan(trace.ContextWithRemoteSpanContext(ctx, sent), "complete change")
+	defer span.End()
+	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeApplied))
+	linkCarrier(span, pass)
 }
 
 // linkSuperseding links the span of ctx to the latest change of the product, which replaces its own.

@@ -18,7 +18,11 @@ import (
 // CommandsDue returns the commands that a product's drift requires. A repair rereads the product from Stripe, because
 // what was known of it has been wrong once.
 func (r listener) CommandsDue(ctx context.Context, p *ledger.Product, o ledger.Commands) ledger.Due {
-	ctx, span := r.startDriftSpan(ctx, "repair drift", p)
+	var found []string
+	for _, d := range p.Open() {
+		found = append(found, d.Traceparent)
+	}
+	ctx, span := r.startDriftSpan(ctx, "repair drift", p, p.Open(), found...)
 	defer span.End()
 	b := &dueCommands{reconciler: r.reconciler, product: p, traceparent: telemetry.Traceparent(ctx)}
 	if o.Repair || o.Archive {
@@ -39,9 +43,9 @@ func (r listener) CommandsDue(ctx context.Context, p *ledger.Product, o ledger.C
 	return b.due
 }
 
-// HoldNotNeeded has push judge a held product again, without what an operator ignores. Push then finds nothing to do and
-// ends the hold, so that the product no longer counts for the rule that held it. The command's id is the same for the
-// same hold, so JetStream drops repetitions.
+// HoldNotNeeded has push judge a held product again, without what an operator ignores. Push then finds nothing to do
+// and ends the hold, so that the product no longer counts for the rule that held it. The command's id is the same for
+// the same hold, so JetStream drops repetitions.
 func (r listener) HoldNotNeeded(ctx context.Context, p *ledger.Product, leave []string) []ledger.Message {
 	hold := p.Hold()
 	id := fmt.Sprintf("unhold:%s:%s:%d:%d:%d", r.Account, p.ID, hold.GetVersion(), hold.GetSince().AsTime().UnixMicro(),

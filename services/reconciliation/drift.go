@@ -77,7 +77,8 @@ var _ ledger.Listener = listener{}
 
 // DriftFound returns the outcome that reports new drift.
 func (r listener) DriftFound(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) []ledger.Message {
-	ctx, span := r.startDriftSpan(ctx, "find drift", p)
+	// The message that made the difference comes from the trace of Stripe's event.
+	ctx, span := r.startDriftSpan(ctx, "find drift", p, drift, p.Traceparent())
 	defer span.End()
 	differences := describe.Drift(drift, p)
 	return []ledger.Message{r.outcomeMessage(ctx, p, drift, &meshv1.Outcome{
@@ -87,8 +88,10 @@ func (r listener) DriftFound(ctx context.Context, p *ledger.Product, drift []*le
 	})}
 }
 
-// DriftSettled returns one outcome for each state in which drift ended.
+// DriftSettled returns one outcome for each state in which drift ended. They continue the trace of the message that
+// ended it, which a repair has sent.
 func (r listener) DriftSettled(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) (out []ledger.Message) {
+	ctx = telemetry.ContextWithTraceparent(ctx, p.Traceparent())
 	for _, how := range []struct {
 		state ledger.DriftState
 		kind  meshv1.OutcomeKind

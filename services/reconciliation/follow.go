@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -25,7 +26,12 @@ func follow[T any, M interface {
 	change func(context.Context, mesh.Message[M]) (ledger.Change, error), after func(context.Context, M) error,
 ) error {
 	return mesh.ConsumeBatches(ctx, r.mesh,
-		mesh.Worker{Service: topology.Reconciliation, Consumer: c, Concurrency: concurrency}, batchSize,
+		mesh.Worker{
+			Service:     topology.Reconciliation,
+			Consumer:    c,
+			Concurrency: concurrency,
+			IsQuiet:     isBookkeeping,
+		}, batchSize,
 		func(ctx context.Context, batch []mesh.Delivery[M]) []mesh.Verdict {
 			begun := time.Now()
 			errs := make([]error, len(batch))
@@ -39,7 +45,7 @@ func follow[T any, M interface {
 					errs[i] = &ledger.UnstorableError{Why: err.Error()}
 					continue
 				}
-				products[i] = one.Product
+				products[i], one.Traceparent = one.Product, telemetry.Traceparent(d.Context)
 				changes, of = append(changes, one), append(of, i)
 			}
 			for i, err := range r.apply(ctx, changes) {
@@ -49,7 +55,6 @@ func follow[T any, M interface {
 				metrics.Stream.With(c.Stream))
 			verdicts := make([]mesh.Verdict, len(batch))
 			for i, d := range batch {
-				traceWrite(d.Context, begun, len(batch), errs[i])
 				if errs[i] == nil && after != nil {
 					errs[i] = after(d.Context, d.Body)
 				}

@@ -12,6 +12,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/telemetry/telemetrytest"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
 )
 
@@ -36,13 +37,8 @@ func TestDriftSpans_AreAlwaysSampled(t *testing.T) {
 	r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	require.Eventually(t, func() bool { return commands.Load() == 1 }, controltest.Patience, 10*time.Millisecond)
 
-	spans := func(name string) (found []tracetest.SpanStub) {
-		for _, s := range exporter.GetSpans() {
-			if s.Name == name {
-				found = append(found, s)
-			}
-		}
-		return found
+	spans := func(name string) []tracetest.SpanStub {
+		return telemetrytest.Named(exporter.GetSpans(), name)
 	}
 	require.Eventually(t, func() bool { return len(spans("find drift")) == 1 && len(spans("repair drift")) == 1 },
 		controltest.Patience, 10*time.Millisecond)
@@ -51,6 +47,10 @@ func TestDriftSpans_AreAlwaysSampled(t *testing.T) {
 		require.Contains(t, s.Attributes, telemetry.ProductIDKey.String("mug"))
 		require.Contains(t, s.Attributes, telemetry.OutcomeKey.String(telemetry.OutcomeDrifted))
 	}
+	require.Contains(t, find.Attributes, telemetry.DriftFieldsKey.StringSlice([]string{"name"}))
+	require.Contains(t, find.Attributes, telemetry.DriftKindsKey.StringSlice([]string{"field"}))
+	require.Len(t, repair.Links, 1, "the repair links to what it repairs")
+	require.Equal(t, find.SpanContext.SpanID(), repair.Links[0].SpanContext.SpanID())
 	// Outcome and command carry these traces, so that the history and the repair lead to them.
 	require.Equal(t, find.SpanContext.TraceID(), spans("send sync")[0].SpanContext.TraceID())
 	require.Equal(t, repair.SpanContext.TraceID(), spans("send command")[0].SpanContext.TraceID())

@@ -52,7 +52,7 @@ func jaegerStub(t *testing.T) *httptest.Server {
 		"spans": []any{
 			jaegerSpan("a1", "", "i", "capture", 0, 10_000, nil),
 			jaegerSpan("a2", "a1", "i", "send catalog", 2_000, 8_000, nil),
-			jaegerSpan("b1", "a2", "p", "process catalog", 10_000, 90_000, map[string]string{
+			jaegerSpan("b1", "a2", "p", "process catalog.{account}.{lane}.{product}", 10_000, 90_000, map[string]string{
 				"driftless.outcome": "retry", "driftless.retry.delay_ms": "1250", "otel.status_code": "ERROR",
 				"error":                         "true",
 				"otel.status_description":       "product mug: create product mug: Stripe: An error occurred [req_1]",
@@ -63,10 +63,11 @@ func jaegerStub(t *testing.T) *httptest.Server {
 				"messaging.consumer.group.name": "push-live-default",
 			}),
 			jaegerSpan("b3", "b2", "p", "sync product", 1_400_000, 600_000,
-				map[string]string{"driftless.carries.count": "2"},
+				map[string]string{"driftless.carries.count": "2", "driftless.outcome": "applied"},
 				"11111111111111111111111111111111", "22222222222222222222222222222222"),
 			jaegerSpan("b4", "b3", "p", "POST /v1/products", 1_500_000, 200_000, map[string]string{
-				"http.request.method": "POST", "http.response.status_code": "200", "stripe.request_id": "req_2",
+				"driftless.idempotency_key": "k", "http.request.method": "POST", "http.response.status_code": "200",
+				"stripe.request_id": "req_2",
 			}),
 			jaegerSpan("c1", "b3", "l", "POST /stripe/webhook", 1_990_000, 10_000, map[string]string{
 				"stripe.event_id":   "evt_1",
@@ -113,23 +114,28 @@ push               process catalog [retry]                                     1
                      └ ERROR: product mug: create product mug: Stripe: An error occurred [req_1]
                      └ retried after 1.25 s
 push               process catalog #2                                         1.40 s    600 ms                 ████████
-push                 sync product                                             1.40 s    600 ms                 ████████
+push                 sync product [applied]                                   1.40 s    600 ms                 ████████
                        └ carries 2 more: trace 11111111111111111111111111111111, 22222222222222222222222222222222
 push                   POST /v1/products 200                                  1.50 s    200 ms                   ██
                          └ Stripe's request req_2
 pull                   POST /stripe/webhook                                   1.99 s     10 ms                        █
                          └ evt_1 product.created
+
+applied: Stripe has the change, 2.00 s after it began; no event has confirmed it in this trace yet
 `
 
 func TestTrace_DrawsWaterfall(t *testing.T) {
 	server := jaegerStub(t)
 	for _, args := range [][]string{{"mug"}, {"--trace-id", "4bf92f3577b34da6a3ce929d0e0e4736"}} {
-		code, out := printed(t, append([]string{"trace", "--jaeger", server.URL + "/", "--width", "120"}, args...)...)
+		code, out := printed(t,
+			append([]string{"trace", "--jaeger", server.URL + "/", "--width", "120", "--data-dir", t.TempDir()},
+				args...)...)
 		require.Zero(t, code)
 		require.Contains(t, out, "trace 4bf92f3577b34da6a3ce929d0e0e4736\n")
 		require.Contains(t, out, waterfallOfMug)
+		require.Equal(t, args[0] == "mug", strings.Contains(out, "Note: the ledger cannot say"), "there is no mesh")
 	}
-	code, out := printed(t, "trace", "mug", "--jaeger", server.URL, "-o", "json")
+	code, out := printed(t, "trace", "mug", "--jaeger", server.URL, "-o", "json", "--data-dir", t.TempDir())
 	require.Zero(t, code)
 	var decoded struct {
 		Traces []struct {
@@ -208,7 +214,7 @@ func TestTrace_ExplainsFailuresOfJaeger(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			said := complaint(t, append([]string{"trace"}, c.args...)...)
+			said := complaint(t, append([]string{"trace", "--data-dir", t.TempDir()}, c.args...)...)
 			for _, words := range c.want {
 				require.Contains(t, said, words)
 			}

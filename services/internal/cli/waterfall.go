@@ -1,10 +1,11 @@
 package cli
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,21 +46,31 @@ type waterfall struct {
 	nameWidth int
 	width     int
 	now       time.Time
+	shown     spanFilter
+	// isOrphan has the roots.
+	isOrphan map[*jaeger.Span]bool
 }
 
 // drawTrace writes a trace as a waterfall. Each span is a line, with notes below it about errors, retries and other
-// traces.
-func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
+// traces. The spans that shown leaves out are counted. It takes linear time.
+func drawTrace(w io.Writer, t *jaeger.Trace, shown spanFilter, width int, now time.Time) {
 	f := &waterfall{
+		shown:     shown,
 		w:         w,
 		trace:     t,
 		width:     width,
 		now:       now,
 		nameWidth: max(width-serviceWidth-2*timeWidth-barWidth-5, 24),
 	}
+	f.isOrphan = map[*jaeger.Span]bool{}
+	for _, root := range t.Roots() {
+		f.isOrphan[root] = true
+	}
 	failed := 0
 	services := map[string]bool{}
+	left := leftOut{products: map[string]bool{}}
 	for _, s := range t.Spans {
+		left.count(shown, s)
 		services[s.Service] = true
 		if s.Error() != "" {
 			failed++
@@ -70,8 +81,9 @@ func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
 		formatDuration(t.Duration()),
 		pluralize(len(t.Spans), "span"), pluralize(len(services), "service"), pluralize(failed, "error"))
 	for _, root := range t.Roots() {
-		f.draw(root, 0)
+		f.draw(root, 0, "")
 	}
+	left.print(w)
 }
 
 func pluralize(n int, what string) string {
@@ -81,7 +93,15 @@ func pluralize(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
-func (f *waterfall) draw(s *jaeger.Span, depth int) {
+// draw draws a span and those below it. said is the error of the span above. The children of a span that is left out
+// take its place.
+func (f *waterfall) draw(s *jaeger.Span, depth int, said string) {
+	if f.shown.hides(s) {
+		for _, child := range f.trace.Children(s.ID) {
+			f.draw(child, depth, said)
+		}
+		return
+	}
 	indent := strings.Repeat("  ", depth)
 	offset := s.Start.Sub(f.trace.Start())
 	line := fmt.Sprintf("%-*s %-*s %*s %*s %s", serviceWidth,
@@ -90,11 +110,11 @@ func (f *waterfall) draw(s *jaeger.Span, depth int) {
 		formatDuration(s.Duration),
 		f.bar(offset, s.Duration))
 	say(f.w, strings.TrimRight(line, " "))
-	for _, note := range f.notes(s) {
+	for _, note := range f.notes(s, said) {
 		f.note(indent, note)
 	}
 	for _, child := range f.trace.Children(s.ID) {
-		f.draw(child, depth+1)
+		f.draw(child, depth+1, cmp.Or(s.Error(), said))
 	}
 }
 
@@ -113,7 +133,7 @@ func (f *waterfall) note(indent, text string) {
 
 // spanLabel returns the name of a span with the attributes that distinguish it from others of that name.
 func spanLabel(s *jaeger.Span) string {
-	out := s.Name
+	out := shortName(s)
 	attribute := func(key string) string { return s.Attributes[key] }
 	if n := attribute(string(telemetry.AttemptKey)); n != "" && n != "1" {
 		out += " #" + n
@@ -127,13 +147,23 @@ func spanLabel(s *jaeger.Span) string {
 	return out
 }
 
-func (f *waterfall) notes(s *jaeger.Span) (out []string) {
+// shortName returns the name of a span without the template of a messaging span's destination, which says nothing more
+// to readers.
+func shortName(s *jaeger.Span) string {
+	name, _, _ := strings.Cut(s.Name, ".{")
+	return name
+}
+
+// notes returns the notes about a span. said is the error of the span above, which is not repeated.
+func (f *waterfall) notes(s *jaeger.Span, said string) (out []string) {
 	attribute := func(key string) string { return s.Attributes[key] }
-	if f.trace.Roots()[0] == s && s.Parent != "" {
+	switch {
+	case s.Parent == "":
+	case f.trace.Roots()[0] == s:
 		out = append(out,
 			"started by span "+s.Parent+
 				", which is not in Jaeger: your application's span, if it sends its spans elsewhere")
-	} else if s.Parent != "" && slices.Contains(f.trace.Roots(), s) {
+	case f.isOrphan[s]:
 		out = append(out, "its parent, span "+s.Parent+", is not in Jaeger")
 	}
 	if attribute(string(telemetry.KeptKey)) != "" {
@@ -151,7 +181,13 @@ func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 	if event := attribute(string(telemetry.StripeEventIDKey)); event != "" {
 		out = append(out, event+" "+attribute(string(telemetry.StripeEventTypeKey)))
 	}
-	if words := s.Error(); words != "" {
+	if wait, ok := streamWait(s); ok {
+		out = append(out, "waited "+formatDuration(wait)+" in the stream")
+	}
+	if fields := listText(attribute(string(telemetry.DriftFieldsKey))); fields != "" {
+		out = append(out, fields+", caused by "+listText(attribute(string(telemetry.DriftCausesKey))))
+	}
+	if words := s.Error(); words != "" && !strings.Contains(said, words) {
 		out = append(out, "ERROR: "+words)
 	}
 	if ms, err := strconv.ParseInt(attribute(string(telemetry.RetryDelayKey)), 10, 64); err == nil {
@@ -166,6 +202,15 @@ func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 		out = append(out, "push has not processed it for "+formatDuration(f.now.Sub(s.End())))
 	}
 	return out
+}
+
+// listText formats a list of texts, which Jaeger has as JSON.
+func listText(encoded string) string {
+	var list []string
+	if err := json.Unmarshal([]byte(encoded), &list); err != nil {
+		return encoded
+	}
+	return strings.Join(list, ", ")
 }
 
 func (f *waterfall) links(s *jaeger.Span) string {
@@ -184,16 +229,21 @@ func (f *waterfall) links(s *jaeger.Span) string {
 	return text
 }
 
-// isWaitingForPush reports whether a span published a desired state that push has not processed.
-func (f *waterfall) isWaitingForPush(s *jaeger.Span) bool {
-	if s.Name != "send catalog" {
-		return false
+// minStreamWait is the shortest wait of a message in its stream that is shown.
+const minStreamWait = 50 * time.Millisecond
+
+// streamWait returns how long a message waited for its first delivery, and whether that is worth a note.
+func streamWait(s *jaeger.Span) (time.Duration, bool) {
+	ms, err := strconv.ParseFloat(s.Attributes[string(telemetry.QueueTimeKey)], 64)
+	if n := s.Attributes[string(telemetry.AttemptKey)]; err != nil || n != "" && n != "1" {
+		return 0, false
 	}
-	return !slices.ContainsFunc(f.trace.Children(s.ID), func(child *jaeger.Span) bool {
-		return strings.HasPrefix(child.Attributes["messaging.consumer.group.name"], "push-") ||
-			child.Name == "leave catalog"
-	})
+	wait := time.Duration(ms * float64(time.Millisecond))
+	return wait, wait >= minStreamWait
 }
+
+// isWaitingForPush reports whether a span published a desired state that push has not processed.
+func (f *waterfall) isWaitingForPush(s *jaeger.Span) bool { return isUnprocessed(f.trace, s) }
 
 // bar draws the time of a span within the trace.
 func (f *waterfall) bar(offset, duration time.Duration) string {

@@ -27,11 +27,42 @@ const DefaultURL = "http://127.0.0.1:16686"
 // servicePrefix begins the names of the mesh's services, unless OTEL_SERVICE_NAME changes them.
 const servicePrefix = "driftless-"
 
-// Trace is a trace, or the part of it that Jaeger has.
+// Trace is a trace, or the part of it that Jaeger has. Its methods index the spans once, so they must not change after
+// that. It is not safe for concurrent use.
 type Trace struct {
 	ID string `json:"trace_id"`
 	// Spans are ordered by their start.
 	Spans []*Span `json:"spans"`
+
+	indexed *index
+}
+
+// index has what would otherwise be searched in all spans, once for each span.
+type index struct {
+	children map[string][]*Span
+	roots    []*Span
+	duration time.Duration
+}
+
+func (t *Trace) index() *index {
+	if t.indexed != nil {
+		return t.indexed
+	}
+	x := &index{children: map[string][]*Span{}}
+	known := make(map[string]bool, len(t.Spans))
+	for _, s := range t.Spans {
+		known[s.ID] = true
+	}
+	for _, s := range t.Spans {
+		if known[s.Parent] {
+			x.children[s.Parent] = append(x.children[s.Parent], s)
+		} else {
+			x.roots = append(x.roots, s)
+		}
+		x.duration = max(x.duration, s.End().Sub(t.Start()))
+	}
+	t.indexed = x
+	return x
 }
 
 // Span is a span of a trace.
@@ -69,41 +100,13 @@ func (s *Span) End() time.Time { return s.Start.Add(s.Duration) }
 func (t *Trace) Start() time.Time { return t.Spans[0].Start }
 
 // Duration returns the time from the first span's start to the last span's end.
-func (t *Trace) Duration() time.Duration {
-	end := t.Start()
-	for _, s := range t.Spans {
-		if s.End().After(end) {
-			end = s.End()
-		}
-	}
-	return end.Sub(t.Start())
-}
+func (t *Trace) Duration() time.Duration { return t.index().duration }
 
 // Roots returns the spans whose parent Jaeger does not have. A complete trace has one root, which has no parent.
-func (t *Trace) Roots() []*Span {
-	known := map[string]bool{}
-	for _, s := range t.Spans {
-		known[s.ID] = true
-	}
-	var out []*Span
-	for _, s := range t.Spans {
-		if !known[s.Parent] {
-			out = append(out, s)
-		}
-	}
-	return out
-}
+func (t *Trace) Roots() []*Span { return t.index().roots }
 
 // Children returns the children of a span, ordered by their start.
-func (t *Trace) Children(parent string) []*Span {
-	var out []*Span
-	for _, s := range t.Spans {
-		if s.Parent == parent {
-			out = append(out, s)
-		}
-	}
-	return out
-}
+func (t *Trace) Children(parent string) []*Span { return t.index().children[parent] }
 
 // Client reads from one Jaeger. It is safe for concurrent use.
 type Client struct {
@@ -127,7 +130,12 @@ func (c *Client) Trace(ctx context.Context, id string) (*Trace, error) {
 	return traces[0].decode(), nil
 }
 
-// Product returns the latest traces with a span about a product, ordered by start: at most n, begun since a time.
+// minSearchLimit is the least number of traces that a search asks for. Jaeger answers with any traces that match, not
+// with the latest, if there are more than the limit.
+const minSearchLimit = 100
+
+// Product returns the latest traces with a span about a product, ordered by start: at most n, begun since a time. If
+// Jaeger has more than a hundred of them, others may be later.
 func (c *Client) Product(ctx context.Context, product string, since time.Time, n int) ([]*Trace, error) {
 	services, err := c.services(ctx)
 	if err != nil {
@@ -141,7 +149,7 @@ func (c *Client) Product(ctx context.Context, product string, since time.Time, n
 	for _, service := range services {
 		var traces []wireTrace
 		err := c.get(ctx, "/api/traces", url.Values{
-			"service": {service}, "tags": {string(tags)}, "limit": {strconv.Itoa(n)},
+			"service": {service}, "tags": {string(tags)}, "limit": {strconv.Itoa(max(n, minSearchLimit))},
 			"start": {strconv.FormatInt(since.UnixMicro(), 10)},
 			"end":   {strconv.FormatInt(time.Now().Add(time.Minute).UnixMicro(), 10)},
 		}, &traces)

@@ -51,7 +51,9 @@ type Outgoing struct {
 	// Ctx has the trace that the message continues. Defaults to the context of the call.
 	Ctx context.Context //nolint:containedctx // a batch carries messages of many traces
 
-	encoded []byte
+	// withoutSpan is set for bookkeeping. The message continues the span of the context itself.
+	withoutSpan bool
+	encoded     []byte
 }
 
 // Encode encodes the body in advance and returns its size in bytes. Later changes of the body are not published.
@@ -70,6 +72,10 @@ func WithID(id string) PublishOption { return func(o *Outgoing) { o.ID = id } }
 
 // WithVersion sets the catalog version that the message is about.
 func WithVersion(v uint64) PublishOption { return func(o *Outgoing) { o.Version = v } }
+
+// WithoutSpan leaves out the span of the publish. It is for messages that only tell the ledger what the span of the
+// context tells as well.
+func WithoutSpan() PublishOption { return func(o *Outgoing) { o.withoutSpan = true } }
 
 // Publish sends one message and returns when JetStream has stored it. The message continues the trace of ctx.
 func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, opts ...PublishOption) error {
@@ -235,7 +241,7 @@ func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span,
 			return nil, nil, err
 		}
 	}
-	ctx, span := startSend(ctx, &o)
+	ctx, span := m.startSend(ctx, &o)
 	msg := &nats.Msg{Subject: o.Subject, Data: o.encoded, Header: nats.Header{}}
 	if o.ID != "" {
 		msg.Header.Set(jetstream.MsgIDHeader, o.ID)

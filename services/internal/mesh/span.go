@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -19,11 +20,36 @@ import (
 
 const scope = "github.com/driftless-sync/driftless/services/internal/mesh"
 
-// minSpanWait is the shortest wait in a stream that gets its own span. A shorter one is only an attribute.
-const minSpanWait = 5 * time.Millisecond
-
-// system is the name of NATS. OpenTelemetry's conventions have none.
+// system is the name of NATS. OpenTelemetry's conventions list none, and allow a name of one's own.
 var system = semconv.MessagingSystemKey.String("nats")
+
+// spanName returns the name of a span about a message, as the conventions want it: the operation, and the destination
+// in its form with few values.
+func spanName(operation, kind string) string {
+	if template, ok := subjectTemplates[kind]; ok {
+		return operation + " " + template
+	}
+	return operation + " " + kind
+}
+
+// destinationAttributes returns the attributes that spans of both sides have about a message's operation and
+// destination.
+func (m *Mesh) destinationAttributes(operation, subject string) []attribute.KeyValue {
+	kind, _ := topology.SplitSubject(subject)
+	out := []attribute.KeyValue{
+		system, semconv.MessagingOperationName(operation), semconv.MessagingDestinationName(subject),
+		semconv.MessagingDestinationTemplate(subjectTemplates[kind]),
+	}
+	host, port, err := net.SplitHostPort(m.nc.ConnectedAddr())
+	if err != nil {
+		return out
+	}
+	out = append(out, semconv.ServerAddress(host))
+	if number, err := strconv.Atoi(port); err == nil {
+		out = append(out, semconv.ServerPort(number))
+	}
+	return out
+}
 
 // subjectTemplates are the subjects' templates, by their kind.
 var subjectTemplates = map[string]string{
@@ -81,16 +107,18 @@ func headerVersion(h nats.Header) uint64 {
 }
 
 // startSend begins the span of a publish. The returned context is sent with the message.
-func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
+func (m *Mesh) startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
+	if o.withoutSpan {
+		return ctx, trace.SpanFromContext(context.Background())
+	}
 	kind, _ := topology.SplitSubject(o.Subject)
-	ctx, span := otel.Tracer(scope).Start(ctx, "send "+kind, trace.WithSpanKind(trace.SpanKindProducer))
+	ctx, span := otel.Tracer(scope).Start(ctx, spanName("send", kind), trace.WithSpanKind(trace.SpanKindProducer))
 	if span.IsRecording() {
 		about := subjectAttributes(o.Subject)
 		about.Version = o.Version
 		telemetry.SetAbout(span, about)
-		span.SetAttributes(system, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("send"),
-			semconv.MessagingDestinationName(o.Subject), semconv.MessagingDestinationTemplate(subjectTemplates[kind]),
-			semconv.MessagingMessageBodySize(len(o.encoded)))
+		span.SetAttributes(m.destinationAttributes("send", o.Subject)...)
+		span.SetAttributes(semconv.MessagingOperationTypeSend, semconv.MessagingMessageBodySize(len(o.encoded)))
 		if o.ID != "" {
 			span.SetAttributes(semconv.MessagingMessageID(o.ID))
 		}
@@ -101,34 +129,32 @@ func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
 	return ctx, span
 }
 
-// startProcess begins the span of a delivery. Its parent is the span that sent the message. If the message waited long
-// in its stream, the wait gets its own span beside it.
-func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
-	meta *jetstream.MsgMetadata,
-) (context.Context, trace.Span) {
-	now := time.Now()
-	kind, _ := topology.SplitSubject(raw.Subject())
-	ctx = telemetry.ExtractNATS(ctx, raw.Headers())
+// continueSend returns ctx in the trace of the span that sent a message, about the message's product.
+func continueSend(ctx context.Context, raw jetstream.Msg) context.Context {
 	about := subjectAttributes(raw.Subject())
 	about.Version = headerVersion(raw.Headers())
-	ctx = telemetry.ContextAbout(ctx, about)
-	sent := ctx
-	ctx, span := otel.Tracer(scope).Start(ctx, "process "+kind, trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithTimestamp(now))
+	return telemetry.ContextAbout(telemetry.ExtractNATS(ctx, raw.Headers()), about)
+}
+
+// startProcess begins the span of a delivery at a time. Its parent is the span that sent the message.
+func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jetstream.MsgMetadata,
+	begun time.Time,
+) (context.Context, trace.Span) {
+	kind, _ := topology.SplitSubject(raw.Subject())
+	ctx, span := otel.Tracer(scope).Start(continueSend(ctx, raw), spanName("process", kind),
+		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(begun))
 	if !span.IsRecording() {
 		return ctx, span
 	}
 	// The clock of the NATS server may be ahead of this host's.
-	queued := max(now.Sub(meta.Timestamp), 0)
-	attributes := []attribute.KeyValue{
-		system, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
-		semconv.MessagingDestinationName(raw.Subject()), semconv.MessagingDestinationTemplate(subjectTemplates[kind]),
+	queued := max(begun.Sub(meta.Timestamp), 0)
+	attributes := append(m.destinationAttributes("process", raw.Subject()),
+		semconv.MessagingOperationTypeProcess,
 		semconv.MessagingConsumerGroupName(w.Consumer.Durable(m.account)),
 		semconv.MessagingMessageBodySize(len(raw.Data())),
 		telemetry.NATSStreamKey.String(meta.Stream), telemetry.NATSSequenceKey.Int64(int64(meta.Sequence.Stream)),
 		telemetry.AttemptKey.Int64(int64(meta.NumDelivered)),
-		telemetry.QueueTimeKey.Float64(float64(queued.Microseconds()) / 1000),
-	}
+		telemetry.QueueTimeKey.Float64(float64(queued.Microseconds())/1000))
 	if id := raw.Headers().Get(jetstream.MsgIDHeader); id != "" {
 		attributes = append(attributes, semconv.MessagingMessageID(id))
 	}
@@ -136,14 +162,5 @@ func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
 		attributes = append(attributes, telemetry.OutcomeKey.String(outcome))
 	}
 	span.SetAttributes(attributes...)
-	if meta.NumDelivered == 1 && queued >= minSpanWait && span.SpanContext().IsSampled() {
-		_, wait := otel.Tracer(scope).Start(sent, "queue "+kind, trace.WithTimestamp(meta.Timestamp),
-			trace.WithAttributes(
-				system, semconv.MessagingDestinationName(raw.Subject()),
-				semconv.MessagingDestinationTemplate(subjectTemplates[kind]),
-				semconv.MessagingConsumerGroupName(w.Consumer.Durable(m.account)),
-				telemetry.NATSStreamKey.String(meta.Stream)))
-		wait.End(trace.WithTimestamp(now))
-	}
 	return ctx, span
 }

@@ -48,6 +48,9 @@ func Busy(d time.Duration) Verdict {
 // trace, and its payload if the letter has none.
 func Dead(letter *meshv1.DeadLetter) Verdict { return Verdict{decision: dead, letter: letter} }
 
+// isFailure reports whether something went wrong.
+func (v Verdict) isFailure() bool { return v.decision == dead || v.err != nil }
+
 // MaxRetryDelay is the maximum of RetryDelay.
 const MaxRetryDelay = 15 * time.Minute
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
@@ -33,6 +32,9 @@ type Worker struct {
 	Consumer topology.Consumer
 	// Concurrency is the maximum number of messages that are handled at once. Defaults to 1.
 	Concurrency int
+	// IsQuiet reports whether a delivery on a subject is bookkeeping: it has a span only if it fails. Its handler
+	// continues the sender's span. Defaults to a span for every delivery.
+	IsQuiet func(subject string) bool
 }
 
 // Message is a delivery.
@@ -168,7 +170,7 @@ func handleOne[T any, M interface {
 	if !ok {
 		return
 	}
-	defer d.span.End()
+	defer func() { d.span.End() }()
 	alive := keepAlive(raw)
 	defer alive()
 	if d.undecodable == nil {
@@ -180,12 +182,14 @@ func handleOne[T any, M interface {
 
 // delivery is a message that is being handled.
 type delivery[M proto.Message] struct {
-	ctx   context.Context //nolint:containedctx // that of the message's span
-	span  trace.Span
-	begun time.Time
-	raw   jetstream.Msg
-	meta  *jetstream.MsgMetadata
-	msg   Message[M]
+	ctx  context.Context //nolint:containedctx // that of the message's span
+	span trace.Span
+	// isQuiet reports whether the span is still to be started, if the delivery fails.
+	isQuiet bool
+	begun   time.Time
+	raw     jetstream.Msg
+	meta    *jetstream.MsgMetadata
+	msg     Message[M]
 	// undecodable is the dead letter of a message that does not decode; nil otherwise.
 	undecodable *meshv1.DeadLetter
 }
@@ -215,7 +219,12 @@ func decode[T any, M interface {
 		Body: M(new(T)), Subject: raw.Subject(), Stream: meta.Stream, Sequence: meta.Sequence.Stream,
 		Attempt: meta.NumDelivered, Header: raw.Headers(), PublishedAt: meta.Timestamp,
 	}}
-	d.ctx, d.span = startProcess(ctx, m, w, raw, meta)
+	if d.isQuiet = w.IsQuiet != nil && w.IsQuiet(raw.Subject()); d.isQuiet {
+		d.ctx = continueSend(ctx, raw)
+		d.span = trace.SpanFromContext(d.ctx)
+	} else {
+		d.ctx, d.span = startProcess(ctx, m, w, raw, meta, d.begun)
+	}
 	if err := proto.Unmarshal(raw.Data(), d.msg.Body); err != nil {
 		d.undecodable = &meshv1.DeadLetter{
 			Account:   subjectAttributes(raw.Subject()).Account,
@@ -234,7 +243,10 @@ func decode[T any, M interface {
 	return d, true
 }
 
-func (d delivery[M]) finish(m *Mesh, w Worker, v Verdict) {
+func (d *delivery[M]) finish(m *Mesh, w Worker, v Verdict) {
+	if d.isQuiet && v.isFailure() {
+		d.ctx, d.span = startProcess(d.ctx, m, w, d.raw, d.meta, d.begun)
+	}
 	applyVerdict(d.ctx, m, w, d.raw, d.meta, v)
 	count(d.ctx, w.Consumer, d.meta.NumDelivered, v, d.begun)
 }
@@ -278,9 +290,7 @@ func applyVerdict(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, met
 		// The letter must be fitted before the span copies its texts. An exporter refuses texts that are not UTF-8,
 		// together with the rest of the batch.
 		m.fit(letter)
-		span.SetStatus(codes.Error, letter.GetMessage())
-		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead),
-			telemetry.DeadReasonKey.String(letter.GetReason()))
+		telemetry.FailDead(span, letter.GetReason(), letter.GetMessage())
 		if err = m.DeadLetter(ctx, letter); err == nil {
 			err = raw.TermWithReason(letter.GetReason())
 		} else {

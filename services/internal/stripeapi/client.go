@@ -100,8 +100,9 @@ func (c *Client) read(ctx context.Context, endpoint, id string, body *form.Value
 	return c.call(ctx, "", endpoint, id, "", body, nil)
 }
 
-// minSpanWait is the shortest wait for a turn that is worth a span.
-const minSpanWait = time.Millisecond
+// minSpanWait is the shortest wait for a turn that is worth a span. It is longer than the time between two turns at
+// Stripe's lowest rate, 25 calls per second.
+const minSpanWait = 50 * time.Millisecond
 
 // waitForTurn waits until the account's budget lets a call be made.
 func (c *Client) waitForTurn(ctx context.Context, endpoint string) (done func(reason string), err error) {

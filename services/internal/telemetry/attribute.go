@@ -18,6 +18,8 @@ const (
 	VersionKey   = attribute.Key("driftless.version")
 	// ProductCountKey is the number of products that a span is about, if several.
 	ProductCountKey = attribute.Key("driftless.product.count")
+	// TransactionKey is the id of the transaction in Postgres that changed the catalog.
+	TransactionKey = attribute.Key("driftless.transaction.id")
 	// OutcomeKey is the result of the work, one of the outcomes below.
 	OutcomeKey = attribute.Key("driftless.outcome")
 	// AttemptKey counts the deliveries of a message, from 1.
@@ -44,6 +46,10 @@ const (
 	CarriesKey = attribute.Key("driftless.carries.count")
 	// KeptKey marks an unsampled trace. The part of this process was exported because something in it failed.
 	KeptKey = attribute.Key("driftless.kept")
+	// DriftKindsKey, DriftFieldsKey and DriftCausesKey list what drifted, and who caused it.
+	DriftKindsKey  = attribute.Key("driftless.drift.kinds")
+	DriftFieldsKey = attribute.Key("driftless.drift.fields")
+	DriftCausesKey = attribute.Key("driftless.drift.causes")
 	// DeadReasonKey is the reason of a dead letter.
 	DeadReasonKey = attribute.Key("driftless.dead.reason")
 
@@ -53,8 +59,10 @@ const (
 	StripeReplayedKey    = attribute.Key("stripe.idempotent_replayed")
 	StripeRateLimitedKey = attribute.Key("stripe.rate_limited_reason")
 
-	NATSStreamKey   = attribute.Key("nats.stream")
-	NATSSequenceKey = attribute.Key("nats.stream_sequence")
+	// NATSStreamKey is the stream of a message. The conventions have no attributes for NATS. They want those of a
+	// system below messaging and its name.
+	NATSStreamKey   = attribute.Key("messaging.nats.stream")
+	NATSSequenceKey = attribute.Key("messaging.nats.stream.sequence")
 
 	discardedKey = attribute.Key("driftless.discarded")
 )
@@ -94,6 +102,13 @@ func Fail(span trace.Span, err error) {
 	}
 	span.SetStatus(codes.Error, err.Error())
 	span.SetAttributes(semconv.ErrorTypeKey.String(errorType(err)))
+}
+
+// FailDead sets the status of a span to failed: the work ended with a dead letter.
+func FailDead(span trace.Span, reason, message string) {
+	span.SetStatus(codes.Error, message)
+	span.SetAttributes(OutcomeKey.String(OutcomeDead), DeadReasonKey.String(reason),
+		semconv.ErrorTypeKey.String(reason))
 }
 
 // errorType returns a short name of an error's class.

@@ -26,6 +26,9 @@ type keepingSampler struct {
 }
 
 func (s keepingSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	if origin := originOf(p.ParentContext); origin.IsValid() {
+		p.ParentContext = trace.ContextWithRemoteSpanContext(p.ParentContext, origin)
+	}
 	result := s.configured.ShouldSample(p)
 	if result.Decision != sdktrace.Drop {
 		return result

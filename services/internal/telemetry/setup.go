@@ -10,11 +10,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 )
@@ -51,12 +51,9 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 		o.Logger = slog.Default()
 	}
 	otel.SetErrorHandler(&errorHandler{logger: o.Logger})
-	res, err := resource.New(ctx,
-		resource.WithAttributes(attribute.String("service.name", o.Service),
-			attribute.String("service.version", o.Version)),
-		resource.WithFromEnv(), resource.WithTelemetrySDK())
-	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
-		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	res, err := newResource(ctx, o)
+	if err != nil {
+		return nil, err
 	}
 	ended, abandon := context.WithCancel(context.Background())
 	t := &Telemetry{abandon: abandon}
@@ -74,6 +71,19 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 	metrics.Begin(ctx, o.Component)
 	otel.SetTextMapPropagator(traceContext)
 	return t, nil
+}
+
+// newResource describes this process. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES add to it and override it.
+func newResource(ctx context.Context, o Options) (*resource.Resource, error) {
+	res, err := resource.New(ctx,
+		// This sets service.instance.id: a random one for each process, which tells replicas apart.
+		resource.WithService(),
+		resource.WithAttributes(semconv.ServiceName(o.Service), semconv.ServiceVersion(o.Version)),
+		resource.WithHost(), resource.WithFromEnv(), resource.WithTelemetrySDK())
+	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
+		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	return res, nil
 }
 
 func tracerProvider(ctx, ended context.Context, res *resource.Resource,

@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -203,4 +205,26 @@ func TestConfiguredSampler_ReadsEnvironment(t *testing.T) {
 			require.Equal(t, c.child, child)
 		})
 	}
+}
+
+func TestNewResource_TellsReplicasApart(t *testing.T) {
+	attributes := func() map[attribute.Key]string {
+		res, err := newResource(t.Context(), Options{Service: "driftless-push", Version: "1.2.3"})
+		require.NoError(t, err)
+		out := map[attribute.Key]string{}
+		for _, a := range res.Attributes() {
+			out[a.Key] = a.Value.AsString()
+		}
+		return out
+	}
+	one, other := attributes(), attributes()
+	require.Equal(t, "driftless-push", one[semconv.ServiceNameKey])
+	require.Equal(t, "1.2.3", one[semconv.ServiceVersionKey])
+	require.NotEmpty(t, one[semconv.HostNameKey])
+	require.NotEmpty(t, one[semconv.ServiceInstanceIDKey])
+	require.NotEqual(t, one[semconv.ServiceInstanceIDKey], other[semconv.ServiceInstanceIDKey])
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=pod-1,k8s.namespace.name=shop")
+	named := attributes()
+	require.Equal(t, "pod-1", named[semconv.ServiceInstanceIDKey])
+	require.Equal(t, "shop", named["k8s.namespace.name"])
 }

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -388,41 +387,10 @@ func TestTracing_OneChangeIsOneTrace(t *testing.T) {
 		"capture", "read products", "send catalog", "process catalog", "sync product", "claim product",
 		"create_product", "update_price",
 		"POST /v1/products", "POST /v1/prices/{id}", "POST /stripe/webhook", "send stripe", "process stripe",
-		"send sync", "process sync", "write ledger",
+		"send sync", "process sync",
 	} {
 		require.Contains(t, tree, name)
 	}
-}
 
-// The test does the same for a change through the API.
-func TestTracing_ContinuesCallersTrace(t *testing.T) {
-	recorder := telemetrytest.Start(t)
-	r := newRig(t, unlimited)
-	remote, err := trace.SpanIDFromHex("00f067aa0ba902b8")
-	require.NoError(t, err)
-	id, err := trace.TraceIDFromHex("4bf92f3577b34da6a3ce929d0e0e4737")
-	require.NoError(t, err)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
-		r.url(topology.Ingestion)+"/driftless.ingest.v1.IngestService/UpsertProducts",
-		strings.NewReader(`{"products":[{"id":"mug","name":"Mug"}]}`))
-	require.NoError(t, err)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b8-01")
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-	require.Eventually(t, func() bool {
-		for _, e := range r.history("mug") {
-			if e.GetKind() == "confirmed" {
-				return e.GetTraceId() == id.String()
-			}
-		}
-		return false
-	}, patience, tick)
-	r.waitConverged()
-	tree, err := telemetrytest.Tree(recorder.Trace(id), remote)
-	require.NoError(t, err)
-	require.Contains(t, tree, "UpsertProducts")
-	require.Contains(t, tree, "POST /stripe/webhook")
+	t.Run("a price change has few spans", func(t *testing.T) { requireFewSpans(t, r, recorder, id) })
 }

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -47,15 +48,6 @@ func tracesOf(recorder *telemetrytest.Recorder, product string) map[trace.TraceI
 	return ours
 }
 
-func named(spans []tracetest.SpanStub, name string) (out []tracetest.SpanStub) {
-	for _, s := range spans {
-		if s.Name == name {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 // The test makes more edits than CATALOG keeps while push is stopped, so most of their messages are never delivered.
 func TestTracing_BurstLinksEachTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
@@ -75,7 +67,7 @@ func TestTracing_BurstLinksEachTrace(t *testing.T) {
 	traces := tracesOf(recorder, "mug")
 	captures, carried := 0, 0
 	for id, spans := range traces {
-		if len(named(spans, "capture")) == 0 {
+		if len(telemetrytest.Named(spans, "capture")) == 0 {
 			continue
 		}
 		captures++
@@ -115,7 +107,7 @@ func TestTracing_BurstLinksEachTrace(t *testing.T) {
 	require.Greater(t, carried, edits/2, "most were carried by others")
 	links := 0
 	for _, spans := range traces {
-		for _, s := range named(spans, "sync product") {
+		for _, s := range telemetrytest.Named(spans, "sync product") {
 			links = max(links, len(s.Links))
 		}
 	}
@@ -173,7 +165,7 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 	require.NoError(t, err)
 	t.Log("\n" + tree)
 	retried := false
-	for _, s := range named(spans, "process catalog") {
+	for _, s := range telemetrytest.Named(spans, "process catalog") {
 		retried = retried ||
 			s.Status.Code == codes.Error && of(s, telemetry.RetryDelayKey) != "" &&
 				of(s, telemetry.OutcomeKey) == telemetry.OutcomeRetry
@@ -183,15 +175,17 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 		"capture", "send dead", "process dead", "replay dead letter", "send command",
 		"process command", "POST /stripe/webhook",
 	} {
-		require.NotEmpty(t, named(spans, name), name)
+		require.NotEmpty(t, telemetrytest.Named(spans, name), name)
 	}
-	require.NotEmpty(t, named(spans, "replay dead letter")[0].Links, "the operator's request is linked")
+	require.NotEmpty(t, telemetrytest.Named(spans, "replay dead letter")[0].Links, "the operator's request is linked")
 	for _, s := range spans {
 		if s.Name != "read products" && !strings.Contains(s.Name, "IngestService") {
 			require.Equal(t, "full", of(s, telemetry.ProductIDKey), s.Name)
 			require.Equal(t, "default", of(s, telemetry.AccountKey), s.Name)
 		}
 	}
+
+	t.Run("an edit in the dashboard", func(t *testing.T) { requireLinkedDrift(t, r, recorder) })
 
 	// Spans must not contain keys, secrets, passwords or bodies.
 	for _, s := range recorder.Spans() {
@@ -203,4 +197,99 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 			require.NotContains(t, said, secret, s.Name)
 		}
 	}
+}
+
+// requireLinkedDrift edits a product in Stripe. The edit, the drift and the repair are three traces, with links from
+// each to the one before.
+func requireLinkedDrift(t *testing.T, r *rig, recorder *telemetrytest.Recorder) {
+	t.Helper()
+	require.NoError(t, r.admin.EditProduct(t.Context(), "full", map[string][]string{"name": {"By hand"}}))
+	var repaired *controlv1.HistoryEntry
+	require.Eventually(t, func() bool {
+		for _, e := range r.history("full") {
+			if e.GetKind() == "repaired" {
+				repaired = e
+			}
+		}
+		return repaired != nil
+	}, patience, tick)
+	r.waitConverged()
+	var found, repairs []tracetest.SpanStub
+	require.Eventually(t, func() bool {
+		found = telemetrytest.Named(recorder.Spans(), "find drift")
+		repairs = telemetrytest.Named(recorder.Spans(), "repair drift")
+		return len(found) == 1 && len(repairs) == 1
+	}, patience, tick)
+	require.Contains(t, found[0].Attributes, telemetry.DriftFieldsKey.StringSlice([]string{"name"}))
+	require.Len(t, found[0].Links, 1)
+	edit := recorder.Trace(found[0].Links[0].SpanContext.TraceID())
+	require.Len(t, telemetrytest.Named(edit, "POST /stripe/webhook"), 1)
+	require.Len(t, repairs[0].Links, 1)
+	require.Equal(t, found[0].SpanContext.SpanID(), repairs[0].Links[0].SpanContext.SpanID())
+	require.Equal(t, repairs[0].SpanContext.TraceID().String(), repaired.GetTraceId(),
+		"the end is in the repair's trace")
+}
+
+// requireFewSpans changes a price, from the commit to the events that confirm its three calls, and counts the spans.
+// before is the trace of the product's earlier change.
+func requireFewSpans(t *testing.T, r *rig, recorder *telemetrytest.Recorder, before trace.TraceID) {
+	t.Helper()
+	r.exec(`UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'`)
+	// The calls create a price, make it the product's default, and archive the old one. They make four events.
+	var confirmed []string
+	require.Eventually(t, func() bool {
+		confirmed = nil
+		for _, e := range r.history("mug") {
+			if e.GetKind() == "confirmed" && e.GetTraceId() != before.String() {
+				confirmed = append(confirmed, e.GetTraceId())
+			}
+		}
+		return len(confirmed) == 4
+	}, patience, tick)
+	id, err := trace.TraceIDFromHex(confirmed[0])
+	require.NoError(t, err)
+	// A message is acknowledged slightly before its span ends.
+	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
+		r.stop(name)
+	}
+	spans := recorder.Trace(id)
+	tree, err := telemetrytest.Tree(spans, trace.SpanID{})
+	require.NoError(t, err)
+	t.Log("\n" + tree)
+	require.Len(t, telemetrytest.Named(spans, "POST /stripe/webhook"), 4)
+	require.Len(t, telemetrytest.Named(spans, "POST /v1/products/{id}"), 1)
+	require.LessOrEqual(t, len(spans), 30, tree)
+}
+
+// A change through the API continues the trace of its caller.
+func TestTracing_ContinuesCallersTrace(t *testing.T) {
+	recorder := telemetrytest.Start(t)
+	r := newRig(t, unlimited)
+	remote, err := trace.SpanIDFromHex("00f067aa0ba902b8")
+	require.NoError(t, err)
+	id, err := trace.TraceIDFromHex("4bf92f3577b34da6a3ce929d0e0e4737")
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		r.url(topology.Ingestion)+"/driftless.ingest.v1.IngestService/UpsertProducts",
+		strings.NewReader(`{"products":[{"id":"mug","name":"Mug"}]}`))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b8-01")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Eventually(t, func() bool {
+		for _, e := range r.history("mug") {
+			if e.GetKind() == "confirmed" {
+				return e.GetTraceId() == id.String()
+			}
+		}
+		return false
+	}, patience, tick)
+	r.waitConverged()
+	tree, err := telemetrytest.Tree(recorder.Trace(id), remote)
+	require.NoError(t, err)
+	require.Contains(t, tree, "UpsertProducts")
+	require.Contains(t, tree, "POST /stripe/webhook")
 }

@@ -36,6 +36,17 @@ func Start(t testing.TB) *Recorder {
 // Spans returns all spans that have ended.
 func (r *Recorder) Spans() []tracetest.SpanStub { return r.exporter.GetSpans() }
 
+// Named returns the spans with a name. A messaging span's name goes on with the destination's template, so "send
+// catalog" is enough for it.
+func Named(spans []tracetest.SpanStub, name string) (out []tracetest.SpanStub) {
+	for _, s := range spans {
+		if s.Name == name || strings.HasPrefix(s.Name, name+".{") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // Trace returns the ended spans of one trace, in the order of their starts.
 func (r *Recorder) Trace(id trace.TraceID) []tracetest.SpanStub {
 	var out []tracetest.SpanStub

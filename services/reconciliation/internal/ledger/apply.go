@@ -16,6 +16,8 @@ type Change struct {
 	Product string
 	// Entry is added to the audit trail. An Entry without an EventID is not.
 	Entry Entry
+	// Traceparent is the span that sent the message. Empty for none.
+	Traceparent string
 	// edit changes the product's row under its lock, and reports whether it did. It is nil for an entry alone.
 	edit func(context.Context, *Ledger, pgx.Tx, *Product) (bool, error)
 	// event is the Stripe event that the entry is about.
@@ -92,6 +94,7 @@ func (l *Ledger) applyLocked(ctx context.Context, tx pgx.Tx, products map[string
 // applyOne makes one change to its product, and reports whether the product changed.
 func (l *Ledger) applyOne(ctx context.Context, tx pgx.Tx, p *Product, c Change) (changed bool, err error) {
 	p.entryData, p.newEventIDs, p.externalChanges, p.readWhole = nil, nil, nil, false
+	p.traceparent = c.Traceparent
 	if changed, err = c.edit(ctx, l, tx, p); err != nil || !changed {
 		return false, err
 	}

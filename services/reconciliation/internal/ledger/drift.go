@@ -41,6 +41,8 @@ type Drift struct {
 	Decided Side
 	// Detail is why it needs a decision. Empty if it does not.
 	Detail string
+	// Traceparent is the span that found it. Empty if it was found by an earlier release.
+	Traceparent string
 	// Attempts is how many commands were issued for it.
 	Attempts int
 	// SettledAt is zero while the drift is open.
@@ -79,9 +81,28 @@ func (l *Ledger) openDrift(ctx context.Context, tx pgx.Tx, p *Product, differing
 		return nil
 	}
 	messages := l.listener.DriftFound(ctx, p, found)
+	if err := l.noteTrace(ctx, tx, found, messages); err != nil {
+		return err
+	}
 	p.found = append(p.found, ProductDrift{Drift: found, Messages: messages})
 	p.messages = append(p.messages, messages...)
 	return p.on(productDriftFound, l.now(), time.Time{})
+}
+
+// noteTrace stores the trace of the messages about new drift with the drift, so that its repair can link to it.
+func (l *Ledger) noteTrace(ctx context.Context, tx pgx.Tx, found []*Drift, messages []Message) error {
+	if len(messages) == 0 || messages[0].Traceparent == "" {
+		return nil
+	}
+	ids := make([]int64, len(found))
+	for i, d := range found {
+		ids[i], d.Traceparent = d.ID, messages[0].Traceparent
+	}
+	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.drift SET traceparent = $2 WHERE id = ANY($1)`, ids,
+		messages[0].Traceparent); err != nil {
+		return fmt.Errorf("store the trace of drift of product %s: %w", found[0].Product, err)
+	}
+	return nil
 }
 
 // openOne stores a difference as drift, and searches for its cause.

@@ -21,7 +21,7 @@ func (l *Ledger) storeDrift(ctx context.Context, tx pgx.Tx, d *Drift) error {
 	return nil
 }
 
-const selectDrift = `SELECT id, product_id, kind, field, catalog_value, stripe_value, action, since, caused_by, event_id, state, decided, detail, attempts, settled_at
+const selectDrift = `SELECT id, product_id, kind, field, catalog_value, stripe_value, action, since, caused_by, event_id, state, decided, detail, attempts, settled_at, traceparent
 	FROM driftless_ledger.drift`
 
 func scanDrift(row pgx.CollectableRow) (*Drift, error) {
@@ -29,7 +29,7 @@ func scanDrift(row pgx.CollectableRow) (*Drift, error) {
 	var settled *time.Time
 	if err := row.Scan(&d.ID, &d.Product, &d.Kind, &d.Field, &d.Catalog, &d.Stripe, &d.Action, &d.Since, &d.CausedBy,
 		&d.EventID, &d.State, &d.Decided,
-		&d.Detail, &d.Attempts, &settled); err != nil {
+		&d.Detail, &d.Attempts, &settled, &d.Traceparent); err != nil {
 		return nil, err
 	}
 	if settled != nil {

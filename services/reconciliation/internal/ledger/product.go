@@ -56,6 +56,8 @@ type Product struct {
 	newEventIDs []string
 	// unattributed is new drift whose cause may be an event that is being recorded.
 	unattributed []*Drift
+	// traceparent is the span that sent the message of the change under way.
+	traceparent string
 	// entryData is the data of the entry in the audit trail.
 	entryData []byte
 	// closedLetters are the letters that the change under way closes.
@@ -68,6 +70,9 @@ type Product struct {
 
 // Steps returns the calls that bring Stripe to the state that the policy wants.
 func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.effective, p.current) }
+
+// Traceparent returns the span that sent the message that is being applied. It is empty outside of such a change.
+func (p *Product) Traceparent() string { return p.traceparent }
 
 // Open returns the product's open drift, as far as it was loaded with the product.
 func (p *Product) Open() []*Drift { return p.open }
