@@ -105,8 +105,8 @@ func (p *Planner) Judge(d Decision, record *meshv1.Guard, totals *guard.Totals) 
 	return findings
 }
 
-// Release records in the plan's state that a hold ends because the plan is no longer held. A hold that was approved does
-// not end in this way.
+// Release records in the plan's state that a hold ends because the plan is no longer held. A hold that was approved
+// does not end in this way.
 func (p *Planner) Release(d Decision) {
 	d.Plan.State.Released = nil
 	if hold := d.Observed.GetHold(); hold != nil && !p.isApproved(hold) {
