@@ -165,7 +165,7 @@ func (cmd *planCmd) preview(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+	resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{CountedIds: true}))
 	if err != nil {
 		return fmt.Errorf("ask the control API what Stripe holds: %w", err)
 	}

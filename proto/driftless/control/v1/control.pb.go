@@ -247,7 +247,10 @@ func (x *Equality) GetAt() *timestamppb.Timestamp {
 }
 
 type GetStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the answer's guard has the ids of the products and prices that were counted within the hour. A preview
+	// needs them: what was counted once does not count again.
+	CountedIds    bool `protobuf:"varint,1,opt,name=counted_ids,json=countedIds,proto3" json:"counted_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -280,6 +283,13 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetStatusRequest) GetCountedIds() bool {
+	if x != nil {
+		return x.CountedIds
+	}
+	return false
 }
 
 type GetStatusResponse struct {
@@ -4365,8 +4375,10 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"stripeAsOf\x12)\n" +
 	"\x10unwatched_tables\x18\x05 \x03(\tR\x0funwatchedTables\x12:\n" +
 	"\acapture\x18\x06 \x01(\v2 .driftless.mesh.v1.CaptureReportR\acapture\x12*\n" +
-	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x12\n" +
-	"\x10GetStatusRequest\"\x94\a\n" +
+	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"3\n" +
+	"\x10GetStatusRequest\x12\x1f\n" +
+	"\vcounted_ids\x18\x01 \x01(\bR\n" +
+	"countedIds\"\x94\a\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +

@@ -101,6 +101,8 @@ func TestStatusAndPlan_ShowHeldProducts(t *testing.T) {
 		"programs that know the fields of earlier versions still see them")
 	require.Equal(t, []string{"poster"}, g.GetHeld())
 	require.Empty(t, g.GetCounts()["archived_products"].GetRecent())
+	status = controltest.Ask[controlv1.GetStatusResponse](r, "GetStatus", `{"counted_ids":true}`)
+	require.Equal(t, []string{"x"}, status.GetGuard().GetCounts()["archived_products"].GetRecent())
 
 	plan := controltest.Ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts()
 	require.Len(t, plan, 2)
