@@ -289,12 +289,13 @@ func (p *preview) page(ctx context.Context, changes []ingestion.PreviewChange) e
 	}
 	for _, c := range changes {
 		product, ok, err := p.forecaster.Forecast(forecast.Change{
-			ProductID: c.ProductID,
-			Before:    c.Before.Change,
-			After:     c.After.Change,
-			Refused:   c.After.Refused,
-			Differs:   c.Differs,
-			Known:     known[c.ProductID],
+			ProductID:     c.ProductID,
+			Before:        c.Before.Change,
+			After:         c.After.Change,
+			RefusedBefore: c.Before.Refused,
+			Refused:       c.After.Refused,
+			Differs:       c.Differs,
+			Known:         known[c.ProductID],
 		})
 		if err != nil {
 			return err
