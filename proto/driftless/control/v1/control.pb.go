@@ -1711,7 +1711,9 @@ type RejectResponse struct {
 	// There are more held products. Repeat the request with next in after.
 	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	// The id to continue after. Empty if there are no more products.
-	Next          string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	Next string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	// The catalog is in the operator's tables, not in the built-in ones.
+	Mapped        bool `protobuf:"varint,4,opt,name=mapped,proto3" json:"mapped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1765,6 +1767,13 @@ func (x *RejectResponse) GetNext() string {
 		return x.Next
 	}
 	return ""
+}
+
+func (x *RejectResponse) GetMapped() bool {
+	if x != nil {
+		return x.Mapped
+	}
+	return false
 }
 
 // A held change that shall not be made. It stays held until the catalog changes.
@@ -3539,7 +3548,7 @@ type HistoryEntry struct {
 	StripeObjectId  string `protobuf:"bytes,11,opt,name=stripe_object_id,json=stripeObjectId,proto3" json:"stripe_object_id,omitempty"`
 	StripeRequestId string `protobuf:"bytes,12,opt,name=stripe_request_id,json=stripeRequestId,proto3" json:"stripe_request_id,omitempty"`
 	IdempotencyKey  string `protobuf:"bytes,13,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// What applied says besides its steps: until when a replaced price stays active, or that this has ended.
+	// Until when a replaced price stays active, or that this has ended: of applied.
 	Note          string `protobuf:"bytes,70,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4517,13 +4526,14 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
-	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x83\x01\n" +
+	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x9b\x01\n" +
 	"\x0eRejectResponse\x12?\n" +
 	"\n" +
 	"rejections\x18\x01 \x03(\v2\x1f.driftless.control.v1.RejectionR\n" +
 	"rejections\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x12\n" +
-	"\x04next\x18\x03 \x01(\tR\x04next\"\xa8\x01\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\x12\x16\n" +
+	"\x06mapped\x18\x04 \x01(\bR\x06mapped\"\xa8\x01\n" +
 	"\tRejection\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12?\n" +
