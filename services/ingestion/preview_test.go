@@ -334,4 +334,5 @@ func TestPreview_RefusesDatabaseWithoutTables(t *testing.T) {
 	_, err = ingestion.Preview(t.Context(), cfg)
 	require.ErrorContains(t, err,
 		`the mapping's products query is refused by Postgres: relation "items" does not exist`)
+	require.ErrorContains(t, err, "correct DATABASE_URL")
 }
