@@ -157,6 +157,10 @@ func (cmd *planCmd) preview(ctx context.Context, c *cli) error {
 		return errors.New(
 			"a preview is about all products and does not wait: leave out the products and --wait-converged")
 	}
+	if cmd.Usage {
+		return errors.New("a preview does not count the uses of prices: leave out --usage. Push makes no call for a change " +
+			"that the guard holds, so `driftless plan --usage` shows the uses before you approve it")
+	}
 	statements, err := cmd.statements()
 	if err != nil {
 		return err
