@@ -57,9 +57,9 @@ func (p *pusher) unlist(ctx context.Context, product string) error {
 	})
 }
 
-// let stores the state of a plan that the guard lets pass. If that ends a hold, the state says so until the outcome is
-// published: a process that dies in between leaves it to the next pass.
-func (p *pusher) let(ctx context.Context, d plan.Decision, revision uint64) (uint64, error) {
+// storePlan stores the state of a plan that the guard lets pass. If that ends a hold, the state says so until the
+// outcome is published: a process that dies in between leaves it to the next pass.
+func (p *pusher) storePlan(ctx context.Context, d plan.Decision, revision uint64) (uint64, error) {
 	p.planner.Release(d)
 	revision, err := p.stores.Observed().Put(ctx, d.Plan.State, revision)
 	if err != nil {

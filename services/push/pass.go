@@ -148,7 +148,7 @@ func (p *pusher) claim(ctx context.Context, req plan.Request) (claimed *claim, n
 		if len(findings) > 0 {
 			err = p.hold(ctx, req, d, revision, findings)
 		} else {
-			revision, err = p.let(ctx, d, revision)
+			revision, err = p.storePlan(ctx, d, revision)
 		}
 		switch {
 		case errors.Is(err, state.ErrConflict):
