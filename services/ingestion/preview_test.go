@@ -204,6 +204,63 @@ func TestPreview_SaysWhatItCannotSee(t *testing.T) {
 	}
 }
 
+func TestPreview_SaysThatCopyWritesAFile(t *testing.T) {
+	t.Parallel()
+	s := newPreviewShop(t, 1)
+	out, _ := s.preview(s.config("COPY driftless.prices TO '/dev/null' (FORMAT csv)"))
+	require.Contains(t, out.Unseen[0], "COPY ... TO writes a file on the server")
+}
+
+// The limits hold whatever the statements set.
+func TestPreview_EnforcesLimits(t *testing.T) {
+	t.Parallel()
+	s := newPreviewShop(t, 1)
+	cfg := s.config("SET statement_timeout = 0; SELECT set_config('lock_timeout', '0', false); SELECT pg_sleep(30)")
+	cfg.StatementTimeout = 100 * time.Millisecond
+	_, err := ingestion.Preview(t.Context(), cfg)
+	require.ErrorContains(t, err, "change.sql:1: canceling statement due to statement timeout")
+
+	tx, err := s.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE driftless.prices IN ROW EXCLUSIVE MODE")
+	require.NoError(t, err)
+	cfg = s.config("SET lock_timeout = 0; ALTER TABLE driftless.prices ADD COLUMN x int")
+	cfg.LockTimeout = 50 * time.Millisecond
+	_, err = ingestion.Preview(t.Context(), cfg)
+	require.ErrorContains(t, err, "--lock-timeout")
+	require.NoError(t, tx.Rollback(t.Context()))
+
+	cfg = s.config("SET lock_timeout = '3s'; SET statement_timeout = '3s'; SELECT 1")
+	cfg.LockTimeout, cfg.StatementTimeout = 0, 0
+	_, changes := s.preview(cfg)
+	require.Empty(t, changes, "0 means no limit")
+}
+
+// Another session changes a row between the preview's snapshot and its statement.
+func TestPreview_RunsAgainAfterConflict(t *testing.T) {
+	t.Parallel()
+	s := newPreviewShop(t, 2)
+	cfg, ran := s.config("UPDATE driftless.prices SET unit_amount = unit_amount + 1 WHERE id = 'p1-eur'"), 0
+	cfg.Progress = func(at ingestion.PreviewProgress) {
+		if at.Phase != "statements" {
+			return
+		}
+		if ran++; ran == 1 {
+			s.exec("UPDATE driftless.prices SET unit_amount = 500 WHERE id = 'p1-eur'")
+		}
+	}
+	out, err := ingestion.Preview(t.Context(), cfg)
+	require.NoError(t, err)
+	defer out.Close()
+	require.Equal(t, 2, ran)
+	require.NoError(t, out.Each(func(c ingestion.PreviewChange) error {
+		require.Equal(t, "500", c.Before.Change.GetProduct().GetPrices()[0].GetUnitAmount())
+		require.Equal(t, "501", c.After.Change.GetProduct().GetPrices()[0].GetUnitAmount())
+		return nil
+	}))
+	require.Contains(t, out.Unseen[len(out.Unseen)-1], "the statements ran 2 times")
+}
+
 func TestPreview_ChangedMapping(t *testing.T) {
 	t.Parallel()
 	s := newPreviewShop(t, 3)
@@ -277,4 +334,5 @@ func TestPreview_RefusesDatabaseWithoutTables(t *testing.T) {
 	_, err = ingestion.Preview(t.Context(), cfg)
 	require.ErrorContains(t, err,
 		`the mapping's products query is refused by Postgres: relation "items" does not exist`)
+	require.ErrorContains(t, err, "correct DATABASE_URL")
 }

@@ -7,7 +7,6 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
@@ -59,10 +58,7 @@ func (p *pusher) makeApproved(ctx context.Context, msg mesh.Message[*meshv1.Comm
 	observed *catalogv1.Observed,
 ) mesh.Verdict {
 	product, hold := observed.GetProductId(), observed.GetHold()
-	if err := p.updateGuard(ctx, func(record *meshv1.Guard) error {
-		guard.Release(record, product)
-		return nil
-	}); err != nil {
+	if err := p.unlist(ctx, product); err != nil {
 		return mesh.Retry(err)
 	}
 	latest, err := p.stores.Desired().Latest(ctx, p.account, product)

@@ -46,10 +46,56 @@ func (p *pusher) judge(ctx context.Context, d plan.Decision) (findings []guard.F
 			return nil, err
 		}
 	}
-	if released := p.planner.Released(d); released != nil && len(findings) == 0 {
-		return nil, p.publishReleased(ctx, d.Plan.Change, released)
-	}
 	return findings, nil
+}
+
+// unlist takes a product off the guard's lists. A conflict kept its hold from being stored.
+func (p *pusher) unlist(ctx context.Context, product string) error {
+	return p.updateGuard(ctx, func(record *meshv1.Guard) error {
+		guard.Release(record, product)
+		return nil
+	})
+}
+
+// storePlan stores the state of a plan that the guard lets pass. If that ends a hold, the state says so until the
+// outcome is published: a process that dies in between leaves it to the next pass.
+func (p *pusher) storePlan(ctx context.Context, d plan.Decision, revision uint64) (uint64, error) {
+	p.planner.Release(d)
+	revision, err := p.stores.Observed().Put(ctx, d.Plan.State, revision)
+	if err != nil {
+		return revision, err
+	}
+	if d.Action == plan.Call {
+		// The record of the calls removes it.
+		return revision, p.publishStoredRelease(ctx, d.Plan.State)
+	}
+	return revision, p.endRelease(ctx, d.Plan.State)
+}
+
+// publishStoredRelease publishes the end of a hold that is stored in a state, if there is one.
+func (p *pusher) publishStoredRelease(ctx context.Context, o *catalogv1.Observed) error {
+	if o.GetReleased() == nil {
+		return nil
+	}
+	return p.publishReleased(ctx, o.GetProductId(), o.GetReleased())
+}
+
+// endRelease publishes the end of a hold that is stored in a state, if there is one, and removes it from the state.
+func (p *pusher) endRelease(ctx context.Context, o *catalogv1.Observed) error {
+	if o.GetReleased() == nil {
+		return nil
+	}
+	if err := p.publishStoredRelease(ctx, o); err != nil {
+		return err
+	}
+	_, err := p.stores.Observed().Update(ctx, p.account, o.GetProductId(), func(stored *catalogv1.Observed) error {
+		if !proto.Equal(stored.GetReleased(), o.GetReleased()) {
+			return state.ErrNoChange
+		}
+		stored.Released = nil
+		return nil
+	})
+	return err
 }
 
 // updateGuard edits the account's record of the guard. edit is called again if another process wrote in between.

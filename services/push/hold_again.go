@@ -19,14 +19,14 @@ const (
 	judgeDelay = time.Second
 	// listCheckInterval is the time between two checks of the lists of held products.
 	listCheckInterval = time.Minute
-	// secondCheckDelay is the time from the first check after the start to the second. It is longer than the time between
-	// the two writes of a hold.
+	// secondCheckDelay is the time from the first check after the start to the second. It is longer than the time
+	// between the two writes of a hold.
 	secondCheckDelay = 2 * time.Second
 )
 
 // keepHolds has all held products judged again if the rules have changed since push last did so. Then it keeps the
-// guard's lists of held products equal to the holds in OBSERVED, until ctx ends: a process may have died between the two
-// writes, and a list has room for only so many.
+// guard's lists of held products equal to the holds in OBSERVED, until ctx ends: a process may have died between the
+// two writes, and a list has room for only so many.
 func (p *pusher) keepHolds(ctx context.Context) error {
 	judged, missing, delay := false, map[string]bool{}, secondCheckDelay
 	for {
@@ -121,7 +121,9 @@ func (p *pusher) checkLists(ctx context.Context, missing map[string]bool) error 
 }
 
 // releasedOf returns those of the listed products that are not held, now and at the last check.
-func (p *pusher) releasedOf(ctx context.Context, listed []string, missing map[string]bool) (released []string, err error) {
+func (p *pusher) releasedOf(ctx context.Context, listed []string,
+	missing map[string]bool,
+) (released []string, err error) {
 	if len(listed) == 0 {
 		clear(missing)
 		return nil, nil

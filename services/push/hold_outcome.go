@@ -28,16 +28,16 @@ func (p *pusher) publishHeld(ctx context.Context, change *catalogv1.ProductChang
 	})
 }
 
-func (p *pusher) publishReleased(ctx context.Context, change *catalogv1.ProductChange, hold *catalogv1.Hold) error {
+func (p *pusher) publishReleased(ctx context.Context, product string, r *catalogv1.Release) error {
 	detail := "the guard lets the change pass"
-	if change.GetVersion() > hold.GetVersion() {
-		detail = fmt.Sprintf("version %d was held, and this one is not dangerous", hold.GetVersion())
+	if r.GetVersion() > r.GetHeldVersion() {
+		detail = fmt.Sprintf("version %d was held, and this one is not dangerous", r.GetHeldVersion())
 	}
-	return p.publishHoldOutcome(ctx, change.GetProductId(), hold, &meshv1.Outcome{
+	return p.publishHoldOutcome(ctx, product, &catalogv1.Hold{Since: r.GetHeldSince()}, &meshv1.Outcome{
 		Kind:        meshv1.OutcomeKind_OUTCOME_KIND_RELEASED,
-		Version:     change.GetVersion(),
+		Version:     r.GetVersion(),
 		Detail:      detail,
-		CommittedAt: change.GetCommittedAt(),
+		CommittedAt: r.GetCommittedAt(),
 	})
 }
 

@@ -121,13 +121,22 @@ func (p *pusher) claim(ctx context.Context, req plan.Request) (claimed *claim, n
 		}
 		endSpan(span, err)
 	}()
+	listed := false
 	for range maxClaims {
 		d, revision, err := p.decide(ctx, req)
 		if err != nil {
 			return nil, 0, err
 		}
+		if listed && !isHeld(d.Observed) {
+			if err := p.unlist(ctx, d.Observed.GetProductId()); err != nil {
+				return nil, 0, err
+			}
+		}
 		if d.Plan == nil {
 			return nil, plan.Finish, p.skip(ctx, req, d)
+		}
+		if err := p.publishStoredRelease(ctx, d.Observed); err != nil {
+			return nil, 0, err
 		}
 		if err := p.admit(ctx, d); err != nil {
 			return nil, 0, err
@@ -139,10 +148,11 @@ func (p *pusher) claim(ctx context.Context, req plan.Request) (claimed *claim, n
 		if len(findings) > 0 {
 			err = p.hold(ctx, req, d, revision, findings)
 		} else {
-			revision, err = p.stores.Observed().Put(ctx, d.Plan.State, revision)
+			revision, err = p.storePlan(ctx, d, revision)
 		}
 		switch {
 		case errors.Is(err, state.ErrConflict):
+			listed = len(findings) > 0
 			continue
 		case err != nil:
 			return nil, 0, err
@@ -196,6 +206,9 @@ func (p *pusher) skip(ctx context.Context, req plan.Request, d plan.Decision) er
 		setOutcome(ctx, telemetry.OutcomeUnchanged)
 	}
 	linkApplier(ctx, d.Observed, req.Change.GetVersion())
+	if err := p.endRelease(ctx, d.Observed); err != nil {
+		return err
+	}
 	if d.Publish {
 		return p.publishApplied(ctx, req, nil, d.Observed.GetGeneration(), nil)
 	}

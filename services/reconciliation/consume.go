@@ -81,14 +81,14 @@ func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.S
 // outcome turns a message of SYNC into an entry of the audit trail.
 func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outcome]) (ledger.Change, error) {
 	o := msg.Body
-	detail := o.GetDetail()
+	detail, note := o.GetDetail(), ""
 	if len(o.GetSteps()) > 0 {
 		steps := make([]string, 0, len(o.GetSteps())+1)
 		for _, s := range o.GetSteps() {
 			steps = append(steps, fmt.Sprintf("%s [%s, %s]", s.GetStep(), s.GetObjectId(), s.GetStripeRequestId()))
 		}
 		if detail != "" {
-			steps = append(steps, detail)
+			note, steps = detail, append(steps, detail)
 		}
 		detail = strings.Join(steps, "; ")
 	}
@@ -97,6 +97,7 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		Steps:          o.GetSteps(),
 		StripeEventId:  o.GetEventId(),
 		IdempotencyKey: o.GetIdempotencyKey(),
+		Note:           note,
 	})
 	if err != nil {
 		return ledger.Change{}, err

@@ -56,6 +56,8 @@ type Config struct {
 	// CanWriteBack returns why the operator's tables cannot take a field from Stripe, which is named as in the policy:
 	// "prices.nickname". Nil means that they take every field.
 	CanWriteBack func(field string) error
+	// Mapped reports whether the catalog is in the operator's tables, not in the built-in ones.
+	Mapped bool
 	// HistoryRetention is how long the audit trail, closed drift and closed dead letters are kept. Zero keeps them
 	// forever.
 	HistoryRetention time.Duration
@@ -171,6 +173,7 @@ func Run(ctx context.Context, cfg Config) error {
 		View:         r.view,
 		Approvers:    cfg.Approvers,
 		CanWriteBack: cfg.CanWriteBack,
+		Mapped:       cfg.Mapped,
 		Now:          cfg.Now,
 		Logger:       cfg.Logger,
 	})

@@ -37,6 +37,7 @@ func main() {
 				Extras:           reconciliation.Extras(s.Extras),
 				Approvers:        s.GuardApprovers,
 				CanWriteBack:     r.Mapping.CheckWriteBack,
+				Mapped:           !r.Mapping.IsBuiltIn(),
 				HistoryRetention: s.HistoryRetention,
 				Logger:           r.Logger,
 				CheckMigrations:  s.Migrations.Migrations == "check",

@@ -1,9 +1,11 @@
 package catalog
 
 import (
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
@@ -25,6 +27,58 @@ func ApplyWriteBack(desired *catalogv1.ProductChange, observed *catalogv1.Observ
 		}
 	}
 	return product, taken
+}
+
+// ApplyUndo is ApplyWriteBack that also takes fields of prices that Stripe never changes, such as the amount. The
+// catalog gets the values of the price that Stripe sells.
+func ApplyUndo(desired *catalogv1.ProductChange, observed *catalogv1.Observed,
+	fields []string,
+) (product *catalogv1.Product, taken []string) {
+	product, taken = ApplyWriteBack(desired, observed, fields)
+	if product == nil {
+		return nil, nil
+	}
+	d := newDiffer(desired, observed)
+	for _, field := range fields {
+		if !slices.Contains(taken, field) && d.copyStructure(product, field) {
+			taken = append(taken, field)
+		}
+	}
+	return product, taken
+}
+
+// copyStructure copies a field that a price has from its creation on. It reports whether there is one.
+func (d *differ) copyStructure(p *catalogv1.Product, field string) bool {
+	for _, price := range p.GetPrices() {
+		name, ok := strings.CutPrefix(field, "prices."+price.GetId()+".")
+		held := d.predecessor(price.GetId())
+		if !ok || held == nil || !held.GetPrice().GetActive() {
+			continue
+		}
+		name, _, _ = strings.Cut(name, ".")
+		names := []string{name}
+		if name == "unit_amount" || name == "unit_amount_decimal" {
+			// Stripe's two forms of one value.
+			names = []string{"unit_amount", "unit_amount_decimal"}
+		}
+		if _, ok := findField(priceTable, name); !ok {
+			continue
+		}
+		to, from := price.ProtoReflect(), CanonicalPrice(held.GetPrice()).ProtoReflect()
+		for _, name := range names {
+			copyMessageField(to, from, to.Descriptor().Fields().ByName(protoreflect.Name(name)))
+		}
+		return true
+	}
+	return false
+}
+
+func copyMessageField(to, from protoreflect.Message, field protoreflect.FieldDescriptor) {
+	if !from.Has(field) {
+		to.Clear(field)
+		return
+	}
+	to.Set(field, from.Get(field))
 }
 
 func (d *differ) copyFromStripe(p *catalogv1.Product, field string) bool {

@@ -64,7 +64,7 @@ type heldError struct{ products int }
 
 func (e heldError) Error() string {
 	return countOf(uint64(e.products), "held product waits", "held products wait") +
-		" for a person: see `driftless plan`, then run `driftless approve`"
+		" for a person: see `driftless plan`, then run `driftless approve PRODUCT --reason TEXT`"
 }
 
 // describeRemaining describes what a plan has left to do.

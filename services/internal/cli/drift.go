@@ -255,6 +255,9 @@ func printEntry(e *controlv1.HistoryEntry) {
 	for _, s := range e.GetSteps() {
 		sayf(stdout, "    %s  %s  %s\n", s.GetStep(), s.GetObjectId(), s.GetStripeRequestId())
 	}
+	if e.GetNote() != "" {
+		say(stdout, "    "+e.GetNote())
+	}
 }
 
 func formatTime(t *timestamppb.Timestamp) string {

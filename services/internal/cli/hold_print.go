@@ -66,7 +66,8 @@ func printHeld(w io.Writer, s *controlv1.GetStatusResponse) {
 		for _, h := range s.GetHeldBy() {
 			sayf(w, "- %d by %s, the first since %s\n", h.GetCount(), h.GetRule(), ago(h.GetSince()))
 		}
-		sayf(w, "Check `driftless plan`, then run `driftless approve`, or fix the catalog (`driftless reject`).\n\n")
+		sayf(w, "Check `driftless plan`, then run `driftless approve PRODUCT --reason TEXT`, or fix the catalog: "+
+			"`driftless reject PRODUCT --reason TEXT` shows how.\n\n")
 	}
 	open := s.GetGuard().GetApproved()
 	now := s.GetEquality().GetAt()

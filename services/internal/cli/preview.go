@@ -157,6 +157,10 @@ func (cmd *planCmd) preview(ctx context.Context, c *cli) error {
 		return errors.New(
 			"a preview is about all products and does not wait: leave out the products and --wait-converged")
 	}
+	if cmd.Usage {
+		return errors.New("a preview does not count the uses of prices: leave out --usage. Push makes no call for a change " +
+			"that the guard holds, so `driftless plan --usage` shows the uses before you approve it")
+	}
 	statements, err := cmd.statements()
 	if err != nil {
 		return err
@@ -165,7 +169,7 @@ func (cmd *planCmd) preview(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+	resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{CountedIds: true}))
 	if err != nil {
 		return fmt.Errorf("ask the control API what Stripe holds: %w", err)
 	}
@@ -289,12 +293,13 @@ func (p *preview) page(ctx context.Context, changes []ingestion.PreviewChange) e
 	}
 	for _, c := range changes {
 		product, ok, err := p.forecaster.Forecast(forecast.Change{
-			ProductID: c.ProductID,
-			Before:    c.Before.Change,
-			After:     c.After.Change,
-			Refused:   c.After.Refused,
-			Differs:   c.Differs,
-			Known:     known[c.ProductID],
+			ProductID:     c.ProductID,
+			Before:        c.Before.Change,
+			After:         c.After.Change,
+			RefusedBefore: c.Before.Refused,
+			Refused:       c.After.Refused,
+			Differs:       c.Differs,
+			Known:         known[c.ProductID],
 		})
 		if err != nil {
 			return err

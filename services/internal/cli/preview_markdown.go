@@ -79,8 +79,10 @@ func (w *previewMarkdown) product(p forecast.Product) error {
 // sign returns what is done to a product, in a word.
 func sign(p forecast.Product) string {
 	switch {
-	case p.GetRefused() != "":
+	case p.GetRefused() != "" && len(p.GetSteps()) == 0:
 		return "refused"
+	case p.GetRefused() != "":
+		return "refused, " + productVerb(p) + " as published last"
 	case p.IsHeld():
 		return "**held**, " + productVerb(p)
 	case len(p.GetSteps()) == 0:

@@ -14,17 +14,29 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// pageRig runs the commands of docs/preview.md in a folder, with driftless on the path.
+// pageRig runs the commands of a page in a folder, with driftless on the path.
 type pageRig struct {
-	t   *testing.T
-	dir string
-	env []string
+	t    *testing.T
+	dir  string
+	env  []string
+	mesh *testMesh
 }
 
-func newPageRig(t *testing.T) *pageRig {
+// pageCommands returns the lines of the page's blocks of shell commands.
+func pageCommands(t *testing.T, page string) (out []string) {
 	t.Helper()
-	r := &pageRig{t: t, dir: t.TempDir()}
-	m := newTestMesh(t, nil)
+	text, err := os.ReadFile("../../../docs/" + page)
+	require.NoError(t, err)
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		out = append(out, slices.Collect(strings.Lines(block[1]))...)
+	}
+	return out
+}
+
+func newPageRig(t *testing.T, options ...string) *pageRig {
+	t.Helper()
+	r := &pageRig{t: t, dir: t.TempDir(), mesh: newTestMesh(t, options)}
+	m := r.mesh
 	require.NoError(t, m.endpoints().save(r.dir))
 	program, err := os.Executable()
 	require.NoError(t, err)
@@ -71,16 +83,13 @@ func TestPreviewPage_CommandsWork(t *testing.T) {
   prices: SELECT id, product, currency, unit_amount FROM driftless.prices
   watch: [{table: driftless.products, product_id: id}, {table: driftless.prices, product_id: product}]
 `)
-	commands := 0
-	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
-		for command := range strings.Lines(block[1]) {
-			out, code := r.run(command)
-			require.Equal(t, 2, code, "%s%s", command, out)
-			require.Contains(t, out, "mug", command)
-			commands++
-		}
+	commands := pageCommands(t, "preview.md")
+	require.Len(t, commands, 4)
+	for _, command := range commands {
+		out, code := r.run(command)
+		require.Equal(t, 2, code, "%s%s", command, out)
+		require.Contains(t, out, "mug", command)
 	}
-	require.Equal(t, 4, commands)
 
 	recipe := regexp.MustCompile("(?s)      - run: \\|\n(.*?)```").FindStringSubmatch(string(page))
 	require.NotNil(t, recipe)

@@ -45,7 +45,11 @@ func (w *previewText) product(p forecast.Product) error {
 	if p.GetRefused() != "" {
 		w.printLine("", "", p.GetProductId()+"  (refused)")
 		sayf(w, "    %s\n", p.GetRefused())
-		return nil
+		if len(p.GetSteps()) == 0 {
+			return nil
+		}
+		say(w, "    push has the state that was published last, and would apply it in another way:")
+		plan.Refused = ""
 	}
 	plan.State = p.GetState()
 	w.printProduct(plan)

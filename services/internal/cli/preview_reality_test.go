@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -15,11 +16,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/forecast"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -81,15 +84,16 @@ func (e *shopEditor) statement() string {
 	}
 }
 
-// previewOf previews statements against a running mesh, with the guard switched off.
+// previewOf previews statements against a running mesh, with its guard.
 func previewOf(t *testing.T, m *testMesh, c *cli, statements []string) []forecast.Product {
 	t.Helper()
 	client, err := address{}.control(c)
 	require.NoError(t, err)
-	status, err := client.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
+	status, err := client.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{CountedIds: true}))
 	require.NoError(t, err)
 	p := &preview{control: client, status: status.Msg}
 	p.present.settings.DatabaseURL = config.Secret(m.database)
+	p.present.settings.Guard = guardSettings(m.guard)
 	p.changed = p.present
 	parsed, err := ingestion.ParseScript("edits", strings.Join(statements, ";\n"))
 	require.NoError(t, err)
@@ -97,10 +101,27 @@ func previewOf(t *testing.T, m *testMesh, c *cli, statements []string) []forecas
 	defer p.result.Close()
 	r := &recorder{}
 	p.out = r
-	if err := p.show(t.Context()); err != nil {
+	if err := p.show(t.Context()); err != nil && !errors.Is(err, errHeld) {
 		require.ErrorIs(t, err, errDiffers)
 	}
 	return r.products
+}
+
+// guardSettings returns the settings that describe rules of the guard.
+func guardSettings(g guard.Config) config.Guard {
+	return config.Guard{
+		GuardAmountChange:   g.AmountChange,
+		GuardZeroAmount:     g.ZeroAmount,
+		GuardNoActivePrice:  g.NoActivePrice,
+		GuardNoDefaultPrice: g.NoDefaultPrice,
+		GuardPriceShare:     g.Prices.Share,
+		GuardPriceLeast:     g.Prices.Least,
+		GuardCurrencyShare:  g.Currencies.Share,
+		GuardCurrencyLeast:  g.Currencies.Least,
+		GuardShare:          g.Products.Share,
+		GuardLeast:          g.Products.Least,
+		GuardApprovers:      g.Approvers,
+	}
 }
 
 var (
@@ -134,16 +155,17 @@ func stepOf(product string, s *controlv1.PlannedStep) catalog.Step {
 	return step
 }
 
-// generations returns the generation of every product.
-func generations(t *testing.T, c *cli) map[string]uint64 {
+// observedProducts returns what Stripe holds of every product.
+func observedProducts(t *testing.T, c *cli) map[string]*catalogv1.Observed {
 	t.Helper()
 	client, err := address{}.control(c)
 	require.NoError(t, err)
 	resp, err := client.ListProducts(t.Context(), connect.NewRequest(&controlv1.ListProductsRequest{}))
 	require.NoError(t, err)
-	out := map[string]uint64{}
+	require.Empty(t, resp.Msg.GetNext())
+	out := map[string]*catalogv1.Observed{}
 	for _, d := range resp.Msg.GetProducts() {
-		out[d.GetProductId()] = d.GetObserved().GetGeneration()
+		out[d.GetProductId()] = d.GetObserved()
 	}
 	return out
 }
@@ -163,7 +185,7 @@ func commit(t *testing.T, database string, statements []string) {
 	require.NoError(t, tx.Commit(t.Context()))
 }
 
-// awaitQuiet waits until everything that was committed is in Stripe, or refused.
+// awaitQuiet waits until everything that was committed is in Stripe, held by the guard, or refused.
 func awaitQuiet(t *testing.T, c *cli) {
 	t.Helper()
 	client, err := address{}.control(c)
@@ -179,21 +201,27 @@ func awaitQuiet(t *testing.T, c *cli) {
 		return plan.GetInFlight() == 0 && plan.GetEquality().GetUnknown() == "" &&
 			plan.GetEquality().GetAsOf().AsTime().After(committed) &&
 			!slices.ContainsFunc(plan.GetProducts(), func(p *controlv1.ProductPlan) bool {
-				return p.GetState() != controlv1.ProductState_PRODUCT_STATE_DEAD
+				return p.GetState() != controlv1.ProductState_PRODUCT_STATE_DEAD && !p.GetHeld()
 			})
 	}, time.Minute, 50*time.Millisecond, &why)
 }
 
-// TestPreview_EqualsReality previews 1,000 random edits in batches, commits each batch, and compares the calls that the
-// preview showed with those that push made.
-func TestPreview_EqualsReality(t *testing.T) {
-	t.Parallel()
-	m := newTestMesh(t, nil)
-	c := &cli{Local: config.Local{DataDir: t.TempDir()}}
-	require.NoError(t, m.endpoints().save(c.DataDir))
+// reality is a mesh with a shop, which is edited at random.
+type reality struct {
+	*testing.T
+
+	mesh   *testMesh
+	cli    *cli
+	editor *shopEditor
+}
+
+func newReality(t *testing.T, options ...string) *reality {
+	t.Helper()
+	r := &reality{T: t, mesh: newTestMesh(t, options), cli: &cli{Local: config.Local{DataDir: t.TempDir()}}}
+	require.NoError(t, r.mesh.endpoints().save(r.cli.DataDir))
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	e := &shopEditor{Rand: rand.New(rand.NewPCG(seed, 1))}
+	r.editor = &shopEditor{Rand: rand.New(rand.NewPCG(seed, 1))}
 	var first []string
 	for i := range 40 {
 		first = append(first,
@@ -201,54 +229,82 @@ func TestPreview_EqualsReality(t *testing.T) {
 			fmt.Sprintf(`INSERT INTO driftless.prices (id, product, currency, unit_amount)
 				VALUES ('p%d-eur', 'p%d', 'eur', 1000), ('p%d-usd', 'p%d', 'usd', 1200)`, i, i, i, i))
 	}
-	commit(t, m.database, first)
-	awaitQuiet(t, c)
+	commit(t, r.mesh.database, first)
+	awaitQuiet(t, r.cli)
+	return r
+}
 
-	const batches, batch = 10, 100
+// batch is some edits, what their preview showed and what push then did.
+type batch struct {
+	statements []string
+	shown      []forecast.Product
+	// keys are the idempotency keys of the calls that were shown, by product, and calls describes them by key.
+	keys  map[string][]string
+	calls map[string]string
+	// made are the keys of the calls that push made.
+	made []string
+}
+
+// edit previews random statements, commits them, and waits until push has done what it does.
+func (r *reality) edit(n int) batch {
+	b := batch{statements: make([]string, n), keys: map[string][]string{}, calls: map[string]string{}}
+	for i := range b.statements {
+		b.statements[i] = r.editor.statement()
+	}
+	before := observedProducts(r.T, r.cli)
+	b.shown = previewOf(r.T, r.mesh, r.cli, b.statements)
+	for _, p := range b.shown {
+		steps := make([]catalog.Step, len(p.GetSteps()))
+		for i, s := range p.GetSteps() {
+			steps[i] = stepOf(p.GetProductId(), s)
+		}
+		keys := catalog.IdempotencyKeys(steps, "default", before[p.GetProductId()].GetGeneration())
+		b.keys[p.GetProductId()] = keys
+		for i, s := range p.GetSteps() {
+			b.calls[keys[i]] = fmt.Sprintf("%s: %s %v", p.GetProductId(), s.GetStep(), s.GetParameters())
+		}
+	}
+	require.NoError(r, r.mesh.sim.ClearRequests(r.Context()))
+	commit(r.T, r.mesh.database, b.statements)
+	awaitQuiet(r.T, r.cli)
+	made, err := r.mesh.sim.Requests(r.Context(), stripesim.RequestFilter{KeyPrefix: catalog.KeyPrefix})
+	require.NoError(r, err)
+	for _, m := range made {
+		require.Equal(r, http.StatusOK, m.Status, "%+v", m)
+		if b.made = append(b.made, m.IdempotencyKey); b.calls[m.IdempotencyKey] == "" {
+			r.Errorf("push made a call that was not shown: %s %s", m.Method, m.Path)
+		}
+	}
+	return b
+}
+
+// requireMade requires that push made all of the calls that were shown for a product, or none of them.
+func (r *reality) requireMade(b batch, product string, all bool) {
+	for _, key := range b.keys[product] {
+		switch made := slices.Contains(b.made, key); {
+		case all && !made:
+			r.Errorf("a call was shown that push did not make: %s", b.calls[key])
+		case !all && made:
+			r.Errorf("push made a call of a held product: %s", b.calls[key])
+		}
+	}
+}
+
+// TestPreview_EqualsReality previews 1,000 random edits in batches, commits each batch, and compares the calls that the
+// preview showed with those that push made.
+func TestPreview_EqualsReality(t *testing.T) {
+	t.Parallel()
+	r := newReality(t)
 	calls := 0
-	for n := range batches {
-		statements := make([]string, batch)
-		for i := range statements {
-			statements[i] = e.statement()
-		}
-		generation := generations(t, c)
-		var want []string
-		shown := map[string]string{}
-		for _, p := range previewOf(t, m, c, statements) {
-			steps := make([]catalog.Step, len(p.GetSteps()))
-			for i, s := range p.GetSteps() {
-				steps[i] = stepOf(p.GetProductId(), s)
-			}
-			keys := catalog.IdempotencyKeys(steps, "default", generation[p.GetProductId()])
-			for i, s := range p.GetSteps() {
-				key := keys[i]
-				want = append(want, key)
-				shown[key] = fmt.Sprintf("%s: %s %v", p.GetProductId(), s.GetStep(), s.GetParameters())
-			}
-		}
-		require.NoError(t, m.sim.ClearRequests(t.Context()))
-		commit(t, m.database, statements)
-		awaitQuiet(t, c)
-		made, err := m.sim.Requests(t.Context(), stripesim.RequestFilter{KeyPrefix: catalog.KeyPrefix})
-		require.NoError(t, err)
-		var have []string
-		for _, r := range made {
-			require.Equal(t, http.StatusOK, r.Status, "%+v", r)
-			if have = append(have, r.IdempotencyKey); shown[r.IdempotencyKey] == "" {
-				t.Errorf("batch %d: push made a call that was not shown: %s %s\n%s", n, r.Method, r.Path,
-					strings.Join(statements, "\n"))
-			}
-		}
-		for _, key := range want {
-			if !slices.Contains(have, key) {
-				t.Errorf("batch %d: a call was shown that push did not make: %s\n%s", n, shown[key],
-					strings.Join(statements, "\n"))
-			}
+	for n := range 10 {
+		b := r.edit(100)
+		for _, p := range b.shown {
+			r.requireMade(b, p.GetProductId(), true)
 		}
 		if t.Failed() {
-			return
+			t.Fatalf("batch %d:\n%s", n, strings.Join(b.statements, "\n"))
 		}
-		calls += len(have)
+		calls += len(b.made)
 	}
 	require.Greater(t, calls, 300)
 }

@@ -105,9 +105,11 @@ func (s *previewSummary) add(p forecast.Product) {
 	if p.GetWaiting() != "" {
 		s.Waiting++
 	}
-	switch verb := productVerb(p); {
-	case p.GetRefused() != "":
+	if p.GetRefused() != "" {
 		s.Refused++
+	}
+	switch verb := productVerb(p); {
+	case p.GetRefused() != "" && len(p.GetSteps()) == 0:
 	case len(p.GetSteps()) == 0:
 		s.Reported++
 	case verb == "create":

@@ -21,9 +21,10 @@ type rejectCmd struct {
 func (*rejectCmd) Help() string {
 	return `Records that held changes shall not be made. They stay held until the catalog changes.
 
-Where write-back can give the catalog all of Stripe's values, it is ordered. Otherwise the output has the SQL that undoes
-the change in the built-in tables, and everything else as SQL comments. So the output can go to psql. For your
-own tables it names the fields and their values.`
+Where write-back can give the catalog all of Stripe's values, it is ordered. For your own tables that includes amounts,
+if a statement of catalog.write_back has them. Otherwise the output has the SQL that undoes the change in the built-in
+tables, and everything else as SQL comments. So the output can go to psql. For your own tables it says what your
+queries must return again.`
 }
 
 func (cmd *rejectCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) error {
@@ -50,7 +51,8 @@ func (cmd *rejectCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) 
 			}
 			all.Rejections = append(all.Rejections, resp.Msg.GetRejections()...)
 			if c.Output != "json" {
-				if err := printRejections(ctx, client, resp.Msg.GetRejections(), mapping == nil); err != nil {
+				if err := printRejections(ctx, client, resp.Msg.GetRejections(),
+					mapping.IsBuiltIn() && !resp.Msg.GetMapped()); err != nil {
 					return err
 				}
 			}
@@ -98,19 +100,24 @@ func printRejection(r *controlv1.Rejection, p *controlv1.ProductDetail, builtIn 
 	for _, d := range r.GetDifferences() {
 		sayf(stdout, "--     %s\n", differenceLine(d))
 	}
-	switch {
-	case r.GetWrittenBack():
+	if r.GetWrittenBack() {
 		sayf(stdout, "--     written back: the catalog gets Stripe's values\n")
 		return
-	case !builtIn:
-		sayf(stdout, "--     %s\n", r.GetBlocker())
-		say(stdout, "--     Give your tables the values that Stripe has. Your mapping knows which rows they are.")
-		return
 	}
-	statements, unknown := undoSQL(p, r.GetDifferences())
-	for _, s := range statements {
+	rows, unknown := undoRows(p, r.GetDifferences())
+	if !builtIn {
+		sayf(stdout, "--     not written back: %s\n", r.GetBlocker())
+		if len(rows) > 0 {
+			say(stdout, "--     Change your tables so that the mapping has Stripe's values again:")
+		}
+	}
+	for _, row := range rows {
 		// The literals escape what acts on a terminal.
-		say(stdout, raw(s))
+		if builtIn {
+			say(stdout, raw(row.sql()))
+		} else {
+			say(stdout, raw("--         "+row.words()))
+		}
 	}
 	if len(unknown) > 0 {
 		sayf(stdout, "--     no statement is known for %s: change the catalog by hand\n", strings.Join(unknown, ", "))

@@ -63,7 +63,7 @@ type testMesh struct {
 
 // newTestMesh starts a mesh that stops when the test ends. The options are those of the command mesh: report (drift is
 // only reported), ask (drift waits for a decision), guard (dangerous changes of prices, and any archived
-// product, are held) and hold (nothing is created).
+// product, are held), allow8 (after guard: eight products may be archived) and hold (nothing is created).
 func newTestMesh(t testing.TB, options []string) *testMesh {
 	t.Helper()
 	m := &testMesh{
@@ -105,6 +105,8 @@ func (m *testMesh) set(option string) {
 			NoDefaultPrice: true,
 			Products:       guard.Limit{Share: 0.01},
 		}
+	case "allow8":
+		m.guard.Products.Least = 8
 	case "hold":
 		m.holdCreations = true
 	default:

@@ -37,6 +37,8 @@ var times = []struct {
 	// So it does with the space in its errors.
 	{regexp.MustCompile(`proto:[ \x{A0}]`), "proto: "},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIMESTAMP"},
+	// A clock time of another day has its date. Scripts run shortly before midnight, too.
+	{regexp.MustCompile(`\bchange pass until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b`), "change pass until CLOCK"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\b`), "DATETIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
 	{regexp.MustCompile(`compared at \d\d:\d\d\b`), "compared at CLOCK"},

@@ -25,7 +25,7 @@ type undo struct {
 	desired  *catalogv1.Product
 	observed *catalogv1.Observed
 
-	statements []string
+	rows []undoRow
 	// unknown are the fields for which no statement is known.
 	unknown []string
 	// productSet are assignments of the product, and priceSet those of prices, by id.
@@ -34,9 +34,9 @@ type undo struct {
 	prices     []string
 }
 
-// undoSQL returns the statements that undo the differences of a product in the built-in tables, and the fields for
-// which none is known. Stripe's values are those that the answer has.
-func undoSQL(p *controlv1.ProductDetail, differences []*meshv1.Difference) (statements, unknown []string) {
+// undoRows returns the rows that undo the differences of a product, and the fields for which none is known. Stripe's
+// values are those that the answer has.
+func undoRows(p *controlv1.ProductDetail, differences []*meshv1.Difference) (rows []undoRow, unknown []string) {
 	u := &undo{
 		desired:  p.GetDesired().GetProduct(),
 		observed: p.GetObserved(),
@@ -44,7 +44,7 @@ func undoSQL(p *controlv1.ProductDetail, differences []*meshv1.Difference) (stat
 	}
 	if u.desired == nil {
 		u.insertProduct()
-		return u.statements, u.unknown
+		return u.rows, u.unknown
 	}
 	for _, d := range differences {
 		if !u.add(d) {
@@ -52,14 +52,12 @@ func undoSQL(p *controlv1.ProductDetail, differences []*meshv1.Difference) (stat
 		}
 	}
 	if len(u.productSet) > 0 {
-		u.statements = append(u.statements, fmt.Sprintf("UPDATE driftless.products SET %s WHERE id = %s;",
-			strings.Join(u.productSet, ", "), quoteSQL(u.desired.GetId())))
+		u.rows = append(u.rows, undoRow{table: "products", id: u.desired.GetId(), set: u.productSet})
 	}
 	for _, id := range u.prices {
-		u.statements = append(u.statements, fmt.Sprintf("UPDATE driftless.prices SET %s WHERE id = %s;",
-			strings.Join(u.priceSet[id], ", "), quoteSQL(id)))
+		u.rows = append(u.rows, undoRow{table: "prices", id: id, set: u.priceSet[id]})
 	}
-	return u.statements, u.unknown
+	return u.rows, u.unknown
 }
 
 func fieldOrProduct(field string) string {
@@ -82,7 +80,7 @@ func (u *undo) add(d *meshv1.Difference) bool {
 	held := u.held(id)
 	switch {
 	case catalog.Kind(d.GetKind()) == catalog.Missing && u.wanted(id) != nil:
-		u.statements = append(u.statements, "DELETE FROM driftless.prices WHERE id = "+quoteSQL(id)+";")
+		u.rows = append(u.rows, undoRow{table: "prices", id: id, deletes: true})
 		return true
 	case held == nil || field == "":
 		return false
@@ -164,7 +162,7 @@ func (u *undo) insertProduct() {
 	}
 	product.Id = u.observed.GetProductId()
 	product.DefaultPrice = catalog.FindPrice(u.observed, product.GetDefaultPrice()).GetPrice().GetId()
-	u.insert("driftless.products", product.ProtoReflect(), catalog.ProductFields(), "")
+	u.insert("products", product.ProtoReflect(), catalog.ProductFields(), "")
 	for _, p := range u.observed.GetPrices() {
 		if p.GetPrice().GetActive() && p.GetPrice().GetId() != "" {
 			u.insertPrice(p.GetPrice())
@@ -173,22 +171,21 @@ func (u *undo) insertProduct() {
 }
 
 func (u *undo) insertPrice(p *catalogv1.Price) {
-	u.insert("driftless.prices", p.ProtoReflect(), catalog.PriceFields(), u.observed.GetProductId())
+	u.insert("prices", p.ProtoReflect(), catalog.PriceFields(), u.observed.GetProductId())
 }
 
 // insert inserts a row with all fields that Stripe has. Driftless's own keys of metadata are not the catalog's.
 func (u *undo) insert(table string, m protoreflect.Message, fields []catalog.Field, product string) {
-	var columns, values []string
+	row := undoRow{table: table, inserts: true}
 	if product != "" {
-		columns, values = []string{"product"}, []string{quoteSQL(product)}
+		row.set = []string{"product = " + quoteSQL(product)}
 	}
 	for _, f := range fields {
 		if value, ok := literal(m, f); ok && value != "NULL" {
-			columns, values = append(columns, f.Name), append(values, value)
+			row.set = append(row.set, f.Name+" = "+value)
 		}
 	}
-	u.statements = append(u.statements, fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s);", table,
-		strings.Join(columns, ", "), strings.Join(values, ", ")))
+	u.rows = append(u.rows, row)
 }
 
 // assign adds the assignment that gives a column the value of a message. It reports whether the column is known. Parts

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -111,11 +114,56 @@ func TestUndoSQL_GivesTheTablesStripesValues(t *testing.T) {
 			[]string{"prices.other", "the product itself"},
 		},
 	} {
-		statements, unknown := undoSQL(&controlv1.ProductDetail{
+		rows, unknown := undoRows(&controlv1.ProductDetail{
 			ProductId: "mug", Desired: &catalogv1.ProductChange{Product: x.desired}, Observed: inStripe(),
 		}, x.differences)
+		var statements []string
+		for _, row := range rows {
+			statements = append(statements, row.sql())
+		}
 		require.Equal(t, x.want, statements, name)
 		require.Equal(t, x.unknown, unknown, name)
+	}
+}
+
+// For tables of the operator's own, the output says what the mapping's queries must return.
+func TestPrintRejection_NamesValuesOfOwnTables(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	require.NoError(t, err)
+	defer file.Close()
+	before := stdout
+	stdout = file
+	defer func() { stdout = before }()
+	differences := []*meshv1.Difference{
+		{Kind: "field", Field: "description"},
+		{Kind: "price_structure", Field: "prices.mug-eur.unit_amount", Catalog: "14", Stripe: "1400"},
+		{Kind: "missing", Field: "prices.new"},
+		{Kind: "archived_in_catalog", Field: "prices.mug.month.active"},
+	}
+	detail := &controlv1.ProductDetail{
+		ProductId: "mug", Observed: inStripe(),
+		Desired: &catalogv1.ProductChange{Product: &catalogv1.Product{
+			Id: "mug", Prices: []*catalogv1.Price{{Id: "mug-eur"}, {Id: "new"}},
+		}},
+	}
+	printRejection(&controlv1.Rejection{
+		ProductId: "mug", Differences: differences, Blocker: "set catalog.write_back.price",
+	}, detail, false)
+	out, err := os.ReadFile(file.Name())
+	require.NoError(t, err)
+	text := string(out)
+	for _, want := range []string{
+		"--     not written back: set catalog.write_back.price\n",
+		"--         the prices query must return for id 'mug-eur': unit_amount = 1400\n",
+		"--         the prices query must not return the row with id 'new'\n",
+		"--         the prices query must return a row with product = 'mug', active = true, currency = 'usd', id = 'mug.month', ",
+		`--         the products query must return for id 'mug': description = E'It''s big\U0000000A\\ok'`,
+	} {
+		require.Contains(t, text, want)
+	}
+	require.NotContains(t, text, "driftless.prices")
+	for line := range strings.Lines(text) {
+		require.True(t, strings.HasPrefix(line, "--"), "psql runs nothing of it: %s", line)
 	}
 }
 

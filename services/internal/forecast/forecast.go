@@ -19,8 +19,9 @@ type Change struct {
 	ProductID string
 	// Before and After are the states that ingestion would publish. Their versions do not matter.
 	Before, After *catalogv1.ProductChange
-	// Refused says why ingestion would not publish the state after.
-	Refused string
+	// RefusedBefore and Refused say why ingestion would not publish the states. Push then applies the latest state that
+	// was captured.
+	RefusedBefore, Refused string
 	// Differs reports whether the two states differ. If not, another policy may still change the product.
 	Differs bool
 	// Known is what the ledger knows about the product. It may be nil.
@@ -64,7 +65,7 @@ func (f *Forecaster) Forecast(c Change) (out Product, ok bool, err error) {
 	if observed == nil {
 		observed = &catalogv1.Observed{ProductId: c.ProductID}
 	}
-	before, after := f.versions(c)
+	before, after := f.versions(published(c))
 	was := f.resolve(f.Policy, before, observed)
 	out = Product{
 		ProductPlan: &controlv1.ProductPlan{
@@ -72,13 +73,13 @@ func (f *Forecaster) Forecast(c Change) (out Product, ok bool, err error) {
 		},
 		Earlier: len(was.steps) > 0,
 	}
-	if c.Refused != "" {
-		// Push applies the latest state that was published, the one before.
-		return out, c.Differs, nil
-	}
 	is := f.resolve(f.Changed, after, observed)
-	if !c.Differs && is.equals(was) || len(is.steps) == 0 && len(is.decisions) == 0 && len(was.steps) == 0 {
-		return out, false, nil
+	switch {
+	case c.Refused != "" && is.equals(was):
+		// Push does nothing that it would not do without the change.
+		return out, c.Differs, nil
+	case !c.Differs && is.equals(was), len(is.steps) == 0 && len(is.decisions) == 0 && len(was.steps) == 0:
+		return out, c.Refused != "" && c.Differs, nil
 	}
 	out.Steps, out.Changes = Steps(is.steps), Changes(catalog.Outline(is.effective, is.observed))
 	out.Prices = priceChanges(is, observed)
@@ -96,6 +97,20 @@ func (f *Forecaster) Forecast(c Change) (out Product, ok bool, err error) {
 	err = f.judge(&out, is, observed)
 	out.addRules()
 	return out, true, err
+}
+
+// published returns a change with the states that push gets. In place of one that is refused it is the one before.
+func published(c Change) Change {
+	if c.RefusedBefore != "" {
+		c.Before = c.Known.GetDesired()
+	}
+	if c.Before == nil {
+		c.Before = &catalogv1.ProductChange{ProductId: c.ProductID, Operation: catalogv1.Operation_OPERATION_DELETE}
+	}
+	if c.Refused != "" {
+		c.After, c.Differs = c.Before, false
+	}
+	return c
 }
 
 // versions returns the states with versions in their order, behind what was captured.
@@ -165,6 +180,7 @@ const whyNotCreated = "would not be created because push_create is off: adopt th
 // those that count.
 func (f *Forecaster) judge(out *Product, is resolved, observed *catalogv1.Observed) error {
 	if len(is.steps) == 0 {
+		guard.Release(f.Record, out.GetProductId())
 		return nil
 	}
 	creates := slices.ContainsFunc(is.steps, func(s catalog.Step) bool {
@@ -191,6 +207,8 @@ func (f *Forecaster) judge(out *Product, is resolved, observed *catalogv1.Observ
 			totals = f.totals
 		}
 		findings = guard.Admit(f.Record, f.Guard, report.Counted, totals, f.Now)
+	} else {
+		guard.Release(f.Record, out.GetProductId())
 	}
 	if len(findings) == 0 {
 		return nil

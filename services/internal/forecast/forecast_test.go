@@ -144,6 +144,55 @@ func TestForecast_RefusedProductHasNoCalls(t *testing.T) {
 	require.Empty(t, got.GetSteps())
 }
 
+// Ingestion publishes no refused state, so push still has the state that was captured before.
+func TestForecast_StartsFromWhatWasPublished(t *testing.T) {
+	t.Parallel()
+	mug, refused := wanted("mug", "Mug", "1400"), wanted("mug", "", "1400")
+	got, ok, err := forecaster().Forecast(Change{
+		ProductID: "mug", Before: refused, RefusedBefore: "no name", After: wanted("mug", "Big mug", "1400"),
+		Known: synced(mug), Differs: true,
+	})
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "update product mug", words(got))
+	require.False(t, got.Earlier, "Stripe has what was published")
+
+	got, ok, err = forecaster().Forecast(Change{
+		ProductID: "mug", Before: refused, RefusedBefore: "no name", After: refused, Refused: "no name",
+		Known: synced(wanted("mug", "Old mug", "1400")),
+	})
+	require.NoError(t, err)
+	require.False(t, ok, "nothing changes: %s", words(got))
+
+	got, ok, err = forecaster().Forecast(Change{
+		ProductID: "mug", Before: refused, RefusedBefore: "no name", After: mug, Differs: true,
+	})
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "create product mug, create price mug-eur", words(got), "nothing was ever published")
+	require.False(t, got.Earlier)
+}
+
+// Another policy applies to what was published, also while the tables have a state that is refused.
+func TestForecast_ChangedPolicyOfRefusedProduct(t *testing.T) {
+	t.Parallel()
+	mug, refused := wanted("mug", "Mug", "1400"), wanted("mug", "", "1400")
+	known := synced(mug)
+	known.Observed.Product.Name = "Edited in Stripe"
+	report, err := catalog.NewPolicy(catalog.Repair,
+		map[string]catalog.Rule{"name": {Owner: catalog.OwnerStripe, Action: catalog.Report}})
+	require.NoError(t, err)
+	f := forecaster()
+	f.Policy = report
+	got, ok, err := f.Forecast(Change{
+		ProductID: "mug", Before: refused, RefusedBefore: "no name", After: refused, Refused: "no name", Known: known,
+	})
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "update product mug", words(got))
+	require.Equal(t, "no name", got.GetRefused())
+}
+
 // The rules with a share count over all changes, as push counts them, from what was counted in the hour already.
 func TestForecast_CountsArchivedProducts(t *testing.T) {
 	t.Parallel()

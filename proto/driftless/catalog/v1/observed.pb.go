@@ -67,8 +67,10 @@ type Observed struct {
 	// The catalog version that the guard let pass, while some of its calls may have been made and others are left. The
 	// rest is made without another judgement, so that no change is left half made. 0 if there is none.
 	AdmittedVersion uint64 `protobuf:"varint,50,opt,name=admitted_version,json=admittedVersion,proto3" json:"admitted_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The end of a hold without an approval, until push has published it. Absent if there is none.
+	Released      *Release `protobuf:"bytes,51,opt,name=released,proto3" json:"released,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Observed) Reset() {
@@ -241,6 +243,13 @@ func (x *Observed) GetAdmittedVersion() uint64 {
 	return 0
 }
 
+func (x *Observed) GetReleased() *Release {
+	if x != nil {
+		return x.Released
+	}
+	return nil
+}
+
 // A change that waits for an operator's approval.
 type Hold struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -340,6 +349,77 @@ func (x *Hold) GetLeave() []string {
 	return nil
 }
 
+// The end of a hold without an approval: the guard lets a version pass.
+type Release struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog version that was held, and since when.
+	HeldVersion uint64                 `protobuf:"varint,1,opt,name=held_version,json=heldVersion,proto3" json:"held_version,omitempty"`
+	HeldSince   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=held_since,json=heldSince,proto3" json:"held_since,omitempty"`
+	// The catalog version that passes, and when it was committed.
+	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Release) Reset() {
+	*x = Release{}
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Release) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Release) ProtoMessage() {}
+
+func (x *Release) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Release.ProtoReflect.Descriptor instead.
+func (*Release) Descriptor() ([]byte, []int) {
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Release) GetHeldVersion() uint64 {
+	if x != nil {
+		return x.HeldVersion
+	}
+	return 0
+}
+
+func (x *Release) GetHeldSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HeldSince
+	}
+	return nil
+}
+
+func (x *Release) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Release) GetCommittedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CommittedAt
+	}
+	return nil
+}
+
 // A rule's reason to hold a change.
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -359,7 +439,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -371,7 +451,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -384,7 +464,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{2}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Finding) GetRule() string {
@@ -434,7 +514,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +526,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +539,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{3}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Approval) GetActor() string {
@@ -497,7 +577,7 @@ type Agreed struct {
 
 func (x *Agreed) Reset() {
 	*x = Agreed{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[4]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -509,7 +589,7 @@ func (x *Agreed) String() string {
 func (*Agreed) ProtoMessage() {}
 
 func (x *Agreed) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[4]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -522,7 +602,7 @@ func (x *Agreed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agreed.ProtoReflect.Descriptor instead.
 func (*Agreed) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{4}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Agreed) GetFieldsKept() uint64 {
@@ -555,7 +635,7 @@ type AgreedField struct {
 
 func (x *AgreedField) Reset() {
 	*x = AgreedField{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[5]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -567,7 +647,7 @@ func (x *AgreedField) String() string {
 func (*AgreedField) ProtoMessage() {}
 
 func (x *AgreedField) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[5]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -580,7 +660,7 @@ func (x *AgreedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreedField.ProtoReflect.Descriptor instead.
 func (*AgreedField) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{5}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AgreedField) GetField() string {
@@ -650,7 +730,7 @@ type ObservedPrice struct {
 
 func (x *ObservedPrice) Reset() {
 	*x = ObservedPrice{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[6]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +742,7 @@ func (x *ObservedPrice) String() string {
 func (*ObservedPrice) ProtoMessage() {}
 
 func (x *ObservedPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[6]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +755,7 @@ func (x *ObservedPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObservedPrice.ProtoReflect.Descriptor instead.
 func (*ObservedPrice) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{6}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ObservedPrice) GetStripeId() string {
@@ -768,7 +848,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[7]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +860,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[7]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +873,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{7}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Claim) GetHolder() string {
@@ -847,7 +927,7 @@ type Intent struct {
 
 func (x *Intent) Reset() {
 	*x = Intent{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[8]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +939,7 @@ func (x *Intent) String() string {
 func (*Intent) ProtoMessage() {}
 
 func (x *Intent) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[8]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +952,7 @@ func (x *Intent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Intent.ProtoReflect.Descriptor instead.
 func (*Intent) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{8}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Intent) GetIdempotencyKey() string {
@@ -956,7 +1036,7 @@ var File_driftless_catalog_v1_observed_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\n" +
-	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x06\n" +
+	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x06\n" +
 	"\bObserved\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -981,7 +1061,8 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\x05whole\x18( \x01(\bR\x05whole\x12\x14\n" +
 	"\x05found\x18) \x01(\bR\x05found\x12.\n" +
 	"\x04hold\x18* \x01(\v2\x1a.driftless.catalog.v1.HoldR\x04hold\x12)\n" +
-	"\x10admitted_version\x182 \x01(\x04R\x0fadmittedVersion\"\x9b\x02\n" +
+	"\x10admitted_version\x182 \x01(\x04R\x0fadmittedVersion\x129\n" +
+	"\breleased\x183 \x01(\v2\x1d.driftless.catalog.v1.ReleaseR\breleased\"\x9b\x02\n" +
 	"\x04Hold\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x129\n" +
@@ -989,7 +1070,13 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\tapprovals\x18\x04 \x03(\v2\x1e.driftless.catalog.v1.ApprovalR\tapprovals\x12\x1a\n" +
 	"\bapproved\x18\x05 \x01(\bR\bapproved\x12\x1c\n" +
 	"\toverwrite\x18\x06 \x03(\tR\toverwrite\x12\x14\n" +
-	"\x05leave\x18\a \x03(\tR\x05leave\"\x80\x01\n" +
+	"\x05leave\x18\a \x03(\tR\x05leave\"\xc0\x01\n" +
+	"\aRelease\x12!\n" +
+	"\fheld_version\x18\x01 \x01(\x04R\vheldVersion\x129\n" +
+	"\n" +
+	"held_since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\theldSince\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12=\n" +
+	"\fcommitted_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\"\x80\x01\n" +
 	"\aFinding\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x19\n" +
 	"\bprice_id\x18\x02 \x01(\tR\apriceId\x12\x16\n" +
@@ -1059,45 +1146,49 @@ func file_driftless_catalog_v1_observed_proto_rawDescGZIP() []byte {
 	return file_driftless_catalog_v1_observed_proto_rawDescData
 }
 
-var file_driftless_catalog_v1_observed_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_driftless_catalog_v1_observed_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_driftless_catalog_v1_observed_proto_goTypes = []any{
 	(*Observed)(nil),              // 0: driftless.catalog.v1.Observed
 	(*Hold)(nil),                  // 1: driftless.catalog.v1.Hold
-	(*Finding)(nil),               // 2: driftless.catalog.v1.Finding
-	(*Approval)(nil),              // 3: driftless.catalog.v1.Approval
-	(*Agreed)(nil),                // 4: driftless.catalog.v1.Agreed
-	(*AgreedField)(nil),           // 5: driftless.catalog.v1.AgreedField
-	(*ObservedPrice)(nil),         // 6: driftless.catalog.v1.ObservedPrice
-	(*Claim)(nil),                 // 7: driftless.catalog.v1.Claim
-	(*Intent)(nil),                // 8: driftless.catalog.v1.Intent
-	(*Product)(nil),               // 9: driftless.catalog.v1.Product
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*Price)(nil),                 // 11: driftless.catalog.v1.Price
+	(*Release)(nil),               // 2: driftless.catalog.v1.Release
+	(*Finding)(nil),               // 3: driftless.catalog.v1.Finding
+	(*Approval)(nil),              // 4: driftless.catalog.v1.Approval
+	(*Agreed)(nil),                // 5: driftless.catalog.v1.Agreed
+	(*AgreedField)(nil),           // 6: driftless.catalog.v1.AgreedField
+	(*ObservedPrice)(nil),         // 7: driftless.catalog.v1.ObservedPrice
+	(*Claim)(nil),                 // 8: driftless.catalog.v1.Claim
+	(*Intent)(nil),                // 9: driftless.catalog.v1.Intent
+	(*Product)(nil),               // 10: driftless.catalog.v1.Product
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*Price)(nil),                 // 12: driftless.catalog.v1.Price
 }
 var file_driftless_catalog_v1_observed_proto_depIdxs = []int32{
-	9,  // 0: driftless.catalog.v1.Observed.product:type_name -> driftless.catalog.v1.Product
-	6,  // 1: driftless.catalog.v1.Observed.prices:type_name -> driftless.catalog.v1.ObservedPrice
-	7,  // 2: driftless.catalog.v1.Observed.claim:type_name -> driftless.catalog.v1.Claim
-	8,  // 3: driftless.catalog.v1.Observed.intents:type_name -> driftless.catalog.v1.Intent
-	4,  // 4: driftless.catalog.v1.Observed.agreed:type_name -> driftless.catalog.v1.Agreed
+	10, // 0: driftless.catalog.v1.Observed.product:type_name -> driftless.catalog.v1.Product
+	7,  // 1: driftless.catalog.v1.Observed.prices:type_name -> driftless.catalog.v1.ObservedPrice
+	8,  // 2: driftless.catalog.v1.Observed.claim:type_name -> driftless.catalog.v1.Claim
+	9,  // 3: driftless.catalog.v1.Observed.intents:type_name -> driftless.catalog.v1.Intent
+	5,  // 4: driftless.catalog.v1.Observed.agreed:type_name -> driftless.catalog.v1.Agreed
 	1,  // 5: driftless.catalog.v1.Observed.hold:type_name -> driftless.catalog.v1.Hold
-	10, // 6: driftless.catalog.v1.Hold.since:type_name -> google.protobuf.Timestamp
-	2,  // 7: driftless.catalog.v1.Hold.findings:type_name -> driftless.catalog.v1.Finding
-	3,  // 8: driftless.catalog.v1.Hold.approvals:type_name -> driftless.catalog.v1.Approval
-	10, // 9: driftless.catalog.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	5,  // 10: driftless.catalog.v1.Agreed.fields:type_name -> driftless.catalog.v1.AgreedField
-	11, // 11: driftless.catalog.v1.ObservedPrice.price:type_name -> driftless.catalog.v1.Price
-	10, // 12: driftless.catalog.v1.ObservedPrice.keep_until:type_name -> google.protobuf.Timestamp
-	10, // 13: driftless.catalog.v1.ObservedPrice.replaced_at:type_name -> google.protobuf.Timestamp
-	10, // 14: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
-	10, // 15: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
-	10, // 16: driftless.catalog.v1.Intent.committed_at:type_name -> google.protobuf.Timestamp
-	10, // 17: driftless.catalog.v1.Intent.first_at:type_name -> google.protobuf.Timestamp
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	2,  // 6: driftless.catalog.v1.Observed.released:type_name -> driftless.catalog.v1.Release
+	11, // 7: driftless.catalog.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	3,  // 8: driftless.catalog.v1.Hold.findings:type_name -> driftless.catalog.v1.Finding
+	4,  // 9: driftless.catalog.v1.Hold.approvals:type_name -> driftless.catalog.v1.Approval
+	11, // 10: driftless.catalog.v1.Release.held_since:type_name -> google.protobuf.Timestamp
+	11, // 11: driftless.catalog.v1.Release.committed_at:type_name -> google.protobuf.Timestamp
+	11, // 12: driftless.catalog.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	6,  // 13: driftless.catalog.v1.Agreed.fields:type_name -> driftless.catalog.v1.AgreedField
+	12, // 14: driftless.catalog.v1.ObservedPrice.price:type_name -> driftless.catalog.v1.Price
+	11, // 15: driftless.catalog.v1.ObservedPrice.keep_until:type_name -> google.protobuf.Timestamp
+	11, // 16: driftless.catalog.v1.ObservedPrice.replaced_at:type_name -> google.protobuf.Timestamp
+	11, // 17: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
+	11, // 18: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
+	11, // 19: driftless.catalog.v1.Intent.committed_at:type_name -> google.protobuf.Timestamp
+	11, // 20: driftless.catalog.v1.Intent.first_at:type_name -> google.protobuf.Timestamp
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_driftless_catalog_v1_observed_proto_init() }
@@ -1112,7 +1203,7 @@ func file_driftless_catalog_v1_observed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_catalog_v1_observed_proto_rawDesc), len(file_driftless_catalog_v1_observed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -247,7 +247,10 @@ func (x *Equality) GetAt() *timestamppb.Timestamp {
 }
 
 type GetStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the answer's guard has the ids of the products and prices that were counted within the hour. A preview
+	// needs them: what was counted once does not count again.
+	CountedIds    bool `protobuf:"varint,1,opt,name=counted_ids,json=countedIds,proto3" json:"counted_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -280,6 +283,13 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetStatusRequest) GetCountedIds() bool {
+	if x != nil {
+		return x.CountedIds
+	}
+	return false
 }
 
 type GetStatusResponse struct {
@@ -1701,7 +1711,9 @@ type RejectResponse struct {
 	// There are more held products. Repeat the request with next in after.
 	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	// The id to continue after. Empty if there are no more products.
-	Next          string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	Next string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	// The catalog is in the operator's tables, not in the built-in ones.
+	Mapped        bool `protobuf:"varint,4,opt,name=mapped,proto3" json:"mapped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1755,6 +1767,13 @@ func (x *RejectResponse) GetNext() string {
 		return x.Next
 	}
 	return ""
+}
+
+func (x *RejectResponse) GetMapped() bool {
+	if x != nil {
+		return x.Mapped
+	}
+	return false
 }
 
 // A held change that shall not be made. It stays held until the catalog changes.
@@ -3529,8 +3548,10 @@ type HistoryEntry struct {
 	StripeObjectId  string `protobuf:"bytes,11,opt,name=stripe_object_id,json=stripeObjectId,proto3" json:"stripe_object_id,omitempty"`
 	StripeRequestId string `protobuf:"bytes,12,opt,name=stripe_request_id,json=stripeRequestId,proto3" json:"stripe_request_id,omitempty"`
 	IdempotencyKey  string `protobuf:"bytes,13,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Until when a replaced price stays active, or that this has ended: of applied.
+	Note          string `protobuf:"bytes,70,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HistoryEntry) Reset() {
@@ -3650,6 +3671,13 @@ func (x *HistoryEntry) GetStripeRequestId() string {
 func (x *HistoryEntry) GetIdempotencyKey() string {
 	if x != nil {
 		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetNote() string {
+	if x != nil {
+		return x.Note
 	}
 	return ""
 }
@@ -4365,8 +4393,10 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"stripeAsOf\x12)\n" +
 	"\x10unwatched_tables\x18\x05 \x03(\tR\x0funwatchedTables\x12:\n" +
 	"\acapture\x18\x06 \x01(\v2 .driftless.mesh.v1.CaptureReportR\acapture\x12*\n" +
-	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x12\n" +
-	"\x10GetStatusRequest\"\x94\a\n" +
+	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"3\n" +
+	"\x10GetStatusRequest\x12\x1f\n" +
+	"\vcounted_ids\x18\x01 \x01(\bR\n" +
+	"countedIds\"\x94\a\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -4496,13 +4526,14 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
-	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x83\x01\n" +
+	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x9b\x01\n" +
 	"\x0eRejectResponse\x12?\n" +
 	"\n" +
 	"rejections\x18\x01 \x03(\v2\x1f.driftless.control.v1.RejectionR\n" +
 	"rejections\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x12\n" +
-	"\x04next\x18\x03 \x01(\tR\x04next\"\xa8\x01\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\x12\x16\n" +
+	"\x06mapped\x18\x04 \x01(\bR\x06mapped\"\xa8\x01\n" +
 	"\tRejection\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12?\n" +
@@ -4634,7 +4665,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12\x1e\n" +
 	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"S\n" +
 	"\x13ListHistoryResponse\x12<\n" +
-	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\"\x93\x04\n" +
+	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\"\xa7\x04\n" +
 	"\fHistoryEntry\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -4649,7 +4680,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	" \x01(\tR\rstripeEventId\x12(\n" +
 	"\x10stripe_object_id\x18\v \x01(\tR\x0estripeObjectId\x12*\n" +
 	"\x11stripe_request_id\x18\f \x01(\tR\x0fstripeRequestId\x12'\n" +
-	"\x0fidempotency_key\x18\r \x01(\tR\x0eidempotencyKey\"G\n" +
+	"\x0fidempotency_key\x18\r \x01(\tR\x0eidempotencyKey\x12\x12\n" +
+	"\x04note\x18F \x01(\tR\x04note\"G\n" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +

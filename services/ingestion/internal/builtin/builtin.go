@@ -41,7 +41,7 @@ const schema = "driftless"
 // Mapping returns the mapping that reads the built-in tables and writes back to them.
 func Mapping() *config.Mapping {
 	return &config.Mapping{
-		Products: "SELECT " + ProductColumns.List("") + " FROM driftless.products",
+		Products: "SELECT " + ProductColumns.List("") + ", archive_after FROM driftless.products",
 		Prices:   "SELECT " + PriceColumns.List("") + " FROM driftless.prices",
 		Watch: []config.WatchedTable{
 			{Table: "driftless.products", ProductID: "id"},

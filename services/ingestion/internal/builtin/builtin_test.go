@@ -65,6 +65,16 @@ func TestTables_RequireOnlyIDAndName(t *testing.T) {
 	require.Zero(t, prices, "the prices go with their product")
 }
 
+func TestTables_SayHowLongReplacedPricesStay(t *testing.T) {
+	t.Parallel()
+	pool := tables(t)
+	exec(t, pool, "insert into driftless.products(id, name, archive_after) "+
+		"values ('mug', 'Mug', '90 minutes'), ('cup', 'Cup', null), ('jug', 'Jug', '-1 hour')")
+	require.Equal(t, 90*time.Minute, read(t, pool, "mug").Overlap(time.Second).AsDuration())
+	require.Equal(t, time.Second, read(t, pool, "cup").Overlap(time.Second).AsDuration(), "the setting")
+	require.Equal(t, "archive_after", read(t, pool, "jug").Faults[0].Field)
+}
+
 func TestTables_AcceptValuesBeyondStripesLimits(t *testing.T) {
 	t.Parallel()
 	pool := tables(t)

@@ -77,7 +77,7 @@ func describe[R any](
 	statement, err := conn.PgConn().Prepare(ctx, "", "SELECT * FROM ("+trimQuery(query)+"\n) m", nil)
 	if err != nil {
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-			return d, fmt.Errorf("the mapping's %s query is refused by Postgres: %s%s", name, pg.Message, hint(pg))
+			return d, fmt.Errorf("the mapping's %s query is refused by Postgres: %s%s", name, pg.Message, whereIsTable(pg)+hint(pg))
 		}
 		return d, fmt.Errorf("the mapping's %s query: %w", name, err)
 	}
@@ -121,6 +121,14 @@ func formatType(ctx context.Context, conn *pgx.Conn, oid uint32) (string, error)
 		return "", fmt.Errorf("read the name of type %d: %w", oid, err)
 	}
 	return name, nil
+}
+
+func whereIsTable(e *pgconn.PgError) string {
+	if e.Code != "42P01" {
+		return ""
+	}
+	return "; if the table is in another database, correct DATABASE_URL, and if it is in another schema, name that in " +
+		"the query"
 }
 
 func hint(e *pgconn.PgError) string {

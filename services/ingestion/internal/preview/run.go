@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,9 +31,15 @@ const (
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	for attempt := 1; ; attempt++ {
 		out, err := once(ctx, cfg)
-		if code := sqlState(err); attempt == maxAttempts || code != codeSerialization && code != codeDeadlock {
-			return out, err
+		code := sqlState(err)
+		if attempt < maxAttempts && (code == codeSerialization || code == codeDeadlock) {
+			continue
 		}
+		if err == nil && attempt > 1 {
+			out.Unseen = append(out.Unseen, fmt.Sprintf("the statements ran %d times, because other sessions changed the "+
+				"same rows; effects outside the transaction happened as often", attempt))
+		}
+		return out, err
 	}
 }
 
@@ -143,8 +150,9 @@ func (t *transaction) prepare(ctx context.Context) error {
 	for name, value := range map[string]string{
 		"standard_conforming_strings": "on",
 		"row_security":                "on",
-		"lock_timeout":                milliseconds(t.cfg.LockTimeout),
-		"statement_timeout":           milliseconds(t.cfg.StatementTimeout),
+		// The role or the database may have lower ones.
+		"lock_timeout":      milliseconds(t.cfg.LockTimeout),
+		"statement_timeout": milliseconds(t.cfg.StatementTimeout),
 	} {
 		if _, err := t.conn.Exec(ctx, "SELECT set_config($1, $2, true)", name, value); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
@@ -179,8 +187,37 @@ BEGIN
 END
 $driftless$`
 
+// limit gives a setting the preview's limit in milliseconds, unless a statement has set a lower one. 0 means no limit.
+// current_setting has a unit, as in "2s".
+const limit = `SELECT pg_catalog.set_config($1, $2 || 'ms', true) WHERE $2::pg_catalog.int8 > 0 AND
+	NOT EXTRACT(epoch FROM pg_catalog.current_setting($1)::pg_catalog.interval) * 1000 BETWEEN 1 AND $2::pg_catalog.int8`
+
+// enforceLimits keeps a statement from waiting or running longer than allowed, whatever the statements before have set.
+func (t *transaction) enforceLimits(ctx context.Context) error {
+	for name, value := range t.cfg.limits() {
+		if _, err := t.conn.Exec(ctx, limit, name, strconv.FormatInt(value.Milliseconds(), 10)); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// idleTimeout is how long the transaction keeps its locks while the preview itself stalls.
+const idleTimeout = time.Minute
+
+func (cfg Config) limits() map[string]time.Duration {
+	return map[string]time.Duration{
+		"lock_timeout":                        cfg.LockTimeout,
+		"statement_timeout":                   cfg.StatementTimeout,
+		"idle_in_transaction_session_timeout": idleTimeout,
+	}
+}
+
 // run runs a statement, and returns how many rows it concerned.
 func (t *transaction) run(ctx context.Context, s script.Statement) (rows int64, err error) {
+	if err := t.enforceLimits(ctx); err != nil {
+		return 0, fmt.Errorf("%s: %w", s.At(), err)
+	}
 	if s.Savepoint.Verb != "" {
 		_, err = t.conn.Exec(ctx, s.Savepoint.Verb+" "+pgx.Identifier{s.Savepoint.Name}.Sanitize())
 	} else {

@@ -111,6 +111,9 @@ func (t *transaction) unseen(ctx context.Context) (out []string, err error) {
 		for _, w := range s.Words {
 			words[strings.ToLower(w)] = true
 		}
+		if writesFile(s.Words) {
+			out = append(out, "COPY ... TO writes a file on the server, and the file stays")
+		}
 	}
 	for _, o := range outside {
 		for _, w := range o.words {
@@ -146,6 +149,13 @@ func (t *transaction) unseen(ctx context.Context) (out []string, err error) {
 	}
 	slices.Sort(out)
 	return append(slices.Compact(out), general), nil
+}
+
+// writesFile reports whether a statement, or the body of a function in it, has COPY ... TO a file. The words have no
+// strings, so TO is the last of the statement or stands before a word of its options.
+func writesFile(words []string) bool {
+	from := slices.Index(words, "copy")
+	return from >= 0 && slices.Contains(words[from:], "to") && !slices.Contains(words[from:], "program")
 }
 
 // untrusted returns the functions in untrusted languages that the statements name, or that are triggers of the tables

@@ -77,6 +77,17 @@ func TestWrite_SupportsEveryFormOfColumn(t *testing.T) {
 	require.Equal(t, `["Red"]`, r.value(`SELECT points FROM shop.items WHERE sku = 'mug'`), "in its old form")
 }
 
+// The price's amount is in a column unit_amount_decimal. A command may name it by the other form of the value.
+func TestWrite_WritesAmounts(t *testing.T) {
+	r := newShop(t)
+	command := r.command("mug", func(p *catalogv1.Product) {
+		price(p, "mug-eur").UnitAmount, price(p, "mug-eur").UnitAmountDecimal = "1900", ""
+	}, "prices.mug-eur.unit_amount")
+	require.Equal(t, writeback.Written, r.write(r.writer(), command))
+	require.Equal(t, "1900.00 Euro 1250.50", r.value(`SELECT a.cents || ' ' || a.label || ' ' || b.cents
+		FROM shop.tariffs a, shop.tariffs b WHERE a.code = 'mug-eur' AND b.code = 'mug.usd'`))
+}
+
 func TestWrite_InsertsPrice(t *testing.T) {
 	r := newShop(t)
 	result := r.write(r.writer(), r.command("mug", func(p *catalogv1.Product) {

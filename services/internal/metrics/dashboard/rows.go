@@ -141,6 +141,20 @@ var Rows = []Row{
 				"held: {{rule}}",
 			},
 		}},
+		{
+			Title: "Held by rule",
+			Help:  "Products whose change the guard holds. The rule check has those that violate a check of catalog.checks.",
+			Unit:  "short", Queries: []Query{
+				{`max by (rule) (driftless_guard_held{account=~"$account"})`, "{{rule}}"},
+			},
+		},
+		{
+			Title: "Checks that fail",
+			Help:  "Failures of catalog.checks in an hour. Unless its on_error is hold, a failing check holds nothing.",
+			Unit:  "short", Queries: []Query{
+				{`sum by (check) (increase(driftless_check_failures_total{account=~"$account"}[1h])) > 0`, "{{check}}"},
+			},
+		},
 		{Title: "Dead letters written", Help: "In five minutes.", Unit: "short", Queries: []Query{
 			{
 				`sum by (component, reason) (increase(driftless_dead_letters_total{account=~"$account"}[5m])) > 0`,

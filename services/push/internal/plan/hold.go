@@ -105,13 +105,18 @@ func (p *Planner) Judge(d Decision, record *meshv1.Guard, totals *guard.Totals) 
 	return findings
 }
 
-// Released returns the hold that ends because the plan is no longer held, nil if there is none. A hold that was
-// approved does not end in this way.
-func (p *Planner) Released(d Decision) *catalogv1.Hold {
+// Release records in the plan's state that a hold ends because the plan is no longer held. A hold that was approved
+// does not end in this way.
+func (p *Planner) Release(d Decision) {
+	d.Plan.State.Released = nil
 	if hold := d.Observed.GetHold(); hold != nil && !p.isApproved(hold) {
-		return hold
+		d.Plan.State.Released = &catalogv1.Release{
+			HeldVersion: hold.GetVersion(),
+			HeldSince:   hold.GetSince(),
+			Version:     d.Plan.Change.GetVersion(),
+			CommittedAt: d.Plan.Change.GetCommittedAt(),
+		}
 	}
-	return nil
 }
 
 // Hold returns the observed state that records why a plan is held. It has no claim, and none of the plan's intents.
@@ -134,7 +139,7 @@ func Hold(req Request, d Decision, findings []guard.Finding) (o *catalogv1.Obser
 		slices.Equal(before.GetLeave(), hold.GetLeave()) {
 		hold.Approvals = before.GetApprovals()
 	}
-	o.Hold = hold
+	o.Hold, o.Released = hold, nil
 	return o, before == nil || before.GetVersion() != hold.GetVersion() ||
 		!slices.Equal(HeldBy(before), HeldBy(hold))
 }

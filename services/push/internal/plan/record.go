@@ -69,7 +69,8 @@ func (p *Planner) Record(o *catalogv1.Observed, req Request, pl *Plan, r Results
 		o.Stale = true
 		return Lost
 	}
-	o.Claim = nil
+	// The end of a hold was published before the calls.
+	o.Claim, o.Released = nil, nil
 	if !sameSightings(o, pl.Base) {
 		// Another party changed the product in Stripe meanwhile. The order of the two changes is unknown.
 		o.Stale = true

@@ -76,8 +76,10 @@ type Config struct {
 	// CanWriteBack returns why the operator's tables cannot take a field from Stripe, which is named as in the policy:
 	// "prices.nickname". Nil means that they take every field.
 	CanWriteBack func(field string) error
-	Now          func() time.Time
-	Logger       *slog.Logger
+	// Mapped reports whether the catalog is in the operator's tables, not in the built-in ones.
+	Mapped bool
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // control serves the ControlService.

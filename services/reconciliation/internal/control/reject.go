@@ -43,7 +43,7 @@ func (c control) Reject(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.RejectResponse{Next: next, Truncated: next != ""}
+	out := &controlv1.RejectResponse{Next: next, Truncated: next != "", Mapped: c.Mapped}
 	for _, p := range products {
 		rejection, err := c.rejectOne(ctx, p, actor, reason)
 		if err != nil {
@@ -108,12 +108,12 @@ func (c control) undone(p *ledger.Product, differences []catalog.Difference) (
 	for _, d := range differences {
 		fields = append(fields, d.Field)
 	}
-	product, taken := catalog.ApplyWriteBack(p.Desired, p.Observed, fields)
+	product, taken := c.applyUndo(p, fields)
 	if left := without(fields, taken); len(left) > 0 {
 		return nil, nil, fmt.Sprintf("%s cannot be written back: change the catalog", strings.Join(left, ", "))
 	}
 	for _, field := range taken {
-		if err := c.CanWriteBack(fieldOfAnyPrice(p, field)); err != nil {
+		if err := c.checkWriteBack(fieldOfAnyPrice(p, field)); err != nil {
 			return nil, nil, err.Error()
 		}
 	}
@@ -122,6 +122,29 @@ func (c control) undone(p *ledger.Product, differences []catalog.Difference) (
 			violations[0])
 	}
 	return product, taken, ""
+}
+
+// checkWriteBack returns why the operator's tables cannot take a field. They have one of the forms of an amount.
+func (c control) checkWriteBack(field string) error {
+	err := c.CanWriteBack(field)
+	if other := otherForm[field]; err != nil && other != "" && c.CanWriteBack(other) == nil {
+		return nil
+	}
+	return err
+}
+
+var otherForm = map[string]string{
+	"prices.unit_amount":         "prices.unit_amount_decimal",
+	"prices.unit_amount_decimal": "prices.unit_amount",
+}
+
+// applyUndo returns the product with Stripe's values, and the fields that it could take. The statements of a mapping
+// may write amounts. For the built-in tables the command line shows what undoes them.
+func (c control) applyUndo(p *ledger.Product, fields []string) (product *catalogv1.Product, taken []string) {
+	if c.Mapped {
+		return catalog.ApplyUndo(p.Desired, p.Observed, fields)
+	}
+	return catalog.ApplyWriteBack(p.Desired, p.Observed, fields)
 }
 
 // without returns the fields that are not among the taken ones. A product as a whole has no field.

@@ -75,6 +75,46 @@ func TestReject_WritesBackWhatTheCatalogCanTake(t *testing.T) {
 	require.Empty(t, writeBacks)
 }
 
+// A mapping's statements may write amounts, although Stripe never changes one.
+func TestReject_WritesBackAmountsOfMappedTables(t *testing.T) {
+	r := controltest.New(t)
+	r.Config.Mapped = true
+	// The mapping has amounts as unit_amount_decimal, which is another form of the same value.
+	r.Config.CanWriteBack = func(field string) error {
+		switch field {
+		case "prices.unit_amount":
+			return errors.New("catalog.write_back.price does not use @unit_amount")
+		case "description":
+			return errors.New("set catalog.write_back.product")
+		default:
+			return nil
+		}
+	}
+	r.Start()
+	writeBacks := r.WriteBacks()
+	holdPrice(r, "mug", "amount_change")
+	answer := controltest.Ask[controlv1.RejectResponse](r, "Reject", `{"product_ids":["mug"],"reason":"no"}`)
+	require.True(t, answer.GetMapped())
+	require.True(t, answer.GetRejections()[0].GetWrittenBack(), answer.GetRejections()[0].GetBlocker())
+	select {
+	case w := <-writeBacks:
+		require.Equal(t, []string{"prices.mug-eur.unit_amount"}, w.GetFields())
+		require.Equal(t, "1400", w.GetProduct().GetPrices()[0].GetUnitAmount())
+	case <-time.After(controltest.Patience):
+		require.Fail(t, "no write-back")
+	}
+
+	// A part of the values would leave a state that nobody wanted.
+	desired := priced("cup", "14")
+	desired.Description = "New"
+	r.DesireProduct(desired, 2)
+	r.Hold(priced("cup", "1400"), 2, "amount_change")
+	rejection := controltest.Ask[controlv1.RejectResponse](r, "Reject",
+		`{"product_ids":["cup"],"reason":"no"}`).GetRejections()[0]
+	require.Equal(t, "set catalog.write_back.product", rejection.GetBlocker())
+	require.Empty(t, writeBacks)
+}
+
 func TestStatusAndPlan_ShowHeldProducts(t *testing.T) {
 	r := controltest.New(t)
 	r.Start()
@@ -101,6 +141,8 @@ func TestStatusAndPlan_ShowHeldProducts(t *testing.T) {
 		"programs that know the fields of earlier versions still see them")
 	require.Equal(t, []string{"poster"}, g.GetHeld())
 	require.Empty(t, g.GetCounts()["archived_products"].GetRecent())
+	status = controltest.Ask[controlv1.GetStatusResponse](r, "GetStatus", `{"counted_ids":true}`)
+	require.Equal(t, []string{"x"}, status.GetGuard().GetCounts()["archived_products"].GetRecent())
 
 	plan := controltest.Ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts()
 	require.Len(t, plan, 2)

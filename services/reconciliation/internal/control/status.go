@@ -17,7 +17,7 @@ import (
 // GetStatus returns the number of products in each state, up to when that is known, and every consumer's backlog.
 func (c control) GetStatus(
 	ctx context.Context,
-	_ *connect.Request[controlv1.GetStatusRequest],
+	req *connect.Request[controlv1.GetStatusRequest],
 ) (*connect.Response[controlv1.GetStatusResponse], error) {
 	// The view is read first, so that the counts are at least as recent as the time up to which equality is known.
 	v, err := c.View.Read(ctx)
@@ -34,6 +34,11 @@ func (c control) GetStatus(
 	for _, read := range []func(context.Context, *controlv1.GetStatusResponse) error{c.statusOfLedger, c.statusOfMesh} {
 		if err := read(ctx, out); err != nil {
 			return nil, unavailable(err)
+		}
+	}
+	if !req.Msg.GetCountedIds() {
+		for _, count := range out.GetGuard().GetCounts() {
+			count.Recent = nil
 		}
 	}
 	for _, s := range v.Consumers {
@@ -114,9 +119,6 @@ func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 		return nil, nil
 	}
 	record.Rules = 0
-	for _, count := range record.GetCounts() {
-		count.Recent = nil
-	}
 	archived := record.GetCounts()[string(guard.ArchivedProducts)]
 	record.Since, record.Archived, record.Recent = archived.GetSince(), archived.GetChanged(), nil
 	record.Held, record.HeldSince = archived.GetHeld(), archived.GetHeldSince()

@@ -63,8 +63,10 @@ var _ Listener = Unheard{}
 // DriftFound returns nothing.
 func (Unheard) DriftFound(context.Context, *Product, []*Drift) []Message { return nil }
 
-// DriftSettled returns nothing.
+// HoldNotNeeded returns nothing.
 func (Unheard) HoldNotNeeded(context.Context, *Product, []string) []Message { return nil }
+
+// DriftSettled returns nothing.
 func (Unheard) DriftSettled(context.Context, *Product, []*Drift) []Message { return nil }
 
 // CommandsDue returns nothing.
