@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
@@ -56,6 +57,11 @@ type Config struct {
 	// CanWriteBack returns why the operator's tables cannot take a field from Stripe, which is named as in the policy:
 	// "prices.nickname". Nil means that they take every field.
 	CanWriteBack func(field string) error
+	// CanInsert returns why the operator's tables cannot get another row: a "product" or a "price". Nil means that they
+	// can.
+	CanInsert func(object string) error
+	// Guard are push's rules. Reconciliation only forecasts what push would hold.
+	Guard guard.Config
 	// HistoryRetention is how long the audit trail, closed drift and closed dead letters are kept. Zero keeps them
 	// forever.
 	HistoryRetention time.Duration
@@ -171,6 +177,9 @@ func Run(ctx context.Context, cfg Config) error {
 		View:         r.view,
 		Approvers:    cfg.Approvers,
 		CanWriteBack: cfg.CanWriteBack,
+		CanInsert:    cfg.CanInsert,
+		Guard:        cfg.Guard,
+		Policy:       cfg.Policy,
 		Now:          cfg.Now,
 		Logger:       cfg.Logger,
 	})

@@ -37,6 +37,8 @@ func main() {
 				Extras:           reconciliation.Extras(s.Extras),
 				Approvers:        s.GuardApprovers,
 				CanWriteBack:     r.Mapping.CheckWriteBack,
+				CanInsert:        r.Mapping.CheckInsert,
+				Guard:            service.Guard(s.Guard),
 				HistoryRetention: s.HistoryRetention,
 				Logger:           r.Logger,
 				CheckMigrations:  s.Migrations.Migrations == "check",

@@ -58,8 +58,8 @@ func (l *Ledger) KnownFrom(ctx context.Context) (at time.Time, err error) {
 
 // statesOf selects the states of a side of the products $2. Its columns are those of scanPast.
 var statesOf = map[Side]string{
-	CatalogSide: pastStatesOf(CatalogSide, "desired_since, NULL::timestamptz, desired_first_version, desired_version, desired"),
-	StripeSide:  pastStatesOf(StripeSide, "observed_since, NULL, observed_version, observed_version, observed"),
+	CatalogSide: pastStatesOf(CatalogSide, "desired_since, NULL, desired_first_version, desired_version, desired"),
+	StripeSide:  pastStatesOf(StripeSide, "observed_since, NULL, 0, observed_version, observed"),
 }
 
 // pastStatesOf selects the past states of a side and the present ones, whose columns are given.
@@ -123,14 +123,14 @@ func (l *Ledger) StatesAt(ctx context.Context, side Side, at time.Time, ids []st
 }
 
 // StateChanges yields the products whose state may differ between two times, of those named or of all, in the order of
-// their ids. It begins after the given id, and reads at most limit products. It returns the id to continue after, "" if
-// there are no more.
+// their ids. It begins after the given id, and reads at most limit products. It returns the number of products that
+// were compared, and the id to continue after, "" if there are no more.
 func (l *Ledger) StateChanges(ctx context.Context, side Side, from, to time.Time, ids []string, after string,
 	limit int, yield func(StateChange),
-) (next string, err error) {
+) (compared int, next string, err error) {
 	ids, next, err = l.selected(ctx, side, ids, after, limit)
 	if err != nil {
-		return "", err
+		return 0, "", err
 	}
 	// A state that lasted from one time to the other is no change, and is not read.
 	rows, err := l.pool.Query(ctx, `SELECT product_id, since, until, first_version::text, last_version::text, state
@@ -138,14 +138,14 @@ func (l *Ledger) StateChanges(ctx context.Context, side Side, from, to time.Time
 		WHERE (since <= $3 AND (until IS NULL OR until > $3)) <> (since <= $4 AND (until IS NULL OR until > $4))
 		ORDER BY product_id, since`, l.account, ids, from, to)
 	if err != nil {
-		return "", fmt.Errorf("compare the states of two times: %w", err)
+		return 0, "", fmt.Errorf("compare the states of two times: %w", err)
 	}
 	defer rows.Close()
 	change := StateChange{}
 	for rows.Next() {
 		s, err := scanPast(rows, side)
 		if err != nil {
-			return "", fmt.Errorf("compare the states of two times: %w", err)
+			return 0, "", fmt.Errorf("compare the states of two times: %w", err)
 		}
 		if s.Product != change.Product && change.Product != "" {
 			yield(change)
@@ -161,12 +161,12 @@ func (l *Ledger) StateChanges(ctx context.Context, side Side, from, to time.Time
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return "", fmt.Errorf("compare the states of two times: %w", err)
+		return 0, "", fmt.Errorf("compare the states of two times: %w", err)
 	}
 	if change.Product != "" {
 		yield(change)
 	}
-	return next, nil
+	return len(ids), next, nil
 }
 
 // selected returns the named products, or else a page of all.
@@ -198,17 +198,26 @@ func (l *Ledger) CatalogStates(ctx context.Context, product string) ([]*PastStat
 	return states, nil
 }
 
-// Mentions reports whether the ledger has, or had, a product: its state, or an entry in the audit trail.
-func (l *Ledger) Mentions(ctx context.Context, product string) (is bool, err error) {
-	if err := l.pool.QueryRow(ctx, `SELECT
-		EXISTS (SELECT FROM driftless_ledger.product WHERE account = $1 AND product_id = $2) OR
-		EXISTS (SELECT FROM driftless_ledger.past_state WHERE account = $1 AND product_id = $2 AND
-			side IN (`+sqlList(CatalogSide, StripeSide)+`)) OR
-		EXISTS (SELECT FROM driftless_ledger.history WHERE account = $1 AND product_id = $2)`,
-		l.account, product).Scan(&is); err != nil {
-		return false, fmt.Errorf("look for product %s: %w", product, err)
+// NeverKnown returns those of the named products that the ledger never had: neither a state nor an entry in the audit
+// trail.
+func (l *Ledger) NeverKnown(ctx context.Context, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
 	}
-	return is, nil
+	rows, err := l.pool.Query(ctx, `SELECT asked FROM unnest($2::text[]) asked
+		WHERE NOT EXISTS (SELECT FROM driftless_ledger.product WHERE account = $1 AND product_id = asked)
+			AND NOT EXISTS (SELECT FROM driftless_ledger.history WHERE account = $1 AND product_id = asked)
+			AND NOT EXISTS (SELECT FROM driftless_ledger.past_state WHERE account = $1 AND product_id = asked
+				AND side IN (`+sqlList(CatalogSide, StripeSide)+`))
+		ORDER BY asked`, l.account, ids)
+	if err != nil {
+		return nil, fmt.Errorf("look for products: %w", err)
+	}
+	unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for products: %w", err)
+	}
+	return unknown, nil
 }
 
 func scanPast(row pgx.CollectableRow, side Side) (*PastState, error) {

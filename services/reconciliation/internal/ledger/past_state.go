@@ -71,12 +71,11 @@ func (p *Product) setObserved(next *catalogv1.Observed, at time.Time) {
 		at = p.observedSince
 	default:
 		p.past = append(p.past, pastState{
-			side:         StripeSide,
-			since:        p.observedSince,
-			until:        at,
-			firstVersion: before.GetVersion(),
-			lastVersion:  before.GetVersion(),
-			state:        shownObserved(before),
+			side:        StripeSide,
+			since:       p.observedSince,
+			until:       at,
+			lastVersion: before.GetVersion(),
+			state:       shownObserved(before),
 		})
 	}
 	p.observedSince = at

@@ -138,7 +138,7 @@ func (r *replay) check(t *rapid.T, from, to time.Time) {
 			}
 		}
 		changed := map[string]bool{}
-		_, err := r.StateChanges(context.Background(), side, from, to, nil, "", 100, func(c ledger.StateChange) {
+		_, _, err := r.StateChanges(context.Background(), side, from, to, nil, "", 100, func(c ledger.StateChange) {
 			require.Equal(t, []string{before[c.Product], after[c.Product]}, []string{nameOf(c.From), nameOf(c.To)})
 			changed[c.Product] = true
 		})
@@ -171,7 +171,8 @@ func TestPastStates_ReplayAnyHistory(t *testing.T) {
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
-		r := &replay{now: noon, sides: map[ledger.Side]map[string][]moment{ledger.CatalogSide: {}, ledger.StripeSide: {}}}
+		r := &replay{now: noon, sides: map[ledger.Side]map[string][]moment{}}
+		r.sides[ledger.CatalogSide], r.sides[ledger.StripeSide] = map[string][]moment{}, map[string][]moment{}
 		var err error
 		r.Ledger, err = ledger.OpenMigrated(context.Background(), postgres.Database{URL: url}, ledger.Config{
 			Account: fmt.Sprintf("replay%d", runs),
@@ -222,6 +223,9 @@ func TestForget_KeepsWhatStripeHeld(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got, "%s after noon", after)
 	}
+	unknown, err := l.NeverKnown(t.Context(), []string{"x", product})
+	require.NoError(t, err)
+	require.Equal(t, []string{"x"}, unknown)
 }
 
 func TestKnownFrom_KeepsTheFirstTime(t *testing.T) {

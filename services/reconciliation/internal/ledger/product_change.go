@@ -85,7 +85,7 @@ func (l *Ledger) Forget(ctx context.Context, stripeID string) error {
 			WHERE account = $1 AND product_id = $2 AND desired IS NULL RETURNING *)
 		INSERT INTO driftless_ledger.past_state (account, side, product_id, since, until, first_version, last_version, state)
 		SELECT account, `+sqlList(StripeSide)+`, product_id, observed_since, greatest(observed_since, $3),
-			observed_version, observed_version, observed
+			0, observed_version, observed
 		FROM forgotten WHERE observed_json IS NOT NULL`, l.account, stripeID, l.now()); err != nil {
 		return fmt.Errorf("forget product %s: %w", stripeID, err)
 	}
