@@ -21,7 +21,7 @@ type diffCmd struct {
 
 // Help is shown by --help.
 func (*diffCmd) Help() string {
-	return `Shows the products that one side had otherwise at two times, field by field. What changed and changed back in
+	return `Shows the products that one side had otherwise at two times, field by field. A change that was undone in
 between is no difference; driftless history PRODUCT shows it.
 
 Exits with 0 if nothing differs, and with 2 if anything does, or if it is unknown whether that is all.`
