@@ -58,7 +58,7 @@ type cli struct {
 var errDiffers = errors.New("differences found")
 
 // Main runs the command line and returns the exit code: 0 for success, 1 for failure, 2 for differences, a degraded
-// mesh or an unknown state, 3 for a preview with changes that the guard would hold.
+// mesh or an unknown state, 3 for a preview or a rollback with changes that the guard would hold.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

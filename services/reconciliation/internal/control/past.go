@@ -16,6 +16,9 @@ import (
 // statePage is how many products one call about past states reads.
 const statePage = 1000
 
+// maxClockSkew is how far the clock of a caller may be ahead. A time within it means now.
+const maxClockSkew = 5 * time.Second
+
 var sides = map[controlv1.Side]ledger.Side{
 	controlv1.Side_SIDE_CATALOG: ledger.CatalogSide,
 	controlv1.Side_SIDE_STRIPE:  ledger.StripeSide,
@@ -81,7 +84,7 @@ func (c control) DiffStates(ctx context.Context,
 }
 
 // horizon returns the basis of an answer about past states, and the time from which on they are complete. It returns an
-// error if one of the times is before that, or to come.
+// error if one of the times is before that, or to come. A time that is now by the caller's clock becomes now.
 func (c control) horizon(ctx context.Context, times ...*time.Time) (
 	equality *controlv1.Equality, from *timestamppb.Timestamp, err error,
 ) {
@@ -96,8 +99,11 @@ func (c control) horizon(ctx context.Context, times ...*time.Time) (
 	}
 	now := v.Equality.GetAt().AsTime()
 	for _, at := range times {
-		if at.After(now) {
+		if at.Sub(now) > maxClockSkew {
 			return nil, nil, invalid("%s is in the future: it is %s", formatTime(*at), formatTime(now))
+		}
+		if at.After(now) {
+			*at = now
 		}
 	}
 	for _, at := range times {

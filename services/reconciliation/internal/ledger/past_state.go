@@ -41,6 +41,8 @@ func (p *Product) setDesired(next *catalogv1.ProductChange, at time.Time) {
 			})
 		}
 		p.desiredSince, p.desiredFirst = at, next.GetVersion()
+	} else {
+		p.desiredFirst = firstVersion(p.desiredFirst, p.desiredVersion)
 	}
 	p.Desired, p.desiredVersion = next, next.GetVersion()
 }

@@ -250,3 +250,26 @@ func TestKnownFrom_KeepsTheFirstTime(t *testing.T) {
 	require.NoError(t, err)
 	require.WithinDuration(t, noon, at, 0)
 }
+
+// A row that an earlier program has stored says neither since when nor since which version it is as it is.
+func TestPastStates_KnowRowsOfEarlierPrograms(t *testing.T) {
+	t.Parallel()
+	url := localtest.Postgres(t)
+	l := open(t, t.Context(), url, "default")
+	defer l.Close()
+	require.NoError(t, l.Apply(t.Context(), desire(7, 1, "Old")))
+	_, err := localtest.Pool(t, url).Exec(t.Context(),
+		"UPDATE driftless_ledger.product SET desired_since = DEFAULT, desired_first_version = DEFAULT")
+	require.NoError(t, err)
+	require.NoError(t, l.Apply(t.Context(), desire(8, 2, "Old"), desire(9, 3, "New")))
+	states, err := l.CatalogStates(t.Context(), product)
+	require.NoError(t, err)
+	require.Len(t, states, 2)
+	require.Equal(t, []uint64{7, 8, 9, 9},
+		[]uint64{states[0].FirstVersion, states[0].LastVersion, states[1].FirstVersion, states[1].LastVersion})
+	name := ""
+	_, err = l.StatesAt(t.Context(), ledger.CatalogSide, noon.Add(-24*time.Hour), nil, "", 10,
+		func(s *ledger.PastState) { name = nameOf(s) })
+	require.NoError(t, err)
+	require.Equal(t, "Old", name)
+}
