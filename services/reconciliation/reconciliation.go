@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
@@ -58,8 +59,13 @@ type Config struct {
 	CanWriteBack func(field string) error
 	// Mapped reports whether the catalog is in the operator's tables, not in the built-in ones.
 	Mapped bool
-	// HistoryRetention is how long the audit trail, closed drift and closed dead letters are kept. Zero keeps them
-	// forever.
+	// CanInsert returns why the operator's tables cannot get another row: a "product" or a "price". Nil means that they
+	// can.
+	CanInsert func(object string) error
+	// Guard are push's rules. Reconciliation only forecasts what push would hold.
+	Guard guard.Config
+	// HistoryRetention is how long the audit trail, replaced states, closed drift and closed dead letters are kept. Zero
+	// keeps them forever.
 	HistoryRetention time.Duration
 	Logger           *slog.Logger
 	// Now is the clock that decides when a difference is drift. Defaults to time.Now.
@@ -174,6 +180,9 @@ func Run(ctx context.Context, cfg Config) error {
 		Approvers:    cfg.Approvers,
 		CanWriteBack: cfg.CanWriteBack,
 		Mapped:       cfg.Mapped,
+		CanInsert:    cfg.CanInsert,
+		Guard:        cfg.Guard,
+		Policy:       cfg.Policy,
 		Now:          cfg.Now,
 		Logger:       cfg.Logger,
 	})
@@ -190,6 +199,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return r.publishOutbox(ctx) })
 	g.Go(func() error { return r.view.Watch(ctx) })
 	g.Go(func() error { return r.prune(ctx) })
+	g.Go(func() error { return r.beginPastStates(ctx) })
 	g.Go(func() error { return r.backfillJSON(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })
 	cfg.Logger.Info("reconciliation is running", "account", cfg.Account, "grace", cfg.GracePeriod)

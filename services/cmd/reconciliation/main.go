@@ -38,6 +38,8 @@ func main() {
 				Approvers:        s.GuardApprovers,
 				CanWriteBack:     r.Mapping.CheckWriteBack,
 				Mapped:           !r.Mapping.IsBuiltIn(),
+				CanInsert:        r.Mapping.CheckInsert,
+				Guard:            service.Guard(s.Guard),
 				HistoryRetention: s.HistoryRetention,
 				Logger:           r.Logger,
 				CheckMigrations:  s.Migrations.Migrations == "check",

@@ -42,7 +42,9 @@ type cli struct {
 	Drift      driftCmd      `cmd:"" help:"List drift, and decide what to do about it. Exits with 2 if there is any, or if that is unknown."`
 	Scan       scanCmd       `cmd:"" help:"Read everything in Stripe and correct the observed state."`
 	Trace      traceCmd      `cmd:"" help:"Show the trace of a product's latest change, from Jaeger, as a waterfall."`
-	History    historyCmd    `cmd:"" help:"Show everything recorded about a product, field by field."`
+	History    historyCmd    `cmd:"" help:"Show everything recorded about a product, field by field, or what either side held at a time."`
+	Diff       diffCmd       `cmd:"" help:"Show what changed in the catalog, or in Stripe, between two times. Exits with 2 if anything did, or if that is unknown."`
+	Rollback   rollbackCmd   `cmd:"" help:"Give a product an earlier state back, in your tables."`
 	Dead       deadCmd       `cmd:"" help:"List changes that could not be applied; replay or drop them."`
 	Keys       keysCmd       `cmd:"" help:"Create the keys that services sign changes and commands with."`
 	Webhook    webhookCmd    `cmd:"" help:"Set up the webhook endpoint in Stripe, and replace its signing secret."`
@@ -58,7 +60,7 @@ type cli struct {
 var errDiffers = errors.New("differences found")
 
 // Main runs the command line and returns the exit code: 0 for success, 1 for failure, 2 for differences, a degraded
-// mesh or an unknown state, 3 for a preview with changes that the guard would hold.
+// mesh or an unknown state, 3 for a preview or a rollback with changes that the guard would hold.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -203,11 +204,18 @@ func (cmd *driftResolveCmd) Run(ctx context.Context, c *cli) error {
 
 type historyCmd struct {
 	address
-	Product string `arg:"" help:"Id of the product."`
+	historyAtFlags
+	Product string `arg:"" optional:"" help:"Id of the product. With --at, defaults to all."`
 	Limit   uint32 `default:"100" help:"Maximum number of entries: the latest."`
 }
 
 func (cmd *historyCmd) Run(ctx context.Context, c *cli) error {
+	switch {
+	case cmd.At != "":
+		return cmd.showAt(ctx, c)
+	case cmd.Product == "" || cmd.Side != "":
+		return errors.New("name a product, or give --at TIME for the products of a time; --side goes with --at")
+	}
 	client, err := cmd.control(c)
 	if err != nil {
 		return err

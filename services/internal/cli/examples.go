@@ -84,7 +84,23 @@ var examples = map[string][]example{
 		{"trace mug --all", "with the spans of bookkeeping"},
 		{"trace mug --last 3", "the latest three"},
 	},
-	"history":   {{"history mug", ""}, {"history mug --limit 10", "the latest ten entries"}},
+	"history": {
+		{"history mug", ""},
+		{"history mug --limit 10", "the latest ten entries"},
+		{"history mug --at '2026-11-26 10:00'", "the product in full, on both sides"},
+		{"history --at 2h", "the whole catalog, two hours ago"},
+		{"history --at 2h --side stripe", "all of Stripe"},
+	},
+	"diff": {
+		{"diff --from 2h", "since two hours ago"},
+		{"diff mug --from 2026-11-25 --to 2026-11-26", "one product, one day"},
+		{"diff --from 30m --side stripe", "in Stripe"},
+	},
+	"rollback": {
+		{"rollback mug --to 2h --dry-run", "only show what would happen"},
+		{"rollback mug --to 24692080 --reason 'cents and euros'", "a version of driftless history mug"},
+		{"rollback mug --to '2026-11-26 10:00' --yes", "without a question"},
+	},
 	"dead list": {{"dead", "the same as dead list"}, {"dead list --reason refused_by_stripe", "by reason"}},
 	"dead show": {{"dead show mug", ""}},
 	"dead replay": {

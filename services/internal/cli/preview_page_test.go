@@ -35,8 +35,19 @@ func pageCommands(t *testing.T, page string) (out []string) {
 
 func newPageRig(t *testing.T, options ...string) *pageRig {
 	t.Helper()
-	r := &pageRig{t: t, dir: t.TempDir(), mesh: newTestMesh(t, options)}
-	m := r.mesh
+	r := newPageRigOf(t, newTestMesh(t, options))
+	commit(t, r.mesh.database, []string{
+		"INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')",
+		"INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('mug-eur', 'mug', 'eur', 1400)",
+	})
+	awaitQuiet(t, &cli{Local: config.Local{DataDir: r.dir}})
+	return r
+}
+
+// newPageRigOf returns a rig for a mesh that runs.
+func newPageRigOf(t *testing.T, m *testMesh) *pageRig {
+	t.Helper()
+	r := &pageRig{t: t, mesh: m, dir: t.TempDir()}
 	require.NoError(t, m.endpoints().save(r.dir))
 	program, err := os.Executable()
 	require.NoError(t, err)
@@ -45,11 +56,6 @@ func newPageRig(t *testing.T, options ...string) *pageRig {
 	require.NoError(t, os.Symlink(program, filepath.Join(bin, "driftless")))
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "gh"), []byte("#!/bin/sh\necho \"gh $*\"\ncat comment.md\n"), 0o700))
 	r.env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "DRIFTLESS_DATA_DIR="+r.dir)
-	commit(t, m.database, []string{
-		"INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')",
-		"INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('mug-eur', 'mug', 'eur', 1400)",
-	})
-	awaitQuiet(t, &cli{Local: config.Local{DataDir: r.dir}})
 	return r
 }
 

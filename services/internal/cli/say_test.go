@@ -115,6 +115,7 @@ func TestCommands_PrintNothingThatActsOnATerminal(t *testing.T) {
 		url := hostileService(t, fails)
 		for _, command := range []string{
 			"status", "plan", "drift", "drift ignore mug", "drift resolve mug --keep catalog", "history mug", "dead",
+			"history --at 2h", "history mug --at 2h", "diff --from 2h", "rollback mug --to 2h --yes --timeout 0s",
 			"dead show mug", "dead replay --all",
 			"dead drop --all", "approve --all --reason x", "reject --all --reason x",
 			"pause push", "resume push", "sync mug --no-wait", "reread mug --no-wait",

@@ -18,6 +18,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local"
@@ -56,14 +57,17 @@ type testMesh struct {
 	policy        *catalog.Policy
 	guard         guard.Config
 	holdCreations bool
+	// mapping reads tables of the script's own. Nil means the built-in tables.
+	mapping *config.Mapping
 
 	listeners map[string]net.Listener
 	stops     map[string]func()
 }
 
-// newTestMesh starts a mesh that stops when the test ends. The options are those of the command mesh: report (drift is
-// only reported), ask (drift waits for a decision), guard (dangerous changes of prices, and any archived
-// product, are held), allow8 (after guard: eight products may be archived) and hold (nothing is created).
+// newTestMesh starts a mesh that stops when the test ends. The options are those of the command mesh. With report, drift
+// is only reported. With ask, drift waits for a decision. With guard, dangerous changes of prices and any archived
+// product are held; with allow8 after it, eight products may be archived. With hold, nothing is created. With mapped,
+// the catalog has the tables of shopMapping.
 func newTestMesh(t testing.TB, options []string) *testMesh {
 	t.Helper()
 	m := &testMesh{
@@ -85,6 +89,9 @@ func newTestMesh(t testing.TB, options []string) *testMesh {
 	require.NoError(t, topology.Apply(t.Context(), admin.JetStream(), topology.Options{}))
 	admin.Close()
 	m.database = localtest.Postgres(t)
+	if m.mapping != nil {
+		require.NoError(t, m.exec(shopTables))
+	}
 	m.startSimulator()
 	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		m.start(name)
@@ -107,6 +114,8 @@ func (m *testMesh) set(option string) {
 		}
 	case "allow8":
 		m.guard.Products.Least = 8
+	case "mapped":
+		m.mapping = shopMapping()
 	case "hold":
 		m.holdCreations = true
 	default:
@@ -185,6 +194,7 @@ func (m *testMesh) service(name string, server httpserver.Config) func(context.C
 				DatabaseURL: m.database,
 				Slot:        m.slot,
 				Publication: "driftless",
+				Mapping:     m.mapping,
 				HTTP:        server,
 				Token:       scriptToken,
 				Logger:      discard(),
@@ -218,14 +228,17 @@ func (m *testMesh) service(name string, server httpserver.Config) func(context.C
 	default:
 		return func(ctx context.Context) error {
 			return reconciliation.Run(ctx, reconciliation.Config{
-				Account:     "default",
-				NATS:        nats,
-				LedgerURL:   m.database,
-				HTTP:        server,
-				Token:       scriptToken,
-				GracePeriod: time.Second,
-				Policy:      m.policy,
-				Logger:      discard(),
+				Account:      "default",
+				NATS:         nats,
+				LedgerURL:    m.database,
+				HTTP:         server,
+				Token:        scriptToken,
+				GracePeriod:  time.Second,
+				Policy:       m.policy,
+				CanWriteBack: m.mapping.CheckWriteBack,
+				CanInsert:    m.mapping.CheckInsert,
+				Guard:        m.guard,
+				Logger:       discard(),
 			})
 		}
 	}

@@ -68,6 +68,7 @@ func TestScript(t *testing.T) {
 			"await":     awaitGolden,
 			"token":     setToken,
 			"show":      showFile,
+			"moment":    noteMoment,
 		},
 	})
 }

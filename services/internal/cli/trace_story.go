@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxHistory is how many entries of the ledger are searched for traces.
-	maxHistory = 200
+	// maxEntries is how many entries of the ledger are searched for traces.
+	maxEntries = 200
 	// maxOrigins is how many traces are followed back: an edit in Stripe, its drift, and its repair.
 	maxOrigins = 4
 	// maxCarriers is how many carriers of a superseded change are followed.
@@ -120,7 +120,7 @@ func (s *storyTeller) fromLedger(ctx context.Context, c *cli, at address) (ids [
 	ctx, cancel := context.WithTimeout(ctx, jaegerTimeout/2)
 	defer cancel()
 	resp, err := client.ListHistory(ctx,
-		connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: s.product, Limit: maxHistory}))
+		connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: s.product, Limit: maxEntries}))
 	if err != nil {
 		return nil, err
 	}

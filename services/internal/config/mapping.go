@@ -214,6 +214,20 @@ func (m *Mapping) CheckWriteBack(field string) error {
 	return nil
 }
 
+// CheckInsert returns an error if a "product" or a "price" cannot be inserted into the operator's tables, because the
+// mapping has no statement for it. A nil mapping means the built-in tables, where both can be inserted.
+func (m *Mapping) CheckInsert(object string) error {
+	if m.IsBuiltIn() {
+		return nil
+	}
+	statement := map[string]string{"product": m.WriteBack.ImportProduct, "price": m.WriteBack.ImportPrice}[object]
+	if strings.TrimSpace(statement) == "" {
+		return fmt.Errorf("a %s cannot be inserted: set catalog.write_back.import_%s to the statement that inserts one "+
+			"(see docs/mapping.md)", object, object)
+	}
+	return nil
+}
+
 // CheckImport returns an error if products that only Stripe has cannot be imported, because the mapping has no
 // statement that inserts them. A nil mapping means the built-in tables, where they can be imported.
 func (m *Mapping) CheckImport() error {

@@ -121,7 +121,7 @@ type Reconciliation struct {
 	ReconciliationAddr    string        `name:"reconciliation-addr" env:"DRIFTLESS_RECONCILIATION_ADDR" default:"127.0.0.1:8082" help:"Address on which reconciliation serves the control API, health and metrics."`
 	GracePeriod           time.Duration `name:"grace-period" env:"DRIFTLESS_GRACE_PERIOD" default:"30s" help:"How long catalog and Stripe may differ before the difference counts as drift."`
 	ScanInterval          time.Duration `name:"scan-interval" env:"DRIFTLESS_SCAN_INTERVAL" default:"24h" help:"Time between full scans of Stripe. 0 means no scans."`
-	HistoryRetention      time.Duration `name:"history-retention" env:"DRIFTLESS_HISTORY_RETENTION" default:"9600h" help:"How long to keep the audit trail, closed drift and closed dead letters. 0 means for ever. The default is 400 days."`
+	HistoryRetention      time.Duration `name:"history-retention" env:"DRIFTLESS_HISTORY_RETENTION" default:"9600h" help:"How long to keep the audit trail, replaced states, closed drift and closed dead letters. 0 means for ever. The default is 400 days."`
 }
 
 // groups are all settings, in the order of docs/configuration.md.

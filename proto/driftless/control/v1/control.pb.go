@@ -143,6 +143,55 @@ func (Keep) EnumDescriptor() ([]byte, []int) {
 	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{1}
 }
 
+type Side int32
+
+const (
+	Side_SIDE_UNSPECIFIED Side = 0
+	Side_SIDE_CATALOG     Side = 1
+	Side_SIDE_STRIPE      Side = 2
+)
+
+// Enum value maps for Side.
+var (
+	Side_name = map[int32]string{
+		0: "SIDE_UNSPECIFIED",
+		1: "SIDE_CATALOG",
+		2: "SIDE_STRIPE",
+	}
+	Side_value = map[string]int32{
+		"SIDE_UNSPECIFIED": 0,
+		"SIDE_CATALOG":     1,
+		"SIDE_STRIPE":      2,
+	}
+)
+
+func (x Side) Enum() *Side {
+	p := new(Side)
+	*p = x
+	return p
+}
+
+func (x Side) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Side) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftless_control_v1_control_proto_enumTypes[2].Descriptor()
+}
+
+func (Side) Type() protoreflect.EnumType {
+	return &file_driftless_control_v1_control_proto_enumTypes[2]
+}
+
+func (x Side) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Side.Descriptor instead.
+func (Side) EnumDescriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{2}
+}
+
 // The basis of an answer about equality, to be shown with the answer. Without it, "no differences" only means that
 // CATALOG and the observed state are equal.
 type Equality struct {
@@ -3530,7 +3579,7 @@ type HistoryEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	// catalog_change, stripe_event, applied, confirmed, drifted, repaired, written_back, dead, ordered, ignored,
-	// resolved, dropped, held, approved, rejected, released.
+	// resolved, dropped, held, approved, rejected, released, rollback.
 	Kind    string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	Version uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	Detail  string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
@@ -4380,11 +4429,867 @@ func (x *DeadLetterResult) GetError() string {
 	return ""
 }
 
+type ListStatesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Side  Side                   `protobuf:"varint,2,opt,name=side,proto3,enum=driftless.control.v1.Side" json:"side,omitempty"`
+	// Only these products. All if empty.
+	ProductIds []string `protobuf:"bytes,3,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// Only products with ids after this one: next of the previous answer, to continue.
+	After         string `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStatesRequest) Reset() {
+	*x = ListStatesRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStatesRequest) ProtoMessage() {}
+
+func (x *ListStatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStatesRequest.ProtoReflect.Descriptor instead.
+func (*ListStatesRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ListStatesRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *ListStatesRequest) GetSide() Side {
+	if x != nil {
+		return x.Side
+	}
+	return Side_SIDE_UNSPECIFIED
+}
+
+func (x *ListStatesRequest) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *ListStatesRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type ListStatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ordered by id. Products that the side did not have at that time are left out.
+	States []*PastState `protobuf:"bytes,1,rep,name=states,proto3" json:"states,omitempty"`
+	// There may be more products after this id. Empty if there are none.
+	Next string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	// The time from which on states are complete.
+	KnownFrom *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=known_from,json=knownFrom,proto3" json:"known_from,omitempty"`
+	Equality  *Equality              `protobuf:"bytes,4,opt,name=equality,proto3" json:"equality,omitempty"`
+	// Named products that neither side ever had, as far as the ledger knows.
+	Unknown       []string `protobuf:"bytes,5,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStatesResponse) Reset() {
+	*x = ListStatesResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStatesResponse) ProtoMessage() {}
+
+func (x *ListStatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStatesResponse.ProtoReflect.Descriptor instead.
+func (*ListStatesResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ListStatesResponse) GetStates() []*PastState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ListStatesResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *ListStatesResponse) GetKnownFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownFrom
+	}
+	return nil
+}
+
+func (x *ListStatesResponse) GetEquality() *Equality {
+	if x != nil {
+		return x.Equality
+	}
+	return nil
+}
+
+func (x *ListStatesResponse) GetUnknown() []string {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+// A state of one side of a product.
+type PastState struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// When the state began: when it was committed to the catalog, or when Driftless learnt it from Stripe. 1970 if it
+	// began before states were kept.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// When another state replaced it. Absent if none has.
+	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// The catalog's versions with this state. On Stripe's side, the version that push had applied.
+	FirstVersion uint64 `protobuf:"varint,4,opt,name=first_version,json=firstVersion,proto3" json:"first_version,omitempty"`
+	LastVersion  uint64 `protobuf:"varint,5,opt,name=last_version,json=lastVersion,proto3" json:"last_version,omitempty"`
+	// The state of the side that was asked for. The other is absent.
+	Catalog       *v11.ProductChange `protobuf:"bytes,6,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	Stripe        *v11.Observed      `protobuf:"bytes,7,opt,name=stripe,proto3" json:"stripe,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PastState) Reset() {
+	*x = PastState{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PastState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PastState) ProtoMessage() {}
+
+func (x *PastState) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PastState.ProtoReflect.Descriptor instead.
+func (*PastState) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *PastState) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *PastState) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *PastState) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *PastState) GetFirstVersion() uint64 {
+	if x != nil {
+		return x.FirstVersion
+	}
+	return 0
+}
+
+func (x *PastState) GetLastVersion() uint64 {
+	if x != nil {
+		return x.LastVersion
+	}
+	return 0
+}
+
+func (x *PastState) GetCatalog() *v11.ProductChange {
+	if x != nil {
+		return x.Catalog
+	}
+	return nil
+}
+
+func (x *PastState) GetStripe() *v11.Observed {
+	if x != nil {
+		return x.Stripe
+	}
+	return nil
+}
+
+type DiffStatesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Defaults to now.
+	To   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Side Side                   `protobuf:"varint,3,opt,name=side,proto3,enum=driftless.control.v1.Side" json:"side,omitempty"`
+	// As in ListStatesRequest.
+	ProductIds    []string `protobuf:"bytes,4,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	After         string   `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffStatesRequest) Reset() {
+	*x = DiffStatesRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffStatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffStatesRequest) ProtoMessage() {}
+
+func (x *DiffStatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffStatesRequest.ProtoReflect.Descriptor instead.
+func (*DiffStatesRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *DiffStatesRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *DiffStatesRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *DiffStatesRequest) GetSide() Side {
+	if x != nil {
+		return x.Side
+	}
+	return Side_SIDE_UNSPECIFIED
+}
+
+func (x *DiffStatesRequest) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *DiffStatesRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type DiffStatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ordered by id. A page may be empty although there are more.
+	Products []*ProductDiff `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	// As in ListStatesResponse.
+	Next      string                 `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	KnownFrom *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=known_from,json=knownFrom,proto3" json:"known_from,omitempty"`
+	Equality  *Equality              `protobuf:"bytes,4,opt,name=equality,proto3" json:"equality,omitempty"`
+	Unknown   []string               `protobuf:"bytes,5,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	// The number of products that this page compared.
+	Compared      uint64 `protobuf:"varint,6,opt,name=compared,proto3" json:"compared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffStatesResponse) Reset() {
+	*x = DiffStatesResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffStatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffStatesResponse) ProtoMessage() {}
+
+func (x *DiffStatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffStatesResponse.ProtoReflect.Descriptor instead.
+func (*DiffStatesResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *DiffStatesResponse) GetProducts() []*ProductDiff {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+func (x *DiffStatesResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *DiffStatesResponse) GetKnownFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownFrom
+	}
+	return nil
+}
+
+func (x *DiffStatesResponse) GetEquality() *Equality {
+	if x != nil {
+		return x.Equality
+	}
+	return nil
+}
+
+func (x *DiffStatesResponse) GetUnknown() []string {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+func (x *DiffStatesResponse) GetCompared() uint64 {
+	if x != nil {
+		return x.Compared
+	}
+	return 0
+}
+
+// A product that differs between two times.
+type ProductDiff struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// added, changed or removed.
+	Verb string `protobuf:"bytes,2,opt,name=verb,proto3" json:"verb,omitempty"`
+	// The product first, then its prices.
+	Changes []*StateChange `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	// The versions at both times. 0 if the side did not have the product.
+	FromVersion uint64 `protobuf:"varint,4,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	ToVersion   uint64 `protobuf:"varint,5,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	// When the later state began.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProductDiff) Reset() {
+	*x = ProductDiff{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProductDiff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProductDiff) ProtoMessage() {}
+
+func (x *ProductDiff) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProductDiff.ProtoReflect.Descriptor instead.
+func (*ProductDiff) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ProductDiff) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ProductDiff) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *ProductDiff) GetChanges() []*StateChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *ProductDiff) GetFromVersion() uint64 {
+	if x != nil {
+		return x.FromVersion
+	}
+	return 0
+}
+
+func (x *ProductDiff) GetToVersion() uint64 {
+	if x != nil {
+		return x.ToVersion
+	}
+	return 0
+}
+
+func (x *ProductDiff) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// A change of a product, or of one of its prices.
+type StateChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// added, changed or removed.
+	Verb string `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	// The catalog's id of the price. Empty if the change is about the product, or about a price of others.
+	PriceId string `protobuf:"bytes,2,opt,name=price_id,json=priceId,proto3" json:"price_id,omitempty"`
+	// Stripe's id of the price, on Stripe's side.
+	StripePriceId string `protobuf:"bytes,3,opt,name=stripe_price_id,json=stripePriceId,proto3" json:"stripe_price_id,omitempty"`
+	// The amount of a price, "14.00 EUR / month", or the product's name. Empty where there is nothing.
+	Before string `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
+	After  string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	// The fields that change, with names within the product or the price: "metadata.color". An added or removed price
+	// has none.
+	Fields        []*FieldChange `protobuf:"bytes,6,rep,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateChange) Reset() {
+	*x = StateChange{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateChange) ProtoMessage() {}
+
+func (x *StateChange) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateChange.ProtoReflect.Descriptor instead.
+func (*StateChange) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *StateChange) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *StateChange) GetPriceId() string {
+	if x != nil {
+		return x.PriceId
+	}
+	return ""
+}
+
+func (x *StateChange) GetStripePriceId() string {
+	if x != nil {
+		return x.StripePriceId
+	}
+	return ""
+}
+
+func (x *StateChange) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *StateChange) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *StateChange) GetFields() []*FieldChange {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+type RollbackRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// Required.
+	//
+	// Types that are valid to be assigned to To:
+	//
+	//	*RollbackRequest_Version
+	//	*RollbackRequest_At
+	To isRollbackRequest_To `protobuf_oneof:"to"`
+	// Who asks for it. Defaults to the name of the token.
+	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Why. It is kept in the audit trail.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only return what would happen.
+	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// The product's version that the decision rests on: from_version of an earlier answer. aborted if it has another by
+	// now. 0 does not check.
+	ExpectedVersion uint64 `protobuf:"varint,7,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *RollbackRequest) Reset() {
+	*x = RollbackRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackRequest) ProtoMessage() {}
+
+func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
+func (*RollbackRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *RollbackRequest) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *RollbackRequest) GetTo() isRollbackRequest_To {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *RollbackRequest) GetVersion() uint64 {
+	if x != nil {
+		if x, ok := x.To.(*RollbackRequest_Version); ok {
+			return x.Version
+		}
+	}
+	return 0
+}
+
+func (x *RollbackRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.To.(*RollbackRequest_At); ok {
+			return x.At
+		}
+	}
+	return nil
+}
+
+func (x *RollbackRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *RollbackRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RollbackRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *RollbackRequest) GetExpectedVersion() uint64 {
+	if x != nil {
+		return x.ExpectedVersion
+	}
+	return 0
+}
+
+type isRollbackRequest_To interface {
+	isRollbackRequest_To()
+}
+
+type RollbackRequest_Version struct {
+	// A version of the product, as ListHistory has it.
+	Version uint64 `protobuf:"varint,2,opt,name=version,proto3,oneof"`
+}
+
+type RollbackRequest_At struct {
+	// A time at which the catalog had the state.
+	At *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3,oneof"`
+}
+
+func (*RollbackRequest_Version) isRollbackRequest_To() {}
+
+func (*RollbackRequest_At) isRollbackRequest_To() {}
+
+type RollbackResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// The product's latest version, which the rollback rests on.
+	FromVersion uint64 `protobuf:"varint,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	// The state that the catalog gets back, and the time for which it lasted.
+	ToVersion uint64                 `protobuf:"varint,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	Since     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Until     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// The changes of the catalog. Nothing is ordered if there are no changes.
+	Changes []*StateChange `protobuf:"bytes,6,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Prices that did not exist then. They are archived, because write-back deletes no rows.
+	ArchivedPrices []string `protobuf:"bytes,7,rep,name=archived_prices,json=archivedPrices,proto3" json:"archived_prices,omitempty"`
+	// Fields that the mapping did not provide then. They stay as they are.
+	KeptFields []string `protobuf:"bytes,8,rep,name=kept_fields,json=keptFields,proto3" json:"kept_fields,omitempty"`
+	// The product as the catalog shall have it.
+	Product *v11.Product `protobuf:"bytes,9,opt,name=product,proto3" json:"product,omitempty"`
+	// The calls that push would then make, and why the guard would hold them.
+	Plan *ProductPlan `protobuf:"bytes,10,opt,name=plan,proto3" json:"plan,omitempty"`
+	// Ingestion was ordered to write it.
+	Ordered       bool `protobuf:"varint,11,opt,name=ordered,proto3" json:"ordered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackResponse) Reset() {
+	*x = RollbackResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackResponse) ProtoMessage() {}
+
+func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
+func (*RollbackResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *RollbackResponse) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *RollbackResponse) GetFromVersion() uint64 {
+	if x != nil {
+		return x.FromVersion
+	}
+	return 0
+}
+
+func (x *RollbackResponse) GetToVersion() uint64 {
+	if x != nil {
+		return x.ToVersion
+	}
+	return 0
+}
+
+func (x *RollbackResponse) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *RollbackResponse) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *RollbackResponse) GetChanges() []*StateChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *RollbackResponse) GetArchivedPrices() []string {
+	if x != nil {
+		return x.ArchivedPrices
+	}
+	return nil
+}
+
+func (x *RollbackResponse) GetKeptFields() []string {
+	if x != nil {
+		return x.KeptFields
+	}
+	return nil
+}
+
+func (x *RollbackResponse) GetProduct() *v11.Product {
+	if x != nil {
+		return x.Product
+	}
+	return nil
+}
+
+func (x *RollbackResponse) GetPlan() *ProductPlan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+func (x *RollbackResponse) GetOrdered() bool {
+	if x != nil {
+		return x.Ordered
+	}
+	return false
+}
+
 var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
+	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\"driftless/catalog/v1/product.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
 	"\bEquality\x12/\n" +
 	"\x05as_of\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x18\n" +
 	"\aunknown\x18\x02 \x01(\tR\aunknown\x12H\n" +
@@ -4733,7 +5638,91 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aservice\x18\x03 \x01(\tR\aservice\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
 	"\aordered\x18\x05 \x01(\tR\aordered\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error*\xc8\x01\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"\xdb\x01\n" +
+	"\x11ListStatesRequest\x122\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x02at\x12:\n" +
+	"\x04side\x18\x02 \x01(\x0e2\x1a.driftless.control.v1.SideB\n" +
+	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\x04side\x126\n" +
+	"\vproduct_ids\x18\x03 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
+	"productIds\x12\x1e\n" +
+	"\x05after\x18\x04 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\xf2\x01\n" +
+	"\x12ListStatesResponse\x127\n" +
+	"\x06states\x18\x01 \x03(\v2\x1f.driftless.control.v1.PastStateR\x06states\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\x129\n" +
+	"\n" +
+	"known_from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tknownFrom\x12:\n" +
+	"\bequality\x18\x04 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\x12\x18\n" +
+	"\aunknown\x18\x05 \x03(\tR\aunknown\"\xcd\x02\n" +
+	"\tPastState\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12#\n" +
+	"\rfirst_version\x18\x04 \x01(\x04R\ffirstVersion\x12!\n" +
+	"\flast_version\x18\x05 \x01(\x04R\vlastVersion\x12=\n" +
+	"\acatalog\x18\x06 \x01(\v2#.driftless.catalog.v1.ProductChangeR\acatalog\x126\n" +
+	"\x06stripe\x18\a \x01(\v2\x1e.driftless.catalog.v1.ObservedR\x06stripe\"\x8b\x02\n" +
+	"\x11DiffStatesRequest\x126\n" +
+	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x04from\x12*\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12:\n" +
+	"\x04side\x18\x03 \x01(\x0e2\x1a.driftless.control.v1.SideB\n" +
+	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\x04side\x126\n" +
+	"\vproduct_ids\x18\x04 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
+	"productIds\x12\x1e\n" +
+	"\x05after\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x94\x02\n" +
+	"\x12DiffStatesResponse\x12=\n" +
+	"\bproducts\x18\x01 \x03(\v2!.driftless.control.v1.ProductDiffR\bproducts\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\x129\n" +
+	"\n" +
+	"known_from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tknownFrom\x12:\n" +
+	"\bequality\x18\x04 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\x12\x18\n" +
+	"\aunknown\x18\x05 \x03(\tR\aunknown\x12\x1a\n" +
+	"\bcompared\x18\x06 \x01(\x04R\bcompared\"\xf1\x01\n" +
+	"\vProductDiff\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x12\n" +
+	"\x04verb\x18\x02 \x01(\tR\x04verb\x12;\n" +
+	"\achanges\x18\x03 \x03(\v2!.driftless.control.v1.StateChangeR\achanges\x12!\n" +
+	"\ffrom_version\x18\x04 \x01(\x04R\vfromVersion\x12\x1d\n" +
+	"\n" +
+	"to_version\x18\x05 \x01(\x04R\ttoVersion\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xcd\x01\n" +
+	"\vStateChange\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x19\n" +
+	"\bprice_id\x18\x02 \x01(\tR\apriceId\x12&\n" +
+	"\x0fstripe_price_id\x18\x03 \x01(\tR\rstripePriceId\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after\x129\n" +
+	"\x06fields\x18\x06 \x03(\v2!.driftless.control.v1.FieldChangeR\x06fields\"\x95\x02\n" +
+	"\x0fRollbackRequest\x12,\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12\x1a\n" +
+	"\aversion\x18\x02 \x01(\x04H\x00R\aversion\x12,\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x02at\x12\x1e\n" +
+	"\x05actor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
+	"\x06reason\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12)\n" +
+	"\x10expected_version\x18\a \x01(\x04R\x0fexpectedVersionB\x04\n" +
+	"\x02to\"\xe8\x03\n" +
+	"\x10RollbackResponse\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12!\n" +
+	"\ffrom_version\x18\x02 \x01(\x04R\vfromVersion\x12\x1d\n" +
+	"\n" +
+	"to_version\x18\x03 \x01(\x04R\ttoVersion\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12;\n" +
+	"\achanges\x18\x06 \x03(\v2!.driftless.control.v1.StateChangeR\achanges\x12'\n" +
+	"\x0farchived_prices\x18\a \x03(\tR\x0earchivedPrices\x12\x1f\n" +
+	"\vkept_fields\x18\b \x03(\tR\n" +
+	"keptFields\x127\n" +
+	"\aproduct\x18\t \x01(\v2\x1d.driftless.catalog.v1.ProductR\aproduct\x125\n" +
+	"\x04plan\x18\n" +
+	" \x01(\v2!.driftless.control.v1.ProductPlanR\x04plan\x12\x18\n" +
+	"\aordered\x18\v \x01(\bR\aordered*\xc8\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
@@ -4745,7 +5734,11 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04Keep\x12\x14\n" +
 	"\x10KEEP_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKEEP_CATALOG\x10\x01\x12\x0f\n" +
-	"\vKEEP_STRIPE\x10\x022\xb8\x10\n" +
+	"\vKEEP_STRIPE\x10\x02*?\n" +
+	"\x04Side\x12\x14\n" +
+	"\x10SIDE_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fSIDE_CATALOG\x10\x01\x12\x0f\n" +
+	"\vSIDE_STRIPE\x10\x022\xdb\x12\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -4760,7 +5753,12 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06Reread\x12#.driftless.control.v1.RereadRequest\x1a$.driftless.control.v1.RereadResponse\"\x00\x12^\n" +
 	"\tStartScan\x12&.driftless.control.v1.StartScanRequest\x1a'.driftless.control.v1.StartScanResponse\"\x00\x12X\n" +
 	"\aGetScan\x12$.driftless.control.v1.GetScanRequest\x1a%.driftless.control.v1.GetScanResponse\"\x00\x12d\n" +
-	"\vListHistory\x12(.driftless.control.v1.ListHistoryRequest\x1a).driftless.control.v1.ListHistoryResponse\"\x00\x12^\n" +
+	"\vListHistory\x12(.driftless.control.v1.ListHistoryRequest\x1a).driftless.control.v1.ListHistoryResponse\"\x00\x12a\n" +
+	"\n" +
+	"ListStates\x12'.driftless.control.v1.ListStatesRequest\x1a(.driftless.control.v1.ListStatesResponse\"\x00\x12a\n" +
+	"\n" +
+	"DiffStates\x12'.driftless.control.v1.DiffStatesRequest\x1a(.driftless.control.v1.DiffStatesResponse\"\x00\x12[\n" +
+	"\bRollback\x12%.driftless.control.v1.RollbackRequest\x1a&.driftless.control.v1.RollbackResponse\"\x00\x12^\n" +
 	"\tListDrift\x12&.driftless.control.v1.ListDriftRequest\x1a'.driftless.control.v1.ListDriftResponse\"\x00\x12d\n" +
 	"\vIgnoreDrift\x12(.driftless.control.v1.IgnoreDriftRequest\x1a).driftless.control.v1.IgnoreDriftResponse\"\x00\x12g\n" +
 	"\fResolveDrift\x12).driftless.control.v1.ResolveDriftRequest\x1a*.driftless.control.v1.ResolveDriftResponse\"\x00\x12p\n" +
@@ -4782,207 +5780,248 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_driftless_control_v1_control_proto_rawDescData
 }
 
-var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
-	(*Equality)(nil),                  // 2: driftless.control.v1.Equality
-	(*GetStatusRequest)(nil),          // 3: driftless.control.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),         // 4: driftless.control.v1.GetStatusResponse
-	(*HeldCount)(nil),                 // 5: driftless.control.v1.HeldCount
-	(*ReadPurpose)(nil),               // 6: driftless.control.v1.ReadPurpose
-	(*DriftCount)(nil),                // 7: driftless.control.v1.DriftCount
-	(*Drift)(nil),                     // 8: driftless.control.v1.Drift
-	(*ListDriftRequest)(nil),          // 9: driftless.control.v1.ListDriftRequest
-	(*ListDriftResponse)(nil),         // 10: driftless.control.v1.ListDriftResponse
-	(*IgnoreDriftRequest)(nil),        // 11: driftless.control.v1.IgnoreDriftRequest
-	(*IgnoreDriftResponse)(nil),       // 12: driftless.control.v1.IgnoreDriftResponse
-	(*ResolveDriftRequest)(nil),       // 13: driftless.control.v1.ResolveDriftRequest
-	(*ResolveDriftResponse)(nil),      // 14: driftless.control.v1.ResolveDriftResponse
-	(*PausedService)(nil),             // 15: driftless.control.v1.PausedService
-	(*PauseRequest)(nil),              // 16: driftless.control.v1.PauseRequest
-	(*PauseResponse)(nil),             // 17: driftless.control.v1.PauseResponse
-	(*ResumeRequest)(nil),             // 18: driftless.control.v1.ResumeRequest
-	(*ResumeResponse)(nil),            // 19: driftless.control.v1.ResumeResponse
-	(*ApproveRequest)(nil),            // 20: driftless.control.v1.ApproveRequest
-	(*ApproveResponse)(nil),           // 21: driftless.control.v1.ApproveResponse
-	(*RejectRequest)(nil),             // 22: driftless.control.v1.RejectRequest
-	(*RejectResponse)(nil),            // 23: driftless.control.v1.RejectResponse
-	(*Rejection)(nil),                 // 24: driftless.control.v1.Rejection
-	(*ConsumerStatus)(nil),            // 25: driftless.control.v1.ConsumerStatus
-	(*PlanRequest)(nil),               // 26: driftless.control.v1.PlanRequest
-	(*PlanResponse)(nil),              // 27: driftless.control.v1.PlanResponse
-	(*ProductPlan)(nil),               // 28: driftless.control.v1.ProductPlan
-	(*PlannedChange)(nil),             // 29: driftless.control.v1.PlannedChange
-	(*Overlap)(nil),                   // 30: driftless.control.v1.Overlap
-	(*PlannedStep)(nil),               // 31: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),                 // 32: driftless.control.v1.Parameter
-	(*ListProductsRequest)(nil),       // 33: driftless.control.v1.ListProductsRequest
-	(*ListProductsResponse)(nil),      // 34: driftless.control.v1.ListProductsResponse
-	(*ProductDetail)(nil),             // 35: driftless.control.v1.ProductDetail
-	(*AdoptProductsRequest)(nil),      // 36: driftless.control.v1.AdoptProductsRequest
-	(*AdoptProductsResponse)(nil),     // 37: driftless.control.v1.AdoptProductsResponse
-	(*AdoptionOrder)(nil),             // 38: driftless.control.v1.AdoptionOrder
-	(*ListAdoptionsRequest)(nil),      // 39: driftless.control.v1.ListAdoptionsRequest
-	(*ListAdoptionsResponse)(nil),     // 40: driftless.control.v1.ListAdoptionsResponse
-	(*Adoption)(nil),                  // 41: driftless.control.v1.Adoption
-	(*SyncProductsRequest)(nil),       // 42: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 43: driftless.control.v1.SyncProductsResponse
-	(*RereadRequest)(nil),             // 44: driftless.control.v1.RereadRequest
-	(*RereadResponse)(nil),            // 45: driftless.control.v1.RereadResponse
-	(*StartScanRequest)(nil),          // 46: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 47: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 48: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 49: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 50: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 51: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 52: driftless.control.v1.HistoryEntry
-	(*FieldChange)(nil),               // 53: driftless.control.v1.FieldChange
-	(*ListDeadLettersRequest)(nil),    // 54: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 55: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 56: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 57: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 58: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 59: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 60: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 61: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 62: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 63: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 64: driftless.control.v1.DeadLetterResult
-	(*timestamppb.Timestamp)(nil),     // 65: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 66: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 67: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 68: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 69: driftless.mesh.v1.PollReport
-	(*v1.Difference)(nil),             // 70: driftless.mesh.v1.Difference
-	(*durationpb.Duration)(nil),       // 71: google.protobuf.Duration
-	(*v11.Hold)(nil),                  // 72: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 73: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 74: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 75: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 76: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 77: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 78: driftless.mesh.v1.DeadLetter
+	(Side)(0),                         // 2: driftless.control.v1.Side
+	(*Equality)(nil),                  // 3: driftless.control.v1.Equality
+	(*GetStatusRequest)(nil),          // 4: driftless.control.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),         // 5: driftless.control.v1.GetStatusResponse
+	(*HeldCount)(nil),                 // 6: driftless.control.v1.HeldCount
+	(*ReadPurpose)(nil),               // 7: driftless.control.v1.ReadPurpose
+	(*DriftCount)(nil),                // 8: driftless.control.v1.DriftCount
+	(*Drift)(nil),                     // 9: driftless.control.v1.Drift
+	(*ListDriftRequest)(nil),          // 10: driftless.control.v1.ListDriftRequest
+	(*ListDriftResponse)(nil),         // 11: driftless.control.v1.ListDriftResponse
+	(*IgnoreDriftRequest)(nil),        // 12: driftless.control.v1.IgnoreDriftRequest
+	(*IgnoreDriftResponse)(nil),       // 13: driftless.control.v1.IgnoreDriftResponse
+	(*ResolveDriftRequest)(nil),       // 14: driftless.control.v1.ResolveDriftRequest
+	(*ResolveDriftResponse)(nil),      // 15: driftless.control.v1.ResolveDriftResponse
+	(*PausedService)(nil),             // 16: driftless.control.v1.PausedService
+	(*PauseRequest)(nil),              // 17: driftless.control.v1.PauseRequest
+	(*PauseResponse)(nil),             // 18: driftless.control.v1.PauseResponse
+	(*ResumeRequest)(nil),             // 19: driftless.control.v1.ResumeRequest
+	(*ResumeResponse)(nil),            // 20: driftless.control.v1.ResumeResponse
+	(*ApproveRequest)(nil),            // 21: driftless.control.v1.ApproveRequest
+	(*ApproveResponse)(nil),           // 22: driftless.control.v1.ApproveResponse
+	(*RejectRequest)(nil),             // 23: driftless.control.v1.RejectRequest
+	(*RejectResponse)(nil),            // 24: driftless.control.v1.RejectResponse
+	(*Rejection)(nil),                 // 25: driftless.control.v1.Rejection
+	(*ConsumerStatus)(nil),            // 26: driftless.control.v1.ConsumerStatus
+	(*PlanRequest)(nil),               // 27: driftless.control.v1.PlanRequest
+	(*PlanResponse)(nil),              // 28: driftless.control.v1.PlanResponse
+	(*ProductPlan)(nil),               // 29: driftless.control.v1.ProductPlan
+	(*PlannedChange)(nil),             // 30: driftless.control.v1.PlannedChange
+	(*Overlap)(nil),                   // 31: driftless.control.v1.Overlap
+	(*PlannedStep)(nil),               // 32: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 33: driftless.control.v1.Parameter
+	(*ListProductsRequest)(nil),       // 34: driftless.control.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),      // 35: driftless.control.v1.ListProductsResponse
+	(*ProductDetail)(nil),             // 36: driftless.control.v1.ProductDetail
+	(*AdoptProductsRequest)(nil),      // 37: driftless.control.v1.AdoptProductsRequest
+	(*AdoptProductsResponse)(nil),     // 38: driftless.control.v1.AdoptProductsResponse
+	(*AdoptionOrder)(nil),             // 39: driftless.control.v1.AdoptionOrder
+	(*ListAdoptionsRequest)(nil),      // 40: driftless.control.v1.ListAdoptionsRequest
+	(*ListAdoptionsResponse)(nil),     // 41: driftless.control.v1.ListAdoptionsResponse
+	(*Adoption)(nil),                  // 42: driftless.control.v1.Adoption
+	(*SyncProductsRequest)(nil),       // 43: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 44: driftless.control.v1.SyncProductsResponse
+	(*RereadRequest)(nil),             // 45: driftless.control.v1.RereadRequest
+	(*RereadResponse)(nil),            // 46: driftless.control.v1.RereadResponse
+	(*StartScanRequest)(nil),          // 47: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 48: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 49: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 50: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 51: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 52: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 53: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 54: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 55: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 56: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 57: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 58: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 59: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 60: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 61: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 62: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 63: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 64: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 65: driftless.control.v1.DeadLetterResult
+	(*ListStatesRequest)(nil),         // 66: driftless.control.v1.ListStatesRequest
+	(*ListStatesResponse)(nil),        // 67: driftless.control.v1.ListStatesResponse
+	(*PastState)(nil),                 // 68: driftless.control.v1.PastState
+	(*DiffStatesRequest)(nil),         // 69: driftless.control.v1.DiffStatesRequest
+	(*DiffStatesResponse)(nil),        // 70: driftless.control.v1.DiffStatesResponse
+	(*ProductDiff)(nil),               // 71: driftless.control.v1.ProductDiff
+	(*StateChange)(nil),               // 72: driftless.control.v1.StateChange
+	(*RollbackRequest)(nil),           // 73: driftless.control.v1.RollbackRequest
+	(*RollbackResponse)(nil),          // 74: driftless.control.v1.RollbackResponse
+	(*timestamppb.Timestamp)(nil),     // 75: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 76: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 77: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 78: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 79: driftless.mesh.v1.PollReport
+	(*v1.Difference)(nil),             // 80: driftless.mesh.v1.Difference
+	(*durationpb.Duration)(nil),       // 81: google.protobuf.Duration
+	(*v11.Hold)(nil),                  // 82: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 83: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 84: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 85: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 86: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 87: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 88: driftless.mesh.v1.DeadLetter
+	(*v11.Product)(nil),               // 89: driftless.catalog.v1.Product
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	65, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	65, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	65, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	66, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	65, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
-	25, // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	67, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	68, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
-	7,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	69, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
-	15, // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
-	2,  // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
-	6,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
-	5,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
-	65, // 14: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	70, // 15: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	65, // 16: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	65, // 17: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	8,  // 18: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	2,  // 19: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	8,  // 20: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,  // 21: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	8,  // 22: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	65, // 23: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	65, // 24: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	71, // 25: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	15, // 26: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	71, // 27: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	65, // 28: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	24, // 29: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	70, // 30: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
-	28, // 31: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	15, // 32: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	2,  // 33: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	30, // 34: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
-	0,  // 35: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	31, // 36: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	65, // 37: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	70, // 38: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	29, // 39: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	65, // 40: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	8,  // 41: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	72, // 42: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	70, // 43: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	65, // 44: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	73, // 45: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	65, // 46: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
-	32, // 47: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	35, // 48: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 49: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	74, // 50: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	75, // 51: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	76, // 52: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	38, // 53: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	41, // 54: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	67, // 55: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	52, // 56: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	65, // 57: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	53, // 58: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	70, // 59: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	77, // 60: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	78, // 61: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	58, // 62: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	78, // 63: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	74, // 64: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	31, // 65: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	59, // 66: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	64, // 67: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	59, // 68: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	64, // 69: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	3,  // 70: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	26, // 71: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	42, // 72: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	33, // 73: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	36, // 74: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	39, // 75: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	20, // 76: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	22, // 77: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	16, // 78: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	18, // 79: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	44, // 80: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	46, // 81: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	48, // 82: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	50, // 83: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	9,  // 84: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	11, // 85: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	13, // 86: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	54, // 87: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	56, // 88: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	60, // 89: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	62, // 90: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	4,  // 91: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	27, // 92: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	43, // 93: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	34, // 94: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	37, // 95: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	40, // 96: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	21, // 97: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	23, // 98: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	17, // 99: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	19, // 100: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	45, // 101: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	47, // 102: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	49, // 103: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	51, // 104: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	10, // 105: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	12, // 106: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	14, // 107: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	55, // 108: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	57, // 109: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	61, // 110: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	63, // 111: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	91, // [91:112] is the sub-list for method output_type
-	70, // [70:91] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	75,  // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	75,  // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	75,  // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	76,  // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	75,  // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	26,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	77,  // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	78,  // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	8,   // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
+	79,  // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	16,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
+	3,   // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
+	7,   // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
+	6,   // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
+	75,  // 14: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	80,  // 15: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	75,  // 16: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	75,  // 17: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	9,   // 18: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	3,   // 19: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
+	9,   // 20: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	1,   // 21: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	9,   // 22: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	75,  // 23: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	75,  // 24: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	81,  // 25: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	16,  // 26: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	81,  // 27: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	75,  // 28: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	25,  // 29: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	80,  // 30: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	29,  // 31: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	16,  // 32: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	3,   // 33: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	31,  // 34: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
+	0,   // 35: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	32,  // 36: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	75,  // 37: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	80,  // 38: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	30,  // 39: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	75,  // 40: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	9,   // 41: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	82,  // 42: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	80,  // 43: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	75,  // 44: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	83,  // 45: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	75,  // 46: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	33,  // 47: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	36,  // 48: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,   // 49: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	84,  // 50: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	85,  // 51: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	86,  // 52: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	39,  // 53: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	42,  // 54: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	77,  // 55: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	53,  // 56: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	75,  // 57: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	54,  // 58: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	80,  // 59: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	87,  // 60: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	88,  // 61: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	59,  // 62: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	88,  // 63: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	84,  // 64: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	32,  // 65: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	60,  // 66: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	65,  // 67: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	60,  // 68: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	65,  // 69: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	75,  // 70: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	2,   // 71: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
+	68,  // 72: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
+	75,  // 73: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	3,   // 74: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	75,  // 75: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	75,  // 76: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	84,  // 77: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	85,  // 78: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	75,  // 79: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	75,  // 80: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	2,   // 81: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
+	71,  // 82: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
+	75,  // 83: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	3,   // 84: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	72,  // 85: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
+	75,  // 86: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	54,  // 87: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
+	75,  // 88: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	75,  // 89: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	75,  // 90: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	72,  // 91: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
+	89,  // 92: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	29,  // 93: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
+	4,   // 94: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	27,  // 95: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	43,  // 96: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	34,  // 97: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	37,  // 98: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	40,  // 99: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	21,  // 100: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	23,  // 101: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	17,  // 102: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	19,  // 103: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	45,  // 104: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	47,  // 105: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	49,  // 106: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	51,  // 107: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	66,  // 108: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	69,  // 109: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	73,  // 110: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	10,  // 111: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	12,  // 112: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	14,  // 113: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	55,  // 114: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	57,  // 115: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	61,  // 116: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	63,  // 117: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	5,   // 118: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	28,  // 119: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	44,  // 120: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	35,  // 121: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	38,  // 122: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	41,  // 123: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	22,  // 124: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	24,  // 125: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	18,  // 126: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	20,  // 127: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	46,  // 128: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	48,  // 129: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	50,  // 130: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	52,  // 131: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	67,  // 132: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	70,  // 133: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	74,  // 134: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	11,  // 135: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	13,  // 136: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	15,  // 137: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	56,  // 138: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	58,  // 139: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	62,  // 140: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	64,  // 141: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	118, // [118:142] is the sub-list for method output_type
+	94,  // [94:118] is the sub-list for method input_type
+	94,  // [94:94] is the sub-list for extension type_name
+	94,  // [94:94] is the sub-list for extension extendee
+	0,   // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -4990,13 +6029,17 @@ func file_driftless_control_v1_control_proto_init() {
 	if File_driftless_control_v1_control_proto != nil {
 		return
 	}
+	file_driftless_control_v1_control_proto_msgTypes[70].OneofWrappers = []any{
+		(*RollbackRequest_Version)(nil),
+		(*RollbackRequest_At)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   63,
+			NumEnums:      3,
+			NumMessages:   72,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

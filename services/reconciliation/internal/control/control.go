@@ -22,7 +22,9 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/connectjson"
+	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/state"
@@ -78,6 +80,13 @@ type Config struct {
 	CanWriteBack func(field string) error
 	// Mapped reports whether the catalog is in the operator's tables, not in the built-in ones.
 	Mapped bool
+	// CanInsert returns why the operator's tables cannot get another row: a "product" or a "price". Nil means that they
+	// can.
+	CanInsert func(object string) error
+	// Guard are push's rules, for forecasts of what push would hold.
+	Guard guard.Config
+	// Policy is push's policy, for forecasts.
+	Policy *catalog.Policy
 	Now    func() time.Time
 	Logger *slog.Logger
 }
@@ -91,6 +100,9 @@ var _ controlv1connect.ControlServiceHandler = control{}
 func Handler(cfg Config) http.Handler {
 	if cfg.CanWriteBack == nil {
 		cfg.CanWriteBack = func(string) error { return nil }
+	}
+	if cfg.CanInsert == nil {
+		cfg.CanInsert = func(string) error { return nil }
 	}
 	c := control{cfg}
 	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),

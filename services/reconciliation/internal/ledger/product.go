@@ -31,6 +31,10 @@ type Product struct {
 	desiredVersion uint64
 	desiredAt      Position
 	observedAt     Position
+	// desiredSince and observedSince are since when each side has been as it is. desiredFirst is the first version with
+	// this content, 0 if that is not known.
+	desiredSince, observedSince time.Time
+	desiredFirst                uint64
 	// deadVersion is the version of the open dead letter that has one. deadUnversioned reports whether a letter without
 	// a version is open.
 	deadVersion     *uint64
@@ -58,6 +62,8 @@ type Product struct {
 	unattributed []*Drift
 	// traceparent is the span that sent the message of the change under way.
 	traceparent string
+	// past are the states that the changes under way replace.
+	past []pastState
 	// entryData is the data of the entry in the audit trail.
 	entryData []byte
 	// closedLetters are the letters that the change under way closes.

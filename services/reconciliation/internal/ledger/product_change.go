@@ -48,7 +48,8 @@ func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Ch
 			}
 			kept := proto.CloneOf(change)
 			kept.RowImages = nil
-			p.Desired, p.desiredVersion, p.desiredAt = kept, change.GetVersion(), at
+			p.setDesired(kept, entry.At)
+			p.desiredAt = at
 			return true, nil
 		},
 	}
@@ -64,7 +65,8 @@ func ObservedChange(observed *catalogv1.Observed, at Position) Change {
 				return false, nil
 			}
 			before := p.Observed
-			p.Observed, p.observedAt, p.readWhole = observed, at, becameWhole(before, observed)
+			p.setObserved(observed, at.Stored)
+			p.observedAt, p.readWhole = at, becameWhole(before, observed)
 			p.externalChanges = func(l *Ledger) []catalog.Decision { return l.externalChanges(p, before) }
 			for _, id := range observed.GetRecentEvents() {
 				if !catalog.SeenEvent(before, id) {
@@ -77,11 +79,14 @@ func ObservedChange(observed *catalogv1.Observed, at Position) Change {
 }
 
 // Forget deletes the state of a product under an id of Stripe's that the catalog never had, because the product is now
-// linked to another id. The audit trail keeps its history.
+// linked to another id. The audit trail keeps its history, and what it was before can still be asked for.
 func (l *Ledger) Forget(ctx context.Context, stripeID string) error {
-	if _, err := l.pool.Exec(ctx,
-		`DELETE FROM driftless_ledger.product WHERE account = $1 AND product_id = $2 AND desired IS NULL`, l.account,
-		stripeID); err != nil {
+	if _, err := l.pool.Exec(ctx, `WITH forgotten AS (DELETE FROM driftless_ledger.product
+			WHERE account = $1 AND product_id = $2 AND desired IS NULL RETURNING *)
+		INSERT INTO driftless_ledger.past_state (account, side, product_id, since, until, first_version, last_version, state)
+		SELECT account, `+sqlList(StripeSide)+`, product_id, observed_since, greatest(observed_since, $3),
+			0, observed_version, observed
+		FROM forgotten WHERE observed_json IS NOT NULL`, l.account, stripeID, l.now()); err != nil {
 		return fmt.Errorf("forget product %s: %w", stripeID, err)
 	}
 	return nil

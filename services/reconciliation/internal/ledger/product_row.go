@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,9 +32,11 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, products ...*Product) err
 		if err := l.queueMessages(batch, p); err != nil {
 			return err
 		}
-		for range p.messages {
-			owners = append(owners, p.ID)
+		past, err := l.queuePast(batch, p)
+		if err != nil {
+			return fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
+		owners = append(owners, slices.Repeat([]string{p.ID}, len(p.messages)+past)...)
 	}
 	results := tx.SendBatch(ctx, batch)
 	for _, owner := range owners {
@@ -53,7 +56,8 @@ const updateProduct = `UPDATE driftless_ledger.product SET desired = $3, desired
 		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric,
 		desired_stored = $17, observed_stored = $18, dead_unversioned = $19, unsettled = $20, open_drift = $21,
 		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7, gone = $24, 
-		held_by = $25, held_since = $26, kept_prices = $27, kept_until = $28
+		held_by = $25, held_since = $26, kept_prices = $27, kept_until = $28,
+		desired_since = $29, desired_first_version = $30::text::numeric, observed_since = $31
 		WHERE account = $1 AND product_id = $2`
 
 // row returns the arguments of updateProduct.
@@ -94,7 +98,7 @@ func (l *Ledger) row(p *Product) ([]any, error) {
 		nullable(p.DriftedAt), p.Repairs,
 		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned,
 		p.hasDifferences, len(p.open), desiredJSON, observedJSON, p.IsGone(), heldBy, heldSince,
-		len(kept), nullable(firstEnd(kept)),
+		len(kept), nullable(firstEnd(kept)), p.desiredSince, number(p.desiredFirst), p.observedSince,
 	}, nil
 }
 
@@ -106,12 +110,13 @@ func nullable(t time.Time) *time.Time {
 }
 
 const selectProducts = `SELECT product_id, desired, desired_version::text, desired_sequence, desired_stored, observed, observed_revision,
-	observed_stored, state, differs, differs_since, drifted_at, repairs, repair_at, dead_version::text, dead_unversioned, unsettled, open_drift FROM driftless_ledger.product`
+	observed_stored, state, differs, differs_since, drifted_at, repairs, repair_at, dead_version::text, dead_unversioned, unsettled, open_drift,
+	desired_since, desired_first_version::text, observed_since FROM driftless_ledger.product`
 
 func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	p := &Product{}
 	var desired, observed []byte
-	var version string
+	var version, first string
 	var dead *string
 	var state string
 	var sequence, revision int64
@@ -119,12 +124,15 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	if err := row.Scan(&p.ID, &desired, &version, &sequence, &p.desiredAt.Stored, &observed, &revision,
 		&p.observedAt.Stored, &state, &p.Differs,
 		&since, &drifted, &p.Repairs, &repairAt, &dead, &p.deadUnversioned, &p.hasDifferences,
-		&p.storedOpen); err != nil {
+		&p.storedOpen, &p.desiredSince, &first, &p.observedSince); err != nil {
 		return nil, err
 	}
 	p.State, p.desiredAt.Sequence, p.observedAt.Sequence = State(state), uint64(sequence), uint64(revision)
 	var err error
 	if p.desiredVersion, err = strconv.ParseUint(version, 10, 64); err != nil {
+		return nil, err
+	}
+	if p.desiredFirst, err = strconv.ParseUint(first, 10, 64); err != nil {
 		return nil, err
 	}
 	if dead != nil {

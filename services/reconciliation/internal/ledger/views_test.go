@@ -99,7 +99,7 @@ func TestPrune_DeletesOnlyExpiredRows(t *testing.T) {
 	b.observe("by hand", "")
 	n, err := b.Prune(t.Context(), time.Hour)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, n, "an entry and a settled drift")
+	require.EqualValues(t, 5, n, "an entry, a settled drift and three replaced states")
 	entries, err := b.History(t.Context(), product, 10)
 	require.NoError(t, err)
 	require.Len(t, entries, 1)

@@ -68,6 +68,14 @@ const (
 	// ControlServiceListHistoryProcedure is the fully-qualified name of the ControlService's
 	// ListHistory RPC.
 	ControlServiceListHistoryProcedure = "/driftless.control.v1.ControlService/ListHistory"
+	// ControlServiceListStatesProcedure is the fully-qualified name of the ControlService's ListStates
+	// RPC.
+	ControlServiceListStatesProcedure = "/driftless.control.v1.ControlService/ListStates"
+	// ControlServiceDiffStatesProcedure is the fully-qualified name of the ControlService's DiffStates
+	// RPC.
+	ControlServiceDiffStatesProcedure = "/driftless.control.v1.ControlService/DiffStates"
+	// ControlServiceRollbackProcedure is the fully-qualified name of the ControlService's Rollback RPC.
+	ControlServiceRollbackProcedure = "/driftless.control.v1.ControlService/Rollback"
 	// ControlServiceListDriftProcedure is the fully-qualified name of the ControlService's ListDrift
 	// RPC.
 	ControlServiceListDriftProcedure = "/driftless.control.v1.ControlService/ListDrift"
@@ -128,6 +136,14 @@ type ControlServiceClient interface {
 	GetScan(context.Context, *connect.Request[v1.GetScanRequest]) (*connect.Response[v1.GetScanResponse], error)
 	// Returns everything recorded about one product, latest first.
 	ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error)
+	// Returns the products of one side as they were at a time. Past states are complete from known_from on: since the
+	// ledger first had the whole catalog, and within its retention. failed_precondition for an earlier time.
+	ListStates(context.Context, *connect.Request[v1.ListStatesRequest]) (*connect.Response[v1.ListStatesResponse], error)
+	// Returns the products of one side that differ between two times, which are limited as in ListStates.
+	DiffStates(context.Context, *connect.Request[v1.DiffStatesRequest]) (*connect.Response[v1.DiffStatesResponse], error)
+	// Orders ingestion to give the operator's tables an earlier state of a product. not_found for a product or version
+	// that nobody knows. failed_precondition if the state is not kept any more, or if the mapping cannot write it.
+	Rollback(context.Context, *connect.Request[v1.RollbackRequest]) (*connect.Response[v1.RollbackResponse], error)
 	// Returns differences that are drift, by product: the open ones, or for named products also the settled ones.
 	ListDrift(context.Context, *connect.Request[v1.ListDriftRequest]) (*connect.Response[v1.ListDriftResponse], error)
 	// Leaves open drift alone until one of its values changes. not_found if there is none.
@@ -242,6 +258,24 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("ListHistory")),
 			connect.WithClientOptions(opts...),
 		),
+		listStates: connect.NewClient[v1.ListStatesRequest, v1.ListStatesResponse](
+			httpClient,
+			baseURL+ControlServiceListStatesProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("ListStates")),
+			connect.WithClientOptions(opts...),
+		),
+		diffStates: connect.NewClient[v1.DiffStatesRequest, v1.DiffStatesResponse](
+			httpClient,
+			baseURL+ControlServiceDiffStatesProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("DiffStates")),
+			connect.WithClientOptions(opts...),
+		),
+		rollback: connect.NewClient[v1.RollbackRequest, v1.RollbackResponse](
+			httpClient,
+			baseURL+ControlServiceRollbackProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("Rollback")),
+			connect.WithClientOptions(opts...),
+		),
 		listDrift: connect.NewClient[v1.ListDriftRequest, v1.ListDriftResponse](
 			httpClient,
 			baseURL+ControlServiceListDriftProcedure,
@@ -303,6 +337,9 @@ type controlServiceClient struct {
 	startScan         *connect.Client[v1.StartScanRequest, v1.StartScanResponse]
 	getScan           *connect.Client[v1.GetScanRequest, v1.GetScanResponse]
 	listHistory       *connect.Client[v1.ListHistoryRequest, v1.ListHistoryResponse]
+	listStates        *connect.Client[v1.ListStatesRequest, v1.ListStatesResponse]
+	diffStates        *connect.Client[v1.DiffStatesRequest, v1.DiffStatesResponse]
+	rollback          *connect.Client[v1.RollbackRequest, v1.RollbackResponse]
 	listDrift         *connect.Client[v1.ListDriftRequest, v1.ListDriftResponse]
 	ignoreDrift       *connect.Client[v1.IgnoreDriftRequest, v1.IgnoreDriftResponse]
 	resolveDrift      *connect.Client[v1.ResolveDriftRequest, v1.ResolveDriftResponse]
@@ -382,6 +419,21 @@ func (c *controlServiceClient) ListHistory(ctx context.Context, req *connect.Req
 	return c.listHistory.CallUnary(ctx, req)
 }
 
+// ListStates calls driftless.control.v1.ControlService.ListStates.
+func (c *controlServiceClient) ListStates(ctx context.Context, req *connect.Request[v1.ListStatesRequest]) (*connect.Response[v1.ListStatesResponse], error) {
+	return c.listStates.CallUnary(ctx, req)
+}
+
+// DiffStates calls driftless.control.v1.ControlService.DiffStates.
+func (c *controlServiceClient) DiffStates(ctx context.Context, req *connect.Request[v1.DiffStatesRequest]) (*connect.Response[v1.DiffStatesResponse], error) {
+	return c.diffStates.CallUnary(ctx, req)
+}
+
+// Rollback calls driftless.control.v1.ControlService.Rollback.
+func (c *controlServiceClient) Rollback(ctx context.Context, req *connect.Request[v1.RollbackRequest]) (*connect.Response[v1.RollbackResponse], error) {
+	return c.rollback.CallUnary(ctx, req)
+}
+
 // ListDrift calls driftless.control.v1.ControlService.ListDrift.
 func (c *controlServiceClient) ListDrift(ctx context.Context, req *connect.Request[v1.ListDriftRequest]) (*connect.Response[v1.ListDriftResponse], error) {
 	return c.listDrift.CallUnary(ctx, req)
@@ -454,6 +506,14 @@ type ControlServiceHandler interface {
 	GetScan(context.Context, *connect.Request[v1.GetScanRequest]) (*connect.Response[v1.GetScanResponse], error)
 	// Returns everything recorded about one product, latest first.
 	ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error)
+	// Returns the products of one side as they were at a time. Past states are complete from known_from on: since the
+	// ledger first had the whole catalog, and within its retention. failed_precondition for an earlier time.
+	ListStates(context.Context, *connect.Request[v1.ListStatesRequest]) (*connect.Response[v1.ListStatesResponse], error)
+	// Returns the products of one side that differ between two times, which are limited as in ListStates.
+	DiffStates(context.Context, *connect.Request[v1.DiffStatesRequest]) (*connect.Response[v1.DiffStatesResponse], error)
+	// Orders ingestion to give the operator's tables an earlier state of a product. not_found for a product or version
+	// that nobody knows. failed_precondition if the state is not kept any more, or if the mapping cannot write it.
+	Rollback(context.Context, *connect.Request[v1.RollbackRequest]) (*connect.Response[v1.RollbackResponse], error)
 	// Returns differences that are drift, by product: the open ones, or for named products also the settled ones.
 	ListDrift(context.Context, *connect.Request[v1.ListDriftRequest]) (*connect.Response[v1.ListDriftResponse], error)
 	// Leaves open drift alone until one of its values changes. not_found if there is none.
@@ -564,6 +624,24 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("ListHistory")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceListStatesHandler := connect.NewUnaryHandler(
+		ControlServiceListStatesProcedure,
+		svc.ListStates,
+		connect.WithSchema(controlServiceMethods.ByName("ListStates")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceDiffStatesHandler := connect.NewUnaryHandler(
+		ControlServiceDiffStatesProcedure,
+		svc.DiffStates,
+		connect.WithSchema(controlServiceMethods.ByName("DiffStates")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceRollbackHandler := connect.NewUnaryHandler(
+		ControlServiceRollbackProcedure,
+		svc.Rollback,
+		connect.WithSchema(controlServiceMethods.ByName("Rollback")),
+		connect.WithHandlerOptions(opts...),
+	)
 	controlServiceListDriftHandler := connect.NewUnaryHandler(
 		ControlServiceListDriftProcedure,
 		svc.ListDrift,
@@ -636,6 +714,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceGetScanHandler.ServeHTTP(w, r)
 		case ControlServiceListHistoryProcedure:
 			controlServiceListHistoryHandler.ServeHTTP(w, r)
+		case ControlServiceListStatesProcedure:
+			controlServiceListStatesHandler.ServeHTTP(w, r)
+		case ControlServiceDiffStatesProcedure:
+			controlServiceDiffStatesHandler.ServeHTTP(w, r)
+		case ControlServiceRollbackProcedure:
+			controlServiceRollbackHandler.ServeHTTP(w, r)
 		case ControlServiceListDriftProcedure:
 			controlServiceListDriftHandler.ServeHTTP(w, r)
 		case ControlServiceIgnoreDriftProcedure:
@@ -713,6 +797,18 @@ func (UnimplementedControlServiceHandler) GetScan(context.Context, *connect.Requ
 
 func (UnimplementedControlServiceHandler) ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListHistory is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) ListStates(context.Context, *connect.Request[v1.ListStatesRequest]) (*connect.Response[v1.ListStatesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListStates is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) DiffStates(context.Context, *connect.Request[v1.DiffStatesRequest]) (*connect.Response[v1.DiffStatesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.DiffStates is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) Rollback(context.Context, *connect.Request[v1.RollbackRequest]) (*connect.Response[v1.RollbackResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.Rollback is not implemented"))
 }
 
 func (UnimplementedControlServiceHandler) ListDrift(context.Context, *connect.Request[v1.ListDriftRequest]) (*connect.Response[v1.ListDriftResponse], error) {

@@ -1,0 +1,169 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// statePage is how many products one call about past states reads.
+const statePage = 1000
+
+// maxClockSkew is how far the clock of a caller may be ahead. A time within it means now.
+const maxClockSkew = 5 * time.Second
+
+var sides = map[controlv1.Side]ledger.Side{
+	controlv1.Side_SIDE_CATALOG: ledger.CatalogSide,
+	controlv1.Side_SIDE_STRIPE:  ledger.StripeSide,
+}
+
+// ListStates returns the products of one side as they were at a time.
+func (c control) ListStates(ctx context.Context,
+	req *connect.Request[controlv1.ListStatesRequest],
+) (*connect.Response[controlv1.ListStatesResponse], error) {
+	out := &controlv1.ListStatesResponse{}
+	at := req.Msg.GetAt().AsTime()
+	var err error
+	if out.Equality, out.KnownFrom, err = c.horizon(ctx, &at); err != nil {
+		return nil, err
+	}
+	ids := distinct(req.Msg.GetProductIds())
+	if out.Next, err = c.Ledger.StatesAt(ctx, sides[req.Msg.GetSide()], at, ids, req.Msg.GetAfter(), statePage,
+		func(s *ledger.PastState) { out.States = append(out.States, pastState(s)) }); err != nil {
+		return nil, unavailable(err)
+	}
+	if out.Unknown, err = c.Ledger.NeverKnown(ctx, ids); err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(out), nil
+}
+
+// DiffStates returns the products of one side that differ between two times.
+func (c control) DiffStates(ctx context.Context,
+	req *connect.Request[controlv1.DiffStatesRequest],
+) (*connect.Response[controlv1.DiffStatesResponse], error) {
+	out := &controlv1.DiffStatesResponse{}
+	from, to := req.Msg.GetFrom().AsTime(), time.Time{}
+	times := []*time.Time{&from}
+	if req.Msg.GetTo() != nil {
+		to = req.Msg.GetTo().AsTime()
+		times = append(times, &to)
+	}
+	var err error
+	if out.Equality, out.KnownFrom, err = c.horizon(ctx, times...); err != nil {
+		return nil, err
+	}
+	if req.Msg.GetTo() == nil {
+		to = out.GetEquality().GetAt().AsTime()
+	}
+	if to.Before(from) {
+		return nil, invalid("from %s is after to %s: exchange them", formatTime(from), formatTime(to))
+	}
+	ids := distinct(req.Msg.GetProductIds())
+	compared, next, err := c.Ledger.StateChanges(ctx, sides[req.Msg.GetSide()], from, to, ids, req.Msg.GetAfter(),
+		statePage, func(change ledger.StateChange) {
+			if d := productDiff(change); d != nil {
+				out.Products = append(out.Products, d)
+			}
+		})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out.Compared, out.Next = uint64(compared), next
+	if out.Unknown, err = c.Ledger.NeverKnown(ctx, ids); err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(out), nil
+}
+
+// horizon returns the basis of an answer about past states, and the time from which on they are complete. It returns an
+// error if one of the times is before that, or to come. A time that is now by the caller's clock becomes now.
+func (c control) horizon(ctx context.Context, times ...*time.Time) (
+	equality *controlv1.Equality, from *timestamppb.Timestamp, err error,
+) {
+	// The services are read before the ledger, as for every answer about equality.
+	v, err := c.View.Read(ctx)
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	known, err := c.Ledger.KnownFrom(ctx)
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	now := v.Equality.GetAt().AsTime()
+	for _, at := range times {
+		if at.Sub(now) > maxClockSkew {
+			return nil, nil, invalid("%s is in the future: it is %s", formatTime(*at), formatTime(now))
+		}
+		if at.After(now) {
+			*at = now
+		}
+	}
+	for _, at := range times {
+		switch {
+		case known.IsZero():
+			return nil, nil, failedPrecondition(
+				"no past state is known yet: the ledger has yet to receive the whole catalog for the first time " +
+					"(`driftless status` shows how far it is)")
+		case at.Before(known):
+			return nil, nil, failedPrecondition(
+				"the state at %s is not known: states are known from %s on, when the ledger began to keep them, or "+
+					"because earlier ones were deleted (history_retention)", formatTime(*at), formatTime(known))
+		}
+	}
+	return v.Equality, timestamppb.New(known), nil
+}
+
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func failedPrecondition(format string, args ...any) error {
+	return connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf(format, args...))
+}
+
+func pastState(s *ledger.PastState) *controlv1.PastState {
+	out := &controlv1.PastState{
+		ProductId:    s.Product,
+		Since:        timestamppb.New(s.Since),
+		FirstVersion: s.FirstVersion,
+		LastVersion:  s.LastVersion,
+		Catalog:      s.Desired,
+		Stripe:       s.Observed,
+	}
+	if !s.Until.IsZero() {
+		out.Until = timestamppb.New(s.Until)
+	}
+	return out
+}
+
+// productDiff returns a product that differs between two times, nil if it does not differ for a reader.
+func productDiff(change ledger.StateChange) *controlv1.ProductDiff {
+	out := &controlv1.ProductDiff{ProductId: change.Product}
+	var from, to ledger.PastState
+	if change.From == nil && change.To == nil {
+		return nil
+	}
+	if change.From != nil {
+		from, out.FromVersion = *change.From, change.From.LastVersion
+	}
+	if change.To != nil {
+		to, out.ToVersion, out.Since = *change.To, change.To.LastVersion, timestamppb.New(change.To.Since)
+	}
+	if from.Desired != nil || to.Desired != nil {
+		out.Changes = describe.StateChanges(from.Desired.GetProduct(), to.Desired.GetProduct())
+		out.Verb = describe.Verb(from.Desired.GetProduct(), to.Desired.GetProduct())
+	} else {
+		out.Changes = describe.ObservedChanges(from.Observed, to.Observed)
+		out.Verb = describe.Verb(from.Observed.GetProduct(), to.Observed.GetProduct())
+	}
+	if len(out.GetChanges()) == 0 {
+		return nil
+	}
+	return out
+}
