@@ -34,6 +34,11 @@ var examples = map[string][]example{
 		{"plan --config driftless.yaml", "preview of a changed mapping or policy"},
 		{"plan --sql migration.sql -o markdown", "a comment for a pull request"},
 	},
+	"preview": {
+		{"preview --config driftless.yaml", "the first 20 products"},
+		{"preview mug cup", "two products"},
+		{"preview --refused --limit 0", "everything that would be refused"},
+	},
 	"sync": {
 		{"sync mug", "this product"},
 		{"sync", "every product that differs"},
