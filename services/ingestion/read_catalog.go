@@ -76,12 +76,12 @@ func ReadCatalog(ctx context.Context, cfg ReadConfig, yield func(ReadProduct) er
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the transaction has ended
+	defer conn.Close(context.WithoutCancel(ctx))
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return fmt.Errorf("read the catalog: %w", err)
 	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	defer tx.Rollback(context.WithoutCancel(ctx))
 	if queries.RowSecurity != config.RowSecurityAllow {
 		if _, err := tx.Exec(ctx, "SET LOCAL row_security = off"); err != nil {
 			return fmt.Errorf("set row_security: %w", err)

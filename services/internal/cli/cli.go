@@ -26,6 +26,7 @@ type cli struct {
 	Output  string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
+	Init       initCmd       `cmd:"" help:"Look at your own tables, and write a first mapping and the SQL for a role with the least privileges."`
 	Up         upCmd         `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
 	Demo       demoCmd       `cmd:"" help:"Make real changes in a running mesh and watch each one arrive."`
 	Sim        simCmd        `cmd:"" help:"Run the Stripe simulator alone."`

@@ -12,6 +12,12 @@ type example struct{ command, effect string }
 
 // examples are shown by the help of each command.
 var examples = map[string][]example{
+	"init": {
+		{"init", "with DATABASE_URL in the environment"},
+		{"init --currency eur --products-table shop.items", "answers, where the tables do not say it"},
+		{"init --out - --sql - --yes", "only print"},
+		{"init --yes -o json", "for a program"},
+	},
 	"up": {
 		{"up", "everything on this machine"},
 		{"up --ports auto", "beside another mesh"},

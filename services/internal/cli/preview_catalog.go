@@ -15,10 +15,10 @@ import (
 
 // previewCmd shows the catalog as the mapping reads it.
 type previewCmd struct {
-	Products []string `arg:"" optional:"" name:"product" help:"Ids of products. Defaults to all."`
-	Limit    int      `default:"20" help:"Show at most this many products. 0 means all. All are read and counted in any case."`
-	Refused  bool     `help:"Show only products that would be refused."`
-	Account  string   `env:"DRIFTLESS_ACCOUNT" default:"default" help:"Account whose mapping is read."`
+	Products []string      `arg:"" optional:"" name:"product" help:"Ids of products. Defaults to all."`
+	Limit    int           `default:"20" help:"Show at most this many products. 0 means all. All are read and counted in any case."`
+	Refused  bool          `help:"Show only products that would be refused."`
+	Account  string        `env:"DRIFTLESS_ACCOUNT" default:"default" help:"Account whose mapping is read."`
 	Database config.Secret `name:"database" secret:"" placeholder:"URL" help:"Database to read. Defaults to DATABASE_URL, then to the database of the mesh on the data directory."`
 }
 
@@ -177,8 +177,8 @@ func (s *catalogSummary) count(p ingestion.ReadProduct) {
 }
 
 // allSent reports whether there are products, and push would get all of them.
-func (s catalogSummary) allSent() bool {
-	return s.Products > 0 && s.Refused == 0 && s.Held == 0 && s.Unchecked == 0
+func (s *catalogSummary) allSent() bool {
+	return s != nil && s.Products > 0 && s.Refused == 0 && s.Held == 0 && s.Unchecked == 0
 }
 
 func countReason(all map[string]*refusalReason, kind, text, example string) {

@@ -23,10 +23,9 @@ func (p *catalogPreview) print(w io.Writer) {
 	if len(p.Products) > 0 {
 		say(w)
 	}
-	switch {
-	case s.Products == 0:
+	if s.Products == 0 {
 		sayf(w, "No products: the products query returns no rows.\n")
-	default:
+	} else {
 		sayf(w, "%s with %s were read; %s active, %s refused", countOf(uint64(s.Products), "product", "products"),
 			countOf(uint64(s.Prices), "price", "prices"), formatCount(uint64(s.Active)), formatCount(uint64(s.Refused)))
 		if s.Held > 0 {
@@ -47,7 +46,7 @@ func (p *catalogPreview) print(w io.Writer) {
 }
 
 // more returns how many products that were asked for are not shown.
-func (s catalogSummary) more() int {
+func (s *catalogSummary) more() int {
 	if s.RefusedOnly {
 		return s.Refused - s.Shown
 	}

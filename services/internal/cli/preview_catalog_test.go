@@ -67,20 +67,19 @@ Nothing was written: not to the database, and not to Stripe.
 	require.Equal(t, 2, code, out)
 	var answer struct {
 		Products []struct {
-			ID      string
-			Refused []string
+			ID      string   `json:"id"`
+			Refused []string `json:"refused"`
 			Product struct {
-				Name   string
-				Prices []struct{ Currency string }
-			}
-		}
+				Prices []struct {
+					Currency string `json:"currency"`
+				} `json:"prices"`
+			} `json:"product"`
+		} `json:"products"`
 		Summary struct {
-			Products, Refused, Shown int
-			Reasons                  []struct {
-				Products int
-				Example  string
-			}
-		}
+			Products int        `json:"products"`
+			Refused  int        `json:"refused"`
+			Reasons  []struct{} `json:"reasons"`
+		} `json:"summary"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(out), &answer))
 	require.Equal(t, 3, answer.Summary.Products)
