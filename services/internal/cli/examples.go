@@ -21,7 +21,9 @@ var examples = map[string][]example{
 	"up": {
 		{"up", "everything on this machine"},
 		{"up --ports auto", "beside another mesh"},
-		{"up --without push", "nothing is written to Stripe"},
+		{"up --dry-run", "show the plan, and write nothing to Stripe"},
+		{"up --dry-run --once --ports auto", "end after the plan, as in a pipeline"},
+		{"up --without push", "push runs elsewhere, or not at all"},
 	},
 	"demo":  {{"demo", "needs a running mesh"}},
 	"sim":   {{"sim --addr 127.0.0.1:12111", ""}, {"sim --file stripe.journal", "keep what it holds"}},

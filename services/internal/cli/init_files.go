@@ -90,7 +90,11 @@ func (r *initResult) print(c *cli, cmd *initCmd) error {
 	if len(r.Files) > 0 {
 		sayf(w, "Wrote %s. Nothing was changed in the database.\n", strings.Join(r.Files, " and "))
 	}
-	if s := r.Sample; s != nil {
+	switch s := r.Sample; {
+	case s == nil:
+	case s.Products == 0:
+		sayf(w, "The products query returns no rows, so nothing could be tried.\n")
+	default:
 		sayf(w, "The queries read %s with %s; %s would be refused.\n",
 			countOf(uint64(s.Products), "product", "products"),
 			countOf(uint64(s.Prices), "price", "prices"), formatCount(uint64(s.Refused)))

@@ -4,13 +4,21 @@ import (
 	"context"
 	"path/filepath"
 
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
 
 func (u *up) startPostgres(ctx context.Context) error {
 	if u.DatabaseURL != "" {
 		u.endpoints.Database = u.DatabaseURL.Reveal()
-		return nil
+		if u.DryRun {
+			if err := u.shareDatabase(ctx); err != nil {
+				return err
+			}
+		}
+		if !u.DryRun || u.LedgerDatabaseURL != "" {
+			return nil
+		}
 	}
 	pg, err := local.StartPostgres(ctx, local.PostgresConfig{
 		DataDir: filepath.Join(u.dataDir, "postgres"),
@@ -24,6 +32,12 @@ func (u *up) startPostgres(ctx context.Context) error {
 			u.logger.Warn("could not stop Postgres", "error", err)
 		}
 	})
-	u.endpoints.Database, u.postgres = pg.URL(), pg
+	u.postgres = pg
+	if u.DatabaseURL != "" {
+		// The operator's database gets no ledger from a dry run.
+		u.LedgerDatabaseURL, u.LedgerDatabaseURLFile = config.Secret(pg.URL()), ""
+		return nil
+	}
+	u.endpoints.Database = pg.URL()
 	return nil
 }

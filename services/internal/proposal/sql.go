@@ -19,7 +19,7 @@ func (p *proposer) role() string {
 // publication returns the name that ingestion uses for the account.
 func (p *proposer) publication() string {
 	if a := p.answers.Account; a != "" && a != "default" {
-		return "driftless_" + a
+		return "driftless_" + strings.ReplaceAll(a, "-", "_")
 	}
 	return "driftless"
 }
