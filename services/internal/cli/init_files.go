@@ -104,16 +104,19 @@ func (r *initResult) print(c *cli, cmd *initCmd) error {
 		for _, q := range r.Questions {
 			sayf(w, "- %s\n", q.Text)
 			if q.Flag != "" {
-				sayf(w, "  Answer: driftless init %s %s\n", q.Flag, strings.Join(q.Choices, "|"))
+				sayf(w, "  Answer: driftless init %s\n", strings.TrimSpace(q.Flag+" "+strings.Join(q.Choices, "|")))
 			}
 		}
 	}
 	if cmd.Out != "-" && cmd.SQL != "-" {
 		sayf(w, `
 Next:
-  driftless preview --config %[1]s   # look at the products
-  psql "$DATABASE_URL" -f %[2]s      # make the role, as the owner of the tables
-  driftless up --dry-run --config %[1]s   # plan against Stripe, without writing there
+  driftless preview --config %[1]s
+      shows the products
+  psql "$DATABASE_URL" -f %[2]s
+      makes the role for Driftless; run it as the owner of the tables
+  driftless up --dry-run --config %[1]s
+      plans against Stripe, and writes nothing there
 `, cmd.Out, cmd.SQL)
 	}
 	return nil

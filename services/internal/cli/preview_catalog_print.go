@@ -26,7 +26,7 @@ func (p *catalogPreview) print(w io.Writer) {
 	if s.Products == 0 {
 		sayf(w, "No products: the products query returns no rows.\n")
 	} else {
-		sayf(w, "%s with %s were read; %s active, %s refused", countOf(uint64(s.Products), "product", "products"),
+		sayf(w, "Read %s with %s: %s active, %s refused", countOf(uint64(s.Products), "product", "products"),
 			countOf(uint64(s.Prices), "price", "prices"), formatCount(uint64(s.Active)), formatCount(uint64(s.Refused)))
 		if s.Held > 0 {
 			sayf(w, ", %s held by your checks", formatCount(uint64(s.Held)))

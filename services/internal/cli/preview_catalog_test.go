@@ -42,7 +42,7 @@ func TestPreviewCatalog(t *testing.T) {
 + 9  "Jar"
     price jar-eur  5.00 EUR
 
-3 products with 3 prices were read; 2 active, 0 refused.
+Read 3 products with 3 prices: 2 active, 0 refused.
 Nothing was written: not to the database, and not to Stripe.
 `, out)
 
@@ -50,7 +50,7 @@ Nothing was written: not to the database, and not to Stripe.
 	code, out = output(t, "preview", "007")
 	require.Equal(t, 0, code, out)
 	require.Contains(t, out, `+ 7  "Mug"`)
-	require.Contains(t, out, "1 product with 2 prices were read")
+	require.Contains(t, out, "Read 1 product with 2 prices")
 	code, _ = output(t, "preview", "7", "nosuch")
 	require.Equal(t, 1, code)
 

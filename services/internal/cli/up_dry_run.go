@@ -14,6 +14,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -88,10 +89,14 @@ func (u *up) planDry(ctx context.Context) error {
 	}
 	for {
 		resp, err := control.GetScan(ctx, connect.NewRequest(&controlv1.GetScanRequest{}))
-		if err != nil {
+		// Until the first scan begins, there is none.
+		if err != nil && connect.CodeOf(err) != connect.CodeNotFound {
 			return fmt.Errorf("read Stripe: %w", err)
 		}
-		scan := resp.Msg.GetScan()
+		var scan *meshv1.ScanReport
+		if err == nil {
+			scan = resp.Msg.GetScan()
+		}
 		if scan.GetError() != "" {
 			return fmt.Errorf("read Stripe: %s; is the key right, and may it read products and prices?", scan.GetError())
 		}
@@ -131,6 +136,35 @@ func awaitRead(ctx context.Context, control controlv1connect.ControlServiceClien
 	return nil
 }
 
+// withoutPush begins the reason for which the control API does not know whether everything is equal: no push runs.
+const withoutPush = "no push runs"
+
+// knownPlan returns the plan once it is known what the tables and Stripe hold. If that takes too long, the plan says
+// what is not known.
+func (u *up) knownPlan(ctx context.Context, control controlv1connect.ControlServiceClient) (
+	*controlv1.PlanResponse, error,
+) {
+	for deadline := time.Now().Add(u.Timeout); ; {
+		plan, err := fetchPlan(ctx, control, &controlv1.PlanRequest{})
+		if err != nil {
+			return nil, err
+		}
+		e := plan.GetEquality()
+		if e.GetAsOf() != nil && strings.HasPrefix(unknownBecause(e), withoutPush) {
+			// A dry run says so itself.
+			e.Unknown = ""
+		}
+		if unknownBecause(e) == "" || time.Now().After(deadline) {
+			return plan, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // slotFate says what becomes of the slot of a dry run on the operator's database.
 func (u *up) slotFate() string {
 	if u.meshSlot == "" {
@@ -144,7 +178,7 @@ func (u *up) showDryPlan(ctx context.Context, control controlv1connect.ControlSe
 	if err := awaitRead(ctx, control); err != nil {
 		return fmt.Errorf("wait until everything is compared: %w", err)
 	}
-	plan, err := fetchPlan(ctx, control, &controlv1.PlanRequest{})
+	plan, err := u.knownPlan(ctx, control)
 	if err != nil {
 		return err
 	}
@@ -158,7 +192,7 @@ func (u *up) showDryPlan(ctx context.Context, control controlv1connect.ControlSe
 		}
 	}
 	if u.Once {
-		u.differs = len(plan.GetProducts()) > 0
+		u.differs = len(plan.GetProducts()) > 0 || unknownBecause(plan.GetEquality()) != ""
 		return errPlanned
 	}
 	if u.cli.Output != "json" {
