@@ -37,8 +37,9 @@ func (cmd *upCmd) prepareDryRun(dataDir string, mapping *config.Mapping, isSet f
 			"leave out --nats-url (NATS_URL)")
 	}
 	if mapping != nil && mapping.WriteIDs != nil {
-		return "", errors.New("a dry run writes nothing, and catalog.write_ids writes Stripe's ids to your tables: use a " +
-			"configuration file without it")
+		return "", errors.New(
+			"a dry run writes nothing, and catalog.write_ids writes Stripe's ids to your tables: use a " +
+				"configuration file without it")
 	}
 	if !slices.Contains(cmd.Without, topology.Push) {
 		cmd.Without = append(cmd.Without, topology.Push)
@@ -98,12 +99,14 @@ func (u *up) planDry(ctx context.Context) error {
 			scan = resp.Msg.GetScan()
 		}
 		if scan.GetError() != "" {
-			return fmt.Errorf("read Stripe: %s; is the key right, and may it read products and prices?", scan.GetError())
+			return fmt.Errorf("read Stripe: %s; is the key right, and may it read products and prices?",
+				scan.GetError())
 		}
 		if scan.GetFinishedAt() != nil && !scan.GetFinishedAt().AsTime().Before(u.started) {
 			break
 		}
-		line.showf("reading Stripe: %s products, %s prices", formatCount(scan.GetProducts()), formatCount(scan.GetPrices()))
+		line.showf("reading Stripe: %s products, %s prices", formatCount(scan.GetProducts()),
+			formatCount(scan.GetPrices()))
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -186,6 +189,9 @@ func (u *up) showDryPlan(ctx context.Context, control controlv1connect.ControlSe
 		return err
 	}
 	if u.cli.Output != "json" {
+		if plan.GetCompared() == 0 {
+			sayf(stdout, "Neither your tables nor Stripe have products.\n")
+		}
 		sayf(stdout, "\nDry run: no push runs, so nothing is written to Stripe, whatever happens.\n")
 		if u.DatabaseURL != "" {
 			sayf(stdout, "Nothing is written to your tables. The replication slot %s is %s.\n", u.Slot, u.slotFate())

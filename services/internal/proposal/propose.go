@@ -33,8 +33,8 @@ type proposer struct {
 // Propose proposes a mapping. It returns an error if there is nothing to begin with, or an answer names nothing.
 func Propose(db *Database, answers Answers) (*Proposal, error) {
 	if len(db.Tables) == 0 {
-		return nil, errors.New("the database has no tables that the role can see: name another schema or role, or " +
-			"leave the catalog out to use the built-in tables")
+		return nil, errors.New("the database has no tables that the role may read, beside those of Postgres and Driftless: " +
+			"name a schema (--schema) or another role; without tables of your own, use the built-in ones (docs/mapping.md)")
 	}
 	p := &proposer{db: db, answers: answers, graph: newGraph(db), out: &Proposal{}}
 	if err := p.chooseProducts(); err != nil {
