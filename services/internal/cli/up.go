@@ -46,7 +46,7 @@ type upCmd struct {
 	Once            bool          `help:"End a dry run after its plan. Exits with 2 if anything differs."`
 	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"Timeout until everything is ready."`
 
-	// meshSlot is the slot of the mesh that a dry run must leave alone. It is empty if the slot was set.
+	// meshSlot is the slot of the mesh that a dry run must leave alone.
 	meshSlot string
 }
 
@@ -65,7 +65,7 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, load
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	dataDir, err = cmd.prepareDryRun(dataDir, mapping, func(flag string) bool { return loaded.IsSet(parsed, flag) })
+	dataDir, err = cmd.prepareDryRun(dataDir, mapping)
 	if err != nil {
 		return err
 	}

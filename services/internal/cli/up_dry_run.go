@@ -25,7 +25,7 @@ const dryRunSuffix = "_dry_run"
 
 // prepareDryRun changes the settings so that nothing is written to Stripe, nor to the operator's tables. It returns
 // the data directory.
-func (cmd *upCmd) prepareDryRun(dataDir string, mapping *config.Mapping, isSet func(string) bool) (string, error) {
+func (cmd *upCmd) prepareDryRun(dataDir string, mapping *config.Mapping) (string, error) {
 	if !cmd.DryRun {
 		if cmd.Once {
 			return "", errors.New("--once is for --dry-run: a mesh runs until it is stopped")
@@ -56,10 +56,8 @@ func (cmd *upCmd) prepareDryRun(dataDir string, mapping *config.Mapping, isSet f
 	cmd.StripeIDs = false
 	if cmd.DatabaseURL != "" {
 		cmd.Seed = false
-		if !isSet("slot") {
-			// The slot of a mesh that runs already has one reader.
-			cmd.meshSlot, cmd.Slot = cmd.Slot, cmd.Slot+dryRunSuffix
-		}
+		// The file may be that of a mesh that runs, and its slot has one reader.
+		cmd.meshSlot, cmd.Slot = cmd.Slot, cmd.Slot+dryRunSuffix
 	}
 	// Its streams must never reach a push.
 	return filepath.Join(dataDir, "dry-run"), nil
@@ -117,7 +115,7 @@ func (u *up) planDry(ctx context.Context) error {
 	return u.showDryPlan(ctx, control)
 }
 
-// awaitRead waits until everything that was read is compared. What waits for push stays, because there is none.
+// awaitRead waits until everything that was read is compared. Messages for push stay, because there is none.
 func awaitRead(ctx context.Context, control controlv1connect.ControlServiceClient) error {
 	for idle := 0; idle < 2; {
 		resp, err := control.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
@@ -168,14 +166,6 @@ func (u *up) knownPlan(ctx context.Context, control controlv1connect.ControlServ
 	}
 }
 
-// slotFate says what becomes of the slot of a dry run on the operator's database.
-func (u *up) slotFate() string {
-	if u.meshSlot == "" {
-		return "kept, because --slot named it"
-	}
-	return "dropped at the end"
-}
-
 // showDryPlan prints the plan, and says what a dry run leaves out.
 func (u *up) showDryPlan(ctx context.Context, control controlv1connect.ControlServiceClient) error {
 	if err := awaitRead(ctx, control); err != nil {
@@ -194,7 +184,7 @@ func (u *up) showDryPlan(ctx context.Context, control controlv1connect.ControlSe
 		}
 		sayf(stdout, "\nDry run: no push runs, so nothing is written to Stripe, whatever happens.\n")
 		if u.DatabaseURL != "" {
-			sayf(stdout, "Nothing is written to your tables. The replication slot %s is %s.\n", u.Slot, u.slotFate())
+			sayf(stdout, "Nothing is written to your tables. The replication slot %s is dropped at the end.\n", u.Slot)
 		}
 	}
 	if u.Once {

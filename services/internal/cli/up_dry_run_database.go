@@ -30,10 +30,6 @@ func (u *up) shareDatabase(ctx context.Context) error {
 			redact.URL(db.URL), err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if u.meshSlot == "" {
-		// The operator named the slot, and keeps it.
-		return nil
-	}
 	exists := func(from, name string) (found bool, err error) {
 		if err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT "+from+" = $1)", name).Scan(&found); err != nil {
 			return false, fmt.Errorf("read what the catalog database has for capture: %w", err)

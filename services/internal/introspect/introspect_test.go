@@ -72,7 +72,7 @@ func TestRead(t *testing.T) {
 name" (id int);
 		INSERT INTO shop.items SELECT i, 1, 'on', 1.250, 1.5, 'https://example.com/' || i, 'k' || i % 3, 'v' || i
 			FROM generate_series(1, 50) i;
-		INSERT INTO shop.items SELECT 51, 1, 'off', NULL, NULL, NULL, E'line\nbreak', NULL`)
+		INSERT INTO shop.items (a, b, state, kind) VALUES (51, 1, 'off', E'line\nbreak')`)
 	db := read(t, conn)
 	var names []string
 	for _, table := range db.Tables {

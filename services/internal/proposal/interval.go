@@ -40,17 +40,17 @@ func (p *proposer) addRecurring(s *selection, m money) {
 		s.add(literal(intervalValues[m.interval])+"::jsonb", "recurring", "")
 		return
 	}
-	if i := p.answers.Interval; i != "" {
-		if i != "once" {
-			s.add(literal(intervalValues[i])+"::jsonb", "recurring", "")
-		}
-		return
-	}
 	for _, t := range s.order {
 		if c := intervalColumn(t); c != nil {
 			p.addIntervalOf(s, t, c)
 			return
 		}
+	}
+	if i := p.answers.Interval; i != "" {
+		if recurring := intervalValues[i]; recurring != "" {
+			s.add(literal(recurring)+"::jsonb", "recurring", "")
+		}
+		return
 	}
 	if anyOf(p.products.words(), "plan", "subscription", "membership") {
 		p.ask(Question{
@@ -71,6 +71,9 @@ func (p *proposer) addIntervalOf(s *selection, t *Table, c *Column) {
 	var unknown []string
 	for _, v := range values {
 		recurring, ok := intervalValues[strings.Join(words(v), " ")]
+		if !ok && p.answers.Interval != "" {
+			recurring, ok = intervalValues[p.answers.Interval], true
+		}
 		value := strings.ToLower(literal(v))
 		switch {
 		case !ok:

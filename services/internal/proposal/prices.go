@@ -142,14 +142,10 @@ type currency struct {
 	table  *Table
 }
 
-// chooseCurrency finds the currency: in the name of the column, by an answer, or in a column that is near.
+// chooseCurrency finds the currency: in the name of the column, in a column that is near, or by an answer.
 func (p *proposer) chooseCurrency(s *selection, m money) currency {
-	constant := m.currency
-	if constant == "" {
-		constant = strings.ToLower(p.answers.Currency)
-	}
-	if constant != "" {
-		return currency{expression: literal(constant), constant: constant}
+	if m.currency != "" {
+		return currency{expression: literal(m.currency), constant: m.currency}
 	}
 	if c := currencyColumn(p.prices); c != nil {
 		return p.currencyFrom(s, p.prices, c)
@@ -177,6 +173,9 @@ func (p *proposer) chooseCurrency(s *selection, m money) currency {
 			}
 			return p.currencyFrom(s, e.to, c)
 		}
+	}
+	if constant := strings.ToLower(p.answers.Currency); constant != "" {
+		return currency{expression: literal(constant), constant: constant}
 	}
 	p.ask(Question{
 		Kind: AskCurrency, Flag: "--currency",
@@ -248,7 +247,7 @@ func (p *proposer) addAmount(s *selection, m money, c currency) {
 	case m.column.isFloat():
 		// The text of a floating-point number has no digits beyond its precision.
 		column += "::text::numeric"
-	case m.column.Type == "money":
+	case m.column.Type == "money", m.column.isText():
 		column += "::numeric"
 	}
 	if unit == UnitMinor {

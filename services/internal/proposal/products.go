@@ -119,10 +119,17 @@ func (p *proposer) text(t *Table, from nameSource) string {
 
 // chooseLanguage returns the language of the texts.
 func (p *proposer) chooseLanguage(t *Table, c *Column) string {
-	if p.answers.Language != "" {
-		return p.answers.Language
-	}
 	values, all := t.values(c)
+	if chosen := p.answers.Language; chosen != "" {
+		if all && !slices.Contains(values, chosen) {
+			p.ask(Question{
+				Kind: AskLanguage, Flag: "--language", Choices: values,
+				Text: t.sql() + " has no texts in " + literal(chosen) + ", so products have no names, and Driftless " +
+					"refuses them.",
+			})
+		}
+		return chosen
+	}
 	if len(values) == 1 && all {
 		p.notef("%s has texts in one language: %s", t.sql(), values[0])
 		return values[0]

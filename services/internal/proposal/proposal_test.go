@@ -315,11 +315,35 @@ func TestPropose(t *testing.T) {
 			[]string{"p.shop::text || '-' || p.sku::text AS id", "product_id: 'shop::text || ''-'' || sku::text'"},
 			nil,
 		},
-		"fractions of a cent": {
+		"an answer fills what the column does not say": {
+			[]string{"plans: id integer pk, name text, price decimal00, billing_interval text =month|fortnight" + currency},
+			proposal.Answers{Currency: "usd", Interval: "week"},
+			nil,
+			[]string{"p.currency", `WHEN 'fortnight' THEN '{"interval": "week"}'::jsonb`, `'{"interval": "month"}'::jsonb`},
+			nil,
+		},
+		"a numeric of any scale": {
 			[]string{products + ", price numeric"},
 			usd,
 			[]string{proposal.AskUnit},
+			[]string{"p.price * 100 AS unit_amount -- QUESTION (unit): read as major units"},
 			nil,
+		},
+		"a price that is text": {
+			[]string{products + ", price text"},
+			proposal.Answers{Currency: "usd", PricesTable: "products", AmountColumn: "price", AmountUnit: "major"},
+			nil,
+			[]string{"p.price::numeric * 100 AS unit_amount"},
+			nil,
+		},
+		"no texts in the language": {
+			[]string{
+				"products: id integer pk, price decimal00",
+				"product_translations: id integer pk, product_id integer ->products, language text notnull =en|fr, name text",
+			},
+			proposal.Answers{Currency: "usd", Language: "de"},
+			[]string{proposal.AskLanguage},
+			[]string{"has no texts in 'de'"},
 			nil,
 		},
 	} {
@@ -348,6 +372,10 @@ func TestPropose_RefusesToBeginWithNothing(t *testing.T) {
 	require.ErrorContains(t, err, "no tables")
 	_, err = proposal.Propose(database("logs: id integer pk, message text"), proposal.Answers{})
 	require.ErrorContains(t, err, "no table looks like products")
+	for _, a := range []proposal.Answers{{AmountUnit: "euros"}, {Interval: "fortnight"}, {Currency: "euro"}} {
+		_, err = proposal.Propose(database(products+", price numeric"), a)
+		require.ErrorContains(t, err, "--")
+	}
 	_, err = proposal.Propose(database("products: name text, price numeric"),
 		proposal.Answers{ProductsTable: "products"})
 	require.ErrorContains(t, err, "has no primary key")

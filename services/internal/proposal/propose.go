@@ -36,6 +36,9 @@ func Propose(db *Database, answers Answers) (*Proposal, error) {
 		return nil, errors.New("the database has no tables that the role may read, beside those of Postgres and Driftless: " +
 			"name a schema (--schema) or another role; without tables of your own, use the built-in ones (docs/mapping.md)")
 	}
+	if err := answers.check(); err != nil {
+		return nil, err
+	}
 	p := &proposer{db: db, answers: answers, graph: newGraph(db), out: &Proposal{}}
 	if err := p.chooseProducts(); err != nil {
 		return nil, err

@@ -1,5 +1,10 @@
 package proposal
 
+import (
+	"fmt"
+	"regexp"
+)
+
 // The kinds of questions.
 const (
 	AskProducts    = "products"    // which table has the products
@@ -50,6 +55,22 @@ type Answers struct {
 	// Account names the account, for the publication. Role is the role that the SQL grants to.
 	Account, Role string
 }
+
+// check refuses an answer that no proposal can have.
+func (a Answers) check() error {
+	if a.AmountUnit != "" && a.AmountUnit != UnitMajor && a.AmountUnit != UnitMinor {
+		return fmt.Errorf("the unit of amounts (--amount-unit) is %s or %s, not %q", UnitMajor, UnitMinor, a.AmountUnit)
+	}
+	if _, ok := intervalValues[a.Interval]; a.Interval != "" && !ok {
+		return fmt.Errorf("the interval (--interval) is once, day, week, month or year, not %q", a.Interval)
+	}
+	if a.Currency != "" && !currencyCode.MatchString(a.Currency) {
+		return fmt.Errorf("a currency (--currency) has three letters, as eur, not %q", a.Currency)
+	}
+	return nil
+}
+
+var currencyCode = regexp.MustCompile(`^[A-Za-z]{3}$`)
 
 // Units of amounts: euros, or cents.
 const (
