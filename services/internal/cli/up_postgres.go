@@ -11,13 +11,11 @@ import (
 func (u *up) startPostgres(ctx context.Context) error {
 	if u.DatabaseURL != "" {
 		u.endpoints.Database = u.DatabaseURL.Reveal()
-		if u.DryRun {
-			if err := u.shareDatabase(ctx); err != nil {
-				return err
-			}
-		}
-		if !u.DryRun || u.LedgerDatabaseURL != "" {
+		if !u.DryRun {
 			return nil
+		}
+		if err := u.shareDatabase(ctx); err != nil {
+			return err
 		}
 	}
 	pg, err := local.StartPostgres(ctx, local.PostgresConfig{
@@ -33,11 +31,12 @@ func (u *up) startPostgres(ctx context.Context) error {
 		}
 	})
 	u.postgres = pg
-	if u.DatabaseURL != "" {
-		// The operator's database gets no ledger from a dry run.
+	if u.DryRun {
+		// A dry run writes neither to the operator's database nor to the ledger of a mesh.
 		u.LedgerDatabaseURL, u.LedgerDatabaseURLFile = config.Secret(pg.URL()), ""
-		return nil
 	}
-	u.endpoints.Database = pg.URL()
+	if u.DatabaseURL == "" {
+		u.endpoints.Database = pg.URL()
+	}
 	return nil
 }

@@ -47,7 +47,8 @@ func TestGettingStarted_CommandsWork(t *testing.T) {
 		script = strings.ReplaceAll(script, "driftless up ", "driftless up --ports auto --service-log-level error ")
 		cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "DATABASE_URL="+database, "DRIFTLESS_CONFIG=",
+		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "DATABASE_URL="+database,
+			"LEDGER_DATABASE_URL="+database, "DRIFTLESS_CONFIG=",
 			"NATS_URL=", "STRIPE_API_KEY="+key, "STRIPE_API_BASE="+stripe, "TERM=dumb")
 		var errs strings.Builder
 		cmd.Stderr = &errs
