@@ -79,6 +79,28 @@ type asker struct {
 	out io.Writer
 }
 
+// line reads a line, empty at the end of the input. An interrupt ends the wait for it.
+func (a *asker) line(ctx context.Context) (string, error) {
+	type result struct {
+		text string
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		text, err := a.in.ReadString('\n')
+		read <- result{text, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", fmt.Errorf("interrupted; nothing was written: %w", context.Cause(ctx))
+	case r := <-read:
+		if r.err != nil && !errors.Is(r.err, io.EOF) {
+			return "", fmt.Errorf("read the answer: %w", r.err)
+		}
+		return strings.TrimSpace(r.text), nil
+	}
+}
+
 func (cmd *initCmd) asker(c *cli) *asker {
 	if cmd.Yes || c.Output != "text" || !isTerminal(os.Stdin) || !isTerminal(os.Stderr) {
 		return nil
@@ -102,14 +124,14 @@ func (cmd *initCmd) Run(ctx context.Context, c *cli) error {
 
 func (cmd *initCmd) run(ctx context.Context, c *cli, ask *asker) (*initResult, error) {
 	// It is a pity to answer questions and then to learn that the file exists.
-	if err := cmd.checkFiles(ask); err != nil {
+	if err := cmd.checkFiles(ctx, ask); err != nil {
 		return nil, err
 	}
 	db, err := cmd.introspect(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	found, err := cmd.propose(db, ask)
+	found, err := cmd.propose(ctx, db, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +194,7 @@ func (cmd *initCmd) introspect(ctx context.Context, c *cli) (*proposal.Database,
 }
 
 // propose makes a proposal, and asks what it does not know if there is somebody to ask.
-func (cmd *initCmd) propose(db *proposal.Database, ask *asker) (*proposal.Proposal, error) {
+func (cmd *initCmd) propose(ctx context.Context, db *proposal.Database, ask *asker) (*proposal.Proposal, error) {
 	var asked []string
 	for {
 		found, err := proposal.Propose(db, cmd.answers())
@@ -188,7 +210,7 @@ func (cmd *initCmd) propose(db *proposal.Database, ask *asker) (*proposal.Propos
 		q := found.Questions[next]
 		asked = append(asked, q.Flag)
 		before := *cmd
-		if err := cmd.answer(q, ask); err != nil {
+		if err := cmd.answer(ctx, q, ask); err != nil {
 			return nil, err
 		}
 		if _, err := proposal.Propose(db, cmd.answers()); err != nil {
@@ -214,16 +236,16 @@ func (cmd *initCmd) answers() proposal.Answers {
 }
 
 // answer asks one question. An empty answer leaves it open.
-func (cmd *initCmd) answer(q proposal.Question, ask *asker) error {
+func (cmd *initCmd) answer(ctx context.Context, q proposal.Question, ask *asker) error {
 	sayf(ask.out, "\n%s\n", q.Text)
 	choices := ""
 	if len(q.Choices) > 0 {
 		choices = " (" + strings.Join(q.Choices, ", ") + ")"
 	}
 	sayf(ask.out, "%s%s, empty to leave it open: ", strings.TrimPrefix(q.Flag, "--"), choices)
-	line, err := ask.in.ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the answer: %w", err)
+	line, err := ask.line(ctx)
+	if err != nil {
+		return err
 	}
 	target := map[string]*string{
 		"--products-table": &cmd.ProductsTable,
@@ -234,7 +256,7 @@ func (cmd *initCmd) answer(q proposal.Question, ask *asker) error {
 		"--interval":       &cmd.Interval,
 		"--language":       &cmd.Language,
 	}[q.Flag]
-	*target = strings.TrimSpace(line)
+	*target = line
 	return nil
 }
 

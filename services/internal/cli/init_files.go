@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,7 @@ import (
 )
 
 // checkFiles returns an error if a file exists that must not be overwritten. On a terminal it asks.
-func (cmd *initCmd) checkFiles(ask *asker) error {
+func (cmd *initCmd) checkFiles(ctx context.Context, ask *asker) error {
 	if cmd.Out == cmd.SQL && cmd.Out != "-" {
 		return errors.New("--out and --sql name the same file")
 	}
@@ -32,8 +33,11 @@ func (cmd *initCmd) checkFiles(ask *asker) error {
 	names := strings.Join(existing, " and ")
 	if ask != nil {
 		sayf(ask.out, "Overwrite %s? [y/N] ", names)
-		line, _ := ask.in.ReadString('\n')
-		if answer := strings.ToLower(strings.TrimSpace(line)); answer == "y" || answer == "yes" {
+		line, err := ask.line(ctx)
+		if err != nil {
+			return err
+		}
+		if answer := strings.ToLower(line); answer == "y" || answer == "yes" {
 			cmd.Force = true
 			return nil
 		}

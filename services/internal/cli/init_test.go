@@ -3,7 +3,9 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,6 +118,14 @@ func TestInit(t *testing.T) {
 		require.Empty(t, result.Questions)
 		require.Contains(t, asked.String(), "No column has a currency.")
 		require.Contains(t, read(t, "driftless.yaml"), "'gbp' AS currency")
+	})
+	t.Run("ends at an interrupt", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		r, w := io.Pipe()
+		t.Cleanup(func() { _ = w.Close() })
+		_, err := (&asker{in: bufio.NewReader(r), out: io.Discard}).line(ctx)
+		require.ErrorIs(t, err, context.Canceled)
 	})
 	var writes bool
 	require.NoError(t, pool.QueryRow(t.Context(),

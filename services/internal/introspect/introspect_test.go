@@ -57,7 +57,7 @@ func TestRead(t *testing.T) {
 		CREATE TYPE state AS ENUM ('on', 'off');
 		CREATE DOMAIN cents AS numeric(12, 3) CHECK (VALUE >= 0); CREATE DOMAIN price_cents AS cents;
 		CREATE TABLE shop.items (
-			a int, b int, state state NOT NULL, cost price_cents, plain numeric, site text, kind text, big text,
+			a int, b int, mode state NOT NULL, cost price_cents, plain numeric, site text, kind text, big text,
 			doubled int GENERATED ALWAYS AS (a * 2) STORED, blob bytea,
 			PRIMARY KEY (b, a), UNIQUE (kind, site));
 		CREATE UNIQUE INDEX ON shop.items (site) WHERE site IS NOT NULL;
@@ -72,7 +72,7 @@ func TestRead(t *testing.T) {
 name" (id int);
 		INSERT INTO shop.items SELECT i, 1, 'on', 1.250, 1.5, 'https://example.com/' || i, 'k' || i % 3, 'v' || i
 			FROM generate_series(1, 50) i;
-		INSERT INTO shop.items (a, b, state, kind) VALUES (51, 1, 'off', E'line\nbreak')`)
+		INSERT INTO shop.items (a, b, mode, kind) VALUES (51, 1, 'off', E'line\nbreak')`)
 	db := read(t, conn)
 	var names []string
 	for _, table := range db.Tables {
@@ -90,7 +90,7 @@ name" (id int);
 	require.True(t, items.Complete)
 	require.Equal(t, 51, items.Sampled)
 
-	state := columnOf(t, items, "state")
+	state := columnOf(t, items, "mode")
 	require.Equal(t, []string{"on", "off"}, state.Labels)
 	require.True(t, state.NotNull)
 	cost := columnOf(t, items, "cost")
