@@ -29,9 +29,9 @@ type initCmd struct {
 	ProductsTable string `name:"products-table" placeholder:"TABLE" help:"Table whose rows are products in Stripe, as shop.items."`
 	PricesTable   string `name:"prices-table" placeholder:"TABLE" help:"Table with the amounts."`
 	AmountColumn  string `name:"amount-column" placeholder:"COLUMN" help:"Column of the prices table with the amounts."`
-	AmountUnit    string `name:"amount-unit" enum:",major,minor" default:"" placeholder:"UNIT" help:"Unit of the amounts: major (euros) or minor (cents)."`
+	AmountUnit    string `name:"amount-unit" placeholder:"UNIT" help:"Unit of the amounts: major (euros) or minor (cents)."`
 	Currency      string `name:"currency" placeholder:"CODE" help:"Currency of all amounts, if no column has it."`
-	Interval      string `name:"interval" enum:",once,day,week,month,year" default:"" placeholder:"INTERVAL" help:"How often prices recur, if no column says it: once, day, week, month or year."`
+	Interval      string `name:"interval" placeholder:"INTERVAL" help:"How often prices recur, if no column says it: once, day, week, month or year."`
 	Language      string `name:"language" placeholder:"CODE" help:"Language of names and descriptions, if there are several."`
 
 	Account string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Account that the publication is for."`

@@ -46,8 +46,9 @@ func (cmd *initCmd) checkFiles(ctx context.Context, ask *asker) error {
 }
 
 func existsError(files ...string) error {
-	return fmt.Errorf("not overwritten, because it exists: %s; choose other files with --out and --sql, or overwrite "+
-		"with --force", strings.Join(files, ", "))
+	return fmt.Errorf(
+		"files that exist are not overwritten (%s): choose others with --out and --sql, or overwrite with "+
+			"--force", strings.Join(files, ", "))
 }
 
 // writeProposal writes a file. It overwrites one only if it may.

@@ -109,7 +109,7 @@ func TestInit(t *testing.T) {
 		}
 		cmd := &initCmd{Database: config.Secret(url), Out: "driftless.yaml", SQL: "driftless.sql"}
 		_, err := cmd.run(t.Context(), &cli{}, ask)
-		require.ErrorContains(t, err, "not overwritten, because it exists: driftless.yaml, driftless.sql")
+		require.ErrorContains(t, err, "not overwritten (driftless.yaml, driftless.sql)")
 
 		// A currency is asked for, and the old files may go.
 		ask.in = bufio.NewReader(strings.NewReader("y\nGBP\n"))
