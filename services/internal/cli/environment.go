@@ -51,6 +51,10 @@ func (u *up) environment(service string) []string {
 		// On the private server each service has its own user.
 		set["NATS_URL"] = u.natsURL(service)
 	}
+	if service == topology.Ingestion && u.DryRun && u.DatabaseURL != "" {
+		// A dry run creates no tables in the operator's database.
+		set["DRIFTLESS_MIGRATIONS"] = "check"
+	}
 	if service == topology.Reconciliation && set["LEDGER_DATABASE_URL"]+set["LEDGER_DATABASE_URL_FILE"] != "" {
 		// The ledger has its own database, so reconciliation does not get the catalog's.
 		set["DATABASE_URL"], set["DATABASE_URL_FILE"] = "", ""

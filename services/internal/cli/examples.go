@@ -12,10 +12,18 @@ type example struct{ command, effect string }
 
 // examples are shown by the help of each command.
 var examples = map[string][]example{
+	"init": {
+		{"init", "with DATABASE_URL in the environment"},
+		{"init --currency eur --products-table shop.items", "answers, where the tables do not say it"},
+		{"init --out - --sql - --yes", "only print"},
+		{"init --yes -o json", "for a program"},
+	},
 	"up": {
 		{"up", "everything on this machine"},
 		{"up --ports auto", "beside another mesh"},
-		{"up --without push", "nothing is written to Stripe"},
+		{"up --dry-run", "show the plan, and write nothing to Stripe"},
+		{"up --dry-run --once --ports auto", "end after the plan, as in a pipeline"},
+		{"up --without push", "push runs elsewhere, or not at all"},
 	},
 	"demo":  {{"demo", "needs a running mesh"}},
 	"sim":   {{"sim --addr 127.0.0.1:12111", ""}, {"sim --file stripe.journal", "keep what it holds"}},
@@ -33,6 +41,11 @@ var examples = map[string][]example{
 		{"plan -e 'UPDATE driftless.prices SET unit_amount = 1400'", ""},
 		{"plan --config driftless.yaml", "preview of a changed mapping or policy"},
 		{"plan --sql migration.sql -o markdown", "a comment for a pull request"},
+	},
+	"preview": {
+		{"preview --config driftless.yaml", "the first 20 products"},
+		{"preview mug cup", "two products"},
+		{"preview --refused --limit 0", "everything that would be refused"},
 	},
 	"sync": {
 		{"sync mug", "this product"},

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -41,7 +42,12 @@ type upCmd struct {
 	Seed            bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products if Stripe is the simulator."`
 	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Minimum level of the services' log records to show; debug shows every call to Stripe."`
 	Without         []string      `enum:"ingestion,push,pull,reconciliation" help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
+	DryRun          bool          `name:"dry-run" help:"Read your tables and Stripe, show the plan, and write nothing to Stripe: no push runs. Uses a NATS, a ledger and a replication slot of its own."`
+	Once            bool          `help:"End a dry run after its plan. Exits with 2 if anything differs."`
 	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"Timeout until everything is ready."`
+
+	// meshSlot is the slot of the mesh that a dry run must leave alone.
+	meshSlot string
 }
 
 func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, loaded *config.Loaded,
@@ -58,6 +64,10 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, load
 	dataDir, err := filepath.Abs(c.DataDir)
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
+	}
+	dataDir, err = cmd.prepareDryRun(dataDir, mapping)
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(dataDir, 0o755); err != nil { //nolint:gosec // Postgres' own user must be able to enter it
 		return fmt.Errorf("data directory: %w", err)
@@ -84,7 +94,14 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, load
 	if err := u.startDependencies(ctx); err != nil {
 		return err
 	}
-	return u.serve(ctx)
+	err = u.serve(ctx)
+	if errors.Is(err, errPlanned) {
+		if u.differs {
+			return errDiffers
+		}
+		return nil
+	}
+	return err
 }
 
 // up is a mesh on one machine while it runs.
@@ -97,6 +114,8 @@ type up struct {
 	logger           *slog.Logger
 	hasBuiltInTables bool
 	started          time.Time
+	// differs reports whether a dry run has found differences.
+	differs bool
 
 	endpoints     endpoints
 	natsURLs      map[string]string // by user; empty if NATS is not ours
@@ -175,7 +194,10 @@ func (u *up) serve(ctx context.Context) error {
 		if err := u.awaitReady(serveCtx); err != nil {
 			return err
 		}
-		return u.announce(serveCtx)
+		if err := u.announce(serveCtx); err != nil || !u.DryRun {
+			return err
+		}
+		return u.planDry(serveCtx)
 	})
 	g.Go(func() error {
 		var exited <-chan struct{}

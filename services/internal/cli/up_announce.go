@@ -34,6 +34,10 @@ func (u *up) announce(ctx context.Context) error {
 	if u.JSON {
 		return json.NewEncoder(jsonOut).Encode(u.endpoints)
 	}
+	if u.DryRun {
+		sayf(stdout, "Dry run, with its data in %s. Nothing is written to Stripe.\n", u.dataDir)
+		return nil
+	}
 	stripeIs := "Stripe"
 	if u.endpoints.Simulated {
 		stripeIs = "Stripe simulator"

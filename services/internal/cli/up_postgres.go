@@ -4,13 +4,19 @@ import (
 	"context"
 	"path/filepath"
 
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
 
 func (u *up) startPostgres(ctx context.Context) error {
 	if u.DatabaseURL != "" {
 		u.endpoints.Database = u.DatabaseURL.Reveal()
-		return nil
+		if !u.DryRun {
+			return nil
+		}
+		if err := u.shareDatabase(ctx); err != nil {
+			return err
+		}
 	}
 	pg, err := local.StartPostgres(ctx, local.PostgresConfig{
 		DataDir: filepath.Join(u.dataDir, "postgres"),
@@ -24,6 +30,13 @@ func (u *up) startPostgres(ctx context.Context) error {
 			u.logger.Warn("could not stop Postgres", "error", err)
 		}
 	})
-	u.endpoints.Database, u.postgres = pg.URL(), pg
+	u.postgres = pg
+	if u.DryRun {
+		// A dry run writes neither to the operator's database nor to the ledger of a mesh.
+		u.LedgerDatabaseURL, u.LedgerDatabaseURLFile = config.Secret(pg.URL()), ""
+	}
+	if u.DatabaseURL == "" {
+		u.endpoints.Database = pg.URL()
+	}
 	return nil
 }

@@ -90,14 +90,7 @@ func (c *checkRun) sample(ctx context.Context, validate func(*catalogv1.Product)
 	c.violations(reading, len(ids) == sampleSize)
 	groups := map[string]*group{}
 	for _, id := range slices.Sorted(maps.Keys(reading.States)) {
-		reasons := map[string]string{}
-		state := reading.States[id]
-		switch {
-		case state.Failure != nil:
-			reasons[reasonKey(state.Failure.Query, state.Failure.Message)] = state.Failure.Error()
-		default:
-			addReasons(reasons, state.Violations(validate))
-		}
+		reasons := reading.States[id].Reasons(validate)
 		for kind, message := range reasons {
 			if groups[kind] == nil {
 				groups[kind] = &group{example: id, message: message}
@@ -132,13 +125,21 @@ type group struct {
 	example, message string
 }
 
-func addReasons(reasons map[string]string, faults []catalog.Violation) {
-	for _, f := range faults {
+// Reasons returns why ingestion would refuse the product, by kind of reason. Faults of one kind differ only in ids and
+// values. It is empty for a product that would be published.
+func (s State) Reasons(validate func(*catalogv1.Product) []catalog.Violation) map[string]string {
+	out := map[string]string{}
+	if s.Failure != nil {
+		out[reasonKey(s.Failure.Query, s.Failure.Message)] = s.Failure.Error()
+		return out
+	}
+	for _, f := range s.Violations(validate) {
 		kind := reasonKey(priceOf.ReplaceAllString(f.Field, "prices."), f.Message)
-		if reasons[kind] == "" {
-			reasons[kind] = f.String()
+		if out[kind] == "" {
+			out[kind] = f.String()
 		}
 	}
+	return out
 }
 
 var (
