@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -20,45 +21,86 @@ import (
 // Check checks everything in the catalog database that ingestion needs to start, and returns all faults. It changes
 // nothing there, and contacts no other server. An error means that it could not check.
 func Check(ctx context.Context, cfg Config) (finding.List, error) {
+	x, err := examine(ctx, cfg, false)
+	return x.Findings.Proven(), err
+}
+
+// Examination is the result of Examine.
+type Examination struct {
+	// Findings have a kind each. Those of severity Unproven say that a check came to no result, and why.
+	Findings finding.List
+	// NotLooked are the kinds of findings that were not looked for, because other faults come first.
+	NotLooked []finding.ID
+}
+
+// FindingIDs returns the kinds of findings that Examine looks for.
+func FindingIDs() []finding.ID { return slices.Concat(finding.SchemaIDs(), finding.RowsIDs()) }
+
+// Examine is Check for a mesh that runs: it also checks the publication, and says what it did not look at. An error
+// means that it could not check at all.
+func Examine(ctx context.Context, cfg Config) (Examination, error) {
+	return examine(ctx, cfg, true)
+}
+
+func examine(ctx context.Context, cfg Config, isRunning bool) (x Examination, err error) {
 	if cfg.DatabaseURL == "" {
-		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, " +
+		return x, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, " +
 			"like postgres://user:password@host:5432/database")
 	}
 	pool, err := connect(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return x, err
 	}
 	defer pool.Close()
 	validator, err := validation.New()
 	if err != nil {
-		return nil, fmt.Errorf("set up validation: %w", err)
+		return x, fmt.Errorf("set up validation: %w", err)
 	}
 	queries := cfg.Mapping
 	if queries.IsBuiltIn() {
 		if err := builtin.Check(ctx, cfg.DatabaseURL); err != nil {
-			return finding.List{{Severity: finding.Refusal, Message: err.Error()}}, nil
+			x.Findings.As(finding.Tables).Refusef("", "%v", err)
+			x.NotLooked = slices.DeleteFunc(slices.Concat(finding.SchemaIDs(), finding.RowsIDs()),
+				func(id finding.ID) bool { return id == finding.Tables })
+			return x, nil
 		}
 		queries = builtin.With(queries)
 	}
 	c := checker{cfg: cfg, pool: pool, queries: queries, validate: validator}
 	s, found, err := c.checkSchema(ctx)
 	if err != nil {
-		return nil, err
+		return x, err
 	}
 	if err := c.addStripeIDs(ctx, &found); err != nil {
-		return nil, err
+		return x, err
 	}
-	if !found.Refuses() {
-		if _, err := s.source.Find(ctx, pool); err != nil {
-			found.Refusef("", "%v", err)
+	x.Findings = found
+	if found.Refuses() {
+		x.NotLooked = finding.RowsIDs()
+		if s.mapping == nil {
+			x.NotLooked = append(x.NotLooked, finding.WriteBack)
 		}
-		data, err := c.checkRows(ctx, s)
+		return x, nil
+	}
+	err = c.examineRows(ctx, s, isRunning, &x)
+	return x, err
+}
+
+// examineRows adds the findings about the slot and the rows, and about the publication of a mesh that runs.
+func (v checker) examineRows(ctx context.Context, s *schema, isRunning bool, x *Examination) error {
+	if _, err := s.source.Find(ctx, v.pool); err != nil {
+		x.Findings.As(finding.Replication).Refusef("", "%v", err)
+	}
+	if isRunning {
+		wrong, err := s.source.InspectPublication(ctx, v.pool)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		found.Add(data...)
+		x.Findings.Add(wrong...)
 	}
-	return found, nil
+	data, err := v.checkRows(ctx, s)
+	x.Findings.Add(data...)
+	return err
 }
 
 // checker checks the mapping and the database, and changes nothing.
@@ -78,13 +120,13 @@ func (v checker) checkSchema(ctx context.Context) (*schema, finding.List, error)
 		if down := v.pool.Ping(ctx); down != nil {
 			return nil, nil, err
 		}
-		found.Refusef("", "%v", err)
+		found.As(finding.Queries).Refusef("", "%v", err)
 	}
 	watched, wrong, err := watch.Compile(ctx, v.pool, v.queries.Watch)
 	if err != nil {
 		return nil, nil, err
 	}
-	found.Add(wrong...)
+	found.Add(wrong.Tagged(finding.Watch)...)
 	s := &schema{mapping: checked, watch: watched, source: &wal.Source{
 		Database:         v.cfg.database(),
 		Slot:             v.cfg.Slot,
@@ -108,7 +150,7 @@ func (v checker) checkSchema(ctx context.Context) (*schema, finding.List, error)
 			if down := v.pool.Ping(ctx); down != nil {
 				return nil, nil, err
 			}
-			found.Refusef("", "%v", err)
+			found.As(finding.WriteBack).Refusef("", "%v", err)
 		}
 	}
 	if found.Refuses() {
@@ -130,6 +172,6 @@ func (v checker) checkRows(ctx context.Context, s *schema) (finding.List, error)
 	if err != nil {
 		return nil, err
 	}
-	found.Add(wrong...)
+	found.Add(wrong.Tagged(finding.WriteBack)...)
 	return found, nil
 }

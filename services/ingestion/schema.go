@@ -115,7 +115,7 @@ func (in *ingester) warnInvalidRows(ctx context.Context) error {
 	if err != nil && ctx.Err() == nil {
 		in.logger.WarnContext(ctx, "could not check the rows", "error", err)
 	}
-	for _, f := range found {
+	for _, f := range found.Proven() {
 		in.logger.WarnContext(ctx, f.String()) //nolint:sloglint // a finding is a sentence of its own
 	}
 	return nil

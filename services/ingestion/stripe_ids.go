@@ -71,12 +71,12 @@ func (v checker) checkStripeIDs(ctx context.Context) (*stripeids.Columns, findin
 func (v checker) addStripeIDs(ctx context.Context, found *finding.List) error {
 	if v.cfg.writesStripeIDs() && v.cfg.CheckMigrations {
 		if err := stripeids.Check(ctx, v.cfg.DatabaseURL); err != nil {
-			found.Refusef("", "%v", err)
+			found.As(finding.StripeIDs).Refusef("", "%v", err)
 			return nil
 		}
 	}
 	_, wrong, err := v.checkStripeIDs(ctx)
-	found.Add(wrong...)
+	found.Add(wrong.Tagged(finding.StripeIDs)...)
 	return err
 }
 

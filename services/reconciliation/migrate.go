@@ -11,3 +11,6 @@ import (
 func Migrate(ctx context.Context, ledgerURL, grantTo string) error {
 	return ledger.Migrate(ctx, ledgerURL, grantTo)
 }
+
+// CheckLedger returns an error if the ledger's tables are not up to date. It changes nothing.
+func CheckLedger(ctx context.Context, ledgerURL string) error { return ledger.Check(ctx, ledgerURL) }

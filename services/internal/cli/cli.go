@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/doctor"
 	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -53,6 +54,7 @@ type cli struct {
 	Conf       configCmd     `cmd:"" name:"config" help:"Check the configuration."`
 	Psql       psqlCmd       `cmd:"" passthrough:"" help:"Run psql on the database of the mesh on the data directory. All arguments go to psql."`
 	Migrate    migrateCmd    `cmd:"" help:"Create or upgrade the built-in tables and the ledger, with a role that may do so."`
+	Doctor     doctorCmd     `cmd:"" help:"Check everything that a mesh needs: settings, database, mapping, ledger, NATS, Stripe, clocks and services. Each finding has its fix. Exits with 2 unless every check was made and found nothing."`
 	Completion completionCmd `cmd:"" help:"Print the completion of commands, flags and product ids for a shell."`
 	Complete   completeCmd   `cmd:"" hidden:"" help:"Print what the last word can become. The scripts of completion call it."`
 	Topology   topologyCmd   `cmd:"" help:"Compare the streams, buckets and consumers on NATS with their declarations, or apply the declarations."`
@@ -100,7 +102,10 @@ func newParser(ctx context.Context) (*kong.Kong, *config.Loaded) {
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
 		kong.Description("Keeps the Products and Prices in Stripe equal to a product catalog in Postgres.\n\n"+
 			config.SecretFlags),
-		kong.Vars{"version": service.Version(), "reasons": strings.Join(topology.ReasonNames(), ", ")},
+		kong.Vars{
+			"version": service.Version(), "reasons": strings.Join(topology.ReasonNames(), ", "),
+			"doctor_groups": strings.Join(doctor.Groups(), ", "),
+		},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	addExamples(parser.Model)
 	return parser, loaded

@@ -27,6 +27,7 @@ type allSettings struct {
 	config.File
 	config.Log
 	config.Mesh
+	config.Placement
 	config.Hosts
 	config.API
 	config.Migrations

@@ -141,6 +141,12 @@ var examples = map[string][]example{
 	"migrate": {
 		{"migrate", "with DATABASE_URL in the environment"},
 	},
+	"doctor": {
+		{"doctor --config driftless.yaml", "with the settings of the services in the environment"},
+		{"doctor --only database,mapping", "two groups of checks"},
+		{"doctor --skip nats.sync -o json", "without one check, for a script"},
+		{"doctor --only nats --nats-user push", "the permissions of push's user on NATS"},
+	},
 	"topology plan":        {{"topology plan", ""}, {"topology plan --nats-url nats://nats:4222", "another NATS"}},
 	"topology apply":       {{"topology apply", ""}, {"topology apply --replicas 3", "for a cluster"}},
 	"topology permissions": {{"topology permissions --account eu,us", "for two accounts"}},

@@ -47,7 +47,7 @@ func (s webhookStripe) client() (client *stripeapi.Client, live bool, err error)
 
 // Keys of an endpoint's metadata.
 const (
-	accountKey  = "driftless_account"
+	accountKey  = stripeapi.EndpointAccountKey
 	replacesKey = "driftless_replaces"
 )
 
@@ -316,7 +316,7 @@ func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Clien
 	if err != nil {
 		return err
 	}
-	if err := probe(ctx, next.URL, secret, next.Livemode); err != nil {
+	if err := checkSecret(ctx, next.URL, secret, next.Livemode); err != nil {
 		return fmt.Errorf("%w; %s is kept, and nothing is lost", err, old.ID)
 	}
 	sayf(stdout, "pull accepts the new secret at %s\n", next.URL)
@@ -331,8 +331,18 @@ func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Clien
 	return nil
 }
 
-// probe sends pull a signed event of a type that pull does not store.
-func probe(ctx context.Context, url, secret string, live bool) error {
+// checkSecret returns an error unless pull accepts an event that is signed with the secret.
+func checkSecret(ctx context.Context, url, secret string, live bool) error {
+	refused, err := sendProbe(ctx, url, secret, live)
+	if err == nil && refused != "" {
+		err = fmt.Errorf("pull does not accept the new secret yet (%s): set both secrets and restart pull", refused)
+	}
+	return err
+}
+
+// sendProbe sends pull a signed event of a type that pull does not store. refused is pull's answer if it refuses the
+// event.
+func sendProbe(ctx context.Context, url, secret string, live bool) (refused string, err error) {
 	body, err := json.Marshal(map[string]any{
 		"id": "evt_driftless_probe", "object": "event", "type": "driftless.probe", "created": time.Now().Unix(),
 		"livemode":    live,
@@ -340,26 +350,25 @@ func probe(ctx context.Context, url, secret string, live bool) error {
 		"data":        map[string]any{"object": map[string]any{"id": "probe", "object": "probe"}},
 	})
 	if err != nil {
-		return fmt.Errorf("write a probe: %w", err)
+		return "", fmt.Errorf("write a probe: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("call %s: %w", url, err)
+		return "", fmt.Errorf("call %s: %w", url, err)
 	}
 	signed := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: body, Secret: secret})
 	req.Header.Set("Stripe-Signature", signed.Header)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s does not answer from here, so it is unknown whether pull has the new secret: %w",
+		return "", fmt.Errorf("%s does not answer from here, so it is unknown whether pull has the new secret: %w",
 			url, err)
 	}
 	defer resp.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("pull does not accept the new secret yet (%s: %s): set both secrets and restart pull",
-			resp.Status, strings.TrimSpace(string(said)))
+		return resp.Status + ": " + strings.TrimSpace(string(said)), nil
 	}
-	return nil
+	return "", nil
 }

@@ -180,13 +180,24 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		nc.Close()
 		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
 			errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-			return nil, fmt.Errorf("NATS at %s runs without JetStream: start it with -js", redact.URL(cfg.URL))
+			err = fmt.Errorf("NATS at %s runs without JetStream: start it with -js", redact.URL(cfg.URL))
+		} else {
+			err = fmt.Errorf("JetStream at %s does not answer: %w", redact.URL(cfg.URL), err)
 		}
-		return nil, fmt.Errorf("JetStream at %s does not answer: %w", redact.URL(cfg.URL), err)
+		return nil, noJetStreamError{err}
 	}
 	keys.announce()
 	return m, nil
 }
+
+// ErrNoJetStream is an error of Connect: NATS accepts the client, and JetStream is off or does not answer.
+var ErrNoJetStream = errors.New("JetStream does not answer")
+
+// noJetStreamError is an ErrNoJetStream with its reason.
+type noJetStreamError struct{ error }
+
+func (e noJetStreamError) Unwrap() error        { return e.error }
+func (e noJetStreamError) Is(target error) bool { return target == ErrNoJetStream }
 
 // refusalOf returns why a connection failed, without the server's address.
 func refusalOf(err error) string {

@@ -39,12 +39,10 @@ type Endpoint struct {
 // does.
 func (e Endpoint) Problems() []string {
 	var out []string
-	for _, t := range EventTypes {
-		if !slices.Contains(e.Events, t) && !slices.Contains(e.Events, "*") {
-			out = append(out, "it does not get "+t)
-		}
+	for _, t := range e.MissingEvents() {
+		out = append(out, "it does not get "+t)
 	}
-	if e.Status != "enabled" {
+	if !e.IsEnabled() {
 		out = append(out, "it is "+e.Status)
 	}
 	if e.APIVersion != PinnedVersion {
@@ -56,6 +54,22 @@ func (e Endpoint) Problems() []string {
 	}
 	return out
 }
+
+// IsEnabled reports whether Stripe sends events to the endpoint.
+func (e Endpoint) IsEnabled() bool { return e.Status == "enabled" }
+
+// MissingEvents returns the types of events that Driftless reads and the endpoint does not get.
+func (e Endpoint) MissingEvents() (out []string) {
+	for _, t := range EventTypes {
+		if !slices.Contains(e.Events, t) && !slices.Contains(e.Events, "*") {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// EndpointAccountKey is the key of an endpoint's metadata with the name of the mesh's account that it was created for.
+const EndpointAccountKey = "driftless_account"
 
 // NewEndpoint describes the endpoint to create.
 type NewEndpoint struct {

@@ -60,14 +60,28 @@ func TestUp_WithStripeKeySeedsNothing(t *testing.T) {
 func TestUp_RefusesSimulatorDataForStripe(t *testing.T) {
 	t.Parallel()
 	data := dataDir(t)
-	up(t, data).stop()
 	dir, err := programs()
 	require.NoError(t, err)
+	p := up(t, data)
+	requireHealthy(t, filepath.Join(dir, "driftless"), data)
+	p.stop()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "driftless"), "up", "--data-dir", data)
 	cmd.Env = append(os.Environ(), "STRIPE_API_KEY="+key)
 	out, err := cmd.CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), "was used with the simulator, and now STRIPE_API_KEY says Stripe")
+}
+
+// requireHealthy requires that doctor finds nothing, and looks at everything, once Stripe has delivered an event.
+func requireHealthy(t *testing.T, driftless, data string) {
+	t.Helper()
+	var report []byte
+	require.Eventually(t, func() bool {
+		var err error
+		report, err = exec.CommandContext(t.Context(), driftless, "doctor", "--data-dir", data).Output()
+		return err == nil
+	}, patience, 100*time.Millisecond)
+	require.Contains(t, string(report), " 0 findings, 0 not looked at.")
 }
 
 func TestUp_SeedsEmptyCatalogAndEndsWithPostgres(t *testing.T) {

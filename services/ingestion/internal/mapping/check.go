@@ -67,12 +67,12 @@ func (c *checkRun) withTimeLimit(ctx context.Context, run func(pgx.Tx) error) (o
 
 // warnOfError turns an error of a query into a warning, and returns any other error. One query that fails must not
 // prevent the other checks.
-func (c *checkRun) warnOfError(what string, err error) error {
+func (c *checkRun) warnOfError(id finding.ID, what string, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || !isRowError(err) {
 		return err
 	}
-	c.out.Warnf("", "%s could not be checked: %s (SQLSTATE %s)", what, pg.Message, pg.Code)
+	c.out.As(id).Warnf("", "%s could not be checked: %s (SQLSTATE %s)", what, pg.Message, pg.Code)
 	return nil
 }
 
@@ -80,12 +80,13 @@ func (c *checkRun) warnOfError(what string, err error) error {
 func (c *checkRun) dependencies(ctx context.Context) error {
 	d, err := c.m.Dependencies(ctx)
 	if err != nil {
-		return c.warnOfError("what the queries read", err)
+		return c.warnOfError(finding.Unwatched, "what the queries read", err)
 	}
 	covered, err := c.covered(ctx)
 	if err != nil {
 		return err
 	}
+	unwatched := c.out.As(finding.Unwatched)
 	for _, r := range d.Relations {
 		if covered[r.OID] {
 			continue
@@ -97,10 +98,10 @@ func (c *checkRun) dependencies(ctx context.Context) error {
 		}
 		switch r.Kind {
 		case 'm':
-			c.out.Warnf("", "%s the materialized view %s, and the log does not have its refreshes: %s", reader, r.Name,
+			unwatched.Warnf("", "%s the materialized view %s, and the log does not have its refreshes: %s", reader, r.Name,
 				seen)
 		case 'f':
-			c.out.Warnf("",
+			unwatched.Warnf("",
 				"%s the foreign table %s, and the log of this database has none of its changes: %s", reader, r.Name,
 				seen)
 		default:
@@ -108,7 +109,7 @@ func (c *checkRun) dependencies(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			c.out.Warnf("", "%s %s, and catalog.watch does not name it: %s%s", reader, r.Name, seen, line)
+			unwatched.Warnf("", "%s %s, and catalog.watch does not name it: %s%s", reader, r.Name, seen, line)
 		}
 	}
 	if len(d.Functions) > 0 {
@@ -116,7 +117,7 @@ func (c *checkRun) dependencies(ctx context.Context) error {
 		for _, f := range d.Functions {
 			functions = append(functions, f.Name)
 		}
-		c.out.Warnf("",
+		unwatched.Warnf("",
 			"the queries or checks call %s, and Postgres does not know which tables a function reads if its body is a string: "+
 				"changes of tables that catalog.watch does not name are seen only when the tables are compared",
 			strings.Join(functions, ", "))
@@ -128,7 +129,7 @@ func (c *checkRun) dependencies(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the role of DATABASE_URL: %w", err)
 		}
-		c.out.Warnf("GRANT TEMPORARY ON DATABASE "+database+" TO "+role+";",
+		unwatched.Warnf("GRANT TEMPORARY ON DATABASE "+database+" TO "+role+";",
 			"the tables that the queries read through views and functions are not known, because role %s may not "+
 				"create a temporary view", role)
 	}

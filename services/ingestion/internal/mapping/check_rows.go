@@ -11,16 +11,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // identities finds rows without an id, and ids that several rows have.
 func (c *checkRun) identities(ctx context.Context) error {
+	rowIDs := c.out.As(finding.RowIDs)
 	for _, q := range []struct{ name, of, source, product string }{
 		{"products", "product", c.m.products.source, "id"},
 		{"prices", "price", c.m.prices.source, "product"},
 	} {
-		_, err := c.withTimeLimit(ctx, func(tx pgx.Tx) error {
+		slowNulls, err := c.withTimeLimit(ctx, func(tx pgx.Tx) error {
 			var noID, noProduct int
 			sql := fmt.Sprintf(
 				"SELECT count(*) FILTER (WHERE m.id IS NULL), count(*) FILTER (WHERE m.%s IS NULL) FROM (%s\n) m",
@@ -29,18 +31,18 @@ func (c *checkRun) identities(ctx context.Context) error {
 				return err
 			}
 			if noID > 0 {
-				c.out.Warnf("", "the %s query returns %d rows whose id is NULL: they are left out", q.name, noID)
+				rowIDs.Warnf("", "the %s query returns %d rows whose id is NULL: they are left out", q.name, noID)
 			}
 			if noProduct > 0 && q.product != "id" {
-				c.out.Warnf("", "the %s query returns %d rows whose product is NULL: they are left out", q.name,
+				rowIDs.Warnf("", "the %s query returns %d rows whose product is NULL: they are left out", q.name,
 					noProduct)
 			}
 			return nil
 		})
-		if err := c.warnOfError("ids of the "+q.name+" query", err); err != nil {
+		if err := c.warnOfError(finding.RowIDs, "ids of the "+q.name+" query", err); err != nil {
 			return err
 		}
-		_, err = c.withTimeLimit(ctx, func(tx pgx.Tx) error {
+		slow, err := c.withTimeLimit(ctx, func(tx pgx.Tx) error {
 			var ids, rows int
 			var example, first, last *string
 			sql := fmt.Sprintf(`SELECT count(*), coalesce(sum(n), 0), (array_agg(id::text ORDER BY id))[1],
@@ -54,14 +56,17 @@ func (c *checkRun) identities(ctx context.Context) error {
 			if *first != *last && q.product != "id" {
 				where = fmt.Sprintf(", for products %q and %q", *first, *last)
 			}
-			c.out.Warnf("", "the %s query returns %d ids more than once, in %d rows, such as %q%s: "+
+			rowIDs.Warnf("", "the %s query returns %d ids more than once, in %d rows, such as %q%s: "+
 				"each %s needs an id of its own; a join with a table that has several rows for each %s is the usual "+
 				"cause",
 				q.name, ids, rows, *example, where, q.of, q.of)
 			return nil
 		})
-		if err := c.warnOfError("ids of the "+q.name+" query", err); err != nil {
+		if err := c.warnOfError(finding.RowIDs, "ids of the "+q.name+" query", err); err != nil {
 			return err
+		}
+		if slow || slowNulls {
+			rowIDs.Unprovenf("a check of the ids of the %s query takes longer than %s", q.name, checkTimeout)
 		}
 	}
 	return nil
@@ -74,14 +79,14 @@ const minAllFailing = 50
 func (c *checkRun) sample(ctx context.Context, validate func(*catalogv1.Product) []catalog.Violation) error {
 	ids, err := c.m.IDs(ctx, "", sampleSize)
 	if err != nil {
-		return c.warnOfError("products", err)
+		return c.warnOfError(finding.Products, "products", err)
 	}
 	if len(ids) == 0 {
 		return nil
 	}
 	reading, err := c.m.Read(ctx, ids)
 	if code(err) != "" && !slices.Contains(serverErrorClasses, code(err)[:2]) {
-		c.out.Refusef("", "no product can be read: %v", err)
+		c.out.As(finding.Products).Refusef("", "no product can be read: %v", err)
 		return nil
 	}
 	if err != nil {
@@ -110,11 +115,11 @@ func (c *checkRun) sample(ctx context.Context, validate func(*catalogv1.Product)
 		return strings.Compare(a.message, b.message)
 	}) {
 		if g.products == all && all >= minAllFailing {
-			c.out.Refusef("", "the first %d products all fail, so the mapping is wrong: %s (product %s)",
+			c.out.As(finding.Products).Refusef("", "the first %d products all fail, so the mapping is wrong: %s (product %s)",
 				all, g.message, g.example)
 			continue
 		}
-		c.out.Warnf("", "%d of %s: %s (such as product %s)", g.products, of, g.message, g.example)
+		c.out.As(finding.Products).Warnf("", "%d of %s: %s (such as product %s)", g.products, of, g.message, g.example)
 	}
 	return nil
 }

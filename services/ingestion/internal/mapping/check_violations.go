@@ -16,20 +16,28 @@ import (
 // NULL, or the products query does not return it. Reads cannot see such rows, because they ask for the products at
 // hand. A check that takes too long for the whole catalog, or fails for a row, has none here.
 func (m *Mapping) Strays(ctx context.Context) ([]CheckFailure, error) {
-	var out []CheckFailure
+	out, _, err := m.strays(ctx)
+	return out, err
+}
+
+// strays is Strays, and also returns the names of the checks that came to no result.
+func (m *Mapping) strays(ctx context.Context) (out []CheckFailure, unproven []string, err error) {
 	for _, c := range m.checks {
 		failure, err := m.straysOf(ctx, c)
 		switch {
 		case err == nil && failure != nil:
 			out = append(out, *failure)
-		case err != nil && code(err) == "":
-			return nil, fmt.Errorf("read the rows of check %s: %w", c.Name, err)
+		case err == nil:
+		case code(err) == "":
+			return nil, nil, fmt.Errorf("read the rows of check %s: %w", c.Name, err)
 		case strings.HasPrefix(code(err), classSyntaxOrAccess):
 			message, sqlState := describeFailure(err)
 			out = append(out, CheckFailure{Check: c.Name, All: true, Message: message, Code: sqlState})
+		default:
+			unproven = append(unproven, c.Name)
 		}
 	}
-	return out, nil
+	return out, unproven, nil
 }
 
 func (m *Mapping) straysOf(ctx context.Context, c *productCheck) (*CheckFailure, error) {
@@ -83,8 +91,12 @@ func (m *Mapping) straysOf(ctx context.Context, c *productCheck) (*CheckFailure,
 
 // strays reports rows of the operator's checks without a product.
 func (c *checkRun) strays(ctx context.Context) error {
-	failures, err := c.m.Strays(ctx)
+	failures, unproven, err := c.m.strays(ctx)
 	c.warnOfChecks(failures)
+	for _, name := range unproven {
+		c.out.As(finding.CheckFails).Unprovenf(
+			"check %s takes longer than %s for all products, or fails for one of them", name, checkQueryTimeout)
+	}
 	return err
 }
 
@@ -93,7 +105,7 @@ func (c *checkRun) warnOfChecks(failures []CheckFailure) {
 	for _, f := range failures {
 		text := f.Error()
 		if !slices.ContainsFunc(c.out, func(known finding.Finding) bool { return known.Message == text }) {
-			c.out.Warnf("", "%s", text)
+			c.out.As(finding.CheckFails).Warnf("", "%s", text)
 		}
 	}
 }
@@ -127,7 +139,7 @@ func (c *checkRun) violations(r Reading, isSample bool) {
 		if check.Refuses() {
 			effect = "they become dead letters"
 		}
-		c.out.Warnf("", "check %s finds %d of %s, and %s: %s (such as product %s)", check.Name, f.products, of, effect,
+		c.out.As(finding.Violations).Warnf("", "check %s finds %d of %s, and %s: %s (such as product %s)", check.Name, f.products, of, effect,
 			f.message, f.product)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/names"
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
@@ -130,7 +131,7 @@ const sampleSize = 1000
 func (c *checkRun) watchedValues(ctx context.Context) error {
 	ids, err := c.m.IDs(ctx, "", sampleSize)
 	if err != nil {
-		return c.warnOfError("whether the watched columns hold product ids", err)
+		return c.warnOfError(finding.WatchValues, "whether the watched columns hold product ids", err)
 	}
 	if len(ids) == 0 {
 		return nil
@@ -140,7 +141,7 @@ func (c *checkRun) watchedValues(ctx context.Context) error {
 			continue
 		}
 		if err := c.values(ctx, w, ids); err != nil {
-			if err := c.warnOfError("product_id of watched table "+w.table, err); err != nil {
+			if err := c.warnOfError(finding.WatchValues, "product_id of watched table "+w.table, err); err != nil {
 				return err
 			}
 		}
@@ -201,16 +202,17 @@ func (c *checkRun) values(ctx context.Context, w watched, ids []string) error {
 	remedy := fmt.Sprintf("ids of the products query are like %q; "+
 		"set product_id to an SQL expression that returns them%s, or set the query products instead",
 		ids[0], suggestExpression(w, values, ids))
+	found := c.out.As(finding.WatchValues)
 	switch {
 	case certain:
-		c.out.Refusef("", "no product has an id that is in %s, so no change there would concern any product: %s", hold,
+		found.Refusef("", "no product has an id that is in %s, so no change there would concern any product: %s", hold,
 			remedy)
 	case slow:
-		c.out.Warnf("",
+		found.Warnf("",
 			"%s: no value among the first %d is a product's id, and a check of all takes longer than %s: %s",
 			hold, sampleSize, checkTimeout, remedy)
 	default:
-		c.out.Warnf("", "%s: no value among the first %d is a product's id: %s", hold, sampleSize, remedy)
+		found.Warnf("", "%s: no value among the first %d is a product's id: %s", hold, sampleSize, remedy)
 	}
 	return nil
 }

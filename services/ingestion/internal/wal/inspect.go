@@ -42,13 +42,13 @@ func inspectServer(ctx context.Context, pool *pgxpool.Pool, found *finding.List)
 		return fmt.Errorf("read the settings of the catalog database: %w", err)
 	}
 	if level != "logical" {
-		found.Refusef("ALTER SYSTEM SET wal_level = logical;",
+		found.As(finding.WALLevel).Refusef("ALTER SYSTEM SET wal_level = logical;",
 			"the catalog database has wal_level %s, which does not log row changes; set it to logical and restart "+
 				"Postgres",
 			level)
 	}
 	if !mayReplicate {
-		found.Refusef("ALTER ROLE "+quoted(role)+" REPLICATION;",
+		found.As(finding.Role).Refusef("ALTER ROLE "+quoted(role)+" REPLICATION;",
 			"role %s may not replicate (a superuser can allow it)", role)
 	}
 	return nil
@@ -133,44 +133,45 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	if err != nil {
 		return err
 	}
+	wrong := found.As(finding.WatchedTable)
 	switch f.kind {
 	case "r", "p": // table, partitioned table
 	case "v", "m": // view, materialized view
-		found.Refusef("",
+		wrong.Refusef("",
 			"%s under catalog.watch is a view, and the log has no changes of a view: name the tables whose rows it "+
 				"shows",
 			t.Name)
 		return nil
 	default:
-		found.Refusef("", "%s under catalog.watch is not a table of this database, so the log has none of its changes",
+		wrong.Refusef("", "%s under catalog.watch is not a table of this database, so the log has none of its changes",
 			t.Name)
 		return nil
 	}
 	if f.persistence != "p" {
-		found.Refusef("ALTER TABLE "+t.Name+" SET LOGGED;",
+		wrong.Refusef("ALTER TABLE "+t.Name+" SET LOGGED;",
 			"watched table %s is not logged, so its changes are not in the write-ahead log", t.Name)
 	}
 	if f.hasRowSecurity && !s.AllowRowSecurity {
-		found.Refusef("ALTER ROLE "+quoted(f.role)+" BYPASSRLS;",
+		found.As(finding.RowSecurity).Refusef("ALTER ROLE "+quoted(f.role)+" BYPASSRLS;",
 			"row level security on %s may hide rows from role %s, and hidden products would count as deleted (if a policy "+
 				"shows the role every row, set catalog.row_security: allow)", t.Name, f.role)
 	}
 	for _, c := range t.Columns {
 		kind := f.generated[c]
 		if kind == "v" || kind == "s" && version < generatedColumnsVersion {
-			found.Refusef("",
+			wrong.Refusef("",
 				"column %s of watched table %s is generated, and the log of this Postgres does not have it: watch the "+
 					"columns that it is computed from, with an expression as product_id, or a query under products",
 				c, t.Name)
 		}
 	}
-	inspectIdentity(t, f, version, found)
+	inspectIdentity(t, f, version, found.As(finding.ReplicaIdentity))
 	return nil
 }
 
 // inspectIdentity checks whether the log has the columns that matter of an old row. It also checks whether publishing
 // the table would make changes of the application fail.
-func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
+func inspectIdentity(t *Table, f tableFacts, version int, found finding.Appender) {
 	if len(f.broken) > 0 && version >= generatedColumnsVersion {
 		t.harmful = true
 		found.Refusef(identityStatements(f.broken, "DEFAULT"),

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 )
 
 // generatedColumnsVersion is the first version of Postgres that can publish generated columns. It also refuses changes
@@ -130,6 +132,27 @@ func (s *Source) fits(p publication, version int) bool {
 	slices.Sort(have)
 	// Ingestion evaluates a filter that could not be published.
 	return slices.Equal(have, s.requiredOIDs()) && (p.comment == s.ownComment(true) || p.comment == s.ownComment(false))
+}
+
+// InspectPublication checks whether the publication has every change of the watched tables. It changes nothing.
+func (s *Source) InspectPublication(ctx context.Context, pool *pgxpool.Pool) (finding.List, error) {
+	version, err := serverVersion(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.publication(ctx, pool, version)
+	if err != nil || s.fits(p, version) {
+		return nil, err
+	}
+	lacks := "does not exist"
+	if p.exists {
+		lacks = "does not have every change of the watched tables"
+	}
+	var found finding.List
+	found.As(finding.Publication).Refusef(strings.Join(s.statements(p, version, false), " "),
+		"publication %s %s, so changes of these tables are not captured; ingestion repairs it only if its role may",
+		s.Publication, lacks)
+	return found, nil
 }
 
 func (s *Source) hasFilters() bool {

@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/driftless-sync/driftless/services/internal/doctor"
+)
+
+func (cmd *doctorCmd) print(c *cli, reports []accountReport) error {
+	if c.Output == "json" {
+		encoder := json.NewEncoder(jsonOut)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(map[string][]accountReport{"accounts": reports}); err != nil {
+			return fmt.Errorf("write the answer: %w", err)
+		}
+		return nil
+	}
+	for i, r := range reports {
+		if len(reports) > 1 {
+			if i > 0 {
+				say(stdout)
+			}
+			sayf(stdout, "account %s\n\n", r.Account)
+		}
+		printReport(stdout, r.Report, cmd.All)
+	}
+	return nil
+}
+
+// printReport prints the findings, then what was not looked at, then a line for each group.
+func printReport(w io.Writer, r doctor.Report, all bool) {
+	for _, f := range r.Findings {
+		sayf(w, "%s %s: %s\n  why: %s\n  fix: %s\n\n", string(f.Severity), f.ID, lines(f.Message), f.Why, lines(f.Fix))
+	}
+	if len(r.NotLooked) > 0 {
+		say(w, "Not looked at:")
+		printTable(w, notLookedRows(r.NotLooked)...)
+		say(w)
+	}
+	if all {
+		rows := make([][]string, len(r.Fine))
+		for i, f := range r.Fine {
+			if rows[i] = []string{f.ID, "fine", f.Saw}; f.Saw == "" {
+				rows[i] = rows[i][:2]
+			}
+		}
+		printTable(w, rows...)
+		say(w)
+	}
+	printGroups(w, r)
+	sayf(w, "%d checks: %d fine, %s, %d not looked at", len(r.Fine)+len(r.NotLooked)+faulty(r), len(r.Fine),
+		pluralize(len(r.Findings), "finding"), len(r.NotLooked))
+	if len(r.Skipped) > 0 {
+		sayf(w, ", %d skipped", len(r.Skipped))
+	}
+	say(w, ".")
+}
+
+// notLookedRows has a row for each reason in each group.
+func notLookedRows(all []doctor.NotLooked) (rows [][]string) {
+	const named = 2
+	ids := map[string][]string{}
+	key := func(n doctor.NotLooked) string { return doctor.GroupOf(n.ID) + " " + n.Reason }
+	for _, n := range all {
+		ids[key(n)] = append(ids[key(n)], n.ID)
+	}
+	for _, n := range all {
+		same := ids[key(n)]
+		if len(same) == 0 {
+			continue
+		}
+		delete(ids, key(n))
+		label := strings.Join(same, ", ")
+		if len(same) > named {
+			label = fmt.Sprintf("%s (%d checks)", doctor.GroupOf(n.ID), len(same))
+		}
+		rows = append(rows, []string{"  " + label, n.Reason})
+	}
+	return rows
+}
+
+// faulty counts the checks that have findings.
+func faulty(r doctor.Report) int {
+	ids := map[string]bool{}
+	for _, f := range r.Findings {
+		ids[f.ID] = true
+	}
+	return len(ids)
+}
+
+// printGroups prints how the checks of each group went.
+func printGroups(w io.Writer, r doctor.Report) {
+	type counts struct{ fine, findings, notLooked int }
+	by := map[string]*counts{}
+	at := func(id string) *counts {
+		group := doctor.GroupOf(id)
+		if by[group] == nil {
+			by[group] = &counts{}
+		}
+		return by[group]
+	}
+	for _, f := range r.Fine {
+		at(f.ID).fine++
+	}
+	for _, f := range r.Findings {
+		at(f.ID).findings++
+	}
+	for _, n := range r.NotLooked {
+		at(n.ID).notLooked++
+	}
+	rows := [][]string{{"GROUP", "FINE", "FINDINGS", "NOT LOOKED AT"}}
+	for _, group := range doctor.Groups() {
+		if c := by[group]; c != nil {
+			rows = append(rows,
+				[]string{group, strconv.Itoa(c.fine), strconv.Itoa(c.findings), strconv.Itoa(c.notLooked)})
+		}
+	}
+	printTable(w, rows...)
+	say(w)
+}

@@ -1,0 +1,130 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/driftless-sync/driftless/services/internal/doctor"
+	"github.com/driftless-sync/driftless/services/internal/postgres"
+	"github.com/driftless-sync/driftless/services/internal/redact"
+)
+
+// Database is a database and the setting that names it.
+type Database struct {
+	postgres.Database
+
+	// Unset says which setting to set. It is empty if URL is set.
+	Unset string
+}
+
+func (d Database) connect(ctx context.Context) (*pgx.Conn, error) {
+	db := d.Database
+	db.Application = "driftless-doctor"
+	conn, err := db.Connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the database at %s does not answer: %w", redact.URL(d.URL), err)
+	}
+	return conn, nil
+}
+
+// catalog returns the probes of the catalog's database server. slot is the name of ingestion's slot, which may be
+// without a reader for as long as patience.
+func catalog(db Database, slot string, patience time.Duration) []doctor.Probe {
+	return []doctor.Probe{
+		reachable(doctor.DatabaseReachable, "the catalog database", db),
+		{
+			Name: "the catalog's database server",
+			Covers: []string{
+				doctor.DatabaseVersion, doctor.DatabaseEncoding, doctor.DatabaseStandby, doctor.DatabaseSlot,
+				doctor.DatabaseSlotUnread, doctor.DatabaseSlotLost, doctor.DatabaseSlotBehind, doctor.DatabaseSlotsFull,
+				doctor.DatabaseSendersFull, doctor.DatabaseForeignSlot,
+			},
+			Needs: []string{doctor.DatabaseReachable},
+			Run: func(ctx context.Context, r *doctor.Recorder) error {
+				return lookAtServer(ctx, r, db, slot, patience)
+			},
+		},
+	}
+}
+
+// reachable is the probe that connects to a database.
+func reachable(id, name string, db Database) doctor.Probe {
+	return doctor.Probe{
+		Name: name, Covers: []string{id}, Run: func(ctx context.Context, r *doctor.Recorder) error {
+			if db.URL == "" {
+				r.NotLooked(db.Unset+" is not set", id)
+				return nil
+			}
+			conn, err := db.connect(ctx)
+			if err != nil {
+				r.Foundf(id, "", "%v", err)
+				return nil
+			}
+			return conn.Close(ctx)
+		},
+	}
+}
+
+func lookAtServer(ctx context.Context, r *doctor.Recorder, db Database, slot string, patience time.Duration) error {
+	conn, err := db.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var facts doctor.DatabaseFacts
+	err = until(ctx, patience, func() (bool, error) {
+		facts, err = databaseFacts(ctx, conn, slot)
+		return !facts.IsUnread(), err
+	})
+	if err != nil {
+		return err
+	}
+	doctor.JudgeDatabase(r, facts)
+	return nil
+}
+
+// until calls do again until it returns true or an error, or patience ends.
+func until(ctx context.Context, patience time.Duration, do func() (bool, error)) error {
+	const interval = 200 * time.Millisecond
+	for begun := time.Now(); ; {
+		done, err := do()
+		if done || err != nil || time.Since(begun) >= patience {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(interval):
+		}
+	}
+}
+
+func databaseFacts(ctx context.Context, conn *pgx.Conn, slot string) (f doctor.DatabaseFacts, err error) {
+	f.OwnSlot = slot
+	err = conn.QueryRow(ctx,
+		`SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version'),
+		current_setting('server_encoding'), pg_is_in_recovery(), current_setting('max_replication_slots')::int,
+		current_setting('max_wal_senders')::int, (SELECT count(*) FROM pg_stat_replication),
+		current_setting('max_slot_wal_keep_size'), current_database()`).
+		Scan(&f.Version, &f.VersionText, &f.Encoding, &f.IsStandby, &f.MaxSlots, &f.MaxSenders, &f.Senders, &f.KeepSize,
+			&f.Database)
+	if err != nil {
+		return f, fmt.Errorf("read the settings of the database server: %w", err)
+	}
+	rows, err := conn.Query(ctx, `WITH log AS (
+			SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn)
+		SELECT slot_name::text, coalesce(plugin::text, ''), coalesce(database::text, ''), active, coalesce(wal_status, ''),
+			coalesce(pg_wal_lsn_diff(log.lsn, restart_lsn), 0)::bigint
+		FROM pg_replication_slots, log ORDER BY slot_name`)
+	if err != nil {
+		return f, fmt.Errorf("read the replication slots: %w", err)
+	}
+	f.Slots, err = pgx.CollectRows(rows, pgx.RowToStructByPos[doctor.SlotFacts])
+	if err != nil {
+		return f, fmt.Errorf("read the replication slots: %w", err)
+	}
+	return f, nil
+}

@@ -1,0 +1,246 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/driftless-sync/driftless/services/internal/doctor"
+	"github.com/driftless-sync/driftless/services/internal/state"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+)
+
+// Stripe says how to reach Stripe, and what the account should have.
+type Stripe struct {
+	Client stripeapi.Config
+	// WebhookPath is the path that pull serves.
+	WebhookPath string
+	// WebhookSecrets are the secrets that pull has.
+	WebhookSecrets []string
+	// SendProbe sends pull a signed event that has no effect. refused is pull's answer if it refuses the event. An
+	// error means that the address does not answer.
+	SendProbe func(ctx context.Context, url, secret string, live bool) (refused string, err error)
+	// DefaultVersion is the API version of an endpoint that names none, empty if unknown.
+	DefaultVersion string
+}
+
+// deliveryPatience is how long the delivery of an event may take. It is longer than the first retries.
+const deliveryPatience = 10 * time.Minute
+
+// account is the account in Stripe as the probes see it.
+type account struct {
+	Stripe
+
+	name   string
+	client *stripeapi.Client
+	// platform acts on the key's own account, which has the endpoints for connected accounts.
+	platform *stripeapi.Client
+	// now is the clock of this machine.
+	now func() time.Time
+}
+
+func newAccount(name string, cfg Stripe, now func() time.Time) *account {
+	own := cfg.Client
+	own.StripeAccount = ""
+	return &account{
+		Stripe:   cfg,
+		name:     name,
+		client:   stripeapi.New(cfg.Client),
+		platform: stripeapi.New(own),
+		now:      now,
+	}
+}
+
+// rights are the calls that show what the key may do.
+var rights = []struct{ id, endpoint, permission string }{
+	{doctor.StripeReadProducts, "GET /v1/products", "read products"},
+	{doctor.StripeReadPrices, "GET /v1/prices", "read prices"},
+	{doctor.StripeReadEvents, "GET /v1/events", "read events"},
+	{doctor.StripeWriteProducts, "POST /v1/products/{id}", "write products"},
+	{doctor.StripeWritePrices, "POST /v1/prices/{id}", "write prices"},
+}
+
+func (a *account) probes(nats *connection) []doctor.Probe {
+	ids := make([]string, len(rights))
+	for i, right := range rights {
+		ids[i] = right.id
+	}
+	return []doctor.Probe{
+		{
+			Name:   "Stripe's API and the key",
+			Covers: []string{doctor.StripeReachable, doctor.StripeKey, doctor.StripeVersion},
+			Run:    a.lookAtKey,
+		},
+		{Name: "the rights of the key", Covers: ids, Needs: []string{doctor.StripeKey}, Run: a.lookAtRights},
+		{
+			Name:   "the mode of the key",
+			Covers: []string{doctor.StripeMode},
+			Needs:  []string{doctor.NATSJetStream},
+			Run:    func(ctx context.Context, r *doctor.Recorder) error { return a.lookAtMode(ctx, r, nats) },
+		},
+		{
+			Name: "the webhook endpoint",
+			Covers: []string{
+				doctor.StripeWebhook, doctor.StripeWebhookStatus, doctor.StripeWebhookEvents,
+				doctor.StripeWebhookVersion, doctor.StripeWebhookURL, doctor.StripeWebhookSecret,
+			},
+			Needs: []string{doctor.StripeKey},
+			Run:   a.lookAtWebhooks,
+		},
+		{
+			Name:   "the deliveries of events",
+			Covers: []string{doctor.StripeWebhookDelivery},
+			Needs:  []string{doctor.StripeReadEvents},
+			Run:    a.lookAtDeliveries,
+		},
+	}
+}
+
+var errNoKey = errors.New("STRIPE_API_KEY is not set")
+
+func (a *account) lookAtKey(ctx context.Context, r *doctor.Recorder) error {
+	if a.Client.Key == "" {
+		return errNoKey
+	}
+	mode, err := stripeapi.KeyModeOf(a.Client.Key)
+	if err != nil {
+		r.Foundf(doctor.StripeKey, "", "%v", err)
+		return errors.New("the key cannot be one of Stripe's")
+	}
+	look := a.client.LookAtList(ctx, "GET /v1/products")
+	switch {
+	case !look.Answered:
+		r.Foundf(doctor.StripeReachable, "", "Stripe's API does not answer: %v", look.Failure)
+		return errors.New("Stripe does not answer")
+	case look.Failure != nil && look.Failure.Status == http.StatusUnauthorized:
+		r.Foundf(doctor.StripeKey, "", "Stripe refuses the key: %v", look.Failure)
+	case look.Failure != nil && !look.IsForbidden():
+		r.NotLooked(look.Failure.Error(), doctor.StripeKey)
+	}
+	r.Sawf(doctor.StripeKey, "a key of %s mode", mode)
+	switch {
+	case look.Version == "":
+		r.NotLooked("the answer does not name its API version", doctor.StripeVersion)
+	case look.Version != stripeapi.PinnedVersion:
+		r.Foundf(doctor.StripeVersion, "", "Stripe answers in API version %s, and %s was asked for", look.Version,
+			stripeapi.PinnedVersion)
+	}
+	return nil
+}
+
+// lookAtRights makes a call for each right. The calls change nothing.
+func (a *account) lookAtRights(ctx context.Context, r *doctor.Recorder) error {
+	var calls errgroup.Group
+	for _, right := range rights {
+		calls.Go(func() error {
+			look := a.client.LookAtList
+			if right.endpoint[:4] == http.MethodPost {
+				look = a.client.LookAtUpdate
+			}
+			switch seen := look(ctx, right.endpoint); {
+			case seen.IsForbidden():
+				r.Foundf(right.id, "", "the key may not %s: %v", right.permission, seen.Failure)
+			case seen.Failure != nil:
+				r.NotLooked(seen.Failure.Error(), right.id)
+			}
+			return nil
+		})
+	}
+	return calls.Wait()
+}
+
+// modePatience is how long the record of the mode may take. NATS does not answer a user who may not read it.
+const modePatience = 3 * time.Second
+
+func (a *account) lookAtMode(ctx context.Context, r *doctor.Recorder, nats *connection) error {
+	if a.Client.Key == "" {
+		return errNoKey
+	}
+	mode, err := stripeapi.KeyModeOf(a.Client.Key)
+	if err != nil {
+		return err
+	}
+	m, err := nats.get()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, modePatience)
+	defer cancel()
+	known, err := state.New(m).Record(topology.KeyStripeMode, a.name).GetString(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf(
+			"the mode that the mesh was set up in cannot be read: %w; use the credentials of push or pull "+
+				"with --nats-user", err)
+	case known == "":
+		return errors.New("neither push nor pull has started, so the mesh has no mode yet")
+	case known != string(mode):
+		r.Foundf(doctor.StripeMode, "", "the key is of %s mode, and account %s of the mesh was set up in %s mode", mode,
+			a.name, known)
+	default:
+		r.Sawf(doctor.StripeMode, "%s", mode)
+	}
+	return nil
+}
+
+func (a *account) lookAtWebhooks(ctx context.Context, r *doctor.Recorder) error {
+	all, err := a.platform.ListEndpoints(ctx)
+	if stripeapi.IsForbidden(err) {
+		return fmt.Errorf("the key may not read webhook endpoints, which no service needs: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	best := doctor.JudgeWebhooks(r, doctor.WebhookNeeds{
+		Account:        a.name,
+		Path:           a.WebhookPath,
+		DefaultVersion: a.DefaultVersion,
+	}, all)
+	a.lookAtSecret(ctx, r, best)
+	return nil
+}
+
+// lookAtSecret sends pull an event with each secret.
+func (a *account) lookAtSecret(ctx context.Context, r *doctor.Recorder, e *stripeapi.Endpoint) {
+	switch {
+	case e == nil:
+		r.NotLooked("there is no endpoint", doctor.StripeWebhookSecret)
+	case len(a.WebhookSecrets) == 0:
+		r.NotLooked("STRIPE_WEBHOOK_SECRET is not set", doctor.StripeWebhookSecret)
+	default:
+		for i, secret := range a.WebhookSecrets {
+			refused, err := a.SendProbe(ctx, e.URL, secret, e.Livemode)
+			switch {
+			case err != nil:
+				r.NotLooked(err.Error(), doctor.StripeWebhookSecret)
+			case refused != "":
+				r.Foundf(doctor.StripeWebhookSecret, "",
+					"pull at %s refuses an event that is signed with secret %d of STRIPE_WEBHOOK_SECRET: %s", e.URL,
+					i+1, refused)
+			}
+		}
+	}
+}
+
+func (a *account) lookAtDeliveries(ctx context.Context, r *doctor.Recorder) error {
+	d, err := a.client.LookAtDeliveries(ctx)
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	waiting := make([]doctor.Delivery, len(d.Undelivered))
+	for i, e := range d.Undelivered {
+		waiting[i] = doctor.Delivery{Event: e.ID, Type: e.Type, Age: now.Sub(e.Created)}
+	}
+	latest := time.Duration(-1)
+	if !d.Latest.IsZero() {
+		latest = max(now.Sub(d.Latest), 0)
+	}
+	doctor.JudgeDeliveries(r, d.Events, waiting, latest, deliveryPatience)
+	return nil
+}

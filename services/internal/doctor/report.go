@@ -1,0 +1,37 @@
+package doctor
+
+// Report is the result of Run. Each selected check is in Fine or NotLooked, or has findings.
+type Report struct {
+	Findings  []Finding   `json:"findings"`
+	NotLooked []NotLooked `json:"not_looked_at"`
+	Fine      []Fine      `json:"fine"`
+	// Skipped are the checks that Selection.Skip names.
+	Skipped []string `json:"skipped"`
+}
+
+// Finding is a fault that was found.
+type Finding struct {
+	ID       string   `json:"id"`
+	Severity Severity `json:"severity"`
+	// Message says what is wrong, in one sentence without a period at its end.
+	Message string `json:"message"`
+	// Why says why it matters.
+	Why string `json:"why"`
+	// Fix is the statement or command to run, or what to do if there is none.
+	Fix string `json:"fix"`
+}
+
+// NotLooked is a check that came to no result.
+type NotLooked struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+// Fine is a check that found nothing. Saw is what it saw, empty if there is nothing to tell.
+type Fine struct {
+	ID  string `json:"id"`
+	Saw string `json:"saw,omitempty"`
+}
+
+// IsFine reports whether every selected check was looked at, and nothing was found.
+func (r Report) IsFine() bool { return len(r.Findings) == 0 && len(r.NotLooked) == 0 }
