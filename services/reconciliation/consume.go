@@ -93,10 +93,13 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		detail = strings.Join(steps, "; ")
 	}
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{
-		Differences:    o.GetDifferences(),
-		Steps:          o.GetSteps(),
-		StripeEventId:  o.GetEventId(),
-		IdempotencyKey: o.GetIdempotencyKey(),
+		Differences:     o.GetDifferences(),
+		Steps:           o.GetSteps(),
+		StripeEventId:   o.GetEventId(),
+		IdempotencyKey:  o.GetIdempotencyKey(),
+		StripeRequestId: o.GetStripeRequestId(),
+		Attempts:        o.GetAttempts(),
+		NextAttemptAt:   o.GetNextAttemptAt(),
 	})
 	if err != nil {
 		return ledger.Change{}, err
@@ -126,6 +129,13 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 	l := msg.Body
 	// An earlier version, or another program, may have stored text that Postgres refuses.
 	mesh.FitLetter(l, r.mesh.MaxBody())
+	var data []byte
+	if l.GetStripeRequestId() != "" {
+		var err error
+		if data, err = ledger.EncodeData(&controlv1.HistoryEntry{StripeRequestId: l.GetStripeRequestId()}); err != nil {
+			return ledger.Change{}, err
+		}
+	}
 	return ledger.DeadLetterChange(l, ledger.Entry{
 		EventID: "DEAD:" + l.GetId(),
 		Product: l.GetProductId(),
@@ -134,6 +144,7 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 		Version: l.GetVersion(),
 		Detail:  l.GetReason() + ": " + l.GetMessage(),
 		TraceID: telemetry.TraceID(ctx),
+		Data:    data,
 	}), nil
 }
 

@@ -232,6 +232,9 @@ func printEntry(e *controlv1.HistoryEntry) {
 	if e.GetVersion() != 0 {
 		head = append(head, fmt.Sprintf("version %d", e.GetVersion()))
 	}
+	if e.GetAttempts() != 0 {
+		head = append(head, fmt.Sprintf("attempt %d", e.GetAttempts()))
+	}
 	if e.GetCausedBy() != "" {
 		head = append(head, "by "+strings.ReplaceAll(e.GetCausedBy(), "_", " "))
 	}
@@ -245,6 +248,9 @@ func printEntry(e *controlv1.HistoryEntry) {
 	// The differences say what a detail says, except who rejected a change, and why.
 	if len(e.GetSteps()) == 0 && (len(e.GetDifferences()) == 0 || e.GetKind() == "rejected") && e.GetDetail() != "" {
 		say(stdout, "    "+e.GetDetail())
+	}
+	if e.GetNextAttemptAt() != nil {
+		say(stdout, "    next attempt at "+formatTime(e.GetNextAttemptAt()))
 	}
 	for _, f := range e.GetChanges() {
 		sayf(stdout, "    %s: %q -> %q\n", f.GetField(), f.GetOld(), f.GetNew())
