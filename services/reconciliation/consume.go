@@ -68,7 +68,7 @@ func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.S
 		return ledger.Change{}, err
 	}
 	return ledger.EventEntry(ledger.Entry{
-		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(),
+		EventID: ledger.StripeEntryID(c.GetAccount(), c.GetEventId()),
 		Product: c.GetProductId(),
 		At:      c.GetReceivedAt().AsTime(),
 		Kind:    "stripe_event",

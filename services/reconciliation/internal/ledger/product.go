@@ -56,6 +56,8 @@ type Product struct {
 	newEventIDs []string
 	// unattributed is new drift whose cause may be an event that is being recorded.
 	unattributed []*Drift
+	// knownIdentifiers are the ids that are stored already.
+	knownIdentifiers map[identifier]bool
 	// entryData is the data of the entry in the audit trail.
 	entryData []byte
 	// closedLetters are the letters that the change under way closes.
