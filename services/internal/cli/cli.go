@@ -32,6 +32,7 @@ type cli struct {
 	Apply    applyCmd    `cmd:"" help:"Write products from a JSON file to the catalog's built-in tables."`
 	Status   statusCmd   `cmd:"" help:"Show whether Stripe equals the catalog and as of when, the products by state, and the backlog of every consumer. Exits with 2 unless everything is known and equal."`
 	Plan     planCmd     `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
+	Why      whyCmd      `cmd:"" help:"Say where a product or price is stuck on its way to Stripe, since when, and what to do. Exits with 2 unless it is known to be equal."`
 	Sync     syncCmd     `cmd:"" help:"Read products from your tables and sync them to Stripe now. Exits with 2 unless they are known to be equal."`
 	Reread   rereadCmd   `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish every difference from the captured state."`
 	Approve  approveCmd  `cmd:"" help:"Approve changes that the guard holds."`

@@ -34,6 +34,12 @@ var examples = map[string][]example{
 		{"plan --config driftless.yaml", "preview of a changed mapping or policy"},
 		{"plan --sql migration.sql -o markdown", "a comment for a pull request"},
 	},
+	"why": {
+		{"why mug", "a product"},
+		{"why price_1PxkWn2eZvKYlo2C", "what a customer was charged"},
+		{"why req_jK2XFQkdCpR9Aw", "a line of a log"},
+		{"why mug-eur -o json", "for a script"},
+	},
 	"sync": {
 		{"sync mug", "this product"},
 		{"sync", "every product that differs"},
@@ -75,7 +81,11 @@ var examples = map[string][]example{
 	},
 	"scan":      {{"scan", ""}, {"scan --no-wait", "only start it"}},
 	"trace":     {{"trace mug", "the latest change"}, {"trace mug --last 3", "the latest three"}},
-	"history":   {{"history mug", ""}, {"history mug --limit 10", "the latest ten entries"}},
+	"history": {
+		{"history mug", ""},
+		{"history mug --limit 10", "the latest ten entries"},
+		{"history evt_1PxkWn2eZvKYlo2C", "the product of an event"},
+	},
 	"dead list": {{"dead", "the same as dead list"}, {"dead list --reason refused_by_stripe", "by reason"}},
 	"dead show": {{"dead show mug", ""}},
 	"dead replay": {

@@ -97,6 +97,9 @@ func (m *testMesh) set(option string) {
 	switch option {
 	case "report":
 		m.policy, err = catalog.NewPolicy(catalog.Report, nil)
+	case "report description":
+		m.policy, err = catalog.NewPolicy(catalog.Repair,
+			map[string]catalog.Rule{"description": {Owner: catalog.OwnerCatalog, Action: catalog.Report}})
 	case "guard":
 		m.guard = guard.Config{
 			AmountChange:   50,

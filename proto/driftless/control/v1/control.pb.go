@@ -3411,8 +3411,9 @@ func (x *GetScanResponse) GetScan() *v1.ScanReport {
 }
 
 type ListHistoryRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The product's id, or any other id that ExplainRequest takes.
+	ProductId string `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// At most this many. Defaults to 100.
 	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3464,8 +3465,13 @@ func (x *ListHistoryRequest) GetLimit() uint32 {
 }
 
 type ListHistoryResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Entries       []*HistoryEntry        `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty if the id stands for several products.
+	Entries []*HistoryEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// The products that the id stands for, at most 20. Empty if nothing is known of the id.
+	ProductIds []string `protobuf:"bytes,60,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// Why later entries may be missing. Empty if none are.
+	Unknown       string `protobuf:"bytes,61,opt,name=unknown,proto3" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3505,6 +3511,20 @@ func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
 		return x.Entries
 	}
 	return nil
+}
+
+func (x *ListHistoryResponse) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *ListHistoryResponse) GetUnknown() string {
+	if x != nil {
+		return x.Unknown
+	}
+	return ""
 }
 
 type HistoryEntry struct {
@@ -4373,7 +4393,7 @@ var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
+	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\"driftless/control/v1/explain.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
 	"\bEquality\x12/\n" +
 	"\x05as_of\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x18\n" +
 	"\aunknown\x18\x02 \x01(\tR\aunknown\x12H\n" +
@@ -4649,9 +4669,12 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12\x1e\n" +
-	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"S\n" +
+	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"\x8e\x01\n" +
 	"\x13ListHistoryResponse\x12<\n" +
-	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\"\xf3\x04\n" +
+	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\x12\x1f\n" +
+	"\vproduct_ids\x18< \x03(\tR\n" +
+	"productIds\x12\x18\n" +
+	"\aunknown\x18= \x01(\tR\aunknown\"\xf3\x04\n" +
 	"\fHistoryEntry\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -4732,7 +4755,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04Keep\x12\x14\n" +
 	"\x10KEEP_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKEEP_CATALOG\x10\x01\x12\x0f\n" +
-	"\vKEEP_STRIPE\x10\x022\xb8\x10\n" +
+	"\vKEEP_STRIPE\x10\x022\x92\x11\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -4746,7 +4769,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06Resume\x12#.driftless.control.v1.ResumeRequest\x1a$.driftless.control.v1.ResumeResponse\"\x00\x12U\n" +
 	"\x06Reread\x12#.driftless.control.v1.RereadRequest\x1a$.driftless.control.v1.RereadResponse\"\x00\x12^\n" +
 	"\tStartScan\x12&.driftless.control.v1.StartScanRequest\x1a'.driftless.control.v1.StartScanResponse\"\x00\x12X\n" +
-	"\aGetScan\x12$.driftless.control.v1.GetScanRequest\x1a%.driftless.control.v1.GetScanResponse\"\x00\x12d\n" +
+	"\aGetScan\x12$.driftless.control.v1.GetScanRequest\x1a%.driftless.control.v1.GetScanResponse\"\x00\x12X\n" +
+	"\aExplain\x12$.driftless.control.v1.ExplainRequest\x1a%.driftless.control.v1.ExplainResponse\"\x00\x12d\n" +
 	"\vListHistory\x12(.driftless.control.v1.ListHistoryRequest\x1a).driftless.control.v1.ListHistoryResponse\"\x00\x12^\n" +
 	"\tListDrift\x12&.driftless.control.v1.ListDriftRequest\x1a'.driftless.control.v1.ListDriftResponse\"\x00\x12d\n" +
 	"\vIgnoreDrift\x12(.driftless.control.v1.IgnoreDriftRequest\x1a).driftless.control.v1.IgnoreDriftResponse\"\x00\x12g\n" +
@@ -4851,6 +4875,8 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*v1.Adopt)(nil),                  // 76: driftless.mesh.v1.Adopt
 	(*v1.AppliedStep)(nil),            // 77: driftless.mesh.v1.AppliedStep
 	(*v1.DeadLetter)(nil),             // 78: driftless.mesh.v1.DeadLetter
+	(*ExplainRequest)(nil),            // 79: driftless.control.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 80: driftless.control.v1.ExplainResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	65, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
@@ -4937,37 +4963,39 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	44, // 81: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
 	46, // 82: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
 	48, // 83: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	50, // 84: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	9,  // 85: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	11, // 86: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	13, // 87: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	54, // 88: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	56, // 89: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	60, // 90: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	62, // 91: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	4,  // 92: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	27, // 93: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	43, // 94: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	34, // 95: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	37, // 96: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	40, // 97: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	21, // 98: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	23, // 99: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	17, // 100: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	19, // 101: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	45, // 102: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	47, // 103: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	49, // 104: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	51, // 105: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	10, // 106: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	12, // 107: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	14, // 108: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	55, // 109: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	57, // 110: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	61, // 111: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	63, // 112: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	92, // [92:113] is the sub-list for method output_type
-	71, // [71:92] is the sub-list for method input_type
+	79, // 84: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	50, // 85: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	9,  // 86: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	11, // 87: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	13, // 88: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	54, // 89: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	56, // 90: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	60, // 91: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	62, // 92: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	4,  // 93: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	27, // 94: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	43, // 95: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	34, // 96: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	37, // 97: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	40, // 98: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	21, // 99: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	23, // 100: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	17, // 101: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	19, // 102: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	45, // 103: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	47, // 104: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	49, // 105: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	80, // 106: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	51, // 107: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	10, // 108: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	12, // 109: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	14, // 110: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	55, // 111: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	57, // 112: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	61, // 113: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	63, // 114: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	93, // [93:115] is the sub-list for method output_type
+	71, // [71:93] is the sub-list for method input_type
 	71, // [71:71] is the sub-list for extension type_name
 	71, // [71:71] is the sub-list for extension extendee
 	0,  // [0:71] is the sub-list for field type_name
@@ -4978,6 +5006,7 @@ func file_driftless_control_v1_control_proto_init() {
 	if File_driftless_control_v1_control_proto != nil {
 		return
 	}
+	file_driftless_control_v1_explain_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
