@@ -36,8 +36,7 @@ var examples = map[string][]example{
 	},
 	"why": {
 		{"why mug", "a product"},
-		{"why price_1PxkWn2eZvKYlo2C", "what a customer was charged"},
-		{"why req_jK2XFQkdCpR9Aw", "a line of a log"},
+		{"why mug-eur", "a price, by the catalog's id or Stripe's"},
 		{"why mug-eur -o json", "for a script"},
 	},
 	"sync": {
@@ -79,12 +78,12 @@ var examples = map[string][]example{
 		{"drift resolve mug --keep catalog", "write the catalog's values to Stripe"},
 		{"drift resolve mug --keep stripe", "write Stripe's values to the catalog"},
 	},
-	"scan":      {{"scan", ""}, {"scan --no-wait", "only start it"}},
-	"trace":     {{"trace mug", "the latest change"}, {"trace mug --last 3", "the latest three"}},
+	"scan":  {{"scan", ""}, {"scan --no-wait", "only start it"}},
+	"trace": {{"trace mug", "the latest change"}, {"trace mug --last 3", "the latest three"}},
 	"history": {
 		{"history mug", ""},
 		{"history mug --limit 10", "the latest ten entries"},
-		{"history evt_1PxkWn2eZvKYlo2C", "the product of an event"},
+		{"history mug-eur", "the product of a price"},
 	},
 	"dead list": {{"dead", "the same as dead list"}, {"dead list --reason refused_by_stripe", "by reason"}},
 	"dead show": {{"dead show mug", ""}},

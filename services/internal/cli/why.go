@@ -22,11 +22,11 @@ type whyCmd struct {
 
 // Help is shown by --help.
 func (*whyCmd) Help() string {
-	return `Says where a product is on its way from your table to Stripe: what your table has now, what is captured, what Stripe
-has, what keeps them from being equal, for how long, and what to do. It changes nothing.
+	return `Says where a product is on its way from your table to Stripe: what your table has now, what is captured, what
+Stripe has, what keeps them from being equal, since when, and what to do. It changes nothing.
 
-Exits with 0 if all three were looked at and are equal, with 2 if they are not or one of them was not looked at, and with
-1 if nothing is known of the id. Without NATS it says what the ledger knew. See docs/why.md.`
+Exits with 0 if all three were looked at and are equal, with 2 if they are not or one of them was not looked at, and
+with 1 if nothing is known of the id. Without NATS it says what the ledger knew. See docs/why.md.`
 }
 
 const (
@@ -98,18 +98,18 @@ func (w *whyAsker) ask(ctx context.Context) (*controlv1.ExplainResponse, error) 
 	return w.explain(ctx, rows, why)
 }
 
-// unknownIDError returns the error about an id of which the ledger knows nothing, and the tables neither.
+// unknownIDError returns the error about an id that neither the ledger nor the tables know.
 func unknownIDError(id string, err error, rowsUnknown string) error {
-	var failed *connect.Error
 	words := "nothing is known of " + id
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*connect.Error](err); ok {
 		words = failed.Message()
 	}
 	tables := "your tables have no such product"
 	if rowsUnknown != "" {
 		tables = "your tables were not looked at: " + rowsUnknown
 	}
-	return fmt.Errorf("%s: it is no id of a product, price, event, request or trace, and no lookup key; %s", words, tables)
+	return fmt.Errorf("%s: it is no id of a product, price, event, request or trace, and no lookup key; %s", words,
+		tables)
 }
 
 func (w *whyAsker) explain(ctx context.Context, rows []*ingestv1.TableProduct,
@@ -157,13 +157,11 @@ func (w *whyAsker) readRows(ctx context.Context, products []string) (rows []*ing
 	ctx, cancel := context.WithTimeout(ctx, readRowsTimeout)
 	defer cancel()
 	resp, err := w.ingest.ReadProducts(ctx, connect.NewRequest(&ingestv1.ReadProductsRequest{Ids: products}))
-	var failed *connect.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return resp.Msg.GetProducts(), ""
-	case errors.As(err, &failed):
-		return nil, failed.Message()
-	default:
-		return nil, err.Error()
 	}
+	if failed, ok := errors.AsType[*connect.Error](err); ok {
+		return nil, failed.Message()
+	}
+	return nil, err.Error()
 }

@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +20,7 @@ func printWhy(w io.Writer, answer *controlv1.ExplainResponse, now time.Time, col
 	if len(all) > 1 || answer.GetTruncated() {
 		n := countOf(uint64(len(all)), "product", "products")
 		if answer.GetTruncated() {
-			n = "more than " + n + ", of which these are the first"
+			n = "more than " + n + "; these are the first"
 		}
 		sayf(w, "This %s stands for %s.\n\n", strings.ReplaceAll(answer.GetIdKind(), "_", " "), n)
 	}
@@ -83,7 +83,7 @@ func (p whyPrinter) printPlaces() {
 	}
 	table = append(table, []string{"  as of", row, p.capturedAt(), p.age(p.GetStripe().GetAsOf(), "events read ")})
 	if v := p.GetCaptured().GetVersion(); v != 0 {
-		table = append(table, []string{"  version", "", fmt.Sprint(v)})
+		table = append(table, []string{"  version", "", strconv.FormatUint(v, 10)})
 	}
 	printTable(p, table...)
 }

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -21,15 +23,23 @@ import (
 // whyMesh is a mesh on which a test plants faults, and asks why.
 type whyMesh struct {
 	*testMesh
-
-	t *testing.T
 }
 
 // command runs a command on the mesh.
 func (m whyMesh) command(args ...string) (string, int) {
 	m.t.Helper()
-	return outputOf(m.t, append(args, "--control", m.url(topology.Reconciliation), "--ingest", m.url(topology.Ingestion),
-		"--token", scriptToken, "--data-dir", m.t.TempDir())...)
+	// TestMain is the program.
+	program, err := os.Executable()
+	require.NoError(m.t, err)
+	cmd := exec.CommandContext(m.t.Context(), program)
+	cmd.Args = append(append([]string{"driftless"}, args...), "--control", m.url(topology.Reconciliation),
+		"--ingest", m.url(topology.Ingestion), "--token", scriptToken, "--data-dir", m.t.TempDir())
+	out, err := cmd.Output()
+	if err != nil {
+		_, isExit := errors.AsType[*exec.ExitError](err)
+		require.True(m.t, isExit, "%v", err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
 }
 
 func (m whyMesh) must(args ...string) {
@@ -45,7 +55,8 @@ func (m whyMesh) why(id, verdict string, words ...string) string {
 	for end := time.Now().Add(scriptTimeout); ; time.Sleep(100 * time.Millisecond) {
 		var code int
 		out, code = m.command("why", id)
-		found := regexp.MustCompile(`(?m)^`+verdict+`( for \S+)?: `).MatchString(out) && (code == 0) == (verdict == "EQUAL") &&
+		found := regexp.MustCompile(`(?m)^`+verdict+`( for \S+)?: `).MatchString(out) &&
+			(code == 0) == (verdict == "EQUAL") &&
 			code != 1
 		// The width of a column depends on the values.
 		shown := strings.Join(strings.Fields(out), " ")
@@ -55,7 +66,8 @@ func (m whyMesh) why(id, verdict string, words ...string) string {
 		if found {
 			return out
 		}
-		require.True(m.t, time.Now().Before(end), "why %s: exit code %d, and not %s with %q:\n%s", id, code, verdict, words, out)
+		require.True(m.t, time.Now().Before(end), "why %s: exit code %d, and not %s with %q:\n%s", id, code, verdict,
+			words, out)
 	}
 }
 
@@ -96,7 +108,7 @@ var whyProducts = []string{"mug", "cup", "bowl", "plate", "jug", "fork"}
 // newWhyMesh starts a mesh whose products are equal on both sides.
 func newWhyMesh(t *testing.T) whyMesh {
 	t.Helper()
-	m := whyMesh{newTestMesh(t, []string{"guard", "report description"}), t}
+	m := whyMesh{newTestMesh(t, []string{"guard", "report description"})}
 	var products []string
 	for _, id := range whyProducts {
 		products = append(products, fmt.Sprintf(`{"id": %q, "name": %[1]q, "default_price": "%[1]s-eur", "prices": [
@@ -110,13 +122,13 @@ func newWhyMesh(t *testing.T) whyMesh {
 }
 
 // TestWhy plants the states of a mesh in which a price may be wrong, one after the other, and asks with one command.
-// Outputs are redirected, so it is not parallel.
 func TestWhy(t *testing.T) {
+	t.Parallel()
 	m := newWhyMesh(t)
-	t.Run("ids", func(t *testing.T) { m.t = t; m.testIDs() })
-	t.Run("one product", func(t *testing.T) { m.t = t; m.testProducts() })
-	t.Run("one service", func(t *testing.T) { m.t = t; m.testServices() })
-	t.Run("away", func(t *testing.T) { m.t = t; m.testAway() })
+	m.testIDs()
+	m.testProducts()
+	m.testServices()
+	m.testAway()
 }
 
 // testIDs asks by each kind of id.
@@ -125,7 +137,7 @@ func (m whyMesh) testIDs() {
 	require.NotContains(m.t, out, "differs")
 	history, code := m.command("history", "mug")
 	require.Zero(m.t, code)
-	ids := []string{"mug-eur", "best-mug", regexp.MustCompile(`price_\w+`).FindString(out+history)}
+	ids := []string{"mug-eur", "best-mug", regexp.MustCompile(`price_\w+`).FindString(out + history)}
 	for _, pattern := range []string{`req_\w+`, `evt_\w+`} {
 		ids = append(ids, regexp.MustCompile(pattern).FindString(history))
 	}
@@ -162,11 +174,13 @@ func (m whyMesh) testProducts() {
 	m.why("cup-eur", "DEAD", "given up by ingestion", "unit_amount", "driftless dead show cup")
 	m.why("bowl", "DEAD", "given up by push", "The name of the product is not allowed.", "driftless dead replay bowl")
 	m.why("best-plate", "HELD", "0.14 EUR", "amount_change", "driftless approve plate")
-	m.why("jug", "REPORTED", "Hot", "changed in Stripe by the dashboard, evt_", "driftless drift resolve jug --keep catalog")
+	m.why("jug", "REPORTED", "Hot", "changed in Stripe by the dashboard, evt_",
+		"driftless drift resolve jug --keep catalog")
 	m.why("fork", "EQUAL")
 
 	var out string
-	second := regexp.MustCompile(`(?s)failed  version \d+  attempt 2 .*next attempt at .*failed  version \d+  attempt 1 `)
+	second := regexp.MustCompile(
+		`(?s)failed  version \d+  attempt 2 .*next attempt at .*failed  version \d+  attempt 1 `)
 	m.eventually(func() bool {
 		history, code := m.command("history", "mug")
 		out = history
@@ -244,7 +258,8 @@ func (m whyMesh) testLockedTable() {
 // testAway takes away what answers.
 func (m whyMesh) testAway() {
 	m.stop("nats")
-	m.why("fork-eur", "UNKNOWN", "NATS cannot be reached", "the ledger knew at", "the two sides were equal", "15.00 EUR")
+	m.why("fork-eur", "UNKNOWN", "NATS cannot be reached", "the ledger knew at", "the two sides were equal",
+		"15.00 EUR")
 	m.why("plate", "UNKNOWN", "the guard holds the change")
 	out, code := m.command("history", "fork")
 	require.Equal(m.t, 2, code)

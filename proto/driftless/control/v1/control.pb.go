@@ -3549,7 +3549,7 @@ type HistoryEntry struct {
 	StripeObjectId  string `protobuf:"bytes,11,opt,name=stripe_object_id,json=stripeObjectId,proto3" json:"stripe_object_id,omitempty"`
 	StripeRequestId string `protobuf:"bytes,12,opt,name=stripe_request_id,json=stripeRequestId,proto3" json:"stripe_request_id,omitempty"`
 	IdempotencyKey  string `protobuf:"bytes,13,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// Of failed: attempts that failed since the last success, and when the next one is due.
+	// For failed: attempts that failed since the last success, and when the next one is due.
 	Attempts      uint64                 `protobuf:"varint,60,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,61,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	unknownFields protoimpl.UnknownFields

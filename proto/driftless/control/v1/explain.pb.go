@@ -26,11 +26,11 @@ const (
 
 type ExplainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of a product or of a price, a lookup key, Stripe's id of a product, price, event or request (prod_, price_,
-	// evt_, req_), or the id of a trace.
+	// Any id that leads to a product: its own, that of a price or a trace, or a lookup key. Stripe's ids of products,
+	// prices, events and requests (prod_, price_, evt_, req_) are ids, too.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The products as the operator's tables have them now, from ingestion's ReadProducts. Without the row of a product its
-	// answer is never equal, because nobody has looked at the table. A row may break the rules of a product. At most 20.
+	// The products as the operator's tables have them now, from ingestion's ReadProducts. At most 20. A row may break the
+	// rules of a product. Without its row a product is never equal, because nobody has looked at the table.
 	Rows []*v1.TableProduct `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
 	// Why there are no rows: "the ingestion API does not answer".
 	RowsUnknown   string `protobuf:"bytes,3,opt,name=rows_unknown,json=rowsUnknown,proto3" json:"rows_unknown,omitempty"`
@@ -92,7 +92,7 @@ func (x *ExplainRequest) GetRowsUnknown() string {
 type ExplainResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Account string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// What the id is: product, price, lookup_key, stripe_product, stripe_price, event, request or trace.
+	// The kind of the id: product, price, lookup_key, stripe_product, stripe_price, event, request or trace.
 	IdKind string `protobuf:"bytes,2,opt,name=id_kind,json=idKind,proto3" json:"id_kind,omitempty"`
 	// One for each product that the id stands for, at most 20.
 	Explanations []*Explanation `protobuf:"bytes,3,rep,name=explanations,proto3" json:"explanations,omitempty"`
@@ -178,8 +178,7 @@ type Explanation struct {
 	Summary string `protobuf:"bytes,12,opt,name=summary,proto3" json:"summary,omitempty"`
 	// Since when the product is in this state, as far as is known.
 	Since *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=since,proto3" json:"since,omitempty"`
-	// Attempts that failed, and when the next one is due. The last recorded attempt: there may be later ones if at_least is
-	// set.
+	// Attempts that failed, and when the next one is due. There may be more attempts if at_least is set.
 	Attempts      uint64                 `protobuf:"varint,14,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	AtLeast       bool                   `protobuf:"varint,15,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
@@ -387,7 +386,7 @@ type PlaceState struct {
 	Absent bool `protobuf:"varint,2,opt,name=absent,proto3" json:"absent,omitempty"`
 	// The time up to which it is known.
 	AsOf *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
-	// Of the captured state: its version, and when it was committed, if that is known.
+	// For the captured state: its version, and when it was committed, if that is known.
 	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
 	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -485,10 +485,10 @@ type TableProduct struct {
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Absent if the tables do not have the product, or if it could not be read.
 	Product *v1.Product `protobuf:"bytes,2,opt,name=product,proto3" json:"product,omitempty"`
-	// Why ingestion does not send the product to Stripe as it is: a rule of Stripe's or a check that it breaks, or a query
-	// that fails for it. Empty if nothing is wrong.
+	// Why ingestion does not send the product to Stripe: it breaks a rule of Stripe's or a check, or a query fails for
+	// it. Empty if nothing is wrong.
 	Refused string `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`
-	// When the read ended, by the NATS server's clock. The product includes everything committed before the read began.
+	// When the read ended, by the NATS server's clock. The product has everything committed before the read began.
 	ReadAt        *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -99,7 +99,7 @@ const (
 	OutcomeKind_OUTCOME_KIND_APPROVED OutcomeKind = 41
 	// A held change is no longer held, because a newer state of the catalog is not dangerous.
 	OutcomeKind_OUTCOME_KIND_RELEASED OutcomeKind = 42
-	// An attempt to apply a catalog version failed, and push tries again. Only attempts 1, 2, 4, 8 and so on are reported.
+	// An attempt to apply a catalog version failed, and push tries again. Attempts 1, 2, 4, 8 and so on are reported.
 	OutcomeKind_OUTCOME_KIND_FAILED OutcomeKind = 60
 )
 
@@ -428,7 +428,7 @@ type Outcome struct {
 	Differences []*Difference `protobuf:"bytes,12,rep,name=differences,proto3" json:"differences,omitempty"`
 	// Stripe's id of an adopted product.
 	StripeId string `protobuf:"bytes,20,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
-	// Of a failed attempt: how many failed since the last success, when the next one is due, and Stripe's id of the
+	// For a failed attempt: how many failed since the last success, when the next one is due, and Stripe's id of the
 	// request that failed. detail has the error.
 	Attempts        uint64                 `protobuf:"varint,60,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	NextAttemptAt   *timestamppb.Timestamp `protobuf:"bytes,61,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`

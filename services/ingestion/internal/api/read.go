@@ -38,7 +38,8 @@ func (s *server) ReadProducts(ctx context.Context,
 		return connect.NewResponse(&ingestv1.ReadProductsResponse{Products: products}), nil
 	case ctx.Err() == nil && errors.Is(readCtx.Err(), context.DeadlineExceeded):
 		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf(
-			"the queries of the mapping did not answer within %s: is a table locked? See pg_blocking_pids()", readTimeout))
+			"the queries of the mapping did not answer within %s: is a table locked? See pg_blocking_pids()",
+			readTimeout))
 	default:
 		return nil, s.callError(ctx, err)
 	}

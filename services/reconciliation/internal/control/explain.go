@@ -158,7 +158,7 @@ func (c control) productFacts(ctx context.Context, id string, out *explain.Facts
 	return c.findLane(ctx, id, out)
 }
 
-// findLane finds out in which lane the product's latest state waits.
+// findLane finds the lane in which the product's latest state waits.
 func (c control) findLane(ctx context.Context, id string, out *explain.Facts) error {
 	live, err := c.Stores.Desired().LatestInLane(ctx, c.Account, topology.Live, id)
 	if err != nil {

@@ -64,7 +64,7 @@ func (d *deriver) uncaptured() {
 		d.captureRemedy()
 		return
 	}
-	if at := d.Equality.GetAsOf(); at != nil && at.AsTime().After(d.Row.GetReadAt().AsTime()) {
+	if at := d.Equality.GetAsOf(); at != nil && at.AsTime().After(d.Row.GetReadAt().AsTime()) && !d.isRowOld() {
 		d.set(Missed, "your row was changed, and capture has not seen the change")
 		d.do("Read the product again from your table. Then see docs/runbooks/DriftlessProductsMissed.md.",
 			"driftless reread "+argument(d.Product.ID))
@@ -72,6 +72,11 @@ func (d *deriver) uncaptured() {
 	}
 	d.set(Capturing, "your row was changed a moment ago, and capture has yet to read the change")
 	d.do("Ask again in a second.", "driftless why "+argument(d.Product.ID))
+}
+
+// isRowOld reports whether a later state of the product than the row was captured meanwhile.
+func (d *deriver) isRowOld() bool {
+	return d.captured().GetCapturedAt().AsTime().After(d.Row.GetReadAt().AsTime())
 }
 
 // captureRemedy says how to make capture go on.

@@ -52,8 +52,8 @@ type Facts struct {
 	Retry    *meshv1.Retry
 	Retrying uint64
 	Queue    Queue
-	// Slowed is the endpoint whose rate Stripe has lowered most, "" for all calls, and SlowedTo its rate in thousandths of
-	// the full one. 1000 or 0 means that none is lowered.
+	// Slowed is the endpoint whose rate Stripe has lowered most, "" for all calls, and SlowedTo its rate in thousandths
+	// of the full one. 1000 or 0 means that none is lowered.
 	Slowed   string
 	SlowedTo int64
 }
@@ -61,7 +61,8 @@ type Facts struct {
 // Queue is where the product's latest state waits for push.
 type Queue struct {
 	Lane topology.Lane
-	// Waiting counts the messages of the lane that push has not finished, and PerSecond how many it got a second lately.
+	// Waiting counts the messages of the lane that push has not finished, and PerSecond how many it got a second
+	// lately.
 	Waiting   uint64
 	PerSecond float64
 }

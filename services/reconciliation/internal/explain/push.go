@@ -178,8 +178,9 @@ func (d *deriver) waitingForRate() {
 	if d.Slowed != "" {
 		what = d.Slowed
 	}
-	d.set(WaitingForRate, fmt.Sprintf("Stripe refused calls as too many, so push makes fewer: %s at %d%% of the rate", what,
-		d.SlowedTo/10))
+	d.set(WaitingForRate,
+		fmt.Sprintf("Stripe refused calls as too many, so push makes fewer: %s at %d%% of the rate", what,
+			d.SlowedTo/10))
 	d.do("Wait: the rate recovers by 5% a second. See docs/runbooks/DriftlessRateLimited.md.", "")
 	d.queueNote()
 }
@@ -219,7 +220,8 @@ func argument(id string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.:/@", r)
 	}
-	if id != "" && !strings.HasPrefix(id, "-") && !slices.ContainsFunc([]rune(id), func(r rune) bool { return !plain(r) }) {
+	if id != "" && !strings.HasPrefix(id, "-") &&
+		!slices.ContainsFunc([]rune(id), func(r rune) bool { return !plain(r) }) {
 		return id
 	}
 	return "'" + strings.ReplaceAll(id, "'", `'\''`) + "'"

@@ -11,7 +11,7 @@ import (
 // withoutNATS says what the ledger knew when NATS went away. Nothing is certain then: the services may have gone on.
 func (d *deriver) withoutNATS() {
 	before := d.Facts
-	// What the mesh said last is old. The rest is the ledger's, which says the same until NATS is back.
+	// The last answers of the mesh are old. The rest is the ledger's, which says the same until NATS is back.
 	before.NATS, before.CaptureUnknown, before.StripeUnknown, before.PushRuns = "", "NATS cannot be reached", "", true
 	then := deriver{Facts: before, out: d.out}
 	words, equal := "the two sides were equal", true

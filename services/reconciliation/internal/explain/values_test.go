@@ -47,17 +47,26 @@ func TestFields(t *testing.T) {
 
 	require.Equal(t, []string{"! prices.mug-eur: 15.00 EUR | 15.00 EUR | 14.00 EUR", "! name: Cup | Mug | Mug"},
 		fields(explain.Places{
-			RowRead: true, Row: priced("Cup", "1500"), Captured: priced("Mug", "1500"), Observed: observed, PriceID: "mug-eur",
+			RowRead: true, Row: priced("Cup", "1500"), Captured: priced("Mug", "1500"), Observed: observed,
+			PriceID: "mug-eur",
 			Differences: []*meshv1.Difference{
 				{Kind: "price_structure", Field: "prices.mug-eur.unit_amount", Catalog: "1500", Stripe: "1400"},
 			},
 		}), "an amount is shown once")
 
-	require.Equal(t, []string{"! prices.mug-eur:  | 14.00 EUR | 14.00 EUR, archived", "! default_price:  | mug-eur (14.00 EUR) | price_9 (9.99 EUR)"},
+	require.Equal(t,
+		[]string{
+			"! prices.mug-eur:  | 14.00 EUR | 14.00 EUR, archived",
+			"! default_price:  | mug-eur (14.00 EUR) | price_9 (9.99 EUR)",
+		},
 		fields(explain.Places{
-			Captured:    priced("Mug", "1400"),
-			Observed:    &catalogv1.Observed{Prices: []*catalogv1.ObservedPrice{held("price_1", "1400", false)}},
-			Differences: []*meshv1.Difference{{Field: "default_price", CatalogWords: "mug-eur (14.00 EUR)", StripeWords: "price_9 (9.99 EUR)"}},
+			Captured: priced("Mug", "1400"),
+			Observed: &catalogv1.Observed{Prices: []*catalogv1.ObservedPrice{held("price_1", "1400", false)}},
+			Differences: []*meshv1.Difference{{
+				Field:        "default_price",
+				CatalogWords: "mug-eur (14.00 EUR)",
+				StripeWords:  "price_9 (9.99 EUR)",
+			}},
 		}), "a row that was not read has no values")
 }
 

@@ -18,15 +18,19 @@ type Verdict string
 const (
 	Equal   Verdict = "equal"
 	Unknown Verdict = "unknown"
+)
 
-	// Between the tables and CATALOG.
+// The verdicts about the way from the tables to CATALOG. A change may also be given up behind CATALOG.
+const (
 	NotCaptured Verdict = "not_captured"
 	Capturing   Verdict = "capturing"
 	Missed      Verdict = "missed"
 	Refused     Verdict = "refused"
 	Dead        Verdict = "dead"
+)
 
-	// Between CATALOG and Stripe.
+// The verdicts about the way from CATALOG to Stripe.
+const (
 	Held           Verdict = "held"
 	Halted         Verdict = "halted"
 	Paused         Verdict = "paused"
@@ -36,8 +40,10 @@ const (
 	WaitingForRate Verdict = "waiting_for_rate"
 	Syncing        Verdict = "syncing"
 	Queued         Verdict = "queued"
+)
 
-	// Differences that push does not make by itself.
+// The verdicts about differences that others made, or that the policy decides about.
+const (
 	Repairing   Verdict = "repairing"
 	WritingBack Verdict = "writing_back"
 	Undecided   Verdict = "undecided"
@@ -117,7 +123,8 @@ func (d *deriver) beforeStripe() bool {
 		d.ignored(d.openDrift(isIgnored))
 	case d.isExtra():
 		d.set(Extra, "only Stripe has the product: the catalog never had it")
-		d.do("Nothing, if it is not sold from your catalog. Else take it over: see docs/adoption.md.", "driftless adopt plan")
+		d.do("Nothing, if it is not sold from your catalog. Else take it over: see docs/adoption.md.",
+			"driftless adopt plan")
 	default:
 		return false
 	}

@@ -32,9 +32,14 @@ func equal() explain.Facts {
 	return explain.Facts{
 		Now: now,
 		Product: &ledger.Product{
-			ID:       "mug",
-			State:    ledger.InSync,
-			Desired:  &catalogv1.ProductChange{ProductId: "mug", Version: 7, Product: mug("Mug"), CommittedAt: before(time.Hour)},
+			ID:    "mug",
+			State: ledger.InSync,
+			Desired: &catalogv1.ProductChange{
+				ProductId:   "mug",
+				Version:     7,
+				Product:     mug("Mug"),
+				CommittedAt: before(time.Hour),
+			},
 			Observed: &catalogv1.Observed{ProductId: "mug", Version: 7, Product: mug("Mug")},
 		},
 		Row:      &ingestv1.TableProduct{Id: "mug", Product: mug("Mug"), ReadAt: before(time.Second)},
@@ -57,7 +62,12 @@ func unsynced() explain.Facts {
 }
 
 func letter(service, reason string) []*meshv1.DeadLetter {
-	return []*meshv1.DeadLetter{{Service: service, Reason: reason, Message: "must be at least 0", LastAt: before(time.Minute)}}
+	return []*meshv1.DeadLetter{{
+		Service: service,
+		Reason:  reason,
+		Message: "must be at least 0",
+		LastAt:  before(time.Minute),
+	}}
 }
 
 func paused(service string) []*controlv1.PausedService {
@@ -95,7 +105,8 @@ func TestDerive(t *testing.T) {
 			from: equal, want: explain.Equal, notes: "price_old (14.00 EUR) stays active until 2026-11-24 12:00:00 UTC",
 			edit: func(f *explain.Facts) {
 				f.Kept = []*catalogv1.ObservedPrice{{
-					StripeId: "price_old", KeepUntil: before(0), Price: &catalogv1.Price{Currency: "eur", UnitAmount: "1400"},
+					StripeId: "price_old", KeepUntil: before(0),
+					Price: &catalogv1.Price{Currency: "eur", UnitAmount: "1400"},
 				}}
 			},
 		},
@@ -105,7 +116,8 @@ func TestDerive(t *testing.T) {
 			edit: func(f *explain.Facts) { f.Row, f.RowUnknown = nil, "no answer" },
 		},
 		"the row was not asked for": {
-			from: equal, want: explain.Unknown, summary: "nobody has read it", edit: func(f *explain.Facts) { f.Row = nil },
+			from: equal, want: explain.Unknown, summary: "nobody has read it",
+			edit: func(f *explain.Facts) { f.Row = nil },
 		},
 		"ingestion is stopped": {
 			from: equal, want: explain.Unknown, summary: "no ingestion runs",
@@ -115,15 +127,17 @@ func TestDerive(t *testing.T) {
 			},
 		},
 		"pull does not run": {
-			from: equal, want: explain.Unknown, summary: "no pull runs", edit: func(f *explain.Facts) { f.StripeUnknown = "no pull runs" },
+			from: equal, want: explain.Unknown, summary: "no pull runs",
+			edit: func(f *explain.Facts) { f.StripeUnknown = "no pull runs" },
 		},
 		"pull is paused": {
 			from: equal, want: explain.Unknown, command: "driftless resume pull",
 			edit: func(f *explain.Facts) { f.StripeUnknown, f.Paused = "pull is paused", paused("pull") },
 		},
 		"NATS is away": {
-			from: equal, want: explain.Unknown, summary: "NATS cannot be reached", notes: "the ledger knew at 11:59:59 UTC: the two sides were equal",
-			edit: func(f *explain.Facts) { f.NATS = "NATS: RECONNECTING" },
+			from: equal, want: explain.Unknown, summary: "NATS cannot be reached",
+			notes: "the ledger knew at 11:59:59 UTC: the two sides were equal",
+			edit:  func(f *explain.Facts) { f.NATS = "NATS: RECONNECTING" },
 		},
 		"NATS is away and a change failed": {
 			from: unsynced, want: explain.Unknown, words: "Stripe: error", notes: "push fails to write the change",
@@ -146,6 +160,12 @@ func TestDerive(t *testing.T) {
 			from: equal, want: explain.Missed, command: "driftless reread mug",
 			edit: func(f *explain.Facts) { f.Row.Product, f.Equality.AsOf = mug("Large mug"), before(0) },
 		},
+		"captured since the row was read": {
+			from: equal, want: explain.Capturing,
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.Equality.AsOf, f.Product.Desired.CapturedAt = mug("Large mug"), before(0), before(0)
+			},
+		},
 		"capture is paused": {
 			from: equal, want: explain.NotCaptured, command: "driftless resume ingestion",
 			edit: func(f *explain.Facts) {
@@ -154,10 +174,13 @@ func TestDerive(t *testing.T) {
 		},
 		"capture is behind": {
 			from: equal, want: explain.NotCaptured, summary: "capture is 21 s behind",
-			edit: func(f *explain.Facts) { f.Row.Product, f.CaptureUnknown = mug("Large mug"), "capture is 21 s behind" },
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.CaptureUnknown = mug("Large mug"), "capture is 21 s behind"
+			},
 		},
 		"neither captured nor pushed": {
-			from: unsynced, want: explain.NotCaptured, notes: "the captured state is not in Stripe either: Stripe refuses push's key",
+			from: unsynced, want: explain.NotCaptured,
+			notes: "the captured state is not in Stripe either: Stripe refuses push's key",
 			edit: func(f *explain.Facts) {
 				f.Row.Product, f.CaptureUnknown, f.Halted = mug("Large mug"), "capture is 21 s behind", "401"
 			},
@@ -192,12 +215,16 @@ func TestDerive(t *testing.T) {
 			},
 		},
 		"held": {
-			from: unsynced, want: explain.Held, words: "amount_change: 14.00 EUR -> 0.14 EUR", command: "driftless approve mug --reason '...'",
+			from: unsynced, want: explain.Held, words: "amount_change: 14.00 EUR -> 0.14 EUR",
+			command: "driftless approve mug --reason '...'",
 			edit: func(f *explain.Facts) {
 				f.Product.State = ledger.Held
-				f.Product.Observed.Hold = &catalogv1.Hold{Version: 8, Since: before(time.Minute), Findings: []*catalogv1.Finding{
-					{Rule: "amount_change", Message: "14.00 EUR -> 0.14 EUR"},
-				}}
+				f.Product.Observed.Hold = &catalogv1.Hold{
+					Version: 8, Since: before(time.Minute),
+					Findings: []*catalogv1.Finding{
+						{Rule: "amount_change", Message: "14.00 EUR -> 0.14 EUR"},
+					},
+				}
 			},
 		},
 		"halted, although it also failed": {
@@ -239,7 +266,8 @@ func TestDerive(t *testing.T) {
 			edit: func(f *explain.Facts) { f.Product.Observed.Claim = &catalogv1.Claim{Until: before(-time.Minute)} },
 		},
 		"behind a backfill": {
-			from: unsynced, want: explain.Queued, summary: "in the bulk lane among 2300 changes, about 1m40s at 23.0 a second", command: "driftless sync mug",
+			from: unsynced, want: explain.Queued,
+			summary: "in the bulk lane among 2300 changes, about 1m40s at 23.0 a second", command: "driftless sync mug",
 			edit: func(f *explain.Facts) { f.Queue = explain.Queue{Lane: topology.Bulk, Waiting: 2300, PerSecond: 23} },
 		},
 		"not taken yet": {from: unsynced, want: explain.Queued},
@@ -251,7 +279,12 @@ func TestDerive(t *testing.T) {
 		"being repaired": {
 			from: unsynced, want: explain.Repairing, notes: "changed in Stripe by the dashboard, evt_1",
 			edit: func(f *explain.Facts) {
-				f.Drift = []*ledger.Drift{{State: ledger.Repairing, Attempts: 2, CausedBy: "dashboard", EventID: "evt_1"}}
+				f.Drift = []*ledger.Drift{{
+					State:    ledger.Repairing,
+					Attempts: 2,
+					CausedBy: "dashboard",
+					EventID:  "evt_1",
+				}}
 			},
 		},
 		"written back": {
@@ -259,7 +292,8 @@ func TestDerive(t *testing.T) {
 			edit: func(f *explain.Facts) { f.Product.Decisions = []catalog.Decision{{Action: catalog.WriteBack}} },
 		},
 		"to be decided": {
-			from: equal, want: explain.Undecided, words: "both keep changing", command: "driftless drift resolve mug --keep catalog",
+			from: equal, want: explain.Undecided, words: "both keep changing",
+			command: "driftless drift resolve mug --keep catalog",
 			edit: func(f *explain.Facts) {
 				f.Drift = []*ledger.Drift{{State: ledger.Waiting, Detail: "both keep changing"}}
 			},
@@ -269,7 +303,8 @@ func TestDerive(t *testing.T) {
 			edit: func(f *explain.Facts) { f.Product.Decisions = []catalog.Decision{{Action: catalog.Report}} },
 		},
 		"dismissed": {
-			from: equal, want: explain.Ignored, edit: func(f *explain.Facts) { f.Drift = []*ledger.Drift{{State: ledger.Ignored}} },
+			from: equal, want: explain.Ignored,
+			edit: func(f *explain.Facts) { f.Drift = []*ledger.Drift{{State: ledger.Ignored}} },
 		},
 		"only in Stripe": {
 			from: equal, want: explain.Extra,
@@ -293,7 +328,8 @@ func TestDerive(t *testing.T) {
 			if c.command != "" {
 				require.Equal(t, c.command, got.GetCommand())
 			}
-			require.Equal(t, c.want == explain.Equal, got.GetRemedy() == "", "there is something to do unless it is equal")
+			require.Equal(t, c.want == explain.Equal, got.GetRemedy() == "",
+				"there is something to do unless it is equal")
 		})
 	}
 }

@@ -31,7 +31,7 @@ type identifier struct {
 	kind IDKind
 }
 
-// identifiers returns the ids by which people know a product, as both sides have them now.
+// identifiers returns the ids that people know a product by, as both sides have them now.
 func identifiers(p *Product) map[identifier]bool {
 	out := map[identifier]bool{}
 	add := func(id string, kind IDKind) {
@@ -131,7 +131,8 @@ func (l *Ledger) findProduct(ctx context.Context, id string, limit int) (Match, 
 // findIdentifier finds a price, a lookup key, or an id of Stripe's.
 func (l *Ledger) findIdentifier(ctx context.Context, id string, limit int) (Match, error) {
 	found, err := l.find(ctx, "", limit, `SELECT DISTINCT product_id FROM driftless_ledger.identifier
-		JOIN driftless_ledger.product USING (account, product_id) WHERE account = $1 AND id = $2`, l.account, cleanKey(id))
+		JOIN driftless_ledger.product USING (account, product_id) WHERE account = $1 AND id = $2`, l.account,
+		cleanKey(id))
 	if err != nil || len(found.Products) == 0 {
 		return found, err
 	}
@@ -156,10 +157,11 @@ func (l *Ledger) findIdentifier(ctx context.Context, id string, limit int) (Matc
 	return found, err
 }
 
-// findHistory finds a product of which only the audit trail is left.
+// findHistory finds a product that only the audit trail still knows.
 func (l *Ledger) findHistory(ctx context.Context, id string, limit int) (Match, error) {
 	return l.find(ctx, ProductID, limit,
-		`SELECT DISTINCT product_id FROM driftless_ledger.history WHERE account = $1 AND product_id = $2`, l.account, id)
+		`SELECT DISTINCT product_id FROM driftless_ledger.history WHERE account = $1 AND product_id = $2`, l.account,
+		id)
 }
 
 func (l *Ledger) findEvent(ctx context.Context, id string, limit int) (Match, error) {

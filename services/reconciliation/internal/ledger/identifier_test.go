@@ -23,7 +23,8 @@ func (b *bench) sell(id, price, key string) {
 	require.NoError(b.t, b.Apply(b.t.Context(), ledger.DesiredChange(&catalogv1.ProductChange{
 		Account: "default", ProductId: id, Version: b.sequence, Operation: catalogv1.Operation_OPERATION_UPSERT,
 		Product: &catalogv1.Product{Id: id, Name: id, Prices: []*catalogv1.Price{wanted}},
-	}, at(b.sequence), ledger.Entry{EventID: id + key, Product: id, At: b.now, Kind: "catalog_change", TraceID: trace})))
+	}, at(b.sequence),
+		ledger.Entry{EventID: id + key, Product: id, At: b.now, Kind: "catalog_change", TraceID: trace})))
 	held := proto.CloneOf(wanted)
 	held.Active = proto.Bool(true)
 	require.NoError(b.t, b.Apply(b.t.Context(), ledger.ObservedChange(&catalogv1.Observed{
@@ -50,7 +51,8 @@ func TestFind_ResolvesEveryKindOfID(t *testing.T) {
 	b := newBench(t, nil)
 	b.sell(product, "mug-eur", "mug")
 	b.sell("cup", "cup-eur", "cups")
-	b.entry(ledger.StripeEntryID("default", "evt_1"), "stripe_event", 0, &controlv1.HistoryEntry{StripeRequestId: "req_1"})
+	b.entry(ledger.StripeEntryID("default", "evt_1"), "stripe_event", 0,
+		&controlv1.HistoryEntry{StripeRequestId: "req_1"})
 	b.entry("applied", "applied", 0,
 		&controlv1.HistoryEntry{Steps: []*meshv1.AppliedStep{{StripeRequestId: "req_2"}, {StripeRequestId: "req_3"}}})
 	b.entry("failed", "failed", 0, &controlv1.HistoryEntry{StripeRequestId: "req_4", Attempts: 1})

@@ -100,8 +100,8 @@ type View struct {
 	Paused    []*controlv1.PausedService
 	// Halted is why Stripe refuses push's key. Empty if it does not.
 	Halted string
-	// CaptureUnknown is why it is not known what the catalog holds now, and StripeUnknown why it is not known what Stripe
-	// holds. Both are empty if that is known. They are parts of Equality.Unknown.
+	// CaptureUnknown is why it is not known what the catalog holds now, and StripeUnknown why it is not known what
+	// Stripe holds. Both are empty if that is known. They are parts of Equality.Unknown.
 	CaptureUnknown, StripeUnknown string
 	// PushRuns reports whether a process of push asks for messages. A paused or halted push may not.
 	PushRuns bool
