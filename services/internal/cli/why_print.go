@@ -66,16 +66,16 @@ func (p whyPrinter) print() {
 }
 
 func (p whyPrinter) printPlaces() {
-	table := [][]string{{"", "YOUR TABLE", "CAPTURED", "STRIPE", ""}}
+	table := [][]string{{"", "YOUR TABLE", "CAPTURED", "STRIPE"}}
 	for _, f := range p.GetFields() {
-		differs := ""
-		if f.GetDiffers() {
-			differs = "differs"
-		}
-		table = append(table, []string{
+		row := []string{
 			"  " + f.GetField(), cell(p.GetRow(), f.GetRow()), cell(p.GetCaptured(), f.GetCaptured()),
-			cell(p.GetStripe(), f.GetStripe()), differs,
-		})
+			cell(p.GetStripe(), f.GetStripe()),
+		}
+		if f.GetDiffers() {
+			row = append(row, "differs")
+		}
+		table = append(table, row)
 	}
 	row := "not looked at"
 	if p.GetRow().GetUnknown() == "" {
