@@ -98,7 +98,7 @@ func (d *deriver) unsynced() {
 	case !d.PushRuns:
 		d.set(PushDown, "no push runs: no process asks for its messages")
 		d.do("Start push: see docs/runbooks/DriftlessServiceDown.md.", "")
-	case d.Retry != nil, d.Failure != nil:
+	case d.Retry != nil, d.failed():
 		d.failing()
 	case d.CreationsHeld && p.Observed.GetProduct() == nil:
 		d.set(Adopting, "push creates nothing while products are adopted (push_create is off)")
@@ -119,6 +119,11 @@ func (d *deriver) unsynced() {
 		d.set(Repairing, "Stripe was changed by others; it is repaired after the grace period")
 		d.do("Wait, or repair it now.", "driftless sync "+argument(p.ID))
 	}
+}
+
+// failed reports whether the captured version failed. A failure of an earlier version says nothing about it.
+func (d *deriver) failed() bool {
+	return d.Failure != nil && d.Failure.Version >= d.captured().GetVersion()
 }
 
 // unsyncedSince returns when the captured change was committed, or else since when the two sides differ.

@@ -84,6 +84,9 @@ func (d *deriver) derive() {
 		d.rowUnknown()
 	case d.StripeUnknown != "":
 		d.stripeUnknown()
+	case d.Product.Observed.GetStale():
+		d.set(Unknown, "the outcome of push's last call is not known, so push reads the product from Stripe first")
+		d.do("Read it from Stripe now.", "driftless sync "+argument(d.Product.ID)+" --look")
 	default:
 		d.set(Equal, "your table, the captured state and Stripe are equal")
 	}

@@ -134,6 +134,10 @@ func TestDerive(t *testing.T) {
 			from: equal, want: explain.Unknown, command: "driftless resume pull",
 			edit: func(f *explain.Facts) { f.StripeUnknown, f.Paused = "pull is paused", paused("pull") },
 		},
+		"a call has no answer": {
+			from: equal, want: explain.Unknown, command: "driftless sync mug --look",
+			edit: func(f *explain.Facts) { f.Product.Observed.Stale = true },
+		},
 		"NATS is away": {
 			from: equal, want: explain.Unknown, summary: "NATS cannot be reached",
 			notes: "the ledger knew at 11:59:59 UTC: the two sides were equal",
@@ -142,7 +146,7 @@ func TestDerive(t *testing.T) {
 		"NATS is away and a change failed": {
 			from: unsynced, want: explain.Unknown, words: "Stripe: error", notes: "push fails to write the change",
 			edit: func(f *explain.Facts) {
-				f.NATS, f.Failure = "NATS: RECONNECTING", &ledger.Failure{Attempts: 4, Message: "Stripe: error"}
+				f.NATS, f.Failure = "NATS: RECONNECTING", &ledger.Failure{Version: 8, Attempts: 4, Message: "Stripe: error"}
 			},
 		},
 
@@ -229,7 +233,9 @@ func TestDerive(t *testing.T) {
 		},
 		"halted, although it also failed": {
 			from: unsynced, want: explain.Halted, words: "Expired API Key",
-			edit: func(f *explain.Facts) { f.Halted, f.Failure = "Expired API Key", &ledger.Failure{Attempts: 1} },
+			edit: func(f *explain.Facts) {
+				f.Halted, f.Failure = "Expired API Key", &ledger.Failure{Version: 8, Attempts: 1}
+			},
 		},
 		"paused": {
 			from: unsynced, want: explain.Paused, command: "driftless resume push",
@@ -241,13 +247,17 @@ func TestDerive(t *testing.T) {
 		"failing, by the audit trail": {
 			from: unsynced, want: explain.Failing, words: "Stripe: error", command: "driftless sync mug",
 			edit: func(f *explain.Facts) {
-				f.Failure = &ledger.Failure{Attempts: 4, Message: "Stripe: error", RequestID: "req_1"}
+				f.Failure = &ledger.Failure{Version: 8, Attempts: 4, Message: "Stripe: error", RequestID: "req_1"}
 			},
+		},
+		"an earlier version failed": {
+			from: unsynced, want: explain.Queued,
+			edit: func(f *explain.Facts) { f.Failure = &ledger.Failure{Version: 7, Attempts: 4} },
 		},
 		"failing, by the schedule": {
 			from: unsynced, want: explain.Failing, words: "Stripe: later", notes: "no outage",
 			edit: func(f *explain.Facts) {
-				f.Failure = &ledger.Failure{Attempts: 4, Message: "Stripe: error"}
+				f.Failure = &ledger.Failure{Version: 8, Attempts: 4, Message: "Stripe: error"}
 				f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, Error: "Stripe: later", DueAt: before(-time.Minute)}, 1
 			},
 		},
@@ -349,7 +359,7 @@ func TestDerive_IsEqualOnlyIfEverythingWasLookedAt(t *testing.T) {
 
 func TestDerive_QuotesIDsInCommands(t *testing.T) {
 	f := unsynced()
-	f.Product.ID, f.Failure = "it's $(rm)", &ledger.Failure{}
+	f.Product.ID, f.Failure = "it's $(rm)", &ledger.Failure{Version: 8}
 	require.Equal(t, `driftless sync 'it'\''s $(rm)'`, explain.Derive(f).GetCommand())
 }
 

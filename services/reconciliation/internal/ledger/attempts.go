@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +15,8 @@ import (
 
 // Failure is the last recorded attempt of push that failed, of those since the last success.
 type Failure struct {
+	// Version is the catalog version that push tried to apply.
+	Version uint64
 	// First is when the first of them failed, and At when the recorded one did.
 	First, At time.Time
 	// Attempts failed up to then. Next is when the following one was due.
@@ -25,19 +28,24 @@ type Failure struct {
 	RequestID string
 }
 
-// Failure returns the last recorded failure of a product since a version was applied, nil if there is none.
+// Failure returns the last recorded failure of a product since a version was applied, given up or held. It returns nil
+// if there is none.
 func (l *Ledger) Failure(ctx context.Context, product string) (*Failure, error) {
 	var f Failure
 	var data []byte
-	err := l.pool.QueryRow(ctx, `WITH failed AS (SELECT id, at, detail, data FROM driftless_ledger.history h
+	var version string
+	err := l.pool.QueryRow(ctx, `WITH failed AS (SELECT id, at, version, detail, data FROM driftless_ledger.history
 			WHERE account = $1 AND product_id = $2 AND kind = 'failed' AND at > coalesce((
-				SELECT max(at) FROM driftless_ledger.history WHERE account = $1 AND product_id = $2 AND kind = 'applied'), '-infinity'))
-		SELECT (SELECT min(at) FROM failed), at, detail, data FROM failed ORDER BY at DESC, id DESC LIMIT 1`,
-		l.account, product).Scan(&f.First, &f.At, &f.Message, &data)
+				SELECT max(at) FROM driftless_ledger.history WHERE account = $1 AND product_id = $2 AND kind IN ('applied', 'dead', 'held')), '-infinity'))
+		SELECT (SELECT min(at) FROM failed), at, version::text, detail, data FROM failed ORDER BY at DESC, id DESC LIMIT 1`,
+		l.account, product).Scan(&f.First, &f.At, &version, &f.Message, &data)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil
 	case err != nil:
+		return nil, fmt.Errorf("read the failed attempts of product %s: %w", product, err)
+	}
+	if f.Version, err = strconv.ParseUint(version, 10, 64); err != nil {
 		return nil, fmt.Errorf("read the failed attempts of product %s: %w", product, err)
 	}
 	entry := &controlv1.HistoryEntry{}

@@ -117,8 +117,13 @@ func TestFailure_CountsFromTheLastSuccess(t *testing.T) {
 	require.True(t, f.First.Equal(noon) && f.At.Equal(noon.Add(2*time.Second)) && f.Next.Equal(next.AsTime()), "%+v", f)
 	require.Equal(t, "Stripe: failed2", f.Message)
 	require.Equal(t, "req_1", f.RequestID)
-	b.entry("applied", "applied", 3*time.Second, &controlv1.HistoryEntry{})
-	require.Nil(t, failure())
+	for i, kind := range []string{"applied", "dead", "held"} {
+		at := time.Duration(3+2*i) * time.Second
+		b.entry(kind, kind, at, &controlv1.HistoryEntry{})
+		require.Nil(t, failure(), kind)
+		b.entry("after "+kind, "failed", at+time.Second, &controlv1.HistoryEntry{Attempts: 1})
+		require.EqualValues(t, 1, failure().Attempts, kind)
+	}
 	id, err := b.LatestTrace(t.Context(), product)
 	require.NoError(t, err)
 	require.Empty(t, id)
