@@ -127,6 +127,7 @@ func TestWhy(t *testing.T) {
 	m := newWhyMesh(t)
 	m.testIDs()
 	m.testProducts()
+	m.testQueue()
 	m.testServices()
 	m.testAway()
 }
@@ -193,6 +194,15 @@ func (m whyMesh) testProducts() {
 	require.NoError(m.t, m.sim.ClearFaults(m.t.Context()))
 	m.must("sync", "mug")
 	m.why("mug", "EQUAL")
+}
+
+// testQueue makes Stripe slow while many products arrive. Push works on 32 of them at once.
+func (m whyMesh) testQueue() {
+	m.fault(stripesim.Fault{Kind: stripesim.FaultLatency, Method: http.MethodPost, Delay: 5 * time.Second})
+	m.sql(`INSERT INTO driftless.products (id, name) SELECT 'q' || n, 'Q' FROM generate_series(101, 170) n`)
+	m.why("q170", "QUEUED", "waits in the live lane among")
+	require.NoError(m.t, m.sim.ClearFaults(m.t.Context()))
+	m.why("q170", "EQUAL")
 }
 
 // testServices stops one service after the other.

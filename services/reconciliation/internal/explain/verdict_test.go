@@ -146,7 +146,8 @@ func TestDerive(t *testing.T) {
 		"NATS is away and a change failed": {
 			from: unsynced, want: explain.Unknown, words: "Stripe: error", notes: "push fails to write the change",
 			edit: func(f *explain.Facts) {
-				f.NATS, f.Failure = "NATS: RECONNECTING", &ledger.Failure{Version: 8, Attempts: 4, Message: "Stripe: error"}
+				f.NATS, f.Failure = "NATS: RECONNECTING",
+					&ledger.Failure{Version: 8, Attempts: 4, Message: "Stripe: error"}
 			},
 		},
 
