@@ -116,6 +116,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Pool:         in.pool,
 		Validator:    in.validate,
 		WaitCaptured: in.waitCaptured,
+		ReadProducts: in.readTableProducts,
 		BuiltIn:      cfg.Mapping.IsBuiltIn(),
 		Token:        cfg.Token,
 		Logger:       cfg.Logger,

@@ -18,3 +18,13 @@ func TestFailures_ForgetsOldOnes(t *testing.T) {
 	require.True(t, f.clear("mug"))
 	require.False(t, f.clear("mug"))
 }
+
+func TestIsReported_DoublesFromTheFirst(t *testing.T) {
+	var reported []uint64
+	for n := range uint64(100) {
+		if isReported(n) {
+			reported = append(reported, n)
+		}
+	}
+	require.Equal(t, []uint64{1, 2, 4, 8, 16, 32, 64}, reported)
+}

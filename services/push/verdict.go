@@ -58,6 +58,10 @@ func (p *pusher) verdictFor(ctx context.Context, req plan.Request, err error) me
 		p.failures.clear(product)
 		return mesh.Dead(p.deadLetter(req.Change, topology.ReasonExhausted, err.Error()))
 	case isHalt(err):
+		if !p.halted.Load() {
+			// A halt concerns every product. Only the first one that met it has an entry in the audit trail.
+			p.publishFailed(ctx, req.Change, err, 1, haltDelay)
+		}
 		return p.haltAccount(ctx, err)
 	default:
 		return p.scheduleRetry(ctx, req, err)
@@ -74,6 +78,7 @@ func (p *pusher) scheduleRetry(ctx context.Context, req plan.Request, err error)
 	change := req.Change
 	attempts := p.failures.add(change.GetProductId(), time.Now())
 	delay := mesh.RetryDelay(attempts)
+	p.publishFailed(ctx, change, err, attempts, delay)
 	if delay <= maxInPlaceDelay {
 		return mesh.RetryIn(delay, err)
 	}

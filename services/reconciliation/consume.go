@@ -68,7 +68,7 @@ func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.S
 		return ledger.Change{}, err
 	}
 	return ledger.EventEntry(ledger.Entry{
-		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(),
+		EventID: ledger.StripeEntryID(c.GetAccount(), c.GetEventId()),
 		Product: c.GetProductId(),
 		At:      c.GetReceivedAt().AsTime(),
 		Kind:    "stripe_event",
@@ -93,11 +93,14 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		detail = strings.Join(steps, "; ")
 	}
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{
-		Differences:    o.GetDifferences(),
-		Steps:          o.GetSteps(),
-		StripeEventId:  o.GetEventId(),
-		IdempotencyKey: o.GetIdempotencyKey(),
-		Note:           note,
+		Differences:     o.GetDifferences(),
+		Steps:           o.GetSteps(),
+		StripeEventId:   o.GetEventId(),
+		IdempotencyKey:  o.GetIdempotencyKey(),
+		StripeRequestId: o.GetStripeRequestId(),
+		Attempts:        o.GetAttempts(),
+		NextAttemptAt:   o.GetNextAttemptAt(),
+		Note:            note,
 	})
 	if err != nil {
 		return ledger.Change{}, err
@@ -127,6 +130,13 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 	l := msg.Body
 	// An earlier version, or another program, may have stored text that Postgres refuses.
 	mesh.FitLetter(l, r.mesh.MaxBody())
+	var data []byte
+	if l.GetStripeRequestId() != "" {
+		var err error
+		if data, err = ledger.EncodeData(&controlv1.HistoryEntry{StripeRequestId: l.GetStripeRequestId()}); err != nil {
+			return ledger.Change{}, err
+		}
+	}
 	return ledger.DeadLetterChange(l, ledger.Entry{
 		EventID: "DEAD:" + l.GetId(),
 		Product: l.GetProductId(),
@@ -135,6 +145,7 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 		Version: l.GetVersion(),
 		Detail:  l.GetReason() + ": " + l.GetMessage(),
 		TraceID: telemetry.TraceID(ctx),
+		Data:    data,
 	}), nil
 }
 

@@ -27,7 +27,6 @@ type cli struct {
 	Output  string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
-	Init       initCmd       `cmd:"" help:"Look at your own tables, and write a first mapping and the SQL for a role with the least privileges."`
 	Up         upCmd         `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
 	Demo       demoCmd       `cmd:"" help:"Make real changes in a running mesh and watch each one arrive."`
 	Sim        simCmd        `cmd:"" help:"Run the Stripe simulator alone."`
@@ -35,6 +34,7 @@ type cli struct {
 	Status     statusCmd     `cmd:"" help:"Show whether Stripe equals the catalog and as of when, the products by state, and the backlog of every consumer. Exits with 2 unless everything is known and equal."`
 	Plan       planCmd       `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
 	Preview    previewCmd    `cmd:"" help:"Show the products as the mapping reads them, and what would be refused. Needs only the database, and writes nothing."`
+	Why        whyCmd        `cmd:"" help:"Say where a product or price is stuck on its way to Stripe, since when, and what to do. Exits with 2 unless it is known to be equal."`
 	Sync       syncCmd       `cmd:"" help:"Read products from your tables and sync them to Stripe now. Exits with 2 unless they are known to be equal."`
 	Reread     rereadCmd     `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish every difference from the captured state."`
 	Approve    approveCmd    `cmd:"" help:"Approve changes that the guard holds."`
@@ -58,6 +58,7 @@ type cli struct {
 	Completion completionCmd `cmd:"" help:"Print the completion of commands, flags and product ids for a shell."`
 	Complete   completeCmd   `cmd:"" hidden:"" help:"Print what the last word can become. The scripts of completion call it."`
 	Topology   topologyCmd   `cmd:"" help:"Compare the streams, buckets and consumers on NATS with their declarations, or apply the declarations."`
+	Init       initCmd       `cmd:"" help:"Look at your own tables, and write a first mapping and the SQL for a role with the least privileges."`
 }
 
 // errDiffers ends a command with exit code 2: the command worked and found differences.

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -200,72 +198,6 @@ func (cmd *driftResolveCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	return printDrift(c, &controlv1.ListDriftResponse{Drift: resp.Msg.GetDrift()})
-}
-
-type historyCmd struct {
-	address
-	historyAtFlags
-	Product string `arg:"" optional:"" help:"Id of the product. With --at, defaults to all."`
-	Limit   uint32 `default:"100" help:"Maximum number of entries: the latest."`
-}
-
-func (cmd *historyCmd) Run(ctx context.Context, c *cli) error {
-	switch {
-	case cmd.At != "":
-		return cmd.showAt(ctx, c)
-	case cmd.Product == "" || cmd.Side != "":
-		return errors.New("name a product, or give --at TIME for the products of a time; --side goes with --at")
-	}
-	client, err := cmd.control(c)
-	if err != nil {
-		return err
-	}
-	resp, err := client.ListHistory(ctx,
-		connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: cmd.Product, Limit: cmd.Limit}))
-	if err != nil {
-		return err
-	}
-	if c.Output == "json" {
-		return printJSON(resp.Msg)
-	}
-	for _, e := range resp.Msg.GetEntries() {
-		printEntry(e)
-	}
-	return nil
-}
-
-// printEntry prints one line for an entry, and one for each of its fields, differences or calls.
-func printEntry(e *controlv1.HistoryEntry) {
-	head := []string{formatTime(e.GetAt()), e.GetKind()}
-	if e.GetVersion() != 0 {
-		head = append(head, fmt.Sprintf("version %d", e.GetVersion()))
-	}
-	if e.GetCausedBy() != "" {
-		head = append(head, "by "+strings.ReplaceAll(e.GetCausedBy(), "_", " "))
-	}
-	if e.GetStripeRequestId() != "" {
-		head = append(head, e.GetStripeRequestId())
-	}
-	if e.GetTraceId() != "" {
-		head = append(head, "trace "+e.GetTraceId())
-	}
-	say(stdout, strings.Join(head, "  "))
-	// The differences say what a detail says, except who rejected a change, and why.
-	if len(e.GetSteps()) == 0 && (len(e.GetDifferences()) == 0 || e.GetKind() == "rejected") && e.GetDetail() != "" {
-		say(stdout, "    "+e.GetDetail())
-	}
-	for _, f := range e.GetChanges() {
-		sayf(stdout, "    %s: %q -> %q\n", f.GetField(), f.GetOld(), f.GetNew())
-	}
-	for _, d := range e.GetDifferences() {
-		say(stdout, "    "+differenceLine(d))
-	}
-	for _, s := range e.GetSteps() {
-		sayf(stdout, "    %s  %s  %s\n", s.GetStep(), s.GetObjectId(), s.GetStripeRequestId())
-	}
-	if e.GetNote() != "" {
-		say(stdout, "    "+e.GetNote())
-	}
 }
 
 func formatTime(t *timestamppb.Timestamp) string {

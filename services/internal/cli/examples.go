@@ -47,6 +47,11 @@ var examples = map[string][]example{
 		{"preview mug cup", "two products"},
 		{"preview --refused --limit 0", "everything that would be refused"},
 	},
+	"why": {
+		{"why mug", "a product"},
+		{"why mug-eur", "a price, by the catalog's id or Stripe's"},
+		{"why mug-eur -o json", "for a script"},
+	},
 	"sync": {
 		{"sync mug", "this product"},
 		{"sync", "every product that differs"},
@@ -100,6 +105,7 @@ var examples = map[string][]example{
 	"history": {
 		{"history mug", ""},
 		{"history mug --limit 10", "the latest ten entries"},
+		{"history mug-eur", "the product of a price"},
 		{"history mug --at '2026-11-26 10:00'", "the product in full, on both sides"},
 		{"history --at 2h", "the whole catalog, two hours ago"},
 		{"history --at 2h --side stripe", "all of Stripe"},

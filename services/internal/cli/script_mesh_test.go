@@ -90,7 +90,7 @@ func newTestMesh(t testing.TB, options []string) *testMesh {
 	admin.Close()
 	m.database = localtest.Postgres(t)
 	if m.mapping != nil {
-		require.NoError(t, m.exec(shopTables))
+		require.NoError(t, m.exec(mappedShopTables))
 	}
 	m.startSimulator()
 	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
@@ -104,6 +104,9 @@ func (m *testMesh) set(option string) {
 	switch option {
 	case "report":
 		m.policy, err = catalog.NewPolicy(catalog.Report, nil)
+	case "report description":
+		m.policy, err = catalog.NewPolicy(catalog.Repair,
+			map[string]catalog.Rule{"description": {Owner: catalog.OwnerCatalog, Action: catalog.Report}})
 	case "guard":
 		m.guard = guard.Config{
 			AmountChange:   50,

@@ -11,8 +11,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
-// shopTables are tables of a shop that has no other columns than these.
-const shopTables = `CREATE TABLE shop_products (sku text PRIMARY KEY, title text NOT NULL, blurb text);
+// mappedShopTables are tables of a shop that has no other columns than these.
+const mappedShopTables = `CREATE TABLE shop_products (sku text PRIMARY KEY, title text NOT NULL, blurb text);
 	CREATE TABLE shop_prices (id text PRIMARY KEY, sku text NOT NULL REFERENCES shop_products, cents bigint NOT NULL);
 	ALTER TABLE shop_products REPLICA IDENTITY FULL;
 	ALTER TABLE shop_prices REPLICA IDENTITY FULL;`

@@ -3479,8 +3479,9 @@ func (x *GetScanResponse) GetScan() *v1.ScanReport {
 }
 
 type ListHistoryRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The product's id, or any other id that ExplainRequest takes.
+	ProductId string `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// At most this many. Defaults to 100.
 	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3532,8 +3533,13 @@ func (x *ListHistoryRequest) GetLimit() uint32 {
 }
 
 type ListHistoryResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Entries       []*HistoryEntry        `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty if the id stands for several products.
+	Entries []*HistoryEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// The products that the id stands for, at most 20. Empty if nothing is known of the id.
+	ProductIds []string `protobuf:"bytes,60,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// Why later entries may be missing. Empty if none are.
+	Unknown       string `protobuf:"bytes,61,opt,name=unknown,proto3" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3575,11 +3581,25 @@ func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
 	return nil
 }
 
+func (x *ListHistoryResponse) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *ListHistoryResponse) GetUnknown() string {
+	if x != nil {
+		return x.Unknown
+	}
+	return ""
+}
+
 type HistoryEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	// catalog_change, stripe_event, applied, confirmed, drifted, repaired, written_back, dead, ordered, ignored,
-	// resolved, dropped, held, approved, rejected, released, rollback.
+	// resolved, dropped, held, approved, rejected, released, rollback, failed.
 	Kind    string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	Version uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	Detail  string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
@@ -3598,7 +3618,10 @@ type HistoryEntry struct {
 	StripeRequestId string `protobuf:"bytes,12,opt,name=stripe_request_id,json=stripeRequestId,proto3" json:"stripe_request_id,omitempty"`
 	IdempotencyKey  string `protobuf:"bytes,13,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// Until when a replaced price stays active, or that this has ended: of applied.
-	Note          string `protobuf:"bytes,70,opt,name=note,proto3" json:"note,omitempty"`
+	Note string `protobuf:"bytes,70,opt,name=note,proto3" json:"note,omitempty"`
+	// For failed: attempts that failed since the last success, and when the next one is due.
+	Attempts      uint64                 `protobuf:"varint,60,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,61,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3729,6 +3752,20 @@ func (x *HistoryEntry) GetNote() string {
 		return x.Note
 	}
 	return ""
+}
+
+func (x *HistoryEntry) GetAttempts() uint64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *HistoryEntry) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
 }
 
 // A field before and after, as text, empty for none.
@@ -5289,7 +5326,7 @@ var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\"driftless/catalog/v1/product.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
+	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\"driftless/catalog/v1/product.proto\x1a\"driftless/control/v1/explain.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
 	"\bEquality\x12/\n" +
 	"\x05as_of\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x18\n" +
 	"\aunknown\x18\x02 \x01(\tR\aunknown\x12H\n" +
@@ -5568,9 +5605,12 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12\x1e\n" +
-	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"S\n" +
+	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"\x8e\x01\n" +
 	"\x13ListHistoryResponse\x12<\n" +
-	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\"\xa7\x04\n" +
+	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\x12\x1f\n" +
+	"\vproduct_ids\x18< \x03(\tR\n" +
+	"productIds\x12\x18\n" +
+	"\aunknown\x18= \x01(\tR\aunknown\"\x87\x05\n" +
 	"\fHistoryEntry\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -5586,7 +5626,9 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x10stripe_object_id\x18\v \x01(\tR\x0estripeObjectId\x12*\n" +
 	"\x11stripe_request_id\x18\f \x01(\tR\x0fstripeRequestId\x12'\n" +
 	"\x0fidempotency_key\x18\r \x01(\tR\x0eidempotencyKey\x12\x12\n" +
-	"\x04note\x18F \x01(\tR\x04note\"G\n" +
+	"\x04note\x18F \x01(\tR\x04note\x12\x1a\n" +
+	"\battempts\x18< \x01(\x04R\battempts\x12B\n" +
+	"\x0fnext_attempt_at\x18= \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\"G\n" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
@@ -5738,7 +5780,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSIDE_CATALOG\x10\x01\x12\x0f\n" +
-	"\vSIDE_STRIPE\x10\x022\xdb\x12\n" +
+	"\vSIDE_STRIPE\x10\x022\xb5\x13\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -5752,7 +5794,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06Resume\x12#.driftless.control.v1.ResumeRequest\x1a$.driftless.control.v1.ResumeResponse\"\x00\x12U\n" +
 	"\x06Reread\x12#.driftless.control.v1.RereadRequest\x1a$.driftless.control.v1.RereadResponse\"\x00\x12^\n" +
 	"\tStartScan\x12&.driftless.control.v1.StartScanRequest\x1a'.driftless.control.v1.StartScanResponse\"\x00\x12X\n" +
-	"\aGetScan\x12$.driftless.control.v1.GetScanRequest\x1a%.driftless.control.v1.GetScanResponse\"\x00\x12d\n" +
+	"\aGetScan\x12$.driftless.control.v1.GetScanRequest\x1a%.driftless.control.v1.GetScanResponse\"\x00\x12X\n" +
+	"\aExplain\x12$.driftless.control.v1.ExplainRequest\x1a%.driftless.control.v1.ExplainResponse\"\x00\x12d\n" +
 	"\vListHistory\x12(.driftless.control.v1.ListHistoryRequest\x1a).driftless.control.v1.ListHistoryResponse\"\x00\x12a\n" +
 	"\n" +
 	"ListStates\x12'.driftless.control.v1.ListStatesRequest\x1a(.driftless.control.v1.ListStatesResponse\"\x00\x12a\n" +
@@ -5873,6 +5916,8 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*v1.AppliedStep)(nil),            // 87: driftless.mesh.v1.AppliedStep
 	(*v1.DeadLetter)(nil),             // 88: driftless.mesh.v1.DeadLetter
 	(*v11.Product)(nil),               // 89: driftless.catalog.v1.Product
+	(*ExplainRequest)(nil),            // 90: driftless.control.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 91: driftless.control.v1.ExplainResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	75,  // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
@@ -5936,92 +5981,95 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	54,  // 58: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
 	80,  // 59: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
 	87,  // 60: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	88,  // 61: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	59,  // 62: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	88,  // 63: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	84,  // 64: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	32,  // 65: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	60,  // 66: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	65,  // 67: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	60,  // 68: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	65,  // 69: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	75,  // 70: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
-	2,   // 71: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
-	68,  // 72: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	75,  // 73: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	3,   // 74: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	75,  // 75: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	75,  // 76: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	84,  // 77: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	85,  // 78: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	75,  // 79: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	75,  // 80: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
-	2,   // 81: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
-	71,  // 82: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	75,  // 83: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	3,   // 84: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	72,  // 85: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	75,  // 86: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
-	54,  // 87: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	75,  // 88: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	75,  // 89: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	75,  // 90: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
-	72,  // 91: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
-	89,  // 92: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
-	29,  // 93: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
-	4,   // 94: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	27,  // 95: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	43,  // 96: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	34,  // 97: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	37,  // 98: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	40,  // 99: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	21,  // 100: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	23,  // 101: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	17,  // 102: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	19,  // 103: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	45,  // 104: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	47,  // 105: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	49,  // 106: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	51,  // 107: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	66,  // 108: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	69,  // 109: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	73,  // 110: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
-	10,  // 111: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	12,  // 112: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	14,  // 113: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	55,  // 114: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	57,  // 115: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	61,  // 116: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	63,  // 117: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	5,   // 118: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	28,  // 119: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	44,  // 120: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	35,  // 121: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	38,  // 122: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	41,  // 123: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	22,  // 124: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	24,  // 125: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	18,  // 126: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	20,  // 127: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	46,  // 128: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	48,  // 129: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	50,  // 130: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	52,  // 131: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	67,  // 132: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	70,  // 133: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	74,  // 134: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	11,  // 135: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	13,  // 136: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	15,  // 137: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	56,  // 138: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	58,  // 139: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	62,  // 140: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	64,  // 141: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	118, // [118:142] is the sub-list for method output_type
-	94,  // [94:118] is the sub-list for method input_type
-	94,  // [94:94] is the sub-list for extension type_name
-	94,  // [94:94] is the sub-list for extension extendee
-	0,   // [0:94] is the sub-list for field type_name
+	75,  // 61: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
+	88,  // 62: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	59,  // 63: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	88,  // 64: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	84,  // 65: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	32,  // 66: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	60,  // 67: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	65,  // 68: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	60,  // 69: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	65,  // 70: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	75,  // 71: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	2,   // 72: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
+	68,  // 73: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
+	75,  // 74: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	3,   // 75: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	75,  // 76: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	75,  // 77: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	84,  // 78: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	85,  // 79: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	75,  // 80: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	75,  // 81: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	2,   // 82: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
+	71,  // 83: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
+	75,  // 84: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	3,   // 85: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	72,  // 86: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
+	75,  // 87: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	54,  // 88: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
+	75,  // 89: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	75,  // 90: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	75,  // 91: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	72,  // 92: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
+	89,  // 93: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	29,  // 94: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
+	4,   // 95: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	27,  // 96: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	43,  // 97: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	34,  // 98: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	37,  // 99: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	40,  // 100: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	21,  // 101: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	23,  // 102: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	17,  // 103: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	19,  // 104: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	45,  // 105: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	47,  // 106: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	49,  // 107: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	90,  // 108: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	51,  // 109: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	66,  // 110: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	69,  // 111: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	73,  // 112: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	10,  // 113: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	12,  // 114: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	14,  // 115: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	55,  // 116: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	57,  // 117: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	61,  // 118: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	63,  // 119: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	5,   // 120: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	28,  // 121: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	44,  // 122: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	35,  // 123: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	38,  // 124: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	41,  // 125: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	22,  // 126: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	24,  // 127: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	18,  // 128: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	20,  // 129: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	46,  // 130: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	48,  // 131: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	50,  // 132: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	91,  // 133: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	52,  // 134: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	67,  // 135: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	70,  // 136: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	74,  // 137: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	11,  // 138: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	13,  // 139: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	15,  // 140: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	56,  // 141: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	58,  // 142: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	62,  // 143: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	64,  // 144: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	120, // [120:145] is the sub-list for method output_type
+	95,  // [95:120] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -6029,6 +6077,7 @@ func file_driftless_control_v1_control_proto_init() {
 	if File_driftless_control_v1_control_proto != nil {
 		return
 	}
+	file_driftless_control_v1_explain_proto_init()
 	file_driftless_control_v1_control_proto_msgTypes[70].OneofWrappers = []any{
 		(*RollbackRequest_Version)(nil),
 		(*RollbackRequest_At)(nil),

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -389,11 +390,173 @@ func (x *FieldViolation) GetMessage() string {
 	return ""
 }
 
+type ReadProductsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadProductsRequest) Reset() {
+	*x = ReadProductsRequest{}
+	mi := &file_driftless_ingest_v1_ingest_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadProductsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadProductsRequest) ProtoMessage() {}
+
+func (x *ReadProductsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_ingest_v1_ingest_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadProductsRequest.ProtoReflect.Descriptor instead.
+func (*ReadProductsRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_ingest_v1_ingest_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReadProductsRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+type ReadProductsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Products      []*TableProduct `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadProductsResponse) Reset() {
+	*x = ReadProductsResponse{}
+	mi := &file_driftless_ingest_v1_ingest_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadProductsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadProductsResponse) ProtoMessage() {}
+
+func (x *ReadProductsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_ingest_v1_ingest_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadProductsResponse.ProtoReflect.Descriptor instead.
+func (*ReadProductsResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_ingest_v1_ingest_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReadProductsResponse) GetProducts() []*TableProduct {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+// A product as the operator's tables have it.
+type TableProduct struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Absent if the tables do not have the product, or if it could not be read.
+	Product *v1.Product `protobuf:"bytes,2,opt,name=product,proto3" json:"product,omitempty"`
+	// Why ingestion does not send the product to Stripe: it breaks a rule of Stripe's or a check, or a query fails for
+	// it. Empty if nothing is wrong.
+	Refused string `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	// When the read ended, by the NATS server's clock. The product has everything committed before the read began.
+	ReadAt        *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TableProduct) Reset() {
+	*x = TableProduct{}
+	mi := &file_driftless_ingest_v1_ingest_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TableProduct) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TableProduct) ProtoMessage() {}
+
+func (x *TableProduct) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_ingest_v1_ingest_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TableProduct.ProtoReflect.Descriptor instead.
+func (*TableProduct) Descriptor() ([]byte, []int) {
+	return file_driftless_ingest_v1_ingest_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *TableProduct) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TableProduct) GetProduct() *v1.Product {
+	if x != nil {
+		return x.Product
+	}
+	return nil
+}
+
+func (x *TableProduct) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+func (x *TableProduct) GetReadAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadAt
+	}
+	return nil
+}
+
 var File_driftless_ingest_v1_ingest_proto protoreflect.FileDescriptor
 
 const file_driftless_ingest_v1_ingest_proto_rawDesc = "" +
 	"\n" +
-	" driftless/ingest/v1/ingest.proto\x12\x13driftless.ingest.v1\x1a\x1bbuf/validate/validate.proto\x1a\"driftless/catalog/v1/product.proto\"_\n" +
+	" driftless/ingest/v1/ingest.proto\x12\x13driftless.ingest.v1\x1a\x1bbuf/validate/validate.proto\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"_\n" +
 	"\x15UpsertProductsRequest\x12F\n" +
 	"\bproducts\x18\x01 \x03(\v2\x1d.driftless.catalog.v1.ProductB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\bproducts\"Z\n" +
 	"\x16UpsertProductsResponse\x12@\n" +
@@ -411,11 +574,21 @@ const file_driftless_ingest_v1_ingest_proto_rawDesc = "" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage2\xd3\x02\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\">\n" +
+	"\x13ReadProductsRequest\x12'\n" +
+	"\x03ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\b\x01\x10\x14\x18\x01\"\ar\x05\x10\x01(\xfc\aR\x03ids\"U\n" +
+	"\x14ReadProductsResponse\x12=\n" +
+	"\bproducts\x18\x01 \x03(\v2!.driftless.ingest.v1.TableProductR\bproducts\"\xa6\x01\n" +
+	"\fTableProduct\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
+	"\aproduct\x18\x02 \x01(\v2\x1d.driftless.catalog.v1.ProductR\aproduct\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\tR\arefused\x123\n" +
+	"\aread_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06readAt2\xba\x03\n" +
 	"\rIngestService\x12k\n" +
 	"\x0eUpsertProducts\x12*.driftless.ingest.v1.UpsertProductsRequest\x1a+.driftless.ingest.v1.UpsertProductsResponse\"\x00\x12n\n" +
 	"\x0fArchiveProducts\x12+.driftless.ingest.v1.ArchiveProductsRequest\x1a,.driftless.ingest.v1.ArchiveProductsResponse\"\x00\x12e\n" +
-	"\fWaitCaptured\x12(.driftless.ingest.v1.WaitCapturedRequest\x1a).driftless.ingest.v1.WaitCapturedResponse\"\x00B\xdc\x01\n" +
+	"\fWaitCaptured\x12(.driftless.ingest.v1.WaitCapturedRequest\x1a).driftless.ingest.v1.WaitCapturedResponse\"\x00\x12e\n" +
+	"\fReadProducts\x12(.driftless.ingest.v1.ReadProductsRequest\x1a).driftless.ingest.v1.ReadProductsResponse\"\x00B\xdc\x01\n" +
 	"\x17com.driftless.ingest.v1B\vIngestProtoP\x01ZFgithub.com/driftless-sync/driftless/proto/driftless/ingest/v1;ingestv1\xa2\x02\x03DIX\xaa\x02\x13Driftless.Ingest.V1\xca\x02\x13Driftless\\Ingest\\V1\xe2\x02\x1fDriftless\\Ingest\\V1\\GPBMetadata\xea\x02\x15Driftless::Ingest::V1b\x06proto3"
 
 var (
@@ -430,7 +603,7 @@ func file_driftless_ingest_v1_ingest_proto_rawDescGZIP() []byte {
 	return file_driftless_ingest_v1_ingest_proto_rawDescData
 }
 
-var file_driftless_ingest_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_driftless_ingest_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_driftless_ingest_v1_ingest_proto_goTypes = []any{
 	(*UpsertProductsRequest)(nil),   // 0: driftless.ingest.v1.UpsertProductsRequest
 	(*UpsertProductsResponse)(nil),  // 1: driftless.ingest.v1.UpsertProductsResponse
@@ -440,22 +613,31 @@ var file_driftless_ingest_v1_ingest_proto_goTypes = []any{
 	(*WaitCapturedRequest)(nil),     // 5: driftless.ingest.v1.WaitCapturedRequest
 	(*WaitCapturedResponse)(nil),    // 6: driftless.ingest.v1.WaitCapturedResponse
 	(*FieldViolation)(nil),          // 7: driftless.ingest.v1.FieldViolation
-	(*v1.Product)(nil),              // 8: driftless.catalog.v1.Product
+	(*ReadProductsRequest)(nil),     // 8: driftless.ingest.v1.ReadProductsRequest
+	(*ReadProductsResponse)(nil),    // 9: driftless.ingest.v1.ReadProductsResponse
+	(*TableProduct)(nil),            // 10: driftless.ingest.v1.TableProduct
+	(*v1.Product)(nil),              // 11: driftless.catalog.v1.Product
+	(*timestamppb.Timestamp)(nil),   // 12: google.protobuf.Timestamp
 }
 var file_driftless_ingest_v1_ingest_proto_depIdxs = []int32{
-	8, // 0: driftless.ingest.v1.UpsertProductsRequest.products:type_name -> driftless.catalog.v1.Product
-	2, // 1: driftless.ingest.v1.UpsertProductsResponse.products:type_name -> driftless.ingest.v1.UpsertedProduct
-	0, // 2: driftless.ingest.v1.IngestService.UpsertProducts:input_type -> driftless.ingest.v1.UpsertProductsRequest
-	3, // 3: driftless.ingest.v1.IngestService.ArchiveProducts:input_type -> driftless.ingest.v1.ArchiveProductsRequest
-	5, // 4: driftless.ingest.v1.IngestService.WaitCaptured:input_type -> driftless.ingest.v1.WaitCapturedRequest
-	1, // 5: driftless.ingest.v1.IngestService.UpsertProducts:output_type -> driftless.ingest.v1.UpsertProductsResponse
-	4, // 6: driftless.ingest.v1.IngestService.ArchiveProducts:output_type -> driftless.ingest.v1.ArchiveProductsResponse
-	6, // 7: driftless.ingest.v1.IngestService.WaitCaptured:output_type -> driftless.ingest.v1.WaitCapturedResponse
-	5, // [5:8] is the sub-list for method output_type
-	2, // [2:5] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	11, // 0: driftless.ingest.v1.UpsertProductsRequest.products:type_name -> driftless.catalog.v1.Product
+	2,  // 1: driftless.ingest.v1.UpsertProductsResponse.products:type_name -> driftless.ingest.v1.UpsertedProduct
+	10, // 2: driftless.ingest.v1.ReadProductsResponse.products:type_name -> driftless.ingest.v1.TableProduct
+	11, // 3: driftless.ingest.v1.TableProduct.product:type_name -> driftless.catalog.v1.Product
+	12, // 4: driftless.ingest.v1.TableProduct.read_at:type_name -> google.protobuf.Timestamp
+	0,  // 5: driftless.ingest.v1.IngestService.UpsertProducts:input_type -> driftless.ingest.v1.UpsertProductsRequest
+	3,  // 6: driftless.ingest.v1.IngestService.ArchiveProducts:input_type -> driftless.ingest.v1.ArchiveProductsRequest
+	5,  // 7: driftless.ingest.v1.IngestService.WaitCaptured:input_type -> driftless.ingest.v1.WaitCapturedRequest
+	8,  // 8: driftless.ingest.v1.IngestService.ReadProducts:input_type -> driftless.ingest.v1.ReadProductsRequest
+	1,  // 9: driftless.ingest.v1.IngestService.UpsertProducts:output_type -> driftless.ingest.v1.UpsertProductsResponse
+	4,  // 10: driftless.ingest.v1.IngestService.ArchiveProducts:output_type -> driftless.ingest.v1.ArchiveProductsResponse
+	6,  // 11: driftless.ingest.v1.IngestService.WaitCaptured:output_type -> driftless.ingest.v1.WaitCapturedResponse
+	9,  // 12: driftless.ingest.v1.IngestService.ReadProducts:output_type -> driftless.ingest.v1.ReadProductsResponse
+	9,  // [9:13] is the sub-list for method output_type
+	5,  // [5:9] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_driftless_ingest_v1_ingest_proto_init() }
@@ -469,7 +651,7 @@ func file_driftless_ingest_v1_ingest_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_ingest_v1_ingest_proto_rawDesc), len(file_driftless_ingest_v1_ingest_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

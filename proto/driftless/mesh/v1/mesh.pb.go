@@ -99,6 +99,8 @@ const (
 	OutcomeKind_OUTCOME_KIND_APPROVED OutcomeKind = 41
 	// A held change is no longer held, because a newer state of the catalog is not dangerous.
 	OutcomeKind_OUTCOME_KIND_RELEASED OutcomeKind = 42
+	// An attempt to apply a catalog version failed, and push tries again. Attempts 1, 2, 4, 8 and so on are reported.
+	OutcomeKind_OUTCOME_KIND_FAILED OutcomeKind = 60
 )
 
 // Enum value maps for OutcomeKind.
@@ -116,6 +118,7 @@ var (
 		40: "OUTCOME_KIND_HELD",
 		41: "OUTCOME_KIND_APPROVED",
 		42: "OUTCOME_KIND_RELEASED",
+		60: "OUTCOME_KIND_FAILED",
 	}
 	OutcomeKind_value = map[string]int32{
 		"OUTCOME_KIND_UNSPECIFIED":      0,
@@ -130,6 +133,7 @@ var (
 		"OUTCOME_KIND_HELD":             40,
 		"OUTCOME_KIND_APPROVED":         41,
 		"OUTCOME_KIND_RELEASED":         42,
+		"OUTCOME_KIND_FAILED":           60,
 	}
 )
 
@@ -423,9 +427,14 @@ type Outcome struct {
 	// The differences of a drift, a repair or a write-back.
 	Differences []*Difference `protobuf:"bytes,12,rep,name=differences,proto3" json:"differences,omitempty"`
 	// Stripe's id of an adopted product.
-	StripeId      string `protobuf:"bytes,20,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	StripeId string `protobuf:"bytes,20,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
+	// For a failed attempt: how many failed since the last success, when the next one is due, and Stripe's id of the
+	// request that failed. detail has the error.
+	Attempts        uint64                 `protobuf:"varint,60,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	NextAttemptAt   *timestamppb.Timestamp `protobuf:"bytes,61,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
+	StripeRequestId string                 `protobuf:"bytes,62,opt,name=stripe_request_id,json=stripeRequestId,proto3" json:"stripe_request_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
@@ -545,6 +554,27 @@ func (x *Outcome) GetDifferences() []*Difference {
 func (x *Outcome) GetStripeId() string {
 	if x != nil {
 		return x.StripeId
+	}
+	return ""
+}
+
+func (x *Outcome) GetAttempts() uint64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Outcome) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
+}
+
+func (x *Outcome) GetStripeRequestId() string {
+	if x != nil {
+		return x.StripeRequestId
 	}
 	return ""
 }
@@ -3507,7 +3537,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"receivedAt\x12(\n" +
 	"\x03via\x18\t \x01(\x0e2\x16.driftless.mesh.v1.ViaR\x03via\x12\x14\n" +
 	"\x05event\x18\n" +
-	" \x01(\fR\x05event\"\xfb\x03\n" +
+	" \x01(\fR\x05event\"\x87\x05\n" +
 	"\aOutcome\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1d\n" +
@@ -3523,7 +3553,10 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12=\n" +
 	"\fcommitted_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\x12?\n" +
 	"\vdifferences\x18\f \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\x12\x1b\n" +
-	"\tstripe_id\x18\x14 \x01(\tR\bstripeId\"\xc8\x01\n" +
+	"\tstripe_id\x18\x14 \x01(\tR\bstripeId\x12\x1a\n" +
+	"\battempts\x18< \x01(\x04R\battempts\x12B\n" +
+	"\x0fnext_attempt_at\x18= \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12*\n" +
+	"\x11stripe_request_id\x18> \x01(\tR\x0fstripeRequestId\"\xc8\x01\n" +
 	"\n" +
 	"Difference\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
@@ -3825,7 +3858,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x03Via\x12\x13\n" +
 	"\x0fVIA_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVIA_WEBHOOK\x10\x01\x12\f\n" +
-	"\bVIA_POLL\x10\x02*\xd6\x02\n" +
+	"\bVIA_POLL\x10\x02*\xef\x02\n" +
 	"\vOutcomeKind\x12\x1c\n" +
 	"\x18OUTCOME_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14OUTCOME_KIND_APPLIED\x10\x01\x12\x1a\n" +
@@ -3838,7 +3871,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x1dOUTCOME_KIND_ADOPTION_REFUSED\x10\b\x12\x15\n" +
 	"\x11OUTCOME_KIND_HELD\x10(\x12\x19\n" +
 	"\x15OUTCOME_KIND_APPROVED\x10)\x12\x19\n" +
-	"\x15OUTCOME_KIND_RELEASED\x10**t\n" +
+	"\x15OUTCOME_KIND_RELEASED\x10*\x12\x17\n" +
+	"\x13OUTCOME_KIND_FAILED\x10<*t\n" +
 	"\tScanPhase\x12\x1a\n" +
 	"\x16SCAN_PHASE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SCAN_PHASE_LISTING\x10\x01\x12\x18\n" +
@@ -3928,76 +3962,77 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	47, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
 	47, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	48, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	47, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	47, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	47, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
-	10, // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
-	13, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
-	16, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	17, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
-	12, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
-	14, // 17: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
-	11, // 18: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
-	15, // 19: driftless.mesh.v1.Command.read_usage:type_name -> driftless.mesh.v1.ReadUsage
-	37, // 20: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	47, // 21: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
-	47, // 22: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
-	49, // 23: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	47, // 24: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	47, // 25: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	2,  // 26: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	47, // 27: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	48, // 28: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
-	18, // 29: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
-	20, // 30: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
-	21, // 31: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	47, // 32: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	47, // 33: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	47, // 34: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	48, // 35: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	47, // 36: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
-	3,  // 37: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	47, // 38: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	26, // 39: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	26, // 40: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	26, // 41: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	47, // 42: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
-	24, // 43: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
-	47, // 44: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
-	47, // 45: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	47, // 46: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	47, // 47: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	47, // 48: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	38, // 49: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	39, // 50: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	40, // 51: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	41, // 52: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	42, // 53: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	43, // 54: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	47, // 55: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	47, // 56: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	47, // 57: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	44, // 58: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	45, // 59: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	47, // 60: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	47, // 61: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	46, // 62: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
-	35, // 63: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
-	35, // 64: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	47, // 65: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	47, // 66: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	47, // 67: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	30, // 68: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 69: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 70: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	47, // 71: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 72: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	73, // [73:73] is the sub-list for method output_type
-	73, // [73:73] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	47, // 8: driftless.mesh.v1.Outcome.next_attempt_at:type_name -> google.protobuf.Timestamp
+	48, // 9: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	47, // 10: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	47, // 11: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	47, // 12: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	10, // 13: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
+	13, // 14: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
+	16, // 15: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
+	17, // 16: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	12, // 17: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
+	14, // 18: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
+	11, // 19: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
+	15, // 20: driftless.mesh.v1.Command.read_usage:type_name -> driftless.mesh.v1.ReadUsage
+	37, // 21: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	47, // 22: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
+	47, // 23: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
+	49, // 24: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	47, // 25: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	47, // 26: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	2,  // 27: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
+	47, // 28: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	48, // 29: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	18, // 30: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
+	20, // 31: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
+	21, // 32: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
+	47, // 33: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	47, // 34: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	47, // 35: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	48, // 36: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	47, // 37: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 38: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	47, // 39: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	26, // 40: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	26, // 41: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	26, // 42: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	47, // 43: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	24, // 44: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
+	47, // 45: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	47, // 46: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	47, // 47: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	47, // 48: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	47, // 49: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	38, // 50: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	39, // 51: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	40, // 52: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	41, // 53: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	42, // 54: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	43, // 55: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	47, // 56: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	47, // 57: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	47, // 58: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	44, // 59: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	45, // 60: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	47, // 61: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	47, // 62: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	46, // 63: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	35, // 64: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
+	35, // 65: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
+	47, // 66: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	47, // 67: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	47, // 68: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	30, // 69: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 70: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 71: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	47, // 72: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 73: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	74, // [74:74] is the sub-list for method output_type
+	74, // [74:74] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }

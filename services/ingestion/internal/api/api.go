@@ -29,6 +29,8 @@ type Config struct {
 	Validator *validation.Validator
 	// WaitCaptured returns once everything committed before the call is captured, with the version up to which it is.
 	WaitCaptured func(context.Context) (uint64, error)
+	// ReadProducts reads products from the operator's tables, in the order of their ids.
+	ReadProducts func(ctx context.Context, ids []string) ([]*ingestv1.TableProduct, error)
 	// BuiltIn reports whether the catalog is in the built-in tables. The API does not write other tables.
 	BuiltIn bool
 	// Token that callers must send. Empty for none.

@@ -3,7 +3,6 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/nats-io/nuid"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
@@ -148,12 +145,19 @@ func validateRequests() connect.UnaryInterceptorFunc {
 	}
 }
 
+// withoutNATS are the methods that also answer while NATS is unreachable, from the ledger. Each answer says that it is
+// old.
+var withoutNATS = []string{
+	controlv1connect.ControlServiceExplainProcedure,
+	controlv1connect.ControlServiceListHistoryProcedure,
+}
+
 // requireNATS fails calls at once with Unavailable while NATS is unreachable. Without it they would wait until their
 // deadline.
 func (c control) requireNATS() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-			if err := c.Mesh.Ready(ctx); err != nil {
+			if err := c.Mesh.Ready(ctx); err != nil && !slices.Contains(withoutNATS, req.Spec().Procedure) {
 				return nil, unavailable(fmt.Errorf("reconciliation has no connection to its streams: %w", err))
 			}
 			return next(ctx, req)
@@ -252,31 +256,6 @@ func (c control) GetScan(ctx context.Context,
 			errors.New("the account was never scanned: start a scan with StartScan"))
 	}
 	return connect.NewResponse(&controlv1.GetScanResponse{Scan: scan}), nil
-}
-
-// ListHistory returns the entries of the audit trail about a product, latest first.
-func (c control) ListHistory(ctx context.Context,
-	req *connect.Request[controlv1.ListHistoryRequest],
-) (*connect.Response[controlv1.ListHistoryResponse], error) {
-	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
-	entries, err := c.Ledger.History(ctx, req.Msg.GetProductId(), limit)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	out := &controlv1.ListHistoryResponse{}
-	for _, e := range entries {
-		entry := &controlv1.HistoryEntry{}
-		if e.Data != nil {
-			if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(e.Data, entry); err != nil {
-				return nil, connect.NewError(connect.CodeInternal,
-					fmt.Errorf("decode entry %s of the history: %w", e.EventID, err))
-			}
-		}
-		entry.At, entry.Kind, entry.Version, entry.Detail, entry.TraceId = timestamppb.New(e.At), e.Kind, e.Version,
-			e.Detail, e.TraceID
-		out.Entries = append(out.Entries, entry)
-	}
-	return connect.NewResponse(out), nil
 }
 
 // distinct returns ids without repetitions, in their order.

@@ -104,6 +104,8 @@ func (l *Ledger) FindDrift(ctx context.Context, grace time.Duration, pushed uint
 			return err
 		}
 		for _, p := range products {
+			// Neither side changes here.
+			p.knownIdentifiers = identifiers(p)
 			l.resolve(p)
 			if err := l.processCandidate(ctx, tx, p, &s); err != nil {
 				return err

@@ -58,6 +58,7 @@ func (l *Ledger) BackfillJSON(ctx context.Context, after string) (last string, e
 				return err
 			}
 			batch.Queue(updateJSON, l.account, p.ID, desired, observed, p.IsGone())
+			l.queueIdentifiers(batch, p)
 			last = p.ID
 		}
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {

@@ -64,6 +64,8 @@ type Product struct {
 	traceparent string
 	// past are the states that the changes under way replace.
 	past []pastState
+	// knownIdentifiers are the ids that are stored already.
+	knownIdentifiers map[identifier]bool
 	// entryData is the data of the entry in the audit trail.
 	entryData []byte
 	// closedLetters are the letters that the change under way closes.

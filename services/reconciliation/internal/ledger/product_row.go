@@ -29,6 +29,9 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, products ...*Product) err
 		}
 		batch.Queue(updateProduct, values...)
 		owners = append(owners, p.ID)
+		if l.queueIdentifiers(batch, p) {
+			owners = append(owners, p.ID)
+		}
 		if err := l.queueMessages(batch, p); err != nil {
 			return err
 		}

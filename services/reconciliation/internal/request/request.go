@@ -67,6 +67,9 @@ func (c *checker) message(path string, m protoreflect.Message) {
 func (c *checker) field(
 	path string, field protoreflect.FieldDescriptor, m protoreflect.Message, rules *validate.FieldRules,
 ) {
+	if rules.GetIgnore() == validate.Ignore_IGNORE_ALWAYS {
+		return
+	}
 	if rules.GetRequired() && !m.Has(field) {
 		c.addf(path, "must be given")
 		return

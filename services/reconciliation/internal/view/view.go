@@ -49,6 +49,9 @@ type Reader struct {
 	// last is the latest answer about equality, for the metrics.
 	last     *controlv1.Equality
 	lastSeen time.Time
+	// lastView is the latest view, whatever its age. rates are the recent deliveries of push's lanes.
+	lastView *View
+	rates    rates
 }
 
 // lastActivity is when a service last requested or received messages.
@@ -97,6 +100,11 @@ type View struct {
 	Paused    []*controlv1.PausedService
 	// Halted is why Stripe refuses push's key. Empty if it does not.
 	Halted string
+	// CaptureUnknown is why it is not known what the catalog holds now, and StripeUnknown why it is not known what
+	// Stripe holds. Both are empty if that is known. They are parts of Equality.Unknown.
+	CaptureUnknown, StripeUnknown string
+	// PushRuns reports whether a process of push asks for messages. A paused or halted push may not.
+	PushRuns bool
 	// end is the first sequence of CATALOG after those that ingestion's report covers.
 	end uint64
 }
@@ -159,7 +167,17 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 	}
 	e.ledger = r.points.before(waiting)
 	e.push, e.pull = r.push.update(e.now, consumers, pushConsumers), r.pull.update(e.now, consumers, pullConsumers)
-	return &View{Equality: e.equality(), Consumers: consumers, Paused: e.paused, Halted: e.halted, end: end}, nil
+	r.lastView = &View{
+		Equality:       e.equality(),
+		Consumers:      consumers,
+		Paused:         e.paused,
+		Halted:         e.halted,
+		CaptureUnknown: e.captureUnknown(),
+		StripeUnknown:  e.pullUnknown(),
+		PushRuns:       e.push.inactive <= maxInactivity,
+		end:            end,
+	}
+	return r.lastView, nil
 }
 
 // firstPending returns the sequence of the first message that a consumer has not processed, at most end. Later messages
@@ -209,6 +227,7 @@ func (r *Reader) updateLanes(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lanes.update(r.points, b)
+	r.rates.add(time.Now(), v.Consumers)
 	r.last, r.lastSeen = v.Equality, time.Now()
 	return nil
 }

@@ -65,6 +65,8 @@ const (
 	ControlServiceStartScanProcedure = "/driftless.control.v1.ControlService/StartScan"
 	// ControlServiceGetScanProcedure is the fully-qualified name of the ControlService's GetScan RPC.
 	ControlServiceGetScanProcedure = "/driftless.control.v1.ControlService/GetScan"
+	// ControlServiceExplainProcedure is the fully-qualified name of the ControlService's Explain RPC.
+	ControlServiceExplainProcedure = "/driftless.control.v1.ControlService/Explain"
 	// ControlServiceListHistoryProcedure is the fully-qualified name of the ControlService's
 	// ListHistory RPC.
 	ControlServiceListHistoryProcedure = "/driftless.control.v1.ControlService/ListHistory"
@@ -134,7 +136,10 @@ type ControlServiceClient interface {
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
 	// not_found if the account was never scanned.
 	GetScan(context.Context, *connect.Request[v1.GetScanRequest]) (*connect.Response[v1.GetScanResponse], error)
-	// Returns everything recorded about one product, latest first.
+	// Says where the products that an id stands for are on their way to Stripe, and what to do about it. It also answers
+	// without NATS, from the ledger. not_found if nothing is known of the id.
+	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
+	// Returns everything recorded about one product, latest first. It also answers without NATS.
 	ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error)
 	// Returns the products of one side as they were at a time. Past states are complete from known_from on: since the
 	// ledger first had the whole catalog, and within its retention. failed_precondition for an earlier time.
@@ -252,6 +257,12 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("GetScan")),
 			connect.WithClientOptions(opts...),
 		),
+		explain: connect.NewClient[v1.ExplainRequest, v1.ExplainResponse](
+			httpClient,
+			baseURL+ControlServiceExplainProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("Explain")),
+			connect.WithClientOptions(opts...),
+		),
 		listHistory: connect.NewClient[v1.ListHistoryRequest, v1.ListHistoryResponse](
 			httpClient,
 			baseURL+ControlServiceListHistoryProcedure,
@@ -336,6 +347,7 @@ type controlServiceClient struct {
 	reread            *connect.Client[v1.RereadRequest, v1.RereadResponse]
 	startScan         *connect.Client[v1.StartScanRequest, v1.StartScanResponse]
 	getScan           *connect.Client[v1.GetScanRequest, v1.GetScanResponse]
+	explain           *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
 	listHistory       *connect.Client[v1.ListHistoryRequest, v1.ListHistoryResponse]
 	listStates        *connect.Client[v1.ListStatesRequest, v1.ListStatesResponse]
 	diffStates        *connect.Client[v1.DiffStatesRequest, v1.DiffStatesResponse]
@@ -412,6 +424,11 @@ func (c *controlServiceClient) StartScan(ctx context.Context, req *connect.Reque
 // GetScan calls driftless.control.v1.ControlService.GetScan.
 func (c *controlServiceClient) GetScan(ctx context.Context, req *connect.Request[v1.GetScanRequest]) (*connect.Response[v1.GetScanResponse], error) {
 	return c.getScan.CallUnary(ctx, req)
+}
+
+// Explain calls driftless.control.v1.ControlService.Explain.
+func (c *controlServiceClient) Explain(ctx context.Context, req *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error) {
+	return c.explain.CallUnary(ctx, req)
 }
 
 // ListHistory calls driftless.control.v1.ControlService.ListHistory.
@@ -504,7 +521,10 @@ type ControlServiceHandler interface {
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
 	// not_found if the account was never scanned.
 	GetScan(context.Context, *connect.Request[v1.GetScanRequest]) (*connect.Response[v1.GetScanResponse], error)
-	// Returns everything recorded about one product, latest first.
+	// Says where the products that an id stands for are on their way to Stripe, and what to do about it. It also answers
+	// without NATS, from the ledger. not_found if nothing is known of the id.
+	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
+	// Returns everything recorded about one product, latest first. It also answers without NATS.
 	ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error)
 	// Returns the products of one side as they were at a time. Past states are complete from known_from on: since the
 	// ledger first had the whole catalog, and within its retention. failed_precondition for an earlier time.
@@ -618,6 +638,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("GetScan")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceExplainHandler := connect.NewUnaryHandler(
+		ControlServiceExplainProcedure,
+		svc.Explain,
+		connect.WithSchema(controlServiceMethods.ByName("Explain")),
+		connect.WithHandlerOptions(opts...),
+	)
 	controlServiceListHistoryHandler := connect.NewUnaryHandler(
 		ControlServiceListHistoryProcedure,
 		svc.ListHistory,
@@ -712,6 +738,8 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceStartScanHandler.ServeHTTP(w, r)
 		case ControlServiceGetScanProcedure:
 			controlServiceGetScanHandler.ServeHTTP(w, r)
+		case ControlServiceExplainProcedure:
+			controlServiceExplainHandler.ServeHTTP(w, r)
 		case ControlServiceListHistoryProcedure:
 			controlServiceListHistoryHandler.ServeHTTP(w, r)
 		case ControlServiceListStatesProcedure:
@@ -793,6 +821,10 @@ func (UnimplementedControlServiceHandler) StartScan(context.Context, *connect.Re
 
 func (UnimplementedControlServiceHandler) GetScan(context.Context, *connect.Request[v1.GetScanRequest]) (*connect.Response[v1.GetScanResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.GetScan is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.Explain is not implemented"))
 }
 
 func (UnimplementedControlServiceHandler) ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error) {

@@ -42,6 +42,9 @@ const (
 	// IngestServiceWaitCapturedProcedure is the fully-qualified name of the IngestService's
 	// WaitCaptured RPC.
 	IngestServiceWaitCapturedProcedure = "/driftless.ingest.v1.IngestService/WaitCaptured"
+	// IngestServiceReadProductsProcedure is the fully-qualified name of the IngestService's
+	// ReadProducts RPC.
+	IngestServiceReadProductsProcedure = "/driftless.ingest.v1.IngestService/ReadProducts"
 )
 
 // IngestServiceClient is a client for the driftless.ingest.v1.IngestService service.
@@ -55,6 +58,8 @@ type IngestServiceClient interface {
 	// Returns once everything that was committed to the catalog before the call is captured, which means acknowledged by
 	// JetStream.
 	WaitCaptured(context.Context, *connect.Request[v1.WaitCapturedRequest]) (*connect.Response[v1.WaitCapturedResponse], error)
+	// Reads products from the operator's tables, as the mapping sees them now. It changes nothing.
+	ReadProducts(context.Context, *connect.Request[v1.ReadProductsRequest]) (*connect.Response[v1.ReadProductsResponse], error)
 }
 
 // NewIngestServiceClient constructs a client for the driftless.ingest.v1.IngestService service. By
@@ -86,6 +91,12 @@ func NewIngestServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(ingestServiceMethods.ByName("WaitCaptured")),
 			connect.WithClientOptions(opts...),
 		),
+		readProducts: connect.NewClient[v1.ReadProductsRequest, v1.ReadProductsResponse](
+			httpClient,
+			baseURL+IngestServiceReadProductsProcedure,
+			connect.WithSchema(ingestServiceMethods.ByName("ReadProducts")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -94,6 +105,7 @@ type ingestServiceClient struct {
 	upsertProducts  *connect.Client[v1.UpsertProductsRequest, v1.UpsertProductsResponse]
 	archiveProducts *connect.Client[v1.ArchiveProductsRequest, v1.ArchiveProductsResponse]
 	waitCaptured    *connect.Client[v1.WaitCapturedRequest, v1.WaitCapturedResponse]
+	readProducts    *connect.Client[v1.ReadProductsRequest, v1.ReadProductsResponse]
 }
 
 // UpsertProducts calls driftless.ingest.v1.IngestService.UpsertProducts.
@@ -111,6 +123,11 @@ func (c *ingestServiceClient) WaitCaptured(ctx context.Context, req *connect.Req
 	return c.waitCaptured.CallUnary(ctx, req)
 }
 
+// ReadProducts calls driftless.ingest.v1.IngestService.ReadProducts.
+func (c *ingestServiceClient) ReadProducts(ctx context.Context, req *connect.Request[v1.ReadProductsRequest]) (*connect.Response[v1.ReadProductsResponse], error) {
+	return c.readProducts.CallUnary(ctx, req)
+}
+
 // IngestServiceHandler is an implementation of the driftless.ingest.v1.IngestService service.
 type IngestServiceHandler interface {
 	// Sets the catalog's state of each product, with exactly the given prices. All products are written, or none. A price
@@ -122,6 +139,8 @@ type IngestServiceHandler interface {
 	// Returns once everything that was committed to the catalog before the call is captured, which means acknowledged by
 	// JetStream.
 	WaitCaptured(context.Context, *connect.Request[v1.WaitCapturedRequest]) (*connect.Response[v1.WaitCapturedResponse], error)
+	// Reads products from the operator's tables, as the mapping sees them now. It changes nothing.
+	ReadProducts(context.Context, *connect.Request[v1.ReadProductsRequest]) (*connect.Response[v1.ReadProductsResponse], error)
 }
 
 // NewIngestServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -149,6 +168,12 @@ func NewIngestServiceHandler(svc IngestServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(ingestServiceMethods.ByName("WaitCaptured")),
 		connect.WithHandlerOptions(opts...),
 	)
+	ingestServiceReadProductsHandler := connect.NewUnaryHandler(
+		IngestServiceReadProductsProcedure,
+		svc.ReadProducts,
+		connect.WithSchema(ingestServiceMethods.ByName("ReadProducts")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/driftless.ingest.v1.IngestService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case IngestServiceUpsertProductsProcedure:
@@ -157,6 +182,8 @@ func NewIngestServiceHandler(svc IngestServiceHandler, opts ...connect.HandlerOp
 			ingestServiceArchiveProductsHandler.ServeHTTP(w, r)
 		case IngestServiceWaitCapturedProcedure:
 			ingestServiceWaitCapturedHandler.ServeHTTP(w, r)
+		case IngestServiceReadProductsProcedure:
+			ingestServiceReadProductsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -176,4 +203,8 @@ func (UnimplementedIngestServiceHandler) ArchiveProducts(context.Context, *conne
 
 func (UnimplementedIngestServiceHandler) WaitCaptured(context.Context, *connect.Request[v1.WaitCapturedRequest]) (*connect.Response[v1.WaitCapturedResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.ingest.v1.IngestService.WaitCaptured is not implemented"))
+}
+
+func (UnimplementedIngestServiceHandler) ReadProducts(context.Context, *connect.Request[v1.ReadProductsRequest]) (*connect.Response[v1.ReadProductsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.ingest.v1.IngestService.ReadProducts is not implemented"))
 }

@@ -1,0 +1,124 @@
+package explain
+
+import (
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
+)
+
+// beforeCatalog explains a difference between the operator's tables and the captured state. It reports whether there is
+// one.
+func (d *deriver) beforeCatalog() bool {
+	letter := d.letter(true)
+	switch {
+	case letter != nil && (d.Row == nil || d.Row.GetRefused() != ""):
+		d.deadRow(letter)
+	case d.Row == nil:
+		return false
+	case d.Row.GetRefused() != "":
+		d.set(Refused, "your row cannot go to Stripe as it is")
+		d.out.Words = []string{d.Row.GetRefused()}
+		d.do("Correct the row.", "")
+		d.captureNote()
+	case d.isRowCaptured():
+		return false
+	default:
+		d.uncaptured()
+	}
+	return true
+}
+
+// isRowCaptured reports whether the captured state is the row's.
+func (d *deriver) isRowCaptured() bool {
+	return equalProducts(d.Row.GetProduct(), d.captured().GetProduct())
+}
+
+// equalProducts reports whether two states of a product are equal, whatever the order of their prices.
+func equalProducts(a, b *catalogv1.Product) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return proto.Equal(ordered(a), ordered(b))
+}
+
+func ordered(p *catalogv1.Product) *catalogv1.Product {
+	p = proto.CloneOf(p)
+	slices.SortFunc(p.GetPrices(), func(x, y *catalogv1.Price) int { return strings.Compare(x.GetId(), y.GetId()) })
+	return p
+}
+
+// uncaptured says why the row is not in CATALOG.
+func (d *deriver) uncaptured() {
+	report := d.Equality.GetCapture()
+	if d.CaptureUnknown != "" {
+		d.set(NotCaptured, "your row is not captured: "+d.CaptureUnknown)
+		if at := report.GetCapturedUpTo(); at != nil {
+			d.since(at.AsTime())
+		}
+		d.captureRemedy()
+		return
+	}
+	if at := d.Equality.GetAsOf(); at != nil && at.AsTime().After(d.Row.GetReadAt().AsTime()) && !d.isRowOld() {
+		d.set(Missed, "your row was changed, and capture has not seen the change")
+		d.do("Read the product again from your table. Then see docs/runbooks/DriftlessProductsMissed.md.",
+			"driftless reread "+argument(d.Product.ID))
+		return
+	}
+	d.set(Capturing, "your row was changed a moment ago, and capture has yet to read the change")
+	d.do("Ask again in a second.", "driftless why "+argument(d.Product.ID))
+}
+
+// isRowOld reports whether a later state of the product than the row was captured meanwhile.
+func (d *deriver) isRowOld() bool {
+	return d.captured().GetCapturedAt().AsTime().After(d.Row.GetReadAt().AsTime())
+}
+
+// captureRemedy says how to make capture go on.
+func (d *deriver) captureRemedy() {
+	report := d.Equality.GetCapture()
+	switch {
+	case d.paused(topology.Ingestion) != nil, report.GetState() == meshv1.CaptureState_CAPTURE_STATE_PAUSED:
+		d.do("End the pause.", "driftless resume ingestion")
+	case report.GetAt() == nil, d.isReportOld():
+		d.do("Start ingestion: see docs/runbooks/DriftlessServiceDown.md.", "")
+	case report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED:
+		d.do("Do what the reason says. See docs/runbooks/DriftlessCaptureStopped.md.", "")
+	default:
+		d.do("See what holds capture back, such as a lock on a table: docs/runbooks/DriftlessCaptureBehind.md.", "")
+	}
+}
+
+// isReportOld reports whether no ingestion reports.
+func (d *deriver) isReportOld() bool {
+	return d.Now.Sub(d.Equality.GetCapture().GetAt().AsTime()) > view.MaxReportAge
+}
+
+// captureNote adds that capture does not work, behind another verdict.
+func (d *deriver) captureNote() {
+	if d.CaptureUnknown != "" {
+		d.note("capture: " + d.CaptureUnknown)
+	}
+}
+
+// rowUnknown says that nobody has looked at the row. As far as is known, the product is equal.
+func (d *deriver) rowUnknown() {
+	why := d.RowUnknown
+	if why == "" {
+		why = "nobody has read it"
+	}
+	summary := "your row was not looked at: " + why
+	if d.CaptureUnknown != "" {
+		summary += ". Changes of it would not be known: " + d.CaptureUnknown
+		d.captureRemedy()
+	} else {
+		d.do("Make the ingestion API reachable from here: set --ingest and DRIFTLESS_TOKEN.", "")
+	}
+	d.set(Unknown, summary)
+	d.note("the captured state and Stripe are equal, as far as is known")
+}

@@ -1,0 +1,233 @@
+package explain
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// fullRate is in thousandths.
+const fullRate = 1000
+
+// isDead reports whether a change of the product was given up behind CATALOG.
+func (d *deriver) isDead() bool { return d.letter(false) != nil && d.Product.State == ledger.Dead }
+
+// dead explains a change that was given up.
+func (d *deriver) dead(l *meshv1.DeadLetter) {
+	id := argument(d.Product.ID)
+	d.set(Dead, letterSummary(l))
+	d.letterFacts(l)
+	switch {
+	case l.GetReason() == topology.ReasonWriteBackFailed:
+		d.do("Decide which side is right.", "driftless drift resolve "+id+" --keep catalog")
+	default:
+		d.do("Correct the product in your table, or what Stripe refuses. To send the same state again, replay the letter.",
+			"driftless dead replay "+id)
+	}
+}
+
+// deadRow explains a row that capture could not publish.
+func (d *deriver) deadRow(l *meshv1.DeadLetter) {
+	d.set(Dead, letterSummary(l))
+	d.letterFacts(l)
+	d.do("Correct the row. Capture then sends it by itself.", "driftless dead show "+argument(d.Product.ID))
+	d.captureNote()
+}
+
+func letterSummary(l *meshv1.DeadLetter) string {
+	reason := strings.ReplaceAll(l.GetReason(), "_", " ")
+	return "the latest change was given up by " + l.GetService() + ": " + reason
+}
+
+func (d *deriver) letterFacts(l *meshv1.DeadLetter) {
+	d.out.Words = []string{l.GetMessage()}
+	at := l.GetFirstAt()
+	if at == nil {
+		at = l.GetLastAt()
+	}
+	if at != nil {
+		d.since(at.AsTime())
+	}
+	d.out.Attempts = uint64(l.GetAttempts())
+}
+
+// held explains a change that waits for an approval.
+func (d *deriver) held() {
+	hold := d.Product.Hold()
+	d.set(Held, "the guard holds the change until it is approved")
+	for _, f := range hold.GetFindings()[:min(len(hold.GetFindings()), 5)] {
+		d.out.Words = append(d.out.GetWords(), findingWords(f))
+	}
+	if hold.GetSince() != nil {
+		d.since(hold.GetSince().AsTime())
+	}
+	d.do("Approve the change, or correct the catalog.",
+		"driftless approve "+argument(d.Product.ID)+" --reason '...'")
+	for _, a := range hold.GetApprovals() {
+		d.note("approved by " + a.GetActor() + ": " + a.GetReason())
+	}
+}
+
+func findingWords(f *catalogv1.Finding) string { return f.GetRule() + ": " + f.GetMessage() }
+
+// unsynced says what keeps push from the calls that are left to make. The order is that in which they are removed: a
+// halt stops a retry, too.
+func (d *deriver) unsynced() {
+	p := d.Product
+	d.since(d.unsyncedSince())
+	switch pause, claim := d.paused(topology.Push), p.Observed.GetClaim(); {
+	case d.Halted != "":
+		d.set(Halted, "Stripe refuses push's key, so nothing is written to Stripe")
+		d.out.Words = []string{d.Halted}
+		d.do("Correct STRIPE_API_KEY or its permissions, and restart push. It tries once a minute.", "")
+	case pause != nil:
+		d.set(Paused, "push is paused by an operator"+pauseEnd(pause))
+		d.since(pause.GetSince().AsTime())
+		d.do("End the pause.", "driftless resume push")
+	case !d.PushRuns:
+		d.set(PushDown, "no push runs: no process asks for its messages")
+		d.do("Start push: see docs/runbooks/DriftlessServiceDown.md.", "")
+	case d.Retry != nil, d.failed():
+		d.failing()
+	case d.CreationsHeld && p.Observed.GetProduct() == nil:
+		d.set(Adopting, "push creates nothing while products are adopted (push_create is off)")
+		d.do("Adopt the product, or end the adoption: see docs/adoption.md.", "driftless adopt plan")
+	case d.SlowedTo > 0 && d.SlowedTo < fullRate && (claim != nil || d.Queue.Waiting > 0):
+		d.waitingForRate()
+	case claim != nil && claim.GetUntil().AsTime().After(d.Now):
+		d.set(Syncing, "push works on the product now")
+		d.do("Ask again in a second.", "driftless why "+argument(p.ID))
+	case d.openDrift(isRepairing) != nil:
+		d.repairing(d.openDrift(isRepairing))
+	case d.Queue.Waiting > 0 && !d.isApplied():
+		d.queued()
+	case !d.isApplied():
+		d.set(Queued, "push has yet to take the change")
+		d.do("Ask again in a second.", "driftless why "+argument(p.ID))
+	default:
+		d.set(Repairing, "Stripe was changed by others; it is repaired after the grace period")
+		d.do("Wait, or repair it now.", "driftless sync "+argument(p.ID))
+	}
+}
+
+// failed reports whether the captured version failed. A failure of an earlier version says nothing about it.
+func (d *deriver) failed() bool {
+	return d.Failure != nil && d.Failure.Version >= d.captured().GetVersion()
+}
+
+// unsyncedSince returns when the captured change was committed, or else since when the two sides differ.
+func (d *deriver) unsyncedSince() time.Time {
+	if at := d.captured().GetCommittedAt(); at != nil && !d.isApplied() {
+		return at.AsTime()
+	}
+	return d.Product.DiffersSince
+}
+
+// isApplied reports whether push has applied the captured version.
+func (d *deriver) isApplied() bool {
+	return d.Product.Observed.GetVersion() >= d.captured().GetVersion()
+}
+
+// pauseEnd says until when a pause lasts.
+func pauseEnd(p *controlv1.PausedService) string {
+	if p.GetUntil() == nil {
+		return ""
+	}
+	return ", until " + p.GetUntil().AsTime().UTC().Format("15:04:05 UTC")
+}
+
+// failing explains a change that failed and will be tried again. The schedule knows the exact number of attempts, and
+// the audit trail only some of them.
+func (d *deriver) failing() {
+	d.set(Failing, "push fails to write the change to Stripe, and tries again")
+	if f := d.Failure; f != nil {
+		d.since(f.First)
+		d.out.Attempts, d.out.AtLeast, d.out.Words = f.Attempts, true, []string{f.Message}
+		if f.Next.After(d.Now) {
+			d.out.NextAttemptAt = timestamppb.New(f.Next)
+		}
+	}
+	if r := d.Retry; r != nil {
+		d.out.Attempts, d.out.AtLeast, d.out.Words = r.GetAttempts(), false, []string{r.GetError()}
+		d.out.NextAttemptAt = r.GetDueAt()
+	}
+	remedy := "Remove the cause. To try at once, sync the product."
+	if request := requestIDs.FindString(strings.Join(d.out.GetWords(), " ")); request != "" {
+		remedy += " Stripe's support finds the call by " + request + "."
+	}
+	d.do(remedy, "driftless sync "+argument(d.Product.ID))
+	switch {
+	case d.Retrying > 1:
+		d.note(fmt.Sprintf("%d products wait for a retry: this may be an outage", d.Retrying))
+	case d.Retry != nil:
+		d.note("no other product waits for a retry, so this is no outage of Stripe")
+	}
+}
+
+// requestIDs matches Stripe's id of a request. Push's errors have it behind Stripe's words.
+var requestIDs = regexp.MustCompile(`\breq_\w+`)
+
+func (d *deriver) waitingForRate() {
+	what := "all calls"
+	if d.Slowed != "" {
+		what = d.Slowed
+	}
+	d.set(WaitingForRate,
+		fmt.Sprintf("Stripe refused calls as too many, so push makes fewer: %s at %d%% of the rate", what,
+			d.SlowedTo/10))
+	d.do("Wait: the rate recovers by 5% a second. See docs/runbooks/DriftlessRateLimited.md.", "")
+	d.queueNote()
+}
+
+func (d *deriver) queued() {
+	words := "waits in the " + string(d.Queue.Lane) + " lane"
+	if n := d.Queue.Waiting; n > 1 {
+		words += " among " + strconv.FormatUint(n, 10) + " changes"
+	}
+	if left := d.queueTime(); left > 0 {
+		words += ", about " + left.String() + " at " + strconv.FormatFloat(d.Queue.PerSecond, 'f', 1, 64) + " a second"
+	}
+	d.set(Queued, words)
+	if d.Queue.Lane == topology.Bulk {
+		d.do("Wait, or let it go first: a sync does not wait for the lane.", "driftless sync "+argument(d.Product.ID))
+		return
+	}
+	d.do("Wait.", "driftless why "+argument(d.Product.ID))
+}
+
+// queueTime estimates how long the queue takes, 0 if that is not known.
+func (d *deriver) queueTime() time.Duration {
+	if d.Queue.PerSecond < 0.1 {
+		return 0
+	}
+	return time.Duration(float64(d.Queue.Waiting) / d.Queue.PerSecond * float64(time.Second)).Round(time.Second)
+}
+
+func (d *deriver) queueNote() {
+	if d.Queue.Waiting > 1 {
+		d.note(fmt.Sprintf("%d changes wait in the %s lane", d.Queue.Waiting, d.Queue.Lane))
+	}
+}
+
+// argument quotes an id for a shell, if it needs that.
+func argument(id string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.:/@", r)
+	}
+	if id != "" && !strings.HasPrefix(id, "-") &&
+		!slices.ContainsFunc([]rune(id), func(r rune) bool { return !plain(r) }) {
+		return id
+	}
+	return "'" + strings.ReplaceAll(id, "'", `'\''`) + "'"
+}

@@ -1,0 +1,379 @@
+package explain_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/explain"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+func before(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(now.Add(-d)) }
+
+func mug(name string) *catalogv1.Product { return &catalogv1.Product{Id: "mug", Name: name} }
+
+// equal are the facts of a product that is equal everywhere, on a mesh that works.
+func equal() explain.Facts {
+	return explain.Facts{
+		Now: now,
+		Product: &ledger.Product{
+			ID:    "mug",
+			State: ledger.InSync,
+			Desired: &catalogv1.ProductChange{
+				ProductId:   "mug",
+				Version:     7,
+				Product:     mug("Mug"),
+				CommittedAt: before(time.Hour),
+			},
+			Observed: &catalogv1.Observed{ProductId: "mug", Version: 7, Product: mug("Mug")},
+		},
+		Row:      &ingestv1.TableProduct{Id: "mug", Product: mug("Mug"), ReadAt: before(time.Second)},
+		PushRuns: true,
+		Equality: &controlv1.Equality{
+			At: before(0), AsOf: before(time.Second), StripeAsOf: before(time.Minute),
+			Capture: &meshv1.CaptureReport{
+				At: before(0), CapturedUpTo: before(time.Second), State: meshv1.CaptureState_CAPTURE_STATE_READING,
+			},
+		},
+	}
+}
+
+// unsynced are the facts of a change that is not in Stripe yet.
+func unsynced() explain.Facts {
+	f := equal()
+	f.Product.State, f.Product.Desired.Version = ledger.Pending, 8
+	f.Steps = []catalog.Step{{Kind: catalog.UpdateProduct}}
+	return f
+}
+
+func letter(service, reason string) []*meshv1.DeadLetter {
+	return []*meshv1.DeadLetter{{
+		Service: service,
+		Reason:  reason,
+		Message: "must be at least 0",
+		LastAt:  before(time.Minute),
+	}}
+}
+
+func paused(service string) []*controlv1.PausedService {
+	return []*controlv1.PausedService{{Service: service, Since: before(time.Hour)}}
+}
+
+func TestDerive(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(*explain.Facts)
+		from func() explain.Facts
+		want explain.Verdict
+		// summary, words and notes are parts of the answer. command is the whole command.
+		summary, words, notes, command string
+	}{
+		"equal": {from: equal, want: explain.Equal},
+		"equal while ingestion is paused, because the row was read": {
+			from: equal, want: explain.Equal,
+			edit: func(f *explain.Facts) {
+				f.Paused, f.CaptureUnknown = paused("ingestion"), "ingestion is paused"
+			},
+		},
+		"gone everywhere": {
+			from: equal, want: explain.Equal, notes: "left the catalog",
+			edit: func(f *explain.Facts) {
+				f.Product.Desired.Product, f.Row.Product, f.Product.Observed.Product = nil, nil, nil
+			},
+		},
+		"unconfirmed": {
+			from: equal, want: explain.Equal, notes: "has yet to confirm",
+			edit: func(f *explain.Facts) {
+				f.Product.Observed.Intents = []*catalogv1.Intent{{Version: 7, Answered: true, Settled: true}}
+			},
+		},
+		"an overlap is no difference": {
+			from: equal, want: explain.Equal, notes: "price_old (14.00 EUR) stays active until 2026-11-24 12:00:00 UTC",
+			edit: func(f *explain.Facts) {
+				f.Kept = []*catalogv1.ObservedPrice{{
+					StripeId: "price_old", KeepUntil: before(0),
+					Price: &catalogv1.Price{Currency: "eur", UnitAmount: "1400"},
+				}}
+			},
+		},
+
+		"nobody looked at the row": {
+			from: equal, want: explain.Unknown, summary: "your row was not looked at: no answer",
+			edit: func(f *explain.Facts) { f.Row, f.RowUnknown = nil, "no answer" },
+		},
+		"the row was not asked for": {
+			from: equal, want: explain.Unknown, summary: "nobody has read it",
+			edit: func(f *explain.Facts) { f.Row = nil },
+		},
+		"ingestion is stopped": {
+			from: equal, want: explain.Unknown, summary: "no ingestion runs",
+			edit: func(f *explain.Facts) {
+				f.Row, f.RowUnknown, f.CaptureUnknown = nil, "no answer", "no ingestion runs (last report 40 s ago)"
+				f.Equality.Capture.At = before(40 * time.Second)
+			},
+		},
+		"pull does not run": {
+			from: equal, want: explain.Unknown, summary: "no pull runs",
+			edit: func(f *explain.Facts) { f.StripeUnknown = "no pull runs" },
+		},
+		"pull is paused": {
+			from: equal, want: explain.Unknown, command: "driftless resume pull",
+			edit: func(f *explain.Facts) { f.StripeUnknown, f.Paused = "pull is paused", paused("pull") },
+		},
+		"a call has no answer": {
+			from: equal, want: explain.Unknown, command: "driftless sync mug --look",
+			edit: func(f *explain.Facts) { f.Product.Observed.Stale = true },
+		},
+		"NATS is away": {
+			from: equal, want: explain.Unknown, summary: "NATS cannot be reached",
+			notes: "the ledger knew at 11:59:59 UTC: the two sides were equal",
+			edit:  func(f *explain.Facts) { f.NATS = "NATS: RECONNECTING" },
+		},
+		"NATS is away and a change failed": {
+			from: unsynced, want: explain.Unknown, words: "Stripe: error", notes: "push fails to write the change",
+			edit: func(f *explain.Facts) {
+				f.NATS, f.Failure = "NATS: RECONNECTING",
+					&ledger.Failure{Version: 8, Attempts: 4, Message: "Stripe: error"}
+			},
+		},
+
+		"just committed": {
+			from: equal, want: explain.Capturing, edit: func(f *explain.Facts) { f.Row.Product = mug("Large mug") },
+		},
+		"new in the table": {
+			from: equal, want: explain.Capturing,
+			edit: func(f *explain.Facts) { f.Product = &ledger.Product{ID: "mug"} },
+		},
+		"deleted from the table": {
+			from: equal, want: explain.Capturing, edit: func(f *explain.Facts) { f.Row.Product = nil },
+		},
+		"missed": {
+			from: equal, want: explain.Missed, command: "driftless reread mug",
+			edit: func(f *explain.Facts) { f.Row.Product, f.Equality.AsOf = mug("Large mug"), before(0) },
+		},
+		"captured since the row was read": {
+			from: equal, want: explain.Capturing,
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.Equality.AsOf, f.Product.Desired.CapturedAt = mug("Large mug"), before(0), before(0)
+			},
+		},
+		"capture is paused": {
+			from: equal, want: explain.NotCaptured, command: "driftless resume ingestion",
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.Paused, f.CaptureUnknown = mug("Large mug"), paused("ingestion"), "ingestion is paused"
+			},
+		},
+		"capture is behind": {
+			from: equal, want: explain.NotCaptured, summary: "capture is 21 s behind",
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.CaptureUnknown = mug("Large mug"), "capture is 21 s behind"
+			},
+		},
+		"neither captured nor pushed": {
+			from: unsynced, want: explain.NotCaptured,
+			notes: "the captured state is not in Stripe either: Stripe refuses push's key",
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.CaptureUnknown, f.Halted = mug("Large mug"), "capture is 21 s behind", "401"
+			},
+		},
+		"a row that is refused": {
+			from: equal, want: explain.Refused, words: "unit_amount",
+			edit: func(f *explain.Facts) { f.Row.Refused = "unit_amount: must be at least 0" },
+		},
+		"a row that was given up": {
+			from: equal, want: explain.Dead, words: "must be at least 0", command: "driftless dead show mug",
+			edit: func(f *explain.Facts) {
+				f.Row.Refused, f.Letters = "unit_amount", letter(topology.Ingestion, topology.ReasonInvalidProduct)
+			},
+		},
+		"a row that was given up and not read": {
+			from: equal, want: explain.Dead, notes: "your row was not looked at",
+			edit: func(f *explain.Facts) {
+				f.Row, f.Letters = nil, letter(topology.Ingestion, topology.ReasonInvalidProduct)
+			},
+		},
+		"a row that was corrected": {
+			from: equal, want: explain.Capturing,
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.Letters = mug("Large mug"), letter(topology.Ingestion, topology.ReasonInvalidProduct)
+			},
+		},
+
+		"refused by Stripe": {
+			from: unsynced, want: explain.Dead, words: "must be at least 0", command: "driftless dead replay mug",
+			edit: func(f *explain.Facts) {
+				f.Product.State, f.Letters = ledger.Dead, letter(topology.Push, topology.ReasonRefused)
+			},
+		},
+		"held": {
+			from: unsynced, want: explain.Held, words: "amount_change: 14.00 EUR -> 0.14 EUR",
+			command: "driftless approve mug --reason '...'",
+			edit: func(f *explain.Facts) {
+				f.Product.State = ledger.Held
+				f.Product.Observed.Hold = &catalogv1.Hold{
+					Version: 8, Since: before(time.Minute),
+					Findings: []*catalogv1.Finding{
+						{Rule: "amount_change", Message: "14.00 EUR -> 0.14 EUR"},
+					},
+				}
+			},
+		},
+		"halted, although it also failed": {
+			from: unsynced, want: explain.Halted, words: "Expired API Key",
+			edit: func(f *explain.Facts) {
+				f.Halted, f.Failure = "Expired API Key", &ledger.Failure{Version: 8, Attempts: 1}
+			},
+		},
+		"paused": {
+			from: unsynced, want: explain.Paused, command: "driftless resume push",
+			edit: func(f *explain.Facts) { f.Paused, f.PushRuns = paused("push"), false },
+		},
+		"push is down": {
+			from: unsynced, want: explain.PushDown, edit: func(f *explain.Facts) { f.PushRuns = false },
+		},
+		"failing, by the audit trail": {
+			from: unsynced, want: explain.Failing, words: "Stripe: error", command: "driftless sync mug",
+			edit: func(f *explain.Facts) {
+				f.Failure = &ledger.Failure{Version: 8, Attempts: 4, Message: "Stripe: error", RequestID: "req_1"}
+			},
+		},
+		"an earlier version failed": {
+			from: unsynced, want: explain.Queued,
+			edit: func(f *explain.Facts) { f.Failure = &ledger.Failure{Version: 7, Attempts: 4} },
+		},
+		"failing, by the schedule": {
+			from: unsynced, want: explain.Failing, words: "Stripe: later", notes: "no outage",
+			edit: func(f *explain.Facts) {
+				f.Failure = &ledger.Failure{Version: 8, Attempts: 4, Message: "Stripe: error"}
+				f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, Error: "Stripe: later", DueAt: before(-time.Minute)}, 1
+			},
+		},
+		"creations are held": {
+			from: unsynced, want: explain.Adopting,
+			edit: func(f *explain.Facts) { f.CreationsHeld, f.Product.Observed = true, nil },
+		},
+		"too many calls": {
+			from: unsynced, want: explain.WaitingForRate, summary: "POST /v1/products at 49%",
+			edit: func(f *explain.Facts) {
+				f.Slowed, f.SlowedTo, f.Queue = "POST /v1/products", 490, explain.Queue{Lane: topology.Live, Waiting: 3}
+			},
+		},
+		"claimed": {
+			from: unsynced, want: explain.Syncing,
+			edit: func(f *explain.Facts) { f.Product.Observed.Claim = &catalogv1.Claim{Until: before(-time.Minute)} },
+		},
+		"behind a backfill": {
+			from: unsynced, want: explain.Queued,
+			summary: "in the bulk lane among 2300 changes, about 1m40s at 23.0 a second", command: "driftless sync mug",
+			edit: func(f *explain.Facts) { f.Queue = explain.Queue{Lane: topology.Bulk, Waiting: 2300, PerSecond: 23} },
+		},
+		"not taken yet": {from: unsynced, want: explain.Queued},
+
+		"changed by others": {
+			from: unsynced, want: explain.Repairing, command: "driftless sync mug",
+			edit: func(f *explain.Facts) { f.Product.Desired.Version = 7 },
+		},
+		"being repaired": {
+			from: unsynced, want: explain.Repairing, notes: "changed in Stripe by the dashboard, evt_1",
+			edit: func(f *explain.Facts) {
+				f.Drift = []*ledger.Drift{{
+					State:    ledger.Repairing,
+					Attempts: 2,
+					CausedBy: "dashboard",
+					EventID:  "evt_1",
+				}}
+			},
+		},
+		"written back": {
+			from: equal, want: explain.WritingBack,
+			edit: func(f *explain.Facts) { f.Product.Decisions = []catalog.Decision{{Action: catalog.WriteBack}} },
+		},
+		"to be decided": {
+			from: equal, want: explain.Undecided, words: "both keep changing",
+			command: "driftless drift resolve mug --keep catalog",
+			edit: func(f *explain.Facts) {
+				f.Drift = []*ledger.Drift{{State: ledger.Waiting, Detail: "both keep changing"}}
+			},
+		},
+		"only reported": {
+			from: equal, want: explain.Reported, command: "driftless drift resolve mug --keep catalog",
+			edit: func(f *explain.Facts) { f.Product.Decisions = []catalog.Decision{{Action: catalog.Report}} },
+		},
+		"dismissed": {
+			from: equal, want: explain.Ignored,
+			edit: func(f *explain.Facts) { f.Drift = []*ledger.Drift{{State: ledger.Ignored}} },
+		},
+		"only in Stripe": {
+			from: equal, want: explain.Extra,
+			edit: func(f *explain.Facts) {
+				f.Product.Desired, f.Row.Product, f.Product.Observed.Product.Active = nil, nil, proto.Bool(true)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := c.from()
+			if c.edit != nil {
+				c.edit(&f)
+			}
+			got := explain.Derive(f)
+			require.Equal(t, string(c.want), got.GetVerdict(), "%v", got)
+			require.Equal(t, c.want == explain.Equal, got.GetEqual())
+			require.NotEmpty(t, got.GetSummary())
+			require.Contains(t, got.GetSummary(), c.summary)
+			require.Contains(t, strings.Join(got.GetWords(), "\n"), c.words)
+			require.Contains(t, strings.Join(got.GetNotes(), "\n"), c.notes)
+			if c.command != "" {
+				require.Equal(t, c.command, got.GetCommand())
+			}
+			require.Equal(t, c.want == explain.Equal, got.GetRemedy() == "",
+				"there is something to do unless it is equal")
+		})
+	}
+}
+
+// Whatever else is known: without a look at all three places, nothing is equal.
+func TestDerive_IsEqualOnlyIfEverythingWasLookedAt(t *testing.T) {
+	for name, edit := range map[string]func(*explain.Facts){
+		"row":    func(f *explain.Facts) { f.Row = nil },
+		"Stripe": func(f *explain.Facts) { f.StripeUnknown = "no pull runs" },
+		"NATS":   func(f *explain.Facts) { f.NATS = "away" },
+	} {
+		f := equal()
+		edit(&f)
+		require.False(t, explain.Derive(f).GetEqual(), name)
+	}
+}
+
+func TestDerive_QuotesIDsInCommands(t *testing.T) {
+	f := unsynced()
+	f.Product.ID, f.Failure = "it's $(rm)", &ledger.Failure{Version: 8}
+	require.Equal(t, `driftless sync 'it'\''s $(rm)'`, explain.Derive(f).GetCommand())
+}
+
+func TestVerdicts_AreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/why.md")
+	require.NoError(t, err)
+	var documented []explain.Verdict
+	for line := range strings.Lines(string(page)) {
+		if cell, ok := strings.CutPrefix(line, "| `"); ok {
+			name, _, _ := strings.Cut(cell, "`")
+			documented = append(documented, explain.Verdict(name))
+		}
+	}
+	require.Equal(t, explain.Verdicts, documented)
+	require.Len(t, explain.Verdicts, len(slices.Compact(slices.Sorted(slices.Values(explain.Verdicts)))))
+}

@@ -1,0 +1,31 @@
+-- +goose Up
+-- The ids by which people know a product: its prices, their lookup keys, and Stripe's ids. Ids of the past stay, so that
+-- an id from an old invoice still leads to its product.
+CREATE TABLE driftless_ledger.identifier (
+    account text NOT NULL,
+    id text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('price', 'lookup_key', 'stripe_product', 'stripe_price')),
+    product_id text NOT NULL,
+    PRIMARY KEY (account, id, kind, product_id)
+);
+
+INSERT INTO driftless_ledger.identifier (account, id, kind, product_id)
+SELECT DISTINCT account, x.id, x.kind, product_id FROM driftless_ledger.product p,
+    LATERAL (
+        SELECT e ->> 'id', 'price' FROM jsonb_array_elements(coalesce(p.desired_json -> 'product' -> 'prices', '[]')) e
+        UNION ALL SELECT e ->> 'lookup_key', 'lookup_key'
+        FROM jsonb_array_elements(coalesce(p.desired_json -> 'product' -> 'prices', '[]')) e
+        UNION ALL SELECT e -> 'price' ->> 'id', 'price' FROM jsonb_array_elements(coalesce(p.observed_json -> 'prices', '[]')) e
+        UNION ALL SELECT e -> 'price' ->> 'lookup_key', 'lookup_key'
+        FROM jsonb_array_elements(coalesce(p.observed_json -> 'prices', '[]')) e
+        UNION ALL SELECT e ->> 'stripe_id', 'stripe_price'
+        FROM jsonb_array_elements(coalesce(p.observed_json -> 'prices', '[]')) e
+        UNION ALL SELECT p.observed_json ->> 'stripe_id', 'stripe_product'
+    ) x(id, kind)
+WHERE x.id <> '' AND octet_length(x.id) <= 1020;
+
+-- An entry of the audit trail is found by its trace, and by Stripe's ids of its requests.
+CREATE INDEX history_trace ON driftless_ledger.history (trace_id) WHERE trace_id <> '';
+CREATE INDEX history_request ON driftless_ledger.history USING gin (
+    (jsonb_path_query_array(data, '$.steps[*].stripe_request_id') || jsonb_path_query_array(data, '$.stripe_request_id'))
+) WHERE data IS NOT NULL AND kind IN ('applied', 'failed', 'dead', 'stripe_event');
