@@ -127,7 +127,7 @@ func (e *ending) ofOutcome(outcome string) verdict {
 	case telemetry.OutcomeSuperseded:
 		text := "a later state includes the change"
 		if id := s.Attributes[string(telemetry.CarriedByKey)]; id != "" {
-			text += ": trace " + id + ", which Jaeger does not have"
+			text += ": see trace " + id
 		}
 		return verdict{outcome, text}
 	case telemetry.OutcomeHeld:
