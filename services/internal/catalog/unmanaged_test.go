@@ -9,8 +9,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// A price returns to an earlier amount, so its archived price goes on sale again. It has what others have written on the
-// price since, as a new price would.
+// A price returns to an earlier amount, so its archived price goes on sale again. It has what others have written on
+// the price since, as a new price would.
 func TestDiff_PriceOnSaleAgainTakesOverUnmanagedMetadata(t *testing.T) {
 	t.Parallel()
 	price := func(id, amount string, active bool, metadata map[string]string) *catalogv1.ObservedPrice {
