@@ -328,10 +328,9 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 			settings = append(settings, unifyAmounts(written, want)...)
 		}
 	}
-	metadata, managed := map[string]string{PriceMarker: want.GetId()}, d.managed("prices.metadata")
-	if managed {
-		metadata = priceMetadata(want)
-	}
+	// Metadata that others manage is that of the price that represents want now. Another price that goes on sale again
+	// in its place takes it over, and keeps its own keys.
+	metadata, managed := priceMetadata(want), d.managed("prices.metadata")
 	settings = append(settings, metadataChanges(metadata, have.GetMetadata(), held.GetManagedMetadata(), managed)...)
 	if priceHasAbsenceMark(have) && !d.restoresDefault(held) {
 		settings = append(settings, absenceCleared)
