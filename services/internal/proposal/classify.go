@@ -274,7 +274,7 @@ func activity(t *Table) (flags []flag, unknown []*Column) {
 
 // statusFlag returns the condition of a column like status. ok is false if one of its values is not known.
 func statusFlag(t *Table, c *Column) (_ flag, ok bool) {
-	values, _ := t.values(c)
+	values, all := t.values(c)
 	var on, unknown []string
 	for _, v := range values {
 		switch w := words(v); {
@@ -294,7 +294,11 @@ func statusFlag(t *Table, c *Column) (_ flag, ok bool) {
 	if !c.NotNull {
 		sql = "coalesce(" + sql + ", false)"
 	}
-	return flag{sql: sql, why: "values: " + strings.Join(values, ", "), columns: []string{c.Name}}, true
+	why := "values: "
+	if !all {
+		why = "others count as not on sale; values in a sample: "
+	}
+	return flag{sql: sql, why: why + strings.Join(values, ", "), columns: []string{c.Name}}, true
 }
 
 // goneStatus returns the condition that a column like status does not say that the row is deleted.
