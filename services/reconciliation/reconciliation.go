@@ -64,8 +64,8 @@ type Config struct {
 	CanInsert func(object string) error
 	// Guard are push's rules. Reconciliation only forecasts what push would hold.
 	Guard guard.Config
-	// HistoryRetention is how long the audit trail, replaced states, closed drift and closed dead letters are kept. Zero
-	// keeps them forever.
+	// HistoryRetention is how long the audit trail, replaced states, closed drift and closed dead letters are kept.
+	// Zero keeps them forever.
 	HistoryRetention time.Duration
 	Logger           *slog.Logger
 	// Now is the clock that decides when a difference is drift. Defaults to time.Now.

@@ -76,9 +76,11 @@ func (cmd *diffCmd) Run(ctx context.Context, c *cli) error {
 			// All pages are about the same time.
 			request.To, to = resp.Msg.GetEquality().GetAt(), resp.Msg.GetEquality().GetAt().AsTime()
 		}
-		if request.After = resp.Msg.GetNext(); request.GetAfter() == "" {
+		// The order is that of the ledger's collation, so the ids themselves are not compared.
+		if next := resp.Msg.GetNext(); next == "" || next == request.GetAfter() {
 			return cmd.end(c, d, resp.Msg, from, to)
 		}
+		request.After = resp.Msg.GetNext()
 		line.showf("%s compared", countOf(d.compared, "product", "products"))
 	}
 }

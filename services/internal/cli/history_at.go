@@ -243,7 +243,9 @@ func (cmd *historyCmd) listAt(ctx context.Context, c *cli, client controlv1conne
 				return err
 			}
 		}
-		if request.After = resp.Msg.GetNext(); request.GetAfter() != "" {
+		// The order is that of the ledger's collation, so the ids themselves are not compared.
+		if next := resp.Msg.GetNext(); next != "" && next != request.GetAfter() {
+			request.After = next
 			continue
 		}
 		if c.Output == "json" {

@@ -94,8 +94,8 @@ func (p *pastTest) rollback(c *cli, id string, moment int) (done bool) {
 	return true
 }
 
-// TestRollback_RestoresAnyState edits a catalog at random, asks for the states of earlier times, and rolls products back
-// to them.
+// TestRollback_RestoresAnyState edits a catalog at random, asks for the states of earlier times, and rolls products
+// back to them.
 func TestRollback_RestoresAnyState(t *testing.T) {
 	t.Parallel()
 	m := newTestMesh(t, nil)
