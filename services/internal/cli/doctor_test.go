@@ -96,7 +96,8 @@ func (r *doctorRig) requirePause(t *testing.T) {
 		return len(report.NotLooked) == 1 && strings.HasPrefix(report.NotLooked[0].Reason, "push is paused")
 	}, scriptTimeout, 10*time.Millisecond)
 	require.Empty(t, r.look(t, running).Findings)
-	_, err = control.Resume(t.Context(), connect.NewRequest(&controlv1.ResumeRequest{Services: []string{topology.Push}}))
+	_, err = control.Resume(t.Context(),
+		connect.NewRequest(&controlv1.ResumeRequest{Services: []string{topology.Push}}))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return r.look(t, running).IsFine() }, scriptTimeout, 10*time.Millisecond)
 }
