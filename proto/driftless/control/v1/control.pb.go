@@ -322,9 +322,20 @@ type GetStatusResponse struct {
 	// The held products by rule. A product that several rules hold counts for each.
 	HeldBy []*HeldCount `protobuf:"bytes,71,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
 	// Replaced prices that stay active until their time.
-	Overlaps      uint64 `protobuf:"varint,80,opt,name=overlaps,proto3" json:"overlaps,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Overlaps uint64 `protobuf:"varint,80,opt,name=overlaps,proto3" json:"overlaps,omitempty"`
+	// The services with their processes.
+	Services []*ServiceStatus `protobuf:"bytes,90,rep,name=services,proto3" json:"services,omitempty"`
+	// The work that waits, from the tables to the ledger.
+	Flow []*FlowStatus `protobuf:"bytes,91,rep,name=flow,proto3" json:"flow,omitempty"`
+	// Everything that needs attention. The mesh is degraded while there is anything, or equality is unknown.
+	Problems []*Notice `protobuf:"bytes,92,rep,name=problems,proto3" json:"problems,omitempty"`
+	// Other things to know, such as processes of different versions.
+	Notes []*Notice `protobuf:"bytes,93,rep,name=notes,proto3" json:"notes,omitempty"`
+	// Since when the product has differed that has differed longest. Held and dead products do not count. Absent if there
+	// is none.
+	OldestDifferenceAt *timestamppb.Timestamp `protobuf:"bytes,94,opt,name=oldest_difference_at,json=oldestDifferenceAt,proto3" json:"oldest_difference_at,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -518,6 +529,341 @@ func (x *GetStatusResponse) GetOverlaps() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetServices() []*ServiceStatus {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetFlow() []*FlowStatus {
+	if x != nil {
+		return x.Flow
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetProblems() []*Notice {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetNotes() []*Notice {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetOldestDifferenceAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestDifferenceAt
+	}
+	return nil
+}
+
+// A service of the mesh.
+type ServiceStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "ingestion", "push", "pull" or "reconciliation".
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// The number of processes that run, and their versions.
+	Running  uint32   `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
+	Versions []string `protobuf:"bytes,3,rep,name=versions,proto3" json:"versions,omitempty"`
+	// Their work now, in a few words.
+	Doing string `protobuf:"bytes,4,opt,name=doing,proto3" json:"doing,omitempty"`
+	// Why the service does not work. Empty if it does.
+	Problem       string           `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	Processes     []*ProcessStatus `protobuf:"bytes,6,rep,name=processes,proto3" json:"processes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceStatus) Reset() {
+	*x = ServiceStatus{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceStatus) ProtoMessage() {}
+
+func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
+func (*ServiceStatus) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ServiceStatus) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ServiceStatus) GetRunning() uint32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *ServiceStatus) GetVersions() []string {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *ServiceStatus) GetDoing() string {
+	if x != nil {
+		return x.Doing
+	}
+	return ""
+}
+
+func (x *ServiceStatus) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *ServiceStatus) GetProcesses() []*ProcessStatus {
+	if x != nil {
+		return x.Processes
+	}
+	return nil
+}
+
+// A process of a service.
+type ProcessStatus struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Process *v1.Process            `protobuf:"bytes,1,opt,name=process,proto3" json:"process,omitempty"`
+	// running; stopped, in an orderly way; or lost: it has not written its record for a while, as after a kill.
+	State         string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProcessStatus) Reset() {
+	*x = ProcessStatus{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProcessStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProcessStatus) ProtoMessage() {}
+
+func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProcessStatus.ProtoReflect.Descriptor instead.
+func (*ProcessStatus) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ProcessStatus) GetProcess() *v1.Process {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+func (x *ProcessStatus) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+// The work that waits at one place.
+type FlowStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// capture (from the tables to the mesh), live and bulk (changes for push), commands, retries, events (of Stripe) or
+	// ledger.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Messages, or for retries products. Absent for capture.
+	Waiting *uint64 `protobuf:"varint,2,opt,name=waiting,proto3,oneof" json:"waiting,omitempty"`
+	// The time of the oldest of them. For capture: everything that was committed before is captured. Absent if nothing
+	// waits.
+	OldestAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=oldest_at,json=oldestAt,proto3" json:"oldest_at,omitempty"`
+	// How much is done per second. Absent if that is not known.
+	PerSecond *float64 `protobuf:"fixed64,4,opt,name=per_second,json=perSecond,proto3,oneof" json:"per_second,omitempty"`
+	// The time that the rest takes at this rate. Absent if that is not known.
+	Left *durationpb.Duration `protobuf:"bytes,5,opt,name=left,proto3" json:"left,omitempty"`
+	// When the next retry is due.
+	NextAt        *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlowStatus) Reset() {
+	*x = FlowStatus{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlowStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlowStatus) ProtoMessage() {}
+
+func (x *FlowStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlowStatus.ProtoReflect.Descriptor instead.
+func (*FlowStatus) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FlowStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FlowStatus) GetWaiting() uint64 {
+	if x != nil && x.Waiting != nil {
+		return *x.Waiting
+	}
+	return 0
+}
+
+func (x *FlowStatus) GetOldestAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestAt
+	}
+	return nil
+}
+
+func (x *FlowStatus) GetPerSecond() float64 {
+	if x != nil && x.PerSecond != nil {
+		return *x.PerSecond
+	}
+	return 0
+}
+
+func (x *FlowStatus) GetLeft() *durationpb.Duration {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *FlowStatus) GetNextAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAt
+	}
+	return nil
+}
+
+// Something that an operator should know.
+type Notice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A problem: halted, paused, held, service, failing, dead, drifted, check or processes. A note: version, process,
+	// creations, scan or poll.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// The command that tells more, or ends it. Empty if there is none.
+	Command       string `protobuf:"bytes,3,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Notice) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Notice) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Notice) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
 // The number of products that a rule of the guard holds.
 type HeldCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -531,7 +877,7 @@ type HeldCount struct {
 
 func (x *HeldCount) Reset() {
 	*x = HeldCount{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +889,7 @@ func (x *HeldCount) String() string {
 func (*HeldCount) ProtoMessage() {}
 
 func (x *HeldCount) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +902,7 @@ func (x *HeldCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldCount.ProtoReflect.Descriptor instead.
 func (*HeldCount) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HeldCount) GetRule() string {
@@ -593,7 +939,7 @@ type ReadPurpose struct {
 
 func (x *ReadPurpose) Reset() {
 	*x = ReadPurpose{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +951,7 @@ func (x *ReadPurpose) String() string {
 func (*ReadPurpose) ProtoMessage() {}
 
 func (x *ReadPurpose) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -618,7 +964,7 @@ func (x *ReadPurpose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPurpose.ProtoReflect.Descriptor instead.
 func (*ReadPurpose) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReadPurpose) GetPurpose() string {
@@ -646,7 +992,7 @@ type DriftCount struct {
 
 func (x *DriftCount) Reset() {
 	*x = DriftCount{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -658,7 +1004,7 @@ func (x *DriftCount) String() string {
 func (*DriftCount) ProtoMessage() {}
 
 func (x *DriftCount) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -671,7 +1017,7 @@ func (x *DriftCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriftCount.ProtoReflect.Descriptor instead.
 func (*DriftCount) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DriftCount) GetKind() string {
@@ -719,7 +1065,7 @@ type Drift struct {
 
 func (x *Drift) Reset() {
 	*x = Drift{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +1077,7 @@ func (x *Drift) String() string {
 func (*Drift) ProtoMessage() {}
 
 func (x *Drift) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +1090,7 @@ func (x *Drift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drift.ProtoReflect.Descriptor instead.
 func (*Drift) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Drift) GetProductId() string {
@@ -829,7 +1175,7 @@ type ListDriftRequest struct {
 
 func (x *ListDriftRequest) Reset() {
 	*x = ListDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +1187,7 @@ func (x *ListDriftRequest) String() string {
 func (*ListDriftRequest) ProtoMessage() {}
 
 func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +1200,7 @@ func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftRequest.ProtoReflect.Descriptor instead.
 func (*ListDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListDriftRequest) GetProductIds() []string {
@@ -911,7 +1257,7 @@ type ListDriftResponse struct {
 
 func (x *ListDriftResponse) Reset() {
 	*x = ListDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1269,7 @@ func (x *ListDriftResponse) String() string {
 func (*ListDriftResponse) ProtoMessage() {}
 
 func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1282,7 @@ func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftResponse.ProtoReflect.Descriptor instead.
 func (*ListDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListDriftResponse) GetDrift() []*Drift {
@@ -971,7 +1317,7 @@ type IgnoreDriftRequest struct {
 
 func (x *IgnoreDriftRequest) Reset() {
 	*x = IgnoreDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1329,7 @@ func (x *IgnoreDriftRequest) String() string {
 func (*IgnoreDriftRequest) ProtoMessage() {}
 
 func (x *IgnoreDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1342,7 @@ func (x *IgnoreDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreDriftRequest.ProtoReflect.Descriptor instead.
 func (*IgnoreDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *IgnoreDriftRequest) GetProductId() string {
@@ -1022,7 +1368,7 @@ type IgnoreDriftResponse struct {
 
 func (x *IgnoreDriftResponse) Reset() {
 	*x = IgnoreDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1380,7 @@ func (x *IgnoreDriftResponse) String() string {
 func (*IgnoreDriftResponse) ProtoMessage() {}
 
 func (x *IgnoreDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1393,7 @@ func (x *IgnoreDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreDriftResponse.ProtoReflect.Descriptor instead.
 func (*IgnoreDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *IgnoreDriftResponse) GetDrift() []*Drift {
@@ -1069,7 +1415,7 @@ type ResolveDriftRequest struct {
 
 func (x *ResolveDriftRequest) Reset() {
 	*x = ResolveDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1427,7 @@ func (x *ResolveDriftRequest) String() string {
 func (*ResolveDriftRequest) ProtoMessage() {}
 
 func (x *ResolveDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1440,7 @@ func (x *ResolveDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveDriftRequest.ProtoReflect.Descriptor instead.
 func (*ResolveDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResolveDriftRequest) GetProductId() string {
@@ -1127,7 +1473,7 @@ type ResolveDriftResponse struct {
 
 func (x *ResolveDriftResponse) Reset() {
 	*x = ResolveDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1485,7 @@ func (x *ResolveDriftResponse) String() string {
 func (*ResolveDriftResponse) ProtoMessage() {}
 
 func (x *ResolveDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1498,7 @@ func (x *ResolveDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveDriftResponse.ProtoReflect.Descriptor instead.
 func (*ResolveDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResolveDriftResponse) GetDrift() []*Drift {
@@ -1176,7 +1522,7 @@ type PausedService struct {
 
 func (x *PausedService) Reset() {
 	*x = PausedService{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1534,7 @@ func (x *PausedService) String() string {
 func (*PausedService) ProtoMessage() {}
 
 func (x *PausedService) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1547,7 @@ func (x *PausedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PausedService.ProtoReflect.Descriptor instead.
 func (*PausedService) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PausedService) GetService() string {
@@ -1237,7 +1583,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1595,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1608,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PauseRequest) GetServices() []string {
@@ -1289,7 +1635,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1647,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1660,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PauseResponse) GetPaused() []*PausedService {
@@ -1334,7 +1680,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1692,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1705,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResumeRequest) GetServices() []string {
@@ -1379,7 +1725,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1737,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1750,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResumeResponse) GetServices() []string {
@@ -1438,7 +1784,7 @@ type ApproveRequest struct {
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1796,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +1809,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ApproveRequest) GetDuration() *durationpb.Duration {
@@ -1536,7 +1882,7 @@ type ApproveResponse struct {
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1894,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1907,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ApproveResponse) GetUntil() *timestamppb.Timestamp {
@@ -1625,7 +1971,7 @@ type RejectRequest struct {
 
 func (x *RejectRequest) Reset() {
 	*x = RejectRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1983,7 @@ func (x *RejectRequest) String() string {
 func (*RejectRequest) ProtoMessage() {}
 
 func (x *RejectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1996,7 @@ func (x *RejectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectRequest.ProtoReflect.Descriptor instead.
 func (*RejectRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RejectRequest) GetProductIds() []string {
@@ -1708,7 +2054,7 @@ type RejectResponse struct {
 
 func (x *RejectResponse) Reset() {
 	*x = RejectResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +2066,7 @@ func (x *RejectResponse) String() string {
 func (*RejectResponse) ProtoMessage() {}
 
 func (x *RejectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +2079,7 @@ func (x *RejectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectResponse.ProtoReflect.Descriptor instead.
 func (*RejectResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RejectResponse) GetRejections() []*Rejection {
@@ -1773,7 +2119,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +2131,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +2144,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Rejection) GetProductId() string {
@@ -1845,7 +2191,7 @@ type ConsumerStatus struct {
 
 func (x *ConsumerStatus) Reset() {
 	*x = ConsumerStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +2203,7 @@ func (x *ConsumerStatus) String() string {
 func (*ConsumerStatus) ProtoMessage() {}
 
 func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +2216,7 @@ func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerStatus.ProtoReflect.Descriptor instead.
 func (*ConsumerStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ConsumerStatus) GetStream() string {
@@ -1925,7 +2271,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2283,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2296,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PlanRequest) GetProductIds() []string {
@@ -2011,7 +2357,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2369,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2382,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PlanResponse) GetProducts() []*ProductPlan {
@@ -2147,7 +2493,7 @@ type ProductPlan struct {
 
 func (x *ProductPlan) Reset() {
 	*x = ProductPlan{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2505,7 @@ func (x *ProductPlan) String() string {
 func (*ProductPlan) ProtoMessage() {}
 
 func (x *ProductPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2518,7 @@ func (x *ProductPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductPlan.ProtoReflect.Descriptor instead.
 func (*ProductPlan) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ProductPlan) GetProductId() string {
@@ -2290,7 +2636,7 @@ type PlannedChange struct {
 
 func (x *PlannedChange) Reset() {
 	*x = PlannedChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2302,7 +2648,7 @@ func (x *PlannedChange) String() string {
 func (*PlannedChange) ProtoMessage() {}
 
 func (x *PlannedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2315,7 +2661,7 @@ func (x *PlannedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedChange.ProtoReflect.Descriptor instead.
 func (*PlannedChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlannedChange) GetVerb() string {
@@ -2384,7 +2730,7 @@ type Overlap struct {
 
 func (x *Overlap) Reset() {
 	*x = Overlap{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2742,7 @@ func (x *Overlap) String() string {
 func (*Overlap) ProtoMessage() {}
 
 func (x *Overlap) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2755,7 @@ func (x *Overlap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overlap.ProtoReflect.Descriptor instead.
 func (*Overlap) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Overlap) GetProductId() string {
@@ -2461,7 +2807,7 @@ type PlannedStep struct {
 
 func (x *PlannedStep) Reset() {
 	*x = PlannedStep{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2819,7 @@ func (x *PlannedStep) String() string {
 func (*PlannedStep) ProtoMessage() {}
 
 func (x *PlannedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2832,7 @@ func (x *PlannedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStep.ProtoReflect.Descriptor instead.
 func (*PlannedStep) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PlannedStep) GetKind() string {
@@ -2520,7 +2866,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2878,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2891,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Parameter) GetName() string {
@@ -2570,14 +2916,22 @@ type ListProductsRequest struct {
 	// that the catalog never had.
 	Adoptable bool `protobuf:"varint,2,opt,name=adoptable,proto3" json:"adoptable,omitempty"`
 	// Only products with ids after this one, to continue.
-	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// Only products in one of these states, and products that the catalog has now (catalog), that it had (left) or that
+	// only Stripe has (extra). Without kinds, all of them.
+	States []ProductState `protobuf:"varint,90,rep,packed,name=states,proto3,enum=driftless.control.v1.ProductState" json:"states,omitempty"`
+	Kinds  []string       `protobuf:"bytes,91,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Only products whose id, or whose name in the catalog or in Stripe, has this text, in any case.
+	Search string `protobuf:"bytes,92,opt,name=search,proto3" json:"search,omitempty"`
+	// At most this many. Defaults to 1000.
+	Limit         uint32 `protobuf:"varint,93,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListProductsRequest) Reset() {
 	*x = ListProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2943,7 @@ func (x *ListProductsRequest) String() string {
 func (*ListProductsRequest) ProtoMessage() {}
 
 func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2956,7 @@ func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsRequest.ProtoReflect.Descriptor instead.
 func (*ListProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListProductsRequest) GetProductIds() []string {
@@ -2626,6 +2980,34 @@ func (x *ListProductsRequest) GetAfter() string {
 	return ""
 }
 
+func (x *ListProductsRequest) GetStates() []ProductState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ListProductsRequest) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListProductsRequest) GetSearch() string {
+	if x != nil {
+		return x.Search
+	}
+	return ""
+}
+
+func (x *ListProductsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 type ListProductsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Ordered by id.
@@ -2638,7 +3020,7 @@ type ListProductsResponse struct {
 
 func (x *ListProductsResponse) Reset() {
 	*x = ListProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +3032,7 @@ func (x *ListProductsResponse) String() string {
 func (*ListProductsResponse) ProtoMessage() {}
 
 func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +3045,7 @@ func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsResponse.ProtoReflect.Descriptor instead.
 func (*ListProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListProductsResponse) GetProducts() []*ProductDetail {
@@ -2694,7 +3076,7 @@ type ProductDetail struct {
 
 func (x *ProductDetail) Reset() {
 	*x = ProductDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2706,7 +3088,7 @@ func (x *ProductDetail) String() string {
 func (*ProductDetail) ProtoMessage() {}
 
 func (x *ProductDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2719,7 +3101,7 @@ func (x *ProductDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDetail.ProtoReflect.Descriptor instead.
 func (*ProductDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ProductDetail) GetProductId() string {
@@ -2759,7 +3141,7 @@ type AdoptProductsRequest struct {
 
 func (x *AdoptProductsRequest) Reset() {
 	*x = AdoptProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +3153,7 @@ func (x *AdoptProductsRequest) String() string {
 func (*AdoptProductsRequest) ProtoMessage() {}
 
 func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +3166,7 @@ func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsRequest.ProtoReflect.Descriptor instead.
 func (*AdoptProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AdoptProductsRequest) GetAdoptions() []*v1.Adopt {
@@ -2804,7 +3186,7 @@ type AdoptProductsResponse struct {
 
 func (x *AdoptProductsResponse) Reset() {
 	*x = AdoptProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +3198,7 @@ func (x *AdoptProductsResponse) String() string {
 func (*AdoptProductsResponse) ProtoMessage() {}
 
 func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +3211,7 @@ func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsResponse.ProtoReflect.Descriptor instead.
 func (*AdoptProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AdoptProductsResponse) GetOrders() []*AdoptionOrder {
@@ -2850,7 +3232,7 @@ type AdoptionOrder struct {
 
 func (x *AdoptionOrder) Reset() {
 	*x = AdoptionOrder{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +3244,7 @@ func (x *AdoptionOrder) String() string {
 func (*AdoptionOrder) ProtoMessage() {}
 
 func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +3257,7 @@ func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptionOrder.ProtoReflect.Descriptor instead.
 func (*AdoptionOrder) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AdoptionOrder) GetProductId() string {
@@ -2902,7 +3284,7 @@ type ListAdoptionsRequest struct {
 
 func (x *ListAdoptionsRequest) Reset() {
 	*x = ListAdoptionsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2914,7 +3296,7 @@ func (x *ListAdoptionsRequest) String() string {
 func (*ListAdoptionsRequest) ProtoMessage() {}
 
 func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2927,7 +3309,7 @@ func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListAdoptionsRequest) GetIds() []string {
@@ -2946,7 +3328,7 @@ type ListAdoptionsResponse struct {
 
 func (x *ListAdoptionsResponse) Reset() {
 	*x = ListAdoptionsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3340,7 @@ func (x *ListAdoptionsResponse) String() string {
 func (*ListAdoptionsResponse) ProtoMessage() {}
 
 func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3353,7 @@ func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListAdoptionsResponse) GetAdoptions() []*Adoption {
@@ -2996,7 +3378,7 @@ type Adoption struct {
 
 func (x *Adoption) Reset() {
 	*x = Adoption{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3008,7 +3390,7 @@ func (x *Adoption) String() string {
 func (*Adoption) ProtoMessage() {}
 
 func (x *Adoption) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3021,7 +3403,7 @@ func (x *Adoption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adoption.ProtoReflect.Descriptor instead.
 func (*Adoption) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Adoption) GetId() string {
@@ -3063,7 +3445,7 @@ type SyncProductsRequest struct {
 
 func (x *SyncProductsRequest) Reset() {
 	*x = SyncProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3075,7 +3457,7 @@ func (x *SyncProductsRequest) String() string {
 func (*SyncProductsRequest) ProtoMessage() {}
 
 func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3088,7 +3470,7 @@ func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsRequest.ProtoReflect.Descriptor instead.
 func (*SyncProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SyncProductsRequest) GetProductIds() []string {
@@ -3118,7 +3500,7 @@ type SyncProductsResponse struct {
 
 func (x *SyncProductsResponse) Reset() {
 	*x = SyncProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3130,7 +3512,7 @@ func (x *SyncProductsResponse) String() string {
 func (*SyncProductsResponse) ProtoMessage() {}
 
 func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,7 +3525,7 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SyncProductsResponse) GetRereadId() string {
@@ -3170,7 +3552,7 @@ type RereadRequest struct {
 
 func (x *RereadRequest) Reset() {
 	*x = RereadRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3182,7 +3564,7 @@ func (x *RereadRequest) String() string {
 func (*RereadRequest) ProtoMessage() {}
 
 func (x *RereadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3195,7 +3577,7 @@ func (x *RereadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadRequest.ProtoReflect.Descriptor instead.
 func (*RereadRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RereadRequest) GetProductIds() []string {
@@ -3215,7 +3597,7 @@ type RereadResponse struct {
 
 func (x *RereadResponse) Reset() {
 	*x = RereadResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3227,7 +3609,7 @@ func (x *RereadResponse) String() string {
 func (*RereadResponse) ProtoMessage() {}
 
 func (x *RereadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3240,7 +3622,7 @@ func (x *RereadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadResponse.ProtoReflect.Descriptor instead.
 func (*RereadResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RereadResponse) GetId() string {
@@ -3258,7 +3640,7 @@ type StartScanRequest struct {
 
 func (x *StartScanRequest) Reset() {
 	*x = StartScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3270,7 +3652,7 @@ func (x *StartScanRequest) String() string {
 func (*StartScanRequest) ProtoMessage() {}
 
 func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3283,7 +3665,7 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 type StartScanResponse struct {
@@ -3295,7 +3677,7 @@ type StartScanResponse struct {
 
 func (x *StartScanResponse) Reset() {
 	*x = StartScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3307,7 +3689,7 @@ func (x *StartScanResponse) String() string {
 func (*StartScanResponse) ProtoMessage() {}
 
 func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3320,7 +3702,7 @@ func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanResponse.ProtoReflect.Descriptor instead.
 func (*StartScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StartScanResponse) GetId() string {
@@ -3338,7 +3720,7 @@ type GetScanRequest struct {
 
 func (x *GetScanRequest) Reset() {
 	*x = GetScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3350,7 +3732,7 @@ func (x *GetScanRequest) String() string {
 func (*GetScanRequest) ProtoMessage() {}
 
 func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +3745,7 @@ func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanRequest.ProtoReflect.Descriptor instead.
 func (*GetScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 type GetScanResponse struct {
@@ -3375,7 +3757,7 @@ type GetScanResponse struct {
 
 func (x *GetScanResponse) Reset() {
 	*x = GetScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3769,7 @@ func (x *GetScanResponse) String() string {
 func (*GetScanResponse) ProtoMessage() {}
 
 func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3782,7 @@ func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanResponse.ProtoReflect.Descriptor instead.
 func (*GetScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetScanResponse) GetScan() *v1.ScanReport {
@@ -3421,7 +3803,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3433,7 +3815,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3446,7 +3828,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListHistoryRequest) GetProductId() string {
@@ -3472,7 +3854,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3484,7 +3866,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3497,7 +3879,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -3535,7 +3917,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3547,7 +3929,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3560,7 +3942,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *HistoryEntry) GetAt() *timestamppb.Timestamp {
@@ -3666,7 +4048,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +4060,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +4073,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *FieldChange) GetField() string {
@@ -3731,7 +4113,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +4125,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +4138,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListDeadLettersRequest) GetLimit() uint32 {
@@ -3796,7 +4178,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3808,7 +4190,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3821,7 +4203,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
@@ -3840,7 +4222,7 @@ type GetDeadLettersRequest struct {
 
 func (x *GetDeadLettersRequest) Reset() {
 	*x = GetDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3852,7 +4234,7 @@ func (x *GetDeadLettersRequest) String() string {
 func (*GetDeadLettersRequest) ProtoMessage() {}
 
 func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3865,7 +4247,7 @@ func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetDeadLettersRequest) GetProductId() string {
@@ -3884,7 +4266,7 @@ type GetDeadLettersResponse struct {
 
 func (x *GetDeadLettersResponse) Reset() {
 	*x = GetDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3896,7 +4278,7 @@ func (x *GetDeadLettersResponse) String() string {
 func (*GetDeadLettersResponse) ProtoMessage() {}
 
 func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3909,7 +4291,7 @@ func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
@@ -3932,7 +4314,7 @@ type DeadLetterDetail struct {
 
 func (x *DeadLetterDetail) Reset() {
 	*x = DeadLetterDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3944,7 +4326,7 @@ func (x *DeadLetterDetail) String() string {
 func (*DeadLetterDetail) ProtoMessage() {}
 
 func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3957,7 +4339,7 @@ func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterDetail.ProtoReflect.Descriptor instead.
 func (*DeadLetterDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DeadLetterDetail) GetDeadLetter() *v1.DeadLetter {
@@ -3997,7 +4379,7 @@ type DeadLetterSelection struct {
 
 func (x *DeadLetterSelection) Reset() {
 	*x = DeadLetterSelection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4009,7 +4391,7 @@ func (x *DeadLetterSelection) String() string {
 func (*DeadLetterSelection) ProtoMessage() {}
 
 func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4022,7 +4404,7 @@ func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
 func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DeadLetterSelection) GetProductIds() []string {
@@ -4069,7 +4451,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4081,7 +4463,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4094,7 +4476,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -4116,7 +4498,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4128,7 +4510,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4141,7 +4523,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ReplayDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -4169,7 +4551,7 @@ type DropDeadLettersRequest struct {
 
 func (x *DropDeadLettersRequest) Reset() {
 	*x = DropDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4181,7 +4563,7 @@ func (x *DropDeadLettersRequest) String() string {
 func (*DropDeadLettersRequest) ProtoMessage() {}
 
 func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4194,7 +4576,7 @@ func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -4223,7 +4605,7 @@ type DropDeadLettersResponse struct {
 
 func (x *DropDeadLettersResponse) Reset() {
 	*x = DropDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4235,7 +4617,7 @@ func (x *DropDeadLettersResponse) String() string {
 func (*DropDeadLettersResponse) ProtoMessage() {}
 
 func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4248,7 +4630,7 @@ func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DropDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -4282,7 +4664,7 @@ type DeadLetterResult struct {
 
 func (x *DeadLetterResult) Reset() {
 	*x = DeadLetterResult{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4294,7 +4676,7 @@ func (x *DeadLetterResult) String() string {
 func (*DeadLetterResult) ProtoMessage() {}
 
 func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4307,7 +4689,7 @@ func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterResult.ProtoReflect.Descriptor instead.
 func (*DeadLetterResult) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DeadLetterResult) GetProductId() string {
@@ -4352,6 +4734,418 @@ func (x *DeadLetterResult) GetError() string {
 	return ""
 }
 
+type ListProcessesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProcessesRequest) Reset() {
+	*x = ListProcessesRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProcessesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProcessesRequest) ProtoMessage() {}
+
+func (x *ListProcessesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProcessesRequest.ProtoReflect.Descriptor instead.
+func (*ListProcessesRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{67}
+}
+
+type ListProcessesResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Services []*ServiceStatus       `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// When this was read, by the NATS server's clock, as the times of the processes.
+	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProcessesResponse) Reset() {
+	*x = ListProcessesResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProcessesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProcessesResponse) ProtoMessage() {}
+
+func (x *ListProcessesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProcessesResponse.ProtoReflect.Descriptor instead.
+func (*ListProcessesResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ListProcessesResponse) GetServices() []*ServiceStatus {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *ListProcessesResponse) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type ListRetriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many. Defaults to 100.
+	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// next of the previous answer, to continue.
+	After         uint64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRetriesRequest) Reset() {
+	*x = ListRetriesRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRetriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRetriesRequest) ProtoMessage() {}
+
+func (x *ListRetriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRetriesRequest.ProtoReflect.Descriptor instead.
+func (*ListRetriesRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ListRetriesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListRetriesRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+type ListRetriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they were scheduled.
+	Retries []*v1.Retry `protobuf:"bytes,1,rep,name=retries,proto3" json:"retries,omitempty"`
+	// The number of all.
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// There are more: repeat the request with this in after. 0 if there are none.
+	Next uint64 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
+	// When this was read, by the NATS server's clock, as the times of the retries.
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRetriesResponse) Reset() {
+	*x = ListRetriesResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRetriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRetriesResponse) ProtoMessage() {}
+
+func (x *ListRetriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRetriesResponse.ProtoReflect.Descriptor instead.
+func (*ListRetriesResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *ListRetriesResponse) GetRetries() []*v1.Retry {
+	if x != nil {
+		return x.Retries
+	}
+	return nil
+}
+
+func (x *ListRetriesResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListRetriesResponse) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ListRetriesResponse) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type ListActivityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only entries with ids after this one.
+	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	// Instead: the latest entries, this many.
+	Latest uint32 `protobuf:"varint,2,opt,name=latest,proto3" json:"latest,omitempty"`
+	// At most this many. Defaults to 1000.
+	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Only these products. All if empty.
+	ProductIds []string `protobuf:"bytes,4,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// Only what failed or waits for a person: dead, held, drifted and adoption_refused.
+	Failed bool `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
+	// How long to wait if there is nothing yet. Not at all by default.
+	Wait          *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActivityRequest) Reset() {
+	*x = ListActivityRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActivityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActivityRequest) ProtoMessage() {}
+
+func (x *ListActivityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActivityRequest.ProtoReflect.Descriptor instead.
+func (*ListActivityRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *ListActivityRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *ListActivityRequest) GetLatest() uint32 {
+	if x != nil {
+		return x.Latest
+	}
+	return 0
+}
+
+func (x *ListActivityRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListActivityRequest) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *ListActivityRequest) GetFailed() bool {
+	if x != nil {
+		return x.Failed
+	}
+	return false
+}
+
+func (x *ListActivityRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+type ListActivityResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*ActivityEntry       `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActivityResponse) Reset() {
+	*x = ListActivityResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActivityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActivityResponse) ProtoMessage() {}
+
+func (x *ListActivityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActivityResponse.ProtoReflect.Descriptor instead.
+func (*ListActivityResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *ListActivityResponse) GetEntries() []*ActivityEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// An entry of the history, with its product.
+type ActivityEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Grows with each entry. Transactions that run at the same time may commit in another order. So a later answer may
+	// have a lower id than an earlier one.
+	Id            uint64        `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	ProductId     string        `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	Entry         *HistoryEntry `protobuf:"bytes,3,opt,name=entry,proto3" json:"entry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActivityEntry) Reset() {
+	*x = ActivityEntry{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActivityEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActivityEntry) ProtoMessage() {}
+
+func (x *ActivityEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActivityEntry.ProtoReflect.Descriptor instead.
+func (*ActivityEntry) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *ActivityEntry) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ActivityEntry) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ActivityEntry) GetEntry() *HistoryEntry {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
 var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
@@ -4366,7 +5160,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x10unwatched_tables\x18\x05 \x03(\tR\x0funwatchedTables\x12:\n" +
 	"\acapture\x18\x06 \x01(\v2 .driftless.mesh.v1.CaptureReportR\acapture\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x12\n" +
-	"\x10GetStatusRequest\"\x94\a\n" +
+	"\x10GetStatusRequest\"\xc7\t\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -4393,7 +5187,38 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"signatures\x12\x12\n" +
 	"\x04held\x18F \x01(\x04R\x04held\x128\n" +
 	"\aheld_by\x18G \x03(\v2\x1f.driftless.control.v1.HeldCountR\x06heldBy\x12\x1a\n" +
-	"\boverlaps\x18P \x01(\x04R\boverlaps\"g\n" +
+	"\boverlaps\x18P \x01(\x04R\boverlaps\x12?\n" +
+	"\bservices\x18Z \x03(\v2#.driftless.control.v1.ServiceStatusR\bservices\x124\n" +
+	"\x04flow\x18[ \x03(\v2 .driftless.control.v1.FlowStatusR\x04flow\x128\n" +
+	"\bproblems\x18\\ \x03(\v2\x1c.driftless.control.v1.NoticeR\bproblems\x122\n" +
+	"\x05notes\x18] \x03(\v2\x1c.driftless.control.v1.NoticeR\x05notes\x12L\n" +
+	"\x14oldest_difference_at\x18^ \x01(\v2\x1a.google.protobuf.TimestampR\x12oldestDifferenceAt\"\xd2\x01\n" +
+	"\rServiceStatus\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
+	"\arunning\x18\x02 \x01(\rR\arunning\x12\x1a\n" +
+	"\bversions\x18\x03 \x03(\tR\bversions\x12\x14\n" +
+	"\x05doing\x18\x04 \x01(\tR\x05doing\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\x12A\n" +
+	"\tprocesses\x18\x06 \x03(\v2#.driftless.control.v1.ProcessStatusR\tprocesses\"[\n" +
+	"\rProcessStatus\x124\n" +
+	"\aprocess\x18\x01 \x01(\v2\x1a.driftless.mesh.v1.ProcessR\aprocess\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\"\x9b\x02\n" +
+	"\n" +
+	"FlowStatus\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\awaiting\x18\x02 \x01(\x04H\x00R\awaiting\x88\x01\x01\x127\n" +
+	"\toldest_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\boldestAt\x12\"\n" +
+	"\n" +
+	"per_second\x18\x04 \x01(\x01H\x01R\tperSecond\x88\x01\x01\x12-\n" +
+	"\x04left\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04left\x123\n" +
+	"\anext_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06nextAtB\n" +
+	"\n" +
+	"\b_waitingB\r\n" +
+	"\v_per_second\"J\n" +
+	"\x06Notice\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
+	"\acommand\x18\x03 \x01(\tR\acommand\"g\n" +
 	"\tHeldCount\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x120\n" +
@@ -4574,13 +5399,20 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"parameters\"5\n" +
 	"\tParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\x8b\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xcc\x02\n" +
 	"\x13ListProductsRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x1c\n" +
 	"\tadoptable\x18\x02 \x01(\bR\tadoptable\x12\x1e\n" +
-	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"k\n" +
+	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12U\n" +
+	"\x06states\x18Z \x03(\x0e2\".driftless.control.v1.ProductStateB\x19\xbaH\x16\x92\x01\x13\x10\n" +
+	"\"\x0f\x82\x01\f\x18\x01\x18\x02\x18\x03\x18\x04\x18\x05\x18\x06R\x06states\x12&\n" +
+	"\x05kinds\x18[ \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\n" +
+	"\"\x06r\x04\x10\x01(dR\x05kinds\x12 \n" +
+	"\x06search\x18\\ \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x06search\x12\x1e\n" +
+	"\x05limit\x18] \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"k\n" +
 	"\x14ListProductsResponse\x12?\n" +
 	"\bproducts\x18\x01 \x03(\v2#.driftless.control.v1.ProductDetailR\bproducts\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\"\xe3\x01\n" +
@@ -4701,7 +5533,35 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aservice\x18\x03 \x01(\tR\aservice\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
 	"\aordered\x18\x05 \x01(\tR\aordered\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error*\xc8\x01\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"\x16\n" +
+	"\x14ListProcessesRequest\"\x84\x01\n" +
+	"\x15ListProcessesResponse\x12?\n" +
+	"\bservices\x18\x01 \x03(\v2#.driftless.control.v1.ServiceStatusR\bservices\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"J\n" +
+	"\x12ListRetriesRequest\x12\x1e\n" +
+	"\x05limit\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\x04R\x05after\"\x9f\x01\n" +
+	"\x13ListRetriesResponse\x122\n" +
+	"\aretries\x18\x01 \x03(\v2\x18.driftless.mesh.v1.RetryR\aretries\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x04R\x04next\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xfa\x01\n" +
+	"\x13ListActivityRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12 \n" +
+	"\x06latest\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x06latest\x12\x1e\n" +
+	"\x05limit\x18\x03 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x126\n" +
+	"\vproduct_ids\x18\x04 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
+	"productIds\x12\x16\n" +
+	"\x06failed\x18\x05 \x01(\bR\x06failed\x12;\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x1e2\x00R\x04wait\"U\n" +
+	"\x14ListActivityResponse\x12=\n" +
+	"\aentries\x18\x01 \x03(\v2#.driftless.control.v1.ActivityEntryR\aentries\"x\n" +
+	"\rActivityEntry\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x02 \x01(\tR\tproductId\x128\n" +
+	"\x05entry\x18\x03 \x01(\v2\".driftless.control.v1.HistoryEntryR\x05entry*\xc8\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
@@ -4713,7 +5573,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04Keep\x12\x14\n" +
 	"\x10KEEP_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKEEP_CATALOG\x10\x01\x12\x0f\n" +
-	"\vKEEP_STRIPE\x10\x022\xb8\x10\n" +
+	"\vKEEP_STRIPE\x10\x022\xf3\x12\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -4735,7 +5595,10 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fListDeadLetters\x12,.driftless.control.v1.ListDeadLettersRequest\x1a-.driftless.control.v1.ListDeadLettersResponse\"\x00\x12m\n" +
 	"\x0eGetDeadLetters\x12+.driftless.control.v1.GetDeadLettersRequest\x1a,.driftless.control.v1.GetDeadLettersResponse\"\x00\x12v\n" +
 	"\x11ReplayDeadLetters\x12..driftless.control.v1.ReplayDeadLettersRequest\x1a/.driftless.control.v1.ReplayDeadLettersResponse\"\x00\x12p\n" +
-	"\x0fDropDeadLetters\x12,.driftless.control.v1.DropDeadLettersRequest\x1a-.driftless.control.v1.DropDeadLettersResponse\"\x00B\xe4\x01\n" +
+	"\x0fDropDeadLetters\x12,.driftless.control.v1.DropDeadLettersRequest\x1a-.driftless.control.v1.DropDeadLettersResponse\"\x00\x12j\n" +
+	"\rListProcesses\x12*.driftless.control.v1.ListProcessesRequest\x1a+.driftless.control.v1.ListProcessesResponse\"\x00\x12d\n" +
+	"\vListRetries\x12(.driftless.control.v1.ListRetriesRequest\x1a).driftless.control.v1.ListRetriesResponse\"\x00\x12g\n" +
+	"\fListActivity\x12).driftless.control.v1.ListActivityRequest\x1a*.driftless.control.v1.ListActivityResponse\"\x00B\xe4\x01\n" +
 	"\x18com.driftless.control.v1B\fControlProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/control/v1;controlv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Control.V1\xca\x02\x14Driftless\\Control\\V1\xe2\x02 Driftless\\Control\\V1\\GPBMetadata\xea\x02\x16Driftless::Control::V1b\x06proto3"
 
 var (
@@ -4751,206 +5614,243 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
 	(*Equality)(nil),                  // 2: driftless.control.v1.Equality
 	(*GetStatusRequest)(nil),          // 3: driftless.control.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),         // 4: driftless.control.v1.GetStatusResponse
-	(*HeldCount)(nil),                 // 5: driftless.control.v1.HeldCount
-	(*ReadPurpose)(nil),               // 6: driftless.control.v1.ReadPurpose
-	(*DriftCount)(nil),                // 7: driftless.control.v1.DriftCount
-	(*Drift)(nil),                     // 8: driftless.control.v1.Drift
-	(*ListDriftRequest)(nil),          // 9: driftless.control.v1.ListDriftRequest
-	(*ListDriftResponse)(nil),         // 10: driftless.control.v1.ListDriftResponse
-	(*IgnoreDriftRequest)(nil),        // 11: driftless.control.v1.IgnoreDriftRequest
-	(*IgnoreDriftResponse)(nil),       // 12: driftless.control.v1.IgnoreDriftResponse
-	(*ResolveDriftRequest)(nil),       // 13: driftless.control.v1.ResolveDriftRequest
-	(*ResolveDriftResponse)(nil),      // 14: driftless.control.v1.ResolveDriftResponse
-	(*PausedService)(nil),             // 15: driftless.control.v1.PausedService
-	(*PauseRequest)(nil),              // 16: driftless.control.v1.PauseRequest
-	(*PauseResponse)(nil),             // 17: driftless.control.v1.PauseResponse
-	(*ResumeRequest)(nil),             // 18: driftless.control.v1.ResumeRequest
-	(*ResumeResponse)(nil),            // 19: driftless.control.v1.ResumeResponse
-	(*ApproveRequest)(nil),            // 20: driftless.control.v1.ApproveRequest
-	(*ApproveResponse)(nil),           // 21: driftless.control.v1.ApproveResponse
-	(*RejectRequest)(nil),             // 22: driftless.control.v1.RejectRequest
-	(*RejectResponse)(nil),            // 23: driftless.control.v1.RejectResponse
-	(*Rejection)(nil),                 // 24: driftless.control.v1.Rejection
-	(*ConsumerStatus)(nil),            // 25: driftless.control.v1.ConsumerStatus
-	(*PlanRequest)(nil),               // 26: driftless.control.v1.PlanRequest
-	(*PlanResponse)(nil),              // 27: driftless.control.v1.PlanResponse
-	(*ProductPlan)(nil),               // 28: driftless.control.v1.ProductPlan
-	(*PlannedChange)(nil),             // 29: driftless.control.v1.PlannedChange
-	(*Overlap)(nil),                   // 30: driftless.control.v1.Overlap
-	(*PlannedStep)(nil),               // 31: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),                 // 32: driftless.control.v1.Parameter
-	(*ListProductsRequest)(nil),       // 33: driftless.control.v1.ListProductsRequest
-	(*ListProductsResponse)(nil),      // 34: driftless.control.v1.ListProductsResponse
-	(*ProductDetail)(nil),             // 35: driftless.control.v1.ProductDetail
-	(*AdoptProductsRequest)(nil),      // 36: driftless.control.v1.AdoptProductsRequest
-	(*AdoptProductsResponse)(nil),     // 37: driftless.control.v1.AdoptProductsResponse
-	(*AdoptionOrder)(nil),             // 38: driftless.control.v1.AdoptionOrder
-	(*ListAdoptionsRequest)(nil),      // 39: driftless.control.v1.ListAdoptionsRequest
-	(*ListAdoptionsResponse)(nil),     // 40: driftless.control.v1.ListAdoptionsResponse
-	(*Adoption)(nil),                  // 41: driftless.control.v1.Adoption
-	(*SyncProductsRequest)(nil),       // 42: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 43: driftless.control.v1.SyncProductsResponse
-	(*RereadRequest)(nil),             // 44: driftless.control.v1.RereadRequest
-	(*RereadResponse)(nil),            // 45: driftless.control.v1.RereadResponse
-	(*StartScanRequest)(nil),          // 46: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 47: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 48: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 49: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 50: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 51: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 52: driftless.control.v1.HistoryEntry
-	(*FieldChange)(nil),               // 53: driftless.control.v1.FieldChange
-	(*ListDeadLettersRequest)(nil),    // 54: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 55: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 56: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 57: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 58: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 59: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 60: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 61: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 62: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 63: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 64: driftless.control.v1.DeadLetterResult
-	(*timestamppb.Timestamp)(nil),     // 65: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 66: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 67: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 68: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 69: driftless.mesh.v1.PollReport
-	(*v1.Difference)(nil),             // 70: driftless.mesh.v1.Difference
-	(*durationpb.Duration)(nil),       // 71: google.protobuf.Duration
-	(*v11.Hold)(nil),                  // 72: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 73: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 74: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 75: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 76: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 77: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 78: driftless.mesh.v1.DeadLetter
+	(*ServiceStatus)(nil),             // 5: driftless.control.v1.ServiceStatus
+	(*ProcessStatus)(nil),             // 6: driftless.control.v1.ProcessStatus
+	(*FlowStatus)(nil),                // 7: driftless.control.v1.FlowStatus
+	(*Notice)(nil),                    // 8: driftless.control.v1.Notice
+	(*HeldCount)(nil),                 // 9: driftless.control.v1.HeldCount
+	(*ReadPurpose)(nil),               // 10: driftless.control.v1.ReadPurpose
+	(*DriftCount)(nil),                // 11: driftless.control.v1.DriftCount
+	(*Drift)(nil),                     // 12: driftless.control.v1.Drift
+	(*ListDriftRequest)(nil),          // 13: driftless.control.v1.ListDriftRequest
+	(*ListDriftResponse)(nil),         // 14: driftless.control.v1.ListDriftResponse
+	(*IgnoreDriftRequest)(nil),        // 15: driftless.control.v1.IgnoreDriftRequest
+	(*IgnoreDriftResponse)(nil),       // 16: driftless.control.v1.IgnoreDriftResponse
+	(*ResolveDriftRequest)(nil),       // 17: driftless.control.v1.ResolveDriftRequest
+	(*ResolveDriftResponse)(nil),      // 18: driftless.control.v1.ResolveDriftResponse
+	(*PausedService)(nil),             // 19: driftless.control.v1.PausedService
+	(*PauseRequest)(nil),              // 20: driftless.control.v1.PauseRequest
+	(*PauseResponse)(nil),             // 21: driftless.control.v1.PauseResponse
+	(*ResumeRequest)(nil),             // 22: driftless.control.v1.ResumeRequest
+	(*ResumeResponse)(nil),            // 23: driftless.control.v1.ResumeResponse
+	(*ApproveRequest)(nil),            // 24: driftless.control.v1.ApproveRequest
+	(*ApproveResponse)(nil),           // 25: driftless.control.v1.ApproveResponse
+	(*RejectRequest)(nil),             // 26: driftless.control.v1.RejectRequest
+	(*RejectResponse)(nil),            // 27: driftless.control.v1.RejectResponse
+	(*Rejection)(nil),                 // 28: driftless.control.v1.Rejection
+	(*ConsumerStatus)(nil),            // 29: driftless.control.v1.ConsumerStatus
+	(*PlanRequest)(nil),               // 30: driftless.control.v1.PlanRequest
+	(*PlanResponse)(nil),              // 31: driftless.control.v1.PlanResponse
+	(*ProductPlan)(nil),               // 32: driftless.control.v1.ProductPlan
+	(*PlannedChange)(nil),             // 33: driftless.control.v1.PlannedChange
+	(*Overlap)(nil),                   // 34: driftless.control.v1.Overlap
+	(*PlannedStep)(nil),               // 35: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 36: driftless.control.v1.Parameter
+	(*ListProductsRequest)(nil),       // 37: driftless.control.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),      // 38: driftless.control.v1.ListProductsResponse
+	(*ProductDetail)(nil),             // 39: driftless.control.v1.ProductDetail
+	(*AdoptProductsRequest)(nil),      // 40: driftless.control.v1.AdoptProductsRequest
+	(*AdoptProductsResponse)(nil),     // 41: driftless.control.v1.AdoptProductsResponse
+	(*AdoptionOrder)(nil),             // 42: driftless.control.v1.AdoptionOrder
+	(*ListAdoptionsRequest)(nil),      // 43: driftless.control.v1.ListAdoptionsRequest
+	(*ListAdoptionsResponse)(nil),     // 44: driftless.control.v1.ListAdoptionsResponse
+	(*Adoption)(nil),                  // 45: driftless.control.v1.Adoption
+	(*SyncProductsRequest)(nil),       // 46: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 47: driftless.control.v1.SyncProductsResponse
+	(*RereadRequest)(nil),             // 48: driftless.control.v1.RereadRequest
+	(*RereadResponse)(nil),            // 49: driftless.control.v1.RereadResponse
+	(*StartScanRequest)(nil),          // 50: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 51: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 52: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 53: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 54: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 55: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 56: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 57: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 58: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 59: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 60: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 61: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 62: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 63: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 64: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 65: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 66: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 67: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 68: driftless.control.v1.DeadLetterResult
+	(*ListProcessesRequest)(nil),      // 69: driftless.control.v1.ListProcessesRequest
+	(*ListProcessesResponse)(nil),     // 70: driftless.control.v1.ListProcessesResponse
+	(*ListRetriesRequest)(nil),        // 71: driftless.control.v1.ListRetriesRequest
+	(*ListRetriesResponse)(nil),       // 72: driftless.control.v1.ListRetriesResponse
+	(*ListActivityRequest)(nil),       // 73: driftless.control.v1.ListActivityRequest
+	(*ListActivityResponse)(nil),      // 74: driftless.control.v1.ListActivityResponse
+	(*ActivityEntry)(nil),             // 75: driftless.control.v1.ActivityEntry
+	(*timestamppb.Timestamp)(nil),     // 76: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 77: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 78: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 79: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 80: driftless.mesh.v1.PollReport
+	(*v1.Process)(nil),                // 81: driftless.mesh.v1.Process
+	(*durationpb.Duration)(nil),       // 82: google.protobuf.Duration
+	(*v1.Difference)(nil),             // 83: driftless.mesh.v1.Difference
+	(*v11.Hold)(nil),                  // 84: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 85: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 86: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 87: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 88: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 89: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 90: driftless.mesh.v1.DeadLetter
+	(*v1.Retry)(nil),                  // 91: driftless.mesh.v1.Retry
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	65, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	65, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	65, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	66, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	65, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
-	25, // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	67, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	68, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
-	7,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	69, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
-	15, // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
-	2,  // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
-	6,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
-	5,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
-	65, // 14: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	70, // 15: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	65, // 16: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	65, // 17: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	8,  // 18: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	2,  // 19: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	8,  // 20: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,  // 21: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	8,  // 22: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	65, // 23: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	65, // 24: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	71, // 25: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	15, // 26: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	71, // 27: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	65, // 28: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	24, // 29: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	70, // 30: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
-	28, // 31: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	15, // 32: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	2,  // 33: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	30, // 34: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
-	0,  // 35: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	31, // 36: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	65, // 37: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	70, // 38: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	29, // 39: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	65, // 40: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	8,  // 41: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	72, // 42: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	70, // 43: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	65, // 44: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	73, // 45: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	65, // 46: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
-	32, // 47: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	35, // 48: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 49: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	74, // 50: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	75, // 51: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	76, // 52: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	38, // 53: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	41, // 54: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	67, // 55: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	52, // 56: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	65, // 57: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	53, // 58: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	70, // 59: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	77, // 60: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	78, // 61: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	58, // 62: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	78, // 63: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	74, // 64: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	31, // 65: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	59, // 66: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	64, // 67: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	59, // 68: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	64, // 69: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	3,  // 70: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	26, // 71: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	42, // 72: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	33, // 73: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	36, // 74: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	39, // 75: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	20, // 76: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	22, // 77: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	16, // 78: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	18, // 79: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	44, // 80: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	46, // 81: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	48, // 82: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	50, // 83: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	9,  // 84: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	11, // 85: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	13, // 86: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	54, // 87: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	56, // 88: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	60, // 89: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	62, // 90: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	4,  // 91: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	27, // 92: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	43, // 93: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	34, // 94: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	37, // 95: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	40, // 96: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	21, // 97: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	23, // 98: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	17, // 99: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	19, // 100: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	45, // 101: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	47, // 102: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	49, // 103: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	51, // 104: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	10, // 105: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	12, // 106: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	14, // 107: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	55, // 108: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	57, // 109: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	61, // 110: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	63, // 111: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	91, // [91:112] is the sub-list for method output_type
-	70, // [70:91] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	76,  // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	76,  // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	76,  // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	77,  // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	76,  // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	29,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	78,  // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	79,  // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	11,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
+	80,  // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	19,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
+	2,   // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
+	10,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
+	9,   // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
+	5,   // 14: driftless.control.v1.GetStatusResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	7,   // 15: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
+	8,   // 16: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
+	8,   // 17: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
+	76,  // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
+	6,   // 19: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
+	81,  // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
+	76,  // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
+	82,  // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
+	76,  // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
+	76,  // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	83,  // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	76,  // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	76,  // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	12,  // 28: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	2,   // 29: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
+	12,  // 30: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	1,   // 31: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	12,  // 32: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	76,  // 33: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	76,  // 34: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	82,  // 35: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	19,  // 36: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	82,  // 37: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	76,  // 38: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	28,  // 39: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	83,  // 40: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	32,  // 41: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	19,  // 42: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	2,   // 43: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	34,  // 44: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
+	0,   // 45: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	35,  // 46: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	76,  // 47: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	83,  // 48: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	33,  // 49: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	76,  // 50: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	12,  // 51: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	84,  // 52: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	83,  // 53: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	76,  // 54: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	85,  // 55: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	76,  // 56: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	36,  // 57: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	0,   // 58: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
+	39,  // 59: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,   // 60: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	86,  // 61: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	87,  // 62: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	88,  // 63: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	42,  // 64: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	45,  // 65: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	78,  // 66: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	56,  // 67: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	76,  // 68: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	57,  // 69: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	83,  // 70: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	89,  // 71: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	90,  // 72: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	62,  // 73: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	90,  // 74: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	86,  // 75: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	35,  // 76: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	63,  // 77: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	68,  // 78: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	63,  // 79: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	68,  // 80: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	5,   // 81: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	76,  // 82: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	91,  // 83: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
+	76,  // 84: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	82,  // 85: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	75,  // 86: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
+	56,  // 87: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
+	3,   // 88: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	30,  // 89: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	46,  // 90: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	37,  // 91: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	40,  // 92: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	43,  // 93: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	24,  // 94: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	26,  // 95: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	20,  // 96: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	22,  // 97: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	48,  // 98: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	50,  // 99: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	52,  // 100: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	54,  // 101: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	13,  // 102: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	15,  // 103: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	17,  // 104: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	58,  // 105: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	60,  // 106: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	64,  // 107: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	66,  // 108: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	69,  // 109: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	71,  // 110: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	73,  // 111: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	4,   // 112: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	31,  // 113: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	47,  // 114: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	38,  // 115: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	41,  // 116: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	44,  // 117: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	25,  // 118: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	27,  // 119: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	21,  // 120: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	23,  // 121: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	49,  // 122: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	51,  // 123: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	53,  // 124: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	55,  // 125: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	14,  // 126: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	16,  // 127: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	18,  // 128: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	59,  // 129: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	61,  // 130: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	65,  // 131: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	67,  // 132: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	70,  // 133: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	72,  // 134: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	74,  // 135: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	112, // [112:136] is the sub-list for method output_type
+	88,  // [88:112] is the sub-list for method input_type
+	88,  // [88:88] is the sub-list for extension type_name
+	88,  // [88:88] is the sub-list for extension extendee
+	0,   // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -4958,13 +5858,14 @@ func file_driftless_control_v1_control_proto_init() {
 	if File_driftless_control_v1_control_proto != nil {
 		return
 	}
+	file_driftless_control_v1_control_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   63,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -15,9 +15,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/nats-io/nuid"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
@@ -81,7 +79,11 @@ type Config struct {
 }
 
 // control serves the ControlService.
-type control struct{ Config }
+type control struct {
+	Config
+	// activityWaiters has an entry for each call of ListActivity that waits.
+	activityWaiters chan struct{}
+}
 
 var _ controlv1connect.ControlServiceHandler = control{}
 
@@ -90,7 +92,7 @@ func Handler(cfg Config) http.Handler {
 	if cfg.CanWriteBack == nil {
 		cfg.CanWriteBack = func(string) error { return nil }
 	}
-	c := control{cfg}
+	c := control{Config: cfg, activityWaiters: make(chan struct{}, maxActivityWaiters)}
 	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),
 		connect.WithInterceptors(validateRequests(), c.requireNATS()))
 	bodies := httpserver.NewBodies(httpserver.Bounds{
@@ -251,15 +253,10 @@ func (c control) ListHistory(ctx context.Context,
 	}
 	out := &controlv1.ListHistoryResponse{}
 	for _, e := range entries {
-		entry := &controlv1.HistoryEntry{}
-		if e.Data != nil {
-			if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(e.Data, entry); err != nil {
-				return nil, connect.NewError(connect.CodeInternal,
-					fmt.Errorf("decode entry %s of the history: %w", e.EventID, err))
-			}
+		entry, err := historyEntry(e)
+		if err != nil {
+			return nil, err
 		}
-		entry.At, entry.Kind, entry.Version, entry.Detail, entry.TraceId = timestamppb.New(e.At), e.Kind, e.Version,
-			e.Detail, e.TraceID
 		out.Entries = append(out.Entries, entry)
 	}
 	return connect.NewResponse(out), nil

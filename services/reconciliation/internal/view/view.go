@@ -46,6 +46,7 @@ type Reader struct {
 	push   lastActivity
 	pull   lastActivity
 	lanes  convergence
+	rates  rates
 	// last is the latest answer about equality, for the metrics.
 	last     *controlv1.Equality
 	lastSeen time.Time
@@ -157,6 +158,7 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 	if r.points.add(report, revision) {
 		r.lanes.reset()
 	}
+	r.rates.add(e.now, consumers)
 	e.ledger = r.points.before(waiting)
 	e.push, e.pull = r.push.update(e.now, consumers, pushConsumers), r.pull.update(e.now, consumers, pullConsumers)
 	return &View{Equality: e.equality(), Consumers: consumers, Paused: e.paused, Halted: e.halted, end: end}, nil
