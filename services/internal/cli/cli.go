@@ -31,6 +31,10 @@ type cli struct {
 	Sim      simCmd      `cmd:"" help:"Run the Stripe simulator alone."`
 	Apply    applyCmd    `cmd:"" help:"Write products from a JSON file to the catalog's built-in tables."`
 	Status   statusCmd   `cmd:"" help:"Show whether Stripe equals the catalog and as of when, the products by state, and the backlog of every consumer. Exits with 2 unless everything is known and equal."`
+	Top      topCmd      `cmd:"" help:"Show what is worked on now, and how fast."`
+	Tail     tailCmd     `cmd:"" help:"Show what happened lately in all products, and follow it."`
+	Retries  retriesCmd  `cmd:"" help:"List the products that failed and wait for their next attempt. Exits with 2 if there are any."`
+	Products productsCmd `cmd:"" help:"List products with their state."`
 	Plan     planCmd     `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
 	Sync     syncCmd     `cmd:"" help:"Read products from your tables and sync them to Stripe now. Exits with 2 unless they are known to be equal."`
 	Reread   rereadCmd   `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish every difference from the captured state."`
