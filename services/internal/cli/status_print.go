@@ -91,7 +91,7 @@ func printProblems(w io.Writer, s *controlv1.GetStatusResponse) {
 		sayf(w, "HALTED: nothing is pushed, because Stripe refuses the key: %s\nFix STRIPE_API_KEY or its permissions, then restart push.\n\n", s.GetHalted())
 	}
 	for _, p := range s.GetPaused() {
-		sayf(w, "PAUSED: %s, since %s, until %s\n\n", p.GetService(), ago(p.GetSince()), pauseEnd(p))
+		sayf(w, "PAUSED: %s, since %s, until %s%s\n\n", p.GetService(), ago(p.GetSince()), pauseEnd(p), pausedBy(p))
 	}
 	printHeld(w, s)
 	if s.GetCreationsHeld() {

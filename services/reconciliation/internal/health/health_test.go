@@ -170,9 +170,11 @@ func TestJudge_FindsWhatNeedsAttention(t *testing.T) {
 		},
 		"paused": {
 			edit: func(s *controlv1.GetStatusResponse) {
-				s.Paused = []*controlv1.PausedService{{Service: "push", Since: since}}
+				s.Paused = []*controlv1.PausedService{{
+					Service: "push", Since: since, Actor: "ann@laptop", Reason: "Black Friday",
+				}}
 			},
-			problem: []string{"paused: push is paused, since 7 s ago"},
+			problem: []string{"paused: push is paused, since 7 s ago, by ann@laptop: Black Friday"},
 		},
 		"failing": {
 			retries: []*meshv1.Retry{

@@ -52,8 +52,15 @@ func (n *notices) stops() {
 		n.problemf("halted", "", "push is halted, because Stripe refuses the key: %s", why)
 	}
 	for _, p := range n.status.GetPaused() {
-		n.problemf("paused", "driftless resume "+p.GetService(), "%s is paused, since %s", p.GetService(),
-			n.since(p.GetSince().AsTime()))
+		by := ""
+		if p.GetActor() != "" {
+			by = ", by " + p.GetActor()
+		}
+		if p.GetReason() != "" {
+			by += ": " + p.GetReason()
+		}
+		n.problemf("paused", "driftless resume "+p.GetService(), "%s is paused, since %s%s", p.GetService(),
+			n.since(p.GetSince().AsTime()), by)
 	}
 	if n.status.GetCreationsHeld() {
 		n.notef("creations", "driftless adopt plan", "push creates nothing in Stripe (push_create is off)")

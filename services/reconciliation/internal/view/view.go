@@ -254,5 +254,11 @@ func (r *Reader) paused(ctx context.Context) (out []*controlv1.PausedService, er
 
 // PausedService returns the API's message about a pause.
 func PausedService(service string, pause *meshv1.Pause) *controlv1.PausedService {
-	return &controlv1.PausedService{Service: service, Since: pause.GetSince(), Until: pause.GetUntil()}
+	return &controlv1.PausedService{
+		Service: service,
+		Since:   pause.GetSince(),
+		Until:   pause.GetUntil(),
+		Actor:   pause.GetActor(),
+		Reason:  pause.GetReason(),
+	}
 }
