@@ -75,8 +75,10 @@ var examples = map[string][]example{
 		{"adopt plan --metadata-key sku", "match by the key sku of metadata"},
 	},
 	"adopt apply": {{"adopt apply adopt.yaml", ""}},
-	"pause": {{"pause push", "until it is resumed"},
-		{"pause --for 1h --reason 'release'", "push, pull and ingestion"}},
+	"pause": {
+		{"pause push", "until it is resumed"},
+		{"pause --for 1h --reason 'release'", "push, pull and ingestion"},
+	},
 	"resume": {{"resume push", ""}, {"resume", "end all pauses"}},
 	"drift list": {
 		{"drift", "the same as drift list"},

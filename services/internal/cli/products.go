@@ -93,10 +93,15 @@ func (cmd *productsListCmd) pages(ctx context.Context, client controlv1connect.C
 		if err := yield(resp.Msg.GetProducts()); err != nil {
 			return "", err
 		}
-		request.After = resp.Msg.GetNext()
+		// A page that continues where it began would never end.
+		next := resp.Msg.GetNext()
+		if next == "" || next == request.GetAfter() {
+			return "", nil
+		}
+		request.After = next
 		left -= min(left, uint32(len(resp.Msg.GetProducts())))
-		if request.GetAfter() == "" || cmd.Limit > 0 && left == 0 {
-			return request.GetAfter(), nil
+		if cmd.Limit > 0 && left == 0 {
+			return next, nil
 		}
 	}
 }

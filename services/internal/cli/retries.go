@@ -70,9 +70,12 @@ func fetchRetries(ctx context.Context,
 			latest[r.GetProductId()] = r
 		}
 		all.At = resp.Msg.GetAt()
-		if request.After = resp.Msg.GetNext(); request.GetAfter() == 0 {
+		// The positions grow. An answer that leads back would never end.
+		next := resp.Msg.GetNext()
+		if next <= request.GetAfter() {
 			break
 		}
+		request.After = next
 	}
 	for _, r := range latest {
 		all.Retries = append(all.Retries, r)

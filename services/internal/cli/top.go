@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -27,7 +30,7 @@ func (*topCmd) Help() string {
 longest first, and the products that keep failing. A process says what it works on every two seconds, so
 short work may not be seen.
 
-With -o json it prints the answers of driftless status and driftless retries once.`
+With -o json it prints the answers of driftless status and driftless retries once, as status and retries.`
 }
 
 func (cmd *topCmd) Run(ctx context.Context, c *cli) error {
@@ -46,14 +49,29 @@ func (cmd *topCmd) Run(ctx context.Context, c *cli) error {
 			return reportUnknownTo(w, c, err)
 		}
 		if c.Output == "json" {
-			if err := printJSON(status.Msg); err != nil {
-				return err
-			}
-			return printJSON(retries.Msg)
+			return printTogether(map[string]proto.Message{"status": status.Msg, "retries": retries.Msg})
 		}
 		printTop(w, status.Msg, retries.Msg)
 		return nil
 	})
+}
+
+// printTogether writes several answers as one JSON object.
+func printTogether(answers map[string]proto.Message) error {
+	all := map[string]json.RawMessage{}
+	for name, answer := range answers {
+		data, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(answer)
+		if err != nil {
+			return fmt.Errorf("encode the answer: %w", err)
+		}
+		all[name] = data
+	}
+	out := json.NewEncoder(jsonOut)
+	out.SetIndent("", "  ")
+	if err := out.Encode(all); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return nil
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func TestWatching_RepeatsUntilInterrupted(t *testing.T) {
 	require.ErrorIs(t, err, errDiffers, "the result of the last whole call")
 	data, err := os.ReadFile(file.Name())
 	require.NoError(t, err)
-	require.Equal(t, "screen\n\nscreen\n\n\n", string(data))
+	require.Equal(t, strings.Repeat("screen\n\n", 2)+"\n", string(data))
 
 	failed := errors.New("no such product")
 	require.ErrorIs(t, watching{Watch: true}.repeat(t.Context(), &cli{}, func(io.Writer) error { return failed }),
