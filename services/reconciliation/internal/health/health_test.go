@@ -124,6 +124,17 @@ func TestServices_ServiceThatDoesNotRunIsAProblem(t *testing.T) {
 	}
 }
 
+func TestServices_ReconciliationThatAnswersRuns(t *testing.T) {
+	t.Parallel()
+	for _, asks := range []bool{false, true} {
+		s := health.Services(health.Evidence{Now: now, AsksForMessages: func(string) bool { return asks }})[3]
+		require.Equal(t, topology.Reconciliation, s.GetService())
+		require.Equal(t,
+			"answers, but no record of it is known: it has just started, or cannot write to the bucket PROCESS",
+			s.GetProblem())
+	}
+}
+
 func TestServices_DescribeWhatProcessesDoTogether(t *testing.T) {
 	t.Parallel()
 	leader, standby := process(topology.Ingestion, "a", time.Second), process(topology.Ingestion, "b", time.Second)

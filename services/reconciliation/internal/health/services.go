@@ -134,6 +134,10 @@ func (e Evidence) problem(s *controlv1.ServiceStatus, alive []*meshv1.Process) s
 
 // absent says why no process of a service is known to run.
 func (e Evidence) absent(s *controlv1.ServiceStatus) string {
+	if s.GetService() == topology.Reconciliation {
+		// Reconciliation itself answers.
+		return "answers, but no record of it is known: it has just started, or cannot write to the bucket PROCESS"
+	}
 	// A process that hangs has open requests for messages, too.
 	asks := e.AsksForMessages(s.GetService())
 	switch {
