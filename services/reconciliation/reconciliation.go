@@ -172,6 +172,7 @@ func Run(ctx context.Context, cfg Config) error {
 		View:         r.view,
 		Approvers:    cfg.Approvers,
 		CanWriteBack: cfg.CanWriteBack,
+		Stopping:     ctx.Done(),
 		Now:          cfg.Now,
 		Logger:       cfg.Logger,
 	})

@@ -75,6 +75,8 @@ func (c control) awaitActivity(ctx context.Context, f ledger.ActivityFilter,
 			return nil, context.Cause(ctx)
 		case <-timeout.C:
 			return nil, nil
+		case <-c.Stopping:
+			return nil, nil
 		case <-ticker.C:
 		}
 		if entries, err := c.Ledger.Activity(ctx, f); err != nil || len(entries) > 0 {

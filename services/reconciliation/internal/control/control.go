@@ -74,8 +74,10 @@ type Config struct {
 	// CanWriteBack returns why the operator's tables cannot take a field from Stripe, which is named as in the policy:
 	// "prices.nickname". Nil means that they take every field.
 	CanWriteBack func(field string) error
-	Now          func() time.Time
-	Logger       *slog.Logger
+	// Stopping is closed when the service stops, so that calls which wait end. Nil means never.
+	Stopping <-chan struct{}
+	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
 // control serves the ControlService.

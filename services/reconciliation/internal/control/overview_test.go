@@ -175,7 +175,7 @@ func TestListRetries_PagesRetries(t *testing.T) {
 func TestListActivity(t *testing.T) {
 	r := controltest.New(t)
 	r.Config.GracePeriod = time.Hour
-	r.Start()
+	stop := r.Start()
 	list := func(request string) []*controlv1.ActivityEntry {
 		return controltest.Ask[controlv1.ListActivityResponse](r, "ListActivity", request).GetEntries()
 	}
@@ -203,6 +203,19 @@ func TestListActivity(t *testing.T) {
 	require.Equal(t, "mug", entries[0].GetProductId())
 	require.Equal(t, "dead", entries[0].GetEntry().GetKind())
 	require.Equal(t, entries, list(`{"failed":true,"latest":10}`))
+
+	// A stop of the service does not wait for those who wait.
+	last = entries[len(entries)-1].GetId()
+	ended := make(chan int, 1)
+	go func() {
+		code, _ := r.Call("ListActivity", fmt.Sprintf(`{"after":%d,"wait":"30s"}`, last+1000))
+		ended <- code
+	}()
+	require.Empty(t, list(fmt.Sprintf(`{"after":%d,"wait":"0.5s"}`, last+1000)), "the other call waits by now")
+	began := time.Now()
+	stop()
+	require.Less(t, time.Since(began), 4*time.Second, "the time to drain is 5 s")
+	require.Equal(t, 200, <-ended)
 }
 
 func TestListProducts_Filters(t *testing.T) {
