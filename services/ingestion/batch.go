@@ -403,5 +403,9 @@ func (in *ingester) publish(ctx context.Context, t *turn, lane topology.Lane, ou
 			return fmt.Errorf("product %s: %w", d.letter.GetProductId(), err)
 		}
 	}
-	return t.check(t.fence.Publish(ctx, lane, out))
+	if err := t.fence.Publish(ctx, lane, out); err != nil {
+		return t.check(err)
+	}
+	in.published.Add(uint64(len(out)))
+	return nil
 }

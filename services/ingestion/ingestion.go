@@ -24,6 +24,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/heartbeat"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
@@ -87,6 +88,8 @@ type ingester struct {
 	// schema is the checked mapping, with what was derived from it and the database. It is replaced when the database
 	// schema changes.
 	schema atomic.Pointer[schema]
+	// published counts the states that this process published.
+	published atomic.Uint64
 	// report publishes how far the capture is.
 	report *reporter
 	// snapshot decides when the whole catalog is read.
@@ -132,6 +135,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.mesh.Closed(ctx) })
 	g.Go(func() error { return in.gate.Watch(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
+	g.Go(func() error { return heartbeat.Run(ctx, in.heartbeat()) })
 	g.Go(func() error { return in.runReports(ctx) })
 	g.Go(func() error { return in.warnInvalidRows(ctx) })
 	g.Go(func() error { return in.watchLag(ctx) })

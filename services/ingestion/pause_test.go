@@ -23,7 +23,7 @@ func TestPause_CapturesNothingAndMissesNothing(t *testing.T) {
 	}
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')")
 	require.Eventually(t, name("Mug"), testTimeout, 10*time.Millisecond)
-	_, err := r.stores.PauseService(t.Context(), topology.Ingestion, 0)
+	_, err := r.stores.PauseService(t.Context(), topology.Ingestion, 0, "", "")
 	require.NoError(t, err)
 	var active bool
 	require.Eventually(t, func() bool {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/heartbeat"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/state"
@@ -117,6 +118,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return gate.Watch(ctx) })
 	// Webhooks are stored also while the service is paused. Otherwise Stripe would drop them after a time.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
+	g.Go(func() error { return heartbeat.Run(ctx, p.heartbeat(gate)) })
 	g.Go(func() error { return links.Follow(ctx) })
 	runUnlessPaused(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
 	runUnlessPaused(func(ctx context.Context) error {
@@ -148,6 +150,11 @@ type puller struct {
 	logger *slog.Logger
 	// polled is when a poll last read Stripe's events to their end, in Unix nanoseconds.
 	polled atomic.Int64
+	// webhookAt is when a webhook was last stored, in Unix nanoseconds; 0 for never. received counts the stored events.
+	webhookAt atomic.Int64
+	received  atomic.Uint64
+	// scanning counts the scans that run in this process.
+	scanning atomic.Int32
 	// running ends when the service stops.
 	running context.Context //nolint:containedctx // long work of a handler ends with the service, not after the drain time
 	// locks lets one goroutine at a time work on a product.

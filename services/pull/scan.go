@@ -44,6 +44,8 @@ func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) me
 	case err != nil:
 		return mesh.Retry(err)
 	}
+	p.scanning.Add(1)
+	defer p.scanning.Add(-1)
 	ctx, stop := context.WithCancelCause(budget.For(budget.InLane(ctx, budget.Bulk), budget.Scans))
 	defer stop(nil)
 	// A scan does not delay the end of the service: it resumes at its recorded position.

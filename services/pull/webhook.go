@@ -154,7 +154,9 @@ func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via mesh
 		return err
 	}
 	countReceived(ctx, via, "stored")
+	p.received.Add(1)
 	if via == meshv1.Via_VIA_WEBHOOK {
+		p.webhookAt.Store(time.Now().UnixNano())
 		metrics.WebhookAge.Record(ctx, time.Since(time.Unix(event.Created, 0)).Seconds())
 	}
 	return nil

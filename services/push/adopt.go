@@ -75,7 +75,7 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 // id.
 func (p *pusher) linkProduct(ctx context.Context, change *catalogv1.ProductChange, adopt *meshv1.Adopt) error {
 	product, stripeID := adopt.GetProductId(), adopt.GetStripeId()
-	unlock, ok := p.lock(product)
+	unlock, ok := p.lock(ctx, product)
 	if !ok {
 		return errBusy
 	}

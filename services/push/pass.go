@@ -36,7 +36,7 @@ const maxClaims = 5
 // Stripe refused a part and accepts the rest. A pass after which a part stays refused returns a refusedError.
 func (p *pusher) pass(ctx context.Context, req plan.Request) (err error) {
 	product := req.Change.GetProductId()
-	unlock, ok := p.lock(product)
+	unlock, ok := p.lock(ctx, product)
 	if !ok {
 		return errBusy
 	}

@@ -15,7 +15,7 @@ func TestRun_MakesNoCallsWhilePaused(t *testing.T) {
 	stop := r.push()
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
-	_, err := r.stores.PauseService(t.Context(), topology.Push, 0)
+	_, err := r.stores.PauseService(t.Context(), topology.Push, 0, "", "")
 	require.NoError(t, err)
 	stop()
 

@@ -20,6 +20,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/guard"
+	"github.com/driftless-sync/driftless/services/internal/heartbeat"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
@@ -133,6 +134,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return p.watchHalts(ctx) })
 	cfg.HTTP.Ready = m.Ready
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
+	g.Go(func() error { return heartbeat.Run(ctx, p.heartbeat(gate, shared)) })
 	cfg.Logger.Info("push is running", "account", cfg.Account)
 	return g.Wait()
 }

@@ -1,15 +1,18 @@
 package push
 
 import (
+	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
 	"github.com/nats-io/nuid"
 
+	"github.com/driftless-sync/driftless/services/internal/budget"
+	"github.com/driftless-sync/driftless/services/internal/heartbeat"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
@@ -33,30 +36,24 @@ type pusher struct {
 	// halted reports whether the account is halted, as far as this process knows.
 	halted atomic.Bool
 
-	mu   sync.Mutex
-	busy map[string]bool
+	// work has the products that this process works on.
+	work heartbeat.Work
 }
 
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
 	return &pusher{
 		account: account, planner: &plan.Planner{Account: account, Holder: nuid.Next()}, mesh: m,
 		stores: state.New(m), stripe: client, logger: logger,
-		traceLinks: traceLinks{stores: state.New(m), account: account}, busy: map[string]bool{},
-		failures: newFailures(),
+		traceLinks: traceLinks{stores: state.New(m), account: account},
+		failures:   newFailures(),
 	}
 }
 
 // lock stops two messages of this process from syncing one product at once. It needs no call to the bucket.
-func (p *pusher) lock(product string) (unlock func(), ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.busy[product] {
-		return nil, false
+func (p *pusher) lock(ctx context.Context, product string) (unlock func(), ok bool) {
+	lane := topology.Live
+	if budget.LaneOf(ctx) == budget.Bulk {
+		lane = topology.Bulk
 	}
-	p.busy[product] = true
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.busy, product)
-	}, true
+	return p.work.Begin(product, string(lane))
 }

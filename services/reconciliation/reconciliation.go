@@ -16,6 +16,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/guard"
+	"github.com/driftless-sync/driftless/services/internal/heartbeat"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
@@ -183,6 +184,7 @@ func Run(ctx context.Context, cfg Config) error {
 		CanInsert:    cfg.CanInsert,
 		Guard:        cfg.Guard,
 		Policy:       cfg.Policy,
+		Stopping:     ctx.Done(),
 		Now:          cfg.Now,
 		Logger:       cfg.Logger,
 	})
@@ -190,6 +192,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Closed(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, r.HTTP) })
+	g.Go(func() error { return heartbeat.Run(ctx, r.heartbeat()) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationCatalog, r.desired, nil) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationObserved, r.observed, r.forgetAdopted) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationStripe, r.stripeEvent, nil) })

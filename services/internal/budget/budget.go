@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -58,6 +59,8 @@ type Budget struct {
 	reads        tally
 	running      bool
 	wake         chan struct{}
+	// calls counts the calls that asked for a turn.
+	calls atomic.Uint64
 	// inFlight is the number of calls in flight, and maxInFlight their maximum; 0 means no maximum.
 	inFlight, maxInFlight int
 	calmSince             time.Time
@@ -124,9 +127,13 @@ func (b *Budget) Close() {
 	}
 }
 
+// Calls returns how many calls this process has made or waits for.
+func (b *Budget) Calls() uint64 { return b.calls.Load() }
+
 // Wait returns when a call of the endpoint ("POST /v1/prices") may be made, or with ctx's error. The caller calls done
 // after the call, with Stripe's reason if it was rate-limited, else with "".
 func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason string), err error) {
+	b.calls.Add(1)
 	isRead := strings.HasPrefix(endpoint, "GET ")
 	unlimited := b.limits.PerSecond <= 0 && b.limits.PerEndpoint <= 0
 	b.mu.Lock()

@@ -49,11 +49,11 @@ func (s *heldSelection) check(verb, otherwise string) error {
 	return nil
 }
 
-// actor returns who decides: "ann@laptop".
-func (s *heldSelection) actor() string {
-	if s.Actor != "" {
-		return s.Actor
-	}
+// actor returns who decides.
+func (s *heldSelection) actor() string { return cmp.Or(s.Actor, localActor()) }
+
+// localActor names the user of this machine: "ann@laptop".
+func localActor() string {
 	name := os.Getenv("USER")
 	if u, err := user.Current(); err == nil {
 		name = u.Username

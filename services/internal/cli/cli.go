@@ -32,6 +32,10 @@ type cli struct {
 	Sim        simCmd        `cmd:"" help:"Run the Stripe simulator alone."`
 	Apply      applyCmd      `cmd:"" help:"Write products from a JSON file to the catalog's built-in tables."`
 	Status     statusCmd     `cmd:"" help:"Show whether Stripe equals the catalog and as of when, the products by state, and the backlog of every consumer. Exits with 2 unless everything is known and equal."`
+	Top        topCmd        `cmd:"" help:"Show what is worked on now, and how fast."`
+	Tail       tailCmd       `cmd:"" help:"Show what happened lately in all products, and follow it."`
+	Retries    retriesCmd    `cmd:"" help:"List the products that failed and wait for their next attempt. Exits with 2 if there are any."`
+	Products   productsCmd   `cmd:"" help:"List products with their state."`
 	Plan       planCmd       `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
 	Preview    previewCmd    `cmd:"" help:"Show the products as the mapping reads them, and what would be refused. Needs only the database, and writes nothing."`
 	Why        whyCmd        `cmd:"" help:"Say where a product or price is stuck on its way to Stripe, since when, and what to do. Exits with 2 unless it is known to be equal."`
@@ -45,7 +49,7 @@ type cli struct {
 	Drift      driftCmd      `cmd:"" help:"List drift, and decide what to do about it. Exits with 2 if there is any, or if that is unknown."`
 	Scan       scanCmd       `cmd:"" help:"Read everything in Stripe and correct the observed state."`
 	Trace      traceCmd      `cmd:"" help:"Show the trace of a product's latest change, from Jaeger, as a waterfall."`
-	History    historyCmd    `cmd:"" help:"Show everything recorded about a product, field by field, or what either side held at a time."`
+	History    historyCmd    `cmd:"" help:"Show everything recorded about a product, field by field."`
 	Diff       diffCmd       `cmd:"" help:"Show what changed in the catalog, or in Stripe, between two times. Exits with 2 if anything did, or if that is unknown."`
 	Rollback   rollbackCmd   `cmd:"" help:"Give a product an earlier state back, in your tables."`
 	Dead       deadCmd       `cmd:"" help:"List changes that could not be applied; replay or drop them."`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -124,13 +125,16 @@ func unreachable(err error) (why string, is bool) {
 
 // reportUnknown handles the failure to reach the control API, or what that needs. Equality is then unknown: it prints
 // that and ends the command with exit code 2. It returns any other error as it is.
-func reportUnknown(c *cli, err error) error {
+func reportUnknown(c *cli, err error) error { return reportUnknownTo(stdout, c, err) }
+
+// reportUnknownTo is reportUnknown for text that goes elsewhere.
+func reportUnknownTo(w io.Writer, c *cli, err error) error {
 	why, is := unreachable(err)
 	switch {
 	case !is:
 		return err
 	case c.Output != "json":
-		say(stdout, "unknown:", why)
+		say(w, "unknown:", why)
 		return errDiffers
 	}
 	// There is no count beside it, since none is known.

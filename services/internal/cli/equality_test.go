@@ -50,7 +50,13 @@ func TestEqualityLine(t *testing.T) {
 
 func TestStatus_ExitCodes(t *testing.T) {
 	fine := func() *controlv1.GetStatusResponse {
-		return &controlv1.GetStatusResponse{Account: "shop", InSync: 40, Left: 3, Equality: equalNow()}
+		return &controlv1.GetStatusResponse{
+			Account:  "shop",
+			InSync:   40,
+			Left:     3,
+			Equality: equalNow(),
+			Services: []*controlv1.ServiceStatus{{Service: "push", Running: 1}},
+		}
 	}
 	for name, c := range map[string]struct {
 		edit  func(*controlv1.GetStatusResponse)
@@ -68,7 +74,14 @@ func TestStatus_ExitCodes(t *testing.T) {
 		"paused": {func(s *controlv1.GetStatusResponse) {
 			s.Paused = []*controlv1.PausedService{{Service: "push", Since: timestamppb.Now()}}
 		}, 2, "equal as of "},
-		"held":   {func(s *controlv1.GetStatusResponse) { s.Held = 1 }, 2, "1 product differs as of "},
+		"held": {func(s *controlv1.GetStatusResponse) { s.Held = 1 }, 2, "1 product differs as of "},
+		"service down": {func(s *controlv1.GetStatusResponse) {
+			s.Problems = []*controlv1.Notice{{Kind: "service", Text: "push does not run"}}
+		}, 2, "equal as of "},
+		"no services": {func(s *controlv1.GetStatusResponse) { s.Services = nil }, 2, "equal as of "},
+		"a note": {func(s *controlv1.GetStatusResponse) {
+			s.Notes = []*controlv1.Notice{{Kind: "version", Text: "the services run different versions"}}
+		}, 0, "equal as of "},
 		"extras": {func(s *controlv1.GetStatusResponse) { s.Orphans = 9 }, 0, "equal as of "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +97,7 @@ func TestStatus_ExitCodes(t *testing.T) {
 	}
 	url := (&stub{status: func() (*controlv1.GetStatusResponse, error) { return fine(), nil }}).serve(t)
 	out, _ := outputOf(t, "status", "--control", url)
-	require.Regexp(t, `left the catalog +3`, out)
+	require.Regexp(t, `LEFT\n40 +40 +0 +0 +0 +0 +0 +0 +3\n`, out)
 }
 
 func TestCommands_ReportUnknownWithoutAnswer(t *testing.T) {

@@ -30,7 +30,22 @@ var examples = map[string][]example{
 	"apply": {{"apply products.json", ""}, {"apply -", "read standard input"}},
 	"status": {
 		{"status", ""},
+		{"status --watch", "redraw it every two seconds"},
+		{"status --check", "one line, for a probe"},
 		{"status -o json", "for a script"},
+	},
+	"top": {{"top", ""}, {"top --once", "print it once"}},
+	"tail": {
+		{"tail -f", "follow everything"},
+		{"tail -f --failed", "only what needs a person"},
+		{"tail mug -n 100", "the latest hundred entries of a product"},
+	},
+	"retries": {{"retries", ""}, {"retries --watch", "redraw it every two seconds"}},
+	"products list": {
+		{"products", "the first hundred"},
+		{"products mug", "whose id or name has mug"},
+		{"products --state pending,dead", "two states"},
+		{"products --kind left --limit 0 --csv", "all that left the catalog, as CSV"},
 	},
 	"plan": {
 		{"plan", "all that differs"},
@@ -83,8 +98,11 @@ var examples = map[string][]example{
 		{"adopt plan --metadata-key sku", "match by the key sku of metadata"},
 	},
 	"adopt apply": {{"adopt apply adopt.yaml", ""}},
-	"pause":       {{"pause push", "until it is resumed"}, {"pause --for 1h", "push, pull and ingestion"}},
-	"resume":      {{"resume push", ""}, {"resume", "end all pauses"}},
+	"pause": {
+		{"pause push", "until it is resumed"},
+		{"pause --for 1h --reason 'release'", "push, pull and ingestion"},
+	},
+	"resume": {{"resume push", ""}, {"resume", "end all pauses"}},
 	"drift list": {
 		{"drift", "the same as drift list"},
 		{"drift list --kind field,extra", "two kinds"},

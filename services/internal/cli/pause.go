@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ import (
 type pauseCmd struct {
 	address
 	Services []string      `arg:"" optional:"" enum:"push,pull,ingestion" help:"Services to pause: push, pull, ingestion. Defaults to all three."`
+	Reason   string        `placeholder:"TEXT" help:"Why. It is shown with the pause."`
+	Actor    string        `env:"DRIFTLESS_ACTOR" placeholder:"NAME" help:"Who pauses. Defaults to your user and host."`
 	For      time.Duration `placeholder:"DURATION" help:"How long. Defaults to until driftless resume."`
 }
 
@@ -22,7 +25,11 @@ func (cmd *pauseCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	req := &controlv1.PauseRequest{Services: cmd.Services}
+	req := &controlv1.PauseRequest{
+		Services: cmd.Services,
+		Actor:    cmp.Or(cmd.Actor, localActor()),
+		Reason:   cmd.Reason,
+	}
 	if cmd.For != 0 {
 		req.Duration = durationpb.New(cmd.For)
 	}
@@ -45,6 +52,18 @@ func pauseEnd(p *controlv1.PausedService) string {
 		return "`driftless resume " + p.GetService() + "`"
 	}
 	return p.GetUntil().AsTime().Local().Format(time.DateTime)
+}
+
+// pausedBy says who paused a service and why: ", by ann@laptop: Black Friday". It is empty if nobody said.
+func pausedBy(p *controlv1.PausedService) string {
+	by := ""
+	if p.GetActor() != "" {
+		by = ", by " + p.GetActor()
+	}
+	if p.GetReason() != "" {
+		by += ": " + p.GetReason()
+	}
+	return by
 }
 
 type resumeCmd struct {

@@ -114,7 +114,8 @@ func TestCommands_PrintNothingThatActsOnATerminal(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		url := hostileService(t, fails)
 		for _, command := range []string{
-			"status", "plan", "drift", "drift ignore mug", "drift resolve mug --keep catalog", "history mug", "dead",
+			"status", "status --check", "status --consumers", "top", "tail", "retries", "products", "products --csv",
+			"plan", "drift", "drift ignore mug", "drift resolve mug --keep catalog", "history mug", "dead",
 			"history --at 2h", "history mug --at 2h", "diff --from 2h", "rollback mug --to 2h --yes --timeout 0s",
 			"dead show mug", "dead replay --all",
 			"dead drop --all", "approve --all --reason x", "reject --all --reason x",

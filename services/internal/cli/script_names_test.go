@@ -41,6 +41,8 @@ var times = []struct {
 	{regexp.MustCompile(`\bchange pass until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b`), "change pass until CLOCK"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\b`), "DATETIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
+	// A time of tomorrow has a date.
+	{regexp.MustCompile(`\bchange pass until DATETIME\b`), "change pass until CLOCK"},
 	{regexp.MustCompile(`compared at \d\d:\d\d\b`), "compared at CLOCK"},
 	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+s ago\b`), "AGO"},
 	{regexp.MustCompile(`\blast report \d+ s ago\b`), "last report AGO"},
@@ -51,6 +53,20 @@ var times = []struct {
 	{regexp.MustCompile(`(http://address-\d+\S*) {2,}`), "$1  "},
 	{regexp.MustCompile(`\bLAST +MESSAGE`), "LAST  MESSAGE"},
 	{regexp.MustCompile(`\bAGO {2,}`), "AGO  "},
+	{regexp.MustCompile(`\b\d+ s ago\b`), "AGO"},
+	// Rates and the time left depend on the machine. So do the process, its host and the name of the slot.
+	{regexp.MustCompile(`(?m)^(FLOW|SERVICE) .*$`), "$1 ..."},
+	{
+		regexp.MustCompile(
+			`(?m)^(capture|live changes|bulk changes|commands|retries|Stripe's events|ledger) +([0-9-]+) +\S+ +\S+ +.*$`),
+		"$1  $2",
+	},
+	{regexp.MustCompile(`(?m)^(ingestion|push|pull|reconciliation) +(\d+) +(devel|-) +(\S.*)$`), "$1  $2  $3  $4"},
+	{regexp.MustCompile(`; [0-9.]+ calls/s`), ""},
+	{regexp.MustCompile(`slot script_\d+`), "slot script_N"},
+	{regexp.MustCompile(`(AGO) on [\w.-]+`), "$1 on HOST"},
+	{regexp.MustCompile(`, last webhook \S+ ago`), ", last webhook AGO"},
+	{regexp.MustCompile(`the oldest for \S+;`), "the oldest for SPAN;"},
 	{regexp.MustCompile(`\bversion( +)\d+\b`), "version${1}N"},
 	{regexp.MustCompile(`\bmessage \d+ of\b`), "message N of"},
 	{regexp.MustCompile(`"payload": "[^"]+"`), `"payload": "PAYLOAD"`},
@@ -67,9 +83,13 @@ var times = []struct {
 	{regexp.MustCompile(`(?s)\n      "compared": \{.*?\n      \}`), "\n      \"compared\": {}"},
 }
 
+// changing are the parts of JSON that are about processes and rates. Their ids get no names.
+var changing = regexp.MustCompile(`(?s)"(services|flow)": +\[.*?\n  \]`)
+
 // golden returns a text with names for ids and addresses, and with words for times. work is the script's directory.
 func (n names) golden(text, work string) string {
 	text = strings.ReplaceAll(text, work, "$WORK")
+	text = changing.ReplaceAllString(text, `"$1": []`)
 	for _, kind := range named {
 		text = kind.text.ReplaceAllStringFunc(text, func(id string) string { return n.name(kind.kind, id) })
 	}

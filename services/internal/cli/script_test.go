@@ -47,7 +47,7 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Vars = append(env.Vars, "TZ=UTC", "DRIFTLESS_DATA_DIR="+env.WorkDir+"/data")
+			env.Vars = append(env.Vars, "TZ=UTC", "DRIFTLESS_ACTOR=operator", "DRIFTLESS_DATA_DIR="+env.WorkDir+"/data")
 			t, _ := env.T().(testing.TB)
 			env.Values[stateKey{}] = &scriptState{t: t, names: names{}}
 			// Postgres' own user must be able to enter it.

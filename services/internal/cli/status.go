@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,16 +14,21 @@ import (
 
 type statusCmd struct {
 	address
+	watching
+	Consumers bool `help:"Also show the backlog of every consumer."`
+	Check     bool `help:"For probes: print one line. Exits with 2 only if something needs attention or is unknown, not for changes that are on their way."`
 }
 
 // Help is shown by --help.
 func (*statusCmd) Help() string {
 	return `The first line says whether Stripe is equal to the catalog, and as of when: "equal as of 11:02:31", "12
 products differ as of 11:02:31", or "unknown: ..." with the reason: capture is stopped or behind, a
-service does not run, Stripe's events are not read.
+service does not run, Stripe's events are not read. Then come the problems in capitals, the products by
+state, the services with their processes, and the work that waits.
 
-Exits with 0 if everything is known and equal, and with 2 if anything differs or is unknown, a service is paused,
-push is halted, or the guard holds changes.`
+Exits with 0 if everything is known and equal, and with 2 if anything differs or is unknown, or if
+anything needs attention: a service does not run or is paused, push is halted, the guard holds changes,
+a product keeps failing, a check fails.`
 }
 
 func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
@@ -33,20 +36,38 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return reportUnknown(c, err)
 	}
-	resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
-	if err != nil {
-		return reportUnknown(c, err)
+	return cmd.repeat(ctx, c, func(w io.Writer) error {
+		resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+		if err != nil {
+			return reportUnknownTo(w, c, err)
+		}
+		return cmd.print(w, c, resp.Msg)
+	})
+}
+
+// print prints a status, and returns errDiffers if the command ends with that.
+func (cmd *statusCmd) print(w io.Writer, c *cli, s *controlv1.GetStatusResponse) error {
+	differs := degraded(s)
+	if cmd.Check {
+		differs = needsAttention(s)
 	}
-	s := resp.Msg
-	if c.Output == "json" {
-		err = printJSON(s)
-	} else {
-		printStatus(stdout, s)
+	switch {
+	case c.Output == "json":
+		if err := printJSON(s); err != nil {
+			return err
+		}
+	case cmd.Check:
+		say(w, checkLine(s))
+	default:
+		printStatus(w, s)
+		if cmd.Consumers {
+			printConsumers(w, s)
+		}
 	}
-	if err == nil && degraded(s) {
+	if differs {
 		return errDiffers
 	}
-	return err
+	return nil
 }
 
 // differing returns the number of products in a status that are not equal on both sides.
@@ -54,68 +75,14 @@ func differing(s *controlv1.GetStatusResponse) uint64 {
 	return s.GetPending() + s.GetHeld() + s.GetDrifted() + s.GetDead()
 }
 
-// degraded reports whether anything differs, is unknown, or is stopped.
-func degraded(s *controlv1.GetStatusResponse) bool {
-	return differing(s) > 0 || unknownBecause(s.GetEquality()) != "" || s.GetHalted() != "" || len(s.GetPaused()) > 0
-}
+// degraded reports whether anything differs, is unknown, or needs attention.
+func degraded(s *controlv1.GetStatusResponse) bool { return differing(s) > 0 || needsAttention(s) }
 
-func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
-	sayf(w, "%s\n%s\n\n", equalityLine(differing(s), s.GetEquality()), comparedLine(s.GetEquality()))
-	if s.GetHalted() != "" {
-		sayf(w, "HALTED: nothing is pushed, because Stripe refuses the key: %s\nFix STRIPE_API_KEY or its permissions, then restart push.\n\n", s.GetHalted())
-	}
-	for _, p := range s.GetPaused() {
-		sayf(w, "PAUSED: %s, since %s, until %s\n\n", p.GetService(), ago(p.GetSince()), pauseEnd(p))
-	}
-	printHeld(w, s)
-	if s.GetCreationsHeld() {
-		sayf(w, "HOLDING: products that are not in Stripe are not created (push_create is off). Run `driftless adopt plan`.\n\n")
-	}
-	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
-	printTable(w,
-		[]string{"account", s.GetAccount()}, []string{"in sync", number(s.GetInSync())},
-		[]string{"pending", number(s.GetPending())},
-		[]string{"- retrying", number(s.GetRetrying())},
-		[]string{"held", number(s.GetHeld())},
-		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())},
-		[]string{"extras", number(s.GetOrphans())},
-		[]string{"left the catalog", number(s.GetLeft())})
-	if n := s.GetOverlaps(); n > 0 {
-		sayf(w, "overlaps: %s in Stripe until their time (driftless plan lists them)\n",
-			countOf(n, "replaced price stays", "replaced prices stay"))
-	}
-	for _, d := range s.GetDrift() {
-		sayf(w, "drift: %d %s (%s)\n", d.GetCount(), strings.ReplaceAll(d.GetKind(), "_", " "), d.GetState())
-	}
-	say(w, captureLine(s.GetEquality()))
-	if running := s.GetEquality().GetCapture().GetRunning(); running != nil &&
-		s.GetEquality().GetCapture().GetAt() != nil {
-		say(w, "- reading the tables:", comparisonProgress(running))
-	}
-	for _, c := range s.GetEquality().GetCapture().GetFailingChecks() {
-		say(w, failingCheckLine(c))
-	}
-	if scan := s.GetLastScan(); scan != nil {
-		sayf(w, "last scan: %s, %s\n", scanState(scan), scanSummary(scan))
-		if why := scan.GetReason(); why != "" {
-			sayf(w, "- requested by %s: %s\n", scan.GetIssuer(), why)
-		}
-	}
-	if poll := s.GetLastPoll(); poll != nil {
-		say(w, pollLine(poll, s.GetEquality()))
-	}
-	sayf(w, "changes and commands: %s\n",
-		cmp.Or(s.GetSignatures(), "signatures unknown, reconciliation is of an earlier version"))
-	sayf(w, "reads of Stripe in the last 30 days: %d%s\n\n", s.GetReads(), readsFor(s.GetReadsFor()))
-	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
-	for _, x := range s.GetConsumers() {
-		rows = append(rows,
-			[]string{
-				x.GetStream(), x.GetConsumer(), number(x.GetPending()), number(x.GetInFlight()),
-				number(x.GetRedelivered()),
-			})
-	}
-	printTable(w, rows...)
+// needsAttention reports whether anything is unknown, or needs attention. An earlier version of reconciliation reports
+// no problems, so those that the other fields show count, too.
+func needsAttention(s *controlv1.GetStatusResponse) bool {
+	return unknownBecause(s.GetEquality()) != "" || len(s.GetProblems()) > 0 || s.GetHalted() != "" ||
+		len(s.GetPaused()) > 0 || s.GetHeld()+s.GetDrifted()+s.GetDead() > 0 || len(s.GetServices()) == 0
 }
 
 // captureLine describes the state of capture.

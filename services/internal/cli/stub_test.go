@@ -24,6 +24,8 @@ type stub struct {
 	planAfter    func(after string) (*controlv1.PlanResponse, error)
 	status       func() (*controlv1.GetStatusResponse, error)
 	listDrift    func() (*controlv1.ListDriftResponse, error)
+	retries      func() (*controlv1.ListRetriesResponse, error)
+	activity     func(*controlv1.ListActivityRequest) (*controlv1.ListActivityResponse, error)
 	getScan      func() (*controlv1.GetScanResponse, error)
 	waitCaptured func(context.Context) error
 	list         func(*controlv1.ListDeadLettersRequest) (*controlv1.ListDeadLettersResponse, error)
@@ -91,6 +93,18 @@ func (s *stub) ListDrift(context.Context,
 	*connect.Request[controlv1.ListDriftRequest],
 ) (*connect.Response[controlv1.ListDriftResponse], error) {
 	return answer(s.listDrift())
+}
+
+func (s *stub) ListRetries(context.Context,
+	*connect.Request[controlv1.ListRetriesRequest],
+) (*connect.Response[controlv1.ListRetriesResponse], error) {
+	return answer(s.retries())
+}
+
+func (s *stub) ListActivity(_ context.Context,
+	req *connect.Request[controlv1.ListActivityRequest],
+) (*connect.Response[controlv1.ListActivityResponse], error) {
+	return answer(s.activity(req.Msg))
 }
 
 func (s *stub) StartScan(context.Context,

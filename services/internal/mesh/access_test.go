@@ -306,9 +306,19 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	letter := &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: "mug", Id: "one"}
 	require.NoError(t, push.DeadLetter(ctx, letter))
 	require.NoError(t, rec.DeleteLetter(ctx, letter))
+	for _, service := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
+		require.NoError(t, state.New(clients[service]).PutProcess(ctx, &meshv1.Process{
+			Service:  service,
+			Account:  topology.DefaultAccount,
+			Instance: "one",
+		}))
+	}
+	processes, _, err := state.New(rec).Processes(ctx, topology.DefaultAccount)
+	require.NoError(t, err)
+	require.Len(t, processes, 4)
 	held, err := rec.Streams(ctx)
 	require.NoError(t, err)
-	require.Len(t, held, 11)
+	require.Len(t, held, 12)
 	_, err = rec.RetryingCount(ctx, topology.Push, "default")
 	require.NoError(t, err)
 	_, err = rec.Retrying(ctx, topology.Push, "default", "mug")

@@ -59,7 +59,7 @@ func closed(t *testing.T, a attacked) {
 				topology.StreamCatalog, topology.StreamStripe, topology.StreamSync, topology.StreamDead,
 				topology.StreamCommand, topology.StreamRetry,
 				"KV_" + topology.BucketObserved, "KV_" + topology.BucketCursor, "KV_" + topology.BucketBudget,
-				"KV_" + topology.BucketLink,
+				"KV_" + topology.BucketLink, "KV_" + topology.BucketProcess,
 			} {
 				require.False(t, attacker.send("$JS.API.STREAM.PURGE."+stream, "", nil), "%s purges %s", user, stream)
 				require.False(t, attacker.send("$JS.API.STREAM.DELETE."+stream, "", nil), "%s deletes %s", user, stream)

@@ -49,8 +49,10 @@ type Config struct {
 	// Patience is how long Connect waits for the JetStream of a cluster that has just started; 0 means not at all.
 	Patience time.Duration
 	// Name is the name of the service. The server's monitoring shows it.
-	Name   string
-	Logger *slog.Logger
+	Name string
+	// Version of the program. Defaults to "devel".
+	Version string
+	Logger  *slog.Logger
 	// InProcess connects to a server in the same process instead of to URL.
 	InProcess nats.InProcessConnProvider
 	// Now is the host's clock. Defaults to time.Now.
@@ -66,6 +68,8 @@ type Mesh struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 	name string
+	// version of the program.
+	version string
 	// account whose consumers are used.
 	account string
 	// replicas is how many replicas the streams should have.
@@ -164,7 +168,8 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return nil, fmt.Errorf("set up JetStream: %w", err)
 	}
 	m := &Mesh{
-		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, topology.DefaultAccount), replicas: cfg.Replicas,
+		nc: nc, js: js, name: cfg.Name, version: cmp.Or(cfg.Version, "devel"),
+		account: cmp.Or(cfg.Account, topology.DefaultAccount), replicas: cfg.Replicas,
 		logger:  logger,
 		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{},
 		committers: map[string]*committer{}, closed: closed,
@@ -212,6 +217,9 @@ func (m *Mesh) JetStream() jetstream.JetStream { return m.js }
 
 // Account returns the account whose consumers are used.
 func (m *Mesh) Account() string { return m.account }
+
+// Version returns the version of the program.
+func (m *Mesh) Version() string { return m.version }
 
 // Logger returns the log of the client.
 func (m *Mesh) Logger() *slog.Logger { return m.logger }

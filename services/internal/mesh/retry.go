@@ -166,20 +166,29 @@ func (m *Mesh) RetryOf(ctx context.Context, service, account, product string) (*
 func (m *Mesh) Retries(ctx context.Context, service, account string,
 	limit int,
 ) (retries []*meshv1.Retry, more bool, err error) {
+	retries, next, err := m.RetriesAfter(ctx, service, account, 0, limit)
+	return retries, next > 0, err
+}
+
+// RetriesAfter is Retries for the retries that were scheduled after a position. It returns the position to continue
+// after, 0 if there are no more.
+func (m *Mesh) RetriesAfter(ctx context.Context, service, account string, after uint64,
+	limit int,
+) (retries []*meshv1.Retry, next uint64, err error) {
 	stream, err := m.boundStream(ctx, topology.StreamRetry)
 	if err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
 	filter := "retry." + service + "." + account + ".*"
-	for sequence := uint64(1); ; {
+	for sequence := after + 1; ; {
 		msg, err := stream.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(filter))
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
-			return retries, false, nil
+			return retries, 0, nil
 		case err != nil:
-			return nil, false, fmt.Errorf("list the retries: %w", err)
+			return nil, 0, fmt.Errorf("list the retries: %w", err)
 		case len(retries) == limit:
-			return retries, true, nil
+			return retries, sequence - 1, nil
 		}
 		if err := m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time); err != nil {
 			m.CountRefusal(ctx, topology.StreamRetry, msg.Subject, err)
@@ -188,7 +197,7 @@ func (m *Mesh) Retries(ctx context.Context, service, account string,
 		}
 		retry := &meshv1.Retry{}
 		if err := proto.Unmarshal(msg.Data, retry); err != nil {
-			return nil, false, fmt.Errorf("read the retry on %s: %w", msg.Subject, err)
+			return nil, 0, fmt.Errorf("read the retry on %s: %w", msg.Subject, err)
 		}
 		retry.Error = cmp.Or(retry.GetError(), "it has failed")
 		retries, sequence = append(retries, retry), msg.Sequence+1

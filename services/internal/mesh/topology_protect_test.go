@@ -13,7 +13,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-var allBuckets = []string{topology.BucketObserved, topology.BucketCursor, topology.BucketBudget, topology.BucketLink}
+var allBuckets = []string{
+	topology.BucketObserved, topology.BucketCursor, topology.BucketBudget, topology.BucketLink, topology.BucketProcess,
+}
 
 // asBefore creates the buckets as earlier versions did, with two values each.
 func asBefore(t *testing.T, js jetstream.JetStream, change func(*jetstream.KeyValueConfig)) {

@@ -94,7 +94,7 @@ func TestApplyTopology_ScalesReplicasWithoutDataLoss(t *testing.T) {
 	three := topology.Options{Replicas: 3}
 	diffs, err := topology.Plan(ctx, m.JetStream(), three)
 	require.NoError(t, err)
-	require.Len(t, diffs, 11, "every stream and bucket: %v", diffs)
+	require.Len(t, diffs, 12, "every stream and bucket: %v", diffs)
 	for _, d := range diffs {
 		require.Equal(t, "replicas is 1, declared 3", d.Detail)
 		require.Empty(t, d.DataLoss)
@@ -322,7 +322,7 @@ func TestApplyTopology_LowersReplicasOnlyIfAllowed(t *testing.T) {
 		}
 		return out
 	}
-	require.Equal(t, map[int]int{3: 11}, replicas())
+	require.Equal(t, map[int]int{3: 12}, replicas())
 	one := topology.Options{Replicas: 1}
 	kept := 0
 	one.OnKept = func(d topology.Difference) {
@@ -331,11 +331,11 @@ func TestApplyTopology_LowersReplicasOnlyIfAllowed(t *testing.T) {
 		kept++
 	}
 	require.NoError(t, m.ApplyTopology(ctx, one, time.Minute))
-	require.Equal(t, 11, kept)
-	require.Equal(t, map[int]int{3: 11}, replicas())
+	require.Equal(t, 12, kept)
+	require.Equal(t, map[int]int{3: 12}, replicas())
 	one.AllowLowering = true
 	require.NoError(t, topology.Apply(ctx, js, one))
-	require.Equal(t, map[int]int{1: 11, 0: 11}, replicas())
+	require.Equal(t, map[int]int{1: 12, 0: 12}, replicas())
 
 	// A service that expects three replicas logs that there is one.
 	told := &warnings{}
@@ -354,7 +354,7 @@ func TestApplyTopology_LowersReplicasOnlyIfAllowed(t *testing.T) {
 		}
 		last := told.all()[len(told.all())-1]
 		return strings.Contains(last, "fewer replicas") && strings.Contains(last,
-			"[CATALOG RETRY OBSERVED CURSOR BUDGET LINK]")
+			"[CATALOG RETRY OBSERVED CURSOR BUDGET LINK PROCESS]")
 	}, 2*time.Minute, 100*time.Millisecond)
 	require.NoError(t, m.ApplyTopology(ctx, topology.Options{Replicas: 3}, time.Minute))
 	require.Eventually(t, func() bool {

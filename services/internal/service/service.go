@@ -53,7 +53,7 @@ func (r Runtime) NATS(service string, m config.Mesh, s config.Signing) mesh.Conf
 		Trusted:     s.TrustedKeys,
 		TrustedFile: s.TrustedKeysFile,
 	}
-	cfg.Logger = r.Logger
+	cfg.Version, cfg.Logger = Version(), r.Logger
 	return cfg
 }
 

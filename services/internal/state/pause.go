@@ -24,14 +24,15 @@ func (s *Stores) pauseRecord(service string) *Record {
 }
 
 // PauseService pauses all replicas of a service for d, or until ResumeService if d is 0. It replaces an earlier pause.
-// The pause is a record in the bucket CURSOR. It is independent of the pauses of consumers with which push halts an
-// account.
-func (s *Stores) PauseService(ctx context.Context, service string, d time.Duration) (*meshv1.Pause, error) {
+// actor and reason say who pauses it and why; both may be empty. The pause is a record in the bucket CURSOR. It is
+// independent of the pauses of consumers with which push halts an account.
+func (s *Stores) PauseService(ctx context.Context, service string, d time.Duration, actor, reason string,
+) (*meshv1.Pause, error) {
 	now, err := s.m.Clock().Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pause := &meshv1.Pause{Since: timestamppb.New(now)}
+	pause := &meshv1.Pause{Since: timestamppb.New(now), Actor: actor, Reason: reason}
 	if d > 0 {
 		pause.Until = timestamppb.New(now.Add(d))
 	}

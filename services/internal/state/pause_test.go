@@ -50,7 +50,7 @@ func TestGate_PausesEveryReplicaAcrossRestarts(t *testing.T) {
 		}
 	}
 	at(true, first, second, pull)
-	_, err := stores.PauseService(t.Context(), topology.Push, 0)
+	_, err := stores.PauseService(t.Context(), topology.Push, 0, "", "")
 	require.NoError(t, err)
 	at(false, first, second)
 	require.True(t, pull.Load())
@@ -75,7 +75,7 @@ func TestGate_ResumesByServerTime(t *testing.T) {
 	m := meshtest.Start(t)
 	work := gated(t, meshtest.WithClock(t, m, -10*time.Minute), topology.Push)
 	_, err := state.New(meshtest.WithClock(t, m, 10*time.Minute)).PauseService(t.Context(), topology.Push,
-		3*time.Second)
+		3*time.Second, "", "")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return !work.Load() }, patience, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return work.Load() }, patience, 10*time.Millisecond)

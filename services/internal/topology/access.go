@@ -54,6 +54,7 @@ var accesses = []access{
 			KeySnapshot,
 			KeyCapture,
 			KeyHistory,
+			KeyProcess.Sub(Ingestion).Sub("*"),
 		},
 		reads: []Key{KeyPaused.Sub(Ingestion), KeyObserved.Sub("*")},
 	},
@@ -82,6 +83,7 @@ var accesses = []access{
 			KeyCreationsHeld,
 			KeyStripeMode,
 			KeyLink.Sub("*"),
+			KeyProcess.Sub(Push).Sub("*"),
 		},
 	},
 	{
@@ -103,6 +105,7 @@ var accesses = []access{
 			KeyScanState,
 			KeyUsage,
 			KeyStripeMode,
+			KeyProcess.Sub(Pull).Sub("*"),
 		},
 		reads: []Key{KeyPaused.Sub(Pull), KeyLink.Sub("*")},
 	},
@@ -118,6 +121,7 @@ var accesses = []access{
 		batchReads:     []string{StreamCatalog, StreamDead, "KV_" + BucketObserved},
 		readsUnscoped:  []string{StreamRetry, StreamCommand, StreamStripe, StreamSync},
 		deletes:        []string{StreamDead},
+		listsKeys:      []string{BucketProcess},
 		listsConsumers: ConsumedStreams(),
 		readsSizes:     true,
 		reads: []Key{
@@ -131,8 +135,9 @@ var accesses = []access{
 			KeyLink.Sub("*"),
 			// A product may be observed before the ledger knows it.
 			KeyObserved.Sub("*"),
+			KeyProcess.Sub("*").Sub("*"),
 		},
-		writes: []Key{KeyGuard, KeyPaused.Sub("*")},
+		writes: []Key{KeyGuard, KeyPaused.Sub("*"), KeyProcess.Sub(Reconciliation).Sub("*")},
 	},
 }
 

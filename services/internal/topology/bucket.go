@@ -1,6 +1,10 @@
 package topology
 
-import "github.com/nats-io/nats.go/jetstream"
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
 
 // bucket is a key-value bucket: the stream KV_<name>, as clients of JetStream's key-value store expect it.
 type bucket struct {
@@ -11,6 +15,8 @@ type bucket struct {
 	expiring bool
 	// unpurged buckets can never be purged, even by an administrator. JetStream cannot undo this setting.
 	unpurged bool
+	// maxAge is how long a value is kept. Zero keeps it forever.
+	maxAge time.Duration
 }
 
 var buckets = []bucket{
@@ -36,6 +42,11 @@ var buckets = []bucket{
 		description: "the catalog's product for each Stripe product with another id",
 		unpurged:    true,
 	},
+	{
+		name:        BucketProcess,
+		description: "what the processes of the services do",
+		maxAge:      ProcessRetention,
+	},
 }
 
 // stream returns the configuration of the bucket's stream. The client's CreateKeyValue is not used because it allows
@@ -50,6 +61,7 @@ func (b bucket) stream(o Options) jetstream.StreamConfig {
 		AllowDirect:        true,
 		AllowAtomicPublish: b.batched,
 		AllowMsgTTL:        b.expiring,
+		MaxAge:             b.maxAge,
 		DenyDelete:         true,
 		DenyPurge:          b.unpurged,
 	}, o)

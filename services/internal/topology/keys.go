@@ -55,6 +55,9 @@ var (
 	KeyObserved = Key{BucketObserved, "{account}"}
 	// KeyLink has the catalog's id of a Stripe product; see Key.Sub.
 	KeyLink = Key{BucketLink, "{account}"}
+
+	// KeyProcess has the Process of a service and an instance; see Key.Sub.
+	KeyProcess = Key{BucketProcess, "{account}"}
 )
 
 // Bucket returns the bucket of the key.

@@ -34,6 +34,7 @@ var keyVariables = map[string]Key{
 	"KeyBudgetBell":    KeyBudgetBell,
 	"KeyObserved":      KeyObserved,
 	"KeyLink":          KeyLink,
+	"KeyProcess":       KeyProcess,
 }
 
 // accessors maps the methods of state.Stores that return a record or a store to the key that they use.
@@ -132,7 +133,8 @@ func eachFile(t *testing.T, dir string, do func(*ast.File)) {
 // mayUse reports whether a service may use a key, or all the parts of it that it uses.
 func (a access) mayUse(key Key) bool {
 	return slices.ContainsFunc(slices.Concat(a.reads, a.writes), func(k Key) bool {
-		return k == key || k == key.Sub("*") || k == key.Sub(a.service)
+		return k == key || k == key.Sub("*") || k == key.Sub(a.service) ||
+			k == key.Sub(a.service).Sub("*")
 	})
 }
 

@@ -25,6 +25,7 @@ const (
 	BucketCursor   = "CURSOR"
 	BucketBudget   = "BUDGET"
 	BucketLink     = "LINK"
+	BucketProcess  = "PROCESS"
 )
 
 // Consumer is a kind of durable consumer. Every account has its own.
@@ -55,6 +56,9 @@ var (
 // shortest election of a leader. It must be longer than 3.3 s, the interval at which workers of earlier versions renew
 // it.
 const AckWait = 4 * time.Second
+
+// ProcessRetention is how long the last record of a process that ended is kept.
+const ProcessRetention = time.Hour
 
 // formerAckWait was declared by earlier versions. Shortening it overrides nothing that an operator has set.
 const formerAckWait = 10 * time.Second

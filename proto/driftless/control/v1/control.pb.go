@@ -381,9 +381,20 @@ type GetStatusResponse struct {
 	// The held products by rule. A product that several rules hold counts for each.
 	HeldBy []*HeldCount `protobuf:"bytes,71,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
 	// Replaced prices that stay active until their time.
-	Overlaps      uint64 `protobuf:"varint,80,opt,name=overlaps,proto3" json:"overlaps,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Overlaps uint64 `protobuf:"varint,80,opt,name=overlaps,proto3" json:"overlaps,omitempty"`
+	// The services with their processes.
+	Services []*ServiceStatus `protobuf:"bytes,90,rep,name=services,proto3" json:"services,omitempty"`
+	// The work that waits, from the tables to the ledger.
+	Flow []*FlowStatus `protobuf:"bytes,91,rep,name=flow,proto3" json:"flow,omitempty"`
+	// Everything that needs attention. The mesh is degraded while there is anything, or equality is unknown.
+	Problems []*Notice `protobuf:"bytes,92,rep,name=problems,proto3" json:"problems,omitempty"`
+	// Other things to know, such as processes of different versions.
+	Notes []*Notice `protobuf:"bytes,93,rep,name=notes,proto3" json:"notes,omitempty"`
+	// Since when the product has differed that has differed longest. Held and dead products do not count. Absent if there
+	// is none.
+	OldestDifferenceAt *timestamppb.Timestamp `protobuf:"bytes,94,opt,name=oldest_difference_at,json=oldestDifferenceAt,proto3" json:"oldest_difference_at,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -577,6 +588,341 @@ func (x *GetStatusResponse) GetOverlaps() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetServices() []*ServiceStatus {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetFlow() []*FlowStatus {
+	if x != nil {
+		return x.Flow
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetProblems() []*Notice {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetNotes() []*Notice {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetOldestDifferenceAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestDifferenceAt
+	}
+	return nil
+}
+
+// A service of the mesh.
+type ServiceStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "ingestion", "push", "pull" or "reconciliation".
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// The number of processes that run, and their versions.
+	Running  uint32   `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
+	Versions []string `protobuf:"bytes,3,rep,name=versions,proto3" json:"versions,omitempty"`
+	// Their work now, in a few words.
+	Doing string `protobuf:"bytes,4,opt,name=doing,proto3" json:"doing,omitempty"`
+	// Why the service does not work. Empty if it does.
+	Problem       string           `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	Processes     []*ProcessStatus `protobuf:"bytes,6,rep,name=processes,proto3" json:"processes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceStatus) Reset() {
+	*x = ServiceStatus{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceStatus) ProtoMessage() {}
+
+func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
+func (*ServiceStatus) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ServiceStatus) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ServiceStatus) GetRunning() uint32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *ServiceStatus) GetVersions() []string {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *ServiceStatus) GetDoing() string {
+	if x != nil {
+		return x.Doing
+	}
+	return ""
+}
+
+func (x *ServiceStatus) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *ServiceStatus) GetProcesses() []*ProcessStatus {
+	if x != nil {
+		return x.Processes
+	}
+	return nil
+}
+
+// A process of a service.
+type ProcessStatus struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Process *v1.Process            `protobuf:"bytes,1,opt,name=process,proto3" json:"process,omitempty"`
+	// running; stopped, in an orderly way; or lost: it has not written its record for a while, as after a kill.
+	State         string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProcessStatus) Reset() {
+	*x = ProcessStatus{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProcessStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProcessStatus) ProtoMessage() {}
+
+func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProcessStatus.ProtoReflect.Descriptor instead.
+func (*ProcessStatus) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ProcessStatus) GetProcess() *v1.Process {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+func (x *ProcessStatus) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+// The work that waits at one place.
+type FlowStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// capture (from the tables to the mesh), live and bulk (changes for push), commands, retries, events (of Stripe) or
+	// ledger.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Messages, or for retries products. Absent for capture.
+	Waiting *uint64 `protobuf:"varint,2,opt,name=waiting,proto3,oneof" json:"waiting,omitempty"`
+	// The time of the oldest of them. For capture: everything that was committed before is captured. Absent if nothing
+	// waits.
+	OldestAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=oldest_at,json=oldestAt,proto3" json:"oldest_at,omitempty"`
+	// How much is done per second. Absent if that is not known.
+	PerSecond *float64 `protobuf:"fixed64,4,opt,name=per_second,json=perSecond,proto3,oneof" json:"per_second,omitempty"`
+	// The time that the rest takes at this rate. Absent if that is not known.
+	Left *durationpb.Duration `protobuf:"bytes,5,opt,name=left,proto3" json:"left,omitempty"`
+	// When the next retry is due.
+	NextAt        *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlowStatus) Reset() {
+	*x = FlowStatus{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlowStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlowStatus) ProtoMessage() {}
+
+func (x *FlowStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlowStatus.ProtoReflect.Descriptor instead.
+func (*FlowStatus) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FlowStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FlowStatus) GetWaiting() uint64 {
+	if x != nil && x.Waiting != nil {
+		return *x.Waiting
+	}
+	return 0
+}
+
+func (x *FlowStatus) GetOldestAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestAt
+	}
+	return nil
+}
+
+func (x *FlowStatus) GetPerSecond() float64 {
+	if x != nil && x.PerSecond != nil {
+		return *x.PerSecond
+	}
+	return 0
+}
+
+func (x *FlowStatus) GetLeft() *durationpb.Duration {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *FlowStatus) GetNextAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAt
+	}
+	return nil
+}
+
+// Something that an operator should know.
+type Notice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A problem: halted, paused, held, service, failing, dead, drifted, check or processes. A note: version, process,
+	// creations, scan or poll.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// The command that tells more, or ends it. Empty if there is none.
+	Command       string `protobuf:"bytes,3,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Notice) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Notice) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Notice) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
 // The number of products that a rule of the guard holds.
 type HeldCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -590,7 +936,7 @@ type HeldCount struct {
 
 func (x *HeldCount) Reset() {
 	*x = HeldCount{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -602,7 +948,7 @@ func (x *HeldCount) String() string {
 func (*HeldCount) ProtoMessage() {}
 
 func (x *HeldCount) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -615,7 +961,7 @@ func (x *HeldCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldCount.ProtoReflect.Descriptor instead.
 func (*HeldCount) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HeldCount) GetRule() string {
@@ -652,7 +998,7 @@ type ReadPurpose struct {
 
 func (x *ReadPurpose) Reset() {
 	*x = ReadPurpose{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +1010,7 @@ func (x *ReadPurpose) String() string {
 func (*ReadPurpose) ProtoMessage() {}
 
 func (x *ReadPurpose) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +1023,7 @@ func (x *ReadPurpose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPurpose.ProtoReflect.Descriptor instead.
 func (*ReadPurpose) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReadPurpose) GetPurpose() string {
@@ -705,7 +1051,7 @@ type DriftCount struct {
 
 func (x *DriftCount) Reset() {
 	*x = DriftCount{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +1063,7 @@ func (x *DriftCount) String() string {
 func (*DriftCount) ProtoMessage() {}
 
 func (x *DriftCount) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +1076,7 @@ func (x *DriftCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriftCount.ProtoReflect.Descriptor instead.
 func (*DriftCount) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DriftCount) GetKind() string {
@@ -778,7 +1124,7 @@ type Drift struct {
 
 func (x *Drift) Reset() {
 	*x = Drift{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +1136,7 @@ func (x *Drift) String() string {
 func (*Drift) ProtoMessage() {}
 
 func (x *Drift) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +1149,7 @@ func (x *Drift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drift.ProtoReflect.Descriptor instead.
 func (*Drift) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Drift) GetProductId() string {
@@ -888,7 +1234,7 @@ type ListDriftRequest struct {
 
 func (x *ListDriftRequest) Reset() {
 	*x = ListDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +1246,7 @@ func (x *ListDriftRequest) String() string {
 func (*ListDriftRequest) ProtoMessage() {}
 
 func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1259,7 @@ func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftRequest.ProtoReflect.Descriptor instead.
 func (*ListDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListDriftRequest) GetProductIds() []string {
@@ -970,7 +1316,7 @@ type ListDriftResponse struct {
 
 func (x *ListDriftResponse) Reset() {
 	*x = ListDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1328,7 @@ func (x *ListDriftResponse) String() string {
 func (*ListDriftResponse) ProtoMessage() {}
 
 func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1341,7 @@ func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftResponse.ProtoReflect.Descriptor instead.
 func (*ListDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListDriftResponse) GetDrift() []*Drift {
@@ -1030,7 +1376,7 @@ type IgnoreDriftRequest struct {
 
 func (x *IgnoreDriftRequest) Reset() {
 	*x = IgnoreDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1388,7 @@ func (x *IgnoreDriftRequest) String() string {
 func (*IgnoreDriftRequest) ProtoMessage() {}
 
 func (x *IgnoreDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1401,7 @@ func (x *IgnoreDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreDriftRequest.ProtoReflect.Descriptor instead.
 func (*IgnoreDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *IgnoreDriftRequest) GetProductId() string {
@@ -1081,7 +1427,7 @@ type IgnoreDriftResponse struct {
 
 func (x *IgnoreDriftResponse) Reset() {
 	*x = IgnoreDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1439,7 @@ func (x *IgnoreDriftResponse) String() string {
 func (*IgnoreDriftResponse) ProtoMessage() {}
 
 func (x *IgnoreDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1452,7 @@ func (x *IgnoreDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreDriftResponse.ProtoReflect.Descriptor instead.
 func (*IgnoreDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *IgnoreDriftResponse) GetDrift() []*Drift {
@@ -1128,7 +1474,7 @@ type ResolveDriftRequest struct {
 
 func (x *ResolveDriftRequest) Reset() {
 	*x = ResolveDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1486,7 @@ func (x *ResolveDriftRequest) String() string {
 func (*ResolveDriftRequest) ProtoMessage() {}
 
 func (x *ResolveDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1499,7 @@ func (x *ResolveDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveDriftRequest.ProtoReflect.Descriptor instead.
 func (*ResolveDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResolveDriftRequest) GetProductId() string {
@@ -1186,7 +1532,7 @@ type ResolveDriftResponse struct {
 
 func (x *ResolveDriftResponse) Reset() {
 	*x = ResolveDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1544,7 @@ func (x *ResolveDriftResponse) String() string {
 func (*ResolveDriftResponse) ProtoMessage() {}
 
 func (x *ResolveDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1557,7 @@ func (x *ResolveDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveDriftResponse.ProtoReflect.Descriptor instead.
 func (*ResolveDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResolveDriftResponse) GetDrift() []*Drift {
@@ -1228,14 +1574,17 @@ type PausedService struct {
 	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	Since   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
 	// When the pause ends by itself. Absent if only a resume ends it.
-	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// Who paused it, and why. Empty if that was not said.
+	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PausedService) Reset() {
 	*x = PausedService{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1596,7 @@ func (x *PausedService) String() string {
 func (*PausedService) ProtoMessage() {}
 
 func (x *PausedService) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1609,7 @@ func (x *PausedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PausedService.ProtoReflect.Descriptor instead.
 func (*PausedService) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PausedService) GetService() string {
@@ -1284,19 +1633,36 @@ func (x *PausedService) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *PausedService) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *PausedService) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type PauseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "push", "pull", "ingestion". Defaults to all three.
 	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
 	// How long, at most a year. Until Resume if absent.
-	Duration      *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	Duration *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	// Who pauses, and why. They are shown with the pause.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1674,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1687,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PauseRequest) GetServices() []string {
@@ -1338,6 +1704,20 @@ func (x *PauseRequest) GetDuration() *durationpb.Duration {
 	return nil
 }
 
+func (x *PauseRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *PauseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type PauseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The services that are now paused.
@@ -1348,7 +1728,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1740,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1753,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PauseResponse) GetPaused() []*PausedService {
@@ -1393,7 +1773,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1785,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1798,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResumeRequest) GetServices() []string {
@@ -1438,7 +1818,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1830,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +1843,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResumeResponse) GetServices() []string {
@@ -1497,7 +1877,7 @@ type ApproveRequest struct {
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1889,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1902,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ApproveRequest) GetDuration() *durationpb.Duration {
@@ -1595,7 +1975,7 @@ type ApproveResponse struct {
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1987,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +2000,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ApproveResponse) GetUntil() *timestamppb.Timestamp {
@@ -1684,7 +2064,7 @@ type RejectRequest struct {
 
 func (x *RejectRequest) Reset() {
 	*x = RejectRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +2076,7 @@ func (x *RejectRequest) String() string {
 func (*RejectRequest) ProtoMessage() {}
 
 func (x *RejectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +2089,7 @@ func (x *RejectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectRequest.ProtoReflect.Descriptor instead.
 func (*RejectRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RejectRequest) GetProductIds() []string {
@@ -1769,7 +2149,7 @@ type RejectResponse struct {
 
 func (x *RejectResponse) Reset() {
 	*x = RejectResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +2161,7 @@ func (x *RejectResponse) String() string {
 func (*RejectResponse) ProtoMessage() {}
 
 func (x *RejectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2174,7 @@ func (x *RejectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectResponse.ProtoReflect.Descriptor instead.
 func (*RejectResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RejectResponse) GetRejections() []*Rejection {
@@ -1841,7 +2221,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +2233,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +2246,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Rejection) GetProductId() string {
@@ -1913,7 +2293,7 @@ type ConsumerStatus struct {
 
 func (x *ConsumerStatus) Reset() {
 	*x = ConsumerStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1925,7 +2305,7 @@ func (x *ConsumerStatus) String() string {
 func (*ConsumerStatus) ProtoMessage() {}
 
 func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1938,7 +2318,7 @@ func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerStatus.ProtoReflect.Descriptor instead.
 func (*ConsumerStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ConsumerStatus) GetStream() string {
@@ -1993,7 +2373,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2385,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2398,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PlanRequest) GetProductIds() []string {
@@ -2079,7 +2459,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2471,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +2484,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PlanResponse) GetProducts() []*ProductPlan {
@@ -2215,7 +2595,7 @@ type ProductPlan struct {
 
 func (x *ProductPlan) Reset() {
 	*x = ProductPlan{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2607,7 @@ func (x *ProductPlan) String() string {
 func (*ProductPlan) ProtoMessage() {}
 
 func (x *ProductPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2620,7 @@ func (x *ProductPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductPlan.ProtoReflect.Descriptor instead.
 func (*ProductPlan) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ProductPlan) GetProductId() string {
@@ -2358,7 +2738,7 @@ type PlannedChange struct {
 
 func (x *PlannedChange) Reset() {
 	*x = PlannedChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2750,7 @@ func (x *PlannedChange) String() string {
 func (*PlannedChange) ProtoMessage() {}
 
 func (x *PlannedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2763,7 @@ func (x *PlannedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedChange.ProtoReflect.Descriptor instead.
 func (*PlannedChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlannedChange) GetVerb() string {
@@ -2452,7 +2832,7 @@ type Overlap struct {
 
 func (x *Overlap) Reset() {
 	*x = Overlap{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2464,7 +2844,7 @@ func (x *Overlap) String() string {
 func (*Overlap) ProtoMessage() {}
 
 func (x *Overlap) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2477,7 +2857,7 @@ func (x *Overlap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overlap.ProtoReflect.Descriptor instead.
 func (*Overlap) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Overlap) GetProductId() string {
@@ -2529,7 +2909,7 @@ type PlannedStep struct {
 
 func (x *PlannedStep) Reset() {
 	*x = PlannedStep{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +2921,7 @@ func (x *PlannedStep) String() string {
 func (*PlannedStep) ProtoMessage() {}
 
 func (x *PlannedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +2934,7 @@ func (x *PlannedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStep.ProtoReflect.Descriptor instead.
 func (*PlannedStep) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PlannedStep) GetKind() string {
@@ -2588,7 +2968,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2600,7 +2980,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2613,7 +2993,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Parameter) GetName() string {
@@ -2638,14 +3018,22 @@ type ListProductsRequest struct {
 	// that the catalog never had.
 	Adoptable bool `protobuf:"varint,2,opt,name=adoptable,proto3" json:"adoptable,omitempty"`
 	// Only products with ids after this one, to continue.
-	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// Only products in one of these states, and products that the catalog has now (catalog), that it had (left) or that
+	// only Stripe has (extra). Without kinds, all of them.
+	States []ProductState `protobuf:"varint,90,rep,packed,name=states,proto3,enum=driftless.control.v1.ProductState" json:"states,omitempty"`
+	Kinds  []string       `protobuf:"bytes,91,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Only products whose id, or whose name in the catalog or in Stripe, has this text, in any case.
+	Search string `protobuf:"bytes,92,opt,name=search,proto3" json:"search,omitempty"`
+	// At most this many. Defaults to 1000.
+	Limit         uint32 `protobuf:"varint,93,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListProductsRequest) Reset() {
 	*x = ListProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2657,7 +3045,7 @@ func (x *ListProductsRequest) String() string {
 func (*ListProductsRequest) ProtoMessage() {}
 
 func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2670,7 +3058,7 @@ func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsRequest.ProtoReflect.Descriptor instead.
 func (*ListProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListProductsRequest) GetProductIds() []string {
@@ -2694,6 +3082,34 @@ func (x *ListProductsRequest) GetAfter() string {
 	return ""
 }
 
+func (x *ListProductsRequest) GetStates() []ProductState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ListProductsRequest) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListProductsRequest) GetSearch() string {
+	if x != nil {
+		return x.Search
+	}
+	return ""
+}
+
+func (x *ListProductsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 type ListProductsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Ordered by id.
@@ -2706,7 +3122,7 @@ type ListProductsResponse struct {
 
 func (x *ListProductsResponse) Reset() {
 	*x = ListProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2718,7 +3134,7 @@ func (x *ListProductsResponse) String() string {
 func (*ListProductsResponse) ProtoMessage() {}
 
 func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2731,7 +3147,7 @@ func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsResponse.ProtoReflect.Descriptor instead.
 func (*ListProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListProductsResponse) GetProducts() []*ProductDetail {
@@ -2762,7 +3178,7 @@ type ProductDetail struct {
 
 func (x *ProductDetail) Reset() {
 	*x = ProductDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +3190,7 @@ func (x *ProductDetail) String() string {
 func (*ProductDetail) ProtoMessage() {}
 
 func (x *ProductDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +3203,7 @@ func (x *ProductDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDetail.ProtoReflect.Descriptor instead.
 func (*ProductDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ProductDetail) GetProductId() string {
@@ -2827,7 +3243,7 @@ type AdoptProductsRequest struct {
 
 func (x *AdoptProductsRequest) Reset() {
 	*x = AdoptProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +3255,7 @@ func (x *AdoptProductsRequest) String() string {
 func (*AdoptProductsRequest) ProtoMessage() {}
 
 func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +3268,7 @@ func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsRequest.ProtoReflect.Descriptor instead.
 func (*AdoptProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AdoptProductsRequest) GetAdoptions() []*v1.Adopt {
@@ -2872,7 +3288,7 @@ type AdoptProductsResponse struct {
 
 func (x *AdoptProductsResponse) Reset() {
 	*x = AdoptProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +3300,7 @@ func (x *AdoptProductsResponse) String() string {
 func (*AdoptProductsResponse) ProtoMessage() {}
 
 func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +3313,7 @@ func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsResponse.ProtoReflect.Descriptor instead.
 func (*AdoptProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AdoptProductsResponse) GetOrders() []*AdoptionOrder {
@@ -2918,7 +3334,7 @@ type AdoptionOrder struct {
 
 func (x *AdoptionOrder) Reset() {
 	*x = AdoptionOrder{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3346,7 @@ func (x *AdoptionOrder) String() string {
 func (*AdoptionOrder) ProtoMessage() {}
 
 func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3359,7 @@ func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptionOrder.ProtoReflect.Descriptor instead.
 func (*AdoptionOrder) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AdoptionOrder) GetProductId() string {
@@ -2970,7 +3386,7 @@ type ListAdoptionsRequest struct {
 
 func (x *ListAdoptionsRequest) Reset() {
 	*x = ListAdoptionsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2982,7 +3398,7 @@ func (x *ListAdoptionsRequest) String() string {
 func (*ListAdoptionsRequest) ProtoMessage() {}
 
 func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2995,7 +3411,7 @@ func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListAdoptionsRequest) GetIds() []string {
@@ -3014,7 +3430,7 @@ type ListAdoptionsResponse struct {
 
 func (x *ListAdoptionsResponse) Reset() {
 	*x = ListAdoptionsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3026,7 +3442,7 @@ func (x *ListAdoptionsResponse) String() string {
 func (*ListAdoptionsResponse) ProtoMessage() {}
 
 func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3039,7 +3455,7 @@ func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListAdoptionsResponse) GetAdoptions() []*Adoption {
@@ -3064,7 +3480,7 @@ type Adoption struct {
 
 func (x *Adoption) Reset() {
 	*x = Adoption{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3492,7 @@ func (x *Adoption) String() string {
 func (*Adoption) ProtoMessage() {}
 
 func (x *Adoption) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3505,7 @@ func (x *Adoption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adoption.ProtoReflect.Descriptor instead.
 func (*Adoption) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Adoption) GetId() string {
@@ -3131,7 +3547,7 @@ type SyncProductsRequest struct {
 
 func (x *SyncProductsRequest) Reset() {
 	*x = SyncProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3143,7 +3559,7 @@ func (x *SyncProductsRequest) String() string {
 func (*SyncProductsRequest) ProtoMessage() {}
 
 func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3156,7 +3572,7 @@ func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsRequest.ProtoReflect.Descriptor instead.
 func (*SyncProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SyncProductsRequest) GetProductIds() []string {
@@ -3186,7 +3602,7 @@ type SyncProductsResponse struct {
 
 func (x *SyncProductsResponse) Reset() {
 	*x = SyncProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3198,7 +3614,7 @@ func (x *SyncProductsResponse) String() string {
 func (*SyncProductsResponse) ProtoMessage() {}
 
 func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3211,7 +3627,7 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SyncProductsResponse) GetRereadId() string {
@@ -3238,7 +3654,7 @@ type RereadRequest struct {
 
 func (x *RereadRequest) Reset() {
 	*x = RereadRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3250,7 +3666,7 @@ func (x *RereadRequest) String() string {
 func (*RereadRequest) ProtoMessage() {}
 
 func (x *RereadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3263,7 +3679,7 @@ func (x *RereadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadRequest.ProtoReflect.Descriptor instead.
 func (*RereadRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RereadRequest) GetProductIds() []string {
@@ -3283,7 +3699,7 @@ type RereadResponse struct {
 
 func (x *RereadResponse) Reset() {
 	*x = RereadResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3295,7 +3711,7 @@ func (x *RereadResponse) String() string {
 func (*RereadResponse) ProtoMessage() {}
 
 func (x *RereadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3308,7 +3724,7 @@ func (x *RereadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadResponse.ProtoReflect.Descriptor instead.
 func (*RereadResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RereadResponse) GetId() string {
@@ -3326,7 +3742,7 @@ type StartScanRequest struct {
 
 func (x *StartScanRequest) Reset() {
 	*x = StartScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3338,7 +3754,7 @@ func (x *StartScanRequest) String() string {
 func (*StartScanRequest) ProtoMessage() {}
 
 func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3351,7 +3767,7 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 type StartScanResponse struct {
@@ -3363,7 +3779,7 @@ type StartScanResponse struct {
 
 func (x *StartScanResponse) Reset() {
 	*x = StartScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3375,7 +3791,7 @@ func (x *StartScanResponse) String() string {
 func (*StartScanResponse) ProtoMessage() {}
 
 func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3388,7 +3804,7 @@ func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanResponse.ProtoReflect.Descriptor instead.
 func (*StartScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StartScanResponse) GetId() string {
@@ -3406,7 +3822,7 @@ type GetScanRequest struct {
 
 func (x *GetScanRequest) Reset() {
 	*x = GetScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3418,7 +3834,7 @@ func (x *GetScanRequest) String() string {
 func (*GetScanRequest) ProtoMessage() {}
 
 func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3431,7 +3847,7 @@ func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanRequest.ProtoReflect.Descriptor instead.
 func (*GetScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 type GetScanResponse struct {
@@ -3443,7 +3859,7 @@ type GetScanResponse struct {
 
 func (x *GetScanResponse) Reset() {
 	*x = GetScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3455,7 +3871,7 @@ func (x *GetScanResponse) String() string {
 func (*GetScanResponse) ProtoMessage() {}
 
 func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3468,7 +3884,7 @@ func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanResponse.ProtoReflect.Descriptor instead.
 func (*GetScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetScanResponse) GetScan() *v1.ScanReport {
@@ -3490,7 +3906,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3502,7 +3918,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3515,7 +3931,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListHistoryRequest) GetProductId() string {
@@ -3546,7 +3962,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3558,7 +3974,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3571,7 +3987,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -3628,7 +4044,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3640,7 +4056,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3653,7 +4069,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *HistoryEntry) GetAt() *timestamppb.Timestamp {
@@ -3780,7 +4196,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3792,7 +4208,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3805,7 +4221,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *FieldChange) GetField() string {
@@ -3845,7 +4261,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3857,7 +4273,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3870,7 +4286,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListDeadLettersRequest) GetLimit() uint32 {
@@ -3910,7 +4326,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3922,7 +4338,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3935,7 +4351,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
@@ -3954,7 +4370,7 @@ type GetDeadLettersRequest struct {
 
 func (x *GetDeadLettersRequest) Reset() {
 	*x = GetDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3966,7 +4382,7 @@ func (x *GetDeadLettersRequest) String() string {
 func (*GetDeadLettersRequest) ProtoMessage() {}
 
 func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3979,7 +4395,7 @@ func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetDeadLettersRequest) GetProductId() string {
@@ -3998,7 +4414,7 @@ type GetDeadLettersResponse struct {
 
 func (x *GetDeadLettersResponse) Reset() {
 	*x = GetDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4010,7 +4426,7 @@ func (x *GetDeadLettersResponse) String() string {
 func (*GetDeadLettersResponse) ProtoMessage() {}
 
 func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4023,7 +4439,7 @@ func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
@@ -4046,7 +4462,7 @@ type DeadLetterDetail struct {
 
 func (x *DeadLetterDetail) Reset() {
 	*x = DeadLetterDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4474,7 @@ func (x *DeadLetterDetail) String() string {
 func (*DeadLetterDetail) ProtoMessage() {}
 
 func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4487,7 @@ func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterDetail.ProtoReflect.Descriptor instead.
 func (*DeadLetterDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DeadLetterDetail) GetDeadLetter() *v1.DeadLetter {
@@ -4111,7 +4527,7 @@ type DeadLetterSelection struct {
 
 func (x *DeadLetterSelection) Reset() {
 	*x = DeadLetterSelection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4123,7 +4539,7 @@ func (x *DeadLetterSelection) String() string {
 func (*DeadLetterSelection) ProtoMessage() {}
 
 func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4136,7 +4552,7 @@ func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
 func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DeadLetterSelection) GetProductIds() []string {
@@ -4183,7 +4599,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4195,7 +4611,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4208,7 +4624,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -4230,7 +4646,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4242,7 +4658,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4255,7 +4671,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ReplayDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -4283,7 +4699,7 @@ type DropDeadLettersRequest struct {
 
 func (x *DropDeadLettersRequest) Reset() {
 	*x = DropDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4295,7 +4711,7 @@ func (x *DropDeadLettersRequest) String() string {
 func (*DropDeadLettersRequest) ProtoMessage() {}
 
 func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4308,7 +4724,7 @@ func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -4337,7 +4753,7 @@ type DropDeadLettersResponse struct {
 
 func (x *DropDeadLettersResponse) Reset() {
 	*x = DropDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4349,7 +4765,7 @@ func (x *DropDeadLettersResponse) String() string {
 func (*DropDeadLettersResponse) ProtoMessage() {}
 
 func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4362,7 +4778,7 @@ func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DropDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -4396,7 +4812,7 @@ type DeadLetterResult struct {
 
 func (x *DeadLetterResult) Reset() {
 	*x = DeadLetterResult{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4408,7 +4824,7 @@ func (x *DeadLetterResult) String() string {
 func (*DeadLetterResult) ProtoMessage() {}
 
 func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4421,7 +4837,7 @@ func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterResult.ProtoReflect.Descriptor instead.
 func (*DeadLetterResult) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DeadLetterResult) GetProductId() string {
@@ -4480,7 +4896,7 @@ type ListStatesRequest struct {
 
 func (x *ListStatesRequest) Reset() {
 	*x = ListStatesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4492,7 +4908,7 @@ func (x *ListStatesRequest) String() string {
 func (*ListStatesRequest) ProtoMessage() {}
 
 func (x *ListStatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4505,7 +4921,7 @@ func (x *ListStatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStatesRequest.ProtoReflect.Descriptor instead.
 func (*ListStatesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListStatesRequest) GetAt() *timestamppb.Timestamp {
@@ -4553,7 +4969,7 @@ type ListStatesResponse struct {
 
 func (x *ListStatesResponse) Reset() {
 	*x = ListStatesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4565,7 +4981,7 @@ func (x *ListStatesResponse) String() string {
 func (*ListStatesResponse) ProtoMessage() {}
 
 func (x *ListStatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4578,7 +4994,7 @@ func (x *ListStatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStatesResponse.ProtoReflect.Descriptor instead.
 func (*ListStatesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListStatesResponse) GetStates() []*PastState {
@@ -4637,7 +5053,7 @@ type PastState struct {
 
 func (x *PastState) Reset() {
 	*x = PastState{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4649,7 +5065,7 @@ func (x *PastState) String() string {
 func (*PastState) ProtoMessage() {}
 
 func (x *PastState) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4662,7 +5078,7 @@ func (x *PastState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastState.ProtoReflect.Descriptor instead.
 func (*PastState) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PastState) GetProductId() string {
@@ -4729,7 +5145,7 @@ type DiffStatesRequest struct {
 
 func (x *DiffStatesRequest) Reset() {
 	*x = DiffStatesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4741,7 +5157,7 @@ func (x *DiffStatesRequest) String() string {
 func (*DiffStatesRequest) ProtoMessage() {}
 
 func (x *DiffStatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4754,7 +5170,7 @@ func (x *DiffStatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffStatesRequest.ProtoReflect.Descriptor instead.
 func (*DiffStatesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *DiffStatesRequest) GetFrom() *timestamppb.Timestamp {
@@ -4809,7 +5225,7 @@ type DiffStatesResponse struct {
 
 func (x *DiffStatesResponse) Reset() {
 	*x = DiffStatesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4821,7 +5237,7 @@ func (x *DiffStatesResponse) String() string {
 func (*DiffStatesResponse) ProtoMessage() {}
 
 func (x *DiffStatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4834,7 +5250,7 @@ func (x *DiffStatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffStatesResponse.ProtoReflect.Descriptor instead.
 func (*DiffStatesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DiffStatesResponse) GetProducts() []*ProductDiff {
@@ -4898,7 +5314,7 @@ type ProductDiff struct {
 
 func (x *ProductDiff) Reset() {
 	*x = ProductDiff{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4910,7 +5326,7 @@ func (x *ProductDiff) String() string {
 func (*ProductDiff) ProtoMessage() {}
 
 func (x *ProductDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4923,7 +5339,7 @@ func (x *ProductDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDiff.ProtoReflect.Descriptor instead.
 func (*ProductDiff) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ProductDiff) GetProductId() string {
@@ -4989,7 +5405,7 @@ type StateChange struct {
 
 func (x *StateChange) Reset() {
 	*x = StateChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5001,7 +5417,7 @@ func (x *StateChange) String() string {
 func (*StateChange) ProtoMessage() {}
 
 func (x *StateChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5014,7 +5430,7 @@ func (x *StateChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateChange.ProtoReflect.Descriptor instead.
 func (*StateChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *StateChange) GetVerb() string {
@@ -5084,7 +5500,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5096,7 +5512,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5109,7 +5525,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *RollbackRequest) GetProductId() string {
@@ -5217,7 +5633,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5229,7 +5645,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5242,7 +5658,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *RollbackResponse) GetProductId() string {
@@ -5322,6 +5738,418 @@ func (x *RollbackResponse) GetOrdered() bool {
 	return false
 }
 
+type ListProcessesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProcessesRequest) Reset() {
+	*x = ListProcessesRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProcessesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProcessesRequest) ProtoMessage() {}
+
+func (x *ListProcessesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProcessesRequest.ProtoReflect.Descriptor instead.
+func (*ListProcessesRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{76}
+}
+
+type ListProcessesResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Services []*ServiceStatus       `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// When this was read, by the NATS server's clock, as the times of the processes.
+	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProcessesResponse) Reset() {
+	*x = ListProcessesResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProcessesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProcessesResponse) ProtoMessage() {}
+
+func (x *ListProcessesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProcessesResponse.ProtoReflect.Descriptor instead.
+func (*ListProcessesResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *ListProcessesResponse) GetServices() []*ServiceStatus {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *ListProcessesResponse) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type ListRetriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many. Defaults to 100.
+	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// next of the previous answer, to continue.
+	After         uint64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRetriesRequest) Reset() {
+	*x = ListRetriesRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRetriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRetriesRequest) ProtoMessage() {}
+
+func (x *ListRetriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRetriesRequest.ProtoReflect.Descriptor instead.
+func (*ListRetriesRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *ListRetriesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListRetriesRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+type ListRetriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they were scheduled.
+	Retries []*v1.Retry `protobuf:"bytes,1,rep,name=retries,proto3" json:"retries,omitempty"`
+	// The number of all.
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// There are more: repeat the request with this in after. 0 if there are none.
+	Next uint64 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
+	// When this was read, by the NATS server's clock, as the times of the retries.
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRetriesResponse) Reset() {
+	*x = ListRetriesResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRetriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRetriesResponse) ProtoMessage() {}
+
+func (x *ListRetriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRetriesResponse.ProtoReflect.Descriptor instead.
+func (*ListRetriesResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *ListRetriesResponse) GetRetries() []*v1.Retry {
+	if x != nil {
+		return x.Retries
+	}
+	return nil
+}
+
+func (x *ListRetriesResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListRetriesResponse) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ListRetriesResponse) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type ListActivityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only entries with ids after this one.
+	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	// Instead: the latest entries, this many.
+	Latest uint32 `protobuf:"varint,2,opt,name=latest,proto3" json:"latest,omitempty"`
+	// At most this many. Defaults to 1000.
+	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Only these products. All if empty.
+	ProductIds []string `protobuf:"bytes,4,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// Only what failed or waits for a person: dead, held, drifted and adoption_refused.
+	Failed bool `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
+	// How long to wait if there is nothing yet. Not at all by default.
+	Wait          *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActivityRequest) Reset() {
+	*x = ListActivityRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActivityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActivityRequest) ProtoMessage() {}
+
+func (x *ListActivityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActivityRequest.ProtoReflect.Descriptor instead.
+func (*ListActivityRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *ListActivityRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *ListActivityRequest) GetLatest() uint32 {
+	if x != nil {
+		return x.Latest
+	}
+	return 0
+}
+
+func (x *ListActivityRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListActivityRequest) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *ListActivityRequest) GetFailed() bool {
+	if x != nil {
+		return x.Failed
+	}
+	return false
+}
+
+func (x *ListActivityRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+type ListActivityResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*ActivityEntry       `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActivityResponse) Reset() {
+	*x = ListActivityResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActivityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActivityResponse) ProtoMessage() {}
+
+func (x *ListActivityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActivityResponse.ProtoReflect.Descriptor instead.
+func (*ListActivityResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *ListActivityResponse) GetEntries() []*ActivityEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// An entry of the history, with its product.
+type ActivityEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Grows with each entry. Transactions that run at the same time may commit in another order. So a later answer may
+	// have a lower id than an earlier one.
+	Id            uint64        `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	ProductId     string        `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	Entry         *HistoryEntry `protobuf:"bytes,3,opt,name=entry,proto3" json:"entry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActivityEntry) Reset() {
+	*x = ActivityEntry{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActivityEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActivityEntry) ProtoMessage() {}
+
+func (x *ActivityEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActivityEntry.ProtoReflect.Descriptor instead.
+func (*ActivityEntry) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *ActivityEntry) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ActivityEntry) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ActivityEntry) GetEntry() *HistoryEntry {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
 var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
@@ -5338,7 +6166,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"3\n" +
 	"\x10GetStatusRequest\x12\x1f\n" +
 	"\vcounted_ids\x18\x01 \x01(\bR\n" +
-	"countedIds\"\x94\a\n" +
+	"countedIds\"\xc7\t\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -5365,7 +6193,38 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"signatures\x12\x12\n" +
 	"\x04held\x18F \x01(\x04R\x04held\x128\n" +
 	"\aheld_by\x18G \x03(\v2\x1f.driftless.control.v1.HeldCountR\x06heldBy\x12\x1a\n" +
-	"\boverlaps\x18P \x01(\x04R\boverlaps\"g\n" +
+	"\boverlaps\x18P \x01(\x04R\boverlaps\x12?\n" +
+	"\bservices\x18Z \x03(\v2#.driftless.control.v1.ServiceStatusR\bservices\x124\n" +
+	"\x04flow\x18[ \x03(\v2 .driftless.control.v1.FlowStatusR\x04flow\x128\n" +
+	"\bproblems\x18\\ \x03(\v2\x1c.driftless.control.v1.NoticeR\bproblems\x122\n" +
+	"\x05notes\x18] \x03(\v2\x1c.driftless.control.v1.NoticeR\x05notes\x12L\n" +
+	"\x14oldest_difference_at\x18^ \x01(\v2\x1a.google.protobuf.TimestampR\x12oldestDifferenceAt\"\xd2\x01\n" +
+	"\rServiceStatus\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
+	"\arunning\x18\x02 \x01(\rR\arunning\x12\x1a\n" +
+	"\bversions\x18\x03 \x03(\tR\bversions\x12\x14\n" +
+	"\x05doing\x18\x04 \x01(\tR\x05doing\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\x12A\n" +
+	"\tprocesses\x18\x06 \x03(\v2#.driftless.control.v1.ProcessStatusR\tprocesses\"[\n" +
+	"\rProcessStatus\x124\n" +
+	"\aprocess\x18\x01 \x01(\v2\x1a.driftless.mesh.v1.ProcessR\aprocess\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\"\x9b\x02\n" +
+	"\n" +
+	"FlowStatus\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\awaiting\x18\x02 \x01(\x04H\x00R\awaiting\x88\x01\x01\x127\n" +
+	"\toldest_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\boldestAt\x12\"\n" +
+	"\n" +
+	"per_second\x18\x04 \x01(\x01H\x01R\tperSecond\x88\x01\x01\x12-\n" +
+	"\x04left\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04left\x123\n" +
+	"\anext_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06nextAtB\n" +
+	"\n" +
+	"\b_waitingB\r\n" +
+	"\v_per_second\"J\n" +
+	"\x06Notice\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
+	"\acommand\x18\x03 \x01(\tR\acommand\"g\n" +
 	"\tHeldCount\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x120\n" +
@@ -5422,16 +6281,20 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04keep\x18\x03 \x01(\x0e2\x1a.driftless.control.v1.KeepB\n" +
 	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\x04keep\"I\n" +
 	"\x14ResolveDriftResponse\x121\n" +
-	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\x8d\x01\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\xbb\x01\n" +
 	"\rPausedService\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x84\x01\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xc6\x01\n" +
 	"\fPauseRequest\x12,\n" +
 	"\bservices\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n" +
 	"\x10\n" +
 	"\"\x06r\x04\x10\x01(dR\bservices\x12F\n" +
-	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\x8a\x8a\x0f*\x00R\bduration\"L\n" +
+	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\x8a\x8a\x0f*\x00R\bduration\x12\x1e\n" +
+	"\x05actor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
+	"\x06reason\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"L\n" +
 	"\rPauseResponse\x12;\n" +
 	"\x06paused\x18\x01 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\"=\n" +
 	"\rResumeRequest\x12,\n" +
@@ -5547,13 +6410,20 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"parameters\"5\n" +
 	"\tParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\x8b\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xcc\x02\n" +
 	"\x13ListProductsRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x1c\n" +
 	"\tadoptable\x18\x02 \x01(\bR\tadoptable\x12\x1e\n" +
-	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"k\n" +
+	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12U\n" +
+	"\x06states\x18Z \x03(\x0e2\".driftless.control.v1.ProductStateB\x19\xbaH\x16\x92\x01\x13\x10\n" +
+	"\"\x0f\x82\x01\f\x18\x01\x18\x02\x18\x03\x18\x04\x18\x05\x18\x06R\x06states\x12&\n" +
+	"\x05kinds\x18[ \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\n" +
+	"\"\x06r\x04\x10\x01(dR\x05kinds\x12 \n" +
+	"\x06search\x18\\ \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x06search\x12\x1e\n" +
+	"\x05limit\x18] \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"k\n" +
 	"\x14ListProductsResponse\x12?\n" +
 	"\bproducts\x18\x01 \x03(\v2#.driftless.control.v1.ProductDetailR\bproducts\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\"\xe3\x01\n" +
@@ -5764,7 +6634,35 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aproduct\x18\t \x01(\v2\x1d.driftless.catalog.v1.ProductR\aproduct\x125\n" +
 	"\x04plan\x18\n" +
 	" \x01(\v2!.driftless.control.v1.ProductPlanR\x04plan\x12\x18\n" +
-	"\aordered\x18\v \x01(\bR\aordered*\xc8\x01\n" +
+	"\aordered\x18\v \x01(\bR\aordered\"\x16\n" +
+	"\x14ListProcessesRequest\"\x84\x01\n" +
+	"\x15ListProcessesResponse\x12?\n" +
+	"\bservices\x18\x01 \x03(\v2#.driftless.control.v1.ServiceStatusR\bservices\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"J\n" +
+	"\x12ListRetriesRequest\x12\x1e\n" +
+	"\x05limit\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\x04R\x05after\"\x9f\x01\n" +
+	"\x13ListRetriesResponse\x122\n" +
+	"\aretries\x18\x01 \x03(\v2\x18.driftless.mesh.v1.RetryR\aretries\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x04R\x04next\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xfa\x01\n" +
+	"\x13ListActivityRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12 \n" +
+	"\x06latest\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x06latest\x12\x1e\n" +
+	"\x05limit\x18\x03 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x126\n" +
+	"\vproduct_ids\x18\x04 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
+	"productIds\x12\x16\n" +
+	"\x06failed\x18\x05 \x01(\bR\x06failed\x12;\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x1e2\x00R\x04wait\"U\n" +
+	"\x14ListActivityResponse\x12=\n" +
+	"\aentries\x18\x01 \x03(\v2#.driftless.control.v1.ActivityEntryR\aentries\"x\n" +
+	"\rActivityEntry\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x02 \x01(\tR\tproductId\x128\n" +
+	"\x05entry\x18\x03 \x01(\v2\".driftless.control.v1.HistoryEntryR\x05entry*\xc8\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
@@ -5780,7 +6678,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSIDE_CATALOG\x10\x01\x12\x0f\n" +
-	"\vSIDE_STRIPE\x10\x022\xb5\x13\n" +
+	"\vSIDE_STRIPE\x10\x022\xf0\x15\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -5808,7 +6706,10 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fListDeadLetters\x12,.driftless.control.v1.ListDeadLettersRequest\x1a-.driftless.control.v1.ListDeadLettersResponse\"\x00\x12m\n" +
 	"\x0eGetDeadLetters\x12+.driftless.control.v1.GetDeadLettersRequest\x1a,.driftless.control.v1.GetDeadLettersResponse\"\x00\x12v\n" +
 	"\x11ReplayDeadLetters\x12..driftless.control.v1.ReplayDeadLettersRequest\x1a/.driftless.control.v1.ReplayDeadLettersResponse\"\x00\x12p\n" +
-	"\x0fDropDeadLetters\x12,.driftless.control.v1.DropDeadLettersRequest\x1a-.driftless.control.v1.DropDeadLettersResponse\"\x00B\xe4\x01\n" +
+	"\x0fDropDeadLetters\x12,.driftless.control.v1.DropDeadLettersRequest\x1a-.driftless.control.v1.DropDeadLettersResponse\"\x00\x12j\n" +
+	"\rListProcesses\x12*.driftless.control.v1.ListProcessesRequest\x1a+.driftless.control.v1.ListProcessesResponse\"\x00\x12d\n" +
+	"\vListRetries\x12(.driftless.control.v1.ListRetriesRequest\x1a).driftless.control.v1.ListRetriesResponse\"\x00\x12g\n" +
+	"\fListActivity\x12).driftless.control.v1.ListActivityRequest\x1a*.driftless.control.v1.ListActivityResponse\"\x00B\xe4\x01\n" +
 	"\x18com.driftless.control.v1B\fControlProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/control/v1;controlv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Control.V1\xca\x02\x14Driftless\\Control\\V1\xe2\x02 Driftless\\Control\\V1\\GPBMetadata\xea\x02\x16Driftless::Control::V1b\x06proto3"
 
 var (
@@ -5824,7 +6725,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -5832,244 +6733,281 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*Equality)(nil),                  // 3: driftless.control.v1.Equality
 	(*GetStatusRequest)(nil),          // 4: driftless.control.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),         // 5: driftless.control.v1.GetStatusResponse
-	(*HeldCount)(nil),                 // 6: driftless.control.v1.HeldCount
-	(*ReadPurpose)(nil),               // 7: driftless.control.v1.ReadPurpose
-	(*DriftCount)(nil),                // 8: driftless.control.v1.DriftCount
-	(*Drift)(nil),                     // 9: driftless.control.v1.Drift
-	(*ListDriftRequest)(nil),          // 10: driftless.control.v1.ListDriftRequest
-	(*ListDriftResponse)(nil),         // 11: driftless.control.v1.ListDriftResponse
-	(*IgnoreDriftRequest)(nil),        // 12: driftless.control.v1.IgnoreDriftRequest
-	(*IgnoreDriftResponse)(nil),       // 13: driftless.control.v1.IgnoreDriftResponse
-	(*ResolveDriftRequest)(nil),       // 14: driftless.control.v1.ResolveDriftRequest
-	(*ResolveDriftResponse)(nil),      // 15: driftless.control.v1.ResolveDriftResponse
-	(*PausedService)(nil),             // 16: driftless.control.v1.PausedService
-	(*PauseRequest)(nil),              // 17: driftless.control.v1.PauseRequest
-	(*PauseResponse)(nil),             // 18: driftless.control.v1.PauseResponse
-	(*ResumeRequest)(nil),             // 19: driftless.control.v1.ResumeRequest
-	(*ResumeResponse)(nil),            // 20: driftless.control.v1.ResumeResponse
-	(*ApproveRequest)(nil),            // 21: driftless.control.v1.ApproveRequest
-	(*ApproveResponse)(nil),           // 22: driftless.control.v1.ApproveResponse
-	(*RejectRequest)(nil),             // 23: driftless.control.v1.RejectRequest
-	(*RejectResponse)(nil),            // 24: driftless.control.v1.RejectResponse
-	(*Rejection)(nil),                 // 25: driftless.control.v1.Rejection
-	(*ConsumerStatus)(nil),            // 26: driftless.control.v1.ConsumerStatus
-	(*PlanRequest)(nil),               // 27: driftless.control.v1.PlanRequest
-	(*PlanResponse)(nil),              // 28: driftless.control.v1.PlanResponse
-	(*ProductPlan)(nil),               // 29: driftless.control.v1.ProductPlan
-	(*PlannedChange)(nil),             // 30: driftless.control.v1.PlannedChange
-	(*Overlap)(nil),                   // 31: driftless.control.v1.Overlap
-	(*PlannedStep)(nil),               // 32: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),                 // 33: driftless.control.v1.Parameter
-	(*ListProductsRequest)(nil),       // 34: driftless.control.v1.ListProductsRequest
-	(*ListProductsResponse)(nil),      // 35: driftless.control.v1.ListProductsResponse
-	(*ProductDetail)(nil),             // 36: driftless.control.v1.ProductDetail
-	(*AdoptProductsRequest)(nil),      // 37: driftless.control.v1.AdoptProductsRequest
-	(*AdoptProductsResponse)(nil),     // 38: driftless.control.v1.AdoptProductsResponse
-	(*AdoptionOrder)(nil),             // 39: driftless.control.v1.AdoptionOrder
-	(*ListAdoptionsRequest)(nil),      // 40: driftless.control.v1.ListAdoptionsRequest
-	(*ListAdoptionsResponse)(nil),     // 41: driftless.control.v1.ListAdoptionsResponse
-	(*Adoption)(nil),                  // 42: driftless.control.v1.Adoption
-	(*SyncProductsRequest)(nil),       // 43: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 44: driftless.control.v1.SyncProductsResponse
-	(*RereadRequest)(nil),             // 45: driftless.control.v1.RereadRequest
-	(*RereadResponse)(nil),            // 46: driftless.control.v1.RereadResponse
-	(*StartScanRequest)(nil),          // 47: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 48: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 49: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 50: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 51: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 52: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 53: driftless.control.v1.HistoryEntry
-	(*FieldChange)(nil),               // 54: driftless.control.v1.FieldChange
-	(*ListDeadLettersRequest)(nil),    // 55: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 56: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 57: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 58: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 59: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 60: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 61: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 62: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 63: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 64: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 65: driftless.control.v1.DeadLetterResult
-	(*ListStatesRequest)(nil),         // 66: driftless.control.v1.ListStatesRequest
-	(*ListStatesResponse)(nil),        // 67: driftless.control.v1.ListStatesResponse
-	(*PastState)(nil),                 // 68: driftless.control.v1.PastState
-	(*DiffStatesRequest)(nil),         // 69: driftless.control.v1.DiffStatesRequest
-	(*DiffStatesResponse)(nil),        // 70: driftless.control.v1.DiffStatesResponse
-	(*ProductDiff)(nil),               // 71: driftless.control.v1.ProductDiff
-	(*StateChange)(nil),               // 72: driftless.control.v1.StateChange
-	(*RollbackRequest)(nil),           // 73: driftless.control.v1.RollbackRequest
-	(*RollbackResponse)(nil),          // 74: driftless.control.v1.RollbackResponse
-	(*timestamppb.Timestamp)(nil),     // 75: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 76: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 77: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 78: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 79: driftless.mesh.v1.PollReport
-	(*v1.Difference)(nil),             // 80: driftless.mesh.v1.Difference
-	(*durationpb.Duration)(nil),       // 81: google.protobuf.Duration
-	(*v11.Hold)(nil),                  // 82: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 83: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 84: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 85: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 86: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 87: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 88: driftless.mesh.v1.DeadLetter
-	(*v11.Product)(nil),               // 89: driftless.catalog.v1.Product
-	(*ExplainRequest)(nil),            // 90: driftless.control.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 91: driftless.control.v1.ExplainResponse
+	(*ServiceStatus)(nil),             // 6: driftless.control.v1.ServiceStatus
+	(*ProcessStatus)(nil),             // 7: driftless.control.v1.ProcessStatus
+	(*FlowStatus)(nil),                // 8: driftless.control.v1.FlowStatus
+	(*Notice)(nil),                    // 9: driftless.control.v1.Notice
+	(*HeldCount)(nil),                 // 10: driftless.control.v1.HeldCount
+	(*ReadPurpose)(nil),               // 11: driftless.control.v1.ReadPurpose
+	(*DriftCount)(nil),                // 12: driftless.control.v1.DriftCount
+	(*Drift)(nil),                     // 13: driftless.control.v1.Drift
+	(*ListDriftRequest)(nil),          // 14: driftless.control.v1.ListDriftRequest
+	(*ListDriftResponse)(nil),         // 15: driftless.control.v1.ListDriftResponse
+	(*IgnoreDriftRequest)(nil),        // 16: driftless.control.v1.IgnoreDriftRequest
+	(*IgnoreDriftResponse)(nil),       // 17: driftless.control.v1.IgnoreDriftResponse
+	(*ResolveDriftRequest)(nil),       // 18: driftless.control.v1.ResolveDriftRequest
+	(*ResolveDriftResponse)(nil),      // 19: driftless.control.v1.ResolveDriftResponse
+	(*PausedService)(nil),             // 20: driftless.control.v1.PausedService
+	(*PauseRequest)(nil),              // 21: driftless.control.v1.PauseRequest
+	(*PauseResponse)(nil),             // 22: driftless.control.v1.PauseResponse
+	(*ResumeRequest)(nil),             // 23: driftless.control.v1.ResumeRequest
+	(*ResumeResponse)(nil),            // 24: driftless.control.v1.ResumeResponse
+	(*ApproveRequest)(nil),            // 25: driftless.control.v1.ApproveRequest
+	(*ApproveResponse)(nil),           // 26: driftless.control.v1.ApproveResponse
+	(*RejectRequest)(nil),             // 27: driftless.control.v1.RejectRequest
+	(*RejectResponse)(nil),            // 28: driftless.control.v1.RejectResponse
+	(*Rejection)(nil),                 // 29: driftless.control.v1.Rejection
+	(*ConsumerStatus)(nil),            // 30: driftless.control.v1.ConsumerStatus
+	(*PlanRequest)(nil),               // 31: driftless.control.v1.PlanRequest
+	(*PlanResponse)(nil),              // 32: driftless.control.v1.PlanResponse
+	(*ProductPlan)(nil),               // 33: driftless.control.v1.ProductPlan
+	(*PlannedChange)(nil),             // 34: driftless.control.v1.PlannedChange
+	(*Overlap)(nil),                   // 35: driftless.control.v1.Overlap
+	(*PlannedStep)(nil),               // 36: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 37: driftless.control.v1.Parameter
+	(*ListProductsRequest)(nil),       // 38: driftless.control.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),      // 39: driftless.control.v1.ListProductsResponse
+	(*ProductDetail)(nil),             // 40: driftless.control.v1.ProductDetail
+	(*AdoptProductsRequest)(nil),      // 41: driftless.control.v1.AdoptProductsRequest
+	(*AdoptProductsResponse)(nil),     // 42: driftless.control.v1.AdoptProductsResponse
+	(*AdoptionOrder)(nil),             // 43: driftless.control.v1.AdoptionOrder
+	(*ListAdoptionsRequest)(nil),      // 44: driftless.control.v1.ListAdoptionsRequest
+	(*ListAdoptionsResponse)(nil),     // 45: driftless.control.v1.ListAdoptionsResponse
+	(*Adoption)(nil),                  // 46: driftless.control.v1.Adoption
+	(*SyncProductsRequest)(nil),       // 47: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 48: driftless.control.v1.SyncProductsResponse
+	(*RereadRequest)(nil),             // 49: driftless.control.v1.RereadRequest
+	(*RereadResponse)(nil),            // 50: driftless.control.v1.RereadResponse
+	(*StartScanRequest)(nil),          // 51: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 52: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 53: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 54: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 55: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 56: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 57: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 58: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 59: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 60: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 61: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 62: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 63: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 64: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 65: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 66: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 67: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 68: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 69: driftless.control.v1.DeadLetterResult
+	(*ListStatesRequest)(nil),         // 70: driftless.control.v1.ListStatesRequest
+	(*ListStatesResponse)(nil),        // 71: driftless.control.v1.ListStatesResponse
+	(*PastState)(nil),                 // 72: driftless.control.v1.PastState
+	(*DiffStatesRequest)(nil),         // 73: driftless.control.v1.DiffStatesRequest
+	(*DiffStatesResponse)(nil),        // 74: driftless.control.v1.DiffStatesResponse
+	(*ProductDiff)(nil),               // 75: driftless.control.v1.ProductDiff
+	(*StateChange)(nil),               // 76: driftless.control.v1.StateChange
+	(*RollbackRequest)(nil),           // 77: driftless.control.v1.RollbackRequest
+	(*RollbackResponse)(nil),          // 78: driftless.control.v1.RollbackResponse
+	(*ListProcessesRequest)(nil),      // 79: driftless.control.v1.ListProcessesRequest
+	(*ListProcessesResponse)(nil),     // 80: driftless.control.v1.ListProcessesResponse
+	(*ListRetriesRequest)(nil),        // 81: driftless.control.v1.ListRetriesRequest
+	(*ListRetriesResponse)(nil),       // 82: driftless.control.v1.ListRetriesResponse
+	(*ListActivityRequest)(nil),       // 83: driftless.control.v1.ListActivityRequest
+	(*ListActivityResponse)(nil),      // 84: driftless.control.v1.ListActivityResponse
+	(*ActivityEntry)(nil),             // 85: driftless.control.v1.ActivityEntry
+	(*timestamppb.Timestamp)(nil),     // 86: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 87: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 88: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 89: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 90: driftless.mesh.v1.PollReport
+	(*v1.Process)(nil),                // 91: driftless.mesh.v1.Process
+	(*durationpb.Duration)(nil),       // 92: google.protobuf.Duration
+	(*v1.Difference)(nil),             // 93: driftless.mesh.v1.Difference
+	(*v11.Hold)(nil),                  // 94: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 95: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 96: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 97: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 98: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 99: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 100: driftless.mesh.v1.DeadLetter
+	(*v11.Product)(nil),               // 101: driftless.catalog.v1.Product
+	(*v1.Retry)(nil),                  // 102: driftless.mesh.v1.Retry
+	(*ExplainRequest)(nil),            // 103: driftless.control.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 104: driftless.control.v1.ExplainResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	75,  // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	75,  // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	75,  // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	76,  // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	75,  // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
-	26,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	77,  // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	78,  // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
-	8,   // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	79,  // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
-	16,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
+	86,  // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	86,  // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	86,  // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	87,  // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	86,  // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	30,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	88,  // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	89,  // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	12,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
+	90,  // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	20,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
 	3,   // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
-	7,   // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
-	6,   // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
-	75,  // 14: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	80,  // 15: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	75,  // 16: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	75,  // 17: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	9,   // 18: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	3,   // 19: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	9,   // 20: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,   // 21: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	9,   // 22: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	75,  // 23: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	75,  // 24: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	81,  // 25: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	16,  // 26: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	81,  // 27: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	75,  // 28: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	25,  // 29: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	80,  // 30: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
-	29,  // 31: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	16,  // 32: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	3,   // 33: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	31,  // 34: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
-	0,   // 35: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	32,  // 36: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	75,  // 37: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	80,  // 38: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	30,  // 39: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	75,  // 40: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	9,   // 41: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	82,  // 42: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	80,  // 43: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	75,  // 44: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	83,  // 45: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	75,  // 46: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
-	33,  // 47: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	36,  // 48: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,   // 49: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	84,  // 50: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	85,  // 51: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	86,  // 52: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	39,  // 53: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	42,  // 54: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	77,  // 55: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	53,  // 56: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	75,  // 57: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	54,  // 58: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	80,  // 59: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	87,  // 60: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	75,  // 61: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
-	88,  // 62: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	59,  // 63: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	88,  // 64: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	84,  // 65: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	32,  // 66: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	60,  // 67: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	65,  // 68: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	60,  // 69: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	65,  // 70: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	75,  // 71: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
-	2,   // 72: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
-	68,  // 73: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	75,  // 74: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	3,   // 75: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	75,  // 76: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	75,  // 77: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	84,  // 78: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	85,  // 79: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	75,  // 80: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	75,  // 81: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
-	2,   // 82: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
-	71,  // 83: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	75,  // 84: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	3,   // 85: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	72,  // 86: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	75,  // 87: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
-	54,  // 88: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	75,  // 89: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	75,  // 90: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	75,  // 91: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
-	72,  // 92: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
-	89,  // 93: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
-	29,  // 94: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
-	4,   // 95: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	27,  // 96: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	43,  // 97: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	34,  // 98: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	37,  // 99: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	40,  // 100: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	21,  // 101: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	23,  // 102: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	17,  // 103: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	19,  // 104: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	45,  // 105: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	47,  // 106: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	49,  // 107: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	90,  // 108: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
-	51,  // 109: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	66,  // 110: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	69,  // 111: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	73,  // 112: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
-	10,  // 113: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	12,  // 114: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	14,  // 115: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	55,  // 116: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	57,  // 117: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	61,  // 118: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	63,  // 119: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	5,   // 120: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	28,  // 121: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	44,  // 122: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	35,  // 123: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	38,  // 124: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	41,  // 125: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	22,  // 126: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	24,  // 127: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	18,  // 128: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	20,  // 129: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	46,  // 130: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	48,  // 131: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	50,  // 132: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	91,  // 133: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	52,  // 134: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	67,  // 135: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	70,  // 136: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	74,  // 137: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	11,  // 138: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	13,  // 139: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	15,  // 140: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	56,  // 141: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	58,  // 142: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	62,  // 143: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	64,  // 144: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	120, // [120:145] is the sub-list for method output_type
-	95,  // [95:120] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	11,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
+	10,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
+	6,   // 14: driftless.control.v1.GetStatusResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	8,   // 15: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
+	9,   // 16: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
+	9,   // 17: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
+	86,  // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
+	7,   // 19: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
+	91,  // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
+	86,  // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
+	92,  // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
+	86,  // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
+	86,  // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	93,  // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	86,  // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	86,  // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	13,  // 28: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	3,   // 29: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
+	13,  // 30: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	1,   // 31: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	13,  // 32: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	86,  // 33: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	86,  // 34: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	92,  // 35: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	20,  // 36: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	92,  // 37: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	86,  // 38: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	29,  // 39: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	93,  // 40: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	33,  // 41: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	20,  // 42: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	3,   // 43: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	35,  // 44: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
+	0,   // 45: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	36,  // 46: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	86,  // 47: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	93,  // 48: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	34,  // 49: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	86,  // 50: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	13,  // 51: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	94,  // 52: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	93,  // 53: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	86,  // 54: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	95,  // 55: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	86,  // 56: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	37,  // 57: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	0,   // 58: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
+	40,  // 59: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,   // 60: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	96,  // 61: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	97,  // 62: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	98,  // 63: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	43,  // 64: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	46,  // 65: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	88,  // 66: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	57,  // 67: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	86,  // 68: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	58,  // 69: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	93,  // 70: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	99,  // 71: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	86,  // 72: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
+	100, // 73: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	63,  // 74: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	100, // 75: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	96,  // 76: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	36,  // 77: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	64,  // 78: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	69,  // 79: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	64,  // 80: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	69,  // 81: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	86,  // 82: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	2,   // 83: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
+	72,  // 84: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
+	86,  // 85: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	3,   // 86: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	86,  // 87: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	86,  // 88: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	96,  // 89: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	97,  // 90: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	86,  // 91: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	86,  // 92: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	2,   // 93: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
+	75,  // 94: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
+	86,  // 95: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	3,   // 96: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	76,  // 97: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
+	86,  // 98: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	58,  // 99: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
+	86,  // 100: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	86,  // 101: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	86,  // 102: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	76,  // 103: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
+	101, // 104: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	33,  // 105: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
+	6,   // 106: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	86,  // 107: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	102, // 108: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
+	86,  // 109: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	92,  // 110: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	85,  // 111: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
+	57,  // 112: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
+	4,   // 113: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	31,  // 114: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	47,  // 115: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	38,  // 116: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	41,  // 117: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	44,  // 118: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	25,  // 119: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	27,  // 120: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	21,  // 121: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	23,  // 122: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	49,  // 123: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	51,  // 124: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	53,  // 125: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	103, // 126: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	55,  // 127: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	70,  // 128: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	73,  // 129: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	77,  // 130: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	14,  // 131: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	16,  // 132: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	18,  // 133: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	59,  // 134: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	61,  // 135: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	65,  // 136: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	67,  // 137: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	79,  // 138: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	81,  // 139: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	83,  // 140: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	5,   // 141: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	32,  // 142: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	48,  // 143: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	39,  // 144: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	42,  // 145: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	45,  // 146: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	26,  // 147: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	28,  // 148: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	22,  // 149: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	24,  // 150: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	50,  // 151: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	52,  // 152: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	54,  // 153: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	104, // 154: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	56,  // 155: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	71,  // 156: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	74,  // 157: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	78,  // 158: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	15,  // 159: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	17,  // 160: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	19,  // 161: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	60,  // 162: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	62,  // 163: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	66,  // 164: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	68,  // 165: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	80,  // 166: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	82,  // 167: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	84,  // 168: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	141, // [141:169] is the sub-list for method output_type
+	113, // [113:141] is the sub-list for method input_type
+	113, // [113:113] is the sub-list for extension type_name
+	113, // [113:113] is the sub-list for extension extendee
+	0,   // [0:113] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -6078,7 +7016,8 @@ func file_driftless_control_v1_control_proto_init() {
 		return
 	}
 	file_driftless_control_v1_explain_proto_init()
-	file_driftless_control_v1_control_proto_msgTypes[70].OneofWrappers = []any{
+	file_driftless_control_v1_control_proto_msgTypes[5].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[74].OneofWrappers = []any{
 		(*RollbackRequest_Version)(nil),
 		(*RollbackRequest_At)(nil),
 	}
@@ -6088,7 +7027,7 @@ func file_driftless_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   72,
+			NumMessages:   83,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -3469,7 +3469,10 @@ type Pause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
 	// When it ends by itself. Absent if only a resume ends it.
-	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	// Who requested it, and why. Empty if that was not said.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3514,6 +3517,268 @@ func (x *Pause) GetSince() *timestamppb.Timestamp {
 func (x *Pause) GetUntil() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Until
+	}
+	return nil
+}
+
+func (x *Pause) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Pause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// The record that a process of a service writes about itself. In PROCESS under <account>.<service>.<instance>. The
+// process writes it at every interval, and once more when it stops. A process that was killed leaves a record that
+// grows old.
+type Process struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Account string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	// A random id of this process.
+	Instance  string                 `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
+	Host      string                 `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	Pid       uint32                 `protobuf:"varint,5,opt,name=pid,proto3" json:"pid,omitempty"`
+	Version   string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// When this was written, by the NATS server's clock.
+	At *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=at,proto3" json:"at,omitempty"`
+	// The time until the next record.
+	Interval *durationpb.Duration `protobuf:"bytes,9,opt,name=interval,proto3" json:"interval,omitempty"`
+	// "active" or "standby" for ingestion. Empty where all replicas do the same.
+	Role string `protobuf:"bytes,10,opt,name=role,proto3" json:"role,omitempty"`
+	// Its work now, in a few words: "syncs 3 products".
+	Doing string `protobuf:"bytes,11,opt,name=doing,proto3" json:"doing,omitempty"`
+	// Why the process cannot do its work, as /readyz says. Empty if it can.
+	NotReady string `protobuf:"bytes,12,opt,name=not_ready,json=notReady,proto3" json:"not_ready,omitempty"`
+	// When the process stopped in an orderly way. Absent while it runs.
+	StoppedAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=stopped_at,json=stoppedAt,proto3" json:"stopped_at,omitempty"`
+	// The number of products that it works on, and those of them that have taken longest: at most ten.
+	Working uint64         `protobuf:"varint,14,opt,name=working,proto3" json:"working,omitempty"`
+	Work    []*ProductWork `protobuf:"bytes,15,rep,name=work,proto3" json:"work,omitempty"`
+	// Finished work per second in the last seconds, by name: "products", "calls", "failures".
+	Rates map[string]float64 `protobuf:"bytes,16,rep,name=rates,proto3" json:"rates,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	// When pull last stored a webhook. Absent if it has stored none since its start.
+	LastWebhookAt *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=last_webhook_at,json=lastWebhookAt,proto3" json:"last_webhook_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Process) Reset() {
+	*x = Process{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Process) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Process) ProtoMessage() {}
+
+func (x *Process) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Process.ProtoReflect.Descriptor instead.
+func (*Process) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Process) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Process) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Process) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Process) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Process) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Process) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Process) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *Process) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Process) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *Process) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Process) GetDoing() string {
+	if x != nil {
+		return x.Doing
+	}
+	return ""
+}
+
+func (x *Process) GetNotReady() string {
+	if x != nil {
+		return x.NotReady
+	}
+	return ""
+}
+
+func (x *Process) GetStoppedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StoppedAt
+	}
+	return nil
+}
+
+func (x *Process) GetWorking() uint64 {
+	if x != nil {
+		return x.Working
+	}
+	return 0
+}
+
+func (x *Process) GetWork() []*ProductWork {
+	if x != nil {
+		return x.Work
+	}
+	return nil
+}
+
+func (x *Process) GetRates() map[string]float64 {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
+func (x *Process) GetLastWebhookAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastWebhookAt
+	}
+	return nil
+}
+
+// A product that a process works on.
+type ProductWork struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// "live" or "bulk".
+	Lane string `protobuf:"bytes,2,opt,name=lane,proto3" json:"lane,omitempty"`
+	// How long it had worked on it when the record was written.
+	Took          *durationpb.Duration `protobuf:"bytes,3,opt,name=took,proto3" json:"took,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProductWork) Reset() {
+	*x = ProductWork{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProductWork) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProductWork) ProtoMessage() {}
+
+func (x *ProductWork) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProductWork.ProtoReflect.Descriptor instead.
+func (*ProductWork) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ProductWork) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ProductWork) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *ProductWork) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
 	}
 	return nil
 }
@@ -3851,10 +4116,42 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05count\x18\x01 \x01(\rH\x00R\x05count\x88\x01\x01\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\x12\x18\n" +
 	"\aunknown\x18\x03 \x01(\tR\aunknownB\b\n" +
-	"\x06_count\"k\n" +
+	"\x06_count\"\x99\x01\n" +
 	"\x05Pause\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until*9\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xc2\x05\n" +
+	"\aProcess\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1a\n" +
+	"\binstance\x18\x03 \x01(\tR\binstance\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\x12\x10\n" +
+	"\x03pid\x18\x05 \x01(\rR\x03pid\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x129\n" +
+	"\n" +
+	"started_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12*\n" +
+	"\x02at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
+	"\binterval\x18\t \x01(\v2\x19.google.protobuf.DurationR\binterval\x12\x12\n" +
+	"\x04role\x18\n" +
+	" \x01(\tR\x04role\x12\x14\n" +
+	"\x05doing\x18\v \x01(\tR\x05doing\x12\x1b\n" +
+	"\tnot_ready\x18\f \x01(\tR\bnotReady\x129\n" +
+	"\n" +
+	"stopped_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tstoppedAt\x12\x18\n" +
+	"\aworking\x18\x0e \x01(\x04R\aworking\x122\n" +
+	"\x04work\x18\x0f \x03(\v2\x1e.driftless.mesh.v1.ProductWorkR\x04work\x12;\n" +
+	"\x05rates\x18\x10 \x03(\v2%.driftless.mesh.v1.Process.RatesEntryR\x05rates\x12B\n" +
+	"\x0flast_webhook_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\rlastWebhookAt\x1a8\n" +
+	"\n" +
+	"RatesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"o\n" +
+	"\vProductWork\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x12\n" +
+	"\x04lane\x18\x02 \x01(\tR\x04lane\x12-\n" +
+	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04took*9\n" +
 	"\x03Via\x12\x13\n" +
 	"\x0fVIA_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVIA_WEBHOOK\x10\x01\x12\f\n" +
@@ -3900,7 +4197,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -3939,34 +4236,37 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*PriceUsage)(nil),            // 34: driftless.mesh.v1.PriceUsage
 	(*UsageCount)(nil),            // 35: driftless.mesh.v1.UsageCount
 	(*Pause)(nil),                 // 36: driftless.mesh.v1.Pause
-	nil,                           // 37: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 38: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 39: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 40: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 41: driftless.mesh.v1.Budget.ReadsEntry
-	nil,                           // 42: driftless.mesh.v1.Budget.ReadsForEntry
-	nil,                           // 43: driftless.mesh.v1.PurposeReads.DaysEntry
-	nil,                           // 44: driftless.mesh.v1.Guard.CountsEntry
-	nil,                           // 45: driftless.mesh.v1.Guard.ApprovedEntry
-	nil,                           // 46: driftless.mesh.v1.Usage.PricesEntry
-	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
-	(*v1.Product)(nil),            // 49: driftless.catalog.v1.Product
+	(*Process)(nil),               // 37: driftless.mesh.v1.Process
+	(*ProductWork)(nil),           // 38: driftless.mesh.v1.ProductWork
+	nil,                           // 39: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 40: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 41: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 42: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 43: driftless.mesh.v1.Budget.ReadsEntry
+	nil,                           // 44: driftless.mesh.v1.Budget.ReadsForEntry
+	nil,                           // 45: driftless.mesh.v1.PurposeReads.DaysEntry
+	nil,                           // 46: driftless.mesh.v1.Guard.CountsEntry
+	nil,                           // 47: driftless.mesh.v1.Guard.ApprovedEntry
+	nil,                           // 48: driftless.mesh.v1.Usage.PricesEntry
+	nil,                           // 49: driftless.mesh.v1.Process.RatesEntry
+	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 51: google.protobuf.Duration
+	(*v1.Product)(nil),            // 52: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	47, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	47, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	50, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	50, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	47, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	47, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	50, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	50, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	47, // 8: driftless.mesh.v1.Outcome.next_attempt_at:type_name -> google.protobuf.Timestamp
-	48, // 9: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	47, // 10: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	47, // 11: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	47, // 12: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	50, // 8: driftless.mesh.v1.Outcome.next_attempt_at:type_name -> google.protobuf.Timestamp
+	51, // 9: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	50, // 10: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	50, // 11: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	50, // 12: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	10, // 13: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	13, // 14: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	16, // 15: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
@@ -3975,64 +4275,72 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	14, // 18: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
 	11, // 19: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
 	15, // 20: driftless.mesh.v1.Command.read_usage:type_name -> driftless.mesh.v1.ReadUsage
-	37, // 21: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	47, // 22: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
-	47, // 23: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
-	49, // 24: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	47, // 25: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	47, // 26: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	39, // 21: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	50, // 22: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
+	50, // 23: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
+	52, // 24: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	50, // 25: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	50, // 26: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
 	2,  // 27: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	47, // 28: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	48, // 29: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	50, // 28: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	51, // 29: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
 	18, // 30: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
 	20, // 31: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
 	21, // 32: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	47, // 33: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	47, // 34: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	47, // 35: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	48, // 36: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	47, // 37: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	50, // 33: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	50, // 34: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	50, // 35: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	51, // 36: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	50, // 37: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
 	3,  // 38: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	47, // 39: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	50, // 39: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
 	26, // 40: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
 	26, // 41: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
 	26, // 42: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	47, // 43: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	50, // 43: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
 	24, // 44: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
-	47, // 45: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
-	47, // 46: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	47, // 47: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	47, // 48: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	47, // 49: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	38, // 50: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	39, // 51: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	40, // 52: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	41, // 53: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	42, // 54: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	43, // 55: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	47, // 56: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	47, // 57: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	47, // 58: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	44, // 59: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	45, // 60: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	47, // 61: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	47, // 62: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	46, // 63: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	50, // 45: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	50, // 46: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	50, // 47: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	50, // 48: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	50, // 49: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	40, // 50: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	41, // 51: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	42, // 52: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	43, // 53: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	44, // 54: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	45, // 55: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	50, // 56: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	50, // 57: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	50, // 58: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	46, // 59: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	47, // 60: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	50, // 61: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	50, // 62: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	48, // 63: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
 	35, // 64: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
 	35, // 65: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	47, // 66: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	47, // 67: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	47, // 68: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	30, // 69: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 70: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 71: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	47, // 72: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 73: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	74, // [74:74] is the sub-list for method output_type
-	74, // [74:74] is the sub-list for method input_type
-	74, // [74:74] is the sub-list for extension type_name
-	74, // [74:74] is the sub-list for extension extendee
-	0,  // [0:74] is the sub-list for field type_name
+	50, // 66: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	50, // 67: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	50, // 68: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	50, // 69: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
+	50, // 70: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
+	51, // 71: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
+	50, // 72: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
+	38, // 73: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
+	49, // 74: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
+	50, // 75: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
+	51, // 76: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
+	30, // 77: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 78: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 79: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	50, // 80: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 81: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	82, // [82:82] is the sub-list for method output_type
+	82, // [82:82] is the sub-list for method input_type
+	82, // [82:82] is the sub-list for extension type_name
+	82, // [82:82] is the sub-list for extension extendee
+	0,  // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -4057,7 +4365,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   43,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

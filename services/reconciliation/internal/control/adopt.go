@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -26,7 +28,24 @@ func (c control) ListProducts(ctx context.Context,
 ) (*connect.Response[controlv1.ListProductsResponse], error) {
 	out := &controlv1.ListProductsResponse{}
 	var err error
-	out.Next, err = c.Ledger.List(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
+	for _, kind := range req.Msg.GetKinds() {
+		if !slices.Contains(ledger.Kinds, kind) {
+			return nil, invalid("kinds: %q is not one of %s", kind, strings.Join(ledger.Kinds, ", "))
+		}
+	}
+	filter := ledger.ListFilter{
+		Products: req.Msg.GetProductIds(),
+		Kinds:    req.Msg.GetKinds(),
+		Search:   req.Msg.GetSearch(),
+		After:    req.Msg.GetAfter(),
+	}
+	for state, name := range states {
+		if slices.Contains(req.Msg.GetStates(), name) {
+			filter.States = append(filter.States, state)
+		}
+	}
+	limit := int(cmp.Or(req.Msg.GetLimit(), listPage))
+	out.Next, err = c.Ledger.List(ctx, filter, limit, func(p *ledger.Product) {
 		if req.Msg.GetAdoptable() && !adoptable(p) {
 			return
 		}

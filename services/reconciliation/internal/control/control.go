@@ -84,12 +84,18 @@ type Config struct {
 	Guard guard.Config
 	// Policy is push's policy, for forecasts.
 	Policy *catalog.Policy
-	Now    func() time.Time
-	Logger *slog.Logger
+	// Stopping is closed when the service stops, so that calls which wait end. Nil means never.
+	Stopping <-chan struct{}
+	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
 // control serves the ControlService.
-type control struct{ Config }
+type control struct {
+	Config
+	// activityWaiters has an entry for each call of ListActivity that waits.
+	activityWaiters chan struct{}
+}
 
 var _ controlv1connect.ControlServiceHandler = control{}
 
@@ -101,7 +107,7 @@ func Handler(cfg Config) http.Handler {
 	if cfg.CanInsert == nil {
 		cfg.CanInsert = func(string) error { return nil }
 	}
-	c := control{cfg}
+	c := control{Config: cfg, activityWaiters: make(chan struct{}, maxActivityWaiters)}
 	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),
 		connect.WithInterceptors(validateRequests(), c.requireNATS()))
 	bodies := httpserver.NewBodies(httpserver.Bounds{

@@ -44,6 +44,7 @@ func (c control) ListHistory(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
+// historyEntry returns the API's message about an entry of the history.
 func historyEntry(e ledger.Entry) (*controlv1.HistoryEntry, error) {
 	entry := &controlv1.HistoryEntry{}
 	if e.Data != nil {

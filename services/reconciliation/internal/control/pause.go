@@ -22,11 +22,13 @@ func (c control) Pause(ctx context.Context,
 	}
 	out := &controlv1.PauseResponse{}
 	for _, service := range services {
-		pause, err := c.Stores.PauseService(ctx, service, req.Msg.GetDuration().AsDuration())
+		pause, err := c.Stores.PauseService(ctx, service, req.Msg.GetDuration().AsDuration(),
+			req.Msg.GetActor(), req.Msg.GetReason())
 		if err != nil {
 			return nil, unavailable(err)
 		}
-		c.Logger.WarnContext(ctx, "paused", "paused_service", service, "for", req.Msg.GetDuration().AsDuration())
+		c.Logger.WarnContext(ctx, "paused", "paused_service", service, "for", req.Msg.GetDuration().AsDuration(),
+			"actor", req.Msg.GetActor(), "reason", req.Msg.GetReason())
 		out.Paused = append(out.Paused, view.PausedService(service, pause))
 	}
 	return connect.NewResponse(out), nil

@@ -20,9 +20,10 @@ func TestPause_PausesUntilResume(t *testing.T) {
 	require.Empty(t, status())
 
 	paused := controltest.Ask[controlv1.PauseResponse](r, "Pause",
-		`{"services":["push"],"duration":"3600s"}`).GetPaused()
+		`{"services":["push"],"duration":"3600s","actor":"ann","reason":"freeze"}`).GetPaused()
 	require.Len(t, paused, 1)
 	require.Equal(t, "push", paused[0].GetService())
+	require.Equal(t, []string{"ann", "freeze"}, []string{status()[0].GetActor(), status()[0].GetReason()})
 	require.WithinDuration(t, time.Now().Add(time.Hour), paused[0].GetUntil().AsTime(), time.Minute)
 	require.Len(t, controltest.Ask[controlv1.PauseResponse](r, "Pause", `{}`).GetPaused(), 3, "all if none is named")
 	require.Len(t, status(), 3)

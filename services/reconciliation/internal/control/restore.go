@@ -156,7 +156,7 @@ func (c control) forecastRollback(ctx context.Context, p *ledger.Product, produc
 // guardTotals counts what is active in Stripe, page by page.
 func (c control) guardTotals(ctx context.Context, totals *guard.Totals) (*guard.Totals, error) {
 	for after := ""; ; {
-		next, err := c.Ledger.List(ctx, nil, after, listPage, func(p *ledger.Product) {
+		next, err := c.Ledger.List(ctx, ledger.ListFilter{After: after}, listPage, func(p *ledger.Product) {
 			if p.Observed != nil {
 				totals.Add(p.Observed)
 			}

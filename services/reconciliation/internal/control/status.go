@@ -11,7 +11,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/health"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
 // GetStatus returns the number of products in each state, up to when that is known, and every consumer's backlog.
@@ -50,7 +52,35 @@ func (c control) GetStatus(
 			Redelivered: s.Redelivered,
 		})
 	}
+	if err := c.overview(ctx, v, out); err != nil {
+		return nil, unavailable(err)
+	}
 	return connect.NewResponse(out), nil
+}
+
+// maxJudgedRetries is how many retries a status looks at. Each takes a round trip.
+const maxJudgedRetries = 50
+
+// overview adds the services, the flow, the problems and the notes. If the processes cannot be read, that is a problem
+// of its own: the rest of the status must not wait for them.
+func (c control) overview(ctx context.Context, v *view.View, out *controlv1.GetStatusResponse) error {
+	now := out.GetEquality().GetAt().AsTime()
+	services, _, err := c.services(ctx, v.Consumers)
+	if err != nil {
+		out.Problems = append(out.Problems, &controlv1.Notice{
+			Kind: "processes", Text: "it is not known which processes run: " + err.Error(),
+		})
+	}
+	out.Services = services
+	retries, more, err := c.Mesh.Retries(ctx, topology.Push, c.Account, maxJudgedRetries)
+	if err != nil {
+		return err
+	}
+	if err := c.statusOfFlow(ctx, v, retries, more, out); err != nil {
+		return err
+	}
+	health.Judge(out, health.Retries{First: retries, More: more}, now)
+	return nil
 }
 
 func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusResponse) error {
@@ -60,6 +90,13 @@ func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusRes
 	}
 	out.InSync, out.Pending, out.Drifted = counts[ledger.InSync], counts[ledger.Pending], counts[ledger.Drifted]
 	out.Dead, out.Orphans, out.Left = counts[ledger.Dead], counts[ledger.Extra], counts[ledger.Left]
+	ages, err := c.Ledger.Ages(ctx)
+	if err != nil {
+		return err
+	}
+	if !ages.Unsynced.IsZero() {
+		out.OldestDifferenceAt = timestamppb.New(ages.Unsynced)
+	}
 	if out.Overlaps, err = c.Ledger.OverlapCount(ctx); err != nil {
 		return err
 	}

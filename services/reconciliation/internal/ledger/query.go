@@ -109,39 +109,6 @@ func (l *Ledger) Unknown(ctx context.Context, ids []string) ([]string, error) {
 	return unknown, nil
 }
 
-// List yields the products that the ledger has, of those named or of all, in the order of their ids. It begins after
-// the given id and ends at the limit. It returns the id to continue after, "" if there are no more.
-func (l *Ledger) List(ctx context.Context, ids []string, after string, limit int,
-	yield func(*Product),
-) (next string, err error) {
-	if ids == nil {
-		ids = []string{}
-	}
-	rows, err := l.pool.Query(ctx,
-		selectProducts+` WHERE account = $1 AND (cardinality($2::text[]) = 0 OR product_id = ANY($2))
-		AND product_id > $3 ORDER BY product_id LIMIT $4`, l.account, ids, after, limit)
-	if err != nil {
-		return "", fmt.Errorf("list products: %w", err)
-	}
-	defer rows.Close()
-	n := 0
-	for ; rows.Next(); n++ {
-		p, err := scanProduct(rows)
-		if err != nil {
-			return "", fmt.Errorf("list products: %w", err)
-		}
-		next = p.ID
-		yield(p)
-	}
-	if err := rows.Err(); err != nil {
-		return "", fmt.Errorf("list products: %w", err)
-	}
-	if n < limit {
-		next = ""
-	}
-	return next, nil
-}
-
 // Adoption is the outcome of a command to adopt.
 type Adoption struct {
 	// EventID, Product, Kind and Detail are those of its entry in the audit trail.

@@ -99,6 +99,15 @@ const (
 	// ControlServiceDropDeadLettersProcedure is the fully-qualified name of the ControlService's
 	// DropDeadLetters RPC.
 	ControlServiceDropDeadLettersProcedure = "/driftless.control.v1.ControlService/DropDeadLetters"
+	// ControlServiceListProcessesProcedure is the fully-qualified name of the ControlService's
+	// ListProcesses RPC.
+	ControlServiceListProcessesProcedure = "/driftless.control.v1.ControlService/ListProcesses"
+	// ControlServiceListRetriesProcedure is the fully-qualified name of the ControlService's
+	// ListRetries RPC.
+	ControlServiceListRetriesProcedure = "/driftless.control.v1.ControlService/ListRetries"
+	// ControlServiceListActivityProcedure is the fully-qualified name of the ControlService's
+	// ListActivity RPC.
+	ControlServiceListActivityProcedure = "/driftless.control.v1.ControlService/ListActivity"
 )
 
 // ControlServiceClient is a client for the driftless.control.v1.ControlService service.
@@ -166,6 +175,13 @@ type ControlServiceClient interface {
 	// Closes and deletes dead letters without a retry. A remaining difference is drift by the usual rules, and another
 	// refusal is another dead letter.
 	DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error)
+	// Returns the processes of every service with what they do: those that run, and those that ended within an hour.
+	ListProcesses(context.Context, *connect.Request[v1.ListProcessesRequest]) (*connect.Response[v1.ListProcessesResponse], error)
+	// Returns the products that failed and wait for their next attempt. A product that failed a moment ago is tried again
+	// within ten seconds, and is not among them.
+	ListRetries(context.Context, *connect.Request[v1.ListRetriesRequest]) (*connect.Response[v1.ListRetriesResponse], error)
+	// Returns entries of the history of all products, in the order in which they were recorded. It can wait for new ones.
+	ListActivity(context.Context, *connect.Request[v1.ListActivityRequest]) (*connect.Response[v1.ListActivityResponse], error)
 }
 
 // NewControlServiceClient constructs a client for the driftless.control.v1.ControlService service.
@@ -329,6 +345,24 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("DropDeadLetters")),
 			connect.WithClientOptions(opts...),
 		),
+		listProcesses: connect.NewClient[v1.ListProcessesRequest, v1.ListProcessesResponse](
+			httpClient,
+			baseURL+ControlServiceListProcessesProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("ListProcesses")),
+			connect.WithClientOptions(opts...),
+		),
+		listRetries: connect.NewClient[v1.ListRetriesRequest, v1.ListRetriesResponse](
+			httpClient,
+			baseURL+ControlServiceListRetriesProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("ListRetries")),
+			connect.WithClientOptions(opts...),
+		),
+		listActivity: connect.NewClient[v1.ListActivityRequest, v1.ListActivityResponse](
+			httpClient,
+			baseURL+ControlServiceListActivityProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("ListActivity")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -359,6 +393,9 @@ type controlServiceClient struct {
 	getDeadLetters    *connect.Client[v1.GetDeadLettersRequest, v1.GetDeadLettersResponse]
 	replayDeadLetters *connect.Client[v1.ReplayDeadLettersRequest, v1.ReplayDeadLettersResponse]
 	dropDeadLetters   *connect.Client[v1.DropDeadLettersRequest, v1.DropDeadLettersResponse]
+	listProcesses     *connect.Client[v1.ListProcessesRequest, v1.ListProcessesResponse]
+	listRetries       *connect.Client[v1.ListRetriesRequest, v1.ListRetriesResponse]
+	listActivity      *connect.Client[v1.ListActivityRequest, v1.ListActivityResponse]
 }
 
 // GetStatus calls driftless.control.v1.ControlService.GetStatus.
@@ -486,6 +523,21 @@ func (c *controlServiceClient) DropDeadLetters(ctx context.Context, req *connect
 	return c.dropDeadLetters.CallUnary(ctx, req)
 }
 
+// ListProcesses calls driftless.control.v1.ControlService.ListProcesses.
+func (c *controlServiceClient) ListProcesses(ctx context.Context, req *connect.Request[v1.ListProcessesRequest]) (*connect.Response[v1.ListProcessesResponse], error) {
+	return c.listProcesses.CallUnary(ctx, req)
+}
+
+// ListRetries calls driftless.control.v1.ControlService.ListRetries.
+func (c *controlServiceClient) ListRetries(ctx context.Context, req *connect.Request[v1.ListRetriesRequest]) (*connect.Response[v1.ListRetriesResponse], error) {
+	return c.listRetries.CallUnary(ctx, req)
+}
+
+// ListActivity calls driftless.control.v1.ControlService.ListActivity.
+func (c *controlServiceClient) ListActivity(ctx context.Context, req *connect.Request[v1.ListActivityRequest]) (*connect.Response[v1.ListActivityResponse], error) {
+	return c.listActivity.CallUnary(ctx, req)
+}
+
 // ControlServiceHandler is an implementation of the driftless.control.v1.ControlService service.
 type ControlServiceHandler interface {
 	// Returns the number of products by state, and the backlog of every consumer.
@@ -551,6 +603,13 @@ type ControlServiceHandler interface {
 	// Closes and deletes dead letters without a retry. A remaining difference is drift by the usual rules, and another
 	// refusal is another dead letter.
 	DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error)
+	// Returns the processes of every service with what they do: those that run, and those that ended within an hour.
+	ListProcesses(context.Context, *connect.Request[v1.ListProcessesRequest]) (*connect.Response[v1.ListProcessesResponse], error)
+	// Returns the products that failed and wait for their next attempt. A product that failed a moment ago is tried again
+	// within ten seconds, and is not among them.
+	ListRetries(context.Context, *connect.Request[v1.ListRetriesRequest]) (*connect.Response[v1.ListRetriesResponse], error)
+	// Returns entries of the history of all products, in the order in which they were recorded. It can wait for new ones.
+	ListActivity(context.Context, *connect.Request[v1.ListActivityRequest]) (*connect.Response[v1.ListActivityResponse], error)
 }
 
 // NewControlServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -710,6 +769,24 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("DropDeadLetters")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceListProcessesHandler := connect.NewUnaryHandler(
+		ControlServiceListProcessesProcedure,
+		svc.ListProcesses,
+		connect.WithSchema(controlServiceMethods.ByName("ListProcesses")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceListRetriesHandler := connect.NewUnaryHandler(
+		ControlServiceListRetriesProcedure,
+		svc.ListRetries,
+		connect.WithSchema(controlServiceMethods.ByName("ListRetries")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceListActivityHandler := connect.NewUnaryHandler(
+		ControlServiceListActivityProcedure,
+		svc.ListActivity,
+		connect.WithSchema(controlServiceMethods.ByName("ListActivity")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/driftless.control.v1.ControlService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ControlServiceGetStatusProcedure:
@@ -762,6 +839,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceReplayDeadLettersHandler.ServeHTTP(w, r)
 		case ControlServiceDropDeadLettersProcedure:
 			controlServiceDropDeadLettersHandler.ServeHTTP(w, r)
+		case ControlServiceListProcessesProcedure:
+			controlServiceListProcessesHandler.ServeHTTP(w, r)
+		case ControlServiceListRetriesProcedure:
+			controlServiceListRetriesHandler.ServeHTTP(w, r)
+		case ControlServiceListActivityProcedure:
+			controlServiceListActivityHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -869,4 +952,16 @@ func (UnimplementedControlServiceHandler) ReplayDeadLetters(context.Context, *co
 
 func (UnimplementedControlServiceHandler) DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.DropDeadLetters is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) ListProcesses(context.Context, *connect.Request[v1.ListProcessesRequest]) (*connect.Response[v1.ListProcessesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListProcesses is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) ListRetries(context.Context, *connect.Request[v1.ListRetriesRequest]) (*connect.Response[v1.ListRetriesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListRetries is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) ListActivity(context.Context, *connect.Request[v1.ListActivityRequest]) (*connect.Response[v1.ListActivityResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListActivity is not implemented"))
 }

@@ -1,0 +1,83 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// activityInterval is how often ListActivity looks for new entries while it waits.
+const activityInterval = 250 * time.Millisecond
+
+// maxActivityWaiters is how many calls of ListActivity may wait at a time. Each asks the ledger four times a second.
+const maxActivityWaiters = 32
+
+// failedKinds are the kinds of entries that failed or wait for a person.
+var failedKinds = []string{"dead", "held", "drifted", "adoption_refused"}
+
+// ListActivity returns entries of the history of all products. If there are none, it waits for the first.
+func (c control) ListActivity(ctx context.Context,
+	req *connect.Request[controlv1.ListActivityRequest],
+) (*connect.Response[controlv1.ListActivityResponse], error) {
+	filter := ledger.ActivityFilter{
+		After:    req.Msg.GetAfter(),
+		Latest:   int(req.Msg.GetLatest()),
+		Products: req.Msg.GetProductIds(),
+		Limit:    int(cmp.Or(req.Msg.GetLimit(), maxNamed)),
+	}
+	if req.Msg.GetFailed() {
+		filter.Kinds = failedKinds
+	}
+	entries, err := c.awaitActivity(ctx, filter, req.Msg.GetWait().AsDuration())
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := &controlv1.ListActivityResponse{}
+	for _, e := range entries {
+		entry, err := historyEntry(e.Entry)
+		if err != nil {
+			return nil, connect.NewError(connect.CodeInternal, err)
+		}
+		out.Entries = append(out.Entries, &controlv1.ActivityEntry{Id: e.ID, ProductId: e.Product, Entry: entry})
+	}
+	return connect.NewResponse(out), nil
+}
+
+// awaitActivity returns the entries as soon as there are any, or none after a time.
+func (c control) awaitActivity(ctx context.Context, f ledger.ActivityFilter,
+	wait time.Duration,
+) ([]ledger.ActivityEntry, error) {
+	entries, err := c.Ledger.Activity(ctx, f)
+	if err != nil || len(entries) > 0 || wait == 0 {
+		return entries, err
+	}
+	select {
+	case c.activityWaiters <- struct{}{}:
+		defer func() { <-c.activityWaiters }()
+	default:
+		// Too many wait. The caller asks again.
+		return nil, nil
+	}
+	ticker, timeout := time.NewTicker(activityInterval), time.NewTimer(wait)
+	defer ticker.Stop()
+	defer timeout.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-timeout.C:
+			return nil, nil
+		case <-c.Stopping:
+			return nil, nil
+		case <-ticker.C:
+		}
+		if entries, err := c.Ledger.Activity(ctx, f); err != nil || len(entries) > 0 {
+			return entries, err
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ActivityFilter selects entries of the history of all products.
+type ActivityFilter struct {
+	// After is the id after which the entries begin.
+	After uint64
+	// Latest selects the latest entries instead, this many.
+	Latest int
+	// Products are the only products. All if empty.
+	Products []string
+	// Kinds are the only kinds. All if empty.
+	Kinds []string
+	// Limit is the maximum number of entries.
+	Limit int
+}
+
+// ActivityEntry is an entry of the history with its id.
+type ActivityEntry struct {
+	Entry
+	ID uint64
+}
+
+const selectActivity = `SELECT id, product_id, event_id, at, kind, version::text, detail, trace_id, data
+	FROM driftless_ledger.history WHERE account = $1
+	AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND (cardinality($3::text[]) = 0 OR kind = ANY($3))`
+
+// selectLatest looks at the latest half a million entries: those of one kind may be rare.
+const selectLatest = `SELECT id, product_id, event_id, at, kind, version, detail, trace_id, data FROM (` +
+	selectActivity + ` AND id > $4
+	AND id > (SELECT coalesce(max(id), 0) - 500000 FROM driftless_ledger.history) ORDER BY id DESC LIMIT $5) e ORDER BY id`
+
+// Activity returns entries in the order of their ids. An id says when its transaction wrote, not when it committed: a
+// later call may return a lower id.
+func (l *Ledger) Activity(ctx context.Context, f ActivityFilter) ([]ActivityEntry, error) {
+	// Null and an empty array differ.
+	products, kinds := append([]string{}, f.Products...), append([]string{}, f.Kinds...)
+	statement, bound := selectActivity+` AND id > $4 ORDER BY id LIMIT $5`, f.Limit
+	if f.Latest > 0 {
+		statement, bound = selectLatest, f.Latest
+	}
+	rows, err := l.pool.Query(ctx, statement, l.account, products, kinds, int64(min(f.After, math.MaxInt64)), bound)
+	if err != nil {
+		return nil, fmt.Errorf("list the activity: %w", err)
+	}
+	entries, err := pgx.CollectRows(rows, scanActivity)
+	if err != nil {
+		return nil, fmt.Errorf("list the activity: %w", err)
+	}
+	return entries, nil
+}
+
+func scanActivity(row pgx.CollectableRow) (ActivityEntry, error) {
+	var e ActivityEntry
+	var id int64
+	var version string
+	if err := row.Scan(&id, &e.Product, &e.EventID, &e.At, &e.Kind, &version, &e.Detail, &e.TraceID,
+		&e.Data); err != nil {
+		return e, err
+	}
+	e.ID = uint64(id)
+	var err error
+	e.Version, err = strconv.ParseUint(version, 10, 64)
+	return e, err
+}
