@@ -7,55 +7,67 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// rateWindow is the time over which rates are measured.
-const rateWindow = 30 * time.Second
+const (
+	// rateSpan is the time over which a rate is averaged, and minRateSpan the shortest time that gives one.
+	rateSpan    = 20 * time.Second
+	minRateSpan = 3 * time.Second
+)
 
-// rates measures how many messages push's lanes get a second.
+// rates measures how many messages consumers finish. The zero value is ready to use. Not safe for concurrent use.
 type rates struct{ samples []rateSample }
 
+// rateSample has what each consumer had finished at a time.
 type rateSample struct {
-	at        time.Time
-	delivered map[topology.Consumer]uint64
+	at       time.Time
+	finished map[topology.Consumer]uint64
 }
 
-// add takes a reading of the consumers.
-func (r *rates) add(now time.Time, all []mesh.ConsumerStatus) {
-	sample := rateSample{at: now, delivered: map[topology.Consumer]uint64{}}
-	for _, c := range pushConsumers {
-		sample.delivered[c] = statusOf(all, c).Delivered
+// add takes the state of the consumers into account. Samples within half a second add nothing.
+func (r *rates) add(now time.Time, consumers []mesh.ConsumerStatus) {
+	if n := len(r.samples); n > 0 {
+		last := r.samples[n-1].at
+		switch {
+		case now.Before(last):
+			r.samples = nil
+		case now.Sub(last) < 500*time.Millisecond:
+			return
+		}
+	}
+	sample := rateSample{now, map[topology.Consumer]uint64{}}
+	for _, c := range consumers {
+		// Deliveries include redeliveries. What is in flight is not finished.
+		sample.finished[c.Consumer] = c.Delivered - min(c.InFlight, c.Delivered)
 	}
 	r.samples = append(r.samples, sample)
-	for len(r.samples) > 2 && now.Sub(r.samples[0].at) > rateWindow {
+	for len(r.samples) > 2 && now.Sub(r.samples[1].at) >= rateSpan {
 		r.samples = r.samples[1:]
 	}
 }
 
-// perSecond returns the recent rate of a consumer, 0 if it is not known.
-func (r *rates) perSecond(c topology.Consumer) float64 {
+// perSecond returns how many messages the consumers finish per second, all together. ok is false if that is not known.
+func (r *rates) perSecond(consumers ...topology.Consumer) (rate float64, ok bool) {
 	if len(r.samples) < 2 {
-		return 0
+		return 0, false
 	}
 	first, last := r.samples[0], r.samples[len(r.samples)-1]
-	seconds := last.at.Sub(first.at).Seconds()
-	if seconds <= 0 || last.delivered[c] < first.delivered[c] {
-		return 0
+	elapsed := last.at.Sub(first.at)
+	if elapsed < minRateSpan {
+		return 0, false
 	}
-	return float64(last.delivered[c]-first.delivered[c]) / seconds
+	var done uint64
+	for _, c := range consumers {
+		if last.finished[c] < first.finished[c] {
+			// More is in flight than before, or the consumer was created again.
+			continue
+		}
+		done += last.finished[c] - first.finished[c]
+	}
+	return float64(done) / elapsed.Seconds(), true
 }
 
-// Rate returns how many messages of a lane push has got a second lately, 0 if that is not known.
-func (r *Reader) Rate(lane topology.Lane) float64 {
+// PerSecond returns how many messages consumers finish per second, all together. ok is false if that is not known yet.
+func (r *Reader) PerSecond(consumers ...topology.Consumer) (rate float64, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if lane == topology.Bulk {
-		return r.rates.perSecond(topology.PushBulk)
-	}
-	return r.rates.perSecond(topology.PushLive)
-}
-
-// Last returns the latest view that could be read, whatever its age. It is nil if there never was one.
-func (r *Reader) Last() *View {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.lastView
+	return r.rates.perSecond(consumers...)
 }

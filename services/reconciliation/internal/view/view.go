@@ -46,12 +46,12 @@ type Reader struct {
 	push   lastActivity
 	pull   lastActivity
 	lanes  convergence
+	rates  rates
 	// last is the latest answer about equality, for the metrics.
 	last     *controlv1.Equality
 	lastSeen time.Time
-	// lastView is the latest view, whatever its age. rates are the recent deliveries of push's lanes.
+	// lastView is the latest view, whatever its age.
 	lastView *View
-	rates    rates
 }
 
 // lastActivity is when a service last requested or received messages.
@@ -165,6 +165,7 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 	if r.points.add(report, revision) {
 		r.lanes.reset()
 	}
+	r.rates.add(e.now, consumers)
 	e.ledger = r.points.before(waiting)
 	e.push, e.pull = r.push.update(e.now, consumers, pushConsumers), r.pull.update(e.now, consumers, pullConsumers)
 	r.lastView = &View{
@@ -227,7 +228,6 @@ func (r *Reader) updateLanes(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lanes.update(r.points, b)
-	r.rates.add(time.Now(), v.Consumers)
 	r.last, r.lastSeen = v.Equality, time.Now()
 	return nil
 }
@@ -243,6 +243,13 @@ func (r *Reader) Latest() (equality *controlv1.Equality, converged map[string]ti
 		return nil, converged
 	}
 	return r.last, converged
+}
+
+// Last returns the latest view that could be read, whatever its age. It is nil if there never was one.
+func (r *Reader) Last() *View {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lastView
 }
 
 // LastScan returns the report of the latest scan, nil if there was none.
