@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,23 +15,30 @@ import (
 // maxWhyCell is how many characters of a value a screen shows.
 const maxWhyCell = 40
 
-// printWhy writes an answer for people.
+// printWhy writes an answer for people: one product in full, several as a list.
 func printWhy(w io.Writer, answer *controlv1.ExplainResponse, now time.Time, colours bool) {
 	all := answer.GetExplanations()
-	if len(all) > 1 || answer.GetTruncated() {
-		n := countOf(uint64(len(all)), "product", "products")
-		if answer.GetTruncated() {
-			n = "more than " + n + "; these are the first"
-		}
-		sayf(w, "This %s stands for %s.\n\n", strings.ReplaceAll(answer.GetIdKind(), "_", " "), n)
+	if len(all) == 1 && !answer.GetTruncated() {
+		whyPrinter{Writer: w, Explanation: all[0], now: now, colours: colours}.printProduct()
+		return
 	}
-	for i, e := range all {
-		if i > 0 {
-			say(w)
-		}
-		p := whyPrinter{Writer: w, Explanation: e, now: now, colours: colours}
-		p.print()
+	n := countOf(uint64(len(all)), "product", "products")
+	if answer.GetTruncated() {
+		n = "more than " + n + "; these are the first"
 	}
+	sayf(w, "This %s stands for %s.\n\n", strings.ReplaceAll(answer.GetIdKind(), "_", " "), n)
+	var differing, equal [][]string
+	for _, e := range all {
+		p := whyPrinter{Explanation: e, now: now}
+		row := []string{e.GetProductId(), p.verdict(), p.duration(), e.GetSummary()}
+		if e.GetEqual() {
+			equal = append(equal, row)
+		} else {
+			differing = append(differing, row)
+		}
+	}
+	printTable(w, slices.Concat([][]string{{"PRODUCT", "VERDICT", "FOR"}}, differing, equal)...)
+	sayf(w, "\n%s\n", "`driftless why PRODUCT` has the rest about one of them.")
 }
 
 // whyPrinter writes the answer about one product.
@@ -42,7 +50,7 @@ type whyPrinter struct {
 	colours bool
 }
 
-func (p whyPrinter) print() {
+func (p whyPrinter) printProduct() {
 	sayf(p, "%s", p.GetProductId())
 	if p.GetName() != "" {
 		sayf(p, " %q", p.GetName())
@@ -123,7 +131,6 @@ func (p whyPrinter) age(at *timestamppb.Timestamp, verb string) string {
 }
 
 func (p whyPrinter) printVerdict() {
-	verdict := strings.ToUpper(strings.ReplaceAll(p.GetVerdict(), "_", " "))
 	colour, reset := raw(""), raw("")
 	if p.colours {
 		colour, reset = raw("\x1b[1;31m"), raw("\x1b[0m")
@@ -131,9 +138,9 @@ func (p whyPrinter) printVerdict() {
 			colour = raw("\x1b[1;32m")
 		}
 	}
-	sayf(p, "%s%s%s", colour, verdict, reset)
-	if p.GetSince() != nil {
-		sayf(p, " for %s", max(p.now.Sub(p.GetSince().AsTime()).Round(time.Second), 0).String())
+	sayf(p, "%s%s%s", colour, p.verdict(), reset)
+	if d := p.duration(); d != "" {
+		sayf(p, " for %s", d)
 	}
 	sayf(p, ": %s\n", p.GetSummary())
 	for _, words := range p.GetWords() {
@@ -154,6 +161,19 @@ func (p whyPrinter) printVerdict() {
 	if !p.GetEqual() && p.GetTraceId() != "" {
 		sayf(p, "  driftless trace --trace-id %s\n", p.GetTraceId())
 	}
+}
+
+// verdict returns the verdict as a heading: "NOT CAPTURED".
+func (p whyPrinter) verdict() string {
+	return strings.ToUpper(strings.ReplaceAll(p.GetVerdict(), "_", " "))
+}
+
+// duration returns how long the product has been in its state, "" if that is not known.
+func (p whyPrinter) duration() string {
+	if p.GetSince() == nil {
+		return ""
+	}
+	return max(p.now.Sub(p.GetSince().AsTime()).Round(time.Second), 0).String()
 }
 
 // attemptsLine says how often a change has failed, and when it is tried again.

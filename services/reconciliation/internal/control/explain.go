@@ -119,12 +119,17 @@ func (c control) readMeshFacts(ctx context.Context, out *explain.Facts) error {
 	return nil
 }
 
+// laneConsumer returns push's consumer of a lane.
+func laneConsumer(lane topology.Lane) topology.Consumer {
+	if lane == topology.Bulk {
+		return topology.PushBulk
+	}
+	return topology.PushLive
+}
+
 // queue returns how long a lane is.
 func queue(v *view.View, lane topology.Lane) explain.Queue {
-	consumer := topology.PushLive
-	if lane == topology.Bulk {
-		consumer = topology.PushBulk
-	}
+	consumer := laneConsumer(lane)
 	out := explain.Queue{Lane: lane}
 	for _, s := range v.Consumers {
 		if s.Consumer == consumer {
@@ -167,7 +172,7 @@ func (c control) findLane(ctx context.Context, id string, out *explain.Facts) er
 	if live.GetVersion() < out.Product.Desired.GetVersion() {
 		out.Queue = queue(c.View.Last(), topology.Bulk)
 	}
-	out.Queue.PerSecond = c.View.Rate(out.Queue.Lane)
+	out.Queue.PerSecond, _ = c.View.PerSecond(laneConsumer(out.Queue.Lane))
 	return nil
 }
 

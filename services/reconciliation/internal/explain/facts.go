@@ -61,8 +61,7 @@ type Facts struct {
 // Queue is where the product's latest state waits for push.
 type Queue struct {
 	Lane topology.Lane
-	// Waiting counts the messages of the lane that push has not finished, and PerSecond how many it got a second
-	// lately.
+	// Waiting counts the messages of the lane that push has not finished. PerSecond is how many it finishes a second.
 	Waiting   uint64
 	PerSecond float64
 }

@@ -71,20 +71,3 @@ func (r *Reader) PerSecond(consumers ...topology.Consumer) (rate float64, ok boo
 	defer r.mu.Unlock()
 	return r.rates.perSecond(consumers...)
 }
-
-// Rate returns how many messages of a lane push finishes per second, 0 if that is not known.
-func (r *Reader) Rate(lane topology.Lane) float64 {
-	consumer := topology.PushLive
-	if lane == topology.Bulk {
-		consumer = topology.PushBulk
-	}
-	rate, _ := r.PerSecond(consumer)
-	return rate
-}
-
-// Last returns the latest view that could be read, whatever its age. It is nil if there never was one.
-func (r *Reader) Last() *View {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.lastView
-}

@@ -245,6 +245,13 @@ func (r *Reader) Latest() (equality *controlv1.Equality, converged map[string]ti
 	return r.last, converged
 }
 
+// Last returns the latest view that could be read, whatever its age. It is nil if there never was one.
+func (r *Reader) Last() *View {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lastView
+}
+
 // LastScan returns the report of the latest scan, nil if there was none.
 func (r *Reader) LastScan(ctx context.Context) (*meshv1.ScanReport, error) {
 	report := &meshv1.ScanReport{}
