@@ -2691,8 +2691,13 @@ type Retry struct {
 	// Reread from Stripe first, as a command said.
 	Look bool `protobuf:"varint,8,opt,name=look,proto3" json:"look,omitempty"`
 	// As in the command.
-	Overwrite     []string `protobuf:"bytes,9,rep,name=overwrite,proto3" json:"overwrite,omitempty"`
-	Leave         []string `protobuf:"bytes,10,rep,name=leave,proto3" json:"leave,omitempty"`
+	Overwrite []string `protobuf:"bytes,9,rep,name=overwrite,proto3" json:"overwrite,omitempty"`
+	Leave     []string `protobuf:"bytes,10,rep,name=leave,proto3" json:"leave,omitempty"`
+	// Start of the first pass that failed since the last success, as far as the process knew. Absent in retries of older
+	// versions.
+	FailingSince *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=failing_since,json=failingSince,proto3" json:"failing_since,omitempty"`
+	// Class of the failure: server_error, no_answer, rate_limited, refused or other.
+	Failure       string `protobuf:"bytes,12,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2795,6 +2800,20 @@ func (x *Retry) GetLeave() []string {
 		return x.Leave
 	}
 	return nil
+}
+
+func (x *Retry) GetFailingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingSince
+	}
+	return nil
+}
+
+func (x *Retry) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
 }
 
 // The state of an account's rates, shared by all processes that call Stripe. Times are Unix nanoseconds by the clock of
@@ -3724,7 +3743,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	" \x01(\x04R\aremoved\x12\x12\n" +
 	"\x04dead\x18\v \x01(\x04R\x04dead\x12\x14\n" +
 	"\x05error\x18\f \x01(\tR\x05error\x12\x14\n" +
-	"\x05after\x18\r \x01(\tR\x05after\"\x9b\x02\n" +
+	"\x05after\x18\r \x01(\tR\x05after\"\xf6\x02\n" +
 	"\x05Retry\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -3737,7 +3756,9 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04look\x18\b \x01(\bR\x04look\x12\x1c\n" +
 	"\toverwrite\x18\t \x03(\tR\toverwrite\x12\x14\n" +
 	"\x05leave\x18\n" +
-	" \x03(\tR\x05leave\"\xee\x05\n" +
+	" \x03(\tR\x05leave\x12?\n" +
+	"\rfailing_since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\ffailingSince\x12\x18\n" +
+	"\afailure\x18\f \x01(\tR\afailure\"\xee\x05\n" +
 	"\x06Budget\x12\x12\n" +
 	"\x04next\x18\x01 \x01(\x03R\x04next\x12F\n" +
 	"\tendpoints\x18\x02 \x03(\v2(.driftless.mesh.v1.Budget.EndpointsEntryR\tendpoints\x12\x1b\n" +
@@ -3969,35 +3990,36 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	47, // 46: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
 	47, // 47: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
 	47, // 48: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	38, // 49: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	39, // 50: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	40, // 51: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	41, // 52: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	42, // 53: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	43, // 54: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	47, // 55: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	47, // 56: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	47, // 57: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	44, // 58: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	45, // 59: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	47, // 60: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	47, // 61: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	46, // 62: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
-	35, // 63: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
-	35, // 64: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	47, // 65: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	47, // 66: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	47, // 67: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	30, // 68: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 69: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 70: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	47, // 71: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 72: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	73, // [73:73] is the sub-list for method output_type
-	73, // [73:73] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	47, // 49: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
+	38, // 50: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	39, // 51: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	40, // 52: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	41, // 53: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	42, // 54: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	43, // 55: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	47, // 56: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	47, // 57: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	47, // 58: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	44, // 59: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	45, // 60: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	47, // 61: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	47, // 62: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	46, // 63: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	35, // 64: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
+	35, // 65: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
+	47, // 66: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	47, // 67: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	47, // 68: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	30, // 69: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 70: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 71: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	47, // 72: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 73: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	74, // [74:74] is the sub-list for method output_type
+	74, // [74:74] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
