@@ -38,6 +38,7 @@ func main() {
 				Approvers:        s.GuardApprovers,
 				CanWriteBack:     r.Mapping.CheckWriteBack,
 				HistoryRetention: s.HistoryRetention,
+				Notify:           s.Notify,
 				Logger:           r.Logger,
 				CheckMigrations:  s.Migrations.Migrations == "check",
 			})

@@ -17,9 +17,10 @@ var examples = map[string][]example{
 		{"up --ports auto", "beside another mesh"},
 		{"up --without push", "nothing is written to Stripe"},
 	},
-	"demo":  {{"demo", "needs a running mesh"}},
-	"sim":   {{"sim --addr 127.0.0.1:12111", ""}, {"sim --file stripe.journal", "keep what it holds"}},
-	"apply": {{"apply products.json", ""}, {"apply -", "read standard input"}},
+	"notify test": {{"notify test", "after the settings have changed"}},
+	"demo":        {{"demo", "needs a running mesh"}},
+	"sim":         {{"sim --addr 127.0.0.1:12111", ""}, {"sim --file stripe.journal", "keep what it holds"}},
+	"apply":       {{"apply products.json", ""}, {"apply -", "read standard input"}},
 	"status": {
 		{"status", ""},
 		{"status -o json", "for a script"},

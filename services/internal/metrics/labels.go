@@ -60,6 +60,14 @@ var (
 		Values: []string{"server_error", "no_answer", "rate_limited", "refused", "other"},
 	}
 
+	// NotifyTarget is who gets notifications, and NotifyResult how an attempt ended.
+	NotifyTarget = Label{
+		Name: "target", Meaning: "who gets the notification", Values: []string{"webhook", "slack"},
+	}
+	NotifyResult = Label{
+		Name: "result", Meaning: "accepted, or tried again later", Values: []string{"ok", "failed"},
+	}
+
 	// Verdict is the result of a delivery.
 	Verdict = Label{
 		Name:    "result",

@@ -178,6 +178,10 @@ var (
 		"Drifted products that are equal again.")
 )
 
+// Notifications counts attempts to notify people.
+var Notifications = counter("driftless.notifications", "{attempt}", fromReconciliation,
+	"Attempts to send a notification.", NotifyTarget, NotifyResult)
+
 // Reconciliation, for the account as a whole.
 var (
 	EqualityKnown = gauge("driftless.equality.known", "", fromReconciliation,

@@ -4352,6 +4352,140 @@ func (x *DeadLetterResult) GetError() string {
 	return ""
 }
 
+type TestNotificationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestNotificationRequest) Reset() {
+	*x = TestNotificationRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestNotificationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestNotificationRequest) ProtoMessage() {}
+
+func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestNotificationRequest.ProtoReflect.Descriptor instead.
+func (*TestNotificationRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
+}
+
+type TestNotificationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Targets       []*TestedTarget        `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestNotificationResponse) Reset() {
+	*x = TestNotificationResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestNotificationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestNotificationResponse) ProtoMessage() {}
+
+func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestNotificationResponse.ProtoReflect.Descriptor instead.
+func (*TestNotificationResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *TestNotificationResponse) GetTargets() []*TestedTarget {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+type TestedTarget struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "webhook" or "slack".
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Why the test was not delivered. Empty if the target accepted it.
+	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestedTarget) Reset() {
+	*x = TestedTarget{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestedTarget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestedTarget) ProtoMessage() {}
+
+func (x *TestedTarget) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestedTarget.ProtoReflect.Descriptor instead.
+func (*TestedTarget) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *TestedTarget) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *TestedTarget) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
@@ -4701,7 +4835,13 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aservice\x18\x03 \x01(\tR\aservice\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
 	"\aordered\x18\x05 \x01(\tR\aordered\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error*\xc8\x01\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"\x19\n" +
+	"\x17TestNotificationRequest\"X\n" +
+	"\x18TestNotificationResponse\x12<\n" +
+	"\atargets\x18\x01 \x03(\v2\".driftless.control.v1.TestedTargetR\atargets\"<\n" +
+	"\fTestedTarget\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error*\xc8\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
@@ -4713,7 +4853,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04Keep\x12\x14\n" +
 	"\x10KEEP_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKEEP_CATALOG\x10\x01\x12\x0f\n" +
-	"\vKEEP_STRIPE\x10\x022\xb8\x10\n" +
+	"\vKEEP_STRIPE\x10\x022\xad\x11\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -4735,7 +4875,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fListDeadLetters\x12,.driftless.control.v1.ListDeadLettersRequest\x1a-.driftless.control.v1.ListDeadLettersResponse\"\x00\x12m\n" +
 	"\x0eGetDeadLetters\x12+.driftless.control.v1.GetDeadLettersRequest\x1a,.driftless.control.v1.GetDeadLettersResponse\"\x00\x12v\n" +
 	"\x11ReplayDeadLetters\x12..driftless.control.v1.ReplayDeadLettersRequest\x1a/.driftless.control.v1.ReplayDeadLettersResponse\"\x00\x12p\n" +
-	"\x0fDropDeadLetters\x12,.driftless.control.v1.DropDeadLettersRequest\x1a-.driftless.control.v1.DropDeadLettersResponse\"\x00B\xe4\x01\n" +
+	"\x0fDropDeadLetters\x12,.driftless.control.v1.DropDeadLettersRequest\x1a-.driftless.control.v1.DropDeadLettersResponse\"\x00\x12s\n" +
+	"\x10TestNotification\x12-.driftless.control.v1.TestNotificationRequest\x1a..driftless.control.v1.TestNotificationResponse\"\x00B\xe4\x01\n" +
 	"\x18com.driftless.control.v1B\fControlProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/control/v1;controlv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Control.V1\xca\x02\x14Driftless\\Control\\V1\xe2\x02 Driftless\\Control\\V1\\GPBMetadata\xea\x02\x16Driftless::Control::V1b\x06proto3"
 
 var (
@@ -4751,7 +4892,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -4818,139 +4959,145 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*DropDeadLettersRequest)(nil),    // 62: driftless.control.v1.DropDeadLettersRequest
 	(*DropDeadLettersResponse)(nil),   // 63: driftless.control.v1.DropDeadLettersResponse
 	(*DeadLetterResult)(nil),          // 64: driftless.control.v1.DeadLetterResult
-	(*timestamppb.Timestamp)(nil),     // 65: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 66: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 67: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 68: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 69: driftless.mesh.v1.PollReport
-	(*v1.Difference)(nil),             // 70: driftless.mesh.v1.Difference
-	(*durationpb.Duration)(nil),       // 71: google.protobuf.Duration
-	(*v11.Hold)(nil),                  // 72: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 73: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 74: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 75: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 76: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 77: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 78: driftless.mesh.v1.DeadLetter
+	(*TestNotificationRequest)(nil),   // 65: driftless.control.v1.TestNotificationRequest
+	(*TestNotificationResponse)(nil),  // 66: driftless.control.v1.TestNotificationResponse
+	(*TestedTarget)(nil),              // 67: driftless.control.v1.TestedTarget
+	(*timestamppb.Timestamp)(nil),     // 68: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 69: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 70: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 71: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 72: driftless.mesh.v1.PollReport
+	(*v1.Difference)(nil),             // 73: driftless.mesh.v1.Difference
+	(*durationpb.Duration)(nil),       // 74: google.protobuf.Duration
+	(*v11.Hold)(nil),                  // 75: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 76: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 77: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 78: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 79: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 80: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 81: driftless.mesh.v1.DeadLetter
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	65, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	65, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	65, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	66, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	65, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	68, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	68, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	68, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	69, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	68, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
 	25, // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	67, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	68, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	70, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	71, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
 	7,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	69, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	72, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
 	15, // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
 	2,  // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
 	6,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
 	5,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
-	65, // 14: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	70, // 15: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	65, // 16: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	65, // 17: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	68, // 14: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	73, // 15: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	68, // 16: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	68, // 17: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
 	8,  // 18: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	2,  // 19: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
 	8,  // 20: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	1,  // 21: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
 	8,  // 22: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	65, // 23: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	65, // 24: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	71, // 25: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	68, // 23: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	68, // 24: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	74, // 25: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
 	15, // 26: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	71, // 27: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	65, // 28: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	74, // 27: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	68, // 28: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
 	24, // 29: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	70, // 30: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	73, // 30: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
 	28, // 31: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
 	15, // 32: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
 	2,  // 33: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
 	30, // 34: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
 	0,  // 35: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
 	31, // 36: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	65, // 37: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	70, // 38: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	68, // 37: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	73, // 38: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
 	29, // 39: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	65, // 40: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	68, // 40: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
 	8,  // 41: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	72, // 42: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	70, // 43: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	65, // 44: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	73, // 45: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	65, // 46: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	75, // 42: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	73, // 43: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	68, // 44: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	76, // 45: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	68, // 46: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
 	32, // 47: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
 	35, // 48: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
 	0,  // 49: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	74, // 50: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	75, // 51: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	76, // 52: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	77, // 50: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	78, // 51: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	79, // 52: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
 	38, // 53: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
 	41, // 54: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	67, // 55: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	70, // 55: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
 	52, // 56: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	65, // 57: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	68, // 57: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
 	53, // 58: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	70, // 59: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	77, // 60: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	78, // 61: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	73, // 59: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	80, // 60: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	81, // 61: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
 	58, // 62: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	78, // 63: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	74, // 64: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	81, // 63: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	77, // 64: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
 	31, // 65: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
 	59, // 66: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
 	64, // 67: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
 	59, // 68: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
 	64, // 69: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	3,  // 70: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	26, // 71: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	42, // 72: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	33, // 73: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	36, // 74: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	39, // 75: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	20, // 76: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	22, // 77: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	16, // 78: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	18, // 79: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	44, // 80: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	46, // 81: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	48, // 82: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	50, // 83: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	9,  // 84: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	11, // 85: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	13, // 86: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	54, // 87: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	56, // 88: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	60, // 89: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	62, // 90: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	4,  // 91: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	27, // 92: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	43, // 93: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	34, // 94: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	37, // 95: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	40, // 96: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	21, // 97: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	23, // 98: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	17, // 99: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	19, // 100: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	45, // 101: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	47, // 102: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	49, // 103: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	51, // 104: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	10, // 105: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	12, // 106: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	14, // 107: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	55, // 108: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	57, // 109: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	61, // 110: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	63, // 111: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	91, // [91:112] is the sub-list for method output_type
-	70, // [70:91] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	67, // 70: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
+	3,  // 71: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	26, // 72: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	42, // 73: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	33, // 74: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	36, // 75: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	39, // 76: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	20, // 77: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	22, // 78: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	16, // 79: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	18, // 80: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	44, // 81: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	46, // 82: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	48, // 83: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	50, // 84: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	9,  // 85: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	11, // 86: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	13, // 87: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	54, // 88: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	56, // 89: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	60, // 90: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	62, // 91: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	65, // 92: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
+	4,  // 93: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	27, // 94: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	43, // 95: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	34, // 96: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	37, // 97: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	40, // 98: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	21, // 99: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	23, // 100: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	17, // 101: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	19, // 102: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	45, // 103: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	47, // 104: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	49, // 105: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	51, // 106: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	10, // 107: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	12, // 108: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	14, // 109: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	55, // 110: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	57, // 111: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	61, // 112: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	63, // 113: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	66, // 114: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	93, // [93:115] is the sub-list for method output_type
+	71, // [71:93] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -4964,7 +5111,7 @@ func file_driftless_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   63,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -238,6 +238,12 @@ var Rows = []Row{
 			{`sum(increase(driftless_drift_found_total{account=~"$account"}[5m]))`, "found"},
 			{`sum(increase(driftless_drift_repaired_total{account=~"$account"}[5m]))`, "repaired"},
 		}},
+		{Title: "Notifications", Help: "Attempts in five minutes.", Unit: "short", Queries: []Query{
+			{
+				`sum by (target, result) (increase(driftless_notifications_total{account=~"$account"}[5m]))`,
+				"{{target}} {{result}}",
+			},
+		}},
 		{Title: "Ledger transactions", Help: "Duration, 95th percentile.", Unit: "s", Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le, stream) (rate(driftless_ledger_write_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{stream}}"},
 		}},

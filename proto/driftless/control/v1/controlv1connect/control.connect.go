@@ -89,6 +89,9 @@ const (
 	// ControlServiceDropDeadLettersProcedure is the fully-qualified name of the ControlService's
 	// DropDeadLetters RPC.
 	ControlServiceDropDeadLettersProcedure = "/driftless.control.v1.ControlService/DropDeadLetters"
+	// ControlServiceTestNotificationProcedure is the fully-qualified name of the ControlService's
+	// TestNotification RPC.
+	ControlServiceTestNotificationProcedure = "/driftless.control.v1.ControlService/TestNotification"
 )
 
 // ControlServiceClient is a client for the driftless.control.v1.ControlService service.
@@ -145,6 +148,9 @@ type ControlServiceClient interface {
 	// Closes and deletes dead letters without a retry. A remaining difference is drift by the usual rules, and another
 	// refusal is another dead letter.
 	DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error)
+	// Sends a test to every target of notifications, once, and returns how each answered. failed_precondition if no
+	// target is configured.
+	TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error)
 }
 
 // NewControlServiceClient constructs a client for the driftless.control.v1.ControlService service.
@@ -284,6 +290,12 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("DropDeadLetters")),
 			connect.WithClientOptions(opts...),
 		),
+		testNotification: connect.NewClient[v1.TestNotificationRequest, v1.TestNotificationResponse](
+			httpClient,
+			baseURL+ControlServiceTestNotificationProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("TestNotification")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -310,6 +322,7 @@ type controlServiceClient struct {
 	getDeadLetters    *connect.Client[v1.GetDeadLettersRequest, v1.GetDeadLettersResponse]
 	replayDeadLetters *connect.Client[v1.ReplayDeadLettersRequest, v1.ReplayDeadLettersResponse]
 	dropDeadLetters   *connect.Client[v1.DropDeadLettersRequest, v1.DropDeadLettersResponse]
+	testNotification  *connect.Client[v1.TestNotificationRequest, v1.TestNotificationResponse]
 }
 
 // GetStatus calls driftless.control.v1.ControlService.GetStatus.
@@ -417,6 +430,11 @@ func (c *controlServiceClient) DropDeadLetters(ctx context.Context, req *connect
 	return c.dropDeadLetters.CallUnary(ctx, req)
 }
 
+// TestNotification calls driftless.control.v1.ControlService.TestNotification.
+func (c *controlServiceClient) TestNotification(ctx context.Context, req *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error) {
+	return c.testNotification.CallUnary(ctx, req)
+}
+
 // ControlServiceHandler is an implementation of the driftless.control.v1.ControlService service.
 type ControlServiceHandler interface {
 	// Returns the number of products by state, and the backlog of every consumer.
@@ -471,6 +489,9 @@ type ControlServiceHandler interface {
 	// Closes and deletes dead letters without a retry. A remaining difference is drift by the usual rules, and another
 	// refusal is another dead letter.
 	DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error)
+	// Sends a test to every target of notifications, once, and returns how each answered. failed_precondition if no
+	// target is configured.
+	TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error)
 }
 
 // NewControlServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -606,6 +627,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("DropDeadLetters")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceTestNotificationHandler := connect.NewUnaryHandler(
+		ControlServiceTestNotificationProcedure,
+		svc.TestNotification,
+		connect.WithSchema(controlServiceMethods.ByName("TestNotification")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/driftless.control.v1.ControlService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ControlServiceGetStatusProcedure:
@@ -650,6 +677,8 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceReplayDeadLettersHandler.ServeHTTP(w, r)
 		case ControlServiceDropDeadLettersProcedure:
 			controlServiceDropDeadLettersHandler.ServeHTTP(w, r)
+		case ControlServiceTestNotificationProcedure:
+			controlServiceTestNotificationHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -741,4 +770,8 @@ func (UnimplementedControlServiceHandler) ReplayDeadLetters(context.Context, *co
 
 func (UnimplementedControlServiceHandler) DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.DropDeadLetters is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.TestNotification is not implemented"))
 }
