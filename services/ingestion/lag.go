@@ -18,6 +18,8 @@ const (
 	lagInterval = 5 * time.Second
 	// maxSamples bounds the memory while capture makes no progress.
 	maxSamples = 1024
+	// lagTimeout bounds a reading. A database that does not answer within this time is not reachable.
+	lagTimeout = 5 * time.Second
 )
 
 // lag is how far the slot is behind the log, even while capture does not run in this process.
@@ -26,6 +28,10 @@ type lag struct {
 	isKnown bool
 	last    wal.Lag
 	samples []sample
+	// reachable reports whether the database answered the latest reading.
+	reachable bool
+	// inactive are the other replication slots that nobody reads.
+	inactive []wal.InactiveSlot
 }
 
 // sample is the end of the log at a time, beyond the confirmed position.
@@ -38,7 +44,7 @@ type sample struct {
 func (l *lag) update(now time.Time, reading wal.Lag) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.isKnown, l.last = true, reading
+	l.isKnown, l.reachable, l.last = true, true, reading
 	l.samples = slices.DeleteFunc(l.samples, func(m sample) bool { return m.end <= reading.Confirmed })
 	if last := len(l.samples) - 1; reading.End > reading.Confirmed && (last < 0 || l.samples[last].end < reading.End) {
 		l.samples = append(l.samples, sample{now, reading.End})
@@ -55,11 +61,18 @@ func (l *lag) update(now time.Time, reading wal.Lag) {
 	}
 }
 
-// setUnknown notes that the lag is unknown.
-func (l *lag) setUnknown() {
+// setUnknown notes that the lag is unknown, and whether the database answered.
+func (l *lag) setUnknown(reachable bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.isKnown = false
+	l.isKnown, l.reachable = false, reachable
+}
+
+// setInactive notes the other replication slots that nobody reads; nil if they are unknown.
+func (l *lag) setInactive(slots []wal.InactiveSlot) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inactive = slots
 }
 
 // age returns how long the oldest unconfirmed part of the log has waited.
@@ -70,9 +83,17 @@ func (l *lag) age(now time.Time) time.Duration {
 	return max(now.Sub(l.samples[0].at), 0)
 }
 
-func (l *lag) report(_ context.Context, report metrics.Report) {
+func (l *lag) report(report metrics.Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	reachable := 0.0
+	if l.reachable {
+		reachable = 1
+	}
+	report(metrics.DatabaseReachable, reachable, metrics.Database.With("catalog"))
+	for _, s := range l.inactive {
+		report(metrics.InactiveSlotRetained, float64(s.Retained), metrics.Slot.With(s.Name))
+	}
 	if !l.isKnown {
 		return
 	}
@@ -93,24 +114,40 @@ func (l *lag) report(_ context.Context, report metrics.Report) {
 func (in *ingester) watchLag(ctx context.Context) error {
 	l := &lag{}
 	defer metrics.Observe(l.report, metrics.ReplicationLag, metrics.ReplicationLagDuration, metrics.ReplicationRetained,
-		metrics.ReplicationActive, metrics.ReplicationHeadroom)()
+		metrics.ReplicationActive, metrics.ReplicationHeadroom, metrics.DatabaseReachable,
+		metrics.InactiveSlotRetained)()
 	ticker := time.NewTicker(lagInterval)
 	defer ticker.Stop()
 	for {
-		reading, err := in.currentSchema().source.Lag(ctx, in.pool)
-		switch {
-		case err == nil:
-			l.update(time.Now(), reading)
-		case errors.Is(err, wal.ErrNoSlot):
-			l.setUnknown()
-		case ctx.Err() == nil:
-			l.setUnknown()
-			in.logger.WarnContext(ctx, "could not read how far capture is behind", "error", err)
-		}
+		in.readLag(ctx, l)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
 	}
+}
+
+// readLag reads the slot's lag once, and the other slots.
+func (in *ingester) readLag(ctx context.Context, l *lag) {
+	reading, cancel := context.WithTimeout(ctx, lagTimeout)
+	defer cancel()
+	source := in.currentSchema().source
+	current, err := source.Lag(reading, in.pool)
+	switch {
+	case err == nil:
+		l.update(time.Now(), current)
+	case errors.Is(err, wal.ErrNoSlot):
+		l.setUnknown(true)
+	case ctx.Err() == nil:
+		l.setUnknown(in.pool.Ping(reading) == nil)
+		l.setInactive(nil)
+		in.logger.WarnContext(ctx, "could not read how far capture is behind", "error", err)
+		return
+	}
+	slots, err := source.InactiveSlots(reading, in.pool)
+	if err != nil && ctx.Err() == nil {
+		in.logger.WarnContext(ctx, "could not read which replication slots nobody reads", "error", err)
+	}
+	l.setInactive(slots)
 }

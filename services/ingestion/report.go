@@ -279,7 +279,7 @@ func (r *reporter) reportStopped(ctx context.Context, why error) {
 }
 
 // observeMetrics reports the gauges of the capture from the report that this process has.
-func (r *reporter) observeMetrics(_ context.Context, report metrics.Report) {
+func (r *reporter) observeMetrics(report metrics.Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if at := r.current.GetCapturedUpTo(); at != nil && r.isLoaded {

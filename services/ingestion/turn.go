@@ -88,7 +88,7 @@ func (t *turns) role() string {
 	}
 }
 
-func (t *turns) report(_ context.Context, report metrics.Report) {
+func (t *turns) report(report metrics.Report) {
 	active := 0.0
 	if t.role() == roleActive {
 		active = 1

@@ -24,23 +24,26 @@ func countObserved(ctx context.Context, result string) {
 
 // observePolls reports the time since the last complete poll. read returns that poll's time in Unix nanoseconds.
 func observePolls(read func() int64) (stop func()) {
-	return metrics.Observe(func(_ context.Context, report metrics.Report) {
+	return metrics.Observe(func(report metrics.Report) {
 		report(metrics.StripeEventsAge, time.Since(time.Unix(0, read())).Seconds())
 	}, metrics.StripeEventsAge)
 }
 
 // observeReads reports how much of Stripe's read allowance is used up.
 func observeReads(shared *budget.Budget, logger *slog.Logger) (stop func()) {
-	return metrics.Observe(func(ctx context.Context, report metrics.Report) {
+	read := func(ctx context.Context) (func(metrics.Report), error) {
 		made, allowed, err := shared.Reads(ctx)
-		if err != nil {
-			logger.WarnContext(ctx, "could not count the reads of Stripe", "error", err)
-			return
-		}
-		report(metrics.StripeReadsUsed, float64(made))
-		if allowed > 0 {
-			report(metrics.StripeReadsAllowed, float64(allowed))
-			report(metrics.StripeReadsLeft, max(float64(allowed)-float64(made), 0))
-		}
-	}, metrics.StripeReadsUsed, metrics.StripeReadsAllowed, metrics.StripeReadsLeft)
+		return func(report metrics.Report) {
+			report(metrics.StripeReadsUsed, float64(made))
+			if allowed > 0 {
+				report(metrics.StripeReadsAllowed, float64(allowed))
+				report(metrics.StripeReadsLeft, max(float64(allowed)-float64(made), 0))
+			}
+		}, err
+	}
+	return metrics.ObserveSources(logger, metrics.Source{
+		Name:   "budget",
+		Gauges: []metrics.Gauge{metrics.StripeReadsUsed, metrics.StripeReadsAllowed, metrics.StripeReadsLeft},
+		Reads:  []func(context.Context) (func(metrics.Report), error){read},
+	})
 }

@@ -90,6 +90,7 @@ func Run(ctx context.Context, cfg Config) error {
 		livemode: mode == stripeapi.LiveMode, mesh: m, stores: stores, stripe: stripeapi.New(cfg.Stripe),
 		secrets: cfg.WebhookSecrets, bodies: newBodies(), logger: cfg.Logger,
 	}
+	defer p.stripe.Observe()()
 	p.polled.Store(time.Now().UnixNano())
 	defer observePolls(p.polled.Load)()
 	if len(p.secrets) == 0 {

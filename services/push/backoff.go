@@ -21,26 +21,40 @@ type failures struct {
 
 type failureCount struct {
 	count uint64
-	last  time.Time
+	// first is when the first pass failed.
+	first, last time.Time
 }
 
 func newFailures() *failures { return &failures{byProduct: map[string]failureCount{}} }
 
-// add counts a failure and returns the new count.
-func (f *failures) add(product string, now time.Time) uint64 {
+// add counts a failure. It returns the new count, and when the first pass failed.
+func (f *failures) add(product string, now time.Time) (n uint64, since time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sweep(now)
-	n := f.byProduct[product].count + 1
-	f.byProduct[product] = failureCount{n, now}
-	return n
+	of, failed := f.byProduct[product]
+	if !failed {
+		of.first = now
+	}
+	of.count, of.last = of.count+1, now
+	f.byProduct[product] = of
+	return of.count, of.first
 }
 
-// raise raises the count to that of another process, or of this one before a restart.
-func (f *failures) raise(product string, n uint64, now time.Time) {
+// raise raises the count to that of another process, or of this one before a restart. since is when the first pass
+// failed there; zero if that is unknown.
+func (f *failures) raise(product string, n uint64, since, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.byProduct[product] = failureCount{max(f.byProduct[product].count, n), now}
+	of, failed := f.byProduct[product]
+	if !failed {
+		of.first = now
+	}
+	if !since.IsZero() && since.Before(of.first) {
+		of.first = since
+	}
+	of.count, of.last = max(of.count, n), now
+	f.byProduct[product] = of
 }
 
 // clear resets a product's count and reports whether it was above zero.

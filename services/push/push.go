@@ -86,6 +86,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer shared.Observe()()
 	cfg.Stripe.Budget = shared
 	client := stripeapi.New(cfg.Stripe)
+	defer client.Observe()()
 	if err := stripeapi.CheckMode(ctx, stores.Record(topology.KeyStripeMode, cfg.Account), cfg.Account,
 		cfg.Stripe.Key); err != nil {
 		return err
@@ -249,7 +250,11 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		}
 		return mesh.Ack()
 	}
-	p.failures.raise(retry.GetProductId(), retry.GetAttempts(), time.Now())
+	since := time.Time{}
+	if retry.GetFailingSince() != nil {
+		since = retry.GetFailingSince().AsTime()
+	}
+	p.failures.raise(retry.GetProductId(), retry.GetAttempts(), since, time.Now())
 	// Force the pass: the retry may come from a command, and an earlier pass over the same version does not fulfill it.
 	req := plan.Request{Change: latest, Redelivered: true, Force: true, Reread: retry.GetLook()}
 	if retry.GetVersion() == latest.GetVersion() {

@@ -3,14 +3,17 @@ package push
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/state"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
@@ -76,7 +79,7 @@ const maxInPlaceDelay = 10 * time.Second
 // deliveries: a message that waited for its product has not failed.
 func (p *pusher) scheduleRetry(ctx context.Context, req plan.Request, err error) mesh.Verdict {
 	change := req.Change
-	attempts := p.failures.add(change.GetProductId(), time.Now())
+	attempts, since := p.failures.add(change.GetProductId(), time.Now())
 	delay := mesh.RetryDelay(attempts)
 	p.publishFailed(ctx, change, err, attempts, delay)
 	if delay <= maxInPlaceDelay {
@@ -88,7 +91,7 @@ func (p *pusher) scheduleRetry(ctx context.Context, req plan.Request, err error)
 	}
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts,
-		Lane: string(lane), Error: err.Error(),
+		Lane: string(lane), Error: err.Error(), Failure: failureClass(err), FailingSince: timestamppb.New(since),
 		Look: req.Reread, Overwrite: req.Exceptions.Overwrite, Leave: req.Exceptions.Leave,
 	}
 	if failed := p.mesh.RetryLater(ctx, topology.Push, retry, delay); failed != nil {
@@ -101,4 +104,24 @@ func (p *pusher) scheduleRetry(ctx context.Context, req plan.Request, err error)
 	p.logger.WarnContext(ctx, "will try again", "product", change.GetProductId(), "attempt", attempts, "in", delay,
 		"error", err)
 	return mesh.Ack()
+}
+
+// failureClass returns the class of a failed pass, a value of the label failure.
+func failureClass(err error) string {
+	if _, notSent := errors.AsType[*stripeapi.NotSentError](err); notSent {
+		return "other"
+	}
+	failure, ok := errors.AsType[*stripeapi.Failure](err)
+	switch {
+	case !ok:
+		return "other"
+	case failure.Status == 0:
+		return "no_answer"
+	case failure.Status == http.StatusTooManyRequests:
+		return "rate_limited"
+	case failure.Status >= http.StatusInternalServerError:
+		return "server_error"
+	default:
+		return "refused"
+	}
 }

@@ -2,8 +2,8 @@ package reconciliation
 
 import (
 	"context"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
@@ -16,73 +16,97 @@ import (
 
 const tracerName = "github.com/driftless-sync/driftless/services/reconciliation"
 
-// metricsInterval is the shortest time between two reads of the ledger and JetStream for metrics.
-const metricsInterval = 5 * time.Second
+// pingTimeout bounds the check whether the ledger's database answers.
+const pingTimeout = 3 * time.Second
 
-// metricsTimeout bounds how long a scrape waits.
-const metricsTimeout = 5 * time.Second
-
-// gauges are the metrics that this service reports for the account as a whole.
-var gauges = []metrics.Gauge{
-	metrics.Products, metrics.OldestUnsynced, metrics.DriftOldest, metrics.DriftOpen, metrics.DeadLettersOpen,
-	metrics.ConsumerPending, metrics.ConsumerInFlight, metrics.ConsumerRedelivered, metrics.ConsumerOldest,
-	metrics.ConsumerPaused,
-	metrics.StreamMessages, metrics.StreamSize, metrics.RetriesWaiting, metrics.GuardHeld, metrics.Halted,
-	metrics.EqualityKnown, metrics.ConvergedTimestamp, metrics.CaptureStatus, metrics.UnwatchedTables,
-	metrics.CapturedTimestamp,
-	metrics.TablesComparedTimestamp, metrics.ScanRunning, metrics.ScanObjects, metrics.ScanFailed, metrics.ScanFinished,
-	metrics.ScanInterval,
-}
-
-// observe reports the gauges until the returned function is called.
+// observe reports the gauges of the account until the returned function is called.
 func (r *reconciler) observe() (stop func()) {
 	f := &accountMetrics{reconciler: r}
-	return metrics.Observe(f.report, gauges...)
-}
-
-// accountMetrics caches the values of the gauges for metricsInterval.
-type accountMetrics struct {
-	*reconciler
-
-	mu     sync.Mutex
-	at     time.Time
-	cached []func(metrics.Report)
-}
-
-// report reports the cached values. Values that the ledger or JetStream cannot provide at the moment are absent; the
-// others are reported.
-func (f *accountMetrics) report(ctx context.Context, report metrics.Report) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if time.Since(f.at) >= metricsInterval {
-		f.at, f.cached = time.Now(), f.readAll(ctx)
-	}
-	for _, show := range f.cached {
-		show(report)
+	sources := metrics.ObserveSources(r.Logger, f.ledgerSource(), f.streamSource())
+	view := metrics.Observe(f.reportView, metrics.EqualityKnown, metrics.ConvergedTimestamp, metrics.CaptureStatus,
+		metrics.UnwatchedTables, metrics.CapturedTimestamp, metrics.TablesComparedTimestamp, metrics.RetryOldest)
+	return func() {
+		view()
+		sources()
 	}
 }
 
-func (f *accountMetrics) readAll(ctx context.Context) (known []func(metrics.Report)) {
-	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
-	defer cancel()
-	all := []func(context.Context) (func(metrics.Report), error){
-		f.products, f.drift, f.ages, f.letters, f.held, f.equality,
+// accountMetrics reads the gauges that this service reports for the account as a whole.
+type accountMetrics struct{ *reconciler }
+
+func (f *accountMetrics) ledgerSource() metrics.Source {
+	return metrics.Source{
+		Name: "ledger",
+		Gauges: []metrics.Gauge{
+			metrics.DatabaseReachable, metrics.Products, metrics.DriftOpen, metrics.OldestUnsynced, metrics.DriftOldest,
+			metrics.DeadLettersOpen, metrics.GuardHeld,
+		},
+		Reads: []func(context.Context) (func(metrics.Report), error){
+			f.database, f.products, f.drift, f.ages, f.letters, f.held,
+		},
 	}
-	if err := f.mesh.Ready(ctx); err != nil {
-		// Prometheus gives up a scrape that waits for NATS, and then counts the service as down.
-		f.Logger.WarnContext(ctx, "metrics of streams are unavailable", "error", err)
-	} else {
-		all = append(all, f.consumers, f.streams, f.retries, f.halt, f.scans)
+}
+
+func (f *accountMetrics) streamSource() metrics.Source {
+	s := metrics.Source{
+		Name: "streams",
+		Gauges: []metrics.Gauge{
+			metrics.ConsumerPending, metrics.ConsumerInFlight, metrics.ConsumerRedelivered, metrics.ConsumerOldest,
+			metrics.ConsumerPaused, metrics.StreamMessages, metrics.StreamSize, metrics.RetriesWaiting, metrics.Halted,
+			metrics.ScanRunning, metrics.ScanObjects, metrics.ScanFailed, metrics.ScanFinished, metrics.ScanInterval,
+		},
 	}
-	for _, read := range all {
-		show, err := read(ctx)
-		if err != nil {
-			f.Logger.WarnContext(ctx, "some metrics are unavailable", "error", err)
+	for _, read := range []func(context.Context) (func(metrics.Report), error){
+		f.consumers, f.streams, f.retries, f.halt, f.scans,
+	} {
+		s.Reads = append(s.Reads, func(ctx context.Context) (func(metrics.Report), error) {
+			// Without a connection each read would wait for its timeout.
+			if err := f.mesh.Ready(ctx); err != nil {
+				return nil, err
+			}
+			return read(ctx)
+		})
+	}
+	return s
+}
+
+// reportView reports what the last update from the other services showed. Without a recent one equality is unknown,
+// while the times up to which the lanes are in Stripe stay true.
+func (f *accountMetrics) reportView(report metrics.Report) {
+	seen, converged := f.view.Latest()
+	reportEquality(report, seen, converged)
+	if retries, ok := f.view.LatestRetries(); ok {
+		reportRetries(report, retries, f.Now())
+	}
+}
+
+// reportRetries reports how long the product of each class of failure has failed that has failed longest. Retries
+// without a time are not those of failures.
+func reportRetries(report metrics.Report, retries []*meshv1.Retry, now time.Time) {
+	oldest := map[string]time.Duration{}
+	for _, r := range retries {
+		if r.GetFailingSince() == nil {
 			continue
 		}
-		known = append(known, show)
+		class := r.GetFailure()
+		if !slices.Contains(metrics.Failure.Values, class) {
+			class = "other"
+		}
+		oldest[class] = max(oldest[class], now.Sub(r.GetFailingSince().AsTime()))
 	}
-	return known
+	for _, class := range metrics.Failure.Values {
+		report(metrics.RetryOldest, oldest[class].Seconds(), metrics.Failure.With(class))
+	}
+}
+
+// database reports whether the ledger's database answers.
+func (f *accountMetrics) database(ctx context.Context) (func(metrics.Report), error) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	err := f.ledger.Ready(ctx)
+	return func(report metrics.Report) {
+		report(metrics.DatabaseReachable, flag(err == nil), metrics.Database.With("ledger"))
+	}, nil
 }
 
 func (f *accountMetrics) products(ctx context.Context) (func(metrics.Report), error) {
@@ -226,13 +250,6 @@ func (f *accountMetrics) scans(ctx context.Context) (func(metrics.Report), error
 			report(metrics.ScanFinished, float64(done.AsTime().Unix()))
 		}
 	}, err
-}
-
-// equality reports what the last update from the other services showed. Without a recent one equality is unknown, while
-// the times up to which the lanes are in Stripe stay true.
-func (f *accountMetrics) equality(context.Context) (func(metrics.Report), error) {
-	seen, converged := f.view.Latest()
-	return func(report metrics.Report) { reportEquality(report, seen, converged) }, nil
 }
 
 func reportEquality(report metrics.Report, seen *controlv1.Equality, converged map[string]time.Time) {

@@ -1,7 +1,6 @@
 package reconciliation
 
 import (
-	"log/slog"
 	"testing"
 	"time"
 
@@ -13,12 +12,8 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
-	"github.com/driftless-sync/driftless/services/internal/state"
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
-	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
 // noon is the time of everything.
@@ -83,7 +78,7 @@ func TestMetrics_ReportHeldProductsByRule(t *testing.T) {
 	l, err := ledger.Open(t.Context(), localtest.Postgres(t), ledger.Config{Account: "default"})
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
-	f := &accountMetrics{reconciler: &reconciler{ledger: l}}
+	f := &accountMetrics{&reconciler{ledger: l}}
 	held := func() map[string]float64 {
 		t.Helper()
 		show, err := f.held(t.Context())
@@ -113,39 +108,17 @@ func TestMetrics_ReportHeldProductsByRule(t *testing.T) {
 	require.Len(t, after, len(before))
 }
 
-func TestMetrics_DoNotWaitForNATS(t *testing.T) {
-	srv := localtest.NATSConfig(t, "jetstream {}")
-	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: "test"})
-	require.NoError(t, err)
-	t.Cleanup(m.Close)
-	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
-	l, err := ledger.Open(t.Context(), localtest.Postgres(t), ledger.Config{Account: "default"})
-	require.NoError(t, err)
-	t.Cleanup(l.Close)
-	f := &accountMetrics{
-		reconciler: &reconciler{
-			Config: Config{Account: "default", Logger: slog.New(slog.DiscardHandler), Now: time.Now},
-			mesh:   m,
-			stores: state.New(m),
-			ledger: l,
-			view:   view.New(m, "default", slog.New(slog.DiscardHandler)),
-		},
-	}
-	shown := func() map[string]bool {
-		out := map[string]bool{}
-		for _, show := range f.readAll(t.Context()) {
-			show(func(g metrics.Gauge, _ float64, _ ...metrics.Attribute) { out[g.Name] = true })
-		}
-		return out
-	}
-	require.Contains(t, shown(), "driftless.consumer.pending")
-
-	srv.Shutdown()
-	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil }, 10*time.Second, 5*time.Millisecond)
-	begun := time.Now()
-	without := shown()
-	require.Less(t, time.Since(begun), metricsTimeout/2, "Prometheus gives up after some seconds")
-	require.Contains(t, without, "driftless.products", "the ledger is there")
-	require.NotContains(t, without, "driftless.consumer.pending")
-	require.Contains(t, without, "driftless.equality.known")
+func TestReportRetries_ReportsLongestFailureOfEachClass(t *testing.T) {
+	got := map[string]float64{}
+	reportRetries(func(_ metrics.Gauge, value float64, labels ...metrics.Attribute) {
+		got[labels[0].Value.AsString()] = value
+	}, []*meshv1.Retry{
+		{ProductId: "mug", Failure: "server_error", FailingSince: ago(time.Minute)},
+		{ProductId: "cup", Failure: "server_error", FailingSince: ago(time.Hour)},
+		{ProductId: "pot", Failure: "of a later version", FailingSince: ago(time.Second)},
+		{ProductId: "held for creation"},
+	}, noon)
+	require.Equal(t, map[string]float64{
+		"server_error": 3600, "other": 1, "no_answer": 0, "rate_limited": 0, "refused": 0,
+	}, got, "an alert must see that a class has none")
 }

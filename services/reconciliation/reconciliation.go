@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/heartbeat"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
@@ -25,6 +26,7 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/control"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/notify"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
@@ -68,7 +70,9 @@ type Config struct {
 	// HistoryRetention is how long the audit trail, replaced states, closed drift and closed dead letters are kept.
 	// Zero keeps them forever.
 	HistoryRetention time.Duration
-	Logger           *slog.Logger
+	// Notify says where notifications of problems are sent.
+	Notify config.Notify
+	Logger *slog.Logger
 	// Now is the clock that decides when a difference is drift. Defaults to time.Now.
 	Now func() time.Time
 }
@@ -170,6 +174,17 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer r.observe()()
 
+	notifier, err := notify.New(notify.Config{
+		Account:  cfg.Account,
+		Settings: cfg.Notify,
+		Others:   (&accountProblems{reconciler: r}).open,
+		Ledger:   l,
+		Logger:   cfg.Logger,
+		Now:      cfg.Now,
+	})
+	if err != nil {
+		return err
+	}
 	r.HTTP.Handler = control.Handler(control.Config{
 		Account:      cfg.Account,
 		Token:        cfg.Token,
@@ -178,6 +193,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Ledger:       l,
 		Commands:     r.commands,
 		View:         r.view,
+		Notifier:     notifier,
 		Approvers:    cfg.Approvers,
 		CanWriteBack: cfg.CanWriteBack,
 		Mapped:       cfg.Mapped,
@@ -205,6 +221,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return r.beginPastStates(ctx) })
 	g.Go(func() error { return r.backfillJSON(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })
+	g.Go(func() error { return notifier.Run(ctx) })
 	cfg.Logger.Info("reconciliation is running", "account", cfg.Account, "grace", cfg.GracePeriod)
 	return g.Wait()
 }

@@ -46,6 +46,7 @@ type cli struct {
 	Adopt      adoptCmd      `cmd:"" help:"Link products of the catalog to products that Stripe already has."`
 	Pause      pauseCmd      `cmd:"" help:"Pause push, pull or ingestion. Work queues up until you resume."`
 	Resume     resumeCmd     `cmd:"" help:"End a pause."`
+	Notify     notifyCmd     `cmd:"" help:"Test the notifications."`
 	Drift      driftCmd      `cmd:"" help:"List drift, and decide what to do about it. Exits with 2 if there is any, or if that is unknown."`
 	Scan       scanCmd       `cmd:"" help:"Read everything in Stripe and correct the observed state."`
 	Trace      traceCmd      `cmd:"" help:"Show the trace of a product's latest change, from Jaeger, as a waterfall."`

@@ -37,6 +37,7 @@ type allSettings struct {
 	config.Guard
 	config.Pull
 	config.Reconciliation
+	config.Notify
 	config.Policy
 }
 
@@ -70,6 +71,9 @@ func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 		mapping, err := config.Parse(&s, "driftless", "", service.Version(), args)
 		if err == nil {
 			_, err = service.Policy(s.Policy, c.Config, mapping)
+		}
+		if err == nil {
+			err = s.Notify.Check()
 		}
 		if err == nil {
 			err = config.CheckWebhookSecrets(s.StripeAPIBase, s.StripeWebhookSecret.Reveal())

@@ -25,9 +25,10 @@ var examples = map[string][]example{
 		{"up --dry-run --once --ports auto", "end after the plan, as in a pipeline"},
 		{"up --without push", "push runs elsewhere, or not at all"},
 	},
-	"demo":  {{"demo", "needs a running mesh"}},
-	"sim":   {{"sim --addr 127.0.0.1:12111", ""}, {"sim --file stripe.journal", "keep what it holds"}},
-	"apply": {{"apply products.json", ""}, {"apply -", "read standard input"}},
+	"notify test": {{"notify test", "after the settings have changed"}},
+	"demo":        {{"demo", "needs a running mesh"}},
+	"sim":         {{"sim --addr 127.0.0.1:12111", ""}, {"sim --file stripe.journal", "keep what it holds"}},
+	"apply":       {{"apply products.json", ""}, {"apply -", "read standard input"}},
 	"status": {
 		{"status", ""},
 		{"status --watch", "redraw it every two seconds"},

@@ -33,6 +33,7 @@ type upCmd struct {
 	config.Guard
 	config.Pull
 	config.Reconciliation
+	config.Notify
 	config.Policy
 	config.Placement
 	config.Signing

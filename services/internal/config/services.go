@@ -51,6 +51,7 @@ type ReconciliationService struct {
 	API
 	Migrations
 	Reconciliation
+	Notify
 	Guard
 	Policy
 

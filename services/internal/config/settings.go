@@ -144,6 +144,7 @@ var groups = []struct {
 	{"guard (push, reconciliation and driftless plan)", Guard{}},
 	{"pull", Pull{}},
 	{"reconciliation", Reconciliation{}},
+	{"Notifications (reconciliation)", Notify{}},
 	{"policy (push and reconciliation)", Policy{}},
 	{"driftless topology and driftless up", Placement{}},
 	{"driftless up", Local{}},

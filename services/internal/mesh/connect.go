@@ -90,6 +90,9 @@ type Mesh struct {
 
 	senders sync.WaitGroup
 
+	// unobserve ends the report of whether the client is connected.
+	unobserve func()
+
 	// closing is set by Close. closed is closed with the connection.
 	closing atomic.Bool
 	closed  chan struct{}
@@ -108,6 +111,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	}
 	closed := make(chan struct{})
 	trouble := &errorLog{}
+	connected := &atomic.Bool{}
 	// refusals has the reasons logged since the connection was lost. Owned by the client's callback goroutine.
 	refusals := map[string]bool{}
 	opts := []nats.Option{
@@ -123,6 +127,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		nats.MaxPingsOutstanding(2),
 		nats.CustomInboxPrefix(topology.InboxPrefix(cfg.Name)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			connected.Store(false)
 			if err != nil {
 				metrics.Disconnects.Add(ctx, 1)
 				logger.Warn("NATS connection lost; reconnecting", "error", err)
@@ -136,9 +141,14 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			clear(refusals)
+			connected.Store(true)
 			logger.Info("NATS connection restored", "url", redact.URL(nc.ConnectedUrl()))
 		}),
-		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
+		nats.ClosedHandler(func(*nats.Conn) {
+			connected.Store(false)
+			close(closed)
+		}),
+		nats.ConnectHandler(func(*nats.Conn) { connected.Store(true) }),
 		// A missing permission shows only here: the call that needed it times out.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { trouble.log(logger, err) }),
 	}
@@ -176,6 +186,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		keys: keys,
 	}
 	m.clock = &Clock{read: m.serverTime, now: cfg.Now}
+	m.unobserve = observeConnection(connected)
 	if err := m.await(ctx, cfg.Patience, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
@@ -183,6 +194,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return err
 	}); err != nil {
 		nc.Close()
+		m.unobserve()
 		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
 			errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 			err = fmt.Errorf("NATS at %s runs without JetStream: start it with -js", redact.URL(cfg.URL))
@@ -235,6 +247,7 @@ func (m *Mesh) Close() {
 	}
 	m.nc.Close()
 	m.senders.Wait()
+	m.unobserve()
 }
 
 // Closed blocks until ctx ends or the connection is closed. It returns nil if ctx ended or Close was called, and an

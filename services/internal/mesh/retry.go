@@ -58,6 +58,10 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 		return err
 	}
 	retry.Look = retry.GetLook() || earlier.GetLook()
+	// A success cancels the retry. So the product has failed since the earlier one, whatever process made that.
+	if at := earlier.GetFailingSince(); at != nil && at.AsTime().Before(retry.GetFailingSince().AsTime()) {
+		retry.FailingSince = at
+	}
 	if earlier.GetVersion() == retry.GetVersion() {
 		retry.Overwrite, retry.Leave = union(earlier.GetOverwrite(), retry.GetOverwrite()),
 			union(earlier.GetLeave(), retry.GetLeave())

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
@@ -83,6 +84,20 @@ func TestRetryLater_ComesDueUnlessCanceled(t *testing.T) {
 		"each once, and what was taken back not at all")
 	cancel()
 	require.NoError(t, <-done)
+}
+
+func TestRetryLater_KeepsSinceWhenTheProductFails(t *testing.T) {
+	m := meshtest.Start(t)
+	noon := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	for _, since := range []time.Time{noon, noon.Add(time.Hour)} {
+		// The second process has not seen the failures of the first.
+		require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{
+			Account: "default", ProductId: "a", Version: 10, FailingSince: timestamppb.New(since),
+		}, time.Hour))
+	}
+	retry, err := m.RetryOf(t.Context(), topology.Push, "default", "a")
+	require.NoError(t, err)
+	require.Equal(t, noon, retry.GetFailingSince().AsTime())
 }
 
 func TestSyncAt_IsIndependentOfRetries(t *testing.T) {

@@ -38,6 +38,36 @@ var (
 	Version   = Label{Name: "version", Meaning: "the program's version"}
 	GoVersion = Label{Name: "go_version", Meaning: "the version of Go that built it"}
 
+	// SourceName is where values of gauges come from.
+	SourceName = Label{
+		Name:    "source",
+		Meaning: "ledger: the ledger's database; streams: JetStream; budget: the record of the account's calls",
+		Values:  []string{"ledger", "streams", "budget"},
+	}
+	// Database is a database that a service uses.
+	Database = Label{
+		Name:    "database",
+		Meaning: "catalog: the operator's tables; ledger: reconciliation's own",
+		Values:  []string{"catalog", "ledger"},
+	}
+	// Slot is a replication slot.
+	Slot = Label{Name: "slot", Meaning: "the name of the replication slot, at most 20"}
+	// Failure is why push failed with a product.
+	Failure = Label{
+		Name: "failure",
+		Meaning: "`server_error`: Stripe answered with 5xx; `no_answer`: a broken connection or a timeout; `rate_limited`: 429; " +
+			"`refused`: another 4xx that may pass; `other`: NATS or Driftless itself",
+		Values: []string{"server_error", "no_answer", "rate_limited", "refused", "other"},
+	}
+
+	// NotifyTarget is who gets notifications, and NotifyResult how an attempt ended.
+	NotifyTarget = Label{
+		Name: "target", Meaning: "who gets the notification", Values: []string{"webhook", "slack"},
+	}
+	NotifyResult = Label{
+		Name: "result", Meaning: "accepted, or tried again later", Values: []string{"ok", "failed"},
+	}
+
 	// Verdict is the result of a delivery.
 	Verdict = Label{
 		Name:    "result",

@@ -103,15 +103,16 @@ type Gauge struct {
 // Report reports the current value of a gauge.
 type Report func(g Gauge, value float64, labels ...Attribute)
 
-// Observe registers a function that reports gauges whenever the metrics are read. A gauge that it does not report is
-// absent. stop unregisters it.
-func Observe(observe func(ctx context.Context, report Report), gauges ...Gauge) (stop func()) {
+// Observe registers a function that reports gauges whenever the metrics are read. The function must not wait for
+// anything, because it would delay all metrics of the process: ObserveSources is for gauges that cost I/O. A gauge that
+// it does not report is absent. stop unregisters it.
+func Observe(observe func(report Report), gauges ...Gauge) (stop func()) {
 	instruments := make([]metric.Observable, len(gauges))
 	for i, g := range gauges {
 		instruments[i] = g.instrument
 	}
-	registration, err := meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		observe(ctx, func(g Gauge, value float64, labels ...Attribute) {
+	registration, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		observe(func(g Gauge, value float64, labels ...Attribute) {
 			o.ObserveFloat64(g.instrument, value, metric.WithAttributes(labels...))
 		})
 		return nil

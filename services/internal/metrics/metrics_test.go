@@ -1,7 +1,6 @@
 package metrics_test
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -69,7 +68,7 @@ func TestInstruments_Record(t *testing.T) {
 	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 	metrics.ChangeSuperseded.Add(t.Context(), 3)
 	metrics.ChangeApplied.Record(t.Context(), 0.3, metrics.Lane.With("live"))
-	stop := metrics.Observe(func(_ context.Context, report metrics.Report) {
+	stop := metrics.Observe(func(report metrics.Report) {
 		report(metrics.Products, 7, metrics.State.With("in_sync"))
 	}, metrics.Products, metrics.GuardHeld)
 	collected := func() map[string]metricdata.Aggregation {

@@ -20,6 +20,12 @@ var (
 	// fromCapture is for metrics that ingestion reports, and that reconciliation repeats from ingestion's last report.
 	// So they are known, and age, while no ingestion runs.
 	fromCapture = []string{ingestion, reconciliation}
+	// fromDatabases is for the services that use a database.
+	fromDatabases = []string{ingestion, reconciliation}
+	// fromSources is for the services whose gauges cost I/O.
+	fromSources = []string{pull, reconciliation}
+	// fromPausable is for the services that an operator can pause.
+	fromPausable = []string{ingestion, push, pull}
 )
 
 // Bounds of histograms, in seconds.
@@ -52,6 +58,16 @@ var (
 		Stream, Refusal)
 	Disconnects = counter("driftless.nats.disconnects", "{disconnect}", fromAll,
 		"Lost connections to NATS.")
+	Connected = gauge("driftless.nats.connected", "", fromAll,
+		"1 while the process is connected to NATS.")
+	DatabaseReachable = gauge("driftless.database.reachable", "", fromDatabases,
+		"1 if the process's latest connection to the database worked, at most some seconds ago. 0 if it did not, or has no answer yet.",
+		Database)
+	Paused = gauge("driftless.paused", "", fromPausable,
+		"1 while an operator has paused the service (`driftless pause`).")
+	MetricsAge = gauge("driftless.metrics.age", "s", fromSources,
+		"Age of the oldest values that the process shows from a source. Values older than two minutes are absent.",
+		SourceName)
 )
 
 // Changes, from commit to Stripe.
@@ -97,6 +113,8 @@ var (
 		"Write-ahead log that the database keeps for the slot.")
 	ReplicationHeadroom = gauge("driftless.replication.headroom", "By", fromIngestion,
 		"Write-ahead log that can be written before the slot is lost (`max_slot_wal_keep_size`). Absent without such a limit.")
+	InactiveSlotRetained = gauge("driftless.replication.inactive_slot.retained", "By", fromIngestion,
+		"Write-ahead log that the database keeps for another replication slot that nobody reads.", Slot)
 	IngestionActive = gauge("driftless.ingestion.active", "", fromIngestion,
 		"1 in the process that reads the slot, 0 in standbys.")
 	ReplicationActive = gauge("driftless.replication.active", "", fromIngestion,
@@ -113,6 +131,9 @@ var (
 		"Time that requests waited for the account's budget. The count is the budget used.", Lane)
 	StripeBudgetLimit = gauge("driftless.stripe.budget.limit", "{request}/s", fromStripeSide,
 		"Maximum requests per second of all processes together; 0 means no limit.")
+	StripeAccessRefused = gauge("driftless.stripe.access.refused", "", fromStripeSide,
+		"1 if Stripe answered the process's latest request of this operation with 401 or 403: it refuses the key.",
+		Operation)
 	StripeReadsUsed = gauge("driftless.stripe.reads.used", "{request}", fromPull,
 		"Reads by all processes in the last 30 days.")
 	StripeReadsAllowed = gauge("driftless.stripe.reads.allowed", "{request}", fromPull,
@@ -157,6 +178,10 @@ var (
 		"Drifted products that are equal again.")
 )
 
+// Notifications counts attempts to notify people.
+var Notifications = counter("driftless.notifications", "{attempt}", fromReconciliation,
+	"Attempts to send a notification.", NotifyTarget, NotifyResult)
+
 // Reconciliation, for the account as a whole.
 var (
 	EqualityKnown = gauge("driftless.equality.known", "", fromReconciliation,
@@ -192,6 +217,9 @@ var (
 		"Size of a stream, of all accounts.", Stream)
 	RetriesWaiting = gauge("driftless.retry.waiting", "{product}", fromReconciliation,
 		"Products with a scheduled retry of push.")
+	RetryOldest = gauge("driftless.retry.oldest.age", "s", fromReconciliation,
+		"How long push has failed with the product that has failed longest, by why its latest pass failed; 0 if none fails. At most 200 scheduled retries are read.",
+		Failure)
 	GuardHeld = gauge("driftless.guard.held", "{product}", fromReconciliation,
 		"Products whose change waits for `driftless approve`, by the rule that holds it. A product that several rules hold counts for each.",
 		GuardRule)

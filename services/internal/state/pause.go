@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -90,8 +91,21 @@ func (s *Stores) Gate(ctx context.Context, service string) (*Gate, error) {
 	return g, nil
 }
 
-// Watch polls the pause once a second and updates the gate, until ctx ends.
+// observe reports whether the service is paused, until the returned function is called.
+func (g *Gate) observe() (stop func()) {
+	return metrics.Observe(func(report metrics.Report) {
+		paused := 0.0
+		if g.Paused() {
+			paused = 1
+		}
+		report(metrics.Paused, paused)
+	}, metrics.Paused)
+}
+
+// Watch polls the pause once a second and updates the gate, until ctx ends. Meanwhile the metrics say
+// whether the service is paused.
 func (g *Gate) Watch(ctx context.Context) error {
+	defer g.observe()()
 	ticker := time.NewTicker(pauseInterval)
 	defer ticker.Stop()
 	for {

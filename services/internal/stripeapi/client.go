@@ -46,6 +46,7 @@ type Client struct {
 	key     string
 	account string
 	budget  *budget.Budget
+	access  access
 }
 
 // New returns a client. It does not connect.
@@ -154,6 +155,7 @@ func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey
 	begun := time.Now()
 	err = c.backend.CallRaw(method, path, c.key, body, params, a)
 	countRequest(ctx, endpoint, begun, err)
+	c.access.note(endpoint, err)
 	done(RateLimitReason(err))
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -37,7 +36,7 @@ func meter(o Options, res *resource.Resource) (*sdkmetric.MeterProvider, *promet
 
 // observeBuild reports the version of the process.
 func observeBuild(version string) (stop func()) {
-	return metrics.Observe(func(_ context.Context, report metrics.Report) {
+	return metrics.Observe(func(report metrics.Report) {
 		report(metrics.BuildInfo, 1, metrics.Version.With(version), metrics.GoVersion.With(runtime.Version()))
 	}, metrics.BuildInfo)
 }

@@ -138,8 +138,8 @@ func optional(m metrics.Metric, service string) bool {
 		return service != topology.Push
 	case metrics.Refused.Name:
 		return true
-	case metrics.CheckFailures.Name:
-		// The mesh has no checks.
+	case metrics.CheckFailures.Name, metrics.InactiveSlotRetained.Name:
+		// The mesh has no checks, and no other slots.
 		return true
 	default:
 		return false

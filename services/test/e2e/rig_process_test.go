@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,27 @@ func processes(env ...string) func(*rig) {
 	return func(r *rig) { r.asProcesses, r.processes = append([]string{}, env...), map[string]*os.Process{} }
 }
 
+// withDetours runs the services as processes whose connections to NATS and Postgres go through detours.
+func withDetours(env ...string) func(*rig) {
+	return func(r *rig) {
+		processes(env...)(r)
+		r.detours = map[string]*detour{}
+	}
+}
+
+// via returns the URL under which the processes reach a server.
+func (r *rig) via(name, server string) string {
+	if r.detours == nil {
+		return server
+	}
+	if r.detours[name] == nil {
+		u, err := url.Parse(server)
+		require.NoError(r.t, err)
+		r.detours[name] = detourTo(r.t, u.Host)
+	}
+	return r.detours[name].of(r.t, server)
+}
+
 // spawn starts a service as a process. The service keeps its port.
 func (r *rig) spawn(name string) {
 	r.t.Helper()
@@ -35,7 +57,8 @@ func (r *rig) spawn(name string) {
 	addr := l.Addr().String()
 	cmd := exec.Command(filepath.Join(dir, name))
 	cmd.Env = append(os.Environ(),
-		"NATS_URL="+r.nats(name).URL, "DATABASE_URL="+r.database, "LEDGER_DATABASE_URL=", "DRIFTLESS_CONFIG=",
+		"NATS_URL="+r.via("nats", r.nats(name).URL),
+		"DATABASE_URL="+r.via("postgres", r.database), "LEDGER_DATABASE_URL=", "DRIFTLESS_CONFIG=",
 		"DRIFTLESS_SLOT="+r.slot,
 		"STRIPE_API_KEY="+key, "STRIPE_API_BASE="+r.simURL, "STRIPE_WEBHOOK_SECRET="+secret, "STRIPE_RATE=1000",
 		"STRIPE_ENDPOINT_RATE=1000", "STRIPE_READ_ALLOWANCE=0",

@@ -67,6 +67,8 @@ type rig struct {
 	// asProcesses runs the services as processes, which can be killed, with these settings in their environment.
 	asProcesses []string
 	processes   map[string]*os.Process
+	// detours are between the processes and the servers, by server; nil if the processes connect directly.
+	detours map[string]*detour
 
 	// catalog is the database of the operator's own tables. mapping defines how they are read, and publication is
 	// theirs. All are empty for the built-in tables.

@@ -6150,6 +6150,140 @@ func (x *ActivityEntry) GetEntry() *HistoryEntry {
 	return nil
 }
 
+type TestNotificationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestNotificationRequest) Reset() {
+	*x = TestNotificationRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestNotificationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestNotificationRequest) ProtoMessage() {}
+
+func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestNotificationRequest.ProtoReflect.Descriptor instead.
+func (*TestNotificationRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{83}
+}
+
+type TestNotificationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Targets       []*TestedTarget        `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestNotificationResponse) Reset() {
+	*x = TestNotificationResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestNotificationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestNotificationResponse) ProtoMessage() {}
+
+func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestNotificationResponse.ProtoReflect.Descriptor instead.
+func (*TestNotificationResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *TestNotificationResponse) GetTargets() []*TestedTarget {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+type TestedTarget struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "webhook" or "slack".
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Why the test was not delivered. Empty if the target accepted it.
+	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestedTarget) Reset() {
+	*x = TestedTarget{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestedTarget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestedTarget) ProtoMessage() {}
+
+func (x *TestedTarget) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestedTarget.ProtoReflect.Descriptor instead.
+func (*TestedTarget) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *TestedTarget) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *TestedTarget) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
@@ -6662,7 +6796,13 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x128\n" +
-	"\x05entry\x18\x03 \x01(\v2\".driftless.control.v1.HistoryEntryR\x05entry*\xc8\x01\n" +
+	"\x05entry\x18\x03 \x01(\v2\".driftless.control.v1.HistoryEntryR\x05entry\"\x19\n" +
+	"\x17TestNotificationRequest\"X\n" +
+	"\x18TestNotificationResponse\x12<\n" +
+	"\atargets\x18\x01 \x03(\v2\".driftless.control.v1.TestedTargetR\atargets\"<\n" +
+	"\fTestedTarget\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error*\xc8\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
@@ -6678,7 +6818,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSIDE_CATALOG\x10\x01\x12\x0f\n" +
-	"\vSIDE_STRIPE\x10\x022\xf0\x15\n" +
+	"\vSIDE_STRIPE\x10\x022\xe5\x16\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -6709,7 +6849,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fDropDeadLetters\x12,.driftless.control.v1.DropDeadLettersRequest\x1a-.driftless.control.v1.DropDeadLettersResponse\"\x00\x12j\n" +
 	"\rListProcesses\x12*.driftless.control.v1.ListProcessesRequest\x1a+.driftless.control.v1.ListProcessesResponse\"\x00\x12d\n" +
 	"\vListRetries\x12(.driftless.control.v1.ListRetriesRequest\x1a).driftless.control.v1.ListRetriesResponse\"\x00\x12g\n" +
-	"\fListActivity\x12).driftless.control.v1.ListActivityRequest\x1a*.driftless.control.v1.ListActivityResponse\"\x00B\xe4\x01\n" +
+	"\fListActivity\x12).driftless.control.v1.ListActivityRequest\x1a*.driftless.control.v1.ListActivityResponse\"\x00\x12s\n" +
+	"\x10TestNotification\x12-.driftless.control.v1.TestNotificationRequest\x1a..driftless.control.v1.TestNotificationResponse\"\x00B\xe4\x01\n" +
 	"\x18com.driftless.control.v1B\fControlProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/control/v1;controlv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Control.V1\xca\x02\x14Driftless\\Control\\V1\xe2\x02 Driftless\\Control\\V1\\GPBMetadata\xea\x02\x16Driftless::Control::V1b\x06proto3"
 
 var (
@@ -6725,7 +6866,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -6813,37 +6954,40 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*ListActivityRequest)(nil),       // 83: driftless.control.v1.ListActivityRequest
 	(*ListActivityResponse)(nil),      // 84: driftless.control.v1.ListActivityResponse
 	(*ActivityEntry)(nil),             // 85: driftless.control.v1.ActivityEntry
-	(*timestamppb.Timestamp)(nil),     // 86: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 87: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 88: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 89: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 90: driftless.mesh.v1.PollReport
-	(*v1.Process)(nil),                // 91: driftless.mesh.v1.Process
-	(*durationpb.Duration)(nil),       // 92: google.protobuf.Duration
-	(*v1.Difference)(nil),             // 93: driftless.mesh.v1.Difference
-	(*v11.Hold)(nil),                  // 94: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 95: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 96: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 97: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 98: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 99: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 100: driftless.mesh.v1.DeadLetter
-	(*v11.Product)(nil),               // 101: driftless.catalog.v1.Product
-	(*v1.Retry)(nil),                  // 102: driftless.mesh.v1.Retry
-	(*ExplainRequest)(nil),            // 103: driftless.control.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 104: driftless.control.v1.ExplainResponse
+	(*TestNotificationRequest)(nil),   // 86: driftless.control.v1.TestNotificationRequest
+	(*TestNotificationResponse)(nil),  // 87: driftless.control.v1.TestNotificationResponse
+	(*TestedTarget)(nil),              // 88: driftless.control.v1.TestedTarget
+	(*timestamppb.Timestamp)(nil),     // 89: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 90: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 91: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 92: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 93: driftless.mesh.v1.PollReport
+	(*v1.Process)(nil),                // 94: driftless.mesh.v1.Process
+	(*durationpb.Duration)(nil),       // 95: google.protobuf.Duration
+	(*v1.Difference)(nil),             // 96: driftless.mesh.v1.Difference
+	(*v11.Hold)(nil),                  // 97: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 98: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 99: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 100: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 101: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 102: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 103: driftless.mesh.v1.DeadLetter
+	(*v11.Product)(nil),               // 104: driftless.catalog.v1.Product
+	(*v1.Retry)(nil),                  // 105: driftless.mesh.v1.Retry
+	(*ExplainRequest)(nil),            // 106: driftless.control.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 107: driftless.control.v1.ExplainResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	86,  // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	86,  // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	86,  // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	87,  // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	86,  // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	89,  // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	89,  // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	89,  // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	90,  // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	89,  // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
 	30,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	88,  // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	89,  // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	91,  // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	92,  // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
 	12,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	90,  // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	93,  // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
 	20,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
 	3,   // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
 	11,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
@@ -6852,162 +6996,165 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	8,   // 15: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
 	9,   // 16: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
 	9,   // 17: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
-	86,  // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
+	89,  // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
 	7,   // 19: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
-	91,  // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
-	86,  // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
-	92,  // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
-	86,  // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
-	86,  // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	93,  // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	86,  // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	86,  // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	94,  // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
+	89,  // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
+	95,  // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
+	89,  // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
+	89,  // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	96,  // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	89,  // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	89,  // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
 	13,  // 28: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	3,   // 29: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
 	13,  // 30: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	1,   // 31: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
 	13,  // 32: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	86,  // 33: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	86,  // 34: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	92,  // 35: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	89,  // 33: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	89,  // 34: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	95,  // 35: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
 	20,  // 36: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	92,  // 37: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	86,  // 38: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	95,  // 37: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	89,  // 38: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
 	29,  // 39: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	93,  // 40: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	96,  // 40: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
 	33,  // 41: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
 	20,  // 42: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
 	3,   // 43: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
 	35,  // 44: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
 	0,   // 45: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
 	36,  // 46: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	86,  // 47: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	93,  // 48: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	89,  // 47: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	96,  // 48: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
 	34,  // 49: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	86,  // 50: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	89,  // 50: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
 	13,  // 51: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	94,  // 52: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	93,  // 53: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	86,  // 54: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	95,  // 55: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	86,  // 56: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	97,  // 52: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	96,  // 53: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	89,  // 54: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	98,  // 55: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	89,  // 56: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
 	37,  // 57: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
 	0,   // 58: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
 	40,  // 59: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
 	0,   // 60: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	96,  // 61: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	97,  // 62: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	98,  // 63: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	99,  // 61: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	100, // 62: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	101, // 63: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
 	43,  // 64: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
 	46,  // 65: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	88,  // 66: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	91,  // 66: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
 	57,  // 67: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	86,  // 68: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	89,  // 68: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
 	58,  // 69: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	93,  // 70: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	99,  // 71: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	86,  // 72: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
-	100, // 73: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	96,  // 70: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	102, // 71: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	89,  // 72: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
+	103, // 73: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
 	63,  // 74: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	100, // 75: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	96,  // 76: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	103, // 75: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	99,  // 76: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
 	36,  // 77: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
 	64,  // 78: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
 	69,  // 79: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
 	64,  // 80: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
 	69,  // 81: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	86,  // 82: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	89,  // 82: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
 	2,   // 83: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
 	72,  // 84: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	86,  // 85: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	89,  // 85: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
 	3,   // 86: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	86,  // 87: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	86,  // 88: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	96,  // 89: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	97,  // 90: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	86,  // 91: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	86,  // 92: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	89,  // 87: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	89,  // 88: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	99,  // 89: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	100, // 90: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	89,  // 91: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	89,  // 92: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
 	2,   // 93: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
 	75,  // 94: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	86,  // 95: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	89,  // 95: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
 	3,   // 96: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
 	76,  // 97: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	86,  // 98: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	89,  // 98: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
 	58,  // 99: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	86,  // 100: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	86,  // 101: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	86,  // 102: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	89,  // 100: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	89,  // 101: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	89,  // 102: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
 	76,  // 103: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
-	101, // 104: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	104, // 104: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
 	33,  // 105: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
 	6,   // 106: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	86,  // 107: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
-	102, // 108: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
-	86,  // 109: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
-	92,  // 110: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	89,  // 107: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	105, // 108: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
+	89,  // 109: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	95,  // 110: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
 	85,  // 111: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
 	57,  // 112: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
-	4,   // 113: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	31,  // 114: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	47,  // 115: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	38,  // 116: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	41,  // 117: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	44,  // 118: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	25,  // 119: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	27,  // 120: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	21,  // 121: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	23,  // 122: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	49,  // 123: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	51,  // 124: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	53,  // 125: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	103, // 126: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
-	55,  // 127: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	70,  // 128: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	73,  // 129: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	77,  // 130: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
-	14,  // 131: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	16,  // 132: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	18,  // 133: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	59,  // 134: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	61,  // 135: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	65,  // 136: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	67,  // 137: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	79,  // 138: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
-	81,  // 139: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
-	83,  // 140: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
-	5,   // 141: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	32,  // 142: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	48,  // 143: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	39,  // 144: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	42,  // 145: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	45,  // 146: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	26,  // 147: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	28,  // 148: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	22,  // 149: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	24,  // 150: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	50,  // 151: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	52,  // 152: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	54,  // 153: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	104, // 154: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	56,  // 155: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	71,  // 156: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	74,  // 157: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	78,  // 158: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	15,  // 159: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	17,  // 160: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	19,  // 161: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	60,  // 162: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	62,  // 163: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	66,  // 164: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	68,  // 165: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	80,  // 166: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
-	82,  // 167: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
-	84,  // 168: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
-	141, // [141:169] is the sub-list for method output_type
-	113, // [113:141] is the sub-list for method input_type
-	113, // [113:113] is the sub-list for extension type_name
-	113, // [113:113] is the sub-list for extension extendee
-	0,   // [0:113] is the sub-list for field type_name
+	88,  // 113: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
+	4,   // 114: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	31,  // 115: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	47,  // 116: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	38,  // 117: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	41,  // 118: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	44,  // 119: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	25,  // 120: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	27,  // 121: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	21,  // 122: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	23,  // 123: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	49,  // 124: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	51,  // 125: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	53,  // 126: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	106, // 127: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	55,  // 128: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	70,  // 129: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	73,  // 130: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	77,  // 131: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	14,  // 132: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	16,  // 133: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	18,  // 134: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	59,  // 135: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	61,  // 136: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	65,  // 137: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	67,  // 138: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	79,  // 139: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	81,  // 140: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	83,  // 141: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	86,  // 142: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
+	5,   // 143: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	32,  // 144: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	48,  // 145: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	39,  // 146: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	42,  // 147: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	45,  // 148: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	26,  // 149: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	28,  // 150: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	22,  // 151: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	24,  // 152: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	50,  // 153: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	52,  // 154: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	54,  // 155: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	107, // 156: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	56,  // 157: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	71,  // 158: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	74,  // 159: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	78,  // 160: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	15,  // 161: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	17,  // 162: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	19,  // 163: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	60,  // 164: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	62,  // 165: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	66,  // 166: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	68,  // 167: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	80,  // 168: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	82,  // 169: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	84,  // 170: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	87,  // 171: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	143, // [143:172] is the sub-list for method output_type
+	114, // [114:143] is the sub-list for method input_type
+	114, // [114:114] is the sub-list for extension type_name
+	114, // [114:114] is the sub-list for extension extendee
+	0,   // [0:114] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -7027,7 +7174,7 @@ func file_driftless_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   83,
+			NumMessages:   86,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

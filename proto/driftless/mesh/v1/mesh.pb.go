@@ -2721,8 +2721,13 @@ type Retry struct {
 	// Reread from Stripe first, as a command said.
 	Look bool `protobuf:"varint,8,opt,name=look,proto3" json:"look,omitempty"`
 	// As in the command.
-	Overwrite     []string `protobuf:"bytes,9,rep,name=overwrite,proto3" json:"overwrite,omitempty"`
-	Leave         []string `protobuf:"bytes,10,rep,name=leave,proto3" json:"leave,omitempty"`
+	Overwrite []string `protobuf:"bytes,9,rep,name=overwrite,proto3" json:"overwrite,omitempty"`
+	Leave     []string `protobuf:"bytes,10,rep,name=leave,proto3" json:"leave,omitempty"`
+	// Start of the first pass that failed since the last success, as far as the process knew. Absent in retries of older
+	// versions.
+	FailingSince *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=failing_since,json=failingSince,proto3" json:"failing_since,omitempty"`
+	// Class of the failure: server_error, no_answer, rate_limited, refused or other.
+	Failure       string `protobuf:"bytes,12,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2825,6 +2830,20 @@ func (x *Retry) GetLeave() []string {
 		return x.Leave
 	}
 	return nil
+}
+
+func (x *Retry) GetFailingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingSince
+	}
+	return nil
+}
+
+func (x *Retry) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
 }
 
 // The state of an account's rates, shared by all processes that call Stripe. Times are Unix nanoseconds by the clock of
@@ -4022,7 +4041,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	" \x01(\x04R\aremoved\x12\x12\n" +
 	"\x04dead\x18\v \x01(\x04R\x04dead\x12\x14\n" +
 	"\x05error\x18\f \x01(\tR\x05error\x12\x14\n" +
-	"\x05after\x18\r \x01(\tR\x05after\"\x9b\x02\n" +
+	"\x05after\x18\r \x01(\tR\x05after\"\xf6\x02\n" +
 	"\x05Retry\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -4035,7 +4054,9 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04look\x18\b \x01(\bR\x04look\x12\x1c\n" +
 	"\toverwrite\x18\t \x03(\tR\toverwrite\x12\x14\n" +
 	"\x05leave\x18\n" +
-	" \x03(\tR\x05leave\"\xee\x05\n" +
+	" \x03(\tR\x05leave\x12?\n" +
+	"\rfailing_since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\ffailingSince\x12\x18\n" +
+	"\afailure\x18\f \x01(\tR\afailure\"\xee\x05\n" +
 	"\x06Budget\x12\x12\n" +
 	"\x04next\x18\x01 \x01(\x03R\x04next\x12F\n" +
 	"\tendpoints\x18\x02 \x03(\v2(.driftless.mesh.v1.Budget.EndpointsEntryR\tendpoints\x12\x1b\n" +
@@ -4304,43 +4325,44 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	50, // 47: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
 	50, // 48: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
 	50, // 49: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	40, // 50: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	41, // 51: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	42, // 52: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	43, // 53: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	44, // 54: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	45, // 55: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	50, // 56: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	50, // 57: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	50, // 58: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	46, // 59: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	47, // 60: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	50, // 61: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	50, // 62: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	48, // 63: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
-	35, // 64: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
-	35, // 65: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	50, // 66: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	50, // 67: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	50, // 68: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	50, // 69: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
-	50, // 70: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
-	51, // 71: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
-	50, // 72: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
-	38, // 73: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
-	49, // 74: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
-	50, // 75: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
-	51, // 76: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
-	30, // 77: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 78: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 79: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	50, // 80: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 81: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	82, // [82:82] is the sub-list for method output_type
-	82, // [82:82] is the sub-list for method input_type
-	82, // [82:82] is the sub-list for extension type_name
-	82, // [82:82] is the sub-list for extension extendee
-	0,  // [0:82] is the sub-list for field type_name
+	50, // 50: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
+	40, // 51: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	41, // 52: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	42, // 53: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	43, // 54: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	44, // 55: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	45, // 56: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	50, // 57: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	50, // 58: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	50, // 59: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	46, // 60: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	47, // 61: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	50, // 62: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	50, // 63: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	48, // 64: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	35, // 65: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
+	35, // 66: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
+	50, // 67: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	50, // 68: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	50, // 69: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	50, // 70: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
+	50, // 71: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
+	51, // 72: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
+	50, // 73: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
+	38, // 74: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
+	49, // 75: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
+	50, // 76: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
+	51, // 77: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
+	30, // 78: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 79: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 80: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	50, // 81: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 82: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	83, // [83:83] is the sub-list for method output_type
+	83, // [83:83] is the sub-list for method input_type
+	83, // [83:83] is the sub-list for extension type_name
+	83, // [83:83] is the sub-list for extension extendee
+	0,  // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }

@@ -53,3 +53,36 @@ func (s *Source) Lag(ctx context.Context, pool *pgxpool.Pool) (Lag, error) {
 	}
 	return out, nil
 }
+
+// InactiveSlot is a replication slot that nobody reads. The database keeps the log for it.
+type InactiveSlot struct {
+	Name string
+	// Retained is the size of the log that the database keeps for it, in bytes.
+	Retained uint64
+}
+
+// maxInactiveSlots bounds how many slots are returned.
+const maxInactiveSlots = 20
+
+// InactiveSlots returns the replication slots of the server that nobody reads, other than the own slot and those that
+// keep no log. The slots that keep the most come first, at most 20.
+func (s *Source) InactiveSlots(ctx context.Context, pool *pgxpool.Pool) ([]InactiveSlot, error) {
+	rows, err := pool.Query(ctx,
+		`WITH log AS (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn)
+		SELECT slot_name::text, greatest(pg_wal_lsn_diff(log.lsn, restart_lsn), 0)::bigint
+		FROM pg_replication_slots, log WHERE NOT active AND restart_lsn IS NOT NULL AND slot_name <> $1
+		ORDER BY 2 DESC, 1 LIMIT $2`, s.Slot, maxInactiveSlots)
+	if err != nil {
+		return nil, fmt.Errorf("read the replication slots: %w", err)
+	}
+	slots, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (InactiveSlot, error) {
+		var name string
+		var retained int64
+		err := row.Scan(&name, &retained)
+		return InactiveSlot{name, uint64(retained)}, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the replication slots: %w", err)
+	}
+	return slots, nil
+}

@@ -208,7 +208,7 @@ func TestAlerts_HaveRunbooks(t *testing.T) {
 			require.True(t, strings.HasPrefix(string(page), "# "+r.Alert+"\n"), "the title of %s.md", r.Alert)
 			require.Equal(t, parts, headings(string(page)), r.Alert)
 			require.Contains(t, string(index), "("+r.Alert+".md)")
-			require.Contains(t, []string{"critical", "warning"}, r.Labels["severity"], r.Alert)
+			require.Contains(t, []string{"critical", "warning", "info"}, r.Labels["severity"], r.Alert)
 			require.NotEmpty(t, r.Annotations["summary"], r.Alert)
 			require.NotEmpty(t, r.Annotations["description"], r.Alert)
 			require.Equal(t, at+r.Alert+".md", r.Annotations["runbook_url"])

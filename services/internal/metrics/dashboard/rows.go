@@ -155,6 +155,13 @@ var Rows = []Row{
 				{`sum by (check) (increase(driftless_check_failures_total{account=~"$account"}[1h])) > 0`, "{{check}}"},
 			},
 		},
+		{
+			Title: "Longest failing", Help: "Since the first failed pass of the product that has failed longest.",
+			Unit: "s",
+			Queries: []Query{
+				{`max by (failure) (driftless_retry_oldest_age_seconds{account=~"$account"})`, "{{failure}}"},
+			},
+		},
 		{Title: "Dead letters written", Help: "In five minutes.", Unit: "short", Queries: []Query{
 			{
 				`sum by (component, reason) (increase(driftless_dead_letters_total{account=~"$account"}[5m])) > 0`,
@@ -172,6 +179,12 @@ var Rows = []Row{
 		}},
 		{Title: "Duration of a request", Help: "95th percentile.", Unit: "s", Exemplars: true, Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le, operation) (rate(driftless_stripe_request_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{operation}}"},
+		}},
+		{Title: "Refused access", Help: "1: Stripe refuses the key.", Unit: "short", Queries: []Query{
+			{
+				`max by (component, operation) (driftless_stripe_access_refused{account=~"$account"}) > 0`,
+				"{{component}} {{operation}}",
+			},
 		}},
 		{Title: "Wait for the budget", Help: "95th percentile.", Unit: "s", Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le, lane) (rate(driftless_stripe_budget_wait_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{lane}}"},
@@ -238,6 +251,12 @@ var Rows = []Row{
 		{Title: "Drift", Help: "Found and repaired in five minutes.", Unit: "short", Queries: []Query{
 			{`sum(increase(driftless_drift_found_total{account=~"$account"}[5m]))`, "found"},
 			{`sum(increase(driftless_drift_repaired_total{account=~"$account"}[5m]))`, "repaired"},
+		}},
+		{Title: "Notifications", Help: "Attempts in five minutes.", Unit: "short", Queries: []Query{
+			{
+				`sum by (target, result) (increase(driftless_notifications_total{account=~"$account"}[5m]))`,
+				"{{target}} {{result}}",
+			},
 		}},
 		{Title: "Ledger transactions", Help: "Duration, 95th percentile.", Unit: "s", Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le, stream) (rate(driftless_ledger_write_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{stream}}"},
@@ -321,6 +340,12 @@ var Rows = []Row{
 			},
 		},
 		{
+			Title: "Slots that nobody reads", Help: "Write-ahead log that the database keeps for them.", Unit: "bytes",
+			Queries: []Query{
+				{`max by (slot) (driftless_replication_inactive_slot_retained_bytes{account=~"$account"})`, "{{slot}}"},
+			},
+		},
+		{
 			Title: "Readers of the slot",
 			Help:  "1 while an ingestion reads the slot, and the number of standbys.", Unit: "short",
 			Queries: []Query{
@@ -364,6 +389,28 @@ var Rows = []Row{
 				"{{stream}} {{consumer}}",
 			},
 		}},
+		{Title: "Paused by an operator", Help: "1 while driftless pause is in force.", Unit: "short", Queries: []Query{
+			{`max by (component) (driftless_paused{account=~"$account"}) > 0`, "{{component}}"},
+		}},
+		{
+			Title: "Connected", Help: "1 if a process of the service reaches the server.", Unit: "short",
+			Queries: []Query{
+				{`max by (component) (driftless_nats_connected{account=~"$account"})`, "{{component}} to NATS"},
+				{
+					`max by (component, database) (driftless_database_reachable{account=~"$account"})`,
+					"{{component}} to its database ({{database}})",
+				},
+			},
+		},
+		{
+			Title: "Age of metrics", Help: "Values older than two minutes are not shown.", Unit: "s",
+			Queries: []Query{
+				{
+					`min by (component, source) (driftless_metrics_age_seconds{account=~"$account"})`,
+					"{{component}} {{source}}",
+				},
+			},
+		},
 		{Title: "Lost connections", Help: "In five minutes.", Unit: "short", Queries: []Query{
 			{
 				`sum by (component) (increase(driftless_nats_disconnects_total{account=~"$account"}[5m]))`,

@@ -28,6 +28,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/notify"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/request"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
@@ -70,6 +71,8 @@ type Config struct {
 	Ledger   *ledger.Ledger
 	Commands command.Issuer
 	View     *view.Reader
+	// Notifier sends the account's notifications.
+	Notifier *notify.Notifier
 	// Approvers is how many different people must approve a held change. 0 means 1. Push must have the same number.
 	Approvers int
 	// CanWriteBack returns why the operator's tables cannot take a field from Stripe, which is named as in the policy:

@@ -52,6 +52,8 @@ type Reader struct {
 	lastSeen time.Time
 	// lastView is the latest view, whatever its age.
 	lastView *View
+	// retries are the scheduled retries of push at lastSeen, at most MaxRetries.
+	retries []*meshv1.Retry
 }
 
 // lastActivity is when a service last requested or received messages.
@@ -228,8 +230,16 @@ func (r *Reader) updateLanes(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lanes.update(r.points, b)
-	r.last, r.lastSeen = v.Equality, time.Now()
+	r.last, r.lastSeen, r.retries = v.Equality, time.Now(), b.retries
 	return nil
+}
+
+// LatestRetries returns the retries of push that were scheduled at the latest read, at most MaxRetries. ok is false if
+// that is too long ago.
+func (r *Reader) LatestRetries() (retries []*meshv1.Retry, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.retries, time.Since(r.lastSeen) <= maxInactivity
 }
 
 // Latest returns the latest answer about equality, nil if it is older than maxInactivity, and the times up to which the

@@ -108,6 +108,9 @@ const (
 	// ControlServiceListActivityProcedure is the fully-qualified name of the ControlService's
 	// ListActivity RPC.
 	ControlServiceListActivityProcedure = "/driftless.control.v1.ControlService/ListActivity"
+	// ControlServiceTestNotificationProcedure is the fully-qualified name of the ControlService's
+	// TestNotification RPC.
+	ControlServiceTestNotificationProcedure = "/driftless.control.v1.ControlService/TestNotification"
 )
 
 // ControlServiceClient is a client for the driftless.control.v1.ControlService service.
@@ -182,6 +185,9 @@ type ControlServiceClient interface {
 	ListRetries(context.Context, *connect.Request[v1.ListRetriesRequest]) (*connect.Response[v1.ListRetriesResponse], error)
 	// Returns entries of the history of all products, in the order in which they were recorded. It can wait for new ones.
 	ListActivity(context.Context, *connect.Request[v1.ListActivityRequest]) (*connect.Response[v1.ListActivityResponse], error)
+	// Sends a test to every target of notifications, once, and returns how each answered. failed_precondition if no
+	// target is configured.
+	TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error)
 }
 
 // NewControlServiceClient constructs a client for the driftless.control.v1.ControlService service.
@@ -363,6 +369,12 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("ListActivity")),
 			connect.WithClientOptions(opts...),
 		),
+		testNotification: connect.NewClient[v1.TestNotificationRequest, v1.TestNotificationResponse](
+			httpClient,
+			baseURL+ControlServiceTestNotificationProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("TestNotification")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -396,6 +408,7 @@ type controlServiceClient struct {
 	listProcesses     *connect.Client[v1.ListProcessesRequest, v1.ListProcessesResponse]
 	listRetries       *connect.Client[v1.ListRetriesRequest, v1.ListRetriesResponse]
 	listActivity      *connect.Client[v1.ListActivityRequest, v1.ListActivityResponse]
+	testNotification  *connect.Client[v1.TestNotificationRequest, v1.TestNotificationResponse]
 }
 
 // GetStatus calls driftless.control.v1.ControlService.GetStatus.
@@ -538,6 +551,11 @@ func (c *controlServiceClient) ListActivity(ctx context.Context, req *connect.Re
 	return c.listActivity.CallUnary(ctx, req)
 }
 
+// TestNotification calls driftless.control.v1.ControlService.TestNotification.
+func (c *controlServiceClient) TestNotification(ctx context.Context, req *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error) {
+	return c.testNotification.CallUnary(ctx, req)
+}
+
 // ControlServiceHandler is an implementation of the driftless.control.v1.ControlService service.
 type ControlServiceHandler interface {
 	// Returns the number of products by state, and the backlog of every consumer.
@@ -610,6 +628,9 @@ type ControlServiceHandler interface {
 	ListRetries(context.Context, *connect.Request[v1.ListRetriesRequest]) (*connect.Response[v1.ListRetriesResponse], error)
 	// Returns entries of the history of all products, in the order in which they were recorded. It can wait for new ones.
 	ListActivity(context.Context, *connect.Request[v1.ListActivityRequest]) (*connect.Response[v1.ListActivityResponse], error)
+	// Sends a test to every target of notifications, once, and returns how each answered. failed_precondition if no
+	// target is configured.
+	TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error)
 }
 
 // NewControlServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -787,6 +808,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("ListActivity")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceTestNotificationHandler := connect.NewUnaryHandler(
+		ControlServiceTestNotificationProcedure,
+		svc.TestNotification,
+		connect.WithSchema(controlServiceMethods.ByName("TestNotification")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/driftless.control.v1.ControlService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ControlServiceGetStatusProcedure:
@@ -845,6 +872,8 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceListRetriesHandler.ServeHTTP(w, r)
 		case ControlServiceListActivityProcedure:
 			controlServiceListActivityHandler.ServeHTTP(w, r)
+		case ControlServiceTestNotificationProcedure:
+			controlServiceTestNotificationHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -964,4 +993,8 @@ func (UnimplementedControlServiceHandler) ListRetries(context.Context, *connect.
 
 func (UnimplementedControlServiceHandler) ListActivity(context.Context, *connect.Request[v1.ListActivityRequest]) (*connect.Response[v1.ListActivityResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListActivity is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.TestNotification is not implemented"))
 }
