@@ -27,6 +27,7 @@ type cli struct {
 	Output  string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
+	Init       initCmd       `cmd:"" help:"Look at your own tables, and write a first mapping and the SQL for a role with the least privileges."`
 	Up         upCmd         `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
 	Demo       demoCmd       `cmd:"" help:"Make real changes in a running mesh and watch each one arrive."`
 	Sim        simCmd        `cmd:"" help:"Run the Stripe simulator alone."`
@@ -36,9 +37,10 @@ type cli struct {
 	Tail       tailCmd       `cmd:"" help:"Show what happened lately in all products, and follow it."`
 	Retries    retriesCmd    `cmd:"" help:"List the products that failed and wait for their next attempt. Exits with 2 if there are any."`
 	Products   productsCmd   `cmd:"" help:"List products with their state."`
+	Why        whyCmd        `cmd:"" help:"Say where a product or price is stuck on its way to Stripe, since when, and what to do. Exits with 2 unless it is known to be equal."`
 	Plan       planCmd       `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
 	Preview    previewCmd    `cmd:"" help:"Show the products as the mapping reads them, and what would be refused. Needs only the database, and writes nothing."`
-	Why        whyCmd        `cmd:"" help:"Say where a product or price is stuck on its way to Stripe, since when, and what to do. Exits with 2 unless it is known to be equal."`
+	Doctor     doctorCmd     `cmd:"" help:"Check everything that a mesh needs: settings, database, mapping, ledger, NATS, Stripe, clocks and services. Each finding has its fix. Exits with 2 unless every check was made and found nothing."`
 	Sync       syncCmd       `cmd:"" help:"Read products from your tables and sync them to Stripe now. Exits with 2 unless they are known to be equal."`
 	Reread     rereadCmd     `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish every difference from the captured state."`
 	Approve    approveCmd    `cmd:"" help:"Approve changes that the guard holds."`
@@ -59,11 +61,9 @@ type cli struct {
 	Conf       configCmd     `cmd:"" name:"config" help:"Check the configuration."`
 	Psql       psqlCmd       `cmd:"" passthrough:"" help:"Run psql on the database of the mesh on the data directory. All arguments go to psql."`
 	Migrate    migrateCmd    `cmd:"" help:"Create or upgrade the built-in tables and the ledger, with a role that may do so."`
-	Doctor     doctorCmd     `cmd:"" help:"Check everything that a mesh needs: settings, database, mapping, ledger, NATS, Stripe, clocks and services. Each finding has its fix. Exits with 2 unless every check was made and found nothing."`
 	Completion completionCmd `cmd:"" help:"Print the completion of commands, flags and product ids for a shell."`
 	Complete   completeCmd   `cmd:"" hidden:"" help:"Print what the last word can become. The scripts of completion call it."`
 	Topology   topologyCmd   `cmd:"" help:"Compare the streams, buckets and consumers on NATS with their declarations, or apply the declarations."`
-	Init       initCmd       `cmd:"" help:"Look at your own tables, and write a first mapping and the SQL for a role with the least privileges."`
 }
 
 // errDiffers ends a command with exit code 2: the command worked and found differences.

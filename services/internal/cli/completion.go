@@ -17,7 +17,7 @@ import (
 )
 
 // completionTimeout bounds how long a completion waits for the ids of products. Somebody waits for the answer.
-const completionTimeout = 800 * time.Millisecond
+const completionTimeout = 2 * time.Second
 
 type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: bash, zsh or fish."`
@@ -148,9 +148,8 @@ func argumentAt(node *kong.Node, i int) *kong.Value {
 	return nil
 }
 
-func isProduct(v *kong.Value) bool {
-	return strings.HasPrefix(v.Name, "product")
-}
+// isProduct reports whether an argument is the id of a product, perhaps among other ids.
+func isProduct(v *kong.Value) bool { return strings.HasPrefix(v.Name, "product") || v.Name == "id" }
 
 func flagOf(node *kong.Node, word string) *kong.Flag {
 	name, _, _ := strings.Cut(word, "=")
@@ -198,7 +197,7 @@ func productCandidates(ctx context.Context, c *cli, prefix string) (found []cand
 	if err != nil {
 		return nil
 	}
-	resp, err := control.ListProducts(ctx, connect.NewRequest(&controlv1.ListProductsRequest{}))
+	resp, err := control.ListProducts(ctx, connect.NewRequest(&controlv1.ListProductsRequest{Search: prefix}))
 	if err != nil {
 		return nil
 	}
