@@ -32,7 +32,7 @@ type cli struct {
 	Demo       demoCmd       `cmd:"" help:"Make real changes in a running mesh and watch each one arrive."`
 	Sim        simCmd        `cmd:"" help:"Run the Stripe simulator alone."`
 	Apply      applyCmd      `cmd:"" help:"Write products from a JSON file to the catalog's built-in tables."`
-	Status     statusCmd     `cmd:"" help:"Show whether Stripe equals the catalog and as of when, the products by state, and the backlog of every consumer. Exits with 2 unless everything is known and equal."`
+	Status     statusCmd     `cmd:"" help:"Show on one screen whether Stripe equals the catalog and as of when, what needs attention, the products by state, the services and their work. Exits with 2 unless everything is known, equal and well."`
 	Top        topCmd        `cmd:"" help:"Show what is worked on now, and how fast."`
 	Tail       tailCmd       `cmd:"" help:"Show what happened lately in all products, and follow it."`
 	Retries    retriesCmd    `cmd:"" help:"List the products that failed and wait for their next attempt. Exits with 2 if there are any."`
@@ -52,7 +52,7 @@ type cli struct {
 	Drift      driftCmd      `cmd:"" help:"List drift, and decide what to do about it. Exits with 2 if there is any, or if that is unknown."`
 	Scan       scanCmd       `cmd:"" help:"Read everything in Stripe and correct the observed state."`
 	Trace      traceCmd      `cmd:"" help:"Show the trace of a product's latest change, from Jaeger, as a waterfall."`
-	History    historyCmd    `cmd:"" help:"Show everything recorded about a product, field by field."`
+	History    historyCmd    `cmd:"" help:"Show everything recorded about a product, field by field, or what either side held at a time."`
 	Diff       diffCmd       `cmd:"" help:"Show what changed in the catalog, or in Stripe, between two times. Exits with 2 if anything did, or if that is unknown."`
 	Rollback   rollbackCmd   `cmd:"" help:"Give a product an earlier state back, in your tables."`
 	Dead       deadCmd       `cmd:"" help:"List changes that could not be applied; replay or drop them."`

@@ -14,7 +14,7 @@ func TestCompletion_KnowsCommandsFlagsAndValues(t *testing.T) {
 		words    []string
 		products bool
 	}{
-		"re":                           {words: []string{"resume", "reread", "reject"}},
+		"re":                           {words: []string{"resume", "reread", "reject", "retries"}},
 		"dead re":                      {words: []string{"replay"}},
 		"plan --wait":                  {words: []string{"--wait-converged"}},
 		"plan -o ":                     {words: []string{"text", "json", "markdown"}},
