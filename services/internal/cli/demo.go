@@ -35,7 +35,9 @@ type demoCmd struct {
 
 // demo makes changes as an application and as a user of Stripe's dashboard would, and checks the result in Stripe.
 type demo struct {
-	json    bool
+	json bool
+	// terminal shows the step that is under way, until its result replaces it.
+	terminal bool
 	timeout time.Duration
 	control controlv1connect.ControlServiceClient
 	ingest  ingestv1connect.IngestServiceClient
@@ -110,7 +112,13 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 		return nil, errors.New(
 			"the demo creates products and does not run in live mode: run the mesh with a test key or the simulator")
 	}
-	d := &demo{json: c.Output == "json", timeout: cmd.Timeout, id: "demo-" + strings.ToLower(rand.Text()[:8])}
+	isJSON := c.Output == "json"
+	d := &demo{
+		json:     isJSON,
+		terminal: !isJSON && isTerminal(os.Stdout),
+		timeout:  cmd.Timeout,
+		id:       "demo-" + strings.ToLower(rand.Text()[:8]),
+	}
 	if d.control, err = cmd.control(c); err != nil {
 		return nil, err
 	}
@@ -133,8 +141,8 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 ) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it had not arrived after %s", d.timeout))
 	defer cancel()
-	if !d.json {
-		sayf(os.Stdout, "  … %s", change)
+	if d.terminal {
+		sayf(os.Stdout, "  … %s\r", change)
 	}
 	start := time.Now()
 	detail, err := "", act(ctx)
@@ -162,7 +170,7 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 	}
 	d.results = append(d.results, r)
 	if !d.json {
-		sayf(os.Stdout, "\r  %s %s (%.2f s): %s\n", mark, change, r.Took, r.Detail)
+		sayf(os.Stdout, "  %s %s (%.2f s): %s\n", mark, change, r.Took, r.Detail)
 	}
 }
 
