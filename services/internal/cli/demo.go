@@ -38,12 +38,12 @@ type demo struct {
 	json bool
 	// terminal shows the step that is under way, until its result replaces it.
 	terminal bool
-	timeout time.Duration
-	control controlv1connect.ControlServiceClient
-	ingest  ingestv1connect.IngestServiceClient
-	stripe  *stripeclient.API
-	id      string
-	results []demoResult
+	timeout  time.Duration
+	control  controlv1connect.ControlServiceClient
+	ingest   ingestv1connect.IngestServiceClient
+	stripe   *stripeclient.API
+	id       string
+	results  []demoResult
 }
 
 type demoResult struct {
