@@ -121,7 +121,7 @@ func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
 			all.ProductIds = append(all.ProductIds, resp.Msg.GetProductIds()...)
 			all.Waiting = append(all.Waiting, resp.Msg.GetWaiting()...)
 			all.HeldByOthers = append(all.HeldByOthers, resp.Msg.GetHeldByOthers()...)
-			if resp.Msg.GetNext() <= request.GetAfter() {
+			if !isNextPage(resp.Msg.GetNext(), request.GetAfter()) {
 				break
 			}
 			request.After = resp.Msg.GetNext()

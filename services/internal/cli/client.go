@@ -146,3 +146,7 @@ func explainUnreachable(api, url string) connect.UnaryInterceptorFunc {
 		}
 	}
 }
+
+// isNextPage reports whether there is another page after the one that began after an id. Ids are not compared by their
+// order: the ledger's database has its own.
+func isNextPage(next, after string) bool { return next != "" && next != after }

@@ -77,7 +77,7 @@ func (cmd *diffCmd) Run(ctx context.Context, c *cli) error {
 			request.To, to = resp.Msg.GetEquality().GetAt(), resp.Msg.GetEquality().GetAt().AsTime()
 		}
 		// The order is that of the ledger's collation, so the ids themselves are not compared.
-		if next := resp.Msg.GetNext(); next == "" || next == request.GetAfter() {
+		if !isNextPage(resp.Msg.GetNext(), request.GetAfter()) {
 			return cmd.end(c, d, resp.Msg, from, to)
 		}
 		request.After = resp.Msg.GetNext()

@@ -244,7 +244,7 @@ func (cmd *historyCmd) listAt(ctx context.Context, c *cli, client controlv1conne
 			}
 		}
 		// The order is that of the ledger's collation, so the ids themselves are not compared.
-		if next := resp.Msg.GetNext(); next != "" && next != request.GetAfter() {
+		if next := resp.Msg.GetNext(); isNextPage(next, request.GetAfter()) {
 			request.After = next
 			continue
 		}

@@ -56,7 +56,7 @@ func (cmd *rejectCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) 
 					return err
 				}
 			}
-			if resp.Msg.GetNext() <= request.GetAfter() {
+			if !isNextPage(resp.Msg.GetNext(), request.GetAfter()) {
 				break
 			}
 			request.After = resp.Msg.GetNext()

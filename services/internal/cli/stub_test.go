@@ -26,6 +26,7 @@ type stub struct {
 	listDrift    func() (*controlv1.ListDriftResponse, error)
 	retries      func() (*controlv1.ListRetriesResponse, error)
 	activity     func(*controlv1.ListActivityRequest) (*controlv1.ListActivityResponse, error)
+	approve      func(*controlv1.ApproveRequest) (*controlv1.ApproveResponse, error)
 	getScan      func() (*controlv1.GetScanResponse, error)
 	waitCaptured func(context.Context) error
 	list         func(*controlv1.ListDeadLettersRequest) (*controlv1.ListDeadLettersResponse, error)
@@ -105,6 +106,11 @@ func (s *stub) ListActivity(_ context.Context,
 	req *connect.Request[controlv1.ListActivityRequest],
 ) (*connect.Response[controlv1.ListActivityResponse], error) {
 	return answer(s.activity(req.Msg))
+}
+
+func (s *stub) Approve(_ context.Context, req *connect.Request[controlv1.ApproveRequest],
+) (*connect.Response[controlv1.ApproveResponse], error) {
+	return answer(s.approve(req.Msg))
 }
 
 func (s *stub) StartScan(context.Context,
