@@ -27,8 +27,11 @@ func (in *ingester) readTableProducts(ctx context.Context, ids []string) ([]*ing
 	}
 	out := make([]*ingestv1.TableProduct, len(ids))
 	for i, id := range ids {
-		out[i] = &ingestv1.TableProduct{Id: id, ReadAt: timestamppb.New(now)}
 		state := reading.State(id)
+		if spelled := reading.Spelled[id]; spelled != "" {
+			id = spelled
+		}
+		out[i] = &ingestv1.TableProduct{Id: id, ReadAt: timestamppb.New(now)}
 		out[i].Product = state.Product
 		// The letter is the one that capture would write. It is not published.
 		change := &catalogv1.ProductChange{Account: in.account, ProductId: id}

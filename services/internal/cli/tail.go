@@ -69,12 +69,15 @@ type tail struct {
 
 // begin prints the latest entries.
 func (t *tail) begin(ctx context.Context, lines uint32) error {
-	entries, err := t.list(ctx, &controlv1.ListActivityRequest{Latest: min(max(lines, 1), tailPage)})
+	resp, err := t.list(ctx, &controlv1.ListActivityRequest{Latest: min(max(lines, 1), tailPage)})
 	if err != nil {
 		return err
 	}
+	entries := resp.GetEntries()
 	if len(entries) > 0 {
 		t.seen.base = entries[0].GetId() - 1
+	} else {
+		t.seen.base, t.seen.highest = resp.GetLastId(), resp.GetLastId()
 	}
 	now := time.Now()
 	for _, e := range entries {
@@ -117,10 +120,11 @@ func (t *tail) next(ctx context.Context) (waited bool, err error) {
 		request.Wait = durationpb.New(tailWait)
 	}
 	for {
-		var entries []*controlv1.ActivityEntry
-		if entries, err = t.list(ctx, request); err != nil {
+		resp, err := t.list(ctx, request)
+		if err != nil {
 			return waited, err
 		}
+		entries := resp.GetEntries()
 		now := time.Now()
 		for _, e := range entries {
 			if !t.seen.add(e.GetId(), now) {
@@ -139,13 +143,13 @@ func (t *tail) next(ctx context.Context) (waited bool, err error) {
 
 func (t *tail) list(ctx context.Context,
 	request *controlv1.ListActivityRequest,
-) ([]*controlv1.ActivityEntry, error) {
+) (*controlv1.ListActivityResponse, error) {
 	request.ProductIds, request.Failed = t.products, t.failed
 	resp, err := t.client.ListActivity(ctx, connect.NewRequest(request))
 	if err != nil {
 		return nil, err
 	}
-	return resp.Msg.GetEntries(), nil
+	return resp.Msg, nil
 }
 
 func (t *tail) print(e *controlv1.ActivityEntry) error {
@@ -184,7 +188,7 @@ func activityLine(e *controlv1.ActivityEntry) string {
 func activityWord(e *controlv1.HistoryEntry) string {
 	word := strings.ReplaceAll(e.GetKind(), "_", " ")
 	switch e.GetKind() {
-	case "dead", "held", "drifted", "adoption_refused":
+	case "dead", "failed", "held", "drifted", "adoption_refused":
 		return strings.ToUpper(word)
 	case "stripe_event":
 		if e.GetCausedBy() != "" {

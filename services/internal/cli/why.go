@@ -89,6 +89,10 @@ func (w *whyAsker) ask(ctx context.Context) (*controlv1.ExplainResponse, error) 
 	if known == nil && (len(rows) == 0 || rows[0].GetProduct() == nil) {
 		return nil, unknownIDError(w.id, err, why)
 	}
+	if known == nil && rows[0].GetId() != w.id {
+		// The database spells the id in another way, and the ledger knows the product by that one.
+		w.id, products = rows[0].GetId(), []string{rows[0].GetId()}
+	}
 	answer, err := w.explainCaptured(ctx, rows, why)
 	if err != nil || !isCapturing(answer) {
 		return answer, err

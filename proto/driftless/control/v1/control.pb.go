@@ -5963,7 +5963,7 @@ type ListActivityRequest struct {
 	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Only these products. All if empty.
 	ProductIds []string `protobuf:"bytes,4,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
-	// Only what failed or waits for a person: dead, held, drifted and adoption_refused.
+	// Only what failed or waits for a person: dead, failed, held, drifted and adoption_refused.
 	Failed bool `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
 	// How long to wait if there is nothing yet. Not at all by default.
 	Wait          *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
@@ -6044,8 +6044,10 @@ func (x *ListActivityRequest) GetWait() *durationpb.Duration {
 }
 
 type ListActivityResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Entries       []*ActivityEntry       `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Entries []*ActivityEntry       `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// The id of the latest entry of all products, if the latest entries were asked for and none was found.
+	LastId        uint64 `protobuf:"varint,2,opt,name=last_id,json=lastId,proto3" json:"last_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6085,6 +6087,13 @@ func (x *ListActivityResponse) GetEntries() []*ActivityEntry {
 		return x.Entries
 	}
 	return nil
+}
+
+func (x *ListActivityResponse) GetLastId() uint64 {
+	if x != nil {
+		return x.LastId
+	}
+	return 0
 }
 
 // An entry of the history, with its product.
@@ -6789,9 +6798,10 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x16\n" +
 	"\x06failed\x18\x05 \x01(\bR\x06failed\x12;\n" +
-	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x1e2\x00R\x04wait\"U\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x1e2\x00R\x04wait\"n\n" +
 	"\x14ListActivityResponse\x12=\n" +
-	"\aentries\x18\x01 \x03(\v2#.driftless.control.v1.ActivityEntryR\aentries\"x\n" +
+	"\aentries\x18\x01 \x03(\v2#.driftless.control.v1.ActivityEntryR\aentries\x12\x17\n" +
+	"\alast_id\x18\x02 \x01(\x04R\x06lastId\"x\n" +
 	"\rActivityEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +

@@ -17,8 +17,11 @@ const activityInterval = 250 * time.Millisecond
 // maxActivityWaiters is how many calls of ListActivity may wait at a time. Each asks the ledger four times a second.
 const maxActivityWaiters = 32
 
+// lateEntries is how many ids before the latest one may still be missing, because their transactions run.
+const lateEntries = 10000
+
 // failedKinds are the kinds of entries that failed or wait for a person.
-var failedKinds = []string{"dead", "held", "drifted", "adoption_refused"}
+var failedKinds = []string{"dead", "failed", "held", "drifted", "adoption_refused"}
 
 // ListActivity returns entries of the history of all products. If there are none, it waits for the first.
 func (c control) ListActivity(ctx context.Context,
@@ -38,6 +41,11 @@ func (c control) ListActivity(ctx context.Context,
 		return nil, unavailable(err)
 	}
 	out := &controlv1.ListActivityResponse{}
+	if req.Msg.GetLatest() > 0 && len(entries) == 0 {
+		if out.LastId, err = c.Ledger.LastActivity(ctx); err != nil {
+			return nil, unavailable(err)
+		}
+	}
 	for _, e := range entries {
 		entry, err := historyEntry(e.Entry)
 		if err != nil {
@@ -63,6 +71,12 @@ func (c control) awaitActivity(ctx context.Context, f ledger.ActivityFilter,
 		// Too many wait. The caller asks again.
 		return nil, nil
 	}
+	// Everything up to here was looked at. Only entries of transactions that commit late can have lower ids.
+	last, err := c.Ledger.LastActivity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.After = max(f.After, last-min(last, lateEntries))
 	ticker, timeout := time.NewTicker(activityInterval), time.NewTimer(wait)
 	defer ticker.Stop()
 	defer timeout.Stop()

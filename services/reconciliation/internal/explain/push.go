@@ -167,11 +167,8 @@ func (d *deriver) failing() {
 		remedy += " Stripe's support finds the call by " + request + "."
 	}
 	d.do(remedy, "driftless sync "+argument(d.Product.ID))
-	switch {
-	case d.Retrying > 1:
+	if d.Retrying > 1 {
 		d.note(fmt.Sprintf("%d products wait for a retry: this may be an outage", d.Retrying))
-	case d.Retry != nil:
-		d.note("no other product waits for a retry, so this is no outage of Stripe")
 	}
 }
 

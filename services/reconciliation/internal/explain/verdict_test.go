@@ -256,10 +256,10 @@ func TestDerive(t *testing.T) {
 			edit: func(f *explain.Facts) { f.Failure = &ledger.Failure{Version: 7, Attempts: 4} },
 		},
 		"failing, by the schedule": {
-			from: unsynced, want: explain.Failing, words: "Stripe: later", notes: "no outage",
+			from: unsynced, want: explain.Failing, words: "Stripe: later", notes: "3 products wait",
 			edit: func(f *explain.Facts) {
 				f.Failure = &ledger.Failure{Version: 8, Attempts: 4, Message: "Stripe: error"}
-				f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, Error: "Stripe: later", DueAt: before(-time.Minute)}, 1
+				f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, Error: "Stripe: later", DueAt: before(-time.Minute)}, 3
 			},
 		},
 		"creations are held": {

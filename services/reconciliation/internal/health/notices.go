@@ -110,6 +110,10 @@ func (n *notices) processes(s *controlv1.ServiceStatus) {
 // failing finds products that keep failing. A retry without an attempt waits for something else.
 func (n *notices) failing(all Retries) {
 	retries := slices.DeleteFunc(slices.Clone(all.First), func(r *meshv1.Retry) bool { return r.GetAttempts() == 0 })
+	if len(retries) == 0 && all.More {
+		n.problemf("failing", "driftless retries", "products wait for a retry, and not all of them were looked at: the first %d wait for something else than Stripe",
+			len(all.First))
+	}
 	if len(retries) == 0 {
 		return
 	}

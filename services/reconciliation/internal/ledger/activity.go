@@ -58,6 +58,15 @@ func (l *Ledger) Activity(ctx context.Context, f ActivityFilter) ([]ActivityEntr
 	return entries, nil
 }
 
+// LastActivity returns the id of the latest entry of the history.
+func (l *Ledger) LastActivity(ctx context.Context) (uint64, error) {
+	var id int64
+	if err := l.pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM driftless_ledger.history`).Scan(&id); err != nil {
+		return 0, fmt.Errorf("read the latest activity: %w", err)
+	}
+	return uint64(id), nil
+}
+
 func scanActivity(row pgx.CollectableRow) (ActivityEntry, error) {
 	var e ActivityEntry
 	var id int64

@@ -95,9 +95,9 @@ func (l *Ledger) HeldProducts(ctx context.Context, of HeldFilter,
 	limit int,
 ) (products []*Product, more bool, err error) {
 	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND state = `+sqlList(Held)+`
-		AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND product_id > $3
+		AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND product_id COLLATE "C" > $3
 		AND ($4 = '' OR EXISTS (SELECT FROM unnest(held_by) rule WHERE rule = $4 OR split_part(rule, ':', 1) = $4))
-		ORDER BY product_id LIMIT $5`,
+		ORDER BY product_id COLLATE "C" LIMIT $5`,
 		l.account, append([]string{}, of.Products...), of.After, of.Rule, limit+1)
 	if err != nil {
 		return nil, false, fmt.Errorf("list held products: %w", err)

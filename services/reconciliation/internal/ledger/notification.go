@@ -171,7 +171,7 @@ func describeProblems(ctx context.Context, tx pgx.Tx, account string, problems, 
 			p.Product = p.Letter.GetProductId()
 		case ProblemDrift:
 			var rows pgx.Rows
-			if rows, err = tx.Query(ctx, selectDrift+` WHERE id::text = $1`, p.ID); err == nil {
+			if rows, err = tx.Query(ctx, selectDrift+` WHERE id = $1::bigint`, p.ID); err == nil {
 				if p.Drift, err = pgx.CollectExactlyOneRow(rows, scanDrift); err == nil {
 					p.Product = p.Drift.Product
 				}
@@ -202,9 +202,17 @@ type Notification struct {
 	Attempts int
 }
 
+// ErrRefused is wrapped by errors of SendNotification's send if the target will never take that notification.
+var ErrRefused = errors.New("refused")
+
+// maxNotificationAge is how long a notification is tried. A later one says what is open then.
+const maxNotificationAge = 24 * time.Hour
+
 // SendNotification makes one attempt to send a notification that is due, for one of the targets, and reports whether
 // there was one. lease is how long no other process makes an attempt. delay returns after which time the next attempt
 // is made if send fails. A process that dies leaves the notification to the next attempt, so it may be sent twice.
+// A notification that the target refuses, or that has failed for a day, is given up: its problems are news again for the
+// next one, which says what is open then.
 func (l *Ledger) SendNotification(ctx context.Context, targets []string, lease time.Duration,
 	delay func(attempts int) time.Duration, send func(context.Context, Notification) error,
 ) (found bool, err error) {
@@ -225,12 +233,16 @@ func (l *Ledger) SendNotification(ctx context.Context, targets []string, lease t
 	// repeat it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
 	defer cancel()
-	if failed := send(ctx, n); failed != nil {
+	failed := send(ctx, n)
+	switch {
+	case errors.Is(failed, ErrRefused), failed != nil && l.now().Sub(n.CreatedAt) > maxNotificationAge:
+		err = l.giveUpNotification(ctx, n)
+	case failed != nil:
 		text := strings.ReplaceAll(strings.ToValidUTF8(failed.Error(), "?"), "\x00", "?")
 		_, err = l.pool.Exec(ctx,
 			`UPDATE driftless_ledger.notification SET attempts = attempts + 1, next_at = $2, error = $3 WHERE id = $1`,
 			n.ID, l.now().Add(delay(n.Attempts+1)), text)
-	} else {
+	default:
 		_, err = l.pool.Exec(ctx, `UPDATE driftless_ledger.notification SET sent_at = $2, error = '' WHERE id = $1`,
 			n.ID,
 			l.now())
@@ -239,6 +251,21 @@ func (l *Ledger) SendNotification(ctx context.Context, targets []string, lease t
 		return true, fmt.Errorf("store the result of notification %s: %w", n.ID, err)
 	}
 	return true, nil
+}
+
+// giveUpNotification forgets a notification and that the target knows its problems. The time of its creation stays, so
+// that the next one is not made within a minute.
+func (l *Ledger) giveUpNotification(ctx context.Context, n Notification) error {
+	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx,
+			`DELETE FROM driftless_ledger.notified WHERE account = $1 AND target = $2 AND at = $3`,
+			l.account, n.Target, n.CreatedAt); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE driftless_ledger.notification SET sent_at = $2, created_at = $2,
+			error = 'given up' WHERE id = $1`, n.ID, l.now())
+		return err
+	})
 }
 
 // RetryNotifications makes the notifications that wait for another attempt due now, because the settings may have

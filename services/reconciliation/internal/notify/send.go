@@ -18,6 +18,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
 // sendTimeout bounds one attempt. Receivers answer within seconds.
@@ -122,7 +123,18 @@ func (s *sender) send(ctx context.Context, id string, at time.Time, body []byte)
 	case resp.StatusCode < 400:
 		return fmt.Errorf("%s answered with a redirect (status %d), which is not followed: configure the final URL",
 			req.URL.Host, resp.StatusCode)
+	case isRefusal(resp.StatusCode):
+		return fmt.Errorf("%w: %s answered with status %d", ledger.ErrRefused, req.URL.Host, resp.StatusCode)
 	default:
 		return fmt.Errorf("%s answered with status %d", req.URL.Host, resp.StatusCode)
 	}
+}
+
+// isRefusal reports whether a target that answers so would not take the same notification later.
+func isRefusal(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return status >= 400 && status < 500
 }

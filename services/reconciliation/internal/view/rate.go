@@ -11,6 +11,8 @@ const (
 	// rateSpan is the time over which a rate is averaged, and minRateSpan the shortest time that gives one.
 	rateSpan    = 20 * time.Second
 	minRateSpan = 3 * time.Second
+	// maxDisorder is how late a sample may come. If it is older, the clock went back.
+	maxDisorder = 5 * time.Second
 )
 
 // rates measures how many messages consumers finish. The zero value is ready to use. Not safe for concurrent use.
@@ -27,8 +29,10 @@ func (r *rates) add(now time.Time, consumers []mesh.ConsumerStatus) {
 	if n := len(r.samples); n > 0 {
 		last := r.samples[n-1].at
 		switch {
-		case now.Before(last):
+		case last.Sub(now) > maxDisorder:
 			r.samples = nil
+		case now.Before(last):
+			return
 		case now.Sub(last) < 500*time.Millisecond:
 			return
 		}

@@ -23,9 +23,3 @@ SELECT DISTINCT account, x.id, x.kind, product_id FROM driftless_ledger.product 
         UNION ALL SELECT p.observed_json ->> 'stripe_id', 'stripe_product'
     ) x(id, kind)
 WHERE x.id <> '' AND octet_length(x.id) <= 1020;
-
--- An entry of the audit trail is found by its trace, and by Stripe's ids of its requests.
-CREATE INDEX history_trace ON driftless_ledger.history (trace_id) WHERE trace_id <> '';
-CREATE INDEX history_request ON driftless_ledger.history USING gin (
-    (jsonb_path_query_array(data, '$.steps[*].stripe_request_id') || jsonb_path_query_array(data, '$.stripe_request_id'))
-) WHERE data IS NOT NULL AND kind IN ('applied', 'failed', 'dead', 'stripe_event');
