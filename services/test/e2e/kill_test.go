@@ -149,7 +149,7 @@ func TestServices_KillLosesNothing(t *testing.T) {
 	p = up(t, data)
 	require.NoError(t, p.command("plan", "--wait-converged", "60s").Run())
 	shown, err := p.command("status", "-o", "json").Output()
-	require.NoError(t, err)
+	require.NoError(t, err, "%s", shown)
 	var status struct {
 		InSync string `json:"in_sync"`
 	}

@@ -53,6 +53,17 @@ func judged(processes []*meshv1.Process, edit func(*controlv1.GetStatusResponse)
 	return s
 }
 
+func TestServices_AProcessThatStartsIsNoProblem(t *testing.T) {
+	t.Parallel()
+	processes := mesh()
+	processes[0].NotReady = "the write-ahead log is not being read"
+	require.NotEmpty(t, judged(processes, nil).GetProblems())
+	processes[0].StartedAt = timestamppb.New(processes[0].GetAt().AsTime().Add(-time.Second))
+	s := judged(processes, nil)
+	require.Empty(t, texts(s.GetProblems()))
+	require.Len(t, s.GetNotes(), 1, "it is not ready yet")
+}
+
 func texts(notices []*controlv1.Notice) (out []string) {
 	for _, n := range notices {
 		out = append(out, n.GetKind()+": "+n.GetText())

@@ -116,6 +116,14 @@ func doing(alive []*meshv1.Process) string {
 	return strings.Join(parts, "; ")
 }
 
+// startTime is how long a process may take to become ready. Its record says so only with the next heartbeat.
+const startTime = 5 * time.Second
+
+// isStarting reports whether the record of a process is from its start.
+func isStarting(p *meshv1.Process) bool {
+	return p.GetAt().AsTime().Sub(p.GetStartedAt().AsTime()) < startTime
+}
+
 // minRate is the lowest rate per second that is shown.
 const minRate = 0.05
 
@@ -125,7 +133,7 @@ func (e Evidence) problem(s *controlv1.ServiceStatus, alive []*meshv1.Process) s
 		return e.absent(s)
 	}
 	for _, p := range alive {
-		if p.GetNotReady() == "" {
+		if p.GetNotReady() == "" || isStarting(p) {
 			return ""
 		}
 	}
