@@ -27,7 +27,9 @@ type completionCmd struct {
 var completionScripts = map[string]string{
 	"bash": `_driftless() {
 	local IFS=$'\n'
-	COMPREPLY=($(driftless complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f1))
+	# Ids of products are texts of others: what a shell would act on is quoted.
+	COMPREPLY=($(driftless complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f1 |
+		while read -r word; do printf '%q\n' "$word"; done))
 }
 complete -o default -F _driftless driftless
 `,
@@ -193,7 +195,11 @@ func firstSentence(help string) string {
 func productCandidates(ctx context.Context, c *cli, prefix string) (found []candidate) {
 	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
 	defer cancel()
-	control, err := address{}.control(c)
+	// The flags of the line are not parsed, so the mesh is that of the environment.
+	control, err := address{
+		Control: os.Getenv("DRIFTLESS_CONTROL_URL"),
+		Ingest:  os.Getenv("DRIFTLESS_INGEST_URL"),
+	}.control(c)
 	if err != nil {
 		return nil
 	}

@@ -108,6 +108,10 @@ func (d *stateDiffer) page(page *controlv1.DiffStatesResponse) error {
 // end writes the summary.
 func (cmd *diffCmd) end(c *cli, d *stateDiffer, last *controlv1.DiffStatesResponse, from, to time.Time) error {
 	differ := d.added+d.changed+d.removed > 0
+	unknown := unknownProductsError(last.GetUnknown())
+	if unknown != nil && d.stream == nil && !differ {
+		return unknown
+	}
 	if d.stream != nil {
 		if err := d.stream.end(last, "known_from", "equality", "unknown"); err != nil {
 			return err
@@ -124,8 +128,8 @@ func (cmd *diffCmd) end(c *cli, d *stateDiffer, last *controlv1.DiffStatesRespon
 	if err := sayUnknown(c, unknownAt(last.GetEquality(), cmd.Side, to)); err != nil {
 		return err
 	}
-	if err := unknownProductsError(last.GetUnknown()); err != nil {
-		return err
+	if unknown != nil {
+		return unknown
 	}
 	if differ {
 		return errDiffers

@@ -15,6 +15,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -41,7 +42,7 @@ If somebody changes the product at the same time, that change wins and nothing i
 cannot write is refused, with what is missing.
 
 Exits with 0 once the catalog has the state, also if it had it before, with 3 if the guard would hold the change in
-Stripe, with 2 if that is unknown after --timeout, and with 1 if it failed.`
+Stripe, with 2 if that is unknown after --timeout or because capture is behind, and with 1 if it failed.`
 }
 
 func (cmd *rollbackCmd) Run(ctx context.Context, c *cli) error {
@@ -62,6 +63,16 @@ func (cmd *rollbackCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	plan := shown.Msg
+	unknown := ""
+	if len(plan.GetChanges()) == 0 {
+		// The catalog may have changed without being captured. Then there may be something to do.
+		if unknown = cmd.awaitCapture(ctx, c); unknown == "" {
+			if shown, err = client.Rollback(ctx, connect.NewRequest(request)); err != nil {
+				return err
+			}
+			plan = shown.Msg
+		}
+	}
 	if c.Output != "json" {
 		printRollback(plan)
 	}
@@ -70,7 +81,7 @@ func (cmd *rollbackCmd) Run(ctx context.Context, c *cli) error {
 		if c.Output == "json" {
 			err = printJSON(plan)
 		}
-		return errors.Join(err, cmd.dryRunResult(plan))
+		return errors.Join(err, sayUnknown(c, unknown), cmd.dryRunResult(plan))
 	case !cmd.Yes && !confirm("Write this to the catalog?"):
 		return errors.New("not confirmed: nothing was written")
 	}
@@ -106,6 +117,23 @@ func (cmd *rollbackCmd) request(now time.Time) (*controlv1.RollbackRequest, erro
 	}
 	out.To = &controlv1.RollbackRequest_At{At: timestamppb.New(at)}
 	return out, nil
+}
+
+// captureTimeout is how long a rollback that finds nothing to do waits for the latest changes of the catalog.
+const captureTimeout = 10 * time.Second
+
+// awaitCapture waits until everything committed so far is captured. It returns why that is not known.
+func (cmd *rollbackCmd) awaitCapture(ctx context.Context, c *cli) string {
+	ctx, cancel := context.WithTimeout(ctx, captureTimeout)
+	defer cancel()
+	ingest, err := cmd.ingest(c)
+	if err == nil {
+		_, err = ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
+	}
+	if err != nil {
+		return "ingestion has not captured everything: " + err.Error()
+	}
+	return ""
 }
 
 // dryRunResult returns the exit code of a rollback that is not made.
