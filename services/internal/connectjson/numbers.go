@@ -218,7 +218,7 @@ var messagesWithDecimals sync.Map
 
 func hasDecimals(m protoreflect.MessageDescriptor) bool {
 	if known, ok := messagesWithDecimals.Load(m.FullName()); ok {
-		return known.(bool)
+		return known == true
 	}
 	has := findDecimals(m, map[protoreflect.FullName]bool{})
 	messagesWithDecimals.Store(m.FullName(), has)
