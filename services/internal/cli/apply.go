@@ -1,21 +1,24 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	"github.com/driftless-sync/driftless/services/internal/productfile"
 )
 
 // Bounds of a request to the API, below the API's own: products, objects of the encoding, and bytes.
@@ -27,24 +30,42 @@ const (
 
 type applyCmd struct {
 	address
-	File string `arg:"" help:"JSON file {\"products\": [...]} with Stripe's field names, or - for standard input."`
+	File   string `arg:"" optional:"" help:"File of products, or - for standard input."`
+	Flag   string `name:"file" short:"f" placeholder:"FILE" help:"The same as the argument."`
+	Format string `enum:",json,jsonl,yaml,csv" default:"" placeholder:"FORMAT" help:"Format of the file: json, jsonl (JSON lines), yaml or csv. Defaults to what the extension says, else json."`
+}
+
+// Help is shown by --help.
+func (*applyCmd) Help() string {
+	return `Fields have Stripe's names. JSON and YAML are {"products": [...]} or a list of products. JSON lines have a
+product on each line. CSV has a row for each price, with the columns of its product in every row: id, name and
+metadata.color are the product's, and price.id, price.currency and price.unit_amount the price's. Each product gets
+exactly the given prices. Products that the file does not have stay as they are.`
 }
 
 func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
+	file, err := cmd.file()
+	if err != nil {
+		return err
+	}
 	client, err := cmd.ingest(c)
 	if err != nil {
 		return err
 	}
 	var data []byte
-	if cmd.File == "-" {
+	if file == "-" {
 		data, err = io.ReadAll(os.Stdin)
 	} else {
-		data, err = os.ReadFile(cmd.File)
+		data, err = os.ReadFile(file)
 	}
 	if err != nil {
 		return fmt.Errorf("read products: %w", err)
 	}
-	created, total, err := applyProducts(ctx, client, data)
+	products, err := productfile.Read(data, cmd.format(file))
+	if err != nil {
+		return fmt.Errorf("nothing was written: %s as %s: %w", nameOfFile(file), cmd.format(file), err)
+	}
+	created, total, err := applyProducts(ctx, client, products)
 	if err != nil {
 		return err
 	}
@@ -55,26 +76,59 @@ func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// applyProducts writes products in batches of at most maxBatchSize.
-func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClient,
-	data []byte,
-) (created, total int, err error) {
-	var file ingestv1.UpsertProductsRequest
-	if err := protojson.Unmarshal(data, &file); err != nil {
-		return 0, 0, fmt.Errorf("the file must be {\"products\": [...]}: %w", err)
+// file returns the name of the file, which is given as an argument or as a flag.
+func (cmd *applyCmd) file() (string, error) {
+	switch {
+	case cmd.File != "" && cmd.Flag != "":
+		return "", errors.New("name one file, as the argument or with --file")
+	case cmd.File == "" && cmd.Flag == "":
+		return "", errors.New("name the file, or - for standard input (see `driftless apply --help`)")
+	default:
+		return cmp.Or(cmd.File, cmd.Flag), nil
 	}
-	for products := file.GetProducts(); len(products) > 0; {
-		batch := products[:batchSize(products)]
-		products = products[len(batch):]
+}
+
+func (cmd *applyCmd) format(file string) productfile.Format {
+	if cmd.Format != "" {
+		return productfile.Format(cmd.Format)
+	}
+	if f, known := productfile.FormatOf(file); known {
+		return f
+	}
+	return productfile.JSON
+}
+
+func nameOfFile(file string) string {
+	if file == "-" {
+		return "standard input"
+	}
+	return file
+}
+
+// applyProducts writes products in batches of at most maxBatchProducts.
+func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClient,
+	products []productfile.Located,
+) (created, total int, err error) {
+	all := make([]*catalogv1.Product, len(products))
+	for i, p := range products {
+		all[i] = p.Product
+	}
+	line := &progress{}
+	defer line.clear()
+	for total < len(all) {
+		batch := all[total:][:batchSize(all[total:])]
 		resp, err := client.UpsertProducts(ctx, connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: batch}))
 		if err != nil {
-			return created, total, violations(err)
+			return created, total, refused(err, products, total)
 		}
+		total += len(batch)
 		for _, p := range resp.Msg.GetProducts() {
-			total++
 			if p.GetCreated() {
 				created++
 			}
+		}
+		if len(batch) < len(all) {
+			line.showf("%s %d of %d products", bar(total, len(all)), total, len(all))
 		}
 	}
 	return created, total, nil
@@ -99,22 +153,59 @@ func batchSize(products []*catalogv1.Product) int {
 	return len(products)
 }
 
-// violations adds the fields that the API refused to its error.
-func violations(err error) error {
-	var refused *connect.Error
-	if !errors.As(err, &refused) {
+// refused adds to an error of the API the fields that it refused with their lines, and what was written before.
+func refused(err error, products []productfile.Located, written int) error {
+	before := "nothing was written"
+	if written > 0 {
+		before = fmt.Sprintf("the first %d products were written, and nothing after them", written)
+	}
+	found := violations(err, products, written)
+	switch {
+	case found != "":
+		return fmt.Errorf("%s:%s", before, found)
+	case written > 0:
+		return fmt.Errorf("the first %d products were written, and then a call failed: %w", written, err)
+	default:
 		return err
+	}
+}
+
+// violations lists the fields that the API refused, one a line. The call had the products from first on.
+func violations(err error, products []productfile.Located, first int) string {
+	var failed *connect.Error
+	if !errors.As(err, &failed) {
+		return ""
 	}
 	var b strings.Builder
-	for _, d := range refused.Details() {
-		if value, err := d.Value(); err == nil {
-			if v, ok := value.(*ingestv1.FieldViolation); ok {
-				fmt.Fprintf(&b, "\n  %s (product %s): %s", v.GetField(), v.GetProductId(), v.GetMessage())
-			}
+	for _, d := range failed.Details() {
+		value, err := d.Value()
+		if err != nil {
+			continue
+		}
+		if v, ok := value.(*ingestv1.FieldViolation); ok {
+			place, field := placeOf(v.GetField(), products, first)
+			fmt.Fprintf(&b, "\n  %s%s (product %s): %s", place, field, v.GetProductId(), v.GetMessage())
 		}
 	}
-	if b.Len() == 0 {
-		return err
+	return b.String()
+}
+
+var productPath = regexp.MustCompile(`^products\[([0-9]+)\](?:\.prices\[([0-9]+)\])?`)
+
+// placeOf returns the line of a field's product or price, and the field with the product's position in the file instead
+// of the call.
+func placeOf(field string, products []productfile.Located, first int) (place, path string) {
+	at := productPath.FindStringSubmatch(field)
+	if at == nil {
+		return "", field
 	}
-	return fmt.Errorf("nothing was written:%s", b.String())
+	i, err := strconv.Atoi(at[1])
+	if i += first; err != nil || i >= len(products) {
+		return "", field
+	}
+	line := products[i].Line
+	if j, err := strconv.Atoi(at[2]); err == nil && j < len(products[i].PriceLines) {
+		line = products[i].PriceLines[j]
+	}
+	return fmt.Sprintf("line %d: ", line), fmt.Sprintf("products[%d]%s", i, field[len("products[]")+len(at[1]):])
 }

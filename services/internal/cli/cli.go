@@ -31,7 +31,8 @@ type cli struct {
 	Up         upCmd         `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
 	Demo       demoCmd       `cmd:"" help:"Make real changes in a running mesh and watch each one arrive."`
 	Sim        simCmd        `cmd:"" help:"Run the Stripe simulator alone."`
-	Apply      applyCmd      `cmd:"" help:"Write products from a JSON file to the catalog's built-in tables."`
+	Apply      applyCmd      `cmd:"" help:"Write products from a file to the catalog's built-in tables: JSON, JSON lines, YAML, CSV, or what export writes."`
+	Export     exportCmd     `cmd:"" help:"Write the products of the catalog, or of Stripe, as JSON, JSON lines, YAML or CSV."`
 	Status     statusCmd     `cmd:"" help:"Show on one screen whether Stripe equals the catalog and as of when, what needs attention, the products by state, the services and their work. Exits with 2 unless everything is known, equal and well."`
 	Top        topCmd        `cmd:"" help:"Show what is worked on now, and how fast."`
 	Tail       tailCmd       `cmd:"" help:"Show what happened lately in all products, and follow it."`

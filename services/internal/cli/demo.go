@@ -198,11 +198,15 @@ func (d *demo) product(name, amount string) *catalogv1.Product {
 }
 
 func (d *demo) upsert(ctx context.Context, p *catalogv1.Product) error {
-	return violations(retryUnavailable(ctx, func() error {
+	err := retryUnavailable(ctx, func() error {
 		_, err := d.ingest.UpsertProducts(ctx,
 			connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{p}}))
 		return err
-	}))
+	})
+	if err != nil {
+		return refused(err, nil, 0)
+	}
+	return nil
 }
 
 func (d *demo) create(ctx context.Context) error { return d.upsert(ctx, d.product("Mug", "1400")) }

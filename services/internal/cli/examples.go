@@ -28,7 +28,17 @@ var examples = map[string][]example{
 	"notify test": {{"notify test", "after the settings have changed"}},
 	"demo":        {{"demo", "needs a running mesh"}},
 	"sim":         {{"sim --addr 127.0.0.1:12111", ""}, {"sim --file stripe.journal", "keep what it holds"}},
-	"apply":       {{"apply products.json", ""}, {"apply -", "read standard input"}},
+	"apply": {
+		{"apply products.json", ""},
+		{"apply -f prices.csv", "a row for each price"},
+		{"apply - --format yaml", "read standard input"},
+	},
+	"export": {
+		{"export", "the whole catalog, as JSON"},
+		{"export mug cup --format yaml", "two products"},
+		{"export --side stripe --format csv", "all of Stripe, for a spreadsheet"},
+		{"export | driftless apply -", "changes nothing"},
+	},
 	"status": {
 		{"status", ""},
 		{"status --watch", "redraw it every two seconds"},

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/driftless-sync/driftless/services/internal/productfile"
 )
 
 // seed is the catalog of a first start.
@@ -30,7 +32,11 @@ func (u *up) seedCatalog(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, _, err := applyProducts(ctx, client, seed); err != nil {
+		products, err := productfile.Read(seed, productfile.JSON)
+		if err != nil {
+			return err
+		}
+		if _, _, err := applyProducts(ctx, client, products); err != nil {
 			return err
 		}
 	}

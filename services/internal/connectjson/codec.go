@@ -3,8 +3,10 @@
 package connectjson
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -24,12 +26,29 @@ func Handler(maxBytes int) connect.HandlerOption {
 // boundedCodec is the codec for requests, which anyone may write.
 type boundedCodec struct{ Codec }
 
-// Unmarshal decodes a message of at most maxObjects objects.
+// Unmarshal decodes a message of at most maxObjects objects. Decimal fields take numbers as well as texts, and up_to
+// takes Stripe's "inf".
 func (c boundedCodec) Unmarshal(data []byte, v any) error {
 	if countObjects(data) > maxObjects {
 		return errTooManyObjects
 	}
-	return c.Codec.Unmarshal(data, v)
+	err := c.Codec.Unmarshal(data, v)
+	m, ok := v.(proto.Message)
+	if !ok || err == nil && !bytes.Contains(data, []byte(strconv.Quote(Infinity))) ||
+		!hasDecimals(m.ProtoReflect().Descriptor()) {
+		return err
+	}
+	texts, done, wrong := withTexts(data, m.ProtoReflect().Descriptor())
+	switch {
+	case wrong != nil:
+		return wrong
+	case len(done) == 0:
+		return err
+	}
+	if err := c.Codec.Unmarshal(texts, v); err != nil {
+		return errors.New(atOriginal(err.Error(), data, done))
+	}
+	return nil
 }
 
 // Codec replaces Connect's own JSON codec in a client (connect.WithCodec). A handler uses Handler.
