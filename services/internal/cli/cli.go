@@ -109,13 +109,18 @@ func newParser(ctx context.Context) (*kong.Kong, *config.Loaded) {
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
 		kong.Description("Keeps the Products and Prices in Stripe equal to a product catalog in Postgres.\n\n"+
 			config.SecretFlags),
-		kong.Vars{
-			"version": service.Version(), "reasons": strings.Join(topology.ReasonNames(), ", "),
-			"doctor_groups": strings.Join(doctor.Groups(), ", "),
-		},
+		parserVars(),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	addExamples(parser.Model)
 	return parser, loaded
+}
+
+// parserVars are the variables of the help.
+func parserVars() kong.Vars {
+	return kong.Vars{
+		"version": service.Version(), "reasons": strings.Join(topology.ReasonNames(), ", "),
+		"doctor_groups": strings.Join(doctor.Groups(), ", "),
+	}
 }
 
 // usageExitCode is the exit code of kong's errors about the command line itself.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -79,7 +78,7 @@ func (cmd *completeCmd) Run(ctx context.Context, parsed *kong.Context, c *cli) e
 		found = append(found, productCandidates(ctx, c, words[len(words)-1])...)
 	}
 	for _, one := range found {
-		fmt.Fprintf(os.Stdout, "%s\t%s\n", one.word, one.help)
+		sayf(os.Stdout, "%s\t%s\n", one.word, one.help)
 	}
 	return nil
 }

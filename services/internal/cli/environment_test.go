@@ -106,7 +106,7 @@ func withSimulator(t *testing.T, args ...string) *up {
 	t.Helper()
 	var c cli
 	options, loaded := config.Options()
-	parser, err := kong.New(&c, append(options, kong.Vars{"version": "v0", "reasons": "exhausted"})...)
+	parser, err := kong.New(&c, append(options, parserVars())...)
 	require.NoError(t, err)
 	parsed, err := parser.Parse(append([]string{"up"}, args...))
 	require.NoError(t, err)

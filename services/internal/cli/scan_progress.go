@@ -36,6 +36,9 @@ func (p *scanProgress) show(r *meshv1.ScanReport) {
 	case p.terminal:
 		p.isDrawn = true
 		sayf(p.out, "\r\x1b[K%s", scanLine(r))
+	case p.lastWritten.IsZero():
+		// A short scan has only its result.
+		p.lastWritten = time.Now()
 	case time.Since(p.lastWritten) >= lineInterval:
 		p.lastWritten = time.Now()
 		say(p.out, scanLine(r))

@@ -20,7 +20,7 @@ func tokenOfUp(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	var c cli
 	options, _ := config.Options()
-	parser, err := kong.New(&c, append(options, kong.Vars{"version": "v0", "reasons": "exhausted"})...)
+	parser, err := kong.New(&c, append(options, parserVars())...)
 	require.NoError(t, err)
 	parsed, err := parser.Parse(append([]string{"up", "--data-dir", dir}, args...))
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -138,6 +139,7 @@ func TestUpsertProducts_NamesLimits(t *testing.T) {
 // Concurrent calls share a bounded memory. Calls beyond it are refused with "try again", and none fails in another way.
 func TestUpsertProducts_BoundsMemoryOfConcurrentCalls(t *testing.T) {
 	r := newRig(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
 	heap := func() int64 {
 		runtime.GC()
 		var m runtime.MemStats
