@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/config"
@@ -43,6 +45,17 @@ type allSettings struct {
 
 func (*configCheckCmd) Help() string {
 	return "Without --database no server is asked. It is then unknown whether the mapping's SQL fits the tables."
+}
+
+// Validate refuses a selection without an account.
+func (cmd *configCheckCmd) Validate() error { return checkAccounts(cmd.Accounts) }
+
+// checkAccounts refuses an empty name: nothing would be checked, and nothing found.
+func checkAccounts(accounts []string) error {
+	if len(accounts) == 0 || slices.Contains(accounts, "") {
+		return errors.New("the name of an account (--account, DRIFTLESS_ACCOUNT) is empty")
+	}
+	return nil
 }
 
 // accountCheck is the result of the check of one account.

@@ -41,6 +41,7 @@ func TestConfigCheck_RefusesWhatServicesRefuse(t *testing.T) {
 			args: []string{"--account", "us"},
 			want: 1,
 		},
+		"no account": {args: []string{"--account", ""}, want: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "driftless.yaml")
@@ -48,6 +49,11 @@ func TestConfigCheck_RefusesWhatServicesRefuse(t *testing.T) {
 			require.Equal(t, c.want, Main(append([]string{"config", "check", "--config", path}, c.args...)))
 		})
 	}
+}
+
+func TestDoctor_RefusesToCheckNothing(t *testing.T) {
+	require.Equal(t, 1, Main([]string{"doctor", "--account", ""}))
+	require.Equal(t, 1, Main([]string{"doctor", "--only", "nats", "--skip", "nats"}))
 }
 
 func TestConfigCheck_AcceptsExampleConfiguration(t *testing.T) {

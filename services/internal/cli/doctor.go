@@ -39,8 +39,13 @@ func (*doctorCmd) Help() string {
 		"made, and with 1 if doctor itself failed."
 }
 
-// Validate refuses words of --only and --skip that name nothing.
-func (cmd *doctorCmd) Validate() error { return cmd.selection().Validate() }
+// Validate refuses a selection without a check or an account.
+func (cmd *doctorCmd) Validate() error {
+	if err := checkAccounts(cmd.Accounts); err != nil {
+		return err
+	}
+	return cmd.selection().Validate()
+}
 
 func (cmd *doctorCmd) selection() doctor.Selection {
 	return doctor.Selection{Only: cmd.Only, Skip: cmd.Skip}

@@ -3,6 +3,9 @@ package cli
 import (
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
 	"github.com/driftless-sync/driftless/services/internal/doctor"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
@@ -46,6 +49,14 @@ func (r *doctorRig) databaseFaults() map[string]fault {
 			settings: map[string]any{"slot": "absent"},
 			want:     []string{doctor.DatabaseSlot},
 			fix:      "Start ingestion",
+		},
+		"a slot that an open transaction holds up": {
+			only:     "database",
+			settings: map[string]any{"slot": "held"},
+			command:  func(cmd *doctorCmd) { cmd.patience = time.Millisecond },
+			plant:    func() func() { return r.holdSlot("held") },
+			want:     []string{doctor.DatabaseSlot},
+			fix:      "pg_stat_activity",
 		},
 		"a slot that nobody reads": {
 			only:     "database",
@@ -205,5 +216,35 @@ func (r *doctorRig) ledgerFaults() map[string]fault {
 			want:     []string{doctor.LedgerRights},
 			fix:      "driftless migrate --ledger-role plain",
 		},
+	}
+}
+
+// holdSlot begins to create a slot while a transaction is open, until end.
+func (r *doctorRig) holdSlot(name string) (end func()) {
+	var conns [2]*pgx.Conn
+	for i := range conns {
+		var err error
+		conns[i], err = pgx.Connect(r.t.Context(), r.database)
+		require.NoError(r.t, err)
+	}
+	writer, creator := conns[0], conns[1]
+	_, err := writer.Exec(r.t.Context(), "BEGIN; SELECT txid_current()")
+	require.NoError(r.t, err)
+	created := make(chan error, 1)
+	go func() {
+		_, err := creator.Exec(r.t.Context(), "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", name)
+		created <- err
+	}()
+	require.Eventually(r.t, func() bool {
+		var begun bool
+		err := writer.QueryRow(r.t.Context(),
+			"SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)", name).Scan(&begun)
+		return err == nil && begun
+	}, scriptTimeout, 10*time.Millisecond)
+	return func() {
+		require.NoError(r.t, writer.Close(r.t.Context()))
+		require.NoError(r.t, <-created)
+		require.NoError(r.t, creator.Close(r.t.Context()))
+		require.NoError(r.t, r.exec("SELECT pg_drop_replication_slot('"+name+"')"))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"connectrpc.com/connect"
 
@@ -208,9 +209,17 @@ func (p *patient) checkTokens(ctx context.Context, at map[string]string) (refuse
 	if err != nil {
 		return nil, err
 	}
-	_, failedControl := control.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
-	// An empty request is refused after the token was accepted.
-	_, failedIngest := ingest.ArchiveProducts(ctx, connect.NewRequest(&ingestv1.ArchiveProductsRequest{}))
+	var failedControl, failedIngest error
+	// One that hangs delays no other.
+	var both sync.WaitGroup
+	both.Go(func() {
+		_, failedControl = control.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+	})
+	both.Go(func() {
+		// An empty request is refused after the token was accepted.
+		_, failedIngest = ingest.ArchiveProducts(ctx, connect.NewRequest(&ingestv1.ArchiveProductsRequest{}))
+	})
+	both.Wait()
 	for _, failed := range []error{failedControl, failedIngest} {
 		switch code := connect.CodeOf(failed); {
 		case failed == nil, code == connect.CodeInvalidArgument, code == connect.CodeFailedPrecondition:

@@ -38,6 +38,8 @@ type SlotFacts struct {
 	Status string
 	// Held is the size of the log that Postgres keeps for it, in bytes.
 	Held int64
+	// IsUnfinished reports whether Postgres still creates it: it has no position yet.
+	IsUnfinished bool
 }
 
 // own returns ingestion's slot, nil if there is none.
@@ -54,6 +56,12 @@ func (f *DatabaseFacts) own() *SlotFacts {
 func (f *DatabaseFacts) IsUnread() bool {
 	own := f.own()
 	return own != nil && !own.IsActive && !f.isForeign(own)
+}
+
+// IsUnfinished reports whether Postgres still creates ingestion's slot.
+func (f *DatabaseFacts) IsUnfinished() bool {
+	own := f.own()
+	return own != nil && own.IsUnfinished && !f.isForeign(own)
 }
 
 // isForeign reports whether the slot with ingestion's name belongs to another use.
@@ -102,6 +110,12 @@ func JudgeDatabase(r *Recorder, f DatabaseFacts) {
 	}
 }
 
+// openTransactions shows what the creation of a slot waits for: transactions of any database that have written, and
+// prepared ones.
+const openTransactions = "End the oldest transactions: SELECT pid::text, datname, usename, xact_start, query " +
+	"FROM pg_stat_activity WHERE backend_xid IS NOT NULL UNION ALL SELECT gid, database, owner, prepared, 'PREPARED' " +
+	"FROM pg_prepared_xacts ORDER BY 4;"
+
 func judgeOwnSlot(r *Recorder, f DatabaseFacts) {
 	own := f.own()
 	switch {
@@ -112,6 +126,12 @@ func judgeOwnSlot(r *Recorder, f DatabaseFacts) {
 	case f.isForeign(own):
 		r.NotLooked("slot "+f.OwnSlot+" belongs to another use (see database.replication)", DatabaseSlot,
 			DatabaseSlotUnread, DatabaseSlotLost, DatabaseSlotBehind)
+		return
+	case own.IsUnfinished:
+		r.Foundf(DatabaseSlot, openTransactions,
+			"replication slot %s is still being created: Postgres waits for the end of open transactions", own.Name)
+		r.NotLooked("slot "+own.Name+" is still being created", DatabaseSlotUnread, DatabaseSlotLost,
+			DatabaseSlotBehind)
 		return
 	case own.Status == "lost" || own.Status == "unreserved":
 		r.Foundf(DatabaseSlotLost, "",

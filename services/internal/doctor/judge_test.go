@@ -63,6 +63,9 @@ func TestJudgeDatabase_FindsFaultsOfTheServer(t *testing.T) {
 		"nearly lost": {
 			func(f *doctor.DatabaseFacts) { f.Slots[0].Status = "unreserved" }, []string{doctor.DatabaseSlotLost},
 		},
+		"being created": {
+			func(f *doctor.DatabaseFacts) { f.Slots[0].IsUnfinished = true }, []string{doctor.DatabaseSlot},
+		},
 		"behind": {func(f *doctor.DatabaseFacts) { f.Slots[0].Held = 2 << 30 }, []string{doctor.DatabaseSlotBehind}},
 		"all senders in use, one of them by ingestion": {func(f *doctor.DatabaseFacts) { f.Senders = 10 }, nil},
 		"all senders in use": {

@@ -107,4 +107,5 @@ func TestRun_SkipsChecks(t *testing.T) {
 	require.Equal(t, 4, ended)
 	require.ErrorContains(t, doctor.Selection{Only: []string{"nosuch"}}.Validate(), `no check or group "nosuch"`)
 	require.NoError(t, o.Validate())
+	require.ErrorContains(t, doctor.Selection{Only: []string{"nats"}, Skip: []string{"nats"}}.Validate(), "every check")
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,7 +15,7 @@ type Selection struct {
 	Skip []string
 }
 
-// Validate returns an error for a word that is neither a group nor the id of a check.
+// Validate returns an error for a word that is neither a group nor the id of a check, and if no check is left.
 func (s Selection) Validate() error {
 	for _, word := range slices.Concat(s.Only, s.Skip) {
 		if _, ok := Find(word); !ok && !slices.Contains(Groups(), word) {
@@ -22,6 +23,9 @@ func (s Selection) Validate() error {
 				word,
 				strings.Join(Groups(), ", "))
 		}
+	}
+	if !slices.ContainsFunc(Checks(), func(c Check) bool { return s.includes(c.ID) }) {
+		return errors.New("--skip leaves out every check that --only selects")
 	}
 	return nil
 }

@@ -79,9 +79,9 @@ var databaseChecks = []Check{
 	},
 	{
 		DatabaseSlot, Error,
-		"the replication slot does not exist",
+		"the replication slot does not exist, or is still being created",
 		"No change is captured. Changes that are made now are found only by a comparison of the whole catalog.",
-		"Start ingestion: it creates the slot, and compares the tables.",
+		"Start ingestion: it creates the slot, and compares the tables. The creation waits for open transactions to end.",
 	},
 	{
 		DatabaseSlotUnread, Error,

@@ -42,7 +42,7 @@ func (n WebhookNeeds) Own(all []stripeapi.Endpoint) []stripeapi.Endpoint {
 type endpointFault struct{ id, fix, message string }
 
 func (n WebhookNeeds) faults(e stripeapi.Endpoint) (out []endpointFault) {
-	repair := "driftless webhook create " + e.URL
+	repair := "driftless webhook create " + quoteShell(e.URL)
 	if !e.IsEnabled() {
 		out = append(out, endpointFault{StripeWebhookStatus, repair, "webhook endpoint " + e.ID + " is " + e.Status})
 	}

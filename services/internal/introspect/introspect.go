@@ -59,7 +59,10 @@ func isPlain(name string) bool { return !strings.ContainsFunc(name, unicode.IsCo
 
 func (r *reader) tables(ctx context.Context) error {
 	// Partitions are left out: the log has their rows as rows of the partitioned table.
-	rows, err := r.tx.Query(ctx, `SELECT c.oid, n.nspname, c.relname, pg_table_is_visible(c.oid), c.reltuples::bigint,
+	rows, err := r.tx.Query(ctx, `SELECT c.oid, n.nspname, c.relname, pg_table_is_visible(c.oid),
+		EXISTS (SELECT FROM pg_class o WHERE o.relname = c.relname AND o.relkind IN ('r', 'p', 'v', 'm', 'f')
+			AND o.relnamespace <> c.relnamespace AND o.relnamespace <> 'pg_catalog'::regnamespace),
+		c.reltuples::bigint,
 		c.relreplident::text, c.relrowsecurity
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
@@ -75,7 +78,7 @@ func (r *reader) tables(ctx context.Context) error {
 	var oid uint32
 	var t proposal.Table
 	_, err = pgx.ForEachRow(rows,
-		[]any{&oid, &t.Schema, &t.Name, &t.Visible, &t.Rows, &t.Identity, &t.RowSecurity}, func() error {
+		[]any{&oid, &t.Schema, &t.Name, &t.Visible, &t.Shared, &t.Rows, &t.Identity, &t.RowSecurity}, func() error {
 			if isPlain(t.Schema) && isPlain(t.Name) {
 				table := t
 				r.byOID[oid] = &table

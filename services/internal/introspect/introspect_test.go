@@ -219,3 +219,15 @@ func texts(t *testing.T, conn *pgx.Conn, sql string) []string {
 	require.NoError(t, err, sql)
 	return out
 }
+
+func TestRead_SaysWhichNamesAreShared(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, `CREATE SCHEMA shop; CREATE TABLE shop.items (id int PRIMARY KEY);
+		CREATE TABLE public.items (id int PRIMARY KEY); CREATE TABLE public.parts (id int PRIMARY KEY);
+		SET search_path = shop`)
+	shared := map[string]bool{}
+	for _, table := range read(t, conn).Tables {
+		shared[table.Schema+"."+table.Name] = table.Shared
+	}
+	require.Equal(t, map[string]bool{"shop.items": true, "public.items": true, "public.parts": false}, shared)
+}

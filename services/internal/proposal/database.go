@@ -20,8 +20,10 @@ type Database struct {
 // Table is a table of the database. Views are left out, because the log has no changes of views.
 type Table struct {
 	Schema, Name string
-	// Visible reports whether the search path finds the table without its schema.
+	// Visible reports whether the search path of the connection finds the table without its schema.
 	Visible bool
+	// Shared reports whether another schema has a table or view of this name.
+	Shared bool
 	// Rows is an estimate. It is negative if Postgres has none.
 	Rows    int64
 	Columns []*Column
@@ -92,9 +94,10 @@ func (t *Table) column(name string) *Column {
 	return nil
 }
 
-// sql returns the table's name for a statement.
+// sql returns the table's name for a statement. Another role, with another search path, runs it. So the name has its
+// schema, unless this is public and no other schema has the name.
 func (t *Table) sql() string {
-	if t.Visible {
+	if t.Schema == "public" && t.Visible && !t.Shared {
 		return ident(t.Name)
 	}
 	return ident(t.Schema) + "." + ident(t.Name)

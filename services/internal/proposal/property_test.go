@@ -63,6 +63,7 @@ func drawDatabase(t *rapid.T) *proposal.Database {
 			Name: fmt.Sprint(drawName(t, "name", "products", "Price", "plans", "product_variant", "order",
 				"channel"), i),
 			Visible:  rapid.Bool().Draw(t, "visible"),
+			Shared:   rapid.Bool().Draw(t, "shared"),
 			Identity: "d",
 			Sampled:  rapid.IntRange(0, 5).Draw(t, "sampled"),
 			Complete: rapid.Bool().Draw(t, "complete"),

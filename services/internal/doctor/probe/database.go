@@ -77,7 +77,7 @@ func lookAtServer(ctx context.Context, r *doctor.Recorder, db Database, slot str
 	var facts doctor.DatabaseFacts
 	err = until(ctx, patience, func() (bool, error) {
 		facts, err = databaseFacts(ctx, conn, slot)
-		return !facts.IsUnread(), err
+		return !facts.IsUnread() && !facts.IsUnfinished(), err
 	})
 	if err != nil {
 		return err
@@ -117,7 +117,8 @@ func databaseFacts(ctx context.Context, conn *pgx.Conn, slot string) (f doctor.D
 	rows, err := conn.Query(ctx, `WITH log AS (
 			SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn)
 		SELECT slot_name::text, coalesce(plugin::text, ''), coalesce(database::text, ''), active, coalesce(wal_status, ''),
-			coalesce(pg_wal_lsn_diff(log.lsn, restart_lsn), 0)::bigint
+			coalesce(pg_wal_lsn_diff(log.lsn, restart_lsn), 0)::bigint,
+			active AND confirmed_flush_lsn IS NULL
 		FROM pg_replication_slots, log ORDER BY slot_name`)
 	if err != nil {
 		return f, fmt.Errorf("read the replication slots: %w", err)

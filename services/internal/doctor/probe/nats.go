@@ -216,25 +216,38 @@ func (c *connection) lookAtSync(ctx context.Context, r *doctor.Recorder) error {
 // maxAnswer is how much of an answer is read, in bytes.
 const maxAnswer = 8 << 20
 
+// answerLimit is how long one answer may take. A process that hangs must not hide the others.
+const answerLimit = 5 * time.Second
+
 // get returns the body of an answer with the status 200 or one of the others.
 func get(ctx context.Context, url string, others ...int) (status int, body []byte, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerLimit, fmt.Errorf("it took longer than %s", answerLimit))
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil, fmt.Errorf("call %s: %w", redact.URL(url), err)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, nil, fmt.Errorf("%s does not answer: %w", redact.URL(url), err)
+		return 0, nil, fmt.Errorf("%s does not answer: %w", redact.URL(url), reason(ctx, err))
 	}
 	defer resp.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return 0, nil, fmt.Errorf("read the answer of %s: %w", redact.URL(url), err)
+		return 0, nil, fmt.Errorf("read the answer of %s: %w", redact.URL(url), reason(ctx, err))
 	}
 	if !slices.Contains(append(others, http.StatusOK), resp.StatusCode) {
 		return 0, nil, fmt.Errorf("%s answers %s", redact.URL(url), resp.Status)
 	}
 	return resp.StatusCode, body, nil
+}
+
+// reason returns why a request failed: its time limit rather than what follows from it.
+func reason(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 func getJSON(ctx context.Context, url string, into any) error {

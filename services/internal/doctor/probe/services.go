@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -111,7 +112,7 @@ func (s Services) lookAtConsumers(ctx context.Context, r *doctor.Recorder, nats 
 	}
 	var paused []string
 	if slices.ContainsFunc(facts, func(c doctor.ConsumerFacts) bool { return !c.IsAsking }) {
-		if paused, err = s.Paused(ctx); err != nil {
+		if paused, err = s.askPaused(ctx); err != nil {
 			// The finding says that a pause has the same effect.
 			paused = nil
 		}
@@ -120,29 +121,43 @@ func (s Services) lookAtConsumers(ctx context.Context, r *doctor.Recorder, nats 
 	return nil
 }
 
-// lookAtReady asks every known service whether it is ready. One that restarts has a moment.
+func (s Services) askPaused(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	return s.Paused(ctx)
+}
+
+// lookAtReady asks every known service whether it is ready, all at once: one that hangs delays no other.
 func (s Services) lookAtReady(ctx context.Context, r *doctor.Recorder) error {
 	s.noteUnknown(r, doctor.ServicesReachable, doctor.ServicesReady)
-	for _, service := range names {
-		at, known := s.Addresses[service]
-		if !known {
-			continue
-		}
-		var down error
-		var reason string
-		_ = until(ctx, s.patience, func() (bool, error) {
-			reason, down = readiness(ctx, at)
-			return down == nil && reason == "", nil
-		})
-		switch {
-		case down != nil:
-			r.Foundf(doctor.ServicesReachable, "", "%s does not answer: %v", service, down)
-			r.NotLooked(service+" does not answer", doctor.ServicesReady)
-		case reason != "":
-			r.Foundf(doctor.ServicesReady, "", "%s at %s is not ready: %s", service, redact.URL(at), reason)
-		}
-	}
+	s.each(func(service, at string) { s.lookAtOne(ctx, r, service, at) })
 	return nil
+}
+
+// each calls do with every known service, concurrently, and waits.
+func (s Services) each(do func(service, at string)) {
+	var all sync.WaitGroup
+	for service, at := range s.Addresses {
+		all.Go(func() { do(service, at) })
+	}
+	all.Wait()
+}
+
+// lookAtOne asks a service whether it is ready. One that restarts has a moment.
+func (s Services) lookAtOne(ctx context.Context, r *doctor.Recorder, service, at string) {
+	var down error
+	var reason string
+	_ = until(ctx, s.patience, func() (bool, error) {
+		reason, down = readiness(ctx, at)
+		return down == nil && reason == "", nil
+	})
+	switch {
+	case down != nil:
+		r.Foundf(doctor.ServicesReachable, "", "%s does not answer: %v", service, down)
+		r.NotLooked(service+" does not answer", doctor.ServicesReady)
+	case reason != "":
+		r.Foundf(doctor.ServicesReady, "", "%s at %s is not ready: %s", service, redact.URL(at), reason)
+	}
 }
 
 // addressFlags are the flags with the addresses of the services.
@@ -194,18 +209,7 @@ func (s Services) lookAtVersions(ctx context.Context, r *doctor.Recorder, monito
 		return nil
 	}
 	s.noteUnknown(r, doctor.ServicesVersion)
-	for _, service := range names {
-		at, known := s.Addresses[service]
-		if !known {
-			continue
-		}
-		version, err := versionOf(ctx, at)
-		if err != nil {
-			r.NotLooked(err.Error(), doctor.ServicesVersion)
-			continue
-		}
-		processes = append(processes, doctor.Process{Service: service, At: redact.URL(at), Version: version})
-	}
+	processes = append(processes, s.askVersions(ctx, r)...)
 	doctor.JudgeVersions(r, processes)
 	connected, err := countProcesses(ctx, monitors)
 	if err != nil {
@@ -218,6 +222,25 @@ func (s Services) lookAtVersions(ctx context.Context, r *doctor.Recorder, monito
 		}
 	}
 	return nil
+}
+
+// askVersions asks all known services for their versions at once. It returns the answers in the order of the page.
+func (s Services) askVersions(ctx context.Context, r *doctor.Recorder) (out []doctor.Process) {
+	var mu sync.Mutex
+	s.each(func(service, at string) {
+		version, err := versionOf(ctx, at)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			r.NotLooked(err.Error(), doctor.ServicesVersion)
+			return
+		}
+		out = append(out, doctor.Process{Service: service, At: redact.URL(at), Version: version})
+	})
+	slices.SortFunc(out, func(a, b doctor.Process) int {
+		return slices.Index(names, a.Service) - slices.Index(names, b.Service)
+	})
+	return out
 }
 
 // countProcesses counts the connections of each service to NATS. A process has one.
