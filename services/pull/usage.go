@@ -62,7 +62,12 @@ func (p *puller) readUsage(ctx context.Context, msg mesh.Message[*meshv1.Command
 	}
 	counting, cancel := context.WithTimeout(budget.For(ctx, budget.Usages), left)
 	defer cancel()
-	u := &usageCount{puller: p, command: msg.Body.GetId(), oneTime: map[string]bool{}, last: msg.Attempt >= maxUsageAttempts}
+	u := &usageCount{
+		puller:  p,
+		command: msg.Body.GetId(),
+		oneTime: map[string]bool{},
+		last:    msg.Attempt >= maxUsageAttempts,
+	}
 	for _, id := range command.GetOneTimePriceIds() {
 		u.oneTime[id] = true
 	}

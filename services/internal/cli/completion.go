@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -56,7 +55,7 @@ complete -c driftless -a '(__driftless_complete)'
 }
 
 func (cmd *completionCmd) Run() error {
-	_, err := io.WriteString(os.Stdout, completionScripts[cmd.Shell])
+	_, err := os.Stdout.WriteString(completionScripts[cmd.Shell])
 	return err
 }
 

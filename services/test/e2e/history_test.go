@@ -20,8 +20,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// The variables are the number of histories of each policy or the seconds for all of them, and the first seed. The other
-// seeds follow.
+// The variables are the number of histories of each policy or the seconds for all of them, and the first seed. The
+// other seeds follow.
 const (
 	historiesVariable = "DRIFTLESS_HISTORIES"
 	secondsVariable   = "DRIFTLESS_HISTORY_SECONDS"
@@ -35,8 +35,8 @@ const (
 //
 // The test takes minutes. It runs only if DRIFTLESS_HISTORIES is set to the number of histories of each policy, or
 // DRIFTLESS_HISTORY_SECONDS to a time, as scripts/chaos does. In a given time it runs at least one history, and begins
-// no other once the time is up. DRIFTLESS_HISTORY_SEED is the first seed. Defaults to 1. A seed repeats the same events,
-// but not their timing.
+// no other once the time is up. DRIFTLESS_HISTORY_SEED is the first seed. Defaults to 1. A seed repeats the same
+// events, but not their timing.
 func TestHistories_Converge(t *testing.T) {
 	if os.Getenv(historiesVariable) == "" && os.Getenv(secondsVariable) == "" {
 		t.Skipf("neither %s nor %s is set: how many histories each policy is to go through, half a minute each: "+

@@ -98,7 +98,7 @@ func TestScan_ContinuesAfterKill(t *testing.T) {
 		again)
 	require.NotZero(t, report.GetResumed())
 	require.EqualValues(t, products-deleted, report.GetProducts(), "each is counted once")
-	// What it corrected and removed after the last recorded position, and before the kill, is not counted.
+	// The report leaves out corrections and removals between the last recorded position and the kill.
 	require.LessOrEqual(t, report.GetCorrected(), uint64(edited))
 	require.LessOrEqual(t, report.GetMissing(), uint64(deleted))
 	// The pages since the last recorded position, up to a second old, are listed again.

@@ -112,8 +112,8 @@ func (c control) countUsage(ctx context.Context, u *usages, paused []*controlv1.
 		}); err != nil {
 			return err
 		}
-		// A number that stays unknown is an answer to this command, or to a later one of somebody else. The clocks of two
-		// processes differ by milliseconds, so the time alone does not tell.
+		// A number that stays unknown is an answer to this command, or to a later one of somebody else. The clocks of
+		// two processes differ by milliseconds, so the time alone does not tell.
 		counted, err = c.awaitUsage(ctx, ids, func(p *meshv1.PriceUsage) bool {
 			return isKnown(p) && isSince(p, since) || p.GetCommandId() == id || isSince(p, now)
 		})

@@ -41,7 +41,11 @@ func counter(r *controltest.Rig,
 				}
 				usage := &meshv1.Usage{Prices: map[string]*meshv1.PriceUsage{}}
 				for _, id := range read.GetPriceIds() {
-					p := &meshv1.PriceUsage{PriceId: id, AsOf: timestamppb.New(now.Add(-time.Second)), CommandId: msg.Body.GetId()}
+					p := &meshv1.PriceUsage{
+						PriceId:   id,
+						AsOf:      timestamppb.New(now.Add(-time.Second)),
+						CommandId: msg.Body.GetId(),
+					}
 					answer(p)
 					usage.Prices[id] = p
 				}

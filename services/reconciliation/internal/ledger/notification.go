@@ -211,8 +211,8 @@ const maxNotificationAge = 24 * time.Hour
 // SendNotification makes one attempt to send a notification that is due, for one of the targets, and reports whether
 // there was one. lease is how long no other process makes an attempt. delay returns after which time the next attempt
 // is made if send fails. A process that dies leaves the notification to the next attempt, so it may be sent twice.
-// A notification that the target refuses, or that has failed for a day, is given up: its problems are news again for the
-// next one, which says what is open then.
+// A notification that the target refuses, or that has failed for a day, is given up: its problems are news again for
+// the next one, which says what is open then.
 func (l *Ledger) SendNotification(ctx context.Context, targets []string, lease time.Duration,
 	delay func(attempts int) time.Duration, send func(context.Context, Notification) error,
 ) (found bool, err error) {
@@ -229,8 +229,8 @@ func (l *Ledger) SendNotification(ctx context.Context, targets []string, lease t
 	if err != nil {
 		return false, fmt.Errorf("read the notifications: %w", err)
 	}
-	// An attempt that has begun ends, and its result is stored, although the service stops. Otherwise each restart would
-	// repeat it.
+	// An attempt that has begun ends, and its result is stored, although the service stops. Otherwise each restart
+	// would repeat it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
 	defer cancel()
 	failed := send(ctx, n)
