@@ -65,9 +65,9 @@ type testMesh struct {
 }
 
 // newTestMesh starts a mesh that stops when the test ends. The options are those of the command mesh. With report,
-// drift is only reported. With ask, drift waits for a decision. With guard, dangerous changes of prices and any archived
-// product are held; with allow8 after it, eight products may be archived. With hold, nothing is created. With mapped,
-// the catalog has the tables of shopMapping.
+// drift is only reported. With ask, drift waits for a decision. With guard, dangerous changes of prices and any
+// archived product are held; with allow8 after it, eight products may be archived. With hold, nothing is created. With
+// mapped, the catalog has the tables of shopMapping.
 func newTestMesh(t testing.TB, options []string) *testMesh {
 	t.Helper()
 	m := &testMesh{
