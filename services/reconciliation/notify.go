@@ -10,7 +10,8 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// captureGrace is how long capture must be stopped or starting before a notification. A restart of ingestion is shorter.
+// captureGrace is how long capture must be stopped or starting before a notification. A restart of ingestion is
+// shorter.
 const captureGrace = time.Minute
 
 // accountProblems knows the open problems of the account that are not in the ledger.

@@ -2,8 +2,8 @@ package visible
 
 import "strings"
 
-// Argument returns a text as one argument of a command for a shell, quoted if it needs that. The result has nothing that
-// Text would escape and no backtick: such texts are quoted in the form $'...', which bash, zsh and ksh read.
+// Argument returns a text as one argument of a command for a shell, quoted if it needs that. The result has no backtick
+// and nothing that Text would escape: such texts are quoted in the form $'...', which bash, zsh and ksh read.
 func Argument(s string) string {
 	special := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') &&
