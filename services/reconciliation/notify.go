@@ -1,14 +1,17 @@
 package reconciliation
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
 
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// captureGrace is how long capture must be stopped before a notification. A restart of ingestion is shorter.
+// captureGrace is how long capture must be stopped or starting before a notification. A restart of ingestion is
+// shorter.
 const captureGrace = time.Minute
 
 // accountProblems knows the open problems of the account that are not in the ledger.
@@ -47,23 +50,39 @@ func (a *accountProblems) open(ctx context.Context) (problems []ledger.Problem, 
 	if seen == nil {
 		return problems, append(unknown, ledger.ProblemCapture)
 	}
-	switch state := captureState(seen); {
-	case state != "stopped" && state != "absent":
-		a.stopped = time.Time{}
-	case a.stopped.IsZero():
-		a.stopped = now
-	}
+	capture, known := a.capture(seen, now)
 	switch {
-	case a.stopped.IsZero():
-	case now.Sub(a.stopped) < captureGrace:
+	case !known:
 		// After a restart of this service a problem that is known must not look like one that ended.
 		unknown = append(unknown, ledger.ProblemCapture)
-	default:
-		reason := seen.GetCapture().GetReason()
-		if captureState(seen) == "absent" {
-			reason = "no ingestion reports"
-		}
-		problems = append(problems, ledger.Problem{Kind: ledger.ProblemCapture, Since: a.stopped, Reason: reason})
+	case capture != nil:
+		problems = append(problems, *capture)
 	}
 	return problems, unknown
 }
+
+// capture returns the problem that the catalog is not captured, nil if there is none, and whether that is known.
+func (a *accountProblems) capture(seen *controlv1.Equality, now time.Time) (problem *ledger.Problem, known bool) {
+	state := captureState(seen)
+	switch {
+	case !isIdle(state):
+		a.stopped = time.Time{}
+		return nil, true
+	case a.stopped.IsZero():
+		a.stopped = now
+	}
+	if now.Sub(a.stopped) < captureGrace {
+		return nil, false
+	}
+	reason := seen.GetCapture().GetReason()
+	if state == "absent" {
+		reason = "no ingestion reports"
+	}
+	return &ledger.Problem{
+		Kind: ledger.ProblemCapture, Since: a.stopped, Reason: cmp.Or(reason, "capture is "+state),
+	}, true
+}
+
+// isIdle reports whether nothing is captured in a state of capture. Capture is starting for as long as its slot cannot
+// be created.
+func isIdle(state string) bool { return state == "stopped" || state == "starting" || state == "absent" }

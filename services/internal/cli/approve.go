@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // heldSelection says which held changes a command decides about, who decides, and why.
@@ -142,7 +143,7 @@ func (cmd *approveCmd) print(all *controlv1.ApproveResponse) {
 		sayf(stdout, "%s  needs the approval of another person\n", id)
 	}
 	for _, id := range all.GetHeldByOthers() {
-		sayf(stdout, "%s  still held: other rules hold it, too (driftless plan %s)\n", id, id)
+		sayf(stdout, "%s  still held: other rules hold it, too (driftless plan %s)\n", id, visible.Argument(id))
 	}
 	count := countOf(uint64(len(all.GetProductIds())), "held change is approved", "held changes are approved")
 	if len(all.GetProductIds()) > 0 {

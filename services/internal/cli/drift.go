@@ -11,6 +11,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 type driftCmd struct {
@@ -116,7 +117,8 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 			sayf(stdout, "      %s\n", d.GetDetail())
 		}
 		if d.GetState() == "waiting" {
-			sayf(stdout, "      decide: driftless drift resolve %s --keep catalog|stripe\n", d.GetProductId())
+			sayf(stdout, "      decide: driftless drift resolve %s --keep catalog|stripe\n",
+				visible.Argument(d.GetProductId()))
 		}
 	}
 	count := countOf(uint64(len(all.GetDrift())), "difference", "differences")

@@ -9,6 +9,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // heldAdvice says what an operator does about held changes.
@@ -34,7 +35,7 @@ func (p *planPrinter) printHold(id string, h *catalogv1.Hold) {
 	for _, a := range h.GetApprovals() {
 		sayf(p, "        approved by %s %s: %s\n", a.GetActor(), ago(a.GetAt()), a.GetReason())
 	}
-	sayf(p, "        driftless approve %s --reason TEXT\n", id)
+	sayf(p, "        driftless approve %s --reason TEXT\n", visible.Argument(id))
 }
 
 // findingLine describes a finding: "amount_change: price mug-eur would change by -99 %: ...". It adds what the price

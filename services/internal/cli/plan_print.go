@@ -9,6 +9,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // verbSigns are the sign and colour of each verb (https://en.wikipedia.org/wiki/ANSI_escape_code#Colors).
@@ -119,7 +120,7 @@ func (p *planPrinter) printProduct(plan *controlv1.ProductPlan) {
 	p.printLine("", verb, plan.GetProductId()+name+"  ("+about+")")
 	if plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
 		sayf(p, "    its latest state was refused: %s`driftless dead show %s` shows the details\n",
-			withSeparator(plan.GetRefused()), plan.GetProductId())
+			withSeparator(plan.GetRefused()), visible.Argument(plan.GetProductId()))
 	}
 	switch {
 	case plan.GetHeld():

@@ -22,7 +22,7 @@ type productsListCmd struct {
 	address
 	Search string   `arg:"" optional:"" help:"Only products whose id or name has this text, in any case."`
 	State  []string `enum:"in_sync,pending,held,drifted,dead,extra" help:"Only these states, separated by commas: in_sync, pending, held, drifted, dead, extra."`
-	Kind   []string `enum:"catalog,left,extra" help:"Only these kinds, separated by commas: catalog (the catalog has it), left (it left the catalog), extra (only Stripe has it). Defaults to catalog,extra."`
+	Kind   []string `enum:"catalog,left,extra" help:"Only these kinds, separated by commas: catalog (the catalog has it), left (it left the catalog), extra (only Stripe has it). Defaults to catalog,extra, and to all with --state."`
 	Limit  uint32   `default:"100" help:"At most this many. 0 is all."`
 	After  string   `placeholder:"ID" help:"Begin after this product: the last one of the page before."`
 	CSV    bool     `name:"csv" help:"Print CSV with a header."`
@@ -30,7 +30,7 @@ type productsListCmd struct {
 
 // Help is shown by --help.
 func (*productsListCmd) Help() string {
-	return `Products come in the order of their ids, as the ledger knows them. With -o json the answer has both sides of
+	return `Products come in the order of their ids, as the ledger knows them. The last line says whether all products are equal, as of when. With -o json the answer has both sides of
 each product, and next, after which to continue with --after.`
 }
 
@@ -64,7 +64,15 @@ func (cmd *productsListCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	return out.end(next)
+	if err := out.end(next); err != nil || cmd.CSV {
+		return err
+	}
+	status, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+	if err != nil {
+		return reportUnknown(c, err)
+	}
+	sayf(stdout, "\n%s\n", verdictLine(status.Msg))
+	return nil
 }
 
 // maxProductPage is how many products one call returns.
@@ -75,7 +83,8 @@ func (cmd *productsListCmd) pages(ctx context.Context, client controlv1connect.C
 	yield func([]*controlv1.ProductDetail) error,
 ) (next string, err error) {
 	request := &controlv1.ListProductsRequest{Search: cmd.Search, Kinds: cmd.Kind, After: cmd.After}
-	if len(cmd.Kind) == 0 {
+	// A refused product may be in the catalog or may have left it.
+	if len(cmd.Kind) == 0 && len(cmd.State) == 0 {
 		request.Kinds = []string{"catalog", "extra"}
 	}
 	for _, name := range cmd.State {
@@ -133,6 +142,8 @@ func newProductWriter(w io.Writer, asCSV bool) *productWriter {
 	p := &productWriter{w: w}
 	if asCSV {
 		p.csv = csv.NewWriter(w)
+		// An error of the writer stays until the end.
+		_ = p.csv.Write(productColumns)
 	}
 	return p
 }
@@ -142,12 +153,6 @@ func (p *productWriter) add(product *controlv1.ProductDetail) error {
 	if p.csv == nil {
 		p.rows = append(p.rows, row)
 		return nil
-	}
-	if len(p.rows) == 0 {
-		p.rows = append(p.rows, nil)
-		if err := p.csv.Write(productColumns); err != nil {
-			return fmt.Errorf("write the products: %w", err)
-		}
 	}
 	for i := range row {
 		row[i] = sanitizeCells(row[i : i+1])

@@ -23,6 +23,7 @@ type stub struct {
 	plan         func() (*controlv1.PlanResponse, error)
 	planAfter    func(after string) (*controlv1.PlanResponse, error)
 	status       func() (*controlv1.GetStatusResponse, error)
+	products     func(*controlv1.ListProductsRequest) (*controlv1.ListProductsResponse, error)
 	listDrift    func() (*controlv1.ListDriftResponse, error)
 	retries      func() (*controlv1.ListRetriesResponse, error)
 	activity     func(*controlv1.ListActivityRequest) (*controlv1.ListActivityResponse, error)

@@ -11,6 +11,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 type syncCmd struct {
@@ -231,7 +232,7 @@ func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
 	case p.GetWaiting() != "":
 		return retryLine(p)
 	case p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD:
-		return "refused: driftless dead show " + p.GetProductId()
+		return "refused: driftless dead show " + visible.Argument(p.GetProductId())
 	case of.GetHalted() != "":
 		return "push is halted: " + of.GetHalted()
 	case pause >= 0:

@@ -20,7 +20,7 @@ type tailCmd struct {
 	address
 	Product []string `arg:"" optional:"" help:"Only these products."`
 	Follow  bool     `short:"f" help:"Go on with what happens from now on, until interrupted."`
-	Failed  bool     `help:"Only what failed or waits for a person: dead letters, held changes, drift, refused adoptions."`
+	Failed  bool     `help:"Only what failed or waits for a person: failed attempts, dead letters, held changes, drift, refused adoptions."`
 	Lines   uint32   `short:"n" default:"20" help:"Begin with this many of the latest entries, at most 1000."`
 }
 
@@ -49,6 +49,8 @@ const (
 	tailWait = 20 * time.Second
 	// tailPage is how many entries one call returns.
 	tailPage = 1000
+	// latestEntries is how many entries of all products reconciliation looks at for the latest ones.
+	latestEntries = 500_000
 	// lateEntryTime is for how long an entry with a lower id may still come: two transactions that run at the same time
 	// may commit in the other order.
 	lateEntryTime = 3 * time.Second
@@ -78,6 +80,9 @@ func (t *tail) begin(ctx context.Context, lines uint32) error {
 		t.seen.base = entries[0].GetId() - 1
 	} else {
 		t.seen.base, t.seen.highest = resp.GetLastId(), resp.GetLastId()
+		if t.seen.base > latestEntries && lines > 0 {
+			sayf(os.Stderr, "nothing found, but only the latest %s entries were looked at\n", formatCount(latestEntries))
+		}
 	}
 	now := time.Now()
 	for _, e := range entries {

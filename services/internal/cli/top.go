@@ -30,7 +30,9 @@ func (*topCmd) Help() string {
 longest first, and the products that keep failing. A process says what it works on every two seconds, so
 short work may not be seen.
 
-With -o json it prints the answers of driftless status and driftless retries once, as status and retries.`
+With -o json it prints the answers of driftless status and driftless retries once, as status and retries.
+
+The exit code is that of driftless status: 2 if anything differs, is unknown or needs attention.`
 }
 
 func (cmd *topCmd) Run(ctx context.Context, c *cli) error {
@@ -48,10 +50,16 @@ func (cmd *topCmd) Run(ctx context.Context, c *cli) error {
 		if err != nil {
 			return reportUnknownTo(w, c, err)
 		}
-		if c.Output == "json" {
-			return printTogether(map[string]proto.Message{"status": status.Msg, "retries": retries.Msg})
+		if c.Output != "json" {
+			printTop(w, status.Msg, retries.Msg)
+		} else if err := printTogether(map[string]proto.Message{
+			"status": status.Msg, "retries": retries.Msg,
+		}); err != nil {
+			return err
 		}
-		printTop(w, status.Msg, retries.Msg)
+		if degraded(status.Msg) {
+			return errDiffers
+		}
 		return nil
 	})
 }

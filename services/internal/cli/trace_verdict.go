@@ -8,6 +8,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/jaeger"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // verdict says in one sentence how a trace ends.
@@ -119,11 +120,11 @@ func (e *ending) ofOutcome(outcome string) verdict {
 	case telemetry.OutcomeObserved:
 		return verdict{
 			outcome,
-			"others changed the product in Stripe; if that is drift, `driftless drift show " + e.product +
+			"others changed the product in Stripe; if that is drift, `driftless drift show " + visible.Argument(e.product) +
 				"` says what becomes of it",
 		}
 	case telemetry.OutcomeDrifted:
-		return verdict{outcome, "catalog and Stripe differed; see `driftless drift show " + e.product + "`"}
+		return verdict{outcome, "catalog and Stripe differed; see `driftless drift show " + visible.Argument(e.product) + "`"}
 	case telemetry.OutcomeSuperseded:
 		text := "a later state includes the change"
 		if id := s.Attributes[string(telemetry.CarriedByKey)]; id != "" {
@@ -138,7 +139,7 @@ func (e *ending) ofOutcome(outcome string) verdict {
 		}
 	case telemetry.OutcomeDead:
 		return verdict{outcome, fmt.Sprintf("the change was given up (%s): %s. See `driftless dead show %s`",
-			s.Attributes[string(telemetry.DeadReasonKey)], s.Error(), e.product)}
+			s.Attributes[string(telemetry.DeadReasonKey)], s.Error(), visible.Argument(e.product))}
 	default:
 		return verdict{"retrying", e.retry()}
 	}

@@ -59,7 +59,8 @@ func New(cfg Config) http.Handler {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	path, handler := ingestv1connect.NewIngestServiceHandler(&server{cfg},
+	srv := &server{Config: cfg, reads: make(chan struct{}, maxReads)}
+	path, handler := ingestv1connect.NewIngestServiceHandler(srv,
 		connectjson.Handler(maxRequest))
 	bodies := httpserver.NewBodies(httpserver.Bounds{
 		Max:   maxRequest,
@@ -72,12 +73,17 @@ func New(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(path, bodies.Handler(handler))
 	// WaitCaptured waits long and sends little. It must not take a place from the writes.
-	_, waiting := ingestv1connect.NewIngestServiceHandler(&server{cfg}, connectjson.Handler(maxWait))
+	_, waiting := ingestv1connect.NewIngestServiceHandler(srv, connectjson.Handler(maxWait))
 	mux.Handle(ingestv1connect.IngestServiceWaitCapturedProcedure, http.MaxBytesHandler(waiting, maxWait))
 	return httpserver.BearerToken(cfg.Token, telemetry.HTTPServer(mux))
 }
 
-type server struct{ Config }
+type server struct {
+	Config
+
+	// reads has an element for each read of the tables that runs.
+	reads chan struct{}
+}
 
 var _ ingestv1connect.IngestServiceHandler = (*server)(nil)
 

@@ -18,6 +18,9 @@ const maxReadProducts = 20
 // wants to know that at once.
 const readTimeout = 5 * time.Second
 
+// maxReads is the maximum number of concurrent reads. Capture takes its connections from the same pool.
+const maxReads = 2
+
 // ReadProducts reads products from the operator's tables, as the mapping sees them now.
 func (s *server) ReadProducts(ctx context.Context,
 	req *connect.Request[ingestv1.ReadProductsRequest],
@@ -32,6 +35,17 @@ func (s *server) ReadProducts(ctx context.Context,
 	}
 	readCtx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	select {
+	case s.reads <- struct{}{}:
+		defer func() { <-s.reads }()
+	case <-readCtx.Done():
+		if ctx.Err() != nil {
+			return nil, s.callError(ctx, ctx.Err())
+		}
+		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf(
+			"%d other reads of products did not end within %s: is a table locked? See pg_blocking_pids()",
+			maxReads, readTimeout))
+	}
 	products, err := s.Config.ReadProducts(readCtx, ids)
 	switch {
 	case err == nil:

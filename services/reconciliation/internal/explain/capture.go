@@ -9,6 +9,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
@@ -67,11 +68,11 @@ func (d *deriver) uncaptured() {
 	if at := d.Equality.GetAsOf(); at != nil && at.AsTime().After(d.Row.GetReadAt().AsTime()) && !d.isRowOld() {
 		d.set(Missed, "your row was changed, and capture has not seen the change")
 		d.do("Read the product again from your table. Then see docs/runbooks/DriftlessProductsMissed.md.",
-			"driftless reread "+argument(d.Product.ID))
+			"driftless reread "+visible.Argument(d.Product.ID))
 		return
 	}
 	d.set(Capturing, "your row was changed a moment ago, and capture has yet to read the change")
-	d.do("Ask again in a second.", "driftless why "+argument(d.Product.ID))
+	d.do("Ask again in a second.", "driftless why "+visible.Argument(d.Product.ID))
 }
 
 // isRowOld reports whether a later state of the product than the row was captured meanwhile.

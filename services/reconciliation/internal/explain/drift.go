@@ -6,6 +6,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -29,7 +30,7 @@ func (d *deriver) openDrift(has func(*ledger.Drift) bool) *ledger.Drift {
 
 // resolve is the command that decides drift for the catalog.
 func (d *deriver) resolve() string {
-	return "driftless drift resolve " + argument(d.Product.ID) + " --keep catalog"
+	return "driftless drift resolve " + visible.Argument(d.Product.ID) + " --keep catalog"
 }
 
 // causeNote says who changed Stripe.
@@ -76,7 +77,7 @@ func (d *deriver) repairing(x *ledger.Drift) {
 	d.set(Repairing, fmt.Sprintf("Stripe was changed, and push was told to repair it (%d times)", x.Attempts))
 	d.since(x.Since)
 	d.causeNote(x)
-	d.do("Wait, or repair it now.", "driftless sync "+argument(d.Product.ID))
+	d.do("Wait, or repair it now.", "driftless sync "+visible.Argument(d.Product.ID))
 }
 
 func (d *deriver) writingBack() {
@@ -87,5 +88,5 @@ func (d *deriver) writingBack() {
 		d.captureRemedy()
 		return
 	}
-	d.do("Wait: ingestion writes it after the grace period.", "driftless why "+argument(d.Product.ID))
+	d.do("Wait: ingestion writes it after the grace period.", "driftless why "+visible.Argument(d.Product.ID))
 }

@@ -3,7 +3,6 @@ package explain
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -25,7 +25,7 @@ func (d *deriver) isDead() bool { return d.letter(false) != nil && d.Product.Sta
 
 // dead explains a change that was given up.
 func (d *deriver) dead(l *meshv1.DeadLetter) {
-	id := argument(d.Product.ID)
+	id := visible.Argument(d.Product.ID)
 	d.set(Dead, letterSummary(l))
 	d.letterFacts(l)
 	switch {
@@ -41,7 +41,7 @@ func (d *deriver) dead(l *meshv1.DeadLetter) {
 func (d *deriver) deadRow(l *meshv1.DeadLetter) {
 	d.set(Dead, letterSummary(l))
 	d.letterFacts(l)
-	d.do("Correct the row. Capture then sends it by itself.", "driftless dead show "+argument(d.Product.ID))
+	d.do("Correct the row. Capture then sends it by itself.", "driftless dead show "+visible.Argument(d.Product.ID))
 	d.captureNote()
 }
 
@@ -73,7 +73,7 @@ func (d *deriver) held() {
 		d.since(hold.GetSince().AsTime())
 	}
 	d.do("Approve the change, or correct the catalog.",
-		"driftless approve "+argument(d.Product.ID)+" --reason '...'")
+		"driftless approve "+visible.Argument(d.Product.ID)+" --reason '...'")
 	for _, a := range hold.GetApprovals() {
 		d.note("approved by " + a.GetActor() + ": " + a.GetReason())
 	}
@@ -107,17 +107,17 @@ func (d *deriver) unsynced() {
 		d.waitingForRate()
 	case claim != nil && claim.GetUntil().AsTime().After(d.Now):
 		d.set(Syncing, "push works on the product now")
-		d.do("Ask again in a second.", "driftless why "+argument(p.ID))
+		d.do("Ask again in a second.", "driftless why "+visible.Argument(p.ID))
 	case d.openDrift(isRepairing) != nil:
 		d.repairing(d.openDrift(isRepairing))
 	case d.Queue.Waiting > 0 && !d.isApplied():
 		d.queued()
 	case !d.isApplied():
 		d.set(Queued, "push has yet to take the change")
-		d.do("Ask again in a second.", "driftless why "+argument(p.ID))
+		d.do("Ask again in a second.", "driftless why "+visible.Argument(p.ID))
 	default:
 		d.set(Repairing, "Stripe was changed by others; it is repaired after the grace period")
-		d.do("Wait, or repair it now.", "driftless sync "+argument(p.ID))
+		d.do("Wait, or repair it now.", "driftless sync "+visible.Argument(p.ID))
 	}
 }
 
@@ -166,7 +166,7 @@ func (d *deriver) failing() {
 	if request := requestIDs.FindString(strings.Join(d.out.GetWords(), " ")); request != "" {
 		remedy += " Stripe's support finds the call by " + request + "."
 	}
-	d.do(remedy, "driftless sync "+argument(d.Product.ID))
+	d.do(remedy, "driftless sync "+visible.Argument(d.Product.ID))
 	if d.Retrying > 1 {
 		d.note(fmt.Sprintf("%d products wait for a retry: this may be an outage", d.Retrying))
 	}
@@ -197,10 +197,10 @@ func (d *deriver) queued() {
 	}
 	d.set(Queued, words)
 	if d.Queue.Lane == topology.Bulk {
-		d.do("Wait, or let it go first: a sync does not wait for the lane.", "driftless sync "+argument(d.Product.ID))
+		d.do("Wait, or let it go first: a sync does not wait for the lane.", "driftless sync "+visible.Argument(d.Product.ID))
 		return
 	}
-	d.do("Wait.", "driftless why "+argument(d.Product.ID))
+	d.do("Wait.", "driftless why "+visible.Argument(d.Product.ID))
 }
 
 // queueTime estimates how long the queue takes, 0 if that is not known.
@@ -215,16 +215,4 @@ func (d *deriver) queueNote() {
 	if d.Queue.Waiting > 1 {
 		d.note(fmt.Sprintf("%d changes wait in the %s lane", d.Queue.Waiting, d.Queue.Lane))
 	}
-}
-
-// argument quotes an id for a shell, if it needs that.
-func argument(id string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.:/@", r)
-	}
-	if id != "" && !strings.HasPrefix(id, "-") &&
-		!slices.ContainsFunc([]rune(id), func(r rune) bool { return !plain(r) }) {
-		return id
-	}
-	return "'" + strings.ReplaceAll(id, "'", `'\''`) + "'"
 }

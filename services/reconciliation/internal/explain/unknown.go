@@ -5,6 +5,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -28,7 +29,7 @@ func (d *deriver) withoutNATS() {
 	if equal {
 		d.out.Since = nil
 	}
-	d.do("Start NATS, or repair the network to it. Then ask again.", "driftless why "+argument(d.Product.ID))
+	d.do("Start NATS, or repair the network to it. Then ask again.", "driftless why "+visible.Argument(d.Product.ID))
 }
 
 // stripeUnknown says that Stripe may hold something else than the ledger knows.

@@ -8,6 +8,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -86,7 +87,7 @@ func (d *deriver) derive() {
 		d.stripeUnknown()
 	case d.Product.Observed.GetStale():
 		d.set(Unknown, "the outcome of push's last call is not known, so push reads the product from Stripe first")
-		d.do("Read it from Stripe now.", "driftless sync "+argument(d.Product.ID)+" --look")
+		d.do("Read it from Stripe now.", "driftless sync "+visible.Argument(d.Product.ID)+" --look")
 	default:
 		d.set(Equal, "your table, the captured state and Stripe are equal")
 	}

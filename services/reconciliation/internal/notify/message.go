@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -81,12 +82,13 @@ func newMessage(account string, at time.Time, problems []ledger.Problem) message
 }
 
 func newProblem(p ledger.Problem) problem {
+	id := visible.Argument(p.Product)
 	out := problem{ProductID: p.Product, Since: p.Since.UTC(), Message: p.Reason, Command: "driftless status"}
 	switch p.Kind {
 	case ledger.ProblemDeadLetter:
 		l := p.Letter
 		out.Reason, out.Message, out.Field = l.GetReason(), l.GetMessage(), l.GetField()
-		out.StripeRequestID, out.Command = l.GetStripeRequestId(), "driftless dead show "+p.Product
+		out.StripeRequestID, out.Command = l.GetStripeRequestId(), "driftless dead show "+id
 		if l.GetVersion() > 0 {
 			out.Version = strconv.FormatUint(l.GetVersion(), 10)
 		}
@@ -95,12 +97,27 @@ func newProblem(p ledger.Problem) problem {
 		d := p.Drift
 		out.Reason, out.Message, out.Field, out.Catalog, out.Stripe = string(d.Kind), d.Detail, d.Field, d.Catalog,
 			d.Stripe
-		out.Command = "driftless drift show " + p.Product
+		out.Command = "driftless drift show " + id
 	case ledger.ProblemHeld:
 		out.Reason = strings.Join(p.Rules, ", ")
-		out.Command = "driftless plan " + p.Product
+		out.Command = "driftless plan " + id
+	}
+	for _, text := range []*string{&out.Reason, &out.Message, &out.Field, &out.Catalog, &out.Stripe} {
+		*text = shortText(*text)
 	}
 	return out
+}
+
+// maxText bounds each text of others, in characters.
+const maxText = 300
+
+// shortText returns a text of others as one line of bounded length, in which every character can be seen.
+func shortText(s string) string {
+	s = visible.Text(s)
+	if runes := []rune(s); len(runes) > maxText {
+		return string(runes[:maxText]) + "…"
+	}
+	return s
 }
 
 // payload returns the product of a dead letter as JSON. Dead letters about other messages have none.
@@ -130,8 +147,9 @@ var titles = map[string][2]string{
 	ledger.ProblemCapture:    {"the catalog is not captured", ""},
 }
 
-// slackEscaper escapes the characters that have a meaning in Slack's texts.
-var slackEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+// slackEscaper escapes the characters that have a meaning in Slack's texts. A backtick, which would end the text of a
+// command, becomes a character that looks like it.
+var slackEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "`", "\u02cb")
 
 // maxSlackMessage bounds the text about one problem, in bytes.
 const maxSlackMessage = 300
@@ -173,7 +191,7 @@ func slackLine(p problem) string {
 	}
 	text = slackEscaper.Replace(strings.Join(strings.Fields(text), " "))
 	if p.ProductID != "" {
-		text = strings.TrimSuffix("`"+slackEscaper.Replace(p.ProductID)+"` "+text, " ")
+		text = strings.TrimSuffix("`"+slackEscaper.Replace(visible.Text(p.ProductID))+"` "+text, " ")
 	}
 	return text + ": `" + slackEscaper.Replace(p.Command) + "`"
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -126,7 +127,9 @@ func (n *Notifier) check(ctx context.Context) error {
 			Others:  others,
 			Unknown: unknown,
 		}, newID(), func(problems []ledger.Problem) ([]byte, error) {
-			return json.Marshal(newMessage(n.Account, n.Now(), problems))
+			body, err := json.Marshal(newMessage(n.Account, n.Now(), problems))
+			// The ids stay as they are for the receiver.
+			return visible.JSON(body), err
 		})
 		errs = append(errs, err)
 	}

@@ -1,0 +1,89 @@
+package notify
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// A notification that is given up is not sent again. Its problems are in the next one, with those that are new.
+func TestNotifier_GivesUpANotification(t *testing.T) {
+	hook := newReceiver(t)
+	r := newRig(t, config.Notify{NotifyURL: config.Secret(hook.URL + "/hook"), NotifySecret: secret})
+	products := func(got []received) (ids []string) {
+		require.Len(t, got, 1)
+		for _, p := range decode(t, got[0].body).Data.Problems[0].First {
+			ids = append(ids, p.ProductID)
+		}
+		return ids
+	}
+	hook.answer(http.StatusRequestEntityTooLarge)
+	r.letter("mug")
+	r.pass(0)
+	require.Equal(t, []string{"mug"}, products(hook.take()))
+	hook.answer(http.StatusOK)
+	require.NoError(t, r.Ledger.RetryNotifications(t.Context()))
+	r.letter("cup")
+	r.pass(checkInterval)
+	require.Empty(t, hook.take(), "at most one message a minute")
+	r.pass(time.Minute)
+	require.ElementsMatch(t, []string{"mug", "cup"}, products(hook.take()))
+
+	hook.answer(http.StatusServiceUnavailable)
+	r.letter("jar")
+	r.pass(2 * time.Minute)
+	first := hook.take()
+	require.Equal(t, []string{"jar"}, products(first))
+	r.pass(23 * time.Hour)
+	again := hook.take()
+	require.Len(t, again, 1)
+	require.Equal(t, first[0].body, again[0].body, "it is not given up before a day")
+	r.pass(2 * time.Hour)
+	last := hook.take()
+	require.Len(t, last, 1)
+	require.Equal(t, first[0].body, last[0].body)
+	hook.answer(http.StatusOK)
+	r.letter("pan")
+	r.pass(checkInterval)
+	require.Empty(t, hook.take(), "at most one message a minute")
+	r.pass(time.Minute)
+	require.ElementsMatch(t, []string{"jar", "pan"}, products(hook.take()), "what the target took is not repeated")
+	r.pass(time.Hour)
+	require.Empty(t, hook.take())
+}
+
+func TestMessage_MakesTextsOfOthersHarmless(t *testing.T) {
+	t.Parallel()
+	id := "a`b\n\u202e*x*"
+	m := newMessage("shop", time.Now(), []ledger.Problem{
+		{Kind: ledger.ProblemDeadLetter, Count: 1, Product: id, Letter: &meshv1.DeadLetter{
+			Reason: "refused_by_stripe", Message: "line\nnext `x` \x1b[31m", Field: "name",
+		}},
+		{Kind: ledger.ProblemDrift, Count: 1, Product: "it's", Drift: &ledger.Drift{Difference: catalog.Difference{
+			Field: "description", Catalog: strings.Repeat("ä", 22_000), Stripe: strings.Repeat("b", 22_000),
+		}}},
+	})
+	dead, drift := m.Data.Problems[0].First[0], m.Data.Problems[1].First[0]
+	require.Equal(t, id, dead.ProductID)
+	require.Equal(t, `line\nnext `+"`x`"+` \x1b[31m`, dead.Message)
+	require.Equal(t, `driftless dead show $'a\x60b\n\u202e*x*'`, dead.Command)
+	require.Equal(t, `driftless drift show 'it'\''s'`, drift.Command)
+	require.Equal(t, strings.Repeat("ä", maxText)+"…", drift.Catalog)
+	require.Equal(t, strings.Repeat("b", maxText)+"…", drift.Stripe)
+	body, err := json.Marshal(m)
+	require.NoError(t, err)
+	require.Less(t, len(body), 8000)
+	text := slackText(m)
+	require.Len(t, strings.Split(text, "\n"), 4, text)
+	require.Equal(t, 8, strings.Count(text, "`"), text)
+	require.NotContains(t, text, "\u202e")
+}
