@@ -23,14 +23,7 @@ func TestPause_CapturesNothingAndMissesNothing(t *testing.T) {
 	}
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')")
 	require.Eventually(t, name("Mug"), testTimeout, 10*time.Millisecond)
-	_, err := r.stores.PauseService(t.Context(), topology.Ingestion, 0, "", "")
-	require.NoError(t, err)
-	var active bool
-	require.Eventually(t, func() bool {
-		err := r.pool.QueryRow(t.Context(), "SELECT active FROM pg_replication_slots WHERE slot_name = $1",
-			r.cfg.Slot).Scan(&active)
-		return err == nil && !active
-	}, testTimeout, 10*time.Millisecond, "the log is not read")
+	r.pause()
 	r.exec("UPDATE driftless.products SET name = 'Large mug'")
 	localtest.Holds(t, 1200*time.Millisecond, name("Mug"), "paused")
 	resp, err := http.Get(r.url + "/readyz")
@@ -41,4 +34,17 @@ func TestPause_CapturesNothingAndMissesNothing(t *testing.T) {
 	_, err = r.stores.ResumeService(t.Context(), topology.Ingestion)
 	require.NoError(t, err)
 	require.Eventually(t, name("Large mug"), testTimeout, 10*time.Millisecond)
+}
+
+// pause pauses ingestion, and waits until it has stopped to read the log.
+func (r *rig) pause() {
+	r.t.Helper()
+	_, err := r.stores.PauseService(r.t.Context(), topology.Ingestion, 0, "", "")
+	require.NoError(r.t, err)
+	r.eventually("the log is not read", func() bool {
+		var active bool
+		err := r.pool.QueryRow(r.t.Context(), "SELECT active FROM pg_replication_slots WHERE slot_name = $1",
+			r.cfg.Slot).Scan(&active)
+		return err == nil && !active
+	})
 }

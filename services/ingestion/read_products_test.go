@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
-	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // read reads products by the API.
@@ -33,8 +32,7 @@ func TestReadProducts_ReadsTheTablesNow(t *testing.T) {
 	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('mug-eur', 'mug', 'eur', 1400)`)
 	r.waitCaptured()
 	// Nothing is captured while ingestion is paused, but the API reads the tables.
-	_, err := r.stores.PauseService(t.Context(), topology.Ingestion, 0, "", "")
-	require.NoError(t, err)
+	r.pause()
 	r.exec(`UPDATE driftless.prices SET unit_amount = 1500`)
 	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('cup-eur', 'cup', 'eur', -5)`)
 	before := r.messages("catalog.>")
