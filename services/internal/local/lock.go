@@ -37,7 +37,11 @@ func lockDir(dir string) (*dirLock, error) {
 }
 
 // release releases the lock. The file stays: if it were removed, two processes could lock two files of the same name.
-func (l *dirLock) release() error { return l.file.Close() }
+func (l *dirLock) release() error {
+	// A child that was forked by another goroutine has the file too until it executes its program. Closing the file
+	// alone would leave the directory locked until then.
+	return errors.Join(syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN), l.file.Close())
+}
 
 func holderName(file *os.File) string {
 	// Only for the message: an empty or odd file makes it vaguer.
