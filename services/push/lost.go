@@ -8,6 +8,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // maxLostAttempts is how often a message about a product that CATALOG has lost is delivered, within about two minutes.
@@ -31,7 +32,7 @@ func (p *pusher) rereadLost(ctx context.Context, product, ask string,
 			Message: fmt.Sprintf(
 				"CATALOG has no state of product %s, which Driftless has written to Stripe, and ingestion did not "+
 					"read it again: check that ingestion runs and that the mapping's queries return the product, then run `driftless reread %s`",
-				product, product),
+				product, visible.Argument(product)),
 		}), true
 	}
 	if err := p.mesh.RequestReread(ctx, p.account, ask, "CATALOG has no state of the product", []string{product},

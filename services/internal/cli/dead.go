@@ -16,6 +16,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 type deadCmd struct {
@@ -81,7 +82,7 @@ func (cmd *deadShowCmd) Run(ctx context.Context, c *cli) error {
 	}
 	if len(resp.Msg.GetDeadLetters()) == 0 {
 		sayf(stdout, "product %s has no open dead letter; `driftless history %s` shows what happened to it\n",
-			cmd.Product, cmd.Product)
+			cmd.Product, raw(visible.Argument(cmd.Product)))
 		return nil
 	}
 	for i, d := range resp.Msg.GetDeadLetters() {

@@ -97,5 +97,5 @@ func heldLine(p *controlv1.ProductPlan) string {
 	if findings := p.GetHold().GetFindings(); len(findings) > 0 {
 		line += " (" + findingLine(findings[0]) + ")"
 	}
-	return line + ": driftless approve " + p.GetProductId() + " --reason TEXT"
+	return line + ": driftless approve " + visible.Argument(p.GetProductId()) + " --reason TEXT"
 }

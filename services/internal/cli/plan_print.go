@@ -160,7 +160,7 @@ func leftAloneLine(d *controlv1.Drift) string {
 		if d.GetDetail() != "" {
 			line += ", because it was " + d.GetDetail()
 		}
-		return line + " (driftless drift resolve " + d.GetProductId() + " --keep catalog|stripe)"
+		return line + " (driftless drift resolve " + visible.Argument(d.GetProductId()) + " --keep catalog|stripe)"
 	}
 	return line + ": only reported, by policy"
 }

@@ -18,6 +18,7 @@ import (
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 type rollbackCmd struct {
@@ -206,7 +207,7 @@ type rollbackWait struct {
 func (cmd *rollbackCmd) wait(ctx context.Context, c *cli, w *rollbackWait) error {
 	r := w.rollback
 	if cmd.Timeout <= 0 {
-		return cmd.report(c, r, "ordered: `driftless history "+cmd.Product+"` shows the result", nil)
+		return cmd.report(c, r, "ordered: `driftless history "+visible.Argument(cmd.Product)+"` shows the result", nil)
 	}
 	waitCtx, cancel := context.WithTimeout(ctx, cmd.Timeout)
 	defer cancel()
@@ -228,7 +229,7 @@ func (cmd *rollbackCmd) wait(ctx context.Context, c *cli, w *rollbackWait) error
 			return cmd.report(c, r,
 				fmt.Sprintf("unknown: the catalog does not have the state after %s. Ingestion may be "+
 					"paused or behind, or the product was changed at the same time: see `driftless status` and "+
-					"`driftless history %s`", cmd.Timeout, cmd.Product), errDiffers)
+					"`driftless history %s`", cmd.Timeout, visible.Argument(cmd.Product)), errDiffers)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -238,7 +239,8 @@ func (cmd *rollbackCmd) wait(ctx context.Context, c *cli, w *rollbackWait) error
 func nextInStripe(r *controlv1.RollbackResponse) (next string, code error) {
 	switch plan := r.GetPlan(); {
 	case plan.GetHeld():
-		return "the guard holds the change in Stripe: driftless approve " + r.GetProductId() + " --reason TEXT", errHeld
+		return "the guard holds the change in Stripe: driftless approve " + visible.Argument(r.GetProductId()) +
+			" --reason TEXT", errHeld
 	case len(plan.GetSteps()) == 0:
 		return "Stripe needs no call", nil
 	default:
@@ -274,7 +276,7 @@ func (w *rollbackWait) result(ctx context.Context) (version uint64, err error) {
 			return desired.GetVersion(), nil
 		default:
 			return 0, fmt.Errorf("product %s was changed at the same time (version %d): `driftless history %s` shows "+
-				"whether that change won, and then nothing was written", id, desired.GetVersion(), id)
+				"whether that change won, and then nothing was written", id, desired.GetVersion(), visible.Argument(id))
 		}
 	}
 	// A letter closes at once if Stripe equals the catalog, but the history keeps it.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/jaeger"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 type traceCmd struct {
@@ -95,7 +96,7 @@ func (cmd *traceCmd) find(ctx context.Context, c *cli) (story, error) {
 	}
 	if len(traces) == 0 {
 		return story{}, fmt.Errorf(
-			"Jaeger has no trace of product %s from the last %s: spans arrive some seconds after the change. If none arrive, set OTEL_EXPORTER_OTLP_ENDPOINT of the services, and check whether the change was sampled (OTEL_TRACES_SAMPLER). `driftless history %s` works without traces", cmd.Product, cmd.Since, cmd.Product)
+			"Jaeger has no trace of product %s from the last %s: spans arrive some seconds after the change. If none arrive, set OTEL_EXPORTER_OTLP_ENDPOINT of the services, and check whether the change was sampled (OTEL_TRACES_SAMPLER). `driftless history %s` works without traces", cmd.Product, cmd.Since, visible.Argument(cmd.Product))
 	}
 	told := story{traces: traces}
 	if cmd.Last == 1 {

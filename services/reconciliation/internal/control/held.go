@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/driftless-sync/driftless/services/internal/guard"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -106,9 +107,9 @@ func insteadOfHeld(id string, p *ledger.Product) string {
 	case p.State == ledger.Pending:
 		return "push has not judged its latest change yet"
 	case p.State == ledger.Drifted:
-		return "it has drifted; see `driftless drift show " + id + "`"
+		return "it has drifted; see `driftless drift show " + visible.Argument(id) + "`"
 	case p.State == ledger.Dead:
-		return "its change was refused; see `driftless dead show " + id + "`"
+		return "its change was refused; see `driftless dead show " + visible.Argument(id) + "`"
 	case p.State == ledger.Extra:
 		return "only Stripe has it"
 	case p.IsGone():

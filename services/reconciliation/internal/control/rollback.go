@@ -17,6 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
@@ -104,7 +105,7 @@ func (c control) rollbackBase(ctx context.Context, req *controlv1.RollbackReques
 	if len(letters) > 0 && letters[0].GetReason() != topology.ReasonWriteBackFailed {
 		return nil, failedPrecondition(
 			"ingestion refused the latest change of product %s in your tables, so a rollback has nothing to rest on: "+
-				"correct the tables first (`driftless dead show %s`)", id, id)
+				"correct the tables first (`driftless dead show %s`)", id, visible.Argument(id))
 	}
 	return p, nil
 }
@@ -135,7 +136,7 @@ func (c control) stateOfVersion(ctx context.Context, p *ledger.Product, version 
 	if version > p.Desired.GetVersion() {
 		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf(
 			"product %s has no version %d yet: its latest is version %d (`driftless history %s`)", p.ID, version,
-			p.Desired.GetVersion(), p.ID))
+			p.Desired.GetVersion(), visible.Argument(p.ID)))
 	}
 	states, err := c.Ledger.CatalogStates(ctx, p.ID)
 	if err != nil {
@@ -152,7 +153,8 @@ func (c control) stateOfVersion(ctx context.Context, p *ledger.Product, version 
 	}
 	if len(states) > 0 && version > states[0].FirstVersion {
 		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf(
-			"product %s has no version %d: `driftless history %s` shows its versions", p.ID, version, p.ID))
+			"product %s has no version %d: `driftless history %s` shows its versions", p.ID, version,
+			visible.Argument(p.ID)))
 	}
 	return nil, failedPrecondition(
 		"version %d of product %s is not kept (any more): the earliest state that is kept has version %d. States are "+
