@@ -164,8 +164,12 @@ func (w *whyAsker) readRows(ctx context.Context, products []string) (rows []*ing
 	if err == nil {
 		return resp.Msg.GetProducts(), ""
 	}
-	if failed, ok := errors.AsType[*connect.Error](err); ok {
+	switch failed, ok := errors.AsType[*connect.Error](err); {
+	case connect.CodeOf(err) == connect.CodeDeadlineExceeded:
+		return nil, fmt.Sprintf("the ingestion API has not answered within %s", readRowsTimeout)
+	case ok:
 		return nil, failed.Message()
+	default:
+		return nil, err.Error()
 	}
-	return nil, err.Error()
 }
