@@ -28,8 +28,8 @@ func TestDecimalText(t *testing.T) {
 		assert.Equal(t, want, text, literal)
 	}
 	for _, literal := range []string{
-		"", "01", "+1", ".5", "1.", "1_000", "0x10", "NaN", "1e40", "1e9999", "1e99999", "1e-41", strings.Repeat("9", 41),
-		strings.Repeat("9", 1000),
+		"", "01", "+1", ".5", "1.", "1_000", "0x10", "NaN", "1e40", "1e9999", "1e99999", "1e-41",
+		strings.Repeat("9", 41), strings.Repeat("9", 1000),
 	} {
 		_, err := DecimalText(literal)
 		require.ErrorIs(t, err, errNoDecimal, literal)
