@@ -23,6 +23,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
+	"github.com/driftless-sync/driftless/services/internal/auth"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/heartbeat"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
@@ -57,8 +58,8 @@ type Config struct {
 	CheckMigrations bool
 	// HTTP serves the API, health and metrics.
 	HTTP httpserver.Config
-	// Token that callers of the API must send. Empty for none.
-	Token  string
+	// Auth are the tokens that the API accepts. The zero value asks for none.
+	Auth   auth.Settings
 	Logger *slog.Logger
 }
 
@@ -108,6 +109,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	tokens, err := auth.NewTokens(cfg.Auth, cfg.Logger)
+	if err != nil {
+		return err
+	}
 	in, err := prepare(ctx, cfg)
 	if err != nil {
 		return err
@@ -121,7 +126,7 @@ func Run(ctx context.Context, cfg Config) error {
 		WaitCaptured: in.waitCaptured,
 		ReadProducts: in.readTableProducts,
 		BuiltIn:      cfg.Mapping.IsBuiltIn(),
-		Token:        cfg.Token,
+		Tokens:       tokens,
 		Logger:       cfg.Logger,
 	})
 	cfg.HTTP.Ready = in.ready

@@ -585,7 +585,7 @@ func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {
 func TestAPI_RequiresToken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.cfg.Token = "secret"
+	r.cfg.Auth.Token = "secret"
 	r.start()
 	status, answer := r.call("WaitCaptured", "{}")
 	require.Equal(t, http.StatusUnauthorized, status)

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/driftless-sync/driftless/services/internal/auth"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/guard"
@@ -43,8 +44,8 @@ type Config struct {
 	CheckMigrations bool
 	// HTTP serves the control API, health and metrics.
 	HTTP httpserver.Config
-	// Token is the bearer token that the control API requires. Empty requires none.
-	Token string
+	// Auth are the tokens that the control API accepts. The zero value asks for none.
+	Auth auth.Settings
 	// GracePeriod is how long catalog and Stripe may differ before the difference is drift. Defaults to 30 s.
 	GracePeriod time.Duration
 	// ScanInterval is the time between full scans of Stripe. Zero disables them.
@@ -185,9 +186,14 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	tokens, err := auth.NewTokens(cfg.Auth, cfg.Logger)
+	if err != nil {
+		return err
+	}
 	r.HTTP.Handler = control.Handler(control.Config{
 		Account:      cfg.Account,
-		Token:        cfg.Token,
+		Tokens:       tokens,
+		Version:      cfg.NATS.Version,
 		Mesh:         m,
 		Stores:       r.stores,
 		Ledger:       l,

@@ -27,7 +27,7 @@ func main() {
 				AcceptDatabase:     s.AcceptDatabase,
 				StripeIDs:          s.StripeIDs,
 				HTTP:               r.HTTP(s.IngestionAddr),
-				Token:              s.Token.Reveal(),
+				Auth:               s.Auth(),
 				Logger:             r.Logger,
 				CheckMigrations:    s.Migrations.Migrations == "check",
 			})

@@ -30,7 +30,7 @@ func main() {
 				LedgerURL:        cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(),
 				LedgerURLFile:    ledgerFile,
 				HTTP:             r.HTTP(s.ReconciliationAddr),
-				Token:            s.Token.Reveal(),
+				Auth:             s.Auth(),
 				GracePeriod:      s.GracePeriod,
 				ScanInterval:     s.ScanInterval,
 				Policy:           policy,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	"github.com/driftless-sync/driftless/services/internal/auth"
 )
 
 // address says where a command finds the mesh: at the addresses of the flags, or else on the data directory.
@@ -133,7 +134,7 @@ func explainUnreachable(api, url string) connect.UnaryInterceptorFunc {
 			switch broken := errors.As(err, &opErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); {
 			case connect.CodeOf(err) == connect.CodeUnauthenticated:
 				return nil, connect.NewError(connect.CodeUnauthenticated,
-					errors.New("the "+api+" API at "+url+" refuses the token: set the one of its mesh in DRIFTLESS_TOKEN"))
+					errors.New("the "+api+" API at "+url+" refuses the token: "+refusedToken(err)))
 			case !broken || ctx.Err() != nil:
 			case opErr == nil || opErr.Op != "dial":
 				return nil, connect.NewError(connect.CodeUnavailable,
@@ -145,6 +146,14 @@ func explainUnreachable(api, url string) connect.UnaryInterceptorFunc {
 			return resp, err
 		}
 	}
+}
+
+// refusedToken says what to do about a token that an API has refused. An expired token is named by the API.
+func refusedToken(err error) string {
+	if refusal, ok := errors.AsType[*connect.Error](err); ok && refusal.Meta().Get(auth.HeaderExpired) != "" {
+		return refusal.Message()
+	}
+	return "set the one of its mesh in DRIFTLESS_TOKEN"
 }
 
 // isNextPage reports whether there is another page after the one that began after an id. Ids are not compared by their

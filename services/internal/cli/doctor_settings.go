@@ -245,7 +245,8 @@ func (p *patient) tokenProbe() doctor.Probe {
 	return doctor.Probe{
 		Name: "the token", Covers: []string{doctor.ConfigToken},
 		Run: func(_ context.Context, r *doctor.Recorder) error {
-			if p.settings.Token != "" || p.c.Token != "" || p.isLocal && p.local.Token != "" {
+			if p.settings.Token != "" || p.settings.Tokens.Tokens != "" || p.c.Token != "" ||
+				p.isLocal && p.local.Token != "" {
 				return nil
 			}
 			for _, a := range []struct{ api, address string }{
@@ -254,7 +255,7 @@ func (p *patient) tokenProbe() doctor.Probe {
 			} {
 				host, _, err := net.SplitHostPort(a.address)
 				if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-					r.Foundf(doctor.ConfigToken, "", "%s listens on %s, and DRIFTLESS_TOKEN is not set", a.api,
+					r.Foundf(doctor.ConfigToken, "", "%s listens on %s, and neither DRIFTLESS_TOKEN nor DRIFTLESS_TOKENS is set", a.api,
 						a.address)
 				}
 			}

@@ -92,6 +92,7 @@ func (u *up) settings() map[string]string {
 		"STRIPE_API_KEY":                 u.StripeAPIKey.Reveal(),
 		"STRIPE_API_BASE":                u.endpoints.Stripe,
 		"DRIFTLESS_TOKEN":                u.cli.Token.Reveal(),
+		"DRIFTLESS_TOKENS":               string(u.Tokens.Tokens),
 		"STRIPE_WEBHOOK_SECRET":          strings.Join(u.StripeWebhookSecret.Reveal(), ","),
 		"LEDGER_DATABASE_URL":            u.LedgerDatabaseURL.Reveal(),
 		"DRIFTLESS_INGESTION_ADDR":       u.IngestionAddr,
@@ -138,9 +139,10 @@ func (u *up) settings() map[string]string {
 			}
 		}
 	}
-	// The services read the files themselves, and again at every connection.
+	// The services read the files themselves, and again while they run.
 	for name, file := range map[string]string{
 		"DATABASE_URL": u.DatabaseURLFile, "LEDGER_DATABASE_URL": u.LedgerDatabaseURLFile, "NATS_URL": u.NATSURLFile,
+		"DRIFTLESS_TOKENS": u.TokensFile,
 	} {
 		if file != "" {
 			set[name], set[name+"_FILE"] = "", file

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/internal/auth"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/guard"
@@ -199,7 +200,7 @@ func (m *testMesh) service(name string, server httpserver.Config) func(context.C
 				Publication: "driftless",
 				Mapping:     m.mapping,
 				HTTP:        server,
-				Token:       scriptToken,
+				Auth:        auth.Settings{Token: scriptToken},
 				Logger:      discard(),
 			})
 		}
@@ -235,7 +236,7 @@ func (m *testMesh) service(name string, server httpserver.Config) func(context.C
 				NATS:         nats,
 				LedgerURL:    m.database,
 				HTTP:         server,
-				Token:        scriptToken,
+				Auth:         auth.Settings{Token: scriptToken},
 				GracePeriod:  time.Second,
 				Policy:       m.policy,
 				CanWriteBack: m.mapping.CheckWriteBack,

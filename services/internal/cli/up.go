@@ -37,6 +37,7 @@ type upCmd struct {
 	config.Policy
 	config.Placement
 	config.Signing
+	config.Tokens
 
 	Ports           string        `enum:"fixed,auto" default:"fixed" help:"Ports to listen on: fixed for those in the documentation, auto for free ones."`
 	JSON            bool          `name:"json" help:"Print all addresses as one line of JSON on standard output once everything is ready."`

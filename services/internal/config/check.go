@@ -91,6 +91,11 @@ func areHostNames(v reflect.Value) bool {
 // check returns an error for the first flag with a value that is not allowed, whatever its source.
 func check(ctx *kong.Context) error {
 	for _, flag := range ctx.Flags() {
+		if c, ok := reflect.TypeAssert[interface{ Check() error }](flag.Target); ok {
+			if err := c.Check(); err != nil {
+				return err
+			}
+		}
 		if err := checkValue(flag.Name, flag.Target); err != nil {
 			return fmt.Errorf("%s: %w", sourceOf(ctx, flag), err)
 		}

@@ -61,7 +61,8 @@ const rotation = `
 ## Rotation of credentials
 
 The files of ~DRIFTLESS_SIGNING_KEY_FILE~ and ~DRIFTLESS_TRUSTED_KEYS_FILE~ are read again every few seconds; see
-[security.md](security.md#signed-changes-and-commands).
+[security.md](security.md#signed-changes-and-commands). So is the file of ~DRIFTLESS_TOKENS_FILE~; see
+[security.md](security.md#tokens-and-roles).
 
 The files of ~DATABASE_URL_FILE~, ~LEDGER_DATABASE_URL_FILE~ and ~NATS_URL_FILE~ are read again at every connection.
 Replace the file when the password changes. The services use the new one within seconds, without a restart. Client

@@ -294,6 +294,14 @@ func (s *section) readEntry(path string, entry *ast.MappingValueNode) error {
 			return nil
 		}
 	}
+	if list, isList := entry.Value.(*ast.SequenceNode); isList && flag == "tokens" {
+		tokens, err := parseTokens(path, list)
+		if err != nil {
+			return err
+		}
+		s.values[flag] = fileValue{text: tokens.String(), at: at + ": " + key.Value}
+		return nil
+	}
 	text, ok := scalar(entry.Value)
 	if list, isList := entry.Value.(*ast.SequenceNode); isList {
 		text, ok = joinList(list)

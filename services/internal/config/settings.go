@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/driftless-sync/driftless/services/internal/auth"
+)
 
 // File names the YAML file with settings.
 type File struct {
@@ -49,7 +53,20 @@ type Signing struct {
 
 // API protects the services' own APIs.
 type API struct {
-	Token Secret `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token that the ingestion API and the control API require. If empty, they require none."`
+	Token Secret `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token that the ingestion API and the control API accept, with every right. If it is empty and there are no tokens either, the APIs require none."`
+	Tokens
+}
+
+// Tokens are the tokens with a name and a role.
+type Tokens struct {
+	Tokens TokenList `name:"tokens" env:"DRIFTLESS_TOKENS" from-file:"" placeholder:"ENTRY,..." help:"Tokens that the two APIs accept, each with a name, a role and the hash that driftless token new prints; see security.md."`
+	// TokensFile is the file that Tokens was read from, empty if none. It is read again while the service runs.
+	TokensFile string `kong:"-" file-of:"tokens"`
+}
+
+// Auth returns the tokens that an API accepts.
+func (a API) Auth() auth.Settings {
+	return auth.Settings{Token: a.Token.Reveal(), Tokens: string(a.Tokens.Tokens), File: a.TokensFile}
 }
 
 // Migrations says who creates the tables of ingestion and of the ledger.

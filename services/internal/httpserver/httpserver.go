@@ -4,14 +4,12 @@ package httpserver
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -135,27 +133,4 @@ func answer(w http.ResponseWriter, status int, h health) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(h)
-}
-
-// BearerToken passes on only requests with "Authorization: Bearer <token>". With an empty token it passes on all. The
-// scheme may be in any case (RFC 9110, section 11.1). The refusal has the form of Connect's errors.
-func BearerToken(token string, next http.Handler) http.Handler {
-	if token == "" {
-		return next
-	}
-	want := []byte(token)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		scheme, shown, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if strings.EqualFold(scheme, "Bearer") &&
-			subtle.ConstantTimeCompare([]byte(strings.TrimLeft(shown, " ")), want) == 1 {
-			next.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		w.WriteHeader(http.StatusUnauthorized)
-		_ = json.NewEncoder(w).Encode(map[string]string{
-			"code": "unauthenticated", "message": "this needs the header Authorization: Bearer <DRIFTLESS_TOKEN>",
-		})
-	})
 }

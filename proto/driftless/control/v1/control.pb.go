@@ -6293,6 +6293,158 @@ func (x *TestedTarget) GetError() string {
 	return ""
 }
 
+type WhoAmIRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoAmIRequest) Reset() {
+	*x = WhoAmIRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoAmIRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoAmIRequest) ProtoMessage() {}
+
+func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
+func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{86}
+}
+
+type WhoAmIResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the token: "operator" for the one of DRIFTLESS_TOKEN.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What the caller may do: read, operate or approve.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// The person on whose behalf a delegate calls. Empty if the token acts for itself.
+	Actor   string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Account string `protobuf:"bytes,4,opt,name=account,proto3" json:"account,omitempty"`
+	// The version of reconciliation, which answers.
+	Version string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	// The name that the audit trail has: that of the token, or "ann (by console)".
+	RecordedAs string `protobuf:"bytes,6,opt,name=recorded_as,json=recordedAs,proto3" json:"recorded_as,omitempty"`
+	// When the token stops working. Absent if never.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The token may act on behalf of others, with the headers Driftless-Actor and Driftless-Role.
+	Delegate bool `protobuf:"varint,8,opt,name=delegate,proto3" json:"delegate,omitempty"`
+	// The API asks for no token: everybody who can reach it may do everything.
+	Open          bool `protobuf:"varint,9,opt,name=open,proto3" json:"open,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoAmIResponse) Reset() {
+	*x = WhoAmIResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoAmIResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoAmIResponse) ProtoMessage() {}
+
+func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
+func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *WhoAmIResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WhoAmIResponse) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *WhoAmIResponse) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *WhoAmIResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *WhoAmIResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *WhoAmIResponse) GetRecordedAs() string {
+	if x != nil {
+		return x.RecordedAs
+	}
+	return ""
+}
+
+func (x *WhoAmIResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *WhoAmIResponse) GetDelegate() bool {
+	if x != nil {
+		return x.Delegate
+	}
+	return false
+}
+
+func (x *WhoAmIResponse) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
 var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
@@ -6812,7 +6964,20 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\atargets\x18\x01 \x03(\v2\".driftless.control.v1.TestedTargetR\atargets\"<\n" +
 	"\fTestedTarget\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error*\xc8\x01\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\x0f\n" +
+	"\rWhoAmIRequest\"\x8e\x02\n" +
+	"\x0eWhoAmIResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x18\n" +
+	"\aaccount\x18\x04 \x01(\tR\aaccount\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12\x1f\n" +
+	"\vrecorded_as\x18\x06 \x01(\tR\n" +
+	"recordedAs\x129\n" +
+	"\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1a\n" +
+	"\bdelegate\x18\b \x01(\bR\bdelegate\x12\x12\n" +
+	"\x04open\x18\t \x01(\bR\x04open*\xc8\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
@@ -6828,7 +6993,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSIDE_CATALOG\x10\x01\x12\x0f\n" +
-	"\vSIDE_STRIPE\x10\x022\xe5\x16\n" +
+	"\vSIDE_STRIPE\x10\x022\xbc\x17\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -6860,7 +7025,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\rListProcesses\x12*.driftless.control.v1.ListProcessesRequest\x1a+.driftless.control.v1.ListProcessesResponse\"\x00\x12d\n" +
 	"\vListRetries\x12(.driftless.control.v1.ListRetriesRequest\x1a).driftless.control.v1.ListRetriesResponse\"\x00\x12g\n" +
 	"\fListActivity\x12).driftless.control.v1.ListActivityRequest\x1a*.driftless.control.v1.ListActivityResponse\"\x00\x12s\n" +
-	"\x10TestNotification\x12-.driftless.control.v1.TestNotificationRequest\x1a..driftless.control.v1.TestNotificationResponse\"\x00B\xe4\x01\n" +
+	"\x10TestNotification\x12-.driftless.control.v1.TestNotificationRequest\x1a..driftless.control.v1.TestNotificationResponse\"\x00\x12U\n" +
+	"\x06WhoAmI\x12#.driftless.control.v1.WhoAmIRequest\x1a$.driftless.control.v1.WhoAmIResponse\"\x00B\xe4\x01\n" +
 	"\x18com.driftless.control.v1B\fControlProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/control/v1;controlv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Control.V1\xca\x02\x14Driftless\\Control\\V1\xe2\x02 Driftless\\Control\\V1\\GPBMetadata\xea\x02\x16Driftless::Control::V1b\x06proto3"
 
 var (
@@ -6876,7 +7042,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -6967,37 +7133,39 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*TestNotificationRequest)(nil),   // 86: driftless.control.v1.TestNotificationRequest
 	(*TestNotificationResponse)(nil),  // 87: driftless.control.v1.TestNotificationResponse
 	(*TestedTarget)(nil),              // 88: driftless.control.v1.TestedTarget
-	(*timestamppb.Timestamp)(nil),     // 89: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 90: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 91: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 92: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 93: driftless.mesh.v1.PollReport
-	(*v1.Process)(nil),                // 94: driftless.mesh.v1.Process
-	(*durationpb.Duration)(nil),       // 95: google.protobuf.Duration
-	(*v1.Difference)(nil),             // 96: driftless.mesh.v1.Difference
-	(*v11.Hold)(nil),                  // 97: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 98: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 99: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 100: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 101: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 102: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 103: driftless.mesh.v1.DeadLetter
-	(*v11.Product)(nil),               // 104: driftless.catalog.v1.Product
-	(*v1.Retry)(nil),                  // 105: driftless.mesh.v1.Retry
-	(*ExplainRequest)(nil),            // 106: driftless.control.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 107: driftless.control.v1.ExplainResponse
+	(*WhoAmIRequest)(nil),             // 89: driftless.control.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),            // 90: driftless.control.v1.WhoAmIResponse
+	(*timestamppb.Timestamp)(nil),     // 91: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 92: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 93: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 94: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 95: driftless.mesh.v1.PollReport
+	(*v1.Process)(nil),                // 96: driftless.mesh.v1.Process
+	(*durationpb.Duration)(nil),       // 97: google.protobuf.Duration
+	(*v1.Difference)(nil),             // 98: driftless.mesh.v1.Difference
+	(*v11.Hold)(nil),                  // 99: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 100: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 101: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 102: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 103: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 104: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 105: driftless.mesh.v1.DeadLetter
+	(*v11.Product)(nil),               // 106: driftless.catalog.v1.Product
+	(*v1.Retry)(nil),                  // 107: driftless.mesh.v1.Retry
+	(*ExplainRequest)(nil),            // 108: driftless.control.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 109: driftless.control.v1.ExplainResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	89,  // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	89,  // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	89,  // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	90,  // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	89,  // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	91,  // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	91,  // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	91,  // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	92,  // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	91,  // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
 	30,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	91,  // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	92,  // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	93,  // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	94,  // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
 	12,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	93,  // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	95,  // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
 	20,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
 	3,   // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
 	11,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
@@ -7006,165 +7174,168 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	8,   // 15: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
 	9,   // 16: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
 	9,   // 17: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
-	89,  // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
+	91,  // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
 	7,   // 19: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
-	94,  // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
-	89,  // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
-	95,  // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
-	89,  // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
-	89,  // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	96,  // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	89,  // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	89,  // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	96,  // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
+	91,  // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
+	97,  // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
+	91,  // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
+	91,  // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	98,  // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	91,  // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	91,  // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
 	13,  // 28: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	3,   // 29: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
 	13,  // 30: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	1,   // 31: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
 	13,  // 32: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	89,  // 33: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	89,  // 34: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	95,  // 35: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	91,  // 33: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	91,  // 34: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	97,  // 35: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
 	20,  // 36: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	95,  // 37: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	89,  // 38: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	97,  // 37: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	91,  // 38: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
 	29,  // 39: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	96,  // 40: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	98,  // 40: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
 	33,  // 41: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
 	20,  // 42: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
 	3,   // 43: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
 	35,  // 44: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
 	0,   // 45: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
 	36,  // 46: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	89,  // 47: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	96,  // 48: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	91,  // 47: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	98,  // 48: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
 	34,  // 49: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	89,  // 50: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	91,  // 50: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
 	13,  // 51: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	97,  // 52: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	96,  // 53: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	89,  // 54: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	98,  // 55: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	89,  // 56: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	99,  // 52: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	98,  // 53: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	91,  // 54: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	100, // 55: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	91,  // 56: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
 	37,  // 57: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
 	0,   // 58: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
 	40,  // 59: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
 	0,   // 60: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	99,  // 61: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	100, // 62: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	101, // 63: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	101, // 61: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	102, // 62: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	103, // 63: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
 	43,  // 64: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
 	46,  // 65: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	91,  // 66: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	93,  // 66: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
 	57,  // 67: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	89,  // 68: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	91,  // 68: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
 	58,  // 69: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	96,  // 70: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	102, // 71: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	89,  // 72: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
-	103, // 73: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	98,  // 70: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	104, // 71: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	91,  // 72: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
+	105, // 73: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
 	63,  // 74: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	103, // 75: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	99,  // 76: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	105, // 75: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	101, // 76: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
 	36,  // 77: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
 	64,  // 78: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
 	69,  // 79: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
 	64,  // 80: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
 	69,  // 81: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	89,  // 82: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	91,  // 82: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
 	2,   // 83: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
 	72,  // 84: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	89,  // 85: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	91,  // 85: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
 	3,   // 86: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	89,  // 87: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	89,  // 88: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	99,  // 89: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	100, // 90: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	89,  // 91: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	89,  // 92: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	91,  // 87: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	91,  // 88: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	101, // 89: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	102, // 90: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	91,  // 91: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	91,  // 92: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
 	2,   // 93: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
 	75,  // 94: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	89,  // 95: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	91,  // 95: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
 	3,   // 96: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
 	76,  // 97: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	89,  // 98: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	91,  // 98: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
 	58,  // 99: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	89,  // 100: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	89,  // 101: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	89,  // 102: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	91,  // 100: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	91,  // 101: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	91,  // 102: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
 	76,  // 103: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
-	104, // 104: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	106, // 104: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
 	33,  // 105: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
 	6,   // 106: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	89,  // 107: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
-	105, // 108: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
-	89,  // 109: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
-	95,  // 110: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	91,  // 107: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	107, // 108: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
+	91,  // 109: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	97,  // 110: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
 	85,  // 111: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
 	57,  // 112: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
 	88,  // 113: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
-	4,   // 114: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	31,  // 115: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	47,  // 116: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	38,  // 117: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	41,  // 118: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	44,  // 119: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	25,  // 120: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	27,  // 121: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	21,  // 122: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	23,  // 123: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	49,  // 124: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	51,  // 125: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	53,  // 126: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	106, // 127: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
-	55,  // 128: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	70,  // 129: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	73,  // 130: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	77,  // 131: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
-	14,  // 132: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	16,  // 133: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	18,  // 134: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	59,  // 135: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	61,  // 136: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	65,  // 137: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	67,  // 138: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	79,  // 139: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
-	81,  // 140: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
-	83,  // 141: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
-	86,  // 142: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
-	5,   // 143: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	32,  // 144: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	48,  // 145: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	39,  // 146: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	42,  // 147: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	45,  // 148: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	26,  // 149: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	28,  // 150: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	22,  // 151: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	24,  // 152: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	50,  // 153: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	52,  // 154: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	54,  // 155: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	107, // 156: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	56,  // 157: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	71,  // 158: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	74,  // 159: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	78,  // 160: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	15,  // 161: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	17,  // 162: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	19,  // 163: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	60,  // 164: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	62,  // 165: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	66,  // 166: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	68,  // 167: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	80,  // 168: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
-	82,  // 169: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
-	84,  // 170: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
-	87,  // 171: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
-	143, // [143:172] is the sub-list for method output_type
-	114, // [114:143] is the sub-list for method input_type
-	114, // [114:114] is the sub-list for extension type_name
-	114, // [114:114] is the sub-list for extension extendee
-	0,   // [0:114] is the sub-list for field type_name
+	91,  // 114: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
+	4,   // 115: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	31,  // 116: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	47,  // 117: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	38,  // 118: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	41,  // 119: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	44,  // 120: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	25,  // 121: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	27,  // 122: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	21,  // 123: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	23,  // 124: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	49,  // 125: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	51,  // 126: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	53,  // 127: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	108, // 128: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	55,  // 129: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	70,  // 130: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	73,  // 131: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	77,  // 132: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	14,  // 133: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	16,  // 134: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	18,  // 135: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	59,  // 136: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	61,  // 137: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	65,  // 138: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	67,  // 139: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	79,  // 140: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	81,  // 141: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	83,  // 142: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	86,  // 143: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
+	89,  // 144: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
+	5,   // 145: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	32,  // 146: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	48,  // 147: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	39,  // 148: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	42,  // 149: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	45,  // 150: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	26,  // 151: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	28,  // 152: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	22,  // 153: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	24,  // 154: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	50,  // 155: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	52,  // 156: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	54,  // 157: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	109, // 158: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	56,  // 159: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	71,  // 160: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	74,  // 161: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	78,  // 162: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	15,  // 163: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	17,  // 164: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	19,  // 165: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	60,  // 166: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	62,  // 167: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	66,  // 168: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	68,  // 169: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	80,  // 170: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	82,  // 171: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	84,  // 172: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	87,  // 173: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	90,  // 174: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
+	145, // [145:175] is the sub-list for method output_type
+	115, // [115:145] is the sub-list for method input_type
+	115, // [115:115] is the sub-list for extension type_name
+	115, // [115:115] is the sub-list for extension extendee
+	0,   // [0:115] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -7184,7 +7355,7 @@ func file_driftless_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   86,
+			NumMessages:   88,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

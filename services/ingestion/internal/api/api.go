@@ -17,6 +17,7 @@ import (
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
+	"github.com/driftless-sync/driftless/services/internal/auth"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/connectjson"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
@@ -33,8 +34,8 @@ type Config struct {
 	ReadProducts func(ctx context.Context, ids []string) ([]*ingestv1.TableProduct, error)
 	// BuiltIn reports whether the catalog is in the built-in tables. The API does not write other tables.
 	BuiltIn bool
-	// Token that callers must send. Empty for none.
-	Token string
+	// Tokens that callers must send. Nil asks for none.
+	Tokens *auth.Tokens
 	// Logger of failures. Defaults to slog.Default().
 	Logger *slog.Logger
 }
@@ -60,8 +61,9 @@ func New(cfg Config) http.Handler {
 		cfg.Logger = slog.Default()
 	}
 	srv := &server{Config: cfg, reads: make(chan struct{}, maxReads)}
+	access := connect.WithInterceptors(auth.Ingest.Interceptor())
 	path, handler := ingestv1connect.NewIngestServiceHandler(srv,
-		connectjson.Handler(maxRequest))
+		connectjson.Handler(maxRequest), access)
 	bodies := httpserver.NewBodies(httpserver.Bounds{
 		Max:   maxRequest,
 		Small: 64 << 10,
@@ -73,9 +75,9 @@ func New(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(path, bodies.Handler(handler))
 	// WaitCaptured waits long and sends little. It must not take a place from the writes.
-	_, waiting := ingestv1connect.NewIngestServiceHandler(srv, connectjson.Handler(maxWait))
+	_, waiting := ingestv1connect.NewIngestServiceHandler(srv, connectjson.Handler(maxWait), access)
 	mux.Handle(ingestv1connect.IngestServiceWaitCapturedProcedure, http.MaxBytesHandler(waiting, maxWait))
-	return httpserver.BearerToken(cfg.Token, telemetry.HTTPServer(mux))
+	return cfg.Tokens.Handler(telemetry.HTTPServer(mux))
 }
 
 type server struct {

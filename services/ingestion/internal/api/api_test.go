@@ -20,6 +20,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/api"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
+	"github.com/driftless-sync/driftless/services/internal/auth"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/telemetry/telemetrytest"
 )
@@ -113,7 +114,9 @@ func TestNew_RefusesUnknownFieldsByName(t *testing.T) {
 
 func TestNew_RequiresToken(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(cfg *api.Config) { cfg.Token = "secret" })
+	tokens, err := auth.NewTokens(auth.Settings{Token: "secret"}, nil)
+	require.NoError(t, err)
+	r := newRig(t, func(cfg *api.Config) { cfg.Tokens = tokens })
 	status, answer := r.post("UpsertProducts", `{"products": [{"id": "a", "name": "A"}]}`)
 	require.Equal(t, http.StatusUnauthorized, status)
 	require.Contains(t, answer, "DRIFTLESS_TOKEN")

@@ -19,6 +19,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/auth"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/connectjson"
 	"github.com/driftless-sync/driftless/services/internal/guard"
@@ -64,8 +65,10 @@ func (c control) backfill(ctx context.Context, products []string, reason, id str
 type Config struct {
 	// Account is the name of the Stripe account.
 	Account string
-	// Token is the bearer token that the API requires. Empty requires none.
-	Token    string
+	// Tokens are those that the API accepts. Nil asks for none.
+	Tokens *auth.Tokens
+	// Version is the version of the program.
+	Version  string
 	Mesh     *mesh.Mesh
 	Stores   *state.Stores
 	Ledger   *ledger.Ledger
@@ -112,7 +115,7 @@ func Handler(cfg Config) http.Handler {
 	}
 	c := control{Config: cfg, activityWaiters: make(chan struct{}, maxActivityWaiters)}
 	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),
-		connect.WithInterceptors(validateRequests(), c.requireNATS()))
+		connect.WithInterceptors(auth.Control.Interceptor(), validateRequests(), c.requireNATS()))
 	bodies := httpserver.NewBodies(httpserver.Bounds{
 		Max:   maxRequest,
 		Small: 64 << 10,
@@ -123,7 +126,7 @@ func Handler(cfg Config) http.Handler {
 	})
 	mux := http.NewServeMux()
 	mux.Handle(path, bodies.Handler(handler))
-	return httpserver.BearerToken(c.Token, telemetry.HTTPServer(mux))
+	return c.Tokens.Handler(telemetry.HTTPServer(mux))
 }
 
 // maxReportedFaults is how many faults of a request an answer lists.
@@ -159,6 +162,7 @@ func validateRequests() connect.UnaryInterceptorFunc {
 var withoutNATS = []string{
 	controlv1connect.ControlServiceExplainProcedure,
 	controlv1connect.ControlServiceListHistoryProcedure,
+	controlv1connect.ControlServiceWhoAmIProcedure,
 }
 
 // requireNATS fails calls at once with Unavailable while NATS is unreachable. Without it they would wait until their

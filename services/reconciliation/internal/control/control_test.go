@@ -101,7 +101,7 @@ func TestStartScan_CommandsAndReportsScan(t *testing.T) {
 
 func TestControlAPI_RefusesBadRequests(t *testing.T) {
 	r := controltest.New(t)
-	r.Config.Token = "secret"
+	r.Config.Auth.Token = "secret"
 	r.Start()
 	status, _ := r.Call("GetStatus", `{}`)
 	require.Equal(t, http.StatusUnauthorized, status)

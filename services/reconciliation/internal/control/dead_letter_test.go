@@ -301,7 +301,7 @@ func TestGetDeadLetters_ReturnsWantedStateAndSteps(t *testing.T) {
 
 func TestDropDeadLetters_RequiresSelectionAndToken(t *testing.T) {
 	r := controltest.New(t)
-	r.Config.Token = "secret"
+	r.Config.Auth.Token = "secret"
 	r.Start()
 	for _, method := range []string{"GetDeadLetters", "ReplayDeadLetters", "DropDeadLetters"} {
 		status, _ := r.Call(method, `{"selection":{"all":true}}`)

@@ -111,6 +111,8 @@ const (
 	// ControlServiceTestNotificationProcedure is the fully-qualified name of the ControlService's
 	// TestNotification RPC.
 	ControlServiceTestNotificationProcedure = "/driftless.control.v1.ControlService/TestNotification"
+	// ControlServiceWhoAmIProcedure is the fully-qualified name of the ControlService's WhoAmI RPC.
+	ControlServiceWhoAmIProcedure = "/driftless.control.v1.ControlService/WhoAmI"
 )
 
 // ControlServiceClient is a client for the driftless.control.v1.ControlService service.
@@ -188,6 +190,8 @@ type ControlServiceClient interface {
 	// Sends a test to every target of notifications, once, and returns how each answered. failed_precondition if no
 	// target is configured.
 	TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error)
+	// Says who the caller is to this API, and what the caller may do. It also answers without NATS.
+	WhoAmI(context.Context, *connect.Request[v1.WhoAmIRequest]) (*connect.Response[v1.WhoAmIResponse], error)
 }
 
 // NewControlServiceClient constructs a client for the driftless.control.v1.ControlService service.
@@ -375,6 +379,12 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("TestNotification")),
 			connect.WithClientOptions(opts...),
 		),
+		whoAmI: connect.NewClient[v1.WhoAmIRequest, v1.WhoAmIResponse](
+			httpClient,
+			baseURL+ControlServiceWhoAmIProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("WhoAmI")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -409,6 +419,7 @@ type controlServiceClient struct {
 	listRetries       *connect.Client[v1.ListRetriesRequest, v1.ListRetriesResponse]
 	listActivity      *connect.Client[v1.ListActivityRequest, v1.ListActivityResponse]
 	testNotification  *connect.Client[v1.TestNotificationRequest, v1.TestNotificationResponse]
+	whoAmI            *connect.Client[v1.WhoAmIRequest, v1.WhoAmIResponse]
 }
 
 // GetStatus calls driftless.control.v1.ControlService.GetStatus.
@@ -556,6 +567,11 @@ func (c *controlServiceClient) TestNotification(ctx context.Context, req *connec
 	return c.testNotification.CallUnary(ctx, req)
 }
 
+// WhoAmI calls driftless.control.v1.ControlService.WhoAmI.
+func (c *controlServiceClient) WhoAmI(ctx context.Context, req *connect.Request[v1.WhoAmIRequest]) (*connect.Response[v1.WhoAmIResponse], error) {
+	return c.whoAmI.CallUnary(ctx, req)
+}
+
 // ControlServiceHandler is an implementation of the driftless.control.v1.ControlService service.
 type ControlServiceHandler interface {
 	// Returns the number of products by state, and the backlog of every consumer.
@@ -631,6 +647,8 @@ type ControlServiceHandler interface {
 	// Sends a test to every target of notifications, once, and returns how each answered. failed_precondition if no
 	// target is configured.
 	TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error)
+	// Says who the caller is to this API, and what the caller may do. It also answers without NATS.
+	WhoAmI(context.Context, *connect.Request[v1.WhoAmIRequest]) (*connect.Response[v1.WhoAmIResponse], error)
 }
 
 // NewControlServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -814,6 +832,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("TestNotification")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceWhoAmIHandler := connect.NewUnaryHandler(
+		ControlServiceWhoAmIProcedure,
+		svc.WhoAmI,
+		connect.WithSchema(controlServiceMethods.ByName("WhoAmI")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/driftless.control.v1.ControlService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ControlServiceGetStatusProcedure:
@@ -874,6 +898,8 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceListActivityHandler.ServeHTTP(w, r)
 		case ControlServiceTestNotificationProcedure:
 			controlServiceTestNotificationHandler.ServeHTTP(w, r)
+		case ControlServiceWhoAmIProcedure:
+			controlServiceWhoAmIHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -997,4 +1023,8 @@ func (UnimplementedControlServiceHandler) ListActivity(context.Context, *connect
 
 func (UnimplementedControlServiceHandler) TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.TestNotification is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) WhoAmI(context.Context, *connect.Request[v1.WhoAmIRequest]) (*connect.Response[v1.WhoAmIResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.WhoAmI is not implemented"))
 }
