@@ -58,6 +58,8 @@ type cli struct {
 	Rollback   rollbackCmd   `cmd:"" help:"Give a product an earlier state back, in your tables."`
 	Dead       deadCmd       `cmd:"" help:"List changes that could not be applied; replay or drop them."`
 	Keys       keysCmd       `cmd:"" help:"Create the keys that services sign changes and commands with."`
+	Tokens     tokenCmd      `cmd:"" name:"token" help:"Make tokens with a name and a role for the APIs."`
+	Whoami     whoamiCmd     `cmd:"" help:"Say who the token is to the mesh, and what it may do."`
 	Webhook    webhookCmd    `cmd:"" help:"Set up the webhook endpoint in Stripe, and replace its signing secret."`
 	Conf       configCmd     `cmd:"" name:"config" help:"Check the configuration."`
 	Psql       psqlCmd       `cmd:"" passthrough:"" help:"Run psql on the database of the mesh on the data directory. All arguments go to psql."`

@@ -182,6 +182,14 @@ var examples = map[string][]example{
 		{"doctor --skip nats.sync -o json", "without one check, for a script"},
 		{"doctor --only nats --nats-user push", "the permissions of push's user on NATS"},
 	},
+	"token new": {
+		{"token new ci --role operate --expires 90d", "for a pipeline"},
+		{"token new ann --role approve --token-file ann.token", "without the token on the terminal"},
+		{"token new console --role approve --delegate", "for the console, which knows its users"},
+	},
+	"token hash": {{"token hash ci --role read", "of the token on standard input"}},
+	"whoami":     {{"whoami", ""}},
+
 	"topology plan":        {{"topology plan", ""}, {"topology plan --nats-url nats://nats:4222", "another NATS"}},
 	"topology apply":       {{"topology apply", ""}, {"topology apply --replicas 3", "for a cluster"}},
 	"topology permissions": {{"topology permissions --account eu,us", "for two accounts"}},

@@ -45,7 +45,7 @@ func (cmd *keysCreateCmd) Run(c *cli) error {
 		return err
 	}
 	if cmd.KeyFile != "" {
-		if err := writeNew(cmd.KeyFile, key.Reveal()+"\n"); err != nil {
+		if err := writeNew("--key-file", cmd.KeyFile, key.Reveal()+"\n"); err != nil {
 			return err
 		}
 	}
@@ -69,13 +69,13 @@ func printKey(c *cli, s keyOwner, key signing.PrivateKey, show bool) error {
 }
 
 // writeNew writes a secret to a file that must not exist yet.
-func writeNew(path, text string) error {
+func writeNew(flag, path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("--key-file: %s already exists: a key that may be in use is not overwritten", path)
+		return fmt.Errorf("%s: %s already exists: a secret that may be in use is not overwritten", flag, path)
 	}
 	if err != nil {
-		return fmt.Errorf("--key-file: %w", err)
+		return fmt.Errorf("%s: %w", flag, err)
 	}
 	_, err = f.WriteString(text)
 	return errors.Join(err, f.Close())
