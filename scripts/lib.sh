@@ -59,6 +59,21 @@ need_shellcheck() {
 	command -v shellcheck >/dev/null || apt_install "no shellcheck found" shellcheck
 }
 
+# Installs Chromium for the tests of the console's pages, and the checker of their accessibility from npm, which
+# DRIFTLESS_AXE then names.
+need_browser() {
+	command -v chromium >/dev/null || apt_install "the tests of the console's pages need a browser" chromium
+	local version=4.14.1 dir
+	dir=${DRIFTLESS_TOOLS:-$root/.build}/axe-core-$version
+	if [[ ! -f $dir/package/axe.min.js ]]; then
+		command -v npm >/dev/null || apt_install "axe-core comes from npm" npm
+		say "getting axe-core $version from npm (once)"
+		mkdir -p "$dir"
+		(cd "$dir" && npm pack --silent "axe-core@$version" >/dev/null && tar -xzf "axe-core-$version.tgz" package/axe.min.js)
+	fi
+	export DRIFTLESS_AXE=$dir/package/axe.min.js
+}
+
 # Builds all programs into .build/bin. Takes no time if nothing changed.
 build_programs() {
 	need_go

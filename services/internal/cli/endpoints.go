@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // endpoints are the addresses of a mesh on this machine. `up --json` prints them.
@@ -15,6 +17,7 @@ type endpoints struct {
 	Webhook  string `json:"webhook"`
 	Control  string `json:"control"`
 	Push     string `json:"push"`
+	Console  string `json:"console"`
 	Stripe   string `json:"stripe"`
 	NATS     string `json:"nats"`
 	Database string `json:"database"`
@@ -24,6 +27,17 @@ type endpoints struct {
 	Simulated bool `json:"simulated"`
 	// Pids are the process ids of the services, by name.
 	Pids map[string]int `json:"pids"`
+}
+
+// services returns the addresses of the services, by name.
+func (e endpoints) services() map[string]string {
+	return map[string]string{
+		topology.Ingestion:      e.Ingest,
+		topology.Push:           e.Push,
+		topology.Pull:           e.Webhook,
+		topology.Reconciliation: e.Control,
+		console:                 e.Console,
+	}
 }
 
 func endpointsFile(dataDir string) string { return filepath.Join(dataDir, "mesh.json") }

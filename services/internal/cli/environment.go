@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -18,6 +19,7 @@ var serviceSettings = map[string]any{
 	topology.Push:           config.PushService{},
 	topology.Pull:           config.PullService{},
 	topology.Reconciliation: config.ReconciliationService{},
+	console:                 config.ConsoleService{},
 }
 
 // commonVariables are the variables of this process that every service gets beside its settings. They say where the
@@ -40,8 +42,8 @@ var postgresVariables = []string{
 
 // environment returns the variables of a service: its settings, and what every program needs. No service gets the
 // secrets of another.
-func (u *up) environment(service string) []string {
-	own := config.Variables(serviceSettings[service])
+func (u *up) environment(program string) []string {
+	own := config.Variables(serviceSettings[program])
 	pass := commonVariables
 	if slices.Contains(own, "DATABASE_URL") {
 		pass = slices.Concat(commonVariables, postgresVariables)
@@ -49,13 +51,13 @@ func (u *up) environment(service string) []string {
 	set := u.settings()
 	if set["NATS_URL"] != "" {
 		// On the private server each service has its own user.
-		set["NATS_URL"] = u.natsURL(service)
+		set["NATS_URL"] = u.natsURL(program)
 	}
-	if service == topology.Ingestion && u.DryRun && u.DatabaseURL != "" {
+	if program == topology.Ingestion && u.DryRun && u.DatabaseURL != "" {
 		// A dry run creates no tables in the operator's database.
 		set["DRIFTLESS_MIGRATIONS"] = "check"
 	}
-	if service == topology.Reconciliation && set["LEDGER_DATABASE_URL"]+set["LEDGER_DATABASE_URL_FILE"] != "" {
+	if program == topology.Reconciliation && set["LEDGER_DATABASE_URL"]+set["LEDGER_DATABASE_URL_FILE"] != "" {
 		// The ledger has its own database, so reconciliation does not get the catalog's.
 		set["DATABASE_URL"], set["DATABASE_URL_FILE"] = "", ""
 	}
@@ -73,6 +75,10 @@ func (u *up) environment(service string) []string {
 		if value != "" && slices.Contains(own, name) {
 			env = append(env, name+"="+value)
 		}
+	}
+	if program == console {
+		env = append(env, service.LinkKeyVariable+"="+u.linkKey,
+			service.LinkTokenVariable+"="+u.cli.Token.Reveal())
 	}
 	return env
 }
@@ -99,6 +105,13 @@ func (u *up) settings() map[string]string {
 		"DRIFTLESS_PULL_ADDR":            u.PullAddr,
 		"DRIFTLESS_RECONCILIATION_ADDR":  u.ReconciliationAddr,
 		"DRIFTLESS_PUSH_ADDR":            u.PushAddr,
+		"DRIFTLESS_CONSOLE_ADDR":         u.ConsoleAddr,
+		"DRIFTLESS_CONSOLE_URL":          u.ConsoleURL,
+		"DRIFTLESS_CONSOLE_SESSION_KEY":  u.ConsoleSessionKey.Reveal(),
+		"DRIFTLESS_CONSOLE_JAEGER_URL":   u.ConsoleJaegerURL,
+		"DRIFTLESS_CONSOLE_STRIPE_URL":   u.ConsoleStripeURL,
+		"DRIFTLESS_CONTROL_URL":          u.endpoints.Control,
+		"DRIFTLESS_INGEST_URL":           u.endpoints.Ingest,
 		"DRIFTLESS_SLOT":                 u.Slot,
 		"DRIFTLESS_PUBLICATION":          u.Publication,
 		"DRIFTLESS_ACCEPT_DATABASE":      u.AcceptDatabase,

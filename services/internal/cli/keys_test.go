@@ -74,7 +74,7 @@ func TestUp_MakesKeysOfDataDirectory(t *testing.T) {
 		t.Helper()
 		u := &up{upCmd: &upCmd{Without: without}, dataDir: data}
 		require.NoError(t, u.makeKeys())
-		require.NoError(t, u.keys.markSigned(without))
+		require.NoError(t, u.keys.markSigned(u.runsElsewhere()))
 		return u.keys
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(data, "nats"), 0o700))

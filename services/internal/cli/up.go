@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,12 +39,13 @@ type upCmd struct {
 	config.Placement
 	config.Signing
 	config.Tokens
+	config.Console
 
 	Ports           string        `enum:"fixed,auto" default:"fixed" help:"Ports to listen on: fixed for those in the documentation, auto for free ones."`
 	JSON            bool          `name:"json" help:"Print all addresses as one line of JSON on standard output once everything is ready."`
 	Seed            bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products if Stripe is the simulator."`
 	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Minimum level of the services' log records to show; debug shows every call to Stripe."`
-	Without         []string      `enum:"ingestion,push,pull,reconciliation" help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
+	Without         []string      `enum:"ingestion,push,pull,reconciliation,console" help:"Services not to start: ingestion, push, pull, reconciliation, console." placeholder:"SERVICE"`
 	DryRun          bool          `name:"dry-run" help:"Read your tables and Stripe, show the plan, and write nothing to Stripe: no push runs. Uses a NATS, a ledger and a replication slot of its own."`
 	Once            bool          `help:"End a dry run after its plan. Exits with 2 if anything differs."`
 	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"Timeout until everything is ready."`
@@ -88,6 +90,7 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, load
 		logger:           logger,
 		hasBuiltInTables: mapping.IsBuiltIn(),
 		started:          time.Now(),
+		linkKey:          rand.Text(),
 	}
 	defer u.stopDependencies()
 	if err := u.makeKeys(); err != nil {
@@ -105,6 +108,12 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, load
 	}
 	return err
 }
+
+// console is the name of the console's program. It is not a service of the mesh, and has no user of NATS.
+const console = "console"
+
+// programs are the services that up starts, in the order in which it waits for them.
+var programs = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation, console}
 
 // up is a mesh on one machine while it runs.
 type up struct {
@@ -124,6 +133,8 @@ type up struct {
 	postgres      *local.Postgres   // nil if the database is not ours
 	simulator     *stripesim.Config
 	webhookSecret string // the simulator's secret
+	// linkKey is the key of the link that signs in to the console once.
+	linkKey string
 	keys          upKeys
 	// listeners are those that the services inherit, by service.
 	listeners         map[string]*os.File
@@ -177,7 +188,7 @@ func (u *up) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
+	for _, name := range programs {
 		if slices.Contains(u.Without, name) {
 			continue
 		}
@@ -249,12 +260,7 @@ func programDir() (string, error) {
 func (u *up) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("not everything was ready within %s", u.Timeout))
 	defer cancel()
-	urls := map[string]string{
-		topology.Ingestion:      u.endpoints.Ingest,
-		topology.Push:           u.endpoints.Push,
-		topology.Pull:           u.endpoints.Webhook,
-		topology.Reconciliation: u.endpoints.Control,
-	}
+	urls := u.endpoints.services()
 	for i, name := range u.serviceNames {
 		for !isReady(ctx, urls[name]+"/readyz") {
 			select {

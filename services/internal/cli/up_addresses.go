@@ -31,6 +31,7 @@ func (u *up) chooseAddresses() error {
 		{topology.Pull, &u.PullAddr, &u.endpoints.Webhook},
 		{topology.Reconciliation, &u.ReconciliationAddr, &u.endpoints.Control},
 		{topology.Push, &u.PushAddr, &u.endpoints.Push},
+		{console, &u.ConsoleAddr, &u.endpoints.Console},
 	} {
 		listener, err := u.listen(*s.addr, s.url)
 		if err != nil {

@@ -45,12 +45,10 @@ func (u *up) announce(ctx context.Context) error {
 	rows := [][]string{}
 	add := func(what, where, note string) { rows = append(rows, []string{"  " + what, where, note}) }
 	for i, name := range u.serviceNames {
-		url := map[string]string{
-			topology.Ingestion:      u.endpoints.Ingest,
-			topology.Push:           u.endpoints.Push,
-			topology.Pull:           u.endpoints.Webhook,
-			topology.Reconciliation: u.endpoints.Control,
-		}[name]
+		if name == console {
+			continue
+		}
+		url := u.endpoints.services()[name]
 		add(name, url, fmt.Sprintf("pid %d", u.services[i].Pid()))
 	}
 	add(stripeIs, u.endpoints.Stripe, "")
@@ -58,11 +56,22 @@ func (u *up) announce(ctx context.Context) error {
 	add("Postgres", redact.URL(u.endpoints.Database), "")
 	var table bytes.Buffer
 	printTable(&table, rows...)
-	sayf(stdout, "Driftless is up (%s), with its data in %s\n%s\n"+
+	sayf(stdout, "Driftless is up (%s), with its data in %s\n%s%s\n"+
 		"Try `scripts/driftless demo`, or `scripts/driftless psql`. %sCtrl-C stops everything.\n",
-		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, raw(table.String()), u.tokenHint())
+		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, raw(u.consoleHint()), raw(table.String()), u.tokenHint())
 	return nil
 }
+
+// consoleHint is the line with the address of the console, and the link that signs in once. It is empty if none runs.
+// Whoever reads this output may use the mesh anyway: the file of its addresses has the token.
+func (u *up) consoleHint() string {
+	if slices.Contains(u.Without, console) {
+		return ""
+	}
+	return fmt.Sprintf("\n  console: %s\n  sign in: %s (works once)\n\n", u.endpoints.Console, u.signInLink())
+}
+
+func (u *up) signInLink() string { return u.endpoints.Console + "/sign-in/link?key=" + u.linkKey }
 
 // tokenHint says how to use the APIs without these commands. The token itself is never printed or logged.
 func (u *up) tokenHint() string {

@@ -41,8 +41,11 @@ func (cmd *upCmd) prepareDryRun(dataDir string, mapping *config.Mapping) (string
 			"a dry run writes nothing, and catalog.write_ids writes Stripe's ids to your tables: use a " +
 				"configuration file without it")
 	}
-	if !slices.Contains(cmd.Without, topology.Push) {
-		cmd.Without = append(cmd.Without, topology.Push)
+	// The plan is on the terminal, so no console runs.
+	for _, program := range []string{topology.Push, console} {
+		if !slices.Contains(cmd.Without, program) {
+			cmd.Without = append(cmd.Without, program)
+		}
 	}
 	// Values that would be written back to the tables are only reported.
 	for i, r := range cmd.Policy.Policy {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,10 +36,10 @@ const unsignedPeriod = time.Hour
 // unsignedPeriod.
 func (u *up) markWhenSigned(ctx context.Context) error {
 	if u.keys.isChecked {
-		return u.keys.markSigned(u.Without)
+		return u.keys.markSigned(u.runsElsewhere())
 	}
 	timer := time.AfterFunc(unsignedPeriod, func() {
-		if err := u.keys.markSigned(u.Without); err != nil {
+		if err := u.keys.markSigned(u.runsElsewhere()); err != nil {
 			u.logger.WarnContext(ctx, "could not mark the data directory as signed", "error", err)
 		}
 	})
@@ -74,7 +75,7 @@ func (u *up) makeKeys() error {
 	k.trusted = strings.Join(trusted, ",")
 	_, err = os.Stat(k.marker())
 	switch {
-	case len(u.Without) > 0:
+	case u.runsElsewhere():
 		// The services that run elsewhere may have no keys. Their messages must be accepted at the next start.
 		if err := os.Remove(k.marker()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("signing keys: %w", err)
@@ -112,7 +113,7 @@ func readOrCreateKey(path string) (signing.PrivateKey, error) {
 
 // environment returns the variables for a service: its own key, and the keys that it trusts.
 func (k upKeys) environment(service string) []string {
-	if k.files == nil {
+	if k.files[service] == "" {
 		return nil
 	}
 	env := []string{"DRIFTLESS_SIGNING_KEY_FILE=" + k.files[service]}
@@ -122,10 +123,15 @@ func (k upKeys) environment(service string) []string {
 	return env
 }
 
+// runsElsewhere reports whether services of the mesh may run outside this process.
+func (u *up) runsElsewhere() bool {
+	return slices.ContainsFunc(u.Without, func(program string) bool { return program != console })
+}
+
 // markSigned makes the services check signatures from the next start on. It does nothing if services without these keys
 // took part.
-func (k upKeys) markSigned(without []string) error {
-	if k.files == nil || len(without) > 0 {
+func (k upKeys) markSigned(runsElsewhere bool) error {
+	if k.files == nil || runsElsewhere {
 		return nil
 	}
 	if err := os.WriteFile(k.marker(), nil, 0o600); err != nil {

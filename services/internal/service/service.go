@@ -73,7 +73,7 @@ func NATS(name string, n config.NATS) mesh.Config {
 }
 
 // Main runs a service as a process and ends the process. settings is a pointer to a struct of config's groups, among
-// them config.Log, config.Mesh and config.Hosts. The exit code is 0 after SIGINT or SIGTERM. It is 1, with one sentence
+// them config.Log and config.Hosts, and config.Mesh unless the service is outside the mesh. The exit code is 0 after SIGINT or SIGTERM. It is 1, with one sentence
 // on standard error, if the service cannot do its work.
 func Main(name, description string, settings any, run func(context.Context, Runtime) error) {
 	if err := runService(name, description, settings, run); err != nil {
@@ -89,7 +89,7 @@ func runService(name, description string, settings any, run func(context.Context
 	}
 	groups := reflect.ValueOf(settings).Elem()
 	log := groups.FieldByName("Log").Interface().(config.Log)       //nolint:forcetypeassert // a mistake of the caller's
-	nats := groups.FieldByName("Mesh").Interface().(config.Mesh)    //nolint:forcetypeassert // as above
+	mesh, _ := fieldOf(groups, "Mesh").(config.Mesh)
 	hosts := groups.FieldByName("Hosts").Interface().(config.Hosts) //nolint:forcetypeassert // as above
 	logger, err := telemetry.NewLogger(os.Stderr, log.LogLevel, log.LogFormat)
 	if err != nil {
@@ -106,7 +106,7 @@ func runService(name, description string, settings any, run func(context.Context
 		Service:   "driftless-" + name,
 		Version:   Version(),
 		Component: name,
-		Account:   nats.Account,
+		Account:   mesh.Account,
 		Logger:    logger,
 	})
 	if err != nil {
@@ -130,6 +130,14 @@ func runService(name, description string, settings any, run func(context.Context
 		logger.Warn("could not export the last spans", "error", err)
 	}
 	return err
+}
+
+// fieldOf returns a field of a struct, or nil if there is none.
+func fieldOf(v reflect.Value, name string) any {
+	if f := v.FieldByName(name); f.IsValid() {
+		return f.Interface()
+	}
+	return nil
 }
 
 // version is set by the linker in a release (-X).

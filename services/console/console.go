@@ -1,0 +1,88 @@
+// Package console serves the pages with which people see the catalog, the difference to Stripe and the way of every
+// change, and act on it. It is a client of the control API and of the ingestion API, as the command line is. It keeps
+// nothing: no NATS, no database, no key of Stripe.
+package console
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/driftless-sync/driftless/services/console/internal/page/activity"
+	"github.com/driftless-sync/driftless/services/console/internal/page/now"
+	"github.com/driftless-sync/driftless/services/console/internal/session"
+	"github.com/driftless-sync/driftless/services/console/internal/web"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+)
+
+// Config configures the console.
+type Config struct {
+	// ControlURL and IngestURL are the addresses of the APIs.
+	ControlURL, IngestURL string
+	// URL is the address under which visitors reach the console. Empty is the address that it listens on.
+	URL string
+	// SessionKey encrypts sign-ins. It has at least 32 characters. Empty makes a random one.
+	SessionKey string
+	// LinkKey is the key of a link that signs in once, with LinkToken. Empty for none.
+	LinkKey, LinkToken string
+	// JaegerURL and StripeURL are the addresses of Jaeger and of Stripe's dashboard. Empty if there is none.
+	JaegerURL, StripeURL string
+	HTTP                 httpserver.Config
+	Logger               *slog.Logger
+}
+
+// Run serves until ctx ends. It returns nil after a graceful stop.
+func Run(ctx context.Context, cfg Config) error {
+	base, secure, err := parseURL(cfg.URL)
+	if err != nil {
+		return err
+	}
+	sessions, err := session.New(cfg.SessionKey, base+"/", secure, time.Now)
+	if err != nil {
+		return err
+	}
+	if cfg.SessionKey == "" {
+		cfg.Logger.Info("there is no session key: sign-ins end with this process, and hold for this replica only")
+	}
+	// Streams to browsers end before the server waits for its requests.
+	apis := web.NewAPIs(cfg.ControlURL, cfg.IngestURL, "", time.Now)
+	app := web.New(ctx, web.Config{
+		Base:      base,
+		APIs:      apis,
+		Sessions:  sessions,
+		Link:      cfg.LinkKey,
+		LinkToken: cfg.LinkToken,
+		JaegerURL: strings.TrimRight(cfg.JaegerURL, "/"),
+		StripeURL: strings.TrimRight(cfg.StripeURL, "/"),
+		Now:       time.Now,
+		Logger:    cfg.Logger,
+	})
+	addPages(app)
+
+	cfg.HTTP.Handler = telemetry.HTTPServer(app.Handler())
+	cfg.HTTP.Ready = func(ctx context.Context) error { return apis.Ready(ctx) }
+	return httpserver.Run(ctx, cfg.HTTP)
+}
+
+// addPages adds all pages. Each is a package of its own.
+func addPages(app *web.App) {
+	now.Add(app)
+	activity.Add(app)
+}
+
+// parseURL returns the path of the console's address without a slash at its end, and whether visitors use TLS.
+func parseURL(text string) (base string, secure bool, err error) {
+	if text == "" {
+		return "", false, nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", false, fmt.Errorf("the console's address %q must be a URL such as https://ops.example.com/driftless",
+			text)
+	}
+	return strings.TrimRight(u.EscapedPath(), "/"), u.Scheme == "https", nil
+}

@@ -1,0 +1,108 @@
+// The console's own script: the keyboard, buttons that copy, selections, and times in the browser's own zone. Pages work
+// without it.
+"use strict";
+
+(() => {
+  const visible = (e) => e.offsetParent !== null;
+  const typing = (e) => e.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(e.tagName) && e.type !== "checkbox";
+  const rows = () => [...document.querySelectorAll("[data-row]")].filter(visible);
+  let going = 0;
+
+  function move(step) {
+    const all = rows();
+    if (all.length === 0) return;
+    const at = all.findIndex((r) => r.contains(document.activeElement));
+    const next = all[Math.min(Math.max(at + step, 0), all.length - 1)];
+    (next.querySelector("a[href]") || next).focus();
+    next.scrollIntoView({ block: "nearest" });
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+    if (document.querySelector("[popover]:popover-open")) return;
+    if (going && Date.now() - going < 1500) {
+      going = 0;
+      const link = document.querySelector(`a[data-go="${CSS.escape(event.key)}"]`);
+      if (link) link.click();
+      return;
+    }
+    const named = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+    if (named && visible(named)) {
+      event.preventDefault();
+      if (named.tagName === "INPUT") named.focus(); else named.click();
+      return;
+    }
+    switch (event.key) {
+      case "g": going = Date.now(); break;
+      case "j": move(1); break;
+      case "k": move(-1); break;
+      case "x": {
+        const row = document.activeElement.closest("[data-row]");
+        const box = row && row.querySelector("input[type=checkbox]");
+        if (box) box.click();
+        break;
+      }
+      case "?": document.getElementById("keys").showPopover(); break;
+      default: return;
+    }
+    event.preventDefault();
+  });
+
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (!copy) return;
+    await navigator.clipboard.writeText(copy.dataset.copy);
+    const before = copy.textContent;
+    copy.textContent = "Copied";
+    setTimeout(() => { copy.textContent = before; }, 1500);
+  });
+
+  // A box with data-all selects every row of its form. The form's [data-selected] shows how many are selected, and its
+  // [data-needs-selection] work only if some are.
+  function countSelected(form) {
+    const boxes = [...form.querySelectorAll("[data-row] input[type=checkbox]")];
+    const selected = boxes.filter((b) => b.checked).length;
+    const all = form.querySelector("[data-all]");
+    if (all) {
+      all.checked = boxes.length > 0 && selected === boxes.length;
+      all.indeterminate = selected > 0 && selected < boxes.length;
+    }
+    form.querySelectorAll("[data-selected]").forEach((e) => { e.textContent = selected; });
+    form.querySelectorAll("[data-needs-selection]").forEach((e) => { e.hidden = selected === 0; });
+  }
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.form;
+    if (!form) return;
+    if (event.target.matches("[data-all]")) {
+      form.querySelectorAll("[data-row] input[type=checkbox]").forEach((b) => { b.checked = event.target.checked; });
+    }
+    if (event.target.matches("[data-submit]")) { form.requestSubmit(); return; }
+    countSelected(form);
+  });
+
+  function localTimes() {
+    document.querySelectorAll("time[data-clock]").forEach((e) => {
+      const t = new Date(e.dateTime);
+      const day = t.toDateString() === new Date().toDateString();
+      e.textContent = day ? t.toLocaleTimeString() : t.toLocaleString();
+    });
+    document.querySelectorAll("form[data-list]").forEach(countSelected);
+  }
+
+  document.addEventListener("DOMContentLoaded", localTimes);
+  document.addEventListener("htmx:afterSettle", localTimes);
+  // An open form is not replaced under the visitor's hands. The page is read again once it is closed.
+  let missed = false;
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.target.id === "live" && document.querySelector("#live [popover]:popover-open")) {
+      event.preventDefault();
+      missed = true;
+    }
+  });
+  document.addEventListener("toggle", (event) => {
+    if (event.newState !== "closed" || !missed) return;
+    missed = false;
+    htmx.trigger("#live", "refresh");
+  }, true);
+})();

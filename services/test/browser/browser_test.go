@@ -1,0 +1,200 @@
+package browser_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/auth"
+)
+
+// stopChromium stops the browser, if it was started.
+var stopChromium func()
+
+// chromium is the browser of all tests of this process.
+var chromium = sync.OnceValues(func() (context.Context, error) {
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, // the tests may run as root
+		chromedp.Flag("disable-dev-shm-usage", true))
+	allocator, _ := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, _ := chromedp.NewContext(allocator)
+	stopChromium = func() { _ = chromedp.Cancel(ctx) }
+	return ctx, chromedp.Do(ctx)
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if stopChromium != nil {
+		stopChromium()
+	}
+	os.Exit(code)
+}
+
+// tab is a tab of the browser with cookies of its own.
+type tab struct {
+	t    testing.TB
+	ctx  context.Context
+	base string
+
+	mu sync.Mutex
+	// faults are the errors and warnings in the browser's console.
+	faults []string
+}
+
+// open opens a tab at a console.
+func open(t testing.TB, base string) *tab {
+	t.Helper()
+	browser, err := chromium()
+	require.NoError(t, err, "these tests need chromium: apt-get install chromium")
+	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	p := &tab{t: t, ctx: ctx, base: base}
+	// The tab lives as long as the context of its first call.
+	require.NoError(t, chromedp.Do(ctx))
+	p.do(chromedp.EmulateViewport(1280, 900))
+	messages := chromedp.Console(ctx)
+	go func() {
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			p.note(m)
+		}
+	}()
+	return p
+}
+
+func (p *tab) note(m chromedp.ConsoleMessage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleWarning || m.IsException() {
+		p.faults = append(p.faults, m.String())
+	}
+}
+
+// do runs actions. It fails with the text of the page, so that one sees what was there instead.
+func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	_ = ask(p, chromedp.Steps(actions...))
+}
+
+// ask runs an action and returns its value.
+func ask[T any](p *tab, action chromedp.Action[T]) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, action)
+	if err != nil {
+		ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
+		defer cancel()
+		text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
+		require.NoError(p.t, err, "on the page %s", text)
+	}
+	return value
+}
+
+// phone makes the tab as narrow as a phone.
+func (p *tab) phone() { p.do(chromedp.EmulateViewport(390, 844)) }
+
+// dark makes the browser ask for dark pages.
+func (p *tab) dark() {
+	p.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+		})
+		return err
+	}))
+}
+
+// visit opens a page of the console.
+func (p *tab) visit(path string) {
+	p.t.Helper()
+	p.do(chromedp.Navigate(p.base + path))
+}
+
+// signIn signs in with a role's token.
+func (p *tab) signIn(m *testMesh, role auth.Role) {
+	p.t.Helper()
+	p.visit("/sign-in")
+	p.do(chromedp.SendKeys("#token", m.tokens[role]+kb.Enter), chromedp.WaitVisible("header.top"))
+}
+
+// text returns the text of the page's content.
+func (p *tab) text() string {
+	p.t.Helper()
+	return ask(p, chromedp.Text("main"))
+}
+
+// waitText waits until the content of the page has a text, without loading the page.
+func (p *tab) waitText(text string) {
+	p.t.Helper()
+	quoted, err := json.Marshal(text)
+	require.NoError(p.t, err)
+	_ = ask(p, chromedp.Poll[bool](
+		fmt.Sprintf(`document.querySelector("main")?.innerText.replace(/\s+/g, " ").includes(%s)`, quoted),
+		chromedp.WithPollingTimeout(patience)))
+}
+
+// click clicks the visible button or link with a text.
+func (p *tab) click(text string) {
+	p.t.Helper()
+	p.do(chromedp.Click(fmt.Sprintf(
+		`//*[self::button or self::a or self::summary][normalize-space()=%q]`, text), chromedp.NodeVisible))
+}
+
+// press types on the keyboard.
+func (p *tab) press(keys string) {
+	p.t.Helper()
+	p.do(chromedp.KeyEvent(keys))
+}
+
+// axe is the path of axe-core's script, which scripts/test installs from npm.
+const axeVariable = "DRIFTLESS_AXE"
+
+// requireAccessible requires that axe-core finds nothing on the page.
+func (p *tab) requireAccessible() {
+	p.t.Helper()
+	path := os.Getenv(axeVariable)
+	require.NotEmpty(p.t, path, "set %s to axe.min.js of axe-core, as scripts/test does", axeVariable)
+	script, err := os.ReadFile(path)
+	require.NoError(p.t, err)
+	_ = ask(p, chromedp.Evaluate[any](string(script) + "; 1"))
+	found := ask(p, chromedp.Evaluate[string](`axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
+		"best-practice"]}).then((r) => r.violations.map((v) => v.help + "\n" +
+			v.nodes.map((n) => n.html + "\n" + n.failureSummary).join("\n")).join("\n\n"))`, chromedp.EvalAwaitPromise))
+	require.Empty(p.t, found)
+}
+
+// requireNoFaults requires that the page has reported no error.
+func (p *tab) requireNoFaults() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	require.Empty(p.t, p.faults)
+}
+
+// screenshots is the directory for pictures of pages. They are taken only if it is set.
+const screenshotsVariable = "DRIFTLESS_SCREENSHOTS"
+
+// picture takes a picture of the whole page, if DRIFTLESS_SCREENSHOTS is set.
+func (p *tab) picture(name string) {
+	p.t.Helper()
+	dir := os.Getenv(screenshotsVariable)
+	if dir == "" {
+		return
+	}
+	data := ask(p, chromedp.FullScreenshot(100))
+	require.NoError(p.t, os.WriteFile(filepath.Join(dir, name+".png"), data, 0o644))
+}
+

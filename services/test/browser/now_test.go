@@ -1,0 +1,33 @@
+package browser_test
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/driftless-sync/driftless/services/internal/auth"
+)
+
+func TestNow_ShowsWhatHappensAndActs(t *testing.T) {
+	t.Parallel()
+	m := newTestMesh(t)
+	p := open(t, m.url(consoleName))
+	p.visit("/")
+	p.waitText("Sign in to Driftless")
+	p.requireAccessible()
+	p.signIn(m, auth.Operate)
+	p.waitText("The catalog has no products.")
+	m.upsert(product("mug", "Mug", 1400), product("cup", "Cup", 900))
+	p.waitText("All 2 products are equal.")
+	p.requireAccessible()
+	p.picture("now-equal")
+
+	m.edit("mug", url.Values{"name": {"Mugg"}})
+	p.waitText("1 differs")
+	p.picture("now-drifted")
+	p.dark()
+	p.requireAccessible()
+	p.picture("now-dark")
+	p.phone()
+	p.picture("now-phone")
+	p.requireNoFaults()
+}
