@@ -14,7 +14,7 @@ import (
 	"sync"
 )
 
-//go:embed console.css console.js icon.svg vendor/*.js
+//go:embed css/*.css console.js icon.svg vendor/*.js
 var files embed.FS
 
 // version returns the hash of all files.
@@ -33,6 +33,15 @@ var version = sync.OnceValue(func() string {
 		panic("the embedded files cannot be read: " + err.Error())
 	}
 	return hex.EncodeToString(hash.Sum(nil))[:16]
+})
+
+// Styles are the names of the style sheets, base first. Each page may have one of its own.
+var Styles = sync.OnceValue(func() []string {
+	names, err := fs.Glob(files, "css/*.css")
+	if err != nil {
+		panic("the pattern of style sheets is wrong: " + err.Error())
+	}
+	return names
 })
 
 // Prefix is the path below which Handler serves, without that of the console.
