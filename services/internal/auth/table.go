@@ -23,6 +23,8 @@ var Control = Rules{
 	controlv1connect.ControlServiceListRetriesProcedure:     {Role: Read},
 	controlv1connect.ControlServiceListActivityProcedure:    {Role: Read},
 	controlv1connect.ControlServiceWhoAmIProcedure:          {Role: Read},
+	controlv1connect.ControlServiceSearchProductsProcedure:  {Role: Read},
+	controlv1connect.ControlServiceCountProductsProcedure:   {Role: Read},
 
 	controlv1connect.ControlServiceSyncProductsProcedure:      {Role: Operate},
 	controlv1connect.ControlServiceAdoptProductsProcedure:     {Role: Operate},

@@ -192,6 +192,66 @@ func (Side) EnumDescriptor() ([]byte, []int) {
 	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{2}
 }
 
+type ProductSort int32
+
+const (
+	// As PRODUCT_SORT_ID.
+	ProductSort_PRODUCT_SORT_UNSPECIFIED ProductSort = 0
+	// By the bytes of the id.
+	ProductSort_PRODUCT_SORT_ID ProductSort = 1
+	// By the name in lower case.
+	ProductSort_PRODUCT_SORT_NAME ProductSort = 2
+	// The product that has differed longest comes first. Products that do not differ are last in both directions.
+	ProductSort_PRODUCT_SORT_DIFFERS_SINCE ProductSort = 3
+	// By changed_at.
+	ProductSort_PRODUCT_SORT_CHANGED_AT ProductSort = 4
+)
+
+// Enum value maps for ProductSort.
+var (
+	ProductSort_name = map[int32]string{
+		0: "PRODUCT_SORT_UNSPECIFIED",
+		1: "PRODUCT_SORT_ID",
+		2: "PRODUCT_SORT_NAME",
+		3: "PRODUCT_SORT_DIFFERS_SINCE",
+		4: "PRODUCT_SORT_CHANGED_AT",
+	}
+	ProductSort_value = map[string]int32{
+		"PRODUCT_SORT_UNSPECIFIED":   0,
+		"PRODUCT_SORT_ID":            1,
+		"PRODUCT_SORT_NAME":          2,
+		"PRODUCT_SORT_DIFFERS_SINCE": 3,
+		"PRODUCT_SORT_CHANGED_AT":    4,
+	}
+)
+
+func (x ProductSort) Enum() *ProductSort {
+	p := new(ProductSort)
+	*p = x
+	return p
+}
+
+func (x ProductSort) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ProductSort) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftless_control_v1_control_proto_enumTypes[3].Descriptor()
+}
+
+func (ProductSort) Type() protoreflect.EnumType {
+	return &file_driftless_control_v1_control_proto_enumTypes[3]
+}
+
+func (x ProductSort) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ProductSort.Descriptor instead.
+func (ProductSort) EnumDescriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
 // The basis of an answer about equality, to be shown with the answer. Without it, "no differences" only means that
 // CATALOG and the observed state are equal.
 type Equality struct {
@@ -6445,6 +6505,681 @@ func (x *WhoAmIResponse) GetOpen() bool {
 	return false
 }
 
+// Selects products: those that match every field that is set. A repeated field matches if one of its values does.
+type ProductFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Words, separated by spaces, which a product has from the beginning of a word, in any case: "oak ch" finds "Chair,
+	// oak", and "air" does not. They are looked for in its id, its names in the catalog and in Stripe, the ids and lookup
+	// keys of its prices, Stripe's ids, and its metadata as "key:value".
+	Search string         `protobuf:"bytes,1,opt,name=search,proto3" json:"search,omitempty"`
+	States []ProductState `protobuf:"varint,2,rep,packed,name=states,proto3,enum=driftless.control.v1.ProductState" json:"states,omitempty"`
+	// catalog (the catalog has it now), left (it left the catalog, or never was in it, and is not active in Stripe) or
+	// extra (only Stripe has it).
+	Kinds []string `protobuf:"bytes,3,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Kinds of open drift, and who caused open drift: dashboard, api_key or unknown. Ignored drift does not count.
+	DriftKinds []string `protobuf:"bytes,4,rep,name=drift_kinds,json=driftKinds,proto3" json:"drift_kinds,omitempty"`
+	Causes     []string `protobuf:"bytes,5,rep,name=causes,proto3" json:"causes,omitempty"`
+	// Reasons of open dead letters.
+	DeadReasons []string `protobuf:"bytes,6,rep,name=dead_reasons,json=deadReasons,proto3" json:"dead_reasons,omitempty"`
+	// Rules of the guard that hold the product's change. "check" stands for every check of the operator.
+	Rules []string `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
+	// Only active products without an active price: in the catalog, or in Stripe if only Stripe has the product.
+	NoActivePrice bool     `protobuf:"varint,8,opt,name=no_active_price,json=noActivePrice,proto3" json:"no_active_price,omitempty"`
+	ProductIds    []string `protobuf:"bytes,9,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProductFilter) Reset() {
+	*x = ProductFilter{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProductFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProductFilter) ProtoMessage() {}
+
+func (x *ProductFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProductFilter.ProtoReflect.Descriptor instead.
+func (*ProductFilter) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{88}
+}
+
+func (x *ProductFilter) GetSearch() string {
+	if x != nil {
+		return x.Search
+	}
+	return ""
+}
+
+func (x *ProductFilter) GetStates() []ProductState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ProductFilter) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ProductFilter) GetDriftKinds() []string {
+	if x != nil {
+		return x.DriftKinds
+	}
+	return nil
+}
+
+func (x *ProductFilter) GetCauses() []string {
+	if x != nil {
+		return x.Causes
+	}
+	return nil
+}
+
+func (x *ProductFilter) GetDeadReasons() []string {
+	if x != nil {
+		return x.DeadReasons
+	}
+	return nil
+}
+
+func (x *ProductFilter) GetRules() []string {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *ProductFilter) GetNoActivePrice() bool {
+	if x != nil {
+		return x.NoActivePrice
+	}
+	return false
+}
+
+func (x *ProductFilter) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+type SearchProductsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Selects all products if absent or empty.
+	Filter     *ProductFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Sort       ProductSort    `protobuf:"varint,2,opt,name=sort,proto3,enum=driftless.control.v1.ProductSort" json:"sort,omitempty"`
+	Descending bool           `protobuf:"varint,3,opt,name=descending,proto3" json:"descending,omitempty"`
+	// At most this many. Defaults to 100.
+	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// next or previous of an earlier answer with the same sort and direction. The first page if empty.
+	Cursor        string `protobuf:"bytes,5,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchProductsRequest) Reset() {
+	*x = SearchProductsRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchProductsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchProductsRequest) ProtoMessage() {}
+
+func (x *SearchProductsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchProductsRequest.ProtoReflect.Descriptor instead.
+func (*SearchProductsRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *SearchProductsRequest) GetFilter() *ProductFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *SearchProductsRequest) GetSort() ProductSort {
+	if x != nil {
+		return x.Sort
+	}
+	return ProductSort_PRODUCT_SORT_UNSPECIFIED
+}
+
+func (x *SearchProductsRequest) GetDescending() bool {
+	if x != nil {
+		return x.Descending
+	}
+	return false
+}
+
+func (x *SearchProductsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *SearchProductsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type SearchProductsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order that was asked for, also if the cursor leads backwards.
+	Products []*ProductRow `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	// The cursors of the pages after and before this one. Empty if there is none. A product that changes while pages are
+	// read is on the page of its new place, so it may be on two of them or on none.
+	Next     string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	Previous string `protobuf:"bytes,3,opt,name=previous,proto3" json:"previous,omitempty"`
+	// How many products the filter selects. If total_is_minimum, at least so many.
+	Total          uint64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	TotalIsMinimum bool   `protobuf:"varint,5,opt,name=total_is_minimum,json=totalIsMinimum,proto3" json:"total_is_minimum,omitempty"`
+	// When the total was counted: up to two seconds before the answer. The rows are of the time of the answer.
+	CountedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=counted_at,json=countedAt,proto3" json:"counted_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchProductsResponse) Reset() {
+	*x = SearchProductsResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchProductsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchProductsResponse) ProtoMessage() {}
+
+func (x *SearchProductsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchProductsResponse.ProtoReflect.Descriptor instead.
+func (*SearchProductsResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *SearchProductsResponse) GetProducts() []*ProductRow {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+func (x *SearchProductsResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *SearchProductsResponse) GetPrevious() string {
+	if x != nil {
+		return x.Previous
+	}
+	return ""
+}
+
+func (x *SearchProductsResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *SearchProductsResponse) GetTotalIsMinimum() bool {
+	if x != nil {
+		return x.TotalIsMinimum
+	}
+	return false
+}
+
+func (x *SearchProductsResponse) GetCountedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountedAt
+	}
+	return nil
+}
+
+// A product as a list shows it.
+type ProductRow struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// In the catalog, or else in Stripe.
+	Name  string       `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	State ProductState `protobuf:"varint,3,opt,name=state,proto3,enum=driftless.control.v1.ProductState" json:"state,omitempty"`
+	// catalog, left or extra, as in ProductFilter.
+	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Whether the product is on sale: in the catalog if it says so, or else in Stripe. Absent if neither says it.
+	Active *bool `protobuf:"varint,5,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	// The default price, or else the first active one, and how many more are active: "14.00 EUR / month (+2)". Empty if
+	// none is active.
+	Price string `protobuf:"bytes,6,opt,name=price,proto3" json:"price,omitempty"`
+	// Stripe's id of the product. Empty if Stripe is not known to have it.
+	StripeId string `protobuf:"bytes,7,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
+	// Absent if the sides do not differ.
+	DiffersSince *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=differs_since,json=differsSince,proto3" json:"differs_since,omitempty"`
+	// When the product's content last changed in the catalog or in Stripe. Absent if that was before it was recorded.
+	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
+	// As in ProductFilter.
+	DriftKinds    []string `protobuf:"bytes,10,rep,name=drift_kinds,json=driftKinds,proto3" json:"drift_kinds,omitempty"`
+	Causes        []string `protobuf:"bytes,11,rep,name=causes,proto3" json:"causes,omitempty"`
+	DeadReasons   []string `protobuf:"bytes,12,rep,name=dead_reasons,json=deadReasons,proto3" json:"dead_reasons,omitempty"`
+	Rules         []string `protobuf:"bytes,13,rep,name=rules,proto3" json:"rules,omitempty"`
+	NoActivePrice bool     `protobuf:"varint,14,opt,name=no_active_price,json=noActivePrice,proto3" json:"no_active_price,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProductRow) Reset() {
+	*x = ProductRow{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProductRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProductRow) ProtoMessage() {}
+
+func (x *ProductRow) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProductRow.ProtoReflect.Descriptor instead.
+func (*ProductRow) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *ProductRow) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ProductRow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ProductRow) GetState() ProductState {
+	if x != nil {
+		return x.State
+	}
+	return ProductState_PRODUCT_STATE_UNSPECIFIED
+}
+
+func (x *ProductRow) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ProductRow) GetActive() bool {
+	if x != nil && x.Active != nil {
+		return *x.Active
+	}
+	return false
+}
+
+func (x *ProductRow) GetPrice() string {
+	if x != nil {
+		return x.Price
+	}
+	return ""
+}
+
+func (x *ProductRow) GetStripeId() string {
+	if x != nil {
+		return x.StripeId
+	}
+	return ""
+}
+
+func (x *ProductRow) GetDiffersSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DiffersSince
+	}
+	return nil
+}
+
+func (x *ProductRow) GetChangedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangedAt
+	}
+	return nil
+}
+
+func (x *ProductRow) GetDriftKinds() []string {
+	if x != nil {
+		return x.DriftKinds
+	}
+	return nil
+}
+
+func (x *ProductRow) GetCauses() []string {
+	if x != nil {
+		return x.Causes
+	}
+	return nil
+}
+
+func (x *ProductRow) GetDeadReasons() []string {
+	if x != nil {
+		return x.DeadReasons
+	}
+	return nil
+}
+
+func (x *ProductRow) GetRules() []string {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *ProductRow) GetNoActivePrice() bool {
+	if x != nil {
+		return x.NoActivePrice
+	}
+	return false
+}
+
+type CountProductsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *ProductFilter         `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountProductsRequest) Reset() {
+	*x = CountProductsRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountProductsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountProductsRequest) ProtoMessage() {}
+
+func (x *CountProductsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountProductsRequest.ProtoReflect.Descriptor instead.
+func (*CountProductsRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *CountProductsRequest) GetFilter() *ProductFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+type CountProductsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many products the filter selects. If total_is_minimum, at least so many.
+	Total          uint64 `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"`
+	TotalIsMinimum bool   `protobuf:"varint,2,opt,name=total_is_minimum,json=totalIsMinimum,proto3" json:"total_is_minimum,omitempty"`
+	// state, kind, drift_kind, cause, dead_reason, rule and no_active_price, in this order. Each is counted without its
+	// own restriction in the filter, so its counts say what another choice would select.
+	Facets []*Facet `protobuf:"bytes,3,rep,name=facets,proto3" json:"facets,omitempty"`
+	// When this was counted. The counts are those of this time, up to two seconds before the answer.
+	CountedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=counted_at,json=countedAt,proto3" json:"counted_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountProductsResponse) Reset() {
+	*x = CountProductsResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountProductsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountProductsResponse) ProtoMessage() {}
+
+func (x *CountProductsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountProductsResponse.ProtoReflect.Descriptor instead.
+func (*CountProductsResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *CountProductsResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *CountProductsResponse) GetTotalIsMinimum() bool {
+	if x != nil {
+		return x.TotalIsMinimum
+	}
+	return false
+}
+
+func (x *CountProductsResponse) GetFacets() []*Facet {
+	if x != nil {
+		return x.Facets
+	}
+	return nil
+}
+
+func (x *CountProductsResponse) GetCountedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountedAt
+	}
+	return nil
+}
+
+type Facet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The values that occur, by count, largest first. The only value of no_active_price is "true".
+	Values        []*FacetValue `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Facet) Reset() {
+	*x = Facet{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Facet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Facet) ProtoMessage() {}
+
+func (x *Facet) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Facet.ProtoReflect.Descriptor instead.
+func (*Facet) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{94}
+}
+
+func (x *Facet) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Facet) GetValues() []*FacetValue {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+type FacetValue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in ProductFilter. A state is written as "in_sync", "pending", "drifted", "dead", "orphan" or "held".
+	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	Count uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// There are at least so many: the search matches more products than can be counted at once.
+	IsMinimum     bool `protobuf:"varint,3,opt,name=is_minimum,json=isMinimum,proto3" json:"is_minimum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FacetValue) Reset() {
+	*x = FacetValue{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FacetValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FacetValue) ProtoMessage() {}
+
+func (x *FacetValue) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FacetValue.ProtoReflect.Descriptor instead.
+func (*FacetValue) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *FacetValue) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *FacetValue) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *FacetValue) GetIsMinimum() bool {
+	if x != nil {
+		return x.IsMinimum
+	}
+	return false
+}
+
 var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
@@ -6977,7 +7712,82 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1a\n" +
 	"\bdelegate\x18\b \x01(\bR\bdelegate\x12\x12\n" +
-	"\x04open\x18\t \x01(\bR\x04open*\xc8\x01\n" +
+	"\x04open\x18\t \x01(\bR\x04open\"\xcb\x03\n" +
+	"\rProductFilter\x12 \n" +
+	"\x06search\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x90\x03R\x06search\x12U\n" +
+	"\x06states\x18\x02 \x03(\x0e2\".driftless.control.v1.ProductStateB\x19\xbaH\x16\x92\x01\x13\x10\n" +
+	"\"\x0f\x82\x01\f\x18\x01\x18\x02\x18\x03\x18\x04\x18\x05\x18\x06R\x06states\x12&\n" +
+	"\x05kinds\x18\x03 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\n" +
+	"\"\x06r\x04\x10\x01(dR\x05kinds\x121\n" +
+	"\vdrift_kinds\x18\x04 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x102\"\x06r\x04\x10\x01(dR\n" +
+	"driftKinds\x12(\n" +
+	"\x06causes\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\n" +
+	"\"\x06r\x04\x10\x01(dR\x06causes\x123\n" +
+	"\fdead_reasons\x18\x06 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x102\"\x06r\x04\x10\x01(dR\vdeadReasons\x12'\n" +
+	"\x05rules\x18\a \x03(\tB\x11\xbaH\x0e\x92\x01\v\x102\"\ar\x05\x10\x01(\xac\x02R\x05rules\x12&\n" +
+	"\x0fno_active_price\x18\b \x01(\bR\rnoActivePrice\x126\n" +
+	"\vproduct_ids\x18\t \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
+	"productIds\"\xff\x01\n" +
+	"\x15SearchProductsRequest\x12;\n" +
+	"\x06filter\x18\x01 \x01(\v2#.driftless.control.v1.ProductFilterR\x06filter\x12G\n" +
+	"\x04sort\x18\x02 \x01(\x0e2!.driftless.control.v1.ProductSortB\x10\xbaH\r\x82\x01\n" +
+	"\x18\x00\x18\x01\x18\x02\x18\x03\x18\x04R\x04sort\x12\x1e\n" +
+	"\n" +
+	"descending\x18\x03 \x01(\bR\n" +
+	"descending\x12\x1e\n" +
+	"\x05limit\x18\x04 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x12 \n" +
+	"\x06cursor\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80@R\x06cursor\"\x81\x02\n" +
+	"\x16SearchProductsResponse\x12<\n" +
+	"\bproducts\x18\x01 \x03(\v2 .driftless.control.v1.ProductRowR\bproducts\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\x12\x1a\n" +
+	"\bprevious\x18\x03 \x01(\tR\bprevious\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\x04R\x05total\x12(\n" +
+	"\x10total_is_minimum\x18\x05 \x01(\bR\x0etotalIsMinimum\x129\n" +
+	"\n" +
+	"counted_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcountedAt\"\xfe\x03\n" +
+	"\n" +
+	"ProductRow\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x128\n" +
+	"\x05state\x18\x03 \x01(\x0e2\".driftless.control.v1.ProductStateR\x05state\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x1b\n" +
+	"\x06active\x18\x05 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x14\n" +
+	"\x05price\x18\x06 \x01(\tR\x05price\x12\x1b\n" +
+	"\tstripe_id\x18\a \x01(\tR\bstripeId\x12?\n" +
+	"\rdiffers_since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\fdiffersSince\x129\n" +
+	"\n" +
+	"changed_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12\x1f\n" +
+	"\vdrift_kinds\x18\n" +
+	" \x03(\tR\n" +
+	"driftKinds\x12\x16\n" +
+	"\x06causes\x18\v \x03(\tR\x06causes\x12!\n" +
+	"\fdead_reasons\x18\f \x03(\tR\vdeadReasons\x12\x14\n" +
+	"\x05rules\x18\r \x03(\tR\x05rules\x12&\n" +
+	"\x0fno_active_price\x18\x0e \x01(\bR\rnoActivePriceB\t\n" +
+	"\a_active\"S\n" +
+	"\x14CountProductsRequest\x12;\n" +
+	"\x06filter\x18\x01 \x01(\v2#.driftless.control.v1.ProductFilterR\x06filter\"\xc7\x01\n" +
+	"\x15CountProductsResponse\x12\x14\n" +
+	"\x05total\x18\x01 \x01(\x04R\x05total\x12(\n" +
+	"\x10total_is_minimum\x18\x02 \x01(\bR\x0etotalIsMinimum\x123\n" +
+	"\x06facets\x18\x03 \x03(\v2\x1b.driftless.control.v1.FacetR\x06facets\x129\n" +
+	"\n" +
+	"counted_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcountedAt\"U\n" +
+	"\x05Facet\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x128\n" +
+	"\x06values\x18\x02 \x03(\v2 .driftless.control.v1.FacetValueR\x06values\"W\n" +
+	"\n" +
+	"FacetValue\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x1d\n" +
+	"\n" +
+	"is_minimum\x18\x03 \x01(\bR\tisMinimum*\xc8\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
@@ -6993,7 +7803,13 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSIDE_CATALOG\x10\x01\x12\x0f\n" +
-	"\vSIDE_STRIPE\x10\x022\xbc\x17\n" +
+	"\vSIDE_STRIPE\x10\x02*\x94\x01\n" +
+	"\vProductSort\x12\x1c\n" +
+	"\x18PRODUCT_SORT_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fPRODUCT_SORT_ID\x10\x01\x12\x15\n" +
+	"\x11PRODUCT_SORT_NAME\x10\x02\x12\x1e\n" +
+	"\x1aPRODUCT_SORT_DIFFERS_SINCE\x10\x03\x12\x1b\n" +
+	"\x17PRODUCT_SORT_CHANGED_AT\x10\x042\x97\x19\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -7026,7 +7842,9 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\vListRetries\x12(.driftless.control.v1.ListRetriesRequest\x1a).driftless.control.v1.ListRetriesResponse\"\x00\x12g\n" +
 	"\fListActivity\x12).driftless.control.v1.ListActivityRequest\x1a*.driftless.control.v1.ListActivityResponse\"\x00\x12s\n" +
 	"\x10TestNotification\x12-.driftless.control.v1.TestNotificationRequest\x1a..driftless.control.v1.TestNotificationResponse\"\x00\x12U\n" +
-	"\x06WhoAmI\x12#.driftless.control.v1.WhoAmIRequest\x1a$.driftless.control.v1.WhoAmIResponse\"\x00B\xe4\x01\n" +
+	"\x06WhoAmI\x12#.driftless.control.v1.WhoAmIRequest\x1a$.driftless.control.v1.WhoAmIResponse\"\x00\x12m\n" +
+	"\x0eSearchProducts\x12+.driftless.control.v1.SearchProductsRequest\x1a,.driftless.control.v1.SearchProductsResponse\"\x00\x12j\n" +
+	"\rCountProducts\x12*.driftless.control.v1.CountProductsRequest\x1a+.driftless.control.v1.CountProductsResponse\"\x00B\xe4\x01\n" +
 	"\x18com.driftless.control.v1B\fControlProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/control/v1;controlv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Control.V1\xca\x02\x14Driftless\\Control\\V1\xe2\x02 Driftless\\Control\\V1\\GPBMetadata\xea\x02\x16Driftless::Control::V1b\x06proto3"
 
 var (
@@ -7041,301 +7859,326 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_driftless_control_v1_control_proto_rawDescData
 }
 
-var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
+var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
 	(Side)(0),                         // 2: driftless.control.v1.Side
-	(*Equality)(nil),                  // 3: driftless.control.v1.Equality
-	(*GetStatusRequest)(nil),          // 4: driftless.control.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),         // 5: driftless.control.v1.GetStatusResponse
-	(*ServiceStatus)(nil),             // 6: driftless.control.v1.ServiceStatus
-	(*ProcessStatus)(nil),             // 7: driftless.control.v1.ProcessStatus
-	(*FlowStatus)(nil),                // 8: driftless.control.v1.FlowStatus
-	(*Notice)(nil),                    // 9: driftless.control.v1.Notice
-	(*HeldCount)(nil),                 // 10: driftless.control.v1.HeldCount
-	(*ReadPurpose)(nil),               // 11: driftless.control.v1.ReadPurpose
-	(*DriftCount)(nil),                // 12: driftless.control.v1.DriftCount
-	(*Drift)(nil),                     // 13: driftless.control.v1.Drift
-	(*ListDriftRequest)(nil),          // 14: driftless.control.v1.ListDriftRequest
-	(*ListDriftResponse)(nil),         // 15: driftless.control.v1.ListDriftResponse
-	(*IgnoreDriftRequest)(nil),        // 16: driftless.control.v1.IgnoreDriftRequest
-	(*IgnoreDriftResponse)(nil),       // 17: driftless.control.v1.IgnoreDriftResponse
-	(*ResolveDriftRequest)(nil),       // 18: driftless.control.v1.ResolveDriftRequest
-	(*ResolveDriftResponse)(nil),      // 19: driftless.control.v1.ResolveDriftResponse
-	(*PausedService)(nil),             // 20: driftless.control.v1.PausedService
-	(*PauseRequest)(nil),              // 21: driftless.control.v1.PauseRequest
-	(*PauseResponse)(nil),             // 22: driftless.control.v1.PauseResponse
-	(*ResumeRequest)(nil),             // 23: driftless.control.v1.ResumeRequest
-	(*ResumeResponse)(nil),            // 24: driftless.control.v1.ResumeResponse
-	(*ApproveRequest)(nil),            // 25: driftless.control.v1.ApproveRequest
-	(*ApproveResponse)(nil),           // 26: driftless.control.v1.ApproveResponse
-	(*RejectRequest)(nil),             // 27: driftless.control.v1.RejectRequest
-	(*RejectResponse)(nil),            // 28: driftless.control.v1.RejectResponse
-	(*Rejection)(nil),                 // 29: driftless.control.v1.Rejection
-	(*ConsumerStatus)(nil),            // 30: driftless.control.v1.ConsumerStatus
-	(*PlanRequest)(nil),               // 31: driftless.control.v1.PlanRequest
-	(*PlanResponse)(nil),              // 32: driftless.control.v1.PlanResponse
-	(*ProductPlan)(nil),               // 33: driftless.control.v1.ProductPlan
-	(*PlannedChange)(nil),             // 34: driftless.control.v1.PlannedChange
-	(*Overlap)(nil),                   // 35: driftless.control.v1.Overlap
-	(*PlannedStep)(nil),               // 36: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),                 // 37: driftless.control.v1.Parameter
-	(*ListProductsRequest)(nil),       // 38: driftless.control.v1.ListProductsRequest
-	(*ListProductsResponse)(nil),      // 39: driftless.control.v1.ListProductsResponse
-	(*ProductDetail)(nil),             // 40: driftless.control.v1.ProductDetail
-	(*AdoptProductsRequest)(nil),      // 41: driftless.control.v1.AdoptProductsRequest
-	(*AdoptProductsResponse)(nil),     // 42: driftless.control.v1.AdoptProductsResponse
-	(*AdoptionOrder)(nil),             // 43: driftless.control.v1.AdoptionOrder
-	(*ListAdoptionsRequest)(nil),      // 44: driftless.control.v1.ListAdoptionsRequest
-	(*ListAdoptionsResponse)(nil),     // 45: driftless.control.v1.ListAdoptionsResponse
-	(*Adoption)(nil),                  // 46: driftless.control.v1.Adoption
-	(*SyncProductsRequest)(nil),       // 47: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 48: driftless.control.v1.SyncProductsResponse
-	(*RereadRequest)(nil),             // 49: driftless.control.v1.RereadRequest
-	(*RereadResponse)(nil),            // 50: driftless.control.v1.RereadResponse
-	(*StartScanRequest)(nil),          // 51: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 52: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 53: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 54: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 55: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 56: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 57: driftless.control.v1.HistoryEntry
-	(*FieldChange)(nil),               // 58: driftless.control.v1.FieldChange
-	(*ListDeadLettersRequest)(nil),    // 59: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 60: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 61: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 62: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 63: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 64: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 65: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 66: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 67: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 68: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 69: driftless.control.v1.DeadLetterResult
-	(*ListStatesRequest)(nil),         // 70: driftless.control.v1.ListStatesRequest
-	(*ListStatesResponse)(nil),        // 71: driftless.control.v1.ListStatesResponse
-	(*PastState)(nil),                 // 72: driftless.control.v1.PastState
-	(*DiffStatesRequest)(nil),         // 73: driftless.control.v1.DiffStatesRequest
-	(*DiffStatesResponse)(nil),        // 74: driftless.control.v1.DiffStatesResponse
-	(*ProductDiff)(nil),               // 75: driftless.control.v1.ProductDiff
-	(*StateChange)(nil),               // 76: driftless.control.v1.StateChange
-	(*RollbackRequest)(nil),           // 77: driftless.control.v1.RollbackRequest
-	(*RollbackResponse)(nil),          // 78: driftless.control.v1.RollbackResponse
-	(*ListProcessesRequest)(nil),      // 79: driftless.control.v1.ListProcessesRequest
-	(*ListProcessesResponse)(nil),     // 80: driftless.control.v1.ListProcessesResponse
-	(*ListRetriesRequest)(nil),        // 81: driftless.control.v1.ListRetriesRequest
-	(*ListRetriesResponse)(nil),       // 82: driftless.control.v1.ListRetriesResponse
-	(*ListActivityRequest)(nil),       // 83: driftless.control.v1.ListActivityRequest
-	(*ListActivityResponse)(nil),      // 84: driftless.control.v1.ListActivityResponse
-	(*ActivityEntry)(nil),             // 85: driftless.control.v1.ActivityEntry
-	(*TestNotificationRequest)(nil),   // 86: driftless.control.v1.TestNotificationRequest
-	(*TestNotificationResponse)(nil),  // 87: driftless.control.v1.TestNotificationResponse
-	(*TestedTarget)(nil),              // 88: driftless.control.v1.TestedTarget
-	(*WhoAmIRequest)(nil),             // 89: driftless.control.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),            // 90: driftless.control.v1.WhoAmIResponse
-	(*timestamppb.Timestamp)(nil),     // 91: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 92: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 93: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 94: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 95: driftless.mesh.v1.PollReport
-	(*v1.Process)(nil),                // 96: driftless.mesh.v1.Process
-	(*durationpb.Duration)(nil),       // 97: google.protobuf.Duration
-	(*v1.Difference)(nil),             // 98: driftless.mesh.v1.Difference
-	(*v11.Hold)(nil),                  // 99: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 100: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 101: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 102: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 103: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 104: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 105: driftless.mesh.v1.DeadLetter
-	(*v11.Product)(nil),               // 106: driftless.catalog.v1.Product
-	(*v1.Retry)(nil),                  // 107: driftless.mesh.v1.Retry
-	(*ExplainRequest)(nil),            // 108: driftless.control.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 109: driftless.control.v1.ExplainResponse
+	(ProductSort)(0),                  // 3: driftless.control.v1.ProductSort
+	(*Equality)(nil),                  // 4: driftless.control.v1.Equality
+	(*GetStatusRequest)(nil),          // 5: driftless.control.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),         // 6: driftless.control.v1.GetStatusResponse
+	(*ServiceStatus)(nil),             // 7: driftless.control.v1.ServiceStatus
+	(*ProcessStatus)(nil),             // 8: driftless.control.v1.ProcessStatus
+	(*FlowStatus)(nil),                // 9: driftless.control.v1.FlowStatus
+	(*Notice)(nil),                    // 10: driftless.control.v1.Notice
+	(*HeldCount)(nil),                 // 11: driftless.control.v1.HeldCount
+	(*ReadPurpose)(nil),               // 12: driftless.control.v1.ReadPurpose
+	(*DriftCount)(nil),                // 13: driftless.control.v1.DriftCount
+	(*Drift)(nil),                     // 14: driftless.control.v1.Drift
+	(*ListDriftRequest)(nil),          // 15: driftless.control.v1.ListDriftRequest
+	(*ListDriftResponse)(nil),         // 16: driftless.control.v1.ListDriftResponse
+	(*IgnoreDriftRequest)(nil),        // 17: driftless.control.v1.IgnoreDriftRequest
+	(*IgnoreDriftResponse)(nil),       // 18: driftless.control.v1.IgnoreDriftResponse
+	(*ResolveDriftRequest)(nil),       // 19: driftless.control.v1.ResolveDriftRequest
+	(*ResolveDriftResponse)(nil),      // 20: driftless.control.v1.ResolveDriftResponse
+	(*PausedService)(nil),             // 21: driftless.control.v1.PausedService
+	(*PauseRequest)(nil),              // 22: driftless.control.v1.PauseRequest
+	(*PauseResponse)(nil),             // 23: driftless.control.v1.PauseResponse
+	(*ResumeRequest)(nil),             // 24: driftless.control.v1.ResumeRequest
+	(*ResumeResponse)(nil),            // 25: driftless.control.v1.ResumeResponse
+	(*ApproveRequest)(nil),            // 26: driftless.control.v1.ApproveRequest
+	(*ApproveResponse)(nil),           // 27: driftless.control.v1.ApproveResponse
+	(*RejectRequest)(nil),             // 28: driftless.control.v1.RejectRequest
+	(*RejectResponse)(nil),            // 29: driftless.control.v1.RejectResponse
+	(*Rejection)(nil),                 // 30: driftless.control.v1.Rejection
+	(*ConsumerStatus)(nil),            // 31: driftless.control.v1.ConsumerStatus
+	(*PlanRequest)(nil),               // 32: driftless.control.v1.PlanRequest
+	(*PlanResponse)(nil),              // 33: driftless.control.v1.PlanResponse
+	(*ProductPlan)(nil),               // 34: driftless.control.v1.ProductPlan
+	(*PlannedChange)(nil),             // 35: driftless.control.v1.PlannedChange
+	(*Overlap)(nil),                   // 36: driftless.control.v1.Overlap
+	(*PlannedStep)(nil),               // 37: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 38: driftless.control.v1.Parameter
+	(*ListProductsRequest)(nil),       // 39: driftless.control.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),      // 40: driftless.control.v1.ListProductsResponse
+	(*ProductDetail)(nil),             // 41: driftless.control.v1.ProductDetail
+	(*AdoptProductsRequest)(nil),      // 42: driftless.control.v1.AdoptProductsRequest
+	(*AdoptProductsResponse)(nil),     // 43: driftless.control.v1.AdoptProductsResponse
+	(*AdoptionOrder)(nil),             // 44: driftless.control.v1.AdoptionOrder
+	(*ListAdoptionsRequest)(nil),      // 45: driftless.control.v1.ListAdoptionsRequest
+	(*ListAdoptionsResponse)(nil),     // 46: driftless.control.v1.ListAdoptionsResponse
+	(*Adoption)(nil),                  // 47: driftless.control.v1.Adoption
+	(*SyncProductsRequest)(nil),       // 48: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 49: driftless.control.v1.SyncProductsResponse
+	(*RereadRequest)(nil),             // 50: driftless.control.v1.RereadRequest
+	(*RereadResponse)(nil),            // 51: driftless.control.v1.RereadResponse
+	(*StartScanRequest)(nil),          // 52: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 53: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 54: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 55: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 56: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 57: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 58: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 59: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 60: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 61: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 62: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 63: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 64: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 65: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 66: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 67: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 68: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 69: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 70: driftless.control.v1.DeadLetterResult
+	(*ListStatesRequest)(nil),         // 71: driftless.control.v1.ListStatesRequest
+	(*ListStatesResponse)(nil),        // 72: driftless.control.v1.ListStatesResponse
+	(*PastState)(nil),                 // 73: driftless.control.v1.PastState
+	(*DiffStatesRequest)(nil),         // 74: driftless.control.v1.DiffStatesRequest
+	(*DiffStatesResponse)(nil),        // 75: driftless.control.v1.DiffStatesResponse
+	(*ProductDiff)(nil),               // 76: driftless.control.v1.ProductDiff
+	(*StateChange)(nil),               // 77: driftless.control.v1.StateChange
+	(*RollbackRequest)(nil),           // 78: driftless.control.v1.RollbackRequest
+	(*RollbackResponse)(nil),          // 79: driftless.control.v1.RollbackResponse
+	(*ListProcessesRequest)(nil),      // 80: driftless.control.v1.ListProcessesRequest
+	(*ListProcessesResponse)(nil),     // 81: driftless.control.v1.ListProcessesResponse
+	(*ListRetriesRequest)(nil),        // 82: driftless.control.v1.ListRetriesRequest
+	(*ListRetriesResponse)(nil),       // 83: driftless.control.v1.ListRetriesResponse
+	(*ListActivityRequest)(nil),       // 84: driftless.control.v1.ListActivityRequest
+	(*ListActivityResponse)(nil),      // 85: driftless.control.v1.ListActivityResponse
+	(*ActivityEntry)(nil),             // 86: driftless.control.v1.ActivityEntry
+	(*TestNotificationRequest)(nil),   // 87: driftless.control.v1.TestNotificationRequest
+	(*TestNotificationResponse)(nil),  // 88: driftless.control.v1.TestNotificationResponse
+	(*TestedTarget)(nil),              // 89: driftless.control.v1.TestedTarget
+	(*WhoAmIRequest)(nil),             // 90: driftless.control.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),            // 91: driftless.control.v1.WhoAmIResponse
+	(*ProductFilter)(nil),             // 92: driftless.control.v1.ProductFilter
+	(*SearchProductsRequest)(nil),     // 93: driftless.control.v1.SearchProductsRequest
+	(*SearchProductsResponse)(nil),    // 94: driftless.control.v1.SearchProductsResponse
+	(*ProductRow)(nil),                // 95: driftless.control.v1.ProductRow
+	(*CountProductsRequest)(nil),      // 96: driftless.control.v1.CountProductsRequest
+	(*CountProductsResponse)(nil),     // 97: driftless.control.v1.CountProductsResponse
+	(*Facet)(nil),                     // 98: driftless.control.v1.Facet
+	(*FacetValue)(nil),                // 99: driftless.control.v1.FacetValue
+	(*timestamppb.Timestamp)(nil),     // 100: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 101: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 102: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 103: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 104: driftless.mesh.v1.PollReport
+	(*v1.Process)(nil),                // 105: driftless.mesh.v1.Process
+	(*durationpb.Duration)(nil),       // 106: google.protobuf.Duration
+	(*v1.Difference)(nil),             // 107: driftless.mesh.v1.Difference
+	(*v11.Hold)(nil),                  // 108: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 109: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 110: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 111: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 112: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 113: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 114: driftless.mesh.v1.DeadLetter
+	(*v11.Product)(nil),               // 115: driftless.catalog.v1.Product
+	(*v1.Retry)(nil),                  // 116: driftless.mesh.v1.Retry
+	(*ExplainRequest)(nil),            // 117: driftless.control.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 118: driftless.control.v1.ExplainResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	91,  // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	91,  // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	91,  // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	92,  // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	91,  // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
-	30,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	93,  // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	94,  // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
-	12,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	95,  // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
-	20,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
-	3,   // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
-	11,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
-	10,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
-	6,   // 14: driftless.control.v1.GetStatusResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	8,   // 15: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
-	9,   // 16: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
-	9,   // 17: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
-	91,  // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
-	7,   // 19: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
-	96,  // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
-	91,  // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
-	97,  // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
-	91,  // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
-	91,  // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	98,  // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	91,  // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	91,  // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	13,  // 28: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	3,   // 29: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	13,  // 30: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	100, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	100, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	100, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	101, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	100, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	31,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	102, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	103, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	13,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
+	104, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	21,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
+	4,   // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
+	12,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
+	11,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
+	7,   // 14: driftless.control.v1.GetStatusResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	9,   // 15: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
+	10,  // 16: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
+	10,  // 17: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
+	100, // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
+	8,   // 19: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
+	105, // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
+	100, // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
+	106, // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
+	100, // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
+	100, // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	107, // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	100, // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	100, // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	14,  // 28: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	4,   // 29: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
+	14,  // 30: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	1,   // 31: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	13,  // 32: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	91,  // 33: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	91,  // 34: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	97,  // 35: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	20,  // 36: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	97,  // 37: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	91,  // 38: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	29,  // 39: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	98,  // 40: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
-	33,  // 41: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	20,  // 42: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	3,   // 43: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	35,  // 44: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
+	14,  // 32: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	100, // 33: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	100, // 34: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	106, // 35: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	21,  // 36: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	106, // 37: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	100, // 38: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	30,  // 39: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	107, // 40: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	34,  // 41: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	21,  // 42: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	4,   // 43: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	36,  // 44: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
 	0,   // 45: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	36,  // 46: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	91,  // 47: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	98,  // 48: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	34,  // 49: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	91,  // 50: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	13,  // 51: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	99,  // 52: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	98,  // 53: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	91,  // 54: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	100, // 55: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	91,  // 56: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
-	37,  // 57: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	37,  // 46: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	100, // 47: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	107, // 48: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	35,  // 49: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	100, // 50: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	14,  // 51: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	108, // 52: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	107, // 53: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	100, // 54: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	109, // 55: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	100, // 56: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	38,  // 57: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
 	0,   // 58: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
-	40,  // 59: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	41,  // 59: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
 	0,   // 60: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	101, // 61: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	102, // 62: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	103, // 63: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	43,  // 64: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	46,  // 65: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	93,  // 66: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	57,  // 67: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	91,  // 68: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	58,  // 69: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	98,  // 70: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	104, // 71: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	91,  // 72: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
-	105, // 73: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	63,  // 74: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	105, // 75: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	101, // 76: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	36,  // 77: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	64,  // 78: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	69,  // 79: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	64,  // 80: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	69,  // 81: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	91,  // 82: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	110, // 61: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	111, // 62: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	112, // 63: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	44,  // 64: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	47,  // 65: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	102, // 66: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	58,  // 67: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	100, // 68: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	59,  // 69: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	107, // 70: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	113, // 71: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	100, // 72: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
+	114, // 73: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	64,  // 74: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	114, // 75: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	110, // 76: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	37,  // 77: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	65,  // 78: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	70,  // 79: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	65,  // 80: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	70,  // 81: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	100, // 82: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
 	2,   // 83: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
-	72,  // 84: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	91,  // 85: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	3,   // 86: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	91,  // 87: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	91,  // 88: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	101, // 89: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	102, // 90: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	91,  // 91: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	91,  // 92: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	73,  // 84: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
+	100, // 85: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 86: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	100, // 87: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	100, // 88: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	110, // 89: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	111, // 90: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	100, // 91: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	100, // 92: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
 	2,   // 93: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
-	75,  // 94: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	91,  // 95: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	3,   // 96: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	76,  // 97: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	91,  // 98: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
-	58,  // 99: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	91,  // 100: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	91,  // 101: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	91,  // 102: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
-	76,  // 103: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
-	106, // 104: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
-	33,  // 105: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
-	6,   // 106: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	91,  // 107: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
-	107, // 108: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
-	91,  // 109: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
-	97,  // 110: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
-	85,  // 111: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
-	57,  // 112: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
-	88,  // 113: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
-	91,  // 114: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
-	4,   // 115: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	31,  // 116: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	47,  // 117: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	38,  // 118: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	41,  // 119: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	44,  // 120: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	25,  // 121: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	27,  // 122: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	21,  // 123: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	23,  // 124: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	49,  // 125: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	51,  // 126: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	53,  // 127: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	108, // 128: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
-	55,  // 129: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	70,  // 130: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	73,  // 131: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	77,  // 132: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
-	14,  // 133: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	16,  // 134: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	18,  // 135: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	59,  // 136: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	61,  // 137: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	65,  // 138: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	67,  // 139: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	79,  // 140: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
-	81,  // 141: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
-	83,  // 142: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
-	86,  // 143: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
-	89,  // 144: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
-	5,   // 145: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	32,  // 146: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	48,  // 147: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	39,  // 148: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	42,  // 149: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	45,  // 150: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	26,  // 151: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	28,  // 152: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	22,  // 153: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	24,  // 154: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	50,  // 155: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	52,  // 156: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	54,  // 157: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	109, // 158: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	56,  // 159: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	71,  // 160: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	74,  // 161: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	78,  // 162: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	15,  // 163: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	17,  // 164: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	19,  // 165: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	60,  // 166: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	62,  // 167: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	66,  // 168: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	68,  // 169: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	80,  // 170: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
-	82,  // 171: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
-	84,  // 172: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
-	87,  // 173: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
-	90,  // 174: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
-	145, // [145:175] is the sub-list for method output_type
-	115, // [115:145] is the sub-list for method input_type
-	115, // [115:115] is the sub-list for extension type_name
-	115, // [115:115] is the sub-list for extension extendee
-	0,   // [0:115] is the sub-list for field type_name
+	76,  // 94: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
+	100, // 95: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 96: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	77,  // 97: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
+	100, // 98: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	59,  // 99: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
+	100, // 100: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	100, // 101: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	100, // 102: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	77,  // 103: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
+	115, // 104: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	34,  // 105: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
+	7,   // 106: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	100, // 107: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	116, // 108: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
+	100, // 109: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	106, // 110: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	86,  // 111: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
+	58,  // 112: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
+	89,  // 113: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
+	100, // 114: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 115: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
+	92,  // 116: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	3,   // 117: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
+	95,  // 118: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
+	100, // 119: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	0,   // 120: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
+	100, // 121: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
+	100, // 122: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
+	92,  // 123: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	98,  // 124: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
+	100, // 125: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	99,  // 126: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
+	5,   // 127: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	32,  // 128: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	48,  // 129: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	39,  // 130: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	42,  // 131: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	45,  // 132: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	26,  // 133: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	28,  // 134: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	22,  // 135: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	24,  // 136: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	50,  // 137: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	52,  // 138: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	54,  // 139: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	117, // 140: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	56,  // 141: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	71,  // 142: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	74,  // 143: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	78,  // 144: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	15,  // 145: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	17,  // 146: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	19,  // 147: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	60,  // 148: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	62,  // 149: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	66,  // 150: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	68,  // 151: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	80,  // 152: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	82,  // 153: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	84,  // 154: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	87,  // 155: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
+	90,  // 156: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
+	93,  // 157: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
+	96,  // 158: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
+	6,   // 159: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	33,  // 160: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	49,  // 161: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	40,  // 162: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	43,  // 163: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	46,  // 164: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	27,  // 165: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	29,  // 166: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	23,  // 167: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	25,  // 168: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	51,  // 169: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	53,  // 170: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	55,  // 171: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	118, // 172: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	57,  // 173: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	72,  // 174: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	75,  // 175: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	79,  // 176: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	16,  // 177: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	18,  // 178: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	20,  // 179: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	61,  // 180: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	63,  // 181: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	67,  // 182: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	69,  // 183: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	81,  // 184: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	83,  // 185: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	85,  // 186: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	88,  // 187: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	91,  // 188: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
+	94,  // 189: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
+	97,  // 190: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
+	159, // [159:191] is the sub-list for method output_type
+	127, // [127:159] is the sub-list for method input_type
+	127, // [127:127] is the sub-list for extension type_name
+	127, // [127:127] is the sub-list for extension extendee
+	0,   // [0:127] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -7349,13 +8192,14 @@ func file_driftless_control_v1_control_proto_init() {
 		(*RollbackRequest_Version)(nil),
 		(*RollbackRequest_At)(nil),
 	}
+	file_driftless_control_v1_control_proto_msgTypes[91].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   88,
+			NumEnums:      4,
+			NumMessages:   96,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

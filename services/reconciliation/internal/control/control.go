@@ -101,6 +101,8 @@ type control struct {
 	Config
 	// activityWaiters has an entry for each call of ListActivity that waits.
 	activityWaiters chan struct{}
+	// counts are the latest counts of products.
+	counts *countCache
 }
 
 var _ controlv1connect.ControlServiceHandler = control{}
@@ -113,7 +115,11 @@ func Handler(cfg Config) http.Handler {
 	if cfg.CanInsert == nil {
 		cfg.CanInsert = func(string) error { return nil }
 	}
-	c := control{Config: cfg, activityWaiters: make(chan struct{}, maxActivityWaiters)}
+	c := control{
+		Config:          cfg,
+		activityWaiters: make(chan struct{}, maxActivityWaiters),
+		counts:          newCountCache(cfg.Now),
+	}
 	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),
 		connect.WithInterceptors(auth.Control.Interceptor(), validateRequests(), c.requireNATS()))
 	bodies := httpserver.NewBodies(httpserver.Bounds{

@@ -33,6 +33,9 @@ func (l *Ledger) attributeStored(ctx context.Context, products map[string]*Produ
 			continue
 		}
 		if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+			if err := l.lockRows(ctx, tx, p.ID); err != nil {
+				return err
+			}
 			for _, d := range p.unattributed {
 				if err := l.attributeCause(ctx, tx, p.ID, d); err != nil {
 					return err
@@ -70,6 +73,13 @@ func (l *Ledger) attributeToEvents(ctx context.Context, changes []Change) error 
 		if err != nil {
 			return fmt.Errorf("find drift that events caused: %w", err)
 		}
+		ids := make([]string, len(waiting))
+		for i, d := range waiting {
+			ids[i] = d.Product
+		}
+		if err := l.lockRows(ctx, tx, ids...); err != nil {
+			return err
+		}
 		for _, d := range waiting {
 			if err := l.attributeCause(ctx, tx, d.Product, d); err != nil {
 				return err
@@ -77,4 +87,17 @@ func (l *Ledger) attributeToEvents(ctx context.Context, changes []Change) error 
 		}
 		return nil
 	})
+}
+
+// lockRows locks the rows of products in the order of their ids, as lock does. A change of drift also changes the
+// product's row for lists. Without the lock, two transactions could wait for each other's rows.
+func (l *Ledger) lockRows(ctx context.Context, tx pgx.Tx, ids ...string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `SELECT FROM driftless_ledger.product WHERE account = $1 AND product_id = ANY($2)
+		ORDER BY product_id COLLATE "C" FOR UPDATE`, l.account, ids); err != nil {
+		return fmt.Errorf("lock ledger rows of products %s: %w", nameProducts(ids), err)
+	}
+	return nil
 }

@@ -256,6 +256,22 @@ func (h *history) checkProduct(t *rapid.T) {
 	}
 }
 
+// checkListed checks that the rows for lists say what the other tables do.
+func (h *history) checkListed(t *rapid.T) {
+	var wrong int
+	require.NoError(t, h.pool.QueryRow(context.Background(), `SELECT
+		(SELECT count(*) FROM driftless_ledger.product p LEFT JOIN driftless_ledger.listing l USING (account, product_id)
+			LEFT JOIN driftless_ledger.listed_product k
+				ON k.account = p.account COLLATE "C" AND k.product_id = p.product_id COLLATE "C"
+			WHERE p.account = $1 AND (l.name_key, l.state, l.kind, l.differs_since, l.changed_at, l.drift_kinds, l.causes,
+				l.dead_reasons, l.held_by, l.no_active_price) IS DISTINCT FROM (k.name_key, k.state, k.kind,
+				k.differs_since, k.changed_at, k.drift_kinds, k.causes, k.dead_reasons, k.held_by, k.no_active_price))
+		+ (SELECT count(*) FROM driftless_ledger.text_lines l LEFT JOIN driftless_ledger.product_text k
+			ON k.account = l.account COLLATE "C" AND k.product_id = l.product_id COLLATE "C"
+			WHERE l.account = $1 AND k.lines IS DISTINCT FROM l.lines)`, h.account).Scan(&wrong))
+	require.Zero(t, wrong)
+}
+
 func TestDrift_KeepsItsPromisesInAnyHistory(t *testing.T) {
 	t.Parallel()
 	url := localtest.Postgres(t)
@@ -279,6 +295,7 @@ func TestDrift_KeepsItsPromisesInAnyHistory(t *testing.T) {
 			steps[rapid.SampledFrom(names).Draw(t, "step")]()
 			h.checkDrift(t)
 			h.checkProduct(t)
+			h.checkListed(t)
 		}
 	})
 }

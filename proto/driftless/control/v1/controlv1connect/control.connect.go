@@ -113,6 +113,12 @@ const (
 	ControlServiceTestNotificationProcedure = "/driftless.control.v1.ControlService/TestNotification"
 	// ControlServiceWhoAmIProcedure is the fully-qualified name of the ControlService's WhoAmI RPC.
 	ControlServiceWhoAmIProcedure = "/driftless.control.v1.ControlService/WhoAmI"
+	// ControlServiceSearchProductsProcedure is the fully-qualified name of the ControlService's
+	// SearchProducts RPC.
+	ControlServiceSearchProductsProcedure = "/driftless.control.v1.ControlService/SearchProducts"
+	// ControlServiceCountProductsProcedure is the fully-qualified name of the ControlService's
+	// CountProducts RPC.
+	ControlServiceCountProductsProcedure = "/driftless.control.v1.ControlService/CountProducts"
 )
 
 // ControlServiceClient is a client for the driftless.control.v1.ControlService service.
@@ -192,6 +198,13 @@ type ControlServiceClient interface {
 	TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error)
 	// Says who the caller is to this API, and what the caller may do. It also answers without NATS.
 	WhoAmI(context.Context, *connect.Request[v1.WhoAmIRequest]) (*connect.Response[v1.WhoAmIResponse], error)
+	// Returns a page of light rows of the products that a filter selects, in one of several orders. ListProducts returns
+	// both sides of each product in full, in the order of the ids: it is for programs that read everything. They are two
+	// methods, because a light row and a cursor of any order would have left the answer of ListProducts with half of its
+	// fields empty in each use.
+	SearchProducts(context.Context, *connect.Request[v1.SearchProductsRequest]) (*connect.Response[v1.SearchProductsResponse], error)
+	// Counts the products that a filter selects, by each value of what a filter can restrict.
+	CountProducts(context.Context, *connect.Request[v1.CountProductsRequest]) (*connect.Response[v1.CountProductsResponse], error)
 }
 
 // NewControlServiceClient constructs a client for the driftless.control.v1.ControlService service.
@@ -385,6 +398,18 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("WhoAmI")),
 			connect.WithClientOptions(opts...),
 		),
+		searchProducts: connect.NewClient[v1.SearchProductsRequest, v1.SearchProductsResponse](
+			httpClient,
+			baseURL+ControlServiceSearchProductsProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("SearchProducts")),
+			connect.WithClientOptions(opts...),
+		),
+		countProducts: connect.NewClient[v1.CountProductsRequest, v1.CountProductsResponse](
+			httpClient,
+			baseURL+ControlServiceCountProductsProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("CountProducts")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -420,6 +445,8 @@ type controlServiceClient struct {
 	listActivity      *connect.Client[v1.ListActivityRequest, v1.ListActivityResponse]
 	testNotification  *connect.Client[v1.TestNotificationRequest, v1.TestNotificationResponse]
 	whoAmI            *connect.Client[v1.WhoAmIRequest, v1.WhoAmIResponse]
+	searchProducts    *connect.Client[v1.SearchProductsRequest, v1.SearchProductsResponse]
+	countProducts     *connect.Client[v1.CountProductsRequest, v1.CountProductsResponse]
 }
 
 // GetStatus calls driftless.control.v1.ControlService.GetStatus.
@@ -572,6 +599,16 @@ func (c *controlServiceClient) WhoAmI(ctx context.Context, req *connect.Request[
 	return c.whoAmI.CallUnary(ctx, req)
 }
 
+// SearchProducts calls driftless.control.v1.ControlService.SearchProducts.
+func (c *controlServiceClient) SearchProducts(ctx context.Context, req *connect.Request[v1.SearchProductsRequest]) (*connect.Response[v1.SearchProductsResponse], error) {
+	return c.searchProducts.CallUnary(ctx, req)
+}
+
+// CountProducts calls driftless.control.v1.ControlService.CountProducts.
+func (c *controlServiceClient) CountProducts(ctx context.Context, req *connect.Request[v1.CountProductsRequest]) (*connect.Response[v1.CountProductsResponse], error) {
+	return c.countProducts.CallUnary(ctx, req)
+}
+
 // ControlServiceHandler is an implementation of the driftless.control.v1.ControlService service.
 type ControlServiceHandler interface {
 	// Returns the number of products by state, and the backlog of every consumer.
@@ -649,6 +686,13 @@ type ControlServiceHandler interface {
 	TestNotification(context.Context, *connect.Request[v1.TestNotificationRequest]) (*connect.Response[v1.TestNotificationResponse], error)
 	// Says who the caller is to this API, and what the caller may do. It also answers without NATS.
 	WhoAmI(context.Context, *connect.Request[v1.WhoAmIRequest]) (*connect.Response[v1.WhoAmIResponse], error)
+	// Returns a page of light rows of the products that a filter selects, in one of several orders. ListProducts returns
+	// both sides of each product in full, in the order of the ids: it is for programs that read everything. They are two
+	// methods, because a light row and a cursor of any order would have left the answer of ListProducts with half of its
+	// fields empty in each use.
+	SearchProducts(context.Context, *connect.Request[v1.SearchProductsRequest]) (*connect.Response[v1.SearchProductsResponse], error)
+	// Counts the products that a filter selects, by each value of what a filter can restrict.
+	CountProducts(context.Context, *connect.Request[v1.CountProductsRequest]) (*connect.Response[v1.CountProductsResponse], error)
 }
 
 // NewControlServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -838,6 +882,18 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("WhoAmI")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceSearchProductsHandler := connect.NewUnaryHandler(
+		ControlServiceSearchProductsProcedure,
+		svc.SearchProducts,
+		connect.WithSchema(controlServiceMethods.ByName("SearchProducts")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceCountProductsHandler := connect.NewUnaryHandler(
+		ControlServiceCountProductsProcedure,
+		svc.CountProducts,
+		connect.WithSchema(controlServiceMethods.ByName("CountProducts")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/driftless.control.v1.ControlService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ControlServiceGetStatusProcedure:
@@ -900,6 +956,10 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceTestNotificationHandler.ServeHTTP(w, r)
 		case ControlServiceWhoAmIProcedure:
 			controlServiceWhoAmIHandler.ServeHTTP(w, r)
+		case ControlServiceSearchProductsProcedure:
+			controlServiceSearchProductsHandler.ServeHTTP(w, r)
+		case ControlServiceCountProductsProcedure:
+			controlServiceCountProductsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1027,4 +1087,12 @@ func (UnimplementedControlServiceHandler) TestNotification(context.Context, *con
 
 func (UnimplementedControlServiceHandler) WhoAmI(context.Context, *connect.Request[v1.WhoAmIRequest]) (*connect.Response[v1.WhoAmIResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.WhoAmI is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) SearchProducts(context.Context, *connect.Request[v1.SearchProductsRequest]) (*connect.Response[v1.SearchProductsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.SearchProducts is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) CountProducts(context.Context, *connect.Request[v1.CountProductsRequest]) (*connect.Response[v1.CountProductsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.CountProducts is not implemented"))
 }

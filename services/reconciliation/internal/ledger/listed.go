@@ -1,0 +1,212 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ProductFilter selects products: those that match every field that is set. A list matches if one of its values does.
+// The zero value selects all.
+type ProductFilter struct {
+	// Search has words that the texts of a product have, each from the beginning of a word.
+	Search   string
+	Products []string
+	States   []State
+	// Kinds are those of ListFilter.
+	Kinds []string
+	// DriftKinds and Causes are about open drift that nobody ignored.
+	DriftKinds, Causes []string
+	// DeadReasons are reasons of open dead letters.
+	DeadReasons []string
+	// Rules are rules of the guard that hold the product, or "check" for every check.
+	Rules []string
+	// NoActivePrice selects active products without an active price.
+	NoActivePrice bool
+}
+
+// maxFound is how many products a search may match to be looked up one by one. More are compared while they are listed.
+const maxFound = 5000
+
+// selection is a filter as conditions in SQL on the table listed_product l, with their arguments.
+type selection struct {
+	ProductFilter
+
+	text textMatch
+	args []any
+}
+
+// textMatch is what a search matches.
+type textMatch struct {
+	// isWide reports that more than maxFound products match. The others are in ids.
+	isWide bool
+	ids    []string
+	// parts are in the texts of a product, which have the words of query, in the syntax of tsquery.
+	parts []string
+	query string
+}
+
+// perQuery makes Postgres plan a statement for its arguments: filters select one product or all of them.
+const perQuery = pgx.QueryExecModeCacheDescribe
+
+// selection prepares a filter. It searches at once.
+func (l *Ledger) selection(ctx context.Context, f ProductFilter) (selection, error) {
+	s := selection{ProductFilter: f}
+	if strings.TrimSpace(f.Search) == "" {
+		s.Search = ""
+		return s, nil
+	}
+	var err error
+	if s.text, err = l.matchText(ctx, f.Search); err != nil {
+		return s, fmt.Errorf("search for %q: %w", f.Search, err)
+	}
+	return s, nil
+}
+
+// matchText finds the products that a search matches. Postgres changes the case, because its rules differ from Go's.
+func (l *Ledger) matchText(ctx context.Context, search string) (m textMatch, err error) {
+	var words []string
+	if err := l.pool.QueryRow(ctx, `SELECT string_to_array(lower($1), ' '), driftless_ledger.words($1)`,
+		strings.Join(strings.Fields(search), " ")).Scan(&m.parts, &words); err != nil {
+		return m, err
+	}
+	terms := make([]string, len(words))
+	for i, w := range words {
+		terms[i] = "'" + w + "':*"
+	}
+	m.query = strings.Join(terms, " & ")
+	s := selection{text: m, args: []any{l.account}}
+	rows, err := l.pool.Query(ctx, `SELECT t.product_id FROM driftless_ledger.product_text t WHERE t.account = $1`+
+		s.texts()+` LIMIT `+strconv.Itoa(maxFound+1), append([]any{perQuery}, s.args...)...)
+	if err != nil {
+		return m, err
+	}
+	if m.ids, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return m, err
+	}
+	if m.isWide = len(m.ids) > maxFound; m.isWide {
+		m.ids = nil
+	}
+	return m, nil
+}
+
+// arg adds an argument, and returns its name.
+func (s *selection) arg(v any) string {
+	s.args = append(s.args, v)
+	return "$" + strconv.Itoa(len(s.args))
+}
+
+// texts returns the conditions of a search on the table product_text t.
+func (s *selection) texts() string {
+	var out strings.Builder
+	if s.text.query != "" {
+		out.WriteString(` AND array_to_tsvector(driftless_ledger.words(t.lines)) @@ ` + s.arg(s.text.query) +
+			`::tsquery`)
+	}
+	for _, part := range s.text.parts {
+		out.WriteString(` AND strpos(t.lines, ` + s.arg(part) + `) > 0`)
+	}
+	return out.String()
+}
+
+// A facet is a part of a filter that is counted by its values.
+type facet string
+
+// The facets, in the order of an answer.
+const (
+	byState         facet = "state"
+	byKind          facet = "kind"
+	byDriftKind     facet = "drift_kind"
+	byCause         facet = "cause"
+	byDeadReason    facet = "dead_reason"
+	byRule          facet = "rule"
+	byNoActivePrice facet = "no_active_price"
+)
+
+var facets = []facet{byState, byKind, byDriftKind, byCause, byDeadReason, byRule, byNoActivePrice}
+
+// restricts reports whether the filter has a restriction of a facet.
+func (f *ProductFilter) restricts(of facet) bool {
+	return map[facet]int{
+		byState: len(f.States), byKind: len(f.Kinds), byDriftKind: len(f.DriftKinds), byCause: len(f.Causes),
+		byDeadReason: len(f.DeadReasons), byRule: len(f.Rules),
+	}[of] > 0 || of == byNoActivePrice && f.NoActivePrice
+}
+
+// without returns the filter without the restriction of a facet.
+func (f *ProductFilter) without(of facet) ProductFilter {
+	out := *f
+	switch of {
+	case byState:
+		out.States = nil
+	case byKind:
+		out.Kinds = nil
+	case byDriftKind:
+		out.DriftKinds = nil
+	case byCause:
+		out.Causes = nil
+	case byDeadReason:
+		out.DeadReasons = nil
+	case byRule:
+		out.Rules = nil
+	case byNoActivePrice:
+		out.NoActivePrice = false
+	}
+	return out
+}
+
+// isNotable reports whether the filter selects only notable products, which have an index of their own.
+func (f *ProductFilter) isNotable() bool {
+	return len(f.DriftKinds)+len(f.Causes)+len(f.DeadReasons)+len(f.Rules) > 0 || f.NoActivePrice ||
+		len(f.States) > 0 && !slices.Contains(f.States, InSync)
+}
+
+// conditions returns the conditions on listed_product l, and sets the arguments.
+func (s *selection) conditions(account string) string {
+	s.args = []any{account}
+	var out strings.Builder
+	out.WriteString(`l.account = $1`)
+	add := func(set int, before string, list any, after string) {
+		if set > 0 {
+			out.WriteString(` AND ` + before + s.arg(list) + after)
+		}
+	}
+	add(len(s.Products), `l.product_id = ANY(`, s.Products, `)`)
+	add(len(s.States), `l.state = ANY(`, textsOf(s.States), `)`)
+	add(len(s.Kinds), `l.kind = ANY(`, s.Kinds, `)`)
+	add(len(s.DriftKinds), `l.drift_kinds && `, s.DriftKinds, `::text[]`)
+	add(len(s.Causes), `l.causes && `, s.Causes, `::text[]`)
+	add(len(s.DeadReasons), `l.dead_reasons && `, s.DeadReasons, `::text[]`)
+	if len(s.Rules) > 0 {
+		rules := s.arg(s.Rules)
+		out.WriteString(` AND (l.held_by && ` + rules + `::text[]
+			OR EXISTS (SELECT FROM unnest(l.held_by) r WHERE split_part(r, ':', 1) = ANY(` + rules + `)))`)
+	}
+	if s.NoActivePrice {
+		out.WriteString(` AND l.no_active_price`)
+	}
+	if s.isNotable() {
+		out.WriteString(` AND l.is_notable`)
+	}
+	switch {
+	case s.Search == "":
+	case s.text.isWide:
+		out.WriteString(` AND EXISTS (SELECT FROM driftless_ledger.product_text t
+			WHERE t.account = l.account AND t.product_id = l.product_id` + s.texts() + `)`)
+	default:
+		out.WriteString(` AND l.product_id = ANY(` + s.arg(append([]string{}, s.text.ids...)) + `)`)
+	}
+	return out.String()
+}
+
+func textsOf[S ~string](list []S) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = string(s)
+	}
+	return out
+}
