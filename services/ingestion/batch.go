@@ -186,6 +186,7 @@ func (in *ingester) buildMessages(b *batch, t *turn, g *productSet, reading mapp
 			Source:      catalogv1.Source_SOURCE_WAL,
 			CommittedAt: timestamppb.New(p.chunk.CommittedAt),
 			CapturedAt:  timestamppb.Now(),
+			Actor:       p.chunk.Actor,
 		}
 		state, known := reading.States[id]
 		if !known {

@@ -592,6 +592,23 @@ func TestAPI_RequiresToken(t *testing.T) {
 	require.Contains(t, answer, "unauthenticated")
 	status, _ = r.call("WaitCaptured", "{}", "Authorization", "Bearer secret")
 	require.Equal(t, http.StatusOK, status)
+
+	// Who made a change is in the log, and in the state.
+	status, answer = r.call("UpsertProducts", `{"products": [{"id": "mug", "name": "Mug"}], "actor": "ann"}`,
+		"Authorization", "Bearer secret")
+	require.Equal(t, http.StatusOK, status, answer)
+	r.exec(`WITH who AS (SELECT pg_logical_emit_message(true, 'driftless.actor', 'shop admin'))
+		INSERT INTO driftless.products (id, name) SELECT 'cup', 'Cup' FROM who`)
+	r.exec("INSERT INTO driftless.products (id, name) VALUES ('jar', 'Jar')")
+	status, _ = r.call("WaitCaptured", "{}", "Authorization", "Bearer secret")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "ann", r.latest("mug").GetActor())
+	require.Equal(t, "shop admin", r.latest("cup").GetActor())
+	require.Empty(t, r.latest("jar").GetActor())
+	status, answer = r.call("ArchiveProducts", `{"ids": ["mug"], "actor": "reconciliation"}`, "Authorization",
+		"Bearer secret")
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, answer, "reconciliation is the name of a service")
 }
 
 func TestUpsertProducts_OverlappingBatchesDoNotDeadlock(t *testing.T) {

@@ -40,7 +40,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, requ
 	if latest.GetVersion() == request.GetVersion() {
 		result, err = in.writer().Write(ctx, writeback.Command{
 			ProductID: id, Base: latest.GetProduct(), Desired: request.GetProduct(), Fields: request.GetFields(),
-			Import: request.GetImport(),
+			Import: request.GetImport(), Actor: command.GetIssuer(),
 		})
 	}
 	if failure, ok := errors.AsType[*writeback.Failure](err); ok {

@@ -94,6 +94,7 @@ func TestWriteBack_MakesOneVersionInSameTrace(t *testing.T) {
 	require.True(t, proto.Equal(command.GetProduct(), latest.GetProduct()), "%v", latest.GetProduct())
 	require.Greater(t, latest.GetVersion(), command.GetVersion())
 	require.Equal(t, catalogv1.Source_SOURCE_WAL, latest.GetSource())
+	require.Equal(t, topology.Reconciliation, latest.GetActor())
 	require.Equal(t, before+1, r.versions("mug"), "one transaction")
 	require.Nil(t, r.dead("mug"))
 

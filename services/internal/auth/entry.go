@@ -31,8 +31,8 @@ var entryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$`)
 // Operator is the name of the token in DRIFTLESS_TOKEN, and of callers of an API that asks for no token.
 const Operator = "operator"
 
-// reservedNames already mean something in the audit trail.
-var reservedNames = []string{Operator, "ingestion", "push", "pull", "reconciliation"}
+// services are names that mean a service in the audit trail, and that nobody else may have.
+var services = []string{"ingestion", "push", "pull", "reconciliation"}
 
 // CheckName returns why a token cannot have a name, nil if it can.
 func CheckName(name string) error {
@@ -40,7 +40,7 @@ func CheckName(name string) error {
 	case !entryName.MatchString(name):
 		return fmt.Errorf("the name %.80q must have 1 to 64 letters, digits and . _ @ + -, and begin with a letter "+
 			"or digit", name)
-	case slices.Contains(reservedNames, name):
+	case name == Operator || slices.Contains(services, name):
 		return fmt.Errorf("the name %s is reserved: the audit trail has it for Driftless itself; choose another", name)
 	default:
 		return nil

@@ -2,6 +2,9 @@ package auth
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,9 +30,35 @@ type Principal struct {
 // Name is what the audit trail has: the name of the token, or "ann (by console)".
 func (p Principal) Name() string {
 	if p.Actor != "" {
-		return p.Actor + " (by " + p.Token + ")"
+		return onBehalf(p.Actor, p.Token)
 	}
 	return p.Token
+}
+
+func onBehalf(actor, token string) string { return actor + " (by " + token + ")" }
+
+// As returns the name for the audit trail if a request says that it comes from an actor, which may be empty. Only
+// callers without a name of their own, and delegates, may say so. For others, claimed is the name that the request has
+// and that nobody has checked.
+func (p Principal) As(actor string) (name, claimed string, err error) {
+	actor = strings.TrimSpace(actor)
+	name = p.Name()
+	if actor == "" || actor == name {
+		return name, "", nil
+	}
+	if err := checkActor(actor); err != nil {
+		return "", "", fmt.Errorf("actor: %w", err)
+	}
+	switch {
+	case slices.Contains(services, actor):
+		return "", "", fmt.Errorf("actor: %s is the name of a service: say who asks for it", actor)
+	case p.Unnamed:
+		return actor, "", nil
+	case p.Delegate && p.Actor == "":
+		return onBehalf(actor, p.Token), "", nil
+	default:
+		return name, actor, nil
+	}
 }
 
 // anybody is the caller of an API that asks for no token.

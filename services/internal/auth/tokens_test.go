@@ -110,3 +110,33 @@ func TestNewTokens_RefusesFileWithoutTokens(t *testing.T) {
 	_, err = NewTokens(Settings{File: path}, nil)
 	require.ErrorContains(t, err, "DRIFTLESS_TOKENS_FILE: "+path+": there is no token")
 }
+
+func TestPrincipalAs(t *testing.T) {
+	for name, c := range map[string]struct {
+		p             Principal
+		actor         string
+		want, claimed string
+		fails         bool
+	}{
+		"unnamed":                 {p: Principal{Token: Operator, Unnamed: true}, want: "operator"},
+		"unnamed says who it is":  {p: Principal{Token: Operator, Unnamed: true}, actor: " ann ", want: "ann"},
+		"named":                   {p: Principal{Token: "ci"}, want: "ci"},
+		"named says who it is":    {p: Principal{Token: "ci"}, actor: "ann", want: "ci", claimed: "ann"},
+		"named says its own name": {p: Principal{Token: "ci"}, actor: "ci", want: "ci"},
+		"delegate":                {p: Principal{Token: "console", Delegate: true}, want: "console"},
+		"delegate says who it is for": {
+			p:     Principal{Token: "console", Delegate: true},
+			actor: "ann", want: "ann (by console)",
+		},
+		"delegate with a header": {
+			p:     Principal{Token: "console", Delegate: true, Actor: "bob"},
+			actor: "ann", want: "bob (by console)", claimed: "ann",
+		},
+		"a service": {p: Principal{Token: Operator, Unnamed: true}, actor: "push", fails: true},
+		"an escape": {p: Principal{Token: Operator, Unnamed: true}, actor: "\x1b[31mann", fails: true},
+	} {
+		have, claimed, err := c.p.As(c.actor)
+		require.Equal(t, c.fails, err != nil, name)
+		require.Equal(t, []string{c.want, c.claimed}, []string{have, claimed}, name)
+	}
+}

@@ -22,6 +22,7 @@ import (
 
 type adoptApplyCmd struct {
 	address
+	because
 	File    string        `arg:"" help:"Reviewed file of driftless adopt plan."`
 	NoWait  bool          `name:"no-wait" help:"Only send the commands; driftless history PRODUCT shows the result of each."`
 	Timeout time.Duration `default:"10m" help:"How long to wait; the commands stay queued."`
@@ -57,6 +58,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		timeout:  cmd.Timeout,
 		noWait:   cmd.NoWait,
 		json:     c.Output == "json",
+		because:  cmd.because,
 		products: map[string]int{},
 		stripes:  map[string]int{},
 	}
@@ -116,6 +118,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 
 // adoptApply reads a file twice: first to check all entries, then to adopt them.
 type adoptApply struct {
+	because
 	client   controlv1connect.ControlServiceClient
 	header   adoptHeader
 	timeout  time.Duration
@@ -275,7 +278,7 @@ func (a *adoptApply) command(e adoptEntry,
 
 // apply sends the commands for a page of adoptions and waits for their results.
 func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[string]*controlv1.ProductDetail) error {
-	request := &controlv1.AdoptProductsRequest{}
+	request := &controlv1.AdoptProductsRequest{Actor: a.actor(), Reason: a.Reason}
 	for _, e := range page {
 		order, done, stale := a.command(e, found)
 		switch {

@@ -30,6 +30,7 @@ const (
 
 type applyCmd struct {
 	address
+	who
 	File   string `arg:"" optional:"" help:"File of products, or - for standard input."`
 	Flag   string `name:"file" short:"f" placeholder:"FILE" help:"The same as the argument."`
 	Format string `enum:",json,jsonl,yaml,csv" default:"" placeholder:"FORMAT" help:"Format of the file: json, jsonl (JSON lines), yaml or csv. Defaults to what the extension says, else json."`
@@ -65,7 +66,7 @@ func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return fmt.Errorf("nothing was written: %s as %s: %w", nameOfFile(file), cmd.format(file), err)
 	}
-	created, total, err := applyProducts(ctx, client, products)
+	created, total, err := applyProducts(ctx, client, products, cmd.actor())
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func nameOfFile(file string) string {
 
 // applyProducts writes products in batches of at most maxBatchProducts.
 func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClient,
-	products []productfile.Located,
+	products []productfile.Located, actor string,
 ) (created, total int, err error) {
 	all := make([]*catalogv1.Product, len(products))
 	for i, p := range products {
@@ -117,7 +118,10 @@ func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClie
 	defer line.clear()
 	for total < len(all) {
 		batch := all[total:][:batchSize(all[total:])]
-		resp, err := client.UpsertProducts(ctx, connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: batch}))
+		resp, err := client.UpsertProducts(ctx, connect.NewRequest(&ingestv1.UpsertProductsRequest{
+			Products: batch,
+			Actor:    actor,
+		}))
 		if err != nil {
 			return created, total, refused(err, products, total)
 		}

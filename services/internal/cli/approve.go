@@ -22,8 +22,8 @@ type heldSelection struct {
 	Products []string `arg:"" optional:"" help:"Ids of products whose change is held."`
 	Rule     string   `placeholder:"NAME" help:"All changes that this rule of the guard holds: amount_change, zero_amount, no_active_price, no_default_price, replaced_prices, lost_currency, archived_products, check, or check:NAME."`
 	All      bool     `help:"All held changes."`
-	Reason   string   `placeholder:"TEXT" help:"Why. It is kept in the audit trail."`
-	Actor    string   `env:"DRIFTLESS_ACTOR" placeholder:"NAME" help:"Who decides. Defaults to your user and host."`
+	because
+	sure
 }
 
 // check returns an error if the command line selects nothing, or too much, or gives no reason.
@@ -50,8 +50,21 @@ func (s *heldSelection) check(verb, otherwise string) error {
 	return nil
 }
 
-// actor returns who decides.
-func (s *heldSelection) actor() string { return cmp.Or(s.Actor, localActor()) }
+// askMany asks before a decision about changes that the command line does not name one by one.
+func (s *heldSelection) askMany(verb string, window bool) error {
+	switch {
+	case window && s.Rule != "":
+		return s.ask("Let the rule " + s.Rule + " pass every change for a while?")
+	case window:
+		return s.ask("Let every rule pass every change for a while?")
+	case s.All:
+		return s.ask(verb + " all held changes?")
+	case s.Rule != "":
+		return s.ask(verb + " all changes that the rule " + s.Rule + " holds?")
+	default:
+		return nil
+	}
+}
 
 // localActor names the user of this machine: "ann@laptop".
 func localActor() string {
@@ -95,6 +108,9 @@ func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
 		otherwise = "set"
 	}
 	if err := cmd.check("approve", otherwise); err != nil {
+		return err
+	}
+	if err := cmd.askMany("Approve", cmd.For != nil && *cmd.For > 0); err != nil {
 		return err
 	}
 	client, err := cmd.control(c)

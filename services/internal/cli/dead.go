@@ -183,6 +183,8 @@ type deadLetters struct {
 	Reason   string   `name:"reason" placeholder:"REASON" help:"Letters with this reason (${reasons}). With PRODUCT, only of these products."`
 	Service  string   `name:"service" placeholder:"SERVICE" help:"Letters of this service: ingestion, push, pull or reconciliation. With PRODUCT, only of these products."`
 	All      bool     `name:"all" help:"All open dead letters, or all that match the other selections."`
+	Why      string   `name:"why" placeholder:"TEXT" help:"Why you do this. It is kept in the audit trail."`
+	who
 }
 
 func (d deadLetters) selection() (*controlv1.DeadLetterSelection, error) {
@@ -282,7 +284,11 @@ func (cmd *deadReplayCmd) Run(ctx context.Context, c *cli) error {
 	}
 	results, err := cmd.eachPage(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
 		resp, err := client.ReplayDeadLetters(ctx,
-			connect.NewRequest(&controlv1.ReplayDeadLettersRequest{Selection: s}))
+			connect.NewRequest(&controlv1.ReplayDeadLettersRequest{
+				Selection: s,
+				Actor:     cmd.actor(),
+				Reason:    cmd.Why,
+			}))
 		if err != nil {
 			return nil, false, err
 		}
@@ -297,7 +303,7 @@ func (cmd *deadReplayCmd) Run(ctx context.Context, c *cli) error {
 type deadDropCmd struct {
 	address
 	deadLetters
-	Why string `name:"why" placeholder:"TEXT" help:"Reason for the product's history."`
+	sure
 }
 
 // Help is shown by --help.
@@ -310,13 +316,18 @@ PRODUCT, --reason, --service or --all is required. Exits with 1 if a letter coul
 }
 
 func (cmd *deadDropCmd) Run(ctx context.Context, c *cli) error {
+	if len(cmd.Products) == 0 && (cmd.All || cmd.Reason != "" || cmd.Service != "") {
+		if err := cmd.ask("Drop all dead letters that match, without another attempt?"); err != nil {
+			return err
+		}
+	}
 	client, err := cmd.control(c)
 	if err != nil {
 		return err
 	}
 	results, err := cmd.eachPage(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
 		resp, err := client.DropDeadLetters(ctx,
-			connect.NewRequest(&controlv1.DropDeadLettersRequest{Selection: s, Why: cmd.Why}))
+			connect.NewRequest(&controlv1.DropDeadLettersRequest{Selection: s, Why: cmd.Why, Actor: cmd.actor()}))
 		if err != nil {
 			return nil, false, err
 		}

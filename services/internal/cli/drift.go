@@ -161,6 +161,7 @@ func differenceLine(d *meshv1.Difference) string {
 
 type driftIgnoreCmd struct {
 	address
+	because
 	Product string   `arg:"" help:"Id of the product."`
 	Field   []string `help:"Only these fields, as the list shows them, separated by commas; - for the product itself."`
 }
@@ -171,7 +172,12 @@ func (cmd *driftIgnoreCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	resp, err := client.IgnoreDrift(ctx,
-		connect.NewRequest(&controlv1.IgnoreDriftRequest{ProductId: cmd.Product, Fields: cmd.Field}))
+		connect.NewRequest(&controlv1.IgnoreDriftRequest{
+			ProductId: cmd.Product,
+			Fields:    cmd.Field,
+			Actor:     cmd.actor(),
+			Reason:    cmd.Reason,
+		}))
 	if err != nil {
 		return err
 	}
@@ -180,6 +186,7 @@ func (cmd *driftIgnoreCmd) Run(ctx context.Context, c *cli) error {
 
 type driftResolveCmd struct {
 	address
+	because
 	Product string   `arg:"" help:"Id of the product."`
 	Field   []string `help:"Only these fields, as the list shows them, separated by commas; - for the product itself."`
 	Keep    string   `enum:"catalog,stripe" required:"" help:"Whose values to keep: catalog writes them to Stripe, stripe writes them to the catalog."`
@@ -195,7 +202,13 @@ func (cmd *driftResolveCmd) Run(ctx context.Context, c *cli) error {
 		"stripe":  controlv1.Keep_KEEP_STRIPE,
 	}[cmd.Keep]
 	resp, err := client.ResolveDrift(ctx,
-		connect.NewRequest(&controlv1.ResolveDriftRequest{ProductId: cmd.Product, Fields: cmd.Field, Keep: keep}))
+		connect.NewRequest(&controlv1.ResolveDriftRequest{
+			ProductId: cmd.Product,
+			Fields:    cmd.Field,
+			Keep:      keep,
+			Actor:     cmd.actor(),
+			Reason:    cmd.Reason,
+		}))
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ var examples = map[string][]example{
 	"sync": {
 		{"sync mug", "this product"},
 		{"sync", "every product that differs"},
-		{"sync mug --look", "read it from Stripe first"},
+		{"sync mug --look --reason 'asked by support'", "read it from Stripe first"},
 	},
 	"completion": {
 		{"completion bash", "write it to /etc/bash_completion.d/driftless"},
@@ -96,7 +96,7 @@ var examples = map[string][]example{
 	"approve": {
 		{"approve mug --reason 'new list price'", "one product"},
 		{"approve --rule amount_change --reason 'sale'", "what this rule holds"},
-		{"approve --all --reason 'new price list'", "everything that is held"},
+		{"approve --all --reason 'new price list' --yes", "everything that is held, without a question"},
 		{"approve --for 1h --reason 'move to euro'", "every rule lets everything pass for an hour"},
 		{"approve --for 0s --reason 'done'", "end that"},
 	},
@@ -111,7 +111,7 @@ var examples = map[string][]example{
 	"adopt apply": {{"adopt apply adopt.yaml", ""}},
 	"pause": {
 		{"pause push", "until it is resumed"},
-		{"pause --for 1h --reason 'release'", "push, pull and ingestion"},
+		{"pause --all --for 1h --reason 'release'", "push, pull and ingestion"},
 	},
 	"resume": {{"resume push", ""}, {"resume", "end all pauses"}},
 	"drift list": {

@@ -90,6 +90,9 @@ func printEntry(e *controlv1.HistoryEntry) {
 	if e.GetCausedBy() != "" {
 		head = append(head, "by "+strings.ReplaceAll(e.GetCausedBy(), "_", " "))
 	}
+	if e.GetKind() == "catalog_change" && e.GetActor() != "" {
+		head = append(head, "by "+e.GetActor())
+	}
 	if e.GetStripeRequestId() != "" {
 		head = append(head, e.GetStripeRequestId())
 	}

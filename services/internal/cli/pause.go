@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -14,20 +14,26 @@ import (
 
 type pauseCmd struct {
 	address
-	Services []string      `arg:"" optional:"" enum:"push,pull,ingestion" help:"Services to pause: push, pull, ingestion. Defaults to all three."`
-	Reason   string        `placeholder:"TEXT" help:"Why. It is shown with the pause."`
-	Actor    string        `env:"DRIFTLESS_ACTOR" placeholder:"NAME" help:"Who pauses. Defaults to your user and host."`
-	For      time.Duration `placeholder:"DURATION" help:"How long. Defaults to until driftless resume."`
+	Services []string `arg:"" optional:"" enum:"push,pull,ingestion" help:"Services to pause: push, pull, ingestion."`
+	All      bool     `help:"Pause push, pull and ingestion."`
+	because
+	For time.Duration `placeholder:"DURATION" help:"How long. Defaults to until driftless resume."`
 }
 
 func (cmd *pauseCmd) Run(ctx context.Context, c *cli) error {
+	switch {
+	case len(cmd.Services) == 0 && !cmd.All:
+		return errors.New("say which service to pause: push, pull or ingestion, or --all for all three")
+	case len(cmd.Services) > 0 && cmd.All:
+		return errors.New("services and --all: give only one of them")
+	}
 	client, err := cmd.control(c)
 	if err != nil {
 		return err
 	}
 	req := &controlv1.PauseRequest{
 		Services: cmd.Services,
-		Actor:    cmp.Or(cmd.Actor, localActor()),
+		Actor:    cmd.actor(),
 		Reason:   cmd.Reason,
 	}
 	if cmd.For != 0 {
@@ -69,6 +75,7 @@ func pausedBy(p *controlv1.PausedService) string {
 type resumeCmd struct {
 	address
 	Services []string `arg:"" optional:"" enum:"push,pull,ingestion" help:"Services to resume: push, pull, ingestion. Defaults to all three."`
+	because
 }
 
 func (cmd *resumeCmd) Run(ctx context.Context, c *cli) error {
@@ -76,7 +83,11 @@ func (cmd *resumeCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	resp, err := client.Resume(ctx, connect.NewRequest(&controlv1.ResumeRequest{Services: cmd.Services}))
+	resp, err := client.Resume(ctx, connect.NewRequest(&controlv1.ResumeRequest{
+		Services: cmd.Services,
+		Actor:    cmd.actor(),
+		Reason:   cmd.Reason,
+	}))
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,9 @@ func (cmd *rejectCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) 
 	if err := cmd.check("reject", ""); err != nil {
 		return err
 	}
+	if err := cmd.askMany("Reject", false); err != nil {
+		return err
+	}
 	client, err := cmd.control(c)
 	if err != nil {
 		return err

@@ -17,9 +17,10 @@ import (
 
 type rereadCmd struct {
 	address
-	Products []string      `arg:"" optional:"" help:"Ids of products. Defaults to the whole catalog."`
-	NoWait   bool          `name:"no-wait" help:"Only send the command; driftless status shows the progress."`
-	Timeout  time.Duration `default:"1h" help:"How long to wait until it ends, 0 for no limit. The read itself continues."`
+	Products []string `arg:"" optional:"" help:"Ids of products. Defaults to the whole catalog."`
+	because
+	NoWait  bool          `name:"no-wait" help:"Only send the command; driftless status shows the progress."`
+	Timeout time.Duration `default:"1h" help:"How long to wait until it ends, 0 for no limit. The read itself continues."`
 }
 
 // Help is shown by --help.
@@ -61,7 +62,11 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	sum := &meshv1.TableComparison{}
 	var unwatched []string
 	for _, page := range pages {
-		resp, err := client.Reread(waitCtx, connect.NewRequest(&controlv1.RereadRequest{ProductIds: page}))
+		resp, err := client.Reread(waitCtx, connect.NewRequest(&controlv1.RereadRequest{
+			ProductIds: page,
+			Actor:      cmd.actor(),
+			Reason:     cmd.Reason,
+		}))
 		if err != nil {
 			return err
 		}

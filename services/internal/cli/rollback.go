@@ -23,10 +23,9 @@ import (
 
 type rollbackCmd struct {
 	address
-	Product string        `arg:"" help:"Id of the product."`
-	To      string        `name:"to" required:"" placeholder:"VERSION|TIME" help:"Version, as driftless history shows it, or a time: RFC 3339, 2026-11-26 10:00, or a duration ago such as 2h or 3d."`
-	Reason  string        `name:"reason" placeholder:"TEXT" help:"Why. It is kept in the audit trail."`
-	Actor   string        `name:"actor" env:"DRIFTLESS_ACTOR" placeholder:"NAME" help:"Who decides. Defaults to your user and host."`
+	Product string `arg:"" help:"Id of the product."`
+	To      string `name:"to" required:"" placeholder:"VERSION|TIME" help:"Version, as driftless history shows it, or a time: RFC 3339, 2026-11-26 10:00, or a duration ago such as 2h or 3d."`
+	because
 	DryRun  bool          `name:"dry-run" xor:"yes" help:"Only show what would happen. Exits with 0 if nothing would change, 2 if something would, 3 if the guard would hold it."`
 	Yes     bool          `name:"yes" xor:"yes" help:"Do not ask. Needed without a terminal."`
 	Timeout time.Duration `name:"timeout" default:"30s" help:"How long to wait until the catalog has the state. 0 only sends the command."`
@@ -106,7 +105,7 @@ func (cmd *rollbackCmd) request(now time.Time) (*controlv1.RollbackRequest, erro
 	out := &controlv1.RollbackRequest{
 		ProductId: cmd.Product,
 		Reason:    cmd.Reason,
-		Actor:     (&heldSelection{Actor: cmd.Actor}).actor(),
+		Actor:     cmd.actor(),
 	}
 	if version, err := strconv.ParseUint(cmd.To, 10, 64); err == nil {
 		out.To = &controlv1.RollbackRequest_Version{Version: version}

@@ -15,6 +15,7 @@ import (
 
 type scanCmd struct {
 	address
+	because
 	NoWait  bool          `name:"no-wait" help:"Only start the scan; driftless status shows the progress."`
 	Timeout time.Duration `default:"1h" help:"How long to wait until it ends, 0 for no limit. The scan itself continues."`
 }
@@ -28,7 +29,10 @@ func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	started, err := client.StartScan(ctx, connect.NewRequest(&controlv1.StartScanRequest{}))
+	started, err := client.StartScan(ctx, connect.NewRequest(&controlv1.StartScanRequest{
+		Actor:  cmd.actor(),
+		Reason: cmd.Reason,
+	}))
 	if err != nil || cmd.NoWait {
 		return err
 	}

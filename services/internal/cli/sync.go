@@ -16,10 +16,11 @@ import (
 
 type syncCmd struct {
 	address
-	Products []string      `arg:"" optional:"" help:"Ids of products. Defaults to every product that differs."`
-	Look     bool          `help:"Read the products from Stripe first instead of trusting the observed state."`
-	NoWait   bool          `name:"no-wait" help:"Only send the command."`
-	Timeout  time.Duration `default:"10m" help:"How long to wait; the commands stay queued."`
+	Products []string `arg:"" optional:"" help:"Ids of products. Defaults to every product that differs."`
+	because
+	Look    bool          `help:"Read the products from Stripe first instead of trusting the observed state."`
+	NoWait  bool          `name:"no-wait" help:"Only send the command."`
+	Timeout time.Duration `default:"10m" help:"How long to wait; the commands stay queued."`
 }
 
 // Help is shown by --help.
@@ -88,7 +89,12 @@ func (cmd *syncCmd) page(
 ) error {
 	resp, err := client.SyncProducts(
 		ctx,
-		connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: page, Look: cmd.Look}),
+		connect.NewRequest(&controlv1.SyncProductsRequest{
+			ProductIds: page,
+			Look:       cmd.Look,
+			Actor:      cmd.actor(),
+			Reason:     cmd.Reason,
+		}),
 	)
 	if err != nil {
 		return err

@@ -199,6 +199,10 @@ func activityWord(e *controlv1.HistoryEntry) string {
 		if e.GetCausedBy() != "" {
 			return word + " by " + strings.ReplaceAll(e.GetCausedBy(), "_", " ")
 		}
+	case "catalog_change":
+		if e.GetActor() != "" {
+			return word + " by " + e.GetActor()
+		}
 	}
 	return word
 }
@@ -221,8 +225,20 @@ func activityText(e *controlv1.HistoryEntry) string {
 		parts = append(parts, countOf(uint64(n), "call", "calls"))
 	} else if len(parts) == 0 && e.GetDetail() != "" {
 		parts = append(parts, e.GetDetail())
+	} else if e.GetActor() != "" && e.GetKind() != "catalog_change" {
+		// The detail, which is left out, would have said it.
+		parts = append(parts, decidedBy(e))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// decidedBy says who did something, and why.
+func decidedBy(e *controlv1.HistoryEntry) string {
+	text := "by " + e.GetActor()
+	if e.GetReason() != "" {
+		text += ": " + e.GetReason()
+	}
+	return text
 }
 
 // seenEntries are the ids that were printed lately. The zero value is empty.

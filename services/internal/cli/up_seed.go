@@ -36,7 +36,7 @@ func (u *up) seedCatalog(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, _, err := applyProducts(ctx, client, products); err != nil {
+		if _, _, err := applyProducts(ctx, client, products, localActor()); err != nil {
 			return err
 		}
 	}

@@ -93,6 +93,9 @@ func (p whyPrinter) printPlaces() {
 	if v := p.GetCaptured().GetVersion(); v != 0 {
 		table = append(table, []string{"  version", "", strconv.FormatUint(v, 10)})
 	}
+	if by := p.GetCaptured().GetActor(); by != "" {
+		table = append(table, []string{"  changed by", "", by})
+	}
 	printTable(p, table...)
 }
 

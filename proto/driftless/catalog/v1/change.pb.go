@@ -209,7 +209,9 @@ type ProductChange struct {
 	// The checks of the operator that the product violates, and that hold it. Read in the same snapshot as the product.
 	Violations []*CheckViolation `protobuf:"bytes,40,rep,name=violations,proto3" json:"violations,omitempty"`
 	// How long a price stays active after another price has replaced it. Absent or zero archives it at once.
-	ArchiveAfter  *durationpb.Duration `protobuf:"bytes,41,opt,name=archive_after,json=archiveAfter,proto3" json:"archive_after,omitempty"`
+	ArchiveAfter *durationpb.Duration `protobuf:"bytes,41,opt,name=archive_after,json=archiveAfter,proto3" json:"archive_after,omitempty"`
+	// Who made the change, as the transaction says (driftless.actor). Nobody has checked it. Empty if it does not say.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -326,6 +328,13 @@ func (x *ProductChange) GetArchiveAfter() *durationpb.Duration {
 		return x.ArchiveAfter
 	}
 	return nil
+}
+
+func (x *ProductChange) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
 }
 
 // A violated check of catalog.checks.
@@ -474,7 +483,7 @@ var File_driftless_catalog_v1_change_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_change_proto_rawDesc = "" +
 	"\n" +
-	"!driftless/catalog/v1/change.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x04\n" +
+	"!driftless/catalog/v1/change.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x05\n" +
 	"\rProductChange\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -493,7 +502,8 @@ const file_driftless_catalog_v1_change_proto_rawDesc = "" +
 	"\n" +
 	"violations\x18( \x03(\v2$.driftless.catalog.v1.CheckViolationR\n" +
 	"violations\x12>\n" +
-	"\rarchive_after\x18) \x01(\v2\x19.google.protobuf.DurationR\farchiveAfter\"@\n" +
+	"\rarchive_after\x18) \x01(\v2\x19.google.protobuf.DurationR\farchiveAfter\x12\x14\n" +
+	"\x05actor\x18d \x01(\tR\x05actor\"@\n" +
 	"\x0eCheckViolation\x12\x14\n" +
 	"\x05check\x18\x01 \x01(\tR\x05check\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\xca\x03\n" +

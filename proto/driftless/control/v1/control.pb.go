@@ -1429,7 +1429,10 @@ type IgnoreDriftRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// All open drift if empty. "-" is the product as a whole.
-	Fields        []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	Fields []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	// As in SyncProductsRequest.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1476,6 +1479,20 @@ func (x *IgnoreDriftRequest) GetFields() []string {
 		return x.Fields
 	}
 	return nil
+}
+
+func (x *IgnoreDriftRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *IgnoreDriftRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type IgnoreDriftResponse struct {
@@ -1526,8 +1543,11 @@ type ResolveDriftRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// As in IgnoreDriftRequest.
-	Fields        []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
-	Keep          Keep     `protobuf:"varint,3,opt,name=keep,proto3,enum=driftless.control.v1.Keep" json:"keep,omitempty"`
+	Fields []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	Keep   Keep     `protobuf:"varint,3,opt,name=keep,proto3,enum=driftless.control.v1.Keep" json:"keep,omitempty"`
+	// As in SyncProductsRequest.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1581,6 +1601,20 @@ func (x *ResolveDriftRequest) GetKeep() Keep {
 		return x.Keep
 	}
 	return Keep_KEEP_UNSPECIFIED
+}
+
+func (x *ResolveDriftRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ResolveDriftRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type ResolveDriftResponse struct {
@@ -1713,7 +1747,7 @@ type PauseRequest struct {
 	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
 	// How long, at most a year. Until Resume if absent.
 	Duration *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
-	// Who pauses, and why. They are shown with the pause.
+	// As in SyncProductsRequest. They are shown with the pause.
 	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
 	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1826,7 +1860,10 @@ func (x *PauseResponse) GetPaused() []*PausedService {
 type ResumeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "push", "pull", "ingestion". Defaults to all three.
-	Services      []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// As in SyncProductsRequest.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1866,6 +1903,20 @@ func (x *ResumeRequest) GetServices() []string {
 		return x.Services
 	}
 	return nil
+}
+
+func (x *ResumeRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ResumeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type ResumeResponse struct {
@@ -1925,7 +1976,7 @@ type ApproveRequest struct {
 	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
 	// All held changes.
 	All bool `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
-	// Who approves. Defaults to the name of the token.
+	// As in SyncProductsRequest.
 	Actor string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
 	// Why. Required.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -3295,8 +3346,11 @@ func (x *ProductDetail) GetObserved() *v11.Observed {
 }
 
 type AdoptProductsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Adoptions     []*v1.Adopt            `protobuf:"bytes,1,rep,name=adoptions,proto3" json:"adoptions,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Adoptions []*v1.Adopt            `protobuf:"bytes,1,rep,name=adoptions,proto3" json:"adoptions,omitempty"`
+	// As in SyncProductsRequest.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3336,6 +3390,20 @@ func (x *AdoptProductsRequest) GetAdoptions() []*v1.Adopt {
 		return x.Adoptions
 	}
 	return nil
+}
+
+func (x *AdoptProductsRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *AdoptProductsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type AdoptProductsResponse struct {
@@ -3600,7 +3668,11 @@ type SyncProductsRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	ProductIds []string               `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
 	// Reread the products from Stripe first, instead of relying on the observed state.
-	Look          bool `protobuf:"varint,2,opt,name=look,proto3" json:"look,omitempty"`
+	Look bool `protobuf:"varint,2,opt,name=look,proto3" json:"look,omitempty"`
+	// Who asks for it. Only for DRIFTLESS_TOKEN and for delegates: any other token has its own name in the audit trail.
+	Actor string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Why. It is kept in the audit trail.
+	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3647,6 +3719,20 @@ func (x *SyncProductsRequest) GetLook() bool {
 		return x.Look
 	}
 	return false
+}
+
+func (x *SyncProductsRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *SyncProductsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type SyncProductsResponse struct {
@@ -3707,7 +3793,10 @@ func (x *SyncProductsResponse) GetUnknown() []string {
 type RereadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only these products. The whole catalog if empty.
-	ProductIds    []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	ProductIds []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// As in SyncProductsRequest.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3747,6 +3836,20 @@ func (x *RereadRequest) GetProductIds() []string {
 		return x.ProductIds
 	}
 	return nil
+}
+
+func (x *RereadRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *RereadRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type RereadResponse struct {
@@ -3795,7 +3898,10 @@ func (x *RereadResponse) GetId() string {
 }
 
 type StartScanRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in SyncProductsRequest.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3828,6 +3934,20 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
 	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *StartScanRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *StartScanRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type StartScanResponse struct {
@@ -4098,6 +4218,9 @@ type HistoryEntry struct {
 	// For failed: attempts that failed since the last success, and when the next one is due.
 	Attempts      uint64                 `protobuf:"varint,60,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,61,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
+	// Who did it, and why: an operator, or for a catalog_change the application. Empty if that was not said.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4242,6 +4365,20 @@ func (x *HistoryEntry) GetNextAttemptAt() *timestamppb.Timestamp {
 		return x.NextAttemptAt
 	}
 	return nil
+}
+
+func (x *HistoryEntry) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 // A field before and after, as text, empty for none.
@@ -4651,8 +4788,11 @@ func (x *DeadLetterSelection) GetAfter() string {
 }
 
 type ReplayDeadLettersRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Selection     *DeadLetterSelection   `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Selection *DeadLetterSelection   `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	// As in SyncProductsRequest.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4692,6 +4832,20 @@ func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
 		return x.Selection
 	}
 	return nil
+}
+
+func (x *ReplayDeadLettersRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ReplayDeadLettersRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type ReplayDeadLettersResponse struct {
@@ -4752,7 +4906,9 @@ type DropDeadLettersRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Selection *DeadLetterSelection   `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
 	// The reason, for the history.
-	Why           string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	Why string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	// As in SyncProductsRequest.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4797,6 +4953,13 @@ func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
 func (x *DropDeadLettersRequest) GetWhy() string {
 	if x != nil {
 		return x.Why
+	}
+	return ""
+}
+
+func (x *DropDeadLettersRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
 	}
 	return ""
 }
@@ -5545,7 +5708,7 @@ type RollbackRequest struct {
 	//	*RollbackRequest_Version
 	//	*RollbackRequest_At
 	To isRollbackRequest_To `protobuf_oneof:"to"`
-	// Who asks for it. Defaults to the name of the token.
+	// As in SyncProductsRequest.
 	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
 	// Why. It is kept in the audit trail.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -6393,7 +6556,7 @@ type WhoAmIResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the token: "operator" for the one of DRIFTLESS_TOKEN.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// What the caller may do: read, operate or approve.
+	// The role of the call: read, operate or approve.
 	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
 	// The person on whose behalf a delegate calls. Empty if the token acts for itself.
 	Actor   string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
@@ -7295,21 +7458,25 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x11ListDriftResponse\x121\n" +
 	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12:\n" +
-	"\bequality\x18\x03 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"n\n" +
+	"\bequality\x18\x03 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"\xb0\x01\n" +
 	"\x12IgnoreDriftRequest\x12,\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12*\n" +
-	"\x06fields\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05\x10\x01(\xfc\aR\x06fields\"H\n" +
+	"\x06fields\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05\x10\x01(\xfc\aR\x06fields\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"H\n" +
 	"\x13IgnoreDriftResponse\x121\n" +
-	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\xab\x01\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\xed\x01\n" +
 	"\x13ResolveDriftRequest\x12,\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12*\n" +
 	"\x06fields\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05\x10\x01(\xfc\aR\x06fields\x12:\n" +
 	"\x04keep\x18\x03 \x01(\x0e2\x1a.driftless.control.v1.KeepB\n" +
-	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\x04keep\"I\n" +
+	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\x04keep\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"I\n" +
 	"\x14ResolveDriftResponse\x121\n" +
 	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\xbb\x01\n" +
 	"\rPausedService\x12\x18\n" +
@@ -7326,11 +7493,13 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
 	"\x06reason\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"L\n" +
 	"\rPauseResponse\x12;\n" +
-	"\x06paused\x18\x01 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\"=\n" +
+	"\x06paused\x18\x01 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\"\x7f\n" +
 	"\rResumeRequest\x12,\n" +
 	"\bservices\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n" +
 	"\x10\n" +
-	"\"\x06r\x04\x10\x01(dR\bservices\",\n" +
+	"\"\x06r\x04\x10\x01(dR\bservices\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\",\n" +
 	"\x0eResumeResponse\x12\x1a\n" +
 	"\bservices\x18\x01 \x03(\tR\bservices\"\xa3\x02\n" +
 	"\x0eApproveRequest\x12E\n" +
@@ -7462,9 +7631,11 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x128\n" +
 	"\x05state\x18\x02 \x01(\x0e2\".driftless.control.v1.ProductStateR\x05state\x12=\n" +
 	"\adesired\x18\x03 \x01(\v2#.driftless.catalog.v1.ProductChangeR\adesired\x12:\n" +
-	"\bobserved\x18\x04 \x01(\v2\x1e.driftless.catalog.v1.ObservedR\bobserved\"[\n" +
+	"\bobserved\x18\x04 \x01(\v2\x1e.driftless.catalog.v1.ObservedR\bobserved\"\x9d\x01\n" +
 	"\x14AdoptProductsRequest\x12C\n" +
-	"\tadoptions\x18\x01 \x03(\v2\x18.driftless.mesh.v1.AdoptB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\tadoptions\"T\n" +
+	"\tadoptions\x18\x01 \x03(\v2\x18.driftless.mesh.v1.AdoptB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\tadoptions\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"T\n" +
 	"\x15AdoptProductsResponse\x12;\n" +
 	"\x06orders\x18\x01 \x03(\v2#.driftless.control.v1.AdoptionOrderR\x06orders\">\n" +
 	"\rAdoptionOrder\x12\x1d\n" +
@@ -7480,22 +7651,28 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\bR\arefused\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"c\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"\xa5\x01\n" +
 	"\x13SyncProductsRequest\x128\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x17\xbaH\x14\x92\x01\x11\b\x01\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x12\n" +
-	"\x04look\x18\x02 \x01(\bR\x04look\"M\n" +
+	"\x04look\x18\x02 \x01(\bR\x04look\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"M\n" +
 	"\x14SyncProductsResponse\x12\x1b\n" +
 	"\treread_id\x18\x01 \x01(\tR\brereadId\x12\x18\n" +
-	"\aunknown\x18\x14 \x03(\tR\aunknown\"G\n" +
+	"\aunknown\x18\x14 \x03(\tR\aunknown\"\x89\x01\n" +
 	"\rRereadRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
-	"productIds\" \n" +
+	"productIds\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\" \n" +
 	"\x0eRereadResponse\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x12\n" +
-	"\x10StartScanRequest\"#\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"T\n" +
+	"\x10StartScanRequest\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"#\n" +
 	"\x11StartScanResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x10\n" +
 	"\x0eGetScanRequest\"D\n" +
@@ -7510,7 +7687,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\x12\x1f\n" +
 	"\vproduct_ids\x18< \x03(\tR\n" +
 	"productIds\x12\x18\n" +
-	"\aunknown\x18= \x01(\tR\aunknown\"\x87\x05\n" +
+	"\aunknown\x18= \x01(\tR\aunknown\"\xb5\x05\n" +
 	"\fHistoryEntry\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -7528,7 +7705,9 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\r \x01(\tR\x0eidempotencyKey\x12\x12\n" +
 	"\x04note\x18F \x01(\tR\x04note\x12\x1a\n" +
 	"\battempts\x18< \x01(\x04R\battempts\x12B\n" +
-	"\x0fnext_attempt_at\x18= \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\"G\n" +
+	"\x0fnext_attempt_at\x18= \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12\x14\n" +
+	"\x05actor\x18d \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18e \x01(\tR\x06reason\"G\n" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
@@ -7561,15 +7740,18 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aservice\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\x12\x10\n" +
 	"\x03all\x18\x04 \x01(\bR\x03all\x12\x1e\n" +
 	"\x05after\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after:\xac\x01\xbaH\xa8\x01\x1a\xa5\x01\n" +
-	"\tselection\x12Enothing is selected: name products, a reason or a service, or set all\x1aQthis.all || size(this.product_ids) > 0 || this.reason != '' || this.service != ''\"k\n" +
+	"\tselection\x12Enothing is selected: name products, a reason or a service, or set all\x1aQthis.all || size(this.product_ids) > 0 || this.reason != '' || this.service != ''\"\xad\x01\n" +
 	"\x18ReplayDeadLettersRequest\x12O\n" +
-	"\tselection\x18\x01 \x01(\v2).driftless.control.v1.DeadLetterSelectionB\x06\xbaH\x03\xc8\x01\x01R\tselection\"{\n" +
+	"\tselection\x18\x01 \x01(\v2).driftless.control.v1.DeadLetterSelectionB\x06\xbaH\x03\xc8\x01\x01R\tselection\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"{\n" +
 	"\x19ReplayDeadLettersResponse\x12@\n" +
 	"\aresults\x18\x01 \x03(\v2&.driftless.control.v1.DeadLetterResultR\aresults\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x85\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xa5\x01\n" +
 	"\x16DropDeadLettersRequest\x12O\n" +
 	"\tselection\x18\x01 \x01(\v2).driftless.control.v1.DeadLetterSelectionB\x06\xbaH\x03\xc8\x01\x01R\tselection\x12\x1a\n" +
-	"\x03why\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x03why\"y\n" +
+	"\x03why\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x03why\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\"y\n" +
 	"\x17DropDeadLettersResponse\x12@\n" +
 	"\aresults\x18\x01 \x03(\v2&.driftless.control.v1.DeadLetterResultR\aresults\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xb0\x01\n" +

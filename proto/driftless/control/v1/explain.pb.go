@@ -387,8 +387,10 @@ type PlaceState struct {
 	// The time up to which it is known.
 	AsOf *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	// For the captured state: its version, and when it was committed, if that is known.
-	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
-	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	Version     uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	CommittedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	// For the captured state: who made the change, as its transaction says. Empty if it does not say.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -456,6 +458,13 @@ func (x *PlaceState) GetCommittedAt() *timestamppb.Timestamp {
 		return x.CommittedAt
 	}
 	return nil
+}
+
+func (x *PlaceState) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
 }
 
 // One field in the three places, as text.
@@ -574,14 +583,15 @@ const file_driftless_control_v1_explain_proto_rawDesc = "" +
 	"\x03row\x18\x1e \x01(\v2 .driftless.control.v1.PlaceStateR\x03row\x12<\n" +
 	"\bcaptured\x18\x1f \x01(\v2 .driftless.control.v1.PlaceStateR\bcaptured\x128\n" +
 	"\x06stripe\x18  \x01(\v2 .driftless.control.v1.PlaceStateR\x06stripe\x129\n" +
-	"\x06fields\x18! \x03(\v2!.driftless.control.v1.FieldValuesR\x06fields\"\xc8\x01\n" +
+	"\x06fields\x18! \x03(\v2!.driftless.control.v1.FieldValuesR\x06fields\"\xde\x01\n" +
 	"\n" +
 	"PlaceState\x12\x18\n" +
 	"\aunknown\x18\x01 \x01(\tR\aunknown\x12\x16\n" +
 	"\x06absent\x18\x02 \x01(\bR\x06absent\x12/\n" +
 	"\x05as_of\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\x12=\n" +
-	"\fcommitted_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\"\x83\x01\n" +
+	"\fcommitted_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\x12\x14\n" +
+	"\x05actor\x18d \x01(\tR\x05actor\"\x83\x01\n" +
 	"\vFieldValues\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
 	"\x03row\x18\x02 \x01(\tR\x03row\x12\x1a\n" +

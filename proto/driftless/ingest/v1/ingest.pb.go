@@ -25,8 +25,11 @@ const (
 )
 
 type UpsertProductsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Products      []*v1.Product          `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Products []*v1.Product          `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	// Who makes the change, for the audit trail. Only for DRIFTLESS_TOKEN and for delegates: any other token has its own
+	// name there.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -66,6 +69,13 @@ func (x *UpsertProductsRequest) GetProducts() []*v1.Product {
 		return x.Products
 	}
 	return nil
+}
+
+func (x *UpsertProductsRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
 }
 
 type UpsertProductsResponse struct {
@@ -166,8 +176,10 @@ func (x *UpsertedProduct) GetCreated() bool {
 }
 
 type ArchiveProductsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ids   []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	// As in UpsertProductsRequest.
+	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -207,6 +219,13 @@ func (x *ArchiveProductsRequest) GetIds() []string {
 		return x.Ids
 	}
 	return nil
+}
+
+func (x *ArchiveProductsRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
 }
 
 type ArchiveProductsResponse struct {
@@ -556,16 +575,18 @@ var File_driftless_ingest_v1_ingest_proto protoreflect.FileDescriptor
 
 const file_driftless_ingest_v1_ingest_proto_rawDesc = "" +
 	"\n" +
-	" driftless/ingest/v1/ingest.proto\x12\x13driftless.ingest.v1\x1a\x1bbuf/validate/validate.proto\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"_\n" +
+	" driftless/ingest/v1/ingest.proto\x12\x13driftless.ingest.v1\x1a\x1bbuf/validate/validate.proto\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x7f\n" +
 	"\x15UpsertProductsRequest\x12F\n" +
-	"\bproducts\x18\x01 \x03(\v2\x1d.driftless.catalog.v1.ProductB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\bproducts\"Z\n" +
+	"\bproducts\x18\x01 \x03(\v2\x1d.driftless.catalog.v1.ProductB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\bproducts\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\"Z\n" +
 	"\x16UpsertProductsResponse\x12@\n" +
 	"\bproducts\x18\x01 \x03(\v2$.driftless.ingest.v1.UpsertedProductR\bproducts\";\n" +
 	"\x0fUpsertedProduct\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\bR\acreated\"?\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"_\n" +
 	"\x16ArchiveProductsRequest\x12%\n" +
-	"\x03ids\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\b\x01\x10\xe8\a\x18\x01\"\x04r\x02\x10\x01R\x03ids\"\x19\n" +
+	"\x03ids\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\b\x01\x10\xe8\a\x18\x01\"\x04r\x02\x10\x01R\x03ids\x12\x1e\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\"\x19\n" +
 	"\x17ArchiveProductsResponse\"\x15\n" +
 	"\x13WaitCapturedRequest\"0\n" +
 	"\x14WaitCapturedResponse\x12\x18\n" +

@@ -96,6 +96,10 @@ func (s *server) UpsertProducts(ctx context.Context,
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
+	actor, err := actorOf(ctx, req.Msg.GetActor())
+	if err != nil {
+		return nil, err
+	}
 	products := req.Msg.GetProducts()
 	faults := s.check(ctx, products)
 	switch {
@@ -104,7 +108,7 @@ func (s *server) UpsertProducts(ctx context.Context,
 	case len(faults) > 0:
 		return nil, invalidArgument(faults)
 	}
-	written, faults, err := s.upsert(ctx, products)
+	written, faults, err := s.upsert(ctx, actor, products)
 	switch {
 	case err != nil:
 		return nil, s.callError(ctx, err)
@@ -122,11 +126,15 @@ func (s *server) ArchiveProducts(ctx context.Context,
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
+	actor, err := actorOf(ctx, req.Msg.GetActor())
+	if err != nil {
+		return nil, err
+	}
 	ids := req.Msg.GetIds()
 	if faults := checkIDs(ids); len(faults) > 0 {
 		return nil, invalidArgument(faults)
 	}
-	missing, err := s.archive(ctx, ids)
+	missing, err := s.archive(ctx, actor, ids)
 	switch {
 	case err != nil:
 		return nil, s.callError(ctx, err)

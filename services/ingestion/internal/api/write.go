@@ -11,6 +11,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
@@ -52,7 +53,7 @@ ORDER BY 1, 3`
 )
 
 // upsert writes a batch in one transaction, or returns why it cannot and writes nothing.
-func (s *server) upsert(ctx context.Context,
+func (s *server) upsert(ctx context.Context, actor string,
 	products []*catalogv1.Product,
 ) ([]*ingestv1.UpsertedProduct, []*ingestv1.FieldViolation, error) {
 	b, err := newBatch(products)
@@ -61,7 +62,7 @@ func (s *server) upsert(ctx context.Context,
 	}
 	var created map[string]bool
 	var faults []*ingestv1.FieldViolation
-	err = s.transaction(ctx, func(tx pgx.Tx) (err error) {
+	err = s.transaction(ctx, actor, func(tx pgx.Tx) (err error) {
 		if created, err = writeProducts(ctx, tx, b); err != nil {
 			return fmt.Errorf("write products: %w", err)
 		}
@@ -139,8 +140,8 @@ func findClashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldVio
 }
 
 // archive sets active to false. If products are missing, it writes nothing and returns their ids.
-func (s *server) archive(ctx context.Context, ids []string) (missing []string, err error) {
-	err = s.transaction(ctx, func(tx pgx.Tx) error {
+func (s *server) archive(ctx context.Context, actor string, ids []string) (missing []string, err error) {
+	err = s.transaction(ctx, actor, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, "SELECT id FROM driftless.products WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
 			ids)
 		if err != nil {
@@ -175,8 +176,9 @@ var errRollback = errors.New("nothing is written")
 // maxAttempts is the maximum number of attempts of a transaction that conflicts with another.
 const maxAttempts = 5
 
-// transaction runs change in a transaction, and writes the caller's trace into the log. change may run several times.
-func (s *server) transaction(ctx context.Context, change func(pgx.Tx) error) error {
+// transaction runs change in a transaction, and writes the caller's trace and name into the log. change may run several
+// times.
+func (s *server) transaction(ctx context.Context, actor string, change func(pgx.Tx) error) error {
 	var err error
 	for range maxAttempts {
 		// Other isolation levels would not see commits of other sessions while this one waits for the rows.
@@ -185,6 +187,12 @@ func (s *server) transaction(ctx context.Context, change func(pgx.Tx) error) err
 				if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, 'traceparent', $1)",
 					trace); err != nil {
 					return fmt.Errorf("write the trace into the log: %w", err)
+				}
+			}
+			if actor != "" {
+				if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", wal.ActorPrefix,
+					actor); err != nil {
+					return fmt.Errorf("write the actor into the log: %w", err)
 				}
 			}
 			return change(tx)

@@ -24,6 +24,9 @@ type Chunk struct {
 	CommittedAt time.Time
 	// Traceparent that the application wrote into the transaction, empty if none has come so far.
 	Traceparent string
+	// Actor is who makes the change, as the transaction says. It is harmless text of at most maxActor bytes, and empty
+	// if none has come so far.
+	Actor string
 	// IsOwn reports whether ingestion wrote Stripe's ids in the transaction. Its products need no new version unless
 	// they differ from CATALOG.
 	IsOwn bool
@@ -54,6 +57,8 @@ type TouchedProduct struct {
 const (
 	// TraceparentPrefix is the prefix of the application's trace context, in the transaction that changes the catalog.
 	TraceparentPrefix = "traceparent"
+	// ActorPrefix is the prefix of the name of who makes the change, in the transaction that changes the catalog.
+	ActorPrefix = "driftless.actor"
 	// BarrierPrefix is the prefix of a mark to wait for.
 	BarrierPrefix = "driftless.barrier"
 	// OwnPrefix is the prefix of the mark of a transaction in which ingestion writes Stripe's ids. Others may forge it:

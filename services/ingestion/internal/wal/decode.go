@@ -111,6 +111,8 @@ func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
 	switch m.Prefix {
 	case TraceparentPrefix:
 		d.open.Traceparent = string(m.Content)
+	case ActorPrefix:
+		d.open.Actor = cleanActor(m.Content)
 	case OwnPrefix:
 		d.open.IsOwn = true
 	case BarrierPrefix:
@@ -226,6 +228,7 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 		CommitLSN:   full.CommitLSN,
 		CommittedAt: full.CommittedAt,
 		Traceparent: full.Traceparent,
+		Actor:       full.Actor,
 		IsOwn:       full.IsOwn,
 	})
 	return full, nil

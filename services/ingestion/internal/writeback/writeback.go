@@ -120,6 +120,8 @@ type Command struct {
 	Fields  []string
 	// Import inserts the product.
 	Import bool
+	// Actor is who ordered the write-back, for the log. Empty for nobody.
+	Actor string
 }
 
 // Result is the result of a write-back that did not fail.
@@ -190,6 +192,12 @@ func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, command Command) (Resul
 		if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", wal.TraceparentPrefix,
 			trace); err != nil {
 			return "", fmt.Errorf("write the trace into the log: %w", err)
+		}
+	}
+	if command.Actor != "" {
+		if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", wal.ActorPrefix,
+			command.Actor); err != nil {
+			return "", fmt.Errorf("write the actor into the log: %w", err)
 		}
 	}
 	ran, err := w.run(ctx, tx, present, want, diffs)

@@ -13,14 +13,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Operator is the issuer of commands that come through the control API.
-const Operator = "operator"
-
 // About identifies a command.
 type About struct {
 	// ID is unique. JetStream drops a command that is published twice.
 	ID string
-	// Issuer is a service, Operator, or the person who approves a change.
+	// Issuer is a service, or who asked for it through the control API: the name of a token or of a person.
 	Issuer string
 	Reason string
 }

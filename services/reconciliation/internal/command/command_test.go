@@ -14,7 +14,7 @@ func TestReceiver_IsTheServiceThatCarriesTheCommandOut(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	i := Issuer{Account: "default", Now: func() time.Time { return noon }}
-	about := About{ID: "1", Issuer: Operator, Reason: "requested"}
+	about := About{ID: "1", Issuer: "ann", Reason: "requested"}
 	for want, c := range map[[2]string]*meshv1.Command{
 		{topology.Push, topology.VerbSync}:           i.Sync(about, &meshv1.SyncProduct{}),
 		{topology.Push, topology.VerbAdopt}:          i.Adopt(about, &meshv1.Adopt{}),
@@ -25,7 +25,7 @@ func TestReceiver_IsTheServiceThatCarriesTheCommandOut(t *testing.T) {
 		service, verb, err := receiver(c)
 		require.NoError(t, err)
 		require.Equal(t, want, [2]string{service, verb})
-		require.Equal(t, []string{"1", "default", "operator", "requested"},
+		require.Equal(t, []string{"1", "default", "ann", "requested"},
 			[]string{c.GetId(), c.GetAccount(), c.GetIssuer(), c.GetReason()})
 		require.Equal(t, noon, c.GetIssuedAt().AsTime())
 	}

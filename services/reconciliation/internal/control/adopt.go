@@ -14,7 +14,6 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -75,21 +74,23 @@ func adoptable(p *ledger.Product) bool {
 func (c control) AdoptProducts(ctx context.Context,
 	req *connect.Request[controlv1.AdoptProductsRequest],
 ) (*connect.Response[controlv1.AdoptProductsResponse], error) {
+	asked, err := byCaller(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
 	adoptions := req.Msg.GetAdoptions()
 	out := &controlv1.AdoptProductsResponse{}
 	for _, a := range adoptions {
-		order := c.Commands.Adopt(byOperator(nuid.Next(), "approved"), a)
+		order := c.Commands.Adopt(asked.about(nuid.Next(), "approved"), a)
 		if err := c.Commands.Publish(ctx, order, a.GetProductId()); err != nil {
 			return nil, unavailable(err)
 		}
-		if err := c.Ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
+		if err := c.record(ctx, asked, ledger.Entry{
 			EventID: "ORDER:" + order.GetId(),
 			Product: a.GetProductId(),
-			At:      c.Now(),
 			Kind:    "ordered",
 			Detail:  "adopt " + mesh.DescribeAdoption(a),
-			TraceID: telemetry.TraceID(ctx),
-		})); err != nil {
+		}, nil); err != nil {
 			return nil, unavailable(err)
 		}
 		out.Orders = append(out.Orders, &controlv1.AdoptionOrder{ProductId: a.GetProductId(), Id: order.GetId()})

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/state"
-	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -29,7 +27,7 @@ const allProducts = "*"
 // approval is a request to approve, checked.
 type approval struct {
 	selection
-	actor, reason string
+	by
 	// duration is how long rules let every change pass. It is only used if hasDuration is set.
 	duration    time.Duration
 	hasDuration bool
@@ -41,7 +39,7 @@ func (a approval) isWindow() bool { return a.hasDuration && a.duration > 0 }
 // endsWindow reports whether rules are to stop letting every change pass.
 func (a approval) endsWindow() bool { return a.hasDuration && a.duration == 0 }
 
-func (c control) approval(req *controlv1.ApproveRequest) (a approval, err error) {
+func (c control) approval(ctx context.Context, req *controlv1.ApproveRequest) (a approval, err error) {
 	a = approval{
 		selection: selection{
 			products: req.GetProductIds(),
@@ -52,7 +50,7 @@ func (c control) approval(req *controlv1.ApproveRequest) (a approval, err error)
 		duration:    req.GetDuration().AsDuration(),
 		hasDuration: req.GetDuration() != nil,
 	}
-	if a.actor, a.reason, err = actorAndReason(req.GetActor(), req.GetReason()); err != nil {
+	if a.by, err = deciding(ctx, req); err != nil {
 		return a, err
 	}
 	if err := a.check(); err != nil {
@@ -71,12 +69,12 @@ func (c control) approval(req *controlv1.ApproveRequest) (a approval, err error)
 	return a, nil
 }
 
-// actorAndReason returns who decides about held changes, and why.
-func actorAndReason(actor, reason string) (who, why string, err error) {
-	if why = strings.TrimSpace(reason); why == "" {
-		return "", "", invalid("reason: must not be empty")
+// deciding returns who decides about held changes, and why.
+func deciding(ctx context.Context, r requester) (by, error) {
+	if strings.TrimSpace(r.GetReason()) == "" {
+		return by{}, invalid("reason: must not be empty")
 	}
-	return cmp.Or(strings.TrimSpace(actor), command.Operator), why, nil
+	return byCaller(ctx, r)
 }
 
 // Approve sends push an approval for each held change that is selected. With a duration it lets rules pass every change
@@ -84,7 +82,7 @@ func actorAndReason(actor, reason string) (who, why string, err error) {
 func (c control) Approve(ctx context.Context,
 	req *connect.Request[controlv1.ApproveRequest],
 ) (*connect.Response[controlv1.ApproveResponse], error) {
-	a, err := c.approval(req.Msg)
+	a, err := c.approval(ctx, req.Msg)
 	if err != nil {
 		return nil, err
 	}
@@ -189,15 +187,10 @@ func (c control) setWindow(ctx context.Context, a approval) (*timestamppb.Timest
 	if a.rule != "" {
 		which = "the rule " + a.rule + " lets every change pass: "
 	}
-	return answer, c.Ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
+	return answer, c.record(ctx, a.by, ledger.Entry{
 		EventID: "WINDOW:" + nuid.Next(),
 		Product: allProducts,
-		At:      c.Now(),
 		Kind:    "approved",
-		Detail:  which + what + byActor(a.actor, a.reason),
-		TraceID: telemetry.TraceID(ctx),
-	}))
+		Detail:  which + what,
+	}, nil)
 }
-
-// byActor is the end of an entry in the audit trail: who decided, and why.
-func byActor(actor, reason string) string { return ", by " + actor + ": " + reason }

@@ -45,20 +45,10 @@ const (
 	maxRequest = 4 << 20
 )
 
-// byOperator identifies a command that comes through the control API.
-func byOperator(id, reason string) command.About {
-	return command.About{ID: id, Issuer: command.Operator, Reason: reason}
-}
-
 // syncProduct commands push to sync a product, with a reread from Stripe first if that is asked for.
-func (c control) syncProduct(ctx context.Context, product string, reread bool, reason, id string) error {
+func (c control) syncProduct(ctx context.Context, product string, reread bool, about command.About) error {
 	sync := &meshv1.SyncProduct{ProductId: product, Look: reread}
-	return c.Commands.Publish(ctx, c.Commands.Sync(byOperator(id, reason), sync), product)
-}
-
-// backfill commands ingestion to read products from the catalog again, all products if none are given.
-func (c control) backfill(ctx context.Context, products []string, reason, id string) error {
-	return c.Commands.Backfill(ctx, byOperator(id, reason), products)
+	return c.Commands.Publish(ctx, c.Commands.Sync(about, sync), product)
 }
 
 // Config is what the API works with.
@@ -190,13 +180,17 @@ func (c control) requireNATS() connect.UnaryInterceptorFunc {
 func (c control) SyncProducts(ctx context.Context,
 	req *connect.Request[controlv1.SyncProductsRequest],
 ) (*connect.Response[controlv1.SyncProductsResponse], error) {
+	asked, err := byCaller(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
 	ids := distinct(req.Msg.GetProductIds())
 	unknown, err := c.unknown(ctx, ids)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	reread := nuid.Next()
-	if err := c.backfill(ctx, ids, "sync", reread); err != nil {
+	if err := c.Commands.Backfill(ctx, asked.about(reread, "sync"), ids); err != nil {
 		return nil, unavailable(err)
 	}
 	for _, id := range ids {
@@ -204,27 +198,30 @@ func (c control) SyncProducts(ctx context.Context,
 			// Ingestion reads it. If the tables have it, push receives it through CATALOG.
 			continue
 		}
-		order, at := nuid.Next(), c.Now()
-		if err := c.syncProduct(ctx, id, req.Msg.GetLook(), "requested", order); err != nil {
-			return nil, unavailable(err)
-		}
-		detail := "sync"
-		if req.Msg.GetLook() {
-			detail = "sync, with a reread from Stripe"
-		}
-		if err := c.Ledger.Apply(ctx,
-			ledger.AuditEntry(ledger.Entry{
-				EventID: "ORDER:" + order,
-				Product: id,
-				At:      at,
-				Kind:    "ordered",
-				Detail:  detail,
-				TraceID: telemetry.TraceID(ctx),
-			})); err != nil {
+		if err := c.orderSync(ctx, id, req.Msg.GetLook(), asked); err != nil {
 			return nil, unavailable(err)
 		}
 	}
 	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: reread, Unknown: unknown}), nil
+}
+
+// orderSync commands push to sync a product, and records that.
+func (c control) orderSync(ctx context.Context, id string, reread bool, asked by) error {
+	order, at := nuid.Next(), c.Now()
+	if err := c.syncProduct(ctx, id, reread, asked.about(order, "requested")); err != nil {
+		return err
+	}
+	detail := "sync"
+	if reread {
+		detail = "sync, with a reread from Stripe"
+	}
+	return c.record(ctx, asked, ledger.Entry{
+		EventID: "ORDER:" + order,
+		Product: id,
+		At:      at,
+		Kind:    "ordered",
+		Detail:  detail,
+	}, nil)
 }
 
 // unknown returns the products that neither the ledger nor CATALOG nor OBSERVED knows: the ledger may be behind, or
@@ -253,10 +250,17 @@ func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {
 
 // StartScan commands pull to scan all of Stripe.
 func (c control) StartScan(ctx context.Context,
-	_ *connect.Request[controlv1.StartScanRequest],
+	req *connect.Request[controlv1.StartScanRequest],
 ) (*connect.Response[controlv1.StartScanResponse], error) {
+	asked, err := byCaller(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
 	id := nuid.Next()
-	if err := c.Commands.Scan(ctx, byOperator(id, "requested")); err != nil {
+	if err := c.Commands.Scan(ctx, asked.about(id, "requested")); err != nil {
+		return nil, unavailable(err)
+	}
+	if err := c.recordForAll(ctx, asked, "scan", "scan of Stripe"); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.StartScanResponse{Id: id}), nil
@@ -304,9 +308,29 @@ func unavailable(err error) error {
 func (c control) Reread(ctx context.Context,
 	req *connect.Request[controlv1.RereadRequest],
 ) (*connect.Response[controlv1.RereadResponse], error) {
+	asked, err := byCaller(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
 	ids := req.Msg.GetProductIds()
 	id := nuid.Next()
-	if err := c.backfill(ctx, ids, "requested", id); err != nil {
+	if err := c.Commands.Backfill(ctx, asked.about(id, "requested"), ids); err != nil {
+		return nil, unavailable(err)
+	}
+	if len(ids) == 0 {
+		err = c.recordForAll(ctx, asked, "reread", "the whole catalog")
+	}
+	for _, product := range distinct(ids) {
+		if err == nil {
+			err = c.record(ctx, asked, ledger.Entry{
+				EventID: "REREAD:" + id + ":" + product,
+				Product: product,
+				Kind:    "reread",
+				Detail:  "reread from the tables",
+			}, nil)
+		}
+	}
+	if err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.RereadResponse{Id: id}), nil

@@ -17,7 +17,6 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
-	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -102,12 +101,16 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.ReplayDeadLettersRequest]) (*connect.Response[controlv1.ReplayDeadLettersResponse],
 	error,
 ) {
+	asked, err := byCaller(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
 	letters, missing, more, err := c.selectLetters(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
 	}
 	out := &controlv1.ReplayDeadLettersResponse{Results: newResults(letters), Truncated: more}
-	failed := c.replayByIngestion(ctx, letters, out.GetResults())
+	failed := c.replayByIngestion(ctx, asked, letters, out.GetResults())
 	commanded := ""
 	for i, l := range letters {
 		result := out.GetResults()[i]
@@ -121,8 +124,9 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 			commanded = l.GetProductId()
 			id := nuid.Next()
 			replayCtx, span := c.startReplaySpan(ctx, l)
-			if failed = c.syncProduct(replayCtx, l.GetProductId(), true, "replay of a dead letter", id); failed == nil {
-				failed = c.recordReplay(replayCtx, id, l)
+			about := asked.about(id, "replay of a dead letter")
+			if failed = c.syncProduct(replayCtx, l.GetProductId(), true, about); failed == nil {
+				failed = c.recordReplay(replayCtx, asked, id, l)
 			}
 			telemetry.Fail(span, failed)
 			span.End()
@@ -137,7 +141,7 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 }
 
 // replayByIngestion commands ingestion to read the products of its letters again, all by one command.
-func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLetter,
+func (c control) replayByIngestion(ctx context.Context, asked by, letters []*meshv1.DeadLetter,
 	results []*controlv1.DeadLetterResult,
 ) (err error) {
 	var ids []string
@@ -165,13 +169,13 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 		ctx = trace.ContextWithSpan(ctx, spans[0])
 	}
 	id := nuid.Next()
-	err = c.backfill(ctx, ids, "replay of dead letters", id)
+	err = c.Commands.Backfill(ctx, asked.about(id, "replay of dead letters"), ids)
 	for i, l := range letters {
 		if replayService(l) != topology.Ingestion {
 			continue
 		}
 		if err == nil {
-			err = c.recordReplay(ctx, id, l)
+			err = c.recordReplay(ctx, asked, id, l)
 		}
 		if err != nil {
 			results[i].Error = err.Error()
@@ -183,16 +187,14 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 }
 
 // recordReplay adds the replay of a letter to the audit trail.
-func (c control) recordReplay(ctx context.Context, id string, l *meshv1.DeadLetter) error {
-	return c.Ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
+func (c control) recordReplay(ctx context.Context, asked by, id string, l *meshv1.DeadLetter) error {
+	return c.record(ctx, asked, ledger.Entry{
 		EventID: "ORDER:" + id + ":" + l.GetProductId(),
 		Product: l.GetProductId(),
-		At:      c.Now(),
 		Kind:    "ordered",
 		Version: l.GetVersion(),
 		Detail:  fmt.Sprintf("replay of a dead letter by %s: %s", replayService(l), l.GetReason()),
-		TraceID: telemetry.TraceID(ctx),
-	}))
+	}, nil)
 }
 
 // DropDeadLetters removes letters from DEAD and then closes them. In the other order, a letter that could not be
@@ -201,6 +203,10 @@ func (c control) DropDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse],
 	error,
 ) {
+	asked, err := byActor(ctx, req.Msg.GetActor(), req.Msg.GetWhy())
+	if err != nil {
+		return nil, err
+	}
 	letters, missing, more, err := c.selectLetters(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
@@ -213,7 +219,7 @@ func (c control) DropDeadLetters(ctx context.Context,
 			result.Error = "not attempted: the letter before it failed"
 			continue
 		}
-		if failed = c.dropLetter(ctx, l, req.Msg.GetWhy()); failed != nil {
+		if failed = c.dropLetter(ctx, asked, l); failed != nil {
 			result.Error = failed.Error()
 		}
 	}
@@ -222,23 +228,23 @@ func (c control) DropDeadLetters(ctx context.Context,
 }
 
 // dropLetter closes a letter for good. A letter that was closed in the meantime counts as dropped.
-func (c control) dropLetter(ctx context.Context, l *meshv1.DeadLetter, why string) error {
+func (c control) dropLetter(ctx context.Context, asked by, l *meshv1.DeadLetter) error {
 	if err := c.Mesh.DeleteLetter(ctx, l); err != nil {
 		return err
 	}
-	detail := fmt.Sprintf("by %s: %s", command.Operator, l.GetReason())
-	if why != "" {
-		detail += " (" + why + ")"
-	}
-	_, err := c.Ledger.Drop(ctx, l, ledger.Entry{
+	entry, err := asked.sign(ledger.Entry{
 		EventID: "DROP:" + l.GetId(),
 		Product: l.GetProductId(),
 		At:      c.Now(),
 		Kind:    "dropped",
 		Version: l.GetVersion(),
-		Detail:  detail,
+		Detail:  l.GetReason(),
 		TraceID: telemetry.TraceID(ctx),
-	})
+	}, nil)
+	if err != nil {
+		return err
+	}
+	_, err = c.Ledger.Drop(ctx, l, entry)
 	return err
 }
 

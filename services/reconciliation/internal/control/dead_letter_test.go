@@ -187,7 +187,7 @@ func TestDropDeadLetters_RemovesLetter(t *testing.T) {
 	require.False(t, r.IsStored(topology.Ingestion, "mug"))
 	entry := controltest.Ask[controlv1.ListHistoryResponse](r, "ListHistory", `{"product_id":"mug"}`).GetEntries()[0]
 	require.Equal(t, "dropped", entry.GetKind())
-	require.Equal(t, "by operator: invalid_product (made by mistake)", entry.GetDetail())
+	require.Equal(t, "invalid_product, by operator: made by mistake", entry.GetDetail())
 
 	controltest.Ask[controlv1.DropDeadLettersResponse](r, "DropDeadLetters", `{"selection":{"reason":"undecodable"}}`)
 	require.Empty(t, r.Letters(`{}`))

@@ -98,8 +98,12 @@ func driftMessages(drifts []*ledger.Drift, products map[string]*ledger.Product) 
 func (c control) IgnoreDrift(ctx context.Context,
 	req *connect.Request[controlv1.IgnoreDriftRequest],
 ) (*connect.Response[controlv1.IgnoreDriftResponse], error) {
-	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "ignored", "until a value changes",
-		ledger.Decision{}, nil)
+	asked, err := byCaller(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
+	drifts, err := c.decide(ctx, asked, req.Msg.GetProductId(), req.Msg.GetFields(), "ignored",
+		"until a value changes", ledger.Decision{}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -117,12 +121,16 @@ func (c control) ResolveDrift(ctx context.Context,
 	if keep == "" {
 		return nil, invalid("keep: must be KEEP_CATALOG or KEEP_STRIPE")
 	}
+	asked, err := byCaller(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
 	var check func(*ledger.Product, *ledger.Drift) error
 	if keep == ledger.StripeSide {
 		check = checkWriteBack
 	}
-	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved", "keep "+string(keep),
-		ledger.Decision{Keep: keep}, check)
+	drifts, err := c.decide(ctx, asked, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved",
+		"keep "+string(keep), ledger.Decision{Keep: keep}, check)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +159,7 @@ const wholeProduct = "-"
 
 // decide records an operator's decision about a product's open drift of the given fields, or of all if none are given.
 // It returns NotFound if there is no such drift.
-func (c control) decide(ctx context.Context, product string, fields []string, kind, detail string,
+func (c control) decide(ctx context.Context, asked by, product string, fields []string, kind, detail string,
 	decision ledger.Decision, check func(*ledger.Product, *ledger.Drift) error,
 ) ([]*ledger.Drift, error) {
 	named := make([]string, len(fields))
@@ -163,14 +171,18 @@ func (c control) decide(ctx context.Context, product string, fields []string, ki
 	if len(fields) > 0 {
 		detail += ": " + strings.Join(fields, ", ")
 	}
-	drifts, err := c.Ledger.Decide(ctx, product, named, ledger.Entry{
+	entry, err := asked.sign(ledger.Entry{
 		EventID: "DECISION:" + nuid.Next(),
 		Product: product,
 		At:      c.Now(),
 		Kind:    kind,
 		Detail:  detail,
 		TraceID: telemetry.TraceID(ctx),
-	}, decision, check)
+	}, nil)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInternal, err)
+	}
+	drifts, err := c.Ledger.Decide(ctx, product, named, entry, decision, check)
 	if refused := new(connect.Error); errors.As(err, &refused) {
 		return nil, refused
 	}

@@ -203,6 +203,7 @@ func describeProduct(out *controlv1.Explanation, f explain.Facts, asked string) 
 		Version:     p.Desired.GetVersion(),
 		CommittedAt: p.Desired.GetCommittedAt(),
 		Unknown:     f.CaptureUnknown,
+		Actor:       p.Desired.GetActor(),
 	}
 	out.Stripe = &controlv1.PlaceState{
 		Absent:  p.Observed.GetProduct() == nil,

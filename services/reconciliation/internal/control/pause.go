@@ -20,15 +20,25 @@ func (c control) Pause(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
+	asked, err := byCaller(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
+	duration, until := req.Msg.GetDuration().AsDuration(), "until it is resumed"
+	if duration > 0 {
+		until = "for " + duration.String()
+	}
 	out := &controlv1.PauseResponse{}
 	for _, service := range services {
-		pause, err := c.Stores.PauseService(ctx, service, req.Msg.GetDuration().AsDuration(),
-			req.Msg.GetActor(), req.Msg.GetReason())
+		pause, err := c.Stores.PauseService(ctx, service, duration, asked.actor, asked.reason)
 		if err != nil {
 			return nil, unavailable(err)
 		}
-		c.Logger.WarnContext(ctx, "paused", "paused_service", service, "for", req.Msg.GetDuration().AsDuration(),
-			"actor", req.Msg.GetActor(), "reason", req.Msg.GetReason())
+		c.Logger.WarnContext(ctx, "paused", "paused_service", service, "for", duration, "actor", asked.actor,
+			"reason", asked.reason)
+		if err := c.recordForAll(ctx, asked, "paused", service+" "+until); err != nil {
+			return nil, unavailable(err)
+		}
 		out.Paused = append(out.Paused, view.PausedService(service, pause))
 	}
 	return connect.NewResponse(out), nil
@@ -42,6 +52,10 @@ func (c control) Resume(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
+	asked, err := byCaller(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
 	out := &controlv1.ResumeResponse{}
 	for _, service := range services {
 		was, err := c.Stores.ResumeService(ctx, service)
@@ -49,7 +63,11 @@ func (c control) Resume(ctx context.Context,
 			return nil, unavailable(err)
 		}
 		if was {
-			c.Logger.InfoContext(ctx, "resumed", "paused_service", service)
+			c.Logger.InfoContext(ctx, "resumed", "paused_service", service, "actor", asked.actor,
+				"reason", asked.reason)
+			if err := c.recordForAll(ctx, asked, "resumed", service); err != nil {
+				return nil, unavailable(err)
+			}
 			out.Services = append(out.Services, service)
 		}
 	}

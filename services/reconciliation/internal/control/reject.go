@@ -12,7 +12,6 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
@@ -29,7 +28,7 @@ func (c control) Reject(ctx context.Context,
 		all:      req.Msg.GetAll(),
 		after:    req.Msg.GetAfter(),
 	}
-	actor, reason, err := actorAndReason(req.Msg.GetActor(), req.Msg.GetReason())
+	asked, err := deciding(ctx, req.Msg)
 	if err != nil {
 		return nil, err
 	}
@@ -45,18 +44,19 @@ func (c control) Reject(ctx context.Context,
 	}
 	out := &controlv1.RejectResponse{Next: next, Truncated: next != "", Mapped: c.Mapped}
 	for _, p := range products {
-		rejection, err := c.rejectOne(ctx, p, actor, reason)
+		rejection, err := c.rejectOne(ctx, p, asked)
 		if err != nil {
 			return nil, unavailable(err)
 		}
 		out.Rejections = append(out.Rejections, rejection)
 	}
-	c.Logger.WarnContext(ctx, "held changes rejected", "actor", actor, "reason", reason, "products", len(products))
+	c.Logger.WarnContext(ctx, "held changes rejected", "actor", asked.actor, "reason", asked.reason,
+		"products", len(products))
 	return connect.NewResponse(out), nil
 }
 
 // rejectOne commands the write-back of one product if that is possible, and records the rejection.
-func (c control) rejectOne(ctx context.Context, p *ledger.Product, actor, reason string) (*controlv1.Rejection, error) {
+func (c control) rejectOne(ctx context.Context, p *ledger.Product, asked by) (*controlv1.Rejection, error) {
 	out := &controlv1.Rejection{ProductId: p.ID}
 	differences := p.Differences()
 	for _, d := range differences {
@@ -66,7 +66,7 @@ func (c control) rejectOne(ctx context.Context, p *ledger.Product, actor, reason
 	}
 	product, fields, blocker := c.undone(p, differences)
 	if out.Blocker = blocker; blocker == "" {
-		about := command.About{ID: nuid.Next(), Issuer: actor, Reason: reason}
+		about := command.About{ID: nuid.Next(), Issuer: asked.actor, Reason: asked.reason}
 		if err := c.Commands.Publish(ctx, c.Commands.WriteBack(about, &meshv1.WriteBack{
 			ProductId: p.ID,
 			Version:   p.Desired.GetVersion(),
@@ -77,24 +77,17 @@ func (c control) rejectOne(ctx context.Context, p *ledger.Product, actor, reason
 		}
 		out.WrittenBack = true
 	}
-	data, err := ledger.EncodeData(&controlv1.HistoryEntry{Differences: out.GetDifferences()})
-	if err != nil {
-		return nil, err
-	}
 	detail := "the change shall not be made"
 	if out.GetWrittenBack() {
 		detail = "the catalog is to get Stripe's values back"
 	}
-	return out, c.Ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
+	return out, c.record(ctx, asked, ledger.Entry{
 		EventID: "REJECTION:" + nuid.Next(),
 		Product: p.ID,
-		At:      c.Now(),
 		Kind:    "rejected",
 		Version: p.Hold().GetVersion(),
-		Detail:  detail + byActor(actor, reason),
-		TraceID: telemetry.TraceID(ctx),
-		Data:    data,
-	}))
+		Detail:  detail,
+	}, &controlv1.HistoryEntry{Differences: out.GetDifferences()})
 }
 
 // undone returns the product as the catalog would have it with Stripe's values in all fields that differ, and these

@@ -15,7 +15,6 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
@@ -242,13 +241,12 @@ func (c control) canWrite(p *ledger.Product, field string) error {
 func (c control) orderRollback(ctx context.Context, req *controlv1.RollbackRequest, p *ledger.Product, w restored,
 	out *controlv1.RollbackResponse,
 ) error {
-	actor, reason := cmp.Or(strings.TrimSpace(req.GetActor()), command.Operator), strings.TrimSpace(req.GetReason())
-	back := fmt.Sprintf("the catalog is to get the state of version %d back", out.GetToVersion())
-	by := ", by " + actor
-	if reason != "" {
-		by = byActor(actor, reason)
+	asked, err := byCaller(ctx, req)
+	if err != nil {
+		return err
 	}
-	about := command.About{ID: nuid.Next(), Issuer: actor, Reason: cmp.Or(reason, back)}
+	back := fmt.Sprintf("the catalog is to get the state of version %d back", out.GetToVersion())
+	about := command.About{ID: nuid.Next(), Issuer: asked.actor, Reason: cmp.Or(asked.reason, back)}
 	// The entry comes before what follows from the command.
 	at := c.Now()
 	if err := c.Commands.Publish(ctx, c.Commands.WriteBack(about, &meshv1.WriteBack{
@@ -265,22 +263,16 @@ func (c control) orderRollback(ctx context.Context, req *controlv1.RollbackReque
 		entry.Changes = append(entry.Changes,
 			&controlv1.FieldChange{Field: change.Field, Old: change.Old, New: change.New})
 	}
-	data, err := ledger.EncodeData(entry)
-	if err != nil {
-		return err
-	}
-	c.Logger.WarnContext(ctx, "rollback ordered", "product", p.ID, "actor", actor, "reason", reason,
+	c.Logger.WarnContext(ctx, "rollback ordered", "product", p.ID, "actor", asked.actor, "reason", asked.reason,
 		"version", out.GetFromVersion(), "to_version", out.GetToVersion())
-	return c.Ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
+	return c.record(ctx, asked, ledger.Entry{
 		EventID: "ROLLBACK:" + about.ID,
 		Product: p.ID,
 		At:      at,
 		Kind:    rollbackKind,
 		Version: p.Desired.GetVersion(),
-		Detail:  back + by,
-		TraceID: telemetry.TraceID(ctx),
-		Data:    data,
-	}))
+		Detail:  back,
+	}, entry)
 }
 
 // fieldOfPrice returns the name of a field as the mapping has it: "prices.mug-eur.nickname" is "prices.nickname". It

@@ -11,7 +11,9 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/auth"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -104,7 +106,8 @@ func (c control) countUsage(ctx context.Context, u *usages, paused []*controlv1.
 	default:
 		otherwise = fmt.Sprintf("pull, which reads Stripe, did not answer within %s", usageTimeout)
 		until, id := now.Add(usageTimeout), nuid.Next()
-		if err := c.Commands.ReadUsage(ctx, byOperator(id, "requested"), &meshv1.ReadUsage{
+		about := command.About{ID: id, Issuer: auth.From(ctx).Name(), Reason: "requested"}
+		if err := c.Commands.ReadUsage(ctx, about, &meshv1.ReadUsage{
 			PriceIds:        missing,
 			OneTimePriceIds: intersection(u.oneTime, missing),
 			Since:           timestamppb.New(since),
