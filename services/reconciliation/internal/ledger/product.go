@@ -6,6 +6,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/cloudevent"
 )
 
 // Product is a row of the ledger.
@@ -74,6 +75,9 @@ type Product struct {
 	// about it.
 	found, settled []ProductDrift
 	messages       []Message
+	// loaded is the product as it was read. events are for other programs, about what has changed since.
+	loaded *Product
+	events []cloudevent.Event
 }
 
 // Steps returns the calls that bring Stripe to the state that the policy wants.

@@ -39,7 +39,11 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, products ...*Product) err
 		if err != nil {
 			return fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
-		owners = append(owners, slices.Repeat([]string{p.ID}, len(p.messages)+past)...)
+		events, err := l.queueEvents(batch, p)
+		if err != nil {
+			return err
+		}
+		owners = append(owners, slices.Repeat([]string{p.ID}, len(p.messages)+past+events)...)
 	}
 	results := tx.SendBatch(ctx, batch)
 	for _, owner := range owners {
@@ -165,5 +169,6 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 			return nil, err
 		}
 	}
+	p.loaded = new(*p)
 	return p, nil
 }
