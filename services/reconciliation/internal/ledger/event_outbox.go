@@ -22,7 +22,7 @@ const (
 	// eventPage is how many events are published at once.
 	eventPage = 500
 	// eventLease is how long a process publishes events before another one may do so. A page takes less.
-	eventLease = 20 * time.Second
+	eventLease = 10 * time.Second
 )
 
 // PublishEvents publishes the events that transactions have stored, in their order, and deletes those that were
@@ -85,6 +85,17 @@ func (l *Ledger) takeEventLease(ctx context.Context, holder string) (taken bool,
 		return false, fmt.Errorf("take the lease to publish events: %w", err)
 	}
 	return taken, nil
+}
+
+// ReleaseEvents lets another process publish events at once, also while the service stops.
+func (l *Ledger) ReleaseEvents(ctx context.Context, holder string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
+	defer cancel()
+	if _, err := l.pool.Exec(ctx, `DELETE FROM driftless_ledger.event_lease WHERE account = $1 AND holder = $2`,
+		l.account, holder); err != nil {
+		return fmt.Errorf("release the lease to publish events: %w", err)
+	}
+	return nil
 }
 
 // deleteEvents deletes events that were published, also while the service stops.
