@@ -64,14 +64,17 @@ func TestNotify_ReachesReceiversOnly(t *testing.T) {
 }
 
 func TestNotify_OpensThePolicyForATarget(t *testing.T) {
+	slack := func(key string) map[string]any {
+		return map[string]any{"notify": map[string]any{"slackUrl": map[string]any{key: "slack"}}}
+	}
 	for name, c := range map[string]struct {
 		values map[string]any
 		open   bool
 	}{
 		"no target":       {map[string]any{}, false},
 		"kinds alone":     {map[string]any{"notify": map[string]any{"kinds": []any{"held"}}}, false},
-		"Slack":           {map[string]any{"notify": map[string]any{"slackUrl": map[string]any{"secretName": "s"}}}, true},
-		"a file":          {map[string]any{"notify": map[string]any{"slackUrl": map[string]any{"file": "/vault/s"}}}, true},
+		"Slack":           {slack("secretName"), true},
+		"a file":          {slack("file"), true},
 		"by config":       {map[string]any{"config": map[string]any{"notify_slack_url_file": "/vault/s"}}, true},
 		"by environment":  {environment("DRIFTLESS_NOTIFY_URL_FILE"), true},
 		"another setting": {environment("DRIFTLESS_NOTIFY_KINDS"), false},
