@@ -230,7 +230,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return r.view.Watch(ctx) })
 	g.Go(func() error { return r.prune(ctx) })
 	g.Go(func() error { return r.beginPastStates(ctx) })
-	g.Go(func() error { return r.backfillJSON(ctx) })
+	g.Go(func() error { return r.backfill(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
 	cfg.Logger.Info("reconciliation is running", "account", cfg.Account, "grace", cfg.GracePeriod)
