@@ -115,6 +115,16 @@ func (l *Ledger) deleteEvents(ctx context.Context, published []StoredEvent) erro
 	return nil
 }
 
+// OldestEvent returns when the oldest event was stored that is not published yet, the zero time if all are published.
+func (l *Ledger) OldestEvent(ctx context.Context) (stored time.Time, err error) {
+	err = l.pool.QueryRow(ctx, `SELECT created_at FROM driftless_ledger.event_outbox WHERE account = $1
+		ORDER BY id LIMIT 1`, l.account).Scan(&stored)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, fmt.Errorf("find the oldest event to publish: %w", err)
+	}
+	return stored, nil
+}
+
 // DropEvents deletes events that could not be published for so long, and returns how many. Otherwise a mesh without the
 // stream of events would fill the ledger.
 func (l *Ledger) DropEvents(ctx context.Context, age time.Duration) (dropped int64, err error) {

@@ -165,8 +165,14 @@ func TestPublishEvents_KeepsWhatIsNotPublished(t *testing.T) {
 	require.Equal(t, []string{"product.live", "drift.found", "drift.settled"}, published)
 
 	b.observe("by hand", "")
+	stored, err := b.OldestEvent(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, b.now, stored.UTC())
 	b.now = b.now.Add(time.Hour)
 	n, err := b.DropEvents(t.Context(), time.Minute)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
+	stored, err = b.OldestEvent(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, stored)
 }

@@ -65,8 +65,8 @@ type Product struct {
 	traceparent string
 	// past are the states that the changes under way replace.
 	past []pastState
-	// isIdentified reports whether the ids of the product, as it was read, are stored. knownIdentifiers are the ids that
-	// are stored, and missingIdentifiers those that may not be.
+	// isIdentified reports whether the ids of the product, as it was read, are stored. knownIdentifiers are the ids
+	// that are stored, and missingIdentifiers those that may not be.
 	isIdentified                         bool
 	knownIdentifiers, missingIdentifiers map[identifier]bool
 	// entryData is the data of the entry in the audit trail.
