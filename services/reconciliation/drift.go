@@ -133,6 +133,9 @@ func (r listener) Stored(ctx context.Context, s ledger.Stored) {
 	if s.HasMessages {
 		wake(r.outgoing)
 	}
+	if s.HasEvents {
+		wake(r.outgoingEvents)
+	}
 	for _, found := range s.Found {
 		r.reportFound(ctx, found)
 	}

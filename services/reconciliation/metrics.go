@@ -39,10 +39,10 @@ func (f *accountMetrics) ledgerSource() metrics.Source {
 		Name: "ledger",
 		Gauges: []metrics.Gauge{
 			metrics.DatabaseReachable, metrics.Products, metrics.DriftOpen, metrics.OldestUnsynced, metrics.DriftOldest,
-			metrics.DeadLettersOpen, metrics.GuardHeld,
+			metrics.DeadLettersOpen, metrics.GuardHeld, metrics.ProgramEventOldest,
 		},
 		Reads: []func(context.Context) (func(metrics.Report), error){
-			f.database, f.products, f.drift, f.ages, f.letters, f.held,
+			f.database, f.products, f.drift, f.ages, f.letters, f.held, f.programEvents,
 		},
 	}
 }
@@ -142,6 +142,11 @@ func (f *accountMetrics) ages(ctx context.Context) (func(metrics.Report), error)
 		report(metrics.OldestUnsynced, f.age(ages.Unsynced))
 		report(metrics.DriftOldest, f.age(ages.Drift))
 	}, err
+}
+
+func (f *accountMetrics) programEvents(ctx context.Context) (func(metrics.Report), error) {
+	oldest, err := f.ledger.OldestEvent(ctx)
+	return func(report metrics.Report) { report(metrics.ProgramEventOldest, f.age(oldest)) }, err
 }
 
 // age returns how long ago a time was, in seconds, and 0 for the zero time.

@@ -109,6 +109,8 @@ type reconciler struct {
 	due chan struct{}
 	// outgoing makes publishOutbox publish at once what was stored.
 	outgoing chan struct{}
+	// outgoingEvents makes publishEvents publish at once what was stored.
+	outgoingEvents chan struct{}
 	// view reads the state of the other services.
 	view *view.Reader
 }
@@ -154,6 +156,8 @@ func Run(ctx context.Context, cfg Config) error {
 		view:     view.New(m, cfg.Account, cfg.Logger),
 		due:      make(chan struct{}, 1),
 		outgoing: make(chan struct{}, 1),
+
+		outgoingEvents: make(chan struct{}, 1),
 	}
 	l, err := ledger.OpenMigrated(ctx,
 		postgres.Database{URL: cfg.LedgerURL, File: cfg.LedgerURLFile, Logger: cfg.Logger},
@@ -222,10 +226,11 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationDead, r.deadLetter, nil) })
 	g.Go(func() error { return r.watchDrift(ctx) })
 	g.Go(func() error { return r.publishOutbox(ctx) })
+	g.Go(func() error { return r.publishEvents(ctx) })
 	g.Go(func() error { return r.view.Watch(ctx) })
 	g.Go(func() error { return r.prune(ctx) })
 	g.Go(func() error { return r.beginPastStates(ctx) })
-	g.Go(func() error { return r.backfillJSON(ctx) })
+	g.Go(func() error { return r.backfill(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
 	cfg.Logger.Info("reconciliation is running", "account", cfg.Account, "grace", cfg.GracePeriod)

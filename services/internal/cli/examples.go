@@ -190,9 +190,12 @@ var examples = map[string][]example{
 	"token hash": {{"token hash ci --role read", "of the token on standard input"}},
 	"whoami":     {{"whoami", ""}},
 
-	"topology plan":        {{"topology plan", ""}, {"topology plan --nats-url nats://nats:4222", "another NATS"}},
-	"topology apply":       {{"topology apply", ""}, {"topology apply --replicas 3", "for a cluster"}},
-	"topology permissions": {{"topology permissions --account eu,us", "for two accounts"}},
+	"topology plan":  {{"topology plan", ""}, {"topology plan --nats-url nats://nats:4222", "another NATS"}},
+	"topology apply": {{"topology apply", ""}, {"topology apply --replicas 3", "for a cluster"}},
+	"topology permissions": {
+		{"topology permissions --account eu,us", "for two accounts"},
+		{"topology permissions --reader billing", "also for a program that reads events"},
+	},
 }
 
 // addExamples adds the examples to the help of each command.

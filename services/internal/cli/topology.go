@@ -107,16 +107,26 @@ func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
 
 type topologyPermissionsCmd struct {
 	topologyAccounts
-	Isolated bool `help:"Print a NATS account for each user instead, with imports and exports; see docs/security.md."`
+	Isolated bool     `help:"Print a NATS account for each user instead, with imports and exports; see docs/security.md."`
+	Readers  []string `name:"reader" placeholder:"NAME" help:"Names of programs that read events, separated by commas. Each gets a user that can do nothing else; see docs/events.md."`
 }
 
 func (cmd *topologyPermissionsCmd) Run(c *cli) error {
-	text := topology.PermissionsFile(cmd.Accounts)
+	for _, reader := range cmd.Readers {
+		if err := topology.CheckReader(reader); err != nil {
+			return err
+		}
+	}
+	text := topology.PermissionsFile(cmd.Accounts, cmd.Readers...)
 	switch {
 	case c.Output == "json":
-		return json.NewEncoder(jsonOut).Encode(topology.UserPermissions(cmd.Accounts))
+		users := topology.UserPermissions(cmd.Accounts)
+		for _, reader := range cmd.Readers {
+			users = append(users, topology.ReaderPermissions(reader, cmd.Accounts))
+		}
+		return json.NewEncoder(jsonOut).Encode(users)
 	case cmd.Isolated:
-		text = topology.AccountsFile(cmd.Accounts)
+		text = topology.AccountsFile(cmd.Accounts, cmd.Readers...)
 	}
 	_, err := fmt.Fprint(stdout, text)
 	return err

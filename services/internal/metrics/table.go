@@ -182,6 +182,10 @@ var (
 var Notifications = counter("driftless.notifications", "{attempt}", fromReconciliation,
 	"Attempts to send a notification.", NotifyTarget, NotifyResult)
 
+// ProgramEventOldest shows whether other programs get their events.
+var ProgramEventOldest = gauge("driftless.program_event.oldest.age", "s", fromReconciliation,
+	"Age of the oldest event for other programs that is not published yet, 0 if all are. Events are dropped after a week.")
+
 // Reconciliation, for the account as a whole.
 var (
 	EqualityKnown = gauge("driftless.equality.known", "", fromReconciliation,

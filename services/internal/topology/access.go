@@ -115,7 +115,9 @@ var accesses = []access{
 			ReconciliationCatalog, ReconciliationStripe, ReconciliationSync, ReconciliationDead,
 			ReconciliationObserved,
 		},
-		publishes:   []string{"sync.{account}.*.*", "dead.reconciliation.{account}.*", "command.*.{account}.>"},
+		publishes: []string{
+			"sync.{account}.*.*", "dead.reconciliation.{account}.*", "command.*.{account}.>", "events.{account}.*.*",
+		},
 		readsLatest: []string{"catalog.{account}.>", "dead.*.{account}.*"},
 		// The oldest message of each backlog shows how far a service is behind, and since when.
 		batchReads:     []string{StreamCatalog, StreamDead, "KV_" + BucketObserved},
@@ -159,12 +161,15 @@ func BucketsOf(service string) []string {
 
 // Permissions lists the NATS subjects that one user of the mesh needs, and no others.
 type Permissions struct {
-	// User is the service, or AdminUser.
+	// User is the service, AdminUser, or a reader of events.
 	User string `json:"user"`
 	// Publish lists the subjects that the user may publish on.
 	Publish []string `json:"publish"`
 	// Subscribe lists the subjects that the user may subscribe to: its inbox for answers and deliveries.
 	Subscribe []string `json:"subscribe"`
+
+	// isReader is set for a program that reads events.
+	isReader bool
 }
 
 // InboxPrefix returns the prefix of the inboxes of a client. Each client has its own, so that no other client can be

@@ -8,21 +8,22 @@ import (
 )
 
 // AccountsFile returns a file for the block "accounts" of nats-server's configuration. The streams get an account of
-// their own. Each user of the mesh gets an account that imports the subjects of its permissions.
+// their own. Each user of the mesh, and each reader of events, gets an account that imports the subjects of its
+// permissions. There a reader reads from the stream only.
 //
 // Within one account the server publishes the answer to a request on any reply subject, whatever the user may publish.
 // Between accounts an answer returns only to the account that asked.
-func AccountsFile(accounts []string) string {
+func AccountsFile(accounts []string, readers ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# An account of NATS for each user of the mesh, for the accounts: %s. The block "accounts" of the
 # server's configuration includes this file; see nats-server-isolated.conf.
 # Generated from the topology. For other accounts: driftless topology permissions --isolated --account NAME,NAME
 `, strings.Join(Options{Accounts: accounts}.accounts(), ", "))
-	users := UserPermissions(accounts)
+	users := withReaders(accounts, readers)
 	importers := map[string][]string{}
 	for _, p := range users {
 		for _, subject := range p.Publish {
-			importers[subject] = append(importers[subject], accountOf(p.User))
+			importers[subject] = append(importers[subject], accountOf(p))
 		}
 	}
 	b.WriteString("\nDRIFTLESS: {\n  jetstream: enabled\n  exports: [\n")
@@ -34,7 +35,7 @@ func AccountsFile(accounts []string) string {
 	b.WriteString("  ]\n}\n")
 	for _, p := range users {
 		fmt.Fprintf(&b, "\n%s: {\n  users: [ { user: %q, password: $%s_PASSWORD, permissions: {\n",
-			accountOf(p.User), p.User, strings.ToUpper(p.User))
+			accountOf(p), p.User, p.variable())
 		list(&b, "    ", "publish", p.Publish)
 		list(&b, "    ", "subscribe", p.Subscribe)
 		b.WriteString("  } } ]\n  imports: [\n")
@@ -47,4 +48,4 @@ func AccountsFile(accounts []string) string {
 }
 
 // accountOf returns the name of a user's account on NATS.
-func accountOf(user string) string { return "DRIFTLESS_" + strings.ToUpper(user) }
+func accountOf(p Permissions) string { return "DRIFTLESS_" + p.variable() }

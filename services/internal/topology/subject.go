@@ -144,6 +144,9 @@ func CommandSubject(service, account, verb, product string) string {
 	return s
 }
 
+// EventsSubject returns the subject of the events of a kind, such as price.live.
+func EventsSubject(account, kind string) string { return "events." + account + "." + kind }
+
 // SplitSubject returns the kind of a subject and the rest. The kind is the first token, or the lower-case name of the
 // bucket.
 func SplitSubject(subject string) (first, rest string) {

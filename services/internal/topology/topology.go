@@ -17,6 +17,7 @@ const (
 	StreamCommand  = "COMMAND"
 	StreamRetry    = "RETRY"
 	StreamAdvisory = "ADVISORY"
+	StreamEvents   = "EVENTS"
 )
 
 // Key-value buckets.
@@ -59,6 +60,9 @@ const AckWait = 4 * time.Second
 
 // ProcessRetention is how long the last record of a process that ended is kept.
 const ProcessRetention = time.Hour
+
+// EventRetention is how long events for other programs are kept.
+const EventRetention = 7 * 24 * time.Hour
 
 // formerAckWait was declared by earlier versions. Shortening it overrides nothing that an operator has set.
 const formerAckWait = 10 * time.Second
@@ -127,6 +131,19 @@ var streams = []jetstream.StreamConfig{
 			"$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
 		},
 		MaxAge: 7 * 24 * time.Hour,
+	},
+	{
+		Name:        StreamEvents,
+		Description: "events for other programs, as CloudEvents",
+		Subjects:    []string{"events.*.*.*"},
+		MaxAge:      EventRetention,
+		// A flood of events must not fill the disk that the other streams need. An operator's limit stays.
+		MaxBytes: 256 << 20,
+		// A process that dies leaves events to another, which may publish them again.
+		Duplicates: 10 * time.Minute,
+		// Programs read from any position without a consumer.
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
 	},
 }
 

@@ -114,6 +114,11 @@ capabilities:
 {{- else if eq .component "reconciliation" -}}
 {{- $items = append $items (merge (dict "env" "LEDGER_DATABASE_URL" "value" "ledger") $v.ledger) -}}
 {{- $items = append $items $token -}}
+{{- $items = append $items (merge (dict "env" "DRIFTLESS_NOTIFY_SLACK_URL" "optional" true) $v.notify.slackUrl) -}}
+{{- if or $v.notify.url.secretName $v.notify.url.file -}}
+{{- $items = append $items (merge (dict "env" "DRIFTLESS_NOTIFY_URL") $v.notify.url) -}}
+{{- $items = append $items (merge (dict "env" "DRIFTLESS_NOTIFY_SECRET" "value" "notify.secret") $v.notify.secret) -}}
+{{- end -}}
 {{- else if eq .component "migrate" -}}
 {{- if not (hasKey $v.config "catalog") -}}
 {{- $catalog := $v.migrations.catalog -}}
@@ -138,6 +143,17 @@ capabilities:
 {{- end -}}
 {{- end -}}
 {{- toYaml (dict "items" $out) -}}
+{{- end -}}
+
+{{/* "true" if notifications have a target. */}}
+{{- define "driftless.notifies" -}}
+{{- range list .Values.notify.url .Values.notify.slackUrl -}}
+{{- if or .secretName .file -}}true{{- end -}}
+{{- end -}}
+{{- range list "url" "slack_url" -}}
+{{- if hasKey $.Values.config (printf "notify_%s_file" .) -}}true{{- end -}}
+{{- if hasKey $.Values.reconciliation.env (printf "DRIFTLESS_NOTIFY_%s_FILE" (upper .)) -}}true{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Environment by which a component finds its secrets. */}}

@@ -258,6 +258,9 @@ var Rows = []Row{
 				"{{target}} {{result}}",
 			},
 		}},
+		{Title: "Events for programs", Help: "Age of the oldest that is not published.", Unit: "s", Queries: []Query{
+			{`max by (account) (driftless_program_event_oldest_age_seconds{account=~"$account"})`, "{{account}}"},
+		}},
 		{Title: "Ledger transactions", Help: "Duration, 95th percentile.", Unit: "s", Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le, stream) (rate(driftless_ledger_write_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{stream}}"},
 		}},

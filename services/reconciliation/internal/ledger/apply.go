@@ -136,7 +136,8 @@ func (l *Ledger) lock(ctx context.Context, tx pgx.Tx, changes []Change) (map[str
 	}
 	of := make(map[string]*Product, len(products))
 	for _, p := range products {
-		of[p.ID], p.knownIdentifiers = p, identifiers(p)
+		of[p.ID] = p
+		p.noteIdentifiers()
 	}
 	return of, nil
 }

@@ -57,6 +57,7 @@ func (l *Ledger) addLetter(ctx context.Context, tx pgx.Tx, p *Product,
 		return false, err
 	}
 	p.deadVersion = &version
+	p.noteLetter(letter)
 	if letter.GetReason() == topology.ReasonWriteBackFailed {
 		return true, l.requireDecision(ctx, tx, p, letter.GetMessage())
 	}
@@ -76,6 +77,7 @@ func (l *Ledger) addUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
 		return false, err
 	}
 	p.deadUnversioned = true
+	p.noteLetter(letter)
 	return true, nil
 }
 

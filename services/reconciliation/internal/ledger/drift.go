@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/cloudevent"
 )
 
 // CauseUnknown is the cause of drift that no event explains.
@@ -84,6 +85,7 @@ func (l *Ledger) openDrift(ctx context.Context, tx pgx.Tx, p *Product, differing
 	if err := l.noteTrace(ctx, tx, found, messages); err != nil {
 		return err
 	}
+	p.noteDrift(cloudevent.DriftFound, found, messages)
 	p.found = append(p.found, ProductDrift{Drift: found, Messages: messages})
 	p.messages = append(p.messages, messages...)
 	return p.on(productDriftFound, l.now(), time.Time{})
@@ -205,6 +207,7 @@ func (l *Ledger) updateOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 	}
 	if len(settled) > 0 {
 		messages := l.listener.DriftSettled(ctx, p, settled)
+		p.noteDrift(cloudevent.DriftSettled, settled, messages)
 		p.settled = append(p.settled, ProductDrift{Drift: settled, Messages: messages})
 		p.messages = append(p.messages, messages...)
 	}

@@ -104,8 +104,7 @@ func (l *Ledger) FindDrift(ctx context.Context, grace time.Duration, pushed uint
 			return err
 		}
 		for _, p := range products {
-			// Neither side changes here.
-			p.knownIdentifiers = identifiers(p)
+			p.noteIdentifiers()
 			l.resolve(p)
 			if err := l.processCandidate(ctx, tx, p, &s); err != nil {
 				return err

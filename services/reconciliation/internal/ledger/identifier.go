@@ -62,7 +62,9 @@ const insertIdentifiers = `INSERT INTO driftless_ledger.identifier (account, id,
 // there are any.
 func (l *Ledger) queueIdentifiers(batch *pgx.Batch, p *Product) bool {
 	var ids, kinds []string
-	for i := range identifiers(p) {
+	all := identifiers(p)
+	maps.Copy(all, p.missingIdentifiers)
+	for i := range all {
 		if !p.knownIdentifiers[i] {
 			ids, kinds = append(ids, i.id), append(kinds, string(i.kind))
 		}
@@ -71,6 +73,15 @@ func (l *Ledger) queueIdentifiers(batch *pgx.Batch, p *Product) bool {
 		batch.Queue(insertIdentifiers, l.account, p.ID, ids, kinds)
 	}
 	return len(ids) > 0
+}
+
+// noteIdentifiers notes the ids that the product has, before it changes.
+func (p *Product) noteIdentifiers() {
+	if p.isIdentified {
+		p.knownIdentifiers = identifiers(p)
+	} else {
+		p.missingIdentifiers = identifiers(p)
+	}
 }
 
 // Match is what an id stands for.

@@ -1,10 +1,12 @@
 package ledger_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -35,6 +37,52 @@ func (b *bench) sell(id, price, key string) {
 }
 
 const trace = "0af7651916cd43dd8448eb211c80319c"
+
+// A program of a version without ids stores states only, also while this one runs. The ids are stored at the next
+// change of the product, and by the backfill.
+func TestBackfillIdentifiers_StoresIDsOfOlderProgram(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	conn, err := pgx.Connect(t.Context(), b.url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	products := []string{"cup", "jug", "mug"}
+	for _, id := range products {
+		b.sell(id, id+"-small", id+"-key")
+		b.sell(id, id+"-large", id+"-other-key")
+	}
+	// An older program has written the latest state.
+	_, err = conn.Exec(t.Context(), `DELETE FROM driftless_ledger.identifier WHERE id LIKE '%large' OR id LIKE '%other%'`)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(),
+		`UPDATE driftless_ledger.product SET identified_desired = identified_desired - 1, identified_observed = -1`)
+	require.NoError(t, err)
+	finds := func(id string) []string {
+		t.Helper()
+		found, err := b.Find(t.Context(), id, 10)
+		require.NoError(t, err)
+		return found.Products
+	}
+	require.Empty(t, finds("cup-large"))
+	b.observeBeside("Mug", "by hand")
+	require.Equal(t, []string{"mug"}, finds("price_mug-large"), "the next change stores them")
+	pages := 0
+	for after := ""; ; pages++ {
+		if after, err = b.BackfillIdentifiers(t.Context(), after); after == "" {
+			break
+		}
+	}
+	require.NoError(t, err)
+	require.Equal(t, 1, pages)
+	for _, id := range products {
+		for _, known := range []string{id + "-large", id + "-other-key", "price_" + id + "-large", id + "-small"} {
+			require.Equal(t, []string{id}, finds(known), known)
+		}
+	}
+	last, err := b.BackfillIdentifiers(t.Context(), "")
+	require.NoError(t, err)
+	require.Empty(t, last, "nothing is left")
+}
 
 // entry stores an entry of the audit trail about the mug.
 func (b *bench) entry(id, kind string, after time.Duration, data *controlv1.HistoryEntry) {

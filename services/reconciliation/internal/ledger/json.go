@@ -34,7 +34,8 @@ func encodeJSON(m proto.Message) ([]byte, error) {
 	return data, err
 }
 
-const updateJSON = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision, gone = $5
+const updateJSON = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4,
+	observed_json_of = observed_revision, gone = $5, identified_desired = desired_sequence, identified_observed = observed_revision
 	WHERE account = $1 AND product_id = $2`
 
 // BackfillJSON updates the JSON of one batch of products with ids after the given one. Rows that an older program

@@ -35,6 +35,8 @@ type Stored struct {
 	IsDue bool
 	// HasMessages reports whether PublishOutbox has messages to publish.
 	HasMessages bool
+	// HasEvents reports whether PublishEvents has events to publish.
+	HasEvents bool
 }
 
 // ProductDrift is drift of one product, with the messages about it.
@@ -51,6 +53,7 @@ func (l *Ledger) storedOf(products []*Product) (s Stored) {
 		s.Closed = append(s.Closed, p.closedLetters...)
 		s.IsDue = s.IsDue || p.State == Drifted && !p.repairAt.IsZero() && !p.repairAt.After(l.now())
 		s.HasMessages = s.HasMessages || len(p.messages) > 0
+		s.HasEvents = s.HasEvents || len(p.events) > 0
 	}
 	return s
 }

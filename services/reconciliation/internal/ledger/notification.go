@@ -78,7 +78,8 @@ type NotificationRequest struct {
 
 // CreateNotification stores a notification about problems that the target does not know yet, and reports whether there
 // are any. build makes its body from the first problems of each kind. No other one is made before this one is sent, nor
-// within a minute: a flood of problems is one notification. A problem that ends and comes back is a new one.
+// within a minute: a flood of problems is one notification. A problem that ends and comes back is a new one. While the
+// problems are those that the target has refused, none is made for up to an hour.
 func (l *Ledger) CreateNotification(ctx context.Context, req NotificationRequest, id string,
 	build func([]Problem) ([]byte, error),
 ) (created bool, err error) {
@@ -96,9 +97,18 @@ func (l *Ledger) CreateNotification(ctx context.Context, req NotificationRequest
 			now.Add(-notificationInterval)).Scan(&waits); err != nil || waits {
 			return err
 		}
+		refused, err := l.lastRefusal(ctx, tx, req, now)
+		if err != nil || refused.waits(now) {
+			return err
+		}
 		problems, err := l.takeProblems(ctx, tx, req, now)
 		if err != nil || len(problems) == 0 {
 			return err
+		}
+		if refused.problems == "" {
+			if refused.problems, err = l.problemsOf(ctx, tx, req, now); err != nil {
+				return err
+			}
 		}
 		if err := describeProblems(ctx, tx, l.account, problems, req.Others); err != nil {
 			return err
@@ -109,8 +119,8 @@ func (l *Ledger) CreateNotification(ctx context.Context, req NotificationRequest
 		}
 		created = true
 		_, err = tx.Exec(ctx,
-			`INSERT INTO driftless_ledger.notification (id, account, target, body, created_at, next_at)
-			VALUES ($1, $2, $3, $4, $5, $5)`, id, l.account, req.Target, body, now)
+			`INSERT INTO driftless_ledger.notification (id, account, target, body, created_at, next_at, problems, refusals)
+			VALUES ($1, $2, $3, $4, $5, $5, $6, $7)`, id, l.account, req.Target, body, now, refused.problems, refused.refusals)
 		return err
 	})
 	if err != nil {
@@ -124,10 +134,7 @@ func (l *Ledger) CreateNotification(ctx context.Context, req NotificationRequest
 func (l *Ledger) takeProblems(ctx context.Context, tx pgx.Tx, req NotificationRequest,
 	now time.Time,
 ) ([]Problem, error) {
-	kinds, ids, since := []string{}, []string{}, []time.Time{}
-	for _, p := range req.Others {
-		kinds, ids, since = append(kinds, p.Kind), append(ids, p.ID), append(since, p.Since)
-	}
+	kinds, ids, since := req.others()
 	if _, err := tx.Exec(ctx, openProblems+`
 		DELETE FROM driftless_ledger.notified n WHERE account = $1 AND target = $6
 			AND split_part(problem, ' ', 1) <> ALL($7::text[])
@@ -212,7 +219,7 @@ const maxNotificationAge = 24 * time.Hour
 // there was one. lease is how long no other process makes an attempt. delay returns after which time the next attempt
 // is made if send fails. A process that dies leaves the notification to the next attempt, so it may be sent twice.
 // A notification that the target refuses, or that has failed for a day, is given up: its problems are news again for
-// the next one, which says what is open then.
+// the next one, which says what is open then. See CreateNotification for one that was refused.
 func (l *Ledger) SendNotification(ctx context.Context, targets []string, lease time.Duration,
 	delay func(attempts int) time.Duration, send func(context.Context, Notification) error,
 ) (found bool, err error) {
@@ -235,17 +242,18 @@ func (l *Ledger) SendNotification(ctx context.Context, targets []string, lease t
 	defer cancel()
 	failed := send(ctx, n)
 	switch {
-	case errors.Is(failed, ErrRefused), failed != nil && l.now().Sub(n.CreatedAt) > maxNotificationAge:
-		err = l.giveUpNotification(ctx, n)
+	case errors.Is(failed, ErrRefused):
+		err = l.giveUpNotification(ctx, n, true)
+	case failed != nil && l.now().Sub(n.CreatedAt) > maxNotificationAge:
+		err = l.giveUpNotification(ctx, n, false)
 	case failed != nil:
 		text := strings.ReplaceAll(strings.ToValidUTF8(failed.Error(), "?"), "\x00", "?")
 		_, err = l.pool.Exec(ctx,
 			`UPDATE driftless_ledger.notification SET attempts = attempts + 1, next_at = $2, error = $3 WHERE id = $1`,
 			n.ID, l.now().Add(delay(n.Attempts+1)), text)
 	default:
-		_, err = l.pool.Exec(ctx, `UPDATE driftless_ledger.notification SET sent_at = $2, error = '' WHERE id = $1`,
-			n.ID,
-			l.now())
+		_, err = l.pool.Exec(ctx,
+			`UPDATE driftless_ledger.notification SET sent_at = $2, error = '', refusals = 0 WHERE id = $1`, n.ID, l.now())
 	}
 	if err != nil {
 		return true, fmt.Errorf("store the result of notification %s: %w", n.ID, err)
@@ -255,7 +263,7 @@ func (l *Ledger) SendNotification(ctx context.Context, targets []string, lease t
 
 // giveUpNotification forgets a notification and that the target knows its problems. The time of its creation stays, so
 // that the next one is not made within a minute.
-func (l *Ledger) giveUpNotification(ctx context.Context, n Notification) error {
+func (l *Ledger) giveUpNotification(ctx context.Context, n Notification, refused bool) error {
 	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx,
 			`DELETE FROM driftless_ledger.notified WHERE account = $1 AND target = $2 AND at = $3`,
@@ -263,13 +271,13 @@ func (l *Ledger) giveUpNotification(ctx context.Context, n Notification) error {
 			return err
 		}
 		_, err := tx.Exec(ctx, `UPDATE driftless_ledger.notification SET sent_at = $2, created_at = $2,
-			error = 'given up' WHERE id = $1`, n.ID, l.now())
+			error = 'given up', refusals = CASE WHEN $3 THEN refusals + 1 ELSE 0 END WHERE id = $1`, n.ID, l.now(), refused)
 		return err
 	})
 }
 
-// RetryNotifications makes the notifications that wait for another attempt due now, because the settings may have
-// changed. It deletes old ones.
+// RetryNotifications makes the notifications that wait for another attempt due now, because the settings or a receiver
+// may have changed. It forgets refusals, and deletes old notifications.
 func (l *Ledger) RetryNotifications(ctx context.Context) error {
 	if _, err := l.pool.Exec(ctx, `DELETE FROM driftless_ledger.notification WHERE account = $1 AND created_at < $2`,
 		l.account, l.now().Add(-notificationRetention)); err != nil {
@@ -279,6 +287,10 @@ func (l *Ledger) RetryNotifications(ctx context.Context) error {
 		`UPDATE driftless_ledger.notification SET next_at = $2 WHERE account = $1 AND sent_at IS NULL AND attempts > 0`,
 		l.account, l.now()); err != nil {
 		return fmt.Errorf("retry notifications: %w", err)
+	}
+	if _, err := l.pool.Exec(ctx,
+		`UPDATE driftless_ledger.notification SET refusals = 0 WHERE account = $1 AND refusals > 0`, l.account); err != nil {
+		return fmt.Errorf("forget refused notifications: %w", err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/cloudevent"
 )
 
 // Product is a row of the ledger.
@@ -64,8 +65,10 @@ type Product struct {
 	traceparent string
 	// past are the states that the changes under way replace.
 	past []pastState
-	// knownIdentifiers are the ids that are stored already.
-	knownIdentifiers map[identifier]bool
+	// isIdentified reports whether the ids of the product, as it was read, are stored. knownIdentifiers are the ids
+	// that are stored, and missingIdentifiers those that may not be.
+	isIdentified                         bool
+	knownIdentifiers, missingIdentifiers map[identifier]bool
 	// entryData is the data of the entry in the audit trail.
 	entryData []byte
 	// closedLetters are the letters that the change under way closes.
@@ -74,6 +77,9 @@ type Product struct {
 	// about it.
 	found, settled []ProductDrift
 	messages       []Message
+	// loaded is the product as it was read. events are for other programs, about what has changed since.
+	loaded *Product
+	events []cloudevent.Event
 }
 
 // Steps returns the calls that bring Stripe to the state that the policy wants.

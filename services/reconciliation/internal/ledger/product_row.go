@@ -39,7 +39,11 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, products ...*Product) err
 		if err != nil {
 			return fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
-		owners = append(owners, slices.Repeat([]string{p.ID}, len(p.messages)+past)...)
+		events, err := l.queueEvents(batch, p)
+		if err != nil {
+			return err
+		}
+		owners = append(owners, slices.Repeat([]string{p.ID}, len(p.messages)+past+events)...)
 	}
 	results := tx.SendBatch(ctx, batch)
 	for _, owner := range owners {
@@ -60,7 +64,8 @@ const updateProduct = `UPDATE driftless_ledger.product SET desired = $3, desired
 		desired_stored = $17, observed_stored = $18, dead_unversioned = $19, unsettled = $20, open_drift = $21,
 		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7, gone = $24, 
 		held_by = $25, held_since = $26, kept_prices = $27, kept_until = $28,
-		desired_since = $29, desired_first_version = $30::text::numeric, observed_since = $31
+		desired_since = $29, desired_first_version = $30::text::numeric, observed_since = $31,
+		identified_desired = $5, identified_observed = $7
 		WHERE account = $1 AND product_id = $2`
 
 // row returns the arguments of updateProduct.
@@ -114,7 +119,8 @@ func nullable(t time.Time) *time.Time {
 
 const selectProducts = `SELECT product_id, desired, desired_version::text, desired_sequence, desired_stored, observed, observed_revision,
 	observed_stored, state, differs, differs_since, drifted_at, repairs, repair_at, dead_version::text, dead_unversioned, unsettled, open_drift,
-	desired_since, desired_first_version::text, observed_since FROM driftless_ledger.product`
+	desired_since, desired_first_version::text, observed_since,
+	identified_desired = desired_sequence AND identified_observed = observed_revision FROM driftless_ledger.product`
 
 func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	p := &Product{}
@@ -127,7 +133,7 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	if err := row.Scan(&p.ID, &desired, &version, &sequence, &p.desiredAt.Stored, &observed, &revision,
 		&p.observedAt.Stored, &state, &p.Differs,
 		&since, &drifted, &p.Repairs, &repairAt, &dead, &p.deadUnversioned, &p.hasDifferences,
-		&p.storedOpen, &p.desiredSince, &first, &p.observedSince); err != nil {
+		&p.storedOpen, &p.desiredSince, &first, &p.observedSince, &p.isIdentified); err != nil {
 		return nil, err
 	}
 	p.State, p.desiredAt.Sequence, p.observedAt.Sequence = State(state), uint64(sequence), uint64(revision)
@@ -165,5 +171,6 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 			return nil, err
 		}
 	}
+	p.loaded = new(*p)
 	return p, nil
 }

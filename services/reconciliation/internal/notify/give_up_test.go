@@ -61,6 +61,48 @@ func TestNotifier_GivesUpANotification(t *testing.T) {
 	require.Empty(t, hook.take())
 }
 
+// A notification that is refused is not made again each minute. It is made when the problems change, after a restart,
+// and after a delay that grows to an hour.
+func TestNotifier_RemembersARefusal(t *testing.T) {
+	hook := newReceiver(t)
+	r := newRig(t, config.Notify{NotifyURL: config.Secret(hook.URL + "/hook"), NotifySecret: secret})
+	passMinutes := func(n int) (sent int) {
+		for range n {
+			r.pass(time.Minute)
+			sent += len(hook.take())
+		}
+		return sent
+	}
+	hook.answer(http.StatusNotFound)
+	r.letter("mug")
+	r.pass(0)
+	require.Len(t, hook.take(), 1)
+	// It is due after 2, 6, 14, 30, 62, 122 and 182 minutes.
+	require.Zero(t, passMinutes(1))
+	require.Equal(t, 7, passMinutes(200))
+	r.letter("cup")
+	require.Equal(t, 1, passMinutes(1), "another problem")
+	require.Zero(t, passMinutes(1))
+	require.NoError(t, r.Ledger.RetryNotifications(t.Context()))
+	require.Equal(t, 1, passMinutes(1), "a restart")
+	r.problem = []ledger.Problem{{Kind: ledger.ProblemHalted, Since: r.clock}}
+	require.Equal(t, 1, passMinutes(1), "a problem that the ledger does not know")
+	r.problem = nil
+	require.Equal(t, 1, passMinutes(1), "the problem ended")
+	require.Zero(t, passMinutes(1))
+
+	hook.answer(http.StatusOK)
+	results, err := r.Test(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	hook.take()
+	r.pass(time.Minute)
+	got := hook.take()
+	require.Len(t, got, 1, "a test has succeeded")
+	require.Len(t, decode(t, got[0].body).Data.Problems[0].First, 2)
+	require.Zero(t, passMinutes(200))
+}
+
 func TestMessage_MakesTextsOfOthersHarmless(t *testing.T) {
 	t.Parallel()
 	id := "a`b\n\u202e*x*"

@@ -145,10 +145,15 @@ func (n *Notifier) check(ctx context.Context) error {
 func (n *Notifier) send(ctx context.Context, m ledger.Notification) error {
 	err := n.senders[m.Target].send(ctx, m.ID, n.Now(), m.Body)
 	result := "ok"
-	if err != nil {
+	logger := n.Logger.With("target", m.Target, "notification", m.ID, "attempt", m.Attempts+1)
+	switch {
+	case errors.Is(err, ledger.ErrRefused):
 		result = "failed"
-		n.Logger.WarnContext(ctx, "could not send a notification; it is tried again", "target", m.Target,
-			"notification", m.ID, "attempt", m.Attempts+1, "error", err)
+		logger.WarnContext(ctx,
+			"could not send a notification; another is made when the problems change, or within an hour", "error", err)
+	case err != nil:
+		result = "failed"
+		logger.WarnContext(ctx, "could not send a notification; it is tried again", "error", err)
 	}
 	metrics.Notifications.Add(ctx, 1, metrics.NotifyTarget.With(m.Target), metrics.NotifyResult.With(result))
 	return err
@@ -160,7 +165,7 @@ type Result struct {
 	Err    error
 }
 
-// Test sends a test to each target, once.
+// Test sends a test to each target, once. If one accepts it, what waits for another attempt is due at once.
 func (n *Notifier) Test(ctx context.Context) ([]Result, error) {
 	body, err := json.Marshal(message{
 		Type:      typeTest,
@@ -173,6 +178,12 @@ func (n *Notifier) Test(ctx context.Context) ([]Result, error) {
 	var results []Result
 	for _, target := range n.Targets() {
 		results = append(results, Result{target, n.senders[target].send(ctx, newID(), n.Now(), body)})
+	}
+	if slices.ContainsFunc(results, func(r Result) bool { return r.Err == nil }) {
+		// A receiver that was repaired need not be waited for.
+		if err := n.Ledger.RetryNotifications(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return results, nil
 }
