@@ -163,6 +163,10 @@ var groups = []struct {
 	{"reconciliation", Reconciliation{}},
 	{"Notifications (reconciliation)", Notify{}},
 	{"policy (push and reconciliation)", Policy{}},
+	{"console", struct {
+		Console
+		ConsoleAPIs
+	}{}},
 	{"driftless topology and driftless up", Placement{}},
 	{"driftless up", Local{}},
 }
