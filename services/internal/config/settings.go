@@ -165,6 +165,7 @@ var groups = []struct {
 	{"policy (push and reconciliation)", Policy{}},
 	{"console", struct {
 		Console
+		ConsoleOpenID
 		ConsoleAPIs
 	}{}},
 	{"driftless topology and driftless up", Placement{}},

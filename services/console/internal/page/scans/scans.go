@@ -139,4 +139,3 @@ func outcome(r *meshv1.ScanReport) (tone, text string, doubts []string) {
 	}
 	return tone, text, doubts
 }
-
