@@ -180,8 +180,9 @@ func (p *Provider) complete(ctx context.Context, found *oidc.Provider, token *oa
 func (p *Provider) visitor(claims map[string]any) (Visitor, error) {
 	name, _ := claims[p.cfg.Name].(string)
 	if p.cfg.Name == "email" {
-		if verified, said := claims["email_verified"].(bool); said && !verified {
-			return Visitor{}, fmt.Errorf("the provider has not verified the address %s", printable(name))
+		if verified, _ := claims["email_verified"].(bool); name != "" && !verified {
+			return Visitor{}, fmt.Errorf("the provider does not say that it has verified the address %s "+
+				"(claim email_verified): set another claim for names, such as preferred_username", printable(name))
 		}
 	}
 	if name = printable(name); name == "" {
