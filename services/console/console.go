@@ -13,7 +13,11 @@ import (
 	"time"
 
 	"github.com/driftless-sync/driftless/services/console/internal/page/activity"
+	"github.com/driftless-sync/driftless/services/console/internal/page/drift"
 	"github.com/driftless-sync/driftless/services/console/internal/page/now"
+	"github.com/driftless-sync/driftless/services/console/internal/page/plan"
+	"github.com/driftless-sync/driftless/services/console/internal/page/scans"
+	"github.com/driftless-sync/driftless/services/console/internal/page/settings"
 	"github.com/driftless-sync/driftless/services/console/internal/session"
 	"github.com/driftless-sync/driftless/services/console/internal/web"
 	"github.com/driftless-sync/driftless/services/console/openid"
@@ -83,6 +87,10 @@ func Run(ctx context.Context, cfg Config) error {
 func addPages(app *web.App) {
 	now.Add(app)
 	activity.Add(app)
+	plan.Add(app)
+	drift.Add(app)
+	scans.Add(app)
+	settings.Add(app)
 }
 
 // openID returns the OpenID provider, nil if there is none.

@@ -152,12 +152,12 @@ func (a *App) Action(role auth.Role, path string, handler func(*Visit) (Done, er
 		if !ok {
 			return
 		}
-		if err := r.ParseForm(); err != nil {
+		if err := v.ParseForm(); err != nil {
 			a.showError(v, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the form cannot be read: %w", err)))
 			return
 		}
-		v.Chrome.Path = backPath(r.PostForm.Get("back"))
-		if !a.Sessions.IsFormToken(v.Session, r.PostForm.Get("form")) {
+		v.Chrome.Path = backPath(v.PostForm.Get("back"))
+		if !a.Sessions.IsFormToken(v.Session, v.PostForm.Get("form")) {
 			a.showError(v, connect.NewError(connect.CodePermissionDenied,
 				errors.New("the form was not made for this session, and nothing was done: open the page again")))
 			return
