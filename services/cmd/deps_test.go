@@ -32,6 +32,7 @@ func TestPrograms_LinkOnlyTheirOwnDependencies(t *testing.T) {
 		"pull":           {database, standIns, forTests},
 		"reconciliation": {stripe, standIns, forTests},
 		"driftless":      {forTests},
+		"console":        {database, stripe, standIns, forTests},
 	} {
 		t.Run(program, func(t *testing.T) {
 			t.Parallel()

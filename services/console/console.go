@@ -5,6 +5,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -12,9 +13,14 @@ import (
 	"time"
 
 	"github.com/driftless-sync/driftless/services/console/internal/page/activity"
+	"github.com/driftless-sync/driftless/services/console/internal/page/drift"
 	"github.com/driftless-sync/driftless/services/console/internal/page/now"
+	"github.com/driftless-sync/driftless/services/console/internal/page/plan"
+	"github.com/driftless-sync/driftless/services/console/internal/page/scans"
+	"github.com/driftless-sync/driftless/services/console/internal/page/settings"
 	"github.com/driftless-sync/driftless/services/console/internal/session"
 	"github.com/driftless-sync/driftless/services/console/internal/web"
+	"github.com/driftless-sync/driftless/services/console/openid"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
@@ -29,6 +35,10 @@ type Config struct {
 	SessionKey string
 	// LinkKey is the key of a link that signs in once, with LinkToken. Empty for none.
 	LinkKey, LinkToken string
+	// OpenID is the OpenID provider. Its Redirect is set by Run. Nil if there is none.
+	OpenID *openid.Config
+	// Token is the console's own token, a delegate: it acts for visitors of the OpenID provider.
+	Token string
 	// JaegerURL and StripeURL are the addresses of Jaeger and of Stripe's dashboard. Empty if there is none.
 	JaegerURL, StripeURL string
 	HTTP                 httpserver.Config
@@ -49,13 +59,18 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg.Logger.Info("there is no session key: sign-ins end with this process, and hold for this replica only")
 	}
 	// Streams to browsers end before the server waits for its requests.
-	apis := web.NewAPIs(cfg.ControlURL, cfg.IngestURL, "", time.Now)
+	apis := web.NewAPIs(cfg.ControlURL, cfg.IngestURL, cfg.Token, time.Now)
+	provider, err := openID(cfg)
+	if err != nil {
+		return err
+	}
 	app := web.New(ctx, web.Config{
 		Base:      base,
 		APIs:      apis,
 		Sessions:  sessions,
 		Link:      cfg.LinkKey,
 		LinkToken: cfg.LinkToken,
+		OpenID:    provider,
 		JaegerURL: strings.TrimRight(cfg.JaegerURL, "/"),
 		StripeURL: strings.TrimRight(cfg.StripeURL, "/"),
 		Now:       time.Now,
@@ -72,6 +87,28 @@ func Run(ctx context.Context, cfg Config) error {
 func addPages(app *web.App) {
 	now.Add(app)
 	activity.Add(app)
+	plan.Add(app)
+	drift.Add(app)
+	scans.Add(app)
+	settings.Add(app)
+}
+
+// openID returns the OpenID provider, nil if there is none.
+func openID(cfg Config) (*openid.Provider, error) {
+	if cfg.OpenID == nil {
+		return nil, nil
+	}
+	switch {
+	case cfg.URL == "":
+		return nil, errors.New("OpenID Connect needs the console's address, to which the provider sends visitors back: " +
+			"set console_url (DRIFTLESS_CONSOLE_URL)")
+	case cfg.Token == "":
+		return nil, errors.New("OpenID Connect needs a token of the console's own, which acts for visitors: make one with " +
+			"`driftless token new console --role approve --delegate` and set console_token (DRIFTLESS_CONSOLE_TOKEN)")
+	}
+	settings := *cfg.OpenID
+	settings.Redirect = strings.TrimRight(cfg.URL, "/") + web.OpenIDPath
+	return openid.New(settings), nil
 }
 
 // parseURL returns the path of the console's address without a slash at its end, and whether visitors use TLS.

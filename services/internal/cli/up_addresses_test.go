@@ -18,11 +18,12 @@ func TestChooseAddresses_KeepsPortsForServices(t *testing.T) {
 	u := &up{upCmd: &upCmd{Ports: "auto", Without: []string{topology.Push}}}
 	t.Cleanup(u.stopDependencies)
 	require.NoError(t, u.chooseAddresses())
-	require.Len(t, u.listeners, 3)
+	require.Len(t, u.listeners, 4)
 	for name, url := range map[string]string{
 		topology.Ingestion:      u.endpoints.Ingest,
 		topology.Pull:           u.endpoints.Webhook,
 		topology.Reconciliation: u.endpoints.Control,
+		console:                 u.endpoints.Console,
 		"the simulator":         u.endpoints.Stripe,
 	} {
 		_, err := net.Listen("tcp", strings.TrimPrefix(url, "http://"))

@@ -23,7 +23,7 @@ func TestUpDryRun_WritesNothing(t *testing.T) {
 	dir, err := cmd.prepareDryRun("data", nil)
 	require.NoError(t, err)
 	require.Equal(t, filepath.Join("data", "dry-run"), dir, "a push on the data directory would write")
-	require.Equal(t, []string{"pull", "push"}, cmd.Without)
+	require.Equal(t, []string{"pull", "push", "console"}, cmd.Without)
 	require.Equal(t, "name=catalog:repair,description=stripe:report,active=newest:report", cmd.Policy.Policy.String())
 	require.Equal(t, "report", cmd.Extras)
 	require.False(t, cmd.StripeIDs)

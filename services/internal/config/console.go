@@ -9,6 +9,18 @@ type Console struct {
 	ConsoleStripeURL  string `name:"console-stripe-url" env:"DRIFTLESS_CONSOLE_STRIPE_URL" default:"https://dashboard.stripe.com" placeholder:"URL" help:"Address of Stripe's dashboard for visitors' browsers. Products and prices link to it. For a test account: https://dashboard.stripe.com/test."`
 }
 
+// ConsoleOpenID are the settings of signing in to the console with OpenID Connect.
+type ConsoleOpenID struct {
+	OpenIDIssuer       string   `name:"openid-issuer" env:"DRIFTLESS_OPENID_ISSUER" placeholder:"URL" help:"Address of the OpenID provider with which visitors of the console sign in. If empty, they sign in with a token."`
+	OpenIDClientID     string   `name:"openid-client-id" env:"DRIFTLESS_OPENID_CLIENT_ID" help:"Id of the console at the OpenID provider. The address for its answers is console_url with /sign-in/openid/done."`
+	OpenIDClientSecret Secret   `name:"openid-client-secret" env:"DRIFTLESS_OPENID_CLIENT_SECRET" secret:"" help:"Secret of the console at the OpenID provider. Empty for a public client."`
+	OpenIDScopes       []string `name:"openid-scopes" env:"DRIFTLESS_OPENID_SCOPES" default:"email,profile" help:"Scopes to ask for beside openid, separated by commas."`
+	OpenIDNameClaim    string   `name:"openid-name-claim" env:"DRIFTLESS_OPENID_NAME_CLAIM" default:"email" help:"Claim with the visitor's name for the audit trail. Choose one that only the provider can set."`
+	OpenIDRoleClaim    string   `name:"openid-role-claim" env:"DRIFTLESS_OPENID_ROLE_CLAIM" default:"groups" help:"Claim that decides the visitor's role: a text or a list."`
+	OpenIDRoles        []string `name:"openid-roles" env:"DRIFTLESS_OPENID_ROLES" placeholder:"VALUE=ROLE,..." help:"Role for each value of the claim, separated by commas: pricing=approve,sre=operate. The highest counts. Other visitors have the role of * if it is there, or are refused."`
+	ConsoleToken       Secret   `name:"console-token" env:"DRIFTLESS_CONSOLE_TOKEN" secret:"" help:"The console's own token, with which it acts for visitors of the OpenID provider: driftless token new console --role approve --delegate. No visitor gets more than its role."`
+}
+
 // ConsoleAPIs says where the console finds the APIs.
 type ConsoleAPIs struct {
 	ControlURL        string `name:"control-url" env:"DRIFTLESS_CONTROL_URL" default:"http://127.0.0.1:8082" placeholder:"URL" help:"Address of the control API."`
@@ -21,5 +33,6 @@ type ConsoleService struct {
 	Log
 	Hosts
 	Console
+	ConsoleOpenID
 	ConsoleAPIs
 }

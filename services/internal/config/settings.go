@@ -163,6 +163,11 @@ var groups = []struct {
 	{"reconciliation", Reconciliation{}},
 	{"Notifications (reconciliation)", Notify{}},
 	{"policy (push and reconciliation)", Policy{}},
+	{"console", struct {
+		Console
+		ConsoleOpenID
+		ConsoleAPIs
+	}{}},
 	{"driftless topology and driftless up", Placement{}},
 	{"driftless up", Local{}},
 }

@@ -96,10 +96,7 @@ func ask[T any](p *tab, action chromedp.Action[T]) T {
 	defer cancel()
 	value, err := chromedp.Run(ctx, action)
 	if err != nil {
-		ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
-		defer cancel()
-		text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
-		require.NoError(p.t, err, "on the page %s", text)
+		require.NoError(p.t, err, "on the page %s", p.page())
 	}
 	return value
 }
@@ -141,16 +138,54 @@ func (p *tab) waitText(text string) {
 	p.t.Helper()
 	quoted, err := json.Marshal(text)
 	require.NoError(p.t, err)
-	_ = ask(p, chromedp.Poll[bool](
-		fmt.Sprintf(`document.querySelector("main")?.innerText.replace(/\s+/g, " ").includes(%s)`, quoted),
-		chromedp.WithPollingTimeout(patience)))
+	expression := fmt.Sprintf(`!!document.querySelector("main")?.innerText.replace(/\s+/g, " ").includes(%s)`, quoted)
+	// An evaluation fails while the page is left for another one.
+	require.Eventually(p.t, func() bool {
+		found, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](expression))
+		return err == nil && found
+	}, patience, 20*time.Millisecond, "%q is not on the page:\n%s", text, lazily(p.page))
 }
+
+// page returns the address of the page and all of its text.
+func (p *tab) page() string {
+	text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
+	return text
+}
+
+// lazily makes a text when it is printed.
+type lazily func() string
+
+func (l lazily) String() string { return l() }
 
 // click clicks the visible button or link with a text.
 func (p *tab) click(text string) {
 	p.t.Helper()
 	p.do(chromedp.Click(fmt.Sprintf(
 		`//*[self::button or self::a or self::summary][normalize-space()=%q]`, text), chromedp.NodeVisible))
+}
+
+// check selects the row of a list whose checkbox matches a selector.
+func (p *tab) check(selector string) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool {
+		clicked, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](
+			`(() => { const e = document.querySelector(`+quote(selector)+`); e?.click(); return !!e?.checked; })()`))
+		return err == nil && clicked
+	}, patience, 20*time.Millisecond, "%s is not on the page:\n%s", selector, lazily(p.page))
+}
+
+// confirm clicks the button with a text in the form that is open.
+func (p *tab) confirm(text string) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool {
+		clicked, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](`(() => {
+			const e = [...document.querySelectorAll(":popover-open button[type=submit]")]
+				.find((b) => b.textContent.trim() === `+quote(text)+`);
+			e?.click();
+			return !!e;
+		})()`))
+		return err == nil && clicked
+	}, patience, 20*time.Millisecond, "no open form has %q:\n%s", text, lazily(p.page))
 }
 
 // press types on the keyboard.
@@ -169,7 +204,7 @@ func (p *tab) requireAccessible() {
 	require.NotEmpty(p.t, path, "set %s to axe.min.js of axe-core, as scripts/test does", axeVariable)
 	script, err := os.ReadFile(path)
 	require.NoError(p.t, err)
-	_ = ask(p, chromedp.Evaluate[any](string(script) + "; 1"))
+	_ = ask(p, chromedp.Evaluate[any](string(script)+"; 1"))
 	found := ask(p, chromedp.Evaluate[string](`axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
 		"best-practice"]}).then((r) => r.violations.map((v) => v.help + "\n" +
 			v.nodes.map((n) => n.html + "\n" + n.failureSummary).join("\n")).join("\n\n"))`, chromedp.EvalAwaitPromise))
@@ -198,3 +233,8 @@ func (p *tab) picture(name string) {
 	require.NoError(p.t, os.WriteFile(filepath.Join(dir, name+".png"), data, 0o644))
 }
 
+// quote returns a text as a literal of JavaScript.
+func quote(text string) string {
+	quoted, _ := json.Marshal(text)
+	return string(quoted)
+}

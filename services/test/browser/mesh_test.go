@@ -2,12 +2,14 @@ package browser_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,13 +46,17 @@ const (
 )
 
 // patience is the timeout of everything that a test waits for.
-const patience = time.Minute
+const patience = 30 * time.Second
+
+// meshes counts the meshes of this process. Slots need names of their own, because all meshes share one Postgres.
+var meshes atomic.Int64
 
 // testMesh is a whole mesh with its console, in this process.
 type testMesh struct {
 	t        testing.TB
 	natsURL  string
 	database string
+	slot     string
 	sim      stripesim.Admin
 	policy   *catalog.Policy
 	// tokens are those of the three roles, by role.
@@ -69,6 +75,7 @@ func newTestMesh(t testing.TB) *testMesh {
 	m := &testMesh{
 		t:         t,
 		policy:    policy,
+		slot:      fmt.Sprintf("browser_%d", meshes.Add(1)),
 		tokens:    map[auth.Role]string{},
 		listeners: map[string]net.Listener{},
 		stops:     map[string]func(){},
@@ -156,7 +163,7 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 	case topology.Ingestion:
 		return func(ctx context.Context) error {
 			return ingestion.Run(ctx, ingestion.Config{
-				Account: "default", NATS: nats, DatabaseURL: m.database, Slot: "browser", Publication: "driftless",
+				Account: "default", NATS: nats, DatabaseURL: m.database, Slot: m.slot, Publication: "driftless",
 				HTTP: server, Auth: auth.Settings{Tokens: m.entries.String()}, Logger: discard(),
 			})
 		}

@@ -93,6 +93,9 @@ func Difference(d *meshv1.Difference) string {
 		cmp.Or(d.GetCatalogWords(), Value(d.GetCatalog())), cmp.Or(d.GetStripeWords(), Value(d.GetStripe())))
 }
 
+// Side returns the value of one side: in words where the API has some, or else the text, or a dash for nothing.
+func Side(words, text string) string { return cmp.Or(words, text, "–") }
+
 // Field returns the name of a field. A product as a whole has none.
 func Field(name string) string {
 	if name == "" {

@@ -92,17 +92,68 @@
 
   document.addEventListener("DOMContentLoaded", localTimes);
   document.addEventListener("htmx:afterSettle", localTimes);
-  // An open form is not replaced under the visitor's hands. The page is read again once it is closed.
+  // What a visitor has selected, opened or typed survives that the page is read again. Selections are kept by their
+  // values: a row that moves keeps its own, and never passes it on to another.
+  const key = (e) => [e.form && e.form.id, e.name, e.type === "checkbox" ? e.value : ""].join("\n");
+  const title = (d) => [d.closest("[id]").id, d.querySelector("summary").textContent].join("\n");
+  let kept = null;
+
+  function keep() {
+    const live = document.getElementById("live");
+    kept = { checked: new Set(), text: new Map(), open: new Set() };
+    live.querySelectorAll("input").forEach((e) => {
+      if (e.type === "checkbox" && e.checked) kept.checked.add(key(e));
+      if (/^(text|search)$/.test(e.type) && e.value !== e.defaultValue) kept.text.set(key(e), e.value);
+    });
+    live.querySelectorAll("details[open]").forEach((d) => kept.open.add(title(d)));
+  }
+
+  function restore() {
+    const live = document.getElementById("live");
+    if (!kept || !live) return;
+    live.querySelectorAll("input").forEach((e) => {
+      if (e.type === "checkbox" && !e.matches("[data-all]")) e.checked = kept.checked.has(key(e));
+      if (kept.text.has(key(e))) e.value = kept.text.get(key(e));
+    });
+    live.querySelectorAll("details").forEach((d) => { d.open = kept.open.has(title(d)); });
+    kept = null;
+    localTimes();
+  }
+
+  // An open form, or a list in which something is selected, does not change under the visitor's hands. The page is read
+  // again once the form is closed and nothing is selected, or when the visitor asks for it.
   let missed = false;
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.target.id === "live" && document.querySelector("#live [popover]:popover-open")) {
-      event.preventDefault();
-      missed = true;
-    }
-  });
-  document.addEventListener("toggle", (event) => {
-    if (event.newState !== "closed" || !missed) return;
+  const busy = () => document.querySelector("#live [popover]:popover-open, #live [data-row] input:checked") !== null;
+  function miss() {
+    missed = true;
+    document.querySelectorAll("[data-refresh]").forEach((e) => { e.hidden = false; });
+  }
+  function catchUp() {
+    if (!missed || busy()) return;
     missed = false;
     htmx.trigger("#live", "refresh");
-  }, true);
+  }
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.target.id === "live" && busy()) {
+      event.preventDefault();
+      miss();
+    }
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.target.id !== "live") return;
+    if (busy()) {
+      event.detail.shouldSwap = false;
+      miss();
+      return;
+    }
+    keep();
+  });
+  document.addEventListener("htmx:afterSwap", restore);
+  document.addEventListener("toggle", (event) => { if (event.newState === "closed") catchUp(); }, true);
+  document.addEventListener("change", catchUp);
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-refresh]")) return;
+    document.querySelectorAll("#live [data-row] input:checked").forEach((e) => { e.checked = false; });
+    catchUp();
+  });
 })();

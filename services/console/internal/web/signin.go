@@ -36,7 +36,7 @@ func (a *App) showSignIn(w http.ResponseWriter, r *http.Request) {
 func (a *App) renderSignIn(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	to := backPath(r.FormValue("to"))
 	chrome := &view.Chrome{Base: a.Base, Path: "/sign-in", Theme: theme(r), Now: a.Now()}
-	page := view.Page{Title: "Sign in", Body: view.SignIn(to, problem)}
+	page := view.Page{Title: "Sign in", Body: view.SignIn(to, problem, a.OpenID != nil)}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	templ.Handler(view.Layout(page), templ.WithStatus(status)).
 		ServeHTTP(w, r.WithContext(view.With(r.Context(), chrome)))

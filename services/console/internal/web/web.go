@@ -21,6 +21,7 @@ import (
 	"github.com/driftless-sync/driftless/services/console/internal/session"
 	"github.com/driftless-sync/driftless/services/console/internal/static"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
+	"github.com/driftless-sync/driftless/services/console/openid"
 	"github.com/driftless-sync/driftless/services/internal/auth"
 )
 
@@ -34,6 +35,8 @@ type Config struct {
 	Sessions *session.Keeper
 	// Link is the key of the sign-in link, which signs in once with the token. Empty for none.
 	Link, LinkToken string
+	// OpenID signs visitors in with an OpenID provider. Nil if there is none.
+	OpenID *openid.Provider
 	// JaegerURL and StripeURL are the addresses of Jaeger and of Stripe's dashboard. Empty if there is none.
 	JaegerURL, StripeURL string
 	Now                  func() time.Time
@@ -60,6 +63,9 @@ func New(ctx context.Context, cfg Config) *App {
 	a.mux.HandleFunc("GET /sign-in", a.showSignIn)
 	a.mux.HandleFunc("POST /sign-in", a.signIn)
 	a.mux.HandleFunc("GET /sign-in/link", a.followLink)
+	if cfg.OpenID != nil {
+		a.addOpenID()
+	}
 	a.Action(0, "/sign-out", a.signOut)
 	a.Action(0, "/theme", setTheme)
 	a.mux.HandleFunc("GET /live", a.serveLive)
@@ -146,12 +152,12 @@ func (a *App) Action(role auth.Role, path string, handler func(*Visit) (Done, er
 		if !ok {
 			return
 		}
-		if err := r.ParseForm(); err != nil {
+		if err := v.ParseForm(); err != nil {
 			a.showError(v, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the form cannot be read: %w", err)))
 			return
 		}
-		v.Chrome.Path = backPath(r.PostForm.Get("back"))
-		if !a.Sessions.IsFormToken(v.Session, r.PostForm.Get("form")) {
+		v.Chrome.Path = backPath(v.PostForm.Get("back"))
+		if !a.Sessions.IsFormToken(v.Session, v.PostForm.Get("form")) {
 			a.showError(v, connect.NewError(connect.CodePermissionDenied,
 				errors.New("the form was not made for this session, and nothing was done: open the page again")))
 			return

@@ -1,0 +1,200 @@
+// Package drift is the page with the differences that are drift, and the decisions about them.
+package drift
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/console/internal/live"
+	"github.com/driftless-sync/driftless/services/console/internal/view"
+	"github.com/driftless-sync/driftless/services/console/internal/web"
+	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/internal/visible"
+)
+
+// shown is the largest number of differences on a page.
+const shown = 200
+
+// maxDecided is how many differences one form decides.
+const maxDecided = 1000
+
+// openStates are the states that are shown by default: all but ignored.
+var openStates = []string{"found", "repairing", "waiting"}
+
+// Add adds the page and its actions.
+func Add(app *web.App) {
+	app.Page("/drift", show)
+	app.Action(auth.Operate, "/drift/keep-catalog", resolve(controlv1.Keep_KEEP_CATALOG))
+	app.Action(auth.Operate, "/drift/keep-stripe", resolve(controlv1.Keep_KEEP_STRIPE))
+	app.Action(auth.Operate, "/drift/ignore", ignore)
+}
+
+// query is what the address of the page asks for.
+type query struct {
+	kind, state, after string
+}
+
+func (q query) path() string {
+	v := url.Values{}
+	for name, value := range map[string]string{"kind": q.kind, "state": q.state, "after": q.after} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	if len(v) == 0 {
+		return "/drift"
+	}
+	return "/drift?" + v.Encode()
+}
+
+func (q query) command() string {
+	line := "driftless drift"
+	if q.kind != "" || q.state != "" {
+		line += " list"
+	}
+	if q.kind != "" {
+		line += " --kind " + visible.Argument(q.kind)
+	}
+	if q.state != "" {
+		line += " --state " + visible.Argument(q.state)
+	}
+	return line
+}
+
+func show(v *web.Visit) (view.Page, error) {
+	given := v.URL.Query()
+	q := query{kind: given.Get("kind"), state: given.Get("state"), after: given.Get("after")}
+	request := &controlv1.ListDriftRequest{States: openStates, After: q.after, Limit: shown}
+	if q.state != "" {
+		request.States = []string{q.state}
+	}
+	if q.kind != "" {
+		request.Kinds = []string{q.kind}
+	}
+	answer, err := v.Control.ListDrift(v.Context(), connect.NewRequest(request))
+	if err != nil {
+		return view.Page{}, err
+	}
+	status, err := v.Control.GetStatus(v.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
+	if err != nil {
+		return view.Page{}, err
+	}
+	next := ""
+	if list := answer.Msg.GetDrift(); answer.Msg.GetTruncated() && len(list) > 0 {
+		more := q
+		more.after = list[len(list)-1].GetProductId()
+		next = more.path()
+	}
+	return view.Page{
+		Title:   "Drift",
+		Section: "/drift",
+		Body:    page(q, answer.Msg, status.Msg.GetDrift(), next),
+		Command: q.command(),
+		Live:    live.Status + "," + live.Activity,
+	}, nil
+}
+
+// separator stands between the product and the field in the value of a checkbox. No id has it: ids are visible text.
+const separator = "\x1f"
+
+// key returns the value of the checkbox of a difference.
+func key(d *controlv1.Drift) string {
+	return d.GetProductId() + separator + fieldName(d.GetDifference().GetField())
+}
+
+// fieldName returns the name of a field as the API takes it. A product as a whole is "-".
+func fieldName(field string) string {
+	if field == "" {
+		return "-"
+	}
+	return field
+}
+
+// chosen are the differences that a form selects.
+type chosen struct {
+	product string
+	fields  []string
+}
+
+// parse returns the selected differences by product, in the order of the form.
+func parse(values []string) ([]chosen, error) {
+	var out []chosen
+	for _, value := range values {
+		product, field, ok := strings.Cut(value, separator)
+		if !ok || product == "" {
+			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("the form is not one of this page"))
+		}
+		i := slices.IndexFunc(out, func(c chosen) bool { return c.product == product })
+		if i < 0 {
+			out = append(out, chosen{product: product})
+			i = len(out) - 1
+		}
+		out[i].fields = append(out[i].fields, field)
+	}
+	switch {
+	case len(values) == 0:
+		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("no difference is selected"))
+	case len(values) > maxDecided:
+		return nil, connect.NewError(connect.CodeInvalidArgument,
+			fmt.Errorf("%d differences are selected, and at most %d can be decided at once", len(values), maxDecided))
+	}
+	return out, nil
+}
+
+// each calls a decision for each selected product. It goes on after a product that fails.
+func each(v *web.Visit, verb, command string, decide func(chosen) error) (web.Done, error) {
+	list, err := parse(v.PostForm["drift"])
+	if err != nil {
+		return web.Done{}, err
+	}
+	done := 0
+	var failed []error
+	for _, c := range list {
+		if err := decide(c); err != nil {
+			var named *connect.Error
+			if errors.As(err, &named) {
+				err = errors.New(named.Message())
+			}
+			failed = append(failed, fmt.Errorf("%s: %w", c.product, err))
+			continue
+		}
+		done += len(c.fields)
+	}
+	text := view.Many(uint64(done), "difference is ", "differences are ") + verb + "."
+	if len(failed) > 0 {
+		return web.Done{}, fmt.Errorf("%s %s failed: %w", text, view.Many(uint64(len(failed)), "product", "products"),
+			errors.Join(failed...))
+	}
+	return web.Done{Text: text, Command: strings.ReplaceAll(command, "PRODUCT", visible.Argument(list[0].product))}, nil
+}
+
+func resolve(keep controlv1.Keep) func(*web.Visit) (web.Done, error) {
+	verb, flag := "decided: the catalog's values go to Stripe", "catalog"
+	if keep == controlv1.Keep_KEEP_STRIPE {
+		verb, flag = "decided: Stripe's values go to the catalog", "stripe"
+	}
+	return func(v *web.Visit) (web.Done, error) {
+		return each(v, verb, "driftless drift resolve PRODUCT --keep "+flag, func(c chosen) error {
+			_, err := v.Control.ResolveDrift(v.Context(), connect.NewRequest(&controlv1.ResolveDriftRequest{
+				ProductId: c.product, Fields: c.fields, Keep: keep, Reason: v.PostForm.Get("reason"),
+			}))
+			return err
+		})
+	}
+}
+
+func ignore(v *web.Visit) (web.Done, error) {
+	return each(v, "left alone until one of their values changes", "driftless drift ignore PRODUCT",
+		func(c chosen) error {
+			_, err := v.Control.IgnoreDrift(v.Context(), connect.NewRequest(&controlv1.IgnoreDriftRequest{
+				ProductId: c.product, Fields: c.fields, Reason: v.PostForm.Get("reason"),
+			}))
+			return err
+		})
+}

@@ -1,0 +1,190 @@
+// Package plan is the page with the changes that Driftless would make, and those that wait for an approval.
+package plan
+
+import (
+	"fmt"
+	"net/url"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/console/internal/live"
+	"github.com/driftless-sync/driftless/services/console/internal/view"
+	"github.com/driftless-sync/driftless/services/console/internal/web"
+	"github.com/driftless-sync/driftless/services/internal/auth"
+)
+
+// shown is the number of products on a page.
+const shown = 50
+
+// maxApproved is how many products a request may name.
+const maxApproved = 1000
+
+// Add adds the page and its actions.
+func Add(app *web.App) {
+	app.Page("/plan", show)
+	app.Action(auth.Approve, "/plan/approve", approve)
+	app.Action(auth.Approve, "/plan/reject", reject)
+}
+
+// query is what the address of the page asks for.
+type query struct {
+	// held leaves out everything but held changes.
+	held bool
+	// after is the id that the page begins after.
+	after string
+	// usage also asks Stripe what uses the prices.
+	usage bool
+}
+
+func parse(v url.Values) query {
+	return query{held: v.Get("held") != "", after: v.Get("after"), usage: v.Get("usage") != ""}
+}
+
+// path returns the address of the page.
+func (q query) path() string {
+	v := url.Values{}
+	if q.held {
+		v.Set("held", "1")
+	}
+	if q.after != "" {
+		v.Set("after", q.after)
+	}
+	if q.usage {
+		v.Set("usage", "1")
+	}
+	if len(v) == 0 {
+		return "/plan"
+	}
+	return "/plan?" + v.Encode()
+}
+
+func (q query) command() string {
+	line := "driftless plan"
+	if q.usage {
+		line += " --usage"
+	}
+	return line
+}
+
+func show(v *web.Visit) (view.Page, error) {
+	q := parse(v.URL.Query())
+	request := &controlv1.PlanRequest{Limit: shown, After: q.after, Usage: q.usage}
+	heldTotal := uint64(0)
+	if q.held {
+		held, err := v.Control.SearchProducts(v.Context(), connect.NewRequest(&controlv1.SearchProductsRequest{
+			Filter: &controlv1.ProductFilter{States: []controlv1.ProductState{controlv1.ProductState_PRODUCT_STATE_HELD}},
+			Limit:  shown, Cursor: q.after,
+		}))
+		if err != nil {
+			return view.Page{}, err
+		}
+		heldTotal = held.Msg.GetTotal()
+		request.After = ""
+		for _, p := range held.Msg.GetProducts() {
+			request.ProductIds = append(request.ProductIds, p.GetProductId())
+		}
+		next := q
+		next.after = held.Msg.GetNext()
+		if len(request.ProductIds) == 0 {
+			return q.page(&controlv1.PlanResponse{}, "", heldTotal), nil
+		}
+		answer, err := v.Control.Plan(v.Context(), connect.NewRequest(request))
+		if err != nil {
+			return view.Page{}, err
+		}
+		link := ""
+		if next.after != "" {
+			link = next.path()
+		}
+		return q.page(answer.Msg, link, heldTotal), nil
+	}
+	answer, err := v.Control.Plan(v.Context(), connect.NewRequest(request))
+	if err != nil {
+		return view.Page{}, err
+	}
+	link := ""
+	if products := answer.Msg.GetProducts(); answer.Msg.GetTruncated() && len(products) > 0 {
+		next := q
+		next.after = products[len(products)-1].GetProductId()
+		link = next.path()
+	}
+	return q.page(answer.Msg, link, 0), nil
+}
+
+func (q query) page(answer *controlv1.PlanResponse, next string, held uint64) view.Page {
+	return view.Page{
+		Title:   "Plan",
+		Section: "/plan",
+		Body:    page(q, answer, next, held),
+		Command: q.command(),
+		Live:    live.Status + "," + live.Activity,
+	}
+}
+
+// chosen returns the products of a form: the selected ones, or those that a rule holds, or all that are held.
+func chosen(v *web.Visit) (ids []string, rule string, all bool, err error) {
+	ids, rule, all = v.PostForm["id"], v.PostForm.Get("rule"), v.PostForm.Get("all") != ""
+	switch {
+	case len(ids) > maxApproved:
+		err = fmt.Errorf("%d products are selected, and at most %d can be decided at once", len(ids), maxApproved)
+	case len(ids) == 0 && rule == "" && !all:
+		err = fmt.Errorf("no product is selected")
+	case all || rule != "":
+		ids = nil
+	}
+	if err != nil {
+		err = connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	return ids, rule, all, err
+}
+
+func approve(v *web.Visit) (web.Done, error) {
+	ids, rule, all, err := chosen(v)
+	if err != nil {
+		return web.Done{}, err
+	}
+	request := &controlv1.ApproveRequest{ProductIds: ids, Rule: rule, All: all, Reason: v.PostForm.Get("reason")}
+	var done tally
+	for {
+		answer, err := v.Control.Approve(v.Context(), connect.NewRequest(request))
+		if err != nil {
+			return web.Done{}, done.failed("approved", err)
+		}
+		done.decided += len(answer.Msg.GetProductIds())
+		done.waiting += len(answer.Msg.GetWaiting())
+		done.others += len(answer.Msg.GetHeldByOthers())
+		if !answer.Msg.GetTruncated() || answer.Msg.GetNext() == "" || answer.Msg.GetNext() == request.GetAfter() {
+			break
+		}
+		request.After = answer.Msg.GetNext()
+	}
+	return web.Done{Text: done.approved(), Command: approveCommand(ids, rule, all)}, nil
+}
+
+func reject(v *web.Visit) (web.Done, error) {
+	ids, rule, all, err := chosen(v)
+	if err != nil {
+		return web.Done{}, err
+	}
+	request := &controlv1.RejectRequest{ProductIds: ids, Rule: rule, All: all, Reason: v.PostForm.Get("reason")}
+	var done tally
+	for {
+		answer, err := v.Control.Reject(v.Context(), connect.NewRequest(request))
+		if err != nil {
+			return web.Done{}, done.failed("rejected", err)
+		}
+		for _, r := range answer.Msg.GetRejections() {
+			done.decided++
+			if r.GetWrittenBack() {
+				done.written++
+			}
+			done.blocker = r.GetBlocker()
+		}
+		if !answer.Msg.GetTruncated() || answer.Msg.GetNext() == "" || answer.Msg.GetNext() == request.GetAfter() {
+			break
+		}
+		request.After = answer.Msg.GetNext()
+	}
+	return web.Done{Text: done.rejected(), Command: rejectCommand(ids, rule, all)}, nil
+}

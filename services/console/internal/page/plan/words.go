@@ -1,0 +1,221 @@
+package plan
+
+import (
+	"fmt"
+	"math/big"
+	"regexp"
+	"strings"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/console/internal/view"
+	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/internal/visible"
+)
+
+// tally is what a decision about many products has done so far.
+type tally struct {
+	decided, waiting, others, written int
+	// blocker is why the catalog could not take back the last rejected change.
+	blocker string
+}
+
+func (t tally) approved() string {
+	parts := []string{view.Many(uint64(t.decided), "change is approved.", "changes are approved.")}
+	if t.waiting > 0 {
+		parts = append(parts, view.Many(uint64(t.waiting), "needs", "need")+" the approval of somebody else too.")
+	}
+	if t.others > 0 {
+		parts = append(parts, view.Many(uint64(t.others), "stays", "stay")+" held by another rule.")
+	}
+	return strings.Join(parts, " ")
+}
+
+func (t tally) rejected() string {
+	text := view.Many(uint64(t.decided), "change is rejected.", "changes are rejected.")
+	if t.written > 0 {
+		text += " The catalog gets Stripe's values back for " + view.Many(uint64(t.written), "product.", "products.")
+	}
+	if t.blocker != "" {
+		text += " The catalog stays as it is: " + t.blocker + "."
+	}
+	return text
+}
+
+// failed returns the error of a decision that stopped in the middle.
+func (t tally) failed(verb string, err error) error {
+	if t.decided == 0 {
+		return err
+	}
+	return fmt.Errorf("%s, then it stopped: %w", view.Many(uint64(t.decided), "change is "+verb, "changes are "+verb), err)
+}
+
+func approveCommand(ids []string, rule string, all bool) string {
+	return command("approve", ids, rule, all)
+}
+
+func rejectCommand(ids []string, rule string, all bool) string {
+	return command("reject", ids, rule, all)
+}
+
+func command(verb string, ids []string, rule string, all bool) string {
+	parts := []string{"driftless", verb}
+	switch {
+	case rule != "":
+		parts = append(parts, "--rule", visible.Argument(rule))
+	case all:
+		parts = append(parts, "--all")
+	default:
+		for i, id := range ids {
+			if i == 5 {
+				parts = append(parts, "...")
+				break
+			}
+			parts = append(parts, visible.Argument(id))
+		}
+	}
+	return strings.Join(append(parts, "--reason", "..."), " ")
+}
+
+// rules are the titles of the guard's rules.
+var rules = map[string]string{
+	"amount_change":     "Large change of an amount",
+	"zero_amount":       "A price becomes free",
+	"no_active_price":   "No active price left",
+	"no_default_price":  "No default price left",
+	"replaced_prices":   "Many prices at once",
+	"lost_currency":     "A currency is lost",
+	"archived_products": "Many products archived",
+}
+
+func ruleTitle(rule string) string {
+	if title, ok := rules[rule]; ok {
+		return title
+	}
+	if name, ok := strings.CutPrefix(rule, "check:"); ok {
+		return "Check " + name
+	}
+	return strings.ReplaceAll(rule, "_", " ")
+}
+
+// stateOf returns the tone and the word for where a planned product is.
+func stateOf(p *controlv1.ProductPlan) (tone, word string) {
+	switch {
+	case p.GetHold().GetApproved():
+		return "busy", "approved"
+	case p.GetHeld():
+		return "held", "held"
+	case p.GetRefused() != "":
+		return "bad", "refused"
+	case p.GetWaiting() != "":
+		return "bad", "retrying"
+	case len(p.GetSteps()) == 0 && len(p.GetWriteBacks()) == 0 && len(p.GetDrift()) > 0:
+		return "bad", "drifted"
+	case len(p.GetWriteBacks()) > 0 && len(p.GetSteps()) == 0:
+		return "busy", "write back"
+	}
+	return "busy", "pending"
+}
+
+// change returns a planned change in words: `replace mug-monthly`.
+func change(c *controlv1.PlannedChange) string {
+	what := "product"
+	if c.GetPriceId() != "" {
+		what = "price " + c.GetPriceId()
+	}
+	return c.GetVerb() + " " + what
+}
+
+// amount finds the number and the currency of a price in words: "1,400.00 EUR / month".
+var amount = regexp.MustCompile(`^([0-9][0-9,]*(?:\.[0-9]+)?) ([A-Z]{3})(.*)$`)
+
+// percent returns by how much an amount changes: "+50%". It is empty unless both are one amount of the same currency and
+// interval, and the old one is not 0.
+func percent(before, after string) string {
+	b, a := amount.FindStringSubmatch(before), amount.FindStringSubmatch(after)
+	if b == nil || a == nil || b[2] != a[2] || b[3] != a[3] {
+		return ""
+	}
+	was, ok1 := new(big.Rat).SetString(strings.ReplaceAll(b[1], ",", ""))
+	is, ok2 := new(big.Rat).SetString(strings.ReplaceAll(a[1], ",", ""))
+	if !ok1 || !ok2 || was.Sign() == 0 {
+		return ""
+	}
+	share := new(big.Rat).Quo(new(big.Rat).Sub(is, was), was)
+	share.Mul(share, big.NewRat(100, 1))
+	digits := 0
+	if new(big.Rat).Abs(share).Cmp(big.NewRat(10, 1)) < 0 {
+		digits = 1
+	}
+	text := share.FloatString(digits)
+	if share.Sign() > 0 {
+		text = "+" + text
+	}
+	return strings.Replace(text, "-", "−", 1) + "%"
+}
+
+// usage returns what uses a price: "12 subscriptions, 1 payment link". It says what is not known.
+func usage(u *meshv1.PriceUsage) string {
+	return usageCount(u.GetSubscriptions(), "subscription", "subscriptions") + ", " +
+		usageCount(u.GetPaymentLinks(), "payment link", "payment links")
+}
+
+func usageCount(c *meshv1.UsageCount, one, more string) string {
+	if c == nil || c.Count == nil {
+		return more + " unknown"
+	}
+	text := view.Many(uint64(c.GetCount()), one, more)
+	if c.GetMore() {
+		return "at least " + text
+	}
+	return text
+}
+
+// heldRules returns the rules that hold products of the page, in order of their first product.
+func heldRules(products []*controlv1.ProductPlan) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, p := range products {
+		for _, f := range p.GetHold().GetFindings() {
+			if p.GetHeld() && !seen[f.GetRule()] {
+				seen[f.GetRule()] = true
+				out = append(out, f.GetRule())
+			}
+		}
+	}
+	return out
+}
+
+func hasHeld(products []*controlv1.ProductPlan) bool {
+	for _, p := range products {
+		if p.GetHeld() && !p.GetHold().GetApproved() {
+			return true
+		}
+	}
+	return false
+}
+
+// finding returns why a rule holds a change, without the amounts if they stand beside it.
+func finding(f *catalogv1.Finding) string {
+	text := f.GetMessage()
+	if f.GetPriceId() != "" && !strings.Contains(text, f.GetPriceId()) {
+		text = "price " + f.GetPriceId() + ": " + text
+	}
+	return text
+}
+
+// decisions are what a visitor can do with the selected changes.
+var decisions = []view.Action{
+	{
+		Label: "Approve", Path: "/plan/approve", Role: auth.Approve, NeedsReason: true,
+		Effect:  "The selected changes are made in Stripe, in the versions that are held now.",
+		Command: "driftless approve PRODUCT --reason ...",
+	},
+	{
+		Label: "Reject", Path: "/plan/reject", Role: auth.Approve, NeedsReason: true, Danger: true,
+		Effect: "The selected changes are not made. Where the mapping can write, the catalog gets Stripe's values " +
+			"back.",
+		Command: "driftless reject PRODUCT --reason ...",
+	},
+}
