@@ -100,7 +100,8 @@ func (l *collector) need(program string, info *buildinfo.BuildInfo) {
 }
 
 func module(m *debug.Module) cdx.Component {
-	if m.Replace != nil && m.Replace.Version != "" {
+	// A module that is replaced by a directory keeps its name.
+	if m.Replace != nil && !strings.HasPrefix(m.Replace.Path, ".") {
 		m = m.Replace
 	}
 	return library(m.Path, m.Version)

@@ -55,7 +55,11 @@ func TestList_NamesEachModuleOnce(t *testing.T) {
 		Version: "v1.0.0",
 		Replace: &debug.Module{Path: "example.com/fork", Version: "v1.0.1"},
 	}
-	local := &debug.Module{Path: "example.com/proto", Version: "v0.0.0", Replace: &debug.Module{Path: "../proto"}}
+	local := &debug.Module{
+		Path:    "example.com/proto",
+		Version: "v0.0.0",
+		Replace: &debug.Module{Path: "../proto", Version: "(devel)"},
+	}
 
 	one, _ := list(t, program("push", shared, forked, local))
 	require.Equal(t, component{"pkg:golang/example.com/push@0.1.0", "application", "0.1.0"}, one.Metadata.Component)
