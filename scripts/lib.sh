@@ -108,6 +108,19 @@ need_tools() {
 	done
 }
 
+# Puts GoReleaser in PATH, in exactly its version. Its module is its own, because it needs more than all other tools.
+need_goreleaser() {
+	local module=$root/scripts/tools/release dir
+	dir=${DRIFTLESS_TOOLS:-$root/.build}/tools/release-$(sha256sum "$module/go.sum" | cut -c 1-12)
+	PATH=$dir:$PATH
+	[[ -x $dir/goreleaser ]] && return
+	need_go
+	say "building goreleaser (once; it takes minutes)"
+	mkdir -p "$dir"
+	(cd "$module" && GOWORK=off go build -buildvcs=false -o "$dir/goreleaser.new" github.com/goreleaser/goreleaser/v2)
+	mv "$dir/goreleaser.new" "$dir/goreleaser"
+}
+
 # Puts promtool in PATH. If there is none, it unpacks Debian's package of Prometheus without installing it.
 need_promtool() {
 	local dir=${DRIFTLESS_TOOLS:-$root/.build}/promtool

@@ -120,7 +120,7 @@ func newParser(ctx context.Context) (*kong.Kong, *config.Loaded) {
 // parserVars are the variables of the help.
 func parserVars() kong.Vars {
 	return kong.Vars{
-		"version": service.Version(), "reasons": strings.Join(topology.ReasonNames(), ", "),
+		"version": service.ReadBuild().String(), "reasons": strings.Join(topology.ReasonNames(), ", "),
 		"doctor_groups": strings.Join(doctor.Groups(), ", "),
 	}
 }

@@ -165,6 +165,7 @@ func (p *patient) services() probe.Services {
 	return probe.Services{
 		Addresses:   at,
 		Version:     service.Version(),
+		Fleet:       func(ctx context.Context) (doctor.Fleet, error) { return p.fleet(ctx, at) },
 		Paused:      func(ctx context.Context) ([]string, error) { return p.paused(ctx, at) },
 		CheckTokens: func(ctx context.Context) ([]string, error) { return p.checkTokens(ctx, at) },
 	}
@@ -177,14 +178,20 @@ func (p *patient) apis(at map[string]string) (
 	if at[topology.Ingestion] == "" || at[topology.Reconciliation] == "" {
 		return nil, nil, errors.New("the address of an API is unknown: set --ingest and --control")
 	}
-	c := *p.c
-	c.Token = config.Secret(cmp.Or(p.c.Token.Reveal(), p.settings.Token.Reveal(), p.local.Token))
+	c := p.withToken()
 	named := address{Control: at[topology.Reconciliation], Ingest: at[topology.Ingestion]}
-	if control, err = named.control(&c); err != nil {
+	if control, err = named.control(c); err != nil {
 		return nil, nil, err
 	}
-	ingest, err = named.ingest(&c)
+	ingest, err = named.ingest(c)
 	return control, ingest, err
+}
+
+// withToken returns the command line with the token that the settings have.
+func (p *patient) withToken() *cli {
+	c := *p.c
+	c.Token = config.Secret(cmp.Or(p.c.Token.Reveal(), p.settings.Token.Reveal(), p.local.Token))
+	return &c
 }
 
 // paused returns the services that somebody paused.

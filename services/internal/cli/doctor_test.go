@@ -8,13 +8,18 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/doctor"
 	"github.com/driftless-sync/driftless/services/internal/doctor/probe"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -78,7 +83,8 @@ func (r *doctorRig) requireUnseenProcess(t *testing.T) {
 	defer second.Close()
 	report := r.look(t, fault{only: doctor.ServicesVersion})
 	require.Empty(t, report.Findings)
-	require.Equal(t, "2 processes of push are connected to NATS, and one was asked", report.NotLooked[0].Reason)
+	require.Equal(t, "2 processes of push are connected to NATS, and the version of 1 is known",
+		report.NotLooked[0].Reason)
 }
 
 // requirePause requires that a paused push does not count as one that is down, nor as one that runs.
@@ -142,6 +148,20 @@ func (r *doctorRig) clockFaults() map[string]fault {
 	}
 }
 
+// announce plants the record of another process of push, and returns what removes it.
+func (r *doctorRig) announce(p *meshv1.Process) func() func() {
+	return func() func() {
+		p.Service, p.Account, p.Instance, p.Host, p.Pid = topology.Push, "default", "planted", "host-b", 7
+		require.NoError(r.t, state.New(r.admin).PutProcess(r.t.Context(), p))
+		return func() {
+			stream, err := r.admin.JetStream().Stream(r.t.Context(), "KV_"+topology.BucketProcess)
+			require.NoError(r.t, err)
+			record := topology.KeyProcess.Sub(topology.Push).Sub("planted").Subject("default")
+			require.NoError(r.t, stream.Purge(r.t.Context(), jetstream.WithPurgeSubject(record)))
+		}
+	}
+}
+
 func (r *doctorRig) serviceFaults() map[string]fault {
 	old := httptest.NewServer(buildInfo("0.0.1"))
 	r.t.Cleanup(old.Close)
@@ -169,9 +189,24 @@ func (r *doctorRig) serviceFaults() map[string]fault {
 			},
 			want: []string{doctor.ServicesReady},
 		},
-		"another version": {
+		"another version of a replica": {
+			only:  "services.version,services.lost",
+			plant: r.announce(&meshv1.Process{Version: "0.0.1", Interval: durationpb.New(time.Hour)}),
+			want:  []string{doctor.ServicesVersion},
+			fix:   "bring every process to one version",
+		},
+		"a replica that was killed": {
+			only: "services.version,services.lost",
+			plant: r.announce(&meshv1.Process{
+				Version:  service.Version(),
+				Interval: durationpb.New(time.Nanosecond),
+			}),
+			want: []string{doctor.ServicesLost},
+			fix:  "See its log",
+		},
+		"another version at an address, where the records cannot be read": {
 			only:    "services.version",
-			command: func(cmd *doctorCmd) { cmd.Pull = old.URL },
+			command: func(cmd *doctorCmd) { cmd.Control = old.URL },
 			want:    []string{doctor.ServicesVersion},
 		},
 		"another token": {

@@ -26,9 +26,12 @@ const SecretFlags = "Every user of the machine can see a secret in a flag in the
 // returns the file's mapping, nil if there is none. For --help and --version it prints them and ends the process.
 func Parse(settings any, name, description, version string, args []string) (*Mapping, error) {
 	r := newResolver()
+	var own struct {
+		Version kong.VersionFlag `help:"Print the version."`
+	}
 	parser, err := kong.New(settings,
 		append(r.options(), kong.Name(name), kong.Description(description+"\n\n"+SecretFlags),
-			kong.Vars{"version": version})...)
+			kong.Vars{"version": version}, kong.Embed(&own))...)
 	if err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", name, err)
 	}

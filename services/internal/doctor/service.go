@@ -7,32 +7,6 @@ import (
 	"strings"
 )
 
-// Process is a process of the mesh, and the version that it says it has.
-type Process struct {
-	// Service is ingestion, push, pull, reconciliation, or driftless for the command line itself.
-	Service string
-	// At tells processes of one service apart: an address, or a name.
-	At, Version string
-}
-
-// JudgeVersions records whether the processes have different versions.
-func JudgeVersions(r *Recorder, processes []Process) {
-	byVersion := map[string][]string{}
-	for _, p := range processes {
-		byVersion[p.Version] = append(byVersion[p.Version], p.Service+" ("+p.At+")")
-	}
-	versions := slices.Sorted(maps.Keys(byVersion))
-	if len(versions) < 2 {
-		r.Sawf(ServicesVersion, "%s, of %d processes", strings.Join(versions, ""), len(processes))
-		return
-	}
-	parts := make([]string, len(versions))
-	for i, v := range versions {
-		parts[i] = fmt.Sprintf("%s: %s", v, strings.Join(byVersion[v], ", "))
-	}
-	r.Foundf(ServicesVersion, "", "there are %d versions: %s", len(versions), strings.Join(parts, "; "))
-}
-
 // ConsumerFacts is what a consumer showed while it was watched.
 type ConsumerFacts struct {
 	// Name is "STREAM/consumer".

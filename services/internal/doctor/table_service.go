@@ -15,6 +15,7 @@ const (
 	ServicesReachable = "services.reachable"
 	ServicesReady     = "services.ready"
 	ServicesVersion   = "services.version"
+	ServicesLost      = "services.lost"
 	ServicesToken     = "services.token"
 )
 
@@ -89,9 +90,15 @@ var serviceChecks = []Check{
 	},
 	{
 		ServicesVersion, Warning,
-		"the processes that were asked, or driftless itself, have different versions",
+		"the processes that run, or driftless itself, have different versions",
 		"Two versions work together only during an upgrade.",
 		"Finish the upgrade: bring every process to one version.",
+	},
+	{
+		ServicesLost, Warning,
+		"a process ended within the last hour without saying so, or hangs",
+		"It was killed, has crashed, or has lost NATS. Others do its work, or nobody.",
+		"See its log and its host. End it if it hangs. Start it again if none runs in its place.",
 	},
 	{
 		ServicesToken, Error,

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -83,7 +82,7 @@ func Main(name, description string, settings any, run func(context.Context, Runt
 }
 
 func runService(name, description string, settings any, run func(context.Context, Runtime) error) error {
-	mapping, err := config.Parse(settings, name, description, Version(), os.Args[1:])
+	mapping, err := config.Parse(settings, name, description, ReadBuild().String(), os.Args[1:])
 	if err != nil {
 		return err
 	}
@@ -138,18 +137,4 @@ func fieldOf(v reflect.Value, name string) any {
 		return f.Interface()
 	}
 	return nil
-}
-
-// version is set by the linker in a release (-X).
-var version string
-
-// Version returns the version of the release or of the module, or "devel" in a build from a checkout.
-func Version() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "devel"
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ import (
 	v1tar "github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/crypto/x509roots/fallback/bundle"
+
+	"github.com/driftless-sync/driftless/scripts/tools/deploy/bom"
 )
 
 // program is a program with its own image.
@@ -56,9 +59,9 @@ var programs = []program{
 }
 
 type options struct {
-	root, out, version, revision, repository string
-	platforms                                []v1.Platform
-	push, insecure                           bool
+	root, out, version, revision, date, repository string
+	platforms                                      []v1.Platform
+	push, insecure                                 bool
 }
 
 // user is the user that the programs run as. It is numeric because Kubernetes can only check that a number is not root.
@@ -97,9 +100,10 @@ func (o options) buildFor(ctx context.Context, p program, platform v1.Platform) 
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, p.file)
-	const versionVariable = "github.com/driftless-sync/driftless/services/internal/service.version"
+	const stamp = " -X github.com/driftless-sync/driftless/services/internal/service."
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
-		"-ldflags=-s -w -buildid= -X "+versionVariable+"="+o.version, "-o", file, p.pkg)
+		"-ldflags=-s -w -buildid="+stamp+"version="+o.version+stamp+"commit="+o.revision+stamp+"date="+o.date, "-o",
+		file, p.pkg)
 	cmd.Dir = filepath.Join(o.root, p.module)
 	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+platform.OS,
 		"GOARCH="+platform.Architecture, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
@@ -111,7 +115,12 @@ func (o options) buildFor(ctx context.Context, p program, platform v1.Platform) 
 	if err != nil {
 		return built{}, err
 	}
-	sbom, err := billOfMaterials(file, p, o.version)
+	info, err := buildinfo.ReadFile(file)
+	if err != nil {
+		return built{}, fmt.Errorf("read the modules of %s: %w", p.file, err)
+	}
+	sbom, err := bom.List(bom.Subject{Name: p.image, Version: o.version, Description: p.title},
+		bom.Program{Name: p.file, Info: info})
 	if err != nil {
 		return built{}, err
 	}

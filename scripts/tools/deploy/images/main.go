@@ -36,6 +36,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.out, "out", ".build/images", "directory to write to")
 	flag.StringVar(&o.version, "version", "devel", "version of the release; the images' tag")
 	flag.StringVar(&o.revision, "revision", "", "commit that is built")
+	flag.StringVar(&o.date, "date", "", "when that commit was made (RFC 3339)")
 	flag.StringVar(&o.repository, "repository", "ghcr.io/driftless-sync", "registry and path before the images' names")
 	flag.StringVar(&platforms, "platforms", "linux/amd64,linux/arm64", "platforms, separated by commas")
 	flag.StringVar(&only, "only", "", "names of the images to build, separated by commas (default: all)")

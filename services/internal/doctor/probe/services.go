@@ -1,14 +1,11 @@
 package probe
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -28,8 +25,8 @@ type Services struct {
 	Addresses map[string]string
 	// Version is the version of this program.
 	Version string
-	// Fleet returns all processes of the mesh. Nil asks the addresses only.
-	Fleet func(ctx context.Context) ([]doctor.Process, error)
+	// Fleet returns all processes of the mesh, by the records that they write.
+	Fleet func(ctx context.Context) (doctor.Fleet, error)
 	// Paused returns the services that somebody paused.
 	Paused func(ctx context.Context) ([]string, error)
 	// CheckTokens calls each API with the token. It returns the refusals of the APIs, and an error if an API could not
@@ -56,10 +53,10 @@ func (s Services) probes(nats *connection) []doctor.Probe {
 			Run:    s.lookAtReady,
 		},
 		{
-			Name:   "versions",
-			Covers: []string{doctor.ServicesVersion},
+			Name:   "processes and versions",
+			Covers: []string{doctor.ServicesVersion, doctor.ServicesLost},
 			Run: func(ctx context.Context, r *doctor.Recorder) error {
-				return s.lookAtVersions(ctx, r, nats.Monitors)
+				return s.lookAtFleet(ctx, r, nats.Monitors)
 			},
 		},
 		{Name: "the tokens of the APIs", Covers: []string{doctor.ServicesToken}, Run: s.lookAtTokens},
@@ -194,94 +191,6 @@ func readiness(ctx context.Context, at string) (reason string, err error) {
 	// A proxy's page is no JSON. Its answer counts all the same.
 	_ = json.Unmarshal(body, &answer)
 	return cmp.Or(answer.Reason, "it gives no reason"), nil
-}
-
-// lookAtVersions compares the versions of all processes that are known, and of this program. The monitoring ports of
-// NATS show whether there are others.
-func (s Services) lookAtVersions(ctx context.Context, r *doctor.Recorder, monitors []string) error {
-	processes := []doctor.Process{{Service: "driftless", At: "this command", Version: s.Version}}
-	if s.Fleet != nil {
-		fleet, err := s.Fleet(ctx)
-		if err != nil {
-			return err
-		}
-		doctor.JudgeVersions(r, append(processes, fleet...))
-		return nil
-	}
-	s.noteUnknown(r, doctor.ServicesVersion)
-	processes = append(processes, s.askVersions(ctx, r)...)
-	doctor.JudgeVersions(r, processes)
-	connected, err := countProcesses(ctx, monitors)
-	if err != nil {
-		return err
-	}
-	for _, service := range names {
-		if _, known := s.Addresses[service]; known && connected[service] > 1 {
-			r.NotLooked(fmt.Sprintf("%d processes of %s are connected to NATS, and one was asked", connected[service],
-				service), doctor.ServicesVersion)
-		}
-	}
-	return nil
-}
-
-// askVersions asks all known services for their versions at once. It returns the answers in the order of the page.
-func (s Services) askVersions(ctx context.Context, r *doctor.Recorder) (out []doctor.Process) {
-	var mu sync.Mutex
-	s.each(func(service, at string) {
-		version, err := versionOf(ctx, at)
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil {
-			r.NotLooked(err.Error(), doctor.ServicesVersion)
-			return
-		}
-		out = append(out, doctor.Process{Service: service, At: redact.URL(at), Version: version})
-	})
-	slices.SortFunc(out, func(a, b doctor.Process) int {
-		return slices.Index(names, a.Service) - slices.Index(names, b.Service)
-	})
-	return out
-}
-
-// countProcesses counts the connections of each service to NATS. A process has one.
-func countProcesses(ctx context.Context, monitors []string) (map[string]int, error) {
-	out := map[string]int{}
-	for _, at := range monitors {
-		var answer struct {
-			Connections []struct {
-				Name string `json:"name"`
-			} `json:"connections"`
-		}
-		if err := getJSON(ctx, strings.TrimSuffix(at, "/")+"/connz?limit=10000", &answer); err != nil {
-			return nil, err
-		}
-		for _, c := range answer.Connections {
-			if service, ours := strings.CutPrefix(c.Name, "driftless-"); ours {
-				out[service]++
-			}
-		}
-	}
-	return out, nil
-}
-
-// buildInfo is the metric with the version of a process.
-var buildInfo = regexp.MustCompile(`^driftless_build_info\{(?:.*,)?version="((?:[^"\\]|\\.)*)"`)
-
-// versionOf reads the version of a process from its metrics.
-func versionOf(ctx context.Context, at string) (string, error) {
-	url := strings.TrimSuffix(at, "/") + "/metrics"
-	_, body, err := get(ctx, url)
-	if err != nil {
-		return "", err
-	}
-	lines := bufio.NewScanner(bytes.NewReader(body))
-	lines.Buffer(nil, maxAnswer)
-	for lines.Scan() {
-		if found := buildInfo.FindStringSubmatch(lines.Text()); found != nil {
-			return found[1], nil
-		}
-	}
-	return "", fmt.Errorf("the metrics at %s do not name a version", redact.URL(url))
 }
 
 func (s Services) lookAtTokens(ctx context.Context, r *doctor.Recorder) error {
