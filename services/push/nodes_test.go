@@ -27,6 +27,8 @@ import (
 const (
 	// outage is how long a node is down: longer than a cluster takes to elect other leaders.
 	outage = 11 * time.Second
+	// changeInterval is the time between two changes. Changes without a pause would keep all cores busy and prove no more.
+	changeInterval = 50 * time.Millisecond
 	// longestWait bounds how long a change waits. An election takes up to 9 s, and this machine may be busy.
 	longestWait = 30 * time.Second
 )
@@ -82,7 +84,7 @@ func TestRun_LosesNothingWithOneOfThreeNATSNodes(t *testing.T) {
 	require.NotContains(t, text, "slow consumer")
 }
 
-// stream makes one change after the other, each when the previous one is in Stripe.
+// stream makes one change after the other, each after a pause and when the previous one is in Stripe.
 type stream struct {
 	r       *rig
 	version uint64
@@ -92,11 +94,13 @@ type stream struct {
 }
 
 func (s *stream) until(ctx context.Context, end <-chan struct{}) error {
+	next := time.NewTicker(changeInterval)
+	defer next.Stop()
 	for {
 		select {
 		case <-end:
 			return nil
-		default:
+		case <-next.C:
 		}
 		if err := s.change(ctx); err != nil {
 			return err
@@ -120,7 +124,7 @@ func (s *stream) change(ctx context.Context) error {
 	}, mesh.WithVersion(s.version)); err != nil {
 		return fmt.Errorf("publish change %d: %w", s.version, err)
 	}
-	poll := time.NewTicker(5 * time.Millisecond)
+	poll := time.NewTicker(25 * time.Millisecond)
 	defer poll.Stop()
 	for {
 		held, err := s.r.stripe.Products.Get("mug", &stripe.ProductParams{Params: stripe.Params{Context: ctx}})

@@ -126,11 +126,14 @@ func TestRecordResult_MarksAProductStaleAfterALostClaim(t *testing.T) {
 func TestPush_DeadLettersAProductTooLargeForAMessage(t *testing.T) {
 	r := newRig(t)
 	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
-		for i := 0; proto.Size(o) < 1<<20-1500; i++ {
-			o.Prices = append(o.Prices,
-				&catalogv1.ObservedPrice{StripeId: fmt.Sprintf("price_%d", i), Price: &catalogv1.Price{
-					Active: new(false), Currency: "eur", UnitAmount: "1", Nickname: strings.Repeat("x", 400),
-				}})
+		// The sizes are added up: the size of the whole, once for each price, takes seconds.
+		for i, size := 0, 0; size < 1<<20-1500; i++ {
+			price := &catalogv1.ObservedPrice{StripeId: fmt.Sprintf("price_%d", i), Price: &catalogv1.Price{
+				Active: new(false), Currency: "eur", UnitAmount: "1", Nickname: strings.Repeat("x", 400),
+			}}
+			o.Prices = append(o.Prices, price)
+			// The tag has one byte and the length two.
+			size += proto.Size(price) + 3
 		}
 		return nil
 	})

@@ -22,7 +22,6 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
-	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
@@ -48,7 +47,6 @@ var meshes atomic.Int64
 // testMesh is a whole mesh in this process: NATS, a database, the simulator and the four services.
 type testMesh struct {
 	t        testing.TB
-	nats     *local.NATS
 	natsURL  string
 	database string
 	slot     string
@@ -80,11 +78,7 @@ func newTestMesh(t testing.TB, options []string) *testMesh {
 	for _, o := range options {
 		m.set(o)
 	}
-	server, err := local.StartNATS(t.Context(), local.NATSConfig{DataDir: t.TempDir(), NoSync: true, Logger: discard()})
-	require.NoError(t, err)
-	m.nats, m.natsURL = server, server.URL()
-	m.stops["nats"] = sync.OnceFunc(func() { require.NoError(t, server.Close()) })
-	t.Cleanup(m.stops["nats"])
+	m.natsURL, m.stops["nats"] = localtest.StartNATS(t)
 	admin, err := mesh.Connect(t.Context(), m.client(topology.AdminUser))
 	require.NoError(t, err)
 	require.NoError(t, topology.Apply(t.Context(), admin.JetStream(), topology.Options{}))
