@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -71,7 +70,7 @@ func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if c.Output == "json" {
-		return json.NewEncoder(jsonOut).Encode(map[string]int{"products": total, "created": created})
+		return printJSON(applyAnswer{Products: total, Created: created})
 	}
 	sayf(stdout, "%d products written, %d of them new\n", total, created)
 	return nil

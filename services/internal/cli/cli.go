@@ -91,7 +91,7 @@ func Main(args []string) int {
 	case errors.Is(err, errHeld):
 		return 3
 	default:
-		say(os.Stderr, "driftless:", lines(err.Error()))
+		reportFailure(os.Stderr, args, err)
 		return 1
 	}
 }

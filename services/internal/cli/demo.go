@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -79,8 +78,8 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 		func() (string, error) { return "catalog and Stripe are equal", nil })
 	failed := slices.ContainsFunc(d.results, func(r demoResult) bool { return !r.OK })
 	if d.json {
-		if err := json.NewEncoder(jsonOut).Encode(map[string]any{"ok": !failed, "steps": d.results}); err != nil {
-			return fmt.Errorf("encode the result: %w", err)
+		if err := printJSON(demoAnswer{OK: !failed, Steps: d.results}); err != nil {
+			return err
 		}
 	}
 	if failed {

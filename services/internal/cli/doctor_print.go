@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -12,13 +11,7 @@ import (
 
 func (cmd *doctorCmd) print(c *cli, reports []accountReport) error {
 	if c.Output == "json" {
-		encoder := json.NewEncoder(jsonOut)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(map[string][]accountReport{"accounts": reports}); err != nil {
-			return fmt.Errorf("write the answer: %w", err)
-		}
-		return nil
+		return printJSON(doctorAnswer{Accounts: reports})
 	}
 	for i, r := range reports {
 		if len(reports) > 1 {

@@ -2,9 +2,7 @@ package cli
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -138,9 +136,8 @@ func reportUnknownTo(w io.Writer, c *cli, err error) error {
 		return errDiffers
 	}
 	// There is no count beside it, since none is known.
-	if err := json.NewEncoder(jsonOut).Encode(
-		map[string]any{"equality": map[string]string{"unknown": why}}); err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+	if err := printJSON(unknownAnswer{Equality: unknownEquality{Unknown: why}}); err != nil {
+		return err
 	}
 	return errDiffers
 }

@@ -31,6 +31,7 @@ func outputOf(t *testing.T, args ...string) (string, int) {
 	code := Main(args)
 	data, err := os.ReadFile(file.Name())
 	require.NoError(t, err)
+	require.NoError(t, checkOutput(args, string(data)))
 	return string(data), code
 }
 

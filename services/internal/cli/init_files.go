@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -73,7 +72,7 @@ func writeProposal(path, text string, overwrite bool) error {
 
 func (r *initResult) print(c *cli, cmd *initCmd) error {
 	if c.Output == "json" {
-		return json.NewEncoder(jsonOut).Encode(r)
+		return printJSON(r)
 	}
 	if cmd.Out == "-" {
 		sayf(stdout, "%s\n", lines(r.YAML))

@@ -3,17 +3,9 @@ package cli
 import (
 	"io"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
-
-// contractJSON encodes a message with the field names of the contract, which are Stripe's, without empty fields.
-func contractJSON(m proto.Message) ([]byte, error) {
-	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-}
 
 func (p *catalogPreview) print(w io.Writer) {
 	for _, product := range p.Products {

@@ -37,8 +37,8 @@ type previewSummary struct {
 	// Unseen are effects that the preview could not see.
 	Unseen []string `json:"not_seen"`
 	// Unknown says why what is known about Stripe may be out of date. It is empty if it is not.
-	Unknown string `json:"unknown,omitempty"`
-	AsOf    string `json:"as_of,omitempty"`
+	Unknown string `json:"unknown"`
+	AsOf    string `json:"as_of"`
 
 	asOf string
 }

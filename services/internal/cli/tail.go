@@ -2,14 +2,12 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
@@ -162,19 +160,7 @@ func (t *tail) print(e *controlv1.ActivityEntry) error {
 		say(stdout, activityLine(e))
 		return nil
 	}
-	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode an entry: %w", err)
-	}
-	// protojson chooses its spaces by the build. One line has one form.
-	var compact map[string]any
-	if err := json.Unmarshal(data, &compact); err != nil {
-		return fmt.Errorf("encode an entry: %w", err)
-	}
-	if err := json.NewEncoder(jsonOut).Encode(compact); err != nil {
-		return fmt.Errorf("write an entry: %w", err)
-	}
-	return nil
+	return printJSONLine(e)
 }
 
 // activityLine describes an entry in one line: time, product, what happened, and what changed.
