@@ -149,7 +149,8 @@ func readyToAdopt(ctx context.Context,
 		select {
 		case <-ctx.Done():
 			return nil, nil,
-				fmt.Errorf("reconciliation must read %d more messages before the matches can be trusted: try again later", behind)
+				fmt.Errorf("reconciliation must read %s before the matches can be trusted: try again later",
+					countOf(behind, "more message", "more messages"))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -318,8 +319,10 @@ func (r *adoptReport) end() error {
 		say(stdout)
 	}
 	rest := r.products - r.certain - r.doubtful
-	sayf(stdout, "%d of %d products of the catalog match one of %d in Stripe beyond doubt, %d are doubtful, "+
-		"%d match none and will be created.\n", r.certain, r.products, r.stripe, r.doubtful, rest)
+	sayf(stdout, "%d of %s of the catalog %s one of %d in Stripe beyond doubt, %d %s doubtful, "+
+		"%d %s none and will be created.\n", r.certain, countOf(r.products, "product", "products"),
+		plural(r.products, "matches", "match"), r.stripe, r.doubtful, plural(r.doubtful, "is", "are"),
+		rest, plural(rest, "matches", "match"))
 	sayf(stdout, "Review %s, then: driftless adopt apply %s\n", r.file, r.file)
 	return nil
 }

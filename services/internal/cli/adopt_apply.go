@@ -88,8 +88,9 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		}))
 	} else {
 		a.progress.clear()
-		sayf(stdout, "%d of %d approved products adopted, %d were adopted before", a.adopted, a.approved,
-			a.adoptedBefore)
+		sayf(stdout, "%d of %s adopted, %d %s adopted before", a.adopted,
+			countOf(a.approved, "approved product", "approved products"), a.adoptedBefore,
+			plural(a.adoptedBefore, "was", "were"))
 		for _, more := range []struct {
 			n    int
 			what string

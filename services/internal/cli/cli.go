@@ -66,6 +66,7 @@ type cli struct {
 	Migrate    migrateCmd    `cmd:"" help:"Create or upgrade the built-in tables and the ledger, with a role that may do so."`
 	Completion completionCmd `cmd:"" help:"Print the completion of commands, flags and product ids for a shell."`
 	Complete   completeCmd   `cmd:"" hidden:"" help:"Print what the last word can become. The scripts of completion call it."`
+	Help       helpCmd       `cmd:"" help:"Show the help of a command, or what the exit codes mean."`
 	Topology   topologyCmd   `cmd:"" help:"Compare the streams, buckets and consumers on NATS with their declarations, or apply the declarations."`
 }
 
@@ -110,10 +111,11 @@ func newParser(ctx context.Context) (*kong.Kong, *config.Loaded) {
 	options, loaded := config.Options()
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
 		kong.Description("Keeps the Products and Prices in Stripe equal to a product catalog in Postgres.\n\n"+
-			config.SecretFlags),
-		parserVars(),
+			config.SecretFlags+"\n\n"+exitCodesLine),
+		parserVars(), kong.Help(printHelp),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	addExamples(parser.Model)
+	arrangeHelp(parser.Model)
 	return parser, loaded
 }
 

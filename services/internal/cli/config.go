@@ -162,8 +162,8 @@ func printFindings(w io.Writer, a accountCheck) {
 		}
 	}
 	sayf(w, "account %s: the configuration is valid; "+
-		"the check of the catalog database has %d findings; %d keep ingestion from starting\n",
-		a.Account, len(a.Findings), refusals)
+		"the check of the catalog database has %s; %d %s ingestion from starting\n",
+		a.Account, countOf(len(a.Findings), "finding", "findings"), refusals, plural(refusals, "keeps", "keep"))
 	for _, f := range a.Findings {
 		sayf(w, "\n%s: %s\n", f.Severity, lines(f.Message))
 		if f.Fix != "" {

@@ -244,7 +244,7 @@ func (d *demo) burstArrived() (string, error) {
 		}
 	}
 	// Two syncs came before the burst.
-	return fmt.Sprintf("%s; 100 edits took %d syncs", detail, applied-2), nil
+	return detail + "; 100 edits took " + countOf(applied-2, "sync", "syncs"), nil
 }
 
 func (d *demo) archive(ctx context.Context) error {
@@ -314,7 +314,8 @@ func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 	if err := list.Err(); err != nil {
 		return "", stripeMessage(err)
 	}
-	seen := fmt.Sprintf("%q, active %t, %d active prices, default %s", p.Name, p.Active, found,
+	seen := fmt.Sprintf("%q, active %t, %s, default %s", p.Name, p.Active,
+		countOf(found, "active price", "active prices"),
 		catalog.FormatAmount(strconv.FormatInt(defaultAmount, 10), "eur"))
 	if p.Name != name || p.Active != active || defaultAmount != amount || found != demoPrices {
 		return "", errors.New("Stripe has " + seen)

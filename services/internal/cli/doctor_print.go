@@ -46,8 +46,9 @@ func printReport(w io.Writer, r doctor.Report, all bool) {
 		say(w)
 	}
 	printGroups(w, r)
-	sayf(w, "%d checks: %d fine, %s, %d not looked at", len(r.Fine)+len(r.NotLooked)+faulty(r), len(r.Fine),
-		pluralize(len(r.Findings), "finding"), len(r.NotLooked))
+	sayf(w, "%s: %d fine, %s, %d not looked at",
+		countOf(len(r.Fine)+len(r.NotLooked)+faulty(r), "check", "checks"), len(r.Fine),
+		countOf(len(r.Findings), "finding", "findings"), len(r.NotLooked))
 	if len(r.Skipped) > 0 {
 		sayf(w, ", %d skipped", len(r.Skipped))
 	}
@@ -70,7 +71,7 @@ func notLookedRows(all []doctor.NotLooked) (rows [][]string) {
 		delete(ids, key(n))
 		label := strings.Join(same, ", ")
 		if len(same) > named {
-			label = fmt.Sprintf("%s (%d checks)", doctor.GroupOf(n.ID), len(same))
+			label = fmt.Sprintf("%s (%s)", doctor.GroupOf(n.ID), countOf(len(same), "check", "checks"))
 		}
 		rows = append(rows, []string{"  " + label, n.Reason})
 	}

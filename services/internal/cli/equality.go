@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -89,23 +88,6 @@ func joinNames(names []string) string {
 		return strings.Join(names, "")
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
-}
-
-// countOf returns a number with its noun.
-func countOf(n uint64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return formatCount(n) + " " + many
-}
-
-// formatCount formats a number with commas.
-func formatCount(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
 
 // unreachable reports whether an error means that the control API cannot be asked, and returns the reason.

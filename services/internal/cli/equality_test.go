@@ -176,7 +176,7 @@ func TestSync_WaitsForItsReread(t *testing.T) {
 	}}).serve(t)
 	out, code := outputOf(t, "sync", "mug", "--control", url)
 	require.Zero(t, code, out)
-	require.Contains(t, out, "mug  equal\n1 of 1 products are equal on both sides as of ")
+	require.Contains(t, out, "mug  equal\n1 of 1 product is equal on both sides as of ")
 	require.GreaterOrEqual(t, calls.Load(), int64(6),
 		"other commands of ingestion, and a time before the read, do not count")
 }

@@ -17,7 +17,7 @@ func (p *planPrinter) printOverlaps(overlaps []*controlv1.Overlap) {
 		return
 	}
 	sayf(p, "%s in Stripe for a while. This is no difference:\n",
-		countOf(uint64(len(overlaps)), "replaced price stays", "replaced prices stay"))
+		countOf(len(overlaps), "replaced price stays", "replaced prices stay"))
 	for _, o := range overlaps[:min(len(overlaps), maxPrintedOverlaps)] {
 		sayf(p, "    %s  price %s  %s stays until %s (%s)\n", o.GetProductId(), o.GetPriceId(), o.GetAmount(),
 			clockTime(o.GetUntil()), o.GetStripePriceId())

@@ -65,7 +65,7 @@ func (w *previewText) product(p forecast.Product) error {
 }
 
 func (w *previewText) end(s *previewSummary) error {
-	compared := countOf(uint64(s.After), "product", "products") + " compared" + s.asOf
+	compared := countOf(s.After, "product", "products") + " compared" + s.asOf
 	if s.Products == 0 {
 		sayf(w, "No changes: %s\n", compared)
 	} else {

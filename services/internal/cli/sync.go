@@ -276,7 +276,7 @@ func (s *syncReporter) begin() {
 
 func (s *syncReporter) progress(equal int) {
 	if !s.json {
-		s.line.showf("%s %d of %d products equal", bar(equal, s.total), equal, s.total)
+		s.line.showf("%s %d of %s equal", bar(equal, s.total), equal, countOf(s.total, "product", "products"))
 	}
 }
 
@@ -345,7 +345,7 @@ func (s *syncReporter) end(onlyOrdered bool) error {
 			return err
 		}
 	case onlyOrdered:
-		sayf(stdout, "commands sent for %s\n", countOf(uint64(s.sent), "product", "products"))
+		sayf(stdout, "commands sent for %s\n", countOf(s.sent, "product", "products"))
 	case s.total == 0 && unknown == "":
 		sayf(stdout, "Nothing differs: equal%s.\n", asOf(s.equality))
 	case s.total == 0:
@@ -353,7 +353,8 @@ func (s *syncReporter) end(onlyOrdered bool) error {
 	case unknown != "":
 		sayf(stdout, "unknown: %s. The commands stay queued.\n", unknown)
 	default:
-		sayf(stdout, "%d of %d products are equal on both sides%s.\n", s.equal, s.total, asOf(s.equality))
+		sayf(stdout, "%d of %s %s equal on both sides%s.\n", s.equal, countOf(s.total, "product", "products"),
+			plural(s.total, "is", "are"), asOf(s.equality))
 	}
 	if s.differing > 0 || s.unknown > 0 || unknown != "" {
 		return errDiffers

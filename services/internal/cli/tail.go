@@ -208,7 +208,7 @@ func activityText(e *controlv1.HistoryEntry) string {
 		parts = append(parts[:maxActivityFields], fmt.Sprintf("and %d more", more))
 	}
 	if n := len(e.GetSteps()); n > 0 {
-		parts = append(parts, countOf(uint64(n), "call", "calls"))
+		parts = append(parts, countOf(n, "call", "calls"))
 	} else if len(parts) == 0 && e.GetDetail() != "" {
 		parts = append(parts, e.GetDetail())
 	} else if e.GetActor() != "" && e.GetKind() != "catalog_change" {

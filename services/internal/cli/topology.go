@@ -69,7 +69,7 @@ func (cmd *topologyPlanCmd) Run(ctx context.Context, c *cli) error {
 		for _, d := range diffs {
 			say(stdout, d)
 		}
-		sayf(stdout, "%d differences\n", len(diffs))
+		say(stdout, countOf(len(diffs), "difference", "differences"))
 	}
 	if err == nil && len(diffs) > 0 {
 		return errDiffers

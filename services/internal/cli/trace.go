@@ -63,7 +63,7 @@ func (cmd *traceCmd) draw(told story) {
 			say(stdout)
 		}
 		if i == len(told.traces)-1 && told.between > 0 {
-			sayf(stdout, "(%s between, which only carried the change on)\n\n", pluralize(told.between, "trace"))
+			sayf(stdout, "(%s between, which only carried the change on)\n\n", countOf(told.between, "trace", "traces"))
 		}
 		drawTrace(stdout, t, filter, outputWidth(cmd.Width), time.Now())
 	}

@@ -22,7 +22,7 @@ func printWhy(w io.Writer, answer *controlv1.ExplainResponse, now time.Time, col
 		whyPrinter{Writer: w, Explanation: all[0], now: now, colours: colours}.printProduct()
 		return
 	}
-	n := countOf(uint64(len(all)), "product", "products")
+	n := countOf(len(all), "product", "products")
 	if answer.GetTruncated() {
 		n = "more than " + n + "; these are the first"
 	}
