@@ -23,9 +23,9 @@ type cli struct {
 	config.File
 	config.Log
 	config.Local
-	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API. Defaults to the token of the mesh on the data directory. up creates one, unless it is started with an empty one (--token=)."`
-	Output  string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
-	Version kong.VersionFlag `name:"version" help:"Print the version."`
+	Token       config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API. Defaults to the token of the mesh on the data directory. up creates one, unless it is started with an empty one (--token=)."`
+	Output      string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 
 	Init       initCmd       `cmd:"" help:"Look at your own tables, and write a first mapping and the SQL for a role with the least privileges."`
 	Up         upCmd         `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
@@ -67,6 +67,7 @@ type cli struct {
 	Completion completionCmd `cmd:"" help:"Print the completion of commands, flags and product ids for a shell."`
 	Complete   completeCmd   `cmd:"" hidden:"" help:"Print what the last word can become. The scripts of completion call it."`
 	Help       helpCmd       `cmd:"" help:"Show the help of a command, or what the exit codes mean."`
+	Version    versionCmd    `cmd:"" help:"Show the versions of this program and of every process of the mesh."`
 	Topology   topologyCmd   `cmd:"" help:"Compare the streams, buckets and consumers on NATS with their declarations, or apply the declarations."`
 }
 

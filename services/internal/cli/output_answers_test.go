@@ -84,6 +84,7 @@ var answersOf = map[string][]any{
 	"topology plan":        {[]topology.Difference{}},
 	"trace":                {traceAnswer{}},
 	"up":                   {endpoints{}, &controlv1.PlanResponse{}},
+	"version":              {versionAnswer{Mesh: &message{&controlv1.ListProcessesResponse{}}}},
 	"webhook create":       {webhookAnswer{}},
 	"webhook list":         {webhooksAnswer{}},
 	"webhook rotate":       {webhookAnswer{}},

@@ -97,6 +97,9 @@ func orNull(schema object) object { return object{"anyOf": []any{schema, object{
 
 // value is the schema of a Go value, which printJSON writes.
 func (s *schemas) value(v reflect.Value) object {
+	if m, ok := reflect.TypeAssert[*message](v); ok {
+		return orNull(s.value(reflect.ValueOf(m.Message)))
+	}
 	if m, ok := reflect.TypeAssert[message](v); ok {
 		return s.value(reflect.ValueOf(m.Message))
 	}

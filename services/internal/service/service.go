@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -88,7 +87,7 @@ func runService(name, description string, settings any, run func(context.Context
 		return err
 	}
 	groups := reflect.ValueOf(settings).Elem()
-	log := groups.FieldByName("Log").Interface().(config.Log)       //nolint:forcetypeassert // a mistake of the caller's
+	log := groups.FieldByName("Log").Interface().(config.Log) //nolint:forcetypeassert // a mistake of the caller's
 	mesh, _ := fieldOf(groups, "Mesh").(config.Mesh)
 	hosts := groups.FieldByName("Hosts").Interface().(config.Hosts) //nolint:forcetypeassert // as above
 	logger, err := telemetry.NewLogger(os.Stderr, log.LogLevel, log.LogFormat)
@@ -138,18 +137,4 @@ func fieldOf(v reflect.Value, name string) any {
 		return f.Interface()
 	}
 	return nil
-}
-
-// version is set by the linker in a release (-X).
-var version string
-
-// Version returns the version of the release or of the module, or "devel" in a build from a checkout.
-func Version() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "devel"
 }

@@ -97,9 +97,10 @@ func (o options) buildFor(ctx context.Context, p program, platform v1.Platform) 
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, p.file)
-	const versionVariable = "github.com/driftless-sync/driftless/services/internal/service.version"
+	const variables = "github.com/driftless-sync/driftless/services/internal/service."
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
-		"-ldflags=-s -w -buildid= -X "+versionVariable+"="+o.version, "-o", file, p.pkg)
+		"-ldflags=-s -w -buildid= -X "+variables+"version="+o.version+" -X "+variables+"commit="+o.revision,
+		"-o", file, p.pkg)
 	cmd.Dir = filepath.Join(o.root, p.module)
 	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+platform.OS,
 		"GOARCH="+platform.Architecture, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
