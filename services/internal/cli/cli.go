@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -25,6 +26,8 @@ type cli struct {
 	config.Local
 	Token       config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API. Defaults to the token of the mesh on the data directory. up creates one, unless it is started with an empty one (--token=)."`
 	Output      string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
+	Colour      string           `name:"color" enum:"auto,always,never" default:"auto" help:"Colours: auto (on a terminal, unless NO_COLOR is set), always or never."`
+	UTC         bool             `name:"utc" help:"Show times in UTC instead of the local zone, which TZ can set."`
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 
 	Init       initCmd       `cmd:"" help:"Look at your own tables, and write a first mapping and the SQL for a role with the least privileges."`
@@ -98,8 +101,12 @@ func Main(args []string) int {
 	}
 }
 
-// AfterApply refuses a format that the command does not have.
+// AfterApply sets how times and colours are shown, and refuses a format that the command does not have.
 func (c *cli) AfterApply(parsed *kong.Context) error {
+	colourMode, zone = c.Colour, time.Local
+	if c.UTC {
+		zone = time.UTC
+	}
 	if command, _, _ := strings.Cut(parsed.Command(), " "); c.Output == "markdown" && command != "plan" {
 		return errMarkdown
 	}

@@ -28,10 +28,15 @@ func (cmd *doctorCmd) print(c *cli, reports []accountReport) error {
 // printReport prints the findings, then what was not looked at, then a line for each group.
 func printReport(w io.Writer, r doctor.Report, all bool) {
 	for _, f := range r.Findings {
-		sayf(w, "%s %s: %s\n  why: %s\n  fix: %s\n\n", string(f.Severity), f.ID, lines(f.Message), f.Why, lines(f.Fix))
+		in := careful
+		if f.Severity == doctor.Error {
+			in = bad
+		}
+		sayf(w, "%s %s: %s\n  why: %s\n  fix: %s\n\n", in.paint(string(f.Severity)), f.ID, lines(f.Message), f.Why,
+			lines(f.Fix))
 	}
 	if len(r.NotLooked) > 0 {
-		say(w, "Not looked at:")
+		sayf(w, "%s\n", careful.paint("Not looked at:"))
 		printTable(w, notLookedRows(r.NotLooked)...)
 		say(w)
 	}

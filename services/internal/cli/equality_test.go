@@ -37,7 +37,7 @@ func outputOf(t *testing.T, args ...string) (string, int) {
 
 func TestEqualityLine(t *testing.T) {
 	today := timestamppb.Now()
-	at := today.AsTime().Local().Format(time.TimeOnly)
+	at := formatWhen(today.AsTime(), time.TimeOnly)
 	behind := &controlv1.Equality{AsOf: today, Unknown: "capture is 21 s behind"}
 	require.Equal(t, "equal as of "+at, equalityLine(0, &controlv1.Equality{AsOf: today}))
 	require.Equal(t, "1 product differs as of "+at, equalityLine(1, &controlv1.Equality{AsOf: today}))

@@ -39,6 +39,7 @@ var times = []struct {
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIMESTAMP"},
 	// A clock time of another day has its date. Scripts run shortly before midnight, too.
 	{regexp.MustCompile(`\bchange pass until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b`), "change pass until CLOCK"},
+	{regexp.MustCompile(`\buntil \d{4}-\d\d-\d\d \d\d:\d\d:\d\d( UTC every rule)\b`), "until CLOCK$1"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\b`), "DATETIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
 	// A time of tomorrow has a date.

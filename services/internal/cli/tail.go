@@ -157,22 +157,35 @@ func (t *tail) list(ctx context.Context,
 
 func (t *tail) print(e *controlv1.ActivityEntry) error {
 	if !t.json {
-		say(stdout, activityLine(e))
+		sayf(stdout, "%s\n", activityLine(e))
 		return nil
 	}
 	return printJSONLine(e)
 }
 
 // activityLine describes an entry in one line: time, product, what happened, and what changed.
-func activityLine(e *controlv1.ActivityEntry) string {
+func activityLine(e *controlv1.ActivityEntry) raw {
 	entry := e.GetEntry()
-	parts := []string{
-		entry.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), e.GetProductId(), activityWord(entry),
-	}
+	line := sayingf("%s  %s  %s", formatWhen(entry.GetAt().AsTime(), dateMillis), e.GetProductId(),
+		activityColour(entry).paint(activityWord(entry)))
 	if text := activityText(entry); text != "" {
-		parts = append(parts, text)
+		line += sayingf("  %s", text)
 	}
-	return strings.Join(parts, "  ")
+	return raw(line)
+}
+
+// activityColour is the colour of a kind of entry.
+func activityColour(e *controlv1.HistoryEntry) colour {
+	switch e.GetKind() {
+	case "dead", "failed", "adoption_refused":
+		return bad
+	case "held", "drifted":
+		return careful
+	case "applied", "confirmed", "repaired", "written_back", "approved":
+		return good
+	default:
+		return ""
+	}
 }
 
 // activityWord is the kind of an entry. Failures, and what waits for a person, are in capitals.

@@ -151,7 +151,7 @@ func printWhoAmI(who *controlv1.WhoAmIResponse) {
 	sayf(stdout, "%s, with the role %s\n", who.GetRecordedAs(), who.GetRole())
 	sayf(stdout, "account %s, reconciliation %s\n", who.GetAccount(), who.GetVersion())
 	if who.GetExpiresAt() != nil {
-		sayf(stdout, "the token works until %s\n", who.GetExpiresAt().AsTime().Local().Format(time.DateTime))
+		sayf(stdout, "the token works until %s\n", formatWhen(who.GetExpiresAt().AsTime(), time.DateTime))
 	}
 	if who.GetDelegate() {
 		say(stdout, "the token may act on behalf of others")

@@ -66,7 +66,8 @@ const (
 )
 
 func printTop(w io.Writer, s *controlv1.GetStatusResponse, retries *controlv1.ListRetriesResponse) {
-	sayf(w, "%s  %s\n\n", statusTime(s).Local().Format(time.TimeOnly), verdictLine(s))
+	sayf(w, "%s  %s\n\n", formatWhen(statusTime(s), time.TimeOnly),
+		verdictColour(s).paint(verdictLine(s)))
 	printFlow(w, s)
 	printProcesses(w, s)
 	printWork(w, s)

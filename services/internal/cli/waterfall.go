@@ -77,7 +77,7 @@ func drawTrace(w io.Writer, t *jaeger.Trace, shown spanFilter, width int, now ti
 		}
 	}
 	sayf(w, "trace %s\n", t.ID)
-	sayf(w, "%s, took %s: %s in %s, %s\n", t.Start().Local().Format("2006-01-02 15:04:05.000"),
+	sayf(w, "%s, took %s: %s in %s, %s\n", formatWhen(t.Start(), dateMillis),
 		formatDuration(t.Duration()),
 		countOf(len(t.Spans), "span", "spans"), countOf(len(services), "service", "services"),
 		countOf(failed, "error", "errors"))
