@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,7 +113,7 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 	isJSON := c.Output == "json"
 	d := &demo{
 		json:     isJSON,
-		terminal: !isJSON && isTerminal(os.Stdout),
+		terminal: !isJSON && isTerminal(stdout),
 		timeout:  cmd.Timeout,
 		id:       "demo-" + strings.ToLower(rand.Text()[:8]),
 	}
@@ -141,7 +140,7 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it had not arrived after %s", d.timeout))
 	defer cancel()
 	if d.terminal {
-		sayf(os.Stdout, "  … %s\r", change)
+		sayf(stdout, "  … %s\r", change)
 	}
 	start := time.Now()
 	detail, err := "", act(ctx)
@@ -160,16 +159,20 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 		}
 	}
 	r := demoResult{Change: change, OK: err == nil, Took: time.Since(start).Seconds(), Detail: detail}
-	mark := "✓"
+	mark, in := "✓", good
 	if err != nil {
+		in = bad
 		mark, r.Detail = "✗", err.Error()
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			r.Detail = fmt.Sprintf("%v (%s)", cause, err)
 		}
 	}
 	d.results = append(d.results, r)
+	if d.terminal {
+		sayf(stdout, "%s", raw("\x1b[K"))
+	}
 	if !d.json {
-		sayf(os.Stdout, "  %s %s (%.2f s): %s\n", mark, change, r.Took, r.Detail)
+		sayf(stdout, "  %s %s (%.2f s): %s\n", in.paint(mark), change, r.Took, r.Detail)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
@@ -25,10 +27,8 @@ type scanProgress struct {
 	lastWritten     time.Time
 }
 
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+// isTerminal reports whether a file is a terminal. Other devices, such as /dev/null, are none.
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 func (p *scanProgress) show(r *meshv1.ScanReport) {
 	switch {
