@@ -79,7 +79,11 @@ build_programs() {
 	need_go
 	[[ -x $root/.build/bin/driftless ]] || say "building (once; the first build takes some minutes)"
 	mkdir -p "$root/.build/bin"
-	(cd "$root/services" && go build -buildvcs=false -o "$root/.build/bin/" ./cmd/... ./test/bench)
+	local commit
+	commit=$(git -C "$root" describe --always --exclude='*' --abbrev=40 --dirty 2>/dev/null || true)
+	(cd "$root/services" && go build -buildvcs=false \
+		-ldflags="-X github.com/driftless-sync/driftless/services/internal/service.commit=$commit" \
+		-o "$root/.build/bin/" ./cmd/... ./test/bench)
 }
 
 # The directory of the tools of scripts/tools, in exactly their versions. DRIFTLESS_TOOLS says where to keep tools.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -91,7 +90,9 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	if err := errors.Join(out.Flush(), file.Close()); err != nil {
 		return fmt.Errorf("write the matches: %w", err)
 	}
-	r.end()
+	if err := r.end(); err != nil {
+		return err
+	}
 	if r.doubtful > 0 {
 		return errDiffers
 	}
@@ -148,7 +149,8 @@ func readyToAdopt(ctx context.Context,
 		select {
 		case <-ctx.Done():
 			return nil, nil,
-				fmt.Errorf("reconciliation must read %d more messages before the matches can be trusted: try again later", behind)
+				fmt.Errorf("reconciliation must read %s before the matches can be trusted: try again later",
+					countOf(behind, "more message", "more messages"))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -226,7 +228,7 @@ func propose(ctx context.Context, client controlv1connect.ControlServiceClient, 
 type adoptReport struct {
 	json bool
 	file string
-	list jsonList
+	list jsonStream
 	// products and stripe count the products in the catalog, and in Stripe, that have no link to the other side.
 	products, stripe int
 	// certain and doubtful count the matches.
@@ -237,7 +239,8 @@ type adoptReport struct {
 
 func (r *adoptReport) begin() {
 	if r.json {
-		r.list.begin("products")
+		r.list.list = "products"
+		_ = r.list.begin()
 	}
 }
 
@@ -260,15 +263,14 @@ func (r *adoptReport) addJSON(p adoption.Proposal, name, stripeName string) {
 	for i, reservation := range p.Reservations {
 		reasons[i] = reservation.Detail
 	}
-	r.list.add(struct {
-		adoptEntry
-
-		Name       string   `json:"name"`
-		StripeName string   `json:"stripe_name,omitempty"`
-		Create     []string `json:"create,omitempty"`
-		Reasons    []string `json:"reasons,omitempty"`
-		Candidates []string `json:"candidates,omitempty"`
-	}{entryOf(p), name, stripeName, p.Create, reasons, p.Candidates})
+	_ = r.list.item(adoptMatch{
+		adoptEntry: entryOf(p),
+		Name:       name,
+		StripeName: stripeName,
+		Create:     p.Create,
+		Reasons:    reasons,
+		Candidates: p.Candidates,
+	})
 }
 
 func (r *adoptReport) addRow(p adoption.Proposal, stripeName string) {
@@ -295,16 +297,15 @@ func (r *adoptReport) addRow(p adoption.Proposal, stripeName string) {
 	}
 }
 
-func (r *adoptReport) end() {
+func (r *adoptReport) end() error {
 	if r.json {
-		r.list.end(map[string]any{
-			"file":             r.file,
-			"catalog_products": r.products,
-			"stripe_products":  r.stripe,
-			"certain":          r.certain,
-			"doubtful":         r.doubtful,
+		return r.list.end(adoptTotals{
+			File:            r.file,
+			CatalogProducts: r.products,
+			StripeProducts:  r.stripe,
+			Certain:         r.certain,
+			Doubtful:        r.doubtful,
 		})
-		return
 	}
 	if len(r.matches) > 0 {
 		printTable(stdout, append([][]string{{"PRODUCT", "STRIPE", "BY", "PRICES", "NAME IN STRIPE"}}, r.matches...)...)
@@ -318,30 +319,12 @@ func (r *adoptReport) end() {
 		say(stdout)
 	}
 	rest := r.products - r.certain - r.doubtful
-	sayf(stdout, "%d of %d products of the catalog match one of %d in Stripe beyond doubt, %d are doubtful, "+
-		"%d match none and will be created.\n", r.certain, r.products, r.stripe, r.doubtful, rest)
+	sayf(stdout, "%d of %s of the catalog %s one of %d in Stripe beyond doubt, %d %s doubtful, "+
+		"%d %s none and will be created.\n", r.certain, countOf(r.products, "product", "products"),
+		plural(r.products, "matches", "match"), r.stripe, r.doubtful, plural(r.doubtful, "is", "are"),
+		rest, plural(rest, "matches", "match"))
 	sayf(stdout, "Review %s, then: driftless adopt apply %s\n", r.file, r.file)
-}
-
-// jsonList writes one JSON object whose first member is a list. It writes each item at once, so a long list needs no
-// memory.
-type jsonList struct{ n int }
-
-func (l *jsonList) begin(name string) { fmt.Fprintf(jsonOut, "{\n  %q: [", name) }
-
-func (l *jsonList) add(item any) {
-	if l.n++; l.n > 1 {
-		fmt.Fprint(jsonOut, ",")
-	}
-	fmt.Fprint(jsonOut, "\n    ")
-	data, _ := json.Marshal(item)
-	_, _ = jsonOut.Write(data)
-}
-
-// end closes the list and adds the other members.
-func (l *jsonList) end(members map[string]any) {
-	data, _ := json.MarshalIndent(members, "", "  ")
-	fmt.Fprintf(jsonOut, "\n  ],\n%s\n", strings.TrimPrefix(string(data), "{\n"))
+	return nil
 }
 
 // shorten returns a text of at most n characters.

@@ -72,23 +72,25 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 	}
 	a.approved = len(a.products)
 	if a.json {
-		a.list.begin("products")
+		a.list.list = "products"
+		_ = a.list.begin()
 	}
 	err = a.eachPage(ctx, cmd.File, a.apply)
 	if a.json {
-		a.list.end(map[string]any{
-			"approved":  a.approved,
-			"adopted":   a.adopted,
-			"already":   a.adoptedBefore,
-			"ordered":   a.sent,
-			"refused":   a.refused,
-			"differing": a.differing,
-			"unknown":   a.unknown,
-		})
+		err = errors.Join(err, a.list.end(adoptedTotals{
+			Approved:  a.approved,
+			Adopted:   a.adopted,
+			Already:   a.adoptedBefore,
+			Ordered:   a.sent,
+			Refused:   a.refused,
+			Differing: a.differing,
+			Unknown:   a.unknown,
+		}))
 	} else {
 		a.progress.clear()
-		sayf(stdout, "%d of %d approved products adopted, %d were adopted before", a.adopted, a.approved,
-			a.adoptedBefore)
+		sayf(stdout, "%d of %s adopted, %d %s adopted before", a.adopted,
+			countOf(a.approved, "approved product", "approved products"), a.adoptedBefore,
+			plural(a.adoptedBefore, "was", "were"))
 		for _, more := range []struct {
 			n    int
 			what string
@@ -124,7 +126,7 @@ type adoptApply struct {
 	timeout  time.Duration
 	noWait   bool
 	json     bool
-	list     jsonList
+	list     jsonStream
 	progress progress
 
 	// products and stripes are the lines at which an id was approved.
@@ -379,12 +381,7 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 
 func (a *adoptApply) report(e adoptEntry, result, detail string) {
 	if a.json {
-		a.list.add(struct {
-			Product string `json:"product"`
-			Stripe  string `json:"stripe"`
-			Result  string `json:"result"`
-			Detail  string `json:"detail,omitempty"`
-		}{e.Product, e.Stripe, strings.ReplaceAll(result, " ", "_"), detail})
+		_ = a.list.item(adoptedProduct{e.Product, e.Stripe, strings.ReplaceAll(result, " ", "_"), detail})
 		return
 	}
 	a.progress.clear()

@@ -40,12 +40,12 @@ type adoptEntry struct {
 	// Stripe is Stripe's id of the product.
 	Stripe string `json:"stripe"             yaml:"stripe"`
 	// Why they match; empty if the operator says so.
-	Why string `json:"why,omitempty"      yaml:"why,omitempty"`
+	Why string `json:"why"                yaml:"why,omitempty"`
 	// Prices are Stripe's ids by the catalog's. If absent, the prices are paired when the file is applied.
-	Prices map[string]string `json:"prices,omitempty"   yaml:"prices,omitempty"`
+	Prices map[string]string `json:"prices"             yaml:"prices,omitempty"`
 	// Replace are the prices among them that may be replaced.
-	Replace []string `json:"replace,omitempty"  yaml:"replace,omitempty"`
-	Doubts  []string `json:"doubts,omitempty"   yaml:"doubts,omitempty"`
+	Replace []string `json:"replace"            yaml:"replace,omitempty"`
+	Doubts  []string `json:"doubts"             yaml:"doubts,omitempty"`
 	Approve bool     `json:"approve"            yaml:"approve"`
 
 	// line is the line of the file at which the entry begins.

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -71,9 +70,9 @@ func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if c.Output == "json" {
-		return json.NewEncoder(jsonOut).Encode(map[string]int{"products": total, "created": created})
+		return printJSON(applyAnswer{Products: total, Created: created})
 	}
-	sayf(stdout, "%d products written, %d of them new\n", total, created)
+	sayf(stdout, "%s written, %d of them new\n", countOf(total, "product", "products"), created)
 	return nil
 }
 
@@ -132,7 +131,7 @@ func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClie
 			}
 		}
 		if len(batch) < len(all) {
-			line.showf("%s %d of %d products", bar(total, len(all)), total, len(all))
+			line.showf("%s %d of %s", bar(total, len(all)), total, countOf(len(all), "product", "products"))
 		}
 	}
 	return created, total, nil
@@ -161,14 +160,15 @@ func batchSize(products []*catalogv1.Product) int {
 func refused(err error, products []productfile.Located, written int) error {
 	before := "nothing was written"
 	if written > 0 {
-		before = fmt.Sprintf("the first %d products were written, and nothing after them", written)
+		before = "the first " + countOf(written, "product was", "products were") + " written, and nothing after that"
 	}
 	found := violations(err, products, written)
 	switch {
 	case found != "":
 		return fmt.Errorf("%s:%s", before, found)
 	case written > 0:
-		return fmt.Errorf("the first %d products were written, and then a call failed: %w", written, err)
+		return fmt.Errorf("the first %s written, and then a call failed: %w",
+			countOf(written, "product was", "products were"), err)
 	default:
 		return err
 	}

@@ -62,7 +62,7 @@ func TestApplyProducts_SaysWhatWasWritten(t *testing.T) {
 
 	created, total, err = applyProducts(t.Context(), &refusingIngest{calls: 1, end: invalid}, products, "ann")
 	require.Equal(t, []int{1, 1000}, []int{created, total})
-	require.EqualError(t, err, `the first 1000 products were written, and nothing after them:
+	require.EqualError(t, err, `the first 1,000 products were written, and nothing after that:
   line 1011: products[1001].name (product x): bad
   line 1013: products[1001].prices[1].currency (product x): bad
   products (product x): bad`)
@@ -71,7 +71,7 @@ func TestApplyProducts_SaysWhatWasWritten(t *testing.T) {
 	require.Equal(t, away, err, "the call may have worked")
 	_, _, err = applyProducts(t.Context(), &refusingIngest{calls: 1, end: away}, products, "ann")
 	require.ErrorIs(t, err, away)
-	require.ErrorContains(t, err, "the first 1000 products were written, and then a call failed")
+	require.ErrorContains(t, err, "the first 1,000 products were written, and then a call failed")
 	_, total, err = applyProducts(t.Context(), &refusingIngest{calls: 2}, products, "ann")
 	require.NoError(t, err)
 	require.Equal(t, len(products), total)

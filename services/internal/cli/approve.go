@@ -178,7 +178,7 @@ func (cmd *approveCmd) print(all *controlv1.ApproveResponse) {
 	switch {
 	case all.GetUntil() != nil:
 		sayf(stdout, "until %s %s lets every change pass; `driftless approve%s --for 0s --reason TEXT` ends that\n",
-			all.GetUntil().AsTime().Local().Format(time.TimeOnly), which, end)
+			formatClock(all.GetUntil().AsTime(), time.TimeOnly), which, end)
 	case cmd.For != nil:
 		sayf(stdout, "%s holds dangerous changes again\n", which)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -23,9 +24,11 @@ type cli struct {
 	config.File
 	config.Log
 	config.Local
-	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API. Defaults to the token of the mesh on the data directory. up creates one, unless it is started with an empty one (--token=)."`
-	Output  string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
-	Version kong.VersionFlag `name:"version" help:"Print the version."`
+	Token       config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API. Defaults to the token of the mesh on the data directory. up creates one, unless it is started with an empty one (--token=)."`
+	Output      string           `name:"output" short:"o" enum:"text,json,markdown" default:"text" help:"Output format: text or json."`
+	Colour      string           `name:"color" enum:"auto,always,never" default:"auto" help:"Colours: auto (on a terminal, unless NO_COLOR is set), always or never."`
+	UTC         bool             `name:"utc" help:"Show times in UTC instead of the local zone, which TZ can set."`
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 
 	Init       initCmd       `cmd:"" help:"Look at your own tables, and write a first mapping and the SQL for a role with the least privileges."`
 	Up         upCmd         `cmd:"" help:"Run everything on this machine: the four services, and NATS, Postgres and a Stripe simulator unless you name yours."`
@@ -66,6 +69,8 @@ type cli struct {
 	Migrate    migrateCmd    `cmd:"" help:"Create or upgrade the built-in tables and the ledger, with a role that may do so."`
 	Completion completionCmd `cmd:"" help:"Print the completion of commands, flags and product ids for a shell."`
 	Complete   completeCmd   `cmd:"" hidden:"" help:"Print what the last word can become. The scripts of completion call it."`
+	Help       helpCmd       `cmd:"" help:"Show the help of a command, or what the exit codes mean."`
+	Version    versionCmd    `cmd:"" help:"Show the versions of this program and of every process of the mesh."`
 	Topology   topologyCmd   `cmd:"" help:"Compare the streams, buckets and consumers on NATS with their declarations, or apply the declarations."`
 }
 
@@ -91,13 +96,17 @@ func Main(args []string) int {
 	case errors.Is(err, errHeld):
 		return 3
 	default:
-		say(os.Stderr, "driftless:", lines(err.Error()))
+		reportFailure(os.Stderr, args, err)
 		return 1
 	}
 }
 
-// AfterApply refuses a format that the command does not have.
+// AfterApply sets how times and colours are shown, and refuses a format that the command does not have.
 func (c *cli) AfterApply(parsed *kong.Context) error {
+	colourMode, zone = c.Colour, time.Local
+	if c.UTC {
+		zone = time.UTC
+	}
 	if command, _, _ := strings.Cut(parsed.Command(), " "); c.Output == "markdown" && command != "plan" {
 		return errMarkdown
 	}
@@ -110,10 +119,11 @@ func newParser(ctx context.Context) (*kong.Kong, *config.Loaded) {
 	options, loaded := config.Options()
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
 		kong.Description("Keeps the Products and Prices in Stripe equal to a product catalog in Postgres.\n\n"+
-			config.SecretFlags),
-		parserVars(),
+			config.SecretFlags+"\n\n"+exitCodesLine),
+		parserVars(), kong.Help(printHelp),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	addExamples(parser.Model)
+	arrangeHelp(parser.Model)
 	return parser, loaded
 }
 

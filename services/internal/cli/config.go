@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -68,7 +67,7 @@ type finding struct {
 	// Severity is "refusal" if ingestion does not start, else "warning".
 	Severity string `json:"severity"`
 	Message  string `json:"message"`
-	Fix      string `json:"fix,omitempty"`
+	Fix      string `json:"fix"`
 }
 
 // Run checks the accounts one by one.
@@ -137,9 +136,9 @@ func checkDatabase(ctx context.Context, s allSettings, mapping *config.Mapping) 
 func (cmd *configCheckCmd) print(c *cli, accounts []accountCheck) error {
 	if c.Output == "json" {
 		if cmd.Database {
-			return json.NewEncoder(jsonOut).Encode(map[string][]accountCheck{"accounts": accounts})
+			return printJSON(configAnswer{Accounts: accounts})
 		}
-		return json.NewEncoder(jsonOut).Encode(map[string][]string{"valid": cmd.Accounts})
+		return printJSON(configAnswer{Valid: cmd.Accounts})
 	}
 	for _, a := range accounts {
 		switch {
@@ -163,8 +162,8 @@ func printFindings(w io.Writer, a accountCheck) {
 		}
 	}
 	sayf(w, "account %s: the configuration is valid; "+
-		"the check of the catalog database has %d findings; %d keep ingestion from starting\n",
-		a.Account, len(a.Findings), refusals)
+		"the check of the catalog database has %s; %d %s ingestion from starting\n",
+		a.Account, countOf(len(a.Findings), "finding", "findings"), refusals, plural(refusals, "keeps", "keep"))
 	for _, f := range a.Findings {
 		sayf(w, "\n%s: %s\n", f.Severity, lines(f.Message))
 		if f.Fix != "" {

@@ -27,7 +27,9 @@ func output(t *testing.T, args ...string) (int, string) {
 	}()
 	code := Main(args)
 	require.NoError(t, w.Close())
-	return code, <-read
+	out := <-read
+	require.NoError(t, checkOutput(args, out))
+	return code, out
 }
 
 func TestConfigCheckDatabase(t *testing.T) {

@@ -63,7 +63,7 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 type heldError struct{ products int }
 
 func (e heldError) Error() string {
-	return countOf(uint64(e.products), "held product waits", "held products wait") +
+	return countOf(e.products, "held product waits", "held products wait") +
 		" for a person: see `driftless plan`, then run `driftless approve PRODUCT --reason TEXT`"
 }
 
@@ -82,8 +82,8 @@ func describeRemaining(plan *controlv1.PlanResponse) string {
 	if len(names) > 0 {
 		which = " (" + strings.Join(names, ", ") + ")"
 	}
-	words := fmt.Sprintf("%d products differ%s, %d messages are in flight", len(plan.GetProducts()), which,
-		plan.GetInFlight())
+	words := countOf(len(plan.GetProducts()), "product differs", "products differ") + which + ", " +
+		countOf(plan.GetInFlight(), "message is", "messages are") + " in flight"
 	if why := unknownBecause(plan.GetEquality()); why != "" {
 		words = "unknown: " + why + "; " + words
 	}

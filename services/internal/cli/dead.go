@@ -166,7 +166,7 @@ func formatMoment(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""
 	}
-	return t.AsTime().Local().Format(time.DateTime) + " (" + ago(t) + ")"
+	return formatWhen(t.AsTime(), time.DateTime) + " (" + ago(t) + ")"
 }
 
 // traceIDOf returns the trace id of a W3C traceparent, or "" if it is none.

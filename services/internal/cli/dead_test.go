@@ -27,6 +27,7 @@ func printed(t *testing.T, args ...string) (code int, out string) {
 	code = Main(args)
 	data, err := os.ReadFile(file.Name())
 	require.NoError(t, err)
+	require.NoError(t, checkOutput(args, string(data)))
 	return code, string(data)
 }
 

@@ -3,10 +3,8 @@ package cli
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,8 +77,8 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 		func() (string, error) { return "catalog and Stripe are equal", nil })
 	failed := slices.ContainsFunc(d.results, func(r demoResult) bool { return !r.OK })
 	if d.json {
-		if err := json.NewEncoder(jsonOut).Encode(map[string]any{"ok": !failed, "steps": d.results}); err != nil {
-			return fmt.Errorf("encode the result: %w", err)
+		if err := printJSON(demoAnswer{OK: !failed, Steps: d.results}); err != nil {
+			return err
 		}
 	}
 	if failed {
@@ -115,7 +113,7 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 	isJSON := c.Output == "json"
 	d := &demo{
 		json:     isJSON,
-		terminal: !isJSON && isTerminal(os.Stdout),
+		terminal: !isJSON && isTerminal(stdout),
 		timeout:  cmd.Timeout,
 		id:       "demo-" + strings.ToLower(rand.Text()[:8]),
 	}
@@ -142,7 +140,7 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it had not arrived after %s", d.timeout))
 	defer cancel()
 	if d.terminal {
-		sayf(os.Stdout, "  … %s\r", change)
+		sayf(stdout, "  … %s\r", change)
 	}
 	start := time.Now()
 	detail, err := "", act(ctx)
@@ -161,16 +159,20 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 		}
 	}
 	r := demoResult{Change: change, OK: err == nil, Took: time.Since(start).Seconds(), Detail: detail}
-	mark := "✓"
+	mark, in := "✓", good
 	if err != nil {
+		in = bad
 		mark, r.Detail = "✗", err.Error()
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			r.Detail = fmt.Sprintf("%v (%s)", cause, err)
 		}
 	}
 	d.results = append(d.results, r)
+	if d.terminal {
+		sayf(stdout, "%s", raw("\x1b[K"))
+	}
 	if !d.json {
-		sayf(os.Stdout, "  %s %s (%.2f s): %s\n", mark, change, r.Took, r.Detail)
+		sayf(stdout, "  %s %s (%.2f s): %s\n", in.paint(mark), change, r.Took, r.Detail)
 	}
 }
 
@@ -245,7 +247,7 @@ func (d *demo) burstArrived() (string, error) {
 		}
 	}
 	// Two syncs came before the burst.
-	return fmt.Sprintf("%s; 100 edits took %d syncs", detail, applied-2), nil
+	return detail + "; 100 edits took " + countOf(applied-2, "sync", "syncs"), nil
 }
 
 func (d *demo) archive(ctx context.Context) error {
@@ -315,7 +317,8 @@ func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 	if err := list.Err(); err != nil {
 		return "", stripeMessage(err)
 	}
-	seen := fmt.Sprintf("%q, active %t, %d active prices, default %s", p.Name, p.Active, found,
+	seen := fmt.Sprintf("%q, active %t, %s, default %s", p.Name, p.Active,
+		countOf(found, "active price", "active prices"),
 		catalog.FormatAmount(strconv.FormatInt(defaultAmount, 10), "eur"))
 	if p.Name != name || p.Active != active || defaultAmount != amount || found != demoPrices {
 		return "", errors.New("Stripe has " + seen)

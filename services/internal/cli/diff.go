@@ -117,8 +117,9 @@ func (cmd *diffCmd) end(c *cli, d *stateDiffer, last *controlv1.DiffStatesRespon
 			return err
 		}
 	} else {
-		between := fmt.Sprintf("in %s between %s and %s; %s compared", sideNames[cmd.Side], formatLocal(from),
-			formatLocal(to), countOf(d.compared, "product", "products"))
+		between := fmt.Sprintf("in %s between %s and %s; %s compared", sideNames[cmd.Side],
+			formatWhen(from, time.DateTime),
+			formatWhen(to, time.DateTime), countOf(d.compared, "product", "products"))
 		if differ {
 			sayf(d, "\n%d changed, %d added, %d removed %s.\n", d.changed, d.added, d.removed, between)
 		} else {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -12,13 +11,7 @@ import (
 
 func (cmd *doctorCmd) print(c *cli, reports []accountReport) error {
 	if c.Output == "json" {
-		encoder := json.NewEncoder(jsonOut)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(map[string][]accountReport{"accounts": reports}); err != nil {
-			return fmt.Errorf("write the answer: %w", err)
-		}
-		return nil
+		return printJSON(doctorAnswer{Accounts: reports})
 	}
 	for i, r := range reports {
 		if len(reports) > 1 {
@@ -35,10 +28,15 @@ func (cmd *doctorCmd) print(c *cli, reports []accountReport) error {
 // printReport prints the findings, then what was not looked at, then a line for each group.
 func printReport(w io.Writer, r doctor.Report, all bool) {
 	for _, f := range r.Findings {
-		sayf(w, "%s %s: %s\n  why: %s\n  fix: %s\n\n", string(f.Severity), f.ID, lines(f.Message), f.Why, lines(f.Fix))
+		in := careful
+		if f.Severity == doctor.Error {
+			in = bad
+		}
+		sayf(w, "%s %s: %s\n  why: %s\n  fix: %s\n\n", in.paint(string(f.Severity)), f.ID, lines(f.Message), f.Why,
+			lines(f.Fix))
 	}
 	if len(r.NotLooked) > 0 {
-		say(w, "Not looked at:")
+		sayf(w, "%s\n", careful.paint("Not looked at:"))
 		printTable(w, notLookedRows(r.NotLooked)...)
 		say(w)
 	}
@@ -53,8 +51,9 @@ func printReport(w io.Writer, r doctor.Report, all bool) {
 		say(w)
 	}
 	printGroups(w, r)
-	sayf(w, "%d checks: %d fine, %s, %d not looked at", len(r.Fine)+len(r.NotLooked)+faulty(r), len(r.Fine),
-		pluralize(len(r.Findings), "finding"), len(r.NotLooked))
+	sayf(w, "%s: %d fine, %s, %d not looked at",
+		countOf(len(r.Fine)+len(r.NotLooked)+faulty(r), "check", "checks"), len(r.Fine),
+		countOf(len(r.Findings), "finding", "findings"), len(r.NotLooked))
 	if len(r.Skipped) > 0 {
 		sayf(w, ", %d skipped", len(r.Skipped))
 	}
@@ -77,7 +76,7 @@ func notLookedRows(all []doctor.NotLooked) (rows [][]string) {
 		delete(ids, key(n))
 		label := strings.Join(same, ", ")
 		if len(same) > named {
-			label = fmt.Sprintf("%s (%d checks)", doctor.GroupOf(n.ID), len(same))
+			label = fmt.Sprintf("%s (%s)", doctor.GroupOf(n.ID), countOf(len(same), "check", "checks"))
 		}
 		rows = append(rows, []string{"  " + label, n.Reason})
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
@@ -213,8 +212,4 @@ func (cmd *driftResolveCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	return printDrift(c, &controlv1.ListDriftResponse{Drift: resp.Msg.GetDrift()})
-}
-
-func formatTime(t *timestamppb.Timestamp) string {
-	return t.AsTime().Local().Format("2006-01-02 15:04:05.000")
 }

@@ -2,16 +2,12 @@ package cli
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
@@ -28,7 +24,7 @@ func unknownBecause(e *controlv1.Equality) string {
 	}
 }
 
-// equalityLine returns the line about equality: "equal as of 11:02:31", "12 products differ as of 11:02:31", or
+// equalityLine returns the line about equality: "equal as of 11:02:31 CET", "12 products differ as of 11:02:31 CET", or
 // "unknown: ...".
 func equalityLine(differing uint64, e *controlv1.Equality) string {
 	why, differ := unknownBecause(e), countOf(differing, "product differs", "products differ")
@@ -53,12 +49,12 @@ func mergeEquality(first, second *controlv1.Equality) *controlv1.Equality {
 	return first
 }
 
-// asOf returns the time up to which an answer includes commits, for the end of a sentence: " as of 11:02:31".
+// asOf returns the time up to which an answer includes commits, for the end of a sentence: " as of 11:02:31 CET".
 func asOf(e *controlv1.Equality) string {
 	if e.GetAsOf() == nil {
 		return ""
 	}
-	return " as of " + formatClock(e.GetAsOf(), time.TimeOnly)
+	return " as of " + formatClock(e.GetAsOf().AsTime(), time.TimeOnly)
 }
 
 // comparedLine says when the tables were last compared: "Tables last compared at 04:10." The answer is only that recent
@@ -66,7 +62,7 @@ func asOf(e *controlv1.Equality) string {
 func comparedLine(e *controlv1.Equality) string {
 	words := "The tables were never compared."
 	if at := e.GetTablesComparedAt(); at != nil {
-		words = "Tables last compared at " + formatClock(at, "15:04") + "."
+		words = "Tables last compared at " + formatClock(at.AsTime(), clockMinute) + "."
 	}
 	if tables := e.GetUnwatchedTables(); len(tables) > 0 {
 		words += " Changes of " + joinNames(
@@ -76,38 +72,12 @@ func comparedLine(e *controlv1.Equality) string {
 	return words
 }
 
-// formatClock formats a time in the local zone, with the date unless it is today.
-func formatClock(t *timestamppb.Timestamp, layout string) string {
-	at, now := t.AsTime().Local(), time.Now()
-	if at.YearDay() != now.YearDay() || at.Year() != now.Year() {
-		layout = time.DateOnly + " " + layout
-	}
-	return at.Format(layout)
-}
-
 // joinNames joins names for a sentence: "a", "a and b", "a, b and c".
 func joinNames(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
-}
-
-// countOf returns a number with its noun.
-func countOf(n uint64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return formatCount(n) + " " + many
-}
-
-// formatCount formats a number with commas.
-func formatCount(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
 
 // unreachable reports whether an error means that the control API cannot be asked, and returns the reason.
@@ -138,9 +108,8 @@ func reportUnknownTo(w io.Writer, c *cli, err error) error {
 		return errDiffers
 	}
 	// There is no count beside it, since none is known.
-	if err := json.NewEncoder(jsonOut).Encode(
-		map[string]any{"equality": map[string]string{"unknown": why}}); err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+	if err := printJSON(unknownAnswer{Equality: unknownEquality{Unknown: why}}); err != nil {
+		return err
 	}
 	return errDiffers
 }

@@ -31,12 +31,13 @@ func outputOf(t *testing.T, args ...string) (string, int) {
 	code := Main(args)
 	data, err := os.ReadFile(file.Name())
 	require.NoError(t, err)
+	require.NoError(t, checkOutput(args, string(data)))
 	return string(data), code
 }
 
 func TestEqualityLine(t *testing.T) {
 	today := timestamppb.Now()
-	at := today.AsTime().Local().Format(time.TimeOnly)
+	at := formatWhen(today.AsTime(), time.TimeOnly)
 	behind := &controlv1.Equality{AsOf: today, Unknown: "capture is 21 s behind"}
 	require.Equal(t, "equal as of "+at, equalityLine(0, &controlv1.Equality{AsOf: today}))
 	require.Equal(t, "1 product differs as of "+at, equalityLine(1, &controlv1.Equality{AsOf: today}))
@@ -175,7 +176,7 @@ func TestSync_WaitsForItsReread(t *testing.T) {
 	}}).serve(t)
 	out, code := outputOf(t, "sync", "mug", "--control", url)
 	require.Zero(t, code, out)
-	require.Contains(t, out, "mug  equal\n1 of 1 products are equal on both sides as of ")
+	require.Contains(t, out, "mug  equal\n1 of 1 product is equal on both sides as of ")
 	require.GreaterOrEqual(t, calls.Load(), int64(6),
 		"other commands of ingestion, and a time before the read, do not count")
 }

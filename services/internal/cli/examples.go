@@ -190,6 +190,12 @@ var examples = map[string][]example{
 	"token hash": {{"token hash ci --role read", "of the token on standard input"}},
 	"whoami":     {{"whoami", ""}},
 
+	"version": {
+		{"version", ""},
+		{"version --client", "without a question to the mesh"},
+		{"version -o json", "for a script"},
+	},
+	"help":           {{"help plan", "the same as plan --help"}, {"help exit-codes", "what exit codes mean"}},
 	"topology plan":  {{"topology plan", ""}, {"topology plan --nats-url nats://nats:4222", "another NATS"}},
 	"topology apply": {{"topology apply", ""}, {"topology apply --replicas 3", "for a cluster"}},
 	"topology permissions": {

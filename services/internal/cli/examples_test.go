@@ -39,3 +39,32 @@ func TestExamples_EveryCommandHasOneThatParses(t *testing.T) {
 		require.Contains(t, commands, command, "there are examples of a command that does not exist")
 	}
 }
+
+// TestHelp_EveryCommandHasItsPlace: the help of driftless shows commands by purpose.
+func TestHelp_EveryCommandHasItsPlace(t *testing.T) {
+	t.Parallel()
+	parser, _ := newParser(t.Context())
+	known := map[string]bool{}
+	for _, node := range parser.Model.Children {
+		require.NotNil(t, node.Group, "the command %s has no place in commandGroups (help.go)", node.Name)
+		known[node.Name] = true
+	}
+	for _, group := range commandGroups {
+		for _, name := range group.commands {
+			require.True(t, known[name], "commandGroups has the unknown command %s", name)
+		}
+	}
+}
+
+func TestHelp_OwnFlagsComeFirst(t *testing.T) {
+	t.Parallel()
+	parser, _ := newParser(t.Context())
+	var out strings.Builder
+	parser.Stdout, parser.Exit = &out, func(int) {}
+	_, _ = parser.Parse([]string{"status", "--help"})
+	own, global := strings.Index(out.String(), "--watch"), strings.Index(out.String(), globalFlagsTitle)
+	require.Positive(t, own)
+	require.Greater(t, global, own)
+	require.Greater(t, strings.Index(out.String(), "--log-level"), global)
+	require.Greater(t, global, strings.Index(out.String(), "Examples:"))
+}

@@ -144,7 +144,7 @@ func (cmd *exportCmd) pages(ctx context.Context, client controlv1connect.Control
 			}
 		}
 		if !isTerminal(stdout) {
-			line.showf("%d products", n)
+			line.showf("%s", countOf(n, "product", "products"))
 		}
 		// A page that continues where it began would never end.
 		next := resp.Msg.GetNext()

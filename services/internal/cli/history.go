@@ -80,7 +80,7 @@ func (cmd *historyCmd) print(history *controlv1.ListHistoryResponse) {
 
 // printEntry prints one line for an entry, and one for each of its fields, differences or calls.
 func printEntry(e *controlv1.HistoryEntry) {
-	head := []string{formatTime(e.GetAt()), e.GetKind()}
+	head := []string{formatWhen(e.GetAt().AsTime(), dateMillis), e.GetKind()}
 	if e.GetVersion() != 0 {
 		head = append(head, fmt.Sprintf("version %d", e.GetVersion()))
 	}
@@ -105,7 +105,7 @@ func printEntry(e *controlv1.HistoryEntry) {
 		say(stdout, "    "+e.GetDetail())
 	}
 	if e.GetNextAttemptAt() != nil {
-		say(stdout, "    next attempt at "+formatTime(e.GetNextAttemptAt()))
+		say(stdout, "    next attempt at "+formatWhen(e.GetNextAttemptAt().AsTime(), dateMillis))
 	}
 	for _, f := range e.GetChanges() {
 		sayf(stdout, "    %s: %q -> %q\n", f.GetField(), f.GetOld(), f.GetNew())

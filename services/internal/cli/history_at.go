@@ -125,11 +125,11 @@ func sayUnknown(c *cli, why string) error {
 // printStateOf prints one side of a product in full.
 func printStateOf(id, side string, at time.Time, states []*controlv1.PastState) {
 	if len(states) == 0 {
-		sayf(stdout, "%s: not in %s at %s\n", id, sideNames[side], formatLocal(at))
+		sayf(stdout, "%s: not in %s at %s\n", id, sideNames[side], formatWhen(at, time.DateTime))
 		return
 	}
 	s := states[0]
-	sayf(stdout, "%s in %s at %s  (%s)\n", id, sideNames[side], formatLocal(at), lasted(s))
+	sayf(stdout, "%s in %s at %s  (%s)\n", id, sideNames[side], formatWhen(at, time.DateTime), lasted(s))
 	product, names := productOf(s)
 	bare := &catalogv1.Product{}
 	for _, p := range product.GetPrices() {
@@ -205,17 +205,15 @@ func lasted(s *controlv1.PastState) string {
 		words = append(words, fmt.Sprintf("version %d", s.GetLastVersion()))
 	}
 	if s.GetSince().AsTime().Unix() > 0 {
-		words = append(words, "since "+formatTime(s.GetSince()))
+		words = append(words, "since "+formatWhen(s.GetSince().AsTime(), dateMillis))
 	}
 	if s.GetUntil() != nil {
-		words = append(words, "until "+formatTime(s.GetUntil()))
+		words = append(words, "until "+formatWhen(s.GetUntil().AsTime(), dateMillis))
 	} else {
 		words = append(words, "until now")
 	}
 	return strings.Join(words, ", ")
 }
-
-func formatLocal(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 // listAt lists all products of a side, page by page.
 func (cmd *historyCmd) listAt(ctx context.Context, c *cli, client controlv1connect.ControlServiceClient,
@@ -252,7 +250,8 @@ func (cmd *historyCmd) listAt(ctx context.Context, c *cli, client controlv1conne
 			err = stream.end(resp.Msg, "known_from", "equality")
 		} else {
 			sayf(stdout, "%s in %s at %s. States are known from %s on.\n", countOf(n, "product", "products"),
-				sideNames[side], formatLocal(at), formatLocal(resp.Msg.GetKnownFrom().AsTime()))
+				sideNames[side], formatWhen(at, time.DateTime),
+				formatWhen(resp.Msg.GetKnownFrom().AsTime(), time.DateTime))
 		}
 		if err != nil {
 			return err

@@ -63,7 +63,7 @@ func orNothing(s string) string {
 // printHeld writes how many products the guard holds, by rule, and which rules let everything pass.
 func printHeld(w io.Writer, s *controlv1.GetStatusResponse) {
 	if s.GetHeld() > 0 {
-		sayf(w, "HELD: the guard holds %s:\n", countOf(s.GetHeld(), "product", "products"))
+		sayf(w, "%s: the guard holds %s:\n", careful.paint("HELD"), countOf(s.GetHeld(), "product", "products"))
 		for _, h := range s.GetHeldBy() {
 			sayf(w, "- %d by %s, the first since %s\n", h.GetCount(), h.GetRule(), ago(h.GetSince()))
 		}
@@ -81,7 +81,7 @@ func printHeld(w io.Writer, s *controlv1.GetStatusResponse) {
 			which, end = "the rule "+rule, " --rule "+rule
 		}
 		sayf(w, "APPROVED: %s lets every change pass until %s. `driftless approve%s --for 0s --reason TEXT` ends that.\n\n",
-			which, formatClock(open[rule], time.TimeOnly), end)
+			which, formatClock(open[rule].AsTime(), time.TimeOnly), end)
 	}
 }
 

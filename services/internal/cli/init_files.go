@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -73,7 +72,7 @@ func writeProposal(path, text string, overwrite bool) error {
 
 func (r *initResult) print(c *cli, cmd *initCmd) error {
 	if c.Output == "json" {
-		return json.NewEncoder(jsonOut).Encode(r)
+		return printJSON(r)
 	}
 	if cmd.Out == "-" {
 		sayf(stdout, "%s\n", lines(r.YAML))
@@ -90,7 +89,7 @@ func (r *initResult) print(c *cli, cmd *initCmd) error {
 	if cmd.Out != "-" && cmd.SQL != "-" {
 		w = stdout
 	}
-	sayf(w, "Looked at %s. Products are in %s, prices in %s.\n", countOf(uint64(r.tables), "table", "tables"),
+	sayf(w, "Looked at %s. Products are in %s, prices in %s.\n", countOf(r.tables, "table", "tables"),
 		r.ProductsTable, prices)
 	if len(r.Files) > 0 {
 		sayf(w, "Wrote %s. Nothing was changed in the database.\n", strings.Join(r.Files, " and "))
@@ -101,11 +100,11 @@ func (r *initResult) print(c *cli, cmd *initCmd) error {
 		sayf(w, "The products query returns no rows, so nothing could be tried.\n")
 	default:
 		sayf(w, "The queries read %s with %s; %s would be refused.\n",
-			countOf(uint64(s.Products), "product", "products"),
-			countOf(uint64(s.Prices), "price", "prices"), formatCount(uint64(s.Refused)))
+			countOf(s.Products, "product", "products"),
+			countOf(s.Prices, "price", "prices"), formatCount(uint64(s.Refused)))
 	}
 	if len(r.Questions) > 0 {
-		sayf(w, "\n%s, and in the file:\n", countOf(uint64(len(r.Questions)), "question is open", "questions are open"))
+		sayf(w, "\n%s, and in the file:\n", countOf(len(r.Questions), "question is open", "questions are open"))
 		for _, q := range r.Questions {
 			sayf(w, "- %s\n", q.Text)
 			if q.Flag != "" {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,11 +53,11 @@ func (cmd *keysCreateCmd) Run(c *cli) error {
 
 func printKey(c *cli, s keyOwner, key signing.PrivateKey, show bool) error {
 	if c.Output == "json" {
-		out := map[string]string{"trusted_key": s.entry(key.Public()), "id": key.Public().ID()}
+		out := keyAnswer{ID: key.Public().ID(), TrustedKey: s.entry(key.Public())}
 		if show {
-			out["signing_key"] = key.Reveal()
+			out.SigningKey = key.Reveal()
 		}
-		return json.NewEncoder(jsonOut).Encode(out)
+		return printJSON(out)
 	}
 	if show {
 		sayf(stdout, "DRIFTLESS_SIGNING_KEY (of this service alone, a secret):\n%s\n\n"+

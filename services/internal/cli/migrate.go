@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/driftless-sync/driftless/services/ingestion"
@@ -47,7 +46,7 @@ func (cmd *migrateCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping)
 	}
 	done = append(done, "ledger")
 	if c.Output == "json" {
-		return json.NewEncoder(jsonOut).Encode(map[string][]string{"up_to_date": done})
+		return printJSON(migrateAnswer{UpToDate: done})
 	}
 	for _, what := range done {
 		sayf(stdout, "the tables of the %s are up to date\n", what)

@@ -1,10 +1,6 @@
 package cli
 
 import (
-	"time"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
 
@@ -17,10 +13,10 @@ func (p *planPrinter) printOverlaps(overlaps []*controlv1.Overlap) {
 		return
 	}
 	sayf(p, "%s in Stripe for a while. This is no difference:\n",
-		countOf(uint64(len(overlaps)), "replaced price stays", "replaced prices stay"))
+		countOf(len(overlaps), "replaced price stays", "replaced prices stay"))
 	for _, o := range overlaps[:min(len(overlaps), maxPrintedOverlaps)] {
 		sayf(p, "    %s  price %s  %s stays until %s (%s)\n", o.GetProductId(), o.GetPriceId(), o.GetAmount(),
-			clockTime(o.GetUntil()), o.GetStripePriceId())
+			formatClock(o.GetUntil().AsTime(), clockMinute), o.GetStripePriceId())
 	}
 	if more := len(overlaps) - maxPrintedOverlaps; more > 0 {
 		sayf(p, "    and %d more (-o json)\n", more)
@@ -32,14 +28,5 @@ func staysUntil(c *controlv1.PlannedChange) string {
 	if c.GetKeepUntil() == nil {
 		return ""
 	}
-	return "; " + c.GetBefore() + " stays until " + clockTime(c.GetKeepUntil())
-}
-
-// clockTime writes a time of today as "11:02", and of another day as "2026-11-27 11:02".
-func clockTime(t *timestamppb.Timestamp) string {
-	local, now := t.AsTime().Local(), time.Now()
-	if local.Format(time.DateOnly) == now.Format(time.DateOnly) {
-		return local.Format("15:04")
-	}
-	return local.Format("2006-01-02 15:04")
+	return "; " + c.GetBefore() + " stays until " + formatClock(c.GetKeepUntil().AsTime(), clockMinute)
 }

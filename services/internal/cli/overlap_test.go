@@ -27,10 +27,10 @@ func TestPrintPlan_ShowsOverlaps(t *testing.T) {
 	}
 	var b strings.Builder
 	printPlan(&b, plan, false)
-	require.Contains(t, b.String(), "± price mug-eur  14.00 EUR -> 16.00 EUR  "+
-		"(a new price takes its place; 14.00 EUR stays until 2031-11-24 12:00)\n")
-	require.Contains(t, b.String(), "1 replaced price stays in Stripe for a while. This is no difference:\n"+
-		"    cup  price cup-eur  9.00 EUR stays until 2031-11-24 12:00 (price_1)\n")
+	require.Contains(t, zoned(&b), "± price mug-eur  14.00 EUR -> 16.00 EUR  "+
+		"(a new price takes its place; 14.00 EUR stays until 2031-11-24 12:00 (zone))\n")
+	require.Contains(t, zoned(&b), "1 replaced price stays in Stripe for a while. This is no difference:\n"+
+		"    cup  price cup-eur  9.00 EUR stays until 2031-11-24 12:00 (zone) (price_1)\n")
 
 	b.Reset()
 	plan.Products = nil
@@ -38,11 +38,11 @@ func TestPrintPlan_ShowsOverlaps(t *testing.T) {
 		plan.Overlaps = append(plan.Overlaps, plan.GetOverlaps()[0])
 	}
 	printPlan(&b, plan, false)
-	require.Contains(t, b.String(), "No differences: 2 products compared")
-	require.Contains(t, b.String(), "31 replaced prices stay in Stripe for a while.")
-	require.Contains(t, b.String(), "    and 11 more (-o json)\n")
+	require.Contains(t, zoned(&b), "No differences: 2 products compared")
+	require.Contains(t, zoned(&b), "31 replaced prices stay in Stripe for a while.")
+	require.Contains(t, zoned(&b), "    and 11 more (-o json)\n")
 
 	b.Reset()
 	printStatus(&b, &controlv1.GetStatusResponse{Overlaps: 3})
-	require.Contains(t, b.String(), "overlaps: 3 replaced prices stay in Stripe until their time")
+	require.Contains(t, zoned(&b), "overlaps: 3 replaced prices stay in Stripe until their time")
 }

@@ -57,7 +57,7 @@ func pauseEnd(p *controlv1.PausedService) string {
 	if p.GetUntil() == nil {
 		return "`driftless resume " + p.GetService() + "`"
 	}
-	return p.GetUntil().AsTime().Local().Format(time.DateTime)
+	return formatWhen(p.GetUntil().AsTime(), time.DateTime)
 }
 
 // pausedBy says who paused a service and why: ", by ann@laptop: Black Friday". It is empty if nobody said.

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -12,13 +11,16 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// verbSigns are the sign and colour of each verb (https://en.wikipedia.org/wiki/ANSI_escape_code#Colors).
-var verbSigns = map[string]struct{ sign, colour string }{
-	"create":    {"+", "32"},
-	"update":    {"~", "33"},
-	"unarchive": {"^", "33"},
-	"replace":   {"±", "35"},
-	"archive":   {"-", "31"},
+// verbSigns are the sign and colour of each verb.
+var verbSigns = map[string]struct {
+	sign   string
+	colour colour
+}{
+	"create":    {"+", good},
+	"update":    {"~", careful},
+	"unarchive": {"^", careful},
+	"replace":   {"±", swapped},
+	"archive":   {"-", bad},
 }
 
 // planPrinter writes a plan for people.
@@ -43,9 +45,10 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 	products := countOf(plan.GetCompared(), "product", "products") + " compared"
 	switch {
 	case len(plan.GetProducts()) == 0 && unknown != "":
-		sayf(p, "unknown: %s. As far as is known, nothing differs%s: %s", unknown, asOf(e), products)
+		sayf(p, "%s: %s. As far as is known, nothing differs%s: %s", careful.in("unknown", p.colours), unknown, asOf(e),
+			products)
 	case len(plan.GetProducts()) == 0:
-		sayf(p, "No differences: %s, equal%s", products, asOf(e))
+		sayf(p, "%s: %s, equal%s", good.in("No differences", p.colours), products, asOf(e))
 	default:
 		p.summary(products + asOf(e))
 	}
@@ -57,7 +60,7 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 		sayf(p, "%s\n", heldAdvice)
 	}
 	if len(plan.GetProducts()) > 0 && unknown != "" {
-		sayf(p, "unknown whether more differs: %s.\n", unknown)
+		sayf(p, "%s whether more differs: %s.\n", careful.in("unknown", p.colours), unknown)
 	}
 	for _, pause := range plan.GetPaused() {
 		effect := "this may be out of date"
@@ -83,7 +86,7 @@ func (p *planPrinter) summary(end string) {
 		sayf(p, ", %d refused", p.refused)
 	}
 	if p.leftAlone > 0 {
-		sayf(p, ", %d left as they are", p.leftAlone)
+		sayf(p, ", %d left as %s", p.leftAlone, plural(p.leftAlone, "it is", "they are"))
 	}
 	sayf(p, "; %s", end)
 }
@@ -219,14 +222,5 @@ func (p *planPrinter) printLine(indent, verb, text string) {
 	if sign.sign == "" {
 		sign.sign = "!"
 	}
-	mark := sign.sign
-	if p.colours && sign.colour != "" {
-		mark = "\x1b[" + sign.colour + "m" + mark + "\x1b[0m"
-	}
-	sayf(p, "%s%s %s\n", indent, raw(mark), text)
-}
-
-// colours reports whether the output may be coloured (https://no-color.org).
-func colours() bool {
-	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(stdout)
+	sayf(p, "%s%s %s\n", indent, sign.colour.in(sign.sign, p.colours), text)
 }

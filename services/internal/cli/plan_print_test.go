@@ -117,9 +117,9 @@ func TestPrintPlan(t *testing.T) {
     default price default_price: catalog mug-eur (14.00 EUR), Stripe price_1 (16.50 EUR): only reported, by policy
     field name: catalog "A", Stripe "B": needs a decision, because it was settled 3 times within 1h0m0s (driftless drift resolve left --keep catalog|stripe)
 
-Plan: 1 to create, 1 to change, 2 to archive, 1 held, 1 refused, 1 left as they are; 12 products compared as of 2026-11-24 12:00:00, 3 messages in flight: this may change. Tables last compared at 2026-11-24 12:00.
+Plan: 1 to create, 1 to change, 2 to archive, 1 held, 1 refused, 1 left as it is; 12 products compared as of 2026-11-24 12:00:00 (zone), 3 messages in flight: this may change. Tables last compared at 2026-11-24 12:00 (zone).
 `+heldAdvice+`
-`, b.String())
+`, zoned(&b))
 
 	var coloured strings.Builder
 	printPlan(&coloured, plan, true)
@@ -131,7 +131,7 @@ Plan: 1 to create, 1 to change, 2 to archive, 1 held, 1 refused, 1 left as they 
 	b.Reset()
 	printPlan(&b, &controlv1.PlanResponse{Compared: 5, Equality: equality}, false)
 	require.Equal(t,
-		"No differences: 5 products compared, equal as of 2026-11-24 12:00:00. Tables last compared at 2026-11-24 12:00.\n", b.String())
+		"No differences: 5 products compared, equal as of 2026-11-24 12:00:00 (zone). Tables last compared at 2026-11-24 12:00 (zone).\n", zoned(&b))
 
 	b.Reset()
 	unknown := &controlv1.Equality{
@@ -141,13 +141,13 @@ Plan: 1 to create, 1 to change, 2 to archive, 1 held, 1 refused, 1 left as they 
 	}
 	printPlan(&b, &controlv1.PlanResponse{Compared: 1, Equality: unknown}, false)
 	require.Equal(t,
-		"unknown: capture is 21 s behind (reading products waits for a lock). As far as is known, nothing differs as of 2026-11-24 12:00:00: 1 product compared. "+
-			"The tables were never compared. Changes of category and supplier are found only by a comparison: the mapping reads them and does not watch them (driftless reread).\n", b.String())
+		"unknown: capture is 21 s behind (reading products waits for a lock). As far as is known, nothing differs as of 2026-11-24 12:00:00 (zone): 1 product compared. "+
+			"The tables were never compared. Changes of category and supplier are found only by a comparison: the mapping reads them and does not watch them (driftless reread).\n", zoned(&b))
 
 	b.Reset()
 	plan.Equality, plan.InFlight = unknown, 0
 	printPlan(&b, plan, false)
-	require.Contains(t, b.String(), "unknown whether more differs: capture is 21 s behind")
+	require.Contains(t, zoned(&b), "unknown whether more differs: capture is 21 s behind")
 }
 
 func TestUsageLine_NeverShowsZeroForUnknown(t *testing.T) {
@@ -201,5 +201,11 @@ func TestPrintPlan_ShowsUsesBelowTheirPrice(t *testing.T) {
     price_theirs: used by 2 subscriptions, 1 payment link
     - archive price mug-eur  9.00 EUR
         used by 2 subscriptions, 1 payment link
-`, b.String())
+`, zoned(&b))
+}
+
+// zoned returns what was printed about times of this November, without the name of the local zone.
+func zoned(b *strings.Builder) string {
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.Local)
+	return strings.ReplaceAll(b.String(), ":00 "+zoneName(at), ":00 (zone)")
 }

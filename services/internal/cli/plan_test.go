@@ -164,7 +164,7 @@ func TestWaitConverged_ReportsWhatRemains(t *testing.T) {
 	defer cancel()
 	_, err = waitConverged(ctx, control, ingest, nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "1 products differ (mug dead), 0 messages are in flight")
+	require.ErrorContains(t, err, "1 product differs (mug dead), 0 messages are in flight")
 }
 
 // A wait of ten minutes must not end after the default of two.

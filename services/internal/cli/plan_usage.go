@@ -43,12 +43,12 @@ func subscriptionsText(c *meshv1.UsageCount) string {
 	if c.GetMore() {
 		return fmt.Sprintf("%d+ subscriptions", c.GetCount())
 	}
-	return countOf(uint64(c.GetCount()), "subscription", "subscriptions")
+	return countOf(c.GetCount(), "subscription", "subscriptions")
 }
 
 // linksText says "at least", because a payment link that was not read may not sell the price.
 func linksText(c *meshv1.UsageCount) string {
-	text := countOf(uint64(c.GetCount()), "payment link", "payment links")
+	text := countOf(c.GetCount(), "payment link", "payment links")
 	if c.GetMore() {
 		return "at least " + text
 	}

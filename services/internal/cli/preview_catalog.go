@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -64,7 +62,7 @@ type previewedProduct struct {
 	Refused []string `json:"refused"`
 	Held    []string `json:"held"`
 	// Product is null if a query fails for it.
-	Product json.RawMessage `json:"product"`
+	Product *message `json:"product"`
 	read    ingestion.ReadProduct
 }
 
@@ -87,7 +85,7 @@ func (cmd *previewCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if c.Output == "json" {
-		err = json.NewEncoder(jsonOut).Encode(out)
+		err = printJSON(out)
 	} else {
 		out.print(stdout)
 	}
@@ -136,27 +134,22 @@ func readPreview(ctx context.Context, cfg ingestion.ReadConfig, limit int, refus
 		if limit > 0 && len(out.Products) == limit || refusedOnly && len(p.Refused) == 0 {
 			return nil
 		}
-		shown, err := newPreviewedProduct(p)
-		out.Products = append(out.Products, shown)
-		return err
+		out.Products = append(out.Products, newPreviewedProduct(p))
+		return nil
 	})
 	out.Summary.Shown = len(out.Products)
 	out.Summary.Reasons, out.Summary.Checks = sortedReasons(reasons), sortedReasons(checks)
 	return out, err
 }
 
-func newPreviewedProduct(p ingestion.ReadProduct) (previewedProduct, error) {
-	out := previewedProduct{ID: p.ID, read: p, Product: json.RawMessage("null"), Held: append([]string{}, p.Held...)}
+func newPreviewedProduct(p ingestion.ReadProduct) previewedProduct {
+	out := previewedProduct{ID: p.ID, read: p, Held: append([]string{}, p.Held...)}
 	out.Refused = append([]string{}, slices.Sorted(maps.Values(p.Refused))...)
 	if p.Product == nil {
-		return out, nil
+		return out
 	}
-	data, err := contractJSON(p.Product)
-	if err != nil {
-		return out, fmt.Errorf("product %s: %w", p.ID, err)
-	}
-	out.Product = data
-	return out, nil
+	out.Product = &message{p.Product}
+	return out
 }
 
 func (s *catalogSummary) count(p ingestion.ReadProduct) {

@@ -3,17 +3,9 @@ package cli
 import (
 	"io"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
-
-// contractJSON encodes a message with the field names of the contract, which are Stripe's, without empty fields.
-func contractJSON(m proto.Message) ([]byte, error) {
-	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-}
 
 func (p *catalogPreview) print(w io.Writer) {
 	for _, product := range p.Products {
@@ -26,8 +18,8 @@ func (p *catalogPreview) print(w io.Writer) {
 	if s.Products == 0 {
 		sayf(w, "No products: the products query returns no rows.\n")
 	} else {
-		sayf(w, "Read %s with %s: %s active, %s refused", countOf(uint64(s.Products), "product", "products"),
-			countOf(uint64(s.Prices), "price", "prices"), formatCount(uint64(s.Active)), formatCount(uint64(s.Refused)))
+		sayf(w, "Read %s with %s: %s active, %s refused", countOf(s.Products, "product", "products"),
+			countOf(s.Prices, "price", "prices"), formatCount(uint64(s.Active)), formatCount(uint64(s.Refused)))
 		if s.Held > 0 {
 			sayf(w, ", %s held by your checks", formatCount(uint64(s.Held)))
 		}
@@ -40,7 +32,7 @@ func (p *catalogPreview) print(w io.Writer) {
 	printReasons(w, "Held:", s.Checks)
 	if s.Unchecked > 0 {
 		sayf(w, "Unknown for %s: a check of yours could not run (driftless config check --database says why).\n",
-			countOf(uint64(s.Unchecked), "product", "products"))
+			countOf(s.Unchecked, "product", "products"))
 	}
 	sayf(w, "Nothing was written: not to the database, and not to Stripe.\n")
 }
@@ -59,7 +51,7 @@ func printReasons(w io.Writer, title string, reasons []refusalReason) {
 	}
 	sayf(w, "%s\n", title)
 	for _, r := range reasons {
-		sayf(w, "  %s: %s (such as product %s)\n", countOf(uint64(r.Products), "product", "products"), r.Reason,
+		sayf(w, "  %s: %s (such as product %s)\n", countOf(r.Products, "product", "products"), r.Reason,
 			r.Example)
 	}
 }

@@ -67,7 +67,7 @@ func (w *previewMarkdown) product(p forecast.Product) error {
 	const maxLines = 20
 	for i, line := range lines[1:] {
 		if i == maxLines {
-			sayf(&w.details, "  - and %d more lines\n", len(lines)-1-i)
+			sayf(&w.details, "  - and %s\n", countOf(len(lines)-1-i, "more line", "more lines"))
 			break
 		}
 		indent := len(line) - len(strings.TrimLeft(line, " "))
@@ -96,20 +96,20 @@ func (w *previewMarkdown) end(s *previewSummary) error {
 	var out bytes.Buffer
 	sayf(&out, "### Driftless: %s\n\n", code(s.Title))
 	if s.Products == 0 {
-		sayf(&out, "No changes in Stripe. %s compared.\n", countOf(uint64(s.After), "product", "products"))
+		sayf(&out, "No changes in Stripe. %s compared.\n", countOf(s.After, "product", "products"))
 	} else {
-		sayf(&out, "**%s** of %s.\n", s.plan(), countOf(uint64(s.After), "product", "products"))
+		sayf(&out, "**%s** of %s.\n", s.plan(), countOf(s.After, "product", "products"))
 	}
 	if s.Held > 0 {
 		sayf(&out, "\n> The guard would hold %s until somebody approves.\n",
-			countOf(uint64(s.Held), "product", "products"))
+			countOf(s.Held, "product", "products"))
 	}
 	w.table(&out, s)
 	if w.shown > 0 {
-		sayf(&out, "\n<details><summary>%s</summary>\n\n", countOf(uint64(s.Products), "product", "products"))
+		sayf(&out, "\n<details><summary>%s</summary>\n\n", countOf(s.Products, "product", "products"))
 		out.Write(w.details.Bytes())
 		if more := w.products - w.shown; more > 0 {
-			sayf(&out, "- and %s\n", countOf(uint64(more), "more product", "more products"))
+			sayf(&out, "- and %s\n", countOf(more, "more product", "more products"))
 		}
 		out.WriteString("\n</details>\n")
 	}
@@ -152,7 +152,7 @@ func (w *previewMarkdown) table(out *bytes.Buffer, s *previewSummary) {
 		sayf(out, "| %s |\n", strings.Join(w.prices[i], " | "))
 	}
 	if more := s.Prices - rows; more > 0 {
-		sayf(out, "\nand %s.\n", countOf(uint64(more), "more price", "more prices"))
+		sayf(out, "\nand %s.\n", countOf(more, "more price", "more prices"))
 	}
 }
 

@@ -1,12 +1,8 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftless-sync/driftless/services/internal/forecast"
@@ -23,7 +19,7 @@ type previewWriter interface {
 func newPreviewWriter(format string) previewWriter {
 	switch format {
 	case "json":
-		return &previewJSON{}
+		return &previewJSON{jsonStream{list: "products"}}
 	case "markdown":
 		return &previewMarkdown{Writer: stdout}
 	default:
@@ -69,7 +65,7 @@ func (w *previewText) product(p forecast.Product) error {
 }
 
 func (w *previewText) end(s *previewSummary) error {
-	compared := countOf(uint64(s.After), "product", "products") + " compared" + s.asOf
+	compared := countOf(s.After, "product", "products") + " compared" + s.asOf
 	if s.Products == 0 {
 		sayf(w, "No changes: %s\n", compared)
 	} else {
@@ -82,54 +78,19 @@ func (w *previewText) end(s *previewSummary) error {
 }
 
 // previewJSON writes one JSON object.
-type previewJSON struct{ written int }
+type previewJSON struct{ stream jsonStream }
 
-func (w *previewJSON) begin(*previewSummary) error {
-	_, err := io.WriteString(jsonOut, `{"products":[`)
-	return wrapWrite(err)
-}
+func (w *previewJSON) begin(*previewSummary) error { return w.stream.begin() }
 
 func (w *previewJSON) product(p forecast.Product) error {
-	plan, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(p.ProductPlan)
-	if err != nil {
-		return fmt.Errorf("encode the plan of product %s: %w", p.GetProductId(), err)
-	}
-	prices := p.Prices
-	if prices == nil {
-		prices = []forecast.PriceChange{}
-	}
-	data, err := json.Marshal(struct {
-		Plan          json.RawMessage        `json:"plan"`
-		PriceChanges  []forecast.PriceChange `json:"price_changes"`
-		DifferAlready bool                   `json:"differs_already"`
-	}{plan, prices, p.Earlier})
-	if err != nil {
-		return fmt.Errorf("encode the plan of product %s: %w", p.GetProductId(), err)
-	}
-	separator := "\n"
-	if w.written > 0 {
-		separator = ",\n"
-	}
-	w.written++
-	_, err = jsonOut.Write(append([]byte(separator), data...))
-	return wrapWrite(err)
+	return w.stream.item(previewedPlan{
+		Plan:          message{p.ProductPlan},
+		PriceChanges:  p.Prices,
+		DifferAlready: p.Earlier,
+	})
 }
 
-func (w *previewJSON) end(s *previewSummary) error {
-	data, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("encode the summary: %w", err)
-	}
-	_, err = jsonOut.Write(append(append([]byte("],\n\"summary\":"), data...), "}\n"...))
-	return wrapWrite(err)
-}
-
-func wrapWrite(err error) error {
-	if err != nil {
-		return fmt.Errorf("write the answer: %w", err)
-	}
-	return nil
-}
+func (w *previewJSON) end(s *previewSummary) error { return w.stream.end(previewEnd{s}) }
 
 // errMarkdown refuses a format that only a preview has.
 var errMarkdown = errors.New("-o markdown is for a preview: driftless plan with --sql, -e or --config")

@@ -37,8 +37,8 @@ type previewSummary struct {
 	// Unseen are effects that the preview could not see.
 	Unseen []string `json:"not_seen"`
 	// Unknown says why what is known about Stripe may be out of date. It is empty if it is not.
-	Unknown string `json:"unknown,omitempty"`
-	AsOf    string `json:"as_of,omitempty"`
+	Unknown string `json:"unknown"`
+	AsOf    string `json:"as_of"`
 
 	asOf string
 }
@@ -172,11 +172,11 @@ func (s *previewSummary) plan() string {
 // notes are the sentences below the summary.
 func (s *previewSummary) notes() (out []string) {
 	if s.Products == 0 && s.Differing > 0 {
-		out = append(out, countOf(uint64(s.Differing), "product", "products")+
+		out = append(out, countOf(s.Differing, "product", "products")+
 			" would differ in the catalog, without anything to do in Stripe.")
 	}
 	if s.Earlier > 0 {
-		out = append(out, countOf(uint64(s.Earlier), "product differs", "products differ")+
+		out = append(out, countOf(s.Earlier, "product differs", "products differ")+
 			" from Stripe without this change, too. The plan is what push would do in all.")
 	}
 	for _, l := range s.Locks {

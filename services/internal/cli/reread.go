@@ -61,6 +61,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	line := &progress{}
 	sum := &meshv1.TableComparison{}
 	var unwatched []string
+	var sent startedAnswer
 	for _, page := range pages {
 		resp, err := client.Reread(waitCtx, connect.NewRequest(&controlv1.RereadRequest{
 			ProductIds: page,
@@ -71,6 +72,7 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 			return err
 		}
 		if cmd.NoWait {
+			sent.IDs = append(sent.IDs, resp.Msg.GetId())
 			continue
 		}
 		done, tables, err := awaitReread(waitCtx, client, resp.Msg.GetId(), func(words string) {
@@ -89,9 +91,10 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 		addComparison(sum, done)
 	}
 	if cmd.NoWait {
-		if c.Output != "json" {
-			say(stdout, "The command is sent: `driftless status` shows the progress.")
+		if c.Output == "json" {
+			return printJSON(sent)
 		}
+		say(stdout, "The command is sent: `driftless status` shows the progress.")
 		return nil
 	}
 	if c.Output == "json" {

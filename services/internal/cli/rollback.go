@@ -166,7 +166,7 @@ func printRollback(r *controlv1.RollbackResponse) {
 	}
 	plan := r.GetPlan()
 	if n := len(plan.GetSteps()); n > 0 {
-		sayf(p, "\nIn Stripe, by %s:\n", countOf(uint64(n), "call", "calls"))
+		sayf(p, "\nIn Stripe, by %s:\n", countOf(n, "call", "calls"))
 	} else {
 		sayf(p, "\nIn Stripe: no call, it is like that already.\n")
 	}

@@ -33,8 +33,13 @@ func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 		Actor:  cmd.actor(),
 		Reason: cmd.Reason,
 	}))
-	if err != nil || cmd.NoWait {
+	switch {
+	case err != nil:
 		return err
+	case cmd.NoWait && c.Output == "json":
+		return printJSON(startedAnswer{IDs: []string{started.Msg.GetId()}})
+	case cmd.NoWait:
+		return nil
 	}
 	waitCtx, cancel := ctx, context.CancelFunc(func() {})
 	if cmd.Timeout > 0 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
@@ -25,10 +27,8 @@ type scanProgress struct {
 	lastWritten     time.Time
 }
 
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+// isTerminal reports whether a file is a terminal. Other devices, such as /dev/null, are none.
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 func (p *scanProgress) show(r *meshv1.ScanReport) {
 	switch {
@@ -54,20 +54,23 @@ func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
 		return
 	}
 	took := r.GetFinishedAt().AsTime().Sub(r.GetStartedAt().AsTime())
-	sayf(p.out, "%s; %d list calls, %d reads, in %s\n", scanSummary(r), r.GetListCalls(), r.GetReads(),
+	sayf(p.out, "%s; %s, %s, in %s\n", scanSummary(r), countOf(r.GetListCalls(), "list call", "list calls"),
+		countOf(r.GetReads(), "read", "reads"),
 		took.Round(time.Millisecond))
 	if n := r.GetUnconfirmed(); n > 0 {
-		sayf(p.out, "%d known objects were not listed and could not be read within the read allowance: the next scan continues with them\n", n)
+		sayf(p.out, "%s not listed and could not be read within the read allowance: the next scan continues there\n",
+			countOf(n, "known object was", "known objects were"))
 	}
 	if n := r.GetFailed(); n > 0 {
-		sayf(p.out, "%d objects could not be processed: pull's log names them\n", n)
+		sayf(p.out, "%s could not be processed: pull's log has each\n", countOf(n, "object", "objects"))
 	}
 }
 
 // scanSummary describes the result of a scan so far.
 func scanSummary(r *meshv1.ScanReport) string {
-	return fmt.Sprintf("%d products, %d prices, %d corrected, %d products and %d prices missing",
-		r.GetProducts(), r.GetPrices(), r.GetCorrected(), r.GetMissing(), r.GetMissingPrices())
+	return fmt.Sprintf("%s, %s, %d corrected, %s and %s missing", countOf(r.GetProducts(), "product", "products"),
+		countOf(r.GetPrices(), "price", "prices"), r.GetCorrected(), countOf(r.GetMissing(), "product", "products"),
+		countOf(r.GetMissingPrices(), "price", "prices"))
 }
 
 // scanLine describes the progress of a scan in one line.
@@ -88,7 +91,7 @@ func scanLine(r *meshv1.ScanReport) string {
 		fmt.Fprintf(&b, "[%s%s] %3.0f%%  %d of %d", strings.Repeat("#", filled),
 			strings.Repeat(".", scanBarWidth-filled), share*100, done, max(all, done))
 	} else {
-		fmt.Fprintf(&b, "%d objects", done)
+		b.WriteString(countOf(done, "object", "objects"))
 	}
 	if r.GetPerSecond() > 0 {
 		fmt.Fprintf(&b, ", %.0f/s", r.GetPerSecond())

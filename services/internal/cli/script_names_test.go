@@ -39,6 +39,7 @@ var times = []struct {
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIMESTAMP"},
 	// A clock time of another day has its date. Scripts run shortly before midnight, too.
 	{regexp.MustCompile(`\bchange pass until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b`), "change pass until CLOCK"},
+	{regexp.MustCompile(`\buntil \d{4}-\d\d-\d\d \d\d:\d\d:\d\d( UTC every rule)\b`), "until CLOCK$1"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\b`), "DATETIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
 	// A time of tomorrow has a date.
@@ -71,15 +72,15 @@ var times = []struct {
 	{regexp.MustCompile(`\bmessage \d+ of\b`), "message N of"},
 	{regexp.MustCompile(`"payload": "[^"]+"`), `"payload": "PAYLOAD"`},
 	{regexp.MustCompile(`\b((list calls?|reads?), in) [0-9.]+m?s\b`), "$1 DURATION"},
-	{regexp.MustCompile(`"((?:\w+_)?version|sequence)": +"\d+"`), `"$1": "N"`},
+	{regexp.MustCompile(`"((?:\w+_)?version|sequence)": +\d+`), `"$1": N`},
 	// A script that waits for an output repeats the command, and each sync sends commands.
 	{regexp.MustCompile(`\b\d+( messages (?:wait for it|in flight|are in flight))`), "N$1"},
 	// Calls of the budget are written down in batches.
 	{regexp.MustCompile(`(in the last 30 days: )\d+( \([^)]*\))?`), "${1}N"},
-	{regexp.MustCompile(`"(reads)": "\d+"`), `"$1": "N"`},
+	{regexp.MustCompile(`"(reads)": \d+`), `"$1": N`},
 	{regexp.MustCompile(`(?s)"reads_for": \[.*?\]`), `"reads_for": []`},
 	// The number of events in the latest poll, and whether the tables were compared since the start.
-	{regexp.MustCompile(`"(events|catalog_(?:\w+_)?(?:sequence|messages))": "\d+"`), `"$1": "N"`},
+	{regexp.MustCompile(`"(events|catalog_(?:\w+_)?(?:sequence|messages))": \d+`), `"$1": N`},
 	{regexp.MustCompile(`(?s)\n      "compared": \{.*?\n      \}`), "\n      \"compared\": {}"},
 }
 

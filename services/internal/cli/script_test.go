@@ -148,6 +148,7 @@ func execDriftless(ts *testscript.TestScript, args []string) (out string, code i
 		ts.Check(err)
 	}
 	out = ts.ReadFile("stdout")
+	ts.Check(checkOutput(args, out))
 	if errs := ts.ReadFile("stderr"); errs != "" {
 		out += "stderr:\n" + errs
 	}

@@ -21,9 +21,9 @@ type statusCmd struct {
 
 // Help is shown by --help.
 func (*statusCmd) Help() string {
-	return `The first line says whether Stripe is equal to the catalog, and as of when: "equal as of 11:02:31", "12
-products differ as of 11:02:31", or "unknown: ..." with the reason: capture is stopped or behind, a
-service does not run, Stripe's events are not read. Then come the problems in capitals, the products by
+	return `The first line says whether Stripe is equal to the catalog, and as of when: "equal as of 11:02:31 CET",
+"12 products differ as of 11:02:31 CET", or "unknown: ..." with the reason: capture is stopped or behind,
+a service does not run, Stripe's events are not read. Then come the problems in capitals, the products by
 state, the services with their processes, and the work that waits.
 
 Exits with 0 if everything is known and equal, and with 2 if anything differs or is unknown, or if
@@ -94,7 +94,7 @@ func captureLine(e *controlv1.Equality) string {
 	line := "capture: " + strings.ReplaceAll(
 		strings.ToLower(strings.TrimPrefix(r.GetState().String(), "CAPTURE_STATE_")), "_", " ")
 	if up := r.GetCapturedUpTo(); up != nil {
-		line += ", up to " + formatClock(up, time.TimeOnly)
+		line += ", up to " + formatClock(up.AsTime(), time.TimeOnly)
 	}
 	line += ", reported " + ago(r.GetAt())
 	if r.GetReason() != "" {
@@ -119,7 +119,7 @@ func pollLine(p *meshv1.PollReport, e *controlv1.Equality) string {
 		line = "Stripe's events: read " + ago(p.GetAt())
 	}
 	if at := e.GetStripeAsOf(); at != nil {
-		line = "Stripe's events: read up to " + formatClock(at, time.TimeOnly)
+		line = "Stripe's events: read up to " + formatClock(at.AsTime(), time.TimeOnly)
 	}
 	if d := p.GetInterval(); d != nil {
 		line += ", every " + d.AsDuration().String()

@@ -15,7 +15,7 @@ import (
 )
 
 // verdictLine says whether both sides are equal, as of when, and how many products are: "12 products differ as of
-// 11:02:31, the oldest for 4m12s; 39,988 of 40,000 are equal."
+// 11:02:31 CET, the oldest for 4m12s; 39,988 of 40,000 are equal."
 func verdictLine(s *controlv1.GetStatusResponse) string {
 	differ := differing(s)
 	all := s.GetInSync() + differ
@@ -30,6 +30,18 @@ func verdictLine(s *controlv1.GetStatusResponse) string {
 		line += ", the oldest for " + formatSpan(statusTime(s).Sub(at.AsTime()))
 	}
 	return line + "; " + formatCount(s.GetInSync()) + " of " + formatCount(all) + " are equal."
+}
+
+// verdictColour is the colour of the verdict: it is green only if everything is known, equal and well.
+func verdictColour(s *controlv1.GetStatusResponse) colour {
+	switch {
+	case !degraded(s):
+		return goodBig
+	case needsAttention(s) && unknownBecause(s.GetEquality()) == "":
+		return badBig
+	default:
+		return careful
+	}
 }
 
 // checkLine says in one line what needs attention.
@@ -66,7 +78,7 @@ func statusTime(s *controlv1.GetStatusResponse) time.Time {
 
 // printStatus writes the whole screen.
 func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
-	sayf(w, "%s\n%s\n\n", verdictLine(s), comparedLine(s.GetEquality()))
+	sayf(w, "%s\n%s\n\n", verdictColour(s).paint(verdictLine(s)), comparedLine(s.GetEquality()))
 	printProblems(w, s)
 	printProducts(w, s)
 	printServices(w, s)
@@ -88,17 +100,19 @@ var problemLabels = map[string]string{
 // printProblems writes what needs attention, and what else there is to know.
 func printProblems(w io.Writer, s *controlv1.GetStatusResponse) {
 	if s.GetHalted() != "" {
-		sayf(w, "HALTED: nothing is pushed, because Stripe refuses the key: %s\nFix STRIPE_API_KEY or its permissions, then restart push.\n\n", s.GetHalted())
+		sayf(w, "%s: nothing is pushed, because Stripe refuses the key: %s\nFix STRIPE_API_KEY or its permissions, then restart push.\n\n", bad.paint("HALTED"), s.GetHalted())
 	}
 	for _, p := range s.GetPaused() {
-		sayf(w, "PAUSED: %s, since %s, until %s%s\n\n", p.GetService(), ago(p.GetSince()), pauseEnd(p), pausedBy(p))
+		sayf(w, "%s: %s, since %s, until %s%s\n\n", careful.paint("PAUSED"), p.GetService(), ago(p.GetSince()),
+			pauseEnd(p), pausedBy(p))
 	}
 	printHeld(w, s)
 	if s.GetCreationsHeld() {
-		sayf(w, "HOLDING: products that are not in Stripe are not created (push_create is off). Run `driftless adopt plan`.\n\n")
+		sayf(w, "%s: products that are not in Stripe are not created (push_create is off). Run `driftless adopt plan`.\n\n",
+			careful.paint("HOLDING"))
 	}
 	if len(s.GetServices()) == 0 && !hasNotice(s.GetProblems(), "processes") {
-		sayf(w, "UNKNOWN: %s\n\n", noServices)
+		sayf(w, "%s: %s\n\n", careful.paint("UNKNOWN"), noServices)
 	}
 	for _, p := range s.GetProblems() {
 		if label := problemLabels[p.GetKind()]; label != "" {
@@ -122,7 +136,14 @@ func hasNotice(notices []*controlv1.Notice, kind string) bool {
 }
 
 func printNotice(w io.Writer, label string, n *controlv1.Notice) {
-	sayf(w, "%s: %s\n", raw(label), n.GetText())
+	in := bad
+	switch label {
+	case "NOTE":
+		in = heading
+	case "UNKNOWN", "DRIFTED":
+		in = careful
+	}
+	sayf(w, "%s: %s\n", in.paint(label), n.GetText())
 	if n.GetCommand() != "" {
 		sayf(w, "Run `%s`.\n", n.GetCommand())
 	}

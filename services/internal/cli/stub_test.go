@@ -26,6 +26,7 @@ type stub struct {
 	products     func(*controlv1.ListProductsRequest) (*controlv1.ListProductsResponse, error)
 	listDrift    func() (*controlv1.ListDriftResponse, error)
 	retries      func() (*controlv1.ListRetriesResponse, error)
+	processes    func() (*controlv1.ListProcessesResponse, error)
 	activity     func(*controlv1.ListActivityRequest) (*controlv1.ListActivityResponse, error)
 	approve      func(*controlv1.ApproveRequest) (*controlv1.ApproveResponse, error)
 	getScan      func() (*controlv1.GetScanResponse, error)
@@ -48,6 +49,16 @@ func (s *stub) GetDeadLetters(_ context.Context,
 	error,
 ) {
 	return answer(s.get(req.Msg))
+}
+
+func (s *stub) ListProcesses(ctx context.Context,
+	req *connect.Request[controlv1.ListProcessesRequest]) (*connect.Response[controlv1.ListProcessesResponse],
+	error,
+) {
+	if s.processes == nil {
+		return s.UnimplementedControlServiceHandler.ListProcesses(ctx, req)
+	}
+	return answer(s.processes())
 }
 
 func (s *stub) ReplayDeadLetters(_ context.Context,

@@ -253,7 +253,7 @@ func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
 // syncReporter counts the results of the products and prints them.
 type syncReporter struct {
 	json bool
-	list jsonList
+	list jsonStream
 	line progress
 
 	// undecided are products that differ and get no command.
@@ -266,7 +266,8 @@ type syncReporter struct {
 
 func (s *syncReporter) begin() {
 	if s.json {
-		s.list.begin("products")
+		s.list.list = "products"
+		_ = s.list.begin()
 	}
 	for _, p := range s.undecided {
 		s.report(p.GetProductId(), "differs", reasonOf(p, &controlv1.PlanResponse{}))
@@ -275,7 +276,7 @@ func (s *syncReporter) begin() {
 
 func (s *syncReporter) progress(equal int) {
 	if !s.json {
-		s.line.showf("%s %d of %d products equal", bar(equal, s.total), equal, s.total)
+		s.line.showf("%s %d of %s equal", bar(equal, s.total), equal, countOf(s.total, "product", "products"))
 	}
 }
 
@@ -290,11 +291,7 @@ func (s *syncReporter) report(id, result, reason string) {
 		s.unknown++
 	}
 	if s.json {
-		s.list.add(struct {
-			Product string `json:"product"`
-			Result  string `json:"result"`
-			Reason  string `json:"reason,omitempty"`
-		}{id, result, reason})
+		_ = s.list.item(syncedProduct{id, result, reason})
 		return
 	}
 	s.line.clear()
@@ -311,20 +308,26 @@ func (s *syncReporter) fail(c *cli, err error) error {
 		return reportUnknown(c, err)
 	}
 	why, is := unreachable(err)
-	s.list.end(s.totals(why))
+	if failed := s.list.end(s.totals(why)); failed != nil {
+		return errors.Join(err, failed)
+	}
 	if is {
 		return errDiffers
 	}
 	return err
 }
 
-func (s *syncReporter) totals(unknown string) map[string]any {
-	out := map[string]any{"total": s.total, "equal": s.equal, "differing": s.differing, "unknown": s.unknown}
-	if asOf := s.equality.GetAsOf(); asOf != nil && unknown == "" {
-		out["as_of"] = asOf.AsTime()
+func (s *syncReporter) totals(unknown string) syncTotals {
+	out := syncTotals{
+		Total:          s.total,
+		Equal:          s.equal,
+		Differing:      s.differing,
+		Unknown:        s.unknown,
+		UnknownBecause: unknown,
 	}
-	if unknown != "" {
-		out["unknown_because"] = unknown
+	if asOf := s.equality.GetAsOf(); asOf != nil && unknown == "" {
+		at := asOf.AsTime()
+		out.AsOf = &at
 	}
 	return out
 }
@@ -338,9 +341,11 @@ func (s *syncReporter) end(onlyOrdered bool) error {
 	s.line.clear()
 	switch {
 	case s.json:
-		s.list.end(s.totals(unknown))
+		if err := s.list.end(s.totals(unknown)); err != nil {
+			return err
+		}
 	case onlyOrdered:
-		sayf(stdout, "commands sent for %s\n", countOf(uint64(s.sent), "product", "products"))
+		sayf(stdout, "commands sent for %s\n", countOf(s.sent, "product", "products"))
 	case s.total == 0 && unknown == "":
 		sayf(stdout, "Nothing differs: equal%s.\n", asOf(s.equality))
 	case s.total == 0:
@@ -348,7 +353,8 @@ func (s *syncReporter) end(onlyOrdered bool) error {
 	case unknown != "":
 		sayf(stdout, "unknown: %s. The commands stay queued.\n", unknown)
 	default:
-		sayf(stdout, "%d of %d products are equal on both sides%s.\n", s.equal, s.total, asOf(s.equality))
+		sayf(stdout, "%d of %s %s equal on both sides%s.\n", s.equal, countOf(s.total, "product", "products"),
+			plural(s.total, "is", "are"), asOf(s.equality))
 	}
 	if s.differing > 0 || s.unknown > 0 || unknown != "" {
 		return errDiffers

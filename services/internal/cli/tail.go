@@ -2,14 +2,12 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
@@ -159,34 +157,35 @@ func (t *tail) list(ctx context.Context,
 
 func (t *tail) print(e *controlv1.ActivityEntry) error {
 	if !t.json {
-		say(stdout, activityLine(e))
+		sayf(stdout, "%s\n", activityLine(e))
 		return nil
 	}
-	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode an entry: %w", err)
-	}
-	// protojson chooses its spaces by the build. One line has one form.
-	var compact map[string]any
-	if err := json.Unmarshal(data, &compact); err != nil {
-		return fmt.Errorf("encode an entry: %w", err)
-	}
-	if err := json.NewEncoder(jsonOut).Encode(compact); err != nil {
-		return fmt.Errorf("write an entry: %w", err)
-	}
-	return nil
+	return printJSONLine(e)
 }
 
 // activityLine describes an entry in one line: time, product, what happened, and what changed.
-func activityLine(e *controlv1.ActivityEntry) string {
+func activityLine(e *controlv1.ActivityEntry) raw {
 	entry := e.GetEntry()
-	parts := []string{
-		entry.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), e.GetProductId(), activityWord(entry),
-	}
+	line := sayingf("%s  %s  %s", formatWhen(entry.GetAt().AsTime(), dateMillis), e.GetProductId(),
+		activityColour(entry).paint(activityWord(entry)))
 	if text := activityText(entry); text != "" {
-		parts = append(parts, text)
+		line += sayingf("  %s", text)
 	}
-	return strings.Join(parts, "  ")
+	return raw(line)
+}
+
+// activityColour is the colour of a kind of entry.
+func activityColour(e *controlv1.HistoryEntry) colour {
+	switch e.GetKind() {
+	case "dead", "failed", "adoption_refused":
+		return bad
+	case "held", "drifted":
+		return careful
+	case "applied", "confirmed", "repaired", "written_back", "approved":
+		return good
+	default:
+		return ""
+	}
 }
 
 // activityWord is the kind of an entry. Failures, and what waits for a person, are in capitals.
@@ -222,7 +221,7 @@ func activityText(e *controlv1.HistoryEntry) string {
 		parts = append(parts[:maxActivityFields], fmt.Sprintf("and %d more", more))
 	}
 	if n := len(e.GetSteps()); n > 0 {
-		parts = append(parts, countOf(uint64(n), "call", "calls"))
+		parts = append(parts, countOf(n, "call", "calls"))
 	} else if len(parts) == 0 && e.GetDetail() != "" {
 		parts = append(parts, e.GetDetail())
 	} else if e.GetActor() != "" && e.GetKind() != "catalog_change" {

@@ -106,7 +106,7 @@ func TestActivityLine(t *testing.T) {
 		},
 	} {
 		e.At = timestamppb.Now()
-		line := activityLine(&controlv1.ActivityEntry{ProductId: "mug", Entry: e})
+		line := string(activityLine(&controlv1.ActivityEntry{ProductId: "mug", Entry: e}))
 		require.True(t, strings.HasSuffix(line, "  mug  "+want), line)
 	}
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,13 +86,11 @@ func (cmd *tokenNewCmd) Run(c *cli) error {
 // printToken prints the line for the settings, and a token that is not empty.
 func printToken(c *cli, entry auth.Entry, token string) error {
 	if c.Output == "json" {
-		return json.NewEncoder(jsonOut).Encode(struct {
-			Name    string `json:"name"`
-			Role    string `json:"role"`
-			Token   string `json:"token,omitempty"`
-			Entry   string `json:"entry"`
-			Expires string `json:"expires,omitempty"`
-		}{entry.Name, entry.Role.String(), token, entry.String(), formatExpiry(entry.Expires)})
+		answer := tokenAnswer{Name: entry.Name, Role: entry.Role.String(), Token: token, Entry: entry.String()}
+		if !entry.Expires.IsZero() {
+			answer.Expires = &entry.Expires
+		}
+		return printJSON(answer)
 	}
 	if token != "" {
 		sayf(stdout, "DRIFTLESS_TOKEN (of %s alone, a secret that is not shown again):\n%s\n\n"+
@@ -101,13 +98,6 @@ func printToken(c *cli, entry auth.Entry, token string) error {
 	}
 	say(stdout, entry.String())
 	return nil
-}
-
-func formatExpiry(at time.Time) string {
-	if at.IsZero() {
-		return ""
-	}
-	return at.UTC().Format(time.RFC3339)
 }
 
 type tokenHashCmd struct {
@@ -161,7 +151,7 @@ func printWhoAmI(who *controlv1.WhoAmIResponse) {
 	sayf(stdout, "%s, with the role %s\n", who.GetRecordedAs(), who.GetRole())
 	sayf(stdout, "account %s, reconciliation %s\n", who.GetAccount(), who.GetVersion())
 	if who.GetExpiresAt() != nil {
-		sayf(stdout, "the token works until %s\n", who.GetExpiresAt().AsTime().Local().Format(time.DateTime))
+		sayf(stdout, "the token works until %s\n", formatWhen(who.GetExpiresAt().AsTime(), time.DateTime))
 	}
 	if who.GetDelegate() {
 		say(stdout, "the token may act on behalf of others")

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -11,8 +10,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -52,9 +49,7 @@ func (cmd *topCmd) Run(ctx context.Context, c *cli) error {
 		}
 		if c.Output != "json" {
 			printTop(w, status.Msg, retries.Msg)
-		} else if err := printTogether(map[string]proto.Message{
-			"status": status.Msg, "retries": retries.Msg,
-		}); err != nil {
+		} else if err := printJSON(topAnswer{Status: message{status.Msg}, Retries: message{retries.Msg}}); err != nil {
 			return err
 		}
 		if degraded(status.Msg) {
@@ -64,24 +59,6 @@ func (cmd *topCmd) Run(ctx context.Context, c *cli) error {
 	})
 }
 
-// printTogether writes several answers as one JSON object.
-func printTogether(answers map[string]proto.Message) error {
-	all := map[string]json.RawMessage{}
-	for name, answer := range answers {
-		data, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(answer)
-		if err != nil {
-			return fmt.Errorf("encode the answer: %w", err)
-		}
-		all[name] = data
-	}
-	out := json.NewEncoder(jsonOut)
-	out.SetIndent("", "  ")
-	if err := out.Encode(all); err != nil {
-		return fmt.Errorf("write the answer: %w", err)
-	}
-	return nil
-}
-
 const (
 	// maxTopRetries is how many failing products are read, and maxTopRows how many rows of each kind are shown.
 	maxTopRetries = 200
@@ -89,7 +66,8 @@ const (
 )
 
 func printTop(w io.Writer, s *controlv1.GetStatusResponse, retries *controlv1.ListRetriesResponse) {
-	sayf(w, "%s  %s\n\n", statusTime(s).Local().Format(time.TimeOnly), verdictLine(s))
+	sayf(w, "%s  %s\n\n", formatWhen(statusTime(s), time.TimeOnly),
+		verdictColour(s).paint(verdictLine(s)))
 	printFlow(w, s)
 	printProcesses(w, s)
 	printWork(w, s)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -65,15 +64,12 @@ func (cmd *topologyPlanCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if c.Output == "json" {
-		if diffs == nil {
-			diffs = []topology.Difference{}
-		}
-		err = json.NewEncoder(jsonOut).Encode(diffs)
+		err = printJSON(diffs)
 	} else {
 		for _, d := range diffs {
 			say(stdout, d)
 		}
-		sayf(stdout, "%d differences\n", len(diffs))
+		say(stdout, countOf(len(diffs), "difference", "differences"))
 	}
 	if err == nil && len(diffs) > 0 {
 		return errDiffers
@@ -95,12 +91,17 @@ func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
 	defer m.Close()
 	options := cmd.options()
 	options.AllowLowering, options.AllowDataLoss = cmd.AllowLowering, cmd.AllowDataLoss
+	var answer topologyAnswer
 	options.OnKept = func(d topology.Difference) {
+		answer.LeftAlone = append(answer.LeftAlone, topologyLeft{d.Kind, d.Name, d.Lowers})
 		sayf(os.Stderr, "%s %s is left as it is: %s; add --allow-lowering to lower it\n", d.Kind, d.Name, d.Lowers)
 	}
 	err = m.ApplyTopology(ctx, options, cmd.Wait)
 	if errors.Is(err, topology.ErrDataLoss) {
 		return fmt.Errorf("%w; to do it anyway, add --allow-data-loss", err)
+	}
+	if err == nil && c.Output == "json" {
+		return printJSON(answer)
 	}
 	return err
 }
@@ -124,7 +125,7 @@ func (cmd *topologyPermissionsCmd) Run(c *cli) error {
 		for _, reader := range cmd.Readers {
 			users = append(users, topology.ReaderPermissions(reader, cmd.Accounts))
 		}
-		return json.NewEncoder(jsonOut).Encode(users)
+		return printJSON(users)
 	case cmd.Isolated:
 		text = topology.AccountsFile(cmd.Accounts, cmd.Readers...)
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -46,16 +45,7 @@ func (cmd *traceCmd) Run(ctx context.Context, c *cli) error {
 	}
 	last := judgeTrace(told.traces[len(told.traces)-1], cmd.Product, time.Now())
 	if c.Output == "json" {
-		out := json.NewEncoder(jsonOut)
-		out.SetIndent("", "  ")
-		if err := out.Encode(map[string]any{
-			"traces":   told.traces,
-			"verdict":  last,
-			"warnings": append([]string{}, told.warnings...),
-		}); err != nil {
-			return fmt.Errorf("encode the traces: %w", err)
-		}
-		return nil
+		return printJSON(traceAnswer{Traces: told.traces, Verdict: last, Warnings: told.warnings})
 	}
 	cmd.draw(told)
 	sayf(stdout, "\n%s: %s\n", strings.ReplaceAll(last.State, "_", " "), last.Text)
@@ -73,7 +63,7 @@ func (cmd *traceCmd) draw(told story) {
 			say(stdout)
 		}
 		if i == len(told.traces)-1 && told.between > 0 {
-			sayf(stdout, "(%s between, which only carried the change on)\n\n", pluralize(told.between, "trace"))
+			sayf(stdout, "(%s between, which only carried the change on)\n\n", countOf(told.between, "trace", "traces"))
 		}
 		drawTrace(stdout, t, filter, outputWidth(cmd.Width), time.Now())
 	}

@@ -59,10 +59,10 @@ func (l *leftOut) count(f spanFilter, s *jaeger.Span) {
 // print says what was left out, so that nobody takes the drawing for the whole trace.
 func (l *leftOut) print(w io.Writer) {
 	if l.bookkeeping > 0 {
-		sayf(w, "(%s of bookkeeping left out: --all draws them)\n", pluralize(l.bookkeeping, "span"))
+		sayf(w, "(%s of bookkeeping left out: --all draws them)\n", countOf(l.bookkeeping, "span", "spans"))
 	}
 	if l.foreign > 0 {
-		sayf(w, "(%s about %s left out: --trace-id draws them)\n", pluralize(l.foreign, "span"),
-			pluralize(len(l.products), "other product"))
+		sayf(w, "(%s about %s left out: --trace-id draws them)\n", countOf(l.foreign, "span", "spans"),
+			countOf(len(l.products), "other product", "other products"))
 	}
 }

@@ -54,8 +54,8 @@ func judgeTrace(t *jaeger.Trace, product string, now time.Time) verdict {
 		}
 		if len(products) > 1 {
 			return verdict{"unknown", fmt.Sprintf(
-				"the trace is about %d products: `driftless trace PRODUCT` says how the change of each ended",
-				len(products))}
+				"the trace is about %s: `driftless trace PRODUCT` says how the change of each ended",
+				countOf(len(products), "product", "products"))}
 		}
 	}
 	e := &ending{trace: t, product: product, now: now}
@@ -97,8 +97,8 @@ func (e *ending) verdict() verdict {
 	case e.failed != nil:
 		return verdict{"failed", "the change did not reach push: " + e.failed.Error() + ". Ingestion tries again"}
 	case e.separate > 1:
-		return verdict{"unknown", fmt.Sprintf("the transaction changed %d products, which have a trace each: "+
-			"`driftless trace PRODUCT` shows one", e.separate)}
+		return verdict{"unknown", fmt.Sprintf("the transaction changed %s, which have a trace each: "+
+			"`driftless trace PRODUCT` shows one", countOf(e.separate, "product", "products"))}
 	default:
 		return verdict{"unknown", "the trace does not say how the change ended: spans may be missing, or on their way"}
 	}
@@ -153,7 +153,7 @@ func (e *ending) confirmations() string {
 	case e.confirmed == 0:
 		return "no event has confirmed it in this trace yet"
 	default:
-		return pluralize(e.confirmed, "event") + " of Stripe confirmed it"
+		return countOf(e.confirmed, "event", "events") + " of Stripe confirmed it"
 	}
 }
 
@@ -165,7 +165,7 @@ func (e *ending) retry() string {
 			attempts++
 		}
 	}
-	text := "the change failed " + pluralize(attempts, "time") + ": " + strings.TrimSuffix(e.last.Error(), ".")
+	text := "the change failed " + countOf(attempts, "time", "times") + ": " + strings.TrimSuffix(e.last.Error(), ".")
 	ms, err := strconv.ParseInt(e.last.Attributes[string(telemetry.RetryDelayKey)], 10, 64)
 	if err != nil {
 		return text

@@ -135,7 +135,7 @@ type up struct {
 	webhookSecret string // the simulator's secret
 	// linkKey is the key of the link that signs in to the console once.
 	linkKey string
-	keys          upKeys
+	keys    upKeys
 	// listeners are those that the services inherit, by service.
 	listeners         map[string]*os.File
 	simulatorListener net.Listener // nil if Stripe is not simulated

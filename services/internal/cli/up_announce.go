@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -32,7 +31,7 @@ func (u *up) announce(ctx context.Context) error {
 		}
 	}
 	if u.JSON {
-		return json.NewEncoder(jsonOut).Encode(u.endpoints)
+		return printJSONLine(u.endpoints)
 	}
 	if u.DryRun {
 		sayf(stdout, "Dry run, with its data in %s. Nothing is written to Stripe.\n", u.dataDir)

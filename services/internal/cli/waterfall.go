@@ -77,20 +77,14 @@ func drawTrace(w io.Writer, t *jaeger.Trace, shown spanFilter, width int, now ti
 		}
 	}
 	sayf(w, "trace %s\n", t.ID)
-	sayf(w, "%s, took %s: %s in %s, %s\n", t.Start().Local().Format("2006-01-02 15:04:05.000"),
+	sayf(w, "%s, took %s: %s in %s, %s\n", formatWhen(t.Start(), dateMillis),
 		formatDuration(t.Duration()),
-		pluralize(len(t.Spans), "span"), pluralize(len(services), "service"), pluralize(failed, "error"))
+		countOf(len(t.Spans), "span", "spans"), countOf(len(services), "service", "services"),
+		countOf(failed, "error", "errors"))
 	for _, root := range t.Roots() {
 		f.draw(root, 0, "")
 	}
 	left.print(w)
-}
-
-func pluralize(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
 }
 
 // draw draws a span and those below it. said is the error of the span above. The children of a span that is left out

@@ -102,21 +102,12 @@ func (cmd *webhookListCmd) Run(ctx context.Context, c *cli) error {
 	}
 	fits := slices.ContainsFunc(all, func(e stripeapi.Endpoint) bool { return len(e.Problems()) == 0 })
 	if c.Output == "json" {
-		type shown struct {
-			stripeapi.Endpoint
-
-			Problems []string `json:"lacks"`
+		var out webhooksAnswer
+		for _, e := range all {
+			out.Endpoints = append(out.Endpoints, judgedEndpoint{e, e.Problems()})
 		}
-		out := make([]shown, len(all))
-		for i, e := range all {
-			out[i] = shown{e, append([]string{}, e.Problems()...)}
-		}
-		data, err := json.MarshalIndent(map[string]any{"endpoints": out}, "", "  ")
-		if err != nil {
-			return fmt.Errorf("encode the answer: %w", err)
-		}
-		if _, err := jsonOut.Write(append(data, '\n')); err != nil {
-			return fmt.Errorf("write the answer: %w", err)
+		if err := printJSON(out); err != nil {
+			return err
 		}
 	} else {
 		rows := [][]string{{"ENDPOINT", "URL", "STATUS", "API VERSION", "FOR DRIFTLESS"}}
@@ -155,13 +146,13 @@ func (cmd *webhookCreateCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if i := slices.IndexFunc(all, func(e stripeapi.Endpoint) bool { return e.URL == at }); i >= 0 {
-		return repairEndpoint(ctx, client, all[i])
+		return repairEndpoint(ctx, c, client, all[i])
 	}
 	return cmd.create(ctx, c, client, cmd.wanted(at), len(all))
 }
 
 // repairEndpoint updates an existing endpoint to what Driftless needs.
-func repairEndpoint(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) error {
+func repairEndpoint(ctx context.Context, c *cli, client *stripeapi.Client, e stripeapi.Endpoint) error {
 	if e.APIVersion != stripeapi.PinnedVersion {
 		return fmt.Errorf(
 			"%s sends to %s in API version %q, but pull reads %s; the version cannot be changed: `driftless webhook rotate %s` replaces the endpoint",
@@ -172,8 +163,13 @@ func repairEndpoint(ctx context.Context, client *stripeapi.Client, e stripeapi.E
 		if _, err := client.UpdateEndpoint(ctx, e); err != nil {
 			return err
 		}
+	}
+	switch {
+	case c.Output == "json":
+		return printJSON(webhookAnswer{Endpoint: e, Repaired: lacked})
+	case len(lacked) > 0:
 		sayf(stdout, "%s sends to %s; repaired: %s\n", e.ID, e.URL, strings.Join(lacked, "; "))
-	} else {
+	default:
 		sayf(stdout, "%s sends to %s and needs no repair\n", e.ID, e.URL)
 	}
 	sayf(stdout,
@@ -228,7 +224,7 @@ func (cmd *webhookRotateCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if cmd.Finish {
-		return cmd.finish(ctx, client, all)
+		return cmd.finish(ctx, c, client, all)
 	}
 	// An endpoint that replaces another is not itself replaced.
 	old, err := cmd.chooseEndpoint(all, func(e stripeapi.Endpoint) bool {
@@ -299,7 +295,9 @@ func (cmd *webhookRotateCmd) chooseEndpoint(all []stripeapi.Endpoint,
 }
 
 // finish deletes the old endpoint once pull accepts events of the new one.
-func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Client, all []stripeapi.Endpoint) error {
+func (cmd *webhookRotateCmd) finish(ctx context.Context, c *cli, client *stripeapi.Client,
+	all []stripeapi.Endpoint,
+) error {
 	old, err := cmd.chooseEndpoint(all, func(e stripeapi.Endpoint) bool { return successor(all, e.ID) != nil })
 	if err != nil {
 		return err
@@ -319,12 +317,17 @@ func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Clien
 	if err := checkSecret(ctx, next.URL, secret, next.Livemode); err != nil {
 		return fmt.Errorf("%w; %s is kept, and nothing is lost", err, old.ID)
 	}
-	sayf(stdout, "pull accepts the new secret at %s\n", next.URL)
+	if c.Output != "json" {
+		sayf(stdout, "pull accepts the new secret at %s\n", next.URL)
+	}
 	if !cmd.Yes && !confirm(fmt.Sprintf("Delete the old endpoint %s?", old.ID)) {
 		return fmt.Errorf("%s is kept: both endpoints send every event until it is deleted", old.ID)
 	}
 	if err := client.DeleteEndpoint(ctx, old.ID); err != nil {
 		return err
+	}
+	if c.Output == "json" {
+		return printJSON(webhookAnswer{Endpoint: *next, Deleted: old.ID})
 	}
 	sayf(stdout, "%s is deleted; %s sends to %s. Remove the old secret from STRIPE_WEBHOOK_SECRET.\n", old.ID, next.ID,
 		next.URL)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -73,16 +72,11 @@ func (s *secretStore) store(c *cli, e stripeapi.Endpoint) error {
 		}
 	}
 	if c.Output == "json" {
-		shown := map[string]any{"endpoint": e}
+		shown := webhookAnswer{Endpoint: e}
 		if s.temp == nil {
-			shown["secret"] = e.Secret
+			shown.Secret = e.Secret
 		}
-		data, err := json.MarshalIndent(shown, "", "  ")
-		if err != nil {
-			return fmt.Errorf("encode the answer: %w", err)
-		}
-		_, err = jsonOut.Write(append(data, '\n'))
-		return err
+		return printJSON(shown)
 	}
 	sayf(stdout, "%s sends Stripe's events to %s\n", e.ID, e.URL)
 	if s.temp != nil {

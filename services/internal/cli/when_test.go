@@ -23,6 +23,9 @@ func TestParseWhen_ReadsTimesAndDurations(t *testing.T) {
 		"2026-11-26 10:00":          local(10, 0, 0, 0),
 		" 2026-11-26 10:00:07 ":     local(10, 0, 7, 0),
 		"2026-11-26":                local(0, 0, 0, 0),
+		"2026-11-26 10:00:07 UTC":   time.Date(2026, 11, 26, 10, 0, 7, 0, time.UTC),
+		"2026-11-26 10:00 " + zoneName(local(10, 0, 0, 0)): local(10, 0, 0, 0),
+		formatWhen(local(10, 0, 7, 0), time.DateTime):      local(10, 0, 7, 0),
 		// As it is printed, cut to the millisecond: what began within it is included.
 		"2026-11-26 10:00:07.123":  local(10, 0, 7, 123_999_000),
 		"2026-11-26T10:00:07.123Z": time.Date(2026, 11, 26, 10, 0, 7, 123_999_000, time.UTC),
@@ -33,7 +36,7 @@ func TestParseWhen_ReadsTimesAndDurations(t *testing.T) {
 		require.NoError(t, err, text)
 		require.True(t, want.Equal(got), "%s: %s", text, got)
 	}
-	for _, text := range []string{"", "yesterday", "-2h", "2026-13-01", "12345", "d", "-1d"} {
+	for _, text := range []string{"", "yesterday", "-2h", "2026-13-01", "12345", "d", "-1d", "2026-11-26 10:00 XYZ"} {
 		_, err := parseWhen(text, now)
 		require.ErrorContains(t, err, "is not a time", text)
 	}

@@ -22,7 +22,7 @@ func printWhy(w io.Writer, answer *controlv1.ExplainResponse, now time.Time, col
 		whyPrinter{Writer: w, Explanation: all[0], now: now, colours: colours}.printProduct()
 		return
 	}
-	n := countOf(uint64(len(all)), "product", "products")
+	n := countOf(len(all), "product", "products")
 	if answer.GetTruncated() {
 		n = "more than " + n + "; these are the first"
 	}
@@ -134,14 +134,11 @@ func (p whyPrinter) age(at *timestamppb.Timestamp, verb string) string {
 }
 
 func (p whyPrinter) printVerdict() {
-	colour, reset := raw(""), raw("")
-	if p.colours {
-		colour, reset = raw("\x1b[1;31m"), raw("\x1b[0m")
-		if p.GetEqual() {
-			colour = raw("\x1b[1;32m")
-		}
+	verdict := badBig
+	if p.GetEqual() {
+		verdict = goodBig
 	}
-	sayf(p, "%s%s%s", colour, p.verdict(), reset)
+	sayf(p, "%s", verdict.in(p.verdict(), p.colours))
 	if d := p.duration(); d != "" {
 		sayf(p, " for %s", d)
 	}

@@ -96,18 +96,13 @@ type rewrite struct {
 // withTexts returns a JSON text in which the numbers of decimal fields are texts, and Stripe's "inf" is absent. It
 // returns the replaced pieces in their order. A malformed text ends the search: the decoder refuses it.
 func withTexts(data []byte, m protoreflect.MessageDescriptor) ([]byte, []rewrite, error) {
-	s := &numberScanner{data: data, dec: json.NewDecoder(bytes.NewReader(data))}
+	s := &numberScanner{data: data, dec: json.NewDecoder(bytes.NewReader(data)), scalar: textOf}
 	s.dec.UseNumber()
 	var wrong *numberError
 	if err := s.value("", m, nil); errors.As(err, &wrong) {
 		return nil, nil, wrong
 	}
-	out, last := make([]byte, 0, len(data)+2*len(s.found)), 0
-	for _, r := range s.found {
-		out = append(append(out, data[last:r.start]...), r.with...)
-		last = r.end
-	}
-	return append(out, data[last:]...), s.found, nil
+	return s.rewritten(), s.found, nil
 }
 
 // numberError names a field whose number is not accepted.
@@ -118,11 +113,24 @@ type numberError struct {
 
 func (e *numberError) Error() string { return e.field + ": " + e.err.Error() }
 
+// numberScanner finds the scalars of a JSON text that another form replaces.
 type numberScanner struct {
-	data  []byte
-	dec   *json.Decoder
-	found []rewrite
-	depth int
+	data []byte
+	dec  *json.Decoder
+	// scalar returns what replaces a scalar of a field.
+	scalar func(protoreflect.FieldDescriptor, json.Token) (with string, replace bool, err error)
+	found  []rewrite
+	depth  int
+}
+
+// rewritten returns the text with everything replaced that was found.
+func (s *numberScanner) rewritten() []byte {
+	out, last := make([]byte, 0, len(s.data)+2*len(s.found)), 0
+	for _, r := range s.found {
+		out = append(append(out, s.data[last:r.start]...), r.with...)
+		last = r.end
+	}
+	return append(out, s.data[last:]...)
 }
 
 // maxDepth is deeper than any message that has a decimal field.
@@ -148,20 +156,27 @@ func (s *numberScanner) value(path string, m protoreflect.MessageDescriptor, f p
 			return s.list(path, m, f)
 		}
 		return s.object(path, m, f)
-	case json.Number:
-		if f == nil || !IsDecimal(f) {
-			return nil
+	case json.Number, string:
+		if f != nil {
+			return s.replace(path, f, token, end)
 		}
-		text, err := DecimalText(v.String())
-		if err != nil {
-			return &numberError{path, err}
-		}
-		s.found = append(s.found, rewrite{end - len(v.String()), end, strconv.Quote(text)})
-	case string:
-		if start := end - len(Infinity) - 2; f != nil && IsInfinity(f, v) && start >= 0 &&
-			string(s.data[start:end]) == strconv.Quote(Infinity) {
-			s.found = append(s.found, rewrite{start, end, `""`})
-		}
+	}
+	return nil
+}
+
+// replace notes what replaces a scalar that ends at a position.
+func (s *numberScanner) replace(path string, f protoreflect.FieldDescriptor, token json.Token, end int) error {
+	with, replace, err := s.scalar(f, token)
+	if err != nil {
+		return &numberError{path, err}
+	}
+	literal := fmt.Sprint(token)
+	if _, isText := token.(string); isText {
+		literal = strconv.Quote(literal)
+	}
+	// A text with escapes is none of those that are replaced.
+	if start := end - len(literal); replace && start >= 0 && string(s.data[start:end]) == literal {
+		s.found = append(s.found, rewrite{start, end, with})
 	}
 	return nil
 }
@@ -187,7 +202,7 @@ func (s *numberScanner) object(path string, m protoreflect.MessageDescriptor, f 
 		inner, innerMessage := protoreflect.FieldDescriptor(nil), protoreflect.MessageDescriptor(nil)
 		switch {
 		case f != nil && f.IsMap():
-			innerMessage = f.MapValue().Message()
+			inner, innerMessage = f.MapValue(), f.MapValue().Message()
 		case m != nil:
 			if inner = FieldByName(m, key); inner != nil && !inner.IsMap() {
 				innerMessage = inner.Message()

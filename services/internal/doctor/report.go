@@ -30,7 +30,7 @@ type NotLooked struct {
 // Fine is a check that found nothing. Saw is what it saw, empty if there is nothing to tell.
 type Fine struct {
 	ID  string `json:"id"`
-	Saw string `json:"saw,omitempty"`
+	Saw string `json:"saw"`
 }
 
 // IsFine reports whether every selected check was looked at, and nothing was found.

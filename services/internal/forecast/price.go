@@ -12,12 +12,12 @@ type PriceChange struct {
 	ID   string `json:"price_id"`
 	Verb string `json:"verb"`
 	// Before and After are what it costs: "14.00 EUR / month". They are empty where there is nothing.
-	Before string `json:"before,omitempty"`
-	After  string `json:"after,omitempty"`
+	Before string `json:"before"`
+	After  string `json:"after"`
 	// Percent is the change of the amount: "-50", "+12.5". It is empty if the prices cannot be compared so.
-	Percent string `json:"percent,omitempty"`
+	Percent string `json:"percent"`
 	// Rules are those of the guard that would hold the change because of the price.
-	Rules []string `json:"rules,omitempty"`
+	Rules []string `json:"rules"`
 }
 
 // priceChanges returns the prices whose amount changes.

@@ -68,7 +68,7 @@ func (t *Trace) index() *index {
 // Span is a span of a trace.
 type Span struct {
 	ID      string `json:"span_id"`
-	Parent  string `json:"parent_id,omitempty"`
+	Parent  string `json:"parent_id"`
 	Service string `json:"service"`
 	Name    string `json:"name"`
 	// Start has a resolution of a microsecond.
@@ -76,7 +76,7 @@ type Span struct {
 	Duration time.Duration `json:"duration_ns"`
 	// Attributes are texts by name.
 	Attributes map[string]string `json:"attributes"`
-	Links      []Link            `json:"links,omitempty"`
+	Links      []Link            `json:"links"`
 }
 
 // Link refers to a span of another trace.

@@ -33,9 +33,9 @@ type Question struct {
 	// Text says what is not known, why it matters, and what the proposal does meanwhile.
 	Text string `json:"text"`
 	// Flag of `driftless init` answers it, "" if the file must be edited.
-	Flag string `json:"flag,omitempty"`
+	Flag string `json:"flag"`
 	// Choices are likely answers.
-	Choices []string `json:"choices,omitempty"`
+	Choices []string `json:"choices"`
 }
 
 // Answers are what the operator knows. Empty values are not known.

@@ -16,7 +16,8 @@ var (
 
 // Build says what a program was built from.
 type Build struct {
-	// Version is the version of the release or of the module, or "devel" in a build from a checkout.
+	// Version is that of the release or of the module: "0.1.0". A build from a checkout also has the commit, if it is
+	// known: "0.1.0+2e3d202".
 	Version string
 	// Commit is the commit in full, "" if the program does not know it. The suffix "-dirty" means that files were
 	// changed after the commit.
@@ -25,7 +26,7 @@ type Build struct {
 	Date time.Time
 }
 
-// Version returns the version of the release or of the module, or "devel" in a build from a checkout.
+// Version returns the version as Build has it.
 func Version() string { return ReadBuild().Version }
 
 // ReadBuild returns what this program was built from.
@@ -38,17 +39,11 @@ func ReadBuild() Build {
 func buildOf(version, commit, date string, info *debug.BuildInfo) Build {
 	b := Build{Version: version, Commit: commit}
 	b.Date, _ = time.Parse(time.RFC3339, date)
-	if info == nil {
-		info = &debug.BuildInfo{}
+	// An image that was built without a version has "devel".
+	if version == "" || version == "devel" {
+		b.Version = versionOf(info, commit)
 	}
-	if b.Version == "" {
-		b.Version = info.Main.Version
-	}
-	// Go's word for a build from a checkout is "(devel)".
-	if b.Version == "" || b.Version == "(devel)" {
-		b.Version = "devel"
-	}
-	if b.Commit == "" {
+	if b.Commit == "" && info != nil {
 		b.Commit, b.Date = recorded(info.Settings)
 	}
 	return b

@@ -50,18 +50,18 @@ func TestBuild_PrefersTheStampOfTheRelease(t *testing.T) {
 		"go install, and a checkout with changes": {
 			info: checkout,
 			want: Build{
-				Version: "v0.2.0",
+				Version: "0.2.0",
 				Commit:  "ffffffffffffffffffffffffffffffffffffffff-dirty",
 				Date:    time.Date(2025, 1, 2, 2, 4, 5, 0, time.UTC),
 			},
-			line: "v0.2.0 (ffffffffffff-dirty, 2025-01-02)",
+			line: "0.2.0 (ffffffffffff-dirty, 2025-01-02)",
 		},
 		"a checkout": {
 			info: &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}},
-			want: Build{Version: "devel"},
-			line: "devel",
+			want: Build{Version: "0.1.0"},
+			line: "0.1.0",
 		},
-		"nothing is known": {want: Build{Version: "devel"}, line: "devel"},
+		"nothing is known": {want: Build{Version: "0.1.0"}, line: "0.1.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -87,7 +87,7 @@ func runService(name, description string, settings any, run func(context.Context
 		return err
 	}
 	groups := reflect.ValueOf(settings).Elem()
-	log := groups.FieldByName("Log").Interface().(config.Log)       //nolint:forcetypeassert // a mistake of the caller's
+	log := groups.FieldByName("Log").Interface().(config.Log) //nolint:forcetypeassert // a mistake of the caller's
 	mesh, _ := fieldOf(groups, "Mesh").(config.Mesh)
 	hosts := groups.FieldByName("Hosts").Interface().(config.Hosts) //nolint:forcetypeassert // as above
 	logger, err := telemetry.NewLogger(os.Stderr, log.LogLevel, log.LogFormat)

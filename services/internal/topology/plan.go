@@ -20,9 +20,9 @@ type Difference struct {
 	Missing bool `json:"missing"`
 	// Lowers describes the part of Detail that lowers or removes something; empty for none. It is applied only if the
 	// options allow it.
-	Lowers string `json:"lowers,omitempty"`
+	Lowers string `json:"lowers"`
 	// DataLoss describes the messages that the whole change would lose; empty for none.
-	DataLoss string `json:"loses,omitempty"`
+	DataLoss string `json:"loses"`
 
 	// apply makes the change, as far as the options allow; nil if they allow nothing.
 	apply func(context.Context) error

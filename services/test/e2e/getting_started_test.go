@@ -89,7 +89,7 @@ func TestGettingStarted_CommandsWork(t *testing.T) {
 }
 
 var (
-	clockPattern = regexp.MustCompile(`\b\d\d:\d\d(:\d\d)?\b`)
+	clockPattern = regexp.MustCompile(`\b\d\d:\d\d(:\d\d)?( [A-Z]+[-+0-9]*)?\b`)
 	agoPattern   = regexp.MustCompile(`\d+m?\d*s ago`)
 )
 

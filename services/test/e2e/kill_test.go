@@ -151,8 +151,8 @@ func TestServices_KillLosesNothing(t *testing.T) {
 	shown, err := p.command("status", "-o", "json").Output()
 	require.NoError(t, err, "%s", shown)
 	var status struct {
-		InSync string `json:"in_sync"`
+		InSync uint64 `json:"in_sync"`
 	}
 	require.NoError(t, json.Unmarshal(shown, &status))
-	require.Equal(t, "42", status.InSync, "the seed and the demo's two products")
+	require.EqualValues(t, 42, status.InSync, "the seed and the demo's two products")
 }

@@ -43,7 +43,7 @@ const (
 	dir  = root + "/deploy/helm/driftless"
 )
 
-var update = flag.Bool("update", false, "write the chart's README")
+var update = flag.Bool("update", false, "write the chart's README, alerts and dashboard")
 
 // typed has every kind that the chart uses but KEDA's, with the fields of its API.
 var typed = func() *runtime.Scheme {
@@ -304,11 +304,21 @@ func TestDeployments_KeepReadyPodsDuringUpdate(t *testing.T) {
 	})
 }
 
-// The alerts and the dashboard in the chart are links to those of the repository. A broken link would silently leave
-// them out.
+// The alerts and the dashboard in the chart are copies of those of the repository. Links would make Helm warn at each
+// installation.
 func TestAlertsAndDashboard_EqualThoseOfRepository(t *testing.T) {
 	rendered, err := render(t, valuesOf(t, dir+"/ci/production-values.yaml"))
 	require.NoError(t, err)
+	for _, name := range []string{"alerts/driftless.rules.yaml", "grafana/driftless.json"} {
+		want, err := os.ReadFile(root + "/deploy/" + name)
+		require.NoError(t, err)
+		if *update {
+			require.NoError(t, os.WriteFile(dir+"/files/"+name, want, 0o600))
+		}
+		have, err := os.ReadFile(dir + "/files/" + name)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(have), "run scripts/test-helm -update")
+	}
 	var rules, dashboards int
 	for _, o := range objects(t, rendered) {
 		switch made := o.decoded.(type) {
