@@ -40,8 +40,8 @@ const anything = "..."
 // Compare returns an error unless the output is the one of the page. A line "..." of the page stands for any number of
 // lines. Times, durations, versions, addresses and random ids are not compared.
 func Compare(page, output string) error {
-	want := strings.Split(strings.TrimSpace(Normalize(page)), "\n")
-	have := strings.Split(strings.TrimSpace(Normalize(output)), "\n")
+	want := strings.Split(strings.Trim(Normalize(page), "\n"), "\n")
+	have := strings.Split(strings.Trim(Normalize(output), "\n"), "\n")
 	missing := 0
 	if match(want, have, &missing) {
 		return nil

@@ -2,11 +2,11 @@
 // tests use it.
 //
 // A block of the language sh or bash has commands, and a text block right after it has their output. A block of the
-// language console has both: commands after "$ ", each followed by its output. A comment before a block says why a
-// test does not run it, or not those of its lines that begin with a program:
+// language console has both: commands after "$ ", each followed by some lines of its output in their order. A comment
+// before a block says why a test does not run it, or not those of its lines that begin with some words:
 //
 //	<!-- not run: needs Kubernetes -->
-//	<!-- not run (kubectl, nats): needs Kubernetes -->
+//	<!-- not run (kubectl, driftless trace): needs Kubernetes and Jaeger -->
 package docpage
 
 import (
@@ -24,7 +24,7 @@ type Block struct {
 	Line int
 	// Script is what a shell runs.
 	Script string
-	// Output is what the page says that the commands print. Empty if it does not say that.
+	// Output is what the page says that the commands print, for Compare. Empty if it does not say that.
 	Output string
 	// NotRun says why a test does not run the block. If Programs has names, that is about the lines that begin with
 	// one of them.
@@ -105,7 +105,12 @@ func prompts(lines []string) (out []Block) {
 		if command, ok := strings.CutPrefix(line, "$ "); ok {
 			out = append(out, Block{Line: i, Script: command + "\n"})
 		} else if len(out) > 0 {
-			out[len(out)-1].Output += line + "\n"
+			out[len(out)-1].Output += anything + "\n" + line + "\n"
+		}
+	}
+	for i := range out {
+		if out[i].Output != "" {
+			out[i].Output += anything + "\n"
 		}
 	}
 	return out
@@ -133,11 +138,17 @@ func (b Block) Runnable() string {
 	}
 	var out strings.Builder
 	for line := range strings.Lines(b.Script) {
-		if first, _, _ := strings.Cut(strings.TrimSpace(line), " "); !slices.Contains(b.Programs, first) {
+		if !slices.ContainsFunc(b.Programs, func(p string) bool { return isOf(line, p) }) {
 			out.WriteString(line)
 		}
 	}
 	return strings.TrimSpace(out.String())
+}
+
+// isOf reports whether a line begins with the words of a program.
+func isOf(line, program string) bool {
+	rest, ok := strings.CutPrefix(strings.TrimSpace(line), program)
+	return ok && (rest == "" || rest[0] == ' ')
 }
 
 // String returns where the block is.

@@ -34,11 +34,12 @@ two
 
 1. An item.
 
-   <!-- not run (kubectl, nats): needs Kubernetes -->
+   <!-- not run (kubectl, nats stream): needs Kubernetes -->
    '''sh
    kubectl get pods
    three
    nats stream ls
+   nats server ls
    '''
 
 '''console
@@ -55,17 +56,17 @@ $ five
 		{Page: path, Line: 3, Script: "one\n", Output: "1\n"},
 		{Page: path, Line: 18, Script: "two\n", NotRun: "needs Kubernetes"},
 		{
-			Page: path, Line: 25, Script: "kubectl get pods\nthree\nnats stream ls\n", NotRun: "needs Kubernetes",
-			Programs: []string{"kubectl", "nats"},
+			Page: path, Line: 25, Script: "kubectl get pods\nthree\nnats stream ls\nnats server ls\n", NotRun: "needs Kubernetes",
+			Programs: []string{"kubectl", "nats stream"},
 		},
-		{Page: path, Line: 31, Script: "four\n", Output: "4\n"},
-		{Page: path, Line: 33, Script: "five\n"},
+		{Page: path, Line: 32, Script: "four\n", Output: "...\n4\n...\n"},
+		{Page: path, Line: 34, Script: "five\n"},
 	}, blocks)
 	var run []string
 	for _, b := range blocks {
 		run = append(run, strings.TrimSpace(b.Runnable()))
 	}
-	require.Equal(t, []string{"one", "", "three", "four", "five"}, run)
+	require.Equal(t, []string{"one", "", "three\nnats server ls", "four", "five"}, run)
 }
 
 func TestRead_ReportsBlockWithoutEnd(t *testing.T) {
