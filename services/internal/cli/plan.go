@@ -25,8 +25,8 @@ type planCmd struct {
 // Help is shown by --help.
 func (*planCmd) Help() string {
 	return `Shows what differs between the catalog and Stripe, and what will be done about it: changes that push makes,
-values that are written back, changes that the guard holds, that Stripe refused, that wait for a retry or for a
-decision, and drift that is only reported.
+values that are written back, changes that are held, refused, or wait for a retry or a decision, and drift that is only
+reported.
 
 With --usage, pull also counts the subscriptions and payment links of each price that would be replaced or archived. It
 reads them from Stripe, which counts towards the read allowance.

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +22,10 @@ type pageRig struct {
 	dir  string
 	env  []string
 	mesh *testMesh
+	// moment is when the mesh was last as at the beginning of a page.
+	moment string
+	// edits counts the edits in Stripe that are drift.
+	edits int
 }
 
 // pageCommands returns the lines of the page's blocks of shell commands.
@@ -68,8 +74,13 @@ func (r *pageRig) write(name, text string) {
 // run runs a script as a step of GitHub Actions does, and returns its output and exit code.
 func (r *pageRig) run(script string, env ...string) (out string, code int) {
 	r.t.Helper()
-	shell := exec.CommandContext(r.t.Context(), "bash", "-e", "-o", "pipefail", "-c", script)
+	ctx, cancel := context.WithTimeout(r.t.Context(), scriptTimeout)
+	defer cancel()
+	shell := exec.CommandContext(ctx, "bash", "-e", "-o", "pipefail", "-c", script)
 	shell.Dir, shell.Env = r.dir, slices.Concat(r.env, env)
+	// The end of the script also ends the programs that it has started.
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	shell.Cancel = func() error { return syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) }
 	output, err := shell.CombinedOutput()
 	if shell.ProcessState == nil {
 		require.NoError(r.t, err)

@@ -1,9 +1,7 @@
 package e2e_test
 
 import (
-	"context"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,18 +21,7 @@ func TestGettingStarted_CommandsWork(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../docs/getting-started.md")
 	require.NoError(t, err)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		done <- stripesim.Run(ctx, stripesim.Config{Listener: listener, Limits: stripesim.Limits{Off: true}})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		require.NoError(t, <-done)
-	})
-	stripe := "http://" + listener.Addr().String()
+	stripe := startStripe(t)
 
 	database := localtest.Postgres(t)
 	dir := dataDir(t)
