@@ -115,11 +115,13 @@ func (p *Provider) Begin(ctx context.Context, to string) (address string, a Atte
 func (p *Provider) Finish(ctx context.Context, r *http.Request, a Attempt) (Visitor, error) {
 	query := r.URL.Query()
 	if a.State == "" || subtle.ConstantTimeCompare([]byte(a.State), []byte(query.Get("state"))) != 1 {
-		return Visitor{}, errors.New("the sign-in was not begun in this browser, or took longer than 10 minutes: begin again")
+		return Visitor{},
+			errors.New("the sign-in was not begun in this browser, or took longer than 10 minutes: begin again")
 	}
 	if code := query.Get("error"); code != "" {
-		return Visitor{}, fmt.Errorf("the provider refused the sign-in: %s", cmp.Or(printable(query.Get("error_description")),
-			printable(code)))
+		return Visitor{},
+			fmt.Errorf("the provider refused the sign-in: %s", cmp.Or(printable(query.Get("error_description")),
+				printable(code)))
 	}
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -148,7 +150,8 @@ func (p *Provider) Finish(ctx context.Context, r *http.Request, a Attempt) (Visi
 	return p.visitor(claims)
 }
 
-// complete adds the claims that the provider tells only when it is asked (UserInfo), if the token lacks one that counts.
+// complete adds the claims that the provider tells only when it is asked (UserInfo), if the token lacks one that
+// counts.
 func (p *Provider) complete(ctx context.Context, found *oidc.Provider, token *oauth2.Token, subject string,
 	claims map[string]any,
 ) error {
@@ -175,8 +178,8 @@ func (p *Provider) complete(ctx context.Context, found *oidc.Provider, token *oa
 	return nil
 }
 
-// visitor returns the name and the role that claims stand for. An address that the provider has not verified is no name:
-// its owner may be somebody else.
+// visitor returns the name and the role that claims stand for. An address that the provider has not verified is no
+// name: its owner may be somebody else.
 func (p *Provider) visitor(claims map[string]any) (Visitor, error) {
 	name, _ := claims[p.cfg.Name].(string)
 	if p.cfg.Name == "email" {
@@ -186,15 +189,17 @@ func (p *Provider) visitor(claims map[string]any) (Visitor, error) {
 		}
 	}
 	if name = printable(name); name == "" {
-		return Visitor{}, fmt.Errorf("the provider does not say the claim %s, which is the visitor's name for the audit "+
-			"trail: ask for another scope, or set another claim", p.cfg.Name)
+		return Visitor{},
+			fmt.Errorf("the provider does not say the claim %s, which is the visitor's name for the audit "+
+				"trail: ask for another scope, or set another claim", p.cfg.Name)
 	}
 	v := Visitor{Name: name, Role: p.cfg.Default}
 	for _, value := range texts(claims[p.cfg.RoleClaim]) {
 		v.Role = max(v.Role, p.cfg.Roles[value])
 	}
 	if v.Role == 0 {
-		return v, fmt.Errorf("%s has %w here: none of the values of the claim %s has one", name, ErrNoRole, p.cfg.RoleClaim)
+		return v, fmt.Errorf("%s has %w here: none of the values of the claim %s has one", name, ErrNoRole,
+			p.cfg.RoleClaim)
 	}
 	return v, nil
 }

@@ -61,7 +61,8 @@ func startProvider(t *testing.T) string {
 func settings(issuer string) openid.Config {
 	return openid.Config{
 		Issuer: issuer, ClientID: clientID, ClientSecret: clientSecret, Scopes: []string{"email", "profile"},
-		Name: "email", RoleClaim: "preferred_username", Roles: map[string]auth.Role{"ada": auth.Approve}, Redirect: redirect,
+		Name: "email", RoleClaim: "preferred_username", Roles: map[string]auth.Role{"ada": auth.Approve},
+		Redirect: redirect,
 	}
 }
 
@@ -142,7 +143,12 @@ func TestProvider_RefusesWhatIsNotItsOwnSignIn(t *testing.T) {
 	require.ErrorContains(t, err, "belongs to another sign-in")
 
 	refused := httptest.NewRequest(http.MethodGet,
-		redirect+"?"+url.Values{"state": {attempt.State}, "error": {"access_denied"}, "error_description": {"no\x1b[31m"}}.Encode(), nil)
+		redirect+"?"+
+			url.Values{
+				"state":             {attempt.State},
+				"error":             {"access_denied"},
+				"error_description": {"no\x1b[31m"},
+			}.Encode(), nil)
 	_, err = p.Finish(t.Context(), refused, attempt)
 	require.EqualError(t, err, "the provider refused the sign-in: no[31m")
 }
@@ -158,7 +164,8 @@ func TestProvider_RefusesVisitorsWithoutRoleOrVerifiedName(t *testing.T) {
 	}
 	_, err := finish(settings(issuer), "vera")
 	require.ErrorIs(t, err, openid.ErrNoRole)
-	require.ErrorContains(t, err, "vera@example.com has no role here: none of the values of the claim preferred_username")
+	require.ErrorContains(t, err,
+		"vera@example.com has no role here: none of the values of the claim preferred_username")
 	_, err = finish(settings(issuer), "eve")
 	require.ErrorContains(t, err, "does not say that it has verified the address eve@example.com")
 

@@ -185,7 +185,8 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 		return func(ctx context.Context) error {
 			return reconciliation.Run(ctx, reconciliation.Config{
 				Account: "default", NATS: nats, LedgerURL: m.database, HTTP: server,
-				Auth: auth.Settings{Tokens: m.entries.String()}, GracePeriod: time.Second, Policy: m.policy, Guard: rules,
+				Auth: auth.Settings{Tokens: m.entries.String()}, GracePeriod: time.Second, Policy: m.policy,
+				Guard:  rules,
 				Logger: discard(),
 			})
 		}
@@ -231,7 +232,8 @@ func (m *testMesh) upsert(products ...*catalogv1.Product) {
 	m.t.Helper()
 	client := ingestv1connect.NewIngestServiceClient(&http.Client{Transport: bearer(m.tokens[auth.Operate])},
 		m.url(topology.Ingestion))
-	_, err := client.UpsertProducts(m.t.Context(), connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: products}))
+	_, err := client.UpsertProducts(m.t.Context(),
+		connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: products}))
 	require.NoError(m.t, err)
 }
 

@@ -1,5 +1,5 @@
-// Package web is what the console's pages run on: routes, sign-in, roles, forms, errors, and events that make pages read
-// themselves again. A page is a function of a visit, which has the APIs with the visitor's own rights.
+// Package web is what the console's pages run on: routes, sign-in, roles, forms, errors, and events that make pages
+// read themselves again. A page is a function of a visit, which has the APIs with the visitor's own rights.
 package web
 
 import (
@@ -112,8 +112,8 @@ type Visit struct {
 	w       http.ResponseWriter
 }
 
-// Page adds a page. Its pattern is a path as of http.ServeMux, without the method. An error of the handler is shown as a
-// page: see showError.
+// Page adds a page. Its pattern is a path as of http.ServeMux, without the method. An error of the handler is shown as
+// a page: see showError.
 func (a *App) Page(path string, handler func(*Visit) (view.Page, error)) {
 	pattern := "GET " + path
 	if path == "/" {
@@ -153,7 +153,8 @@ func (a *App) Action(role auth.Role, path string, handler func(*Visit) (Done, er
 			return
 		}
 		if err := v.ParseForm(); err != nil {
-			a.showError(v, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the form cannot be read: %w", err)))
+			a.showError(v,
+				connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the form cannot be read: %w", err)))
 			return
 		}
 		v.Chrome.Path = backPath(v.PostForm.Get("back"))

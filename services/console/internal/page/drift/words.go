@@ -79,7 +79,8 @@ func choices(q query, counts []*controlv1.DriftCount) (byState, byKind []choice)
 	byState = []choice{{title: "Open", query: query{kind: q.kind}, count: open, current: q.state == ""}}
 	for _, name := range []string{"waiting", "found", "repairing", "ignored"} {
 		if state[name] > 0 || q.state == name {
-			byState = append(byState, choice{stateTitle(name), query{kind: q.kind, state: name}, state[name], q.state == name})
+			byState = append(byState,
+				choice{stateTitle(name), query{kind: q.kind, state: name}, state[name], q.state == name})
 		}
 	}
 	byKind = []choice{{title: "Every kind", query: query{state: q.state}, count: open, current: q.kind == ""}}
@@ -87,7 +88,8 @@ func choices(q query, counts []*controlv1.DriftCount) (byState, byKind []choice)
 		"missing", "extra", "field", "price_structure", "default_price", "archived_in_stripe", "archived_in_catalog",
 	} {
 		if kind[name] > 0 || q.kind == name {
-			byKind = append(byKind, choice{kindTitle(name), query{kind: name, state: q.state}, kind[name], q.kind == name})
+			byKind = append(byKind,
+				choice{kindTitle(name), query{kind: name, state: q.state}, kind[name], q.kind == name})
 		}
 	}
 	return byState, byKind

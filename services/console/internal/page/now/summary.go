@@ -22,7 +22,8 @@ type sentence struct {
 func at(s *controlv1.GetStatusResponse) time.Time { return s.GetEquality().GetAt().AsTime() }
 
 // summarize says how many products are equal and what is wrong with the others: "39,981 of 40,000 are equal. 12 differ,
-// the oldest for 4 min. 7 are refused." It says equal without more only if it is known of the tables and of Stripe, now.
+// the oldest for 4 min. 7 are refused." It says equal without more only if it is known of the tables and of Stripe,
+// now.
 func summarize(s *controlv1.GetStatusResponse) sentence {
 	differ := s.GetPending() + s.GetDrifted()
 	all := s.GetInSync() + differ + s.GetDead() + s.GetHeld()
@@ -122,7 +123,13 @@ func picture(s *controlv1.GetStatusResponse) []node {
 		flow[f.GetName()] = f
 	}
 	return []node{
-		{name: "Postgres", kind: "place", tone: captureTone(s), text: captureText(s), facts: flowFacts(s, flow["capture"])},
+		{
+			name:  "Postgres",
+			kind:  "place",
+			tone:  captureTone(s),
+			text:  captureText(s),
+			facts: flowFacts(s, flow["capture"]),
+		},
 		service(s, "ingestion"),
 		queue(s, "CATALOG", flow["live"], flow["bulk"]),
 		service(s, "push", flowFact(s, "commands", flow["commands"]), flowFact(s, "retries", flow["retries"])),

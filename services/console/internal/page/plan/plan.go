@@ -73,8 +73,10 @@ func show(v *web.Visit) (view.Page, error) {
 	heldTotal := uint64(0)
 	if q.held {
 		held, err := v.Control.SearchProducts(v.Context(), connect.NewRequest(&controlv1.SearchProductsRequest{
-			Filter: &controlv1.ProductFilter{States: []controlv1.ProductState{controlv1.ProductState_PRODUCT_STATE_HELD}},
-			Limit:  shown, Cursor: q.after,
+			Filter: &controlv1.ProductFilter{
+				States: []controlv1.ProductState{controlv1.ProductState_PRODUCT_STATE_HELD},
+			},
+			Limit: shown, Cursor: q.after,
 		}))
 		if err != nil {
 			return view.Page{}, err

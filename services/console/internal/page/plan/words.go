@@ -48,7 +48,8 @@ func (t tally) failed(verb string, err error) error {
 	if t.decided == 0 {
 		return err
 	}
-	return fmt.Errorf("%s, then it stopped: %w", view.Many(uint64(t.decided), "change is "+verb, "changes are "+verb), err)
+	return fmt.Errorf("%s, then it stopped: %w", view.Many(uint64(t.decided), "change is "+verb, "changes are "+verb),
+		err)
 }
 
 func approveCommand(ids []string, rule string, all bool) string {
@@ -130,8 +131,8 @@ func change(c *controlv1.PlannedChange) string {
 // amount finds the number and the currency of a price in words: "1,400.00 EUR / month".
 var amount = regexp.MustCompile(`^([0-9][0-9,]*(?:\.[0-9]+)?) ([A-Z]{3})(.*)$`)
 
-// percent returns by how much an amount changes: "+50%". It is empty unless both are one amount of the same currency and
-// interval, and the old one is not 0.
+// percent returns by how much an amount changes: "+50%". It is empty unless both are one amount of the same currency
+// and interval, and the old one is not 0.
 func percent(before, after string) string {
 	b, a := amount.FindStringSubmatch(before), amount.FindStringSubmatch(after)
 	if b == nil || a == nil || b[2] != a[2] || b[3] != a[3] {

@@ -105,7 +105,7 @@ func (p progress) words() string {
 	return strings.Join(parts, ", ")
 }
 
-// outcome says what a finished scan has found, and what it could not find out.
+// outcome says what a finished scan has found, and what it could not detect.
 func outcome(r *meshv1.ScanReport) (tone, text string, doubts []string) {
 	if r.GetError() != "" {
 		return "bad", "The scan failed: " + r.GetError(), nil
