@@ -22,7 +22,7 @@ const (
 // HeaderExpired is set in the refusal of a token that has expired, so that a client can tell it from a wrong one.
 const HeaderExpired = "Driftless-Token-Expired"
 
-// maxActor is the maximum length of an actor in bytes.
+// maxActor is the maximum length of an actor in characters.
 const maxActor = 200
 
 // Handler passes on requests with a valid token, with their Principal in the context. It refuses others before their
@@ -113,8 +113,8 @@ func checkActor(name string) error {
 	switch {
 	case strings.TrimSpace(name) == "":
 		return errors.New("must not be empty")
-	case len(name) > maxActor:
-		return fmt.Errorf("must have at most %d bytes", maxActor)
+	case utf8.RuneCountInString(name) > maxActor:
+		return fmt.Errorf("must have at most %d characters", maxActor)
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return errors.New("must be UTF-8, and have only characters that can be seen")
 	default:

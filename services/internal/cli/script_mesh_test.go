@@ -36,7 +36,23 @@ import (
 const (
 	scriptSecret = "whsec_script"
 	scriptToken  = "token-of-the-script"
+	// scriptReader and scriptPipeline are tokens with names: reader, with the role read, and ci, with the role operate.
+	scriptReader   = "token-of-the-reader-K3QJ5XAVWM"
+	scriptPipeline = "token-of-the-pipeline-K3QJ5XAVWM"
 )
+
+// scriptAuth are the tokens that the APIs accept.
+func scriptAuth(t testing.TB) auth.Settings {
+	t.Helper()
+	reader, err := auth.HashToken(scriptReader)
+	require.NoError(t, err)
+	pipeline, err := auth.HashToken(scriptPipeline)
+	require.NoError(t, err)
+	return auth.Settings{Token: scriptToken, Tokens: auth.Entries{
+		{Name: "reader", Role: auth.Read, Hash: reader},
+		{Name: "ci", Role: auth.Operate, Hash: pipeline},
+	}.String()}
+}
 
 // scriptTimeout is the timeout of everything that a script waits for.
 const scriptTimeout = time.Minute
@@ -194,7 +210,7 @@ func (m *testMesh) service(name string, server httpserver.Config) func(context.C
 				Publication: "driftless",
 				Mapping:     m.mapping,
 				HTTP:        server,
-				Auth:        auth.Settings{Token: scriptToken},
+				Auth:        scriptAuth(m.t),
 				Logger:      discard(),
 			})
 		}
@@ -230,7 +246,7 @@ func (m *testMesh) service(name string, server httpserver.Config) func(context.C
 				NATS:         nats,
 				LedgerURL:    m.database,
 				HTTP:         server,
-				Auth:         auth.Settings{Token: scriptToken},
+				Auth:         scriptAuth(m.t),
 				GracePeriod:  time.Second,
 				Policy:       m.policy,
 				CanWriteBack: m.mapping.CheckWriteBack,

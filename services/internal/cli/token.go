@@ -149,7 +149,11 @@ func (cmd *whoamiCmd) Run(ctx context.Context, c *cli) error {
 
 func printWhoAmI(who *controlv1.WhoAmIResponse) {
 	sayf(stdout, "%s, with the role %s\n", who.GetRecordedAs(), who.GetRole())
-	sayf(stdout, "account %s, reconciliation %s\n", who.GetAccount(), who.GetVersion())
+	server := "account " + who.GetAccount()
+	if who.GetVersion() != "" {
+		server += ", reconciliation " + who.GetVersion()
+	}
+	say(stdout, server)
 	if who.GetExpiresAt() != nil {
 		sayf(stdout, "the token works until %s\n", formatWhen(who.GetExpiresAt().AsTime(), time.DateTime))
 	}

@@ -2,15 +2,21 @@ package cli
 
 import (
 	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
 
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
 // accepted returns the caller that an API with this line of DRIFTLESS_TOKENS finds for a token.
@@ -100,4 +106,29 @@ func TestTokenHash(t *testing.T) {
 	code, out = hashed(t, "hunter2\n")
 	require.Equal(t, 1, code)
 	require.Empty(t, out)
+}
+
+// TestAddress_NamesExpiredToken: an expired token needs another remedy than a wrong one.
+func TestAddress_NamesExpiredToken(t *testing.T) {
+	token := auth.NewToken()
+	hash, err := auth.HashToken(token)
+	require.NoError(t, err)
+	tokens, err := auth.NewTokens(auth.Settings{Tokens: auth.Entries{
+		{Name: "ci", Role: auth.Read, Hash: hash, Expires: time.Now().Add(-time.Hour)},
+	}.String()}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	server := httptest.NewServer(tokens.Handler(http.NotFoundHandler()))
+	t.Cleanup(server.Close)
+	for shown, want := range map[string]string{
+		token:   "refuses the token: the token ci expired at",
+		"wrong": "refuses the token: set the one of its mesh in DRIFTLESS_TOKEN",
+	} {
+		client, err := address{Control: server.URL}.control(&cli{
+			Local: config.Local{DataDir: t.TempDir()},
+			Token: config.Secret(shown),
+		})
+		require.NoError(t, err)
+		_, err = client.WhoAmI(t.Context(), connect.NewRequest(&controlv1.WhoAmIRequest{}))
+		require.ErrorContains(t, err, want)
+	}
 }

@@ -30,7 +30,7 @@ var configChecks = []Check{
 		ConfigToken, Warning,
 		"an API listens beyond this machine and asks for no token",
 		"Everybody who can reach the API can change products, approve changes and pause the mesh.",
-		"Set DRIFTLESS_TOKEN for ingestion, reconciliation and the command line.",
+		"Set DRIFTLESS_TOKEN for ingestion, reconciliation and the command line, or DRIFTLESS_TOKENS for ingestion and reconciliation.",
 	},
 	{
 		ConfigWebhookSecret, Error,

@@ -101,9 +101,11 @@ capabilities:
 {{- $v := .root.Values -}}
 {{- $items := list -}}
 {{- $token := merge (dict "env" "DRIFTLESS_TOKEN" "optional" true) $v.token -}}
+{{- $tokens := merge (dict "env" "DRIFTLESS_TOKENS" "optional" true) $v.tokens -}}
 {{- if eq .component "ingestion" -}}
 {{- $items = append $items (merge (dict "env" "DATABASE_URL" "value" "catalog") $v.catalog) -}}
 {{- $items = append $items $token -}}
+{{- $items = append $items $tokens -}}
 {{- else if eq .component "push" -}}
 {{- $items = append $items (merge (dict "env" "STRIPE_API_KEY" "value" "stripe.push") $v.stripe.push) -}}
 {{- else if eq .component "pull" -}}
@@ -119,6 +121,7 @@ capabilities:
 {{- $items = append $items (merge (dict "env" "DRIFTLESS_NOTIFY_URL") $v.notify.url) -}}
 {{- $items = append $items (merge (dict "env" "DRIFTLESS_NOTIFY_SECRET" "value" "notify.secret") $v.notify.secret) -}}
 {{- end -}}
+{{- $items = append $items $tokens -}}
 {{- else if eq .component "migrate" -}}
 {{- if not (hasKey $v.config "catalog") -}}
 {{- $catalog := $v.migrations.catalog -}}

@@ -7,7 +7,7 @@ import (
 )
 
 // maxActor is the maximum length of the name of an actor in bytes.
-const maxActor = 200
+const maxActor = 300
 
 // cleanActor returns the name of an actor as the ledger can store it and a terminal can show it. Everyone who may log
 // in to the database may write any bytes.

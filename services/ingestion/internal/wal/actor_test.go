@@ -26,14 +26,14 @@ func TestDecode_ReadsActor(t *testing.T) {
 func TestDecode_CleansActor(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
-		"ann\x00\x1b[31m":        "ann[31m",
-		"ann\xff\u202e mary":     "ann mary",
-		"\n\t":                   "",
-		strings.Repeat("x", 513): "",
+		"ann\x00\x1b[31m":         "ann[31m",
+		"ann\xff\u202e mary":      "ann mary",
+		"\n\t":                    "",
+		strings.Repeat("x", 1025): "",
 	} {
 		require.Equal(t, want, actorOf(t, content), "%q", content)
 	}
-	long := actorOf(t, strings.Repeat("ü", 150))
+	long := actorOf(t, strings.Repeat("ü", 200))
 	require.Len(t, long, maxActor)
 	require.True(t, utf8.ValidString(long))
 }

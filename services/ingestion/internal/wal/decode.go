@@ -95,10 +95,10 @@ func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
 	return nil, nil
 }
 
-// Bounds of logical messages. A trace context has 55 bytes, and the mark of a barrier 22. A transaction of Driftless
-// has one mark.
+// Bounds of logical messages. A trace context has 55 bytes, the mark of a barrier 22, and the name of an actor at most
+// 900. A transaction of Driftless has one mark.
 const (
-	maxMark     = 512
+	maxMark     = 1024
 	maxBarriers = 100
 )
 
