@@ -1426,13 +1426,16 @@ func (x *ListDriftResponse) GetEquality() *Equality {
 }
 
 type IgnoreDriftRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// This product, or those of matching: one of both must be given.
+	ProductId string `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// All open drift if empty. "-" is the product as a whole.
 	Fields []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
 	// As in SyncProductsRequest.
-	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
-	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	Actor  string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only drift that is not ignored yet, and of the filter's drift_kinds and causes if it has any.
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1495,9 +1498,18 @@ func (x *IgnoreDriftRequest) GetReason() string {
 	return ""
 }
 
+func (x *IgnoreDriftRequest) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type IgnoreDriftResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Drift         []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Drift []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1539,15 +1551,25 @@ func (x *IgnoreDriftResponse) GetDrift() []*Drift {
 	return nil
 }
 
+func (x *IgnoreDriftResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
+}
+
 type ResolveDriftRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// This product, or those of matching: one of both must be given.
+	ProductId string `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// As in IgnoreDriftRequest.
 	Fields []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
 	Keep   Keep     `protobuf:"varint,3,opt,name=keep,proto3,enum=driftless.control.v1.Keep" json:"keep,omitempty"`
 	// As in SyncProductsRequest.
-	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
-	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	Actor  string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only drift that is not ignored yet, and of the filter's drift_kinds and causes if it has any.
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1617,9 +1639,18 @@ func (x *ResolveDriftRequest) GetReason() string {
 	return ""
 }
 
+func (x *ResolveDriftRequest) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type ResolveDriftResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Drift         []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Drift []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1657,6 +1688,13 @@ func (*ResolveDriftResponse) Descriptor() ([]byte, []int) {
 func (x *ResolveDriftResponse) GetDrift() []*Drift {
 	if x != nil {
 		return x.Drift
+	}
+	return nil
+}
+
+func (x *ResolveDriftResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
 	}
 	return nil
 }
@@ -1981,7 +2019,10 @@ type ApproveRequest struct {
 	// Why. Required.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Only products with ids after this one: next of the previous answer, to continue.
-	After         string `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
+	// The held changes of the products that match, whatever rules hold them. Not with product_ids, rule, all, duration or
+	// after.
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2065,6 +2106,13 @@ func (x *ApproveRequest) GetAfter() string {
 	return ""
 }
 
+func (x *ApproveRequest) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type ApproveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Until when rules let every change pass. Absent if they do not.
@@ -2079,7 +2127,9 @@ type ApproveResponse struct {
 	// thousand.
 	HeldByOthers []string `protobuf:"bytes,5,rep,name=held_by_others,json=heldByOthers,proto3" json:"held_by_others,omitempty"`
 	// The id to continue after. Empty if there are no more products.
-	Next          string `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
+	Next string `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2156,6 +2206,13 @@ func (x *ApproveResponse) GetNext() string {
 	return ""
 }
 
+func (x *ApproveResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
+}
+
 type RejectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The held changes of these products.
@@ -2168,7 +2225,9 @@ type RejectRequest struct {
 	Actor  string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// As in ApproveRequest.
-	After         string `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`
+	// As in ApproveRequest.
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2245,6 +2304,13 @@ func (x *RejectRequest) GetAfter() string {
 	return ""
 }
 
+func (x *RejectRequest) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type RejectResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Rejections []*Rejection           `protobuf:"bytes,1,rep,name=rejections,proto3" json:"rejections,omitempty"`
@@ -2253,7 +2319,9 @@ type RejectResponse struct {
 	// The id to continue after. Empty if there are no more products.
 	Next string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	// The catalog is in the operator's tables, not in the built-in ones.
-	Mapped        bool `protobuf:"varint,4,opt,name=mapped,proto3" json:"mapped,omitempty"`
+	Mapped bool `protobuf:"varint,4,opt,name=mapped,proto3" json:"mapped,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2314,6 +2382,13 @@ func (x *RejectResponse) GetMapped() bool {
 		return x.Mapped
 	}
 	return false
+}
+
+func (x *RejectResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
 }
 
 // A held change that shall not be made. It stays held until the catalog changes.
@@ -3665,14 +3740,16 @@ func (x *Adoption) GetDetail() string {
 }
 
 type SyncProductsRequest struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	ProductIds []string               `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// These products, or those of matching: one of both must be given.
+	ProductIds []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
 	// Reread the products from Stripe first, instead of relying on the observed state.
 	Look bool `protobuf:"varint,2,opt,name=look,proto3" json:"look,omitempty"`
 	// Who asks for it. Only for DRIFTLESS_TOKEN and for delegates: any other token has its own name in the audit trail.
 	Actor string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
 	// Why. It is kept in the audit trail.
-	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason        string            `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3735,13 +3812,22 @@ func (x *SyncProductsRequest) GetReason() string {
 	return ""
 }
 
+func (x *SyncProductsRequest) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type SyncProductsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifies the reread of the operator's tables, as in RereadResponse.
 	RereadId string `protobuf:"bytes,1,opt,name=reread_id,json=rereadId,proto3" json:"reread_id,omitempty"`
 	// Products that neither the catalog nor Stripe is known to have, or to have had. They are only searched for in the
 	// tables.
-	Unknown       []string `protobuf:"bytes,20,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	Unknown []string `protobuf:"bytes,20,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3786,6 +3872,13 @@ func (x *SyncProductsResponse) GetRereadId() string {
 func (x *SyncProductsResponse) GetUnknown() []string {
 	if x != nil {
 		return x.Unknown
+	}
+	return nil
+}
+
+func (x *SyncProductsResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
 	}
 	return nil
 }
@@ -4717,7 +4810,10 @@ type DeadLetterSelection struct {
 	Service    string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
 	All        bool                   `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
 	// Only products with ids after this one: the last of the previous answer, to continue.
-	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	// The letters of the products that match, and only those with the filter's dead_reasons if it has any. Not with
+	// another field.
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4787,6 +4883,13 @@ func (x *DeadLetterSelection) GetAfter() string {
 	return ""
 }
 
+func (x *DeadLetterSelection) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type ReplayDeadLettersRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Selection *DeadLetterSelection   `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
@@ -4853,7 +4956,9 @@ type ReplayDeadLettersResponse struct {
 	// Ordered by product. A named product without such a letter is included, with an error.
 	Results []*DeadLetterResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	// There are more products. Continue with the last one's id in after.
-	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4900,6 +5005,13 @@ func (x *ReplayDeadLettersResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *ReplayDeadLettersResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
 }
 
 type DropDeadLettersRequest struct {
@@ -4969,7 +5081,9 @@ type DropDeadLettersResponse struct {
 	// Ordered by product. A named product without such a letter is included, with an error.
 	Results []*DeadLetterResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	// There are more products. Continue with the last one's id in after.
-	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5016,6 +5130,13 @@ func (x *DropDeadLettersResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *DropDeadLettersResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
 }
 
 // The result for one letter.
@@ -7343,6 +7464,222 @@ func (x *FacetValue) GetIsMinimum() bool {
 	return false
 }
 
+// Selects all products that a filter selects, not only those that a list shows. They are handled in pages: repeat the
+// request with next of the answer in after until it is empty.
+type MatchingProducts struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Filter *ProductFilter         `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Every product. An empty filter is invalid without it, and another one with it.
+	All bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	// next of the previous answer. Empty for the first page.
+	After string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// The number of products that the one who decides was shown. failed_precondition if more match when the first page is
+	// read, and nothing was changed then. 0 does not check.
+	AtMost        uint64 `protobuf:"varint,4,opt,name=at_most,json=atMost,proto3" json:"at_most,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchingProducts) Reset() {
+	*x = MatchingProducts{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchingProducts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchingProducts) ProtoMessage() {}
+
+func (x *MatchingProducts) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchingProducts.ProtoReflect.Descriptor instead.
+func (*MatchingProducts) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *MatchingProducts) GetFilter() *ProductFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *MatchingProducts) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *MatchingProducts) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *MatchingProducts) GetAtMost() uint64 {
+	if x != nil {
+		return x.AtMost
+	}
+	return 0
+}
+
+// A page of matching products, in the order of their ids.
+type MatchedProducts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many products matched when they were counted, before the first page was handled. Only of the first page.
+	Total uint64 `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"`
+	// At least so many matched.
+	TotalIsMinimum bool                   `protobuf:"varint,2,opt,name=total_is_minimum,json=totalIsMinimum,proto3" json:"total_is_minimum,omitempty"`
+	CountedAt      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=counted_at,json=countedAt,proto3" json:"counted_at,omitempty"`
+	// How many products this page has. Products that no longer matched when they were handled are among them.
+	Products uint32 `protobuf:"varint,4,opt,name=products,proto3" json:"products,omitempty"`
+	// Products that could not be handled. Those before and after them were.
+	Failures []*ProductFailure `protobuf:"bytes,5,rep,name=failures,proto3" json:"failures,omitempty"`
+	// To continue. Empty if there are no more products.
+	Next          string `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchedProducts) Reset() {
+	*x = MatchedProducts{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchedProducts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchedProducts) ProtoMessage() {}
+
+func (x *MatchedProducts) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchedProducts.ProtoReflect.Descriptor instead.
+func (*MatchedProducts) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *MatchedProducts) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *MatchedProducts) GetTotalIsMinimum() bool {
+	if x != nil {
+		return x.TotalIsMinimum
+	}
+	return false
+}
+
+func (x *MatchedProducts) GetCountedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountedAt
+	}
+	return nil
+}
+
+func (x *MatchedProducts) GetProducts() uint32 {
+	if x != nil {
+		return x.Products
+	}
+	return 0
+}
+
+func (x *MatchedProducts) GetFailures() []*ProductFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+func (x *MatchedProducts) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type ProductFailure struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ProductId     string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProductFailure) Reset() {
+	*x = ProductFailure{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProductFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProductFailure) ProtoMessage() {}
+
+func (x *ProductFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProductFailure.ProtoReflect.Descriptor instead.
+func (*ProductFailure) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *ProductFailure) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ProductFailure) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
@@ -7458,27 +7795,29 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x11ListDriftResponse\x121\n" +
 	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12:\n" +
-	"\bequality\x18\x03 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"\xb0\x01\n" +
-	"\x12IgnoreDriftRequest\x12,\n" +
+	"\bequality\x18\x03 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"\xf2\x01\n" +
+	"\x12IgnoreDriftRequest\x12*\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
-	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12*\n" +
+	"product_id\x18\x01 \x01(\tB\v\xbaH\br\x06(\xfc\aZ\x01*R\tproductId\x12*\n" +
 	"\x06fields\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05\x10\x01(\xfc\aR\x06fields\x12\x1e\n" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
-	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"H\n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\x89\x01\n" +
 	"\x13IgnoreDriftResponse\x121\n" +
-	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\xed\x01\n" +
-	"\x13ResolveDriftRequest\x12,\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xaf\x02\n" +
+	"\x13ResolveDriftRequest\x12*\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
-	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12*\n" +
+	"product_id\x18\x01 \x01(\tB\v\xbaH\br\x06(\xfc\aZ\x01*R\tproductId\x12*\n" +
 	"\x06fields\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05\x10\x01(\xfc\aR\x06fields\x12:\n" +
 	"\x04keep\x18\x03 \x01(\x0e2\x1a.driftless.control.v1.KeepB\n" +
 	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\x04keep\x12\x1e\n" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
-	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"I\n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\x8a\x01\n" +
 	"\x14ResolveDriftResponse\x121\n" +
-	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\xbb\x01\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xbb\x01\n" +
 	"\rPausedService\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
@@ -7501,7 +7840,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
 	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\",\n" +
 	"\x0eResumeResponse\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices\"\xa3\x02\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\"\xe7\x02\n" +
 	"\x0eApproveRequest\x12E\n" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\bduration\x126\n" +
 	"\vproduct_ids\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
@@ -7512,7 +7851,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
 	"\x06reason\x18\x06 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
-	"\x05after\x18\a \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\xd6\x01\n" +
+	"\x05after\x18\a \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\x97\x02\n" +
 	"\x0fApproveResponse\x120\n" +
 	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
 	"\vproduct_ids\x18\x02 \x03(\tR\n" +
@@ -7520,7 +7860,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\awaiting\x18\x03 \x03(\tR\awaiting\x12\x1c\n" +
 	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12$\n" +
 	"\x0eheld_by_others\x18\x05 \x03(\tR\fheldByOthers\x12\x12\n" +
-	"\x04next\x18\x06 \x01(\tR\x04next\"\xdb\x01\n" +
+	"\x04next\x18\x06 \x01(\tR\x04next\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\x9f\x02\n" +
 	"\rRejectRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
@@ -7530,14 +7871,16 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
-	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x9b\x01\n" +
+	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\xdc\x01\n" +
 	"\x0eRejectResponse\x12?\n" +
 	"\n" +
 	"rejections\x18\x01 \x03(\v2\x1f.driftless.control.v1.RejectionR\n" +
 	"rejections\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x12\n" +
 	"\x04next\x18\x03 \x01(\tR\x04next\x12\x16\n" +
-	"\x06mapped\x18\x04 \x01(\bR\x06mapped\"\xa8\x01\n" +
+	"\x06mapped\x18\x04 \x01(\bR\x06mapped\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xa8\x01\n" +
 	"\tRejection\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12?\n" +
@@ -7651,17 +7994,19 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\bR\arefused\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"\xa5\x01\n" +
-	"\x13SyncProductsRequest\x128\n" +
-	"\vproduct_ids\x18\x01 \x03(\tB\x17\xbaH\x14\x92\x01\x11\b\x01\x10\xe8\a\"\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"\xe7\x01\n" +
+	"\x13SyncProductsRequest\x126\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x12\n" +
 	"\x04look\x18\x02 \x01(\bR\x04look\x12\x1e\n" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
-	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"M\n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\x8e\x01\n" +
 	"\x14SyncProductsResponse\x12\x1b\n" +
 	"\treread_id\x18\x01 \x01(\tR\brereadId\x12\x18\n" +
-	"\aunknown\x18\x14 \x03(\tR\aunknown\"\x89\x01\n" +
+	"\aunknown\x18\x14 \x03(\tR\aunknown\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\x89\x01\n" +
 	"\rRereadRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
@@ -7731,7 +8076,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\vdead_letter\x18\x01 \x01(\v2\x1d.driftless.mesh.v1.DeadLetterR\n" +
 	"deadLetter\x12;\n" +
 	"\x06wanted\x18\x02 \x01(\v2#.driftless.catalog.v1.ProductChangeR\x06wanted\x127\n" +
-	"\x05steps\x18\x03 \x03(\v2!.driftless.control.v1.PlannedStepR\x05steps\"\xf2\x02\n" +
+	"\x05steps\x18\x03 \x03(\v2!.driftless.control.v1.PlannedStepR\x05steps\"\xd8\x03\n" +
 	"\x13DeadLetterSelection\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
@@ -7739,22 +8084,25 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12!\n" +
 	"\aservice\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\x12\x10\n" +
 	"\x03all\x18\x04 \x01(\bR\x03all\x12\x1e\n" +
-	"\x05after\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after:\xac\x01\xbaH\xa8\x01\x1a\xa5\x01\n" +
-	"\tselection\x12Enothing is selected: name products, a reason or a service, or set all\x1aQthis.all || size(this.product_ids) > 0 || this.reason != '' || this.service != ''\"\xad\x01\n" +
+	"\x05after\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching:\xce\x01\xbaH\xca\x01\x1a\xc7\x01\n" +
+	"\tselection\x12Qnothing is selected: name products, a reason or a service, or set matching or all\x1agthis.all || size(this.product_ids) > 0 || this.reason != '' || this.service != '' || has(this.matching)\"\xad\x01\n" +
 	"\x18ReplayDeadLettersRequest\x12O\n" +
 	"\tselection\x18\x01 \x01(\v2).driftless.control.v1.DeadLetterSelectionB\x06\xbaH\x03\xc8\x01\x01R\tselection\x12\x1e\n" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
-	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"{\n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\xbc\x01\n" +
 	"\x19ReplayDeadLettersResponse\x12@\n" +
 	"\aresults\x18\x01 \x03(\v2&.driftless.control.v1.DeadLetterResultR\aresults\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xa5\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xa5\x01\n" +
 	"\x16DropDeadLettersRequest\x12O\n" +
 	"\tselection\x18\x01 \x01(\v2).driftless.control.v1.DeadLetterSelectionB\x06\xbaH\x03\xc8\x01\x01R\tselection\x12\x1a\n" +
 	"\x03why\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x03why\x12\x1e\n" +
-	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\"y\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\"\xba\x01\n" +
 	"\x17DropDeadLettersResponse\x12@\n" +
 	"\aresults\x18\x01 \x03(\v2&.driftless.control.v1.DeadLetterResultR\aresults\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xb0\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xb0\x01\n" +
 	"\x10DeadLetterResult\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12\x1b\n" +
@@ -7969,7 +8317,24 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x1d\n" +
 	"\n" +
-	"is_minimum\x18\x03 \x01(\bR\tisMinimum*\xc8\x01\n" +
+	"is_minimum\x18\x03 \x01(\bR\tisMinimum\"\x9a\x01\n" +
+	"\x10MatchingProducts\x12;\n" +
+	"\x06filter\x18\x01 \x01(\v2#.driftless.control.v1.ProductFilterR\x06filter\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x1e\n" +
+	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12\x17\n" +
+	"\aat_most\x18\x04 \x01(\x04R\x06atMost\"\xfe\x01\n" +
+	"\x0fMatchedProducts\x12\x14\n" +
+	"\x05total\x18\x01 \x01(\x04R\x05total\x12(\n" +
+	"\x10total_is_minimum\x18\x02 \x01(\bR\x0etotalIsMinimum\x129\n" +
+	"\n" +
+	"counted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcountedAt\x12\x1a\n" +
+	"\bproducts\x18\x04 \x01(\rR\bproducts\x12@\n" +
+	"\bfailures\x18\x05 \x03(\v2$.driftless.control.v1.ProductFailureR\bfailures\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\tR\x04next\"E\n" +
+	"\x0eProductFailure\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error*\xc8\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
@@ -8042,7 +8407,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 99)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -8144,37 +8509,40 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*CountProductsResponse)(nil),     // 97: driftless.control.v1.CountProductsResponse
 	(*Facet)(nil),                     // 98: driftless.control.v1.Facet
 	(*FacetValue)(nil),                // 99: driftless.control.v1.FacetValue
-	(*timestamppb.Timestamp)(nil),     // 100: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 101: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 102: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 103: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 104: driftless.mesh.v1.PollReport
-	(*v1.Process)(nil),                // 105: driftless.mesh.v1.Process
-	(*durationpb.Duration)(nil),       // 106: google.protobuf.Duration
-	(*v1.Difference)(nil),             // 107: driftless.mesh.v1.Difference
-	(*v11.Hold)(nil),                  // 108: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 109: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 110: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 111: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 112: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 113: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 114: driftless.mesh.v1.DeadLetter
-	(*v11.Product)(nil),               // 115: driftless.catalog.v1.Product
-	(*v1.Retry)(nil),                  // 116: driftless.mesh.v1.Retry
-	(*ExplainRequest)(nil),            // 117: driftless.control.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 118: driftless.control.v1.ExplainResponse
+	(*MatchingProducts)(nil),          // 100: driftless.control.v1.MatchingProducts
+	(*MatchedProducts)(nil),           // 101: driftless.control.v1.MatchedProducts
+	(*ProductFailure)(nil),            // 102: driftless.control.v1.ProductFailure
+	(*timestamppb.Timestamp)(nil),     // 103: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 104: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 105: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 106: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 107: driftless.mesh.v1.PollReport
+	(*v1.Process)(nil),                // 108: driftless.mesh.v1.Process
+	(*durationpb.Duration)(nil),       // 109: google.protobuf.Duration
+	(*v1.Difference)(nil),             // 110: driftless.mesh.v1.Difference
+	(*v11.Hold)(nil),                  // 111: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 112: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 113: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 114: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 115: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 116: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 117: driftless.mesh.v1.DeadLetter
+	(*v11.Product)(nil),               // 118: driftless.catalog.v1.Product
+	(*v1.Retry)(nil),                  // 119: driftless.mesh.v1.Retry
+	(*ExplainRequest)(nil),            // 120: driftless.control.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 121: driftless.control.v1.ExplainResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	100, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	100, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	100, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	101, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	100, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	103, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	103, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	103, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	104, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	103, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
 	31,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	102, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	103, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	105, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	106, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
 	13,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	104, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	107, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
 	21,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
 	4,   // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
 	12,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
@@ -8183,184 +8551,200 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	9,   // 15: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
 	10,  // 16: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
 	10,  // 17: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
-	100, // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
+	103, // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
 	8,   // 19: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
-	105, // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
-	100, // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
-	106, // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
-	100, // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
-	100, // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	107, // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	100, // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	100, // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	108, // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
+	103, // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
+	109, // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
+	103, // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
+	103, // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	110, // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	103, // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	103, // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
 	14,  // 28: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	4,   // 29: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	14,  // 30: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,   // 31: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	14,  // 32: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	100, // 33: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	100, // 34: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	106, // 35: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	21,  // 36: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	106, // 37: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	100, // 38: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	30,  // 39: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	107, // 40: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
-	34,  // 41: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	21,  // 42: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	4,   // 43: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	36,  // 44: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
-	0,   // 45: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	37,  // 46: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	100, // 47: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	107, // 48: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	35,  // 49: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	100, // 50: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	14,  // 51: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	108, // 52: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	107, // 53: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	100, // 54: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	109, // 55: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	100, // 56: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
-	38,  // 57: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	0,   // 58: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
-	41,  // 59: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,   // 60: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	110, // 61: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	111, // 62: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	112, // 63: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	44,  // 64: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	47,  // 65: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	102, // 66: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	58,  // 67: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	100, // 68: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	59,  // 69: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	107, // 70: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	113, // 71: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	100, // 72: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
-	114, // 73: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	64,  // 74: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	114, // 75: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	110, // 76: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	37,  // 77: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	65,  // 78: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	70,  // 79: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	65,  // 80: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	70,  // 81: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	100, // 82: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
-	2,   // 83: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
-	73,  // 84: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	100, // 85: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	4,   // 86: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	100, // 87: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	100, // 88: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	110, // 89: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	111, // 90: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	100, // 91: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	100, // 92: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
-	2,   // 93: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
-	76,  // 94: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	100, // 95: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	4,   // 96: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	77,  // 97: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	100, // 98: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
-	59,  // 99: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	100, // 100: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	100, // 101: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	100, // 102: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
-	77,  // 103: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
-	115, // 104: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
-	34,  // 105: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
-	7,   // 106: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	100, // 107: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
-	116, // 108: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
-	100, // 109: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
-	106, // 110: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
-	86,  // 111: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
-	58,  // 112: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
-	89,  // 113: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
-	100, // 114: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,   // 115: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
-	92,  // 116: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	3,   // 117: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
-	95,  // 118: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
-	100, // 119: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	0,   // 120: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
-	100, // 121: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
-	100, // 122: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
-	92,  // 123: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	98,  // 124: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
-	100, // 125: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	99,  // 126: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
-	5,   // 127: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	32,  // 128: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	48,  // 129: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	39,  // 130: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	42,  // 131: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	45,  // 132: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	26,  // 133: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	28,  // 134: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	22,  // 135: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	24,  // 136: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	50,  // 137: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	52,  // 138: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	54,  // 139: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	117, // 140: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
-	56,  // 141: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	71,  // 142: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	74,  // 143: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	78,  // 144: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
-	15,  // 145: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	17,  // 146: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	19,  // 147: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	60,  // 148: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	62,  // 149: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	66,  // 150: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	68,  // 151: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	80,  // 152: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
-	82,  // 153: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
-	84,  // 154: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
-	87,  // 155: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
-	90,  // 156: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
-	93,  // 157: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
-	96,  // 158: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
-	6,   // 159: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	33,  // 160: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	49,  // 161: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	40,  // 162: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	43,  // 163: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	46,  // 164: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	27,  // 165: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	29,  // 166: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	23,  // 167: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	25,  // 168: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	51,  // 169: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	53,  // 170: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	55,  // 171: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	118, // 172: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	57,  // 173: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	72,  // 174: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	75,  // 175: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	79,  // 176: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	16,  // 177: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	18,  // 178: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	20,  // 179: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	61,  // 180: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	63,  // 181: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	67,  // 182: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	69,  // 183: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	81,  // 184: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
-	83,  // 185: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
-	85,  // 186: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
-	88,  // 187: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
-	91,  // 188: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
-	94,  // 189: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
-	97,  // 190: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
-	159, // [159:191] is the sub-list for method output_type
-	127, // [127:159] is the sub-list for method input_type
-	127, // [127:127] is the sub-list for extension type_name
-	127, // [127:127] is the sub-list for extension extendee
-	0,   // [0:127] is the sub-list for field type_name
+	100, // 30: driftless.control.v1.IgnoreDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	14,  // 31: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	101, // 32: driftless.control.v1.IgnoreDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	1,   // 33: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	100, // 34: driftless.control.v1.ResolveDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	14,  // 35: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	101, // 36: driftless.control.v1.ResolveDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	103, // 37: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	103, // 38: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	109, // 39: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	21,  // 40: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	109, // 41: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	100, // 42: driftless.control.v1.ApproveRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	103, // 43: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	101, // 44: driftless.control.v1.ApproveResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	100, // 45: driftless.control.v1.RejectRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	30,  // 46: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	101, // 47: driftless.control.v1.RejectResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	110, // 48: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	34,  // 49: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	21,  // 50: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	4,   // 51: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	36,  // 52: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
+	0,   // 53: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	37,  // 54: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	103, // 55: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	110, // 56: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	35,  // 57: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	103, // 58: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	14,  // 59: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	111, // 60: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	110, // 61: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	103, // 62: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	112, // 63: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	103, // 64: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	38,  // 65: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	0,   // 66: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
+	41,  // 67: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,   // 68: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	113, // 69: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	114, // 70: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	115, // 71: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	44,  // 72: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	47,  // 73: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	100, // 74: driftless.control.v1.SyncProductsRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	101, // 75: driftless.control.v1.SyncProductsResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	105, // 76: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	58,  // 77: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	103, // 78: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	59,  // 79: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	110, // 80: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	116, // 81: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	103, // 82: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
+	117, // 83: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	64,  // 84: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	117, // 85: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	113, // 86: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	37,  // 87: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	100, // 88: driftless.control.v1.DeadLetterSelection.matching:type_name -> driftless.control.v1.MatchingProducts
+	65,  // 89: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	70,  // 90: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	101, // 91: driftless.control.v1.ReplayDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	65,  // 92: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	70,  // 93: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	101, // 94: driftless.control.v1.DropDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	103, // 95: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	2,   // 96: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
+	73,  // 97: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
+	103, // 98: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 99: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	103, // 100: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	103, // 101: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	113, // 102: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	114, // 103: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	103, // 104: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	103, // 105: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	2,   // 106: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
+	76,  // 107: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
+	103, // 108: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 109: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	77,  // 110: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
+	103, // 111: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	59,  // 112: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
+	103, // 113: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	103, // 114: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	103, // 115: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	77,  // 116: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
+	118, // 117: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	34,  // 118: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
+	7,   // 119: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	103, // 120: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	119, // 121: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
+	103, // 122: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	109, // 123: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	86,  // 124: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
+	58,  // 125: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
+	89,  // 126: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
+	103, // 127: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 128: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
+	92,  // 129: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	3,   // 130: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
+	95,  // 131: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
+	103, // 132: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	0,   // 133: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
+	103, // 134: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
+	103, // 135: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
+	92,  // 136: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	98,  // 137: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
+	103, // 138: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	99,  // 139: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
+	92,  // 140: driftless.control.v1.MatchingProducts.filter:type_name -> driftless.control.v1.ProductFilter
+	103, // 141: driftless.control.v1.MatchedProducts.counted_at:type_name -> google.protobuf.Timestamp
+	102, // 142: driftless.control.v1.MatchedProducts.failures:type_name -> driftless.control.v1.ProductFailure
+	5,   // 143: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	32,  // 144: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	48,  // 145: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	39,  // 146: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	42,  // 147: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	45,  // 148: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	26,  // 149: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	28,  // 150: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	22,  // 151: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	24,  // 152: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	50,  // 153: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	52,  // 154: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	54,  // 155: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	120, // 156: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	56,  // 157: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	71,  // 158: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	74,  // 159: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	78,  // 160: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	15,  // 161: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	17,  // 162: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	19,  // 163: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	60,  // 164: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	62,  // 165: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	66,  // 166: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	68,  // 167: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	80,  // 168: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	82,  // 169: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	84,  // 170: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	87,  // 171: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
+	90,  // 172: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
+	93,  // 173: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
+	96,  // 174: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
+	6,   // 175: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	33,  // 176: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	49,  // 177: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	40,  // 178: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	43,  // 179: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	46,  // 180: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	27,  // 181: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	29,  // 182: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	23,  // 183: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	25,  // 184: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	51,  // 185: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	53,  // 186: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	55,  // 187: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	121, // 188: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	57,  // 189: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	72,  // 190: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	75,  // 191: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	79,  // 192: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	16,  // 193: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	18,  // 194: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	20,  // 195: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	61,  // 196: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	63,  // 197: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	67,  // 198: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	69,  // 199: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	81,  // 200: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	83,  // 201: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	85,  // 202: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	88,  // 203: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	91,  // 204: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
+	94,  // 205: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
+	97,  // 206: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
+	175, // [175:207] is the sub-list for method output_type
+	143, // [143:175] is the sub-list for method input_type
+	143, // [143:143] is the sub-list for extension type_name
+	143, // [143:143] is the sub-list for extension extendee
+	0,   // [0:143] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -8381,7 +8765,7 @@ func file_driftless_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   96,
+			NumMessages:   99,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

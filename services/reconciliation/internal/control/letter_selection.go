@@ -1,0 +1,76 @@
+package control
+
+import (
+	"context"
+	"slices"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// selectedLetters are the letters of one call that replays or drops.
+type selectedLetters struct {
+	letters []*meshv1.DeadLetter
+	// missing are named products that have no such letter.
+	missing []string
+	// more reports whether there are more letters.
+	more bool
+	// matched is the page of a selection by a filter.
+	matched *controlv1.MatchedProducts
+}
+
+// selectLetters returns the letters of a selection, at most about maxLettersPerCall.
+func (c control) selectLetters(ctx context.Context, s *controlv1.DeadLetterSelection) (selectedLetters, error) {
+	isOther := len(s.GetProductIds()) > 0 || s.GetReason() != "" || s.GetService() != "" || s.GetAll()
+	switch {
+	case s.GetMatching() != nil && (isOther || s.GetAfter() != ""):
+		return selectedLetters{}, invalid("selection.matching: cannot be given with other fields")
+	case s.GetMatching() != nil:
+		return c.matchingLetters(ctx, s.GetMatching())
+	case !isOther:
+		return selectedLetters{}, invalid("selection: is empty: set product_ids, reason, service, matching or all")
+	}
+	letters, more, err := c.Ledger.DeadLettersByProduct(ctx, ledger.Letters{
+		Products: s.GetProductIds(),
+		Reason:   s.GetReason(),
+		Service:  s.GetService(),
+		After:    s.GetAfter(),
+	}, maxLettersPerCall)
+	if err != nil {
+		return selectedLetters{}, unavailable(err)
+	}
+	out := selectedLetters{letters: letters, more: more}
+	for _, id := range s.GetProductIds() {
+		found := slices.ContainsFunc(letters, func(l *meshv1.DeadLetter) bool { return l.GetProductId() == id })
+		later := more && id > letters[len(letters)-1].GetProductId()
+		if !found && !later && id > s.GetAfter() && !slices.Contains(out.missing, id) {
+			out.missing = append(out.missing, id)
+		}
+	}
+	return out, nil
+}
+
+// matchingLetters returns the letters of a page of the products that match: all of them, or those with the reasons that
+// the filter names.
+func (c control) matchingLetters(ctx context.Context, m *controlv1.MatchingProducts) (selectedLetters, error) {
+	page, err := c.matching(ctx, m, ledger.HasLetter)
+	if err != nil || len(page.ids) == 0 {
+		return selectedLetters{matched: page.answer}, err
+	}
+	out := selectedLetters{matched: page.answer}
+	of := ledger.Letters{Products: page.ids}
+	for more := true; more; {
+		var letters []*meshv1.DeadLetter
+		if letters, more, err = c.Ledger.DeadLettersByProduct(ctx, of, maxLettersPerCall); err != nil {
+			return selectedLetters{}, unavailable(err)
+		}
+		for _, l := range letters {
+			of.After = l.GetProductId()
+			if reasons := page.filter.DeadReasons; len(reasons) == 0 || slices.Contains(reasons, l.GetReason()) {
+				out.letters = append(out.letters, l)
+			}
+		}
+	}
+	return out, nil
+}
