@@ -288,7 +288,12 @@ func (c control) ListDeadLetters(ctx context.Context,
 	error,
 ) {
 	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
-	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
+	of := ledger.Letters{
+		Products: req.Msg.GetProductIds(),
+		Reason:   req.Msg.GetReason(),
+		Service:  req.Msg.GetService(),
+		Field:    req.Msg.Field,
+	}
 	letters, err := c.Ledger.DeadLetters(ctx, of, limit)
 	if err != nil {
 		return nil, unavailable(err)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"slices"
 
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
@@ -24,7 +27,7 @@ type selectedLetters struct {
 func (c control) selectLetters(ctx context.Context, s *controlv1.DeadLetterSelection) (selectedLetters, error) {
 	isOther := len(s.GetProductIds()) > 0 || s.GetReason() != "" || s.GetService() != "" || s.GetAll()
 	switch {
-	case s.GetMatching() != nil && (isOther || s.GetAfter() != ""):
+	case s.GetMatching() != nil && (isOther || s.Field != nil || s.GetAfter() != ""):
 		return selectedLetters{}, invalid("selection.matching: cannot be given with other fields")
 	case s.GetMatching() != nil:
 		return c.matchingLetters(ctx, s.GetMatching())
@@ -35,6 +38,7 @@ func (c control) selectLetters(ctx context.Context, s *controlv1.DeadLetterSelec
 		Products: s.GetProductIds(),
 		Reason:   s.GetReason(),
 		Service:  s.GetService(),
+		Field:    s.Field,
 		After:    s.GetAfter(),
 	}, maxLettersPerCall)
 	if err != nil {
@@ -73,4 +77,28 @@ func (c control) matchingLetters(ctx context.Context, m *controlv1.MatchingProdu
 		}
 	}
 	return out, nil
+}
+
+// GroupDeadLetters returns the open dead letters in groups.
+func (c control) GroupDeadLetters(ctx context.Context,
+	req *connect.Request[controlv1.GroupDeadLettersRequest],
+) (*connect.Response[controlv1.GroupDeadLettersResponse], error) {
+	groups, total, err := c.Ledger.LetterGroups(ctx, req.Msg.GetService(), req.Msg.GetReason())
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := &controlv1.GroupDeadLettersResponse{Total: total}
+	for _, g := range groups {
+		g.Example.Payload = nil
+		out.Groups = append(out.Groups, &controlv1.DeadLetterGroup{
+			Service:  g.Service,
+			Reason:   g.Reason,
+			Field:    g.Field,
+			Count:    g.N,
+			OldestAt: timestamppb.New(g.Oldest),
+			LatestAt: timestamppb.New(g.Latest),
+			Example:  g.Example,
+		})
+	}
+	return connect.NewResponse(out), nil
 }

@@ -101,6 +101,14 @@ func TestApproveAndReject_TakeWhatMatches(t *testing.T) {
 	for _, id := range []string{"mug", "cup", "pot"} {
 		holdPrice(r, id, "amount_change")
 	}
+	chains := controltest.Ask[controlv1.GetPriceChainResponse](r, "GetPriceChain", `{"product_id":"mug"}`).GetChains()
+	require.Len(t, chains, 1)
+	require.Len(t, chains[0].GetPrices(), 1)
+	require.True(t, chains[0].GetPrices()[0].GetActive())
+	require.Nil(t, chains[0].GetPrices()[0].GetOrigin(), "no call of push is known")
+	status, answer := r.Call("GetPriceChain", `{"product_id":"none"}`)
+	require.Equal(t, http.StatusNotFound, status, string(answer))
+
 	approved := controltest.Ask[controlv1.ApproveResponse](r, "Approve",
 		`{"matching":{"filter":{"rules":["amount_change"],"search":"mug"},"at_most":1},"reason":"yes"}`)
 	require.Equal(t, []string{"mug"}, approved.GetProductIds())
