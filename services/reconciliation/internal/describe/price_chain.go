@@ -67,7 +67,7 @@ func latestPrices(states []*catalogv1.Observed) map[string]*catalogv1.ObservedPr
 	return latest
 }
 
-// comparePrices orders by the time of creation. Of prices of the same second, the active one is the latest.
+// comparePrices orders by the time of creation. The active one of the prices of a second is the latest.
 func comparePrices(a, b *catalogv1.ObservedPrice) int {
 	rank := func(p *catalogv1.ObservedPrice) int {
 		switch {
