@@ -6334,7 +6334,9 @@ type ListActivityRequest struct {
 	// Only entries whose detail or product has this text, in any case.
 	Text string `protobuf:"bytes,121,opt,name=text,proto3" json:"text,omitempty"`
 	// With latest: the latest entries with ids before this one, to read backwards.
-	Before        uint64 `protobuf:"varint,122,opt,name=before,proto3" json:"before,omitempty"`
+	Before uint64 `protobuf:"varint,122,opt,name=before,proto3" json:"before,omitempty"`
+	// Only entries with this actor, as HistoryEntry has it.
+	Actor         string `protobuf:"bytes,123,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6430,6 +6432,13 @@ func (x *ListActivityRequest) GetBefore() uint64 {
 		return x.Before
 	}
 	return 0
+}
+
+func (x *ListActivityRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
 }
 
 type ListActivityResponse struct {
@@ -8793,7 +8802,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aretries\x18\x01 \x03(\v2\x18.driftless.mesh.v1.RetryR\aretries\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x12\n" +
 	"\x04next\x18\x03 \x01(\x04R\x04next\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xd8\x02\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xf8\x02\n" +
 	"\x13ListActivityRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12 \n" +
 	"\x06latest\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x06latest\x12\x1e\n" +
@@ -8806,7 +8815,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05kinds\x18x \x03(\tB\x10\xbaH\r\x92\x01\n" +
 	"\x102\"\x06r\x04\x10\x01(dR\x05kinds\x12\x1c\n" +
 	"\x04text\x18y \x01(\tB\b\xbaH\x05r\x03(\x90\x03R\x04text\x12\x16\n" +
-	"\x06before\x18z \x01(\x04R\x06before\"n\n" +
+	"\x06before\x18z \x01(\x04R\x06before\x12\x1e\n" +
+	"\x05actor\x18{ \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\"n\n" +
 	"\x14ListActivityResponse\x12=\n" +
 	"\aentries\x18\x01 \x03(\v2#.driftless.control.v1.ActivityEntryR\aentries\x12\x17\n" +
 	"\alast_id\x18\x02 \x01(\x04R\x06lastId\"x\n" +

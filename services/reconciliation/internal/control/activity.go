@@ -39,6 +39,7 @@ func (c control) ListActivity(ctx context.Context,
 		Before:   req.Msg.GetBefore(),
 		Kinds:    req.Msg.GetKinds(),
 		Text:     req.Msg.GetText(),
+		Actor:    req.Msg.GetActor(),
 		Products: req.Msg.GetProductIds(),
 		Limit:    int(cmp.Or(req.Msg.GetLimit(), maxNamed)),
 	}

@@ -162,6 +162,13 @@ func TestListActivity_FiltersAndReadsBackwards(t *testing.T) {
 	require.Equal(t, []string{"mug-3"}, ids)
 	ids, _ = ask(`{"text":"mug-5","latest":10}`)
 	require.Equal(t, []string{"mug-5"}, ids)
+	ids, _ = ask(`{"actor":"ann"}`)
+	require.Empty(t, ids)
+	r.Desire("mug-1", "Mug", 1)
+	r.Eventually("mug-1", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	controltest.Ask[controlv1.SyncProductsResponse](r, "SyncProducts", `{"product_ids":["mug-1"],"actor":"ann"}`)
+	ids, _ = ask(`{"actor":"ann"}`)
+	require.Equal(t, []string{"mug-1"}, ids)
 	for _, body := range []string{`{"before":3}`, `{"failed":true,"kinds":["applied"]}`} {
 		status, answer := r.Call("ListActivity", body)
 		require.Equal(t, http.StatusBadRequest, status, string(answer))
