@@ -1426,13 +1426,16 @@ func (x *ListDriftResponse) GetEquality() *Equality {
 }
 
 type IgnoreDriftRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// This product, or those of matching: one of both must be given.
+	ProductId string `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// All open drift if empty. "-" is the product as a whole.
 	Fields []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
 	// As in SyncProductsRequest.
-	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
-	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	Actor  string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only drift that is not ignored yet, and of the filter's drift_kinds and causes if it has any.
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1495,9 +1498,18 @@ func (x *IgnoreDriftRequest) GetReason() string {
 	return ""
 }
 
+func (x *IgnoreDriftRequest) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type IgnoreDriftResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Drift         []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Drift []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1539,15 +1551,25 @@ func (x *IgnoreDriftResponse) GetDrift() []*Drift {
 	return nil
 }
 
+func (x *IgnoreDriftResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
+}
+
 type ResolveDriftRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// This product, or those of matching: one of both must be given.
+	ProductId string `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// As in IgnoreDriftRequest.
 	Fields []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
 	Keep   Keep     `protobuf:"varint,3,opt,name=keep,proto3,enum=driftless.control.v1.Keep" json:"keep,omitempty"`
 	// As in SyncProductsRequest.
-	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
-	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	Actor  string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only drift that is not ignored yet, and of the filter's drift_kinds and causes if it has any.
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1617,9 +1639,18 @@ func (x *ResolveDriftRequest) GetReason() string {
 	return ""
 }
 
+func (x *ResolveDriftRequest) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type ResolveDriftResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Drift         []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Drift []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1657,6 +1688,13 @@ func (*ResolveDriftResponse) Descriptor() ([]byte, []int) {
 func (x *ResolveDriftResponse) GetDrift() []*Drift {
 	if x != nil {
 		return x.Drift
+	}
+	return nil
+}
+
+func (x *ResolveDriftResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
 	}
 	return nil
 }
@@ -1981,7 +2019,10 @@ type ApproveRequest struct {
 	// Why. Required.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Only products with ids after this one: next of the previous answer, to continue.
-	After         string `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
+	// The held changes of the products that match, whatever rules hold them. Not with product_ids, rule, all, duration or
+	// after.
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2065,6 +2106,13 @@ func (x *ApproveRequest) GetAfter() string {
 	return ""
 }
 
+func (x *ApproveRequest) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type ApproveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Until when rules let every change pass. Absent if they do not.
@@ -2079,7 +2127,9 @@ type ApproveResponse struct {
 	// thousand.
 	HeldByOthers []string `protobuf:"bytes,5,rep,name=held_by_others,json=heldByOthers,proto3" json:"held_by_others,omitempty"`
 	// The id to continue after. Empty if there are no more products.
-	Next          string `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
+	Next string `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2156,6 +2206,13 @@ func (x *ApproveResponse) GetNext() string {
 	return ""
 }
 
+func (x *ApproveResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
+}
+
 type RejectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The held changes of these products.
@@ -2168,7 +2225,9 @@ type RejectRequest struct {
 	Actor  string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// As in ApproveRequest.
-	After         string `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`
+	// As in ApproveRequest.
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2245,6 +2304,13 @@ func (x *RejectRequest) GetAfter() string {
 	return ""
 }
 
+func (x *RejectRequest) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type RejectResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Rejections []*Rejection           `protobuf:"bytes,1,rep,name=rejections,proto3" json:"rejections,omitempty"`
@@ -2253,7 +2319,9 @@ type RejectResponse struct {
 	// The id to continue after. Empty if there are no more products.
 	Next string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	// The catalog is in the operator's tables, not in the built-in ones.
-	Mapped        bool `protobuf:"varint,4,opt,name=mapped,proto3" json:"mapped,omitempty"`
+	Mapped bool `protobuf:"varint,4,opt,name=mapped,proto3" json:"mapped,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2314,6 +2382,13 @@ func (x *RejectResponse) GetMapped() bool {
 		return x.Mapped
 	}
 	return false
+}
+
+func (x *RejectResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
 }
 
 // A held change that shall not be made. It stays held until the catalog changes.
@@ -3665,14 +3740,16 @@ func (x *Adoption) GetDetail() string {
 }
 
 type SyncProductsRequest struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	ProductIds []string               `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// These products, or those of matching: one of both must be given.
+	ProductIds []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
 	// Reread the products from Stripe first, instead of relying on the observed state.
 	Look bool `protobuf:"varint,2,opt,name=look,proto3" json:"look,omitempty"`
 	// Who asks for it. Only for DRIFTLESS_TOKEN and for delegates: any other token has its own name in the audit trail.
 	Actor string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
 	// Why. It is kept in the audit trail.
-	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason        string            `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3735,13 +3812,22 @@ func (x *SyncProductsRequest) GetReason() string {
 	return ""
 }
 
+func (x *SyncProductsRequest) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
 type SyncProductsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifies the reread of the operator's tables, as in RereadResponse.
 	RereadId string `protobuf:"bytes,1,opt,name=reread_id,json=rereadId,proto3" json:"reread_id,omitempty"`
 	// Products that neither the catalog nor Stripe is known to have, or to have had. They are only searched for in the
 	// tables.
-	Unknown       []string `protobuf:"bytes,20,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	Unknown []string `protobuf:"bytes,20,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3786,6 +3872,13 @@ func (x *SyncProductsResponse) GetRereadId() string {
 func (x *SyncProductsResponse) GetUnknown() []string {
 	if x != nil {
 		return x.Unknown
+	}
+	return nil
+}
+
+func (x *SyncProductsResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
 	}
 	return nil
 }
@@ -4452,7 +4545,9 @@ type ListDeadLettersRequest struct {
 	// Only letters with this reason.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Only letters of this service.
-	Service       string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
+	Service string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
+	// Only letters with this field, as DeadLetterGroup has it. Empty selects those without one.
+	Field         *string `protobuf:"bytes,120,opt,name=field,proto3,oneof" json:"field,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4511,6 +4606,13 @@ func (x *ListDeadLettersRequest) GetReason() string {
 func (x *ListDeadLettersRequest) GetService() string {
 	if x != nil {
 		return x.Service
+	}
+	return ""
+}
+
+func (x *ListDeadLettersRequest) GetField() string {
+	if x != nil && x.Field != nil {
+		return *x.Field
 	}
 	return ""
 }
@@ -4718,7 +4820,12 @@ type DeadLetterSelection struct {
 	Service    string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
 	All        bool                   `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
 	// Only products with ids after this one: the last of the previous answer, to continue.
-	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	// The letters of the products that match, and only those with the filter's dead_reasons if it has any. Not with
+	// another field.
+	Matching *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
+	// Only letters with this field, as in ListDeadLettersRequest. It narrows a selection, and selects nothing alone.
+	Field         *string `protobuf:"bytes,121,opt,name=field,proto3,oneof" json:"field,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4784,6 +4891,20 @@ func (x *DeadLetterSelection) GetAll() bool {
 func (x *DeadLetterSelection) GetAfter() string {
 	if x != nil {
 		return x.After
+	}
+	return ""
+}
+
+func (x *DeadLetterSelection) GetMatching() *MatchingProducts {
+	if x != nil {
+		return x.Matching
+	}
+	return nil
+}
+
+func (x *DeadLetterSelection) GetField() string {
+	if x != nil && x.Field != nil {
+		return *x.Field
 	}
 	return ""
 }
@@ -4854,7 +4975,9 @@ type ReplayDeadLettersResponse struct {
 	// Ordered by product. A named product without such a letter is included, with an error.
 	Results []*DeadLetterResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	// There are more products. Continue with the last one's id in after.
-	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4901,6 +5024,13 @@ func (x *ReplayDeadLettersResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *ReplayDeadLettersResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
 }
 
 type DropDeadLettersRequest struct {
@@ -4970,7 +5100,9 @@ type DropDeadLettersResponse struct {
 	// Ordered by product. A named product without such a letter is included, with an error.
 	Results []*DeadLetterResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	// There are more products. Continue with the last one's id in after.
-	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The page of matching. Absent without matching.
+	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5017,6 +5149,13 @@ func (x *DropDeadLettersResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *DropDeadLettersResponse) GetMatched() *MatchedProducts {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
 }
 
 // The result for one letter.
@@ -6190,7 +6329,15 @@ type ListActivityRequest struct {
 	// Only what failed or waits for a person: dead, failed, held, drifted and adoption_refused.
 	Failed bool `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
 	// How long to wait if there is nothing yet. Not at all by default.
-	Wait          *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	Wait *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Only entries of these kinds, as HistoryEntry has them. Not with failed.
+	Kinds []string `protobuf:"bytes,120,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Only entries whose detail or product has this text, in any case.
+	Text string `protobuf:"bytes,121,opt,name=text,proto3" json:"text,omitempty"`
+	// With latest: the latest entries with ids before this one, to read backwards.
+	Before uint64 `protobuf:"varint,122,opt,name=before,proto3" json:"before,omitempty"`
+	// Only entries with this actor, as HistoryEntry has it.
+	Actor         string `protobuf:"bytes,123,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6265,6 +6412,34 @@ func (x *ListActivityRequest) GetWait() *durationpb.Duration {
 		return x.Wait
 	}
 	return nil
+}
+
+func (x *ListActivityRequest) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListActivityRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ListActivityRequest) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *ListActivityRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
 }
 
 type ListActivityResponse struct {
@@ -7344,6 +7519,760 @@ func (x *FacetValue) GetIsMinimum() bool {
 	return false
 }
 
+// Selects all products that a filter selects, not only those that a list shows. They are handled in pages: repeat the
+// request with next of the answer in after until it is empty.
+type MatchingProducts struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Filter *ProductFilter         `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Every product. An empty filter is invalid without it, and another one with it.
+	All bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	// next of the previous answer. Empty for the first page.
+	After string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// The number of products that the one who decides was shown. failed_precondition if more match when the first page is
+	// read, and nothing was changed then. 0 does not check.
+	AtMost        uint64 `protobuf:"varint,4,opt,name=at_most,json=atMost,proto3" json:"at_most,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchingProducts) Reset() {
+	*x = MatchingProducts{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchingProducts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchingProducts) ProtoMessage() {}
+
+func (x *MatchingProducts) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchingProducts.ProtoReflect.Descriptor instead.
+func (*MatchingProducts) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *MatchingProducts) GetFilter() *ProductFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *MatchingProducts) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *MatchingProducts) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *MatchingProducts) GetAtMost() uint64 {
+	if x != nil {
+		return x.AtMost
+	}
+	return 0
+}
+
+// A page of matching products, in the order of their ids.
+type MatchedProducts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many products matched when they were counted, before the first page was handled. Only of the first page.
+	Total uint64 `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"`
+	// At least so many matched.
+	TotalIsMinimum bool                   `protobuf:"varint,2,opt,name=total_is_minimum,json=totalIsMinimum,proto3" json:"total_is_minimum,omitempty"`
+	CountedAt      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=counted_at,json=countedAt,proto3" json:"counted_at,omitempty"`
+	// How many products this page has. Products that no longer matched when they were handled are among them.
+	Products uint32 `protobuf:"varint,4,opt,name=products,proto3" json:"products,omitempty"`
+	// Products that could not be handled. Those before and after them were.
+	Failures []*ProductFailure `protobuf:"bytes,5,rep,name=failures,proto3" json:"failures,omitempty"`
+	// To continue. Empty if there are no more products.
+	Next          string `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchedProducts) Reset() {
+	*x = MatchedProducts{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchedProducts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchedProducts) ProtoMessage() {}
+
+func (x *MatchedProducts) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchedProducts.ProtoReflect.Descriptor instead.
+func (*MatchedProducts) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *MatchedProducts) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *MatchedProducts) GetTotalIsMinimum() bool {
+	if x != nil {
+		return x.TotalIsMinimum
+	}
+	return false
+}
+
+func (x *MatchedProducts) GetCountedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountedAt
+	}
+	return nil
+}
+
+func (x *MatchedProducts) GetProducts() uint32 {
+	if x != nil {
+		return x.Products
+	}
+	return 0
+}
+
+func (x *MatchedProducts) GetFailures() []*ProductFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+func (x *MatchedProducts) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type ProductFailure struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ProductId     string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProductFailure) Reset() {
+	*x = ProductFailure{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProductFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProductFailure) ProtoMessage() {}
+
+func (x *ProductFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProductFailure.ProtoReflect.Descriptor instead.
+func (*ProductFailure) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *ProductFailure) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ProductFailure) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type GroupDeadLettersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only letters of this service, and with this reason. All if empty.
+	Service       string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupDeadLettersRequest) Reset() {
+	*x = GroupDeadLettersRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupDeadLettersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupDeadLettersRequest) ProtoMessage() {}
+
+func (x *GroupDeadLettersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*GroupDeadLettersRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{99}
+}
+
+func (x *GroupDeadLettersRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *GroupDeadLettersRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type GroupDeadLettersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The largest group first, at most a thousand.
+	Groups []*DeadLetterGroup `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	// The number of letters in all groups, also in those beyond a thousand.
+	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupDeadLettersResponse) Reset() {
+	*x = GroupDeadLettersResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupDeadLettersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupDeadLettersResponse) ProtoMessage() {}
+
+func (x *GroupDeadLettersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*GroupDeadLettersResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{100}
+}
+
+func (x *GroupDeadLettersResponse) GetGroups() []*DeadLetterGroup {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *GroupDeadLettersResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+type DeadLetterGroup struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Reason  string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The field as the policy names it: "prices.nickname" for that of any price. Empty if the letter names none, or if an
+	// earlier version stored it.
+	Field    string                 `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`
+	Count    uint64                 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	OldestAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest_at,json=oldestAt,proto3" json:"oldest_at,omitempty"`
+	LatestAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=latest_at,json=latestAt,proto3" json:"latest_at,omitempty"`
+	// The latest one, without its payload.
+	Example       *v1.DeadLetter `protobuf:"bytes,7,opt,name=example,proto3" json:"example,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterGroup) Reset() {
+	*x = DeadLetterGroup{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterGroup) ProtoMessage() {}
+
+func (x *DeadLetterGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterGroup.ProtoReflect.Descriptor instead.
+func (*DeadLetterGroup) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{101}
+}
+
+func (x *DeadLetterGroup) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *DeadLetterGroup) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DeadLetterGroup) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *DeadLetterGroup) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *DeadLetterGroup) GetOldestAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestAt
+	}
+	return nil
+}
+
+func (x *DeadLetterGroup) GetLatestAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LatestAt
+	}
+	return nil
+}
+
+func (x *DeadLetterGroup) GetExample() *v1.DeadLetter {
+	if x != nil {
+		return x.Example
+	}
+	return nil
+}
+
+type GetPriceChainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ProductId     string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPriceChainRequest) Reset() {
+	*x = GetPriceChainRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPriceChainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPriceChainRequest) ProtoMessage() {}
+
+func (x *GetPriceChainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPriceChainRequest.ProtoReflect.Descriptor instead.
+func (*GetPriceChainRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{102}
+}
+
+func (x *GetPriceChainRequest) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+type GetPriceChainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The chains of the catalog's prices, in the order of their ids. Prices in Stripe that are not Driftless's come last,
+	// each as a chain of one.
+	Chains []*PriceChain `protobuf:"bytes,1,rep,name=chains,proto3" json:"chains,omitempty"`
+	// From this time on, replaced prices are complete. Earlier ones may be missing. Absent if nothing is known yet.
+	KnownFrom     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=known_from,json=knownFrom,proto3" json:"known_from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPriceChainResponse) Reset() {
+	*x = GetPriceChainResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPriceChainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPriceChainResponse) ProtoMessage() {}
+
+func (x *GetPriceChainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPriceChainResponse.ProtoReflect.Descriptor instead.
+func (*GetPriceChainResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{103}
+}
+
+func (x *GetPriceChainResponse) GetChains() []*PriceChain {
+	if x != nil {
+		return x.Chains
+	}
+	return nil
+}
+
+func (x *GetPriceChainResponse) GetKnownFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownFrom
+	}
+	return nil
+}
+
+type PriceChain struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog's id of the price. Empty for a price that is not Driftless's.
+	PriceId string `protobuf:"bytes,1,opt,name=price_id,json=priceId,proto3" json:"price_id,omitempty"`
+	// The oldest first.
+	Prices        []*ChainedPrice `protobuf:"bytes,2,rep,name=prices,proto3" json:"prices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PriceChain) Reset() {
+	*x = PriceChain{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PriceChain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PriceChain) ProtoMessage() {}
+
+func (x *PriceChain) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PriceChain.ProtoReflect.Descriptor instead.
+func (*PriceChain) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{104}
+}
+
+func (x *PriceChain) GetPriceId() string {
+	if x != nil {
+		return x.PriceId
+	}
+	return ""
+}
+
+func (x *PriceChain) GetPrices() []*ChainedPrice {
+	if x != nil {
+		return x.Prices
+	}
+	return nil
+}
+
+type ChainedPrice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	StripePriceId string                 `protobuf:"bytes,1,opt,name=stripe_price_id,json=stripePriceId,proto3" json:"stripe_price_id,omitempty"`
+	// "14.00 EUR / month".
+	Amount string `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	Active bool   `protobuf:"varint,3,opt,name=active,proto3" json:"active,omitempty"`
+	// By Stripe's clock. Absent if that is not known.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// The price that replaced it, and when. Empty if none has.
+	ReplacedBy string                 `protobuf:"bytes,5,opt,name=replaced_by,json=replacedBy,proto3" json:"replaced_by,omitempty"`
+	ReplacedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=replaced_at,json=replacedAt,proto3" json:"replaced_at,omitempty"`
+	// Until when it stays active although another price has replaced it.
+	KeepUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=keep_until,json=keepUntil,proto3" json:"keep_until,omitempty"`
+	// Why it was created: the version of the catalog, and the time, trace and request of push's call. Absent if that is
+	// not known: because a call created it together with its product, because others did, or because it was too long ago.
+	Origin        *PriceOrigin `protobuf:"bytes,8,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChainedPrice) Reset() {
+	*x = ChainedPrice{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChainedPrice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChainedPrice) ProtoMessage() {}
+
+func (x *ChainedPrice) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChainedPrice.ProtoReflect.Descriptor instead.
+func (*ChainedPrice) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{105}
+}
+
+func (x *ChainedPrice) GetStripePriceId() string {
+	if x != nil {
+		return x.StripePriceId
+	}
+	return ""
+}
+
+func (x *ChainedPrice) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *ChainedPrice) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *ChainedPrice) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *ChainedPrice) GetReplacedBy() string {
+	if x != nil {
+		return x.ReplacedBy
+	}
+	return ""
+}
+
+func (x *ChainedPrice) GetReplacedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReplacedAt
+	}
+	return nil
+}
+
+func (x *ChainedPrice) GetKeepUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KeepUntil
+	}
+	return nil
+}
+
+func (x *ChainedPrice) GetOrigin() *PriceOrigin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+type PriceOrigin struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Version         uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	At              *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	TraceId         string                 `protobuf:"bytes,3,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	StripeRequestId string                 `protobuf:"bytes,4,opt,name=stripe_request_id,json=stripeRequestId,proto3" json:"stripe_request_id,omitempty"`
+	// The call: "create price pro-monthly".
+	Step          string `protobuf:"bytes,5,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PriceOrigin) Reset() {
+	*x = PriceOrigin{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PriceOrigin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PriceOrigin) ProtoMessage() {}
+
+func (x *PriceOrigin) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PriceOrigin.ProtoReflect.Descriptor instead.
+func (*PriceOrigin) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{106}
+}
+
+func (x *PriceOrigin) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *PriceOrigin) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *PriceOrigin) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
+func (x *PriceOrigin) GetStripeRequestId() string {
+	if x != nil {
+		return x.StripeRequestId
+	}
+	return ""
+}
+
+func (x *PriceOrigin) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
 var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
@@ -7459,27 +8388,29 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x11ListDriftResponse\x121\n" +
 	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12:\n" +
-	"\bequality\x18\x03 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"\xb0\x01\n" +
-	"\x12IgnoreDriftRequest\x12,\n" +
+	"\bequality\x18\x03 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"\xf2\x01\n" +
+	"\x12IgnoreDriftRequest\x12*\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
-	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12*\n" +
+	"product_id\x18\x01 \x01(\tB\v\xbaH\br\x06(\xfc\aZ\x01*R\tproductId\x12*\n" +
 	"\x06fields\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05\x10\x01(\xfc\aR\x06fields\x12\x1e\n" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
-	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"H\n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\x89\x01\n" +
 	"\x13IgnoreDriftResponse\x121\n" +
-	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\xed\x01\n" +
-	"\x13ResolveDriftRequest\x12,\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xaf\x02\n" +
+	"\x13ResolveDriftRequest\x12*\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
-	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12*\n" +
+	"product_id\x18\x01 \x01(\tB\v\xbaH\br\x06(\xfc\aZ\x01*R\tproductId\x12*\n" +
 	"\x06fields\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05\x10\x01(\xfc\aR\x06fields\x12:\n" +
 	"\x04keep\x18\x03 \x01(\x0e2\x1a.driftless.control.v1.KeepB\n" +
 	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\x04keep\x12\x1e\n" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
-	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"I\n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\x8a\x01\n" +
 	"\x14ResolveDriftResponse\x121\n" +
-	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\xbb\x01\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xbb\x01\n" +
 	"\rPausedService\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
@@ -7502,7 +8433,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
 	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\",\n" +
 	"\x0eResumeResponse\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices\"\xa3\x02\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\"\xe7\x02\n" +
 	"\x0eApproveRequest\x12E\n" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\bduration\x126\n" +
 	"\vproduct_ids\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
@@ -7513,7 +8444,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
 	"\x06reason\x18\x06 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
-	"\x05after\x18\a \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\xd6\x01\n" +
+	"\x05after\x18\a \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\x97\x02\n" +
 	"\x0fApproveResponse\x120\n" +
 	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
 	"\vproduct_ids\x18\x02 \x03(\tR\n" +
@@ -7521,7 +8453,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\awaiting\x18\x03 \x03(\tR\awaiting\x12\x1c\n" +
 	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12$\n" +
 	"\x0eheld_by_others\x18\x05 \x03(\tR\fheldByOthers\x12\x12\n" +
-	"\x04next\x18\x06 \x01(\tR\x04next\"\xdb\x01\n" +
+	"\x04next\x18\x06 \x01(\tR\x04next\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\x9f\x02\n" +
 	"\rRejectRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
@@ -7531,14 +8464,16 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
-	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x9b\x01\n" +
+	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\xdc\x01\n" +
 	"\x0eRejectResponse\x12?\n" +
 	"\n" +
 	"rejections\x18\x01 \x03(\v2\x1f.driftless.control.v1.RejectionR\n" +
 	"rejections\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x12\n" +
 	"\x04next\x18\x03 \x01(\tR\x04next\x12\x16\n" +
-	"\x06mapped\x18\x04 \x01(\bR\x06mapped\"\xa8\x01\n" +
+	"\x06mapped\x18\x04 \x01(\bR\x06mapped\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xa8\x01\n" +
 	"\tRejection\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12?\n" +
@@ -7652,17 +8587,19 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\bR\arefused\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"\xa5\x01\n" +
-	"\x13SyncProductsRequest\x128\n" +
-	"\vproduct_ids\x18\x01 \x03(\tB\x17\xbaH\x14\x92\x01\x11\b\x01\x10\xe8\a\"\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"\xe7\x01\n" +
+	"\x13SyncProductsRequest\x126\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x12\n" +
 	"\x04look\x18\x02 \x01(\bR\x04look\x12\x1e\n" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
-	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"M\n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\x8e\x01\n" +
 	"\x14SyncProductsResponse\x12\x1b\n" +
 	"\treread_id\x18\x01 \x01(\tR\brereadId\x12\x18\n" +
-	"\aunknown\x18\x14 \x03(\tR\aunknown\"\x89\x01\n" +
+	"\aunknown\x18\x14 \x03(\tR\aunknown\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\x89\x01\n" +
 	"\rRereadRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
@@ -7712,14 +8649,16 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
-	"\x03new\x18\x03 \x01(\tR\x03new\"\xb4\x01\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\"\xe3\x01\n" +
 	"\x16ListDeadLettersRequest\x12\x1e\n" +
 	"\x05limit\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x126\n" +
 	"\vproduct_ids\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x1f\n" +
 	"\x06reason\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12!\n" +
-	"\aservice\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\"[\n" +
+	"\aservice\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\x12#\n" +
+	"\x05field\x18x \x01(\tB\b\xbaH\x05r\x03(\xfc\aH\x00R\x05field\x88\x01\x01B\b\n" +
+	"\x06_field\"[\n" +
 	"\x17ListDeadLettersResponse\x12@\n" +
 	"\fdead_letters\x18\x01 \x03(\v2\x1d.driftless.mesh.v1.DeadLetterR\vdeadLetters\"E\n" +
 	"\x15GetDeadLettersRequest\x12,\n" +
@@ -7732,7 +8671,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\vdead_letter\x18\x01 \x01(\v2\x1d.driftless.mesh.v1.DeadLetterR\n" +
 	"deadLetter\x12;\n" +
 	"\x06wanted\x18\x02 \x01(\v2#.driftless.catalog.v1.ProductChangeR\x06wanted\x127\n" +
-	"\x05steps\x18\x03 \x03(\v2!.driftless.control.v1.PlannedStepR\x05steps\"\xf2\x02\n" +
+	"\x05steps\x18\x03 \x03(\v2!.driftless.control.v1.PlannedStepR\x05steps\"\x87\x04\n" +
 	"\x13DeadLetterSelection\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
@@ -7740,22 +8679,27 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12!\n" +
 	"\aservice\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\x12\x10\n" +
 	"\x03all\x18\x04 \x01(\bR\x03all\x12\x1e\n" +
-	"\x05after\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after:\xac\x01\xbaH\xa8\x01\x1a\xa5\x01\n" +
-	"\tselection\x12Enothing is selected: name products, a reason or a service, or set all\x1aQthis.all || size(this.product_ids) > 0 || this.reason != '' || this.service != ''\"\xad\x01\n" +
+	"\x05after\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12B\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\x12#\n" +
+	"\x05field\x18y \x01(\tB\b\xbaH\x05r\x03(\xfc\aH\x00R\x05field\x88\x01\x01:\xce\x01\xbaH\xca\x01\x1a\xc7\x01\n" +
+	"\tselection\x12Qnothing is selected: name products, a reason or a service, or set matching or all\x1agthis.all || size(this.product_ids) > 0 || this.reason != '' || this.service != '' || has(this.matching)B\b\n" +
+	"\x06_field\"\xad\x01\n" +
 	"\x18ReplayDeadLettersRequest\x12O\n" +
 	"\tselection\x18\x01 \x01(\v2).driftless.control.v1.DeadLetterSelectionB\x06\xbaH\x03\xc8\x01\x01R\tselection\x12\x1e\n" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
-	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"{\n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\xbc\x01\n" +
 	"\x19ReplayDeadLettersResponse\x12@\n" +
 	"\aresults\x18\x01 \x03(\v2&.driftless.control.v1.DeadLetterResultR\aresults\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xa5\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xa5\x01\n" +
 	"\x16DropDeadLettersRequest\x12O\n" +
 	"\tselection\x18\x01 \x01(\v2).driftless.control.v1.DeadLetterSelectionB\x06\xbaH\x03\xc8\x01\x01R\tselection\x12\x1a\n" +
 	"\x03why\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x03why\x12\x1e\n" +
-	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\"y\n" +
+	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\"\xba\x01\n" +
 	"\x17DropDeadLettersResponse\x12@\n" +
 	"\aresults\x18\x01 \x03(\v2&.driftless.control.v1.DeadLetterResultR\aresults\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xb0\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12?\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xb0\x01\n" +
 	"\x10DeadLetterResult\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12\x1b\n" +
@@ -7859,7 +8803,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aretries\x18\x01 \x03(\v2\x18.driftless.mesh.v1.RetryR\aretries\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x12\n" +
 	"\x04next\x18\x03 \x01(\x04R\x04next\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xfa\x01\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xf8\x02\n" +
 	"\x13ListActivityRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12 \n" +
 	"\x06latest\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x06latest\x12\x1e\n" +
@@ -7868,7 +8812,12 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x16\n" +
 	"\x06failed\x18\x05 \x01(\bR\x06failed\x12;\n" +
-	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x1e2\x00R\x04wait\"n\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x1e2\x00R\x04wait\x12&\n" +
+	"\x05kinds\x18x \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x102\"\x06r\x04\x10\x01(dR\x05kinds\x12\x1c\n" +
+	"\x04text\x18y \x01(\tB\b\xbaH\x05r\x03(\x90\x03R\x04text\x12\x16\n" +
+	"\x06before\x18z \x01(\x04R\x06before\x12\x1e\n" +
+	"\x05actor\x18{ \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\"n\n" +
 	"\x14ListActivityResponse\x12=\n" +
 	"\aentries\x18\x01 \x03(\v2#.driftless.control.v1.ActivityEntryR\aentries\x12\x17\n" +
 	"\alast_id\x18\x02 \x01(\x04R\x06lastId\"x\n" +
@@ -7970,7 +8919,69 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x1d\n" +
 	"\n" +
-	"is_minimum\x18\x03 \x01(\bR\tisMinimum*\xc8\x01\n" +
+	"is_minimum\x18\x03 \x01(\bR\tisMinimum\"\x9a\x01\n" +
+	"\x10MatchingProducts\x12;\n" +
+	"\x06filter\x18\x01 \x01(\v2#.driftless.control.v1.ProductFilterR\x06filter\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x1e\n" +
+	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12\x17\n" +
+	"\aat_most\x18\x04 \x01(\x04R\x06atMost\"\xfe\x01\n" +
+	"\x0fMatchedProducts\x12\x14\n" +
+	"\x05total\x18\x01 \x01(\x04R\x05total\x12(\n" +
+	"\x10total_is_minimum\x18\x02 \x01(\bR\x0etotalIsMinimum\x129\n" +
+	"\n" +
+	"counted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcountedAt\x12\x1a\n" +
+	"\bproducts\x18\x04 \x01(\rR\bproducts\x12@\n" +
+	"\bfailures\x18\x05 \x03(\v2$.driftless.control.v1.ProductFailureR\bfailures\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\tR\x04next\"E\n" +
+	"\x0eProductFailure\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"]\n" +
+	"\x17GroupDeadLettersRequest\x12!\n" +
+	"\aservice\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\x12\x1f\n" +
+	"\x06reason\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\"o\n" +
+	"\x18GroupDeadLettersResponse\x12=\n" +
+	"\x06groups\x18\x01 \x03(\v2%.driftless.control.v1.DeadLetterGroupR\x06groups\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\"\x9a\x02\n" +
+	"\x0fDeadLetterGroup\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\x127\n" +
+	"\toldest_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\boldestAt\x127\n" +
+	"\tlatest_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\blatestAt\x127\n" +
+	"\aexample\x18\a \x01(\v2\x1d.driftless.mesh.v1.DeadLetterR\aexample\"D\n" +
+	"\x14GetPriceChainRequest\x12,\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\"\x8c\x01\n" +
+	"\x15GetPriceChainResponse\x128\n" +
+	"\x06chains\x18\x01 \x03(\v2 .driftless.control.v1.PriceChainR\x06chains\x129\n" +
+	"\n" +
+	"known_from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tknownFrom\"c\n" +
+	"\n" +
+	"PriceChain\x12\x19\n" +
+	"\bprice_id\x18\x01 \x01(\tR\apriceId\x12:\n" +
+	"\x06prices\x18\x02 \x03(\v2\".driftless.control.v1.ChainedPriceR\x06prices\"\xf5\x02\n" +
+	"\fChainedPrice\x12&\n" +
+	"\x0fstripe_price_id\x18\x01 \x01(\tR\rstripePriceId\x12\x16\n" +
+	"\x06amount\x18\x02 \x01(\tR\x06amount\x12\x16\n" +
+	"\x06active\x18\x03 \x01(\bR\x06active\x129\n" +
+	"\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1f\n" +
+	"\vreplaced_by\x18\x05 \x01(\tR\n" +
+	"replacedBy\x12;\n" +
+	"\vreplaced_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"replacedAt\x129\n" +
+	"\n" +
+	"keep_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tkeepUntil\x129\n" +
+	"\x06origin\x18\b \x01(\v2!.driftless.control.v1.PriceOriginR\x06origin\"\xae\x01\n" +
+	"\vPriceOrigin\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x19\n" +
+	"\btrace_id\x18\x03 \x01(\tR\atraceId\x12*\n" +
+	"\x11stripe_request_id\x18\x04 \x01(\tR\x0fstripeRequestId\x12\x12\n" +
+	"\x04step\x18\x05 \x01(\tR\x04step*\xc8\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
@@ -7992,7 +9003,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fPRODUCT_SORT_ID\x10\x01\x12\x15\n" +
 	"\x11PRODUCT_SORT_NAME\x10\x02\x12\x1e\n" +
 	"\x1aPRODUCT_SORT_DIFFERS_SINCE\x10\x03\x12\x1b\n" +
-	"\x17PRODUCT_SORT_CHANGED_AT\x10\x042\x97\x19\n" +
+	"\x17PRODUCT_SORT_CHANGED_AT\x10\x042\xf8\x1a\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -8027,7 +9038,9 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x10TestNotification\x12-.driftless.control.v1.TestNotificationRequest\x1a..driftless.control.v1.TestNotificationResponse\"\x00\x12U\n" +
 	"\x06WhoAmI\x12#.driftless.control.v1.WhoAmIRequest\x1a$.driftless.control.v1.WhoAmIResponse\"\x00\x12m\n" +
 	"\x0eSearchProducts\x12+.driftless.control.v1.SearchProductsRequest\x1a,.driftless.control.v1.SearchProductsResponse\"\x00\x12j\n" +
-	"\rCountProducts\x12*.driftless.control.v1.CountProductsRequest\x1a+.driftless.control.v1.CountProductsResponse\"\x00B\xe4\x01\n" +
+	"\rCountProducts\x12*.driftless.control.v1.CountProductsRequest\x1a+.driftless.control.v1.CountProductsResponse\"\x00\x12s\n" +
+	"\x10GroupDeadLetters\x12-.driftless.control.v1.GroupDeadLettersRequest\x1a..driftless.control.v1.GroupDeadLettersResponse\"\x00\x12j\n" +
+	"\rGetPriceChain\x12*.driftless.control.v1.GetPriceChainRequest\x1a+.driftless.control.v1.GetPriceChainResponse\"\x00B\xe4\x01\n" +
 	"\x18com.driftless.control.v1B\fControlProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/control/v1;controlv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Control.V1\xca\x02\x14Driftless\\Control\\V1\xe2\x02 Driftless\\Control\\V1\\GPBMetadata\xea\x02\x16Driftless::Control::V1b\x06proto3"
 
 var (
@@ -8043,7 +9056,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 107)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -8145,37 +9158,48 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*CountProductsResponse)(nil),     // 97: driftless.control.v1.CountProductsResponse
 	(*Facet)(nil),                     // 98: driftless.control.v1.Facet
 	(*FacetValue)(nil),                // 99: driftless.control.v1.FacetValue
-	(*timestamppb.Timestamp)(nil),     // 100: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 101: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 102: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 103: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 104: driftless.mesh.v1.PollReport
-	(*v1.Process)(nil),                // 105: driftless.mesh.v1.Process
-	(*durationpb.Duration)(nil),       // 106: google.protobuf.Duration
-	(*v1.Difference)(nil),             // 107: driftless.mesh.v1.Difference
-	(*v11.Hold)(nil),                  // 108: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 109: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 110: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 111: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 112: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 113: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 114: driftless.mesh.v1.DeadLetter
-	(*v11.Product)(nil),               // 115: driftless.catalog.v1.Product
-	(*v1.Retry)(nil),                  // 116: driftless.mesh.v1.Retry
-	(*ExplainRequest)(nil),            // 117: driftless.control.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 118: driftless.control.v1.ExplainResponse
+	(*MatchingProducts)(nil),          // 100: driftless.control.v1.MatchingProducts
+	(*MatchedProducts)(nil),           // 101: driftless.control.v1.MatchedProducts
+	(*ProductFailure)(nil),            // 102: driftless.control.v1.ProductFailure
+	(*GroupDeadLettersRequest)(nil),   // 103: driftless.control.v1.GroupDeadLettersRequest
+	(*GroupDeadLettersResponse)(nil),  // 104: driftless.control.v1.GroupDeadLettersResponse
+	(*DeadLetterGroup)(nil),           // 105: driftless.control.v1.DeadLetterGroup
+	(*GetPriceChainRequest)(nil),      // 106: driftless.control.v1.GetPriceChainRequest
+	(*GetPriceChainResponse)(nil),     // 107: driftless.control.v1.GetPriceChainResponse
+	(*PriceChain)(nil),                // 108: driftless.control.v1.PriceChain
+	(*ChainedPrice)(nil),              // 109: driftless.control.v1.ChainedPrice
+	(*PriceOrigin)(nil),               // 110: driftless.control.v1.PriceOrigin
+	(*timestamppb.Timestamp)(nil),     // 111: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 112: driftless.mesh.v1.CaptureReport
+	(*v1.ScanReport)(nil),             // 113: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 114: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 115: driftless.mesh.v1.PollReport
+	(*v1.Process)(nil),                // 116: driftless.mesh.v1.Process
+	(*durationpb.Duration)(nil),       // 117: google.protobuf.Duration
+	(*v1.Difference)(nil),             // 118: driftless.mesh.v1.Difference
+	(*v11.Hold)(nil),                  // 119: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 120: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 121: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 122: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 123: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 124: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 125: driftless.mesh.v1.DeadLetter
+	(*v11.Product)(nil),               // 126: driftless.catalog.v1.Product
+	(*v1.Retry)(nil),                  // 127: driftless.mesh.v1.Retry
+	(*ExplainRequest)(nil),            // 128: driftless.control.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 129: driftless.control.v1.ExplainResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	100, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	100, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	100, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	101, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	100, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	111, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	111, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	111, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	112, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	111, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
 	31,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	102, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	103, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	113, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	114, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
 	13,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	104, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	115, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
 	21,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
 	4,   // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
 	12,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
@@ -8184,184 +9208,216 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	9,   // 15: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
 	10,  // 16: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
 	10,  // 17: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
-	100, // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
+	111, // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
 	8,   // 19: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
-	105, // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
-	100, // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
-	106, // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
-	100, // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
-	100, // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	107, // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	100, // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	100, // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	116, // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
+	111, // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
+	117, // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
+	111, // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
+	111, // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	118, // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	111, // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	111, // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
 	14,  // 28: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	4,   // 29: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	14,  // 30: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,   // 31: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	14,  // 32: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	100, // 33: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	100, // 34: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	106, // 35: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	21,  // 36: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	106, // 37: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	100, // 38: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	30,  // 39: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	107, // 40: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
-	34,  // 41: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	21,  // 42: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	4,   // 43: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	36,  // 44: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
-	0,   // 45: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	37,  // 46: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	100, // 47: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	107, // 48: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	35,  // 49: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	100, // 50: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	14,  // 51: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	108, // 52: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	107, // 53: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	100, // 54: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	109, // 55: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	100, // 56: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
-	38,  // 57: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	0,   // 58: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
-	41,  // 59: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,   // 60: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	110, // 61: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	111, // 62: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	112, // 63: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	44,  // 64: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	47,  // 65: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	102, // 66: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	58,  // 67: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	100, // 68: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	59,  // 69: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	107, // 70: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	113, // 71: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	100, // 72: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
-	114, // 73: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	64,  // 74: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	114, // 75: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	110, // 76: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	37,  // 77: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	65,  // 78: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	70,  // 79: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	65,  // 80: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	70,  // 81: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	100, // 82: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
-	2,   // 83: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
-	73,  // 84: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	100, // 85: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	4,   // 86: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	100, // 87: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	100, // 88: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	110, // 89: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	111, // 90: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	100, // 91: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	100, // 92: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
-	2,   // 93: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
-	76,  // 94: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	100, // 95: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	4,   // 96: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	77,  // 97: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	100, // 98: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
-	59,  // 99: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	100, // 100: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	100, // 101: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	100, // 102: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
-	77,  // 103: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
-	115, // 104: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
-	34,  // 105: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
-	7,   // 106: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	100, // 107: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
-	116, // 108: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
-	100, // 109: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
-	106, // 110: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
-	86,  // 111: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
-	58,  // 112: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
-	89,  // 113: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
-	100, // 114: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,   // 115: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
-	92,  // 116: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	3,   // 117: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
-	95,  // 118: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
-	100, // 119: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	0,   // 120: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
-	100, // 121: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
-	100, // 122: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
-	92,  // 123: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	98,  // 124: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
-	100, // 125: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	99,  // 126: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
-	5,   // 127: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	32,  // 128: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	48,  // 129: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	39,  // 130: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	42,  // 131: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	45,  // 132: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	26,  // 133: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	28,  // 134: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	22,  // 135: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	24,  // 136: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	50,  // 137: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	52,  // 138: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	54,  // 139: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	117, // 140: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
-	56,  // 141: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	71,  // 142: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	74,  // 143: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	78,  // 144: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
-	15,  // 145: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	17,  // 146: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	19,  // 147: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	60,  // 148: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	62,  // 149: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	66,  // 150: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	68,  // 151: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	80,  // 152: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
-	82,  // 153: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
-	84,  // 154: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
-	87,  // 155: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
-	90,  // 156: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
-	93,  // 157: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
-	96,  // 158: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
-	6,   // 159: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	33,  // 160: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	49,  // 161: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	40,  // 162: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	43,  // 163: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	46,  // 164: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	27,  // 165: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	29,  // 166: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	23,  // 167: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	25,  // 168: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	51,  // 169: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	53,  // 170: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	55,  // 171: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	118, // 172: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	57,  // 173: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	72,  // 174: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	75,  // 175: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	79,  // 176: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	16,  // 177: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	18,  // 178: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	20,  // 179: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	61,  // 180: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	63,  // 181: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	67,  // 182: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	69,  // 183: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	81,  // 184: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
-	83,  // 185: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
-	85,  // 186: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
-	88,  // 187: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
-	91,  // 188: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
-	94,  // 189: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
-	97,  // 190: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
-	159, // [159:191] is the sub-list for method output_type
-	127, // [127:159] is the sub-list for method input_type
-	127, // [127:127] is the sub-list for extension type_name
-	127, // [127:127] is the sub-list for extension extendee
-	0,   // [0:127] is the sub-list for field type_name
+	100, // 30: driftless.control.v1.IgnoreDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	14,  // 31: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	101, // 32: driftless.control.v1.IgnoreDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	1,   // 33: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	100, // 34: driftless.control.v1.ResolveDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	14,  // 35: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	101, // 36: driftless.control.v1.ResolveDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	111, // 37: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	111, // 38: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	117, // 39: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	21,  // 40: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	117, // 41: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	100, // 42: driftless.control.v1.ApproveRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	111, // 43: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	101, // 44: driftless.control.v1.ApproveResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	100, // 45: driftless.control.v1.RejectRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	30,  // 46: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	101, // 47: driftless.control.v1.RejectResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	118, // 48: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	34,  // 49: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	21,  // 50: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	4,   // 51: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	36,  // 52: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
+	0,   // 53: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	37,  // 54: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	111, // 55: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	118, // 56: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	35,  // 57: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	111, // 58: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	14,  // 59: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	119, // 60: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	118, // 61: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	111, // 62: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	120, // 63: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	111, // 64: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	38,  // 65: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	0,   // 66: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
+	41,  // 67: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,   // 68: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	121, // 69: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	122, // 70: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	123, // 71: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	44,  // 72: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	47,  // 73: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	100, // 74: driftless.control.v1.SyncProductsRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	101, // 75: driftless.control.v1.SyncProductsResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	113, // 76: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	58,  // 77: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	111, // 78: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	59,  // 79: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	118, // 80: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	124, // 81: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	111, // 82: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
+	125, // 83: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	64,  // 84: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	125, // 85: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	121, // 86: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	37,  // 87: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	100, // 88: driftless.control.v1.DeadLetterSelection.matching:type_name -> driftless.control.v1.MatchingProducts
+	65,  // 89: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	70,  // 90: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	101, // 91: driftless.control.v1.ReplayDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	65,  // 92: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	70,  // 93: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	101, // 94: driftless.control.v1.DropDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	111, // 95: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	2,   // 96: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
+	73,  // 97: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
+	111, // 98: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 99: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	111, // 100: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	111, // 101: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	121, // 102: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	122, // 103: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	111, // 104: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	111, // 105: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	2,   // 106: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
+	76,  // 107: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
+	111, // 108: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 109: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	77,  // 110: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
+	111, // 111: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	59,  // 112: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
+	111, // 113: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	111, // 114: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	111, // 115: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	77,  // 116: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
+	126, // 117: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	34,  // 118: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
+	7,   // 119: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	111, // 120: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	127, // 121: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
+	111, // 122: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	117, // 123: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	86,  // 124: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
+	58,  // 125: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
+	89,  // 126: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
+	111, // 127: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 128: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
+	92,  // 129: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	3,   // 130: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
+	95,  // 131: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
+	111, // 132: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	0,   // 133: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
+	111, // 134: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
+	111, // 135: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
+	92,  // 136: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	98,  // 137: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
+	111, // 138: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	99,  // 139: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
+	92,  // 140: driftless.control.v1.MatchingProducts.filter:type_name -> driftless.control.v1.ProductFilter
+	111, // 141: driftless.control.v1.MatchedProducts.counted_at:type_name -> google.protobuf.Timestamp
+	102, // 142: driftless.control.v1.MatchedProducts.failures:type_name -> driftless.control.v1.ProductFailure
+	105, // 143: driftless.control.v1.GroupDeadLettersResponse.groups:type_name -> driftless.control.v1.DeadLetterGroup
+	111, // 144: driftless.control.v1.DeadLetterGroup.oldest_at:type_name -> google.protobuf.Timestamp
+	111, // 145: driftless.control.v1.DeadLetterGroup.latest_at:type_name -> google.protobuf.Timestamp
+	125, // 146: driftless.control.v1.DeadLetterGroup.example:type_name -> driftless.mesh.v1.DeadLetter
+	108, // 147: driftless.control.v1.GetPriceChainResponse.chains:type_name -> driftless.control.v1.PriceChain
+	111, // 148: driftless.control.v1.GetPriceChainResponse.known_from:type_name -> google.protobuf.Timestamp
+	109, // 149: driftless.control.v1.PriceChain.prices:type_name -> driftless.control.v1.ChainedPrice
+	111, // 150: driftless.control.v1.ChainedPrice.created_at:type_name -> google.protobuf.Timestamp
+	111, // 151: driftless.control.v1.ChainedPrice.replaced_at:type_name -> google.protobuf.Timestamp
+	111, // 152: driftless.control.v1.ChainedPrice.keep_until:type_name -> google.protobuf.Timestamp
+	110, // 153: driftless.control.v1.ChainedPrice.origin:type_name -> driftless.control.v1.PriceOrigin
+	111, // 154: driftless.control.v1.PriceOrigin.at:type_name -> google.protobuf.Timestamp
+	5,   // 155: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	32,  // 156: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	48,  // 157: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	39,  // 158: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	42,  // 159: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	45,  // 160: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	26,  // 161: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	28,  // 162: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	22,  // 163: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	24,  // 164: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	50,  // 165: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	52,  // 166: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	54,  // 167: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	128, // 168: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	56,  // 169: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	71,  // 170: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	74,  // 171: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	78,  // 172: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	15,  // 173: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	17,  // 174: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	19,  // 175: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	60,  // 176: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	62,  // 177: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	66,  // 178: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	68,  // 179: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	80,  // 180: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	82,  // 181: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	84,  // 182: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	87,  // 183: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
+	90,  // 184: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
+	93,  // 185: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
+	96,  // 186: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
+	103, // 187: driftless.control.v1.ControlService.GroupDeadLetters:input_type -> driftless.control.v1.GroupDeadLettersRequest
+	106, // 188: driftless.control.v1.ControlService.GetPriceChain:input_type -> driftless.control.v1.GetPriceChainRequest
+	6,   // 189: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	33,  // 190: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	49,  // 191: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	40,  // 192: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	43,  // 193: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	46,  // 194: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	27,  // 195: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	29,  // 196: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	23,  // 197: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	25,  // 198: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	51,  // 199: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	53,  // 200: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	55,  // 201: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	129, // 202: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	57,  // 203: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	72,  // 204: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	75,  // 205: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	79,  // 206: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	16,  // 207: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	18,  // 208: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	20,  // 209: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	61,  // 210: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	63,  // 211: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	67,  // 212: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	69,  // 213: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	81,  // 214: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	83,  // 215: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	85,  // 216: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	88,  // 217: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	91,  // 218: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
+	94,  // 219: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
+	97,  // 220: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
+	104, // 221: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
+	107, // 222: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
+	189, // [189:223] is the sub-list for method output_type
+	155, // [155:189] is the sub-list for method input_type
+	155, // [155:155] is the sub-list for extension type_name
+	155, // [155:155] is the sub-list for extension extendee
+	0,   // [0:155] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -8371,6 +9427,8 @@ func file_driftless_control_v1_control_proto_init() {
 	}
 	file_driftless_control_v1_explain_proto_init()
 	file_driftless_control_v1_control_proto_msgTypes[5].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[56].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[61].OneofWrappers = []any{}
 	file_driftless_control_v1_control_proto_msgTypes[74].OneofWrappers = []any{
 		(*RollbackRequest_Version)(nil),
 		(*RollbackRequest_At)(nil),
@@ -8382,7 +9440,7 @@ func file_driftless_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   96,
+			NumMessages:   107,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,9 +27,19 @@ var failedKinds = []string{"dead", "failed", "held", "drifted", "adoption_refuse
 func (c control) ListActivity(ctx context.Context,
 	req *connect.Request[controlv1.ListActivityRequest],
 ) (*connect.Response[controlv1.ListActivityResponse], error) {
+	switch {
+	case req.Msg.GetFailed() && len(req.Msg.GetKinds()) > 0:
+		return nil, invalid("failed and kinds: only one of them can be given")
+	case req.Msg.GetBefore() > 0 && req.Msg.GetLatest() == 0:
+		return nil, invalid("before: requires latest, the number of entries")
+	}
 	filter := ledger.ActivityFilter{
 		After:    req.Msg.GetAfter(),
 		Latest:   int(req.Msg.GetLatest()),
+		Before:   req.Msg.GetBefore(),
+		Kinds:    req.Msg.GetKinds(),
+		Text:     req.Msg.GetText(),
+		Actor:    req.Msg.GetActor(),
 		Products: req.Msg.GetProductIds(),
 		Limit:    int(cmp.Or(req.Msg.GetLimit(), maxNamed)),
 	}

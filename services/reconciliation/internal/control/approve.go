@@ -46,6 +46,7 @@ func (c control) approval(ctx context.Context, req *controlv1.ApproveRequest) (a
 			rule:     req.GetRule(),
 			all:      req.GetAll(),
 			after:    req.GetAfter(),
+			matching: req.GetMatching(),
 		},
 		duration:    req.GetDuration().AsDuration(),
 		hasDuration: req.GetDuration() != nil,
@@ -58,8 +59,8 @@ func (c control) approval(ctx context.Context, req *controlv1.ApproveRequest) (a
 	}
 	switch {
 	case a.isEmpty() && !a.hasDuration:
-		return a, invalid("nothing is selected: set product_ids, rule or all, or a duration for every change")
-	case len(a.products) > 0 && a.hasDuration:
+		return a, invalid("nothing is selected: set product_ids, rule, matching or all, or a duration for every change")
+	case (len(a.products) > 0 || a.matching != nil) && a.hasDuration:
 		return a, invalid("duration: can be given with a rule, with all or alone, not with products")
 	case a.isWindow() && c.Approvers > 1:
 		return a, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf(
@@ -88,7 +89,12 @@ func (c control) Approve(ctx context.Context,
 	}
 	out := &controlv1.ApproveResponse{}
 	var products []*ledger.Product
-	if !a.endsWindow() {
+	switch {
+	case a.matching != nil:
+		if products, out.Matched, err = c.heldMatching(ctx, a.matching); err != nil {
+			return nil, err
+		}
+	case !a.endsWindow():
 		products, out.Next, err = c.held(ctx, a.selection)
 		// With a duration, the changes to come are reason enough.
 		if err != nil && (!a.isWindow() || connect.CodeOf(err) != connect.CodeFailedPrecondition) {

@@ -174,56 +174,6 @@ func (c control) requireNATS() connect.UnaryInterceptorFunc {
 	}
 }
 
-// SyncProducts commands ingestion to read products from the operator's tables, and push to bring them to their latest
-// desired state. This closes their dead letters without a version: a new failure writes a new letter. A product that
-// neither side has gets no command of its own and no entry in the audit trail.
-func (c control) SyncProducts(ctx context.Context,
-	req *connect.Request[controlv1.SyncProductsRequest],
-) (*connect.Response[controlv1.SyncProductsResponse], error) {
-	asked, err := byCaller(ctx, req.Msg)
-	if err != nil {
-		return nil, err
-	}
-	ids := distinct(req.Msg.GetProductIds())
-	unknown, err := c.unknown(ctx, ids)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	reread := nuid.Next()
-	if err := c.Commands.Backfill(ctx, asked.about(reread, "sync"), ids); err != nil {
-		return nil, unavailable(err)
-	}
-	for _, id := range ids {
-		if slices.Contains(unknown, id) {
-			// Ingestion reads it. If the tables have it, push receives it through CATALOG.
-			continue
-		}
-		if err := c.orderSync(ctx, id, req.Msg.GetLook(), asked); err != nil {
-			return nil, unavailable(err)
-		}
-	}
-	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: reread, Unknown: unknown}), nil
-}
-
-// orderSync commands push to sync a product, and records that.
-func (c control) orderSync(ctx context.Context, id string, reread bool, asked by) error {
-	order, at := nuid.Next(), c.Now()
-	if err := c.syncProduct(ctx, id, reread, asked.about(order, "requested")); err != nil {
-		return err
-	}
-	detail := "sync"
-	if reread {
-		detail = "sync, with a reread from Stripe"
-	}
-	return c.record(ctx, asked, ledger.Entry{
-		EventID: "ORDER:" + order,
-		Product: id,
-		At:      at,
-		Kind:    "ordered",
-		Detail:  detail,
-	}, nil)
-}
-
 // unknown returns the products that neither the ledger nor CATALOG nor OBSERVED knows: the ledger may be behind, or
 // new.
 func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {

@@ -105,11 +105,16 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	letters, missing, more, err := c.selectLetters(ctx, req.Msg.GetSelection())
+	selected, err := c.selectLetters(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.ReplayDeadLettersResponse{Results: newResults(letters), Truncated: more}
+	letters := selected.letters
+	out := &controlv1.ReplayDeadLettersResponse{
+		Results:   newResults(letters),
+		Truncated: selected.more,
+		Matched:   selected.matched,
+	}
 	failed := c.replayByIngestion(ctx, asked, letters, out.GetResults())
 	commanded := ""
 	for i, l := range letters {
@@ -136,7 +141,7 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 			result.Ordered, result.Error = "", failed.Error()
 		}
 	}
-	out.Results = withMissing(out.GetResults(), missing)
+	out.Results = withMissing(out.GetResults(), selected.missing)
 	return connect.NewResponse(out), nil
 }
 
@@ -207,11 +212,16 @@ func (c control) DropDeadLetters(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	letters, missing, more, err := c.selectLetters(ctx, req.Msg.GetSelection())
+	selected, err := c.selectLetters(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.DropDeadLettersResponse{Results: newResults(letters), Truncated: more}
+	letters := selected.letters
+	out := &controlv1.DropDeadLettersResponse{
+		Results:   newResults(letters),
+		Truncated: selected.more,
+		Matched:   selected.matched,
+	}
 	var failed error
 	for i, l := range letters {
 		result := out.GetResults()[i]
@@ -223,7 +233,7 @@ func (c control) DropDeadLetters(ctx context.Context,
 			result.Error = failed.Error()
 		}
 	}
-	out.Results = withMissing(out.GetResults(), missing)
+	out.Results = withMissing(out.GetResults(), selected.missing)
 	return connect.NewResponse(out), nil
 }
 
@@ -246,34 +256,6 @@ func (c control) dropLetter(ctx context.Context, asked by, l *meshv1.DeadLetter)
 	}
 	_, err = c.Ledger.Drop(ctx, l, entry)
 	return err
-}
-
-// selectLetters returns the letters of a selection, at most about maxLettersPerCall. It also returns the named products
-// that have none, and reports whether there are more letters.
-func (c control) selectLetters(ctx context.Context,
-	s *controlv1.DeadLetterSelection,
-) (letters []*meshv1.DeadLetter, missing []string, more bool, err error) {
-	if len(s.GetProductIds()) == 0 && s.GetReason() == "" && s.GetService() == "" && !s.GetAll() {
-		return nil, nil, false,
-			invalid("selection: is empty: set product_ids, reason, service or all")
-	}
-	letters, more, err = c.Ledger.DeadLettersByProduct(ctx, ledger.Letters{
-		Products: s.GetProductIds(),
-		Reason:   s.GetReason(),
-		Service:  s.GetService(),
-		After:    s.GetAfter(),
-	}, maxLettersPerCall)
-	if err != nil {
-		return nil, nil, false, unavailable(err)
-	}
-	for _, id := range s.GetProductIds() {
-		found := slices.ContainsFunc(letters, func(l *meshv1.DeadLetter) bool { return l.GetProductId() == id })
-		later := more && id > letters[len(letters)-1].GetProductId()
-		if !found && !later && id > s.GetAfter() && !slices.Contains(missing, id) {
-			missing = append(missing, id)
-		}
-	}
-	return letters, missing, more, nil
 }
 
 // newResults returns one result without an error for each letter.
@@ -306,7 +288,12 @@ func (c control) ListDeadLetters(ctx context.Context,
 	error,
 ) {
 	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
-	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
+	of := ledger.Letters{
+		Products: req.Msg.GetProductIds(),
+		Reason:   req.Msg.GetReason(),
+		Service:  req.Msg.GetService(),
+		Field:    req.Msg.Field,
+	}
 	letters, err := c.Ledger.DeadLetters(ctx, of, limit)
 	if err != nil {
 		return nil, unavailable(err)

@@ -102,12 +102,15 @@ func (c control) IgnoreDrift(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	drifts, err := c.decide(ctx, asked, req.Msg.GetProductId(), req.Msg.GetFields(), "ignored",
-		"until a value changes", ledger.Decision{}, nil)
+	drift, matched, err := c.decideOneOrMatching(ctx, asked, req.Msg.GetProductId(), req.Msg.GetMatching(), decision{
+		kind:   "ignored",
+		detail: "until a value changes",
+		fields: req.Msg.GetFields(),
+	})
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&controlv1.IgnoreDriftResponse{Drift: driftMessages(drifts, nil)}), nil
+	return connect.NewResponse(&controlv1.IgnoreDriftResponse{Drift: drift, Matched: matched}), nil
 }
 
 // ResolveDrift decides which side's values are kept, whatever the policy says.
@@ -129,12 +132,17 @@ func (c control) ResolveDrift(ctx context.Context,
 	if keep == ledger.StripeSide {
 		check = checkWriteBack
 	}
-	drifts, err := c.decide(ctx, asked, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved",
-		"keep "+string(keep), ledger.Decision{Keep: keep}, check)
+	drift, matched, err := c.decideOneOrMatching(ctx, asked, req.Msg.GetProductId(), req.Msg.GetMatching(), decision{
+		Decision: ledger.Decision{Keep: keep},
+		kind:     "resolved",
+		detail:   "keep " + string(keep),
+		fields:   req.Msg.GetFields(),
+		check:    check,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&controlv1.ResolveDriftResponse{Drift: driftMessages(drifts, nil)}), nil
+	return connect.NewResponse(&controlv1.ResolveDriftResponse{Drift: drift, Matched: matched}), nil
 }
 
 // checkWriteBack returns an error if the catalog cannot take a difference from Stripe.

@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
@@ -20,21 +21,27 @@ type selection struct {
 	rule     string
 	all      bool
 	after    string
+	matching *controlv1.MatchingProducts
 }
 
-// isEmpty reports whether the request names neither products nor a rule, and does not ask for all.
-func (s selection) isEmpty() bool { return len(s.products) == 0 && s.rule == "" && !s.all }
+// isEmpty reports whether the request names neither products nor a rule nor a filter, and does not ask for all.
+func (s selection) isEmpty() bool {
+	return len(s.products) == 0 && s.rule == "" && !s.all && s.matching == nil
+}
 
 // check returns an error if the selection is ambiguous or names no rule of the guard.
 func (s selection) check() error {
 	named := 0
-	for _, given := range []bool{len(s.products) > 0, s.rule != "", s.all} {
+	for _, given := range []bool{len(s.products) > 0, s.rule != "", s.all, s.matching != nil} {
 		if given {
 			named++
 		}
 	}
 	if named > 1 {
-		return invalid("product_ids, rule and all: only one of them can be given")
+		return invalid("product_ids, rule, all and matching: only one of them can be given")
+	}
+	if s.matching != nil && s.after != "" {
+		return invalid("after: matching has an after of its own")
 	}
 	if s.rule == "" {
 		return nil
@@ -69,6 +76,22 @@ func (c control) held(ctx context.Context, s selection) (products []*ledger.Prod
 		return nil, "", connect.NewError(connect.CodeFailedPrecondition,
 			errors.New("the guard holds nothing: `driftless plan` shows what differs"))
 	}
+}
+
+// heldMatching returns the held products of a page of the products that match. Those that are not held any more are
+// left out.
+func (c control) heldMatching(ctx context.Context,
+	m *controlv1.MatchingProducts,
+) ([]*ledger.Product, *controlv1.MatchedProducts, error) {
+	page, err := c.matching(ctx, m, ledger.HasHold)
+	if err != nil || len(page.ids) == 0 {
+		return nil, page.answer, err
+	}
+	products, _, err := c.Ledger.HeldProducts(ctx, ledger.HeldFilter{Products: page.ids}, len(page.ids))
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	return products, page.answer, nil
 }
 
 // maxExplained is how many products an error explains.

@@ -27,6 +27,7 @@ func (c control) Reject(ctx context.Context,
 		rule:     req.Msg.GetRule(),
 		all:      req.Msg.GetAll(),
 		after:    req.Msg.GetAfter(),
+		matching: req.Msg.GetMatching(),
 	}
 	asked, err := deciding(ctx, req.Msg)
 	if err != nil {
@@ -36,13 +37,19 @@ func (c control) Reject(ctx context.Context,
 		return nil, err
 	}
 	if s.isEmpty() {
-		return nil, invalid("nothing is selected: set product_ids, rule or all")
+		return nil, invalid("nothing is selected: set product_ids, rule, matching or all")
 	}
-	products, next, err := c.held(ctx, s)
+	out := &controlv1.RejectResponse{Mapped: c.Mapped}
+	var products []*ledger.Product
+	if s.matching != nil {
+		products, out.Matched, err = c.heldMatching(ctx, s.matching)
+	} else {
+		products, out.Next, err = c.held(ctx, s)
+	}
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.RejectResponse{Next: next, Truncated: next != "", Mapped: c.Mapped}
+	out.Truncated = out.GetNext() != ""
 	for _, p := range products {
 		rejection, err := c.rejectOne(ctx, p, asked)
 		if err != nil {

@@ -99,7 +99,7 @@ func productFilter(f *controlv1.ProductFilter) (ledger.ProductFilter, error) {
 		}
 	}
 	out := ledger.ProductFilter{
-		Search:        f.GetSearch(),
+		Search:        strings.Join(strings.Fields(f.GetSearch()), " "),
 		Products:      f.GetProductIds(),
 		Kinds:         f.GetKinds(),
 		DriftKinds:    f.GetDriftKinds(),

@@ -3,12 +3,16 @@ package control_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
 )
 
@@ -91,5 +95,82 @@ func TestSearchProducts_ReturnsLightRowsPageByPage(t *testing.T) {
 		status, answer := r.Call("SearchProducts", body)
 		require.Equal(t, http.StatusBadRequest, status, string(answer))
 		require.Contains(t, string(answer), want)
+	}
+}
+
+func TestGroupDeadLetters_GroupsByServiceReasonAndField(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	r.Start()
+	add := func(id, reason, field string) {
+		require.NoError(t, r.Mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
+			Service: "push", Account: "default", ProductId: id, Version: 1, Reason: reason, Field: field, Message: id,
+			LastAt: timestamppb.Now(), Payload: []byte("long"),
+		}))
+		require.Eventually(t, func() bool { return slices.Contains(r.Letters(`{}`), "push "+id) }, controltest.Patience,
+			10*time.Millisecond)
+	}
+	add("mug", "refused_by_stripe", "prices.mug-eur.nickname")
+	add("cup", "refused_by_stripe", "prices.cup.eur.nickname")
+	add("pot", "refused_by_stripe", "")
+	add("jar", "invalid_product", "name")
+	resp := controltest.Ask[controlv1.GroupDeadLettersResponse](r, "GroupDeadLetters", `{}`)
+	require.EqualValues(t, 4, resp.GetTotal())
+	require.Len(t, resp.GetGroups(), 3)
+	largest := resp.GetGroups()[0]
+	require.Equal(t, "prices.nickname", largest.GetField())
+	require.EqualValues(t, 2, largest.GetCount())
+	require.Equal(t, "cup", largest.GetExample().GetMessage(), "the latest")
+	require.Empty(t, largest.GetExample().GetPayload())
+	require.Len(t, controltest.Ask[controlv1.GroupDeadLettersResponse](r, "GroupDeadLetters",
+		`{"reason":"invalid_product","service":"push"}`).GetGroups(), 1)
+	require.Equal(t, []string{"push pot"}, r.Letters(`{"reason":"refused_by_stripe","field":""}`))
+	dropped := controltest.Ask[controlv1.DropDeadLettersResponse](r, "DropDeadLetters",
+		`{"selection":{"reason":"refused_by_stripe","field":"prices.nickname"}}`)
+	require.Len(t, dropped.GetResults(), 2)
+	require.Equal(t, []string{"push jar", "push pot"}, r.Letters(`{}`))
+}
+
+func TestListActivity_FiltersAndReadsBackwards(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	r.Start()
+	for i := range 6 {
+		kind := meshv1.OutcomeKind_OUTCOME_KIND_APPLIED
+		if i%2 == 1 {
+			kind = meshv1.OutcomeKind_OUTCOME_KIND_REPAIRED
+		}
+		r.PublishOutcomeOf(fmt.Sprintf("mug-%d", i), kind, r.Now(), fmt.Sprintf("Detail %d", i))
+		require.Eventually(t, func() bool { return len(r.Kinds(fmt.Sprintf("mug-%d", i))) > 0 }, controltest.Patience,
+			10*time.Millisecond)
+	}
+	ask := func(body string) (ids []string, first uint64) {
+		entries := controltest.Ask[controlv1.ListActivityResponse](r, "ListActivity", body).GetEntries()
+		for _, e := range entries {
+			ids = append(ids, e.GetProductId())
+		}
+		if len(entries) > 0 {
+			first = entries[0].GetId()
+		}
+		return ids, first
+	}
+	ids, first := ask(`{"latest":2,"kinds":["applied"]}`)
+	require.Equal(t, []string{"mug-2", "mug-4"}, ids)
+	ids, _ = ask(fmt.Sprintf(`{"latest":2,"kinds":["applied"],"before":%d}`, first))
+	require.Equal(t, []string{"mug-0"}, ids)
+	ids, _ = ask(`{"text":"DETAIL 3"}`)
+	require.Equal(t, []string{"mug-3"}, ids)
+	ids, _ = ask(`{"text":"mug-5","latest":10}`)
+	require.Equal(t, []string{"mug-5"}, ids)
+	ids, _ = ask(`{"actor":"ann"}`)
+	require.Empty(t, ids)
+	r.Desire("mug-1", "Mug", 1)
+	r.Eventually("mug-1", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	controltest.Ask[controlv1.SyncProductsResponse](r, "SyncProducts", `{"product_ids":["mug-1"],"actor":"ann"}`)
+	ids, _ = ask(`{"actor":"ann"}`)
+	require.Equal(t, []string{"mug-1"}, ids)
+	for _, body := range []string{`{"before":3}`, `{"failed":true,"kinds":["applied"]}`} {
+		status, answer := r.Call("ListActivity", body)
+		require.Equal(t, http.StatusBadRequest, status, string(answer))
 	}
 }

@@ -90,11 +90,11 @@ func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.Dead
 		return false, fmt.Errorf("encode dead letter %s: %w", letter.GetId(), err)
 	}
 	tag, err := tx.Exec(ctx,
-		`INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, reason, version, letter, at, closed_at)
-		VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (id) DO NOTHING`,
+		`INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, reason, version, letter, at, closed_at, field)
+		VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`,
 		letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), letter.GetReason(),
 		number(letter.GetVersion()), body,
-		letter.GetLastAt().AsTime(), closed)
+		letter.GetLastAt().AsTime(), closed, letterField(letter.GetField()))
 	if err != nil {
 		return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
 	}
@@ -200,19 +200,22 @@ type Letters struct {
 	Products []string
 	Reason   string
 	Service  string
+	// Field is a field as LetterGroup has it. Nil selects all.
+	Field *string
 	// After selects products with ids after this one, in byte order.
 	After string
 }
 
 const openLetters = `SELECT letter FROM driftless_ledger.dead_letter WHERE account = $1 AND closed_at IS NULL
-	AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND ($3 = '' OR reason = $3) AND ($4 = '' OR service = $4) AND product_id COLLATE "C" > $5`
+	AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND ($3 = '' OR reason = $3) AND ($4 = '' OR service = $4) AND product_id COLLATE "C" > $5
+	AND ($6::text IS NULL OR field = $6)`
 
 func (l *Ledger) openLetters(ctx context.Context, of Letters, order string, limit int) ([]*meshv1.DeadLetter, error) {
 	if of.Products == nil {
 		of.Products = []string{}
 	}
-	rows, err := l.pool.Query(ctx, openLetters+` ORDER BY `+order+` LIMIT $6`, l.account, of.Products, of.Reason,
-		of.Service, of.After, limit)
+	rows, err := l.pool.Query(ctx, openLetters+` ORDER BY `+order+` LIMIT $7`, l.account, of.Products, of.Reason,
+		of.Service, of.After, of.Field, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list dead letters: %w", err)
 	}

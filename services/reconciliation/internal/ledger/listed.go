@@ -27,6 +27,25 @@ type ProductFilter struct {
 	Rules []string
 	// NoActivePrice selects active products without an active price.
 	NoActivePrice bool
+	// Has is what products must have as well.
+	Has Trait
+}
+
+// Trait is something that can be decided about a product.
+type Trait string
+
+// The traits: open drift that nobody ignored, open dead letters, and a change that the guard holds.
+const (
+	HasDrift  Trait = "drift"
+	HasLetter Trait = "dead letter"
+	HasHold   Trait = "hold"
+)
+
+// traitConditions are the traits in SQL. A product with one of them is notable.
+var traitConditions = map[Trait]string{
+	HasDrift:  `l.drift_kinds <> '{}'`,
+	HasLetter: `l.dead_reasons <> '{}'`,
+	HasHold:   `l.state = ` + sqlList(Held),
 }
 
 // maxFound is how many products a search may match to be looked up one by one. More are compared while they are listed.
@@ -161,7 +180,7 @@ func (f *ProductFilter) without(of facet) ProductFilter {
 
 // isNotable reports whether the filter selects only notable products, which have an index of their own.
 func (f *ProductFilter) isNotable() bool {
-	return len(f.DriftKinds)+len(f.Causes)+len(f.DeadReasons)+len(f.Rules) > 0 || f.NoActivePrice ||
+	return len(f.DriftKinds)+len(f.Causes)+len(f.DeadReasons)+len(f.Rules) > 0 || f.NoActivePrice || f.Has != "" ||
 		len(f.States) > 0 && !slices.Contains(f.States, InSync)
 }
 
@@ -188,6 +207,9 @@ func (s *selection) conditions(account string) string {
 	}
 	if s.NoActivePrice {
 		out.WriteString(` AND l.no_active_price`)
+	}
+	if s.Has != "" {
+		out.WriteString(` AND ` + traitConditions[s.Has])
 	}
 	if s.isNotable() {
 		out.WriteString(` AND l.is_notable`)

@@ -134,6 +134,30 @@ func (s *selection) page(account string, page Page) string {
 			ON p.account = l.account COLLATE "default" AND p.product_id = l.product_id COLLATE "default" ORDER BY l.n`
 }
 
+// ProductIDs returns the ids of the products that a filter selects, in their byte order after the given one, at most
+// limit. It reports whether there are more.
+func (l *Ledger) ProductIDs(ctx context.Context, f ProductFilter, after string,
+	limit int,
+) (ids []string, more bool, err error) {
+	s, err := l.selection(ctx, f)
+	if err != nil {
+		return nil, false, err
+	}
+	statement := `SELECT l.product_id FROM driftless_ledger.listed_product l WHERE ` + s.conditions(l.account) +
+		` AND l.product_id > ` + s.arg(after) + ` ORDER BY l.product_id LIMIT ` + strconv.Itoa(limit+1)
+	rows, err := l.pool.Query(ctx, statement, append([]any{perQuery}, s.args...)...)
+	if err != nil {
+		return nil, false, fmt.Errorf("select products: %w", err)
+	}
+	if ids, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return nil, false, fmt.Errorf("select products: %w", err)
+	}
+	if more = len(ids) > limit; more {
+		ids = ids[:limit]
+	}
+	return ids, more, nil
+}
+
 func scanRow(row pgx.CollectableRow) (Row, error) {
 	var r Row
 	var state string

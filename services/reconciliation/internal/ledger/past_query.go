@@ -183,14 +183,23 @@ func (l *Ledger) selected(ctx context.Context, side Side, ids []string, after st
 
 // CatalogStates returns all states of a product in the catalog that are kept, the earliest first.
 func (l *Ledger) CatalogStates(ctx context.Context, product string) ([]*PastState, error) {
+	return l.statesOf(ctx, CatalogSide, product)
+}
+
+// StripeStates returns all states of a product in Stripe that are kept, the earliest first.
+func (l *Ledger) StripeStates(ctx context.Context, product string) ([]*PastState, error) {
+	return l.statesOf(ctx, StripeSide, product)
+}
+
+func (l *Ledger) statesOf(ctx context.Context, side Side, product string) ([]*PastState, error) {
 	rows, err := l.pool.Query(ctx, `SELECT product_id, since, until, first_version::text, last_version::text, state
-		FROM (`+statesOf[CatalogSide]+`) s ORDER BY since, until NULLS LAST, first_version`, l.account,
+		FROM (`+statesOf[side]+`) s ORDER BY since, until NULLS LAST, first_version`, l.account,
 		[]string{product})
 	if err != nil {
 		return nil, fmt.Errorf("read the states of product %s: %w", product, err)
 	}
 	states, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*PastState, error) {
-		return scanPast(row, CatalogSide)
+		return scanPast(row, side)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the states of product %s: %w", product, err)

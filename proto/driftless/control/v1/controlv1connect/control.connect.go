@@ -119,6 +119,12 @@ const (
 	// ControlServiceCountProductsProcedure is the fully-qualified name of the ControlService's
 	// CountProducts RPC.
 	ControlServiceCountProductsProcedure = "/driftless.control.v1.ControlService/CountProducts"
+	// ControlServiceGroupDeadLettersProcedure is the fully-qualified name of the ControlService's
+	// GroupDeadLetters RPC.
+	ControlServiceGroupDeadLettersProcedure = "/driftless.control.v1.ControlService/GroupDeadLetters"
+	// ControlServiceGetPriceChainProcedure is the fully-qualified name of the ControlService's
+	// GetPriceChain RPC.
+	ControlServiceGetPriceChainProcedure = "/driftless.control.v1.ControlService/GetPriceChain"
 )
 
 // ControlServiceClient is a client for the driftless.control.v1.ControlService service.
@@ -205,6 +211,11 @@ type ControlServiceClient interface {
 	SearchProducts(context.Context, *connect.Request[v1.SearchProductsRequest]) (*connect.Response[v1.SearchProductsResponse], error)
 	// Counts the products that a filter selects, by each value of what a filter can restrict.
 	CountProducts(context.Context, *connect.Request[v1.CountProductsRequest]) (*connect.Response[v1.CountProductsResponse], error)
+	// Returns the open dead letters in groups: those of a service with the same reason and field.
+	GroupDeadLetters(context.Context, *connect.Request[v1.GroupDeadLettersRequest]) (*connect.Response[v1.GroupDeadLettersResponse], error)
+	// Returns the prices of a product in Stripe with those that they replaced, as far as they are known. not_found if
+	// nothing is known of the product.
+	GetPriceChain(context.Context, *connect.Request[v1.GetPriceChainRequest]) (*connect.Response[v1.GetPriceChainResponse], error)
 }
 
 // NewControlServiceClient constructs a client for the driftless.control.v1.ControlService service.
@@ -410,6 +421,18 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("CountProducts")),
 			connect.WithClientOptions(opts...),
 		),
+		groupDeadLetters: connect.NewClient[v1.GroupDeadLettersRequest, v1.GroupDeadLettersResponse](
+			httpClient,
+			baseURL+ControlServiceGroupDeadLettersProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("GroupDeadLetters")),
+			connect.WithClientOptions(opts...),
+		),
+		getPriceChain: connect.NewClient[v1.GetPriceChainRequest, v1.GetPriceChainResponse](
+			httpClient,
+			baseURL+ControlServiceGetPriceChainProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("GetPriceChain")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -447,6 +470,8 @@ type controlServiceClient struct {
 	whoAmI            *connect.Client[v1.WhoAmIRequest, v1.WhoAmIResponse]
 	searchProducts    *connect.Client[v1.SearchProductsRequest, v1.SearchProductsResponse]
 	countProducts     *connect.Client[v1.CountProductsRequest, v1.CountProductsResponse]
+	groupDeadLetters  *connect.Client[v1.GroupDeadLettersRequest, v1.GroupDeadLettersResponse]
+	getPriceChain     *connect.Client[v1.GetPriceChainRequest, v1.GetPriceChainResponse]
 }
 
 // GetStatus calls driftless.control.v1.ControlService.GetStatus.
@@ -609,6 +634,16 @@ func (c *controlServiceClient) CountProducts(ctx context.Context, req *connect.R
 	return c.countProducts.CallUnary(ctx, req)
 }
 
+// GroupDeadLetters calls driftless.control.v1.ControlService.GroupDeadLetters.
+func (c *controlServiceClient) GroupDeadLetters(ctx context.Context, req *connect.Request[v1.GroupDeadLettersRequest]) (*connect.Response[v1.GroupDeadLettersResponse], error) {
+	return c.groupDeadLetters.CallUnary(ctx, req)
+}
+
+// GetPriceChain calls driftless.control.v1.ControlService.GetPriceChain.
+func (c *controlServiceClient) GetPriceChain(ctx context.Context, req *connect.Request[v1.GetPriceChainRequest]) (*connect.Response[v1.GetPriceChainResponse], error) {
+	return c.getPriceChain.CallUnary(ctx, req)
+}
+
 // ControlServiceHandler is an implementation of the driftless.control.v1.ControlService service.
 type ControlServiceHandler interface {
 	// Returns the number of products by state, and the backlog of every consumer.
@@ -693,6 +728,11 @@ type ControlServiceHandler interface {
 	SearchProducts(context.Context, *connect.Request[v1.SearchProductsRequest]) (*connect.Response[v1.SearchProductsResponse], error)
 	// Counts the products that a filter selects, by each value of what a filter can restrict.
 	CountProducts(context.Context, *connect.Request[v1.CountProductsRequest]) (*connect.Response[v1.CountProductsResponse], error)
+	// Returns the open dead letters in groups: those of a service with the same reason and field.
+	GroupDeadLetters(context.Context, *connect.Request[v1.GroupDeadLettersRequest]) (*connect.Response[v1.GroupDeadLettersResponse], error)
+	// Returns the prices of a product in Stripe with those that they replaced, as far as they are known. not_found if
+	// nothing is known of the product.
+	GetPriceChain(context.Context, *connect.Request[v1.GetPriceChainRequest]) (*connect.Response[v1.GetPriceChainResponse], error)
 }
 
 // NewControlServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -894,6 +934,18 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("CountProducts")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceGroupDeadLettersHandler := connect.NewUnaryHandler(
+		ControlServiceGroupDeadLettersProcedure,
+		svc.GroupDeadLetters,
+		connect.WithSchema(controlServiceMethods.ByName("GroupDeadLetters")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceGetPriceChainHandler := connect.NewUnaryHandler(
+		ControlServiceGetPriceChainProcedure,
+		svc.GetPriceChain,
+		connect.WithSchema(controlServiceMethods.ByName("GetPriceChain")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/driftless.control.v1.ControlService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ControlServiceGetStatusProcedure:
@@ -960,6 +1012,10 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceSearchProductsHandler.ServeHTTP(w, r)
 		case ControlServiceCountProductsProcedure:
 			controlServiceCountProductsHandler.ServeHTTP(w, r)
+		case ControlServiceGroupDeadLettersProcedure:
+			controlServiceGroupDeadLettersHandler.ServeHTTP(w, r)
+		case ControlServiceGetPriceChainProcedure:
+			controlServiceGetPriceChainHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1095,4 +1151,12 @@ func (UnimplementedControlServiceHandler) SearchProducts(context.Context, *conne
 
 func (UnimplementedControlServiceHandler) CountProducts(context.Context, *connect.Request[v1.CountProductsRequest]) (*connect.Response[v1.CountProductsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.CountProducts is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) GroupDeadLetters(context.Context, *connect.Request[v1.GroupDeadLettersRequest]) (*connect.Response[v1.GroupDeadLettersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.GroupDeadLetters is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) GetPriceChain(context.Context, *connect.Request[v1.GetPriceChainRequest]) (*connect.Response[v1.GetPriceChainResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.GetPriceChain is not implemented"))
 }

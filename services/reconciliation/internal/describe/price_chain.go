@@ -1,0 +1,134 @@
+package describe
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+)
+
+// maxCallDelay is how much later than a price the entry of the call can be that created it together with its product.
+const maxCallDelay = 10 * time.Minute
+
+// PriceChains returns the prices of a product in Stripe, each with those that it replaced. The states are those of
+// Stripe, the earliest first and the present one last. The entries are those of the audit trail.
+func PriceChains(states []*catalogv1.Observed, entries []*controlv1.HistoryEntry) []*controlv1.PriceChain {
+	chains := map[string][]*catalogv1.ObservedPrice{}
+	for _, price := range latestPrices(states) {
+		key := price.GetPrice().GetId()
+		if key == "" {
+			// Not Driftless's: a chain of its own, after all others.
+			key = "\xff" + price.GetStripeId()
+		}
+		chains[key] = append(chains[key], price)
+	}
+	var out []*controlv1.PriceChain
+	for _, prices := range chains {
+		slices.SortFunc(prices, comparePrices)
+		out = append(out, chainOf(prices, entries))
+	}
+	slices.SortFunc(out, func(a, b *controlv1.PriceChain) int {
+		return cmp.Or(orderOfNone(a.GetPriceId())-orderOfNone(b.GetPriceId()),
+			strings.Compare(a.GetPriceId(), b.GetPriceId()),
+			strings.Compare(a.GetPrices()[0].GetStripePriceId(), b.GetPrices()[0].GetStripePriceId()))
+	})
+	return out
+}
+
+func orderOfNone(id string) int {
+	if id == "" {
+		return 1
+	}
+	return 0
+}
+
+// latestPrices returns the latest known state of each price. A price that the present state lacks is not active.
+func latestPrices(states []*catalogv1.Observed) map[string]*catalogv1.ObservedPrice {
+	latest := map[string]*catalogv1.ObservedPrice{}
+	for i, state := range states {
+		for _, price := range state.GetPrices() {
+			if price.GetPrice() == nil {
+				continue
+			}
+			if i < len(states)-1 {
+				price = proto.CloneOf(price)
+				price.Price.Active = new(false)
+			}
+			latest[price.GetStripeId()] = price
+		}
+	}
+	return latest
+}
+
+// comparePrices orders by the time of creation. The active one of the prices of a second is the latest.
+func comparePrices(a, b *catalogv1.ObservedPrice) int {
+	rank := func(p *catalogv1.ObservedPrice) int {
+		switch {
+		case !p.GetPrice().GetActive():
+			return 0
+		case catalog.IsKept(p):
+			return 1
+		default:
+			return 2
+		}
+	}
+	return cmp.Or(cmp.Compare(a.GetCreated(), b.GetCreated()), cmp.Compare(rank(a), rank(b)),
+		strings.Compare(a.GetStripeId(), b.GetStripeId()))
+}
+
+// chainOf returns the chain of prices that stand for the same price of the catalog.
+func chainOf(prices []*catalogv1.ObservedPrice, entries []*controlv1.HistoryEntry) *controlv1.PriceChain {
+	out := &controlv1.PriceChain{PriceId: prices[0].GetPrice().GetId()}
+	for i, p := range prices {
+		price := &controlv1.ChainedPrice{
+			StripePriceId: p.GetStripeId(),
+			Amount:        catalog.FormatPrice(p.GetPrice()),
+			Active:        p.GetPrice().GetActive(),
+			KeepUntil:     p.GetKeepUntil(),
+			Origin:        originOf(p, i == 0, entries),
+		}
+		if p.GetCreated() > 0 {
+			price.CreatedAt = timestamppb.New(time.Unix(p.GetCreated(), 0))
+		}
+		if i > 0 {
+			before := out.GetPrices()[i-1]
+			before.ReplacedBy, before.ReplacedAt = p.GetStripeId(), prices[i-1].GetReplacedAt()
+			if before.GetReplacedAt() == nil {
+				before.ReplacedAt = price.GetCreatedAt()
+			}
+		}
+		out.Prices = append(out.Prices, price)
+	}
+	return out
+}
+
+// originOf returns the call that created a price, nil if it is not known. The call that creates a product with its
+// price names the price of the catalog only, so the time decides whether it was this one.
+func originOf(p *catalogv1.ObservedPrice, isFirst bool, entries []*controlv1.HistoryEntry) *controlv1.PriceOrigin {
+	for _, e := range entries {
+		for _, step := range e.GetSteps() {
+			isOwn := step.GetObjectId() == p.GetStripeId() && strings.HasPrefix(step.GetStep(), "create price ")
+			age := e.GetAt().AsTime().Sub(time.Unix(p.GetCreated(), 0))
+			isWithProduct := isFirst && p.GetPrice().GetId() != "" && age.Abs() <= maxCallDelay &&
+				strings.HasPrefix(step.GetStep(), "create product ") &&
+				strings.HasSuffix(step.GetStep(), " with price "+p.GetPrice().GetId())
+			if isOwn || isWithProduct {
+				return &controlv1.PriceOrigin{
+					Version:         e.GetVersion(),
+					At:              e.GetAt(),
+					TraceId:         e.GetTraceId(),
+					StripeRequestId: step.GetStripeRequestId(),
+					Step:            step.GetStep(),
+				}
+			}
+		}
+	}
+	return nil
+}
