@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/driftless-sync/driftless/services/console/internal/page/activity"
+	"github.com/driftless-sync/driftless/services/console/internal/page/dead"
 	"github.com/driftless-sync/driftless/services/console/internal/page/drift"
 	"github.com/driftless-sync/driftless/services/console/internal/page/now"
 	"github.com/driftless-sync/driftless/services/console/internal/page/plan"
@@ -89,6 +90,7 @@ func addPages(app *web.App) {
 	activity.Add(app)
 	plan.Add(app)
 	drift.Add(app)
+	dead.Add(app)
 	scans.Add(app)
 	settings.Add(app)
 }

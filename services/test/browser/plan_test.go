@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
 // A price that rises too much is held. Somebody who may not approve is not offered it, and a forged form is refused.
@@ -110,11 +111,34 @@ func TestDrift_IsDecided(t *testing.T) {
 	p.requireAccessible()
 	p.picture("settings")
 
+	p.visit("/dead")
+	p.waitText("No dead letters")
+	p.requireAccessible()
+	_, err := m.sim.AddFault(t.Context(), stripesim.Fault{
+		Kind: stripesim.FaultRefused, Method: http.MethodPost, Object: "jug", Message: "The name is not allowed.",
+		Param: "name",
+	})
+	require.NoError(t, err)
+	m.upsert(product("jug", "Jug", 2000))
+	p.waitText("Stripe refuses it")
+	p.waitText("The name is not allowed.")
+	p.requireAccessible()
+	p.picture("dead")
+	require.NoError(t, m.sim.ClearFaults(t.Context()))
+	p.check(`[data-row] input[value="jug"]`)
+	p.click("Decide")
+	p.confirm("Try again")
+	p.waitText("1 dead letter is tried again.")
+	p.waitText("No dead letters")
+
 	viewer := open(t, m.url(consoleName))
 	viewer.signIn(m, auth.Read)
 	viewer.visit("/scans")
 	require.NotContains(t, viewer.text(), "Scan Stripe now")
-	for _, path := range []string{"/drift/keep-catalog", "/drift/keep-stripe", "/drift/ignore", "/scans/start"} {
+	for _, path := range []string{
+		"/drift/keep-catalog", "/drift/keep-stripe", "/drift/ignore", "/scans/start",
+		"/dead/drop",
+	} {
 		viewer.forge(path, url.Values{"drift": {"pot\x1fname"}})
 	}
 	p.requireNoFaults()
@@ -126,7 +150,8 @@ func (p *tab) forge(path string, form url.Values) {
 	p.t.Helper()
 	form.Set("form", ask(p, chromedp.Value(`input[name="form"]`)))
 	status := ask(p, chromedp.Evaluate[int](
-		`fetch(`+quote(path)+`, {method: "POST", body: new URLSearchParams(`+quote(form.Encode())+`)}).then((r) => r.status)`,
+		`fetch(`+quote(path)+`, {method: "POST", body: new URLSearchParams(`+quote(form.Encode())+
+			`)}).then((r) => r.status)`,
 		chromedp.EvalAwaitPromise))
 	require.Equal(p.t, http.StatusForbidden, status)
 }
