@@ -40,7 +40,8 @@ func letterField(field string) string {
 // LetterGroups returns the open dead letters in groups, the largest first, at most maxGroups, and the number of all
 // letters. An empty service or reason selects all.
 func (l *Ledger) LetterGroups(ctx context.Context,
-	service, reason string) (groups []LetterGroup, total uint64, err error) {
+	service, reason string,
+) (groups []LetterGroup, total uint64, err error) {
 	rows, err := l.pool.Query(ctx, `SELECT g.service, g.reason, g.field, g.n, g.oldest, g.latest, d.letter, g.total
 		FROM (SELECT service, reason, field, count(*) AS n, min(at) AS oldest, max(at) AS latest,
 				(array_agg(id ORDER BY at DESC, id))[1] AS example, sum(count(*)) OVER ()::bigint AS total

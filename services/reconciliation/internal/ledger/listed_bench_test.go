@@ -85,7 +85,7 @@ func plantMany(b *testing.B, pool *pgxpool.Pool) {
 				WHEN 100 THEN 'dead' WHEN 150 THEN 'held' WHEN 200 THEN 'drifted' ELSE 'in_sync' END,
 				CASE WHEN n % 50 = 0 THEN now() - n * interval '1 s' END, now() - n * 3 * interval '1 s',
 				CASE n % 250 WHEN 150 THEN ARRAY['amount_change'] ELSE '{}' END
-			FROM (SELECT *, substr(id, 5)::int AS n
+			FROM (SELECT id, d, o, dj, oj, substr(id, 5)::int AS n
 				FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::text[]) x(id, d, o, dj, oj)) x`,
 			ids, desired, observed, desiredJSON, observedJSON)
 		require.NoError(b, err)
@@ -154,8 +154,10 @@ func BenchmarkLists(b *testing.B) {
 		}},
 	}
 	for _, f := range filters {
-		for _, sort := range []ledger.Sort{ledger.SortID, ledger.SortName, ledger.SortDiffersSince,
-			ledger.SortChangedAt} {
+		for _, sort := range []ledger.Sort{
+			ledger.SortID, ledger.SortName, ledger.SortDiffersSince,
+			ledger.SortChangedAt,
+		} {
 			b.Run("page/"+f.name+"/"+string(sort), func(b *testing.B) {
 				report(b, bare, func(n int) error {
 					_, _, err := l.Page(b.Context(), f.filter(n), ledger.Page{
