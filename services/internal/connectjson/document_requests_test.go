@@ -8,10 +8,13 @@ var requests = map[string]string{
 	"WaitCaptured":    `{}`,
 	"ReadProducts":    `{"ids": ["mug"]}`,
 
+	"WhoAmI":            `{}`,
 	"GetStatus":         `{}`,
 	"Plan":              `{"product_ids": ["mug"]}`,
 	"SyncProducts":      `{"product_ids": ["mug"]}`,
 	"ListProducts":      `{"limit": 10}`,
+	"SearchProducts":    `{"filter": {"search": "mug"}, "limit": 20}`,
+	"CountProducts":     `{"filter": {"search": "mug"}}`,
 	"AdoptProducts":     `{"adoptions": [{"product_id": "mug", "stripe_id": "prod_NWjs8kKbJWmuuc"}]}`,
 	"ListAdoptions":     `{"ids": ["adoption-1"]}`,
 	"Approve":           `{"product_ids": ["mug"], "reason": "new list price"}`,
