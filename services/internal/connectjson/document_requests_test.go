@@ -33,6 +33,8 @@ var requests = map[string]string{
 	"IgnoreDrift":       `{"product_id": "mug", "fields": ["name"]}`,
 	"ResolveDrift":      `{"product_id": "mug", "keep": "KEEP_CATALOG"}`,
 	"ListDeadLetters":   `{"reason": "refused_by_stripe"}`,
+	"GroupDeadLetters":  `{"service": "push"}`,
+	"GetPriceChain":     `{"product_id": "mug"}`,
 	"GetDeadLetters":    `{"product_id": "mug"}`,
 	"ReplayDeadLetters": `{"selection": {"product_ids": ["mug"]}}`,
 	"DropDeadLetters":   `{"selection": {"product_ids": ["mug"]}, "why": "not sold any more"}`,
