@@ -64,6 +64,7 @@ says what to do. ~details~ may have more, such as a FieldViolation for each faul
 | ~invalid_argument~ | 400 | the request breaks a rule; the message names the field |
 | ~failed_precondition~ | 400 | it cannot be done in the present state: the message says what to change first |
 | ~unauthenticated~ | 401 | the token is missing or wrong |
+| ~permission_denied~ | 403 | the token's role may not do that |
 | ~not_found~ | 404 | nothing has this id |
 | ~resource_exhausted~ | 429 | the request is too large |
 | ~unavailable~ | 503 | a database or NATS does not answer; try again |
