@@ -42,9 +42,4 @@ var requests = map[string]string{
 	"ListRetries":       `{}`,
 	"ListActivity":      `{"limit": 10}`,
 	"TestNotification":  `{}`,
-	"WhoAmI":            `{}`,
-	"SearchProducts":    `{"filter": {"search": "mug", "states": ["PRODUCT_STATE_DRIFTED"]}, "limit": 10}`,
-	"CountProducts":     `{"filter": {"search": "mug"}}`,
-	"GroupDeadLetters":  `{}`,
-	"GetPriceChain":     `{"product_id": "mug"}`,
 }
