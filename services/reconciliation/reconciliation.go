@@ -153,7 +153,6 @@ func Run(ctx context.Context, cfg Config) error {
 		mesh:     m,
 		stores:   state.New(m),
 		commands: command.Issuer{Mesh: m, Account: cfg.Account, Now: cfg.Now},
-		view:     view.New(m, cfg.Account, cfg.Logger),
 		due:      make(chan struct{}, 1),
 		outgoing: make(chan struct{}, 1),
 
@@ -173,6 +172,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer l.Close()
 	r.ledger = l
+	r.view = view.New(m, cfg.Account, l.HasCatalog, cfg.Logger)
 	if encoding, err := l.Encoding(ctx); err == nil && encoding != "UTF8" {
 		cfg.Logger.Warn(
 			"the ledger's database cannot store every character that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)

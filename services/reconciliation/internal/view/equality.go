@@ -35,6 +35,8 @@ type evidence struct {
 	capture *meshv1.CaptureReport
 	// ledger is the time before which every captured commit is in the ledger. Zero if that is not known.
 	ledger time.Time
+	// ledgerLost reports that the ledger lacks the whole catalog, although it was delivered.
+	ledgerLost bool
 	// poll is pull's last report, nil if there is none. polled is when the report was written.
 	poll   *meshv1.PollReport
 	polled time.Time
@@ -69,7 +71,7 @@ func (e evidence) equality() *controlv1.Equality {
 		out.StripeAsOf = timestamppb.New(read)
 	}
 	var why []string
-	for _, reason := range []string{e.captureUnknown(), e.pullUnknown(), e.pushUnknown()} {
+	for _, reason := range []string{e.ledgerUnknown(), e.captureUnknown(), e.pullUnknown(), e.pushUnknown()} {
 		if reason != "" {
 			why = append(why, reason)
 		}
@@ -88,6 +90,15 @@ func (e evidence) asOf() time.Time {
 		return at
 	}
 	return e.ledger
+}
+
+// ledgerUnknown returns why it is not known what the ledger should know, "" if nothing is wrong with it.
+func (e evidence) ledgerUnknown() string {
+	if !e.ledgerLost {
+		return ""
+	}
+	return "the ledger has no product, although the catalog was delivered to it: it was lost, restored or changed for " +
+		"another one, and has to read everything again (docs/backup.md)"
 }
 
 // captureUnknown returns why it is not known what the catalog holds now, "" if it is known.

@@ -40,8 +40,12 @@ type Reader struct {
 	stores  *state.Stores
 	account string
 	logger  *slog.Logger
+	// hasCatalog reports whether the ledger has a product of the catalog. It never loses its last one.
+	hasCatalog func(context.Context) (bool, error)
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// hadCatalog remembers that it has one.
+	hadCatalog bool
 	points capturePoints
 	push   lastActivity
 	pull   lastActivity
@@ -90,9 +94,28 @@ func statusOf(all []mesh.ConsumerStatus, c topology.Consumer) mesh.ConsumerStatu
 	return all[i]
 }
 
-// New returns a reader for an account.
-func New(m *mesh.Mesh, account string, logger *slog.Logger) *Reader {
-	return &Reader{mesh: m, stores: state.New(m), account: account, logger: logger}
+// New returns a reader for an account. hasCatalog reports whether the ledger has a product of the catalog.
+func New(m *mesh.Mesh, account string, hasCatalog func(context.Context) (bool, error), logger *slog.Logger) *Reader {
+	return &Reader{mesh: m, stores: state.New(m), account: account, hasCatalog: hasCatalog, logger: logger}
+}
+
+// isLedgerLost reports whether the ledger has no product of the catalog although changes were delivered to it and
+// acknowledged. The consumers were read before, so that the ledger must have what they have acknowledged.
+func (r *Reader) isLedgerLost(ctx context.Context, c mesh.ConsumerStatus) (bool, error) {
+	r.mu.Lock()
+	had := r.hadCatalog
+	r.mu.Unlock()
+	if had || c.Delivered == 0 || c.Pending+c.InFlight > 0 {
+		return false, nil
+	}
+	has, err := r.hasCatalog(ctx)
+	if err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hadCatalog = has
+	return !has, nil
 }
 
 // View is the state of the other services at one moment.
@@ -131,6 +154,9 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 	end := report.GetCatalogSequence() + 1
 	waiting, err := r.firstPending(ctx, statusOf(consumers, topology.ReconciliationCatalog), end)
 	if err != nil {
+		return nil, err
+	}
+	if e.ledgerLost, err = r.isLedgerLost(ctx, statusOf(consumers, topology.ReconciliationCatalog)); err != nil {
 		return nil, err
 	}
 	e.poll = &meshv1.PollReport{}
