@@ -15,10 +15,13 @@ import (
 	"github.com/driftless-sync/driftless/services/console/internal/page/activity"
 	"github.com/driftless-sync/driftless/services/console/internal/page/dead"
 	"github.com/driftless-sync/driftless/services/console/internal/page/drift"
+	"github.com/driftless-sync/driftless/services/console/internal/page/find"
 	"github.com/driftless-sync/driftless/services/console/internal/page/now"
 	"github.com/driftless-sync/driftless/services/console/internal/page/plan"
+	"github.com/driftless-sync/driftless/services/console/internal/page/product"
 	"github.com/driftless-sync/driftless/services/console/internal/page/scans"
 	"github.com/driftless-sync/driftless/services/console/internal/page/settings"
+	"github.com/driftless-sync/driftless/services/console/internal/page/story"
 	"github.com/driftless-sync/driftless/services/console/internal/session"
 	"github.com/driftless-sync/driftless/services/console/internal/web"
 	"github.com/driftless-sync/driftless/services/console/openid"
@@ -93,6 +96,9 @@ func addPages(app *web.App) {
 	dead.Add(app)
 	scans.Add(app)
 	settings.Add(app)
+	find.Add(app)
+	product.Add(app)
+	story.Add(app)
 }
 
 // openID returns the OpenID provider, nil if there is none.

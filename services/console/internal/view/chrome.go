@@ -88,6 +88,8 @@ type Page struct {
 	Live string
 	// Status is the HTTP status. 0 is 200.
 	Status int
+	// Redirect is the path to go to instead. Nothing is shown then.
+	Redirect string
 }
 
 // section is an entry of the navigation.
