@@ -19,6 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/console/internal/page/now"
 	"github.com/driftless-sync/driftless/services/console/internal/page/plan"
 	"github.com/driftless-sync/driftless/services/console/internal/page/product"
+	"github.com/driftless-sync/driftless/services/console/internal/page/products"
 	"github.com/driftless-sync/driftless/services/console/internal/page/scans"
 	"github.com/driftless-sync/driftless/services/console/internal/page/settings"
 	"github.com/driftless-sync/driftless/services/console/internal/page/story"
@@ -98,6 +99,7 @@ func addPages(app *web.App) {
 	settings.Add(app)
 	find.Add(app)
 	product.Add(app)
+	products.Add(app)
 	story.Add(app)
 }
 

@@ -54,6 +54,7 @@ func sync(v *web.Visit) (web.Done, error) {
 	_, err := v.Control.SyncProducts(v.Context(), connect.NewRequest(&controlv1.SyncProductsRequest{
 		ProductIds: []string{id},
 		Look:       look,
+		Reason:     v.PostForm.Get("reason"),
 	}))
 	done := web.Done{Text: id + ": the sync is ordered. This page shows its result.", Command: command("sync", id, "")}
 	if look {
@@ -97,7 +98,7 @@ func resolve(v *web.Visit) (web.Done, error) {
 	if err != nil {
 		return web.Done{}, err
 	}
-	request := &controlv1.ResolveDriftRequest{ProductId: id, Fields: fields}
+	request := &controlv1.ResolveDriftRequest{ProductId: id, Fields: fields, Reason: v.PostForm.Get("reason")}
 	side, effect := v.PostForm.Get("keep"), ""
 	switch side {
 	case "catalog":
@@ -126,6 +127,7 @@ func ignore(v *web.Visit) (web.Done, error) {
 	answer, err := v.Control.IgnoreDrift(v.Context(), connect.NewRequest(&controlv1.IgnoreDriftRequest{
 		ProductId: id,
 		Fields:    fields,
+		Reason:    v.PostForm.Get("reason"),
 	}))
 	if err != nil {
 		return web.Done{}, err
@@ -140,6 +142,7 @@ func replay(v *web.Visit) (web.Done, error) {
 	id := v.PathValue("id")
 	answer, err := v.Control.ReplayDeadLetters(v.Context(), connect.NewRequest(&controlv1.ReplayDeadLettersRequest{
 		Selection: &controlv1.DeadLetterSelection{ProductIds: []string{id}},
+		Reason:    v.PostForm.Get("reason"),
 	}))
 	if err != nil {
 		return web.Done{}, err

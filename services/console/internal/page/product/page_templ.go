@@ -598,7 +598,7 @@ func letters(f *facts) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			templ_7745c5c3_Err = view.Act("replay", view.Action{
-				Label: "Try again", Path: view.ProductPath(f.id) + "/replay", Role: auth.Operate,
+				Label: "Try again", Path: view.ProductPath(f.id) + "/replay", Role: auth.Operate, Reason: true,
 				Effect:  "The latest state of the product is tried again. Correct the cause first: another refusal replaces this one.",
 				Command: command("dead replay", f.id, ""),
 			}).Render(ctx, templ_7745c5c3_Buffer)
@@ -1181,7 +1181,7 @@ func keep(f *facts, id, name, side string, possible bool) templ.Component {
 		ctx = templ.ClearChildren(ctx)
 		if possible {
 			templ_7745c5c3_Err = view.Act("keep-"+side+"-"+id, view.Action{
-				Label: keepLabel(side, id), Path: view.ProductPath(f.id) + "/resolve", Role: auth.Operate,
+				Label: keepLabel(side, id), Path: view.ProductPath(f.id) + "/resolve", Role: auth.Operate, Reason: true,
 				Effect:  keepEffect(side, name),
 				Command: command("drift resolve", f.id, keepFlags(side, name)),
 				Fields:  []view.Field{{Name: "keep", Value: side}, {Name: "field", Value: cmp.Or(name, allFields)}},
@@ -1213,7 +1213,7 @@ func leave(f *facts, id, name string) templ.Component {
 		ctx = templ.InitializeContext(ctx)
 		ctx = templ.ClearChildren(ctx)
 		templ_7745c5c3_Err = view.Act("ignore-"+id, view.Action{
-			Label: ignoreLabel(id), Path: view.ProductPath(f.id) + "/ignore", Role: auth.Operate,
+			Label: ignoreLabel(id), Path: view.ProductPath(f.id) + "/ignore", Role: auth.Operate, Reason: true,
 			Effect:  "Both sides stay as they are, until one of the values changes.",
 			Command: command("drift ignore", f.id, fieldFlag(name)),
 			Fields:  []view.Field{{Name: "field", Value: cmp.Or(name, allFields)}},
