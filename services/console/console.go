@@ -110,11 +110,13 @@ func openID(cfg Config) (*openid.Provider, error) {
 	}
 	switch {
 	case cfg.URL == "":
-		return nil, errors.New("OpenID Connect needs the console's address, to which the provider sends visitors back: " +
-			"set console_url (DRIFTLESS_CONSOLE_URL)")
+		return nil, errors.New(
+			"OpenID Connect needs the console's address, to which the provider sends visitors back: " +
+				"set console_url (DRIFTLESS_CONSOLE_URL)")
 	case cfg.Token == "":
-		return nil, errors.New("OpenID Connect needs a token of the console's own, which acts for visitors: make one with " +
-			"`driftless token new console --role approve --delegate` and set console_token (DRIFTLESS_CONSOLE_TOKEN)")
+		return nil, errors.New(
+			"OpenID Connect needs a token of the console's own, which acts for visitors: make one with " +
+				"`driftless token new console --role approve --delegate` and set console_token (DRIFTLESS_CONSOLE_TOKEN)")
 	}
 	settings := *cfg.OpenID
 	settings.Redirect = strings.TrimRight(cfg.URL, "/") + web.OpenIDPath

@@ -195,7 +195,7 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 			return console.Run(ctx, console.Config{
 				ControlURL: m.url(topology.Reconciliation), IngestURL: m.url(topology.Ingestion), HTTP: server,
 				StripeURL: "https://dashboard.stripe.com/test",
-				Logger: discard(),
+				Logger:    discard(),
 			})
 		}
 	}

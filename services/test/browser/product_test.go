@@ -53,7 +53,8 @@ func TestProduct_ShowsBothSidesAndActs(t *testing.T) {
 	p.waitText("14.00 EUR")
 	p.requireAccessible()
 	p.picture("product-equal")
-	require.Equal(t, "/products/mug#price-mug-monthly", ask(p, chromedp.Evaluate[string](`location.pathname + location.hash`)))
+	require.Equal(t, "/products/mug#price-mug-monthly",
+		ask(p, chromedp.Evaluate[string](`location.pathname + location.hash`)))
 	require.Contains(t, ask(p, chromedp.Evaluate[string](`document.querySelector(".price a[target]").href`)),
 		"https://dashboard.stripe.com/test/prices/price_")
 	p.visit("/find?id=no-such-id")
@@ -68,7 +69,8 @@ func TestProduct_ShowsBothSidesAndActs(t *testing.T) {
 	p.waitText("3 differences")
 	p.requireAccessible()
 	p.picture("product-drifted")
-	p.do(chromedp.Click(`[popovertarget="always-0"]:not([popovertargetaction])`), chromedp.WaitVisible(`[popover]:popover-open`))
+	p.do(chromedp.Click(`[popovertarget="always-0"]:not([popovertargetaction])`),
+		chromedp.WaitVisible(`[popover]:popover-open`))
 	require.Contains(t, ask(p, chromedp.Text(`[popover]:popover-open`)), "{owner: stripe, action: write-back}")
 	p.requireAccessible()
 	p.picture("product-always")
@@ -97,7 +99,8 @@ func TestProduct_ShowsBothSidesAndActs(t *testing.T) {
 	p.picture("product-chain")
 
 	// The story of that change.
-	p.do(chromedp.Click(`section[aria-labelledby="changes-title"] tbody tr:first-child a`), chromedp.WaitVisible(".timeline"))
+	p.do(chromedp.Click(`section[aria-labelledby="changes-title"] tbody tr:first-child a`),
+		chromedp.WaitVisible(".timeline"))
 	p.waitText("Confirmed by Stripe")
 	p.waitText("Held by the guard")
 	p.waitText("The new list price")
@@ -164,8 +167,9 @@ func (p *tab) submit() {
 // actOnDrift decides about the difference of a field.
 func (p *tab) actOnDrift(field, label string) {
 	p.t.Helper()
-	p.do(chromedp.Click(fmt.Sprintf(`//tr[contains(@class, "differs")][.//code=%q]//button[normalize-space()=%q][@popovertarget]`,
-		field, label), chromedp.NodeVisible), chromedp.WaitVisible(`[popover]:popover-open`))
+	p.do(chromedp.Click(
+		fmt.Sprintf(`//tr[contains(@class, "differs")][.//code=%q]//button[normalize-space()=%q][@popovertarget]`,
+			field, label), chromedp.NodeVisible), chromedp.WaitVisible(`[popover]:popover-open`))
 	p.submit()
 }
 

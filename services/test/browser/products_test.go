@@ -79,7 +79,9 @@ func TestProducts_FindsAndActsOnMany(t *testing.T) {
 	viewer.signIn(m, auth.Read)
 	viewer.visit("/products")
 	viewer.waitText("All 120 products")
-	require.Zero(t, ask(viewer, chromedp.Evaluate[int](`document.querySelectorAll("main input[type=checkbox], main details").length`)))
+	require.Zero(t,
+		ask(viewer, chromedp.Evaluate[int](
+			`document.querySelectorAll("main input[type=checkbox], main details").length`)))
 	for _, action := range []string{"sync", "keep-catalog", "keep-stripe", "ignore", "replay", "approve"} {
 		require.Equal(t, http.StatusForbidden, viewer.postForm("/selected-products/"+action,
 			url.Values{"id": {"mug-001"}, "reason": {"x"}}), action)

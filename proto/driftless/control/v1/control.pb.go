@@ -4315,8 +4315,8 @@ type HistoryEntry struct {
 	// Who did it, and why: an operator, or for a catalog_change the application. Empty if that was not said.
 	Actor  string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
 	Reason string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
-	// For catalog_change: when ingestion captured the state, which was committed at at. Absent for a state that the ledger
-	// had before, and in entries of earlier versions.
+	// For catalog_change: when ingestion captured the state, which was committed at at. Absent for a state that the
+	// ledger had before, and in entries of earlier versions.
 	CapturedAt    *timestamppb.Timestamp `protobuf:"bytes,160,opt,name=captured_at,json=capturedAt,proto3" json:"captured_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

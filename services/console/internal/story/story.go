@@ -30,7 +30,8 @@ type Change struct {
 	Entry *controlv1.HistoryEntry
 	// Outcome says in a few words what became of it, and Tone is good only if Stripe has confirmed every call.
 	Outcome, Tone string
-	// Took is the time from the commit until it was confirmed or written. 0 if it was not, or if the commit is not known.
+	// Took is the time from the commit until it was confirmed or written. 0 if it was not, or if the commit is not
+	// known.
 	Took time.Duration
 	// By is the later version that carried the change. 0 if none did.
 	By uint64

@@ -28,12 +28,13 @@ func change(version uint64, ms int) *controlv1.HistoryEntry {
 	return e
 }
 
-// applied returns the entry about calls with the keys, each of which took 10 ms.
+// applied returns the entry about calls with the keys. Each call took 10 ms.
 func applied(version uint64, ms int, keys ...string) *controlv1.HistoryEntry {
 	e := entry("applied", version, ms)
 	for _, k := range keys {
 		e.Steps = append(e.Steps, &meshv1.AppliedStep{
-			Step: "step " + k, IdempotencyKey: k, StripeRequestId: "req_" + k, Took: durationpb.New(10 * time.Millisecond),
+			Step: "step " + k, IdempotencyKey: k, StripeRequestId: "req_" + k,
+			Took: durationpb.New(10 * time.Millisecond),
 		})
 	}
 	return e

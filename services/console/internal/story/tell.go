@@ -111,7 +111,12 @@ func (t *teller) addChange(e *controlv1.HistoryEntry) {
 	t.add(s)
 	if captured := e.GetCapturedAt(); captured != nil {
 		t.ready = captured.AsTime()
-		t.add(Step{Title: "Captured", Start: at, End: later(at, t.ready), Text: "Ingestion read it from the write-ahead log."})
+		t.add(Step{
+			Title: "Captured",
+			Start: at,
+			End:   later(at, t.ready),
+			Text:  "Ingestion read it from the write-ahead log.",
+		})
 	}
 }
 
@@ -164,7 +169,12 @@ func (t *teller) addApplied(e *controlv1.HistoryEntry) {
 		t.add(Step{Title: "Nothing to write", Tone: "good", Start: at, End: at, Text: "Stripe had this state already."})
 	}
 	if len(e.GetSteps()) > 0 && e != t.first(t.version, kindApplied) {
-		t.add(Step{Title: "Written again", Start: at, End: at, Text: "Stripe no longer had this state, and was repaired."})
+		t.add(Step{
+			Title: "Written again",
+			Start: at,
+			End:   at,
+			Text:  "Stripe no longer had this state, and was repaired.",
+		})
 	}
 	ends := callEnds(e)
 	for i, call := range e.GetSteps() {
@@ -173,7 +183,12 @@ func (t *teller) addApplied(e *controlv1.HistoryEntry) {
 		t.note(start)
 		sent := start.Add(call.GetWaited().AsDuration())
 		if waited := call.GetWaited().AsDuration(); waited >= time.Millisecond {
-			t.add(Step{Title: "Waited for a turn", Start: start, End: sent, Text: "So that Stripe's rate limit is kept."})
+			t.add(Step{
+				Title: "Waited for a turn",
+				Start: start,
+				End:   sent,
+				Text:  "So that Stripe's rate limit is kept.",
+			})
 		}
 		t.add(Step{
 			Title: call.GetStep(), Tone: "busy", Start: sent, End: end, Object: call.GetObjectId(),

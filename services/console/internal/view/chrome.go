@@ -110,8 +110,8 @@ var sections = []section{
 	{"/settings", "Settings", "t"},
 }
 
-// triggers returns htmx's trigger for events: "sse:status, sse:activity". The server sends events that follow each other
-// at once together, and the delay makes one request of them.
+// triggers returns htmx's trigger for events: "sse:status, sse:activity". The server sends events that follow each
+// other at once together, and the delay makes one request of them.
 func triggers(live string) string {
 	if live == Again {
 		return "every 3s"

@@ -8,7 +8,7 @@ import (
 // batchPeriod is the shortest time between two batches of events. A page reads itself again once for each.
 const batchPeriod = time.Second
 
-// batch collects events. What happens within a period is sent at its end, so that the last change is never missed.
+// batch collects events. Those within a period are sent at its end, so that the last change is never missed.
 type batch struct {
 	events []string
 	// sent is when the last batch was sent.

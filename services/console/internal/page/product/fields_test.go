@@ -49,11 +49,21 @@ func mug() *facts {
 				Prices: []*catalogv1.ObservedPrice{
 					{
 						StripeId: "price_1", Created: 100,
-						Price: &catalogv1.Price{Id: "mug.eur", Currency: "eur", UnitAmount: "1400", Active: proto.Bool(false)},
+						Price: &catalogv1.Price{
+							Id:         "mug.eur",
+							Currency:   "eur",
+							UnitAmount: "1400",
+							Active:     proto.Bool(false),
+						},
 					},
 					{
 						StripeId: "price_2", Created: 200,
-						Price: &catalogv1.Price{Id: "mug.eur", Currency: "eur", UnitAmount: "1500", LookupKey: "mug.eur"},
+						Price: &catalogv1.Price{
+							Id:         "mug.eur",
+							Currency:   "eur",
+							UnitAmount: "1500",
+							LookupKey:  "mug.eur",
+						},
 					},
 					{StripeId: "price_9", Price: &catalogv1.Price{Currency: "eur", UnitAmount: "1"}},
 				},

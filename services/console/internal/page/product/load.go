@@ -11,7 +11,7 @@ import (
 // shownEntries is how much of the history the page reads.
 const shownEntries = 200
 
-// facts are everything that the page shows. What could not be read has the reason in unknown.
+// facts are everything that the page shows. unknown has the reason for what could not be read.
 type facts struct {
 	id string
 	// why is the verdict. It is known without NATS, too.
@@ -67,7 +67,8 @@ func load(v *web.Visit, id string) (*facts, error) {
 		return err
 	})
 	read(3, func() error {
-		answer, err := v.Control.GetDeadLetters(ctx, connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: id}))
+		answer, err := v.Control.GetDeadLetters(ctx,
+			connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: id}))
 		if err == nil {
 			f.letters = answer.Msg.GetDeadLetters()
 		}

@@ -57,8 +57,9 @@ func prices(f *facts, differing []field) (own, others []price) {
 			amount:    catalog.FormatPrice(cmp.Or(want, held.GetPrice())),
 			nickname:  cmp.Or(want, held.GetPrice()).GetNickname(),
 			lookupKey: held.GetPrice().GetLookupKey(),
-			isDefault: wanted.GetDefaultPrice() == id || held != nil && held.GetStripeId() == observed.GetProduct().GetDefaultPrice(),
-			stripeID:  held.GetStripeId(),
+			isDefault: wanted.GetDefaultPrice() == id ||
+				held != nil && held.GetStripeId() == observed.GetProduct().GetDefaultPrice(),
+			stripeID: held.GetStripeId(),
 		}
 		if p.lookupKey == "" && want != nil {
 			p.lookupKey = catalog.LookupKey(want)
@@ -155,7 +156,8 @@ func chain(f *facts, id string, current *catalogv1.ObservedPrice) []replaced {
 func replacedBy(history []*controlv1.HistoryEntry, id, stripeID string) uint64 {
 	for _, e := range history {
 		for _, s := range e.GetSteps() {
-			if e.GetKind() == "applied" && s.GetObjectId() == stripeID && strings.HasPrefix(s.GetStep(), "create price "+id) {
+			if e.GetKind() == "applied" && s.GetObjectId() == stripeID && strings.HasPrefix(s.GetStep(),
+				"create price "+id) {
 				return e.GetVersion()
 			}
 		}

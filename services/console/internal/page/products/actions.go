@@ -46,8 +46,10 @@ var actions = []action{
 	{
 		name: "keep-catalog", label: "Keep catalog", role: auth.Operate, each: true,
 		command: "driftless drift resolve %s --keep catalog",
-		call:    func(c call) (*controlv1.MatchedProducts, error) { return callResolve(c, controlv1.Keep_KEEP_CATALOG) },
-		effect:  "Their open drift is decided: the catalog's values go to Stripe.",
+		call: func(c call) (*controlv1.MatchedProducts, error) {
+			return callResolve(c, controlv1.Keep_KEEP_CATALOG)
+		},
+		effect: "Their open drift is decided: the catalog's values go to Stripe.",
 	},
 	{
 		name: "keep-stripe", label: "Keep Stripe", role: auth.Operate, each: true,
@@ -143,7 +145,8 @@ func (a action) run(v *web.Visit) (web.Done, error) {
 		return web.Done{}, err
 	}
 	if err != nil {
-		return web.Done{}, fmt.Errorf("%s: stopped after %s: %w", a.label, view.Many(done.products, "product", "products"), err)
+		return web.Done{},
+			fmt.Errorf("%s: stopped after %s: %w", a.label, view.Many(done.products, "product", "products"), err)
 	}
 	return web.Done{Text: done.text(a.label), Command: line}, nil
 }
@@ -196,7 +199,8 @@ func (a action) runAll(v *web.Visit, reason string, done *tally) error {
 		if err != nil {
 			return err
 		}
-		done.products += uint64(matched.GetProducts()) - min(uint64(matched.GetProducts()), uint64(len(matched.GetFailures())))
+		done.products += uint64(matched.GetProducts()) - min(uint64(matched.GetProducts()),
+			uint64(len(matched.GetFailures())))
 		for _, f := range matched.GetFailures() {
 			done.failures = append(done.failures, f.GetProductId()+": "+f.GetError())
 		}

@@ -54,7 +54,8 @@ func facets(q query, counted *controlv1.CountProductsResponse) []facet {
 		for _, value := range chosen {
 			if !seen[value] {
 				next.options = append(next.options, option{
-					label: label(f.GetName(), value), count: "0", path: q.toggle(about.param, value).path(), chosen: true,
+					label: label(f.GetName(), value), count: "0", path: q.toggle(about.param, value).path(),
+					chosen: true,
 				})
 			}
 		}

@@ -19,10 +19,14 @@ func queryOf(t *testing.T, text string) query {
 
 func TestParse_SelectsWhatTheAddressSays(t *testing.T) {
 	t.Parallel()
-	q := queryOf(t, "q=+oak+&state=dead&state=dead&state=orphan&cause=dashboard&no_active_price=1&unknown=x&sort=changed")
+	q := queryOf(t,
+		"q=+oak+&state=dead&state=dead&state=orphan&cause=dashboard&no_active_price=1&unknown=x&sort=changed")
 	require.True(t, proto.Equal(&controlv1.ProductFilter{
-		Search:        "oak",
-		States:        []controlv1.ProductState{controlv1.ProductState_PRODUCT_STATE_DEAD, controlv1.ProductState_PRODUCT_STATE_ORPHAN},
+		Search: "oak",
+		States: []controlv1.ProductState{
+			controlv1.ProductState_PRODUCT_STATE_DEAD,
+			controlv1.ProductState_PRODUCT_STATE_ORPHAN,
+		},
 		Causes:        []string{"dashboard"},
 		NoActivePrice: true,
 	}, q.filter()))
@@ -83,7 +87,11 @@ func TestFacets_KeepsAChosenValueThatNoProductHas(t *testing.T) {
 
 func TestReasons_SayWhyAProductIsNotEqual(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []string{"refused by stripe", "rule amount_change", "archived in stripe", "by Stripe's dashboard", "no active price"},
+	require.Equal(t,
+		[]string{
+			"refused by stripe", "rule amount_change", "archived in stripe", "by Stripe's dashboard",
+			"no active price",
+		},
 		reasons(&controlv1.ProductRow{
 			DeadReasons: []string{"refused_by_stripe"}, Rules: []string{"amount_change"},
 			DriftKinds: []string{"archived_in_stripe"}, Causes: []string{"dashboard", "unknown"}, NoActivePrice: true,
@@ -103,7 +111,8 @@ func TestResultCommand_NamesTheProducts(t *testing.T) {
 	for _, a := range actions {
 		byName[a.name] = a
 	}
-	require.Equal(t, "driftless approve a 'b c' --reason 'Go on'", byName["approve"].resultCommand([]string{"a", "b c"}, "Go on"))
+	require.Equal(t, "driftless approve a 'b c' --reason 'Go on'",
+		byName["approve"].resultCommand([]string{"a", "b c"}, "Go on"))
 	require.Equal(t, "driftless drift resolve a --keep stripe", byName["keep-stripe"].resultCommand([]string{"a"}, ""))
 	require.Empty(t, byName["keep-stripe"].resultCommand([]string{"a", "b"}, ""), "the command takes one product")
 	require.Equal(t, "driftless sync PRODUCT", buttons()[0].Command)
