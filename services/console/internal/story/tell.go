@@ -28,6 +28,8 @@ type Step struct {
 	Start, End time.Time
 	// Text has details, Stripe's words among them.
 	Text string
+	// By is who did it, and Reason why. Empty if that was not said.
+	By, Reason string
 	// Changes are the changed fields of a change.
 	Changes []*controlv1.FieldChange
 	// Object, Request and Event are ids of Stripe's.
@@ -101,6 +103,7 @@ func (t *teller) addChange(e *controlv1.HistoryEntry) {
 	if len(s.Changes) == 0 {
 		s.Text = e.GetDetail()
 	}
+	s.By, s.Reason = e.GetActor(), e.GetReason()
 	if !isCommit(e) {
 		source, _, _ := strings.Cut(e.GetDetail(), " ")
 		s.Title = "Read from the tables"
@@ -133,7 +136,7 @@ func (t *teller) addEntry(e *controlv1.HistoryEntry) {
 	at := e.GetAt().AsTime()
 	s := Step{
 		Start: at, End: at, Text: e.GetDetail(), Request: e.GetStripeRequestId(), Trace: e.GetTraceId(),
-		Attempts: e.GetAttempts(),
+		Attempts: e.GetAttempts(), By: e.GetActor(), Reason: e.GetReason(),
 	}
 	if next := e.GetNextAttemptAt(); next != nil {
 		s.Next = next.AsTime()

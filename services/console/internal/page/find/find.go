@@ -31,7 +31,7 @@ type found struct {
 }
 
 func show(v *web.Visit) (view.Page, error) {
-	f := found{id: strings.TrimSpace(v.URL.Query().Get("id"))}
+	f := &found{id: strings.TrimSpace(v.URL.Query().Get("id"))}
 	page := view.Page{Title: "Find", Section: "/products"}
 	if f.id == "" || f.id == "*" || len(f.id) > maxID {
 		page.Body = nothing(f)
@@ -87,7 +87,7 @@ func (f *found) ask(v *web.Visit) error {
 }
 
 // target returns the path of the only product, empty if there is not exactly one. A price leads to its card.
-func (f found) target() string {
+func (f *found) target() string {
 	all := f.answer.GetExplanations()
 	switch {
 	case f.answer == nil && f.row != "":
@@ -101,7 +101,7 @@ func (f found) target() string {
 }
 
 // heading says how many products an id stands for.
-func (f found) heading() string {
+func (f *found) heading() string {
 	n := view.Count(uint64(len(f.answer.GetExplanations())))
 	if f.answer.GetTruncated() {
 		n = "more than " + n

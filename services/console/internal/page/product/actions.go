@@ -99,7 +99,8 @@ func resolve(v *web.Visit) (web.Done, error) {
 		return web.Done{}, err
 	}
 	request := &controlv1.ResolveDriftRequest{ProductId: id, Fields: fields, Reason: v.PostForm.Get("reason")}
-	side, effect := v.PostForm.Get("keep"), ""
+	side := v.PostForm.Get("keep")
+	var effect string
 	switch side {
 	case "catalog":
 		request.Keep, effect = controlv1.Keep_KEEP_CATALOG, "the catalog's values go to Stripe"

@@ -24,8 +24,8 @@ func Add(app *web.App) { app.Page("/products/{id}/story/{version}", show) }
 // maxEntries is how much of a product's history is read: as much as the API returns.
 const maxEntries = 1000
 
-// told is what the page shows.
-type told struct {
+// shown is what the page shows.
+type shown struct {
 	id string
 	story.Story
 	// now is where the product is. Nil if the story has ended, or if that is not known.
@@ -50,11 +50,12 @@ func show(v *web.Visit) (view.Page, error) {
 	if err != nil {
 		return view.Page{}, err
 	}
-	t := told{id: id, unknown: answer.Msg.GetUnknown()}
-	found := false
-	if t.Story, found = story.Tell(answer.Msg.GetEntries(), version); !found {
+	t := shown{id: id, unknown: answer.Msg.GetUnknown()}
+	told, found := story.Tell(answer.Msg.GetEntries(), version)
+	if !found {
 		return view.Page{}, missing(id, version, answer.Msg)
 	}
+	t.Story = told
 	t.before, t.after = around(answer.Msg.GetEntries(), version)
 	if !t.Ended && t.By == 0 {
 		if explained, err := v.Control.Explain(v.Context(), connect.NewRequest(&controlv1.ExplainRequest{
@@ -113,7 +114,7 @@ func around(entries []*controlv1.HistoryEntry, version uint64) (before, after ui
 }
 
 // heading says how the change ended, or how far it is.
-func (t told) heading() string {
+func (t shown) heading() string {
 	took := ""
 	if t.Took > 0 {
 		took = ", " + view.Duration(t.Took) + " after the commit"
@@ -141,7 +142,7 @@ type bar struct{ x, width string }
 const minBar = 0.8
 
 // barOf returns the bar of a step. Moments have a narrow one.
-func (t told) barOf(s story.Step) bar {
+func (t shown) barOf(s story.Step) bar {
 	whole := t.End.Sub(t.Start)
 	if whole <= 0 {
 		return bar{"0", "100"}
@@ -153,7 +154,7 @@ func (t told) barOf(s story.Step) bar {
 }
 
 // offset is the time of a step since the story's start.
-func (t told) offset(s story.Step) string {
+func (t shown) offset(s story.Step) string {
 	d := s.Start.Sub(t.Start)
 	if d <= 0 {
 		return "0"
