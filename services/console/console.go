@@ -15,10 +15,14 @@ import (
 	"github.com/driftless-sync/driftless/services/console/internal/page/activity"
 	"github.com/driftless-sync/driftless/services/console/internal/page/dead"
 	"github.com/driftless-sync/driftless/services/console/internal/page/drift"
+	"github.com/driftless-sync/driftless/services/console/internal/page/find"
 	"github.com/driftless-sync/driftless/services/console/internal/page/now"
 	"github.com/driftless-sync/driftless/services/console/internal/page/plan"
+	"github.com/driftless-sync/driftless/services/console/internal/page/product"
+	"github.com/driftless-sync/driftless/services/console/internal/page/products"
 	"github.com/driftless-sync/driftless/services/console/internal/page/scans"
 	"github.com/driftless-sync/driftless/services/console/internal/page/settings"
+	"github.com/driftless-sync/driftless/services/console/internal/page/story"
 	"github.com/driftless-sync/driftless/services/console/internal/session"
 	"github.com/driftless-sync/driftless/services/console/internal/web"
 	"github.com/driftless-sync/driftless/services/console/openid"
@@ -93,6 +97,10 @@ func addPages(app *web.App) {
 	dead.Add(app)
 	scans.Add(app)
 	settings.Add(app)
+	find.Add(app)
+	product.Add(app)
+	products.Add(app)
+	story.Add(app)
 }
 
 // openID returns the OpenID provider, nil if there is none.
@@ -102,11 +110,13 @@ func openID(cfg Config) (*openid.Provider, error) {
 	}
 	switch {
 	case cfg.URL == "":
-		return nil, errors.New("OpenID Connect needs the console's address, to which the provider sends visitors back: " +
-			"set console_url (DRIFTLESS_CONSOLE_URL)")
+		return nil, errors.New(
+			"OpenID Connect needs the console's address, to which the provider sends visitors back: " +
+				"set console_url (DRIFTLESS_CONSOLE_URL)")
 	case cfg.Token == "":
-		return nil, errors.New("OpenID Connect needs a token of the console's own, which acts for visitors: make one with " +
-			"`driftless token new console --role approve --delegate` and set console_token (DRIFTLESS_CONSOLE_TOKEN)")
+		return nil, errors.New(
+			"OpenID Connect needs a token of the console's own, which acts for visitors: make one with " +
+				"`driftless token new console --role approve --delegate` and set console_token (DRIFTLESS_CONSOLE_TOKEN)")
 	}
 	settings := *cfg.OpenID
 	settings.Redirect = strings.TrimRight(cfg.URL, "/") + web.OpenIDPath

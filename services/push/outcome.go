@@ -67,7 +67,7 @@ func (p *pusher) publishApplied(ctx context.Context, req plan.Request, pl *plan.
 	for _, d := range done {
 		out.Steps = append(out.Steps, &meshv1.AppliedStep{
 			Step: req.Keys.Describe(d.Step), ObjectId: d.ObjectID, IdempotencyKey: d.Key, StripeRequestId: d.RequestID,
-			Took: durationpb.New(d.Took),
+			Took: durationpb.New(d.Took), SentAt: timestamppb.New(d.SentAt), Waited: durationpb.New(d.Waited),
 		})
 	}
 	out.Detail = describeOverlaps(pl)

@@ -80,6 +80,10 @@ func New(cfg Config) *Client {
 // answer is the part of a response that is kept.
 type answer struct {
 	stripe.APIResource
+
+	// sentAt is when the request was sent, and waited how long it had waited for its turn before.
+	sentAt time.Time
+	waited time.Duration
 }
 
 // UnmarshalJSON stops stripe-go from decoding the answer. Callers decode its body.
@@ -151,8 +155,8 @@ func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey
 	if version != "" {
 		params.Headers = http.Header{"Stripe-Version": {version}}
 	}
-	a := &answer{}
 	begun := time.Now()
+	a := &answer{sentAt: begun, waited: begun.Sub(waiting)}
 	err = c.backend.CallRaw(method, path, c.key, body, params, a)
 	countRequest(ctx, endpoint, begun, err)
 	c.access.note(endpoint, err)

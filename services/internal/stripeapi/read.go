@@ -373,7 +373,7 @@ func (c *Client) list(ctx context.Context, endpoint, direction, cursor string,
 func errorSeen(err error) int64 {
 	var e *stripe.Error
 	if errors.As(err, &e) && e.LastResponse != nil {
-		a := &answer{stripe.APIResource{LastResponse: e.LastResponse}}
+		a := &answer{APIResource: stripe.APIResource{LastResponse: e.LastResponse}}
 		return a.seen()
 	}
 	return 0

@@ -36,7 +36,10 @@ type Applied struct {
 	RequestID string
 	// Replayed is true if Stripe replayed the answer of an earlier call with the same key.
 	Replayed bool
-	Took     time.Duration
+	// Took includes the time that the call waited for its turn in the account's rate, which is Waited.
+	Took, Waited time.Duration
+	// SentAt is when the request was sent.
+	SentAt time.Time
 }
 
 // Apply makes the call of a step. Parameters that refer to a price must have been resolved. before runs when the call's
@@ -78,7 +81,7 @@ func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey st
 		return nil, err
 	}
 	out := &Applied{
-		RequestID: a.LastResponse.RequestID, Took: time.Since(start),
+		RequestID: a.LastResponse.RequestID, Took: time.Since(start), Waited: a.waited, SentAt: a.sentAt,
 		Replayed: a.LastResponse.Header.Get("Idempotent-Replayed") == "true",
 	}
 	if product {

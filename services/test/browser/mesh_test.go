@@ -194,7 +194,8 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 		return func(ctx context.Context) error {
 			return console.Run(ctx, console.Config{
 				ControlURL: m.url(topology.Reconciliation), IngestURL: m.url(topology.Ingestion), HTTP: server,
-				Logger: discard(),
+				StripeURL: "https://dashboard.stripe.com/test",
+				Logger:    discard(),
 			})
 		}
 	}

@@ -4313,8 +4313,11 @@ type HistoryEntry struct {
 	Attempts      uint64                 `protobuf:"varint,60,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,61,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	// Who did it, and why: an operator, or for a catalog_change the application. Empty if that was not said.
-	Actor         string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
-	Reason        string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	Actor  string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
+	// For catalog_change: when ingestion captured the state, which was committed at at. Absent for a state that the
+	// ledger had before, and in entries of earlier versions.
+	CapturedAt    *timestamppb.Timestamp `protobuf:"bytes,160,opt,name=captured_at,json=capturedAt,proto3" json:"captured_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4473,6 +4476,13 @@ func (x *HistoryEntry) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *HistoryEntry) GetCapturedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CapturedAt
+	}
+	return nil
 }
 
 // A field before and after, as text, empty for none.
@@ -8625,7 +8635,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\x12\x1f\n" +
 	"\vproduct_ids\x18< \x03(\tR\n" +
 	"productIds\x12\x18\n" +
-	"\aunknown\x18= \x01(\tR\aunknown\"\xb5\x05\n" +
+	"\aunknown\x18= \x01(\tR\aunknown\"\xf3\x05\n" +
 	"\fHistoryEntry\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -8645,7 +8655,9 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\battempts\x18< \x01(\x04R\battempts\x12B\n" +
 	"\x0fnext_attempt_at\x18= \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12\x14\n" +
 	"\x05actor\x18d \x01(\tR\x05actor\x12\x16\n" +
-	"\x06reason\x18e \x01(\tR\x06reason\"G\n" +
+	"\x06reason\x18e \x01(\tR\x06reason\x12<\n" +
+	"\vcaptured_at\x18\xa0\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"capturedAt\"G\n" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
@@ -9273,151 +9285,152 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	118, // 80: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
 	124, // 81: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
 	111, // 82: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
-	125, // 83: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	64,  // 84: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	125, // 85: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	121, // 86: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	37,  // 87: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	100, // 88: driftless.control.v1.DeadLetterSelection.matching:type_name -> driftless.control.v1.MatchingProducts
-	65,  // 89: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	70,  // 90: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	101, // 91: driftless.control.v1.ReplayDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	65,  // 92: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	70,  // 93: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	101, // 94: driftless.control.v1.DropDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	111, // 95: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
-	2,   // 96: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
-	73,  // 97: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	111, // 98: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	4,   // 99: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	111, // 100: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	111, // 101: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	121, // 102: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	122, // 103: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	111, // 104: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	111, // 105: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
-	2,   // 106: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
-	76,  // 107: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	111, // 108: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	4,   // 109: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	77,  // 110: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	111, // 111: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
-	59,  // 112: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	111, // 113: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	111, // 114: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	111, // 115: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
-	77,  // 116: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
-	126, // 117: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
-	34,  // 118: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
-	7,   // 119: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	111, // 120: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
-	127, // 121: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
-	111, // 122: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
-	117, // 123: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
-	86,  // 124: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
-	58,  // 125: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
-	89,  // 126: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
-	111, // 127: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,   // 128: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
-	92,  // 129: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	3,   // 130: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
-	95,  // 131: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
-	111, // 132: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	0,   // 133: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
-	111, // 134: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
-	111, // 135: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
-	92,  // 136: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	98,  // 137: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
-	111, // 138: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	99,  // 139: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
-	92,  // 140: driftless.control.v1.MatchingProducts.filter:type_name -> driftless.control.v1.ProductFilter
-	111, // 141: driftless.control.v1.MatchedProducts.counted_at:type_name -> google.protobuf.Timestamp
-	102, // 142: driftless.control.v1.MatchedProducts.failures:type_name -> driftless.control.v1.ProductFailure
-	105, // 143: driftless.control.v1.GroupDeadLettersResponse.groups:type_name -> driftless.control.v1.DeadLetterGroup
-	111, // 144: driftless.control.v1.DeadLetterGroup.oldest_at:type_name -> google.protobuf.Timestamp
-	111, // 145: driftless.control.v1.DeadLetterGroup.latest_at:type_name -> google.protobuf.Timestamp
-	125, // 146: driftless.control.v1.DeadLetterGroup.example:type_name -> driftless.mesh.v1.DeadLetter
-	108, // 147: driftless.control.v1.GetPriceChainResponse.chains:type_name -> driftless.control.v1.PriceChain
-	111, // 148: driftless.control.v1.GetPriceChainResponse.known_from:type_name -> google.protobuf.Timestamp
-	109, // 149: driftless.control.v1.PriceChain.prices:type_name -> driftless.control.v1.ChainedPrice
-	111, // 150: driftless.control.v1.ChainedPrice.created_at:type_name -> google.protobuf.Timestamp
-	111, // 151: driftless.control.v1.ChainedPrice.replaced_at:type_name -> google.protobuf.Timestamp
-	111, // 152: driftless.control.v1.ChainedPrice.keep_until:type_name -> google.protobuf.Timestamp
-	110, // 153: driftless.control.v1.ChainedPrice.origin:type_name -> driftless.control.v1.PriceOrigin
-	111, // 154: driftless.control.v1.PriceOrigin.at:type_name -> google.protobuf.Timestamp
-	5,   // 155: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	32,  // 156: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	48,  // 157: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	39,  // 158: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	42,  // 159: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	45,  // 160: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	26,  // 161: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	28,  // 162: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	22,  // 163: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	24,  // 164: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	50,  // 165: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	52,  // 166: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	54,  // 167: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	128, // 168: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
-	56,  // 169: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	71,  // 170: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	74,  // 171: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	78,  // 172: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
-	15,  // 173: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	17,  // 174: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	19,  // 175: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	60,  // 176: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	62,  // 177: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	66,  // 178: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	68,  // 179: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	80,  // 180: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
-	82,  // 181: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
-	84,  // 182: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
-	87,  // 183: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
-	90,  // 184: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
-	93,  // 185: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
-	96,  // 186: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
-	103, // 187: driftless.control.v1.ControlService.GroupDeadLetters:input_type -> driftless.control.v1.GroupDeadLettersRequest
-	106, // 188: driftless.control.v1.ControlService.GetPriceChain:input_type -> driftless.control.v1.GetPriceChainRequest
-	6,   // 189: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	33,  // 190: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	49,  // 191: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	40,  // 192: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	43,  // 193: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	46,  // 194: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	27,  // 195: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	29,  // 196: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	23,  // 197: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	25,  // 198: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	51,  // 199: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	53,  // 200: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	55,  // 201: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	129, // 202: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	57,  // 203: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	72,  // 204: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	75,  // 205: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	79,  // 206: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	16,  // 207: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	18,  // 208: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	20,  // 209: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	61,  // 210: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	63,  // 211: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	67,  // 212: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	69,  // 213: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	81,  // 214: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
-	83,  // 215: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
-	85,  // 216: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
-	88,  // 217: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
-	91,  // 218: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
-	94,  // 219: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
-	97,  // 220: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
-	104, // 221: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
-	107, // 222: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
-	189, // [189:223] is the sub-list for method output_type
-	155, // [155:189] is the sub-list for method input_type
-	155, // [155:155] is the sub-list for extension type_name
-	155, // [155:155] is the sub-list for extension extendee
-	0,   // [0:155] is the sub-list for field type_name
+	111, // 83: driftless.control.v1.HistoryEntry.captured_at:type_name -> google.protobuf.Timestamp
+	125, // 84: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	64,  // 85: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	125, // 86: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	121, // 87: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	37,  // 88: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	100, // 89: driftless.control.v1.DeadLetterSelection.matching:type_name -> driftless.control.v1.MatchingProducts
+	65,  // 90: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	70,  // 91: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	101, // 92: driftless.control.v1.ReplayDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	65,  // 93: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	70,  // 94: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	101, // 95: driftless.control.v1.DropDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	111, // 96: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	2,   // 97: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
+	73,  // 98: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
+	111, // 99: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 100: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	111, // 101: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	111, // 102: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	121, // 103: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	122, // 104: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	111, // 105: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	111, // 106: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	2,   // 107: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
+	76,  // 108: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
+	111, // 109: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 110: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	77,  // 111: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
+	111, // 112: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	59,  // 113: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
+	111, // 114: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	111, // 115: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	111, // 116: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	77,  // 117: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
+	126, // 118: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	34,  // 119: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
+	7,   // 120: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	111, // 121: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	127, // 122: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
+	111, // 123: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	117, // 124: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	86,  // 125: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
+	58,  // 126: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
+	89,  // 127: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
+	111, // 128: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 129: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
+	92,  // 130: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	3,   // 131: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
+	95,  // 132: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
+	111, // 133: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	0,   // 134: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
+	111, // 135: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
+	111, // 136: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
+	92,  // 137: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	98,  // 138: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
+	111, // 139: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	99,  // 140: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
+	92,  // 141: driftless.control.v1.MatchingProducts.filter:type_name -> driftless.control.v1.ProductFilter
+	111, // 142: driftless.control.v1.MatchedProducts.counted_at:type_name -> google.protobuf.Timestamp
+	102, // 143: driftless.control.v1.MatchedProducts.failures:type_name -> driftless.control.v1.ProductFailure
+	105, // 144: driftless.control.v1.GroupDeadLettersResponse.groups:type_name -> driftless.control.v1.DeadLetterGroup
+	111, // 145: driftless.control.v1.DeadLetterGroup.oldest_at:type_name -> google.protobuf.Timestamp
+	111, // 146: driftless.control.v1.DeadLetterGroup.latest_at:type_name -> google.protobuf.Timestamp
+	125, // 147: driftless.control.v1.DeadLetterGroup.example:type_name -> driftless.mesh.v1.DeadLetter
+	108, // 148: driftless.control.v1.GetPriceChainResponse.chains:type_name -> driftless.control.v1.PriceChain
+	111, // 149: driftless.control.v1.GetPriceChainResponse.known_from:type_name -> google.protobuf.Timestamp
+	109, // 150: driftless.control.v1.PriceChain.prices:type_name -> driftless.control.v1.ChainedPrice
+	111, // 151: driftless.control.v1.ChainedPrice.created_at:type_name -> google.protobuf.Timestamp
+	111, // 152: driftless.control.v1.ChainedPrice.replaced_at:type_name -> google.protobuf.Timestamp
+	111, // 153: driftless.control.v1.ChainedPrice.keep_until:type_name -> google.protobuf.Timestamp
+	110, // 154: driftless.control.v1.ChainedPrice.origin:type_name -> driftless.control.v1.PriceOrigin
+	111, // 155: driftless.control.v1.PriceOrigin.at:type_name -> google.protobuf.Timestamp
+	5,   // 156: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	32,  // 157: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	48,  // 158: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	39,  // 159: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	42,  // 160: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	45,  // 161: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	26,  // 162: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	28,  // 163: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	22,  // 164: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	24,  // 165: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	50,  // 166: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	52,  // 167: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	54,  // 168: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	128, // 169: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	56,  // 170: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	71,  // 171: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	74,  // 172: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	78,  // 173: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	15,  // 174: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	17,  // 175: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	19,  // 176: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	60,  // 177: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	62,  // 178: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	66,  // 179: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	68,  // 180: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	80,  // 181: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	82,  // 182: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	84,  // 183: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	87,  // 184: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
+	90,  // 185: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
+	93,  // 186: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
+	96,  // 187: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
+	103, // 188: driftless.control.v1.ControlService.GroupDeadLetters:input_type -> driftless.control.v1.GroupDeadLettersRequest
+	106, // 189: driftless.control.v1.ControlService.GetPriceChain:input_type -> driftless.control.v1.GetPriceChainRequest
+	6,   // 190: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	33,  // 191: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	49,  // 192: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	40,  // 193: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	43,  // 194: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	46,  // 195: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	27,  // 196: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	29,  // 197: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	23,  // 198: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	25,  // 199: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	51,  // 200: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	53,  // 201: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	55,  // 202: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	129, // 203: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	57,  // 204: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	72,  // 205: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	75,  // 206: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	79,  // 207: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	16,  // 208: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	18,  // 209: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	20,  // 210: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	61,  // 211: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	63,  // 212: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	67,  // 213: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	69,  // 214: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	81,  // 215: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	83,  // 216: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	85,  // 217: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	88,  // 218: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	91,  // 219: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
+	94,  // 220: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
+	97,  // 221: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
+	104, // 222: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
+	107, // 223: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
+	190, // [190:224] is the sub-list for method output_type
+	156, // [156:190] is the sub-list for method input_type
+	156, // [156:156] is the sub-list for extension type_name
+	156, // [156:156] is the sub-list for extension extendee
+	0,   // [0:156] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }

@@ -685,8 +685,12 @@ type AppliedStep struct {
 	IdempotencyKey  string                 `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	StripeRequestId string                 `protobuf:"bytes,4,opt,name=stripe_request_id,json=stripeRequestId,proto3" json:"stripe_request_id,omitempty"`
 	Took            *durationpb.Duration   `protobuf:"bytes,5,opt,name=took,proto3" json:"took,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// When the request was sent, and how long it had waited for its turn in the account's rate before that. took includes
+	// the wait. Absent in outcomes of earlier versions.
+	SentAt        *timestamppb.Timestamp `protobuf:"bytes,160,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	Waited        *durationpb.Duration   `protobuf:"bytes,161,opt,name=waited,proto3" json:"waited,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AppliedStep) Reset() {
@@ -750,6 +754,20 @@ func (x *AppliedStep) GetStripeRequestId() string {
 func (x *AppliedStep) GetTook() *durationpb.Duration {
 	if x != nil {
 		return x.Took
+	}
+	return nil
+}
+
+func (x *AppliedStep) GetSentAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SentAt
+	}
+	return nil
+}
+
+func (x *AppliedStep) GetWaited() *durationpb.Duration {
+	if x != nil {
+		return x.Waited
 	}
 	return nil
 }
@@ -3849,13 +3867,15 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06stripe\x18\x04 \x01(\tR\x06stripe\x12\x16\n" +
 	"\x06action\x18\x05 \x01(\tR\x06action\x12#\n" +
 	"\rcatalog_words\x18\x06 \x01(\tR\fcatalogWords\x12!\n" +
-	"\fstripe_words\x18\a \x01(\tR\vstripeWords\"\xc2\x01\n" +
+	"\fstripe_words\x18\a \x01(\tR\vstripeWords\"\xac\x02\n" +
 	"\vAppliedStep\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x1b\n" +
 	"\tobject_id\x18\x02 \x01(\tR\bobjectId\x12'\n" +
 	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\x12*\n" +
 	"\x11stripe_request_id\x18\x04 \x01(\tR\x0fstripeRequestId\x12-\n" +
-	"\x04took\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04took\"\xc4\x04\n" +
+	"\x04took\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04took\x124\n" +
+	"\asent_at\x18\xa0\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\x122\n" +
+	"\x06waited\x18\xa1\x01 \x01(\v2\x19.google.protobuf.DurationR\x06waited\"\xc4\x04\n" +
 	"\n" +
 	"DeadLetter\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -4285,84 +4305,86 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
 	50, // 8: driftless.mesh.v1.Outcome.next_attempt_at:type_name -> google.protobuf.Timestamp
 	51, // 9: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	50, // 10: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	50, // 11: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	50, // 12: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
-	10, // 13: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
-	13, // 14: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
-	16, // 15: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	17, // 16: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
-	12, // 17: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
-	14, // 18: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
-	11, // 19: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
-	15, // 20: driftless.mesh.v1.Command.read_usage:type_name -> driftless.mesh.v1.ReadUsage
-	39, // 21: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	50, // 22: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
-	50, // 23: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
-	52, // 24: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	50, // 25: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	50, // 26: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	2,  // 27: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	50, // 28: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	51, // 29: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
-	18, // 30: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
-	20, // 31: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
-	21, // 32: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	50, // 33: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	50, // 34: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	50, // 35: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	51, // 36: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	50, // 37: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
-	3,  // 38: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	50, // 39: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	26, // 40: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	26, // 41: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	26, // 42: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	50, // 43: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
-	24, // 44: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
-	50, // 45: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
-	50, // 46: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	50, // 47: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	50, // 48: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	50, // 49: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	50, // 50: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
-	40, // 51: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	41, // 52: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	42, // 53: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	43, // 54: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	44, // 55: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	45, // 56: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	50, // 57: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	50, // 58: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	50, // 59: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	46, // 60: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	47, // 61: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	50, // 62: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	50, // 63: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	48, // 64: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
-	35, // 65: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
-	35, // 66: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	50, // 67: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	50, // 68: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	50, // 69: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	50, // 70: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
-	50, // 71: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
-	51, // 72: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
-	50, // 73: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
-	38, // 74: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
-	49, // 75: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
-	50, // 76: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
-	51, // 77: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
-	30, // 78: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 79: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 80: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	50, // 81: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 82: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	83, // [83:83] is the sub-list for method output_type
-	83, // [83:83] is the sub-list for method input_type
-	83, // [83:83] is the sub-list for extension type_name
-	83, // [83:83] is the sub-list for extension extendee
-	0,  // [0:83] is the sub-list for field type_name
+	50, // 10: driftless.mesh.v1.AppliedStep.sent_at:type_name -> google.protobuf.Timestamp
+	51, // 11: driftless.mesh.v1.AppliedStep.waited:type_name -> google.protobuf.Duration
+	50, // 12: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	50, // 13: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	50, // 14: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	10, // 15: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
+	13, // 16: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
+	16, // 17: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
+	17, // 18: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	12, // 19: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
+	14, // 20: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
+	11, // 21: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
+	15, // 22: driftless.mesh.v1.Command.read_usage:type_name -> driftless.mesh.v1.ReadUsage
+	39, // 23: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	50, // 24: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
+	50, // 25: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
+	52, // 26: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	50, // 27: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	50, // 28: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	2,  // 29: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
+	50, // 30: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	51, // 31: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	18, // 32: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
+	20, // 33: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
+	21, // 34: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
+	50, // 35: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	50, // 36: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	50, // 37: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	51, // 38: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	50, // 39: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 40: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	50, // 41: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	26, // 42: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	26, // 43: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	26, // 44: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	50, // 45: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	24, // 46: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
+	50, // 47: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	50, // 48: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	50, // 49: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	50, // 50: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	50, // 51: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	50, // 52: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
+	40, // 53: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	41, // 54: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	42, // 55: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	43, // 56: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	44, // 57: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	45, // 58: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	50, // 59: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	50, // 60: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	50, // 61: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	46, // 62: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	47, // 63: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	50, // 64: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	50, // 65: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	48, // 66: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	35, // 67: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
+	35, // 68: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
+	50, // 69: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	50, // 70: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	50, // 71: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	50, // 72: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
+	50, // 73: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
+	51, // 74: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
+	50, // 75: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
+	38, // 76: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
+	49, // 77: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
+	50, // 78: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
+	51, // 79: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
+	30, // 80: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 81: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 82: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	50, // 83: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 84: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	85, // [85:85] is the sub-list for method output_type
+	85, // [85:85] is the sub-list for method input_type
+	85, // [85:85] is the sub-list for extension type_name
+	85, // [85:85] is the sub-list for extension extendee
+	0,  // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }

@@ -117,7 +117,8 @@ func (h *Hub) watchStatus(ctx context.Context, f *feed, control controlv1connect
 		if err == nil {
 			now = fingerprint(answer.Msg)
 		}
-		if !first && now != last {
+		// A page that was read before the first answer may have missed a change.
+		if first || now != last {
 			h.tell(f, Status)
 		}
 		last, first = now, false
@@ -175,7 +176,8 @@ func (h *Hub) watchActivity(ctx context.Context, f *feed, control controlv1conne
 		for _, e := range answer.Msg.GetEntries() {
 			after = max(after, e.GetId())
 		}
-		if begun && len(answer.Msg.GetEntries()) > 0 {
+		// A page that was read before the first answer may have missed entries.
+		if !begun || len(answer.Msg.GetEntries()) > 0 {
 			h.tell(f, Activity)
 		}
 		begun = true

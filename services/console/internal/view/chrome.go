@@ -88,6 +88,8 @@ type Page struct {
 	Live string
 	// Status is the HTTP status. 0 is 200.
 	Status int
+	// Redirect is the path to go to instead. Nothing is shown then.
+	Redirect string
 }
 
 // section is an entry of the navigation.
@@ -108,8 +110,8 @@ var sections = []section{
 	{"/settings", "Settings", "t"},
 }
 
-// triggers returns htmx's trigger for events: "sse:status, sse:activity". Events that follow each other at once cause
-// one request.
+// triggers returns htmx's trigger for events: "sse:status, sse:activity". The server sends events that follow each
+// other at once together, and the delay makes one request of them.
 func triggers(live string) string {
 	if live == Again {
 		return "every 3s"
@@ -117,7 +119,7 @@ func triggers(live string) string {
 	// The script asks for a refresh that it had to put off.
 	parts := []string{"refresh"}
 	for event := range strings.SplitSeq(live, ",") {
-		parts = append(parts, "sse:"+event+" throttle:1s")
+		parts = append(parts, "sse:"+event+" delay:20ms")
 	}
 	return strings.Join(parts, ", ")
 }

@@ -18,7 +18,7 @@ type failure struct {
 
 // classify says what an error of an API means for a visitor.
 func classify(err error) failure {
-	f := failure{status: http.StatusInternalServerError, title: "Something went wrong", text: explain(err)}
+	f := failure{status: http.StatusInternalServerError, title: "Something went wrong", text: Explain(err)}
 	switch connect.CodeOf(err) {
 	case connect.CodeNotFound:
 		f.status, f.title = http.StatusNotFound, "Not found"
@@ -38,8 +38,8 @@ func classify(err error) failure {
 	return f
 }
 
-// explain returns the text of an error without the names of codes.
-func explain(err error) string {
+// Explain returns the text of an error without the names of codes.
+func Explain(err error) string {
 	var c *connect.Error
 	if errors.As(err, &c) {
 		return c.Message()

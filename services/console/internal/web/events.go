@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/driftless-sync/driftless/services/console/internal/live"
 )
 
 // beat is the time between comments on a quiet stream. Proxies keep a connection on which something is sent.
 const beat = 15 * time.Second
 
-// serveLive streams the names of events (server-sent events): see live.Hub. A browser that connects again gets all of
-// them at once, because it may have missed some.
+// serveLive streams the names of events (server-sent events): see live.Hub. A browser that connects gets all of them
+// once, because it may have missed some since it read the page.
 func (a *App) serveLive(w http.ResponseWriter, r *http.Request) {
 	v, ok := a.visit(w, r)
 	if !ok {
@@ -38,9 +40,9 @@ func (a *App) serveLive(w http.ResponseWriter, r *http.Request) {
 	if _, err := fmt.Fprint(w, ": the names of what has changed\n\n"); err != nil || control.Flush() != nil {
 		return
 	}
-	if r.Header.Get("Last-Event-ID") != "" && (!send("status") || !send("activity")) {
-		return
-	}
+	batch := newBatch(time.Now(), live.Status, live.Activity)
+	due := time.NewTimer(batchPeriod)
+	defer due.Stop()
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
 	for {
@@ -50,8 +52,12 @@ func (a *App) serveLive(w http.ResponseWriter, r *http.Request) {
 		case <-a.stopping:
 			return
 		case event := <-events:
-			if !send(event) {
-				return
+			due.Reset(batch.add(event, time.Now()))
+		case <-due.C:
+			for _, event := range batch.take(time.Now()) {
+				if !send(event) {
+					return
+				}
 			}
 		case <-ticker.C:
 			if _, err := fmt.Fprint(w, ": still here\n\n"); err != nil || control.Flush() != nil {

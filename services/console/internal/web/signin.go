@@ -63,7 +63,7 @@ func (a *App) begin(w http.ResponseWriter, r *http.Request, s session.Session, t
 		a.renderSignIn(w, r, http.StatusUnauthorized, "This token is not accepted. Check that it is whole, and that it has not expired.")
 		return
 	case err != nil:
-		a.renderSignIn(w, r, http.StatusServiceUnavailable, explain(err))
+		a.renderSignIn(w, r, http.StatusServiceUnavailable, Explain(err))
 		return
 	}
 	if err := a.Sessions.Begin(w, s); err != nil {

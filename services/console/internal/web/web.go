@@ -171,7 +171,7 @@ func (a *App) Action(role auth.Role, path string, handler func(*Visit) (Done, er
 		done, err := handler(v)
 		flash := &view.Flash{Text: done.Text, Command: done.Command}
 		if err != nil {
-			flash = &view.Flash{Text: explain(err), Failed: true}
+			flash = &view.Flash{Text: Explain(err), Failed: true}
 			a.Logger.WarnContext(r.Context(), "an action failed", "path", path, "visitor", v.Chrome.Name, "error", err)
 		}
 		if flash.Text != "" {
@@ -215,7 +215,7 @@ func backPath(path string) string {
 
 // visit identifies the visitor. If nobody is signed in, it answers with the way to sign in, and returns false.
 func (a *App) visit(w http.ResponseWriter, r *http.Request) (*Visit, bool) {
-	path := r.URL.Path
+	path := r.URL.EscapedPath()
 	if r.URL.RawQuery != "" {
 		path += "?" + r.URL.RawQuery
 	}
@@ -257,6 +257,10 @@ func (a *App) visit(w http.ResponseWriter, r *http.Request) (*Visit, bool) {
 }
 
 func (a *App) show(v *Visit, p view.Page) {
+	if p.Redirect != "" {
+		http.Redirect(v.w, v.Request, a.Base+p.Redirect, http.StatusSeeOther)
+		return
+	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	templ.Handler(view.Layout(p), templ.WithStatus(max(p.Status, http.StatusOK))).ServeHTTP(v.w, v.Request)
 }

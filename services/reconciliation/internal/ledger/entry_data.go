@@ -21,11 +21,11 @@ func EncodeData(e *controlv1.HistoryEntry) ([]byte, error) {
 
 // changesOf returns the data of an entry about a change of the catalog.
 func changesOf(before, after *catalogv1.ProductChange) ([]byte, error) {
-	e := &controlv1.HistoryEntry{Actor: after.GetActor()}
+	e := &controlv1.HistoryEntry{Actor: after.GetActor(), CapturedAt: after.GetCapturedAt()}
 	for _, c := range catalog.Changes(before.GetProduct(), after.GetProduct()) {
 		e.Changes = append(e.Changes, &controlv1.FieldChange{Field: c.Field, Old: c.Old, New: c.New})
 	}
-	if len(e.Changes) == 0 && e.GetActor() == "" {
+	if len(e.Changes) == 0 && e.GetActor() == "" && e.GetCapturedAt() == nil {
 		return nil, nil
 	}
 	return EncodeData(e)
