@@ -46,7 +46,7 @@ const (
 )
 
 // patience is the timeout of everything that a test waits for.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // meshes counts the meshes of this process. Slots need names of their own, because all meshes share one Postgres.
 var meshes atomic.Int64
