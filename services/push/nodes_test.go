@@ -27,7 +27,8 @@ import (
 const (
 	// outage is how long a node is down: longer than a cluster takes to elect other leaders.
 	outage = 11 * time.Second
-	// changeInterval is the time between two changes. Changes without a pause would keep all cores busy and prove no more.
+	// changeInterval is the time between two changes. Changes without a pause would keep all cores busy, and prove no
+	// more.
 	changeInterval = 50 * time.Millisecond
 	// longestWait bounds how long a change waits. An election takes up to 9 s, and this machine may be busy.
 	longestWait = 30 * time.Second

@@ -73,7 +73,7 @@ func TestDangerousCommands_AskOnATerminal(t *testing.T) {
 		require.Zero(t, run(append(args, "--yes")...), args)
 		require.Equal(t, 2, done, args)
 	}
-	// What names its products is not asked about, nor what ends a window.
+	// A command that names its products asks nothing, and neither does one that ends a window.
 	done = 0
 	require.Zero(t, run("approve", "mug", "--reason", "sale"))
 	require.Zero(t, run("approve", "--for", "0s", "--reason", "over"))

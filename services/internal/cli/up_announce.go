@@ -57,12 +57,13 @@ func (u *up) announce(ctx context.Context) error {
 	printTable(&table, rows...)
 	sayf(stdout, "Driftless is up (%s), with its data in %s\n%s%s\n"+
 		"Try `scripts/driftless demo`, or `scripts/driftless psql`. %sCtrl-C stops everything.\n",
-		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, raw(u.consoleHint()), raw(table.String()), u.tokenHint())
+		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, raw(u.consoleHint()), raw(table.String()),
+		u.tokenHint())
 	return nil
 }
 
 // consoleHint is the line with the address of the console, and the link that signs in once. It is empty if none runs.
-// Whoever reads this output may use the mesh anyway: the file of its addresses has the token.
+// A reader of this output may use the mesh anyway: the file of its addresses has the token.
 func (u *up) consoleHint() string {
 	if slices.Contains(u.Without, console) {
 		return ""

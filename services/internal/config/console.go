@@ -23,8 +23,8 @@ type ConsoleOpenID struct {
 
 // ConsoleAPIs says where the console finds the APIs.
 type ConsoleAPIs struct {
-	ControlURL        string `name:"control-url" env:"DRIFTLESS_CONTROL_URL" default:"http://127.0.0.1:8082" placeholder:"URL" help:"Address of the control API."`
-	IngestURL         string `name:"ingest-url" env:"DRIFTLESS_INGEST_URL" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Address of the ingestion API."`
+	ControlURL string `name:"control-url" env:"DRIFTLESS_CONTROL_URL" default:"http://127.0.0.1:8082" placeholder:"URL" help:"Address of the control API."`
+	IngestURL  string `name:"ingest-url" env:"DRIFTLESS_INGEST_URL" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Address of the ingestion API."`
 }
 
 // ConsoleService are all settings of the console program.

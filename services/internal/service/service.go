@@ -72,8 +72,8 @@ func NATS(name string, n config.NATS) mesh.Config {
 }
 
 // Main runs a service as a process and ends the process. settings is a pointer to a struct of config's groups, among
-// them config.Log and config.Hosts, and config.Mesh unless the service is outside the mesh. The exit code is 0 after SIGINT or SIGTERM. It is 1, with one sentence
-// on standard error, if the service cannot do its work.
+// them config.Log and config.Hosts, and config.Mesh unless the service is outside the mesh. The exit code is 0 after
+// SIGINT or SIGTERM. It is 1, with one sentence on standard error, if the service cannot do its work.
 func Main(name, description string, settings any, run func(context.Context, Runtime) error) {
 	if err := runService(name, description, settings, run); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", name, visible.Lines(err.Error()))

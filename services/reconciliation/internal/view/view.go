@@ -46,11 +46,11 @@ type Reader struct {
 	mu sync.Mutex
 	// hadCatalog remembers that it has one.
 	hadCatalog bool
-	points capturePoints
-	push   lastActivity
-	pull   lastActivity
-	lanes  convergence
-	rates  rates
+	points     capturePoints
+	push       lastActivity
+	pull       lastActivity
+	lanes      convergence
+	rates      rates
 	// last is the latest answer about equality, for the metrics.
 	last     *controlv1.Equality
 	lastSeen time.Time

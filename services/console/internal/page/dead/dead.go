@@ -126,7 +126,8 @@ func replay(v *web.Visit) (web.Done, error) {
 			s.After = last
 		}
 	}
-	return web.Done{Text: done.words("is tried again", "are tried again"), Command: command("replay", s)}, done.failure()
+	return web.Done{Text: done.words("is tried again", "are tried again"), Command: command("replay", s)},
+		done.failure()
 }
 
 func drop(v *web.Visit) (web.Done, error) {

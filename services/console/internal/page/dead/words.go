@@ -51,7 +51,8 @@ func (t *tally) stopped(err error) error {
 	if t.done == 0 {
 		return err
 	}
-	return fmt.Errorf("%s done, then it stopped: %w", view.Many(uint64(t.done), "dead letter is", "dead letters are"), err)
+	return fmt.Errorf("%s done, then it stopped: %w", view.Many(uint64(t.done), "dead letter is", "dead letters are"),
+		err)
 }
 
 // reasons are the titles of the classes of failure.
