@@ -175,7 +175,10 @@ func TestConsole_OpensThePolicyForOpenID(t *testing.T) {
 		"by environment": {map[string]any{"env": map[string]any{"DRIFTLESS_OPENID_ISSUER": "https://id"}}, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			console := map[string]any{"url": "https://ops.example.com", "token": map[string]any{"secretName": "console"}}
+			console := map[string]any{
+				"url":   "https://ops.example.com",
+				"token": map[string]any{"secretName": "console"},
+			}
 			maps.Copy(console, c.console)
 			values := consoleValues(t, "external", console)
 			values["config"] = c.config
