@@ -6,7 +6,7 @@ set -euo pipefail
 commit=$1
 arch=$(dpkg --print-architecture)
 deb=$(echo /release/driftless_*_"$arch".deb) rpm=$(echo /release/*.rpm)
-services=(ingestion push pull reconciliation)
+services=(ingestion push pull reconciliation console)
 
 mode() {
 	[[ $(stat --format '%a %U:%G' "$2") == "$1" ]] || die "$2 has $(stat --format '%a %U:%G' "$2") instead of $1"

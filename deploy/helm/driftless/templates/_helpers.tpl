@@ -44,7 +44,7 @@ default
 
 {{/* The port of each service. */}}
 {{- define "driftless.port" -}}
-{{- get (dict "ingestion" "8080" "pull" "8081" "reconciliation" "8082" "push" "8083") . -}}
+{{- get (dict "ingestion" "8080" "pull" "8081" "reconciliation" "8082" "push" "8083" "console" "8084") . -}}
 {{- end -}}
 
 {{- define "driftless.podSecurity" -}}
@@ -131,6 +131,10 @@ capabilities:
 {{- $ledger := $v.migrations.ledger -}}
 {{- if not $ledger.secretName -}}{{- $ledger = $v.ledger -}}{{- end -}}
 {{- $items = append $items (merge (dict "env" "LEDGER_DATABASE_URL" "value" "ledger") $ledger) -}}
+{{- else if eq .component "console" -}}
+{{- $items = append $items (merge (dict "env" "DRIFTLESS_CONSOLE_SESSION_KEY" "optional" true) $v.console.sessionKey) -}}
+{{- $items = append $items (merge (dict "env" "DRIFTLESS_OPENID_CLIENT_SECRET" "optional" true) $v.console.openid.clientSecret) -}}
+{{- $items = append $items (merge (dict "env" "DRIFTLESS_CONSOLE_TOKEN" "optional" true) $v.console.token) -}}
 {{- else if eq .component "test" -}}
 {{- $items = append $items $token -}}
 {{- end -}}
@@ -255,7 +259,8 @@ capabilities:
         items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]
     {{- end }}
 {{- end }}
-{{- with .root.Values.extraVolumes }}
+{{- /* Those of the other services may hold their secrets. */}}
+{{- with ternary .root.Values.console.extraVolumes .root.Values.extraVolumes (eq .component "console") }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -272,7 +277,7 @@ capabilities:
   mountPath: /etc/driftless/nats
   readOnly: true
 {{- end }}
-{{- with .root.Values.extraVolumeMounts }}
+{{- with ternary .root.Values.console.extraVolumeMounts .root.Values.extraVolumeMounts (eq .component "console") }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}

@@ -162,7 +162,7 @@ func TestManifests_DecodeStrictly(t *testing.T) {
 			require.Equal(t, "sync", o.raw["metadata"].(map[string]any)["namespace"], id)
 			require.LessOrEqual(t, len(o.name), 63, id)
 		}
-		for _, service := range []string{"ingestion", "push", "pull", "reconciliation"} {
+		for _, service := range []string{"ingestion", "push", "pull", "reconciliation", "console"} {
 			require.True(t, seen["Deployment/shop-driftless-"+service])
 			require.True(t, seen["Service/shop-driftless-"+service])
 			require.True(t, seen["PodDisruptionBudget/shop-driftless-"+service])
@@ -300,7 +300,7 @@ func TestDeployments_KeepReadyPodsDuringUpdate(t *testing.T) {
 			require.Zero(t, d.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue(), o.name)
 			require.Positive(t, d.Spec.Strategy.RollingUpdate.MaxSurge.IntValue(), o.name)
 		}
-		require.Equal(t, 4, updated)
+		require.Equal(t, 5, updated)
 	})
 }
 

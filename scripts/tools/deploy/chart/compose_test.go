@@ -56,7 +56,7 @@ func TestCompose_HasNoSecrets(t *testing.T) {
 	info, err := os.Stat(first)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	require.Len(t, made, 9)
+	require.Len(t, made, 10)
 	for name, value := range made {
 		require.NotEqual(t, value, other[name], "%s is the same everywhere", name)
 		require.Regexp(t, `[0-9a-f]{40}`, value, name)
@@ -67,7 +67,7 @@ func TestCompose_HasNoSecrets(t *testing.T) {
 	own := t.TempDir() + "/secrets.env"
 	require.NoError(t, os.WriteFile(own, []byte("STRIPE_WEBHOOK_SECRET=whsec_mine\nPOSTGRES_PASSWORD=trial"), 0o600))
 	settings := makeSecrets(t, own)
-	require.Len(t, settings, 9)
+	require.Len(t, settings, 10)
 	require.Equal(t, "whsec_mine", settings["STRIPE_WEBHOOK_SECRET"])
 	require.Equal(t, "postgres://driftless:trial@postgres:5432/driftless", settings["CATALOG_URL"])
 }
@@ -79,6 +79,7 @@ func TestCompose_GivesEachServiceOnlyItsSecrets(t *testing.T) {
 		"push":           {"stripe-api-key"},
 		"pull":           {"stripe-api-key", "stripe-webhook-secret"},
 		"reconciliation": {"catalog-url", "token"},
+		"console":        {"console-session-key"},
 		"migrate":        {"catalog-url"},
 		"simulator":      {"stripe-webhook-secret"},
 		"cli":            {"token"},
@@ -94,6 +95,9 @@ func TestCompose_GivesEachServiceOnlyItsSecrets(t *testing.T) {
 			}
 			if name == "reconciliation" && variable == "CATALOG_URL" {
 				file = "LEDGER_DATABASE_URL"
+			}
+			if name == "console" {
+				file = "DRIFTLESS_" + variable
 			}
 			if name == "simulator" && variable == "STRIPE_WEBHOOK_SECRET" {
 				file = "DRIFTLESS_SIM_WEBHOOK_SECRET"
@@ -113,6 +117,19 @@ func TestCompose_GivesEachServiceOnlyItsSecrets(t *testing.T) {
 	}
 }
 
+// The console is a client of the two APIs with the rights of its visitors.
+func TestCompose_ConsoleHasOnlyItsSessionKey(t *testing.T) {
+	console := compose(t, "simulator", "cli").Services["console"]
+	require.Equal(t, "http://reconciliation:8082", *console.Environment["DRIFTLESS_CONTROL_URL"])
+	require.Equal(t, "http://ingestion:8080", *console.Environment["DRIFTLESS_INGEST_URL"])
+	require.Len(t, console.Ports, 1)
+	require.Equal(t, "8084", console.Ports[0].Published)
+	for variable := range console.Environment {
+		require.NotRegexp(t, "NATS|DATABASE|STRIPE|SIGNING|_TOKEN", variable)
+	}
+	require.Empty(t, console.Volumes)
+}
+
 func TestCompose_IsValid(t *testing.T) {
 	project := compose(t, "simulator", "cli")
 	configuration, err := os.ReadFile(root + "/docs/configuration.md")
@@ -121,7 +138,7 @@ func TestCompose_IsValid(t *testing.T) {
 	configuration = append(configuration,
 		"`DRIFTLESS_CONTROL_URL` `DRIFTLESS_INGEST_URL` `DRIFTLESS_SIM_WEBHOOK_SECRET`"...)
 	for _, name := range []string{
-		"ingestion", "push", "pull", "reconciliation", "migrate", "topology", "simulator",
+		"ingestion", "push", "pull", "reconciliation", "console", "migrate", "topology", "simulator",
 		"nats", "postgres",
 	} {
 		require.Contains(t, project.Services, name)

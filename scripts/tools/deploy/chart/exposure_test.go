@@ -21,11 +21,13 @@ func TestRoutes_ReachOnlyTheirPath(t *testing.T) {
 			"httpRoute": map[string]any{"enabled": true, "parentRefs": parent},
 		}
 	}
+	values["console"].(map[string]any)["httpRoute"] = map[string]any{"enabled": true, "parentRefs": parent}
 	rendered, err := render(t, values)
 	require.NoError(t, err)
 	want := map[string]string{
 		"pull":           "Exact /stripe/webhook",
 		"reconciliation": "Prefix /driftless.control.v1.ControlService/",
+		"console":        "Prefix /console",
 	}
 	routes := 0
 	check := func(service, kind, path string) {
@@ -51,7 +53,7 @@ func TestRoutes_ReachOnlyTheirPath(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 4, routes)
+	require.Equal(t, 6, routes)
 }
 
 // The test checks from the other side which pod may reach which port of NATS.
@@ -91,7 +93,8 @@ func TestBundledNATS_AdmitsOnlyServices(t *testing.T) {
 		}
 		for name, pod := range pods(all) {
 			client := !strings.HasSuffix(name, "-nats") &&
-				!strings.HasSuffix(name, "-status") // helm test asks the APIs
+				// The console and helm test ask the APIs.
+				!strings.HasSuffix(name, "-console") && !strings.HasSuffix(name, "-status")
 			require.Equal(t, client, reaches(pod.Labels, true, 4222), name)
 			require.False(t, reaches(pod.Labels, false, 4222), "%s of another namespace", name)
 			require.False(t, reaches(pod.Labels, true, 8222), name)

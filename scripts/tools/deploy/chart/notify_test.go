@@ -2,6 +2,7 @@ package chart
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -81,9 +82,7 @@ func TestNotify_OpensThePolicyForATarget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			values := valuesOf(t, dir+"/ci/external-values.yaml")
-			for key, value := range c.values {
-				values[key] = value
-			}
+			maps.Copy(values, c.values)
 			rendered, err := render(t, values)
 			require.NoError(t, err)
 			rule := egress(objects(t, rendered), "reconciliation", 443)

@@ -52,6 +52,10 @@ var programs = []program{
 		"./cmd/reconciliation", "reconciliation",
 	},
 	{
+		"driftless-console", "Driftless console: serves the pages for people", "services", "./cmd/console",
+		"console",
+	},
+	{
 		"driftless", "Driftless: the command line, with migrations and the Stripe simulator", "services",
 		"./cmd/driftless", "driftless",
 	},
