@@ -161,3 +161,11 @@ func (t shown) offset(s story.Step) string {
 	}
 	return "+" + view.Duration(d)
 }
+
+// received says when Stripe's event about a call came. It may come before the answer to the call.
+func received(s story.Step) string {
+	if d := s.Received.Sub(s.Start); d >= time.Millisecond {
+		return "The event came " + view.Duration(d) + " after Stripe's answer."
+	}
+	return "The event came at the time of Stripe's answer."
+}
