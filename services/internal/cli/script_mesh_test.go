@@ -24,6 +24,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
@@ -158,7 +159,7 @@ func (m *testMesh) startSimulator() {
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (m *testMesh) client(name string) mesh.Config {
-	return mesh.Config{URL: m.natsURL, Name: name, Logger: discard()}
+	return mesh.Config{URL: m.natsURL, Name: name, Version: service.Version(), Logger: discard()}
 }
 
 // listen returns a listener whose port stays the same when the service restarts.

@@ -48,7 +48,7 @@ var times = []struct {
 	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+s ago\b`), "AGO"},
 	{regexp.MustCompile(`\blast report \d+ s ago\b`), "last report AGO"},
 	{regexp.MustCompile(`"created": \d+`), `"created": N`},
-	{regexp.MustCompile(`"took": "[0-9.]+s"`), `"took": "DURATION"`},
+	{regexp.MustCompile(`"(took|waited)": "[0-9.]+s"`), `"$1": "DURATION"`},
 	{regexp.MustCompile(`\bENDPOINT +URL`), "ENDPOINT  URL"},
 	{regexp.MustCompile(`\bURL +STATUS`), "URL  STATUS"},
 	{regexp.MustCompile(`(http://address-\d+\S*) {2,}`), "$1  "},

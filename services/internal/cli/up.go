@@ -40,6 +40,7 @@ type upCmd struct {
 	config.Signing
 	config.Tokens
 	config.Console
+	config.ConsoleOpenID
 
 	Ports           string        `enum:"fixed,auto" default:"fixed" help:"Ports to listen on: fixed for those in the documentation, auto for free ones."`
 	JSON            bool          `name:"json" help:"Print all addresses as one line of JSON on standard output once everything is ready."`

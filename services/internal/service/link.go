@@ -5,5 +5,5 @@ const (
 	// LinkKeyVariable has the key of the link.
 	LinkKeyVariable = "DRIFTLESS_LINK_KEY"
 	// LinkTokenVariable has the token that the link signs in with.
-	LinkTokenVariable = "DRIFTLESS_LINK_TOKEN"
+	LinkTokenVariable = "DRIFTLESS_LINK_TOKEN" //nolint:gosec // the name of a variable
 )

@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 // tab is a tab of the browser with cookies of its own.
 type tab struct {
 	t    testing.TB
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // it stands for the tab in chromedp
 	base string
 
 	mu sync.Mutex

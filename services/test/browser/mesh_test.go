@@ -18,7 +18,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 	"github.com/driftless-sync/driftless/services/console"
@@ -220,12 +219,6 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", "Bearer "+string(b))
 	return http.DefaultTransport.RoundTrip(r)
-}
-
-// control returns the control API with a role's token.
-func (m *testMesh) control(role auth.Role) controlv1connect.ControlServiceClient {
-	return controlv1connect.NewControlServiceClient(&http.Client{Transport: bearer(m.tokens[role])},
-		m.url(topology.Reconciliation))
 }
 
 // upsert writes products to the catalog.

@@ -148,7 +148,7 @@ func (k *Keeper) Seal(purpose string, value any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("seal the %s: %w", purpose, err)
 	}
-	return base64.RawURLEncoding.EncodeToString(k.seal.Seal(nil, nil, plain, []byte(purpose))), nil
+	return base64.RawURLEncoding.EncodeToString(k.seal.Seal(nil, nil, plain, []byte(purpose))), nil //nolint:gosec // it makes its own nonce
 }
 
 // Open reads what Seal made for the purpose.
@@ -189,7 +189,7 @@ func (k *Keeper) TakeBrief(w http.ResponseWriter, r *http.Request, name string, 
 }
 
 func (k *Keeper) with(name, value string, age time.Duration) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // without TLS, as on the own machine, no cookie can be secure
 		Name:     name,
 		Value:    value,
 		Path:     k.path,

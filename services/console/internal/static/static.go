@@ -30,7 +30,7 @@ var version = sync.OnceValue(func() string {
 		return err
 	})
 	if err != nil {
-		panic("the embedded files cannot be read: " + err.Error())
+		panic("the embedded files cannot be read: " + err.Error()) //nolint:forbidigo // they are in the program
 	}
 	return hex.EncodeToString(hash.Sum(nil))[:16]
 })
@@ -39,7 +39,7 @@ var version = sync.OnceValue(func() string {
 var Styles = sync.OnceValue(func() []string {
 	names, err := fs.Glob(files, "css/*.css")
 	if err != nil {
-		panic("the pattern of style sheets is wrong: " + err.Error())
+		panic("the pattern of style sheets is wrong: " + err.Error()) //nolint:forbidigo // it is a constant
 	}
 	return names
 })

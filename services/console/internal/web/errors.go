@@ -19,7 +19,7 @@ type failure struct {
 // classify says what an error of an API means for a visitor.
 func classify(err error) failure {
 	f := failure{status: http.StatusInternalServerError, title: "Something went wrong", text: Explain(err)}
-	switch connect.CodeOf(err) {
+	switch connect.CodeOf(err) { //nolint:exhaustive // all others are faults of a service
 	case connect.CodeNotFound:
 		f.status, f.title = http.StatusNotFound, "Not found"
 	case connect.CodePermissionDenied:
@@ -40,8 +40,7 @@ func classify(err error) failure {
 
 // Explain returns the text of an error without the names of codes.
 func Explain(err error) string {
-	var c *connect.Error
-	if errors.As(err, &c) {
+	if c, ok := errors.AsType[*connect.Error](err); ok {
 		return c.Message()
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

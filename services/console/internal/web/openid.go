@@ -27,7 +27,7 @@ func (a *App) addOpenID() {
 			a.renderSignIn(w, r, http.StatusInternalServerError, err.Error())
 			return
 		}
-		http.Redirect(w, r, address, http.StatusSeeOther)
+		http.Redirect(w, r, address, http.StatusSeeOther) //nolint:gosec // the provider's address, of the settings
 	})
 	a.mux.HandleFunc("GET "+OpenIDPath, func(w http.ResponseWriter, r *http.Request) {
 		var begun openid.Attempt

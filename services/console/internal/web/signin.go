@@ -21,8 +21,8 @@ func (a *App) askToSignIn(w http.ResponseWriter, r *http.Request, path string) {
 	if path != "/" && r.Method == http.MethodGet {
 		to += "?" + url.Values{"to": {path}}.Encode()
 	}
-	if r.Header.Get("HX-Request") != "" {
-		w.Header().Set("HX-Redirect", to)
+	if r.Header.Get(headerPart) != "" {
+		w.Header().Set("Hx-Redirect", to)
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -71,7 +71,7 @@ func (a *App) begin(w http.ResponseWriter, r *http.Request, s session.Session, t
 		return
 	}
 	a.Logger.InfoContext(r.Context(), "signed in", "visitor", who.Name, "role", who.Role.String())
-	http.Redirect(w, r, a.Base+to, http.StatusSeeOther)
+	http.Redirect(w, r, a.Base+to, http.StatusSeeOther) //nolint:gosec // backPath has checked that it is a path of ours
 }
 
 func (a *App) signOut(v *Visit) (Done, error) {

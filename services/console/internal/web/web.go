@@ -188,6 +188,9 @@ func (a *App) Action(role auth.Role, path string, handler func(*Visit) (Done, er
 	})
 }
 
+// headerPart is in requests of the script for a part of a page.
+const headerPart = "Hx-Request"
+
 // maxForm is the largest form in bytes: a thousand selected products.
 const maxForm = 2 << 20
 
@@ -246,7 +249,7 @@ func (a *App) visit(w http.ResponseWriter, r *http.Request) (*Visit, bool) {
 		return nil, false
 	}
 	v.Chrome.Name, v.Chrome.Role, v.Chrome.Account, v.Chrome.Open = who.Name, who.Role, who.Account, who.Open
-	if r.Method == http.MethodGet && r.Header.Get("HX-Request") == "" {
+	if r.Method == http.MethodGet && r.Header.Get(headerPart) == "" {
 		var f view.Flash
 		if a.Sessions.TakeBrief(w, r, "flash", &f) {
 			v.Chrome.Flash = &f

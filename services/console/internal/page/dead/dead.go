@@ -120,11 +120,11 @@ func replay(v *web.Visit) (web.Done, error) {
 		if err != nil {
 			return web.Done{}, done.stopped(err)
 		}
-		if last := done.add(answer.Msg.GetResults()); !answer.Msg.GetTruncated() || last == "" {
+		last := done.add(answer.Msg.GetResults())
+		if !answer.Msg.GetTruncated() || last == "" {
 			break
-		} else {
-			s.After = last
 		}
+		s.After = last
 	}
 	return web.Done{Text: done.words("is tried again", "are tried again"), Command: command("replay", s)},
 		done.failure()
@@ -143,11 +143,11 @@ func drop(v *web.Visit) (web.Done, error) {
 		if err != nil {
 			return web.Done{}, done.stopped(err)
 		}
-		if last := done.add(answer.Msg.GetResults()); !answer.Msg.GetTruncated() || last == "" {
+		last := done.add(answer.Msg.GetResults())
+		if !answer.Msg.GetTruncated() || last == "" {
 			break
-		} else {
-			s.After = last
 		}
+		s.After = last
 	}
 	return web.Done{Text: done.words("is dropped", "are dropped"), Command: command("drop", s)}, done.failure()
 }

@@ -157,8 +157,7 @@ func each(v *web.Visit, verb, command string, decide func(chosen) error) (web.Do
 	var failed []error
 	for _, c := range list {
 		if err := decide(c); err != nil {
-			var named *connect.Error
-			if errors.As(err, &named) {
+			if named, ok := errors.AsType[*connect.Error](err); ok {
 				err = errors.New(named.Message())
 			}
 			failed = append(failed, fmt.Errorf("%s: %w", c.product, err))

@@ -2,6 +2,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -70,7 +71,6 @@ func (q query) command() string {
 func show(v *web.Visit) (view.Page, error) {
 	q := parse(v.URL.Query())
 	request := &controlv1.PlanRequest{Limit: shown, After: q.after, Usage: q.usage}
-	heldTotal := uint64(0)
 	if q.held {
 		held, err := v.Control.SearchProducts(v.Context(), connect.NewRequest(&controlv1.SearchProductsRequest{
 			Filter: &controlv1.ProductFilter{
@@ -81,7 +81,7 @@ func show(v *web.Visit) (view.Page, error) {
 		if err != nil {
 			return view.Page{}, err
 		}
-		heldTotal = held.Msg.GetTotal()
+		heldTotal := held.Msg.GetTotal()
 		request.After = ""
 		for _, p := range held.Msg.GetProducts() {
 			request.ProductIds = append(request.ProductIds, p.GetProductId())
@@ -131,7 +131,7 @@ func chosen(v *web.Visit) (ids []string, rule string, all bool, err error) {
 	case len(ids) > maxApproved:
 		err = fmt.Errorf("%d products are selected, and at most %d can be decided at once", len(ids), maxApproved)
 	case len(ids) == 0 && rule == "" && !all:
-		err = fmt.Errorf("no product is selected")
+		err = errors.New("no product is selected")
 	case all || rule != "":
 		ids = nil
 	}
