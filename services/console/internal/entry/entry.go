@@ -33,6 +33,10 @@ var kinds = map[string]struct{ title, tone string }{
 	"rollback":         {"Rolled back", ""},
 	"adoption_refused": {"Not adopted", "bad"},
 	"adopted":          {"Adopted", "good"},
+	"paused":           {"Paused", "held"},
+	"resumed":          {"Resumed", "good"},
+	"scan":             {"Scan requested", ""},
+	"reread":           {"Reread requested", ""},
 }
 
 // Title returns the title of a kind.
@@ -53,8 +57,12 @@ var causes = map[string]string{
 	"api_key":   "another program",
 }
 
-// By says who caused an entry. It is empty if that is not known.
+// By says who caused an entry: the actor, or else the side that Stripe's event tells of. It is empty if that is not
+// known.
 func By(e *controlv1.HistoryEntry) string {
+	if e.GetActor() != "" {
+		return e.GetActor()
+	}
 	if by, ok := causes[e.GetCausedBy()]; ok {
 		return by
 	}
@@ -64,7 +72,7 @@ func By(e *controlv1.HistoryEntry) string {
 // Text returns what an entry says in one line. Differences say what a detail says, except who rejected a change.
 func Text(e *controlv1.HistoryEntry) string {
 	var parts []string
-	if len(e.GetSteps()) == 0 && (len(e.GetDifferences()) == 0 || e.GetKind() == "rejected") && e.GetDetail() != "" {
+	if isDetailShown(e) {
 		parts = append(parts, e.GetDetail())
 	}
 	for _, c := range e.GetChanges() {
@@ -80,6 +88,18 @@ func Text(e *controlv1.HistoryEntry) string {
 		parts = append(parts, e.GetNote())
 	}
 	return strings.Join(parts, "; ")
+}
+
+// isDetailShown reports whether the detail of an entry says more than the rest of it. That of a change in the catalog
+// names the rows, which its fields say better.
+func isDetailShown(e *controlv1.HistoryEntry) bool {
+	switch {
+	case e.GetDetail() == "" || len(e.GetSteps()) > 0:
+		return false
+	case e.GetKind() == "catalog_change":
+		return len(e.GetChanges()) == 0
+	}
+	return len(e.GetDifferences()) == 0 || e.GetKind() == "rejected"
 }
 
 // Change returns a changed field: `name: "Mug" → "Cup"`.

@@ -29,8 +29,11 @@ func summarize(s *controlv1.GetStatusResponse) sentence {
 	all := s.GetInSync() + differ + s.GetDead() + s.GetHeld()
 	var out sentence
 	unknown := s.GetEquality().GetUnknown()
-	if s.GetEquality() == nil {
+	switch {
+	case s.GetEquality() == nil:
 		unknown = "reconciliation does not say up to when it knows"
+	case unknown == "" && s.GetEquality().GetAsOf() == nil:
+		unknown = "the tables were not read yet"
 	}
 	parts := []string{}
 	switch {
@@ -96,7 +99,8 @@ func basis(s *controlv1.GetStatusResponse) string {
 		text += " All rows were last compared " + view.Since(at(s), t.AsTime()) + "."
 	}
 	if n := len(e.GetUnwatchedTables()); n > 0 {
-		text += " Changes of " + strings.Join(e.GetUnwatchedTables(), ", ") + " are seen by that only."
+		text += " Changes of " + strings.Join(e.GetUnwatchedTables(), ", ") +
+			" are seen by a comparison of all rows only."
 	}
 	return text
 }

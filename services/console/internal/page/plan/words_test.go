@@ -1,0 +1,65 @@
+package plan
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+func TestPercent(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string][2]string{
+		"+200%":  {"14.00 EUR", "42.00 EUR"},
+		"−99%":   {"16.00 EUR / month", "0.16 EUR / month"},
+		"+0.5%":  {"1,000.00 USD", "1,005.00 USD"},
+		"+7.1%":  {"1400 JPY", "1500 JPY"},
+		"−100%":  {"14.00 EUR", "0.00 EUR"},
+		"+9900%": {"9.00 EUR", "900.00 EUR"},
+	} {
+		require.Equal(t, want, percent(c[0], c[1]))
+	}
+	for name, c := range map[string][2]string{
+		"from nothing":     {"0.00 EUR", "14.00 EUR"},
+		"currencies":       {"14.00 EUR", "14.00 USD"},
+		"intervals":        {"14.00 EUR / month", "140.00 EUR / year"},
+		"no amount before": {"", "14.00 EUR"},
+		"tiers":            {"3 tiers EUR", "2 tiers EUR"},
+		"words":            {"Mug", "Cup"},
+	} {
+		require.Empty(t, percent(c[0], c[1]), name)
+	}
+}
+
+func TestUsage_SaysWhatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "subscriptions unknown, 1 payment link", usage(&meshv1.PriceUsage{
+		Subscriptions: &meshv1.UsageCount{Unknown: "the key may not"},
+		PaymentLinks:  &meshv1.UsageCount{Count: proto.Uint32(1)},
+	}))
+	require.Equal(t, "at least 100 subscriptions, payment links unknown", usage(&meshv1.PriceUsage{
+		Subscriptions: &meshv1.UsageCount{Count: proto.Uint32(100), More: true},
+	}))
+}
+
+func TestTally_SaysWhatWasDone(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "2 changes are approved. 1 needs the approval of somebody else too. 3 stay held by another rule.",
+		tally{decided: 2, waiting: 1, others: 3}.approved())
+	require.Equal(t, "1 change is rejected. The catalog stays as it is: the mapping cannot write name.",
+		tally{decided: 1, blocker: "the mapping cannot write name"}.rejected())
+	broken := errors.New("broken")
+	require.Equal(t, broken, tally{}.failed("approved", broken))
+	require.EqualError(t, tally{decided: 200}.failed("approved", broken),
+		"200 changes are approved, then it stopped: broken")
+}
+
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "driftless approve mug 'my cup' --reason ...", approveCommand([]string{"mug", "my cup"}, "", false))
+	require.Equal(t, "driftless reject --rule zero_amount --reason ...", rejectCommand(nil, "zero_amount", false))
+	require.Equal(t, "driftless approve --all --reason ...", approveCommand(nil, "", true))
+}
