@@ -78,6 +78,7 @@ const doctorSchema = `
 func newDoctorRig(t *testing.T) *doctorRig {
 	t.Helper()
 	r := &doctorRig{testMesh: &testMesh{
+		version:   service.Version(),
 		t:         t,
 		slot:      "doctor",
 		listeners: map[string]net.Listener{},

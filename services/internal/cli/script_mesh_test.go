@@ -24,7 +24,6 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
@@ -63,8 +62,10 @@ var meshes atomic.Int64
 
 // testMesh is a whole mesh in this process: NATS, a database, the simulator and the four services.
 type testMesh struct {
-	t        testing.TB
-	natsURL  string
+	t       testing.TB
+	natsURL string
+	// version is that of the services, "devel" if it is empty.
+	version  string
 	database string
 	slot     string
 	sim      stripesim.Admin
@@ -159,7 +160,7 @@ func (m *testMesh) startSimulator() {
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (m *testMesh) client(name string) mesh.Config {
-	return mesh.Config{URL: m.natsURL, Name: name, Version: service.Version(), Logger: discard()}
+	return mesh.Config{URL: m.natsURL, Name: name, Version: m.version, Logger: discard()}
 }
 
 // listen returns a listener whose port stays the same when the service restarts.

@@ -251,8 +251,10 @@ func programDir() (string, error) {
 		return "", fmt.Errorf("find the services' programs: %w", err)
 	}
 	dir := filepath.Dir(self)
-	if _, err := os.Stat(filepath.Join(dir, topology.Push)); err != nil {
-		return "", fmt.Errorf("the services' programs must be beside this one, in %s: %w", dir, err)
+	for _, name := range programs {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return "", fmt.Errorf("the services' programs must be beside this one, in %s: %w", dir, err)
+		}
 	}
 	return dir, nil
 }

@@ -43,7 +43,7 @@ func TestPlan_ApprovesAndRejects(t *testing.T) {
 	p.waitText("1 change is approved.")
 	p.picture("plan-approved")
 
-	p.check(`[data-row] input[name="id"]`)
+	p.check(`[data-row] input[value="mug"]`)
 	p.click("Decide")
 	p.press("a slip")
 	p.confirm("Reject")

@@ -36,7 +36,7 @@ func list(t *testing.T, programs ...bom.Program) (d document, data []byte) {
 	t.Helper()
 	data, err := bom.List(bom.Subject{Name: "tools.tar.gz", Version: "0.1.0"}, programs...)
 	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(data, &d))
+	require.NoError(t, json.Unmarshal(data, &d)) //nolint:musttag // the format's own names, without regard to case
 	return d, data
 }
 
