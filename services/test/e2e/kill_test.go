@@ -26,7 +26,8 @@ var programs = sync.OnceValues(func() (string, error) {
 	}
 	programsDir = dir
 	out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", dir, "../../cmd/driftless",
-		"../../cmd/ingestion", "../../cmd/push", "../../cmd/pull", "../../cmd/reconciliation", "../../cmd/console").CombinedOutput()
+		"../../cmd/ingestion", "../../cmd/push", "../../cmd/pull", "../../cmd/reconciliation",
+		"../../cmd/console").CombinedOutput()
 	if err != nil {
 		return "", &buildError{out, err}
 	}

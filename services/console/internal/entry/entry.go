@@ -57,7 +57,7 @@ var causes = map[string]string{
 	"api_key":   "another program",
 }
 
-// By says who caused an entry: the actor, or else the side that Stripe's event tells of. It is empty if that is not
+// By says who caused an entry: the actor, or else who Stripe's event names. It is empty if that is not
 // known.
 func By(e *controlv1.HistoryEntry) string {
 	if e.GetActor() != "" {
@@ -90,8 +90,8 @@ func Text(e *controlv1.HistoryEntry) string {
 	return strings.Join(parts, "; ")
 }
 
-// isDetailShown reports whether the detail of an entry says more than the rest of it. That of a change in the catalog
-// names the rows, which its fields say better.
+// isDetailShown reports whether the detail of an entry says more than the rest of it. The detail of a change in the
+// catalog names the rows, which its fields say better.
 func isDetailShown(e *controlv1.HistoryEntry) bool {
 	switch {
 	case e.GetDetail() == "" || len(e.GetSteps()) > 0:

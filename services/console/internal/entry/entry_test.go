@@ -26,7 +26,8 @@ func TestText_SaysEachThingOnce(t *testing.T) {
 			Kind: "rejected", Detail: "a slip", Differences: difference,
 		},
 		"create price a; until noon": {
-			Kind: "applied", Detail: "says the same", Steps: []*meshv1.AppliedStep{{Step: "create price a"}}, Note: "until noon",
+			Kind: "applied", Detail: "says the same", Steps: []*meshv1.AppliedStep{{Step: "create price a"}},
+			Note: "until noon",
 		},
 	} {
 		require.Equal(t, want, entry.Text(e))
