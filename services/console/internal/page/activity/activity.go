@@ -138,8 +138,9 @@ func (f filter) older(entries []*controlv1.ActivityEntry) string {
 	if len(entries) < shown {
 		return ""
 	}
-	f.before = entries[len(entries)-1].GetId()
-	return f.path()
+	next := f
+	next.before = entries[len(entries)-1].GetId()
+	return next.path()
 }
 
 // latest returns the path of the page with the latest entries, "" if it is this one.
@@ -147,8 +148,9 @@ func (f filter) latest() string {
 	if f.before == 0 {
 		return ""
 	}
-	f.before = 0
-	return f.path()
+	first := f
+	first.before = 0
+	return first.path()
 }
 
 // kinds are the kinds of entries that a visitor can choose.
