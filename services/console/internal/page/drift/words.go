@@ -8,6 +8,19 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/auth"
 )
 
+// nothing says what it means that the page has no difference.
+func nothing(q query, e *controlv1.Equality) (title, text string) {
+	switch {
+	case q.after != "":
+		return "No more drift", "This is the end of the list. What comes before is on the first page."
+	case e.GetAsOf() == nil || e.GetUnknown() != "":
+		return "No drift is known", "It is not known whether there is any now: see above."
+	case q.kind != "" || q.state != "":
+		return "No such drift", "There may be drift of other kinds and in other states."
+	}
+	return "No drift", "No difference is older than the grace period."
+}
+
 // kinds are the titles of kinds of drift.
 var kinds = map[string]string{
 	"missing":             "Missing in Stripe",

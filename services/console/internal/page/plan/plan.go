@@ -2,6 +2,7 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -181,7 +182,9 @@ func reject(v *web.Visit) (web.Done, error) {
 			if r.GetWrittenBack() {
 				done.written++
 			}
-			done.blocker = r.GetBlocker()
+			if r.GetBlocker() != "" {
+				done.blocked, done.blocker = done.blocked+1, cmp.Or(done.blocker, r.GetBlocker())
+			}
 		}
 		if !answer.Msg.GetTruncated() || answer.Msg.GetNext() == "" || answer.Msg.GetNext() == request.GetAfter() {
 			break

@@ -17,7 +17,9 @@ import (
 // tally is what a decision about many products has done so far.
 type tally struct {
 	decided, waiting, others, written int
-	// blocker is why the catalog could not take back the last rejected change.
+	// blocked counts the products whose catalog could not take back the rejected change. blocker is why the first one
+	// could not.
+	blocked int
 	blocker string
 }
 
@@ -37,8 +39,9 @@ func (t tally) rejected() string {
 	if t.written > 0 {
 		text += " The catalog gets Stripe's values back for " + view.Many(uint64(t.written), "product.", "products.")
 	}
-	if t.blocker != "" {
-		text += " The catalog stays as it is: " + t.blocker + "."
+	if t.blocked > 0 {
+		text += " The catalog stays as it is for " + view.Many(uint64(t.blocked), "product", "products") + ": " +
+			t.blocker + "."
 	}
 	return text
 }
@@ -77,6 +80,27 @@ func command(verb string, ids []string, rule string, all bool) string {
 		}
 	}
 	return strings.Join(append(parts, "--reason", "..."), " ")
+}
+
+// nothing says what it means that the page has no product. It says equal only if the whole catalog was compared, all of
+// that is known, and nothing is on its way or stopped.
+func nothing(q query, p *controlv1.PlanResponse) (title, text string) {
+	switch {
+	case q.after != "" && q.held:
+		return "No more held changes", "Those before are on the first page."
+	case q.after != "":
+		return "No more differences", "This is the end of the list. Those before are on the first page."
+	case q.held:
+		return "Nothing waits for an approval", "The guard holds no change now."
+	case p.GetEquality().GetAsOf() == nil || p.GetEquality().GetUnknown() != "":
+		return "No differences are known", "It is not known whether there are any now: see above."
+	case p.GetHalted() != "" || len(p.GetPaused()) > 0:
+		return "No differences are known", "A part of the mesh is stopped, so the answer may be out of date."
+	case p.GetInFlight() > 0 || p.GetOrders() > 0:
+		return "No differences", "Changes are on their way, so this may change in a moment."
+	}
+	return "No differences", "Catalog and Stripe are equal: " +
+		view.Many(p.GetCompared(), "product was", "products were") + " compared."
 }
 
 // rules are the titles of the guard's rules.

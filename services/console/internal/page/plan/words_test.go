@@ -6,7 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
@@ -49,12 +51,40 @@ func TestTally_SaysWhatWasDone(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "2 changes are approved. 1 needs the approval of somebody else too. 3 stay held by another rule.",
 		tally{decided: 2, waiting: 1, others: 3}.approved())
-	require.Equal(t, "1 change is rejected. The catalog stays as it is: the mapping cannot write name.",
-		tally{decided: 1, blocker: "the mapping cannot write name"}.rejected())
+	require.Equal(t, "1 change is rejected. The catalog stays as it is for 1 product: the mapping cannot write name.",
+		tally{decided: 1, blocked: 1, blocker: "the mapping cannot write name"}.rejected())
 	broken := errors.New("broken")
 	require.Equal(t, broken, tally{}.failed("approved", broken))
 	require.EqualError(t, tally{decided: 200}.failed("approved", broken),
 		"200 changes are approved, then it stopped: broken")
+}
+
+// An empty page is no proof of equality.
+func TestNothing_SaysEqualOnlyIfAllWasCompared(t *testing.T) {
+	t.Parallel()
+	known := func(edit func(*controlv1.PlanResponse)) *controlv1.PlanResponse {
+		p := &controlv1.PlanResponse{Compared: 40, Equality: &controlv1.Equality{AsOf: timestamppb.Now()}}
+		edit(p)
+		return p
+	}
+	_, text := nothing(query{}, known(func(*controlv1.PlanResponse) {}))
+	require.Equal(t, "Catalog and Stripe are equal: 40 products were compared.", text)
+	for name, c := range map[string]struct {
+		q    query
+		edit func(*controlv1.PlanResponse)
+	}{
+		"a later page":  {query{after: "mug"}, func(*controlv1.PlanResponse) {}},
+		"only held":     {query{held: true}, func(*controlv1.PlanResponse) {}},
+		"unknown":       {query{}, func(p *controlv1.PlanResponse) { p.Equality.Unknown = "capture is stopped" }},
+		"not read":      {query{}, func(p *controlv1.PlanResponse) { p.Equality.AsOf = nil }},
+		"older program": {query{}, func(p *controlv1.PlanResponse) { p.Equality = nil }},
+		"halted":        {query{}, func(p *controlv1.PlanResponse) { p.Halted = "Invalid API Key" }},
+		"paused":        {query{}, func(p *controlv1.PlanResponse) { p.Paused = []*controlv1.PausedService{{}} }},
+		"in flight":     {query{}, func(p *controlv1.PlanResponse) { p.InFlight = 1 }},
+	} {
+		title, text := nothing(c.q, known(c.edit))
+		require.NotContains(t, title+text, "equal", name)
+	}
 }
 
 func TestCommand(t *testing.T) {
