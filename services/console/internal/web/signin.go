@@ -99,6 +99,11 @@ func (l *oneTimeLink) use(key string) bool {
 }
 
 func (a *App) followLink(w http.ResponseWriter, r *http.Request) {
+	// A program that only looks at the link, as chats do for a preview, must not use it up.
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	if !a.link.use(r.URL.Query().Get("key")) {
 		a.renderSignIn(w, r, http.StatusUnauthorized, "The link was used already, or is of an earlier start. Sign in with a token.")
 		return

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -48,4 +49,17 @@ func TestCut_FitsIntoACookie(t *testing.T) {
 	require.LessOrEqual(t, len(f.Text), 1203)
 	require.True(t, strings.HasSuffix(f.Text, "é…"))
 	require.Equal(t, "short", f.Command)
+}
+
+// A look at the link leaves it for the visitor. A wrong key leaves it, too, and it works once.
+func TestLink_WorksOnceAndSurvivesALook(t *testing.T) {
+	t.Parallel()
+	a := &App{link: newLink("the key")}
+	looked := httptest.NewRecorder()
+	a.followLink(looked, httptest.NewRequest(http.MethodHead, "/sign-in/link?key=the+key", nil))
+	require.Equal(t, http.StatusNoContent, looked.Code)
+	require.False(t, a.link.use("another"))
+	require.True(t, a.link.use("the key"))
+	require.False(t, a.link.use("the key"))
+	require.False(t, newLink("").use(""), "without a key there is no link")
 }
