@@ -101,6 +101,8 @@ func (l list) heading() string {
 // emptyText says why there are no products, and what that means.
 func (l list) emptyText() (title, text string) {
 	switch {
+	case l.query.values.Get(paramCursor) != "":
+		return "No more products", "This is the end of the list. What comes before is on the first page."
 	case l.query.isEmpty():
 		return "No products yet", "Neither the catalog nor Stripe is known to have a product."
 	case l.query.values.Get(paramSearch) != "":

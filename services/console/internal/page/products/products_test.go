@@ -117,3 +117,18 @@ func TestResultCommand_NamesTheProducts(t *testing.T) {
 	require.Empty(t, byName["keep-stripe"].resultCommand([]string{"a", "b"}, ""), "the command takes one product")
 	require.Equal(t, "driftless sync PRODUCT", buttons()[0].Command)
 }
+
+// The end of a list is not an empty catalog.
+func TestEmptyText_SaysOnlyWhatWasLookedAt(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]string{
+		"":            "No products yet",
+		"cursor=abc":  "No more products",
+		"q=oak":       "Nothing found",
+		"state=dead":  "Nothing matches",
+		"sort=-stale": "No products yet",
+	} {
+		title, _ := list{query: queryOf(t, query)}.emptyText()
+		require.Equal(t, want, title, query)
+	}
+}
