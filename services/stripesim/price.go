@@ -81,9 +81,7 @@ func (t *tx) updatePrice(c *call) (any, *refusal) {
 	if active, sent := c.form.flag("active"); sent {
 		p.Active = active
 	}
-	if c.form.get("nickname") != nil {
-		p.Nickname = c.form.optional("nickname")
-	}
+	p.setTexts(c.form)
 	if key := c.form.get("lookup_key"); key != nil {
 		p.LookupKey = key.value
 	}

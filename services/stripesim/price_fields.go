@@ -127,15 +127,23 @@ var updatePriceParams = map[string]shape{
 	"transfer_lookup_key": {kind: boolean},
 }
 
+// setTexts sets the texts that a request sends. An empty one clears the text.
+func (p *price) setTexts(f *field) {
+	if f.get("nickname") != nil {
+		p.Nickname = f.optional("nickname")
+	}
+}
+
 // newPrice creates a price from the parameters of a request in a version of the API, or from a product's
 // default_price_data.
 func newPrice(f *field, product, version string, now time.Time) (*price, *refusal) {
 	p := &price{
 		ID: newID("price_1", 23), Active: true, BillingScheme: "per_unit", Created: now.Unix(),
-		Currency: strings.ToLower(f.text("currency")), Product: product, Nickname: f.optional("nickname"),
+		Currency: strings.ToLower(f.text("currency")), Product: product,
 		LookupKey: f.text("lookup_key"),
 		TiersMode: f.optional("tiers_mode"),
 	}
+	p.setTexts(f)
 	if active, sent := f.flag("active"); sent {
 		p.Active = active
 	}

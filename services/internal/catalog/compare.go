@@ -280,12 +280,15 @@ func priceText(name string, p *catalogv1.Price) string {
 		return strconv.FormatBool(p.GetActive())
 	case "lookup_key":
 		return p.GetLookupKey()
-	case "nickname":
-		return p.GetNickname()
 	case "tax_behavior":
 		return p.GetTaxBehavior()
 	case "currency_options":
 		return valueText(currencyOptionsSettings(p.GetCurrencyOptions()), 1)
+	}
+	for _, f := range priceTexts {
+		if f.name == name {
+			return f.text(p)
+		}
 	}
 	for _, f := range priceIdentity {
 		if f.name == name {

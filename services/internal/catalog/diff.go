@@ -268,10 +268,10 @@ func (d *differ) canBeInline(want *catalogv1.Price) bool {
 		fitsDefaultPriceData(want)
 }
 
-// setInlinePriceNames adds a step for the lookup key and nickname, which the call that creates a product and its price
+// setInlinePriceTexts adds a step for the lookup key and the texts, which the call that creates a product and its price
 // cannot carry.
-func (d *differ) setInlinePriceNames(want *catalogv1.Price) {
-	settings := appendNonEmpty(lookupKeySettings(want), want.GetNickname(), "nickname")
+func (d *differ) setInlinePriceTexts(want *catalogv1.Price) {
+	settings := appendPriceTexts(lookupKeySettings(want), want)
 	d.keepPrices = append(d.keepPrices, newDraft(Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.newPriceManagedKeys(want),
 	}, settings))
@@ -290,7 +290,7 @@ func (d *differ) newPriceManagedKeys(want *catalogv1.Price) []string {
 func (d *differ) createPrice(want *catalogv1.Price) {
 	if d.canBeInline(want) {
 		d.inlinePrice = want
-		d.setInlinePriceNames(want)
+		d.setInlinePriceTexts(want)
 		return
 	}
 	settings := append(lookupKeySettings(want), newSetting(d.stripeID, "product"))
@@ -298,7 +298,7 @@ func (d *differ) createPrice(want *catalogv1.Price) {
 		settings = append(settings, f.write(want)...)
 	}
 	settings = append(settings, newPriceSettings(want)...)
-	settings = appendNonEmpty(settings, want.GetNickname(), "nickname")
+	settings = appendPriceTexts(settings, want)
 	d.keepPrices = append(d.keepPrices, newDraft(Step{
 		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.newPriceManagedKeys(want),
 	}, unifyAmounts(settings, want)))
@@ -315,8 +315,10 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 	if ours && have.GetLookupKey() != LookupKey(want) {
 		settings = append(settings, lookupKeySettings(want)...)
 	}
-	if have.GetNickname() != want.GetNickname() {
-		settings = append(settings, newSetting(want.GetNickname(), "nickname"))
+	for _, f := range priceTexts {
+		if text := f.text(want); f.text(have) != text {
+			settings = append(settings, newSetting(text, f.name))
+		}
 	}
 	if have.GetTaxBehavior() != want.GetTaxBehavior() {
 		settings = append(settings, newSetting(want.GetTaxBehavior(), "tax_behavior"))

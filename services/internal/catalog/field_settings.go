@@ -106,7 +106,37 @@ var priceIdentity = []field[*catalogv1.Price]{
 	}},
 }
 
-// newPriceSettings writes the rest of a new price: everything except its identity, lookup key and nickname.
+// text is a field that is one text.
+type text[T proto.Message] struct {
+	name string
+	text func(T) string
+}
+
+// priceTexts are the fields of a price that are one text, which Stripe sets, changes and clears in place. lookup_key and
+// tax_behavior have rules of their own.
+var priceTexts = priceTextsOf(priceTable)
+
+func priceTextsOf(table []Field) []text[*catalogv1.Price] {
+	var out []text[*catalogv1.Price]
+	for _, f := range table {
+		if f.Type != TypeText || f.Fixed || f.Name == "lookup_key" || f.Name == "tax_behavior" {
+			continue
+		}
+		of := textOf(&catalogv1.Price{}, f.Name)
+		out = append(out, text[*catalogv1.Price]{f.Name, func(p *catalogv1.Price) string { return of(p) }})
+	}
+	return out
+}
+
+// appendPriceTexts adds the texts of a new price.
+func appendPriceTexts(out []setting, p *catalogv1.Price) []setting {
+	for _, f := range priceTexts {
+		out = appendNonEmpty(out, f.text(p), f.name)
+	}
+	return out
+}
+
+// newPriceSettings writes the rest of a new price: everything except its identity, lookup key and texts.
 func newPriceSettings(p *catalogv1.Price) []setting {
 	out := currencyOptionsSettings(p.GetCurrencyOptions())
 	if p.GetTaxBehavior() != "unspecified" {
@@ -118,7 +148,7 @@ func newPriceSettings(p *catalogv1.Price) []setting {
 	return out
 }
 
-// fitsDefaultPriceData reports whether default_price_data can carry all of a price except its lookup key and nickname.
+// fitsDefaultPriceData reports whether default_price_data can carry all of a price except its lookup key and texts.
 // Stripe creates a product together with its default price from default_price_data.
 func fitsDefaultPriceData(p *catalogv1.Price) bool {
 	r := p.GetRecurring()

@@ -32,8 +32,10 @@ func (d *differ) leaveUnmanaged(want *catalogv1.Price) *catalogv1.Price {
 			delete(want.Metadata, key)
 		}
 	}
-	if !d.managed("prices.nickname") {
-		want.Nickname = held.GetNickname()
+	for _, f := range priceTexts {
+		if !d.managed("prices." + f.name) {
+			copyField(want, held, f.name)
+		}
 	}
 	if !d.managed("prices.tax_behavior") {
 		want.TaxBehavior = held.GetTaxBehavior()
