@@ -28,7 +28,7 @@ import (
 // archived.
 //
 // One call creates a new product and its default price, if the call can carry the price. It never carries the price's
-// lookup key and nickname, so a second call sets those.
+// lookup key and texts, so a second call sets those.
 func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step {
 	drafts, _ := diff(desired, observed)
 	if len(drafts) == 0 {

@@ -112,8 +112,8 @@ type text[T proto.Message] struct {
 	text func(T) string
 }
 
-// priceTexts are the fields of a price that are one text, which Stripe sets, changes and clears in place. lookup_key and
-// tax_behavior have rules of their own.
+// priceTexts are the fields of a price that are one text, which Stripe sets, changes and clears in place. lookup_key
+// and tax_behavior have rules of their own.
 var priceTexts = priceTextsOf(priceTable)
 
 func priceTextsOf(table []Field) []text[*catalogv1.Price] {

@@ -33,7 +33,7 @@ func TestFields_CoverTheContract(t *testing.T) {
 		for _, f := range c.fields {
 			listed = append(listed, f.Name)
 		}
-		require.True(t, slices.IsSorted(listed), listed)
+		require.True(t, slices.IsSorted(listed), "put the fields in the order of their names: %v", listed)
 		require.ElementsMatch(t, fieldsOf(c.message, c.except...), listed, c.message.FullName())
 	}
 }
