@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 )
 
@@ -24,8 +25,8 @@ rm -rf "$1"
 // remove, when this process ends, or when remove is garbage-collected, so keep a reference to it.
 func newScratchDir() (dir string, remove func(), err error) {
 	parent := os.TempDir()
-	if os.Geteuid() == 0 {
-		parent = "/tmp" // TMPDIR may be below /root
+	if os.Geteuid() == 0 && !canOthersEnter(parent) {
+		parent = "/tmp" // TMPDIR is below /root
 	}
 	dir, err = os.MkdirTemp(parent, "driftless-test-")
 	if err != nil {
@@ -47,4 +48,13 @@ func newScratchDir() (dir string, remove func(), err error) {
 		_ = stdin.Close()
 		_ = cmd.Wait()
 	}, nil
+}
+
+// canOthersEnter reports whether every user may enter a directory and all that it is in.
+func canOthersEnter(dir string) bool {
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode()&0o001 == 0 {
+		return false
+	}
+	return filepath.Dir(dir) == dir || canOthersEnter(filepath.Dir(dir))
 }

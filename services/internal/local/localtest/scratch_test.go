@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -52,4 +53,18 @@ func TestNewScratchDir_LeavesNothingWhenTestProcessIsKilled(t *testing.T) {
 		_, err := os.Stat(dir)
 		return os.IsNotExist(err)
 	}, 20*time.Second, 20*time.Millisecond)
+}
+
+func TestCanOthersEnter(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	inside := filepath.Join(dir, "inside")
+	require.NoError(t, os.Mkdir(inside, 0o755))
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		require.NoError(t, os.Chmod(d, 0o755))
+	}
+	require.True(t, canOthersEnter(inside))
+	require.NoError(t, os.Chmod(dir, 0o700))
+	require.False(t, canOthersEnter(inside))
+	require.False(t, canOthersEnter(filepath.Join(dir, "absent")))
 }
