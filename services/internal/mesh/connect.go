@@ -126,6 +126,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
 		nats.CustomInboxPrefix(topology.InboxPrefix(cfg.Name)),
+		nats.SyncQueueLen(maxAnswers),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			connected.Store(false)
 			if err != nil {

@@ -19,6 +19,9 @@ const (
 	// By default it buffers at most 64 MB for a slow client.
 	pageMessages = 8192
 	pageBytes    = 8 << 20
+	// maxAnswers is how many answers a subscription holds that nobody has read yet: a page and what the server says
+	// about it. The client allocates room for all of them with each subscription. Its default needs 512 KiB.
+	maxAnswers = pageMessages + 16
 	// lagDelay is how long a reader waits for a replica that lags behind the leader of a stream.
 	lagDelay = 50 * time.Millisecond
 )
