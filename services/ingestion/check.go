@@ -91,13 +91,15 @@ func (v checker) examineRows(ctx context.Context, s *schema, isRunning bool, x *
 	if _, err := s.source.Find(ctx, v.pool); err != nil {
 		x.Findings.As(finding.Replication).Refusef("", "%v", err)
 	}
+	inspect := s.source.InspectUnrepairable
 	if isRunning {
-		wrong, err := s.source.InspectPublication(ctx, v.pool)
-		if err != nil {
-			return err
-		}
-		x.Findings.Add(wrong...)
+		inspect = s.source.InspectPublication
 	}
+	wrong, err := inspect(ctx, v.pool)
+	if err != nil {
+		return err
+	}
+	x.Findings.Add(wrong...)
 	data, err := v.checkRows(ctx, s)
 	x.Findings.Add(data...)
 	return err

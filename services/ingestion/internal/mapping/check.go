@@ -29,6 +29,9 @@ func (m *Mapping) Check(
 	if err := c.resolve(ctx, watch); err != nil {
 		return nil, err
 	}
+	if ok, err := c.rights(ctx); err != nil || !ok {
+		return c.out, err
+	}
 	for _, run := range []func(context.Context) error{
 		c.dependencies,
 		c.watchedValues,

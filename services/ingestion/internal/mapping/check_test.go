@@ -166,3 +166,24 @@ func TestCheck_RefusesQueriesThatFailForAll(t *testing.T) {
 	requireFindings(t, s.check(goodsWatched...), []string{"call factor()"},
 		[]string{"refused: no product can be read", "prices query", `column "missing" does not exist`})
 }
+
+func TestCheck_RefusesQueriesThatRoleMayNotRun(t *testing.T) {
+	s := newShop(t, goods+`CREATE SCHEMA texts; CREATE TABLE texts.labels (item int PRIMARY KEY, label text);
+		CREATE TABLE "Costs" (item int PRIMARY KEY, cost int)`)
+	s.queries.Products = `SELECT i.id, l.label AS name FROM items i JOIN texts.labels l ON l.item = i.id LEFT JOIN "Costs" c ON c.item = i.id`
+	owner := s.pool
+	s.pool = s.as("reader")
+	_, err := owner.Exec(t.Context(), `REVOKE SELECT ON "Costs" FROM reader; GRANT USAGE ON SCHEMA texts TO reader`)
+	require.NoError(t, err)
+	found := s.check(goodsWatched...)
+	require.Equal(t, "refused: the role of DATABASE_URL may not run the mapping's products query "+
+		"(permission denied for table labels), so no product could be read: run `"+`GRANT SELECT ON public."Costs", texts.labels TO reader;`+"`", found[0])
+	for _, f := range found[1:] {
+		require.Contains(t, f, "mapping.queries", "nothing else was looked at")
+	}
+	_, err = owner.Exec(t.Context(), `GRANT SELECT ON public."Costs", texts.labels TO reader;`)
+	require.NoError(t, err)
+	for _, f := range s.check(goodsWatched...) {
+		require.NotContains(t, f, "refused")
+	}
+}

@@ -134,6 +134,29 @@ func (s *Source) fits(p publication, version int) bool {
 	return slices.Equal(have, s.requiredOIDs()) && (p.comment == s.ownComment(true) || p.comment == s.ownComment(false))
 }
 
+// InspectUnrepairable is InspectPublication before a start. A publication that ingestion can create or complete when it
+// starts is no finding.
+func (s *Source) InspectUnrepairable(ctx context.Context, pool *pgxpool.Pool) (finding.List, error) {
+	found, err := s.InspectPublication(ctx, pool)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	// To create a publication takes the right to create in the database. A superuser may do everything.
+	var mayRepair bool
+	err = pool.QueryRow(ctx, `SELECT coalesce(
+			(SELECT pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = $1),
+			has_database_privilege(current_database(), 'CREATE'))
+		AND coalesce((SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class
+			WHERE oid = ANY($2::bigint[]::oid[])), true)`, s.Publication, s.requiredOIDs()).Scan(&mayRepair)
+	if err != nil {
+		return nil, fmt.Errorf("read the rights on publication %s: %w", s.Publication, err)
+	}
+	if mayRepair {
+		return nil, nil
+	}
+	return found, nil
+}
+
 // InspectPublication checks whether the publication has every change of the watched tables. It changes nothing.
 func (s *Source) InspectPublication(ctx context.Context, pool *pgxpool.Pool) (finding.List, error) {
 	version, err := serverVersion(ctx, pool)

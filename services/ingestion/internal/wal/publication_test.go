@@ -1,6 +1,8 @@
 package wal
 
 import (
+	"context"
+	neturl "net/url"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,4 +57,49 @@ func TestPublication_DetectsGeneratedColumns(t *testing.T) {
 		require.True(t, p.exists)
 		require.Equal(t, want, p.needsGenerated, table)
 	}
+}
+
+func TestInspectUnrepairable_FindsWhatRoleMayNotRepair(t *testing.T) {
+	url := localtest.Postgres(t)
+	owner := localtest.Pool(t, url)
+	exec := func(sql string) {
+		t.Helper()
+		_, err := owner.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	exec(`CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE tariff (id int PRIMARY KEY);
+		CREATE ROLE unrepairable LOGIN PASSWORD 'secret'`)
+	t.Cleanup(func() {
+		_, err := owner.Exec(context.Background(), `DROP OWNED BY unrepairable; DROP ROLE unrepairable`)
+		require.NoError(t, err)
+	})
+	address, err := neturl.Parse(url)
+	require.NoError(t, err)
+	address.User = neturl.UserPassword("unrepairable", "secret")
+	role := localtest.Pool(t, address.String())
+	s := &Source{Publication: "driftless", Tables: []Table{{Name: "public.item"}, {Name: "public.tariff"}}}
+	for i := range s.Tables {
+		require.NoError(t, owner.QueryRow(t.Context(), "SELECT $1::text::regclass::oid::bigint", s.Tables[i].Name).
+			Scan(&s.Tables[i].OID))
+	}
+	found, err := s.InspectUnrepairable(t.Context(), owner)
+	require.NoError(t, err)
+	require.Empty(t, found, "the owner can create it")
+
+	found, err = s.InspectUnrepairable(t.Context(), role)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	require.Contains(t, found[0].Fix, `CREATE PUBLICATION "driftless" FOR TABLE public.item, public.tariff`)
+
+	exec(`CREATE PUBLICATION driftless FOR TABLE item WITH (publish_via_partition_root = true)`)
+	found, err = s.InspectUnrepairable(t.Context(), role)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	require.True(t, found[0].IsRefusal())
+	require.Equal(t, `ALTER PUBLICATION "driftless" ADD TABLE public.tariff;`, found[0].Fix)
+
+	exec(found[0].Fix)
+	found, err = s.InspectUnrepairable(t.Context(), role)
+	require.NoError(t, err)
+	require.Empty(t, found)
 }
