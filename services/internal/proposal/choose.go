@@ -25,7 +25,13 @@ var (
 
 func isBusy(t *Table) bool {
 	w := t.words()
-	return anyOf(w, busyWords...) || slices.Contains(busyNouns, last(w))
+	return anyOf(w, busyWords...) || slices.Contains(busyNouns, last(w)) && !isFee(t)
+}
+
+// isFee reports whether a table has fees that customers pay for products, rather than those that were charged to them.
+func isFee(t *Table) bool {
+	return last(t.words()) == "fee" && currencyColumn(t) != nil && len(moneyColumns(t)) > 0 &&
+		!slices.ContainsFunc(t.Columns, func(c *Column) bool { return anyOf(c.words(), busyWords...) })
 }
 
 // candidate is a table that may be what is looked for.
@@ -104,6 +110,9 @@ func (p *proposer) productCandidates() (named, others []candidate) {
 		}
 		if hasPrices {
 			score += 5
+		} else if far := p.stepsToPrices(t); far > 0 {
+			hasPrices = true
+			score -= 3 * (far - 1)
 		}
 		noun := productNouns[last(t.words())]
 		if k := productKind(t); k != nil && noun == 0 {
@@ -119,6 +128,21 @@ func (p *proposer) productCandidates() (named, others []candidate) {
 		}
 	}
 	return sorted(named), sorted(others)
+}
+
+// stepsToPrices returns how many foreign keys lead from the nearest table with prices to a table, 0 if none do.
+func (p *proposer) stepsToPrices(t *Table) (steps int) {
+	for _, from := range p.db.Tables {
+		if from == t || isBusy(from) || len(moneyColumns(from)) == 0 || len(from.Key) == 0 {
+			continue
+		}
+		way := p.graph.path(from, t, isBusy)
+		isUp := !slices.ContainsFunc(way, func(e edge) bool { return !e.up })
+		if len(way) > 0 && isUp && (steps == 0 || len(way) < steps) {
+			steps = len(way)
+		}
+	}
+	return steps
 }
 
 func (db *Database) tableNames() (out []string) {

@@ -7,26 +7,36 @@ import (
 
 // nameColumn returns the column with what a row is called, nil if there is none.
 func nameColumn(t *Table) *Column {
-	table := strings.Join(t.words(), " ")
-	return best(t, func(c *Column) int {
-		w := c.words()
-		switch phrase := strings.Join(w, " "); {
-		case !c.isText():
-			return 0
-		case phrase == "display name":
-			return 9
-		case phrase == "name", phrase == "title":
-			return 8
-		case phrase == table+" name", phrase == table+" title", last(t.words())+" name" == phrase,
-			last(t.words())+" title" == phrase:
-			return 7
-		case phrase == "label", phrase == "full name", phrase == "heading":
-			return 5
-		default:
-			return 0
-		}
-	})
+	return best(t, func(c *Column) int { return nameScore(t, c) })
 }
+
+// otherName is the score of a column with names of another kind, as common_name.
+const otherName = 2
+
+func nameScore(t *Table, c *Column) int {
+	table, w := strings.Join(t.words(), " "), c.words()
+	switch phrase := strings.Join(w, " "); {
+	case !c.isText():
+		return 0
+	case phrase == "display name":
+		return 9
+	case phrase == "name", phrase == "title":
+		return 8
+	case phrase == table+" name", phrase == table+" title", last(t.words())+" name" == phrase,
+		last(t.words())+" title" == phrase:
+		return 7
+	case phrase == "label", phrase == "full name", phrase == "heading":
+		return 5
+	case len(w) > 1 && (last(w) == "name" || last(w) == "title") && !anyOf(w, notNames...):
+		return otherName
+	default:
+		return 0
+	}
+}
+
+// notNames are words of names that are not what a customer calls a product.
+var notNames = strings.Fields(`file user first last middle sur nick legal host domain brand company customer supplier vendor
+	column schema class internal system meta seo url path category group author owner contact country city street`)
 
 func descriptionColumn(t *Table) *Column {
 	return best(t, func(c *Column) int {
@@ -39,6 +49,8 @@ func descriptionColumn(t *Table) *Column {
 			return 4
 		case is(c.words(), "short description", "summary", "blurb", "excerpt", last(t.words())+" excerpt"):
 			return 3
+		case is(c.words(), "body", "details", "long description", last(t.words())+" description"):
+			return 2
 		default:
 			return 0
 		}
@@ -211,8 +223,8 @@ var (
 func softDeletion(t *Table) *flag {
 	for _, c := range t.Columns {
 		w := slices.DeleteFunc(c.words(),
-			func(w string) bool { return slices.Contains([]string{"is", "at", "date"}, w) })
-		if !is(w, "deleted", "removed", "deleted on") {
+			func(w string) bool { return slices.Contains([]string{"is", "at", "on", "date", "time"}, w) })
+		if !is(w, "deleted", "removed") {
 			continue
 		}
 		f := &flag{why: "deleted rows stay in " + t.sql(), columns: []string{c.Name}}
@@ -270,6 +282,20 @@ func activity(t *Table) (flags []flag, unknown []*Column) {
 		}
 	}
 	return flags, unknown
+}
+
+// notActive are words of flags that do not say whether a product is on sale.
+var notActive = strings.Fields(`tax taxable ship shippable shipping feature featured gift giftcard discountable digital virtual
+	downloadable new default required track tracked reviewable refundable returnable`)
+
+// unexplainedFlags returns the booleans of a table that may say whether its rows are on sale, as far as their names tell.
+func unexplainedFlags(t *Table) (out []*Column) {
+	for _, c := range t.Columns {
+		if c.isBoolean() && !anyOf(c.words(), notActive...) && !anyOf(c.words(), goneWords...) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // statusFlag returns the condition of a column like status. ok is false if one of its values is not known.

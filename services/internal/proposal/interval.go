@@ -85,7 +85,13 @@ func (p *proposer) addIntervalOf(s *selection, t *Table, c *Column) {
 			fmt.Fprintf(&b, "\n    WHEN %s THEN %s::jsonb", value, literal(recurring))
 		}
 	}
-	b.WriteString("\n    ELSE NULL::jsonb\n  END")
+	if len(c.Labels) > 0 {
+		b.WriteString("\n    ELSE NULL::jsonb\n  END")
+	} else {
+		// A later value must not become a one-time price in silence, because Stripe cannot change that.
+		fmt.Fprintf(&b, "\n    ELSE jsonb_strip_nulls(jsonb_build_object('interval', nullif(lower(%s::text), '')))"+
+			" -- refused if it is no interval\n  END", name)
+	}
 	s.add(b.String(), "recurring", "")
 	if len(unknown) == 0 && all && len(values) > 0 {
 		return

@@ -73,6 +73,20 @@ func (p *proposer) findParent() {
 			return
 		}
 	}
+	if hasName || !anyOf(t.words(), variantWords...) {
+		return
+	}
+	// Variants without names have those of their only parent that has some, whatever it is called.
+	var named []edge
+	for _, e := range p.graph.parents(t) {
+		if _, ok := p.nameSource(e.to); ok && !anyOf(e.to.words(), tenantWords...) {
+			named = append(named, e)
+		}
+	}
+	if len(named) == 1 {
+		p.parent = &named[0]
+		p.useReference(named[0])
+	}
 }
 
 func (p *proposer) addName() {
@@ -83,6 +97,7 @@ func (p *proposer) addName() {
 		s.join(*p.parent, false, "")
 		above, _ = p.nameSource(p.parent.to)
 	}
+	p.askWhichName(own)
 	switch {
 	case p.parent != nil && hasOwn && own.translation == nil:
 		s.add(p.text(p.parent.to, above)+" || ' (' || "+p.text(t, own)+" || ')'", "name",
@@ -99,9 +114,43 @@ func (p *proposer) addName() {
 		p.ask(Question{
 			Kind: AskName,
 			Text: "No column of " + t.sql() + " is called like a name. name is NULL, and Driftless refuses such " +
-				"products. Write the column instead.",
+				"products. Write the column instead." + textsOf(t),
 		})
 	}
+}
+
+// askWhichName asks which name is meant if a table has several of another kind.
+func (p *proposer) askWhichName(own nameSource) {
+	if own.column == nil || own.translation != nil || nameScore(p.products, own.column) != otherName {
+		return
+	}
+	var others []string
+	for _, c := range p.products.Columns {
+		if c != own.column && nameScore(p.products, c) == otherName {
+			others = append(others, ident(c.Name))
+		}
+	}
+	if len(others) > 0 {
+		p.ask(Question{
+			Kind: AskName,
+			Text: p.products.sql() + " has several names. " + ident(own.column.Name) + " is taken, and not " +
+				strings.Join(others, ", ") + ". Write another column if customers know products by that.",
+		})
+	}
+}
+
+// textsOf names the columns that may be names.
+func textsOf(t *Table) string {
+	var texts []string
+	for _, c := range t.Columns {
+		if c.isText() && !c.Sample.URLs {
+			texts = append(texts, ident(c.Name))
+		}
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return " Its columns with text are " + strings.Join(texts, ", ") + "."
 }
 
 // text returns a name, and joins the translation if it is one.
@@ -168,8 +217,29 @@ func (p *proposer) addActive(s *selection, owners []*Table, query string) {
 			p.ask(Question{Kind: AskActive, Text: text + ". Add it to active if it does."})
 		}
 	}
+	if len(conditions) == 0 && query == "products" {
+		p.askFlags(owners)
+	}
 	if len(conditions) > 0 {
 		s.add(strings.Join(conditions, " AND "), "active", strings.Join(slices.Compact(why), "; "))
+	}
+}
+
+// askFlags asks about booleans if no column says whether products are on sale.
+func (p *proposer) askFlags(owners []*Table) {
+	for _, t := range owners {
+		var names []string
+		for _, c := range unexplainedFlags(t) {
+			names = append(names, ident(c.Name))
+		}
+		if _, unknown := activity(t); len(names) == 0 || len(unknown) > 0 {
+			continue
+		}
+		p.ask(Question{
+			Kind: AskActive,
+			Text: "No column says whether the products are on sale, so all of them are. If " + t.sql() + "." +
+				strings.Join(names, " or ") + " says it, add it as active.",
+		})
 	}
 }
 

@@ -393,6 +393,7 @@ func TestPropose_SQLFitsTheServer(t *testing.T) {
 	require.Contains(t, sql, "CREATE PUBLICATION driftless_eu_west FOR TABLE products")
 	require.Contains(t, sql, "publish_generated_columns = stored")
 	require.NotContains(t, sql, "REPLICA IDENTITY", "the key is enough")
+	require.Contains(t, sql, "GRANT ALL ON SCHEMA driftless_ledger TO \"Sync\";")
 
 	db.Roles, db.Publications = []string{"driftless"}, []string{"driftless"}
 	sql = propose(t, db, proposal.Answers{}).SQL

@@ -57,6 +57,7 @@ func Propose(db *Database, answers Answers) (*Proposal, error) {
 	p.proposeProducts()
 	p.proposePrices()
 	p.askOthers()
+	p.askOtherAmounts()
 	p.proposeWatch()
 	p.out.SQL = p.renderSQL()
 	p.out.render = p.renderYAML
@@ -142,6 +143,28 @@ func (p *proposer) askOther(t *Table) {
 					"return them. docs/cookbook.md has recipes for tiers and usage.",
 			})
 		}
+	}
+}
+
+// rateWords are words of tables that have prices of another kind, as for rent.
+var rateWords = strings.Fields("price tariff rate fee charge rental subscription")
+
+// askOtherAmounts asks about further tables with amounts of products, which no query reads.
+func (p *proposer) askOtherAmounts() {
+	for _, t := range p.db.Tables {
+		if p.uses(t) || isBusy(t) || len(t.Key) == 0 || !anyOf(t.words(), rateWords...) {
+			continue
+		}
+		amounts := moneyColumns(t)
+		way := p.graph.path(t, p.products, isBusy)
+		if len(amounts) == 0 || len(way) == 0 || slices.ContainsFunc(way, func(e edge) bool { return !e.up }) {
+			continue
+		}
+		p.ask(Question{
+			Kind: AskOtherPrices,
+			Text: t.sql() + " may have more prices (" + ident(amounts[0].column.Name) + "). The prices query does not " +
+				"return them. Add them with UNION ALL, and watch the table.",
+		})
 	}
 }
 

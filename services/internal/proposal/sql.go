@@ -60,8 +60,9 @@ func (p *proposer) renderSQL() string {
 	p.renderIdentities(line)
 	p.renderPublication(line)
 	line("")
-	line("-- The ledger is in a database of its own (LEDGER_DATABASE_URL), or in a schema of this one. That needs:")
-	line("-- GRANT CREATE ON DATABASE %s TO %s;", ident(p.db.Name), role)
+	line("-- The ledger has its own schema. Leave this out if LEDGER_DATABASE_URL names a database of its own.")
+	line("CREATE SCHEMA IF NOT EXISTS driftless_ledger;")
+	line("GRANT ALL ON SCHEMA driftless_ledger TO %s;", role)
 	return b.String()
 }
 
