@@ -87,6 +87,13 @@ func (cmd *doctorCmd) examine(ctx context.Context, c *cli, account string) (doct
 		if p.local, p.isLocal, err = p.findLocalMesh(); err != nil {
 			return doctor.Report{}, err
 		}
+		if p.isLocal && c.Config == "" && p.local.Config != "" {
+			// Without the mapping of the mesh, doctor would look for the built-in tables.
+			with := *c
+			with.Config = p.local.Config
+			p.c = &with
+			p.settings, p.mapping, invalid = loadSettings(&with, account)
+		}
 	}
 	probes := []doctor.Probe{settingsProbe(invalid), p.tokenProbe(), p.webhookSecretProbe(), p.mappingProbe()}
 	servers, done := probe.All(p.servers())

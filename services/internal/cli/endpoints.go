@@ -21,6 +21,8 @@ type endpoints struct {
 	Stripe   string `json:"stripe"`
 	NATS     string `json:"nats"`
 	Database string `json:"database"`
+	// Config is the path of the configuration file, empty if the mesh has none.
+	Config string `json:"config"`
 	// Token of the APIs, empty if they ask for none.
 	Token string `json:"token"`
 	// Simulated reports whether Stripe is the simulator.

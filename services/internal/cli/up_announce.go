@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -15,6 +16,13 @@ import (
 func (u *up) announce(ctx context.Context) error {
 	if err := u.markWhenSigned(ctx); err != nil {
 		return err
+	}
+	if u.cli.Config != "" {
+		path, err := filepath.Abs(u.cli.Config)
+		if err != nil {
+			return fmt.Errorf("find the configuration file %s: %w", u.cli.Config, err)
+		}
+		u.endpoints.Config = path
 	}
 	u.endpoints.Pids, u.endpoints.Token = map[string]int{}, u.cli.Token.Reveal()
 	for i, s := range u.services {
@@ -56,10 +64,18 @@ func (u *up) announce(ctx context.Context) error {
 	var table bytes.Buffer
 	printTable(&table, rows...)
 	sayf(stdout, "Driftless is up (%s), with its data in %s\n%s%s\n"+
-		"Try `scripts/driftless demo`, or `scripts/driftless psql`. %sCtrl-C stops everything.\n",
+		"%s %sCtrl-C stops everything.\n",
 		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, raw(u.consoleHint()), raw(table.String()),
-		u.tokenHint())
+		raw(u.nextHint()), u.tokenHint())
 	return nil
+}
+
+// nextHint names commands to begin with. The demo writes the built-in tables, so a mapping has other ones.
+func (u *up) nextHint() string {
+	if !u.hasBuiltInTables {
+		return "Look at it with `driftless status`, `driftless plan` and `driftless why PRODUCT`."
+	}
+	return "Try `scripts/driftless demo`, or `scripts/driftless psql`."
 }
 
 // consoleHint is the line with the address of the console, and the link that signs in once. It is empty if none runs.

@@ -36,7 +36,8 @@ func (u *up) shareDatabase(ctx context.Context) error {
 		}
 		return found, nil
 	}
-	hasMesh, err := exists("FROM pg_replication_slots WHERE slot_name", u.meshSlot)
+	// A slot of this name in another database of the server is that of another mesh.
+	hasMesh, err := exists("FROM pg_replication_slots WHERE database = current_database() AND slot_name", u.meshSlot)
 	if err != nil {
 		return err
 	}

@@ -82,8 +82,13 @@ func TestUpDryRun_LeavesMeshAlone(t *testing.T) {
 	require.Equal(t, []string{slot}, slots)
 	require.Equal(t, []string{"driftless"}, publications)
 
-	// Without a mesh it uses the publication of the tables' owner, and keeps it.
+	// Without a mesh it uses the publication of the tables' owner, and keeps it. A mesh in another database of the
+	// server does not matter.
 	exec("SELECT pg_drop_replication_slot($1)", slot)
+	other := localtest.Pool(t, localtest.Postgres(t))
+	_, err := other.Exec(t.Context(), "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", slot)
+	require.NoError(t, err)
+	t.Cleanup(func() { _, _ = other.Exec(context.WithoutCancel(t.Context()), dropSlots) })
 	u = run()
 	require.Equal(t, "driftless", u.Publication)
 	u.stopDependencies()
