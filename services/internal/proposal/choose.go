@@ -188,6 +188,8 @@ func (p *proposer) choosePrices() error {
 			score = 35
 		case last(w) == "listing":
 			score = 25
+		case isFee(t):
+			score = 20
 		case t == p.products:
 			score = 30
 		case anyOf(w, variantWords...):

@@ -288,7 +288,7 @@ func activity(t *Table) (flags []flag, unknown []*Column) {
 var notActive = strings.Fields(`tax taxable ship shippable shipping feature featured gift giftcard discountable digital virtual
 	downloadable new default required track tracked reviewable refundable returnable`)
 
-// unexplainedFlags returns the booleans of a table that may say whether its rows are on sale, as far as their names tell.
+// unexplainedFlags returns the booleans of a table that may say whether its rows are on sale.
 func unexplainedFlags(t *Table) (out []*Column) {
 	for _, c := range t.Columns {
 		if c.isBoolean() && !anyOf(c.words(), notActive...) && !anyOf(c.words(), goneWords...) {

@@ -162,8 +162,8 @@ func (p *proposer) askOtherAmounts() {
 		}
 		p.ask(Question{
 			Kind: AskOtherPrices,
-			Text: t.sql() + " may have more prices (" + ident(amounts[0].column.Name) + "). The prices query does not " +
-				"return them. Add them with UNION ALL, and watch the table.",
+			Text: t.sql() + " may have more prices (" + ident(amounts[0].column.Name) +
+				"). The prices query does not return them. Add them with UNION ALL, and watch the table.",
 		})
 	}
 }

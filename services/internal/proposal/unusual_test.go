@@ -44,7 +44,7 @@ func TestPropose_UnusualNames(t *testing.T) {
 				"course_fees: id integer pk, course_id integer ->courses, fee decimal00 notnull" + currency,
 			},
 			proposal.Answers{},
-			[]string{proposal.AskPrices},
+			nil,
 			[]string{"FROM course_fees cf", "cf.fee * CASE"},
 		},
 		"fees that were charged are no prices": {
