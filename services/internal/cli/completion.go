@@ -76,6 +76,9 @@ func (cmd *completeCmd) Run(ctx context.Context, parsed *kong.Context, c *cli) e
 	if wantsProducts {
 		found = append(found, productCandidates(ctx, c, words[len(words)-1])...)
 	}
+	if facet, before, prefix := facetAt(parsed.Model.Node, words); facet != "" {
+		found = append(found, facetCandidates(ctx, c, facet, before, prefix)...)
+	}
 	for _, one := range found {
 		sayf(os.Stdout, "%s\t%s\n", one.word, one.help)
 	}
@@ -104,6 +107,7 @@ func complete(root *kong.Node, words []string) (found []candidate, products bool
 		}
 	}
 	name, value, isAssigned := strings.Cut(last, "=")
+	command := defaultOf(node)
 	switch {
 	case pending != nil:
 		return enumCandidates(pending.Value, "", last), false
@@ -113,14 +117,14 @@ func complete(root *kong.Node, words []string) (found []candidate, products bool
 		}
 		return nil, false
 	case strings.HasPrefix(last, "-"):
-		return flagCandidates(node, last), false
+		return flagCandidates(command, last), false
 	}
 	for _, child := range node.Children {
 		if child.Type == kong.CommandNode && !child.Hidden && strings.HasPrefix(child.Name, last) {
 			found = append(found, candidate{child.Name, firstSentence(child.Help)})
 		}
 	}
-	argument := argumentAt(node, arguments)
+	argument := argumentAt(command, arguments)
 	if argument == nil {
 		return found, false
 	}
@@ -151,9 +155,17 @@ func argumentAt(node *kong.Node, i int) *kong.Value {
 // isProduct reports whether an argument is the id of a product, perhaps among other ids.
 func isProduct(v *kong.Value) bool { return strings.HasPrefix(v.Name, "product") || v.Name == "id" }
 
+// defaultOf returns the command that runs without the name of a subcommand, as products is products list.
+func defaultOf(node *kong.Node) *kong.Node {
+	if node.DefaultCmd != nil {
+		return node.DefaultCmd
+	}
+	return node
+}
+
 func flagOf(node *kong.Node, word string) *kong.Flag {
 	name, _, _ := strings.Cut(word, "=")
-	for _, group := range node.AllFlags(false) {
+	for _, group := range defaultOf(node).AllFlags(false) {
 		for _, f := range group {
 			if name == "--"+f.Name || f.Short != 0 && name == "-"+string(f.Short) {
 				return f

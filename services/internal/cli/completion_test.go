@@ -23,6 +23,9 @@ func TestCompletion_KnowsCommandsFlagsAndValues(t *testing.T) {
 		"plan --wait-converged 10s mu": {products: true},
 		"completion ":                  {words: []string{"bash", "zsh", "fish"}},
 		"completion bash ":             {},
+		"products --no-a":              {words: []string{"--no-active-price"}},
+		"products --state d":           {words: []string{"drifted", "dead"}},
+		"products c":                   {words: []string{"count"}},
 		"nosuch --x ":                  {words: nil},
 	} {
 		found, products := complete(parser.Model.Node, strings.Split(line, " "))
@@ -36,6 +39,26 @@ func TestCompletion_KnowsCommandsFlagsAndValues(t *testing.T) {
 		}
 		require.ElementsMatch(t, want.words, words, line)
 		require.Equal(t, want.products, products, line)
+	}
+}
+
+func TestFacetAt_FindsFlagOfLastWord(t *testing.T) {
+	t.Parallel()
+	parser, _ := newParser(t.Context())
+	for line, want := range map[string][3]string{
+		"products --dead-reason ref":       {"dead_reason", "", "ref"},
+		"products count --dead-reason=ref": {"dead_reason", "--dead-reason=", "ref"},
+		"products --rule ":                 {"rule", "", ""},
+		"products --rule amount ":          {},
+		"products --state ":                {},
+		"products ref":                     {},
+		"plan --dead-reason=":              {},
+	} {
+		facet, before, prefix := facetAt(parser.Model.Node, strings.Split(line, " "))
+		if facet == "" {
+			before, prefix = "", ""
+		}
+		require.Equal(t, want, [3]string{facet, before, prefix}, line)
 	}
 }
 

@@ -18,3 +18,11 @@ func TestDriftListCmd_KnowsEveryKind(t *testing.T) {
 	require.ElementsMatch(t, catalog.KindNames(), strings.Split(field.Tag.Get("enum"), ","))
 	require.Contains(t, field.Tag.Get("help"), strings.Join(catalog.KindNames(), ", "))
 }
+
+func TestProductFilter_KnowsEveryKindOfDrift(t *testing.T) {
+	t.Parallel()
+	field, ok := reflect.TypeFor[productFilter]().FieldByName("DriftKind")
+	require.True(t, ok)
+	require.ElementsMatch(t, catalog.KindNames(), strings.Split(field.Tag.Get("enum"), ","))
+	require.Contains(t, field.Tag.Get("help"), strings.Join(catalog.KindNames(), ", "))
+}

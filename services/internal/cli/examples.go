@@ -57,6 +57,12 @@ var examples = map[string][]example{
 		{"products mug", "whose id or name has mug"},
 		{"products --state pending,dead", "two states"},
 		{"products --kind left --limit 0 --csv", "all that left the catalog, as CSV"},
+		{"products --no-active-price --sort changed --descending", "cannot be bought, the latest change first"},
+		{"products --cause dashboard --words 'oak color:red'", "edited in Stripe's dashboard"},
+	},
+	"products count": {
+		{"products count", "all, by state, drift and reason"},
+		{"products count --state dead -o json", "for a script"},
 	},
 	"plan": {
 		{"plan", "all that differs"},

@@ -15,22 +15,24 @@ import (
 )
 
 type productsCmd struct {
-	List productsListCmd `cmd:"" default:"withargs" help:"List products with their state."`
+	List  productsListCmd  `cmd:"" default:"withargs" help:"List products with their state."`
+	Count productsCountCmd `cmd:"" help:"Count products by state, drift, dead letters and rules."`
 }
 
 type productsListCmd struct {
 	address
-	Search string   `arg:"" optional:"" help:"Only products whose id or name has this text, in any case."`
-	State  []string `enum:"in_sync,pending,held,drifted,dead,extra" help:"Only these states, separated by commas: in_sync, pending, held, drifted, dead, extra."`
-	Kind   []string `enum:"catalog,left,extra" help:"Only these kinds, separated by commas: catalog (the catalog has it), left (it left the catalog), extra (only Stripe has it). Defaults to catalog,extra, and to all with --state."`
-	Limit  uint32   `default:"100" help:"At most this many. 0 is all."`
-	After  string   `placeholder:"ID" help:"Begin after this product: the last one of the page before."`
-	CSV    bool     `name:"csv" help:"Print CSV with a header."`
+	productFilter
+	Search     string `arg:"" optional:"" help:"Only products whose id or name has this text, in any case."`
+	Sort       string `enum:"id,name,differs,changed" default:"id" help:"Order: id, name, differs (the longest difference first) or changed (the oldest change first)."`
+	Descending bool   `help:"Reverse the order."`
+	Limit      uint32 `default:"100" help:"At most this many. 0 is all."`
+	After      string `placeholder:"ID" help:"Begin after this product: what the page before names. The other flags must be the same."`
+	CSV        bool   `name:"csv" help:"Print CSV with a header."`
 }
 
 // Help is shown by --help.
 func (*productsListCmd) Help() string {
-	return `Products come in the order of their ids, as the ledger knows them. The last line says whether all products are equal, as of when. With -o json the answer has both sides of
+	return `Products come as the ledger knows them, in the order of their ids unless --sort says another. The last line says whether all products are equal, as of when. With -o json the answer has both sides of
 each product, and next, after which to continue with --after.`
 }
 
@@ -82,13 +84,11 @@ const maxProductPage = 1000
 func (cmd *productsListCmd) pages(ctx context.Context, client controlv1connect.ControlServiceClient,
 	yield func([]*controlv1.ProductDetail) error,
 ) (next string, err error) {
-	request := &controlv1.ListProductsRequest{Search: cmd.Search, Kinds: cmd.Kind, After: cmd.After}
-	// A refused product may be in the catalog or may have left it.
-	if len(cmd.Kind) == 0 && len(cmd.State) == 0 {
-		request.Kinds = []string{"catalog", "extra"}
+	if !cmd.isPlain() || cmd.Sort != "id" || cmd.Descending {
+		return cmd.searchPages(ctx, client, yield)
 	}
-	for _, name := range cmd.State {
-		request.States = append(request.States, productStates[name])
+	request := &controlv1.ListProductsRequest{
+		Search: cmd.Search, Kinds: cmd.kinds(), States: cmd.states(), After: cmd.After,
 	}
 	for left := cmd.Limit; ; {
 		request.Limit = maxProductPage

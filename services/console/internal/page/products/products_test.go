@@ -45,13 +45,15 @@ func TestToggle_ChangesOneValueAndReturnsToTheFirstPage(t *testing.T) {
 	require.Equal(t, "/products?cursor=n&q=mug&state=dead", q.with(paramCursor, "n").path())
 }
 
-func TestCommand_SaysOnlyWhatTheCommandLineCan(t *testing.T) {
+func TestCommand_ListsTheSameProducts(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "driftless products --kind 'catalog,extra,left'", queryOf(t, "").command())
 	require.Equal(t, "driftless products --state 'dead,extra' --kind left",
 		queryOf(t, "state=dead&state=orphan&kind=left").command())
-	require.Empty(t, queryOf(t, "q=oak").command(), "its search looks at fewer fields")
-	require.Empty(t, queryOf(t, "cause=dashboard").command())
+	require.Equal(t, "driftless products --kind 'catalog,extra,left' --words 'oak ch' --no-active-price --sort changed --descending",
+		queryOf(t, "q=oak+ch&no_active_price=true&sort=changed").command())
+	require.Equal(t, "driftless products --drift-kind field --cause 'dashboard,api_key' --dead-reason exhausted --rule check",
+		queryOf(t, "cause=dashboard&cause=api_key&drift=field&dead=exhausted&rule=check").command())
 }
 
 func TestSavedViews_AreAddressesOfThePage(t *testing.T) {

@@ -140,24 +140,39 @@ func (q query) toggle(name, value string) query {
 	return out
 }
 
-// command returns the command that lists the same products. It is empty if the command line cannot say it: its search
-// looks at fewer fields.
+// command returns the command that lists the same products in the same order.
 func (q query) command() string {
 	f := q.filter()
-	if f.GetSearch() != "" || f.GetNoActivePrice() ||
-		len(f.GetDriftKinds())+len(f.GetCauses())+len(f.GetDeadReasons())+len(f.GetRules()) > 0 {
-		return ""
-	}
 	line := "driftless products"
-	states, kinds := q.values[paramState], f.GetKinds()
-	if len(states) > 0 {
+	add := func(flag string, values ...string) {
+		if len(values) > 0 && values[0] != "" {
+			line += " --" + flag + " " + visible.Argument(strings.Join(values, ","))
+		}
+	}
+	var states []string
+	for _, s := range q.values[paramState] {
 		// The command line calls products that only Stripe has extra.
-		line += " --state " + visible.Argument(strings.ReplaceAll(strings.Join(states, ","), "orphan", "extra"))
-	} else if len(kinds) == 0 {
+		states = append(states, strings.ReplaceAll(s, "orphan", "extra"))
+	}
+	kinds := f.GetKinds()
+	// The command line leaves out what left the catalog, unless it is told what to look for.
+	if len(kinds)+len(states)+len(f.GetDriftKinds())+len(f.GetCauses())+len(f.GetDeadReasons())+len(f.GetRules()) == 0 {
 		kinds = []string{"catalog", "extra", "left"}
 	}
-	if len(kinds) > 0 {
-		line += " --kind " + visible.Argument(strings.Join(kinds, ","))
+	add("state", states...)
+	add("kind", kinds...)
+	add("words", f.GetSearch())
+	add("drift-kind", f.GetDriftKinds()...)
+	add("cause", f.GetCauses()...)
+	add("dead-reason", f.GetDeadReasons()...)
+	add("rule", f.GetRules()...)
+	if f.GetNoActivePrice() {
+		line += " --no-active-price"
+	}
+	o := q.order()
+	add("sort", o.name)
+	if o.descending {
+		line += " --descending"
 	}
 	return line
 }
