@@ -198,6 +198,7 @@ func (p *pusher) publishAdoption(ctx context.Context, command *meshv1.Command, c
 		Account: p.account, ProductId: adopt.GetProductId(), Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED,
 		Version: change.GetVersion(),
 		Detail:  mesh.DescribeAdoption(adopt), StripeId: adopt.GetStripeId(), At: timestamppb.Now(),
+		Actor: command.GetIssuer(), Reason: command.GetReason(),
 	}
 	if refused != nil {
 		out.Kind = meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED

@@ -39,7 +39,8 @@ func (r *rig) adopt(id string, adopt *meshv1.Adopt) {
 		r.mesh.Publish(r.t.Context(),
 			topology.CommandSubject(topology.Push, "default", topology.VerbAdopt, adopt.GetProductId()),
 			&meshv1.Command{
-				Id: id, Account: "default", Verb: &meshv1.Command_Adopt{Adopt: adopt},
+				Id: id, Account: "default", Issuer: "ann", Reason: "found in Stripe",
+				Verb: &meshv1.Command_Adopt{Adopt: adopt},
 			}))
 }
 
@@ -113,6 +114,7 @@ func TestAdopt_LinksAnExistingProductInsteadOfCreatingOne(t *testing.T) {
 	require.Zero(t, archived)
 	out := r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, "mug")
 	require.Equal(t, "adopted:a", out.GetId())
+	require.Equal(t, []string{"ann", "found in Stripe"}, []string{out.GetActor(), out.GetReason()})
 	require.Equal(t, stripeID, out.GetStripeId())
 	require.Eventually(t, func() bool {
 		_, revision, err := r.stores.Observed().Get(t.Context(), "default", stripeID)

@@ -49,6 +49,8 @@ func (p *pusher) publishApproval(ctx context.Context, product string, hold *cata
 		Kind:    meshv1.OutcomeKind_OUTCOME_KIND_APPROVED,
 		Version: hold.GetVersion(),
 		Detail:  fmt.Sprintf("%d of %d: %s: %s", number, needed, approval.GetActor(), approval.GetReason()),
+		Actor:   approval.GetActor(),
+		Reason:  approval.GetReason(),
 	})
 }
 
@@ -64,6 +66,8 @@ func (p *pusher) publishIgnoredApproval(ctx context.Context, command *meshv1.Com
 		Version: command.GetApprove().GetVersion(),
 		Detail: fmt.Sprintf("ignored, because %s: the approval of %s: %s", why, command.GetIssuer(),
 			command.GetReason()),
+		Actor:  command.GetIssuer(),
+		Reason: command.GetReason(),
 	})
 }
 

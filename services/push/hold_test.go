@@ -58,7 +58,9 @@ func TestGuard_HoldsPricesAtAHundredth(t *testing.T) {
 
 	r.approveChange("mug7", 20, "ann")
 	require.Nil(t, r.applied("mug7", 20).GetHold())
-	require.Equal(t, "1 of 1: ann: a sale", r.nthOutcome(approvedOutcome, "mug7", 1).GetDetail())
+	approved := r.nthOutcome(approvedOutcome, "mug7", 1)
+	require.Equal(t, "1 of 1: ann: a sale", approved.GetDetail())
+	require.Equal(t, []string{"ann", "a sale"}, []string{approved.GetActor(), approved.GetReason()})
 	r.nthOutcome(appliedOutcome, "mug7", 2)
 	after := r.writes()
 	require.Equal(t, before+3, after, "a new price, the default, and the old price archived")
@@ -183,6 +185,7 @@ func TestApprove_NeedsTwoPeople(t *testing.T) {
 	r.held("mug0", 20)
 
 	r.approveChange("mug0", 19, "ann")
+	require.Equal(t, "ann", r.nthOutcome(approvedOutcome, "mug0", 1).GetActor())
 	require.Equal(t, "ignored, because version 20 is held: the approval of ann: a sale",
 		r.nthOutcome(approvedOutcome, "mug0", 1).GetDetail())
 	r.approveChange("mug0", 20, "ann")

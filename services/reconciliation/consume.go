@@ -101,6 +101,8 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		Attempts:        o.GetAttempts(),
 		NextAttemptAt:   o.GetNextAttemptAt(),
 		Note:            note,
+		Actor:           o.GetActor(),
+		Reason:          o.GetReason(),
 	})
 	if err != nil {
 		return ledger.Change{}, err

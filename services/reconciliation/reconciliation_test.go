@@ -376,6 +376,8 @@ func TestOutcome_AdoptionRemovesExtra(t *testing.T) {
 		ProductId: "mug",
 		StripeId:  "prod_1",
 		Kind:      meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED,
+		Actor:     "ann",
+		Reason:    "found in Stripe",
 		At:        timestamppb.Now(),
 	}
 	require.NoError(t, r.Mesh.Publish(t.Context(), topology.SyncSubject("default", outcome.GetKind(), "mug"), outcome))
@@ -383,6 +385,10 @@ func TestOutcome_AdoptionRemovesExtra(t *testing.T) {
 		func() bool { return orphans() == 2 && r.State("mug") == controlv1.ProductState_PRODUCT_STATE_IN_SYNC },
 		controltest.Patience, 10*time.Millisecond)
 	require.Contains(t, r.Kinds("mug"), "adopted")
+	activity := controltest.Ask[controlv1.ListActivityResponse](r, "ListActivity", `{"latest":20,"actor":"ann"}`)
+	require.Len(t, activity.GetEntries(), 1, "who had it adopted finds it")
+	require.Equal(t, "adopted", activity.GetEntries()[0].GetEntry().GetKind())
+	require.Equal(t, "found in Stripe", activity.GetEntries()[0].GetEntry().GetReason())
 
 	// An observation that was in flight while its product was linked is removed.
 	require.NoError(t, r.Stores.Links().Put(t.Context(), "default", "prod_2", "cup"))

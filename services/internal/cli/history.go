@@ -78,6 +78,15 @@ func (cmd *historyCmd) print(history *controlv1.ListHistoryResponse) {
 	}
 }
 
+// namesActor reports whether the detail of an entry says who caused it, and why.
+func namesActor(e *controlv1.HistoryEntry) bool {
+	switch e.GetKind() {
+	case "catalog_change", "adopted", "adoption_refused":
+		return false
+	}
+	return true
+}
+
 // printEntry prints one line for an entry, and one for each of its fields, differences or calls.
 func printEntry(e *controlv1.HistoryEntry) {
 	head := []string{formatWhen(e.GetAt().AsTime(), dateMillis), e.GetKind()}
@@ -90,7 +99,7 @@ func printEntry(e *controlv1.HistoryEntry) {
 	if e.GetCausedBy() != "" {
 		head = append(head, "by "+strings.ReplaceAll(e.GetCausedBy(), "_", " "))
 	}
-	if e.GetKind() == "catalog_change" && e.GetActor() != "" {
+	if e.GetActor() != "" && !namesActor(e) {
 		head = append(head, "by "+e.GetActor())
 	}
 	if e.GetStripeRequestId() != "" {
@@ -103,6 +112,9 @@ func printEntry(e *controlv1.HistoryEntry) {
 	// The differences say what a detail says, except who rejected a change, and why.
 	if len(e.GetSteps()) == 0 && (len(e.GetDifferences()) == 0 || e.GetKind() == "rejected") && e.GetDetail() != "" {
 		say(stdout, "    "+e.GetDetail())
+	}
+	if e.GetReason() != "" && !namesActor(e) {
+		say(stdout, "    why: "+e.GetReason())
 	}
 	if e.GetNextAttemptAt() != nil {
 		say(stdout, "    next attempt at "+formatWhen(e.GetNextAttemptAt().AsTime(), dateMillis))

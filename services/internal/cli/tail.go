@@ -193,15 +193,14 @@ func activityWord(e *controlv1.HistoryEntry) string {
 	word := strings.ReplaceAll(e.GetKind(), "_", " ")
 	switch e.GetKind() {
 	case "dead", "failed", "held", "drifted", "adoption_refused":
-		return strings.ToUpper(word)
+		word = strings.ToUpper(word)
 	case "stripe_event":
 		if e.GetCausedBy() != "" {
 			return word + " by " + strings.ReplaceAll(e.GetCausedBy(), "_", " ")
 		}
-	case "catalog_change":
-		if e.GetActor() != "" {
-			return word + " by " + e.GetActor()
-		}
+	}
+	if e.GetActor() != "" && !namesActor(e) {
+		return word + " by " + e.GetActor()
 	}
 	return word
 }

@@ -433,8 +433,11 @@ type Outcome struct {
 	Attempts        uint64                 `protobuf:"varint,60,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	NextAttemptAt   *timestamppb.Timestamp `protobuf:"bytes,61,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	StripeRequestId string                 `protobuf:"bytes,62,opt,name=stripe_request_id,json=stripeRequestId,proto3" json:"stripe_request_id,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Who asked for it, and why, if somebody did: who approved a change, or had a product adopted.
+	Actor         string `protobuf:"bytes,260,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,261,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
@@ -575,6 +578,20 @@ func (x *Outcome) GetNextAttemptAt() *timestamppb.Timestamp {
 func (x *Outcome) GetStripeRequestId() string {
 	if x != nil {
 		return x.StripeRequestId
+	}
+	return ""
+}
+
+func (x *Outcome) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Outcome) GetReason() string {
+	if x != nil {
+		return x.Reason
 	}
 	return ""
 }
@@ -3839,7 +3856,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"receivedAt\x12(\n" +
 	"\x03via\x18\t \x01(\x0e2\x16.driftless.mesh.v1.ViaR\x03via\x12\x14\n" +
 	"\x05event\x18\n" +
-	" \x01(\fR\x05event\"\x87\x05\n" +
+	" \x01(\fR\x05event\"\xb7\x05\n" +
 	"\aOutcome\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1d\n" +
@@ -3858,7 +3875,9 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\tstripe_id\x18\x14 \x01(\tR\bstripeId\x12\x1a\n" +
 	"\battempts\x18< \x01(\x04R\battempts\x12B\n" +
 	"\x0fnext_attempt_at\x18= \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12*\n" +
-	"\x11stripe_request_id\x18> \x01(\tR\x0fstripeRequestId\"\xc8\x01\n" +
+	"\x11stripe_request_id\x18> \x01(\tR\x0fstripeRequestId\x12\x15\n" +
+	"\x05actor\x18\x84\x02 \x01(\tR\x05actor\x12\x17\n" +
+	"\x06reason\x18\x85\x02 \x01(\tR\x06reason\"\xc8\x01\n" +
 	"\n" +
 	"Difference\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +

@@ -15,6 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -81,7 +82,9 @@ func (c control) AdoptProducts(ctx context.Context,
 	adoptions := req.Msg.GetAdoptions()
 	out := &controlv1.AdoptProductsResponse{}
 	for _, a := range adoptions {
-		order := c.Commands.Adopt(asked.about(nuid.Next(), "approved"), a)
+		// The outcome of push says who asked, and why.
+		about := command.About{ID: nuid.Next(), Issuer: asked.actor, Reason: asked.reason}
+		order := c.Commands.Adopt(about, a)
 		if err := c.Commands.Publish(ctx, order, a.GetProductId()); err != nil {
 			return nil, unavailable(err)
 		}
