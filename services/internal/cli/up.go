@@ -149,6 +149,9 @@ type up struct {
 
 // startDependencies starts Postgres, NATS and the simulator unless the settings name others.
 func (u *up) startDependencies(ctx context.Context) error {
+	if err := u.pinCatalog(ctx); err != nil {
+		return err
+	}
 	if err := u.chooseAddresses(); err != nil {
 		return err
 	}
