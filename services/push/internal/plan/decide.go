@@ -91,8 +91,8 @@ func (p *Planner) Decide(req Request, seen Seen) Decision {
 		}
 	}
 	// Overlaps begin and end in the write that stores the plan. So a process that dies does not forget them.
-	_, observed := catalog.ResolveAt(p.Policy, req.Change, seen.Observed, req.Exceptions, seen.At)
-	effective, steps := p.resolve(req, observed)
+	resolution, observed := catalog.ResolveAt(p.Policy, req.Change, seen.Observed, req.Exceptions, seen.At)
+	steps := req.filter(resolution.Steps(observed), observed)
 	calls := p.withKeys(steps, seen.Observed)
 	if !seen.Reread && mustReread(req, calls, seen) {
 		d.Action = Reread
@@ -107,9 +107,11 @@ func (p *Planner) Decide(req Request, seen Seen) Decision {
 		Desired: req.Change, Observed: seen.Observed, Calls: calls, Adopted: req.Adopted,
 		HoldCreations: p.HoldCreations,
 	})
-	if (len(calls) > 0 || observed != seen.Observed) && !p.isAdmitted(req, seen.Observed) {
+	// The guard also judges an overlap that begins or ends without a call.
+	hasOverlapChange := observed != seen.Observed
+	if (len(calls) > 0 || hasOverlapChange) && !p.isAdmitted(req, seen.Observed) {
 		d.Report = new(guard.Inspect(p.Guard, guard.Change{
-			Observed: seen.Observed, Desired: effective, Steps: steps, After: observed,
+			Observed: seen.Observed, Desired: resolution.Effective, Steps: steps, After: observed,
 		}))
 	}
 	d.Publish = len(calls) == 0 && req.IsComplete() && (d.Plan.Advances() || req.Redelivered)
