@@ -214,9 +214,9 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	image := d.image(r, c)
 	for i, e := range r.entries {
 		if e.product >= 0 {
-			d.column(r, e.product, c, image)
+			d.addNamed(r, e.product, c, image)
 		} else {
-			d.lookup(r, i, c, image)
+			d.addLookups(r, i, c, image)
 		}
 	}
 	if len(d.open.Products)+len(d.open.Lookups) < maxChunkProducts {
@@ -234,8 +234,20 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	return full, nil
 }
 
-// column adds a row to the products that a column names.
-func (d *decoder) column(r *relation, column int, c change, image *catalogv1.RowImage) {
+// addNamed adds a row to the products that a column names.
+func (d *decoder) addNamed(r *relation, column int, c change, image *catalogv1.RowImage) {
+	old, current := d.oldAndNew(r, column, c)
+	if current != nil {
+		d.addProduct(*current, image)
+	}
+	if old != nil && (current == nil || *old != *current) {
+		d.addProduct(*old, image)
+	}
+}
+
+// oldAndNew returns a column of the old and of the new row. It is nil for NULL, and for a row that the change does not
+// have. A value that the log lacks makes the chunk uncertain.
+func (d *decoder) oldAndNew(r *relation, column int, c change) (old, current *string) {
 	old, hadOld := value(r, column, c.before, c.keyOnly)
 	current, hasCurrent := value(r, column, c.after, false)
 	if c.after != nil && !hasCurrent {
@@ -247,28 +259,14 @@ func (d *decoder) column(r *relation, column int, c change, image *catalogv1.Row
 	if c.before != nil && !hadOld {
 		d.uncertain(fmt.Sprintf("the log does not have %s of the old row of %s", r.columns[column], r.name))
 	}
-	if current != nil {
-		d.addProduct(*current, image)
-	}
-	if old != nil && (current == nil || *old != *current) {
-		d.addProduct(*old, image)
-	}
+	return old, current
 }
 
-// lookup adds lookups of the products of the old and of the new row.
-func (d *decoder) lookup(r *relation, entry int, c change, image *catalogv1.RowImage) {
+// addLookups adds lookups of the products of the old and of the new row.
+func (d *decoder) addLookups(r *relation, entry int, c change, image *catalogv1.RowImage) {
 	var old, current []*string
 	for _, column := range r.entries[entry].columns {
-		before, hadOld := value(r, column, c.before, c.keyOnly)
-		after, hasCurrent := value(r, column, c.after, false)
-		if c.after != nil && !hasCurrent {
-			if after, hasCurrent = before, hadOld; !hasCurrent {
-				d.uncertain(fmt.Sprintf("the log does not have %s of a changed row of %s", r.columns[column], r.name))
-			}
-		}
-		if c.before != nil && !hadOld {
-			d.uncertain(fmt.Sprintf("the log does not have %s of the old row of %s", r.columns[column], r.name))
-		}
+		before, after := d.oldAndNew(r, column, c)
 		old, current = append(old, before), append(current, after)
 	}
 	if c.after != nil {
