@@ -19,8 +19,8 @@ import (
 // shown is the number of products on a page.
 const shown = 50
 
-// maxApproved is how many products a request may name.
-const maxApproved = 1000
+// maxSelected is how many products a request may name.
+const maxSelected = 1000
 
 // Add adds the page and its actions.
 func Add(app *web.App) {
@@ -129,8 +129,8 @@ func (q query) page(answer *controlv1.PlanResponse, next string, held uint64) vi
 func chosen(v *web.Visit) (ids []string, rule string, all bool, err error) {
 	ids, rule, all = v.PostForm["id"], v.PostForm.Get("rule"), v.PostForm.Get("all") != ""
 	switch {
-	case len(ids) > maxApproved:
-		err = fmt.Errorf("%d products are selected, and at most %d can be decided at once", len(ids), maxApproved)
+	case len(ids) > maxSelected:
+		err = fmt.Errorf("%d products are selected, and at most %d can be decided at once", len(ids), maxSelected)
 	case len(ids) == 0 && rule == "" && !all:
 		err = errors.New("no product is selected")
 	case all || rule != "":
@@ -156,7 +156,7 @@ func approve(v *web.Visit) (web.Done, error) {
 		}
 		done.decided += len(answer.Msg.GetProductIds())
 		done.waiting += len(answer.Msg.GetWaiting())
-		done.others += len(answer.Msg.GetHeldByOthers())
+		done.heldByOthers += len(answer.Msg.GetHeldByOthers())
 		if !answer.Msg.GetTruncated() || answer.Msg.GetNext() == "" || answer.Msg.GetNext() == request.GetAfter() {
 			break
 		}
@@ -180,7 +180,7 @@ func reject(v *web.Visit) (web.Done, error) {
 		for _, r := range answer.Msg.GetRejections() {
 			done.decided++
 			if r.GetWrittenBack() {
-				done.written++
+				done.writtenBack++
 			}
 			if r.GetBlocker() != "" {
 				done.blocked, done.blocker = done.blocked+1, cmp.Or(done.blocker, r.GetBlocker())
