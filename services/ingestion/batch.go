@@ -158,7 +158,7 @@ func (in *ingester) buildMessages(b *batch, t *turn, g *productSet, reading mapp
 	// Two spellings of an id are one product, so their changes are merged.
 	order, products := []string{}, map[string]*touchedProduct{}
 	for _, id := range g.ids {
-		spelled := spelling(reading, id)
+		spelled := reading.Spelling(id)
 		if slices.Contains(reading.NotIDs, id) {
 			continue
 		}
@@ -202,13 +202,6 @@ func (in *ingester) buildMessages(b *batch, t *turn, g *productSet, reading mapp
 		b.out = append(b.out, out)
 		b.own[id] = p.isOwn
 	}
-}
-
-func spelling(reading mapping.Reading, id string) string {
-	if spelled, ok := reading.Spelled[id]; ok {
-		return spelled
-	}
-	return id
 }
 
 // readVisible reads until the snapshot sees every transaction of the batch. A commit is in the log slightly before

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -22,7 +23,7 @@ const commandConcurrency = 4
 // standbyDelay is how long a command waits for the leader, or for the reread before it.
 const standbyDelay = time.Second
 
-// command carries out a command.
+// command handles a command: reread products, or write Stripe's values to the tables.
 func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	switch verb := msg.Body.GetVerb().(type) {
 	case *meshv1.Command_Backfill:
@@ -32,7 +33,7 @@ func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Comman
 	default:
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: topology.ReasonUndecodable,
-			Message: fmt.Sprintf("ingestion does not know the command on %s", msg.Subject),
+			Message: fmt.Sprintf("ingestion does not support the command on %s", msg.Subject),
 		})
 	}
 }
@@ -51,13 +52,15 @@ func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, reque
 	defer in.rereadMu.Unlock()
 	ctx, cancel := t.withContext(ctx)
 	defer cancel()
-	reason := "asked for: " + command.GetReason()
-	if request.GetConcerned() {
-		reason = command.GetReason()
+	// Capture itself requests the reread of products that a watched row may concern. So it has not missed them.
+	byCapture := request.GetConcerned()
+	reason := command.GetReason()
+	if !byCapture {
+		reason = "asked for: " + reason
 	}
 	c := in.newComparison(t, reason)
 	c.result.Id = command.GetId()
-	c.countsMissed = !request.GetConcerned()
+	c.countsMissed = !byCapture
 	var err error
 	if ids := request.GetProductIds(); len(ids) > 0 {
 		if len(ids) == 1 {
@@ -65,7 +68,7 @@ func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, reque
 			telemetry.SetAbout(trace.SpanFromContext(ctx), about)
 			ctx = telemetry.ContextAbout(ctx, about)
 		}
-		err = c.runNamed(ctx, ids, request.GetConcerned())
+		err = c.runNamed(ctx, ids, byCapture)
 	} else {
 		err = c.run(ctx)
 	}
@@ -78,8 +81,9 @@ func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, reque
 	return mesh.Ack()
 }
 
-// runNamed compares the products with the given ids.
-func (c *comparison) runNamed(ctx context.Context, ids []string, concerned bool) error {
+// runNamed compares the products with the given ids. byCapture reports whether capture has requested it, which keeps a
+// list of such requests.
+func (c *comparison) runNamed(ctx context.Context, ids []string, byCapture bool) error {
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
@@ -89,28 +93,33 @@ func (c *comparison) runNamed(ctx context.Context, ids []string, concerned bool)
 		if err != nil {
 			return err
 		}
-		// CATALOG may have a product under a spelling that the queries no longer return. The product with that spelling
-		// is gone.
-		var about []string
-		for _, id := range page {
-			for _, one := range []string{spelling(reading, id), id} {
-				if !slices.Contains(about, one) {
-					about = append(about, one)
-				}
-			}
-		}
-		for _, id := range about {
+		compared := withSpellings(page, reading)
+		for _, id := range compared {
 			if _, ok := reading.States[id]; ok {
 				c.result.Products++
 			}
 		}
-		if err := c.publishDifferences(ctx, about, reading); err != nil {
+		if err := c.publishDifferences(ctx, compared, reading); err != nil {
 			return err
 		}
 	}
-	if concerned {
+	if byCapture {
 		c.in.report.removeOutstanding(c.result.GetId())
 		return c.in.report.write(ctx)
 	}
 	return c.in.report.finishNamed(ctx, c.result)
+}
+
+// withSpellings returns each id as the queries spell it, and as it was given. CATALOG may have a product under a
+// spelling that the queries no longer return. The product with that spelling is gone.
+func withSpellings(ids []string, reading mapping.Reading) []string {
+	var out []string
+	for _, id := range ids {
+		for _, spelled := range []string{reading.Spelling(id), id} {
+			if !slices.Contains(out, spelled) {
+				out = append(out, spelled)
+			}
+		}
+	}
+	return out
 }

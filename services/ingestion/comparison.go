@@ -202,7 +202,7 @@ func (c *comparison) products(ctx context.Context, ids []string) error {
 	}
 	var present []string
 	for _, id := range ids {
-		spelled := spelling(reading, id)
+		spelled := reading.Spelling(id)
 		if _, ok := reading.States[spelled]; ok && !slices.Contains(present, spelled) {
 			present = append(present, spelled)
 			c.seen = append(c.seen, hashProduct(spelled))

@@ -2,7 +2,6 @@ package ingestion
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -15,11 +14,12 @@ import (
 // within this time may not have been delivered to push.
 const evictionWindow = time.Minute
 
-// evictions keeps the last captures of each product, as many as CATALOG keeps. Later states may evict a state before it
-// is delivered. The trace of an evicted state then links to the one that replaced it. Not safe for concurrent use.
+// evictions keeps the latest captures of each subject, as many as CATALOG keeps. Later states may evict a state before
+// it is delivered. The trace of an evicted state then links to the one that replaced it. Not safe for concurrent use.
 type evictions struct {
 	captures map[string][]storedCapture
-	swept    time.Time
+	// droppedAt is when dropOld last looked for subjects to drop.
+	droppedAt time.Time
 }
 
 type storedCapture struct {
@@ -29,37 +29,39 @@ type storedCapture struct {
 
 func newEvictions() *evictions { return &evictions{captures: map[string][]storedCapture{}} }
 
-// add notes a message that was stored.
-func (c *evictions) add(product string, ctx context.Context) { //nolint:revive // the context is what is stored
-	sent := trace.SpanContextFromContext(ctx)
-	if !sent.IsSampled() {
+// add records a message that was stored, and ends the trace of the one that it evicted.
+func (e *evictions) add(subject string, ctx context.Context) { //nolint:revive // the context is what is stored
+	sent, now := trace.SpanContextFromContext(ctx), time.Now()
+	e.dropOld(now)
+	earlier := e.captures[subject]
+	// A message that is not sampled takes a place in CATALOG, too. It has no trace to end, so it is kept only after one
+	// that has.
+	if !sent.IsSampled() && len(earlier) == 0 {
 		return
 	}
-	now := time.Now()
-	c.dropOld(now)
-	kept := append(slices.Clip(c.captures[product]), storedCapture{sent, now})
+	kept := append(earlier, storedCapture{sent, now})
 	if len(kept) > topology.MaxStatesPerProduct {
 		out := kept[0]
 		kept = kept[1:]
-		if now.Sub(out.at) < evictionWindow {
+		if out.sent.IsSampled() && now.Sub(out.at) < evictionWindow {
 			evicted := trace.ContextWithRemoteSpanContext(ctx, out.sent)
 			_, span := otel.Tracer(tracerName).Start(evicted, "leave catalog")
 			markSuperseded(span, sent)
 			span.End()
 		}
 	}
-	c.captures[product] = kept
+	e.captures[subject] = kept
 }
 
-// dropOld drops products that were not captured lately.
-func (c *evictions) dropOld(now time.Time) {
-	if now.Sub(c.swept) < evictionWindow {
+// dropOld drops subjects without a message within the window. It looks once in a window.
+func (e *evictions) dropOld(now time.Time) {
+	if now.Sub(e.droppedAt) < evictionWindow {
 		return
 	}
-	c.swept = now
-	for product, captures := range c.captures {
+	e.droppedAt = now
+	for subject, captures := range e.captures {
 		if now.Sub(captures[len(captures)-1].at) > evictionWindow {
-			delete(c.captures, product)
+			delete(e.captures, subject)
 		}
 	}
 }

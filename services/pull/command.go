@@ -23,6 +23,8 @@ const (
 	// scanDelay.
 	maxWaitingScans = 5
 	scanDelay       = 10 * time.Second
+	// stopDelay is when a command that waited while pull stopped is redelivered, to the pull that starts next.
+	stopDelay = time.Second
 	// gatherDelay is how long a scan waits for commands of the same moment, so that the earliest runs first.
 	gatherDelay = 50 * time.Millisecond
 )
@@ -44,7 +46,8 @@ func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	}
 }
 
-// scanInTurn scans once the scans with earlier commands have ended.
+// scanInTurn scans once the scans of earlier commands have ended. The wait also ends when pull stops: the command is
+// then redelivered.
 func (p *puller) scanInTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	if !p.scans.join(msg.Sequence) {
 		return mesh.RetryIn(scanDelay, nil)
@@ -56,7 +59,7 @@ func (p *puller) scanInTurn(ctx context.Context, msg mesh.Message[*meshv1.Comman
 		case <-timer.C:
 		case <-p.running.Done():
 			timer.Stop()
-			return mesh.RetryIn(time.Second, nil)
+			return mesh.RetryIn(stopDelay, nil)
 		}
 		if p.scans.start(msg.Sequence) {
 			return p.scan(ctx, msg)
@@ -64,11 +67,13 @@ func (p *puller) scanInTurn(ctx context.Context, msg mesh.Message[*meshv1.Comman
 	}
 }
 
-// scanQueue has the scan commands of this process, by their sequence. The zero value is empty.
+// scanQueue has the scan commands of this process, by their sequence in the stream. One of them runs at a time, the
+// earliest first. The zero value is empty.
 type scanQueue struct {
 	mu       sync.Mutex
 	commands []uint64
-	running  uint64
+	// running is the sequence of the command that runs, 0 if none does.
+	running uint64
 }
 
 // join adds a command and reports whether there was room for it.
@@ -93,6 +98,7 @@ func (q *scanQueue) start(sequence uint64) bool {
 	return true
 }
 
+// leave removes a command, whether it ran or not.
 func (q *scanQueue) leave(sequence uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -102,7 +108,7 @@ func (q *scanQueue) leave(sequence uint64) {
 	}
 }
 
-// readProduct reads a product and its active prices for an import, because events report its parts one by one.
+// readProduct reads a product and its active prices for an import. Stripe's events would report them one by one.
 func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	stripeID := msg.Body.GetRead().GetProductId()
 	low, err := p.lowOnReads(ctx)

@@ -15,16 +15,17 @@ var errLinking = errors.New("the product is being adopted")
 // errShadowed means that the Stripe product has the id of a catalog product that is linked to another Stripe product.
 var errShadowed = errors.New("the catalog's product with this id is linked to another product in Stripe")
 
-// productRef pairs a Stripe product id with its catalog id. It is the only place where pull maps one to the other.
+// productRef pairs a Stripe product id with its catalog id, and reads and writes the product's observed state. It is
+// the only place where pull maps one id to the other.
 type productRef struct {
 	*puller
-	// stripeID is Stripe's id, and product the catalog's. They are equal for a product that is not linked under another
-	// id.
-	stripeID, product string
+	stripeID string
+	// product is the catalog's id. It equals stripeID unless the product was adopted under another id.
+	product string
 }
 
 func (p *puller) ref(stripeID string) productRef {
-	return productRef{p, stripeID, p.links.Product(stripeID)}
+	return productRef{puller: p, stripeID: stripeID, product: p.links.Product(stripeID)}
 }
 
 // verify returns nil if the observed state is of this Stripe product, else the reason why not.
@@ -35,8 +36,13 @@ func (r productRef) verify(o *catalogv1.Observed) error {
 	case r.product == r.stripeID:
 		return fmt.Errorf("product %s: %w: %s", r.stripeID, errShadowed, o.GetStripeId())
 	default:
-		return fmt.Errorf("product %s of the catalog, %s: %w", r.product, r.stripeID, errLinking)
+		return r.linkingTo(r.product)
 	}
+}
+
+// linkingTo returns errLinking for the catalog's product that the Stripe product is being linked to.
+func (r productRef) linkingTo(product string) error {
+	return fmt.Errorf("product %s (%s in Stripe): %w", product, r.stripeID, errLinking)
 }
 
 func (r productRef) get(ctx context.Context) (*catalogv1.Observed, uint64, error) {
@@ -56,6 +62,7 @@ func (r productRef) updateAt(ctx context.Context, revision uint64, change func(*
 	return r.forgetIfAdopted(ctx, o, err)
 }
 
+// checked returns the change with verify before it, so that a link that is stored meanwhile fails the write.
 func (r productRef) checked(change func(*catalogv1.Observed) error) func(*catalogv1.Observed) error {
 	return func(o *catalogv1.Observed) error {
 		if err := r.verify(o); err != nil {
@@ -65,8 +72,9 @@ func (r productRef) checked(change func(*catalogv1.Observed) error) func(*catalo
 	}
 }
 
-// forgetIfAdopted makes sure that no observed state is left under the id of a product that was adopted since its link
-// was read. Push deletes that state after it has stored the link, so a later write must delete it again.
+// forgetIfAdopted deletes the state that a write has just stored under Stripe's id, if the product was adopted under
+// another id meanwhile. Push deletes that state after it has stored the link, so a later write must delete it again. It
+// returns err if the write failed, and errLinking if it deleted the state.
 func (r productRef) forgetIfAdopted(ctx context.Context, o *catalogv1.Observed, err error) error {
 	if err != nil || r.product != r.stripeID || catalog.IsManaged(o) {
 		return err
@@ -78,5 +86,5 @@ func (r productRef) forgetIfAdopted(ctx context.Context, o *catalogv1.Observed, 
 	if err := r.stores.Observed().Forget(ctx, r.account, r.stripeID); err != nil {
 		return err
 	}
-	return fmt.Errorf("product %s of the catalog, %s: %w", linked, r.stripeID, errLinking)
+	return r.linkingTo(linked)
 }

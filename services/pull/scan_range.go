@@ -7,16 +7,17 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// listings are the lists of every range, in this order. Archived objects are listed separately, because the unfiltered
-// list may leave them out.
+// listings are the lists of every range: active products, archived products, active prices, archived prices. Archived
+// objects are listed separately, because the unfiltered list may leave them out.
 var listings = [4]stripeapi.Listing{{Active: true}, {}, {Prices: true, Active: true}, {Prices: true}}
 
 // timeRange is a range of creation times and the position in each of its lists. Lists go from the latest object to the
 // oldest.
 type timeRange struct {
-	// from is the first second, and before the second after the last; 0 means no bound.
+	// from is the first second of the range in Unix time, and before the first one after it. 0 means no bound.
 	from, before int64
-	positions    [len(listings)]listPosition
+	// positions are those in the listings.
+	positions [len(listings)]listPosition
 
 	// pages counts the pages listed since the range was created or last split. latest is the latest second of creation
 	// on them.
@@ -32,8 +33,8 @@ type listPosition struct {
 	done    bool
 }
 
-// next returns the list to continue with, or -1 if all are done. It is the one that is farthest behind, so prices are
-// listed at about the same time as their products.
+// next returns the index of the list to continue with, or -1 if all are done. It is the one that is still at the latest
+// time, so prices are listed at about the same time as their products.
 func (r *timeRange) next() int {
 	next, at := -1, int64(-1)
 	for i, l := range r.positions {
@@ -67,10 +68,11 @@ func (r *timeRange) recordPage(i int, page stripeapi.Page) {
 }
 
 const (
-	// pagesBeforeSplit prevents the split of small accounts: each range ends in a page that is not full.
+	// pagesBeforeSplit is how many pages a range must have before a split. Each range ends with a page that is not
+	// full, so a split of a small account would only cost calls.
 	pagesBeforeSplit = 6
-	// maxSpanFactor is how much more time than the listed part a range may keep at a split. Suppose that a catalog was
-	// imported within a minute, years ago. Half of the years since would be an empty range.
+	// maxSpanFactor bounds the time that a range keeps at a split: at most this many times that of its listed part.
+	// Suppose that a whole catalog was imported within one minute. Half of the time since 2011 would be an empty range.
 	maxSpanFactor = 64
 	// firstCreation is before the creation of any object in Stripe.
 	firstCreation = 1293840000 // 2011-01-01
@@ -104,7 +106,7 @@ func (r *timeRange) split() (older *timeRange, ok bool) {
 		case l.done:
 			older.positions[i].done = true
 		case l.reached < at:
-			// A page of few objects spans much time. The older range continues after it.
+			// A page of few objects spans much time, so this list is past the split. The older range continues it.
 			older.positions[i], r.positions[i].done = l, true
 		}
 	}
@@ -112,9 +114,9 @@ func (r *timeRange) split() (older *timeRange, ok bool) {
 	return older, true
 }
 
-// restAfterLostCursor returns a range for the rest of a list whose cursor Stripe no longer knows. Objects of the lost
-// one's second are listed again.
-func (r *timeRange) restAfterLostCursor(i int) (older *timeRange) {
+// restAfterLostCursor splits off the rest of a list, because Stripe no longer knows the object that the list would
+// continue after. Objects that were created in the same second as that one are listed again.
+func (r *timeRange) restAfterLostCursor(i int) *timeRange {
 	rest := &timeRange{from: r.from, before: r.positions[i].reached + 1}
 	for j := range rest.positions {
 		rest.positions[j].done = j != i
@@ -123,6 +125,7 @@ func (r *timeRange) restAfterLostCursor(i int) (older *timeRange) {
 	return rest
 }
 
+// state returns the range as it is stored, and newTimeRange restores it.
 func (r *timeRange) state() *meshv1.ScanRange {
 	out := &meshv1.ScanRange{From: r.from, Before: r.before}
 	for _, l := range r.positions {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push/internal/plan"
 )
 
@@ -34,12 +33,9 @@ func (p *pusher) resolveKeyOwner(ctx context.Context, req plan.Request,
 		return nil, nil
 	}
 	req.Keys.LeaveWithOwner(key)
-	letter := p.deadLetter(req.Change, topology.ReasonRefused, fmt.Sprintf(
+	return p.refusedCall(req.Change, f, fmt.Sprintf("prices[%q].lookup_key", f.PriceID), fmt.Sprintf(
 		"price %s has no lookup key: in Stripe, %s belongs to %s, which is not in this catalog. Give the price another lookup_key, "+
-			"remove the key from the other price, or set take_lookup_keys: true to take it", f.PriceID, key, who))
-	letter.Field, letter.Step = fmt.Sprintf("prices[%q].lookup_key", f.PriceID), f.Step.String()
-	letter.StripeCode, letter.StripeRequestId = f.Code, f.RequestID
-	return &refusedError{letter}, nil
+			"remove the key from the other price, or set take_lookup_keys: true to take it", f.PriceID, key, who)), nil
 }
 
 // inCatalog reports whether a price in Stripe has Driftless's mark and belongs to a product that this catalog has or

@@ -29,8 +29,8 @@ func (e *refusedError) join(other *refusedError) *refusedError {
 	return e
 }
 
-// with returns the error that ends a pass after earlier refusals, or after none. A failure that is no refusal comes
-// alone: the next pass meets the refusals again.
+// with returns the error that ends a pass. A refusal is joined to the earlier ones, if there are any. Any other failure
+// is returned without them, because the next pass meets them again.
 func (e *refusedError) with(err error) error {
 	if refused := new(refusedError); errors.As(err, &refused) && e != nil {
 		return e.join(refused)
@@ -38,7 +38,7 @@ func (e *refusedError) with(err error) error {
 	return err
 }
 
-// withRestApplied returns the refusals of a pass that has applied everything else, nil if there were none.
+// withRestApplied returns the refusals of a pass that has applied everything else. It returns nil if there were none.
 func (e *refusedError) withRestApplied() error {
 	if e == nil {
 		return nil
@@ -47,7 +47,7 @@ func (e *refusedError) withRestApplied() error {
 	return e
 }
 
-// withRestHeld returns the refusals of a pass whose rest the guard holds, nil if there were none.
+// withRestHeld returns the refusals of a pass whose other calls the guard holds. It returns nil if there were none.
 func (e *refusedError) withRestHeld() error {
 	if e == nil {
 		return nil
@@ -57,15 +57,16 @@ func (e *refusedError) withRestHeld() error {
 }
 
 // leaveOut makes the next rounds of a pass leave out what Stripe has refused, and returns the refusals so far. If the
-// refusal is about a lookup key, the key's owner decides. If the product cannot do without, it returns an error.
-func (p *pusher) leaveOut(ctx context.Context, req plan.Request, f *plan.Failed, before *refusedError) (*refusedError,
-	error,
-) {
+// refusal is about a lookup key, the key's owner decides. If the rest cannot be sent without the refused part, it
+// returns the refusals as an error.
+func (p *pusher) leaveOut(
+	ctx context.Context, req plan.Request, f *plan.Failed, earlier *refusedError,
+) (*refusedError, error) {
 	if req.Keys.NeedsOwner(f) {
-		left, err := p.resolveKeyOwner(ctx, req, f)
-		return before.join(left), err
+		aboutKey, err := p.resolveKeyOwner(ctx, req, f)
+		return earlier.join(aboutKey), err
 	}
-	refused := before.join(p.refusal(req.Change, f))
+	refused := earlier.join(p.refusal(req.Change, f))
 	if !req.Skips.Add(f) {
 		return nil, refused
 	}
@@ -78,9 +79,16 @@ func (p *pusher) refusal(change *catalogv1.ProductChange, f *plan.Failed) *refus
 	if message == "" {
 		message = f.Err.Error()
 	}
+	return p.refusedCall(change, f, f.Failure.Param, message)
+}
+
+// refusedCall returns the dead letter of a refused call that is about a field.
+func (p *pusher) refusedCall(change *catalogv1.ProductChange, f *plan.Failed, field, message string) *refusedError {
 	letter := p.deadLetter(change, topology.ReasonRefused, message)
-	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = f.Failure.Param, f.Code, f.RequestID,
-		f.Step.String()
+	letter.Field = field
+	letter.Step = f.Step.String()
+	letter.StripeCode = f.Code
+	letter.StripeRequestId = f.RequestID
 	return &refusedError{letter}
 }
 
@@ -99,17 +107,15 @@ func (p *pusher) roundsError(change *catalogv1.ProductChange, c plan.Conclusion)
 	if c.Failed != nil {
 		err = p.callError(change, c)
 	}
-	return fmt.Errorf("product %s: still different after three rounds: %w", change.GetProductId(), err)
+	return fmt.Errorf("product %s: still different after %d rounds: %w", change.GetProductId(), maxRounds, err)
 }
 
-// reservedID is the refusal of a product that Stripe neither holds nor creates.
+// reservedID is the refusal of a product that Stripe does not hold and does not create.
 func (p *pusher) reservedID(change *catalogv1.ProductChange, f *plan.Failed) *refusedError {
-	letter := p.deadLetter(change, topology.ReasonRefused, fmt.Sprintf(
+	return p.refusedCall(change, f, "id", fmt.Sprintf(
 		"Stripe does not create product %s because a deleted product had this id: give the product another id in "+
 			"the catalog, or create one in Stripe with another id and adopt it (docs/adoption.md). Stripe's message: %s",
 		f.StripeProduct(), f.Message))
-	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = "id", f.Code, f.RequestID, f.Step.String()
-	return &refusedError{letter}
 }
 
 // notConverging is the refusal of a product that differs although Stripe accepted every call.

@@ -12,7 +12,7 @@ import (
 // eventRetention is how far back Stripe lists events.
 const eventRetention = 30 * 24 * time.Hour
 
-// event is a stored event. It is rendered once, in the API version of the account.
+// event is a stored event. Its objects are stored in the account's API version at that time: see renderEvent.
 type event struct {
 	ID       string          `json:"id"`
 	Type     string          `json:"type"`
@@ -21,7 +21,7 @@ type event struct {
 	Object   json.RawMessage `json:"object"`
 	Previous json.RawMessage `json:"previous,omitempty"`
 	Request  eventRequest    `json:"request"`
-	// To are the endpoints that the event is to be delivered to.
+	// To has the ids of the endpoints that the event is to be delivered to.
 	To []string `json:"to,omitempty"`
 	// Failed marks, in a compacted journal, an event whose delivery was given up.
 	Failed bool `json:"failed,omitempty"`
@@ -50,7 +50,7 @@ type eventData struct {
 	PreviousAttributes json.RawMessage `json:"previous_attributes,omitempty"`
 }
 
-// event records a change. previous is nil unless the event is an update.
+// event records a change, unless the call is silent. previous is nil unless the event is an update.
 func (t *tx) event(c *call, kind string, object any, previous map[string]any) {
 	if c.silent {
 		return
@@ -83,6 +83,7 @@ func changes(before, after any) map[string]any {
 	return hashChanges(a, b)
 }
 
+// hashChanges is changes for two JSON objects. A key that only the later one has is null, as in Stripe.
 func hashChanges(before, after json.RawMessage) map[string]any {
 	old, now := fields(before), fields(after)
 	out := map[string]any{}
@@ -125,6 +126,8 @@ func encode(v any) json.RawMessage {
 	return out
 }
 
+// renderEvent returns an event as Stripe's API has it. Products are in the given API version, since their fields differ
+// between versions. Prices are as they were stored.
 func (s *store) renderEvent(e *event, version string) eventJSON {
 	out := eventJSON{
 		ID: e.ID, Object: "event", APIVersion: version, Created: e.Created, Livemode: s.live,
@@ -141,7 +144,8 @@ func (s *store) renderEvent(e *event, version string) eventJSON {
 	return out
 }
 
-// reversion renders a product in another API version than the stored one.
+// reversion renders a product, or its previous attributes, in another API version than the stored one. From
+// marketingFeatures on, Stripe calls the features marketing_features and has no type.
 func reversion(raw json.RawMessage, from, to string) json.RawMessage {
 	if (from < marketingFeatures) == (to < marketingFeatures) {
 		return raw
@@ -173,20 +177,20 @@ func (t *tx) listEvents(c *call) (any, *refusal) {
 	if r != nil {
 		return nil, r
 	}
-	one, several := c.form.text("type"), c.form.get("types")
-	if one != "" && several != nil {
+	only, listed := c.form.text("type"), c.form.get("types")
+	if only != "" && listed != nil {
 		return nil, invalid("parameters_exclusive", "types",
 			"You may only specify one of these parameters: type, types.")
 	}
-	types := values(several)
-	if one != "" {
-		types = []string{one}
+	types := values(listed)
+	if only != "" {
+		types = []string{only}
 	}
-	success, bySuccess := c.form.flag("delivery_success")
+	success, hasSuccess := c.form.flag("delivery_success")
 	oldest := c.now.Add(-eventRetention).Unix()
 	found, more := page.collect(func(e *event) bool {
-		return e.Created >= oldest && created.contains(e.Created) && subscribed(types, e.Type) &&
-			(!bySuccess || success == (len(t.pending[e.ID]) == 0 && !t.failed[e.ID]))
+		return e.Created >= oldest && created.contains(e.Created) && isSubscribed(types, e.Type) &&
+			(!hasSuccess || success == (len(t.pending[e.ID]) == 0 && !t.failed[e.ID]))
 	})
 	out := make([]any, len(found))
 	for i, e := range found {
@@ -202,9 +206,9 @@ func (t *tx) getEvent(c *call) (any, *refusal) {
 	return nil, missing(http.StatusNotFound, "event", c.id, "id")
 }
 
-// subscribed reports whether an event type matches one of the wanted names or patterns, such as product.*. No names
-// match every type.
-func subscribed(wanted []string, kind string) bool {
+// isSubscribed reports whether an event type matches one of the wanted names or patterns, such as "product.*". If none
+// are given, every type matches.
+func isSubscribed(wanted []string, kind string) bool {
 	return len(wanted) == 0 || slices.ContainsFunc(wanted, func(w string) bool {
 		prefix, wild := strings.CutSuffix(w, "*")
 		return w == kind || wild && strings.HasPrefix(kind, prefix)

@@ -192,7 +192,7 @@ func (f *activeFault) matches(o occasion) bool {
 		(f.Path == "" || matchesPattern(f.Path, o.path) || matchesPattern(f.Path, o.operation)) &&
 		(f.Key == "" || f.Key == o.key) &&
 		(f.Object == "" || slices.Contains(o.objects, f.Object)) &&
-		(f.Event == "" || subscribed([]string{f.Event}, o.event))
+		(f.Event == "" || isSubscribed([]string{f.Event}, o.event))
 }
 
 // fires reports whether the fault strikes a match. It counts the match.

@@ -185,7 +185,7 @@ func (s *store) renderEndpoint(e *endpoint) endpointJSON {
 }
 
 func (e *endpoint) wants(kind string, connect bool) bool {
-	return e.Connect == connect && !e.Disabled && subscribed(e.Events, kind)
+	return e.Connect == connect && !e.Disabled && isSubscribed(e.Events, kind)
 }
 
 // subscribers returns the endpoints that receive an event: the account's own, and the platform's endpoints for events

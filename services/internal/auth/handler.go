@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"unicode"
@@ -12,8 +13,8 @@ import (
 	"connectrpc.com/connect"
 )
 
-// Headers with which a delegate says on whose behalf it calls. The role is the actor's; the call has the lower one of
-// it and the token's.
+// Headers of a delegate's call: the actor on whose behalf it calls, and the actor's role. The call has the lower one of
+// that role and the token's. Without HeaderRole it has the token's.
 const (
 	HeaderActor = "Driftless-Actor"
 	HeaderRole  = "Driftless-Role"
@@ -39,11 +40,12 @@ func (t *Tokens) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// refuse answers a request with an error. A request in none of Connect's protocols gets the error in Connect's JSON.
 func refuse(errorWriter *connect.ErrorWriter, w http.ResponseWriter, r *http.Request, err *connect.Error) {
+	if err.Code() == connect.CodeUnauthenticated {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
 	if errorWriter.IsSupported(r) {
-		if err.Code() == connect.CodeUnauthenticated {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-		}
 		_ = errorWriter.Write(w, r, err)
 		return
 	}
@@ -51,17 +53,17 @@ func refuse(errorWriter *connect.ErrorWriter, w http.ResponseWriter, r *http.Req
 	switch err.Code() {
 	case connect.CodeUnauthenticated:
 		status = http.StatusUnauthorized
-		w.Header().Set("WWW-Authenticate", "Bearer")
 	case connect.CodeInvalidArgument:
 		status = http.StatusBadRequest
 	default:
 	}
+	maps.Copy(w.Header(), err.Meta())
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"code": err.Code().String(), "message": err.Message()})
 }
 
-// authenticate returns the caller.
+// authenticate returns the caller: the token's holder, or the actor for whom a delegate calls.
 func (t *Tokens) authenticate(r *http.Request) (Principal, *connect.Error) {
 	// The scheme may be in any case (RFC 9110, section 11.1).
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -79,7 +81,7 @@ func (t *Tokens) authenticate(r *http.Request) (Principal, *connect.Error) {
 	return p.onBehalf(r.Header)
 }
 
-// onBehalf returns the principal as the headers of a delegate say.
+// onBehalf returns the principal for a request with these headers. With those of a delegate, it is the actor's.
 func (p Principal) onBehalf(h http.Header) (Principal, *connect.Error) {
 	actors, roles := h.Values(HeaderActor), h.Values(HeaderRole)
 	if len(actors)+len(roles) == 0 {
@@ -116,7 +118,7 @@ func checkActor(name string) error {
 	case utf8.RuneCountInString(name) > maxActor:
 		return fmt.Errorf("must have at most %d characters", maxActor)
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return errors.New("must be UTF-8, and have only characters that can be seen")
+		return errors.New("must be UTF-8, with printable characters only")
 	default:
 		return nil
 	}

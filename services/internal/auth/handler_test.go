@@ -117,6 +117,12 @@ func TestTokensHandler_RefusesInEveryProtocol(t *testing.T) {
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, "true", refusal.Meta().Get(HeaderExpired), name)
 	}
+	answer := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(""))
+	r.Header.Set("Authorization", "Bearer "+expired)
+	tokens.Handler(http.NotFoundHandler()).ServeHTTP(answer, r)
+	require.Equal(t, http.StatusUnauthorized, answer.Code)
+	require.Equal(t, "true", answer.Header().Get(HeaderExpired), "in no protocol of Connect")
 }
 
 func TestTokensHandler_Delegates(t *testing.T) {

@@ -47,8 +47,8 @@ type waterfall struct {
 	width     int
 	now       time.Time
 	shown     spanFilter
-	// isOrphan has the roots.
-	isOrphan map[*jaeger.Span]bool
+	// isRoot has the spans whose parent is not in the trace.
+	isRoot map[*jaeger.Span]bool
 }
 
 // drawTrace writes a trace as a waterfall. Each span is a line, with notes below it about errors, retries and other
@@ -62,9 +62,9 @@ func drawTrace(w io.Writer, t *jaeger.Trace, shown spanFilter, width int, now ti
 		now:       now,
 		nameWidth: max(width-serviceWidth-2*timeWidth-barWidth-5, 24),
 	}
-	f.isOrphan = map[*jaeger.Span]bool{}
+	f.isRoot = map[*jaeger.Span]bool{}
 	for _, root := range t.Roots() {
-		f.isOrphan[root] = true
+		f.isRoot[root] = true
 	}
 	failed := 0
 	services := map[string]bool{}
@@ -157,7 +157,7 @@ func (f *waterfall) notes(s *jaeger.Span, said string) (out []string) {
 		out = append(out,
 			"started by span "+s.Parent+
 				", which is not in Jaeger: your application's span, if it sends its spans elsewhere")
-	case f.isOrphan[s]:
+	case f.isRoot[s]:
 		out = append(out, "its parent, span "+s.Parent+", is not in Jaeger")
 	}
 	if attribute(string(telemetry.KeptKey)) != "" {

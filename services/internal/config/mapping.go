@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -10,8 +11,8 @@ import (
 	"time"
 )
 
-// Mapping describes in SQL how the operator's tables are products and prices. It is under the key "catalog" of the YAML
-// file. Without it, or without its queries, the built-in tables are used: see IsBuiltIn.
+// Mapping says in SQL how to read products and prices from the operator's tables. It is under the key "catalog" of the
+// YAML file. Without it, or without its queries, the built-in tables are used: see IsBuiltIn.
 type Mapping struct {
 	// Products is a query whose columns are Stripe's fields of a product: id and name, and any others.
 	Products string `yaml:"products"`
@@ -28,18 +29,18 @@ type Mapping struct {
 	// CompareEvery is the time between two comparisons of all tables with CATALOG. Defaults to 24 hours.
 	CompareEvery time.Duration `yaml:"compare_every"`
 	// RereadEvery is the time between comparisons for queries whose result depends on the time, such as a price list
-	// that starts at an hour. They run at full speed. 0 means that no result depends on the time.
+	// that starts at an hour. These comparisons run at full speed. 0 means that no result depends on the time.
 	RereadEvery time.Duration `yaml:"reread_every"`
 	// RowSecurity is RowSecurityRefuse or RowSecurityAllow. Defaults to RowSecurityRefuse.
 	RowSecurity string `yaml:"row_security"`
 }
 
-// WriteBack are the statements that give a product or price in the operator's tables Stripe's values. Parameters have
-// the names of the columns of the mapping's queries: @id, @description. @changed lists those that changed in Stripe.
-// Without a statement, its change is not possible. In the file, product and price are either one statement or
+// WriteBack are the statements that write Stripe's values to a product or price in the operator's tables. Parameters
+// have the names of the columns of the mapping's queries: @id, @description. @changed lists the columns that changed in
+// Stripe. A change without a statement is not written back. In the file, product and price are either one statement or
 // statements by column.
 type WriteBack struct {
-	// Product changes a product. It runs once for each write-back, which may have several fields.
+	// Product changes a product. It runs once for each write-back, even of several fields.
 	Product string `yaml:"-"`
 	// ProductFields are statements by the column that they change. Product is then empty.
 	ProductFields map[string]string `yaml:"-"`
@@ -75,12 +76,17 @@ func (w *WriteIDs) check() error {
 	if w.Products == nil && w.Prices == nil {
 		return errors.New("write_ids must have products, prices, or both, each with table, key and column")
 	}
-	for key, c := range map[string]*IDColumn{"products": w.Products, "prices": w.Prices} {
-		if c != nil && (strings.TrimSpace(c.Table) == "" || strings.TrimSpace(c.Key) == "" ||
-			strings.TrimSpace(c.Column) == "") {
-			return fmt.Errorf("write_ids.%s must have table, key (the column with the catalog's id) and column "+
-				"(the one that gets Stripe's id)", key)
-		}
+	if err := w.Products.check("products"); err != nil {
+		return err
+	}
+	return w.Prices.check("prices")
+}
+
+func (c *IDColumn) check(key string) error {
+	if c != nil && (strings.TrimSpace(c.Table) == "" || strings.TrimSpace(c.Key) == "" ||
+		strings.TrimSpace(c.Column) == "") {
+		return fmt.Errorf("write_ids.%s must have table, key (the column with the catalog's id) and column "+
+			"(the one that gets Stripe's id)", key)
 	}
 	return nil
 }
@@ -118,6 +124,8 @@ func (w *WriteBack) UnmarshalYAML(unmarshal func(any) error) error {
 	return err
 }
 
+// parseStatements returns the one statement for all columns, or the statements by column. The error names
+// the first wrong column in alphabetical order.
 func parseStatements(key string, value any) (whole string, byColumn map[string]string, err error) {
 	switch value := value.(type) {
 	case nil:
@@ -126,8 +134,8 @@ func parseStatements(key string, value any) (whole string, byColumn map[string]s
 		return value, nil, nil
 	case map[string]any:
 		byColumn = map[string]string{}
-		for column, statement := range value {
-			text, ok := statement.(string)
+		for _, column := range slices.Sorted(maps.Keys(value)) {
+			text, ok := value[column].(string)
 			if !ok || strings.TrimSpace(text) == "" {
 				return "", nil, fmt.Errorf("write_back.%s.%s must be a statement", key, column)
 			}
@@ -146,7 +154,8 @@ func (m *Mapping) IsBuiltIn() bool {
 	if m == nil {
 		return true
 	}
-	// An empty key catalog, or one with a part of a mapping, is a mistake.
+	// An empty key catalog, or one with a part of a mapping only, is a mistake. So it is not built-in: check refuses
+	// it.
 	only := Mapping{Checks: m.Checks, WriteIDs: m.WriteIDs, CompareEvery: m.CompareEvery, RereadEvery: m.RereadEvery}
 	return reflect.DeepEqual(*m, only) && !reflect.DeepEqual(*m, Mapping{})
 }
@@ -184,22 +193,21 @@ func (m *Mapping) check() error {
 // database whether the statement works.
 var parameterPattern = regexp.MustCompile(`@([A-Za-z_]\w*)`)
 
-// CheckWriteBack returns an error if a field cannot be written back, because the mapping has no statement for it or one
-// that does not use it. The field has Stripe's name, with the prefix "prices." for fields of prices: "description",
-// "metadata.color", "prices.nickname". A nil mapping means the built-in tables, where every field can be written back.
+// CheckWriteBack returns an error if a field cannot be written back: the mapping has no statement for it, or the
+// statement does not use it. The field has Stripe's name, with the prefix "prices." for fields of prices:
+// "description", "metadata.color", "prices.nickname". A nil mapping means the built-in tables, where every field can be
+// written back.
 func (m *Mapping) CheckWriteBack(field string) error {
 	if m.IsBuiltIn() {
 		return nil
 	}
-	key, statement, query, byColumn := "write_back.product", m.WriteBack.Product, "products", m.WriteBack.ProductFields
+	query := "products"
 	column, ofPrice := strings.CutPrefix(field, "prices.")
 	if ofPrice {
-		key, statement, query, byColumn = "write_back.price", m.WriteBack.Price, "prices", m.WriteBack.PriceFields
+		query = "prices"
 	}
 	column, _, _ = strings.Cut(column, ".")
-	if byColumn != nil {
-		key, statement = key+"."+column, byColumn[column]
-	}
+	key, statement := m.WriteBack.statement(ofPrice, column)
 	uses := slices.ContainsFunc(parameterPattern.FindAllStringSubmatch(statement, -1),
 		func(found []string) bool { return found[1] == column })
 	switch {
@@ -212,6 +220,18 @@ func (m *Mapping) CheckWriteBack(field string) error {
 			field, key, column, query)
 	}
 	return nil
+}
+
+// statement returns the statement that changes a column, "" if there is none, and its key in the file.
+func (w *WriteBack) statement(ofPrice bool, column string) (key, statement string) {
+	key, whole, byColumn := "write_back.product", w.Product, w.ProductFields
+	if ofPrice {
+		key, whole, byColumn = "write_back.price", w.Price, w.PriceFields
+	}
+	if byColumn != nil {
+		return key + "." + column, byColumn[column]
+	}
+	return key, whole
 }
 
 // CheckInsert returns an error if a "product" or a "price" cannot be inserted into the operator's tables, because the
@@ -231,17 +251,10 @@ func (m *Mapping) CheckInsert(object string) error {
 // CheckImport returns an error if products that only Stripe has cannot be imported, because the mapping has no
 // statement that inserts them. A nil mapping means the built-in tables, where they can be imported.
 func (m *Mapping) CheckImport() error {
-	switch {
-	case m.IsBuiltIn():
-		return nil
-	case strings.TrimSpace(m.WriteBack.ImportProduct) == "":
-		return errors.New(
-			"products cannot be imported: set catalog.write_back.import_product to the statement that inserts one " +
-				"(see docs/mapping.md)")
-	case strings.TrimSpace(m.WriteBack.ImportPrice) == "":
-		return errors.New(
-			"products cannot be imported: set catalog.write_back.import_price to the statement that inserts a price " +
-				"(see docs/mapping.md)")
+	for _, object := range []string{"product", "price"} {
+		if err := m.CheckInsert(object); err != nil {
+			return fmt.Errorf("products cannot be imported: %w", err)
+		}
 	}
 	return nil
 }

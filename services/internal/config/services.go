@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// IngestionService are all settings of the ingestion program.
+// IngestionService has all settings of the ingestion program.
 type IngestionService struct {
 	File
 	Log
@@ -17,7 +17,7 @@ type IngestionService struct {
 	Ingestion
 }
 
-// PushService are all settings of the push program.
+// PushService has all settings of the push program.
 type PushService struct {
 	File
 	Log
@@ -30,7 +30,7 @@ type PushService struct {
 	Policy
 }
 
-// PullService are all settings of the pull program.
+// PullService has all settings of the pull program.
 type PullService struct {
 	File
 	Log
@@ -41,7 +41,7 @@ type PullService struct {
 	Pull
 }
 
-// ReconciliationService are all settings of the reconciliation program.
+// ReconciliationService has all settings of the reconciliation program.
 type ReconciliationService struct {
 	File
 	Log
@@ -60,8 +60,9 @@ type ReconciliationService struct {
 	DatabaseURL     Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"Database of the catalog. It also holds the ledger unless --ledger-database-url is set."`
 }
 
-// Variables returns the environment variables of settings, a struct of this package's groups. A secret, and any other
-// setting that may be in a file, also has a variable that names the file.
+// Variables returns the names of the environment variables of settings, sorted. settings is a struct of this package's
+// groups, such as PushService. A secret, and any other setting that may be in a file, also has a variable that names
+// the file.
 func Variables(settings any) []string {
 	var out []string
 	for _, f := range fieldsOf(reflect.TypeOf(settings)) {

@@ -34,19 +34,20 @@ func (c boundedCodec) Unmarshal(data []byte, v any) error {
 	}
 	err := c.Codec.Unmarshal(data, v)
 	m, ok := v.(proto.Message)
-	if !ok || err == nil && !bytes.Contains(data, []byte(strconv.Quote(Infinity))) ||
-		!hasDecimals(m.ProtoReflect().Descriptor()) {
+	// An "inf" decodes as any other text, but must be left out.
+	isDone := err == nil && !bytes.Contains(data, []byte(strconv.Quote(Infinity)))
+	if !ok || isDone || !hasDecimals(m.ProtoReflect().Descriptor()) {
 		return err
 	}
-	texts, done, wrong := withTexts(data, m.ProtoReflect().Descriptor())
+	rewritten, pieces, rewriteErr := withTexts(data, m.ProtoReflect().Descriptor())
 	switch {
-	case wrong != nil:
-		return wrong
-	case len(done) == 0:
+	case rewriteErr != nil:
+		return rewriteErr
+	case len(pieces) == 0:
 		return err
 	}
-	if err := c.Codec.Unmarshal(texts, v); err != nil {
-		return errors.New(atOriginal(err.Error(), data, done))
+	if err := c.Codec.Unmarshal(rewritten, v); err != nil {
+		return errors.New(atOriginal(err.Error(), data, pieces))
 	}
 	return nil
 }

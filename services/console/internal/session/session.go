@@ -25,6 +25,9 @@ const Lifetime = 12 * time.Hour
 // (RFC 6265, section 6.1).
 const maxCookie = 3800
 
+// briefLifetime is how long a browser keeps a cookie of SetBrief.
+const briefLifetime = 10 * time.Minute
+
 // minKey is the shortest accepted key in bytes.
 const minKey = 32
 
@@ -42,22 +45,22 @@ type Session struct {
 	// visitor.
 	Actor string `json:"a,omitempty"`
 	Role  string `json:"r,omitempty"`
-	// Expires ends the session.
+	// Expires is when the session ends.
 	Expires time.Time `json:"e"`
 }
 
 // Keeper reads and writes sessions. It is safe for concurrent use.
 type Keeper struct {
 	seal cipher.AEAD
-	form []byte
-	// Path is the path of the cookie.
-	path   string
-	secure bool
-	now    func() time.Time
+	// formKey authenticates form tokens.
+	formKey []byte
+	path    string
+	secure  bool
+	now     func() time.Time
 }
 
-// New returns a keeper. secret has at least 32 bytes; an empty one makes a random key, so that sessions end with the
-// process. path is the path below which the cookie is sent. A secure cookie is sent over TLS only.
+// New returns a keeper. secret must have at least 32 bytes. An empty one makes a random key, so that sessions end with
+// the process. path is the path below which cookies are sent. With secure they are sent over TLS only.
 func New(secret, path string, secure bool, now func() time.Time) (*Keeper, error) {
 	key := []byte(secret)
 	if secret == "" {
@@ -72,7 +75,7 @@ func New(secret, path string, secure bool, now func() time.Time) (*Keeper, error
 	if err != nil {
 		return nil, fmt.Errorf("derive the key of sessions: %w", err)
 	}
-	form, err := hkdf.Key(sha256.New, key, nil, "driftless console form", 32)
+	formKey, err := hkdf.Key(sha256.New, key, nil, "driftless console form", 32)
 	if err != nil {
 		return nil, fmt.Errorf("derive the key of forms: %w", err)
 	}
@@ -85,18 +88,20 @@ func New(secret, path string, secure bool, now func() time.Time) (*Keeper, error
 	if err != nil {
 		return nil, fmt.Errorf("session key: %w", err)
 	}
-	return &Keeper{seal: seal, form: form, path: path, secure: secure, now: now}, nil
+	return &Keeper{seal: seal, formKey: formKey, path: path, secure: secure, now: now}, nil
 }
 
-// cookie is the name of the cookie. The prefix makes browsers refuse it without TLS or from a subdomain.
-func (k *Keeper) cookie() string {
+// cookieName returns the name of the session's cookie. With the prefix __Host-, browsers accept it only over TLS, for
+// the path /, and not from a subdomain (RFC 6265bis, section 4.1.3).
+func (k *Keeper) cookieName() string {
 	if k.secure && k.path == "/" {
 		return "__Host-driftless"
 	}
 	return "driftless"
 }
 
-// Begin signs a visitor in. It sets the id and the end of the session.
+// Begin signs a visitor in, and sets the cookie. The id and the end of the session are new. It returns an error for a
+// token that does not fit into a cookie.
 func (k *Keeper) Begin(w http.ResponseWriter, s Session) error {
 	s.ID, s.Expires = rand.Text(), k.now().Add(Lifetime).UTC().Truncate(time.Second)
 	value, err := k.Seal("session", s)
@@ -107,16 +112,18 @@ func (k *Keeper) Begin(w http.ResponseWriter, s Session) error {
 		return fmt.Errorf("the token has %d bytes, which do not fit into a cookie: use one that driftless token made",
 			len(s.Token))
 	}
-	http.SetCookie(w, k.with(k.cookie(), value, Lifetime))
+	http.SetCookie(w, k.newCookie(k.cookieName(), value, Lifetime))
 	return nil
 }
 
-// End signs the visitor out.
-func (k *Keeper) End(w http.ResponseWriter) { http.SetCookie(w, k.with(k.cookie(), "", -time.Second)) }
+// End signs the visitor out: it deletes the cookie.
+func (k *Keeper) End(w http.ResponseWriter) {
+	http.SetCookie(w, k.newCookie(k.cookieName(), "", -time.Second))
+}
 
 // Read returns the session of a request, or ErrNone.
 func (k *Keeper) Read(r *http.Request) (Session, error) {
-	c, err := r.Cookie(k.cookie())
+	c, err := r.Cookie(k.cookieName())
 	if err != nil {
 		return Session{}, ErrNone
 	}
@@ -132,7 +139,7 @@ func (k *Keeper) Read(r *http.Request) (Session, error) {
 
 // FormToken returns the value that a form of the session must send.
 func (k *Keeper) FormToken(s Session) string {
-	mac := hmac.New(sha256.New, k.form)
+	mac := hmac.New(sha256.New, k.formKey)
 	mac.Write([]byte(s.ID))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
@@ -151,7 +158,7 @@ func (k *Keeper) Seal(purpose string, value any) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(k.seal.Seal(nil, nil, plain, []byte(purpose))), nil //nolint:gosec // it makes its own nonce
 }
 
-// Open reads what Seal made for the purpose.
+// Open decrypts a value of Seal into the variable that value points to. It fails if the purpose or key is another one.
 func (k *Keeper) Open(purpose, sealed string, value any) error {
 	data, err := base64.RawURLEncoding.DecodeString(sealed)
 	if err != nil {
@@ -167,14 +174,14 @@ func (k *Keeper) Open(purpose, sealed string, value any) error {
 	return nil
 }
 
-// SetBrief sets a cookie with a sealed value that lasts for a few minutes. SameSite=Lax lets it come back with a
-// redirect from another site.
+// SetBrief sets a cookie with a sealed value for 10 minutes, such as the state of a sign-in at an identity provider.
+// SameSite=Lax lets it come back with a redirect from another site.
 func (k *Keeper) SetBrief(w http.ResponseWriter, name string, value any) error {
 	sealed, err := k.Seal(name, value)
 	if err != nil {
 		return err
 	}
-	http.SetCookie(w, k.with("driftless-"+name, sealed, 10*time.Minute))
+	http.SetCookie(w, k.newCookie("driftless-"+name, sealed, briefLifetime))
 	return nil
 }
 
@@ -184,11 +191,12 @@ func (k *Keeper) TakeBrief(w http.ResponseWriter, r *http.Request, name string, 
 	if err != nil {
 		return false
 	}
-	http.SetCookie(w, k.with("driftless-"+name, "", -time.Second))
+	http.SetCookie(w, k.newCookie("driftless-"+name, "", -time.Second))
 	return k.Open(name, c.Value, value) == nil
 }
 
-func (k *Keeper) with(name, value string, age time.Duration) *http.Cookie {
+// newCookie returns a cookie with the attributes of every cookie of the console. A negative age deletes it.
+func (k *Keeper) newCookie(name, value string, age time.Duration) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // without TLS, as on the own machine, no cookie can be secure
 		Name:     name,
 		Value:    value,

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Since returns the time between now and t in words: "4 min ago", "in 2 h".
@@ -44,6 +46,15 @@ func Count(n uint64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// Capitalize returns a text with its first letter in upper case.
+func Capitalize(text string) string {
+	if text == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
 }
 
 // Many returns a count with its noun: "1 product", "2,000 products".

@@ -84,11 +84,15 @@ func (r Reading) Saw(xid uint32) bool {
 }
 
 // State returns the state of a requested id, in any spelling. It is the zero State if there is no such product.
-func (r Reading) State(requested string) State {
+func (r Reading) State(requested string) State { return r.States[r.Spelling(requested)] }
+
+// Spelling returns a requested id as the queries spell it. It may differ from the spelling in a row, as in case or
+// padding.
+func (r Reading) Spelling(requested string) string {
 	if spelled, ok := r.Spelled[requested]; ok {
-		return r.States[spelled]
+		return spelled
 	}
-	return r.States[requested]
+	return requested
 }
 
 // Read reads products by their ids, as the log or an operator spells them. It needs one round trip if no query fails

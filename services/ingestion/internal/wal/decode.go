@@ -12,12 +12,14 @@ import (
 // decoder makes chunks from the messages of pgoutput, protocol version 1. This version sends committed transactions
 // only, one after another (https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html).
 //
-// The values of a row never make it fail. A row that it cannot assign to products makes its chunk uncertain.
+// The values of a row never fail decoding. A row that cannot be assigned to products makes its chunk uncertain.
 type decoder struct {
 	tables    []Table
 	relations map[uint32]*relation
 
-	open  *Chunk
+	// open is the chunk of the transaction that is being decoded, nil outside of transactions.
+	open *Chunk
+	// index has the positions of products in the open chunk, by their ids.
 	index map[string]int
 	// keptBytes is the size of the row images of the open chunk, in bytes.
 	keptBytes int
@@ -27,17 +29,19 @@ type decoder struct {
 type relation struct {
 	name    string
 	columns []string
-	// isKey reports for each column whether the log has it of an old row that is sent with its key only.
+	// isKey reports for each column whether it belongs to the replica identity. The log has only these columns of an
+	// old row that is sent with its key only.
 	isKey []bool
 	// table is the index in tables, -1 if the table is not watched.
 	table   int
 	entries []resolvedEntry
-	// problem is why its rows cannot be assigned to products, empty if they can.
+	// problem is why the table's rows cannot be assigned to products, empty if they can.
 	problem string
 }
 
-// resolvedEntry is an entry with the positions of its columns in the relation.
+// resolvedEntry is an Entry with the positions of its columns in the relation.
 type resolvedEntry struct {
+	// product is -1 if the products are looked up by the values of columns.
 	product int
 	columns []int
 }
@@ -57,7 +61,8 @@ func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
 	if err := checkLengths(data); err != nil {
 		return nil, fmt.Errorf("decode the write-ahead log: %w", err)
 	}
-	// The data is clipped because pglogrepl slices by lengths, and beyond its end are bytes of other messages.
+	// pglogrepl slices by the lengths in the message. Clip keeps a wrong length from reaching the bytes of other
+	// messages behind it.
 	msg, err := pglogrepl.Parse(slices.Clip(data))
 	if err != nil {
 		return nil, fmt.Errorf("decode the write-ahead log: %w", err)
@@ -95,16 +100,18 @@ func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
 	return nil, nil
 }
 
-// Bounds of logical messages. A trace context has 55 bytes, the mark of a barrier 22, and the name of an actor at most
-// 900. A transaction of Driftless has one mark.
 const (
-	maxMark     = 1024
+	// maxMark is the maximum size of a logical message in bytes. A trace context has 55 bytes, the mark of a barrier
+	// 22, and the name of an actor at most 900.
+	maxMark = 1024
+	// maxBarriers is the maximum number of barriers in a chunk. A transaction of Driftless has one.
 	maxBarriers = 100
 )
 
+// message records what a logical message says about the open transaction. It ignores other messages. Everyone who may
+// log in may write one of any size, and a copy is kept until the transaction is captured, so sizes are bounded.
 func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
-	// Messages outside transactions come without a begin, and Driftless writes none. Everyone who may log in may write
-	// a message of any size, and a copy of it is kept until the transaction is captured.
+	// A message outside of transactions comes without a begin, and Driftless writes none.
 	if d.open == nil || !m.Transactional || len(m.Content) > maxMark {
 		return
 	}
@@ -187,7 +194,8 @@ type change struct {
 	keyOnly bool
 }
 
-// row adds a changed row to the products that it concerns and to those that it concerned before.
+// row adds a changed row to the products that it concerns and to those that it concerned before. It returns the open
+// chunk if that is full, and opens another one for the rest of the transaction.
 func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	if d.open == nil {
 		return nil, fmt.Errorf("decode the write-ahead log: a row of relation %d outside of a transaction", id)
@@ -206,17 +214,16 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	}
 	t := d.tables[r.table]
 	if t.Narrow && c.op != catalogv1.RowOperation_ROW_OPERATION_INSERT {
-		d.uncertain(
-			fmt.Sprintf(
-				"a row of %s changed, and the replica identity of a partition of it does not say which products it "+
-					"concerned", t.Name))
+		d.uncertain(fmt.Sprintf(
+			"a row of %s changed, and the replica identity of a partition of it does not say which products it concerned",
+			t.Name))
 	}
 	image := d.image(r, c)
 	for i, e := range r.entries {
 		if e.product >= 0 {
-			d.column(r, e.product, c, image)
+			d.addNamed(r, e.product, c, image)
 		} else {
-			d.lookup(r, i, c, image)
+			d.addLookups(r, i, c, image)
 		}
 	}
 	if len(d.open.Products)+len(d.open.Lookups) < maxChunkProducts {
@@ -234,8 +241,20 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	return full, nil
 }
 
-// column adds a row to the products that a column names.
-func (d *decoder) column(r *relation, column int, c change, image *catalogv1.RowImage) {
+// addNamed adds a row to the products that a column names.
+func (d *decoder) addNamed(r *relation, column int, c change, image *catalogv1.RowImage) {
+	old, current := d.oldAndNew(r, column, c)
+	if current != nil {
+		d.addProduct(*current, image)
+	}
+	if old != nil && (current == nil || *old != *current) {
+		d.addProduct(*old, image)
+	}
+}
+
+// oldAndNew returns a column of the old and of the new row. It is nil for NULL, and for a row that the change does not
+// have. A value that the log lacks makes the chunk uncertain.
+func (d *decoder) oldAndNew(r *relation, column int, c change) (old, current *string) {
 	old, hadOld := value(r, column, c.before, c.keyOnly)
 	current, hasCurrent := value(r, column, c.after, false)
 	if c.after != nil && !hasCurrent {
@@ -247,28 +266,14 @@ func (d *decoder) column(r *relation, column int, c change, image *catalogv1.Row
 	if c.before != nil && !hadOld {
 		d.uncertain(fmt.Sprintf("the log does not have %s of the old row of %s", r.columns[column], r.name))
 	}
-	if current != nil {
-		d.addProduct(*current, image)
-	}
-	if old != nil && (current == nil || *old != *current) {
-		d.addProduct(*old, image)
-	}
+	return old, current
 }
 
-// lookup adds lookups of the products of the old and of the new row.
-func (d *decoder) lookup(r *relation, entry int, c change, image *catalogv1.RowImage) {
+// addLookups adds lookups of the products of the old and of the new row.
+func (d *decoder) addLookups(r *relation, entry int, c change, image *catalogv1.RowImage) {
 	var old, current []*string
 	for _, column := range r.entries[entry].columns {
-		before, hadOld := value(r, column, c.before, c.keyOnly)
-		after, hasCurrent := value(r, column, c.after, false)
-		if c.after != nil && !hasCurrent {
-			if after, hasCurrent = before, hadOld; !hasCurrent {
-				d.uncertain(fmt.Sprintf("the log does not have %s of a changed row of %s", r.columns[column], r.name))
-			}
-		}
-		if c.before != nil && !hadOld {
-			d.uncertain(fmt.Sprintf("the log does not have %s of the old row of %s", r.columns[column], r.name))
-		}
+		before, after := d.oldAndNew(r, column, c)
 		old, current = append(old, before), append(current, after)
 	}
 	if c.after != nil {

@@ -2,11 +2,9 @@ package writeback_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,11 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
-	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
@@ -482,76 +478,6 @@ func TestNew_AcceptsAnySQLStatement(t *testing.T) {
 	}
 }
 
-func imported() *catalogv1.Product {
-	return &catalogv1.Product{
-		Id: "prod_abc", Active: new(true), Name: "Plate", Description: "Flat",
-		Images: []string{"https://example.com/p.png"}, UnitLabel: "plate",
-		Metadata: map[string]string{"size": "L"}, Prices: []*catalogv1.Price{
-			{Id: "plate-eur", Currency: "eur", UnitAmount: "900", Nickname: "Euro"},
-			{Id: "plate-fine", Currency: "eur", UnitAmountDecimal: "0.5"},
-		},
-	}
-}
-
-func TestWrite_ImportsProduct(t *testing.T) {
-	r := newShop(t)
-	w := r.writer()
-	command := writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}
-	require.Equal(t, writeback.Written, r.write(w, command))
-	p := r.read("prod_abc")
-	require.Equal(t, "Plate Flat L", p.GetName()+" "+p.GetDescription()+" "+p.GetMetadata()["size"])
-	require.Len(t, p.GetPrices(), 2)
-	require.Equal(t, "0.5", price(p, "plate-fine").GetUnitAmountDecimal())
-	require.Equal(t, "Euro", price(p, "plate-eur").GetNickname())
-	require.Equal(t, writeback.Done, r.write(w, command), "the same command again")
-}
-
-func TestWrite_ImportReplacesNothing(t *testing.T) {
-	command := writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}
-	t.Run("there before", func(t *testing.T) {
-		r := newShop(t)
-		r.exec(`INSERT INTO shop.items (sku, title) VALUES ('prod_abc', 'Ours')`)
-		require.Equal(t, writeback.Superseded, r.write(r.writer(), command))
-		require.Equal(t, "Ours", r.read("prod_abc").GetName())
-	})
-	t.Run("inserted meanwhile", func(t *testing.T) {
-		r := newShop(t)
-		w, tx := r.writer(), r.beginTx()
-		_, err := tx.Exec(t.Context(), `INSERT INTO shop.items (sku, title) VALUES ('prod_abc', 'Ours')`)
-		require.NoError(t, err)
-		var result writeback.Result
-		var failed error
-		var wg sync.WaitGroup
-		wg.Go(func() { result, failed = w.Write(t.Context(), command) })
-		waitForLock(t, r.pool)
-		require.NoError(t, tx.Commit(t.Context()))
-		wg.Wait()
-		require.NoError(t, failed)
-		require.Equal(t, writeback.Superseded, result)
-		require.Equal(t, "Ours", r.read("prod_abc").GetName())
-	})
-	t.Run("a row that the mapping does not show", func(t *testing.T) {
-		r := newShop(t)
-		r.queries.Products += ` WHERE note IS NULL`
-		r.exec(`INSERT INTO shop.items (sku, title, note) VALUES ('prod_abc', 'Ours', 'hidden')`)
-		require.Contains(t, r.mustFail(r.writer(), command).Message, "duplicate key")
-		r.queries.WriteBack.ImportProduct += ` ON CONFLICT (sku) DO NOTHING`
-		require.Contains(t, r.mustFail(r.writer(), command).Message, "changed 0 rows")
-	})
-	t.Run("a price of another product", func(t *testing.T) {
-		r := newShop(t)
-		taken := writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}
-		taken.Desired.Prices[0].Id = "mug-eur"
-		require.Contains(t, r.mustFail(r.writer(), taken).Message,
-			"catalog.write_back.import_price is refused by Postgres: duplicate key")
-	})
-	t.Run("no statement", func(t *testing.T) {
-		r := newShop(t)
-		r.queries.WriteBack.ImportProduct = ""
-		require.Contains(t, r.mustFail(r.writer(), command).Message, "set catalog.write_back.import_product")
-	})
-}
-
 func TestWrite_ReturnsTemporaryErrorsAsErrors(t *testing.T) {
 	r := newShop(t)
 	w := r.writer()
@@ -577,74 +503,5 @@ func TestWrite_ReturnsTemporaryErrorsAsErrors(t *testing.T) {
 		require.NotErrorAs(t, err, &failure)
 		require.NoError(t, tx.Rollback(context.WithoutCancel(t.Context())))
 		require.Equal(t, writeback.Written, r.write(w, held))
-	})
-}
-
-func TestWrite_WritesBuiltInTables(t *testing.T) {
-	r := newBuiltIn(t)
-	r.exec(`INSERT INTO driftless.products (id, name, metadata, images) VALUES ('mug', 'Mug', '{"sku": 1}', '{}')`)
-	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount, tiers) VALUES ('mug-eur', 'mug', 'eur', 1400.00, NULL)`)
-	w := r.writer()
-	require.Equal(t, writeback.Written, r.write(w, r.command("mug", func(p *catalogv1.Product) {
-		p.Metadata["color"], p.Active = "blue", new(false)
-		p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Blue"}}
-		p.PackageDimensions = &catalogv1.PackageDimensions{Height: "1.5", Length: "2", Weight: "3", Width: "4"}
-		price(p, "mug-eur").Nickname, price(p, "mug-eur").TaxBehavior = "Euro", "inclusive"
-		price(p, "mug-eur").CurrencyOptions = map[string]*catalogv1.CurrencyOption{"usd": {UnitAmount: "1500"}}
-	}, "metadata.color", "active", "marketing_features", "package_dimensions", "prices.mug-eur.nickname",
-		"prices.mug-eur.tax_behavior",
-		"prices.mug-eur.currency_options.usd.unit_amount")))
-	//nolint:testifylint // not JSON as a whole
-	require.Equal(t, `{"sku": 1, "color": "blue"} {Blue} {} f`,
-		r.value(`SELECT concat_ws(' ', metadata, marketing_features, images, active) FROM driftless.products`))
-	require.Equal(t, `1400.00 Euro inclusive {"usd": {"unit_amount": 1500}}`,
-		r.value(`SELECT concat_ws(' ', unit_amount, nickname, tax_behavior, currency_options) FROM driftless.prices`))
-	require.Equal(t, writeback.Written,
-		r.write(w, writeback.Command{ProductID: "prod_abc", Desired: imported(), Import: true}))
-}
-
-// TestWrite_KeepsEveryProductInBuiltInTables imports any product that Stripe can have, and then writes any other
-// product back over it.
-func TestWrite_KeepsEveryProductInBuiltInTables(t *testing.T) {
-	r := newBuiltIn(t)
-	w := r.writer()
-	rapid.Check(t, func(rt *rapid.T) {
-		first, second := catalogtest.Product("mug").Draw(rt, "first"), catalogtest.Product("mug").Draw(rt, "second")
-		if _, err := r.pool.Exec(t.Context(), `TRUNCATE driftless.products CASCADE`); err != nil {
-			rt.Fatal(err)
-		}
-		if result, err := w.Write(t.Context(), writeback.Command{
-			ProductID: "mug",
-			Desired:   first,
-			Import:    true,
-		}); err != nil || result != writeback.Written {
-			rt.Fatalf("import: %v %v", result, err)
-		}
-		fields := []string{}
-		for _, c := range []string{
-			"name", "active", "description", "images", "marketing_features", "metadata",
-			"package_dimensions", "shippable", "tax_code", "unit_label", "url",
-		} {
-			if rapid.Bool().Draw(rt, c) {
-				fields = append(fields, c)
-			}
-		}
-		for _, p := range second.GetPrices() {
-			fields = append(fields, "prices."+p.GetId())
-		}
-		result, err := w.Write(t.Context(), writeback.Command{
-			ProductID: "mug",
-			Base:      r.read("mug"),
-			Desired:   second,
-			Fields:    fields,
-		})
-		// The default may be a price that is archived in the catalog.
-		if failure := (&writeback.Failure{}); errors.As(err, &failure) && strings.Contains(failure.Message,
-			"would not be valid") {
-			return
-		}
-		if err != nil || result == writeback.Superseded {
-			rt.Fatalf("write back: %v %v", result, err)
-		}
 	})
 }

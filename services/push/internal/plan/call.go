@@ -22,7 +22,7 @@ const MaxCallAge = stripeapi.RequestTimeout + 15*time.Second
 type PlannedCall struct {
 	catalog.Step
 	Key string
-	// generation is the one that the key was made with.
+	// generation is the product's generation that the key was made with.
 	generation uint64
 }
 
@@ -31,7 +31,7 @@ type PlannedCall struct {
 func (p *Planner) withKeys(steps []catalog.Step, observed *catalogv1.Observed) []PlannedCall {
 	out := make([]PlannedCall, len(steps))
 	for i, key := range catalog.IdempotencyKeys(steps, p.Account, observed.GetGeneration()) {
-		out[i] = PlannedCall{steps[i], key, observed.GetGeneration()}
+		out[i] = PlannedCall{Step: steps[i], Key: key, generation: observed.GetGeneration()}
 	}
 	for _, intent := range observed.GetIntents() {
 		if intent.GetSettled() {
@@ -46,15 +46,16 @@ func (p *Planner) withKeys(steps []catalog.Step, observed *catalogv1.Observed) [
 	return out
 }
 
-// hasUnknownOutcome reports whether Stripe must be read because of a call of unknown outcome. That is so if the calls
-// do not repeat it, or if its key may be forgotten.
+// hasUnknownOutcome reports whether a call of unknown outcome stays unknown until Stripe is read. That is so if the
+// planned calls do not repeat it, or if Stripe may have forgotten its key.
 func hasUnknownOutcome(calls []PlannedCall, observed *catalogv1.Observed, now time.Time) bool {
 	return slices.ContainsFunc(observed.GetIntents(), func(intent *catalogv1.Intent) bool {
 		if intent.GetSettled() {
 			return false
 		}
-		again := slices.ContainsFunc(calls, func(c PlannedCall) bool { return c.Key == intent.GetIdempotencyKey() })
-		return !again || now.Sub(firstCallTime(intent)) > maxKeyAge
+		key := intent.GetIdempotencyKey()
+		isRepeated := slices.ContainsFunc(calls, func(c PlannedCall) bool { return c.Key == key })
+		return !isRepeated || now.Sub(firstCallTime(intent)) > maxKeyAge
 	})
 }
 
@@ -94,11 +95,11 @@ func firstCallTime(intent *catalogv1.Intent) time.Time {
 // CreatedPrices are Stripe's ids of the prices that the calls of a plan have created, by the catalog's ids.
 type CreatedPrices map[string]string
 
-// Resolve returns the step with the ids of the prices that it refers to.
+// Resolve returns the step with Stripe's ids in place of references to prices that calls of the plan have created.
 func (c CreatedPrices) Resolve(step catalog.Step) catalog.Step {
 	params := make([]catalog.Param, len(step.Params))
 	for i, param := range step.Params {
-		if id, ok := c[param.PriceRef]; ok && param.PriceRef != "" {
+		if id, ok := c[param.PriceRef]; ok {
 			param = catalog.Param{Name: param.Name, Value: id}
 		}
 		params[i] = param
@@ -110,8 +111,11 @@ func (c CreatedPrices) Resolve(step catalog.Step) catalog.Step {
 	return step
 }
 
-// Add notes the price that a step has created, if it has created one.
+// Add records the price that a step has created, if it has created one.
 func (c CreatedPrices) Add(step catalog.Step, answer *stripeapi.Applied) {
+	if step.PriceID == "" {
+		return
+	}
 	switch step.Kind {
 	case catalog.CreatePrice:
 		c[step.PriceID] = answer.ObjectID

@@ -21,7 +21,7 @@ type Action int
 const (
 	// Busy waits: another process has a valid claim.
 	Busy Action = iota
-	// Outdated fails: the request must be fulfilled, and a later state than its own was applied or is held.
+	// Outdated fails: the request has Force, but a later state than its own was applied or is held.
 	Outdated
 	// Superseded does nothing: a later state was applied or is held.
 	Superseded
@@ -35,10 +35,10 @@ const (
 	Call
 )
 
-// Seen is what is known about a product at a time.
+// Seen is what push knows of a product at a time.
 type Seen struct {
 	Observed *catalogv1.Observed
-	// At is by the NATS server's clock.
+	// At is the time by the NATS server's clock.
 	At time.Time
 	// Reread reports whether Observed was read from Stripe for this decision: see RecordReread.
 	Reread bool
@@ -51,8 +51,8 @@ type Decision struct {
 	Observed *catalogv1.Observed
 	// Plan is set for Store and Call.
 	Plan *Plan
-	// Findings are what the rules have found about the plan's calls. None of the calls is made, and no claim is stored,
-	// until each of them is settled: see Finding.
+	// Findings are what the rules have found about the plan's calls. Until every finding is settled, no claim is stored
+	// and no call is made: see Finding.
 	Findings []Finding
 	// Report is what the guard judges before the claim is stored: see Judge. It is nil if there is nothing to judge,
 	// because the plan has no calls or its version was admitted before.
@@ -85,14 +85,14 @@ func (p *Plan) Advances() bool { return p.Base.GetVersion() < p.Change.GetVersio
 func (p *Planner) Decide(req Request, seen Seen) Decision {
 	d := Decision{Observed: seen.Observed}
 	if !seen.Reread {
-		if action, ends := p.checkWanted(req, seen); ends {
+		if action, ends := p.endsUnplanned(req, seen); ends {
 			d.Action, d.Publish = action, action == Unchanged && req.Redelivered
 			return d
 		}
 	}
 	// Overlaps begin and end in the write that stores the plan. So a process that dies does not forget them.
-	_, observed := catalog.ResolveAt(p.Policy, req.Change, seen.Observed, req.Exceptions, seen.At)
-	effective, steps := p.resolve(req, observed)
+	resolution, observed := catalog.ResolveAt(p.Policy, req.Change, seen.Observed, req.Exceptions, seen.At)
+	steps := req.filter(resolution.Steps(observed), observed)
 	calls := p.withKeys(steps, seen.Observed)
 	if !seen.Reread && mustReread(req, calls, seen) {
 		d.Action = Reread
@@ -107,17 +107,19 @@ func (p *Planner) Decide(req Request, seen Seen) Decision {
 		Desired: req.Change, Observed: seen.Observed, Calls: calls, Adopted: req.Adopted,
 		HoldCreations: p.HoldCreations,
 	})
-	if (len(calls) > 0 || observed != seen.Observed) && !p.isAdmitted(req, seen.Observed) {
+	// The guard also judges an overlap that begins or ends without a call.
+	hasOverlapChange := observed != seen.Observed
+	if (len(calls) > 0 || hasOverlapChange) && !p.isAdmitted(req, seen.Observed) {
 		d.Report = new(guard.Inspect(p.Guard, guard.Change{
-			Observed: seen.Observed, Desired: effective, Steps: steps, After: observed,
+			Observed: seen.Observed, Desired: resolution.Effective, Steps: steps, After: observed,
 		}))
 	}
 	d.Publish = len(calls) == 0 && req.IsComplete() && (d.Plan.Advances() || req.Redelivered)
 	return d
 }
 
-// checkWanted reports whether the request ends before anything is planned, and how.
-func (p *Planner) checkWanted(req Request, seen Seen) (action Action, ends bool) {
+// endsUnplanned reports whether nothing needs to be planned for the request, and what to do instead.
+func (p *Planner) endsUnplanned(req Request, seen Seen) (action Action, ends bool) {
 	o, version := seen.Observed, req.Change.GetVersion()
 	// A later state that is held supersedes an earlier one as well.
 	known := max(o.GetVersion(), o.GetHold().GetVersion())
@@ -141,20 +143,20 @@ func (p *Planner) IsBusy(o *catalogv1.Observed, now time.Time) bool {
 	return c != nil && c.GetHolder() != p.Holder && now.Before(c.GetUntil().AsTime())
 }
 
-// mustReread reports whether the observed state is not enough to plan with. A claim that is still there was left by a
-// push that died.
+// mustReread reports whether the product must be read from Stripe before its calls are planned. A claim that is still
+// there was left by a push that died.
 func mustReread(req Request, calls []PlannedCall, seen Seen) bool {
 	return req.Reread || seen.Observed.GetStale() || seen.Observed.GetClaim() != nil ||
 		hasUnknownOutcome(calls, seen.Observed, seen.At)
 }
 
-// plan returns the plan of the calls. observed is the state that was seen, with its overlaps at that time.
+// plan returns the plan that makes the calls. observed is the state that was seen, with its overlaps at that time.
 func (p *Planner) plan(req Request, calls []PlannedCall, seen Seen, observed *catalogv1.Observed) *Plan {
 	pl := &Plan{
 		Change: req.Change, Calls: calls, Base: seen.Observed, State: proto.CloneOf(observed), At: seen.At,
 		Reread: seen.Reread,
 	}
-	// Recorded before the calls: a metadata key that was written but not recorded could never be removed.
+	// The keys are recorded before the calls: one that was written but not recorded could never be removed.
 	catalog.ManageMetadata(pl.State, req.Change)
 	catalog.RecordFound(pl.State, req.Change)
 	pl.State.Hold = p.approvedHold(req, seen.Observed)

@@ -50,16 +50,13 @@ type Planner struct {
 	Guard guard.Config
 }
 
-// resolve returns the state that desired state and policy ask for, and the calls that lead to it. The parts that Stripe
-// refused in this pass are left out.
-func (p *Planner) resolve(req Request, observed *catalogv1.Observed) (effective *catalogv1.ProductChange,
-	steps []catalog.Step,
-) {
-	r := catalog.Resolve(p.Policy, req.Change, observed, req.Exceptions)
-	return r.Effective, req.Keys.filter(req.Skips.filter(r.Steps(observed), observed), observed)
+// steps returns the calls that lead from the observed state to the one that desired state and policy ask for.
+func (p *Planner) steps(req Request, observed *catalogv1.Observed) []catalog.Step {
+	return req.filter(catalog.Resolve(p.Policy, req.Change, observed, req.Exceptions).Steps(observed), observed)
 }
 
-func (p *Planner) steps(req Request, observed *catalogv1.Observed) []catalog.Step {
-	_, steps := p.resolve(req, observed)
-	return steps
+// filter leaves out the parts of the steps that Stripe refused in this pass, and the lookup keys that stay with their
+// owners.
+func (r Request) filter(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Step {
+	return r.Keys.filter(r.Skips.filter(steps, observed), observed)
 }

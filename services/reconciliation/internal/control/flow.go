@@ -15,7 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
-// flows are the places at which messages wait, in the order of the way of a change.
+// flows are the places at which messages wait, in the order in which a change passes them.
 var flows = []struct {
 	name      string
 	consumers []topology.Consumer
@@ -31,27 +31,17 @@ var flows = []struct {
 	}},
 }
 
-// statusOfFlow adds what waits, and how fast it is done. retries are the first retries, and more
-// reports that there are others.
+// statusOfFlow adds to out how much waits at each place, for how long, and how fast it gets less. retries are the first
+// retries, and more reports whether there are others.
 func (c control) statusOfFlow(ctx context.Context, v *view.View, retries []*meshv1.Retry, more bool,
 	out *controlv1.GetStatusResponse,
 ) error {
 	out.Flow = append(out.Flow, captureFlow(out))
 	for _, f := range flows {
 		flow := &controlv1.FlowStatus{Name: f.name}
-		waiting, oldest := uint64(0), time.Time{}
-		for _, s := range v.Consumers {
-			if !slices.Contains(f.consumers, s.Consumer) {
-				continue
-			}
-			waiting += s.Pending + s.InFlight
-			at, err := c.Mesh.Oldest(ctx, s)
-			if err != nil {
-				return err
-			}
-			if !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
-				oldest = at
-			}
+		waiting, oldest, err := c.backlog(ctx, v, f.consumers)
+		if err != nil {
+			return err
 		}
 		if !oldest.IsZero() {
 			flow.OldestAt = timestamppb.New(oldest)
@@ -61,7 +51,7 @@ func (c control) statusOfFlow(ctx context.Context, v *view.View, retries []*mesh
 			flow.Left = timeLeft(waiting, rate)
 		}
 		if f.name == "retries" {
-			// Those that are due are among the messages, and the others are schedules.
+			// Retries that are due are messages of the consumer. The others are schedules.
 			waiting += out.GetRetrying()
 			flow.Left, flow.NextAt = nil, nextRetry(retries, more)
 		}
@@ -71,12 +61,33 @@ func (c control) statusOfFlow(ctx context.Context, v *view.View, retries []*mesh
 	return nil
 }
 
+// backlog returns the number of messages that wait for consumers or are being handled, and the time of the oldest one.
+// The time is zero if there is none.
+func (c control) backlog(
+	ctx context.Context, v *view.View, consumers []topology.Consumer,
+) (waiting uint64, oldest time.Time, err error) {
+	for _, s := range v.Consumers {
+		if !slices.Contains(consumers, s.Consumer) {
+			continue
+		}
+		waiting += s.Pending + s.InFlight
+		at, err := c.Mesh.Oldest(ctx, s)
+		if err != nil {
+			return 0, time.Time{}, err
+		}
+		if !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
+			oldest = at
+		}
+	}
+	return waiting, oldest, nil
+}
+
 // captureFlow returns how far capture is behind. Ingestion reports that once a second, so a few seconds are no delay.
 func captureFlow(s *controlv1.GetStatusResponse) *controlv1.FlowStatus {
 	flow := &controlv1.FlowStatus{Name: "capture"}
-	up := s.GetEquality().GetCapture().GetCapturedUpTo()
-	if up != nil && s.GetEquality().GetAt().AsTime().Sub(up.AsTime()) > view.MaxReportAge {
-		flow.OldestAt = up
+	upTo := s.GetEquality().GetCapture().GetCapturedUpTo()
+	if upTo != nil && s.GetEquality().GetAt().AsTime().Sub(upTo.AsTime()) > view.MaxReportAge {
+		flow.OldestAt = upTo
 	}
 	rate := 0.0
 	for _, service := range s.GetServices() {
@@ -101,7 +112,8 @@ func timeLeft(waiting uint64, rate float64) *durationpb.Duration {
 	return durationpb.New(time.Duration(float64(waiting) / rate * float64(time.Second)).Round(time.Second))
 }
 
-// nextRetry returns when the first of the retries is due, nil if others may be due before.
+// nextRetry returns when the first of the retries is due. It returns nil if there are more retries, since one of those
+// may be due before.
 func nextRetry(retries []*meshv1.Retry, more bool) (next *timestamppb.Timestamp) {
 	if more {
 		return nil

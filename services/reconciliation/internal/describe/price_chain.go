@@ -14,18 +14,21 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// maxCallDelay is how much later than a price the entry of the call can be that created it together with its product.
+// maxCallDelay is how much a price's time of creation may differ from that of the audit trail's entry about its
+// creation.
 const maxCallDelay = 10 * time.Minute
 
-// PriceChains returns the prices of a product in Stripe, each with those that it replaced. The states are those of
-// Stripe, the earliest first and the present one last. The entries are those of the audit trail.
+// PriceChains returns the prices of a product in Stripe, by the price of the catalog that they were, each chain with
+// the earliest price first. states are those of Stripe, the earliest first and the present one last. entries are those
+// of the audit trail.
 func PriceChains(states []*catalogv1.Observed, entries []*controlv1.HistoryEntry) []*controlv1.PriceChain {
-	chains := map[string][]*catalogv1.ObservedPrice{}
+	type chain struct{ priceID, foreignID string }
+	chains := map[chain][]*catalogv1.ObservedPrice{}
 	for _, price := range latestPrices(states) {
-		key := price.GetPrice().GetId()
-		if key == "" {
-			// Not Driftless's: a chain of its own, after all others.
-			key = "\xff" + price.GetStripeId()
+		key := chain{priceID: price.GetPrice().GetId()}
+		if key.priceID == "" {
+			// Others made this price: it has a chain of its own.
+			key.foreignID = price.GetStripeId()
 		}
 		chains[key] = append(chains[key], price)
 	}
@@ -34,19 +37,20 @@ func PriceChains(states []*catalogv1.Observed, entries []*controlv1.HistoryEntry
 		slices.SortFunc(prices, comparePrices)
 		out = append(out, chainOf(prices, entries))
 	}
-	slices.SortFunc(out, func(a, b *controlv1.PriceChain) int {
-		return cmp.Or(orderOfNone(a.GetPriceId())-orderOfNone(b.GetPriceId()),
-			strings.Compare(a.GetPriceId(), b.GetPriceId()),
-			strings.Compare(a.GetPrices()[0].GetStripePriceId(), b.GetPrices()[0].GetStripePriceId()))
-	})
+	slices.SortFunc(out, compareChains)
 	return out
 }
 
-func orderOfNone(id string) int {
-	if id == "" {
+// compareChains orders by the catalog's id. Prices of others come last, by Stripe's id.
+func compareChains(a, b *controlv1.PriceChain) int {
+	switch {
+	case a.GetPriceId() == "" && b.GetPriceId() != "":
 		return 1
+	case a.GetPriceId() != "" && b.GetPriceId() == "":
+		return -1
 	}
-	return 0
+	return cmp.Or(strings.Compare(a.GetPriceId(), b.GetPriceId()),
+		strings.Compare(a.GetPrices()[0].GetStripePriceId(), b.GetPrices()[0].GetStripePriceId()))
 }
 
 // latestPrices returns the latest known state of each price. A price that the present state lacks is not active.
@@ -67,7 +71,7 @@ func latestPrices(states []*catalogv1.Observed) map[string]*catalogv1.ObservedPr
 	return latest
 }
 
-// comparePrices orders by the time of creation. The active one of the prices of a second is the latest.
+// comparePrices orders by the time of creation. Among prices of the same second, an active one is the latest.
 func comparePrices(a, b *catalogv1.ObservedPrice) int {
 	rank := func(p *catalogv1.ObservedPrice) int {
 		switch {
@@ -83,7 +87,7 @@ func comparePrices(a, b *catalogv1.ObservedPrice) int {
 		strings.Compare(a.GetStripeId(), b.GetStripeId()))
 }
 
-// chainOf returns the chain of prices that stand for the same price of the catalog.
+// chainOf returns the chain of prices that were the same price of the catalog, the earliest first.
 func chainOf(prices []*catalogv1.ObservedPrice, entries []*controlv1.HistoryEntry) *controlv1.PriceChain {
 	out := &controlv1.PriceChain{PriceId: prices[0].GetPrice().GetId()}
 	for i, p := range prices {
@@ -99,24 +103,24 @@ func chainOf(prices []*catalogv1.ObservedPrice, entries []*controlv1.HistoryEntr
 		}
 		if i > 0 {
 			before := out.GetPrices()[i-1]
-			before.ReplacedBy, before.ReplacedAt = p.GetStripeId(), prices[i-1].GetReplacedAt()
-			if before.GetReplacedAt() == nil {
-				before.ReplacedAt = price.GetCreatedAt()
-			}
+			before.ReplacedBy = p.GetStripeId()
+			before.ReplacedAt = cmp.Or(prices[i-1].GetReplacedAt(), price.GetCreatedAt())
 		}
 		out.Prices = append(out.Prices, price)
 	}
 	return out
 }
 
-// originOf returns the call that created a price, nil if it is not known. The call that creates a product with its
-// price names the price of the catalog only, so the time decides whether it was this one.
+// originOf returns the call that created a price, nil if it is not known. isFirst reports whether the price is the
+// first of its chain. A call that creates a product with its price names only the catalog's price, so the times decide
+// whether it created this one.
 func originOf(p *catalogv1.ObservedPrice, isFirst bool, entries []*controlv1.HistoryEntry) *controlv1.PriceOrigin {
 	for _, e := range entries {
+		age := e.GetAt().AsTime().Sub(time.Unix(p.GetCreated(), 0))
+		mayBeWithProduct := isFirst && p.GetPrice().GetId() != "" && age.Abs() <= maxCallDelay
 		for _, step := range e.GetSteps() {
 			isOwn := step.GetObjectId() == p.GetStripeId() && strings.HasPrefix(step.GetStep(), "create price ")
-			age := e.GetAt().AsTime().Sub(time.Unix(p.GetCreated(), 0))
-			isWithProduct := isFirst && p.GetPrice().GetId() != "" && age.Abs() <= maxCallDelay &&
+			isWithProduct := mayBeWithProduct &&
 				strings.HasPrefix(step.GetStep(), "create product ") &&
 				strings.HasSuffix(step.GetStep(), " with price "+p.GetPrice().GetId())
 			if isOwn || isWithProduct {

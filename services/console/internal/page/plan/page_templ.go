@@ -147,7 +147,7 @@ func page(q query, p *controlv1.PlanResponse, next string, held uint64) templ.Co
 			}
 		}
 		if len(p.GetProducts()) == 0 {
-			title, text := nothing(q, p)
+			title, text := emptyText(q, p)
 			templ_7745c5c3_Err = view.Empty(title, text).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -161,7 +161,7 @@ func page(q query, p *controlv1.PlanResponse, next string, held uint64) templ.Co
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if hasHeld(p.GetProducts()) && view.Can(ctx, auth.Approve) {
+			if hasUndecided(p.GetProducts()) && view.Can(ctx, auth.Approve) {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<div class=\"actions plan-actions\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -19,8 +19,8 @@ import (
 // shown is the number of products on a page.
 const shown = 50
 
-// maxApproved is how many products a request may name.
-const maxApproved = 1000
+// maxSelected is how many products a request may name.
+const maxSelected = 1000
 
 // Add adds the page and its actions.
 func Add(app *web.App) {
@@ -33,7 +33,7 @@ func Add(app *web.App) {
 type query struct {
 	// held leaves out everything but held changes.
 	held bool
-	// after is the id that the page begins after.
+	// after is what the page begins after: a product's id, or the cursor of a search for held products.
 	after string
 	// usage also asks Stripe what uses the prices.
 	usage bool
@@ -71,55 +71,61 @@ func (q query) command() string {
 
 func show(v *web.Visit) (view.Page, error) {
 	q := parse(v.URL.Query())
-	request := &controlv1.PlanRequest{Limit: shown, After: q.after, Usage: q.usage}
 	if q.held {
-		held, err := v.Control.SearchProducts(v.Context(), connect.NewRequest(&controlv1.SearchProductsRequest{
-			Filter: &controlv1.ProductFilter{
-				States: []controlv1.ProductState{controlv1.ProductState_PRODUCT_STATE_HELD},
-			},
-			Limit: shown, Cursor: q.after,
-		}))
-		if err != nil {
-			return view.Page{}, err
-		}
-		heldTotal := held.Msg.GetTotal()
-		request.After = ""
-		for _, p := range held.Msg.GetProducts() {
-			request.ProductIds = append(request.ProductIds, p.GetProductId())
-		}
-		next := q
-		next.after = held.Msg.GetNext()
-		if len(request.ProductIds) == 0 {
-			return q.page(&controlv1.PlanResponse{}, "", heldTotal), nil
-		}
-		answer, err := v.Control.Plan(v.Context(), connect.NewRequest(request))
-		if err != nil {
-			return view.Page{}, err
-		}
-		link := ""
-		if next.after != "" {
-			link = next.path()
-		}
-		return q.page(answer.Msg, link, heldTotal), nil
+		return showHeld(v, q)
+	}
+	answer, err := v.Control.Plan(v.Context(), connect.NewRequest(&controlv1.PlanRequest{
+		Limit: shown, After: q.after, Usage: q.usage,
+	}))
+	if err != nil {
+		return view.Page{}, err
+	}
+	next := ""
+	if products := answer.Msg.GetProducts(); answer.Msg.GetTruncated() && len(products) > 0 {
+		next = products[len(products)-1].GetProductId()
+	}
+	return q.page(answer.Msg, next, 0), nil
+}
+
+// showHeld shows held changes only. The plan has no filter, so a search finds the held products to plan.
+func showHeld(v *web.Visit, q query) (view.Page, error) {
+	held, err := v.Control.SearchProducts(v.Context(), connect.NewRequest(&controlv1.SearchProductsRequest{
+		Filter: &controlv1.ProductFilter{
+			States: []controlv1.ProductState{controlv1.ProductState_PRODUCT_STATE_HELD},
+		},
+		Limit: shown, Cursor: q.after,
+	}))
+	if err != nil {
+		return view.Page{}, err
+	}
+	request := &controlv1.PlanRequest{Limit: shown, Usage: q.usage}
+	for _, p := range held.Msg.GetProducts() {
+		request.ProductIds = append(request.ProductIds, p.GetProductId())
+	}
+	if len(request.GetProductIds()) == 0 {
+		// Without ids the request would plan the whole catalog.
+		return q.page(&controlv1.PlanResponse{}, "", held.Msg.GetTotal()), nil
 	}
 	answer, err := v.Control.Plan(v.Context(), connect.NewRequest(request))
 	if err != nil {
 		return view.Page{}, err
 	}
-	link := ""
-	if products := answer.Msg.GetProducts(); answer.Msg.GetTruncated() && len(products) > 0 {
-		next := q
-		next.after = products[len(products)-1].GetProductId()
-		link = next.path()
-	}
-	return q.page(answer.Msg, link, 0), nil
+	return q.page(answer.Msg, held.Msg.GetNext(), held.Msg.GetTotal()), nil
 }
 
+// page returns the page with an answer. next is what the following page begins after, "" if this is the last one. held
+// is the number of all held changes.
 func (q query) page(answer *controlv1.PlanResponse, next string, held uint64) view.Page {
+	link := ""
+	if next != "" {
+		following := q
+		following.after = next
+		link = following.path()
+	}
 	return view.Page{
 		Title:   "Plan",
 		Section: "/plan",
-		Body:    page(q, answer, next, held),
+		Body:    page(q, answer, link, held),
 		Command: q.command(),
 		Live:    live.Status + "," + live.Activity,
 	}
@@ -129,8 +135,8 @@ func (q query) page(answer *controlv1.PlanResponse, next string, held uint64) vi
 func chosen(v *web.Visit) (ids []string, rule string, all bool, err error) {
 	ids, rule, all = v.PostForm["id"], v.PostForm.Get("rule"), v.PostForm.Get("all") != ""
 	switch {
-	case len(ids) > maxApproved:
-		err = fmt.Errorf("%d products are selected, and at most %d can be decided at once", len(ids), maxApproved)
+	case len(ids) > maxSelected:
+		err = fmt.Errorf("%d products are selected, and at most %d can be decided at once", len(ids), maxSelected)
 	case len(ids) == 0 && rule == "" && !all:
 		err = errors.New("no product is selected")
 	case all || rule != "":
@@ -156,7 +162,7 @@ func approve(v *web.Visit) (web.Done, error) {
 		}
 		done.decided += len(answer.Msg.GetProductIds())
 		done.waiting += len(answer.Msg.GetWaiting())
-		done.others += len(answer.Msg.GetHeldByOthers())
+		done.heldByOthers += len(answer.Msg.GetHeldByOthers())
 		if !answer.Msg.GetTruncated() || answer.Msg.GetNext() == "" || answer.Msg.GetNext() == request.GetAfter() {
 			break
 		}
@@ -180,7 +186,7 @@ func reject(v *web.Visit) (web.Done, error) {
 		for _, r := range answer.Msg.GetRejections() {
 			done.decided++
 			if r.GetWrittenBack() {
-				done.written++
+				done.writtenBack++
 			}
 			if r.GetBlocker() != "" {
 				done.blocked, done.blocker = done.blocked+1, cmp.Or(done.blocker, r.GetBlocker())

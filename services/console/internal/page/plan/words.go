@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"math/big"
 	"regexp"
 	"strings"
@@ -10,81 +9,11 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
-	"github.com/driftless-sync/driftless/services/internal/auth"
-	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// tally is what a decision about many products has done so far.
-type tally struct {
-	decided, waiting, others, written int
-	// blocked counts the products whose catalog could not take back the rejected change. blocker is why the first one
-	// could not.
-	blocked int
-	blocker string
-}
-
-func (t tally) approved() string {
-	parts := []string{view.Many(uint64(t.decided), "change is approved.", "changes are approved.")}
-	if t.waiting > 0 {
-		parts = append(parts, view.Many(uint64(t.waiting), "needs", "need")+" the approval of somebody else too.")
-	}
-	if t.others > 0 {
-		parts = append(parts, view.Many(uint64(t.others), "stays", "stay")+" held by another rule.")
-	}
-	return strings.Join(parts, " ")
-}
-
-func (t tally) rejected() string {
-	text := view.Many(uint64(t.decided), "change is rejected.", "changes are rejected.")
-	if t.written > 0 {
-		text += " The catalog gets Stripe's values back for " + view.Many(uint64(t.written), "product.", "products.")
-	}
-	if t.blocked > 0 {
-		text += " The catalog stays as it is for " + view.Many(uint64(t.blocked), "product", "products") + ": " +
-			t.blocker + "."
-	}
-	return text
-}
-
-// failed returns the error of a decision that stopped in the middle.
-func (t tally) failed(verb string, err error) error {
-	if t.decided == 0 {
-		return err
-	}
-	return fmt.Errorf("%s, then it stopped: %w", view.Many(uint64(t.decided), "change is "+verb, "changes are "+verb),
-		err)
-}
-
-func approveCommand(ids []string, rule string, all bool) string {
-	return command("approve", ids, rule, all)
-}
-
-func rejectCommand(ids []string, rule string, all bool) string {
-	return command("reject", ids, rule, all)
-}
-
-func command(verb string, ids []string, rule string, all bool) string {
-	parts := []string{"driftless", verb}
-	switch {
-	case rule != "":
-		parts = append(parts, "--rule", visible.Argument(rule))
-	case all:
-		parts = append(parts, "--all")
-	default:
-		for i, id := range ids {
-			if i == 5 {
-				parts = append(parts, "...")
-				break
-			}
-			parts = append(parts, visible.Argument(id))
-		}
-	}
-	return strings.Join(append(parts, "--reason", "..."), " ")
-}
-
-// nothing says what it means that the page has no product. It says equal only if the whole catalog was compared, all of
-// that is known, and nothing is on its way or stopped.
-func nothing(q query, p *controlv1.PlanResponse) (title, text string) {
+// emptyText says why the page has no product. It says equal only if the whole catalog was compared, all of that is
+// known, and nothing is on its way or stopped.
+func emptyText(q query, p *controlv1.PlanResponse) (title, text string) {
 	switch {
 	case q.after != "" && q.held:
 		return "No more held changes", "Those before are on the first page."
@@ -114,6 +43,8 @@ var rules = map[string]string{
 	"archived_products": "Many products archived",
 }
 
+// ruleTitle returns the title of a rule. Checks of the operator, and rules of later versions, are named after
+// themselves.
 func ruleTitle(rule string) string {
 	if title, ok := rules[rule]; ok {
 		return title
@@ -124,7 +55,7 @@ func ruleTitle(rule string) string {
 	return strings.ReplaceAll(rule, "_", " ")
 }
 
-// stateOf returns the tone and the word for where a planned product is.
+// stateOf returns the tone and the word for the state of a planned product.
 func stateOf(p *controlv1.ProductPlan) (tone, word string) {
 	switch {
 	case p.GetHold().GetApproved():
@@ -152,13 +83,13 @@ func change(c *controlv1.PlannedChange) string {
 	return c.GetVerb() + " " + what
 }
 
-// amount finds the number and the currency of a price in words: "1,400.00 EUR / month".
-var amount = regexp.MustCompile(`^([0-9][0-9,]*(?:\.[0-9]+)?) ([A-Z]{3})(.*)$`)
+// amountPattern finds number, currency and interval in a formatted price: "1,400.00 EUR / month".
+var amountPattern = regexp.MustCompile(`^([0-9][0-9,]*(?:\.[0-9]+)?) ([A-Z]{3})(.*)$`)
 
 // percent returns by how much an amount changes: "+50%". It is empty unless both are one amount of the same currency
 // and interval, and the old one is not 0.
 func percent(before, after string) string {
-	b, a := amount.FindStringSubmatch(before), amount.FindStringSubmatch(after)
+	b, a := amountPattern.FindStringSubmatch(before), amountPattern.FindStringSubmatch(after)
 	if b == nil || a == nil || b[2] != a[2] || b[3] != a[3] {
 		return ""
 	}
@@ -171,6 +102,7 @@ func percent(before, after string) string {
 	share.Mul(share, big.NewRat(100, 1))
 	digits := 0
 	if new(big.Rat).Abs(share).Cmp(big.NewRat(10, 1)) < 0 {
+		// Small shares have a digit more, so that 0.5% does not look like none.
 		digits = 1
 	}
 	text := share.FloatString(digits)
@@ -180,24 +112,25 @@ func percent(before, after string) string {
 	return strings.Replace(text, "-", "−", 1) + "%"
 }
 
-// usage returns what uses a price: "12 subscriptions, 1 payment link". It says what is not known.
+// usage returns how many subscriptions and payment links use a price: "12 subscriptions, 1 payment link". A count that
+// is not known is "unknown".
 func usage(u *meshv1.PriceUsage) string {
 	return usageCount(u.GetSubscriptions(), "subscription", "subscriptions") + ", " +
 		usageCount(u.GetPaymentLinks(), "payment link", "payment links")
 }
 
-func usageCount(c *meshv1.UsageCount, one, more string) string {
+func usageCount(c *meshv1.UsageCount, one, many string) string {
 	if c == nil || c.Count == nil {
-		return more + " unknown"
+		return many + " unknown"
 	}
-	text := view.Many(uint64(c.GetCount()), one, more)
+	text := view.Many(uint64(c.GetCount()), one, many)
 	if c.GetMore() {
 		return "at least " + text
 	}
 	return text
 }
 
-// heldRules returns the rules that hold products of the page, in order of their first product.
+// heldRules returns the rules that hold products of the page, in the order in which the page shows them.
 func heldRules(products []*controlv1.ProductPlan) []string {
 	var out []string
 	seen := map[string]bool{}
@@ -212,7 +145,8 @@ func heldRules(products []*controlv1.ProductPlan) []string {
 	return out
 }
 
-func hasHeld(products []*controlv1.ProductPlan) bool {
+// hasUndecided reports whether the page has a held change that is not approved.
+func hasUndecided(products []*controlv1.ProductPlan) bool {
 	for _, p := range products {
 		if p.GetHeld() && !p.GetHold().GetApproved() {
 			return true
@@ -221,26 +155,11 @@ func hasHeld(products []*controlv1.ProductPlan) bool {
 	return false
 }
 
-// finding returns why a rule holds a change, without the amounts if they stand beside it.
+// finding returns why a rule holds a change. It names the price, unless the rule's message does.
 func finding(f *catalogv1.Finding) string {
 	text := f.GetMessage()
 	if f.GetPriceId() != "" && !strings.Contains(text, f.GetPriceId()) {
 		text = "price " + f.GetPriceId() + ": " + text
 	}
 	return text
-}
-
-// decisions are what a visitor can do with the selected changes.
-var decisions = []view.Action{
-	{
-		Label: "Approve", Path: "/plan/approve", Role: auth.Approve, NeedsReason: true,
-		Effect:  "The selected changes are made in Stripe, in the versions that are held now.",
-		Command: "driftless approve PRODUCT --reason ...",
-	},
-	{
-		Label: "Reject", Path: "/plan/reject", Role: auth.Approve, NeedsReason: true, Danger: true,
-		Effect: "The selected changes are not made. Where the mapping can write, the catalog gets Stripe's values " +
-			"back.",
-		Command: "driftless reject PRODUCT --reason ...",
-	},
 }

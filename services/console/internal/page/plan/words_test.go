@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,18 +46,6 @@ func TestUsage_SaysWhatIsNotKnown(t *testing.T) {
 	}))
 }
 
-func TestTally_SaysWhatWasDone(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, "2 changes are approved. 1 needs the approval of somebody else too. 3 stay held by another rule.",
-		tally{decided: 2, waiting: 1, others: 3}.approved())
-	require.Equal(t, "1 change is rejected. The catalog stays as it is for 1 product: the mapping cannot write name.",
-		tally{decided: 1, blocked: 1, blocker: "the mapping cannot write name"}.rejected())
-	broken := errors.New("broken")
-	require.Equal(t, broken, tally{}.failed("approved", broken))
-	require.EqualError(t, tally{decided: 200}.failed("approved", broken),
-		"200 changes are approved, then it stopped: broken")
-}
-
 // An empty page is no proof of equality.
 func TestNothing_SaysEqualOnlyIfAllWasCompared(t *testing.T) {
 	t.Parallel()
@@ -67,7 +54,7 @@ func TestNothing_SaysEqualOnlyIfAllWasCompared(t *testing.T) {
 		edit(p)
 		return p
 	}
-	_, text := nothing(query{}, known(func(*controlv1.PlanResponse) {}))
+	_, text := emptyText(query{}, known(func(*controlv1.PlanResponse) {}))
 	require.Equal(t, "Catalog and Stripe are equal: 40 products were compared.", text)
 	for name, c := range map[string]struct {
 		q    query
@@ -82,14 +69,7 @@ func TestNothing_SaysEqualOnlyIfAllWasCompared(t *testing.T) {
 		"paused":        {query{}, func(p *controlv1.PlanResponse) { p.Paused = []*controlv1.PausedService{{}} }},
 		"in flight":     {query{}, func(p *controlv1.PlanResponse) { p.InFlight = 1 }},
 	} {
-		title, text := nothing(c.q, known(c.edit))
+		title, text := emptyText(c.q, known(c.edit))
 		require.NotContains(t, title+text, "equal", name)
 	}
-}
-
-func TestCommand(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, "driftless approve mug 'my cup' --reason ...", approveCommand([]string{"mug", "my cup"}, "", false))
-	require.Equal(t, "driftless reject --rule zero_amount --reason ...", rejectCommand(nil, "zero_amount", false))
-	require.Equal(t, "driftless approve --all --reason ...", approveCommand(nil, "", true))
 }

@@ -24,7 +24,7 @@ func sentence(e *controlv1.Explanation) string {
 	if text == "" {
 		return "Nothing is known"
 	}
-	return strings.ToUpper(text[:1]) + text[1:]
+	return view.Capitalize(text)
 }
 
 // verdictWords returns the words behind the verdict. Those of a dead letter are shown with the letter.

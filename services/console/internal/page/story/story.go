@@ -21,18 +21,18 @@ import (
 // Add adds the page.
 func Add(app *web.App) { app.Page("/products/{id}/story/{version}", show) }
 
-// maxEntries is how much of a product's history is read: as much as the API returns.
+// maxEntries is how many entries of a product's history are read. The API returns no more.
 const maxEntries = 1000
 
 // shown is what the page shows.
 type shown struct {
 	id string
 	story.Story
-	// now is where the product is. Nil if the story has ended, or if that is not known.
+	// now explains the present state of the product. Nil if the story has ended, or if that is not known.
 	now *controlv1.Explanation
 	// unknown is why later entries may be missing.
 	unknown string
-	// before and after are the versions around this one, 0 if there is none.
+	// before and after are the versions of the changes before and after this one, 0 if there is none.
 	before, after uint64
 }
 
@@ -56,14 +56,9 @@ func show(v *web.Visit) (view.Page, error) {
 		return view.Page{}, missing(id, version, answer.Msg)
 	}
 	t.Story = told
-	t.before, t.after = around(answer.Msg.GetEntries(), version)
+	t.before, t.after = neighbors(answer.Msg.GetEntries(), version)
 	if !t.Ended && t.By == 0 {
-		if explained, err := v.Control.Explain(v.Context(), connect.NewRequest(&controlv1.ExplainRequest{
-			Id:          id,
-			RowsUnknown: "the story is about the captured state",
-		})); err == nil && len(explained.Msg.GetExplanations()) == 1 {
-			t.now = explained.Msg.GetExplanations()[0]
-		}
+		t.now = explain(v, id)
 	}
 	page := view.Page{
 		Title:   fmt.Sprintf("Version %d of %s", version, id),
@@ -76,6 +71,18 @@ func show(v *web.Visit) (view.Page, error) {
 		page.Command = "driftless trace --trace-id " + visible.Argument(trace)
 	}
 	return page, nil
+}
+
+// explain returns where a product is now, nil if that is not known: the page is useful without it.
+func explain(v *web.Visit, id string) *controlv1.Explanation {
+	answer, err := v.Control.Explain(v.Context(), connect.NewRequest(&controlv1.ExplainRequest{
+		Id:          id,
+		RowsUnknown: "the story is about the captured state",
+	}))
+	if err != nil || len(answer.Msg.GetExplanations()) != 1 {
+		return nil
+	}
+	return answer.Msg.GetExplanations()[0]
 }
 
 // missing returns the error about a version that the history does not have.
@@ -93,8 +100,8 @@ func missing(id string, version uint64, history *controlv1.ListHistoryResponse) 
 	return connect.NewError(connect.CodeNotFound, errors.New(text))
 }
 
-// around returns the versions before and after another.
-func around(entries []*controlv1.HistoryEntry, version uint64) (before, after uint64) {
+// neighbors returns the versions of the changes before and after another one, 0 if there is none.
+func neighbors(entries []*controlv1.HistoryEntry, version uint64) (before, after uint64) {
 	var all []uint64
 	for _, c := range story.Changes(entries) {
 		all = append(all, c.Entry.GetVersion())
@@ -125,23 +132,16 @@ func (t shown) heading() string {
 	case "nothing to write":
 		return "Stripe had this state already" + took
 	}
-	return capital(t.Outcome) + took
+	return view.Capitalize(t.Outcome) + took
 }
 
-func capital(text string) string {
-	if text == "" {
-		return ""
-	}
-	return string(text[0]-'a'+'A') + text[1:]
-}
-
-// bar is where a step is on the line of the whole story, in hundredths.
+// bar is where a step is on the line of the whole story, in percent.
 type bar struct{ x, width string }
 
-// minBar is the narrowest bar that can be seen, in hundredths.
+// minBar is the narrowest bar that can be seen, in percent.
 const minBar = 0.8
 
-// barOf returns the bar of a step. Moments have a narrow one.
+// barOf returns the bar of a step. A step without a duration has the narrowest one.
 func (t shown) barOf(s story.Step) bar {
 	whole := t.End.Sub(t.Start)
 	if whole <= 0 {
@@ -153,7 +153,7 @@ func (t shown) barOf(s story.Step) bar {
 	return bar{strconv.FormatFloat(x, 'f', 2, 64), strconv.FormatFloat(width, 'f', 2, 64)}
 }
 
-// offset is the time of a step since the story's start.
+// offset returns the time from the story's start to a step's.
 func (t shown) offset(s story.Step) string {
 	d := s.Start.Sub(t.Start)
 	if d <= 0 {
@@ -162,7 +162,8 @@ func (t shown) offset(s story.Step) string {
 	return "+" + view.Duration(d)
 }
 
-// received says when Stripe's event about a call came. It may come before the answer to the call.
+// received says when Stripe's event about a call came. The step starts with Stripe's answer to the call, and the event
+// may come before that.
 func received(s story.Step) string {
 	if d := s.Received.Sub(s.Start); d >= time.Millisecond {
 		return "The event came " + view.Duration(d) + " after Stripe's answer."

@@ -36,14 +36,14 @@ func TestHeading_SaysConfirmedOnlyIfItIs(t *testing.T) {
 	}
 }
 
-func TestAround_FindsTheNeighbours(t *testing.T) {
+func TestNeighbors_FindsTheVersions(t *testing.T) {
 	t.Parallel()
 	var entries []*controlv1.HistoryEntry
 	for _, v := range []uint64{30, 20, 10} {
 		entries = append(entries, &controlv1.HistoryEntry{Kind: "catalog_change", Version: v})
 	}
-	before, after := around(entries, 20)
+	before, after := neighbors(entries, 20)
 	require.Equal(t, []uint64{10, 30}, []uint64{before, after})
-	before, after = around(entries, 30)
+	before, after = neighbors(entries, 30)
 	require.Equal(t, []uint64{20, 0}, []uint64{before, after})
 }

@@ -45,5 +45,5 @@ func TestAccountProblems_ReportsCaptureThatOnlyStarts(t *testing.T) {
 		require.Equal(t, step.want, got, "%+v", step)
 		require.Equal(t, step.known, known, "%+v", step)
 	}
-	require.Zero(t, a.stopped)
+	require.Zero(t, a.captureIdleSince)
 }
