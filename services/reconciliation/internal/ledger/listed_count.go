@@ -4,15 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
-
-// maxCounted is how many products of a wide search are counted: of those that are notable, and of the others.
-const maxCounted = 20_000
 
 // FacetCounts are the numbers of products that a filter selects.
 type FacetCounts struct {
@@ -40,9 +38,9 @@ type ValueCount struct {
 }
 
 // CountFacets counts the products that a filter selects, by each facet without the filter's own restriction of it. The
-// counts are exact, unless a search matches more than maxFound products.
+// counts are exact, unless a search is wide. Those of a wide one may be minimums.
 func (l *Ledger) CountFacets(ctx context.Context, f ProductFilter) (out FacetCounts, err error) {
-	s, err := l.selection(ctx, f)
+	s, err := l.countable(ctx, f)
 	if err != nil {
 		return out, err
 	}
@@ -65,27 +63,49 @@ func (l *Ledger) CountFacets(ctx context.Context, f ProductFilter) (out FacetCou
 	return out, nil
 }
 
-// CountProducts counts the products that a filter selects, as CountFacets does.
-func (l *Ledger) CountProducts(ctx context.Context, f ProductFilter) (Count, error) {
-	s, err := l.selection(ctx, f)
+// CountListed counts the products that a filter selects, as CountFacets does.
+func (l *Ledger) CountListed(ctx context.Context, f ProductFilter) (Count, error) {
+	s, err := l.countable(ctx, f)
 	if err != nil {
 		return Count{}, err
 	}
-	statement := `SELECT count(*) FROM (SELECT FROM driftless_ledger.listed_product l WHERE ` +
-		s.conditions(l.account) + s.limit() + `) l`
+	if s.text.isWide {
+		return l.countWide(ctx, s)
+	}
+	return l.count(ctx, s)
+}
+
+// CountProducts counts the products that a filter selects. The count is exact. That of a wide search takes the longer,
+// the more products there are.
+func (l *Ledger) CountProducts(ctx context.Context, f ProductFilter) (Count, error) {
+	s, err := l.parsed(ctx, f)
+	if err != nil {
+		return Count{}, err
+	}
+	s.text.isExact = true
+	return l.count(ctx, s)
+}
+
+func (l *Ledger) count(ctx context.Context, s selection) (Count, error) {
+	statement := `SELECT count(*) FROM driftless_ledger.listed_product l WHERE ` + s.conditions(l.account)
 	var n int64
 	if err := l.pool.QueryRow(ctx, statement, append([]any{perQuery}, s.args...)...).Scan(&n); err != nil {
 		return Count{}, fmt.Errorf("count products: %w", err)
 	}
-	return Count{N: uint64(n), IsMinimum: s.text.isWide && n > maxCounted}, nil
+	return Count{N: uint64(n)}, nil
 }
 
-// limit bounds what is read of a wide search.
-func (s *selection) limit() string {
-	if !s.text.isWide {
-		return ""
+// countWide counts the products of a wide search.
+func (l *Ledger) countWide(ctx context.Context, s selection) (Count, error) {
+	others := s.ProductFilter
+	if others.Search = ""; reflect.ValueOf(others).IsZero() {
+		return Count{N: uint64(len(s.text.ids)), IsMinimum: true}, nil
 	}
-	return ` LIMIT ` + strconv.Itoa(maxCounted+1)
+	counts, err := l.countFacets(ctx, s)
+	if err != nil {
+		return Count{}, err
+	}
+	return counts.total(), nil
 }
 
 // facetRows are counts as Postgres returns them.
@@ -103,26 +123,27 @@ func (r *facetRows) total() Count {
 
 // values returns the counts of a facet.
 func (r *facetRows) values(of facet) []ValueCount {
-	byValue := map[string]Count{}
-	add := func(value string, n uint64, isMinimum bool) {
-		if n > 0 {
-			byValue[value] = Count{byValue[value].N + n, byValue[value].IsMinimum || isMinimum}
-		}
-	}
+	byValue := map[string]uint64{}
 	for value, n := range r.counts[of] {
-		add(value, n, r.notable.IsMinimum)
+		byValue[value] += n
 	}
-	if of == byState {
-		add(string(InSync), r.others.N, r.others.IsMinimum)
-	}
-	if of == byKind {
+	switch of { //nolint:exhaustive // the others are facets of notable products only
+	case byState:
+		byValue[string(InSync)] += r.others.N
+	case byKind:
 		for kind, n := range r.rest {
-			add(kind, n, r.others.IsMinimum)
+			byValue[kind] += n
 		}
+	}
+	// isMinimum reports whether products with a value may be among those that were not counted.
+	isMinimum := func(value string) bool {
+		return r.notable.IsMinimum || r.others.IsMinimum && (of == byKind || of == byState && value == string(InSync))
 	}
 	out := []ValueCount{}
-	for value, count := range byValue {
-		out = append(out, ValueCount{Value: value, Count: count})
+	for value, n := range byValue {
+		if n > 0 {
+			out = append(out, ValueCount{Value: value, Count: Count{n, isMinimum(value)}})
+		}
 	}
 	slices.SortFunc(out, func(a, b ValueCount) int {
 		return cmp.Or(cmp.Compare(b.N, a.N), strings.Compare(a.Value, b.Value))
@@ -132,25 +153,8 @@ func (r *facetRows) values(of facet) []ValueCount {
 
 // countFacets counts by all facets at once. Notable products are few at most times, and the others only have a kind.
 func (l *Ledger) countFacets(ctx context.Context, s selection) (*facetRows, error) {
-	where := s.conditions(l.account)
-	rest := where + ` AND NOT l.is_notable`
-	if s.isNotable() {
-		rest = `false`
-	}
-	rows, err := l.pool.Query(ctx, `WITH n AS MATERIALIZED (
-			SELECT state, kind, no_active_price, drift_kinds, causes, dead_reasons, held_by
-			FROM driftless_ledger.listed_product l WHERE `+where+` AND l.is_notable`+s.limit()+`)
-		SELECT 'notable', '', count(*) FROM n
-		UNION ALL SELECT 'rest', kind, count(*) FROM (
-			SELECT kind FROM driftless_ledger.listed_product l WHERE `+rest+s.limit()+`) r GROUP BY kind
-		UNION ALL SELECT 'state', state, count(*) FROM n GROUP BY state
-		UNION ALL SELECT 'kind', kind, count(*) FROM n GROUP BY kind
-		UNION ALL SELECT 'drift_kind', v, count(*) FROM n, unnest(drift_kinds) v GROUP BY v
-		UNION ALL SELECT 'cause', v, count(*) FROM n, unnest(causes) v GROUP BY v
-		UNION ALL SELECT 'dead_reason', v, count(*) FROM n, unnest(dead_reasons) v GROUP BY v
-		UNION ALL SELECT 'rule', v, count(*) FROM n, unnest(held_by) v GROUP BY v
-		UNION ALL SELECT 'no_active_price', 'true', count(*) FROM n WHERE no_active_price`,
-		append([]any{perQuery}, s.args...)...)
+	statement := s.facets(l.account)
+	rows, err := l.pool.Query(ctx, statement, append([]any{perQuery}, s.args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
 	}
@@ -160,7 +164,7 @@ func (l *Ledger) countFacets(ctx context.Context, s selection) (*facetRows, erro
 	if _, err := pgx.ForEachRow(rows, []any{&name, &value, &n}, func() error {
 		switch name {
 		case "notable":
-			out.notable = Count{uint64(n), s.text.isWide && n > maxCounted}
+			out.notable = Count{uint64(n), s.text.isWide && n > maxFound}
 		case "rest":
 			out.rest[value] = uint64(n)
 			out.others.N += uint64(n)
@@ -174,6 +178,37 @@ func (l *Ledger) countFacets(ctx context.Context, s selection) (*facetRows, erro
 	}); err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
 	}
-	out.others.IsMinimum = s.text.isWide && out.others.N > maxCounted
+	out.others.IsMinimum = s.text.isWide && !s.isNotable()
 	return out, nil
+}
+
+// facets returns the statement that counts by all facets, and sets its arguments. Of a wide search it looks at up to
+// maxFound notable products, and at those of the others that were found.
+func (s *selection) facets(account string) string {
+	where, limit := s.conditions(account), ``
+	from, rest := `driftless_ledger.listed_product l`, where
+	if s.text.isWide {
+		limit = ` LIMIT ` + strconv.Itoa(maxFound+1)
+	}
+	switch {
+	case s.isNotable():
+		rest = `false`
+	case s.text.isWide:
+		// OFFSET makes Postgres look the products up one by one. It would read the whole table otherwise.
+		from = `unnest(` + s.arg(s.text.ids) + `::text[]) x(id), LATERAL (SELECT * FROM driftless_ledger.listed_product p
+			WHERE p.account = $1 AND p.product_id = x.id COLLATE "C" OFFSET 0) l`
+		rest = s.restrictions()
+	}
+	return `WITH n AS MATERIALIZED (
+			SELECT state, kind, no_active_price, drift_kinds, causes, dead_reasons, held_by
+			FROM driftless_ledger.listed_product l WHERE ` + where + ` AND l.is_notable` + limit + `)
+		SELECT 'notable', '', count(*) FROM n
+		UNION ALL SELECT 'rest', l.kind, count(*) FROM ` + from + ` WHERE ` + rest + ` AND NOT l.is_notable GROUP BY l.kind
+		UNION ALL SELECT 'state', state, count(*) FROM n GROUP BY state
+		UNION ALL SELECT 'kind', kind, count(*) FROM n GROUP BY kind
+		UNION ALL SELECT 'drift_kind', v, count(*) FROM n, unnest(drift_kinds) v GROUP BY v
+		UNION ALL SELECT 'cause', v, count(*) FROM n, unnest(causes) v GROUP BY v
+		UNION ALL SELECT 'dead_reason', v, count(*) FROM n, unnest(dead_reasons) v GROUP BY v
+		UNION ALL SELECT 'rule', v, count(*) FROM n, unnest(held_by) v GROUP BY v
+		UNION ALL SELECT 'no_active_price', 'true', count(*) FROM n WHERE no_active_price`
 }
