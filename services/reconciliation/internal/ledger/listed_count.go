@@ -75,8 +75,7 @@ func (l *Ledger) CountListed(ctx context.Context, f ProductFilter) (Count, error
 	return l.count(ctx, s)
 }
 
-// CountProducts counts the products that a filter selects. The count is exact. That of a wide search takes the longer,
-// the more products there are.
+// CountProducts counts the products that a filter selects. The count is exact, so that of a wide search takes long.
 func (l *Ledger) CountProducts(ctx context.Context, f ProductFilter) (Count, error) {
 	s, err := l.parsed(ctx, f)
 	if err != nil {
@@ -182,8 +181,8 @@ func (l *Ledger) countFacets(ctx context.Context, s selection) (*facetRows, erro
 	return out, nil
 }
 
-// facets returns the statement that counts by all facets, and sets its arguments. Of a wide search it looks at up to
-// maxFound notable products, and at those of the others that were found.
+// facets returns the statement that counts by all facets, and sets its arguments. If the search is wide, it looks at up
+// to maxFound notable products, and at those of the others that were found.
 func (s *selection) facets(account string) string {
 	where, limit := s.conditions(account), ``
 	from, rest := `driftless_ledger.listed_product l`, where

@@ -22,7 +22,7 @@ type textMatch struct {
 	parts, words []string
 	// isWide reports that more products match than are looked up.
 	isWide bool
-	// ids are the products that match. Of a wide search they are some of them, or none if nobody needs them.
+	// ids are the products that match. If the search is wide, they are some of them, or none if nobody needs them.
 	ids []string
 	// isExact makes conditions that are best to compare every product.
 	isExact bool
@@ -135,7 +135,7 @@ func (l *Ledger) findText(ctx context.Context, search string, m textMatch) (text
 	return m, nil
 }
 
-// found returns the conditions of a search on the table product_text t, of which the index finds the rows.
+// found returns the conditions of a search on the table product_text t, whose rows the index finds.
 func (s *selection) found() string {
 	var out strings.Builder
 	if len(s.text.words) > 0 {

@@ -12,11 +12,16 @@ import (
 // Counts returns the number of products in each state. Products that left the catalog are counted apart.
 func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	rows, err := l.pool.Query(ctx,
-		// The rows of product are wide: to read those of 200,000 products takes hundreds of milliseconds.
-		`SELECT CASE WHEN kind = 'left' AND state IN (`+sqlList(InSync, Extra)+`) THEN `+sqlList(Left)+` ELSE state END,
-			sum(n)::bigint
-		FROM (SELECT kind, state, count(*) AS n FROM driftless_ledger.listed_product
-			WHERE account = $1 GROUP BY is_notable, kind, state) l GROUP BY 1`, l.account)
+		// The rows of product are wide: to read those of 200,000 products takes hundreds of milliseconds. Only notable
+		// products have a state to group by, and to count one kind of the others is twice as fast as to group them.
+		`WITH n AS (
+			SELECT kind, state, count(*) AS n FROM driftless_ledger.listed_product
+			WHERE account = $1 AND is_notable GROUP BY kind, state
+			UNION ALL SELECT k, `+sqlList(InSync)+`, (SELECT count(*) FROM driftless_ledger.listed_product
+				WHERE account = $1 AND NOT is_notable AND kind = k) FROM unnest($2::text[]) k
+		)
+		SELECT CASE WHEN kind = 'left' AND state IN (`+sqlList(InSync, Extra)+`) THEN `+sqlList(Left)+` ELSE state END,
+			sum(n)::bigint FROM n WHERE n > 0 GROUP BY 1`, l.account, Kinds)
 	if err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
 	}
@@ -59,10 +64,13 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 	if ids == nil {
 		ids = []string{}
 	}
-	rows, err := l.pool.Query(ctx,
-		selectProducts+` p WHERE account = $1 AND (unsettled OR state = `+sqlList(Dead)+`) AND `+differing+`
-		AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND product_id > $3 ORDER BY product_id LIMIT $4`,
-		l.account, ids, after, limit+1)
+	// Each part is in the order of an index, so that a page does not read the wide rows of all products that differ.
+	part := func(of string) string {
+		return `(` + selectProducts + ` p WHERE account = $1 AND ` + of + ` AND ` + differing + `
+			AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND product_id > $3 ORDER BY product_id LIMIT $4)`
+	}
+	rows, err := l.pool.Query(ctx, part(`unsettled`)+` UNION ALL `+part(`NOT unsettled AND state = `+sqlList(Dead))+`
+		ORDER BY product_id LIMIT $4`, l.account, ids, after, limit+1)
 	if err != nil {
 		return false, 0, fmt.Errorf("list products that differ: %w", err)
 	}
