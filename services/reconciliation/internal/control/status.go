@@ -23,7 +23,7 @@ func (c control) GetStatus(
 	ctx context.Context,
 	req *connect.Request[controlv1.GetStatusRequest],
 ) (*connect.Response[controlv1.GetStatusResponse], error) {
-	read, err := c.readStatus(ctx)
+	read, err := c.status.get(ctx, req.Msg.GetMaxAge().AsDuration())
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -33,7 +33,7 @@ func (c control) GetStatus(
 	return connect.NewResponse(read.status), nil
 }
 
-// statusReading is a status, with and without what only previews need.
+// statusReading is what callers share. Nobody changes it.
 type statusReading struct {
 	// withIDs also has the ids that the guard has counted.
 	status, withIDs *controlv1.GetStatusResponse
