@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 )
 
 // FacetCounts are the numbers of products that a filter selects.
@@ -114,6 +115,8 @@ type facetRows struct {
 	rest   map[string]uint64
 	// notable and others are the numbers of both.
 	notable, others Count
+	// maxNotable is up to how many notable products are counted. 0 means all.
+	maxNotable uint64
 }
 
 func (r *facetRows) total() Count {
@@ -152,18 +155,46 @@ func (r *facetRows) values(of facet) []ValueCount {
 
 // countFacets counts by all facets at once. Notable products are few at most times, and the others only have a kind.
 func (l *Ledger) countFacets(ctx context.Context, s selection) (*facetRows, error) {
-	statement := s.facets(l.account)
-	rows, err := l.pool.Query(ctx, statement, append([]any{perQuery}, s.args...)...)
-	if err != nil {
-		return nil, fmt.Errorf("count products: %w", err)
-	}
 	out := &facetRows{counts: map[facet]map[string]uint64{}, rest: map[string]uint64{}}
+	rest := s.rest(l.account)
+	restArgs := s.args
+	notable := s.notable(l.account)
+	if s.text.isWide {
+		out.maxNotable = maxFound
+	}
+	read := l.readFacets
+	if rest == "" {
+		return out, read(ctx, out, notable, s.args)
+	}
+	if !s.text.isWide {
+		// Both have the arguments of the filter. One statement sees one state of the ledger.
+		return out, read(ctx, out, notable+` UNION ALL `+rest, s.args)
+	}
+	// The minimums of a wide search take the longer of both.
+	out.others.IsMinimum = true
+	others := &facetRows{rest: out.rest}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return read(ctx, out, notable, s.args) })
+	group.Go(func() error { return read(ctx, others, rest, restArgs) })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	out.others.N = others.others.N
+	return out, nil
+}
+
+// readFacets reads counts by facet.
+func (l *Ledger) readFacets(ctx context.Context, out *facetRows, statement string, args []any) error {
+	rows, err := l.pool.Query(ctx, statement, append([]any{perQuery}, args...)...)
+	if err != nil {
+		return fmt.Errorf("count products: %w", err)
+	}
 	var name, value string
 	var n int64
 	if _, err := pgx.ForEachRow(rows, []any{&name, &value, &n}, func() error {
 		switch name {
 		case "notable":
-			out.notable = Count{uint64(n), s.text.isWide && n > maxFound}
+			out.notable = Count{uint64(n), out.maxNotable > 0 && uint64(n) > out.maxNotable}
 		case "rest":
 			out.rest[value] = uint64(n)
 			out.others.N += uint64(n)
@@ -175,34 +206,22 @@ func (l *Ledger) countFacets(ctx context.Context, s selection) (*facetRows, erro
 		}
 		return nil
 	}); err != nil {
-		return nil, fmt.Errorf("count products: %w", err)
+		return fmt.Errorf("count products: %w", err)
 	}
-	out.others.IsMinimum = s.text.isWide && !s.isNotable()
-	return out, nil
+	return nil
 }
 
-// facets returns the statement that counts by all facets, and sets its arguments. If the search is wide, it looks at up
-// to maxFound notable products, and at those of the others that were found.
-func (s *selection) facets(account string) string {
+// notable returns the statement that counts notable products by facet, and sets its arguments. If the search is wide,
+// it counts up to maxFound.
+func (s *selection) notable(account string) string {
 	where, limit := s.conditions(account), ``
-	from, rest := `driftless_ledger.listed_product l`, where
 	if s.text.isWide {
 		limit = ` LIMIT ` + strconv.Itoa(maxFound+1)
-	}
-	switch {
-	case s.isNotable():
-		rest = `false`
-	case s.text.isWide:
-		// OFFSET makes Postgres look the products up one by one. It would read the whole table otherwise.
-		from = `unnest(` + s.arg(s.text.ids) + `::text[]) x(id), LATERAL (SELECT * FROM driftless_ledger.listed_product p
-			WHERE p.account = $1 AND p.product_id = x.id COLLATE "C" OFFSET 0) l`
-		rest = s.restrictions()
 	}
 	return `WITH n AS MATERIALIZED (
 			SELECT state, kind, no_active_price, drift_kinds, causes, dead_reasons, held_by
 			FROM driftless_ledger.listed_product l WHERE ` + where + ` AND l.is_notable` + limit + `)
 		SELECT 'notable', '', count(*) FROM n
-		UNION ALL SELECT 'rest', l.kind, count(*) FROM ` + from + ` WHERE ` + rest + ` AND NOT l.is_notable GROUP BY l.kind
 		UNION ALL SELECT 'state', state, count(*) FROM n GROUP BY state
 		UNION ALL SELECT 'kind', kind, count(*) FROM n GROUP BY kind
 		UNION ALL SELECT 'drift_kind', v, count(*) FROM n, unnest(drift_kinds) v GROUP BY v
@@ -210,4 +229,22 @@ func (s *selection) facets(account string) string {
 		UNION ALL SELECT 'dead_reason', v, count(*) FROM n, unnest(dead_reasons) v GROUP BY v
 		UNION ALL SELECT 'rule', v, count(*) FROM n, unnest(held_by) v GROUP BY v
 		UNION ALL SELECT 'no_active_price', 'true', count(*) FROM n WHERE no_active_price`
+}
+
+// rest returns the statement that counts the products that are not notable by kind, and sets its arguments. It is empty
+// if the filter selects none of them. If the search is wide, it counts those among the products that were found.
+func (s *selection) rest(account string) string {
+	if s.isNotable() {
+		return ""
+	}
+	from, where := `driftless_ledger.listed_product l`, s.conditions(account)
+	if s.text.isWide {
+		s.args = []any{account}
+		where = s.restrictions()
+		// OFFSET makes Postgres look the products up one by one. It would read the whole table otherwise.
+		from = `unnest(` + s.arg(s.text.ids) + `::text[]) x(id), LATERAL (
+			SELECT account, product_id, state, kind, is_notable, no_active_price, drift_kinds, causes, dead_reasons, held_by
+			FROM driftless_ledger.listed_product p WHERE p.account = $1 AND p.product_id = x.id COLLATE "C" OFFSET 0) l`
+	}
+	return `SELECT 'rest', l.kind, count(*) FROM ` + from + ` WHERE ` + where + ` AND NOT l.is_notable GROUP BY l.kind`
 }

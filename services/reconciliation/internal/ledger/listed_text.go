@@ -33,7 +33,7 @@ type textMatch struct {
 type textSearch struct {
 	// max is that of wide searches. Defaults to maxFound.
 	max int
-	// finding lets counts that are made at the same time share what they find.
+	// finding lets a page and counts that are read at the same time share what they find.
 	finding singleflight.Group
 
 	mu sync.Mutex
@@ -64,7 +64,8 @@ func (t *textSearch) noteWide(search string) {
 	t.wide[search] = time.Now()
 }
 
-// selection prepares a filter for a list. It searches at once, unless it knows that the search is wide.
+// selection prepares a filter for what is done to the products. It searches at once, unless it knows that the search is
+// wide.
 func (l *Ledger) selection(ctx context.Context, f ProductFilter) (s selection, err error) {
 	if s, err = l.parsed(ctx, f); err != nil || s.Search == "" {
 		return s, err
@@ -77,11 +78,28 @@ func (l *Ledger) selection(ctx context.Context, f ProductFilter) (s selection, e
 	return s, err
 }
 
+// listable prepares a filter for a page. It shares what counts find at the same time.
+func (l *Ledger) listable(ctx context.Context, f ProductFilter) (s selection, err error) {
+	if s, err = l.parsed(ctx, f); err != nil || s.Search == "" {
+		return s, err
+	}
+	if l.search.isWide(s.Search) {
+		s.text.isWide = true
+		return s, nil
+	}
+	return l.findShared(ctx, s)
+}
+
 // countable prepares a filter for counts. Those that are made at the same time share what they find.
 func (l *Ledger) countable(ctx context.Context, f ProductFilter) (s selection, err error) {
 	if s, err = l.parsed(ctx, f); err != nil || s.Search == "" {
 		return s, err
 	}
+	return l.findShared(ctx, s)
+}
+
+// findShared finds the products that a search matches, or waits for those that another call is finding.
+func (l *Ledger) findShared(ctx context.Context, s selection) (selection, error) {
 	found := l.search.finding.DoChan(s.Search, func() (any, error) {
 		// The caller may leave while others wait for the same.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), findTimeout)
