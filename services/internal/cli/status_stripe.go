@@ -3,6 +3,9 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
@@ -50,4 +53,15 @@ func readsLine(s *controlv1.GetStatusResponse) string {
 		line += fmt.Sprintf(", of %s that are allowed", formatCount(a.GetAllowed()))
 	}
 	return line
+}
+
+// watchedAge is how old a status may be that is shown again and again. Those who watch share what reconciliation reads.
+const watchedAge = time.Second
+
+// statusRequest returns the request for a status.
+func (x watching) statusRequest() *controlv1.GetStatusRequest {
+	if !x.Watch {
+		return &controlv1.GetStatusRequest{}
+	}
+	return &controlv1.GetStatusRequest{MaxAge: durationpb.New(watchedAge)}
 }
