@@ -193,7 +193,7 @@ func (p *puller) skipsRead(ctx context.Context, ref productRef) (bool, error) {
 // lowOnReads reports whether nine tenths of the read allowance are used up. The rest is for reads that cannot wait.
 func (p *puller) lowOnReads(ctx context.Context) (bool, error) {
 	made, allowed, err := p.budget.Reads(ctx)
-	return allowed > 0 && made >= allowed/10*9, err
+	return allowed > 0 && made >= budget.ScansStopAt(allowed), err
 }
 
 // refresh reads a product, or one of its prices, into the observed state. object is Stripe's id. It reports whether

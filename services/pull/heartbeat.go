@@ -13,6 +13,7 @@ import (
 
 // heartbeat returns what this process says about itself.
 func (p *puller) heartbeat(gate *state.Gate) heartbeat.Config {
+	describeCalls := p.budget.Describer()
 	return heartbeat.Config{
 		Service: topology.Pull,
 		Mesh:    p.mesh,
@@ -23,6 +24,7 @@ func (p *puller) heartbeat(gate *state.Gate) heartbeat.Config {
 		},
 		Describe: func(process *meshv1.Process) {
 			process.Doing = p.doing(gate.Paused())
+			describeCalls(process)
 			if at := p.webhookAt.Load(); at != 0 {
 				process.LastWebhookAt = timestamppb.New(time.Unix(0, at))
 			}

@@ -270,7 +270,7 @@ func (s *scan) checkAllowance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if allowed > 0 && made >= allowed/10*9 {
+	if allowed > 0 && made >= budget.ScansStopAt(allowed) {
 		return fmt.Errorf(
 			"%d of %d reads of 30 days are used up: %w; if Stripe allows the account more (500 for each of its "+
 				"transactions), set STRIPE_READ_ALLOWANCE",

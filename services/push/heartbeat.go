@@ -12,6 +12,7 @@ import (
 
 // heartbeat returns what this process says about itself.
 func (p *pusher) heartbeat(gate *state.Gate, calls *budget.Budget) heartbeat.Config {
+	describeCalls := calls.Describer()
 	return heartbeat.Config{
 		Service: topology.Push,
 		Mesh:    p.mesh,
@@ -22,6 +23,7 @@ func (p *pusher) heartbeat(gate *state.Gate, calls *budget.Budget) heartbeat.Con
 		},
 		Describe: func(process *meshv1.Process) {
 			p.work.Describe(process)
+			describeCalls(process)
 			process.Doing = p.doing(gate.Paused(), process.GetWorking())
 		},
 	}

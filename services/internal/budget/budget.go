@@ -57,6 +57,7 @@ type Budget struct {
 	waiting      []*waiter
 	refusedRates []string
 	reads        tally
+	made         made
 	running      bool
 	wake         chan struct{}
 	// calls counts the calls that asked for a turn.
@@ -141,6 +142,7 @@ func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason st
 		b.reads[purposeOf(ctx)]++
 	}
 	if unlimited {
+		b.made.add(call{endpoint, LaneOf(ctx)})
 		if isRead {
 			b.start()
 		}
@@ -255,6 +257,7 @@ func (b *Budget) run() {
 			if i := slices.Index(b.waiting, w); i >= 0 {
 				b.waiting = slices.Delete(b.waiting, i, i+1)
 				b.inFlight++
+				b.made.add(w.call)
 				w.turn <- b.localTime(t.at)
 			}
 		}

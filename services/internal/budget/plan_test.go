@@ -166,7 +166,7 @@ func TestUsed_CountsReadsOfThirtyDays(t *testing.T) {
 	b := &meshv1.Budget{
 		Reads: map[string]uint64{"2026-03-31": 1, "2026-03-02": 10, "2026-03-01": 100, "2026-02-01": 1000},
 	}
-	require.EqualValues(t, 11, readsOf30Days(b, now))
+	require.EqualValues(t, 11, ReadsOf30Days(b, now))
 	prune(b, now.UnixNano())
 	require.Len(t, b.GetReads(), 3)
 }

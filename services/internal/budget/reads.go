@@ -115,8 +115,8 @@ func ReadsFor(ctx context.Context, store Store) ([]PurposeReads, error) {
 	return out, nil
 }
 
-// readsOf30Days returns how many reads were made in the last 30 days.
-func readsOf30Days(b *meshv1.Budget, now time.Time) uint64 { return sumSince(b.GetReads(), now) }
+// ReadsOf30Days returns how many reads were made in the last 30 days.
+func ReadsOf30Days(b *meshv1.Budget, now time.Time) uint64 { return sumSince(b.GetReads(), now) }
 
 func sumSince(days map[string]uint64, now time.Time) (n uint64) {
 	oldest := now.UTC().AddDate(0, 0, -29).Format(time.DateOnly)
@@ -135,7 +135,7 @@ func Reads(ctx context.Context, store Store) (uint64, error) {
 	if _, err := store.GetAt(ctx, record); err != nil {
 		return 0, err
 	}
-	return readsOf30Days(record, time.Now()), nil
+	return ReadsOf30Days(record, time.Now()), nil
 }
 
 // Reads returns how many reads all processes made in the last 30 days, and how many Stripe allows; 0 means no limit.

@@ -77,7 +77,9 @@ var times = []struct {
 	{regexp.MustCompile(`\b\d+( messages (?:wait for it|in flight|are in flight))`), "N$1"},
 	// Calls of the budget are written down in batches.
 	{regexp.MustCompile(`(in the last 30 days: )\d+( \([^)]*\))?`), "${1}N"},
-	{regexp.MustCompile(`"(reads)": \d+`), `"$1": N`},
+	{regexp.MustCompile(`"(reads|used)": \d+`), `"$1": N`},
+	{regexp.MustCompile(`(?m)^calls to Stripe: .*$`), "calls to Stripe: N"},
+	{regexp.MustCompile(`(?s)"stripe_rate": \{.*?\}`), `"stripe_rate": {}`},
 	{regexp.MustCompile(`(?s)"reads_for": \[.*?\]`), `"reads_for": []`},
 	// The number of events in the latest poll, and whether the tables were compared since the start.
 	{regexp.MustCompile(`"(events|catalog_(?:\w+_)?(?:sequence|messages))": \d+`), `"$1": N`},

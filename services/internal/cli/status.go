@@ -37,7 +37,7 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 		return reportUnknown(c, err)
 	}
 	return cmd.repeat(ctx, c, func(w io.Writer) error {
-		resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+		resp, err := client.GetStatus(ctx, connect.NewRequest(cmd.statusRequest()))
 		if err != nil {
 			return reportUnknownTo(w, c, err)
 		}

@@ -267,7 +267,11 @@ func printReads(w io.Writer, s *controlv1.GetStatusResponse) {
 	}
 	sayf(w, "changes and commands: %s\n",
 		cmp.Or(s.GetSignatures(), "signatures unknown, reconciliation is of an earlier version"))
-	sayf(w, "reads of Stripe in the last 30 days: %d%s\n", s.GetReads(), readsFor(s.GetReadsFor()))
+	say(w, callsLine(s.GetStripeRate()))
+	say(w, readsLine(s))
+	if forecast := s.GetReadAllowance().GetForecast(); forecast != "" {
+		say(w, "read allowance:", forecast)
+	}
 }
 
 // printConsumers writes the backlog of every consumer.

@@ -39,7 +39,7 @@ func (cmd *topCmd) Run(ctx context.Context, c *cli) error {
 	}
 	live := watching{Watch: !cmd.Once && c.Output != "json" && isTerminal(stdout), Interval: cmd.Interval}
 	return live.repeat(ctx, c, func(w io.Writer) error {
-		status, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+		status, err := client.GetStatus(ctx, connect.NewRequest(live.statusRequest()))
 		if err != nil {
 			return reportUnknownTo(w, c, err)
 		}

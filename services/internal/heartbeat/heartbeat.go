@@ -144,6 +144,7 @@ func (b *beat) stop(ctx context.Context) {
 	now, err := b.Mesh.Clock().Now(ctx)
 	if err == nil {
 		last.StoppedAt, last.Doing, last.Rates, last.Work, last.Working = timestamppb.New(now), "", nil, nil, 0
+		last.StripeCalls = nil
 		err = b.stores.PutProcess(ctx, last)
 	}
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -21,6 +21,7 @@ type cli struct {
 	Tracing   tracingCmd   `cmd:"" help:"Throughput of capture and push with tracing off, at 1% and at 100%."`
 	Push      pushCmd      `cmd:"" help:"Calls per second at Stripe's limit with several replicas, pushes per second without it against a bare stripe-go loop, and latency of live changes."`
 	Nodes     nodesCmd     `cmd:"" help:"The longest wait of a change when one of three NATS nodes is killed or frozen, against a bare client."`
+	Console   consoleCmd   `cmd:"" help:"Every page of the console on a large ledger: server time, first paint in Chromium, memory with live visitors, against a bare query by primary key and an empty page."`
 	Reconcile reconcileCmd `cmd:"" help:"A full scan of a large catalog with drift in it, against a bare stripe-go listing loop: time, calls, peak memory, what was found; and the time to detect a change."`
 }
 

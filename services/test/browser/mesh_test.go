@@ -23,6 +23,7 @@ import (
 	"github.com/driftless-sync/driftless/services/console"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/guard"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
@@ -157,6 +158,7 @@ func (m *testMesh) start(name string) {
 // part returns what runs a part of the mesh.
 func (m *testMesh) part(name string, server httpserver.Config) func(context.Context) error {
 	nats, stripe := m.client(name), stripeapi.Config{Key: stripeKey, Base: m.sim.BaseURL}
+	limits := budget.Limits{PerSecond: 100, PerEndpoint: 100, ReadAllowance: 10_000}
 	rules := guard.Config{AmountChange: 50, ZeroAmount: true, NoActivePrice: true}
 	switch name {
 	case topology.Ingestion:
@@ -170,14 +172,14 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 		return func(ctx context.Context) error {
 			return push.Run(ctx, push.Config{
 				Account: "default", NATS: nats, Stripe: stripe, HTTP: server, Policy: m.policy, Guard: rules,
-				Logger: discard(),
+				Limits: limits, Logger: discard(),
 			})
 		}
 	case topology.Pull:
 		return func(ctx context.Context) error {
 			return pull.Run(ctx, pull.Config{
 				Account: "default", NATS: nats, Stripe: stripe, WebhookSecrets: []string{webhookSecret},
-				PollInterval: time.Hour, HTTP: server, Logger: discard(),
+				PollInterval: time.Hour, HTTP: server, Limits: limits, Logger: discard(),
 			})
 		}
 	case topology.Reconciliation:

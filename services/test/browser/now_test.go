@@ -18,6 +18,10 @@ func TestNow_ShowsWhatHappensAndActs(t *testing.T) {
 	p.waitText("The catalog has no products.")
 	m.upsert(product("mug", "Mug", 1400), product("cup", "Cup", 900))
 	p.waitText("All 2 products are equal.")
+	p.waitText("Calls a second")
+	p.waitText("of 100")
+	p.waitText("of 10,000")
+	p.waitText("Scans stop at 9,000. There is no forecast yet: it needs the reads of two whole days.")
 	p.requireAccessible()
 	p.picture("now-equal")
 

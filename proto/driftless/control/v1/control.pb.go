@@ -359,7 +359,10 @@ type GetStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether the answer's guard has the ids of the products and prices that were counted within the hour. A preview
 	// needs them: what was counted once does not count again.
-	CountedIds    bool `protobuf:"varint,1,opt,name=counted_ids,json=countedIds,proto3" json:"counted_ids,omitempty"`
+	CountedIds bool `protobuf:"varint,1,opt,name=counted_ids,json=countedIds,proto3" json:"counted_ids,omitempty"`
+	// How old the answer may be, for callers that ask again and again. Without it, everything is read after the request
+	// has arrived. Either way, callers at the same time share one reading, and equality.at says when it was.
+	MaxAge        *durationpb.Duration `protobuf:"bytes,220,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -399,6 +402,13 @@ func (x *GetStatusRequest) GetCountedIds() bool {
 		return x.CountedIds
 	}
 	return false
+}
+
+func (x *GetStatusRequest) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
 }
 
 type GetStatusResponse struct {
@@ -453,8 +463,12 @@ type GetStatusResponse struct {
 	// Since when the product has differed that has differed longest. Held and dead products do not count. Absent if there
 	// is none.
 	OldestDifferenceAt *timestamppb.Timestamp `protobuf:"bytes,94,opt,name=oldest_difference_at,json=oldestDifferenceAt,proto3" json:"oldest_difference_at,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// How fast all processes call Stripe now, and how fast they may.
+	StripeRate *StripeRate `protobuf:"bytes,221,opt,name=stripe_rate,json=stripeRate,proto3" json:"stripe_rate,omitempty"`
+	// How much of Stripe's read allowance is used, and how long it lasts.
+	ReadAllowance *ReadAllowance `protobuf:"bytes,222,opt,name=read_allowance,json=readAllowance,proto3" json:"read_allowance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -683,6 +697,277 @@ func (x *GetStatusResponse) GetOldestDifferenceAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GetStatusResponse) GetStripeRate() *StripeRate {
+	if x != nil {
+		return x.StripeRate
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetReadAllowance() *ReadAllowance {
+	if x != nil {
+		return x.ReadAllowance
+	}
+	return nil
+}
+
+// The calls of all processes to Stripe in the last seconds.
+type StripeRate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why that is not known, or not all of it. Empty if it is known.
+	Unknown string `protobuf:"bytes,1,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	// When the oldest record was written that this is from. Absent if there is none.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// Calls per second that the settings allow to the account, and to one endpoint. 0 means no limit. Absent if no
+	// process has said it, or if they do not say the same.
+	PerSecond   *float64 `protobuf:"fixed64,3,opt,name=per_second,json=perSecond,proto3,oneof" json:"per_second,omitempty"`
+	PerEndpoint *float64 `protobuf:"fixed64,4,opt,name=per_endpoint,json=perEndpoint,proto3,oneof" json:"per_endpoint,omitempty"`
+	// Calls per second of live changes, and of work that can wait. Absent if no process has said it.
+	Live *float64 `protobuf:"fixed64,5,opt,name=live,proto3,oneof" json:"live,omitempty"`
+	Bulk *float64 `protobuf:"fixed64,6,opt,name=bulk,proto3,oneof" json:"bulk,omitempty"`
+	// The endpoint with most calls, and its calls per second. Empty without calls.
+	BusiestEndpoint string  `protobuf:"bytes,7,opt,name=busiest_endpoint,json=busiestEndpoint,proto3" json:"busiest_endpoint,omitempty"`
+	Busiest         float64 `protobuf:"fixed64,8,opt,name=busiest,proto3" json:"busiest,omitempty"`
+	// The rate that is lowered most because Stripe refused calls as too many, in thousandths: of an endpoint, or of all
+	// calls if that is empty. Absent if none is lowered.
+	SlowedPermille *uint32 `protobuf:"varint,9,opt,name=slowed_permille,json=slowedPermille,proto3,oneof" json:"slowed_permille,omitempty"`
+	SlowedEndpoint string  `protobuf:"bytes,10,opt,name=slowed_endpoint,json=slowedEndpoint,proto3" json:"slowed_endpoint,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *StripeRate) Reset() {
+	*x = StripeRate{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StripeRate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StripeRate) ProtoMessage() {}
+
+func (x *StripeRate) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StripeRate.ProtoReflect.Descriptor instead.
+func (*StripeRate) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StripeRate) GetUnknown() string {
+	if x != nil {
+		return x.Unknown
+	}
+	return ""
+}
+
+func (x *StripeRate) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *StripeRate) GetPerSecond() float64 {
+	if x != nil && x.PerSecond != nil {
+		return *x.PerSecond
+	}
+	return 0
+}
+
+func (x *StripeRate) GetPerEndpoint() float64 {
+	if x != nil && x.PerEndpoint != nil {
+		return *x.PerEndpoint
+	}
+	return 0
+}
+
+func (x *StripeRate) GetLive() float64 {
+	if x != nil && x.Live != nil {
+		return *x.Live
+	}
+	return 0
+}
+
+func (x *StripeRate) GetBulk() float64 {
+	if x != nil && x.Bulk != nil {
+		return *x.Bulk
+	}
+	return 0
+}
+
+func (x *StripeRate) GetBusiestEndpoint() string {
+	if x != nil {
+		return x.BusiestEndpoint
+	}
+	return ""
+}
+
+func (x *StripeRate) GetBusiest() float64 {
+	if x != nil {
+		return x.Busiest
+	}
+	return 0
+}
+
+func (x *StripeRate) GetSlowedPermille() uint32 {
+	if x != nil && x.SlowedPermille != nil {
+		return *x.SlowedPermille
+	}
+	return 0
+}
+
+func (x *StripeRate) GetSlowedEndpoint() string {
+	if x != nil {
+		return x.SlowedEndpoint
+	}
+	return ""
+}
+
+// Reads of Stripe within 30 days. Stripe allows only so many.
+type ReadAllowance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Used  uint64                 `protobuf:"varint,1,opt,name=used,proto3" json:"used,omitempty"`
+	// How many the settings allow. 0 means no limit. Absent if no process of pull has said it, or if they do not say the
+	// same.
+	Allowed *uint64 `protobuf:"varint,2,opt,name=allowed,proto3,oneof" json:"allowed,omitempty"`
+	// The number of reads at which scans, imports and reads of products outside the catalog stop.
+	StopsAt uint64 `protobuf:"varint,3,opt,name=stops_at,json=stopsAt,proto3" json:"stops_at,omitempty"`
+	// Reads a day on average, and on the days with least and most: of the latest whole days, at most seven, in UTC.
+	// Absent if the reads of fewer than two whole days are known.
+	PerDay      *float64 `protobuf:"fixed64,4,opt,name=per_day,json=perDay,proto3,oneof" json:"per_day,omitempty"`
+	LeastPerDay uint64   `protobuf:"varint,5,opt,name=least_per_day,json=leastPerDay,proto3" json:"least_per_day,omitempty"`
+	MostPerDay  uint64   `protobuf:"varint,6,opt,name=most_per_day,json=mostPerDay,proto3" json:"most_per_day,omitempty"`
+	Days        uint32   `protobuf:"varint,7,opt,name=days,proto3" json:"days,omitempty"`
+	// When the reads reach stops_at at the average of those days, at the most, and at the least. Absent if they do not.
+	StopsOn       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=stops_on,json=stopsOn,proto3" json:"stops_on,omitempty"`
+	StopsEarliest *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=stops_earliest,json=stopsEarliest,proto3" json:"stops_earliest,omitempty"`
+	StopsLatest   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=stops_latest,json=stopsLatest,proto3" json:"stops_latest,omitempty"`
+	// The forecast in words, with its uncertainty or the reason why there is none.
+	Forecast      string `protobuf:"bytes,11,opt,name=forecast,proto3" json:"forecast,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadAllowance) Reset() {
+	*x = ReadAllowance{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadAllowance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadAllowance) ProtoMessage() {}
+
+func (x *ReadAllowance) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadAllowance.ProtoReflect.Descriptor instead.
+func (*ReadAllowance) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ReadAllowance) GetUsed() uint64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *ReadAllowance) GetAllowed() uint64 {
+	if x != nil && x.Allowed != nil {
+		return *x.Allowed
+	}
+	return 0
+}
+
+func (x *ReadAllowance) GetStopsAt() uint64 {
+	if x != nil {
+		return x.StopsAt
+	}
+	return 0
+}
+
+func (x *ReadAllowance) GetPerDay() float64 {
+	if x != nil && x.PerDay != nil {
+		return *x.PerDay
+	}
+	return 0
+}
+
+func (x *ReadAllowance) GetLeastPerDay() uint64 {
+	if x != nil {
+		return x.LeastPerDay
+	}
+	return 0
+}
+
+func (x *ReadAllowance) GetMostPerDay() uint64 {
+	if x != nil {
+		return x.MostPerDay
+	}
+	return 0
+}
+
+func (x *ReadAllowance) GetDays() uint32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *ReadAllowance) GetStopsOn() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StopsOn
+	}
+	return nil
+}
+
+func (x *ReadAllowance) GetStopsEarliest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StopsEarliest
+	}
+	return nil
+}
+
+func (x *ReadAllowance) GetStopsLatest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StopsLatest
+	}
+	return nil
+}
+
+func (x *ReadAllowance) GetForecast() string {
+	if x != nil {
+		return x.Forecast
+	}
+	return ""
+}
+
 // A service of the mesh.
 type ServiceStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -702,7 +987,7 @@ type ServiceStatus struct {
 
 func (x *ServiceStatus) Reset() {
 	*x = ServiceStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +999,7 @@ func (x *ServiceStatus) String() string {
 func (*ServiceStatus) ProtoMessage() {}
 
 func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +1012,7 @@ func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
 func (*ServiceStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ServiceStatus) GetService() string {
@@ -784,7 +1069,7 @@ type ProcessStatus struct {
 
 func (x *ProcessStatus) Reset() {
 	*x = ProcessStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +1081,7 @@ func (x *ProcessStatus) String() string {
 func (*ProcessStatus) ProtoMessage() {}
 
 func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +1094,7 @@ func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStatus.ProtoReflect.Descriptor instead.
 func (*ProcessStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ProcessStatus) GetProcess() *v1.Process {
@@ -849,7 +1134,7 @@ type FlowStatus struct {
 
 func (x *FlowStatus) Reset() {
 	*x = FlowStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +1146,7 @@ func (x *FlowStatus) String() string {
 func (*FlowStatus) ProtoMessage() {}
 
 func (x *FlowStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +1159,7 @@ func (x *FlowStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlowStatus.ProtoReflect.Descriptor instead.
 func (*FlowStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FlowStatus) GetName() string {
@@ -934,7 +1219,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1231,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1244,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Notice) GetKind() string {
@@ -996,7 +1281,7 @@ type HeldCount struct {
 
 func (x *HeldCount) Reset() {
 	*x = HeldCount{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1293,7 @@ func (x *HeldCount) String() string {
 func (*HeldCount) ProtoMessage() {}
 
 func (x *HeldCount) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1306,7 @@ func (x *HeldCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldCount.ProtoReflect.Descriptor instead.
 func (*HeldCount) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *HeldCount) GetRule() string {
@@ -1058,7 +1343,7 @@ type ReadPurpose struct {
 
 func (x *ReadPurpose) Reset() {
 	*x = ReadPurpose{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1355,7 @@ func (x *ReadPurpose) String() string {
 func (*ReadPurpose) ProtoMessage() {}
 
 func (x *ReadPurpose) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1368,7 @@ func (x *ReadPurpose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPurpose.ProtoReflect.Descriptor instead.
 func (*ReadPurpose) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadPurpose) GetPurpose() string {
@@ -1111,7 +1396,7 @@ type DriftCount struct {
 
 func (x *DriftCount) Reset() {
 	*x = DriftCount{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1408,7 @@ func (x *DriftCount) String() string {
 func (*DriftCount) ProtoMessage() {}
 
 func (x *DriftCount) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1421,7 @@ func (x *DriftCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriftCount.ProtoReflect.Descriptor instead.
 func (*DriftCount) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DriftCount) GetKind() string {
@@ -1184,7 +1469,7 @@ type Drift struct {
 
 func (x *Drift) Reset() {
 	*x = Drift{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1481,7 @@ func (x *Drift) String() string {
 func (*Drift) ProtoMessage() {}
 
 func (x *Drift) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1209,7 +1494,7 @@ func (x *Drift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drift.ProtoReflect.Descriptor instead.
 func (*Drift) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Drift) GetProductId() string {
@@ -1294,7 +1579,7 @@ type ListDriftRequest struct {
 
 func (x *ListDriftRequest) Reset() {
 	*x = ListDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1591,7 @@ func (x *ListDriftRequest) String() string {
 func (*ListDriftRequest) ProtoMessage() {}
 
 func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1604,7 @@ func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftRequest.ProtoReflect.Descriptor instead.
 func (*ListDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListDriftRequest) GetProductIds() []string {
@@ -1376,7 +1661,7 @@ type ListDriftResponse struct {
 
 func (x *ListDriftResponse) Reset() {
 	*x = ListDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1673,7 @@ func (x *ListDriftResponse) String() string {
 func (*ListDriftResponse) ProtoMessage() {}
 
 func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1686,7 @@ func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftResponse.ProtoReflect.Descriptor instead.
 func (*ListDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListDriftResponse) GetDrift() []*Drift {
@@ -1442,7 +1727,7 @@ type IgnoreDriftRequest struct {
 
 func (x *IgnoreDriftRequest) Reset() {
 	*x = IgnoreDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1739,7 @@ func (x *IgnoreDriftRequest) String() string {
 func (*IgnoreDriftRequest) ProtoMessage() {}
 
 func (x *IgnoreDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1752,7 @@ func (x *IgnoreDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreDriftRequest.ProtoReflect.Descriptor instead.
 func (*IgnoreDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *IgnoreDriftRequest) GetProductId() string {
@@ -1516,7 +1801,7 @@ type IgnoreDriftResponse struct {
 
 func (x *IgnoreDriftResponse) Reset() {
 	*x = IgnoreDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1813,7 @@ func (x *IgnoreDriftResponse) String() string {
 func (*IgnoreDriftResponse) ProtoMessage() {}
 
 func (x *IgnoreDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1826,7 @@ func (x *IgnoreDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreDriftResponse.ProtoReflect.Descriptor instead.
 func (*IgnoreDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *IgnoreDriftResponse) GetDrift() []*Drift {
@@ -1576,7 +1861,7 @@ type ResolveDriftRequest struct {
 
 func (x *ResolveDriftRequest) Reset() {
 	*x = ResolveDriftRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1873,7 @@ func (x *ResolveDriftRequest) String() string {
 func (*ResolveDriftRequest) ProtoMessage() {}
 
 func (x *ResolveDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1886,7 @@ func (x *ResolveDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveDriftRequest.ProtoReflect.Descriptor instead.
 func (*ResolveDriftRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ResolveDriftRequest) GetProductId() string {
@@ -1657,7 +1942,7 @@ type ResolveDriftResponse struct {
 
 func (x *ResolveDriftResponse) Reset() {
 	*x = ResolveDriftResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1954,7 @@ func (x *ResolveDriftResponse) String() string {
 func (*ResolveDriftResponse) ProtoMessage() {}
 
 func (x *ResolveDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1967,7 @@ func (x *ResolveDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveDriftResponse.ProtoReflect.Descriptor instead.
 func (*ResolveDriftResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ResolveDriftResponse) GetDrift() []*Drift {
@@ -1716,7 +2001,7 @@ type PausedService struct {
 
 func (x *PausedService) Reset() {
 	*x = PausedService{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +2013,7 @@ func (x *PausedService) String() string {
 func (*PausedService) ProtoMessage() {}
 
 func (x *PausedService) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +2026,7 @@ func (x *PausedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PausedService.ProtoReflect.Descriptor instead.
 func (*PausedService) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PausedService) GetService() string {
@@ -1794,7 +2079,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +2091,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +2104,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PauseRequest) GetServices() []string {
@@ -1860,7 +2145,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +2157,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2170,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PauseResponse) GetPaused() []*PausedService {
@@ -1908,7 +2193,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +2205,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +2218,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ResumeRequest) GetServices() []string {
@@ -1967,7 +2252,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2264,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2277,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ResumeResponse) GetServices() []string {
@@ -2029,7 +2314,7 @@ type ApproveRequest struct {
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2326,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2339,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ApproveRequest) GetDuration() *durationpb.Duration {
@@ -2136,7 +2421,7 @@ type ApproveResponse struct {
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2433,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2446,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ApproveResponse) GetUntil() *timestamppb.Timestamp {
@@ -2234,7 +2519,7 @@ type RejectRequest struct {
 
 func (x *RejectRequest) Reset() {
 	*x = RejectRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2531,7 @@ func (x *RejectRequest) String() string {
 func (*RejectRequest) ProtoMessage() {}
 
 func (x *RejectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2544,7 @@ func (x *RejectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectRequest.ProtoReflect.Descriptor instead.
 func (*RejectRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RejectRequest) GetProductIds() []string {
@@ -2328,7 +2613,7 @@ type RejectResponse struct {
 
 func (x *RejectResponse) Reset() {
 	*x = RejectResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2625,7 @@ func (x *RejectResponse) String() string {
 func (*RejectResponse) ProtoMessage() {}
 
 func (x *RejectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2638,7 @@ func (x *RejectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectResponse.ProtoReflect.Descriptor instead.
 func (*RejectResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RejectResponse) GetRejections() []*Rejection {
@@ -2407,7 +2692,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2704,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2717,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Rejection) GetProductId() string {
@@ -2479,7 +2764,7 @@ type ConsumerStatus struct {
 
 func (x *ConsumerStatus) Reset() {
 	*x = ConsumerStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2776,7 @@ func (x *ConsumerStatus) String() string {
 func (*ConsumerStatus) ProtoMessage() {}
 
 func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2789,7 @@ func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerStatus.ProtoReflect.Descriptor instead.
 func (*ConsumerStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ConsumerStatus) GetStream() string {
@@ -2559,7 +2844,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2571,7 +2856,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2584,7 +2869,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PlanRequest) GetProductIds() []string {
@@ -2645,7 +2930,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2657,7 +2942,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2670,7 +2955,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlanResponse) GetProducts() []*ProductPlan {
@@ -2781,7 +3066,7 @@ type ProductPlan struct {
 
 func (x *ProductPlan) Reset() {
 	*x = ProductPlan{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2793,7 +3078,7 @@ func (x *ProductPlan) String() string {
 func (*ProductPlan) ProtoMessage() {}
 
 func (x *ProductPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2806,7 +3091,7 @@ func (x *ProductPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductPlan.ProtoReflect.Descriptor instead.
 func (*ProductPlan) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ProductPlan) GetProductId() string {
@@ -2924,7 +3209,7 @@ type PlannedChange struct {
 
 func (x *PlannedChange) Reset() {
 	*x = PlannedChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3221,7 @@ func (x *PlannedChange) String() string {
 func (*PlannedChange) ProtoMessage() {}
 
 func (x *PlannedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3234,7 @@ func (x *PlannedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedChange.ProtoReflect.Descriptor instead.
 func (*PlannedChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PlannedChange) GetVerb() string {
@@ -3018,7 +3303,7 @@ type Overlap struct {
 
 func (x *Overlap) Reset() {
 	*x = Overlap{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3315,7 @@ func (x *Overlap) String() string {
 func (*Overlap) ProtoMessage() {}
 
 func (x *Overlap) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3328,7 @@ func (x *Overlap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overlap.ProtoReflect.Descriptor instead.
 func (*Overlap) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Overlap) GetProductId() string {
@@ -3095,7 +3380,7 @@ type PlannedStep struct {
 
 func (x *PlannedStep) Reset() {
 	*x = PlannedStep{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3392,7 @@ func (x *PlannedStep) String() string {
 func (*PlannedStep) ProtoMessage() {}
 
 func (x *PlannedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3405,7 @@ func (x *PlannedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStep.ProtoReflect.Descriptor instead.
 func (*PlannedStep) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PlannedStep) GetKind() string {
@@ -3154,7 +3439,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3451,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3464,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Parameter) GetName() string {
@@ -3219,7 +3504,7 @@ type ListProductsRequest struct {
 
 func (x *ListProductsRequest) Reset() {
 	*x = ListProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3231,7 +3516,7 @@ func (x *ListProductsRequest) String() string {
 func (*ListProductsRequest) ProtoMessage() {}
 
 func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3244,7 +3529,7 @@ func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsRequest.ProtoReflect.Descriptor instead.
 func (*ListProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListProductsRequest) GetProductIds() []string {
@@ -3308,7 +3593,7 @@ type ListProductsResponse struct {
 
 func (x *ListProductsResponse) Reset() {
 	*x = ListProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3605,7 @@ func (x *ListProductsResponse) String() string {
 func (*ListProductsResponse) ProtoMessage() {}
 
 func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3618,7 @@ func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsResponse.ProtoReflect.Descriptor instead.
 func (*ListProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListProductsResponse) GetProducts() []*ProductDetail {
@@ -3364,7 +3649,7 @@ type ProductDetail struct {
 
 func (x *ProductDetail) Reset() {
 	*x = ProductDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3376,7 +3661,7 @@ func (x *ProductDetail) String() string {
 func (*ProductDetail) ProtoMessage() {}
 
 func (x *ProductDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3389,7 +3674,7 @@ func (x *ProductDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDetail.ProtoReflect.Descriptor instead.
 func (*ProductDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ProductDetail) GetProductId() string {
@@ -3432,7 +3717,7 @@ type AdoptProductsRequest struct {
 
 func (x *AdoptProductsRequest) Reset() {
 	*x = AdoptProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3444,7 +3729,7 @@ func (x *AdoptProductsRequest) String() string {
 func (*AdoptProductsRequest) ProtoMessage() {}
 
 func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3457,7 +3742,7 @@ func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsRequest.ProtoReflect.Descriptor instead.
 func (*AdoptProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AdoptProductsRequest) GetAdoptions() []*v1.Adopt {
@@ -3491,7 +3776,7 @@ type AdoptProductsResponse struct {
 
 func (x *AdoptProductsResponse) Reset() {
 	*x = AdoptProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3503,7 +3788,7 @@ func (x *AdoptProductsResponse) String() string {
 func (*AdoptProductsResponse) ProtoMessage() {}
 
 func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3516,7 +3801,7 @@ func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsResponse.ProtoReflect.Descriptor instead.
 func (*AdoptProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AdoptProductsResponse) GetOrders() []*AdoptionOrder {
@@ -3537,7 +3822,7 @@ type AdoptionOrder struct {
 
 func (x *AdoptionOrder) Reset() {
 	*x = AdoptionOrder{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3549,7 +3834,7 @@ func (x *AdoptionOrder) String() string {
 func (*AdoptionOrder) ProtoMessage() {}
 
 func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3562,7 +3847,7 @@ func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptionOrder.ProtoReflect.Descriptor instead.
 func (*AdoptionOrder) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AdoptionOrder) GetProductId() string {
@@ -3589,7 +3874,7 @@ type ListAdoptionsRequest struct {
 
 func (x *ListAdoptionsRequest) Reset() {
 	*x = ListAdoptionsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +3886,7 @@ func (x *ListAdoptionsRequest) String() string {
 func (*ListAdoptionsRequest) ProtoMessage() {}
 
 func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +3899,7 @@ func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListAdoptionsRequest) GetIds() []string {
@@ -3633,7 +3918,7 @@ type ListAdoptionsResponse struct {
 
 func (x *ListAdoptionsResponse) Reset() {
 	*x = ListAdoptionsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3645,7 +3930,7 @@ func (x *ListAdoptionsResponse) String() string {
 func (*ListAdoptionsResponse) ProtoMessage() {}
 
 func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3658,7 +3943,7 @@ func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListAdoptionsResponse) GetAdoptions() []*Adoption {
@@ -3683,7 +3968,7 @@ type Adoption struct {
 
 func (x *Adoption) Reset() {
 	*x = Adoption{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3695,7 +3980,7 @@ func (x *Adoption) String() string {
 func (*Adoption) ProtoMessage() {}
 
 func (x *Adoption) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3708,7 +3993,7 @@ func (x *Adoption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adoption.ProtoReflect.Descriptor instead.
 func (*Adoption) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Adoption) GetId() string {
@@ -3756,7 +4041,7 @@ type SyncProductsRequest struct {
 
 func (x *SyncProductsRequest) Reset() {
 	*x = SyncProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +4053,7 @@ func (x *SyncProductsRequest) String() string {
 func (*SyncProductsRequest) ProtoMessage() {}
 
 func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3781,7 +4066,7 @@ func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsRequest.ProtoReflect.Descriptor instead.
 func (*SyncProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SyncProductsRequest) GetProductIds() []string {
@@ -3834,7 +4119,7 @@ type SyncProductsResponse struct {
 
 func (x *SyncProductsResponse) Reset() {
 	*x = SyncProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3846,7 +4131,7 @@ func (x *SyncProductsResponse) String() string {
 func (*SyncProductsResponse) ProtoMessage() {}
 
 func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3859,7 +4144,7 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SyncProductsResponse) GetRereadId() string {
@@ -3896,7 +4181,7 @@ type RereadRequest struct {
 
 func (x *RereadRequest) Reset() {
 	*x = RereadRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +4193,7 @@ func (x *RereadRequest) String() string {
 func (*RereadRequest) ProtoMessage() {}
 
 func (x *RereadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +4206,7 @@ func (x *RereadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadRequest.ProtoReflect.Descriptor instead.
 func (*RereadRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RereadRequest) GetProductIds() []string {
@@ -3955,7 +4240,7 @@ type RereadResponse struct {
 
 func (x *RereadResponse) Reset() {
 	*x = RereadResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3967,7 +4252,7 @@ func (x *RereadResponse) String() string {
 func (*RereadResponse) ProtoMessage() {}
 
 func (x *RereadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3980,7 +4265,7 @@ func (x *RereadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadResponse.ProtoReflect.Descriptor instead.
 func (*RereadResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RereadResponse) GetId() string {
@@ -4001,7 +4286,7 @@ type StartScanRequest struct {
 
 func (x *StartScanRequest) Reset() {
 	*x = StartScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4013,7 +4298,7 @@ func (x *StartScanRequest) String() string {
 func (*StartScanRequest) ProtoMessage() {}
 
 func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4026,7 +4311,7 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StartScanRequest) GetActor() string {
@@ -4052,7 +4337,7 @@ type StartScanResponse struct {
 
 func (x *StartScanResponse) Reset() {
 	*x = StartScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4064,7 +4349,7 @@ func (x *StartScanResponse) String() string {
 func (*StartScanResponse) ProtoMessage() {}
 
 func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4077,7 +4362,7 @@ func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanResponse.ProtoReflect.Descriptor instead.
 func (*StartScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *StartScanResponse) GetId() string {
@@ -4095,7 +4380,7 @@ type GetScanRequest struct {
 
 func (x *GetScanRequest) Reset() {
 	*x = GetScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4107,7 +4392,7 @@ func (x *GetScanRequest) String() string {
 func (*GetScanRequest) ProtoMessage() {}
 
 func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4120,7 +4405,7 @@ func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanRequest.ProtoReflect.Descriptor instead.
 func (*GetScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 type GetScanResponse struct {
@@ -4132,7 +4417,7 @@ type GetScanResponse struct {
 
 func (x *GetScanResponse) Reset() {
 	*x = GetScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4144,7 +4429,7 @@ func (x *GetScanResponse) String() string {
 func (*GetScanResponse) ProtoMessage() {}
 
 func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4157,7 +4442,7 @@ func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanResponse.ProtoReflect.Descriptor instead.
 func (*GetScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetScanResponse) GetScan() *v1.ScanReport {
@@ -4179,7 +4464,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4191,7 +4476,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4204,7 +4489,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListHistoryRequest) GetProductId() string {
@@ -4235,7 +4520,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4247,7 +4532,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4260,7 +4545,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -4324,7 +4609,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4336,7 +4621,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4349,7 +4634,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *HistoryEntry) GetAt() *timestamppb.Timestamp {
@@ -4497,7 +4782,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4509,7 +4794,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4522,7 +4807,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *FieldChange) GetField() string {
@@ -4564,7 +4849,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4576,7 +4861,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4589,7 +4874,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListDeadLettersRequest) GetLimit() uint32 {
@@ -4636,7 +4921,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4648,7 +4933,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4661,7 +4946,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
@@ -4680,7 +4965,7 @@ type GetDeadLettersRequest struct {
 
 func (x *GetDeadLettersRequest) Reset() {
 	*x = GetDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4692,7 +4977,7 @@ func (x *GetDeadLettersRequest) String() string {
 func (*GetDeadLettersRequest) ProtoMessage() {}
 
 func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4705,7 +4990,7 @@ func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetDeadLettersRequest) GetProductId() string {
@@ -4724,7 +5009,7 @@ type GetDeadLettersResponse struct {
 
 func (x *GetDeadLettersResponse) Reset() {
 	*x = GetDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4736,7 +5021,7 @@ func (x *GetDeadLettersResponse) String() string {
 func (*GetDeadLettersResponse) ProtoMessage() {}
 
 func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4749,7 +5034,7 @@ func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
@@ -4772,7 +5057,7 @@ type DeadLetterDetail struct {
 
 func (x *DeadLetterDetail) Reset() {
 	*x = DeadLetterDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4784,7 +5069,7 @@ func (x *DeadLetterDetail) String() string {
 func (*DeadLetterDetail) ProtoMessage() {}
 
 func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4797,7 +5082,7 @@ func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterDetail.ProtoReflect.Descriptor instead.
 func (*DeadLetterDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DeadLetterDetail) GetDeadLetter() *v1.DeadLetter {
@@ -4842,7 +5127,7 @@ type DeadLetterSelection struct {
 
 func (x *DeadLetterSelection) Reset() {
 	*x = DeadLetterSelection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4854,7 +5139,7 @@ func (x *DeadLetterSelection) String() string {
 func (*DeadLetterSelection) ProtoMessage() {}
 
 func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4867,7 +5152,7 @@ func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
 func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *DeadLetterSelection) GetProductIds() []string {
@@ -4931,7 +5216,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4943,7 +5228,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4956,7 +5241,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -4994,7 +5279,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5006,7 +5291,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5019,7 +5304,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ReplayDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -5056,7 +5341,7 @@ type DropDeadLettersRequest struct {
 
 func (x *DropDeadLettersRequest) Reset() {
 	*x = DropDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5068,7 +5353,7 @@ func (x *DropDeadLettersRequest) String() string {
 func (*DropDeadLettersRequest) ProtoMessage() {}
 
 func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5081,7 +5366,7 @@ func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -5119,7 +5404,7 @@ type DropDeadLettersResponse struct {
 
 func (x *DropDeadLettersResponse) Reset() {
 	*x = DropDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5131,7 +5416,7 @@ func (x *DropDeadLettersResponse) String() string {
 func (*DropDeadLettersResponse) ProtoMessage() {}
 
 func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5144,7 +5429,7 @@ func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *DropDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -5185,7 +5470,7 @@ type DeadLetterResult struct {
 
 func (x *DeadLetterResult) Reset() {
 	*x = DeadLetterResult{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5197,7 +5482,7 @@ func (x *DeadLetterResult) String() string {
 func (*DeadLetterResult) ProtoMessage() {}
 
 func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5210,7 +5495,7 @@ func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterResult.ProtoReflect.Descriptor instead.
 func (*DeadLetterResult) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DeadLetterResult) GetProductId() string {
@@ -5269,7 +5554,7 @@ type ListStatesRequest struct {
 
 func (x *ListStatesRequest) Reset() {
 	*x = ListStatesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5281,7 +5566,7 @@ func (x *ListStatesRequest) String() string {
 func (*ListStatesRequest) ProtoMessage() {}
 
 func (x *ListStatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5294,7 +5579,7 @@ func (x *ListStatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStatesRequest.ProtoReflect.Descriptor instead.
 func (*ListStatesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListStatesRequest) GetAt() *timestamppb.Timestamp {
@@ -5342,7 +5627,7 @@ type ListStatesResponse struct {
 
 func (x *ListStatesResponse) Reset() {
 	*x = ListStatesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5354,7 +5639,7 @@ func (x *ListStatesResponse) String() string {
 func (*ListStatesResponse) ProtoMessage() {}
 
 func (x *ListStatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5367,7 +5652,7 @@ func (x *ListStatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStatesResponse.ProtoReflect.Descriptor instead.
 func (*ListStatesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListStatesResponse) GetStates() []*PastState {
@@ -5426,7 +5711,7 @@ type PastState struct {
 
 func (x *PastState) Reset() {
 	*x = PastState{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5438,7 +5723,7 @@ func (x *PastState) String() string {
 func (*PastState) ProtoMessage() {}
 
 func (x *PastState) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5451,7 +5736,7 @@ func (x *PastState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastState.ProtoReflect.Descriptor instead.
 func (*PastState) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PastState) GetProductId() string {
@@ -5518,7 +5803,7 @@ type DiffStatesRequest struct {
 
 func (x *DiffStatesRequest) Reset() {
 	*x = DiffStatesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5530,7 +5815,7 @@ func (x *DiffStatesRequest) String() string {
 func (*DiffStatesRequest) ProtoMessage() {}
 
 func (x *DiffStatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5543,7 +5828,7 @@ func (x *DiffStatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffStatesRequest.ProtoReflect.Descriptor instead.
 func (*DiffStatesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *DiffStatesRequest) GetFrom() *timestamppb.Timestamp {
@@ -5598,7 +5883,7 @@ type DiffStatesResponse struct {
 
 func (x *DiffStatesResponse) Reset() {
 	*x = DiffStatesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5610,7 +5895,7 @@ func (x *DiffStatesResponse) String() string {
 func (*DiffStatesResponse) ProtoMessage() {}
 
 func (x *DiffStatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5623,7 +5908,7 @@ func (x *DiffStatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffStatesResponse.ProtoReflect.Descriptor instead.
 func (*DiffStatesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *DiffStatesResponse) GetProducts() []*ProductDiff {
@@ -5687,7 +5972,7 @@ type ProductDiff struct {
 
 func (x *ProductDiff) Reset() {
 	*x = ProductDiff{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5699,7 +5984,7 @@ func (x *ProductDiff) String() string {
 func (*ProductDiff) ProtoMessage() {}
 
 func (x *ProductDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5712,7 +5997,7 @@ func (x *ProductDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDiff.ProtoReflect.Descriptor instead.
 func (*ProductDiff) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{72}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ProductDiff) GetProductId() string {
@@ -5778,7 +6063,7 @@ type StateChange struct {
 
 func (x *StateChange) Reset() {
 	*x = StateChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5790,7 +6075,7 @@ func (x *StateChange) String() string {
 func (*StateChange) ProtoMessage() {}
 
 func (x *StateChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5803,7 +6088,7 @@ func (x *StateChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateChange.ProtoReflect.Descriptor instead.
 func (*StateChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{73}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *StateChange) GetVerb() string {
@@ -5873,7 +6158,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5885,7 +6170,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5898,7 +6183,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{74}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RollbackRequest) GetProductId() string {
@@ -6006,7 +6291,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6018,7 +6303,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6031,7 +6316,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{75}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RollbackResponse) GetProductId() string {
@@ -6119,7 +6404,7 @@ type ListProcessesRequest struct {
 
 func (x *ListProcessesRequest) Reset() {
 	*x = ListProcessesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6131,7 +6416,7 @@ func (x *ListProcessesRequest) String() string {
 func (*ListProcessesRequest) ProtoMessage() {}
 
 func (x *ListProcessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6144,7 +6429,7 @@ func (x *ListProcessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcessesRequest.ProtoReflect.Descriptor instead.
 func (*ListProcessesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{76}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{78}
 }
 
 type ListProcessesResponse struct {
@@ -6158,7 +6443,7 @@ type ListProcessesResponse struct {
 
 func (x *ListProcessesResponse) Reset() {
 	*x = ListProcessesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6170,7 +6455,7 @@ func (x *ListProcessesResponse) String() string {
 func (*ListProcessesResponse) ProtoMessage() {}
 
 func (x *ListProcessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6183,7 +6468,7 @@ func (x *ListProcessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcessesResponse.ProtoReflect.Descriptor instead.
 func (*ListProcessesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{77}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListProcessesResponse) GetServices() []*ServiceStatus {
@@ -6212,7 +6497,7 @@ type ListRetriesRequest struct {
 
 func (x *ListRetriesRequest) Reset() {
 	*x = ListRetriesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6224,7 +6509,7 @@ func (x *ListRetriesRequest) String() string {
 func (*ListRetriesRequest) ProtoMessage() {}
 
 func (x *ListRetriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6237,7 +6522,7 @@ func (x *ListRetriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRetriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{78}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListRetriesRequest) GetLimit() uint32 {
@@ -6270,7 +6555,7 @@ type ListRetriesResponse struct {
 
 func (x *ListRetriesResponse) Reset() {
 	*x = ListRetriesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6282,7 +6567,7 @@ func (x *ListRetriesResponse) String() string {
 func (*ListRetriesResponse) ProtoMessage() {}
 
 func (x *ListRetriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6295,7 +6580,7 @@ func (x *ListRetriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRetriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{79}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListRetriesResponse) GetRetries() []*v1.Retry {
@@ -6354,7 +6639,7 @@ type ListActivityRequest struct {
 
 func (x *ListActivityRequest) Reset() {
 	*x = ListActivityRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6366,7 +6651,7 @@ func (x *ListActivityRequest) String() string {
 func (*ListActivityRequest) ProtoMessage() {}
 
 func (x *ListActivityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6379,7 +6664,7 @@ func (x *ListActivityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivityRequest.ProtoReflect.Descriptor instead.
 func (*ListActivityRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{80}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListActivityRequest) GetAfter() uint64 {
@@ -6463,7 +6748,7 @@ type ListActivityResponse struct {
 
 func (x *ListActivityResponse) Reset() {
 	*x = ListActivityResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6475,7 +6760,7 @@ func (x *ListActivityResponse) String() string {
 func (*ListActivityResponse) ProtoMessage() {}
 
 func (x *ListActivityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6488,7 +6773,7 @@ func (x *ListActivityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivityResponse.ProtoReflect.Descriptor instead.
 func (*ListActivityResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{81}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListActivityResponse) GetEntries() []*ActivityEntry {
@@ -6519,7 +6804,7 @@ type ActivityEntry struct {
 
 func (x *ActivityEntry) Reset() {
 	*x = ActivityEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6531,7 +6816,7 @@ func (x *ActivityEntry) String() string {
 func (*ActivityEntry) ProtoMessage() {}
 
 func (x *ActivityEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6544,7 +6829,7 @@ func (x *ActivityEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityEntry.ProtoReflect.Descriptor instead.
 func (*ActivityEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{82}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ActivityEntry) GetId() uint64 {
@@ -6576,7 +6861,7 @@ type TestNotificationRequest struct {
 
 func (x *TestNotificationRequest) Reset() {
 	*x = TestNotificationRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6588,7 +6873,7 @@ func (x *TestNotificationRequest) String() string {
 func (*TestNotificationRequest) ProtoMessage() {}
 
 func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6601,7 +6886,7 @@ func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationRequest.ProtoReflect.Descriptor instead.
 func (*TestNotificationRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{83}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{85}
 }
 
 type TestNotificationResponse struct {
@@ -6613,7 +6898,7 @@ type TestNotificationResponse struct {
 
 func (x *TestNotificationResponse) Reset() {
 	*x = TestNotificationResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6625,7 +6910,7 @@ func (x *TestNotificationResponse) String() string {
 func (*TestNotificationResponse) ProtoMessage() {}
 
 func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6638,7 +6923,7 @@ func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationResponse.ProtoReflect.Descriptor instead.
 func (*TestNotificationResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{84}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *TestNotificationResponse) GetTargets() []*TestedTarget {
@@ -6660,7 +6945,7 @@ type TestedTarget struct {
 
 func (x *TestedTarget) Reset() {
 	*x = TestedTarget{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6672,7 +6957,7 @@ func (x *TestedTarget) String() string {
 func (*TestedTarget) ProtoMessage() {}
 
 func (x *TestedTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6685,7 +6970,7 @@ func (x *TestedTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestedTarget.ProtoReflect.Descriptor instead.
 func (*TestedTarget) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{85}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *TestedTarget) GetTarget() string {
@@ -6710,7 +6995,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6722,7 +7007,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6735,7 +7020,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{86}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{88}
 }
 
 type WhoAmIResponse struct {
@@ -6763,7 +7048,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6775,7 +7060,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6788,7 +7073,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{87}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *WhoAmIResponse) GetName() string {
@@ -6881,7 +7166,7 @@ type ProductFilter struct {
 
 func (x *ProductFilter) Reset() {
 	*x = ProductFilter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6893,7 +7178,7 @@ func (x *ProductFilter) String() string {
 func (*ProductFilter) ProtoMessage() {}
 
 func (x *ProductFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6906,7 +7191,7 @@ func (x *ProductFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductFilter.ProtoReflect.Descriptor instead.
 func (*ProductFilter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{88}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ProductFilter) GetSearch() string {
@@ -6988,7 +7273,7 @@ type SearchProductsRequest struct {
 
 func (x *SearchProductsRequest) Reset() {
 	*x = SearchProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7000,7 +7285,7 @@ func (x *SearchProductsRequest) String() string {
 func (*SearchProductsRequest) ProtoMessage() {}
 
 func (x *SearchProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7013,7 +7298,7 @@ func (x *SearchProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchProductsRequest.ProtoReflect.Descriptor instead.
 func (*SearchProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{89}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *SearchProductsRequest) GetFilter() *ProductFilter {
@@ -7070,7 +7355,7 @@ type SearchProductsResponse struct {
 
 func (x *SearchProductsResponse) Reset() {
 	*x = SearchProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7082,7 +7367,7 @@ func (x *SearchProductsResponse) String() string {
 func (*SearchProductsResponse) ProtoMessage() {}
 
 func (x *SearchProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7095,7 +7380,7 @@ func (x *SearchProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchProductsResponse.ProtoReflect.Descriptor instead.
 func (*SearchProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{90}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *SearchProductsResponse) GetProducts() []*ProductRow {
@@ -7172,7 +7457,7 @@ type ProductRow struct {
 
 func (x *ProductRow) Reset() {
 	*x = ProductRow{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7184,7 +7469,7 @@ func (x *ProductRow) String() string {
 func (*ProductRow) ProtoMessage() {}
 
 func (x *ProductRow) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7197,7 +7482,7 @@ func (x *ProductRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductRow.ProtoReflect.Descriptor instead.
 func (*ProductRow) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{91}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ProductRow) GetProductId() string {
@@ -7307,7 +7592,7 @@ type CountProductsRequest struct {
 
 func (x *CountProductsRequest) Reset() {
 	*x = CountProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7319,7 +7604,7 @@ func (x *CountProductsRequest) String() string {
 func (*CountProductsRequest) ProtoMessage() {}
 
 func (x *CountProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7332,7 +7617,7 @@ func (x *CountProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountProductsRequest.ProtoReflect.Descriptor instead.
 func (*CountProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{92}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *CountProductsRequest) GetFilter() *ProductFilter {
@@ -7358,7 +7643,7 @@ type CountProductsResponse struct {
 
 func (x *CountProductsResponse) Reset() {
 	*x = CountProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7370,7 +7655,7 @@ func (x *CountProductsResponse) String() string {
 func (*CountProductsResponse) ProtoMessage() {}
 
 func (x *CountProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7383,7 +7668,7 @@ func (x *CountProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountProductsResponse.ProtoReflect.Descriptor instead.
 func (*CountProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{93}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *CountProductsResponse) GetTotal() uint64 {
@@ -7425,7 +7710,7 @@ type Facet struct {
 
 func (x *Facet) Reset() {
 	*x = Facet{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7437,7 +7722,7 @@ func (x *Facet) String() string {
 func (*Facet) ProtoMessage() {}
 
 func (x *Facet) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7450,7 +7735,7 @@ func (x *Facet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facet.ProtoReflect.Descriptor instead.
 func (*Facet) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{94}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *Facet) GetName() string {
@@ -7480,7 +7765,7 @@ type FacetValue struct {
 
 func (x *FacetValue) Reset() {
 	*x = FacetValue{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7492,7 +7777,7 @@ func (x *FacetValue) String() string {
 func (*FacetValue) ProtoMessage() {}
 
 func (x *FacetValue) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7505,7 +7790,7 @@ func (x *FacetValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FacetValue.ProtoReflect.Descriptor instead.
 func (*FacetValue) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{95}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *FacetValue) GetValue() string {
@@ -7547,7 +7832,7 @@ type MatchingProducts struct {
 
 func (x *MatchingProducts) Reset() {
 	*x = MatchingProducts{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7559,7 +7844,7 @@ func (x *MatchingProducts) String() string {
 func (*MatchingProducts) ProtoMessage() {}
 
 func (x *MatchingProducts) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7572,7 +7857,7 @@ func (x *MatchingProducts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchingProducts.ProtoReflect.Descriptor instead.
 func (*MatchingProducts) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{96}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *MatchingProducts) GetFilter() *ProductFilter {
@@ -7623,7 +7908,7 @@ type MatchedProducts struct {
 
 func (x *MatchedProducts) Reset() {
 	*x = MatchedProducts{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7635,7 +7920,7 @@ func (x *MatchedProducts) String() string {
 func (*MatchedProducts) ProtoMessage() {}
 
 func (x *MatchedProducts) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7648,7 +7933,7 @@ func (x *MatchedProducts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchedProducts.ProtoReflect.Descriptor instead.
 func (*MatchedProducts) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{97}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *MatchedProducts) GetTotal() uint64 {
@@ -7703,7 +7988,7 @@ type ProductFailure struct {
 
 func (x *ProductFailure) Reset() {
 	*x = ProductFailure{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7715,7 +8000,7 @@ func (x *ProductFailure) String() string {
 func (*ProductFailure) ProtoMessage() {}
 
 func (x *ProductFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7728,7 +8013,7 @@ func (x *ProductFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductFailure.ProtoReflect.Descriptor instead.
 func (*ProductFailure) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{98}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ProductFailure) GetProductId() string {
@@ -7756,7 +8041,7 @@ type GroupDeadLettersRequest struct {
 
 func (x *GroupDeadLettersRequest) Reset() {
 	*x = GroupDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7768,7 +8053,7 @@ func (x *GroupDeadLettersRequest) String() string {
 func (*GroupDeadLettersRequest) ProtoMessage() {}
 
 func (x *GroupDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7781,7 +8066,7 @@ func (x *GroupDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GroupDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{99}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *GroupDeadLettersRequest) GetService() string {
@@ -7810,7 +8095,7 @@ type GroupDeadLettersResponse struct {
 
 func (x *GroupDeadLettersResponse) Reset() {
 	*x = GroupDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7822,7 +8107,7 @@ func (x *GroupDeadLettersResponse) String() string {
 func (*GroupDeadLettersResponse) ProtoMessage() {}
 
 func (x *GroupDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7835,7 +8120,7 @@ func (x *GroupDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GroupDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{100}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *GroupDeadLettersResponse) GetGroups() []*DeadLetterGroup {
@@ -7870,7 +8155,7 @@ type DeadLetterGroup struct {
 
 func (x *DeadLetterGroup) Reset() {
 	*x = DeadLetterGroup{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7882,7 +8167,7 @@ func (x *DeadLetterGroup) String() string {
 func (*DeadLetterGroup) ProtoMessage() {}
 
 func (x *DeadLetterGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7895,7 +8180,7 @@ func (x *DeadLetterGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterGroup.ProtoReflect.Descriptor instead.
 func (*DeadLetterGroup) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{101}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *DeadLetterGroup) GetService() string {
@@ -7956,7 +8241,7 @@ type GetPriceChainRequest struct {
 
 func (x *GetPriceChainRequest) Reset() {
 	*x = GetPriceChainRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7968,7 +8253,7 @@ func (x *GetPriceChainRequest) String() string {
 func (*GetPriceChainRequest) ProtoMessage() {}
 
 func (x *GetPriceChainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7981,7 +8266,7 @@ func (x *GetPriceChainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPriceChainRequest.ProtoReflect.Descriptor instead.
 func (*GetPriceChainRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{102}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *GetPriceChainRequest) GetProductId() string {
@@ -8004,7 +8289,7 @@ type GetPriceChainResponse struct {
 
 func (x *GetPriceChainResponse) Reset() {
 	*x = GetPriceChainResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8016,7 +8301,7 @@ func (x *GetPriceChainResponse) String() string {
 func (*GetPriceChainResponse) ProtoMessage() {}
 
 func (x *GetPriceChainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8029,7 +8314,7 @@ func (x *GetPriceChainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPriceChainResponse.ProtoReflect.Descriptor instead.
 func (*GetPriceChainResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{103}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *GetPriceChainResponse) GetChains() []*PriceChain {
@@ -8058,7 +8343,7 @@ type PriceChain struct {
 
 func (x *PriceChain) Reset() {
 	*x = PriceChain{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8070,7 +8355,7 @@ func (x *PriceChain) String() string {
 func (*PriceChain) ProtoMessage() {}
 
 func (x *PriceChain) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8083,7 +8368,7 @@ func (x *PriceChain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceChain.ProtoReflect.Descriptor instead.
 func (*PriceChain) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{104}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *PriceChain) GetPriceId() string {
@@ -8122,7 +8407,7 @@ type ChainedPrice struct {
 
 func (x *ChainedPrice) Reset() {
 	*x = ChainedPrice{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8134,7 +8419,7 @@ func (x *ChainedPrice) String() string {
 func (*ChainedPrice) ProtoMessage() {}
 
 func (x *ChainedPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8147,7 +8432,7 @@ func (x *ChainedPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChainedPrice.ProtoReflect.Descriptor instead.
 func (*ChainedPrice) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{105}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ChainedPrice) GetStripePriceId() string {
@@ -8220,7 +8505,7 @@ type PriceOrigin struct {
 
 func (x *PriceOrigin) Reset() {
 	*x = PriceOrigin{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8232,7 +8517,7 @@ func (x *PriceOrigin) String() string {
 func (*PriceOrigin) ProtoMessage() {}
 
 func (x *PriceOrigin) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8245,7 +8530,7 @@ func (x *PriceOrigin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceOrigin.ProtoReflect.Descriptor instead.
 func (*PriceOrigin) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{106}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *PriceOrigin) GetVersion() uint64 {
@@ -8296,10 +8581,13 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"stripeAsOf\x12)\n" +
 	"\x10unwatched_tables\x18\x05 \x03(\tR\x0funwatchedTables\x12:\n" +
 	"\acapture\x18\x06 \x01(\v2 .driftless.mesh.v1.CaptureReportR\acapture\x12*\n" +
-	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"3\n" +
+	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"v\n" +
 	"\x10GetStatusRequest\x12\x1f\n" +
 	"\vcounted_ids\x18\x01 \x01(\bR\n" +
-	"countedIds\"\xc7\t\n" +
+	"countedIds\x12A\n" +
+	"\amax_age\x18\xdc\x01 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\n" +
+	"2\x00R\x06maxAge\"\xd8\n" +
+	"\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -8331,7 +8619,47 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04flow\x18[ \x03(\v2 .driftless.control.v1.FlowStatusR\x04flow\x128\n" +
 	"\bproblems\x18\\ \x03(\v2\x1c.driftless.control.v1.NoticeR\bproblems\x122\n" +
 	"\x05notes\x18] \x03(\v2\x1c.driftless.control.v1.NoticeR\x05notes\x12L\n" +
-	"\x14oldest_difference_at\x18^ \x01(\v2\x1a.google.protobuf.TimestampR\x12oldestDifferenceAt\"\xd2\x01\n" +
+	"\x14oldest_difference_at\x18^ \x01(\v2\x1a.google.protobuf.TimestampR\x12oldestDifferenceAt\x12B\n" +
+	"\vstripe_rate\x18\xdd\x01 \x01(\v2 .driftless.control.v1.StripeRateR\n" +
+	"stripeRate\x12K\n" +
+	"\x0eread_allowance\x18\xde\x01 \x01(\v2#.driftless.control.v1.ReadAllowanceR\rreadAllowance\"\xb7\x03\n" +
+	"\n" +
+	"StripeRate\x12\x18\n" +
+	"\aunknown\x18\x01 \x01(\tR\aunknown\x12/\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\"\n" +
+	"\n" +
+	"per_second\x18\x03 \x01(\x01H\x00R\tperSecond\x88\x01\x01\x12&\n" +
+	"\fper_endpoint\x18\x04 \x01(\x01H\x01R\vperEndpoint\x88\x01\x01\x12\x17\n" +
+	"\x04live\x18\x05 \x01(\x01H\x02R\x04live\x88\x01\x01\x12\x17\n" +
+	"\x04bulk\x18\x06 \x01(\x01H\x03R\x04bulk\x88\x01\x01\x12)\n" +
+	"\x10busiest_endpoint\x18\a \x01(\tR\x0fbusiestEndpoint\x12\x18\n" +
+	"\abusiest\x18\b \x01(\x01R\abusiest\x12,\n" +
+	"\x0fslowed_permille\x18\t \x01(\rH\x04R\x0eslowedPermille\x88\x01\x01\x12'\n" +
+	"\x0fslowed_endpoint\x18\n" +
+	" \x01(\tR\x0eslowedEndpointB\r\n" +
+	"\v_per_secondB\x0f\n" +
+	"\r_per_endpointB\a\n" +
+	"\x05_liveB\a\n" +
+	"\x05_bulkB\x12\n" +
+	"\x10_slowed_permille\"\xc2\x03\n" +
+	"\rReadAllowance\x12\x12\n" +
+	"\x04used\x18\x01 \x01(\x04R\x04used\x12\x1d\n" +
+	"\aallowed\x18\x02 \x01(\x04H\x00R\aallowed\x88\x01\x01\x12\x19\n" +
+	"\bstops_at\x18\x03 \x01(\x04R\astopsAt\x12\x1c\n" +
+	"\aper_day\x18\x04 \x01(\x01H\x01R\x06perDay\x88\x01\x01\x12\"\n" +
+	"\rleast_per_day\x18\x05 \x01(\x04R\vleastPerDay\x12 \n" +
+	"\fmost_per_day\x18\x06 \x01(\x04R\n" +
+	"mostPerDay\x12\x12\n" +
+	"\x04days\x18\a \x01(\rR\x04days\x125\n" +
+	"\bstops_on\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\astopsOn\x12A\n" +
+	"\x0estops_earliest\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rstopsEarliest\x12=\n" +
+	"\fstops_latest\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vstopsLatest\x12\x1a\n" +
+	"\bforecast\x18\v \x01(\tR\bforecastB\n" +
+	"\n" +
+	"\b_allowedB\n" +
+	"\n" +
+	"\b_per_day\"\xd2\x01\n" +
 	"\rServiceStatus\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\rR\arunning\x12\x1a\n" +
@@ -9068,7 +9396,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 107)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 109)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -9077,360 +9405,369 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*Equality)(nil),                  // 4: driftless.control.v1.Equality
 	(*GetStatusRequest)(nil),          // 5: driftless.control.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),         // 6: driftless.control.v1.GetStatusResponse
-	(*ServiceStatus)(nil),             // 7: driftless.control.v1.ServiceStatus
-	(*ProcessStatus)(nil),             // 8: driftless.control.v1.ProcessStatus
-	(*FlowStatus)(nil),                // 9: driftless.control.v1.FlowStatus
-	(*Notice)(nil),                    // 10: driftless.control.v1.Notice
-	(*HeldCount)(nil),                 // 11: driftless.control.v1.HeldCount
-	(*ReadPurpose)(nil),               // 12: driftless.control.v1.ReadPurpose
-	(*DriftCount)(nil),                // 13: driftless.control.v1.DriftCount
-	(*Drift)(nil),                     // 14: driftless.control.v1.Drift
-	(*ListDriftRequest)(nil),          // 15: driftless.control.v1.ListDriftRequest
-	(*ListDriftResponse)(nil),         // 16: driftless.control.v1.ListDriftResponse
-	(*IgnoreDriftRequest)(nil),        // 17: driftless.control.v1.IgnoreDriftRequest
-	(*IgnoreDriftResponse)(nil),       // 18: driftless.control.v1.IgnoreDriftResponse
-	(*ResolveDriftRequest)(nil),       // 19: driftless.control.v1.ResolveDriftRequest
-	(*ResolveDriftResponse)(nil),      // 20: driftless.control.v1.ResolveDriftResponse
-	(*PausedService)(nil),             // 21: driftless.control.v1.PausedService
-	(*PauseRequest)(nil),              // 22: driftless.control.v1.PauseRequest
-	(*PauseResponse)(nil),             // 23: driftless.control.v1.PauseResponse
-	(*ResumeRequest)(nil),             // 24: driftless.control.v1.ResumeRequest
-	(*ResumeResponse)(nil),            // 25: driftless.control.v1.ResumeResponse
-	(*ApproveRequest)(nil),            // 26: driftless.control.v1.ApproveRequest
-	(*ApproveResponse)(nil),           // 27: driftless.control.v1.ApproveResponse
-	(*RejectRequest)(nil),             // 28: driftless.control.v1.RejectRequest
-	(*RejectResponse)(nil),            // 29: driftless.control.v1.RejectResponse
-	(*Rejection)(nil),                 // 30: driftless.control.v1.Rejection
-	(*ConsumerStatus)(nil),            // 31: driftless.control.v1.ConsumerStatus
-	(*PlanRequest)(nil),               // 32: driftless.control.v1.PlanRequest
-	(*PlanResponse)(nil),              // 33: driftless.control.v1.PlanResponse
-	(*ProductPlan)(nil),               // 34: driftless.control.v1.ProductPlan
-	(*PlannedChange)(nil),             // 35: driftless.control.v1.PlannedChange
-	(*Overlap)(nil),                   // 36: driftless.control.v1.Overlap
-	(*PlannedStep)(nil),               // 37: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),                 // 38: driftless.control.v1.Parameter
-	(*ListProductsRequest)(nil),       // 39: driftless.control.v1.ListProductsRequest
-	(*ListProductsResponse)(nil),      // 40: driftless.control.v1.ListProductsResponse
-	(*ProductDetail)(nil),             // 41: driftless.control.v1.ProductDetail
-	(*AdoptProductsRequest)(nil),      // 42: driftless.control.v1.AdoptProductsRequest
-	(*AdoptProductsResponse)(nil),     // 43: driftless.control.v1.AdoptProductsResponse
-	(*AdoptionOrder)(nil),             // 44: driftless.control.v1.AdoptionOrder
-	(*ListAdoptionsRequest)(nil),      // 45: driftless.control.v1.ListAdoptionsRequest
-	(*ListAdoptionsResponse)(nil),     // 46: driftless.control.v1.ListAdoptionsResponse
-	(*Adoption)(nil),                  // 47: driftless.control.v1.Adoption
-	(*SyncProductsRequest)(nil),       // 48: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 49: driftless.control.v1.SyncProductsResponse
-	(*RereadRequest)(nil),             // 50: driftless.control.v1.RereadRequest
-	(*RereadResponse)(nil),            // 51: driftless.control.v1.RereadResponse
-	(*StartScanRequest)(nil),          // 52: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 53: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 54: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 55: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 56: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 57: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 58: driftless.control.v1.HistoryEntry
-	(*FieldChange)(nil),               // 59: driftless.control.v1.FieldChange
-	(*ListDeadLettersRequest)(nil),    // 60: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 61: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 62: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 63: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 64: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 65: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 66: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 67: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 68: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 69: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 70: driftless.control.v1.DeadLetterResult
-	(*ListStatesRequest)(nil),         // 71: driftless.control.v1.ListStatesRequest
-	(*ListStatesResponse)(nil),        // 72: driftless.control.v1.ListStatesResponse
-	(*PastState)(nil),                 // 73: driftless.control.v1.PastState
-	(*DiffStatesRequest)(nil),         // 74: driftless.control.v1.DiffStatesRequest
-	(*DiffStatesResponse)(nil),        // 75: driftless.control.v1.DiffStatesResponse
-	(*ProductDiff)(nil),               // 76: driftless.control.v1.ProductDiff
-	(*StateChange)(nil),               // 77: driftless.control.v1.StateChange
-	(*RollbackRequest)(nil),           // 78: driftless.control.v1.RollbackRequest
-	(*RollbackResponse)(nil),          // 79: driftless.control.v1.RollbackResponse
-	(*ListProcessesRequest)(nil),      // 80: driftless.control.v1.ListProcessesRequest
-	(*ListProcessesResponse)(nil),     // 81: driftless.control.v1.ListProcessesResponse
-	(*ListRetriesRequest)(nil),        // 82: driftless.control.v1.ListRetriesRequest
-	(*ListRetriesResponse)(nil),       // 83: driftless.control.v1.ListRetriesResponse
-	(*ListActivityRequest)(nil),       // 84: driftless.control.v1.ListActivityRequest
-	(*ListActivityResponse)(nil),      // 85: driftless.control.v1.ListActivityResponse
-	(*ActivityEntry)(nil),             // 86: driftless.control.v1.ActivityEntry
-	(*TestNotificationRequest)(nil),   // 87: driftless.control.v1.TestNotificationRequest
-	(*TestNotificationResponse)(nil),  // 88: driftless.control.v1.TestNotificationResponse
-	(*TestedTarget)(nil),              // 89: driftless.control.v1.TestedTarget
-	(*WhoAmIRequest)(nil),             // 90: driftless.control.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),            // 91: driftless.control.v1.WhoAmIResponse
-	(*ProductFilter)(nil),             // 92: driftless.control.v1.ProductFilter
-	(*SearchProductsRequest)(nil),     // 93: driftless.control.v1.SearchProductsRequest
-	(*SearchProductsResponse)(nil),    // 94: driftless.control.v1.SearchProductsResponse
-	(*ProductRow)(nil),                // 95: driftless.control.v1.ProductRow
-	(*CountProductsRequest)(nil),      // 96: driftless.control.v1.CountProductsRequest
-	(*CountProductsResponse)(nil),     // 97: driftless.control.v1.CountProductsResponse
-	(*Facet)(nil),                     // 98: driftless.control.v1.Facet
-	(*FacetValue)(nil),                // 99: driftless.control.v1.FacetValue
-	(*MatchingProducts)(nil),          // 100: driftless.control.v1.MatchingProducts
-	(*MatchedProducts)(nil),           // 101: driftless.control.v1.MatchedProducts
-	(*ProductFailure)(nil),            // 102: driftless.control.v1.ProductFailure
-	(*GroupDeadLettersRequest)(nil),   // 103: driftless.control.v1.GroupDeadLettersRequest
-	(*GroupDeadLettersResponse)(nil),  // 104: driftless.control.v1.GroupDeadLettersResponse
-	(*DeadLetterGroup)(nil),           // 105: driftless.control.v1.DeadLetterGroup
-	(*GetPriceChainRequest)(nil),      // 106: driftless.control.v1.GetPriceChainRequest
-	(*GetPriceChainResponse)(nil),     // 107: driftless.control.v1.GetPriceChainResponse
-	(*PriceChain)(nil),                // 108: driftless.control.v1.PriceChain
-	(*ChainedPrice)(nil),              // 109: driftless.control.v1.ChainedPrice
-	(*PriceOrigin)(nil),               // 110: driftless.control.v1.PriceOrigin
-	(*timestamppb.Timestamp)(nil),     // 111: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 112: driftless.mesh.v1.CaptureReport
-	(*v1.ScanReport)(nil),             // 113: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 114: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 115: driftless.mesh.v1.PollReport
-	(*v1.Process)(nil),                // 116: driftless.mesh.v1.Process
-	(*durationpb.Duration)(nil),       // 117: google.protobuf.Duration
-	(*v1.Difference)(nil),             // 118: driftless.mesh.v1.Difference
-	(*v11.Hold)(nil),                  // 119: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 120: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 121: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 122: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 123: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 124: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 125: driftless.mesh.v1.DeadLetter
-	(*v11.Product)(nil),               // 126: driftless.catalog.v1.Product
-	(*v1.Retry)(nil),                  // 127: driftless.mesh.v1.Retry
-	(*ExplainRequest)(nil),            // 128: driftless.control.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 129: driftless.control.v1.ExplainResponse
+	(*StripeRate)(nil),                // 7: driftless.control.v1.StripeRate
+	(*ReadAllowance)(nil),             // 8: driftless.control.v1.ReadAllowance
+	(*ServiceStatus)(nil),             // 9: driftless.control.v1.ServiceStatus
+	(*ProcessStatus)(nil),             // 10: driftless.control.v1.ProcessStatus
+	(*FlowStatus)(nil),                // 11: driftless.control.v1.FlowStatus
+	(*Notice)(nil),                    // 12: driftless.control.v1.Notice
+	(*HeldCount)(nil),                 // 13: driftless.control.v1.HeldCount
+	(*ReadPurpose)(nil),               // 14: driftless.control.v1.ReadPurpose
+	(*DriftCount)(nil),                // 15: driftless.control.v1.DriftCount
+	(*Drift)(nil),                     // 16: driftless.control.v1.Drift
+	(*ListDriftRequest)(nil),          // 17: driftless.control.v1.ListDriftRequest
+	(*ListDriftResponse)(nil),         // 18: driftless.control.v1.ListDriftResponse
+	(*IgnoreDriftRequest)(nil),        // 19: driftless.control.v1.IgnoreDriftRequest
+	(*IgnoreDriftResponse)(nil),       // 20: driftless.control.v1.IgnoreDriftResponse
+	(*ResolveDriftRequest)(nil),       // 21: driftless.control.v1.ResolveDriftRequest
+	(*ResolveDriftResponse)(nil),      // 22: driftless.control.v1.ResolveDriftResponse
+	(*PausedService)(nil),             // 23: driftless.control.v1.PausedService
+	(*PauseRequest)(nil),              // 24: driftless.control.v1.PauseRequest
+	(*PauseResponse)(nil),             // 25: driftless.control.v1.PauseResponse
+	(*ResumeRequest)(nil),             // 26: driftless.control.v1.ResumeRequest
+	(*ResumeResponse)(nil),            // 27: driftless.control.v1.ResumeResponse
+	(*ApproveRequest)(nil),            // 28: driftless.control.v1.ApproveRequest
+	(*ApproveResponse)(nil),           // 29: driftless.control.v1.ApproveResponse
+	(*RejectRequest)(nil),             // 30: driftless.control.v1.RejectRequest
+	(*RejectResponse)(nil),            // 31: driftless.control.v1.RejectResponse
+	(*Rejection)(nil),                 // 32: driftless.control.v1.Rejection
+	(*ConsumerStatus)(nil),            // 33: driftless.control.v1.ConsumerStatus
+	(*PlanRequest)(nil),               // 34: driftless.control.v1.PlanRequest
+	(*PlanResponse)(nil),              // 35: driftless.control.v1.PlanResponse
+	(*ProductPlan)(nil),               // 36: driftless.control.v1.ProductPlan
+	(*PlannedChange)(nil),             // 37: driftless.control.v1.PlannedChange
+	(*Overlap)(nil),                   // 38: driftless.control.v1.Overlap
+	(*PlannedStep)(nil),               // 39: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 40: driftless.control.v1.Parameter
+	(*ListProductsRequest)(nil),       // 41: driftless.control.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),      // 42: driftless.control.v1.ListProductsResponse
+	(*ProductDetail)(nil),             // 43: driftless.control.v1.ProductDetail
+	(*AdoptProductsRequest)(nil),      // 44: driftless.control.v1.AdoptProductsRequest
+	(*AdoptProductsResponse)(nil),     // 45: driftless.control.v1.AdoptProductsResponse
+	(*AdoptionOrder)(nil),             // 46: driftless.control.v1.AdoptionOrder
+	(*ListAdoptionsRequest)(nil),      // 47: driftless.control.v1.ListAdoptionsRequest
+	(*ListAdoptionsResponse)(nil),     // 48: driftless.control.v1.ListAdoptionsResponse
+	(*Adoption)(nil),                  // 49: driftless.control.v1.Adoption
+	(*SyncProductsRequest)(nil),       // 50: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 51: driftless.control.v1.SyncProductsResponse
+	(*RereadRequest)(nil),             // 52: driftless.control.v1.RereadRequest
+	(*RereadResponse)(nil),            // 53: driftless.control.v1.RereadResponse
+	(*StartScanRequest)(nil),          // 54: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 55: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 56: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 57: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 58: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 59: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 60: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 61: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 62: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 63: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 64: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 65: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 66: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 67: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 68: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 69: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 70: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 71: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 72: driftless.control.v1.DeadLetterResult
+	(*ListStatesRequest)(nil),         // 73: driftless.control.v1.ListStatesRequest
+	(*ListStatesResponse)(nil),        // 74: driftless.control.v1.ListStatesResponse
+	(*PastState)(nil),                 // 75: driftless.control.v1.PastState
+	(*DiffStatesRequest)(nil),         // 76: driftless.control.v1.DiffStatesRequest
+	(*DiffStatesResponse)(nil),        // 77: driftless.control.v1.DiffStatesResponse
+	(*ProductDiff)(nil),               // 78: driftless.control.v1.ProductDiff
+	(*StateChange)(nil),               // 79: driftless.control.v1.StateChange
+	(*RollbackRequest)(nil),           // 80: driftless.control.v1.RollbackRequest
+	(*RollbackResponse)(nil),          // 81: driftless.control.v1.RollbackResponse
+	(*ListProcessesRequest)(nil),      // 82: driftless.control.v1.ListProcessesRequest
+	(*ListProcessesResponse)(nil),     // 83: driftless.control.v1.ListProcessesResponse
+	(*ListRetriesRequest)(nil),        // 84: driftless.control.v1.ListRetriesRequest
+	(*ListRetriesResponse)(nil),       // 85: driftless.control.v1.ListRetriesResponse
+	(*ListActivityRequest)(nil),       // 86: driftless.control.v1.ListActivityRequest
+	(*ListActivityResponse)(nil),      // 87: driftless.control.v1.ListActivityResponse
+	(*ActivityEntry)(nil),             // 88: driftless.control.v1.ActivityEntry
+	(*TestNotificationRequest)(nil),   // 89: driftless.control.v1.TestNotificationRequest
+	(*TestNotificationResponse)(nil),  // 90: driftless.control.v1.TestNotificationResponse
+	(*TestedTarget)(nil),              // 91: driftless.control.v1.TestedTarget
+	(*WhoAmIRequest)(nil),             // 92: driftless.control.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),            // 93: driftless.control.v1.WhoAmIResponse
+	(*ProductFilter)(nil),             // 94: driftless.control.v1.ProductFilter
+	(*SearchProductsRequest)(nil),     // 95: driftless.control.v1.SearchProductsRequest
+	(*SearchProductsResponse)(nil),    // 96: driftless.control.v1.SearchProductsResponse
+	(*ProductRow)(nil),                // 97: driftless.control.v1.ProductRow
+	(*CountProductsRequest)(nil),      // 98: driftless.control.v1.CountProductsRequest
+	(*CountProductsResponse)(nil),     // 99: driftless.control.v1.CountProductsResponse
+	(*Facet)(nil),                     // 100: driftless.control.v1.Facet
+	(*FacetValue)(nil),                // 101: driftless.control.v1.FacetValue
+	(*MatchingProducts)(nil),          // 102: driftless.control.v1.MatchingProducts
+	(*MatchedProducts)(nil),           // 103: driftless.control.v1.MatchedProducts
+	(*ProductFailure)(nil),            // 104: driftless.control.v1.ProductFailure
+	(*GroupDeadLettersRequest)(nil),   // 105: driftless.control.v1.GroupDeadLettersRequest
+	(*GroupDeadLettersResponse)(nil),  // 106: driftless.control.v1.GroupDeadLettersResponse
+	(*DeadLetterGroup)(nil),           // 107: driftless.control.v1.DeadLetterGroup
+	(*GetPriceChainRequest)(nil),      // 108: driftless.control.v1.GetPriceChainRequest
+	(*GetPriceChainResponse)(nil),     // 109: driftless.control.v1.GetPriceChainResponse
+	(*PriceChain)(nil),                // 110: driftless.control.v1.PriceChain
+	(*ChainedPrice)(nil),              // 111: driftless.control.v1.ChainedPrice
+	(*PriceOrigin)(nil),               // 112: driftless.control.v1.PriceOrigin
+	(*timestamppb.Timestamp)(nil),     // 113: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 114: driftless.mesh.v1.CaptureReport
+	(*durationpb.Duration)(nil),       // 115: google.protobuf.Duration
+	(*v1.ScanReport)(nil),             // 116: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 117: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 118: driftless.mesh.v1.PollReport
+	(*v1.Process)(nil),                // 119: driftless.mesh.v1.Process
+	(*v1.Difference)(nil),             // 120: driftless.mesh.v1.Difference
+	(*v11.Hold)(nil),                  // 121: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 122: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 123: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 124: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 125: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 126: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 127: driftless.mesh.v1.DeadLetter
+	(*v11.Product)(nil),               // 128: driftless.catalog.v1.Product
+	(*v1.Retry)(nil),                  // 129: driftless.mesh.v1.Retry
+	(*ExplainRequest)(nil),            // 130: driftless.control.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 131: driftless.control.v1.ExplainResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	111, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	111, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	111, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	112, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	111, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
-	31,  // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	113, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	114, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
-	13,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	115, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
-	21,  // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
-	4,   // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
-	12,  // 12: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
-	11,  // 13: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
-	7,   // 14: driftless.control.v1.GetStatusResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	9,   // 15: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
-	10,  // 16: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
-	10,  // 17: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
-	111, // 18: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
-	8,   // 19: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
-	116, // 20: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
-	111, // 21: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
-	117, // 22: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
-	111, // 23: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
-	111, // 24: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	118, // 25: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	111, // 26: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	111, // 27: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	14,  // 28: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	4,   // 29: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	100, // 30: driftless.control.v1.IgnoreDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
-	14,  // 31: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	101, // 32: driftless.control.v1.IgnoreDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	1,   // 33: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	100, // 34: driftless.control.v1.ResolveDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
-	14,  // 35: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	101, // 36: driftless.control.v1.ResolveDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	111, // 37: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	111, // 38: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	117, // 39: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	21,  // 40: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	117, // 41: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	100, // 42: driftless.control.v1.ApproveRequest.matching:type_name -> driftless.control.v1.MatchingProducts
-	111, // 43: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	101, // 44: driftless.control.v1.ApproveResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	100, // 45: driftless.control.v1.RejectRequest.matching:type_name -> driftless.control.v1.MatchingProducts
-	30,  // 46: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	101, // 47: driftless.control.v1.RejectResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	118, // 48: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
-	34,  // 49: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	21,  // 50: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	4,   // 51: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	36,  // 52: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
-	0,   // 53: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	37,  // 54: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	111, // 55: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	118, // 56: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	35,  // 57: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	111, // 58: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	14,  // 59: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	119, // 60: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	118, // 61: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	111, // 62: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	120, // 63: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	111, // 64: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
-	38,  // 65: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	0,   // 66: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
-	41,  // 67: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,   // 68: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	121, // 69: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	122, // 70: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	123, // 71: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	44,  // 72: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	47,  // 73: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	100, // 74: driftless.control.v1.SyncProductsRequest.matching:type_name -> driftless.control.v1.MatchingProducts
-	101, // 75: driftless.control.v1.SyncProductsResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	113, // 76: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	58,  // 77: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	111, // 78: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	59,  // 79: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	118, // 80: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	124, // 81: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	111, // 82: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
-	111, // 83: driftless.control.v1.HistoryEntry.captured_at:type_name -> google.protobuf.Timestamp
-	125, // 84: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	64,  // 85: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	125, // 86: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	121, // 87: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	37,  // 88: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	100, // 89: driftless.control.v1.DeadLetterSelection.matching:type_name -> driftless.control.v1.MatchingProducts
-	65,  // 90: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	70,  // 91: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	101, // 92: driftless.control.v1.ReplayDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	65,  // 93: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	70,  // 94: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	101, // 95: driftless.control.v1.DropDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	111, // 96: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
-	2,   // 97: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
-	73,  // 98: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	111, // 99: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	4,   // 100: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	111, // 101: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	111, // 102: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	121, // 103: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	122, // 104: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	111, // 105: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	111, // 106: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
-	2,   // 107: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
-	76,  // 108: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	111, // 109: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	4,   // 110: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	77,  // 111: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	111, // 112: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
-	59,  // 113: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	111, // 114: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	111, // 115: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	111, // 116: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
-	77,  // 117: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
-	126, // 118: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
-	34,  // 119: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
-	7,   // 120: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	111, // 121: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
-	127, // 122: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
-	111, // 123: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
-	117, // 124: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
-	86,  // 125: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
-	58,  // 126: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
-	89,  // 127: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
-	111, // 128: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,   // 129: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
-	92,  // 130: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	3,   // 131: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
-	95,  // 132: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
-	111, // 133: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	0,   // 134: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
-	111, // 135: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
-	111, // 136: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
-	92,  // 137: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	98,  // 138: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
-	111, // 139: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	99,  // 140: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
-	92,  // 141: driftless.control.v1.MatchingProducts.filter:type_name -> driftless.control.v1.ProductFilter
-	111, // 142: driftless.control.v1.MatchedProducts.counted_at:type_name -> google.protobuf.Timestamp
-	102, // 143: driftless.control.v1.MatchedProducts.failures:type_name -> driftless.control.v1.ProductFailure
-	105, // 144: driftless.control.v1.GroupDeadLettersResponse.groups:type_name -> driftless.control.v1.DeadLetterGroup
-	111, // 145: driftless.control.v1.DeadLetterGroup.oldest_at:type_name -> google.protobuf.Timestamp
-	111, // 146: driftless.control.v1.DeadLetterGroup.latest_at:type_name -> google.protobuf.Timestamp
-	125, // 147: driftless.control.v1.DeadLetterGroup.example:type_name -> driftless.mesh.v1.DeadLetter
-	108, // 148: driftless.control.v1.GetPriceChainResponse.chains:type_name -> driftless.control.v1.PriceChain
-	111, // 149: driftless.control.v1.GetPriceChainResponse.known_from:type_name -> google.protobuf.Timestamp
-	109, // 150: driftless.control.v1.PriceChain.prices:type_name -> driftless.control.v1.ChainedPrice
-	111, // 151: driftless.control.v1.ChainedPrice.created_at:type_name -> google.protobuf.Timestamp
-	111, // 152: driftless.control.v1.ChainedPrice.replaced_at:type_name -> google.protobuf.Timestamp
-	111, // 153: driftless.control.v1.ChainedPrice.keep_until:type_name -> google.protobuf.Timestamp
-	110, // 154: driftless.control.v1.ChainedPrice.origin:type_name -> driftless.control.v1.PriceOrigin
-	111, // 155: driftless.control.v1.PriceOrigin.at:type_name -> google.protobuf.Timestamp
-	5,   // 156: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	32,  // 157: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	48,  // 158: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	39,  // 159: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	42,  // 160: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	45,  // 161: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	26,  // 162: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	28,  // 163: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	22,  // 164: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	24,  // 165: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	50,  // 166: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	52,  // 167: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	54,  // 168: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	128, // 169: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
-	56,  // 170: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	71,  // 171: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	74,  // 172: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	78,  // 173: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
-	15,  // 174: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	17,  // 175: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	19,  // 176: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	60,  // 177: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	62,  // 178: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	66,  // 179: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	68,  // 180: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	80,  // 181: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
-	82,  // 182: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
-	84,  // 183: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
-	87,  // 184: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
-	90,  // 185: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
-	93,  // 186: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
-	96,  // 187: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
-	103, // 188: driftless.control.v1.ControlService.GroupDeadLetters:input_type -> driftless.control.v1.GroupDeadLettersRequest
-	106, // 189: driftless.control.v1.ControlService.GetPriceChain:input_type -> driftless.control.v1.GetPriceChainRequest
-	6,   // 190: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	33,  // 191: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	49,  // 192: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	40,  // 193: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	43,  // 194: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	46,  // 195: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	27,  // 196: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	29,  // 197: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	23,  // 198: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	25,  // 199: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	51,  // 200: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	53,  // 201: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	55,  // 202: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	129, // 203: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	57,  // 204: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	72,  // 205: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	75,  // 206: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	79,  // 207: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	16,  // 208: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	18,  // 209: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	20,  // 210: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	61,  // 211: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	63,  // 212: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	67,  // 213: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	69,  // 214: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	81,  // 215: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
-	83,  // 216: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
-	85,  // 217: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
-	88,  // 218: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
-	91,  // 219: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
-	94,  // 220: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
-	97,  // 221: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
-	104, // 222: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
-	107, // 223: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
-	190, // [190:224] is the sub-list for method output_type
-	156, // [156:190] is the sub-list for method input_type
-	156, // [156:156] is the sub-list for extension type_name
-	156, // [156:156] is the sub-list for extension extendee
-	0,   // [0:156] is the sub-list for field type_name
+	113, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	113, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	113, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	114, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	113, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	115, // 5: driftless.control.v1.GetStatusRequest.max_age:type_name -> google.protobuf.Duration
+	33,  // 6: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	116, // 7: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	117, // 8: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	15,  // 9: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
+	118, // 10: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	23,  // 11: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
+	4,   // 12: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
+	14,  // 13: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
+	13,  // 14: driftless.control.v1.GetStatusResponse.held_by:type_name -> driftless.control.v1.HeldCount
+	9,   // 15: driftless.control.v1.GetStatusResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	11,  // 16: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
+	12,  // 17: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
+	12,  // 18: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
+	113, // 19: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
+	7,   // 20: driftless.control.v1.GetStatusResponse.stripe_rate:type_name -> driftless.control.v1.StripeRate
+	8,   // 21: driftless.control.v1.GetStatusResponse.read_allowance:type_name -> driftless.control.v1.ReadAllowance
+	113, // 22: driftless.control.v1.StripeRate.as_of:type_name -> google.protobuf.Timestamp
+	113, // 23: driftless.control.v1.ReadAllowance.stops_on:type_name -> google.protobuf.Timestamp
+	113, // 24: driftless.control.v1.ReadAllowance.stops_earliest:type_name -> google.protobuf.Timestamp
+	113, // 25: driftless.control.v1.ReadAllowance.stops_latest:type_name -> google.protobuf.Timestamp
+	10,  // 26: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
+	119, // 27: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
+	113, // 28: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
+	115, // 29: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
+	113, // 30: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
+	113, // 31: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	120, // 32: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	113, // 33: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	113, // 34: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	16,  // 35: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	4,   // 36: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
+	102, // 37: driftless.control.v1.IgnoreDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	16,  // 38: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	103, // 39: driftless.control.v1.IgnoreDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	1,   // 40: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	102, // 41: driftless.control.v1.ResolveDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	16,  // 42: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	103, // 43: driftless.control.v1.ResolveDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	113, // 44: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	113, // 45: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	115, // 46: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	23,  // 47: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	115, // 48: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	102, // 49: driftless.control.v1.ApproveRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	113, // 50: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	103, // 51: driftless.control.v1.ApproveResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	102, // 52: driftless.control.v1.RejectRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	32,  // 53: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	103, // 54: driftless.control.v1.RejectResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	120, // 55: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	36,  // 56: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	23,  // 57: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	4,   // 58: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	38,  // 59: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
+	0,   // 60: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	39,  // 61: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	113, // 62: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	120, // 63: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	37,  // 64: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	113, // 65: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	16,  // 66: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	121, // 67: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	120, // 68: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	113, // 69: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	122, // 70: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	113, // 71: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	40,  // 72: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	0,   // 73: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
+	43,  // 74: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,   // 75: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	123, // 76: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	124, // 77: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	125, // 78: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	46,  // 79: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	49,  // 80: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	102, // 81: driftless.control.v1.SyncProductsRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	103, // 82: driftless.control.v1.SyncProductsResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	116, // 83: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	60,  // 84: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	113, // 85: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	61,  // 86: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	120, // 87: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	126, // 88: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	113, // 89: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
+	113, // 90: driftless.control.v1.HistoryEntry.captured_at:type_name -> google.protobuf.Timestamp
+	127, // 91: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	66,  // 92: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	127, // 93: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	123, // 94: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	39,  // 95: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	102, // 96: driftless.control.v1.DeadLetterSelection.matching:type_name -> driftless.control.v1.MatchingProducts
+	67,  // 97: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	72,  // 98: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	103, // 99: driftless.control.v1.ReplayDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	67,  // 100: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	72,  // 101: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	103, // 102: driftless.control.v1.DropDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	113, // 103: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	2,   // 104: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
+	75,  // 105: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
+	113, // 106: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 107: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	113, // 108: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	113, // 109: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	123, // 110: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	124, // 111: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	113, // 112: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	113, // 113: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	2,   // 114: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
+	78,  // 115: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
+	113, // 116: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 117: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	79,  // 118: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
+	113, // 119: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	61,  // 120: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
+	113, // 121: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	113, // 122: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	113, // 123: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	79,  // 124: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
+	128, // 125: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	36,  // 126: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
+	9,   // 127: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	113, // 128: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	129, // 129: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
+	113, // 130: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	115, // 131: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	88,  // 132: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
+	60,  // 133: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
+	91,  // 134: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
+	113, // 135: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 136: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
+	94,  // 137: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	3,   // 138: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
+	97,  // 139: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
+	113, // 140: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	0,   // 141: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
+	113, // 142: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
+	113, // 143: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
+	94,  // 144: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	100, // 145: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
+	113, // 146: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	101, // 147: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
+	94,  // 148: driftless.control.v1.MatchingProducts.filter:type_name -> driftless.control.v1.ProductFilter
+	113, // 149: driftless.control.v1.MatchedProducts.counted_at:type_name -> google.protobuf.Timestamp
+	104, // 150: driftless.control.v1.MatchedProducts.failures:type_name -> driftless.control.v1.ProductFailure
+	107, // 151: driftless.control.v1.GroupDeadLettersResponse.groups:type_name -> driftless.control.v1.DeadLetterGroup
+	113, // 152: driftless.control.v1.DeadLetterGroup.oldest_at:type_name -> google.protobuf.Timestamp
+	113, // 153: driftless.control.v1.DeadLetterGroup.latest_at:type_name -> google.protobuf.Timestamp
+	127, // 154: driftless.control.v1.DeadLetterGroup.example:type_name -> driftless.mesh.v1.DeadLetter
+	110, // 155: driftless.control.v1.GetPriceChainResponse.chains:type_name -> driftless.control.v1.PriceChain
+	113, // 156: driftless.control.v1.GetPriceChainResponse.known_from:type_name -> google.protobuf.Timestamp
+	111, // 157: driftless.control.v1.PriceChain.prices:type_name -> driftless.control.v1.ChainedPrice
+	113, // 158: driftless.control.v1.ChainedPrice.created_at:type_name -> google.protobuf.Timestamp
+	113, // 159: driftless.control.v1.ChainedPrice.replaced_at:type_name -> google.protobuf.Timestamp
+	113, // 160: driftless.control.v1.ChainedPrice.keep_until:type_name -> google.protobuf.Timestamp
+	112, // 161: driftless.control.v1.ChainedPrice.origin:type_name -> driftless.control.v1.PriceOrigin
+	113, // 162: driftless.control.v1.PriceOrigin.at:type_name -> google.protobuf.Timestamp
+	5,   // 163: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	34,  // 164: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	50,  // 165: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	41,  // 166: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	44,  // 167: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	47,  // 168: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	28,  // 169: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	30,  // 170: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	24,  // 171: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	26,  // 172: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	52,  // 173: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	54,  // 174: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	56,  // 175: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	130, // 176: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	58,  // 177: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	73,  // 178: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	76,  // 179: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	80,  // 180: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	17,  // 181: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	19,  // 182: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	21,  // 183: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	62,  // 184: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	64,  // 185: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	68,  // 186: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	70,  // 187: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	82,  // 188: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	84,  // 189: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	86,  // 190: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	89,  // 191: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
+	92,  // 192: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
+	95,  // 193: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
+	98,  // 194: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
+	105, // 195: driftless.control.v1.ControlService.GroupDeadLetters:input_type -> driftless.control.v1.GroupDeadLettersRequest
+	108, // 196: driftless.control.v1.ControlService.GetPriceChain:input_type -> driftless.control.v1.GetPriceChainRequest
+	6,   // 197: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	35,  // 198: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	51,  // 199: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	42,  // 200: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	45,  // 201: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	48,  // 202: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	29,  // 203: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	31,  // 204: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	25,  // 205: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	27,  // 206: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	53,  // 207: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	55,  // 208: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	57,  // 209: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	131, // 210: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	59,  // 211: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	74,  // 212: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	77,  // 213: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	81,  // 214: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	18,  // 215: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	20,  // 216: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	22,  // 217: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	63,  // 218: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	65,  // 219: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	69,  // 220: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	71,  // 221: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	83,  // 222: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	85,  // 223: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	87,  // 224: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	90,  // 225: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	93,  // 226: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
+	96,  // 227: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
+	99,  // 228: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
+	106, // 229: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
+	109, // 230: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
+	197, // [197:231] is the sub-list for method output_type
+	163, // [163:197] is the sub-list for method input_type
+	163, // [163:163] is the sub-list for extension type_name
+	163, // [163:163] is the sub-list for extension extendee
+	0,   // [0:163] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -9439,21 +9776,23 @@ func file_driftless_control_v1_control_proto_init() {
 		return
 	}
 	file_driftless_control_v1_explain_proto_init()
-	file_driftless_control_v1_control_proto_msgTypes[5].OneofWrappers = []any{}
-	file_driftless_control_v1_control_proto_msgTypes[56].OneofWrappers = []any{}
-	file_driftless_control_v1_control_proto_msgTypes[61].OneofWrappers = []any{}
-	file_driftless_control_v1_control_proto_msgTypes[74].OneofWrappers = []any{
+	file_driftless_control_v1_control_proto_msgTypes[3].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[4].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[7].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[58].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[63].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[76].OneofWrappers = []any{
 		(*RollbackRequest_Version)(nil),
 		(*RollbackRequest_At)(nil),
 	}
-	file_driftless_control_v1_control_proto_msgTypes[91].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[93].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   107,
+			NumMessages:   109,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -3621,6 +3621,8 @@ type Process struct {
 	Rates map[string]float64 `protobuf:"bytes,16,rep,name=rates,proto3" json:"rates,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	// When pull last stored a webhook. Absent if it has stored none since its start.
 	LastWebhookAt *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=last_webhook_at,json=lastWebhookAt,proto3" json:"last_webhook_at,omitempty"`
+	// The process's calls to Stripe. Absent for services without, and for programs of an earlier version.
+	StripeCalls   *StripeCalls `protobuf:"bytes,220,opt,name=stripe_calls,json=stripeCalls,proto3" json:"stripe_calls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3774,6 +3776,94 @@ func (x *Process) GetLastWebhookAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Process) GetStripeCalls() *StripeCalls {
+	if x != nil {
+		return x.StripeCalls
+	}
+	return nil
+}
+
+// The calls of a process to Stripe, and the limits that its settings have for the account.
+type StripeCalls struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Calls per second of all processes together: to the account, and to one endpoint. 0 means no limit.
+	PerSecond   float64 `protobuf:"fixed64,1,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	PerEndpoint float64 `protobuf:"fixed64,2,opt,name=per_endpoint,json=perEndpoint,proto3" json:"per_endpoint,omitempty"`
+	// Reads within 30 days that Stripe allows. 0 means no limit.
+	ReadAllowance uint64 `protobuf:"varint,3,opt,name=read_allowance,json=readAllowance,proto3" json:"read_allowance,omitempty"`
+	// Calls per second in the last seconds, by lane: "live" and "bulk".
+	Lanes map[string]float64 `protobuf:"bytes,4,rep,name=lanes,proto3" json:"lanes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	// The same by endpoint ("POST /v1/prices"), for the endpoints with most calls: at most five.
+	Endpoints     map[string]float64 `protobuf:"bytes,5,rep,name=endpoints,proto3" json:"endpoints,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StripeCalls) Reset() {
+	*x = StripeCalls{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StripeCalls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StripeCalls) ProtoMessage() {}
+
+func (x *StripeCalls) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StripeCalls.ProtoReflect.Descriptor instead.
+func (*StripeCalls) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *StripeCalls) GetPerSecond() float64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+func (x *StripeCalls) GetPerEndpoint() float64 {
+	if x != nil {
+		return x.PerEndpoint
+	}
+	return 0
+}
+
+func (x *StripeCalls) GetReadAllowance() uint64 {
+	if x != nil {
+		return x.ReadAllowance
+	}
+	return 0
+}
+
+func (x *StripeCalls) GetLanes() map[string]float64 {
+	if x != nil {
+		return x.Lanes
+	}
+	return nil
+}
+
+func (x *StripeCalls) GetEndpoints() map[string]float64 {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
 // A product that a process works on.
 type ProductWork struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -3788,7 +3878,7 @@ type ProductWork struct {
 
 func (x *ProductWork) Reset() {
 	*x = ProductWork{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[34]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3800,7 +3890,7 @@ func (x *ProductWork) String() string {
 func (*ProductWork) ProtoMessage() {}
 
 func (x *ProductWork) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[34]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3813,7 +3903,7 @@ func (x *ProductWork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductWork.ProtoReflect.Descriptor instead.
 func (*ProductWork) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{34}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProductWork) GetProductId() string {
@@ -4181,7 +4271,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xc2\x05\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x86\x06\n" +
 	"\aProcess\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1a\n" +
@@ -4202,9 +4292,24 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aworking\x18\x0e \x01(\x04R\aworking\x122\n" +
 	"\x04work\x18\x0f \x03(\v2\x1e.driftless.mesh.v1.ProductWorkR\x04work\x12;\n" +
 	"\x05rates\x18\x10 \x03(\v2%.driftless.mesh.v1.Process.RatesEntryR\x05rates\x12B\n" +
-	"\x0flast_webhook_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\rlastWebhookAt\x1a8\n" +
+	"\x0flast_webhook_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\rlastWebhookAt\x12B\n" +
+	"\fstripe_calls\x18\xdc\x01 \x01(\v2\x1e.driftless.mesh.v1.StripeCallsR\vstripeCalls\x1a8\n" +
 	"\n" +
 	"RatesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xfc\x02\n" +
+	"\vStripeCalls\x12\x1d\n" +
+	"\n" +
+	"per_second\x18\x01 \x01(\x01R\tperSecond\x12!\n" +
+	"\fper_endpoint\x18\x02 \x01(\x01R\vperEndpoint\x12%\n" +
+	"\x0eread_allowance\x18\x03 \x01(\x04R\rreadAllowance\x12?\n" +
+	"\x05lanes\x18\x04 \x03(\v2).driftless.mesh.v1.StripeCalls.LanesEntryR\x05lanes\x12K\n" +
+	"\tendpoints\x18\x05 \x03(\v2-.driftless.mesh.v1.StripeCalls.EndpointsEntryR\tendpoints\x1a8\n" +
+	"\n" +
+	"LanesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\x1a<\n" +
+	"\x0eEndpointsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"o\n" +
 	"\vProductWork\x12\x1d\n" +
@@ -4257,7 +4362,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -4297,38 +4402,41 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*UsageCount)(nil),            // 35: driftless.mesh.v1.UsageCount
 	(*Pause)(nil),                 // 36: driftless.mesh.v1.Pause
 	(*Process)(nil),               // 37: driftless.mesh.v1.Process
-	(*ProductWork)(nil),           // 38: driftless.mesh.v1.ProductWork
-	nil,                           // 39: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 40: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 41: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 42: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 43: driftless.mesh.v1.Budget.ReadsEntry
-	nil,                           // 44: driftless.mesh.v1.Budget.ReadsForEntry
-	nil,                           // 45: driftless.mesh.v1.PurposeReads.DaysEntry
-	nil,                           // 46: driftless.mesh.v1.Guard.CountsEntry
-	nil,                           // 47: driftless.mesh.v1.Guard.ApprovedEntry
-	nil,                           // 48: driftless.mesh.v1.Usage.PricesEntry
-	nil,                           // 49: driftless.mesh.v1.Process.RatesEntry
-	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 51: google.protobuf.Duration
-	(*v1.Product)(nil),            // 52: driftless.catalog.v1.Product
+	(*StripeCalls)(nil),           // 38: driftless.mesh.v1.StripeCalls
+	(*ProductWork)(nil),           // 39: driftless.mesh.v1.ProductWork
+	nil,                           // 40: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 41: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 42: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 43: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 44: driftless.mesh.v1.Budget.ReadsEntry
+	nil,                           // 45: driftless.mesh.v1.Budget.ReadsForEntry
+	nil,                           // 46: driftless.mesh.v1.PurposeReads.DaysEntry
+	nil,                           // 47: driftless.mesh.v1.Guard.CountsEntry
+	nil,                           // 48: driftless.mesh.v1.Guard.ApprovedEntry
+	nil,                           // 49: driftless.mesh.v1.Usage.PricesEntry
+	nil,                           // 50: driftless.mesh.v1.Process.RatesEntry
+	nil,                           // 51: driftless.mesh.v1.StripeCalls.LanesEntry
+	nil,                           // 52: driftless.mesh.v1.StripeCalls.EndpointsEntry
+	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
+	(*v1.Product)(nil),            // 55: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	50, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	50, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	53, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	53, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	50, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	50, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	53, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	53, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	50, // 8: driftless.mesh.v1.Outcome.next_attempt_at:type_name -> google.protobuf.Timestamp
-	51, // 9: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	50, // 10: driftless.mesh.v1.AppliedStep.sent_at:type_name -> google.protobuf.Timestamp
-	51, // 11: driftless.mesh.v1.AppliedStep.waited:type_name -> google.protobuf.Duration
-	50, // 12: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	50, // 13: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	50, // 14: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	53, // 8: driftless.mesh.v1.Outcome.next_attempt_at:type_name -> google.protobuf.Timestamp
+	54, // 9: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	53, // 10: driftless.mesh.v1.AppliedStep.sent_at:type_name -> google.protobuf.Timestamp
+	54, // 11: driftless.mesh.v1.AppliedStep.waited:type_name -> google.protobuf.Duration
+	53, // 12: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	53, // 13: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	53, // 14: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	10, // 15: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	13, // 16: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	16, // 17: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
@@ -4337,73 +4445,76 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	14, // 20: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
 	11, // 21: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
 	15, // 22: driftless.mesh.v1.Command.read_usage:type_name -> driftless.mesh.v1.ReadUsage
-	39, // 23: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	50, // 24: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
-	50, // 25: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
-	52, // 26: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	50, // 27: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	50, // 28: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	40, // 23: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	53, // 24: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
+	53, // 25: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
+	55, // 26: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	53, // 27: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	53, // 28: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
 	2,  // 29: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	50, // 30: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	51, // 31: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	53, // 30: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	54, // 31: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
 	18, // 32: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
 	20, // 33: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
 	21, // 34: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	50, // 35: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	50, // 36: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	50, // 37: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	51, // 38: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	50, // 39: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	53, // 35: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	53, // 36: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	53, // 37: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	54, // 38: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	53, // 39: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
 	3,  // 40: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	50, // 41: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	53, // 41: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
 	26, // 42: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
 	26, // 43: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
 	26, // 44: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	50, // 45: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	53, // 45: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
 	24, // 46: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
-	50, // 47: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
-	50, // 48: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	50, // 49: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	50, // 50: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	50, // 51: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	50, // 52: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
-	40, // 53: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	41, // 54: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	42, // 55: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	43, // 56: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	44, // 57: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	45, // 58: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	50, // 59: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	50, // 60: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	50, // 61: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	46, // 62: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	47, // 63: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	50, // 64: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	50, // 65: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	48, // 66: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	53, // 47: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	53, // 48: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	53, // 49: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	53, // 50: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	53, // 51: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	53, // 52: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
+	41, // 53: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	42, // 54: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	43, // 55: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	44, // 56: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	45, // 57: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	46, // 58: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	53, // 59: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	53, // 60: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	53, // 61: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	47, // 62: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	48, // 63: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	53, // 64: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	53, // 65: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	49, // 66: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
 	35, // 67: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
 	35, // 68: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	50, // 69: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	50, // 70: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	50, // 71: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	50, // 72: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
-	50, // 73: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
-	51, // 74: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
-	50, // 75: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
-	38, // 76: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
-	49, // 77: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
-	50, // 78: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
-	51, // 79: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
-	30, // 80: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 81: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 82: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	50, // 83: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 84: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	85, // [85:85] is the sub-list for method output_type
-	85, // [85:85] is the sub-list for method input_type
-	85, // [85:85] is the sub-list for extension type_name
-	85, // [85:85] is the sub-list for extension extendee
-	0,  // [0:85] is the sub-list for field type_name
+	53, // 69: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	53, // 70: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	53, // 71: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	53, // 72: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
+	53, // 73: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
+	54, // 74: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
+	53, // 75: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
+	39, // 76: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
+	50, // 77: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
+	53, // 78: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
+	38, // 79: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
+	51, // 80: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
+	52, // 81: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
+	54, // 82: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
+	30, // 83: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 84: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 85: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	53, // 86: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 87: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	88, // [88:88] is the sub-list for method output_type
+	88, // [88:88] is the sub-list for method input_type
+	88, // [88:88] is the sub-list for extension type_name
+	88, // [88:88] is the sub-list for extension extendee
+	0,  // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -4428,7 +4539,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   46,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

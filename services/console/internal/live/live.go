@@ -1,5 +1,5 @@
-// Package live tells pages when to read themselves again. While visitors look at pages, it watches the control API with
-// a visitor's own rights: the history of all products, and the status of the mesh.
+// Package live tells pages when to read themselves again. While visitors look at pages, it watches the control API: the
+// history of all products, and the status of the mesh. All visitors share one watch, so twenty cost as much as one.
 package live
 
 import (
@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,95 +35,125 @@ const (
 	activityWait = 20 * time.Second
 	// retryPeriod is the time after a call that failed.
 	retryPeriod = 2 * time.Second
-	// maxFeeds bounds the number of visitors whose pages are live at the same time.
-	maxFeeds = 64
+	// statusAge is how old a reading of the status may be. Several consoles then share the readings of reconciliation.
+	statusAge = time.Second
+	// maxPages bounds the pages that are live at the same time.
+	maxPages = 1024
 )
 
-// ErrBusy reports that too many visitors have live pages.
-var ErrBusy = errors.New("too many visitors have live pages: this page does not read itself again")
+// ErrBusy reports that too many pages are live.
+var ErrBusy = errors.New("too many pages are live: this page does not read itself again")
 
-// Hub has a feed for each visitor with live pages. It is safe for concurrent use.
+// Hub tells all live pages. It is safe for concurrent use.
 type Hub struct {
-	ctx    context.Context //nolint:containedctx // feeds end with the process, not with the request that began them
+	ctx    context.Context //nolint:containedctx // the watch ends with the process, not with the request that began it
 	logger *slog.Logger
-	mu     sync.Mutex
-	feeds  map[string]*feed
+
+	mu sync.Mutex
+	// pages are the live pages, oldest first.
+	pages []*page
+	// stop ends the watch. It is nil while no page is live.
+	stop context.CancelFunc
 }
 
-// New returns a hub whose feeds end with ctx.
-func New(ctx context.Context, logger *slog.Logger) *Hub {
-	return &Hub{ctx: ctx, logger: logger, feeds: map[string]*feed{}}
+// page is a live page.
+type page struct {
+	events  chan string
+	control controlv1connect.ControlServiceClient
+	// refused reports that the API no longer accepts the visitor. The page then reads nothing, and notices by itself.
+	refused bool
 }
 
-// feed watches for one visitor, as long as the visitor has live pages.
-type feed struct {
-	stop      context.CancelFunc
-	listeners map[chan string]struct{}
-}
+// New returns a hub whose watch ends with ctx.
+func New(ctx context.Context, logger *slog.Logger) *Hub { return &Hub{ctx: ctx, logger: logger} }
 
-// Subscribe returns a channel of events for a visitor, who is the same for the same key, and a function that ends the
-// subscription. The channel is closed when the hub ends. Events of one kind that are not read are one event.
-func (h *Hub) Subscribe(key string, control controlv1connect.ControlServiceClient) (<-chan string, func(), error) {
+// Subscribe returns a channel of events for a page, and a function that ends the subscription. Events of one kind that
+// are not read are one event. The hub may watch for all pages with the rights of any visitor: events only have names,
+// and each page reads itself with the rights of its own visitor.
+func (h *Hub) Subscribe(control controlv1connect.ControlServiceClient) (<-chan string, func(), error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f := h.feeds[key]
-	if f == nil {
-		if len(h.feeds) >= maxFeeds {
-			return nil, nil, ErrBusy
-		}
-		ctx, stop := context.WithCancel(h.ctx)
-		f = &feed{stop: stop, listeners: map[chan string]struct{}{}}
-		h.feeds[key] = f
-		go h.watchStatus(ctx, f, control)
-		go h.watchActivity(ctx, f, control)
+	if len(h.pages) >= maxPages {
+		return nil, nil, ErrBusy
 	}
 	// One place for each kind of event.
-	events := make(chan string, 2)
-	f.listeners[events] = struct{}{}
-	return events, func() {
+	p := &page{events: make(chan string, 2), control: control}
+	h.pages = append(h.pages, p)
+	if h.stop == nil {
+		var ctx context.Context
+		ctx, h.stop = context.WithCancel(h.ctx)
+		go h.watchStatus(ctx)
+		go h.watchActivity(ctx)
+	}
+	return p.events, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		delete(f.listeners, events)
-		if len(f.listeners) == 0 {
-			f.stop()
-			delete(h.feeds, key)
+		h.pages = slices.DeleteFunc(h.pages, func(x *page) bool { return x == p })
+		if len(h.pages) == 0 && h.stop != nil {
+			h.stop()
+			h.stop = nil
 		}
 	}, nil
 }
 
-// Feeds returns the number of visitors with live pages.
-func (h *Hub) Feeds() int {
+// reader returns a page with whose rights to watch, nil if the API accepts none of the visitors.
+func (h *Hub) reader() *page {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.feeds)
+	for _, p := range h.pages {
+		if !p.refused {
+			return p
+		}
+	}
+	return nil
 }
 
-func (h *Hub) tell(f *feed, event string) {
+// isRefused reports whether the API refused a page's visitor, and then watches with another one's rights.
+func (h *Hub) isRefused(ctx context.Context, p *page, err error) bool {
+	code := connect.CodeOf(err)
+	if err == nil || code != connect.CodeUnauthenticated && code != connect.CodePermissionDenied {
+		return false
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for events := range f.listeners {
+	if !p.refused {
+		p.refused = true
+		h.logger.InfoContext(ctx, "a visitor with a live page is no longer accepted", "error", err)
+	}
+	return true
+}
+
+func (h *Hub) tell(event string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.pages {
 		select {
-		case events <- event:
-		default: // a listener that has not read its events reads everything anyway
+		case p.events <- event:
+		default: // a page that has not read its events reads everything anyway
 		}
 	}
 }
 
 // watchStatus tells when the status changes. Times that only move on are no change.
-func (h *Hub) watchStatus(ctx context.Context, f *feed, control controlv1connect.ControlServiceClient) {
+func (h *Hub) watchStatus(ctx context.Context) {
 	var last [sha256.Size]byte
-	first := true
-	for {
+	request := &controlv1.GetStatusRequest{MaxAge: durationpb.New(statusAge)}
+	for first := true; ; first = false {
 		now := [sha256.Size]byte{}
-		answer, err := control.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
-		if err == nil {
-			now = fingerprint(answer.Msg)
+		if p := h.reader(); p != nil {
+			answer, err := p.control.GetStatus(ctx, connect.NewRequest(request))
+			if h.isRefused(ctx, p, err) {
+				continue
+			}
+			if err == nil {
+				now = fingerprint(answer.Msg)
+			}
 		}
 		// A page that was read before the first answer may have missed a change.
 		if first || now != last {
-			h.tell(f, Status)
+			h.tell(Status)
 		}
-		last, first = now, false
+		last = now
 		if !sleep(ctx, statusPeriod) {
 			return
 		}
@@ -144,6 +176,15 @@ func fingerprint(s *controlv1.GetStatusResponse) [sha256.Size]byte {
 		}
 		flow.PerSecond, flow.Left = nil, nil
 	}
+	if r := s.GetStripeRate(); r != nil {
+		r.AsOf = nil
+		for _, rate := range []*float64{r.Live, r.Bulk, &r.Busiest} {
+			if rate != nil {
+				// Pages show one digit.
+				*rate = math.Round(*rate * 10)
+			}
+		}
+	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(s)
 	if err != nil {
 		// A message that was read can be written.
@@ -153,20 +194,26 @@ func fingerprint(s *controlv1.GetStatusResponse) [sha256.Size]byte {
 }
 
 // watchActivity tells when the history has new entries.
-func (h *Hub) watchActivity(ctx context.Context, f *feed, control controlv1connect.ControlServiceClient) {
+func (h *Hub) watchActivity(ctx context.Context) {
 	var after uint64
 	begun := false
 	for {
+		p := h.reader()
+		if p == nil {
+			if !sleep(ctx, retryPeriod) {
+				return
+			}
+			continue
+		}
 		request := &controlv1.ListActivityRequest{After: after, Wait: durationpb.New(activityWait)}
 		if !begun {
 			request = &controlv1.ListActivityRequest{Latest: 1}
 		}
-		answer, err := control.ListActivity(ctx, connect.NewRequest(request))
-		if err != nil {
-			if connect.CodeOf(err) == connect.CodeUnauthenticated {
-				h.logger.InfoContext(ctx, "live pages of a visitor ended: the token is no longer accepted")
-				return
-			}
+		answer, err := p.control.ListActivity(ctx, connect.NewRequest(request))
+		switch {
+		case h.isRefused(ctx, p, err):
+			continue
+		case err != nil:
 			if !sleep(ctx, retryPeriod) {
 				return
 			}
@@ -178,7 +225,7 @@ func (h *Hub) watchActivity(ctx context.Context, f *feed, control controlv1conne
 		}
 		// A page that was read before the first answer may have missed entries.
 		if !begun || len(answer.Msg.GetEntries()) > 0 {
-			h.tell(f, Activity)
+			h.tell(Activity)
 		}
 		begun = true
 	}

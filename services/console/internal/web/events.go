@@ -1,7 +1,6 @@
 package web
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"time"
@@ -19,8 +18,7 @@ func (a *App) serveLive(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	key := sha256.Sum256([]byte(v.Session.Token + "\x00" + v.Session.Actor))
-	events, end, err := a.hub.Subscribe(string(key[:]), v.Control)
+	events, end, err := a.hub.Subscribe(v.Control)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return

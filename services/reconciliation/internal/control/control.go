@@ -93,6 +93,8 @@ type control struct {
 	activityWaiters chan struct{}
 	// counts are the latest counts of products.
 	counts *countCache
+	// status is the reading of the status that callers share.
+	status *sharedReading[statusReading]
 }
 
 var _ controlv1connect.ControlServiceHandler = control{}
@@ -110,6 +112,7 @@ func Handler(cfg Config) http.Handler {
 		activityWaiters: make(chan struct{}, maxActivityWaiters),
 		counts:          newCountCache(cfg.Now),
 	}
+	c.status = newSharedReading(c.readStatus, cfg.Now)
 	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),
 		connect.WithInterceptors(auth.Control.Interceptor(), validateRequests(), c.requireNATS()))
 	bodies := httpserver.NewBodies(httpserver.Bounds{

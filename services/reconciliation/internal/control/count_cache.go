@@ -49,7 +49,7 @@ func newCountCache(now func() time.Time) *countCache {
 // total returns how many products a filter selects.
 func (c *countCache) total(ctx context.Context, l *ledger.Ledger, f ledger.ProductFilter) (counted, error) {
 	return c.get(ctx, fmt.Sprintf("total %#v", f), func(ctx context.Context, out *counted) (err error) {
-		out.count, err = l.CountProducts(ctx, f)
+		out.count, err = l.CountListed(ctx, f)
 		return err
 	})
 }

@@ -39,6 +39,13 @@ func TestPause_PausesUntilResume(t *testing.T) {
 		controltest.Ask[controlv1.ResumeResponse](r, "Resume", `{}`).GetServices())
 	require.Empty(t, status())
 
+	// Who accepts an older status gets the latest one again.
+	first := controltest.Ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`)
+	again := controltest.Ask[controlv1.GetStatusResponse](r, "GetStatus", `{"maxAge":"10s"}`)
+	require.Equal(t, first.GetEquality().GetAt().AsTime(), again.GetEquality().GetAt().AsTime())
+	require.Contains(t, first.GetStripeRate().GetUnknown(), "push does not run")
+	require.Contains(t, first.GetReadAllowance().GetForecast(), "no process of pull says it")
+
 	for _, bad := range []string{`{"services":["reconciliation"]}`, `{"duration":"0s"}`} {
 		code, answer := r.Call("Pause", bad)
 		require.Equal(t, 400, code, string(answer))

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
@@ -42,12 +43,19 @@ func (c control) SearchProducts(ctx context.Context,
 	if err := page.setCursor(req.Msg.GetCursor()); err != nil {
 		return nil, err
 	}
-	rows, more, err := c.Ledger.Page(ctx, filter, page.Page)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	counted, err := c.counts.total(ctx, c.Ledger, filter)
-	if err != nil {
+	var rows []ledger.Row
+	var more bool
+	var counted counted
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		rows, more, err = c.Ledger.Page(both, filter, page.Page)
+		return err
+	})
+	group.Go(func() (err error) {
+		counted, err = c.counts.total(both, c.Ledger, filter)
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return nil, unavailable(err)
 	}
 	out := &controlv1.SearchProductsResponse{

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
@@ -21,10 +23,28 @@ func (c control) GetStatus(
 	ctx context.Context,
 	req *connect.Request[controlv1.GetStatusRequest],
 ) (*connect.Response[controlv1.GetStatusResponse], error) {
+	read, err := c.status.get(ctx, req.Msg.GetMaxAge().AsDuration())
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if req.Msg.GetCountedIds() {
+		return connect.NewResponse(read.withIDs), nil
+	}
+	return connect.NewResponse(read.status), nil
+}
+
+// statusReading is what callers share. Nobody changes it.
+type statusReading struct {
+	// withIDs also has the ids that the guard has counted.
+	status, withIDs *controlv1.GetStatusResponse
+}
+
+// readStatus reads everything that a status has. It takes some 70 small reads of NATS.
+func (c control) readStatus(ctx context.Context) (read statusReading, err error) {
 	// The view is read first, so that the counts are at least as recent as the time up to which equality is known.
 	v, err := c.View.Read(ctx)
 	if err != nil {
-		return nil, unavailable(err)
+		return read, err
 	}
 	out := &controlv1.GetStatusResponse{
 		Account:    c.Account,
@@ -33,15 +53,13 @@ func (c control) GetStatus(
 		Halted:     v.Halted,
 		Signatures: string(c.Mesh.Signatures()),
 	}
-	for _, read := range []func(context.Context, *controlv1.GetStatusResponse) error{c.statusOfLedger, c.statusOfMesh} {
-		if err := read(ctx, out); err != nil {
-			return nil, unavailable(err)
-		}
-	}
-	if !req.Msg.GetCountedIds() {
-		for _, count := range out.GetGuard().GetCounts() {
-			count.Recent = nil
-		}
+	o := overview{}
+	group, all := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.statusOfLedger(all, out) })
+	group.Go(func() error { return c.statusOfMesh(all, out) })
+	group.Go(func() error { return c.readOverview(all, v, &o) })
+	if err := group.Wait(); err != nil {
+		return read, err
 	}
 	for _, s := range v.Consumers {
 		out.Consumers = append(out.Consumers, &controlv1.ConsumerStatus{
@@ -52,34 +70,54 @@ func (c control) GetStatus(
 			Redelivered: s.Redelivered,
 		})
 	}
-	if err := c.overview(ctx, v, out); err != nil {
-		return nil, unavailable(err)
+	if err := c.addOverview(ctx, v, o, out); err != nil {
+		return read, err
 	}
-	return connect.NewResponse(out), nil
+	read = statusReading{status: proto.CloneOf(out), withIDs: out}
+	for _, count := range read.status.GetGuard().GetCounts() {
+		count.Recent = nil
+	}
+	return read, nil
 }
 
 // maxJudgedRetries is how many retries a status looks at. Each takes a round trip.
 const maxJudgedRetries = 50
 
-// overview adds the services, the flow, the problems and the notes. If the processes cannot be read, that is a problem
-// of its own: the rest of the status must not wait for them.
-func (c control) overview(ctx context.Context, v *view.View, out *controlv1.GetStatusResponse) error {
+// overview is what the problems and the flow of a status are made of.
+type overview struct {
+	services []*controlv1.ServiceStatus
+	// servicesUnknown is why they could not be read: the rest of the status must not wait for them.
+	servicesUnknown error
+	retries         []*meshv1.Retry
+	// more reports that there are other retries.
+	more   bool
+	record *meshv1.Budget
+}
+
+func (c control) readOverview(ctx context.Context, v *view.View, o *overview) (err error) {
+	o.services, _, o.servicesUnknown = c.services(ctx, v.Consumers)
+	if o.retries, o.more, err = c.Mesh.Retries(ctx, topology.Push, c.Account, maxJudgedRetries); err != nil {
+		return err
+	}
+	o.record, err = budget.Record(ctx, c.Stores.Budget(c.Account))
+	return err
+}
+
+// addOverview adds the services, the flow, the calls to Stripe, the problems and the notes.
+func (c control) addOverview(ctx context.Context, v *view.View, o overview, out *controlv1.GetStatusResponse) error {
 	now := out.GetEquality().GetAt().AsTime()
-	services, _, err := c.services(ctx, v.Consumers)
-	if err != nil {
+	if o.servicesUnknown != nil {
 		out.Problems = append(out.Problems, &controlv1.Notice{
-			Kind: "processes", Text: "it is not known which processes run: " + err.Error(),
+			Kind: "processes", Text: "it is not known which processes run: " + o.servicesUnknown.Error(),
 		})
 	}
-	out.Services = services
-	retries, more, err := c.Mesh.Retries(ctx, topology.Push, c.Account, maxJudgedRetries)
-	if err != nil {
+	out.Services = o.services
+	out.StripeRate = health.StripeRate(o.services, o.record, now)
+	out.ReadAllowance = health.ReadAllowance(o.services, o.record, now)
+	if err := c.statusOfFlow(ctx, v, o.retries, o.more, out); err != nil {
 		return err
 	}
-	if err := c.statusOfFlow(ctx, v, retries, more, out); err != nil {
-		return err
-	}
-	health.Judge(out, health.Retries{First: retries, More: more}, now)
+	health.Judge(out, health.Retries{First: o.retries, More: o.more}, now)
 	return nil
 }
 

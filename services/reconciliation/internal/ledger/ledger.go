@@ -42,6 +42,7 @@ type Ledger struct {
 	extras   Extras
 	listener Listener
 	now      func() time.Time
+	search   textSearch
 }
 
 func schema(url string) migrate.Config {

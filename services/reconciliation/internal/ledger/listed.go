@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,9 +46,6 @@ var traitConditions = map[Trait]string{
 	HasHold:   `l.state = ` + sqlList(Held),
 }
 
-// maxFound is how many products a search may match to be looked up one by one. More are compared while they are listed.
-const maxFound = 5000
-
 // selection is a filter as conditions in SQL on the table listed_product l, with their arguments.
 type selection struct {
 	ProductFilter
@@ -59,77 +54,13 @@ type selection struct {
 	args []any
 }
 
-// textMatch is what a search matches.
-type textMatch struct {
-	// isWide reports that more than maxFound products match. The others are in ids.
-	isWide bool
-	ids    []string
-	// parts are in the texts of a product, which have the words of query, in the syntax of tsquery.
-	parts []string
-	query string
-}
-
 // perQuery makes Postgres plan a statement for its arguments: filters select one product or all of them.
 const perQuery = pgx.QueryExecModeCacheDescribe
-
-// selection prepares a filter. It searches at once.
-func (l *Ledger) selection(ctx context.Context, f ProductFilter) (selection, error) {
-	s := selection{ProductFilter: f}
-	if strings.TrimSpace(f.Search) == "" {
-		s.Search = ""
-		return s, nil
-	}
-	var err error
-	if s.text, err = l.matchText(ctx, f.Search); err != nil {
-		return s, fmt.Errorf("search for %q: %w", f.Search, err)
-	}
-	return s, nil
-}
-
-// matchText finds the products that a search matches. Postgres changes the case, because its rules differ from Go's.
-func (l *Ledger) matchText(ctx context.Context, search string) (m textMatch, err error) {
-	var words []string
-	if err := l.pool.QueryRow(ctx, `SELECT string_to_array(lower($1), ' '), driftless_ledger.words($1)`,
-		strings.Join(strings.Fields(search), " ")).Scan(&m.parts, &words); err != nil {
-		return m, err
-	}
-	terms := make([]string, len(words))
-	for i, w := range words {
-		terms[i] = "'" + w + "':*"
-	}
-	m.query = strings.Join(terms, " & ")
-	s := selection{text: m, args: []any{l.account}}
-	rows, err := l.pool.Query(ctx, `SELECT t.product_id FROM driftless_ledger.product_text t WHERE t.account = $1`+
-		s.texts()+` LIMIT `+strconv.Itoa(maxFound+1), append([]any{perQuery}, s.args...)...)
-	if err != nil {
-		return m, err
-	}
-	if m.ids, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
-		return m, err
-	}
-	if m.isWide = len(m.ids) > maxFound; m.isWide {
-		m.ids = nil
-	}
-	return m, nil
-}
 
 // arg adds an argument, and returns its name.
 func (s *selection) arg(v any) string {
 	s.args = append(s.args, v)
 	return "$" + strconv.Itoa(len(s.args))
-}
-
-// texts returns the conditions of a search on the table product_text t.
-func (s *selection) texts() string {
-	var out strings.Builder
-	if s.text.query != "" {
-		out.WriteString(` AND array_to_tsvector(driftless_ledger.words(t.lines)) @@ ` + s.arg(s.text.query) +
-			`::tsquery`)
-	}
-	for _, part := range s.text.parts {
-		out.WriteString(` AND strpos(t.lines, ` + s.arg(part) + `) > 0`)
-	}
-	return out.String()
 }
 
 // A facet is a part of a filter that is counted by its values.
@@ -187,6 +118,22 @@ func (f *ProductFilter) isNotable() bool {
 // conditions returns the conditions on listed_product l, and sets the arguments.
 func (s *selection) conditions(account string) string {
 	s.args = []any{account}
+	out := s.restrictions()
+	switch {
+	case s.Search == "":
+	case s.text.isExact:
+		out += ` AND EXISTS (SELECT FROM driftless_ledger.product_text t
+			WHERE t.account = l.account AND t.product_id = l.product_id` + s.found() + `)`
+	case s.text.isWide:
+		out += ` AND ` + s.compared()
+	default:
+		out += ` AND l.product_id = ANY(` + s.arg(append([]string{}, s.text.ids...)) + `)`
+	}
+	return out
+}
+
+// restrictions returns the conditions without those of the search.
+func (s *selection) restrictions() string {
 	var out strings.Builder
 	out.WriteString(`l.account = $1`)
 	add := func(set int, before string, list any, after string) {
@@ -213,14 +160,6 @@ func (s *selection) conditions(account string) string {
 	}
 	if s.isNotable() {
 		out.WriteString(` AND l.is_notable`)
-	}
-	switch {
-	case s.Search == "":
-	case s.text.isWide:
-		out.WriteString(` AND EXISTS (SELECT FROM driftless_ledger.product_text t
-			WHERE t.account = l.account AND t.product_id = l.product_id` + s.texts() + `)`)
-	default:
-		out.WriteString(` AND l.product_id = ANY(` + s.arg(append([]string{}, s.text.ids...)) + `)`)
 	}
 	return out.String()
 }

@@ -81,7 +81,7 @@ func (p *Page) order() (key, kind string, up bool) {
 // Page returns a page of the products that a filter selects, in the page's order. It reports whether there are more in
 // the direction in which the page was read.
 func (l *Ledger) Page(ctx context.Context, f ProductFilter, page Page) (rows []Row, more bool, err error) {
-	s, err := l.selection(ctx, f)
+	s, err := l.listable(ctx, f)
 	if err != nil {
 		return nil, false, err
 	}

@@ -12,8 +12,16 @@ import (
 // Counts returns the number of products in each state. Products that left the catalog are counted apart.
 func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	rows, err := l.pool.Query(ctx,
-		`SELECT CASE WHEN gone AND state IN (`+sqlList(InSync, Extra)+`) THEN `+sqlList(Left)+` ELSE state END, count(*)
-		FROM driftless_ledger.product WHERE account = $1 GROUP BY 1`, l.account)
+		// The rows of product are wide: to read those of 200,000 products takes hundreds of milliseconds. Only notable
+		// products have a state to group by, and to count one kind of the others is twice as fast as to group them.
+		`WITH n AS (
+			SELECT kind, state, count(*) AS n FROM driftless_ledger.listed_product
+			WHERE account = $1 AND is_notable GROUP BY kind, state
+			UNION ALL SELECT k, `+sqlList(InSync)+`, (SELECT count(*) FROM driftless_ledger.listed_product
+				WHERE account = $1 AND NOT is_notable AND kind = k) FROM unnest($2::text[]) k
+		)
+		SELECT CASE WHEN kind = 'left' AND state IN (`+sqlList(InSync, Extra)+`) THEN `+sqlList(Left)+` ELSE state END,
+			sum(n)::bigint FROM n WHERE n > 0 GROUP BY 1`, l.account, Kinds)
 	if err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
 	}
@@ -56,10 +64,13 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 	if ids == nil {
 		ids = []string{}
 	}
-	rows, err := l.pool.Query(ctx,
-		selectProducts+` p WHERE account = $1 AND (unsettled OR state = `+sqlList(Dead)+`) AND `+differing+`
-		AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND product_id > $3 ORDER BY product_id LIMIT $4`,
-		l.account, ids, after, limit+1)
+	// Each part is in the order of an index, so that a page does not read the wide rows of all products that differ.
+	part := func(of string) string {
+		return `(` + selectProducts + ` p WHERE account = $1 AND ` + of + ` AND ` + differing + `
+			AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND product_id > $3 ORDER BY product_id LIMIT $4)`
+	}
+	rows, err := l.pool.Query(ctx, part(`unsettled`)+` UNION ALL `+part(`NOT unsettled AND state = `+sqlList(Dead))+`
+		ORDER BY product_id LIMIT $4`, l.account, ids, after, limit+1)
 	if err != nil {
 		return false, 0, fmt.Errorf("list products that differ: %w", err)
 	}
@@ -77,14 +88,23 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 		l.resolve(p)
 		yield(p)
 	}
-	var n int64
-	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.product
-		WHERE account = $1 AND (cardinality($2::text[]) = 0 AND (NOT gone OR state NOT IN (`+sqlList(InSync, Extra)+
-		`)) OR product_id = ANY($2))`,
-		l.account, ids).Scan(&n); err != nil {
-		return false, 0, fmt.Errorf("count products: %w", err)
+	compared, err = l.countCompared(ctx, ids)
+	return more, compared, err
+}
+
+// countCompared returns how many products Differing compares. The rows of product are too wide to count all of them.
+func (l *Ledger) countCompared(ctx context.Context, ids []string) (uint64, error) {
+	statement, args := `SELECT count(*) FROM driftless_ledger.listed_product WHERE account = $1`, []any{l.account}
+	if len(ids) > 0 {
+		statement, args = statement+` AND product_id = ANY($2)`, append(args, ids)
+	} else {
+		statement += ` AND (kind <> 'left' OR state NOT IN (` + sqlList(InSync, Extra) + `))`
 	}
-	return more, uint64(n), nil
+	var n int64
+	if err := l.pool.QueryRow(ctx, statement, args...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count products: %w", err)
+	}
+	return uint64(n), nil
 }
 
 // Products returns the named products that the ledger has, by id.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/live"
@@ -77,12 +78,18 @@ func show(v *web.Visit) (view.Page, error) {
 	if q.kind != "" {
 		request.Kinds = []string{q.kind}
 	}
-	answer, err := v.Control.ListDrift(v.Context(), connect.NewRequest(request))
-	if err != nil {
-		return view.Page{}, err
-	}
-	status, err := v.Control.GetStatus(v.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
-	if err != nil {
+	var answer *connect.Response[controlv1.ListDriftResponse]
+	var status *connect.Response[controlv1.GetStatusResponse]
+	group, ctx := errgroup.WithContext(v.Context())
+	group.Go(func() (err error) {
+		answer, err = v.Control.ListDrift(ctx, connect.NewRequest(request))
+		return err
+	})
+	group.Go(func() (err error) {
+		status, err = v.Control.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return view.Page{}, err
 	}
 	next := ""

@@ -66,8 +66,11 @@ func facets(q query, counted *controlv1.CountProductsResponse) []facet {
 	return out
 }
 
-// atLeast returns a count in words: "more than 10,000" is "10,000+".
+// atLeast returns a count in words: at least 10,001 is "10,000+".
 func atLeast(n uint64, minimum bool) string {
+	if minimum && n >= 1000 {
+		n -= n % 1000
+	}
 	if minimum {
 		return view.Count(n) + "+"
 	}

@@ -87,6 +87,13 @@ func TestFacets_KeepsAChosenValueThatNoProductHas(t *testing.T) {
 	require.Empty(t, facets(queryOf(t, ""), nil))
 }
 
+func TestAtLeast_RoundsDown(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "13,000+", atLeast(13797, true))
+	require.Equal(t, "13,797", atLeast(13797, false))
+	require.Equal(t, "999+", atLeast(999, true))
+}
+
 func TestReasons_SayWhyAProductIsNotEqual(t *testing.T) {
 	t.Parallel()
 	require.Equal(t,
