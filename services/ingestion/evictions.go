@@ -33,13 +33,13 @@ func newEvictions() *evictions { return &evictions{captures: map[string][]stored
 func (e *evictions) add(subject string, ctx context.Context) { //nolint:revive // the context is what is stored
 	sent, now := trace.SpanContextFromContext(ctx), time.Now()
 	e.dropOld(now)
-	earlier := e.captures[subject]
+	kept := e.captures[subject]
 	// A message that is not sampled takes a place in CATALOG, too. It has no trace to end, so it is kept only after one
 	// that has.
-	if !sent.IsSampled() && len(earlier) == 0 {
+	if !sent.IsSampled() && len(kept) == 0 {
 		return
 	}
-	kept := append(earlier, storedCapture{sent, now})
+	kept = append(kept, storedCapture{sent, now})
 	if len(kept) > topology.MaxStatesPerProduct {
 		out := kept[0]
 		kept = kept[1:]
