@@ -40,6 +40,10 @@ func (r *reconciler) watchDrift(ctx context.Context) error {
 
 // findDrift opens drift that outlasted the grace period, and issues the commands that are due.
 func (r *reconciler) findDrift(ctx context.Context) error {
+	// A repair or a write-back of what an older copy says could undo what has happened since.
+	if reread, err := r.ledger.Continuity(ctx); err != nil || reread != nil {
+		return err
+	}
 	pushed, err := r.progress.Update(ctx, r.mesh)
 	if err != nil {
 		return err

@@ -1,10 +1,9 @@
 package reconciliation_test
 
 import (
+	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
@@ -12,24 +11,27 @@ import (
 )
 
 // NATS remembers that the catalog was read. A ledger that was lost since then must not count as equal.
-func TestEquality_IsUnknownWithLostLedger(t *testing.T) {
+func TestLedger_LostIsReadAgain(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
-	stop := r.Start()
-	r.Desire("mug", "Mug", 10)
-	r.Observe("mug", "Mug", 10)
-	r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
-	r.Idle()
-	require.NotContains(t, r.Equality().GetUnknown(), "the ledger has no product")
+	stop, _ := changedAfterCopy(t, r)
 	stop()
+	r.DropLedger()
 
-	conn, err := pgx.Connect(t.Context(), r.Config.LedgerURL)
-	require.NoError(t, err)
-	_, err = conn.Exec(t.Context(), "DROP SCHEMA driftless_ledger CASCADE")
-	require.NoError(t, err)
-	require.NoError(t, conn.Close(t.Context()))
-
+	var claims atomic.Int64
 	r.Start()
-	require.Eventually(t, func() bool { return r.Equality().GetUnknown() != "" }, time.Minute, 10*time.Millisecond)
-	require.Contains(t, r.Equality().GetUnknown(), "the ledger has no product, although the catalog was delivered to it")
+	quit := r.AsksStatus(func(s *controlv1.GetStatusResponse) {
+		if s.GetEquality().GetUnknown() == "" && s.GetInSync()+s.GetPending() != 3 {
+			claims.Add(1)
+		}
+	})
+	r.Eventually("pen", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	// Nobody knows any more that others renamed it, so it has the grace period.
+	r.Eventually("cap", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	r.Known()
+	quit()
+	require.Zero(t, claims.Load(), "no answer rests on the empty ledger")
+	require.Contains(t, r.Kinds("mug"), "applied")
+	require.Len(t, kindsOf(r, "mug", "catalog_change"), 2)
 }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/internal/auth"
@@ -113,6 +114,14 @@ type reconciler struct {
 	outgoingEvents chan struct{}
 	// view reads the state of the other services.
 	view *view.Reader
+	// replaced makes watchContinuity look at once at a ledger that seems to be another one.
+	replaced chan struct{}
+	// positions are those that were stored last. Owned by the goroutine of watchContinuity.
+	positions map[string]uint64
+	// commanded are the commands of a rebase. Owned by the same goroutine.
+	commanded rebaseCommands
+	// holder identifies the process when it reads again what the ledger lacks.
+	holder string
 }
 
 // Run reconciles until ctx ends. It returns an error at once if NATS or the ledger cannot be reached, or if the
@@ -157,6 +166,10 @@ func Run(ctx context.Context, cfg Config) error {
 		outgoing: make(chan struct{}, 1),
 
 		outgoingEvents: make(chan struct{}, 1),
+
+		replaced:  make(chan struct{}, 1),
+		positions: map[string]uint64{},
+		holder:    nuid.Next(),
 	}
 	l, err := ledger.OpenMigrated(ctx,
 		postgres.Database{URL: cfg.LedgerURL, File: cfg.LedgerURLFile, Logger: cfg.Logger},
@@ -172,7 +185,10 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer l.Close()
 	r.ledger = l
-	r.view = view.New(m, cfg.Account, l.HasCatalog, cfg.Logger)
+	if err := r.verifyLedger(ctx); err != nil {
+		return err
+	}
+	r.view = view.New(m, cfg.Account, r.ledgerUnknown, cfg.Logger)
 	if encoding, err := l.Encoding(ctx); err == nil && encoding != "UTF8" {
 		cfg.Logger.Warn(
 			"the ledger's database cannot store every character that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
@@ -224,6 +240,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationStripe, r.stripeEvent, nil) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationSync, r.outcome, r.forgetStripeID) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationDead, r.deadLetter, nil) })
+	g.Go(func() error { return r.watchContinuity(ctx) })
 	g.Go(func() error { return r.watchDrift(ctx) })
 	g.Go(func() error { return r.publishOutbox(ctx) })
 	g.Go(func() error { return r.publishEvents(ctx) })
@@ -234,5 +251,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return r.scheduleScans(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
 	cfg.Logger.Info("reconciliation is running", "account", cfg.Account, "grace", cfg.GracePeriod)
-	return g.Wait()
+	err = g.Wait()
+	r.lastAdvance(context.WithoutCancel(ctx))
+	return err
 }

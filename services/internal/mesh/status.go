@@ -28,6 +28,9 @@ type ConsumerStatus struct {
 	Waiting int
 	// Delivered counts the deliveries, including redeliveries.
 	Delivered uint64
+	// DeliveredTo is the stream's sequence up to which messages were delivered, or skipped because they are not the
+	// consumer's.
+	DeliveredTo uint64
 
 	filter string
 }
@@ -64,8 +67,8 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 			Consumer: c.Consumer, Pending: info.NumPending,
 			InFlight: uint64(max(info.NumAckPending, 0)), Redelivered: uint64(max(info.NumRedelivered, 0)),
 			AckFloor: info.AckFloor.Stream, Paused: info.Paused, Waiting: info.NumWaiting,
-			Delivered: info.Delivered.Consumer,
-			filter:    info.Config.FilterSubject,
+			Delivered: info.Delivered.Consumer, DeliveredTo: info.Delivered.Stream,
+			filter: info.Config.FilterSubject,
 		})
 	}
 	return out, nil

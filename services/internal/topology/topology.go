@@ -273,3 +273,13 @@ func ConsumedStreams() []string {
 	slices.SortStableFunc(names, func(a, b string) int { return consumerOrder[a] - consumerOrder[b] })
 	return names
 }
+
+// FilterOf returns the subjects that a consumer of an account receives, "" if the mesh has no such consumer.
+func FilterOf(c Consumer, account string) string {
+	for _, known := range Consumers {
+		if known.Consumer == c {
+			return strings.ReplaceAll(known.filter, accountPlaceholder, account)
+		}
+	}
+	return ""
+}

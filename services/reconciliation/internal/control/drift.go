@@ -48,10 +48,14 @@ func (c control) ListDrift(ctx context.Context,
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	equality, err := c.View.Confirm(ctx, v)
+	if err != nil {
+		return nil, unavailable(err)
+	}
 	return connect.NewResponse(&controlv1.ListDriftResponse{
 		Drift:     driftMessages(drifts, products),
 		Truncated: more,
-		Equality:  v.Equality,
+		Equality:  equality,
 	}), nil
 }
 

@@ -95,6 +95,7 @@ func (c control) meshFacts(ctx context.Context) (out meshFacts, err error) {
 	}
 	if v != nil {
 		out.Equality, out.CaptureUnknown, out.StripeUnknown = v.Equality, v.CaptureUnknown, v.StripeUnknown
+		out.LedgerUnknown = v.LedgerUnknown
 		out.Halted, out.Paused, out.PushRuns = v.Halted, v.Paused, v.PushRuns
 		out.Queue = queue(v, topology.Live)
 	}

@@ -93,6 +93,9 @@ func (c control) horizon(ctx context.Context, times ...*time.Time) (
 	if err != nil {
 		return nil, nil, unavailable(err)
 	}
+	if v.LedgerUnknown != "" {
+		return nil, nil, failedPrecondition("past states are not known now: %s", v.LedgerUnknown)
+	}
 	known, err := c.Ledger.KnownFrom(ctx)
 	if err != nil {
 		return nil, nil, unavailable(err)
@@ -116,6 +119,16 @@ func (c control) horizon(ctx context.Context, times ...*time.Time) (
 			return nil, nil, failedPrecondition(
 				"the state at %s is not known: states are known from %s on, when the ledger began to keep them, or "+
 					"because earlier ones were deleted (history_retention)", formatTime(*at), formatTime(known))
+		}
+	}
+	for _, at := range times {
+		gap, err := c.Ledger.GapAt(ctx, *at)
+		switch {
+		case err != nil:
+			return nil, nil, unavailable(err)
+		case gap != nil:
+			return nil, nil, failedPrecondition("the state at %s is not known: the ledger was restored from an older copy, "+
+				"and lacks states between %s and %s", formatTime(*at), formatTime(gap.Since), formatTime(gap.Until))
 		}
 	}
 	return v.Equality, timestamppb.New(known), nil

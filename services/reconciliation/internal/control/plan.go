@@ -78,6 +78,9 @@ func (c control) Plan(
 	if err := c.countUsage(ctx, used, v.Paused); err != nil {
 		return nil, unavailable(err)
 	}
+	if out.Equality, err = c.View.Confirm(ctx, v); err != nil {
+		return nil, unavailable(err)
+	}
 	return connect.NewResponse(out), nil
 }
 

@@ -61,6 +61,9 @@ func (c control) readStatus(ctx context.Context) (read statusReading, err error)
 	if err := group.Wait(); err != nil {
 		return read, err
 	}
+	if out.Equality, err = c.View.Confirm(ctx, v); err != nil {
+		return read, err
+	}
 	for _, s := range v.Consumers {
 		out.Consumers = append(out.Consumers, &controlv1.ConsumerStatus{
 			Stream:      s.Stream,

@@ -40,6 +40,8 @@ type Facts struct {
 	NATS string
 	// Equality is the answer about everything.
 	Equality *controlv1.Equality
+	// LedgerUnknown is why the ledger lacks what was delivered to it. Empty if it has everything.
+	LedgerUnknown string
 	// CaptureUnknown and StripeUnknown are why it is not known what the tables hold now, and what Stripe holds.
 	CaptureUnknown, StripeUnknown string
 	// Halted is why Stripe refuses push's key.

@@ -78,6 +78,9 @@ func (d *deriver) derive() {
 	switch {
 	case d.NATS != "":
 		d.withoutNATS()
+	case d.LedgerUnknown != "":
+		d.set(Unknown, d.LedgerUnknown)
+		d.do("Wait until everything was read again, then ask again.", "driftless status")
 	case d.beforeCatalog():
 		d.noteBehind()
 	case d.beforeStripe():

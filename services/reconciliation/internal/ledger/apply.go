@@ -40,30 +40,49 @@ func EventEntry(e Entry, event string) Change {
 
 // Apply makes changes in one transaction, in their order: all of them or none. Changes that were made before have no
 // effect. It returns an UnstorableError if the ledger can never store one of them.
+//
+// It returns ErrReplaced, and makes no change, if the ledger lacks what this process has stored.
 func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
+	_, err := l.ApplyAgain(ctx, changes...)
+	return err
+}
+
+// ApplyAgain is Apply for messages that were delivered before. It returns how many products and entries of the audit
+// trail were missing.
+func (l *Ledger) ApplyAgain(ctx context.Context, changes ...Change) (missing int, err error) {
 	if err := checkIDs(changes); err != nil {
-		return err
+		return 0, err
+	}
+	m, err := l.newMark(ctx)
+	if err != nil {
+		return 0, err
 	}
 	var products map[string]*Product
-	if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
 		if products, err = l.lock(ctx, tx, changes); err != nil {
 			return err
 		}
-		return l.applyLocked(ctx, tx, products, changes)
-	}); err != nil {
-		return unstorable(err, changes)
+		missing, err = l.applyLocked(ctx, tx, m, products, changes)
+		return err
+	})
+	m.release(err == nil)
+	if err != nil {
+		return 0, unstorable(err, changes)
 	}
 	// The listener comes before the steps that may fail. If one of those fails, the caller applies the changes again,
 	// and the listener is not called again.
 	if len(products) > 0 {
 		l.listener.Stored(ctx, l.storedOf(slices.Collect(maps.Values(products))))
 	}
-	return errors.Join(l.attributeStored(ctx, products), l.attributeToEvents(ctx, changes),
+	return missing, errors.Join(l.attributeStored(ctx, products), l.attributeToEvents(ctx, changes),
 		l.closeUnversioned(ctx, changes))
 }
 
-// applyLocked makes changes to the locked rows of their products.
-func (l *Ledger) applyLocked(ctx context.Context, tx pgx.Tx, products map[string]*Product, changes []Change) error {
+// applyLocked makes changes to the locked rows of their products, and counts the transaction if it stores anything. It
+// returns how many products changed, and how many entries are new.
+func (l *Ledger) applyLocked(ctx context.Context, tx pgx.Tx, m *mark, products map[string]*Product,
+	changes []Change,
+) (changed int, err error) {
 	var stored []*Product
 	var entries []Entry
 	for _, c := range changes {
@@ -72,7 +91,7 @@ func (l *Ledger) applyLocked(ctx context.Context, tx pgx.Tx, products map[string
 			p := products[c.Product]
 			changed, err := l.applyOne(ctx, tx, p, c)
 			if err != nil {
-				return err
+				return 0, err
 			}
 			if p.entryData != nil {
 				entry.Data = p.entryData
@@ -85,10 +104,16 @@ func (l *Ledger) applyLocked(ctx context.Context, tx pgx.Tx, products map[string
 			entries = append(entries, entry)
 		}
 	}
-	if err := l.record(ctx, tx, entries...); err != nil {
-		return err
+	// One of the two counts, so that it costs no round trip of its own.
+	first, second := m, (*mark)(nil)
+	if len(stored) > 0 {
+		first, second = nil, m
 	}
-	return l.store(ctx, tx, stored...)
+	added, err := l.recordMarked(ctx, tx, first, entries...)
+	if err != nil {
+		return 0, err
+	}
+	return len(stored) + added, l.storeMarked(ctx, tx, second, stored...)
 }
 
 // applyOne makes one change to its product, and reports whether the product changed.

@@ -98,8 +98,13 @@ func (l *Ledger) FindDrift(ctx context.Context, grace time.Duration, pushed uint
 	if err := l.confirmCandidates(ctx, &s, confirm); err != nil || len(s.seen) == 0 {
 		return 0, err
 	}
+	// An older copy has drift that is not there any more.
+	m, err := l.newMark(ctx)
+	if err != nil {
+		return 0, err
+	}
 	var products []*Product
-	if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
 		if products, err = l.lockCandidates(ctx, tx, &s); err != nil {
 			return err
 		}
@@ -110,8 +115,10 @@ func (l *Ledger) FindDrift(ctx context.Context, grace time.Duration, pushed uint
 				return err
 			}
 		}
-		return l.store(ctx, tx, products...)
-	}); err != nil {
+		return l.storeMarked(ctx, tx, m, products...)
+	})
+	m.release(err == nil)
+	if err != nil {
 		return 0, err
 	}
 	if len(products) > 0 {

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,7 +44,12 @@ type Ledger struct {
 	listener Listener
 	now      func() time.Time
 	search   textSearch
+	// writer is nil until the process joins.
+	writer atomic.Pointer[writer]
 }
+
+// maxConnections is the maximum number of connections to the database.
+const maxConnections = 12
 
 func schema(url string) migrate.Config {
 	return migrate.Config{URL: url, Schema: "driftless_ledger", Table: "migrations", Files: migrations}
@@ -86,7 +92,7 @@ func OpenMigrated(ctx context.Context, db postgres.Database, cfg Config) (*Ledge
 	if err != nil {
 		return nil, err
 	}
-	pgxCfg.MaxConns = 12
+	pgxCfg.MaxConns = maxConnections
 	pool, err := pgxpool.NewWithConfig(ctx, pgxCfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the ledger: %w", err)
@@ -149,8 +155,14 @@ var closingKinds = []string{"applied", "repaired", "ordered"}
 
 // record adds entries.
 func (l *Ledger) record(ctx context.Context, tx pgx.Tx, entries ...Entry) error {
+	_, err := l.recordMarked(ctx, tx, nil, entries...)
+	return err
+}
+
+// recordMarked adds entries, counts the transaction, and returns how many of the entries are new.
+func (l *Ledger) recordMarked(ctx context.Context, tx pgx.Tx, m *mark, entries ...Entry) (added int, err error) {
 	if len(entries) == 0 {
-		return nil
+		return 0, nil
 	}
 	batch := &pgx.Batch{}
 	for _, e := range entries {
@@ -159,17 +171,28 @@ func (l *Ledger) record(ctx context.Context, tx pgx.Tx, entries ...Entry) error 
 			VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (event_id) DO NOTHING`,
 			cleanKey(e.EventID), l.account, e.Product, e.At, e.Kind, number(e.Version), e.Detail, e.TraceID, e.Data)
 	}
+	if m != nil {
+		m.queue(batch)
+	}
 	results := tx.SendBatch(ctx, batch)
 	for _, e := range entries {
-		if _, err := results.Exec(); err != nil {
+		tag, err := results.Exec()
+		if err != nil {
 			_ = results.Close()
-			return fmt.Errorf("record %s of product %s: %w", e.Kind, e.Product, err)
+			return 0, fmt.Errorf("record %s of product %s: %w", e.Kind, e.Product, err)
+		}
+		added += int(tag.RowsAffected())
+	}
+	if m != nil {
+		if err := m.check(results); err != nil {
+			_ = results.Close()
+			return 0, err
 		}
 	}
 	if err := results.Close(); err != nil {
-		return fmt.Errorf("record entries: %w", err)
+		return 0, fmt.Errorf("record entries: %w", err)
 	}
-	return nil
+	return added, nil
 }
 
 // number writes a version for a numeric column. An LSN may exceed a bigint.

@@ -82,6 +82,10 @@ func (l *Ledger) PublishOutbox(ctx context.Context, publish func(context.Context
 		if len(page) == 0 {
 			break
 		}
+		// An older copy has messages that were published long ago.
+		if _, err := l.Continuity(ctx); err != nil {
+			return err
+		}
 		after = page[len(page)-1].row
 		run.publishPage(ctx, page)
 		if err := l.deletePublished(ctx, &run); err != nil {

@@ -56,6 +56,25 @@ func (l *Ledger) KnownFrom(ctx context.Context) (at time.Time, err error) {
 	return at, nil
 }
 
+// PastGap is a time for which states are incomplete.
+type PastGap struct{ Since, Until time.Time }
+
+// GapAt returns the gap that a time is in, nil if the states at that time are known. In a gap the ledger has the states
+// that were replaced before it, and not those that came and went within it.
+func (l *Ledger) GapAt(ctx context.Context, at time.Time) (*PastGap, error) {
+	gap := &PastGap{}
+	err := l.pool.QueryRow(ctx, `SELECT since, until FROM driftless_ledger.past_state_gap
+		WHERE account = $1 AND since < $2 AND until > $2 ORDER BY until DESC LIMIT 1`, l.account, at).
+		Scan(&gap.Since, &gap.Until)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read which past states are known: %w", err)
+	}
+	return gap, nil
+}
+
 // statesOf selects the states of a side of the products $2. Its columns are those of scanPast.
 var statesOf = map[Side]string{
 	CatalogSide: pastStatesOf(CatalogSide, "desired_since, NULL, desired_first_version, desired_version, desired"),

@@ -14,8 +14,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// store writes the rows of products, and the messages about them.
-func (l *Ledger) store(ctx context.Context, tx pgx.Tx, products ...*Product) error {
+// storeMarked writes the rows of products, and the messages about them. It counts the transaction.
+func (l *Ledger) storeMarked(ctx context.Context, tx pgx.Tx, m *mark, products ...*Product) error {
 	if len(products) == 0 {
 		return nil
 	}
@@ -45,11 +45,20 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, products ...*Product) err
 		}
 		owners = append(owners, slices.Repeat([]string{p.ID}, len(p.messages)+past+events)...)
 	}
+	if m != nil {
+		m.queue(batch)
+	}
 	results := tx.SendBatch(ctx, batch)
 	for _, owner := range owners {
 		if _, err := results.Exec(); err != nil {
 			_ = results.Close()
 			return fmt.Errorf("store product %s: %w", owner, err)
+		}
+	}
+	if m != nil {
+		if err := m.check(results); err != nil {
+			_ = results.Close()
+			return err
 		}
 	}
 	if err := results.Close(); err != nil {

@@ -35,16 +35,6 @@ func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	return out, nil
 }
 
-// HasCatalog reports whether the ledger has a state of the catalog, be it that a product was removed. No such row is
-// ever deleted.
-func (l *Ledger) HasCatalog(ctx context.Context) (has bool, err error) {
-	if err := l.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.product
-		WHERE account = $1 AND desired IS NOT NULL)`, l.account).Scan(&has); err != nil {
-		return false, fmt.Errorf("look for a product of the catalog: %w", err)
-	}
-	return has, nil
-}
-
 // differing selects products that differ, including those that are only reported, and dead ones. Ignored differences do
 // not count.
 var differing = `(differs OR state = ` + sqlList(Dead) + ` OR unsettled AND (

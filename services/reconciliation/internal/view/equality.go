@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,8 +36,8 @@ type evidence struct {
 	capture *meshv1.CaptureReport
 	// ledger is the time before which every captured commit is in the ledger. Zero if that is not known.
 	ledger time.Time
-	// ledgerLost reports that the ledger lacks the whole catalog, although it was delivered.
-	ledgerLost bool
+	// ledgerUnknown is why the ledger lacks what was delivered to it. Empty if it has everything.
+	ledgerUnknown string
 	// poll is pull's last report, nil if there is none. polled is when the report was written.
 	poll   *meshv1.PollReport
 	polled time.Time
@@ -70,35 +71,25 @@ func (e evidence) equality() *controlv1.Equality {
 	if read := e.stripeRead(); !read.IsZero() {
 		out.StripeAsOf = timestamppb.New(read)
 	}
-	var why []string
-	for _, reason := range []string{e.ledgerUnknown(), e.captureUnknown(), e.pullUnknown(), e.pushUnknown()} {
-		if reason != "" {
-			why = append(why, reason)
-		}
-	}
-	out.Unknown = strings.Join(why, "; ")
+	out.Unknown = joinReasons(e.ledgerUnknown, e.captureUnknown(), e.pullUnknown(), e.pushUnknown())
 	return out
+}
+
+// joinReasons joins the reasons that are not empty.
+func joinReasons(reasons ...string) string {
+	return strings.Join(slices.DeleteFunc(reasons, func(reason string) bool { return reason == "" }), "; ")
 }
 
 // asOf returns the time before which every commit is taken into account. Zero if that is not known.
 func (e evidence) asOf() time.Time {
 	captured := e.capture.GetCapturedUpTo()
-	if captured == nil || e.ledger.IsZero() {
+	if captured == nil || e.ledger.IsZero() || e.ledgerUnknown != "" {
 		return time.Time{}
 	}
 	if at := captured.AsTime(); at.Before(e.ledger) {
 		return at
 	}
 	return e.ledger
-}
-
-// ledgerUnknown returns why it is not known what the ledger should know, "" if nothing is wrong with it.
-func (e evidence) ledgerUnknown() string {
-	if !e.ledgerLost {
-		return ""
-	}
-	return "the ledger has no product, although the catalog was delivered to it: it was lost, restored or changed for " +
-		"another one, and has to read everything again (docs/backup.md)"
 }
 
 // captureUnknown returns why it is not known what the catalog holds now, "" if it is known.

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
@@ -40,17 +42,15 @@ type Reader struct {
 	stores  *state.Stores
 	account string
 	logger  *slog.Logger
-	// hasCatalog reports whether the ledger has a product of the catalog. It never loses its last one.
-	hasCatalog func(context.Context) (bool, error)
+	// ledgerUnknown returns why the ledger cannot answer, "" if it can.
+	ledgerUnknown func(context.Context) (string, error)
 
-	mu sync.Mutex
-	// hadCatalog remembers that it has one.
-	hadCatalog bool
-	points     capturePoints
-	push       lastActivity
-	pull       lastActivity
-	lanes      convergence
-	rates      rates
+	mu     sync.Mutex
+	points capturePoints
+	push   lastActivity
+	pull   lastActivity
+	lanes  convergence
+	rates  rates
 	// last is the latest answer about equality, for the metrics.
 	last     *controlv1.Equality
 	lastSeen time.Time
@@ -94,28 +94,24 @@ func statusOf(all []mesh.ConsumerStatus, c topology.Consumer) mesh.ConsumerStatu
 	return all[i]
 }
 
-// New returns a reader for an account. hasCatalog reports whether the ledger has a product of the catalog.
-func New(m *mesh.Mesh, account string, hasCatalog func(context.Context) (bool, error), logger *slog.Logger) *Reader {
-	return &Reader{mesh: m, stores: state.New(m), account: account, hasCatalog: hasCatalog, logger: logger}
+// New returns a reader for an account. ledgerUnknown returns why the ledger may lack what was delivered to it, "" if it
+// has everything that is acknowledged.
+func New(m *mesh.Mesh, account string, ledgerUnknown func(context.Context) (string, error),
+	logger *slog.Logger,
+) *Reader {
+	return &Reader{mesh: m, stores: state.New(m), account: account, ledgerUnknown: ledgerUnknown, logger: logger}
 }
 
-// isLedgerLost reports whether the ledger has no product of the catalog although changes were delivered to it and
-// acknowledged. The consumers were read before, so that the ledger must have what they have acknowledged.
-func (r *Reader) isLedgerLost(ctx context.Context, c mesh.ConsumerStatus) (bool, error) {
-	r.mu.Lock()
-	had := r.hadCatalog
-	r.mu.Unlock()
-	if had || c.Delivered == 0 || c.Pending+c.InFlight > 0 {
-		return false, nil
+// Confirm returns a view's answer about equality, after what it is about was read from the ledger. If an older copy was
+// restored meanwhile, equality is unknown.
+func (r *Reader) Confirm(ctx context.Context, v *View) (*controlv1.Equality, error) {
+	why, err := r.ledgerUnknown(ctx)
+	if err != nil || why == "" || v.LedgerUnknown != "" {
+		return v.Equality, err
 	}
-	has, err := r.hasCatalog(ctx)
-	if err != nil {
-		return false, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.hadCatalog = has
-	return !has, nil
+	out := proto.CloneOf(v.Equality)
+	out.AsOf, out.Unknown = nil, joinReasons(why, out.GetUnknown())
+	return out, nil
 }
 
 // View is the state of the other services at one moment.
@@ -125,6 +121,8 @@ type View struct {
 	Paused    []*controlv1.PausedService
 	// Halted is why Stripe refuses push's key. Empty if it does not.
 	Halted string
+	// LedgerUnknown is why the ledger lacks what was delivered to it. It is part of Equality.Unknown.
+	LedgerUnknown string
 	// CaptureUnknown is why it is not known what the catalog holds now, and StripeUnknown why it is not known what
 	// Stripe holds. Both are empty if that is known. They are parts of Equality.Unknown.
 	CaptureUnknown, StripeUnknown string
@@ -156,7 +154,8 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.ledgerLost, err = r.isLedgerLost(ctx, statusOf(consumers, topology.ReconciliationCatalog)); err != nil {
+	// The consumers were read before, so the ledger must have what they have acknowledged.
+	if e.ledgerUnknown, err = r.ledgerUnknown(ctx); err != nil {
 		return nil, err
 	}
 	e.poll = &meshv1.PollReport{}
@@ -201,6 +200,7 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 		Consumers:      consumers,
 		Paused:         e.paused,
 		Halted:         e.halted,
+		LedgerUnknown:  e.ledgerUnknown,
 		CaptureUnknown: e.captureUnknown(),
 		StripeUnknown:  e.pullUnknown(),
 		PushRuns:       e.push.inactive <= maxInactivity,

@@ -18,8 +18,8 @@ import (
 )
 
 // TestConvergence_FollowsRealMesh follows a change through both lanes, a failure and its retry.
-// hasCatalog is the ledger's answer that it has a product of the catalog.
-func hasCatalog(context.Context) (bool, error) { return true, nil }
+// completeLedger is the ledger's answer that it has everything.
+func completeLedger(context.Context) (string, error) { return "", nil }
 
 func TestConvergence_FollowsRealMesh(t *testing.T) {
 	url, _ := localtest.NATS(t)
@@ -27,7 +27,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
-	r := New(m, "default", hasCatalog, slog.New(slog.DiscardHandler))
+	r := New(m, "default", completeLedger, slog.New(slog.DiscardHandler))
 
 	version := uint64(100)
 	report := func() time.Time {
@@ -112,7 +112,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 }
 
 func TestLatest_ForgetsWithoutUpdates(t *testing.T) {
-	r := New(nil, "default", hasCatalog, slog.New(slog.DiscardHandler))
+	r := New(nil, "default", completeLedger, slog.New(slog.DiscardHandler))
 	equality, converged := r.Latest()
 	require.Nil(t, equality)
 	require.Empty(t, converged)

@@ -1,0 +1,103 @@
+package controltest
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/internal/local"
+)
+
+// CopyLedger returns a copy of the ledger, as an operator's pg_dump makes it.
+func (r *Rig) CopyLedger() []byte {
+	r.T.Helper()
+	return r.run(nil, "pg_dump", "--schema", "driftless_ledger", "--clean", "--if-exists")
+}
+
+// RestoreLedger replaces the ledger by a copy, also while the service runs.
+func (r *Rig) RestoreLedger(ledgerCopy []byte) {
+	r.T.Helper()
+	r.run(ledgerCopy, "psql", "--quiet", "--no-psqlrc", "--single-transaction", "--set", "ON_ERROR_STOP=1")
+}
+
+// DropLedger removes the schema of the ledger.
+func (r *Rig) DropLedger() {
+	r.T.Helper()
+	conn, err := pgx.Connect(r.T.Context(), r.Config.LedgerURL)
+	require.NoError(r.T, err)
+	_, err = conn.Exec(r.T.Context(), "DROP SCHEMA driftless_ledger CASCADE")
+	require.NoError(r.T, err)
+	require.NoError(r.T, conn.Close(r.T.Context()))
+}
+
+func (r *Rig) run(input []byte, program string, args ...string) []byte {
+	r.T.Helper()
+	path, err := local.FindProgram(r.T.Context(), program)
+	require.NoError(r.T, err)
+	cmd := exec.CommandContext(r.T.Context(), path, append(args, r.Config.LedgerURL)...)
+	var out, failure bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &out, &failure
+	require.NoError(r.T, cmd.Run(), failure.String())
+	return out.Bytes()
+}
+
+// Known waits until the answer about equality is known, with an ingestion, a pull and a push that are done.
+func (r *Rig) Known() {
+	r.T.Helper()
+	var unknown string
+	require.Eventually(r.T, func() bool {
+		r.Report(nil)
+		unknown = r.Equality().GetUnknown()
+		return unknown == ""
+	}, Patience, 20*time.Millisecond, &unknown)
+}
+
+// AsksStatus asks for the status again and again until the returned function is called, and gives each answer to look.
+// Answers that fail are left out: the tables may be missing for a moment.
+func (r *Rig) AsksStatus(look func(*controlv1.GetStatusResponse)) (stop func()) {
+	r.T.Helper()
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			if status, ok := r.tryStatus(); ok {
+				look(status)
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
+}
+
+// tryStatus returns the status, if the service answers.
+func (r *Rig) tryStatus() (*controlv1.GetStatusResponse, bool) {
+	req, err := http.NewRequestWithContext(r.T.Context(), http.MethodPost,
+		r.URL+"/driftless.control.v1.ControlService/GetStatus", strings.NewReader("{}"))
+	if err != nil {
+		return nil, false
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, false
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	out := &controlv1.GetStatusResponse{}
+	if err != nil || resp.StatusCode != http.StatusOK || protojson.Unmarshal(answer, out) != nil {
+		return nil, false
+	}
+	return out, true
+}

@@ -1,0 +1,62 @@
+-- +goose Up
+-- How far the ledger has the streams: everything up to the sequence that the consumer has acknowledged is stored. A
+-- ledger that was restored from an older copy has earlier positions than its consumers.
+CREATE TABLE driftless_ledger.stream_position (
+    account text NOT NULL,
+    stream text NOT NULL,
+    -- When NATS created the stream. Another stream with the same name counts from 1 again.
+    created timestamptz NOT NULL,
+    sequence bigint NOT NULL,
+    -- When the position was stored.
+    at timestamptz NOT NULL,
+    PRIMARY KEY (account, stream)
+);
+
+-- The counts of transactions of each process. A process whose counts went back, or are gone, writes to an older copy.
+-- A transaction updates one row, and transactions that run at the same time update different ones.
+CREATE TABLE driftless_ledger.writer (
+    account text NOT NULL,
+    writer text NOT NULL,
+    slot smallint NOT NULL,
+    writes bigint NOT NULL,
+    at timestamptz NOT NULL,
+    PRIMARY KEY (account, writer, slot)
+) WITH (fillfactor = 50);
+
+-- An account has a row while its ledger lacks what NATS has delivered, and reads it again.
+CREATE TABLE driftless_ledger.reread (
+    account text PRIMARY KEY,
+    -- Why, as a sentence for operators.
+    reason text NOT NULL,
+    since timestamptz NOT NULL,
+    -- When the positions were stored that the copy has. NULL if it has none.
+    copied_at timestamptz,
+    -- Whether the streams are others than those that the ledger was made from. Then every product is compared with them.
+    compare boolean NOT NULL DEFAULT false,
+    -- What the reread waits for, as words for operators. Empty if it waits for nothing.
+    waits_for text NOT NULL DEFAULT '',
+    -- How many changes were missing, as far as they were read.
+    missing bigint NOT NULL DEFAULT 0,
+    -- The process that reads, and until when.
+    holder text NOT NULL DEFAULT '',
+    until timestamptz NOT NULL DEFAULT 'epoch'
+);
+
+-- What is left to read again: the messages from the next to the last, both included.
+CREATE TABLE driftless_ledger.reread_stream (
+    account text NOT NULL REFERENCES driftless_ledger.reread ON DELETE CASCADE,
+    stream text NOT NULL,
+    created timestamptz NOT NULL,
+    first bigint NOT NULL,
+    next bigint NOT NULL,
+    last bigint NOT NULL,
+    PRIMARY KEY (account, stream)
+);
+
+-- Times for which past states are incomplete, because the ledger was restored from an older copy.
+CREATE TABLE driftless_ledger.past_state_gap (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account text NOT NULL,
+    since timestamptz NOT NULL,
+    until timestamptz NOT NULL
+);

@@ -1,0 +1,214 @@
+package reconciliation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// rebasePage is how many products are compared with NATS at once.
+const rebasePage = 500
+
+// commandInterval is the time after which a scan or a comparison is commanded again if nothing of it was reported.
+const commandInterval = 5 * time.Minute
+
+// commands of a rebase that this process has issued, and when.
+type rebaseCommands struct{ scan, comparison time.Time }
+
+// awaitTruth reports whether NATS is as new as the tables and Stripe are: ingestion has compared the tables with
+// CATALOG, and pull has scanned Stripe, since the reread began. It commands both. Until then it returns what is missing.
+func (r *reconciler) awaitTruth(ctx context.Context, reread *ledger.Reread) (missing string, err error) {
+	// A report has the clock of its host.
+	since := reread.Since.Add(-maxClockSkew)
+	scan, err := r.view.LastScan(ctx)
+	if err != nil {
+		return "", err
+	}
+	scanned := scan.GetStartedAt().AsTime().After(since) && scan.GetFinishedAt() != nil && scan.GetError() == ""
+	if !scanned {
+		missing = "a scan of Stripe has to end"
+	}
+	view, err := r.view.Read(ctx)
+	if err != nil {
+		return "", err
+	}
+	tables := view.Equality.GetCapture().GetCompared()
+	compared := tables.GetStartedAt().AsTime().After(since) && tables.GetFinishedAt() != nil
+	if !compared {
+		missing = joinMissing(missing, "ingestion has to compare the tables with CATALOG")
+	}
+	if missing == "" {
+		return "", nil
+	}
+	return missing, r.commandTruth(ctx, reread, !scanned, !compared)
+}
+
+// maxClockSkew is how far the clocks of two hosts may differ.
+const maxClockSkew = 10 * time.Second
+
+func joinMissing(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + ", and " + b
+}
+
+// commandTruth commands a scan, a comparison, or both.
+func (r *reconciler) commandTruth(ctx context.Context, reread *ledger.Reread, scan, compare bool) error {
+	about := func(verb string) command.About {
+		return command.About{
+			ID:     fmt.Sprintf("ledger-%s:%s:%d", verb, r.Account, reread.Since.UnixMicro()),
+			Issuer: topology.Reconciliation,
+			Reason: reread.Reason,
+		}
+	}
+	now := r.Now()
+	if scan && now.Sub(r.commanded.scan) > commandInterval {
+		if err := r.commands.Scan(ctx, about("scan")); err != nil {
+			return err
+		}
+		r.commanded.scan = now
+	}
+	if compare && now.Sub(r.commanded.comparison) > commandInterval {
+		if err := r.commands.Backfill(ctx, about("comparison"), nil); err != nil {
+			return err
+		}
+		r.commanded.comparison = now
+	}
+	return nil
+}
+
+// rebase compares every product of the ledger with CATALOG and OBSERVED, and takes both sides from there. It returns
+// how many products were not as they are there.
+func (r *reconciler) rebase(ctx context.Context) (changed int, err error) {
+	// States that are stored from now on arrive as always, and are not replaced by what is read here.
+	before, err := r.mesh.Clock().Now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for after := ""; ; {
+		mine, err := r.ledger.TakeReread(ctx, r.holder)
+		if err != nil || !mine {
+			return changed, errors.Join(err, errNotHolder)
+		}
+		ids, err := r.ledger.IDsAfter(ctx, after, rebasePage)
+		if err != nil || len(ids) == 0 {
+			return changed, err
+		}
+		changes, err := r.rebasePage(ctx, ids, before)
+		if err != nil {
+			return changed, err
+		}
+		n, err := r.applyAgain(ctx, topology.ReconciliationCatalog, changes)
+		if err != nil {
+			return changed, err
+		}
+		changed, after = changed+n, ids[len(ids)-1]
+	}
+}
+
+// errNotHolder means that another process reads again what the ledger lacks.
+var errNotHolder = errors.New("another process reads the streams again")
+
+// rebasePage returns the changes that give products the sides that NATS has.
+func (r *reconciler) rebasePage(ctx context.Context, ids []string, before time.Time) ([]ledger.Change, error) {
+	desired, err := r.latestDesired(ctx, ids, before)
+	if err != nil {
+		return nil, err
+	}
+	observed, err := r.latestObserved(ctx, ids, before)
+	return append(desired, observed...), err
+}
+
+// latestDesired returns the changes that give products their latest states of CATALOG.
+func (r *reconciler) latestDesired(ctx context.Context, ids []string, before time.Time) ([]ledger.Change, error) {
+	var subjects []string
+	for _, id := range ids {
+		for _, lane := range topology.Lanes {
+			subjects = append(subjects, topology.CatalogSubject(r.Account, lane, id))
+		}
+	}
+	latest := make([]*mesh.Message[*catalogv1.ProductChange], len(ids))
+	unread := make([]bool, len(ids))
+	err := r.mesh.Stream(topology.StreamCatalog).EachLast(ctx, subjects, func(i int, raw *jetstream.RawStreamMsg) error {
+		if i /= len(topology.Lanes); raw == nil {
+			return nil
+		}
+		msg, err := mesh.DecodeStored[catalogv1.ProductChange](r.mesh, topology.StreamCatalog, raw)
+		if err != nil {
+			// The product stays as it is: its earlier states may be authentic.
+			unread[i] = true
+			return nil
+		}
+		if latest[i] == nil || supersedes(msg, *latest[i]) {
+			latest[i] = &msg
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compare the ledger with %s: %w", topology.StreamCatalog, err)
+	}
+	var changes []ledger.Change
+	for i, id := range ids {
+		switch msg := latest[i]; {
+		case unread[i]:
+		case msg == nil:
+			changes = append(changes, ledger.RebaseRemoved(id, before))
+		default:
+			at := ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}
+			entry := ledger.Entry{At: msg.PublishedAt}
+			if c := msg.Body.GetCommittedAt(); c != nil {
+				entry.At = c.AsTime()
+			}
+			changes = append(changes, ledger.RebaseDesired(msg.Body, at, entry, before))
+		}
+	}
+	return changes, nil
+}
+
+// supersedes reports whether a state replaces that of the other lane.
+func supersedes(a, b mesh.Message[*catalogv1.ProductChange]) bool {
+	if a.Body.GetVersion() != b.Body.GetVersion() {
+		return a.Body.GetVersion() > b.Body.GetVersion()
+	}
+	return a.Sequence > b.Sequence
+}
+
+// latestObserved returns the changes that give products their states of OBSERVED.
+func (r *reconciler) latestObserved(ctx context.Context, ids []string, before time.Time) ([]ledger.Change, error) {
+	subjects := make([]string, len(ids))
+	for i, id := range ids {
+		subjects[i] = topology.KeyObserved.Sub(topology.Token(id)).Subject(r.Account)
+	}
+	changes := make([]ledger.Change, 0, len(ids))
+	stream := topology.ReconciliationObserved.Stream
+	err := r.mesh.Stream(stream).EachLast(ctx, subjects, func(i int, raw *jetstream.RawStreamMsg) error {
+		empty := &catalogv1.Observed{Account: r.Account, ProductId: ids[i]}
+		if raw == nil {
+			changes = append(changes, ledger.RebaseObserved(empty, ledger.Position{Stored: before}, before))
+			return nil
+		}
+		at := ledger.Position{Sequence: raw.Sequence, Stored: raw.Time}
+		msg, err := mesh.DecodeStored[catalogv1.Observed](r.mesh, stream, raw)
+		switch {
+		case raw.Header.Get("KV-Operation") != "":
+			changes = append(changes, ledger.RebaseObserved(empty, at, before))
+		case err == nil:
+			changes = append(changes, ledger.RebaseObserved(msg.Body, at, before))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compare the ledger with %s: %w", topology.BucketObserved, err)
+	}
+	return changes, nil
+}

@@ -1,0 +1,81 @@
+package reconciliation_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
+)
+
+// scanned stores the report of a scan that has read all of Stripe now.
+func scanned(t *testing.T, r *controltest.Rig) {
+	t.Helper()
+	now := timestamppb.New(r.Now())
+	require.NoError(t, r.Stores.Record(topology.KeyScan, "default").Put(t.Context(),
+		&meshv1.ScanReport{Id: "scan", StartedAt: now, FinishedAt: now}))
+}
+
+// compared stores the report of an ingestion that has compared all tables with CATALOG now.
+func compared(c *meshv1.CaptureReport) {
+	c.Compared = &meshv1.TableComparison{StartedAt: c.GetAt(), FinishedAt: c.GetAt()}
+}
+
+// NATS was made again. The mug is as before. The cup was deleted from the tables meanwhile, and the pen in Stripe. The
+// bag has another name on both sides, with versions of a new beginning.
+func TestStreams_MadeAgainAreComparedWithLedger(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	r.Config.GracePeriod = time.Hour
+	stop := r.Start()
+	for i, id := range []string{"mug", "cup", "pen", "bag"} {
+		r.Desire(id, "Old", uint64(100+i))
+		r.Observe(id, "Old", uint64(100+i))
+		r.Eventually(id, controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	}
+	stop()
+
+	r.EmptyNATS()
+	r.Start()
+	r.Pull()
+	r.AckCatalog()
+	for i, id := range []string{"mug", "pen", "bag"} {
+		name := "Old"
+		if id == "bag" {
+			name = "New"
+		}
+		r.Desire(id, name, uint64(10+i))
+	}
+	for _, id := range []string{"mug", "cup"} {
+		r.Observe(id, "Old", 10)
+	}
+	r.Observe("bag", "New", 12)
+	r.Idle()
+	r.Report(nil)
+	unknown := r.Equality().GetUnknown()
+	require.Contains(t, unknown, "is not the one that the ledger was made from")
+	require.Contains(t, unknown, "a scan of Stripe has to end, and ingestion has to compare the tables with CATALOG first")
+	require.Positive(t, r.Messages(topology.StreamCommand), "both were commanded")
+
+	scanned(t, r)
+	require.Eventually(t, func() bool {
+		r.Report(compared)
+		return r.Equality().GetUnknown() == ""
+	}, 2*controltest.Patience, 50*time.Millisecond)
+	r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	r.Eventually("bag", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	var differ []string
+	for _, p := range controltest.Ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts() {
+		differ = append(differ, p.GetProductId())
+	}
+	require.Equal(t, []string{"cup", "pen"}, differ)
+	listed := controltest.Ask[controlv1.ListProductsResponse](r, "ListProducts",
+		fmt.Sprintf(`{"product_ids":[%q]}`, "bag")).GetProducts()
+	require.Len(t, listed, 1)
+}
