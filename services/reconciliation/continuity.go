@@ -23,8 +23,8 @@ const (
 	reasonOlder = "the ledger was restored from an older copy, or its process was killed: " +
 		"it lacks what was delivered to it since %s"
 	reasonReplaced = "an older copy of the ledger was restored while reconciliation ran"
-	reasonNoRecord = "the ledger does not say how much of the streams it has: it was lost or changed for another one, " +
-		"or comes from an earlier version of Driftless"
+	reasonNoRecord = "the ledger does not say how much of the streams it has: it was lost or changed for another " +
+		"one, or comes from an earlier version of Driftless"
 	reasonOther = "stream %s is not the one that the ledger was made from: it was made again or restored from an " +
 		"older copy, or the ledger is the one of another mesh"
 )
@@ -32,12 +32,12 @@ const (
 // verifyLedger joins the writers of the ledger. If the ledger may lack what NATS has delivered to it, it stores that
 // this must be read again.
 func (r *reconciler) verifyLedger(ctx context.Context) error {
-	// The ledger is read first: another process may store more meanwhile, which then looks like a gap and is read again.
+	// The ledger is read first. Another process may store more meanwhile, which then is read again.
 	stored, err := r.ledger.Positions(ctx)
 	if err != nil {
 		return err
 	}
-	delivered, err := r.delivered(ctx)
+	delivered, err := r.delivered(ctx, stored)
 	if err != nil {
 		return err
 	}
@@ -60,19 +60,22 @@ func (r *reconciler) verifyLedger(ctx context.Context) error {
 	return r.beginReread(ctx, reason, copied, other != "", gaps)
 }
 
-// delivered returns how far NATS has delivered the streams that the ledger follows.
-func (r *reconciler) delivered(ctx context.Context) (out []ledger.Delivered, err error) {
+// delivered returns how far NATS has delivered the streams that the ledger follows. If that is less than a stored
+// position, it looks at the message there.
+func (r *reconciler) delivered(ctx context.Context, stored map[string]ledger.StreamPosition) (
+	out []ledger.Delivered, err error,
+) {
 	consumers, err := r.mesh.Consumers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return r.deliveredTo(ctx, consumers)
+	return r.deliveredTo(ctx, consumers, stored)
 }
 
 // deliveredTo is delivered with the consumers that were read.
-func (r *reconciler) deliveredTo(ctx context.Context, consumers []mesh.ConsumerStatus) (
-	out []ledger.Delivered, err error,
-) {
+func (r *reconciler) deliveredTo(ctx context.Context, consumers []mesh.ConsumerStatus,
+	stored map[string]ledger.StreamPosition,
+) (out []ledger.Delivered, err error) {
 	for _, c := range consumers {
 		if c.Name != topology.Reconciliation {
 			continue
@@ -83,6 +86,11 @@ func (r *reconciler) deliveredTo(ctx context.Context, consumers []mesh.ConsumerS
 		// The stream is read after its consumer, so that it ends behind what was delivered.
 		if d.Created, d.Last, err = r.mesh.StreamState(ctx, c.Stream); err != nil {
 			return nil, err
+		}
+		if p := stored[c.Stream]; d.To < p.Sequence && p.Sequence <= d.Last {
+			if d.MessageAt, err = r.mesh.StoredAt(ctx, c.Stream, p.Sequence); err != nil {
+				return nil, err
+			}
 		}
 		out = append(out, d)
 	}
@@ -174,7 +182,7 @@ func (r *reconciler) rereadAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	delivered, err := r.delivered(ctx)
+	delivered, err := r.delivered(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -197,7 +205,7 @@ func (r *reconciler) advance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	delivered, err := r.deliveredTo(ctx, consumers)
+	delivered, err := r.deliveredTo(ctx, consumers, stored)
 	if err != nil {
 		return err
 	}
@@ -207,6 +215,11 @@ func (r *reconciler) advance(ctx context.Context) error {
 	positions := make([]ledger.StreamPosition, len(delivered))
 	for i, d := range delivered {
 		positions[i] = ledger.StreamPosition{Stream: d.Stream, Created: d.Created, Sequence: d.Acknowledged}
+		if d.Acknowledged > stored[d.Stream].Sequence {
+			if positions[i].MessageAt, err = r.mesh.StoredAt(ctx, d.Stream, d.Acknowledged); err != nil {
+				return err
+			}
+		}
 	}
 	if err := r.ledger.Advance(ctx, positions); err != nil {
 		if errors.Is(err, ledger.ErrReplaced) {

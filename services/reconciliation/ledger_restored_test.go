@@ -126,7 +126,7 @@ func TestLedger_RestoredWhileRunningIsReadAgain(t *testing.T) {
 	r.Eventually("bag", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 }
 
-// A killed process is not an older copy. What it stored last may still be read twice.
+// A stop stores the last positions.
 func TestLedger_StopLeavesNothingToReadAgain(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)

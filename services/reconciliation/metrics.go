@@ -39,10 +39,11 @@ func (f *accountMetrics) ledgerSource() metrics.Source {
 		Name: "ledger",
 		Gauges: []metrics.Gauge{
 			metrics.DatabaseReachable, metrics.Products, metrics.DriftOpen, metrics.OldestUnsynced, metrics.DriftOldest,
-			metrics.DeadLettersOpen, metrics.GuardHeld, metrics.ProgramEventOldest,
+			metrics.DeadLettersOpen, metrics.GuardHeld, metrics.ProgramEventOldest, metrics.LedgerBehind,
 		},
 		Reads: []func(context.Context) (func(metrics.Report), error){
 			f.database, f.products, f.drift, f.ages, f.letters, f.held, f.programEvents,
+			f.behind,
 		},
 	}
 }
@@ -107,6 +108,12 @@ func (f *accountMetrics) database(ctx context.Context) (func(metrics.Report), er
 	return func(report metrics.Report) {
 		report(metrics.DatabaseReachable, flag(err == nil), metrics.Database.With("ledger"))
 	}, nil
+}
+
+// behind reports whether the ledger lacks what was delivered to it.
+func (f *accountMetrics) behind(ctx context.Context) (func(metrics.Report), error) {
+	why, err := f.ledgerUnknown(ctx)
+	return func(report metrics.Report) { report(metrics.LedgerBehind, flag(why != "")) }, err
 }
 
 func (f *accountMetrics) products(ctx context.Context) (func(metrics.Report), error) {

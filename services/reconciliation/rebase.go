@@ -1,12 +1,14 @@
 package reconciliation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
@@ -21,19 +23,25 @@ const rebasePage = 500
 // commandInterval is the time after which a scan or a comparison is commanded again if nothing of it was reported.
 const commandInterval = 5 * time.Minute
 
-// commands of a rebase that this process has issued, and when.
-type rebaseCommands struct{ scan, comparison time.Time }
+// rebaseCommands are the commands of a rebase that this process has issued, and when.
+type rebaseCommands struct {
+	// since identifies the rebase.
+	since            time.Time
+	scan, comparison time.Time
+}
 
-// awaitTruth reports whether NATS is as new as the tables and Stripe are: ingestion has compared the tables with
-// CATALOG, and pull has scanned Stripe, since the reread began. It commands both. Until then it returns what is missing.
+// maxClockSkew is how far the clocks of two hosts may differ.
+const maxClockSkew = 10 * time.Second
+
+// awaitTruth returns what is missing until NATS is as new as the tables and Stripe are: since the reread began,
+// ingestion must have compared the tables with CATALOG, and pull must have scanned Stripe. It commands both.
 func (r *reconciler) awaitTruth(ctx context.Context, reread *ledger.Reread) (missing string, err error) {
-	// A report has the clock of its host.
-	since := reread.Since.Add(-maxClockSkew)
 	scan, err := r.view.LastScan(ctx)
 	if err != nil {
 		return "", err
 	}
-	scanned := scan.GetStartedAt().AsTime().After(since) && scan.GetFinishedAt() != nil && scan.GetError() == ""
+	isOurs := scan.GetId() == r.aboutRebase("scan", reread).ID || beganAfter(scan, reread.Since)
+	scanned := isOurs && scan.GetFinishedAt() != nil && scan.GetError() == ""
 	if !scanned {
 		missing = "a scan of Stripe has to end"
 	}
@@ -42,7 +50,8 @@ func (r *reconciler) awaitTruth(ctx context.Context, reread *ledger.Reread) (mis
 		return "", err
 	}
 	tables := view.Equality.GetCapture().GetCompared()
-	compared := tables.GetStartedAt().AsTime().After(since) && tables.GetFinishedAt() != nil
+	isOurs = tables.GetId() == r.aboutRebase("comparison", reread).ID || beganAfter(tables, reread.Since)
+	compared := isOurs && tables.GetFinishedAt() != nil
 	if !compared {
 		missing = joinMissing(missing, "ingestion has to compare the tables with CATALOG")
 	}
@@ -52,8 +61,10 @@ func (r *reconciler) awaitTruth(ctx context.Context, reread *ledger.Reread) (mis
 	return missing, r.commandTruth(ctx, reread, !scanned, !compared)
 }
 
-// maxClockSkew is how far the clocks of two hosts may differ.
-const maxClockSkew = 10 * time.Second
+// beganAfter reports whether a scan or a comparison began after a time. Its report has the clock of another host.
+func beganAfter(report interface{ GetStartedAt() *timestamppb.Timestamp }, at time.Time) bool {
+	return report.GetStartedAt().AsTime().After(at.Add(maxClockSkew))
+}
 
 func joinMissing(a, b string) string {
 	if a == "" {
@@ -62,24 +73,29 @@ func joinMissing(a, b string) string {
 	return a + ", and " + b
 }
 
+// aboutRebase is what a command of a rebase says of itself. Every process issues it with the same id.
+func (r *reconciler) aboutRebase(verb string, reread *ledger.Reread) command.About {
+	return command.About{
+		ID:     fmt.Sprintf("ledger-%s:%s:%d", verb, r.Account, reread.Since.UnixMicro()),
+		Issuer: topology.Reconciliation,
+		Reason: reread.Reason,
+	}
+}
+
 // commandTruth commands a scan, a comparison, or both.
 func (r *reconciler) commandTruth(ctx context.Context, reread *ledger.Reread, scan, compare bool) error {
-	about := func(verb string) command.About {
-		return command.About{
-			ID:     fmt.Sprintf("ledger-%s:%s:%d", verb, r.Account, reread.Since.UnixMicro()),
-			Issuer: topology.Reconciliation,
-			Reason: reread.Reason,
-		}
+	if !r.commanded.since.Equal(reread.Since) {
+		r.commanded = rebaseCommands{since: reread.Since}
 	}
 	now := r.Now()
 	if scan && now.Sub(r.commanded.scan) > commandInterval {
-		if err := r.commands.Scan(ctx, about("scan")); err != nil {
+		if err := r.commands.Scan(ctx, r.aboutRebase("scan", reread)); err != nil {
 			return err
 		}
 		r.commanded.scan = now
 	}
 	if compare && now.Sub(r.commanded.comparison) > commandInterval {
-		if err := r.commands.Backfill(ctx, about("comparison"), nil); err != nil {
+		if err := r.commands.Backfill(ctx, r.aboutRebase("comparison", reread), nil); err != nil {
 			return err
 		}
 		r.commanded.comparison = now
@@ -98,7 +114,7 @@ func (r *reconciler) rebase(ctx context.Context) (changed int, err error) {
 	for after := ""; ; {
 		mine, err := r.ledger.TakeReread(ctx, r.holder)
 		if err != nil || !mine {
-			return changed, errors.Join(err, errNotHolder)
+			return changed, cmp.Or(err, errNotHolder)
 		}
 		ids, err := r.ledger.IDsAfter(ctx, after, rebasePage)
 		if err != nil || len(ids) == 0 {
@@ -139,7 +155,8 @@ func (r *reconciler) latestDesired(ctx context.Context, ids []string, before tim
 	}
 	latest := make([]*mesh.Message[*catalogv1.ProductChange], len(ids))
 	unread := make([]bool, len(ids))
-	err := r.mesh.Stream(topology.StreamCatalog).EachLast(ctx, subjects, func(i int, raw *jetstream.RawStreamMsg) error {
+	stream := r.mesh.Stream(topology.StreamCatalog)
+	err := stream.EachLast(ctx, subjects, func(i int, raw *jetstream.RawStreamMsg) error {
 		if i /= len(topology.Lanes); raw == nil {
 			return nil
 		}

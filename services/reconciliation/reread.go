@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,12 +34,14 @@ type decoder func(context.Context, *jetstream.RawStreamMsg) (storedMessage, erro
 
 // decoders returns the decoders by stream: what follow does with the messages that are delivered.
 func (r *reconciler) decoders() map[string]decoder {
+	catalog, observed := topology.ReconciliationCatalog, topology.ReconciliationObserved
+	stripe, sync, dead := topology.ReconciliationStripe, topology.ReconciliationSync, topology.ReconciliationDead
 	return map[string]decoder{
-		topology.ReconciliationCatalog.Stream:  decoderOf[catalogv1.ProductChange](r, topology.ReconciliationCatalog, r.desired, nil),
-		topology.ReconciliationObserved.Stream: decoderOf(r, topology.ReconciliationObserved, r.observed, r.forgetAdopted),
-		topology.ReconciliationStripe.Stream:   decoderOf[meshv1.StripeChange](r, topology.ReconciliationStripe, r.stripeEvent, nil),
-		topology.ReconciliationSync.Stream:     decoderOf(r, topology.ReconciliationSync, r.outcome, r.forgetStripeID),
-		topology.ReconciliationDead.Stream:     decoderOf[meshv1.DeadLetter](r, topology.ReconciliationDead, r.deadLetter, nil),
+		catalog.Stream:  decoderOf[catalogv1.ProductChange](r, catalog, r.desired, nil),
+		observed.Stream: decoderOf(r, observed, r.observed, r.forgetAdopted),
+		stripe.Stream:   decoderOf[meshv1.StripeChange](r, stripe, r.stripeEvent, nil),
+		sync.Stream:     decoderOf(r, sync, r.outcome, r.forgetStripeID),
+		dead.Stream:     decoderOf[meshv1.DeadLetter](r, dead, r.deadLetter, nil),
 	}
 }
 
@@ -67,6 +70,14 @@ func decoderOf[T any, M interface {
 // readAgain reads what the ledger lacks, if no other process does. Messages that are delivered meanwhile are stored as
 // always: the order of the two does not matter.
 func (r *reconciler) readAgain(ctx context.Context, reread *ledger.Reread) error {
+	err := r.readGaps(ctx, reread)
+	if errors.Is(err, errNotHolder) {
+		return nil
+	}
+	return err
+}
+
+func (r *reconciler) readGaps(ctx context.Context, reread *ledger.Reread) error {
 	decoders := r.decoders()
 	// The sides of the products come first, and the history last.
 	for _, c := range []topology.Consumer{
@@ -82,7 +93,7 @@ func (r *reconciler) readAgain(ctx context.Context, reread *ledger.Reread) error
 				if err != nil || !mine {
 					return err
 				}
-				if from, err = r.readPageAgain(ctx, c, decoders[c.Stream], from, gap.Last); err != nil {
+				if from, err = r.readPageAgain(ctx, c, decoders[c.Stream], gap, from); err != nil {
 					return err
 				}
 			}
@@ -109,37 +120,52 @@ func (r *reconciler) compareAgain(ctx context.Context, reread *ledger.Reread) er
 		return err
 	}
 	changed, err := r.rebase(ctx)
-	if errors.Is(err, errNotHolder) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
 	return r.ledger.CountMissing(ctx, changed)
 }
 
-// readPageAgain reads a page of a stream, stores it, and returns the sequence to continue from.
-func (r *reconciler) readPageAgain(ctx context.Context, c topology.Consumer, decode decoder, from, to uint64) (
-	next uint64, err error,
-) {
-	messages, next, err := r.mesh.Range(ctx, c, from, to)
+// readPageAgain reads a page of a gap, stores it, and returns the sequence to continue from.
+func (r *reconciler) readPageAgain(ctx context.Context, c topology.Consumer, decode decoder, gap ledger.Gap,
+	from uint64,
+) (next uint64, err error) {
+	messages, next, err := r.mesh.Range(ctx, c, from, gap.Last)
 	if err != nil {
 		return from, err
 	}
-	missing := 0
+	progress := ledger.RereadProgress{Stream: c.Stream, Next: next}
+	if n := len(messages); n > 0 && c != topology.ReconciliationStripe && c != topology.ReconciliationSync {
+		progress.From, progress.To = messages[0].Time, messages[n-1].Time
+	}
 	for len(messages) > 0 {
 		n := min(len(messages), batchSize)
+		// Messages that were in flight were never in the ledger.
+		if had := acknowledgedOf(messages[:n], gap.Acknowledged); had > 0 {
+			n = had
+		}
 		found, err := r.storeAgain(ctx, c, decode, messages[:n])
 		if err != nil {
 			return from, err
 		}
-		missing, messages = missing+found, messages[n:]
+		if messages[n-1].Sequence <= gap.Acknowledged {
+			progress.Missing += found
+		}
+		messages = messages[n:]
 		// The lease of a large page could end.
 		if mine, err := r.ledger.TakeReread(ctx, r.holder); err != nil || !mine {
-			return from, errors.Join(err, ctx.Err())
+			return from, cmp.Or(err, errNotHolder)
 		}
 	}
-	return next, r.ledger.AdvanceReread(ctx, c.Stream, next, missing)
+	return next, r.ledger.AdvanceReread(ctx, progress)
+}
+
+// acknowledgedOf counts the first messages up to a sequence.
+func acknowledgedOf(messages []*jetstream.RawStreamMsg, to uint64) (n int) {
+	for n < len(messages) && messages[n].Sequence <= to {
+		n++
+	}
+	return n
 }
 
 // storeAgain stores messages, and returns how many the ledger was missing. A message that cannot be decoded or stored

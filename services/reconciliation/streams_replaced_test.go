@@ -17,14 +17,16 @@ import (
 // scanned stores the report of a scan that has read all of Stripe now.
 func scanned(t *testing.T, r *controltest.Rig) {
 	t.Helper()
-	now := timestamppb.New(r.Now())
+	// Another host may have another clock.
+	now := timestamppb.New(r.Now().Add(time.Minute))
 	require.NoError(t, r.Stores.Record(topology.KeyScan, "default").Put(t.Context(),
 		&meshv1.ScanReport{Id: "scan", StartedAt: now, FinishedAt: now}))
 }
 
 // compared stores the report of an ingestion that has compared all tables with CATALOG now.
 func compared(c *meshv1.CaptureReport) {
-	c.Compared = &meshv1.TableComparison{StartedAt: c.GetAt(), FinishedAt: c.GetAt()}
+	later := timestamppb.New(c.GetAt().AsTime().Add(time.Minute))
+	c.Compared = &meshv1.TableComparison{StartedAt: later, FinishedAt: later}
 }
 
 // NATS was made again. The mug is as before. The cup was deleted from the tables meanwhile, and the pen in Stripe. The

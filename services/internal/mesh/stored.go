@@ -146,3 +146,21 @@ func DecodeStored[T any, M interface {
 	}
 	return msg, nil
 }
+
+// StoredAt returns when a stream stored the message with a sequence, the zero time if it does not have that message.
+func (m *Mesh) StoredAt(ctx context.Context, stream string, sequence uint64) (time.Time, error) {
+	bound, err := m.boundStream(ctx, stream)
+	if err != nil {
+		return time.Time{}, err
+	}
+	msg, err := read(ctx, m, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return bound.GetMsg(ctx, sequence)
+	})
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, fmt.Errorf("read message %d of stream %s: %w", sequence, stream, err)
+	}
+	return msg.Time, nil
+}

@@ -172,6 +172,8 @@ var (
 var (
 	LedgerWriteDuration = seconds("driftless.ledger.write.duration", fromReconciliation, workBuckets,
 		"Duration of the ledger transaction that applies a batch of messages.", Stream)
+	LedgerBehind = gauge("driftless.ledger.behind", "", fromReconciliation,
+		"1 while the ledger lacks what NATS has delivered to it, and reads it again: it was restored from an older copy, lost, or NATS was made again. 0 otherwise.")
 	DriftFound = counter("driftless.drift.found", "{product}", fromReconciliation,
 		"Products found to have drifted.")
 	DriftRepaired = counter("driftless.drift.repaired", "{product}", fromReconciliation,
@@ -189,7 +191,7 @@ var ProgramEventOldest = gauge("driftless.program_event.oldest.age", "s", fromRe
 // Reconciliation, for the account as a whole.
 var (
 	EqualityKnown = gauge("driftless.equality.known", "", fromReconciliation,
-		"1 while it is known whether the tables and Stripe are equal. 0 while it is unknown: capture is behind or stopped, Stripe's events are not read, or push does not work.")
+		"1 while it is known whether the tables and Stripe are equal. 0 while it is unknown: capture is behind or stopped, Stripe's events are not read, push does not work, or the ledger is read again.")
 	ConvergedTimestamp = gauge("driftless.converged.timestamp", "s", fromReconciliation,
 		"Every change of the lane that was committed before this time is in Stripe, dead-lettered, held by the guard or superseded: seconds since 1970. Absent until first known.", Lane)
 	CaptureStatus = gauge("driftless.capture.status", "", fromReconciliation,

@@ -264,6 +264,9 @@ var Rows = []Row{
 		{Title: "Ledger transactions", Help: "Duration, 95th percentile.", Unit: "s", Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le, stream) (rate(driftless_ledger_write_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{stream}}"},
 		}},
+		{Title: "Ledger behind", Help: "1 while the ledger reads streams again.", Unit: "short", Queries: []Query{
+			{`max by (account) (driftless_ledger_behind{account=~"$account"})`, "{{account}}"},
+		}},
 		{Title: "Waiting", Unit: "short", Queries: []Query{
 			{`sum by (stream) (max by (account, stream, consumer) (driftless_consumer_pending{account=~"$account", consumer="reconciliation"}))`, "{{stream}}"},
 		}},

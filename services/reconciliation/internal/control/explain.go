@@ -57,6 +57,11 @@ func (c control) Explain(ctx context.Context,
 		if err := c.productFacts(ctx, product, &facts); err != nil {
 			return nil, unavailable(err)
 		}
+		if mesh.view != nil {
+			if facts.LedgerUnknown, err = c.View.LedgerUnknown(ctx); err != nil {
+				return nil, unavailable(err)
+			}
+		}
 		explanation := explain.Derive(facts)
 		describeProduct(explanation, facts, id)
 		out.Explanations = append(out.Explanations, explanation)
@@ -65,7 +70,12 @@ func (c control) Explain(ctx context.Context,
 }
 
 // meshFacts are the facts that do not depend on the product.
-type meshFacts struct{ explain.Facts }
+type meshFacts struct {
+	explain.Facts
+
+	// view is what was read of the services now. Nil while NATS is away.
+	view *view.View
+}
 
 // lastHeard says that the ledger may be behind, "" if it is not.
 func (m meshFacts) lastHeard() string {
@@ -88,14 +98,13 @@ func (c control) meshFacts(ctx context.Context) (out meshFacts, err error) {
 		if v, err = c.View.Read(ctx); err != nil {
 			return out, err
 		}
-		out.Now = v.Equality.GetAt().AsTime()
+		out.view, out.Now = v, v.Equality.GetAt().AsTime()
 		if err := c.readMeshFacts(ctx, &out.Facts); err != nil {
 			return out, err
 		}
 	}
 	if v != nil {
 		out.Equality, out.CaptureUnknown, out.StripeUnknown = v.Equality, v.CaptureUnknown, v.StripeUnknown
-		out.LedgerUnknown = v.LedgerUnknown
 		out.Halted, out.Paused, out.PushRuns = v.Halted, v.Paused, v.PushRuns
 		out.Queue = queue(v, topology.Live)
 	}

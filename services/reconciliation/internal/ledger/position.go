@@ -14,21 +14,27 @@ type StreamPosition struct {
 	// Created is when NATS created the stream.
 	Created  time.Time
 	Sequence uint64
+	// MessageAt is when NATS stored the message with the sequence. Zero if the stream does not have it any more.
+	MessageAt time.Time
 	// At is when the position was stored. Only Positions sets it.
 	At time.Time
 }
 
 // Positions returns the stored positions by stream. There are none in a new ledger, and in one of an earlier version.
 func (l *Ledger) Positions(ctx context.Context) (map[string]StreamPosition, error) {
-	rows, err := l.pool.Query(ctx, `SELECT stream, created, sequence, at FROM driftless_ledger.stream_position
+	rows, err := l.pool.Query(ctx, `SELECT stream, created, sequence, message_at, at
+		FROM driftless_ledger.stream_position
 		WHERE account = $1`, l.account)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger's positions in the streams: %w", err)
 	}
 	positions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p StreamPosition, err error) {
 		var sequence int64
-		err = row.Scan(&p.Stream, &p.Created, &sequence, &p.At)
-		p.Sequence = uint64(sequence)
+		var message *time.Time
+		err = row.Scan(&p.Stream, &p.Created, &sequence, &message, &p.At)
+		if p.Sequence = uint64(sequence); message != nil {
+			p.MessageAt = *message
+		}
 		return p, err
 	})
 	if err != nil {
@@ -49,16 +55,19 @@ func (l *Ledger) Advance(ctx context.Context, positions []StreamPosition) error 
 	if w == nil || len(positions) == 0 {
 		return nil
 	}
-	streams, created, sequences := columnsOf(positions)
+	streams, created, sequences, messages := columnsOf(positions)
 	var continuous bool
 	err := l.pool.QueryRow(ctx, `WITH ours AS MATERIALIZED (SELECT `+ownCounts+` AS continuous), stored AS (
-			INSERT INTO driftless_ledger.stream_position AS p (account, stream, created, sequence, at)
-			SELECT $1, stream, created, sequence, now()
-			FROM ours, unnest($4::text[], $5::timestamptz[], $6::bigint[]) AS x (stream, created, sequence)
+			INSERT INTO driftless_ledger.stream_position AS p (account, stream, created, sequence, message_at, at)
+			SELECT $1, stream, created, sequence, message_at, now()
+			FROM ours, unnest($4::text[], $5::timestamptz[], $6::bigint[], $7::timestamptz[])
+				AS x (stream, created, sequence, message_at)
 			WHERE continuous AND NOT EXISTS (SELECT FROM driftless_ledger.reread WHERE account = $1)
-			ON CONFLICT (account, stream) DO UPDATE SET sequence = excluded.sequence, at = excluded.at
+			ON CONFLICT (account, stream) DO UPDATE SET
+				sequence = excluded.sequence, message_at = excluded.message_at, at = excluded.at
 			WHERE p.created = excluded.created AND p.sequence < excluded.sequence)
-		SELECT continuous FROM ours`, l.account, w.id, w.counts(), streams, created, sequences).Scan(&continuous)
+		SELECT continuous FROM ours`, l.account, w.id, w.counts(), streams, created, sequences, messages).
+		Scan(&continuous)
 	switch {
 	case err != nil:
 		return fmt.Errorf("store the ledger's positions in the streams: %w", err)
@@ -68,12 +77,14 @@ func (l *Ledger) Advance(ctx context.Context, positions []StreamPosition) error 
 	return nil
 }
 
-func columnsOf(positions []StreamPosition) (streams []string, created []time.Time, sequences []int64) {
+func columnsOf(positions []StreamPosition) (
+	streams []string, created []time.Time, sequences []int64, messages []*time.Time,
+) {
 	for _, p := range positions {
 		streams, created = append(streams, p.Stream), append(created, p.Created)
-		sequences = append(sequences, int64(p.Sequence))
+		sequences, messages = append(sequences, int64(p.Sequence)), append(messages, nullable(p.MessageAt))
 	}
-	return streams, created, sequences
+	return streams, created, sequences, messages
 }
 
 // Delivered is what NATS says about the ledger's consumer of a stream.
@@ -86,6 +97,17 @@ type Delivered struct {
 	// sequence Acknowledged, all of it is acknowledged.
 	Begun            bool
 	To, Acknowledged uint64
+	// MessageAt is when the message was stored that now has the sequence of the ledger's position. Zero if there is none,
+	// or if nobody has looked.
+	MessageAt time.Time
+}
+
+// isOther reports whether a stream is not the one that a position is from. It was created again, or it ends before the
+// position, or it has another message there: it was restored from an older copy, and got others since.
+func (d Delivered) isOther(p StreamPosition) bool {
+	hasOther := !p.MessageAt.IsZero() && !d.MessageAt.IsZero() &&
+		!p.MessageAt.Equal(d.MessageAt.Truncate(time.Microsecond))
+	return !p.Created.Equal(d.Created.Truncate(time.Microsecond)) || d.Last < p.Sequence || hasOther
 }
 
 // Gap is a part of a stream that the ledger may lack: the messages from the first to the last, both included. It is
@@ -94,6 +116,8 @@ type Gap struct {
 	Stream      string
 	Created     time.Time
 	First, Last uint64
+	// Acknowledged is the sequence up to which everything was acknowledged: the ledger had that once.
+	Acknowledged uint64
 }
 
 // Gaps returns what the ledger may lack of what was delivered to it. other names a stream that is not the one that the
@@ -103,11 +127,11 @@ type Gap struct {
 func Gaps(stored map[string]StreamPosition, delivered []Delivered) (gaps []Gap, other string) {
 	for _, d := range delivered {
 		p, known := stored[d.Stream]
-		isOther := known && (!p.Created.Equal(d.Created.Truncate(time.Microsecond)) || d.Last < p.Sequence)
+		isOther := known && d.isOther(p)
 		if isOther && other == "" {
 			other = d.Stream
 		}
-		g := Gap{Stream: d.Stream, Created: d.Created, First: p.Sequence + 1}
+		g := Gap{Stream: d.Stream, Created: d.Created, First: p.Sequence + 1, Acknowledged: d.Acknowledged}
 		if isOther {
 			g.First = 1
 		}

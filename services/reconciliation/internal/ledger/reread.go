@@ -12,6 +12,10 @@ import (
 // rereadLease is how long a process reads again before another one may do so. A page takes less.
 const rereadLease = 10 * time.Second
 
+// maxUncounted is the longest time for which messages are stored without being counted. Positions are stored once a
+// second.
+const maxUncounted = 15 * time.Second
+
 // Reread says that the ledger lacks what NATS has delivered to it, and is reading it again.
 type Reread struct {
 	// Reason is why, in words for operators.
@@ -19,7 +23,7 @@ type Reread struct {
 	Since  time.Time
 	// CopiedAt is when the positions of the copy were stored. Zero if it has none.
 	CopiedAt time.Time
-	// Compare reports whether the streams are others than those that the ledger was made from, so that every product must
+	// Compare reports whether the streams are others than those that the ledger was made from. Then every product must
 	// be compared with them. WaitsFor is what must happen before.
 	Compare  bool
 	WaitsFor string
@@ -47,8 +51,8 @@ func (l *Ledger) Continuity(ctx context.Context) (*Reread, error) {
 
 // readReread returns the reread under way, nil if there is none.
 func (l *Ledger) readReread(ctx context.Context) (*Reread, error) {
-	rows, err := l.pool.Query(ctx, `SELECT r.reason, r.since, r.copied_at, r.missing, r.compare, r.waits_for,
-			s.stream, s.created, s.first, s.next, s.last
+	rows, err := l.pool.Query(ctx, `SELECT r.reason, r.since, r.copied_at, r.missing, r.compare AND NOT r.compared, r.waits_for,
+			s.stream, s.created, s.first, s.next, s.last, s.acknowledged
 		FROM driftless_ledger.reread r LEFT JOIN driftless_ledger.reread_stream s USING (account)
 		WHERE r.account = $1`, l.account)
 	if err != nil {
@@ -61,9 +65,9 @@ func (l *Ledger) readReread(ctx context.Context) (*Reread, error) {
 		var copied, created *time.Time
 		var stream *string
 		var missing int64
-		var first, next, last *int64
+		var first, next, last, acknowledged *int64
 		if err := rows.Scan(&r.Reason, &r.Since, &copied, &missing, &r.Compare, &r.WaitsFor, &stream, &created,
-			&first, &next, &last); err != nil {
+			&first, &next, &last, &acknowledged); err != nil {
 			return nil, fmt.Errorf("read what the ledger lacks: %w", err)
 		}
 		if out == nil {
@@ -78,8 +82,10 @@ func (l *Ledger) readReread(ctx context.Context) (*Reread, error) {
 		out.Total += uint64(max(*last-*first+1, 0))
 		out.Read += uint64(*next - *first)
 		if *next <= *last {
-			out.Gaps = append(out.Gaps,
-				Gap{Stream: *stream, Created: *created, First: uint64(*next), Last: uint64(*last)})
+			out.Gaps = append(out.Gaps, Gap{
+				Stream: *stream, Created: *created, First: uint64(*next), Last: uint64(*last),
+				Acknowledged: uint64(*acknowledged),
+			})
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -89,8 +95,10 @@ func (l *Ledger) readReread(ctx context.Context) (*Reread, error) {
 }
 
 // BeginReread stores that the ledger lacks parts of the streams, and makes this process a writer of it. What was to be
-// read again before stays so. compare is Reread.Compare. Commands that the copy had yet to publish are deleted: they follow from what was true
-// when it was made, and are issued again if they are still needed.
+// read again before stays so. compare is Reread.Compare.
+//
+// Commands that the copy had yet to publish are deleted. They follow from what was true when it was made. If they are
+// still needed, they are issued again.
 func (l *Ledger) BeginReread(ctx context.Context, reason string, copiedAt time.Time, compare bool, gaps []Gap) error {
 	w := newWriter()
 	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
@@ -100,18 +108,19 @@ func (l *Ledger) BeginReread(ctx context.Context, reason string, copiedAt time.T
 			ON CONFLICT (account) DO UPDATE SET copied_at = least(r.copied_at, excluded.copied_at),
 				reason = CASE WHEN excluded.compare THEN excluded.reason ELSE r.reason END,
 				since = CASE WHEN excluded.compare THEN excluded.since ELSE r.since END,
-				compare = r.compare OR excluded.compare`,
+				compare = r.compare OR excluded.compare, compared = r.compared AND NOT excluded.compare`,
 			l.account, reason, nullable(copiedAt), compare)
 		for _, g := range gaps {
-			batch.Queue(`INSERT INTO driftless_ledger.reread_stream AS s (account, stream, created, first, next, last)
-				VALUES ($1, $2, $3, $4, $4, $5) ON CONFLICT (account, stream) DO UPDATE SET created = excluded.created,
+			batch.Queue(`INSERT INTO driftless_ledger.reread_stream AS s (account, stream, created, first, next, last, acknowledged)
+				VALUES ($1, $2, $3, $4, $4, $5, $6) ON CONFLICT (account, stream) DO UPDATE SET created = excluded.created,
 					next = CASE WHEN s.created = excluded.created AND s.first <= excluded.first THEN s.next
 						ELSE excluded.first END,
 					first = CASE WHEN s.created = excluded.created THEN least(s.first, excluded.first)
 						ELSE excluded.first END,
 					last = CASE WHEN s.created = excluded.created THEN greatest(s.last, excluded.last)
-						ELSE excluded.last END`,
-				l.account, g.Stream, g.Created, int64(g.First), int64(g.Last))
+						ELSE excluded.last END,
+					acknowledged = excluded.acknowledged`,
+				l.account, g.Stream, g.Created, int64(g.First), int64(g.Last), int64(g.Acknowledged))
 		}
 		batch.Queue(`DELETE FROM driftless_ledger.outbox WHERE account = $1 AND kind = $2`, l.account, kindCommand)
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -136,14 +145,25 @@ func (l *Ledger) TakeReread(ctx context.Context, holder string) (bool, error) {
 	return tag.RowsAffected() > 0, nil
 }
 
-// AdvanceReread stores that a stream was read again up to the message before the next one, and how many messages have
-// changed the ledger.
-func (l *Ledger) AdvanceReread(ctx context.Context, stream string, next uint64, missing int) error {
+// RereadProgress says how far a stream was read again.
+type RereadProgress struct {
+	Stream string
+	// Next is the sequence to continue from.
+	Next uint64
+	// Missing is how many changes the ledger had once, and did not have any more.
+	Missing int
+	// From and To are when the first and the last message were stored. Zero if there was none.
+	From, To time.Time
+}
+
+// AdvanceReread stores how far a stream was read again.
+func (l *Ledger) AdvanceReread(ctx context.Context, p RereadProgress) error {
 	if _, err := l.pool.Exec(ctx, `WITH counted AS (
-			UPDATE driftless_ledger.reread SET missing = missing + $4 WHERE account = $1)
+			UPDATE driftless_ledger.reread SET missing = missing + $4,
+				first_at = least(first_at, $5), last_at = greatest(last_at, $6) WHERE account = $1)
 		UPDATE driftless_ledger.reread_stream SET next = greatest(next, $3) WHERE account = $1 AND stream = $2`,
-		l.account, stream, int64(next), missing); err != nil {
-		return fmt.Errorf("store how much of stream %s was read again: %w", stream, err)
+		l.account, p.Stream, int64(p.Next), p.Missing, nullable(p.From), nullable(p.To)); err != nil {
+		return fmt.Errorf("store how much of stream %s was read again: %w", p.Stream, err)
 	}
 	return nil
 }
@@ -159,7 +179,7 @@ func (l *Ledger) WaitReread(ctx context.Context, what string) error {
 
 // CountMissing stores that a comparison found products that are not as in the streams, and that it is done.
 func (l *Ledger) CountMissing(ctx context.Context, missing int) error {
-	if _, err := l.pool.Exec(ctx, `UPDATE driftless_ledger.reread SET missing = missing + $2, compare = false
+	if _, err := l.pool.Exec(ctx, `UPDATE driftless_ledger.reread SET missing = missing + $2, compared = true
 		WHERE account = $1`, l.account, missing); err != nil {
 		return fmt.Errorf("store that the ledger was compared with the streams: %w", err)
 	}
@@ -191,10 +211,11 @@ func (l *Ledger) EndReread(ctx context.Context, entry func(Reread) *Entry) (ende
 		var isDone bool
 		if err := tx.QueryRow(ctx, `SELECT `+ownCounts+` AND NOT EXISTS (SELECT FROM driftless_ledger.reread_stream
 				WHERE account = $1 AND next <= last)
-			AND NOT (SELECT compare FROM driftless_ledger.reread WHERE account = $1)`, l.account, w.id, w.counts()).Scan(&isDone); err != nil || !isDone {
+			AND NOT (SELECT compare AND NOT compared FROM driftless_ledger.reread WHERE account = $1)`,
+			l.account, w.id, w.counts()).Scan(&isDone); err != nil || !isDone {
 			return err
 		}
-		if err := l.endReread(ctx, tx, r); err != nil {
+		if err := l.endReread(ctx, tx); err != nil {
 			return err
 		}
 		if e := entry(r); e != nil {
@@ -212,17 +233,23 @@ func (l *Ledger) EndReread(ctx context.Context, entry func(Reread) *Entry) (ende
 }
 
 // endReread stores the positions up to which the streams were read, and the gap in the past states.
-func (l *Ledger) endReread(ctx context.Context, tx pgx.Tx, r Reread) error {
+func (l *Ledger) endReread(ctx context.Context, tx pgx.Tx) error {
 	batch := &pgx.Batch{}
+	// Another stream counts from where it is, even if that is behind the position in the earlier one.
+	batch.Queue(`DELETE FROM driftless_ledger.stream_position p USING driftless_ledger.reread r
+		WHERE p.account = $1 AND r.account = $1 AND r.compare`, l.account)
 	batch.Queue(`INSERT INTO driftless_ledger.stream_position AS p (account, stream, created, sequence, at)
 		SELECT account, stream, created, last, now() FROM driftless_ledger.reread_stream WHERE account = $1
-		ON CONFLICT (account, stream) DO UPDATE SET created = excluded.created, at = excluded.at,
-			sequence = CASE WHEN p.created = excluded.created THEN greatest(p.sequence, excluded.sequence)
-				ELSE excluded.sequence END`, l.account)
+		ON CONFLICT (account, stream) DO UPDATE SET created = excluded.created, at = excluded.at, message_at = NULL,
+			sequence = greatest(p.sequence, excluded.sequence)`, l.account)
+	// A copy lacks what came and went since it was made. If nothing is missing although messages of a longer time were
+	// not counted as stored, an earlier version of reconciliation has stored them. It may not keep past states.
+	batch.Queue(`INSERT INTO driftless_ledger.past_state_gap (account, since, until)
+		SELECT account, CASE WHEN missing > 0 THEN copied_at ELSE first_at END,
+			CASE WHEN missing > 0 THEN now() ELSE last_at END
+		FROM driftless_ledger.reread
+		WHERE account = $1 AND copied_at IS NOT NULL AND (missing > 0 OR last_at - first_at > $2)`,
+		l.account, maxUncounted)
 	batch.Queue(`DELETE FROM driftless_ledger.reread WHERE account = $1`, l.account)
-	if r.Missing > 0 && !r.CopiedAt.IsZero() {
-		batch.Queue(`INSERT INTO driftless_ledger.past_state_gap (account, since, until) VALUES ($1, $2, now())`,
-			l.account, r.CopiedAt)
-	}
 	return tx.SendBatch(ctx, batch).Close()
 }

@@ -61,7 +61,7 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 		want string
 	}{
 		"never reported": {func(e *evidence) { e.capture = nil }, "no ingestion has ever reported: is it running?"},
-		"ledger lost": {func(e *evidence) { e.ledgerUnknown = "an older copy" }, "an older copy"},
+		"ledger lost":    {func(e *evidence) { e.ledgerUnknown = "an older copy" }, "an older copy"},
 		"report is old": {
 			report(func(r *meshv1.CaptureReport) { r.At = ago(40 * time.Second) }),
 			"no ingestion runs (last report 40 s ago)",

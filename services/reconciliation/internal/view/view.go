@@ -114,6 +114,10 @@ func (r *Reader) Confirm(ctx context.Context, v *View) (*controlv1.Equality, err
 	return out, nil
 }
 
+// LedgerUnknown returns why the ledger lacks what was delivered to it, "" if it has everything. It is called after what
+// the answer is about was read from the ledger.
+func (r *Reader) LedgerUnknown(ctx context.Context) (string, error) { return r.ledgerUnknown(ctx) }
+
 // View is the state of the other services at one moment.
 type View struct {
 	Equality  *controlv1.Equality

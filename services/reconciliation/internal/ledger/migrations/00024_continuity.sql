@@ -7,6 +7,8 @@ CREATE TABLE driftless_ledger.stream_position (
     -- When NATS created the stream. Another stream with the same name counts from 1 again.
     created timestamptz NOT NULL,
     sequence bigint NOT NULL,
+    -- When NATS stored the message with the sequence. NULL if the stream did not have it any more.
+    message_at timestamptz,
     -- When the position was stored.
     at timestamptz NOT NULL,
     PRIMARY KEY (account, stream)
@@ -33,10 +35,14 @@ CREATE TABLE driftless_ledger.reread (
     copied_at timestamptz,
     -- Whether the streams are others than those that the ledger was made from. Then every product is compared with them.
     compare boolean NOT NULL DEFAULT false,
+    compared boolean NOT NULL DEFAULT false,
     -- What the reread waits for, as words for operators. Empty if it waits for nothing.
     waits_for text NOT NULL DEFAULT '',
     -- How many changes were missing, as far as they were read.
     missing bigint NOT NULL DEFAULT 0,
+    -- When the first and the last message that was read again were stored. NULL before one is read.
+    first_at timestamptz,
+    last_at timestamptz,
     -- The process that reads, and until when.
     holder text NOT NULL DEFAULT '',
     until timestamptz NOT NULL DEFAULT 'epoch'
@@ -50,10 +56,13 @@ CREATE TABLE driftless_ledger.reread_stream (
     first bigint NOT NULL,
     next bigint NOT NULL,
     last bigint NOT NULL,
+    -- The messages up to here were acknowledged, so the ledger had them once.
+    acknowledged bigint NOT NULL,
     PRIMARY KEY (account, stream)
 );
 
--- Times for which past states are incomplete, because the ledger was restored from an older copy.
+-- Times for which past states are incomplete: the ledger was restored from an older copy, or an earlier version of
+-- reconciliation kept it, which may not keep past states.
 CREATE TABLE driftless_ledger.past_state_gap (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account text NOT NULL,
