@@ -48,7 +48,8 @@ func (r *reconciler) verifyLedger(ctx context.Context) error {
 	if len(gaps) == 0 {
 		return r.ledger.Join(ctx)
 	}
-	reason, copied := reasonOlder, oldest(stored)
+	copied := oldest(stored)
+	var reason string
 	switch {
 	case len(stored) == 0:
 		reason = reasonNoRecord

@@ -161,12 +161,11 @@ func (r *reconciler) latestDesired(ctx context.Context, ids []string, before tim
 			return nil
 		}
 		msg, err := mesh.DecodeStored[catalogv1.ProductChange](r.mesh, topology.StreamCatalog, raw)
-		if err != nil {
+		switch {
+		case err != nil:
 			// The product stays as it is: its earlier states may be authentic.
 			unread[i] = true
-			return nil
-		}
-		if latest[i] == nil || supersedes(msg, *latest[i]) {
+		case latest[i] == nil || supersedes(msg, *latest[i]):
 			latest[i] = &msg
 		}
 		return nil

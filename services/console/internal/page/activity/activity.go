@@ -157,5 +157,5 @@ func (f filter) latest() string {
 var kinds = []string{
 	"catalog_change", "stripe_event", "applied", "confirmed", "drifted", "repaired", "written_back", "failed", "dead",
 	"held", "approved", "rejected", "released", "ordered", "resolved", "ignored", "dropped", "rollback", "paused",
-	"resumed", "scan", "reread", "adopted", "adoption_refused",
+	"resumed", "scan", "reread", "ledger_reread", "adopted", "adoption_refused",
 }
