@@ -37,6 +37,7 @@ var kinds = map[string]struct{ title, tone string }{
 	"resumed":          {"Resumed", "good"},
 	"scan":             {"Scan requested", ""},
 	"reread":           {"Reread requested", ""},
+	"ledger_reread":    {"Ledger read again", ""},
 }
 
 // Title returns the title of a kind.
