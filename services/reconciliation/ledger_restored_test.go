@@ -137,3 +137,22 @@ func TestLedger_StopLeavesNothingToReadAgain(t *testing.T) {
 	expectPresent(t, r)
 	require.Zero(t, rereads(t, r))
 }
+
+// A process that is killed has stored messages that its positions do not have yet.
+func TestLedger_KilledReadsLastMessagesTwice(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	stop, _ := changedAfterCopy(t, r)
+	stop()
+	conn, err := pgx.Connect(t.Context(), r.Config.LedgerURL)
+	require.NoError(t, err)
+	tag, err := conn.Exec(t.Context(), `UPDATE driftless_ledger.stream_position SET sequence = sequence - 2
+		WHERE stream IN ('CATALOG', 'KV_OBSERVED')`)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, tag.RowsAffected())
+	require.NoError(t, conn.Close(t.Context()))
+
+	r.Start()
+	expectPresent(t, r)
+	require.Zero(t, rereads(t, r), "nothing was missing, so the audit trail tells of no older copy")
+}

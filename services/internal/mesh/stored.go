@@ -58,10 +58,12 @@ func (m *Mesh) directRange(ctx context.Context, c topology.Consumer, from, to ui
 				return page[:i], to + 1, nil
 			}
 		}
-		if left > 0 && len(page) > 0 {
+		switch {
+		case left > 0 && len(page) > 0:
 			return page, page[len(page)-1].Sequence + 1, nil
-		}
-		if confirmed {
+		case left > 0:
+			return nil, from, fmt.Errorf("read stream %s again: the server returned none of %d messages", c.Stream, left)
+		case confirmed:
 			return page, to + 1, nil
 		}
 		// The replica that answered may lag.

@@ -76,6 +76,35 @@ func TestLedger_RefusesOlderCopy(t *testing.T) {
 	require.True(t, gap.Since.Equal(noon), "states that came and went since the copy are not known")
 }
 
+// An earlier version of reconciliation stores no positions, and may keep no past states. A process that was killed has
+// stored a second of messages without them.
+func TestEndReread_MarksTimeOfEarlierVersion(t *testing.T) {
+	t.Parallel()
+	l, err := ledger.Open(t.Context(), localtest.Postgres(t), ledger.Config{Account: "default"})
+	require.NoError(t, err)
+	t.Cleanup(l.Close)
+	reread := func(from, to time.Time) {
+		gaps := []ledger.Gap{{Stream: "CATALOG", Created: noon, First: 1, Last: 2, Acknowledged: 2}}
+		require.NoError(t, l.BeginReread(t.Context(), "killed, or an older copy", noon.Add(-time.Hour), false, gaps))
+		require.NoError(t, l.AdvanceReread(t.Context(),
+			ledger.RereadProgress{Stream: "CATALOG", Next: 3, From: from, To: to}))
+		ended, err := l.EndReread(t.Context(), func(ledger.Reread) *ledger.Entry { return nil })
+		require.NoError(t, err)
+		require.NotNil(t, ended)
+	}
+	gapAt := func(at time.Time) *ledger.PastGap {
+		gap, err := l.GapAt(t.Context(), at)
+		require.NoError(t, err)
+		return gap
+	}
+	reread(noon, noon.Add(2*time.Second))
+	require.Nil(t, gapAt(noon.Add(time.Second)), "a killed process kept the past states")
+	reread(noon, noon.Add(time.Hour))
+	require.Nil(t, gapAt(noon.Add(-time.Minute)))
+	require.NotNil(t, gapAt(noon.Add(time.Minute)))
+	require.Nil(t, gapAt(noon.Add(2*time.Hour)))
+}
+
 func utc(gaps []ledger.Gap) []ledger.Gap {
 	for i := range gaps {
 		gaps[i].Created = gaps[i].Created.UTC()
