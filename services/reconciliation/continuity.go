@@ -283,6 +283,8 @@ func (r *reconciler) ledgerUnknown(ctx context.Context) (string, error) {
 		return "", err
 	case reread.WaitsFor != "":
 		return reread.Reason + "; " + reread.WaitsFor + " first", nil
+	case reread.Compare && reread.Read >= reread.Total:
+		return reread.Reason + "; every product has to be compared with the streams", nil
 	case reread.Total == 0 || reread.Read >= reread.Total:
 		return reread.Reason + "; all of it was read again, and is being checked", nil
 	default:

@@ -154,5 +154,5 @@ func TestLedger_KilledReadsLastMessagesTwice(t *testing.T) {
 
 	r.Start()
 	expectPresent(t, r)
-	require.Zero(t, rereads(t, r), "nothing was missing, so the audit trail tells of no older copy")
+	require.Zero(t, rereads(t, r), "nothing was missing, so the audit trail names no older copy")
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nuid"
@@ -114,6 +115,8 @@ type reconciler struct {
 	outgoingEvents chan struct{}
 	// view reads the state of the other services.
 	view *view.Reader
+	// linksMissing says which adopted products have no link. Nil if each has its link.
+	linksMissing atomic.Pointer[string]
 	// replaced makes watchContinuity look at once at a ledger that seems to be another one.
 	replaced chan struct{}
 	// positions are those that were stored last. Owned by the goroutine of watchContinuity.
@@ -188,7 +191,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := r.verifyLedger(ctx); err != nil {
 		return err
 	}
-	r.view = view.New(m, cfg.Account, r.ledgerUnknown, cfg.Logger)
+	r.view = view.New(m, cfg.Account, r.ledgerUnknown, r.linksUnknown, cfg.Logger)
 	if encoding, err := l.Encoding(ctx); err == nil && encoding != "UTF8" {
 		cfg.Logger.Warn(
 			"the ledger's database cannot store every character that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
@@ -241,6 +244,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationSync, r.outcome, r.forgetStripeID) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationDead, r.deadLetter, nil) })
 	g.Go(func() error { return r.watchContinuity(ctx) })
+	g.Go(func() error { return r.watchLinks(ctx) })
 	g.Go(func() error { return r.watchDrift(ctx) })
 	g.Go(func() error { return r.publishOutbox(ctx) })
 	g.Go(func() error { return r.publishEvents(ctx) })

@@ -2,12 +2,15 @@ package reconciliation_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -59,10 +62,13 @@ func TestStreams_MadeAgainAreComparedWithLedger(t *testing.T) {
 	}
 	r.Observe("bag", "New", 12)
 	r.Idle()
-	r.Report(nil)
-	unknown := r.Equality().GetUnknown()
-	require.Contains(t, unknown, "is not the one that the ledger was made from")
-	require.Contains(t, unknown, "a scan of Stripe has to end, and ingestion has to compare the tables with CATALOG first")
+	require.Eventually(t, func() bool {
+		r.Report(nil)
+		unknown := r.Equality().GetUnknown()
+		require.Contains(t, unknown, "is not the one that the ledger was made from")
+		return strings.Contains(unknown,
+			"a scan of Stripe has to end, and ingestion has to compare the tables with CATALOG first")
+	}, controltest.Patience, 20*time.Millisecond)
 	require.Positive(t, r.Messages(topology.StreamCommand), "both were commanded")
 
 	scanned(t, r)
@@ -80,4 +86,40 @@ func TestStreams_MadeAgainAreComparedWithLedger(t *testing.T) {
 	listed := controltest.Ask[controlv1.ListProductsResponse](r, "ListProducts",
 		fmt.Sprintf(`{"product_ids":[%q]}`, "bag")).GetProducts()
 	require.Len(t, listed, 1)
+}
+
+// Without its link, an edit of an adopted product in Stripe is taken for that of another product.
+func TestLinks_LostAreUnknown(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	require.NoError(t, r.Stores.Links().Put(t.Context(), "default", "prod_cup", "cup"))
+	stop := r.Start()
+	r.Pull()
+	r.AckCatalog()
+	for _, id := range []string{"mug", "cup"} {
+		require.NoError(t, r.Stores.Links().Put(t.Context(), "default", "prod_"+id, id))
+		_, err := r.Stores.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
+			o.Product = &catalogv1.Product{Id: id, Name: id, Active: proto.Bool(true)}
+			o.Version, o.StripeId = 10, "prod_"+id
+			return nil
+		})
+		require.NoError(t, err)
+	}
+	r.Idle()
+	r.Known()
+
+	// The bucket is made again while reconciliation runs, and gets one of the two links.
+	require.NoError(t, r.Mesh.JetStream().DeleteStream(t.Context(), "KV_"+topology.BucketLink))
+	require.NoError(t, topology.Apply(t.Context(), r.Mesh.JetStream(), topology.Options{}))
+	require.NoError(t, r.Stores.Links().Put(t.Context(), "default", "prod_cup", "cup"))
+	lost := func() bool {
+		r.Report(nil)
+		return strings.Contains(r.Equality().GetUnknown(), "LINK lacks links of adopted products (1, such as mug)")
+	}
+	require.Eventually(t, lost, controltest.Patience, 50*time.Millisecond)
+	stop()
+	r.Start()
+	require.Eventually(t, lost, controltest.Patience, 50*time.Millisecond, "also after a start")
+	require.NoError(t, r.Stores.Links().Put(t.Context(), "default", "prod_mug", "mug"))
+	require.Eventually(t, func() bool { return !lost() }, 3*controltest.Patience, 100*time.Millisecond)
 }

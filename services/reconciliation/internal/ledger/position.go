@@ -97,8 +97,8 @@ type Delivered struct {
 	// sequence Acknowledged, all of it is acknowledged.
 	Begun            bool
 	To, Acknowledged uint64
-	// MessageAt is when the message was stored that now has the sequence of the ledger's position. Zero if there is none,
-	// or if nobody has looked.
+	// MessageAt is when the message was stored that now has the sequence of the ledger's position. Zero if there is
+	// none, or nobody has looked.
 	MessageAt time.Time
 }
 

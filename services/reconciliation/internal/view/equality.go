@@ -38,6 +38,8 @@ type evidence struct {
 	ledger time.Time
 	// ledgerUnknown is why the ledger lacks what was delivered to it. Empty if it has everything.
 	ledgerUnknown string
+	// linksUnknown is why adopted products cannot be followed in Stripe. Empty if they can.
+	linksUnknown string
 	// poll is pull's last report, nil if there is none. polled is when the report was written.
 	poll   *meshv1.PollReport
 	polled time.Time
@@ -216,7 +218,7 @@ func (e evidence) pullUnknown() string {
 	if e.eventDelay > maxEventDelay {
 		return "Stripe's events have waited for " + formatDuration(e.eventDelay) + " to be processed"
 	}
-	return ""
+	return e.linksUnknown
 }
 
 // pushUnknown returns why the catalog's changes may not reach Stripe, "" if nothing stops them.

@@ -44,6 +44,8 @@ type Reader struct {
 	logger  *slog.Logger
 	// ledgerUnknown returns why the ledger cannot answer, "" if it can.
 	ledgerUnknown func(context.Context) (string, error)
+	// linksUnknown returns why it is not known what Stripe holds of adopted products, "" if it is known.
+	linksUnknown func() string
 
 	mu     sync.Mutex
 	points capturePoints
@@ -96,10 +98,18 @@ func statusOf(all []mesh.ConsumerStatus, c topology.Consumer) mesh.ConsumerStatu
 
 // New returns a reader for an account. ledgerUnknown returns why the ledger may lack what was delivered to it, "" if it
 // has everything that is acknowledged.
+// linksUnknown returns why adopted products cannot be followed in Stripe, "" if they can.
 func New(m *mesh.Mesh, account string, ledgerUnknown func(context.Context) (string, error),
-	logger *slog.Logger,
+	linksUnknown func() string, logger *slog.Logger,
 ) *Reader {
-	return &Reader{mesh: m, stores: state.New(m), account: account, ledgerUnknown: ledgerUnknown, logger: logger}
+	return &Reader{
+		mesh:          m,
+		stores:        state.New(m),
+		account:       account,
+		ledgerUnknown: ledgerUnknown,
+		linksUnknown:  linksUnknown,
+		logger:        logger,
+	}
 }
 
 // Confirm returns a view's answer about equality, after what it is about was read from the ledger. If an older copy was
@@ -162,6 +172,7 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 	if e.ledgerUnknown, err = r.ledgerUnknown(ctx); err != nil {
 		return nil, err
 	}
+	e.linksUnknown = r.linksUnknown()
 	e.poll = &meshv1.PollReport{}
 	if e.polled, err = r.stores.Record(topology.KeyPoll, r.account).GetWithTime(ctx, e.poll); err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
-	r := New(m, "default", completeLedger, slog.New(slog.DiscardHandler))
+	r := New(m, "default", completeLedger, func() string { return "" }, slog.New(slog.DiscardHandler))
 
 	version := uint64(100)
 	report := func() time.Time {
@@ -112,7 +112,7 @@ func TestConvergence_FollowsRealMesh(t *testing.T) {
 }
 
 func TestLatest_ForgetsWithoutUpdates(t *testing.T) {
-	r := New(nil, "default", completeLedger, slog.New(slog.DiscardHandler))
+	r := New(nil, "default", completeLedger, func() string { return "" }, slog.New(slog.DiscardHandler))
 	equality, converged := r.Latest()
 	require.Nil(t, equality)
 	require.Empty(t, converged)
