@@ -56,6 +56,24 @@ func TestRoutes_ReachOnlyTheirPath(t *testing.T) {
 	require.Equal(t, 6, routes)
 }
 
+// A route without parents is valid for Kubernetes, and leads nowhere.
+func TestRoutes_NeedParents(t *testing.T) {
+	for _, what := range []string{"webhook", "control"} {
+		for name, parents := range map[string]any{"none": nil, "empty": []any{}} {
+			t.Run(what+"/"+name, func(t *testing.T) {
+				values := valuesOf(t, dir+"/ci/production-values.yaml")
+				route := map[string]any{"enabled": true}
+				if parents != nil {
+					route["parentRefs"] = parents
+				}
+				values[what] = map[string]any{"httpRoute": route}
+				_, err := render(t, values)
+				require.ErrorContains(t, err, "set "+what+".httpRoute.parentRefs to your Gateway")
+			})
+		}
+	}
+}
+
 // The test checks from the other side which pod may reach which port of NATS.
 func TestBundledNATS_AdmitsOnlyServices(t *testing.T) {
 	for apis, monitored := range map[string]bool{"": false, "keda.sh/v1alpha1": true} {
