@@ -84,7 +84,9 @@ func Run(ctx context.Context, cfg Config) error {
 	addPages(app)
 
 	cfg.HTTP.Handler = telemetry.HTTPServer(app.Handler())
-	cfg.HTTP.Ready = func(ctx context.Context) error { return apis.Ready(ctx) }
+	// It is ready without the control API: its pages say that nothing is known meanwhile. Were it not, Kubernetes would
+	// take all replicas out at once, and visitors would get the error of a proxy.
+	cfg.HTTP.Notice = apis.Away
 	return httpserver.Run(ctx, cfg.HTTP)
 }
 

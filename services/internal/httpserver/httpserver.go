@@ -29,6 +29,9 @@ type Config struct {
 	Metrics http.Handler
 	// Ready returns why the service cannot do its work now. Nil means that it always can.
 	Ready func(context.Context) error
+	// Notice returns what a ready service cannot do now although it serves, "" for nothing. Nil means that there never
+	// is anything.
+	Notice func(context.Context) string
 	// Role returns the role of a ready service among its replicas. Nil, or "", means that all have the same.
 	Role   func() string
 	Logger *slog.Logger
@@ -108,11 +111,14 @@ func mux(cfg Config) http.Handler {
 				return
 			}
 		}
-		role := ""
+		ready := health{Status: "ready"}
 		if cfg.Role != nil {
-			role = cfg.Role()
+			ready.Role = cfg.Role()
 		}
-		answer(w, http.StatusOK, health{Status: "ready", Role: role})
+		if cfg.Notice != nil {
+			ready.Notice = cfg.Notice(r.Context())
+		}
+		answer(w, http.StatusOK, ready)
 	})
 	if cfg.Metrics != nil {
 		m.Handle("GET /metrics", cfg.Metrics)
@@ -127,6 +133,7 @@ type health struct {
 	Status string `json:"status"`
 	Role   string `json:"role,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	Notice string `json:"notice,omitempty"`
 }
 
 func answer(w http.ResponseWriter, status int, h health) {

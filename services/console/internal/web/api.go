@@ -152,12 +152,15 @@ func (a *APIs) Identify(ctx context.Context, s session.Session, control controlv
 	return who, nil
 }
 
-// Ready returns why the control API cannot be reached, nil if it answers. An answer that asks for a token is one.
-func (a *APIs) Ready(ctx context.Context) error {
+// Away returns why the control API cannot be reached, "" if it answers. An answer that asks for a token is one. It
+// waits at most two seconds, less than the probes of Kubernetes do.
+func (a *APIs) Away(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	control, _ := a.For(session.Session{})
 	_, err := control.WhoAmI(ctx, connect.NewRequest(&controlv1.WhoAmIRequest{}))
 	if err == nil || connect.CodeOf(err) == connect.CodeUnauthenticated {
-		return nil
+		return ""
 	}
-	return fmt.Errorf("the control API at %s: %w", a.control, err)
+	return fmt.Sprintf("the control API at %s is away, and pages say so: %s", a.control, Explain(err))
 }
