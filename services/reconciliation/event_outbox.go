@@ -19,8 +19,11 @@ const maxEventDelay = 30 * time.Second
 const dropInterval = 10 * time.Minute
 
 // publishEvents publishes the events for other programs that the ledger has stored, until ctx ends. They have a loop of
-// their own: repairs do not wait for them.
+// their own: repairs do not wait for them. If events are off, it deletes them.
 func (r *reconciler) publishEvents(ctx context.Context) error {
+	if r.NoEvents {
+		return r.discardEvents(ctx)
+	}
 	holder := nuid.Next()
 	var dropAt time.Time
 	delay := outboxInterval
@@ -48,6 +51,27 @@ func (r *reconciler) publishEvents(ctx context.Context) error {
 			return nil
 		case <-time.After(delay):
 		case <-outgoing:
+		}
+	}
+}
+
+// discardEvents deletes events that were stored while they were on. During an update another process may still store
+// some.
+func (r *reconciler) discardEvents(ctx context.Context) error {
+	ticker := time.NewTicker(maxEventDelay)
+	defer ticker.Stop()
+	for {
+		n, err := r.ledger.DropEvents(ctx, 0)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			r.Logger.WarnContext(ctx, "could not delete the events of the ledger; retrying", "error", err)
+		case n > 0:
+			r.Logger.InfoContext(ctx, "events are off: those that were not published yet were deleted", "events", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
 		}
 	}
 }

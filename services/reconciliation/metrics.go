@@ -210,7 +210,7 @@ func flag(b bool) float64 {
 }
 
 func (f *accountMetrics) streams(ctx context.Context) (func(metrics.Report), error) {
-	streams, err := f.mesh.Streams(ctx)
+	streams, err := f.mesh.Streams(ctx, topology.Options{NoEvents: f.NoEvents}.StreamNames())
 	return func(report metrics.Report) {
 		for _, s := range streams {
 			report(metrics.StreamMessages, float64(s.Messages), metrics.Stream.With(s.Name))

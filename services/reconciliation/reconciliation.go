@@ -73,6 +73,8 @@ type Config struct {
 	// HistoryRetention is how long the audit trail, replaced states, closed drift and closed dead letters are kept.
 	// Zero keeps them forever.
 	HistoryRetention time.Duration
+	// NoEvents stores and publishes no events for other programs.
+	NoEvents bool
 	// Notify says where notifications of problems are sent.
 	Notify config.Notify
 	Logger *slog.Logger
@@ -180,6 +182,7 @@ func Run(ctx context.Context, cfg Config) error {
 			Account:  cfg.Account,
 			Policy:   cfg.Policy,
 			Extras:   cfg.Extras,
+			NoEvents: cfg.NoEvents,
 			Listener: listener{r},
 			Now:      cfg.Now,
 		})

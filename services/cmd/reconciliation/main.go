@@ -41,6 +41,7 @@ func main() {
 				CanInsert:        r.Mapping.CheckInsert,
 				Guard:            service.Guard(s.Guard),
 				HistoryRetention: s.HistoryRetention,
+				NoEvents:         !s.PublishEvents,
 				Notify:           s.Notify,
 				Logger:           r.Logger,
 				CheckMigrations:  s.Migrations.Migrations == "check",

@@ -113,6 +113,7 @@ func (p *patient) nats() probe.NATS {
 		Topology: topology.Options{
 			Replicas: p.settings.NATSReplicas,
 			Accounts: []string{p.account},
+			NoEvents: !p.settings.PublishEvents,
 			Placement: topology.Placement{
 				Cluster: p.settings.PlacementCluster,
 				Tags:    p.settings.PlacementTags,

@@ -135,6 +135,7 @@ func (u *up) settings() map[string]string {
 		"DRIFTLESS_POLICY":               u.Policy.Policy.String(),
 		"DRIFTLESS_EXTRAS":               u.Extras,
 		"DRIFTLESS_HISTORY_RETENTION":    u.HistoryRetention.String(),
+		"DRIFTLESS_PUBLISH_EVENTS":       strconv.FormatBool(u.PublishEvents),
 		"DRIFTLESS_NOTIFY_URL":           u.NotifyURL.Reveal(),
 		"DRIFTLESS_NOTIFY_SECRET":        u.NotifySecret.Reveal(),
 		"DRIFTLESS_NOTIFY_SLACK_URL":     u.NotifySlackURL.Reveal(),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
@@ -20,6 +21,7 @@ type topologyCmd struct {
 }
 
 type topologyAccounts struct {
+	config.Events
 	Accounts []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Names of the Stripe accounts that get consumers, separated by commas."`
 }
 
@@ -34,6 +36,7 @@ func (s topologySettings) options() topology.Options {
 	return topology.Options{
 		Replicas:  s.NATSReplicas,
 		Accounts:  s.Accounts,
+		NoEvents:  !s.PublishEvents,
 		Placement: topology.Placement{Cluster: s.PlacementCluster, Tags: s.PlacementTags},
 	}
 }
@@ -118,16 +121,21 @@ func (cmd *topologyPermissionsCmd) Run(c *cli) error {
 			return err
 		}
 	}
-	text := topology.PermissionsFile(cmd.Accounts, cmd.Readers...)
+	if len(cmd.Readers) > 0 && !cmd.PublishEvents {
+		return fmt.Errorf("%s would have nothing to read, because events are off: set publish_events (%s)",
+			strings.Join(cmd.Readers, ", "), "DRIFTLESS_PUBLISH_EVENTS")
+	}
+	options := topology.Options{Accounts: cmd.Accounts, NoEvents: !cmd.PublishEvents}
+	text := topology.PermissionsFile(options, cmd.Readers...)
 	switch {
 	case c.Output == "json":
-		users := topology.UserPermissions(cmd.Accounts)
+		users := topology.UserPermissions(options)
 		for _, reader := range cmd.Readers {
 			users = append(users, topology.ReaderPermissions(reader, cmd.Accounts))
 		}
 		return printJSON(users)
 	case cmd.Isolated:
-		text = topology.AccountsFile(cmd.Accounts, cmd.Readers...)
+		text = topology.AccountsFile(options, cmd.Readers...)
 	}
 	_, err := fmt.Fprint(stdout, text)
 	return err

@@ -20,7 +20,7 @@ const natsAdmin = "driftless"
 // mesh.json has the administrator's, and a service gets only its own.
 func (u *up) startPrivateNATS(ctx context.Context) error {
 	users := []local.NATSUser{{Name: natsAdmin, Password: rand.Text()}}
-	for _, p := range topology.UserPermissions([]string{u.Account}) {
+	for _, p := range topology.UserPermissions(u.topology()) {
 		users = append(users, local.NATSUser{
 			Name:      p.User,
 			Password:  rand.Text(),
@@ -73,7 +73,7 @@ func (u *up) startNATS(ctx context.Context) error {
 // applyTopology creates the streams, buckets and consumers that are missing. On a NATS server of the operator it never
 // lowers replicas or limits.
 func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
-	options := topology.Options{Accounts: []string{u.Account}, Replicas: u.replicas()}
+	options := u.topology()
 	if u.NATSURL != "" {
 		options.Placement = topology.Placement{Cluster: u.PlacementCluster, Tags: u.PlacementTags}
 	}
@@ -90,6 +90,10 @@ func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
 			"of", len(kept), "first", kept[0])
 	}
 	return err
+}
+
+func (u *up) topology() topology.Options {
+	return topology.Options{Accounts: []string{u.Account}, Replicas: u.replicas(), NoEvents: !u.PublishEvents}
 }
 
 // replicas returns the number of replicas of each stream: 1 on the server that up starts.

@@ -139,6 +139,12 @@ type Reconciliation struct {
 	GracePeriod           time.Duration `name:"grace-period" env:"DRIFTLESS_GRACE_PERIOD" default:"30s" help:"How long catalog and Stripe may differ before the difference counts as drift."`
 	ScanInterval          time.Duration `name:"scan-interval" env:"DRIFTLESS_SCAN_INTERVAL" default:"24h" help:"Time between full scans of Stripe. 0 means no scans."`
 	HistoryRetention      time.Duration `name:"history-retention" env:"DRIFTLESS_HISTORY_RETENTION" default:"9600h" help:"How long to keep the audit trail, replaced states, closed drift and closed dead letters. 0 means for ever. The default is 400 days."`
+	Events
+}
+
+// Events says whether other programs get events.
+type Events struct {
+	PublishEvents bool `name:"publish-events" env:"DRIFTLESS_PUBLISH_EVENTS" default:"true" negatable:"" help:"Publish events for other programs on the stream EVENTS; see events.md. If off, reconciliation stores and publishes none, and driftless topology leaves out the stream and the permissions for it."`
 }
 
 // groups are all settings, in the order of docs/configuration.md.

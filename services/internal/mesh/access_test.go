@@ -31,9 +31,9 @@ var update = flag.Bool("update", false, "write the files that are generated from
 // TestPermissionsFile_IsFresh checks that the committed files match the topology.
 func TestPermissionsFile_IsFresh(t *testing.T) {
 	for path, want := range map[string]string{
-		"../../../deploy/nats/permissions.conf":                      topology.PermissionsFile(nil),
-		"../../../deploy/nats/accounts.conf":                         topology.AccountsFile(nil),
-		"../../../deploy/helm/driftless/files/nats/permissions.conf": topology.PermissionsFile([]string{"{account}"}),
+		"../../../deploy/nats/permissions.conf":                      topology.PermissionsFile(topology.Options{}),
+		"../../../deploy/nats/accounts.conf":                         topology.AccountsFile(topology.Options{}),
+		"../../../deploy/helm/driftless/files/nats/permissions.conf": topology.PermissionsFile(topology.Options{Accounts: []string{"{account}"}}),
 	} {
 		if *update {
 			require.NoError(t, os.WriteFile(path, []byte(want), 0o600))
@@ -316,7 +316,7 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	processes, _, err := state.New(rec).Processes(ctx, topology.DefaultAccount)
 	require.NoError(t, err)
 	require.Len(t, processes, 4)
-	held, err := rec.Streams(ctx)
+	held, err := rec.Streams(ctx, topology.StreamNames())
 	require.NoError(t, err)
 	require.Len(t, held, len(topology.StreamNames()))
 	_, err = rec.RetryingCount(ctx, topology.Push, "default")
@@ -396,7 +396,7 @@ func TestUserPermissions_RefuseEverythingElse(t *testing.T) {
 func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 	t.Helper()
 	ca := os.Getenv("NATS_TLS_CERT")
-	permissions := topology.UserPermissions(nil)
+	permissions := topology.UserPermissions(topology.Options{})
 	var words []string
 	var patterns []string
 	for _, p := range permissions {

@@ -77,10 +77,37 @@ func TestPublishEvents_StoresEachOnceInOrder(t *testing.T) {
 	require.Zero(t, n)
 }
 
+// Without events a mesh has no stream for them, and reconciliation can still read the sizes of the others.
+func TestStreams_WithoutEvents(t *testing.T) {
+	t.Parallel()
+	m := meshtest.Start(t)
+	require.NoError(t, m.JetStream().DeleteStream(t.Context(), topology.StreamEvents))
+	off := topology.Options{NoEvents: true}
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), off))
+	_, err := m.JetStream().Stream(t.Context(), topology.StreamEvents)
+	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	for _, names := range [][]string{off.StreamNames(), topology.StreamNames()} {
+		// The second time the streams are bound.
+		for range 2 {
+			sizes, err := m.Streams(t.Context(), names)
+			require.NoError(t, err)
+			require.Len(t, sizes, len(topology.StreamNames())-1)
+		}
+	}
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	sizes, err := m.Streams(t.Context(), topology.StreamNames())
+	require.NoError(t, err)
+	require.Len(t, sizes, len(topology.StreamNames()))
+	require.NoError(t, m.JetStream().DeleteStream(t.Context(), topology.StreamEvents))
+	sizes, err = m.Streams(t.Context(), topology.StreamNames())
+	require.NoError(t, err, "the stream was there, and is gone")
+	require.Len(t, sizes, len(topology.StreamNames())-1)
+}
+
 // TestReaderPermissions_ReadEventsOnly reads events as a program with the permissions of a reader, and tries the rest.
 func TestReaderPermissions_ReadEventsOnly(t *testing.T) {
 	t.Parallel()
-	users := topology.PermissionsFile(nil, "billing-app") + "accounts { A { jetstream: enabled, users: [\n"
+	users := topology.PermissionsFile(topology.Options{}, "billing-app") + "accounts { A { jetstream: enabled, users: [\n"
 	for _, user := range []string{
 		topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation, topology.AdminUser, "billing-app",
 	} {
@@ -91,7 +118,7 @@ func TestReaderPermissions_ReadEventsOnly(t *testing.T) {
 		users += fmt.Sprintf("{ user: %q, password: secret, permissions: %s }\n", user, variable)
 	}
 	password := regexp.MustCompile(`\$[A-Z_]+_PASSWORD`)
-	accounts := password.ReplaceAllString(topology.AccountsFile(nil, "billing-app"), "secret")
+	accounts := password.ReplaceAllString(topology.AccountsFile(topology.Options{}, "billing-app"), "secret")
 	for name, text := range map[string]string{
 		"in one account": users + "] } }\n",
 		"isolated":       "accounts {\n" + accounts + "}\n",

@@ -138,16 +138,22 @@ type StreamStatus struct {
 	Messages, Bytes uint64
 }
 
-// Streams returns the size of every stream and bucket, of all accounts together.
-func (m *Mesh) Streams(ctx context.Context) ([]StreamStatus, error) {
-	names := topology.StreamNames()
+// Streams returns the size of streams and buckets, of all accounts together. The stream of events may be missing: the
+// mesh works without it.
+func (m *Mesh) Streams(ctx context.Context, names []string) ([]StreamStatus, error) {
 	out := make([]StreamStatus, 0, len(names))
 	for _, name := range names {
 		stream, err := m.boundStream(ctx, name)
+		if name == topology.StreamEvents && errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		info, err := stream.Info(ctx)
+		if name == topology.StreamEvents && errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read stream %s: %w", name, err)
 		}

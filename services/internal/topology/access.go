@@ -176,17 +176,17 @@ type Permissions struct {
 // permitted to subscribe to it.
 func InboxPrefix(name string) string { return "_INBOX_" + name }
 
-// UserPermissions returns what the users of the mesh need for the given accounts: the four services, and AdminUser.
-func UserPermissions(accounts []string) []Permissions {
-	accounts = Options{Accounts: accounts}.accounts()
+// UserPermissions returns what the users of the mesh need for the accounts of the options: the four services, and
+// AdminUser.
+func UserPermissions(o Options) []Permissions {
 	out := make([]Permissions, 0, len(accesses)+1)
 	for _, a := range accesses {
-		out = append(out, a.permissions(accounts))
+		out = append(out, a.permissions(o))
 	}
-	return append(out, topologyPermissions(accounts))
+	return append(out, topologyPermissions(o))
 }
 
-func (a access) permissions(accounts []string) Permissions {
+func (a access) permissions(o Options) Permissions {
 	allow := []string{"$JS.API.INFO"}
 	info := func(stream string) { allow = append(allow, "$JS.API.STREAM.INFO."+stream) }
 	for _, bucket := range BucketsOf(a.service) {
@@ -211,11 +211,11 @@ func (a access) permissions(accounts []string) Permissions {
 		allow = append(allow, "$JS.API.CONSUMER.LIST."+stream)
 	}
 	if a.readsSizes {
-		for _, stream := range StreamNames() {
+		for _, stream := range o.StreamNames() {
 			info(stream)
 		}
 	}
-	for _, account := range accounts {
+	for _, account := range o.accounts() {
 		of := func(s string) string { return strings.ReplaceAll(s, accountPlaceholder, account) }
 		for _, c := range a.consumes {
 			name := c.Stream + "." + c.Durable(account)
@@ -227,6 +227,9 @@ func (a access) permissions(accounts []string) Permissions {
 			allow = append(allow, "$JS.API.CONSUMER.PAUSE."+c.Stream+"."+c.Durable(account))
 		}
 		for _, s := range a.publishes {
+			if o.NoEvents && StreamOf(s) == StreamEvents {
+				continue
+			}
 			allow = append(allow, of(s))
 		}
 		for _, s := range a.readsLatest {
@@ -244,12 +247,12 @@ func (a access) permissions(accounts []string) Permissions {
 	return Permissions{User: a.service, Publish: distinct(allow), Subscribe: []string{InboxPrefix(a.service) + ".>"}}
 }
 
-func topologyPermissions(accounts []string) Permissions {
+func topologyPermissions(o Options) Permissions {
 	allow := []string{"$JS.API.INFO"}
-	for _, name := range StreamNames() {
+	for _, name := range o.StreamNames() {
 		allow = append(allow, "$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name)
 	}
-	for _, c := range (Options{Accounts: accounts}).durables() {
+	for _, c := range o.durables() {
 		name := c.stream + "." + c.config.Durable
 		allow = append(allow, "$JS.API.CONSUMER.INFO."+name, "$JS.API.CONSUMER.CREATE."+name+"."+c.config.FilterSubject)
 	}
@@ -266,6 +269,11 @@ func StreamNames() []string {
 		names = append(names, "KV_"+b.name)
 	}
 	return names
+}
+
+// StreamNames returns the names of the streams that the options want, including those of the buckets.
+func (o Options) StreamNames() []string {
+	return slices.DeleteFunc(StreamNames(), func(name string) bool { return o.NoEvents && name == StreamEvents })
 }
 
 // StreamOf returns the stream of a subject, or of a pattern of subjects, judged by its first token. It returns "" if no

@@ -13,13 +13,13 @@ import (
 //
 // Within one account the server publishes the answer to a request on any reply subject, whatever the user may publish.
 // Between accounts an answer returns only to the account that asked.
-func AccountsFile(accounts []string, readers ...string) string {
+func AccountsFile(o Options, readers ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# An account of NATS for each user of the mesh, for the accounts: %s. The block "accounts" of the
 # server's configuration includes this file; see nats-server-isolated.conf.
 # Generated from the topology. For other accounts: driftless topology permissions --isolated --account NAME,NAME
-`, strings.Join(Options{Accounts: accounts}.accounts(), ", "))
-	users := withReaders(accounts, readers)
+`, strings.Join(o.accounts(), ", "))
+	users := withReaders(o, readers)
 	importers := map[string][]string{}
 	for _, p := range users {
 		for _, subject := range p.Publish {

@@ -118,6 +118,9 @@ func (o Options) lowers() bool { return o.AllowLowering || o.AllowDataLoss }
 func Plan(ctx context.Context, js jetstream.JetStream, o Options) ([]Difference, error) {
 	p := planner{js: js, o: o}
 	for _, c := range streams {
+		if o.NoEvents && c.Name == StreamEvents {
+			continue
+		}
 		if err := p.stream(ctx, streamConfig(c, o)); err != nil {
 			return nil, fmt.Errorf("read stream %s: %w", c.Name, err)
 		}

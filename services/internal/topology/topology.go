@@ -184,6 +184,9 @@ type Options struct {
 	// Refused is called for protections that the server does not accept, with the reason. The mesh works without them.
 	// If it is nil, they are errors of Apply.
 	Refused func(Difference, error)
+	// NoEvents leaves out the stream of events for other programs, and the permissions for it. A stream that exists
+	// stays, with its events until they expire.
+	NoEvents bool
 	// Accounts that get consumers. Defaults to DefaultAccount. Consumers of other accounts stay as they are.
 	Accounts []string
 }

@@ -102,7 +102,7 @@ func newRig(t *testing.T, sim stripesim.Config, with ...func(*rig)) *rig {
 			{ user: pull, password: e2e, permissions: $DRIFTLESS_PULL }
 			{ user: reconciliation, password: e2e, permissions: $DRIFTLESS_RECONCILIATION }
 			{ user: topology, password: e2e, permissions: $DRIFTLESS_TOPOLOGY }
-		] } }`, topology.PermissionsFile(nil))
+		] } }`, topology.PermissionsFile(topology.Options{}))
 	r.natsAddr = srv.Addr().String()
 	r.database = localtest.Postgres(t)
 	r.pool = localtest.Pool(t, r.database)

@@ -141,7 +141,7 @@ func (c *connection) lookAtTopology(ctx context.Context, r *doctor.Recorder) err
 		missing[d.Name] = d.Missing
 		r.Foundf(ids[d.Kind], applyCommand(c.Topology, d), "%s", d)
 	}
-	for _, name := range topology.StreamNames() {
+	for _, name := range c.Topology.StreamNames() {
 		if missing[strings.TrimPrefix(name, "KV_")] {
 			continue
 		}

@@ -31,7 +31,7 @@ func (c *connection) lookAtPermissions(ctx context.Context, r *doctor.Recorder) 
 	if err != nil {
 		return err
 	}
-	all := topology.UserPermissions(c.Topology.Accounts)
+	all := topology.UserPermissions(c.Topology)
 	i := slices.IndexFunc(all, func(p topology.Permissions) bool { return p.User == c.Client.Name })
 	if i < 0 {
 		return fmt.Errorf("no service is called %s", c.Client.Name)

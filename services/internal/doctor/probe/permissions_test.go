@@ -22,7 +22,7 @@ func TestRefusedSubjects_ChangesNothing(t *testing.T) {
 	require.NoError(t, topology.Apply(t.Context(), admin.JetStream(), topology.Options{}))
 	before := fingerprint(t, admin)
 	mute := connectAs(t, broker, "mute:m")
-	for _, p := range topology.UserPermissions(nil) {
+	for _, p := range topology.UserPermissions(topology.Options{}) {
 		refused, err := refusedSubjects(t.Context(), mute, p.Publish)
 		require.NoError(t, err)
 		require.Empty(t, refused)

@@ -29,6 +29,8 @@ type Config struct {
 	Policy *catalog.Policy
 	// Extras is what is done about active products that the catalog never had. Defaults to ExtrasIgnore.
 	Extras Extras
+	// NoEvents stores no events for other programs.
+	NoEvents bool
 	// Listener defaults to Unheard.
 	Listener Listener
 	// Now is the clock. Defaults to time.Now.
@@ -41,6 +43,7 @@ type Ledger struct {
 	account  string
 	policy   *catalog.Policy
 	extras   Extras
+	noEvents bool
 	listener Listener
 	now      func() time.Time
 	search   textSearch
@@ -108,6 +111,7 @@ func OpenMigrated(ctx context.Context, db postgres.Database, cfg Config) (*Ledge
 		account:  cfg.Account,
 		policy:   cfg.Policy,
 		extras:   cfg.Extras,
+		noEvents: cfg.NoEvents,
 		listener: cfg.Listener,
 		now:      cfg.Now,
 	}, nil
