@@ -28,6 +28,9 @@ func (p *puller) heartbeat(gate *state.Gate) heartbeat.Config {
 			if at := p.webhookAt.Load(); at != 0 {
 				process.LastWebhookAt = timestamppb.New(time.Unix(0, at))
 			}
+			if n, since := p.polledOnly.read(); n > 0 {
+				process.OnlyPolled, process.OnlyPolledSince = n, timestamppb.New(since)
+			}
 		},
 	}
 }

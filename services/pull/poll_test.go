@@ -2,6 +2,7 @@ package pull_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -149,4 +150,33 @@ func TestPoll_RecordsItsResults(t *testing.T) {
 	require.NotNil(t, poll().GetAt(), "when it last succeeded stays known")
 	require.NoError(t, r.admin.RemoveFault(t.Context(), fault.ID))
 	require.Eventually(t, func() bool { return poll().GetError() == "" }, patience, 10*time.Millisecond)
+}
+
+// Where no webhook arrives, the record of the process says how many events polls alone have detected.
+func TestPoll_CountsEventsWithoutAWebhook(t *testing.T) {
+	r := newRig(t)
+	r.pull(50 * time.Millisecond)
+	// The record is written every two seconds.
+	eventually := func(what string, is func(*meshv1.Process) bool) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			processes, _, err := r.stores.Processes(t.Context(), "default")
+			require.NoError(t, err)
+			return len(processes) == 1 && is(processes[0])
+		}, patience, 10*time.Millisecond, what)
+	}
+	for i := range 3 {
+		_, err := r.stripe.Products.New(&stripe.ProductParams{
+			ID: stripe.String(fmt.Sprintf("p%d", i)), Name: stripe.String("P"),
+		})
+		require.NoError(t, err)
+	}
+	eventually("three events came by polling", func(p *meshv1.Process) bool {
+		return p.GetOnlyPolled() == 3 && p.GetOnlyPolledSince() != nil
+	})
+	require.Equal(t, http.StatusOK,
+		r.send(event{ID: "evt_1", Type: "product.updated", Created: 1, Object: productObject("Mug", 1)}.body(), secret))
+	eventually("webhooks arrive again", func(p *meshv1.Process) bool {
+		return p.GetOnlyPolled() == 0 && p.GetLastWebhookAt() != nil
+	})
 }

@@ -154,6 +154,8 @@ type puller struct {
 	// webhookAt is when a webhook was last stored, in Unix nanoseconds; 0 for never. received counts the stored events.
 	webhookAt atomic.Int64
 	received  atomic.Uint64
+	// polledOnly counts the events that no webhook has reported.
+	polledOnly polledOnly
 	// scanning counts the scans that run in this process.
 	scanning atomic.Int32
 	// running ends when the service stops.

@@ -155,7 +155,11 @@ func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via mesh
 	}
 	countReceived(ctx, via, "stored")
 	p.received.Add(1)
-	if via == meshv1.Via_VIA_WEBHOOK {
+	switch {
+	case via == meshv1.Via_VIA_POLL && len(p.secrets) > 0:
+		p.polledOnly.add(time.Now())
+	case via == meshv1.Via_VIA_WEBHOOK:
+		p.polledOnly.reset()
 		p.webhookAt.Store(time.Now().UnixNano())
 		metrics.WebhookAge.Record(ctx, time.Since(time.Unix(event.Created, 0)).Seconds())
 	}

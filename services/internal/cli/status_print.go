@@ -97,6 +97,15 @@ var problemLabels = map[string]string{
 	"processes": "UNKNOWN",
 }
 
+// noticePages are the runbooks about problems and notes that no command ends.
+var noticePages = map[string]string{
+	"service":  "ServiceDown",
+	"failing":  "ProductsFailing",
+	"poll":     "ReadsRefused",
+	"webhooks": "WebhooksMissing",
+	"version":  "VersionSkew",
+}
+
 // printProblems writes what needs attention, and what else there is to know.
 func printProblems(w io.Writer, s *controlv1.GetStatusResponse) {
 	if s.GetHalted() != "" {
@@ -146,6 +155,9 @@ func printNotice(w io.Writer, label string, n *controlv1.Notice) {
 	sayf(w, "%s: %s\n", in.paint(label), n.GetText())
 	if n.GetCommand() != "" {
 		sayf(w, "Run `%s`.\n", n.GetCommand())
+	}
+	if page := noticePages[n.GetKind()]; page != "" {
+		sayf(w, "See docs/runbooks/Driftless%s.md.\n", page)
 	}
 	sayf(w, "\n")
 }

@@ -129,6 +129,7 @@ func TestWhy(t *testing.T) {
 	m.testProducts()
 	m.testQueue()
 	m.testServices()
+	m.testReads()
 	m.testAway()
 }
 
@@ -263,6 +264,41 @@ func (m whyMesh) testLockedTable() {
 	_, err = conn.Exec(m.t.Context(), "COMMIT")
 	require.NoError(m.t, err)
 	m.why("fork", "EQUAL", "15.00 EUR")
+}
+
+// status asks for the status until it has some words.
+func (m whyMesh) status(words ...string) {
+	m.t.Helper()
+	for end := time.Now().Add(scriptTimeout); ; time.Sleep(100 * time.Millisecond) {
+		out, _ := m.command("status")
+		found := true
+		for _, w := range words {
+			found = found && strings.Contains(out, w)
+		}
+		if found {
+			return
+		}
+		require.True(m.t, time.Now().Before(end), "status without %q:\n%s", words, out)
+	}
+}
+
+// testReads plants what keeps pull from seeing Stripe. It polls when it starts, and then only once an hour.
+func (m whyMesh) testReads() {
+	m.stop(topology.Pull)
+	m.fault(stripesim.Fault{Kind: stripesim.FaultWebhookLost})
+	for _, id := range []string{"mug", "cup", "bowl", "plate"} {
+		require.NoError(m.t, m.dashboard("edit", id, []string{"url=https://shop.example/" + id}))
+	}
+	m.start(topology.Pull)
+	m.status("NOTE: no webhook has arrived for", "Run `driftless doctor`.",
+		"See docs/runbooks/DriftlessWebhooksMissing.md.")
+	require.NoError(m.t, m.sim.ClearFaults(m.t.Context()))
+
+	m.stop(topology.Pull)
+	m.fault(stripesim.Fault{Kind: stripesim.FaultForbidden, Method: http.MethodGet, Path: "/v1/events"})
+	m.start(topology.Pull)
+	m.status("NOTE: Stripe's events could not be read", "See docs/runbooks/DriftlessReadsRefused.md.")
+	require.NoError(m.t, m.sim.ClearFaults(m.t.Context()))
 }
 
 // testAway takes away what answers.

@@ -3622,9 +3622,13 @@ type Process struct {
 	// When pull last stored a webhook. Absent if it has stored none since its start.
 	LastWebhookAt *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=last_webhook_at,json=lastWebhookAt,proto3" json:"last_webhook_at,omitempty"`
 	// The process's calls to Stripe. Absent for services without, and for programs of an earlier version.
-	StripeCalls   *StripeCalls `protobuf:"bytes,220,opt,name=stripe_calls,json=stripeCalls,proto3" json:"stripe_calls,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	StripeCalls *StripeCalls `protobuf:"bytes,220,opt,name=stripe_calls,json=stripeCalls,proto3" json:"stripe_calls,omitempty"`
+	// How many events pull has learned of by polling only, since when, since it last stored a webhook. 0 if it expects no
+	// webhooks. A poll may overtake a webhook, so a few prove nothing.
+	OnlyPolled      uint64                 `protobuf:"varint,240,opt,name=only_polled,json=onlyPolled,proto3" json:"only_polled,omitempty"`
+	OnlyPolledSince *timestamppb.Timestamp `protobuf:"bytes,241,opt,name=only_polled_since,json=onlyPolledSince,proto3" json:"only_polled_since,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Process) Reset() {
@@ -3779,6 +3783,20 @@ func (x *Process) GetLastWebhookAt() *timestamppb.Timestamp {
 func (x *Process) GetStripeCalls() *StripeCalls {
 	if x != nil {
 		return x.StripeCalls
+	}
+	return nil
+}
+
+func (x *Process) GetOnlyPolled() uint64 {
+	if x != nil {
+		return x.OnlyPolled
+	}
+	return 0
+}
+
+func (x *Process) GetOnlyPolledSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OnlyPolledSince
 	}
 	return nil
 }
@@ -4271,7 +4289,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x86\x06\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xf1\x06\n" +
 	"\aProcess\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1a\n" +
@@ -4293,7 +4311,10 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04work\x18\x0f \x03(\v2\x1e.driftless.mesh.v1.ProductWorkR\x04work\x12;\n" +
 	"\x05rates\x18\x10 \x03(\v2%.driftless.mesh.v1.Process.RatesEntryR\x05rates\x12B\n" +
 	"\x0flast_webhook_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\rlastWebhookAt\x12B\n" +
-	"\fstripe_calls\x18\xdc\x01 \x01(\v2\x1e.driftless.mesh.v1.StripeCallsR\vstripeCalls\x1a8\n" +
+	"\fstripe_calls\x18\xdc\x01 \x01(\v2\x1e.driftless.mesh.v1.StripeCallsR\vstripeCalls\x12 \n" +
+	"\vonly_polled\x18\xf0\x01 \x01(\x04R\n" +
+	"onlyPolled\x12G\n" +
+	"\x11only_polled_since\x18\xf1\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x0fonlyPolledSince\x1a8\n" +
 	"\n" +
 	"RatesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -4502,19 +4523,20 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	50, // 77: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
 	53, // 78: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
 	38, // 79: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
-	51, // 80: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
-	52, // 81: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
-	54, // 82: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
-	30, // 83: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 84: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 85: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	53, // 86: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 87: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	88, // [88:88] is the sub-list for method output_type
-	88, // [88:88] is the sub-list for method input_type
-	88, // [88:88] is the sub-list for extension type_name
-	88, // [88:88] is the sub-list for extension extendee
-	0,  // [0:88] is the sub-list for field type_name
+	53, // 80: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
+	51, // 81: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
+	52, // 82: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
+	54, // 83: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
+	30, // 84: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 85: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 86: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	53, // 87: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 88: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	89, // [89:89] is the sub-list for method output_type
+	89, // [89:89] is the sub-list for method input_type
+	89, // [89:89] is the sub-list for extension type_name
+	89, // [89:89] is the sub-list for extension extendee
+	0,  // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }

@@ -111,7 +111,8 @@ func (n *notices) processes(s *controlv1.ServiceStatus) {
 func (n *notices) failing(all Retries) {
 	retries := slices.DeleteFunc(slices.Clone(all.First), func(r *meshv1.Retry) bool { return r.GetAttempts() == 0 })
 	if len(retries) == 0 && all.More {
-		n.problemf("failing", "driftless retries", "products wait for a retry, and not all of them were looked at: the first %d wait for something else than Stripe",
+		n.problemf("failing", "driftless retries",
+			"products wait for a retry, and not all of them were looked at: the first %d wait for something else than Stripe",
 			len(all.First))
 	}
 	if len(retries) == 0 {
@@ -160,6 +161,38 @@ func (n *notices) reads() {
 	if poll := n.status.GetLastPoll(); poll.GetError() != "" {
 		n.notef("poll", "", "Stripe's events could not be read: %s", poll.GetError())
 	}
+	n.webhooks()
+}
+
+// minOnlyPolled is how many events only polls must have detected. A poll may overtake a webhook, so a few prove
+// nothing.
+const minOnlyPolled = 4
+
+// webhooks finds that no webhooks arrive. Any process of pull may get the webhook of an event that another has polled.
+func (n *notices) webhooks() {
+	var events uint64
+	var since, last time.Time
+	for _, s := range n.status.GetServices() {
+		for _, p := range s.GetProcesses() {
+			if p.GetState() != running {
+				continue
+			}
+			process := p.GetProcess()
+			if at := process.GetLastWebhookAt(); at != nil && at.AsTime().After(last) {
+				last = at.AsTime()
+			}
+			if at := process.GetOnlyPolledSince(); at != nil && (since.IsZero() || at.AsTime().Before(since)) {
+				since = at.AsTime()
+			}
+			events += process.GetOnlyPolled()
+		}
+	}
+	if events < minOnlyPolled || last.After(since) {
+		return
+	}
+	n.notef("webhooks", "driftless doctor",
+		"no webhook has arrived for %s, and polls detected %s meanwhile: changes in Stripe are seen late",
+		formatDuration(n.now.Sub(since)), plural(events, "event", "events"))
 }
 
 // since says how long ago a time was: "34 s ago".
