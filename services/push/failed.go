@@ -55,6 +55,7 @@ func failedOutcome(change *catalogv1.ProductChange, cause error, attempts uint64
 		CommittedAt:   change.GetCommittedAt(),
 		Attempts:      attempts,
 		NextAttemptAt: timestamppb.New(at.Add(delay)),
+		Failure:       failureClass(cause),
 	}
 	if failure, ok := errors.AsType[*stripeapi.Failure](cause); ok {
 		out.StripeRequestId = failure.RequestID

@@ -45,6 +45,7 @@ func TestFailed_ReportsFirstAttemptsAndThenEachDoubling(t *testing.T) {
 		require.Equal(t, "mug", o.GetProductId())
 		require.EqualValues(t, 10, o.GetVersion())
 		require.Regexp(t, "^req_", o.GetStripeRequestId())
+		require.Equal(t, "server_error", o.GetFailure())
 		require.Contains(t, o.GetDetail(), o.GetStripeRequestId(), "it has Stripe's words")
 		delay := o.GetNextAttemptAt().AsTime().Sub(o.GetAt().AsTime())
 		require.Positive(t, delay)

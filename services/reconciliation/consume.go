@@ -100,6 +100,7 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		StripeRequestId: o.GetStripeRequestId(),
 		Attempts:        o.GetAttempts(),
 		NextAttemptAt:   o.GetNextAttemptAt(),
+		Failure:         o.GetFailure(),
 		Note:            note,
 		Actor:           o.GetActor(),
 		Reason:          o.GetReason(),

@@ -4597,6 +4597,9 @@ type HistoryEntry struct {
 	// For failed: attempts that failed since the last success, and when the next one is due.
 	Attempts      uint64                 `protobuf:"varint,60,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,61,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
+	// For failed: why the attempt failed: server_error, no_answer, rate_limited, refused or other. Empty if that is not
+	// known.
+	Failure string `protobuf:"bytes,240,opt,name=failure,proto3" json:"failure,omitempty"`
 	// Who did it, and why: an operator, or for a catalog_change the application. Empty if that was not said.
 	Actor  string `protobuf:"bytes,100,opt,name=actor,proto3" json:"actor,omitempty"`
 	Reason string `protobuf:"bytes,101,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -4747,6 +4750,13 @@ func (x *HistoryEntry) GetNextAttemptAt() *timestamppb.Timestamp {
 		return x.NextAttemptAt
 	}
 	return nil
+}
+
+func (x *HistoryEntry) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
 }
 
 func (x *HistoryEntry) GetActor() string {
@@ -8963,7 +8973,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\x12\x1f\n" +
 	"\vproduct_ids\x18< \x03(\tR\n" +
 	"productIds\x12\x18\n" +
-	"\aunknown\x18= \x01(\tR\aunknown\"\xf3\x05\n" +
+	"\aunknown\x18= \x01(\tR\aunknown\"\x8e\x06\n" +
 	"\fHistoryEntry\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -8981,7 +8991,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\r \x01(\tR\x0eidempotencyKey\x12\x12\n" +
 	"\x04note\x18F \x01(\tR\x04note\x12\x1a\n" +
 	"\battempts\x18< \x01(\x04R\battempts\x12B\n" +
-	"\x0fnext_attempt_at\x18= \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12\x14\n" +
+	"\x0fnext_attempt_at\x18= \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12\x19\n" +
+	"\afailure\x18\xf0\x01 \x01(\tR\afailure\x12\x14\n" +
 	"\x05actor\x18d \x01(\tR\x05actor\x12\x16\n" +
 	"\x06reason\x18e \x01(\tR\x06reason\x12<\n" +
 	"\vcaptured_at\x18\xa0\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +

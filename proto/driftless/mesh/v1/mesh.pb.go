@@ -434,8 +434,11 @@ type Outcome struct {
 	NextAttemptAt   *timestamppb.Timestamp `protobuf:"bytes,61,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	StripeRequestId string                 `protobuf:"bytes,62,opt,name=stripe_request_id,json=stripeRequestId,proto3" json:"stripe_request_id,omitempty"`
 	// Who asked for it, and why, if somebody did: who approved a change, or had a product adopted.
-	Actor         string `protobuf:"bytes,260,opt,name=actor,proto3" json:"actor,omitempty"`
-	Reason        string `protobuf:"bytes,261,opt,name=reason,proto3" json:"reason,omitempty"`
+	Actor  string `protobuf:"bytes,260,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason string `protobuf:"bytes,261,opt,name=reason,proto3" json:"reason,omitempty"`
+	// For a failed attempt: why it failed: server_error, no_answer, rate_limited, refused or other. Empty in outcomes of
+	// earlier versions.
+	Failure       string `protobuf:"bytes,240,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -592,6 +595,13 @@ func (x *Outcome) GetActor() string {
 func (x *Outcome) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *Outcome) GetFailure() string {
+	if x != nil {
+		return x.Failure
 	}
 	return ""
 }
@@ -3964,7 +3974,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"receivedAt\x12(\n" +
 	"\x03via\x18\t \x01(\x0e2\x16.driftless.mesh.v1.ViaR\x03via\x12\x14\n" +
 	"\x05event\x18\n" +
-	" \x01(\fR\x05event\"\xb7\x05\n" +
+	" \x01(\fR\x05event\"\xd2\x05\n" +
 	"\aOutcome\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1d\n" +
@@ -3985,7 +3995,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x0fnext_attempt_at\x18= \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12*\n" +
 	"\x11stripe_request_id\x18> \x01(\tR\x0fstripeRequestId\x12\x15\n" +
 	"\x05actor\x18\x84\x02 \x01(\tR\x05actor\x12\x17\n" +
-	"\x06reason\x18\x85\x02 \x01(\tR\x06reason\"\xc8\x01\n" +
+	"\x06reason\x18\x85\x02 \x01(\tR\x06reason\x12\x19\n" +
+	"\afailure\x18\xf0\x01 \x01(\tR\afailure\"\xc8\x01\n" +
 	"\n" +
 	"Difference\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +

@@ -20,6 +20,9 @@ import (
 // fullRate is in thousandths.
 const fullRate = 1000
 
+// rateLimited is the class of a failure that Stripe answered with 429.
+const rateLimited = "rate_limited"
+
 // isDead reports whether a change of the product was given up behind CATALOG.
 func (d *deriver) isDead() bool { return d.letter(false) != nil && d.Product.State == ledger.Dead }
 
@@ -98,6 +101,9 @@ func (d *deriver) unsynced() {
 	case !d.PushRuns:
 		d.set(PushDown, "no push runs: no process asks for its messages")
 		d.do("Start push: see docs/runbooks/DriftlessServiceDown.md.", "")
+	case d.isRateLimited():
+		d.failureFacts()
+		d.waitingForRate()
 	case d.Retry != nil, d.failed():
 		d.failing()
 	case d.CreationsHeld && p.Observed.GetProduct() == nil:
@@ -151,6 +157,27 @@ func pauseEnd(p *controlv1.PausedService) string {
 // the audit trail only some of them.
 func (d *deriver) failing() {
 	d.set(Failing, "push fails to write the change to Stripe, and tries again")
+	d.failureFacts()
+	remedy := "Remove the cause. To try at once, sync the product."
+	if request := requestIDs.FindString(strings.Join(d.out.GetWords(), " ")); request != "" {
+		remedy += " Stripe's support finds the call by " + request + "."
+	}
+	d.do(remedy, "driftless sync "+visible.Argument(d.Product.ID))
+	if d.Retrying > 1 {
+		d.note(fmt.Sprintf("%d products wait for a retry: this may be an outage", d.Retrying))
+	}
+}
+
+// isRateLimited reports whether the latest attempt failed because Stripe refused the call as one too many.
+func (d *deriver) isRateLimited() bool {
+	if d.Retry != nil {
+		return d.Retry.GetFailure() == rateLimited
+	}
+	return d.failed() && d.Failure.Class == rateLimited
+}
+
+// failureFacts adds the attempts that failed, and Stripe's words.
+func (d *deriver) failureFacts() {
 	if f := d.Failure; f != nil {
 		d.since(f.First)
 		d.out.Attempts, d.out.AtLeast, d.out.Words = f.Attempts, true, []string{f.Message}
@@ -162,27 +189,21 @@ func (d *deriver) failing() {
 		d.out.Attempts, d.out.AtLeast, d.out.Words = r.GetAttempts(), false, []string{r.GetError()}
 		d.out.NextAttemptAt = r.GetDueAt()
 	}
-	remedy := "Remove the cause. To try at once, sync the product."
-	if request := requestIDs.FindString(strings.Join(d.out.GetWords(), " ")); request != "" {
-		remedy += " Stripe's support finds the call by " + request + "."
-	}
-	d.do(remedy, "driftless sync "+visible.Argument(d.Product.ID))
-	if d.Retrying > 1 {
-		d.note(fmt.Sprintf("%d products wait for a retry: this may be an outage", d.Retrying))
-	}
 }
 
 // requestIDs matches Stripe's id of a request. Push's errors have it behind Stripe's words.
 var requestIDs = regexp.MustCompile(`\breq_\w+`)
 
 func (d *deriver) waitingForRate() {
-	what := "all calls"
-	if d.Slowed != "" {
-		what = d.Slowed
+	summary := "Stripe refused calls as too many, so push makes fewer"
+	if d.SlowedTo > 0 && d.SlowedTo < fullRate {
+		what := "all calls"
+		if d.Slowed != "" {
+			what = d.Slowed
+		}
+		summary += fmt.Sprintf(": %s at %d%% of the rate", what, d.SlowedTo/10)
 	}
-	d.set(WaitingForRate,
-		fmt.Sprintf("Stripe refused calls as too many, so push makes fewer: %s at %d%% of the rate", what,
-			d.SlowedTo/10))
+	d.set(WaitingForRate, summary)
 	d.do("Wait: the rate recovers by 5% a second. See docs/runbooks/DriftlessRateLimited.md.", "")
 	d.queueNote()
 }

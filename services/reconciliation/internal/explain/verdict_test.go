@@ -272,6 +272,30 @@ func TestDerive(t *testing.T) {
 				f.Slowed, f.SlowedTo, f.Queue = "POST /v1/products", 490, explain.Queue{Lane: topology.Live, Waiting: 3}
 			},
 		},
+		"refused as one call too many": {
+			from: unsynced, want: explain.WaitingForRate, words: "Request rate limit exceeded",
+			summary: "Stripe refused calls as too many, so push makes fewer",
+			edit: func(f *explain.Facts) {
+				f.Failure = &ledger.Failure{
+					Version: 8, Attempts: 1, Message: "Stripe: Request rate limit exceeded", Class: "rate_limited",
+				}
+			},
+		},
+		"refused as one call too many, by the schedule": {
+			from: unsynced, want: explain.WaitingForRate, words: "Request rate limit exceeded",
+			summary: "POST /v1/products at 49% of the rate",
+			edit: func(f *explain.Facts) {
+				f.Retry = &meshv1.Retry{Attempts: 6, Error: "Request rate limit exceeded", Failure: "rate_limited"}
+				f.Slowed, f.SlowedTo = "POST /v1/products", 490
+			},
+		},
+		"failed otherwise since": {
+			from: unsynced, want: explain.Failing, words: "Stripe: error",
+			edit: func(f *explain.Facts) {
+				f.Failure = &ledger.Failure{Version: 8, Attempts: 1, Message: "429", Class: "rate_limited"}
+				f.Retry = &meshv1.Retry{Attempts: 6, Error: "Stripe: error", Failure: "server_error"}
+			},
+		},
 		"claimed": {
 			from: unsynced, want: explain.Syncing,
 			edit: func(f *explain.Facts) { f.Product.Observed.Claim = &catalogv1.Claim{Until: before(-time.Minute)} },

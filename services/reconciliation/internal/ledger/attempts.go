@@ -26,6 +26,8 @@ type Failure struct {
 	Message string
 	// RequestID is Stripe's id of the request, if any.
 	RequestID string
+	// Class is a value of the label failure. Empty if an earlier version recorded the attempt.
+	Class string
 }
 
 // Failure returns the last recorded failure of a product since a version was applied, given up or held. It returns nil
@@ -52,7 +54,7 @@ func (l *Ledger) Failure(ctx context.Context, product string) (*Failure, error) 
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, entry); err != nil {
 		return nil, fmt.Errorf("decode a failed attempt of product %s: %w", product, err)
 	}
-	f.Attempts, f.RequestID = entry.GetAttempts(), entry.GetStripeRequestId()
+	f.Attempts, f.RequestID, f.Class = entry.GetAttempts(), entry.GetStripeRequestId(), entry.GetFailure()
 	if entry.GetNextAttemptAt() != nil {
 		f.Next = entry.GetNextAttemptAt().AsTime()
 	}
