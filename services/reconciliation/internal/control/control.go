@@ -114,7 +114,8 @@ func Handler(cfg Config) http.Handler {
 	}
 	c.status = newSharedReading(c.readStatus, cfg.Now)
 	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),
-		connect.WithInterceptors(auth.Control.Interceptor(), validateRequests(), c.requireNATS()))
+		connect.WithInterceptors(auth.Control.Interceptor(), validateRequests(), c.requireNATS(),
+			requireLedger(c.Ledger.Answers, slowCall, answerTimeout)))
 	bodies := httpserver.NewBodies(httpserver.Bounds{
 		Max:   maxRequest,
 		Small: 64 << 10,
@@ -254,7 +255,7 @@ func unavailable(err error) error {
 	if ledger.Refused(err) {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	return connect.NewError(connect.CodeUnavailable, err)
+	return connect.NewError(connect.CodeUnavailable, explainAway(err))
 }
 
 // Reread commands ingestion to read products again from the operator's tables, or the whole catalog if none are named.
