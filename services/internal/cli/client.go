@@ -15,6 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // address says where a command finds the mesh: at the addresses of the flags, or else on the data directory.
@@ -26,6 +27,8 @@ type address struct {
 // target is the address of an API and the token that it asks for.
 type target struct {
 	url, token string
+	// isLocal reports whether it is that of the mesh on the data directory.
+	isLocal bool
 }
 
 // targets returns the targets of both APIs. The token of the mesh on the data directory is sent only to that mesh: an
@@ -47,7 +50,7 @@ func (a address) targets(c *cli) (control, ingest target, err error) {
 
 func (t target) orDefault(url, token string) target {
 	if t.url == "" || strings.TrimSuffix(t.url, "/") == url {
-		return target{url: url, token: token}
+		return target{url: url, token: token, isLocal: true}
 	}
 	return t
 }
@@ -60,7 +63,7 @@ func (a address) control(c *cli) (controlv1connect.ControlServiceClient, error) 
 	if found.url == "" {
 		return nil, errors.New("the address of the control API is unknown: set --control")
 	}
-	interceptors := connect.WithInterceptors(withDefaultTimeout(), explainUnreachable("control", found.url))
+	interceptors := connect.WithInterceptors(withDefaultTimeout(), explainUnreachable("control", found))
 	return controlv1connect.NewControlServiceClient(found.client(), found.url, interceptors), nil
 }
 
@@ -72,7 +75,7 @@ func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
 	if found.url == "" {
 		return nil, errors.New("the address of the ingestion API is unknown: set --ingest")
 	}
-	interceptors := connect.WithInterceptors(withDefaultTimeout(), explainUnreachable("ingestion", found.url))
+	interceptors := connect.WithInterceptors(withDefaultTimeout(), explainUnreachable("ingestion", found))
 	return ingestv1connect.NewIngestServiceClient(found.client(), found.url, interceptors), nil
 }
 
@@ -126,7 +129,8 @@ func retryUnavailable(ctx context.Context, call func() error) error {
 // explainUnreachable replaces the error of a service that does not answer, or refuses the token, by one that says what
 // to do. A connection that breaks during a call, as when the service is killed, counts as unavailable whatever code the
 // client gives it.
-func explainUnreachable(api, url string) connect.UnaryInterceptorFunc {
+func explainUnreachable(api string, of target) connect.UnaryInterceptorFunc {
+	url := of.url
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 			resp, err := next(ctx, r)
@@ -141,11 +145,23 @@ func explainUnreachable(api, url string) connect.UnaryInterceptorFunc {
 					fmt.Errorf("the connection to the %s API at %s broke: %w", api, url, err))
 			default:
 				return nil, connect.NewError(connect.CodeUnavailable,
-					errors.New("the "+api+" API at "+url+" does not answer: is the mesh running? (driftless up)"))
+					errors.New("the "+api+" API at "+url+" does not answer: "+of.absentHint(api)))
 			}
 			return resp, err
 		}
 	}
+}
+
+// absentHint says what to do if nothing listens at the address of an API.
+func (t target) absentHint(api string) string {
+	if t.isLocal {
+		return "is the mesh running? (driftless up)"
+	}
+	service := topology.Ingestion
+	if api == "control" {
+		service = topology.Reconciliation
+	}
+	return "does " + service + " run, and is this its address? See docs/runbooks/DriftlessServiceDown.md"
 }
 
 // refusedToken says what to do about a token that an API has refused. An expired token is named by the API.

@@ -34,12 +34,22 @@ func TestRetryUnavailable_RetriesCallOfKilledService(t *testing.T) {
 			}))
 			t.Cleanup(server.Close)
 			client := controlv1connect.NewControlServiceClient(server.Client(), server.URL,
-				connect.WithInterceptors(explainUnreachable("control", server.URL)))
+				connect.WithInterceptors(explainUnreachable("control", target{url: server.URL})))
 			require.NoError(t, retryUnavailable(t.Context(), func() error {
 				_, err := client.Plan(t.Context(), connect.NewRequest(&controlv1.PlanRequest{}))
 				return err
 			}))
 			require.EqualValues(t, 3, calls.Load())
 		})
+	}
+}
+
+// A mesh elsewhere does not start with driftless up.
+func TestTarget_AbsentHint(t *testing.T) {
+	t.Parallel()
+	for api, service := range map[string]string{"control": "reconciliation", "ingestion": "ingestion"} {
+		require.Equal(t, "is the mesh running? (driftless up)", target{isLocal: true}.absentHint(api))
+		require.Equal(t, "does "+service+" run, and is this its address? See docs/runbooks/DriftlessServiceDown.md",
+			target{}.absentHint(api))
 	}
 }

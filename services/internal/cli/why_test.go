@@ -247,7 +247,8 @@ func (m whyMesh) testServices() {
 	m.testLockedTable()
 
 	m.stop(topology.Ingestion)
-	m.why("fork", "UNKNOWN", "your row was not looked at", "no ingestion runs")
+	m.why("fork", "UNKNOWN", "UNKNOWN: no ingestion runs", "your row was not looked at",
+		"docs/runbooks/DriftlessServiceDown.md")
 	m.start(topology.Ingestion)
 	m.why("fork", "EQUAL")
 }
@@ -260,7 +261,7 @@ func (m whyMesh) testLockedTable() {
 	_, err = conn.Exec(m.t.Context(), "BEGIN; LOCK TABLE driftless.products IN ACCESS EXCLUSIVE MODE")
 	require.NoError(m.t, err)
 	m.sql(`UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'fork-eur'`)
-	m.why("fork", "UNKNOWN", "is a table locked?", "capture is", "behind")
+	m.why("fork", "UNKNOWN", "UNKNOWN: capture is", "behind", "is a table locked?")
 	_, err = conn.Exec(m.t.Context(), "COMMIT")
 	require.NoError(m.t, err)
 	m.why("fork", "EQUAL", "15.00 EUR")

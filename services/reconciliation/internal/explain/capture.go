@@ -115,7 +115,8 @@ func (d *deriver) rowUnknown() {
 	}
 	summary := "your row was not looked at: " + why
 	if d.CaptureUnknown != "" {
-		summary += ". Changes of it would not be known: " + d.CaptureUnknown
+		// The cause first: why the row was not looked at often follows from it.
+		summary = d.CaptureUnknown + "; changes of your row would not be known; " + summary
 		d.captureRemedy()
 	} else {
 		d.do("Make the ingestion API reachable from here: set --ingest and DRIFTLESS_TOKEN.", "")
