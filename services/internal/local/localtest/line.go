@@ -1,6 +1,7 @@
 package localtest
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -17,7 +18,9 @@ type Line struct {
 	address string
 
 	mu   sync.Mutex
-	conn net.Conn
+	conn *serialConn
+	// silent is closed when the connection shall receive nothing any more.
+	silent chan struct{}
 }
 
 // LineTo returns a line to the server of a URL.
@@ -25,18 +28,23 @@ func LineTo(t testing.TB, server string) *Line {
 	t.Helper()
 	u, err := url.Parse(server)
 	require.NoError(t, err)
-	return &Line{address: u.Host}
+	return &Line{address: u.Host, silent: make(chan struct{})}
 }
 
 // InProcessConn dials the server.
 func (l *Line) InProcessConn() (net.Conn, error) {
+	select {
+	case <-l.silent:
+		return nil, errors.New("the NATS server hangs")
+	default:
+	}
 	conn, err := net.Dial("tcp", l.address)
 	if err != nil {
 		return nil, fmt.Errorf("dial NATS: %w", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conn = &serialConn{Conn: conn}
+	l.conn = &serialConn{Conn: conn, silent: l.silent, closed: make(chan struct{})}
 	return l.conn, nil
 }
 
@@ -51,11 +59,35 @@ func (l *Line) Abuse(t testing.TB) {
 	require.NoError(t, err)
 }
 
+// Hang keeps the connection open, and lets the client receive nothing on it any more. There are no later connections.
+// It is called once.
+func (l *Line) Hang() { close(l.silent) }
+
 // serialConn keeps the writes of the client and of the test apart.
 type serialConn struct {
 	net.Conn
 
 	mu sync.Mutex
+	// silent is the line's. closed is closed with the connection.
+	silent, closed chan struct{}
+	closing        sync.Once
+}
+
+func (o *serialConn) Read(p []byte) (int, error) {
+	n, err := o.Conn.Read(p)
+	select {
+	case <-o.silent:
+		<-o.closed
+		return 0, net.ErrClosed
+	default:
+		return n, err
+	}
+}
+
+// Close ends a read that hangs, too.
+func (o *serialConn) Close() error {
+	o.closing.Do(func() { close(o.closed) })
+	return o.Conn.Close()
 }
 
 func (o *serialConn) Write(p []byte) (int, error) {

@@ -171,7 +171,7 @@ func (c control) requireNATS() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 			if err := c.Mesh.Ready(ctx); err != nil && !slices.Contains(withoutNATS, req.Spec().Procedure) {
-				return nil, unavailable(fmt.Errorf("reconciliation has no connection to its streams: %w", err))
+				return nil, unavailable(fmt.Errorf("reconciliation has no connection to its streams (see docs/runbooks/DriftlessNatsDown.md): %w", err))
 			}
 			return next(ctx, req)
 		}

@@ -30,7 +30,7 @@ func (c control) ListDrift(ctx context.Context,
 	if limit == 0 {
 		limit = maxNamed
 	}
-	v, err := c.View.Read(ctx)
+	v, err := c.readView(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}

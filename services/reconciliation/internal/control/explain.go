@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -95,11 +96,13 @@ func (c control) meshFacts(ctx context.Context) (out meshFacts, err error) {
 			out.Now = time.Now()
 		}
 	} else {
-		if v, err = c.View.Read(ctx); err != nil {
-			return out, err
-		}
-		out.view, out.Now = v, v.Equality.GetAt().AsTime()
-		if err := c.readMeshFacts(ctx, &out.Facts); err != nil {
+		v, err = c.readMesh(ctx, &out.Facts)
+		out.view = v
+		if hangs, ok := errors.AsType[*natsHangsError](err); ok {
+			// The client has yet to notice that the connection is gone.
+			out = meshFacts{Facts: explain.Facts{NATS: hangs.Error(), Now: time.Now()}}
+			v = c.View.Last()
+		} else if err != nil {
 			return out, err
 		}
 	}
@@ -109,6 +112,16 @@ func (c control) meshFacts(ctx context.Context) (out meshFacts, err error) {
 		out.Queue = queue(v, topology.Live)
 	}
 	return out, nil
+}
+
+// readMesh reads the state of the services, and what a view does not have.
+func (c control) readMesh(ctx context.Context, out *explain.Facts) (*view.View, error) {
+	v, err := c.readView(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out.Now = v.Equality.GetAt().AsTime()
+	return v, explainHang(ctx, c.readMeshFacts(ctx, out))
 }
 
 // readMeshFacts reads from the mesh what a view does not have.

@@ -89,7 +89,7 @@ func (c control) horizon(ctx context.Context, times ...*time.Time) (
 	equality *controlv1.Equality, from *timestamppb.Timestamp, err error,
 ) {
 	// The services are read before the ledger, as for every answer about equality.
-	v, err := c.View.Read(ctx)
+	v, err := c.readView(ctx)
 	if err != nil {
 		return nil, nil, unavailable(err)
 	}

@@ -30,7 +30,7 @@ func (c control) Plan(
 	if limit == 0 {
 		limit = maxPlanned
 	}
-	v, err := c.View.Read(ctx)
+	v, err := c.readView(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -42,7 +42,7 @@ type statusReading struct {
 // readStatus reads everything that a status has. It takes some 70 small reads of NATS.
 func (c control) readStatus(ctx context.Context) (read statusReading, err error) {
 	// The view is read first, so that the counts are at least as recent as the time up to which equality is known.
-	v, err := c.View.Read(ctx)
+	v, err := c.readView(ctx)
 	if err != nil {
 		return read, err
 	}

@@ -29,7 +29,8 @@ func (d *deriver) withoutNATS() {
 	if equal {
 		d.out.Since = nil
 	}
-	d.do("Start NATS, or repair the network to it. Then ask again.", "driftless why "+visible.Argument(d.Product.ID))
+	d.do("Start NATS, or repair the network to it: see docs/runbooks/DriftlessNatsDown.md. Then ask again.",
+		"driftless why "+visible.Argument(d.Product.ID))
 }
 
 // stripeUnknown says that Stripe may hold something else than the ledger knows.
