@@ -24,6 +24,11 @@ type prometheus struct {
 	url string
 }
 
+const (
+	scrapeInterval     = 3 * time.Second
+	evaluationInterval = time.Second
+)
+
 // impatient are changes of the rules, so that a test need not wait for what takes time only.
 var impatient = []struct {
 	pattern *regexp.Regexp
@@ -33,6 +38,8 @@ var impatient = []struct {
 	{regexp.MustCompile(`(?m)^(\s+interval:).*$`), "$1 1s"},
 	{regexp.MustCompile(`(driftless_retry_oldest_age_seconds\[5m\]\)\)) > 900`), "$1 > 5"},
 	{regexp.MustCompile(`(inactive_slot_retained_bytes\)) > 1024 \* 1024 \* 1024`), "$1 > 1024 * 1024"},
+	{regexp.MustCompile(`(driftless_program_event_oldest_age_seconds\)) > 300`), "$1 > 3"},
+	{regexp.MustCompile(`(driftless_replication_lag_duration_seconds\)) > 60`), "$1 > 5"},
 }
 
 func startPrometheus(t *testing.T, r *rig) *prometheus {
@@ -50,7 +57,10 @@ func startPrometheus(t *testing.T, r *rig) *prometheus {
 		targets = append(targets, strings.TrimPrefix(r.url(service), "http://"))
 	}
 	config, err := json.Marshal(map[string]any{
-		"global":     map[string]string{"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "1s"},
+		"global": map[string]string{
+			"scrape_interval": scrapeInterval.String(), "scrape_timeout": scrapeInterval.String(),
+			"evaluation_interval": evaluationInterval.String(),
+		},
 		"rule_files": []string{filepath.Join(dir, "rules.yaml")},
 		"scrape_configs": []any{map[string]any{
 			"job_name": "driftless", "static_configs": []any{map[string]any{"targets": targets}},
@@ -120,6 +130,45 @@ func (p *prometheus) waitFor(alert string, fires bool) map[string]bool {
 	}
 }
 
+// settled returns what fires after all targets were scraped, and then all rules evaluated, from now on.
+func (p *prometheus) settled() map[string]bool {
+	p.t.Helper()
+	scraped := time.Now()
+	require.Eventually(p.t, func() bool {
+		var answer struct {
+			Data struct {
+				ActiveTargets []struct {
+					LastScrape time.Time `json:"lastScrape"`
+				} `json:"activeTargets"`
+			} `json:"data"`
+		}
+		for _, target := range get(p, "/api/v1/targets", &answer).Data.ActiveTargets {
+			if !target.LastScrape.After(scraped) {
+				return false
+			}
+		}
+		return len(answer.Data.ActiveTargets) > 0
+	}, patience, 200*time.Millisecond)
+	// A scrape takes at most its time-out. Rules of a group use results of other groups, so they are evaluated twice.
+	evaluated := time.Now().Add(2 * evaluationInterval)
+	require.Eventually(p.t, func() bool {
+		var answer struct {
+			Data struct {
+				Groups []struct {
+					LastEvaluation time.Time `json:"lastEvaluation"`
+				} `json:"groups"`
+			} `json:"data"`
+		}
+		for _, group := range get(p, "/api/v1/rules", &answer).Data.Groups {
+			if !group.LastEvaluation.After(evaluated) {
+				return false
+			}
+		}
+		return len(answer.Data.Groups) > 0
+	}, patience, 200*time.Millisecond)
+	return p.firing()
+}
+
 // waitForScrapes waits until each target was scraped. Prometheus does not see that a counter grew before.
 func (p *prometheus) waitForScrapes(targets int) {
 	p.t.Helper()
@@ -139,6 +188,17 @@ func (p *prometheus) waitForScrapes(targets int) {
 		return json.NewDecoder(resp.Body).Decode(&answer) == nil && len(answer.Data.Result) == 1 &&
 			answer.Data.Result[0].Value[1] == fmt.Sprint(targets)
 	}, patience, 100*time.Millisecond)
+}
+
+// get reads an answer of Prometheus. It is empty while Prometheus does not answer.
+func get[T any](p *prometheus, path string, into *T) *T {
+	resp, err := http.Get(p.url + path)
+	if err != nil {
+		return into
+	}
+	defer resp.Body.Close()
+	_ = json.NewDecoder(resp.Body).Decode(into)
+	return into
 }
 
 // serviceDown returns the alert that a service does not run.
