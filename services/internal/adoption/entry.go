@@ -164,3 +164,21 @@ func Replacements(change *catalogv1.ProductChange, held *catalogv1.Observed, pri
 	slices.Sort(out)
 	return out
 }
+
+// Creations returns the active prices of the catalog that have neither a price in a pairing nor one with their mark, in
+// ascending order. A new price would be created for each of them.
+func Creations(change *catalogv1.ProductChange, held *catalogv1.Observed, prices map[string]string) []string {
+	marked := map[string]bool{}
+	for _, h := range held.GetPrices() {
+		if h.GetAdoptedAs() == "" {
+			marked[h.GetPrice().GetId()] = true
+		}
+	}
+	var out []string
+	for _, p := range activePrices(change) {
+		if prices[p.GetId()] == "" && !marked[p.GetId()] {
+			out = append(out, p.GetId())
+		}
+	}
+	return out
+}
