@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/driftless-sync/driftless/services/console/internal/page/activity"
+	"github.com/driftless-sync/driftless/services/console/internal/page/adoption"
 	"github.com/driftless-sync/driftless/services/console/internal/page/dead"
 	"github.com/driftless-sync/driftless/services/console/internal/page/drift"
 	"github.com/driftless-sync/driftless/services/console/internal/page/find"
@@ -96,6 +97,7 @@ func addPages(app *web.App) {
 	drift.Add(app)
 	dead.Add(app)
 	scans.Add(app)
+	adoption.Add(app)
 	settings.Add(app)
 	find.Add(app)
 	product.Add(app)

@@ -30,6 +30,8 @@ type Entry struct {
 	Doubts  []string `json:"doubts"             yaml:"doubts,omitempty"`
 	Approve bool     `json:"approve"            yaml:"approve"`
 
+	// KnowsDoubts means that Doubts are all that the person knew, also if Why is empty.
+	KnowsDoubts bool `json:"-" yaml:"-"`
 	// Line is the line of the file at which the entry begins. 0 if it is from no file.
 	Line int `json:"-" yaml:"-"`
 }
@@ -111,7 +113,7 @@ func (c *Checked) agree(e Entry) error {
 		}
 		return nil
 	}
-	if e.Why == "" {
+	if e.Why == "" && !e.KnowsDoubts {
 		return nil
 	}
 	for _, r := range c.Proposal.Reservations {

@@ -64,11 +64,13 @@ type testMesh struct {
 	entries   auth.Entries
 	listeners map[string]net.Listener
 	stops     map[string]func()
+	// holdCreations keeps push from creating products.
+	holdCreations bool
 }
 
 // newTestMesh starts a mesh that stops when the test ends. Drift waits for a decision, and dangerous changes of amounts
 // are held.
-func newTestMesh(t testing.TB) *testMesh {
+func newTestMesh(t testing.TB, options ...func(*testMesh)) *testMesh {
 	t.Helper()
 	policy, err := catalog.NewPolicy(catalog.Report, nil)
 	require.NoError(t, err)
@@ -79,6 +81,9 @@ func newTestMesh(t testing.TB) *testMesh {
 		tokens:    map[auth.Role]string{},
 		listeners: map[string]net.Listener{},
 		stops:     map[string]func(){},
+	}
+	for _, option := range options {
+		option(m)
 	}
 	for role, name := range map[auth.Role]string{auth.Read: "vera", auth.Operate: "otto", auth.Approve: "ada"} {
 		token := auth.NewToken()
@@ -172,7 +177,7 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 		return func(ctx context.Context) error {
 			return push.Run(ctx, push.Config{
 				Account: "default", NATS: nats, Stripe: stripe, HTTP: server, Policy: m.policy, Guard: rules,
-				Limits: limits, Logger: discard(),
+				Limits: limits, HoldCreations: m.holdCreations, Logger: discard(),
 			})
 		}
 	case topology.Pull:

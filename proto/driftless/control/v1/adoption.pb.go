@@ -621,7 +621,9 @@ type AdoptionEntry struct {
 	PairPrices bool     `protobuf:"varint,5,opt,name=pair_prices,json=pairPrices,proto3" json:"pair_prices,omitempty"`
 	Replace    []string `protobuf:"bytes,6,rep,name=replace,proto3" json:"replace,omitempty"`
 	// The doubts that the person knew: the name of each, and the price after a space: "price_differs mug-eur".
-	Doubts        []string `protobuf:"bytes,7,rep,name=doubts,proto3" json:"doubts,omitempty"`
+	Doubts []string `protobuf:"bytes,7,rep,name=doubts,proto3" json:"doubts,omitempty"`
+	// The person knew no other doubts. Without it, doubts are compared only if there is a why.
+	KnowsDoubts   bool `protobuf:"varint,8,opt,name=knows_doubts,json=knowsDoubts,proto3" json:"knows_doubts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -703,6 +705,13 @@ func (x *AdoptionEntry) GetDoubts() []string {
 		return x.Doubts
 	}
 	return nil
+}
+
+func (x *AdoptionEntry) GetKnowsDoubts() bool {
+	if x != nil {
+		return x.KnowsDoubts
+	}
+	return false
 }
 
 type ApplyAdoptionResponse struct {
@@ -949,7 +958,7 @@ const file_driftless_control_v1_adoption_proto_rawDesc = "" +
 	"\x05first\x18\x05 \x01(\rB\n" +
 	"\xbaH\a*\x05\x18\x80\xc2\xd7/R\x05first\x12\x1e\n" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
-	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\x9e\x03\n" +
+	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\xc1\x03\n" +
 	"\rAdoptionEntry\x12,\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
@@ -960,7 +969,8 @@ const file_driftless_control_v1_adoption_proto_rawDesc = "" +
 	"\vpair_prices\x18\x05 \x01(\bR\n" +
 	"pairPrices\x12,\n" +
 	"\areplace\x18\x06 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x90N\"\ar\x05\x10\x01(\xfc\aR\areplace\x12*\n" +
-	"\x06doubts\x18\a \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x90N\"\ar\x05\x10\x01(\xe0\bR\x06doubts\x1a9\n" +
+	"\x06doubts\x18\a \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x90N\"\ar\x05\x10\x01(\xe0\bR\x06doubts\x12!\n" +
+	"\fknows_doubts\x18\b \x01(\bR\vknowsDoubts\x1a9\n" +
 	"\vPricesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xab\x01\n" +

@@ -142,11 +142,12 @@ func (c control) readProducts(ctx context.Context, ids []string) (map[string]*le
 
 func entryOf(e *controlv1.AdoptionEntry) adoption.Entry {
 	out := adoption.Entry{
-		Product: e.GetProductId(),
-		Stripe:  e.GetStripeId(),
-		Why:     e.GetWhy(),
-		Replace: e.GetReplace(),
-		Doubts:  e.GetDoubts(),
+		Product:     e.GetProductId(),
+		Stripe:      e.GetStripeId(),
+		Why:         e.GetWhy(),
+		Replace:     e.GetReplace(),
+		Doubts:      e.GetDoubts(),
+		KnowsDoubts: e.GetKnowsDoubts(),
 	}
 	if !e.GetPairPrices() {
 		// Nil would pair them.

@@ -32,6 +32,8 @@ type planCache struct {
 	until time.Time
 	// turn grows when plans that are being made are out of date.
 	turn int
+	// read is the id of the scan that the ledger is known to have read.
+	read string
 }
 
 func newPlanCache(now func() time.Time) *planCache {
@@ -101,4 +103,18 @@ func (c *planCache) forget() {
 	defer c.mu.Unlock()
 	c.plan = nil
 	c.turn++
+}
+
+// isRead reports whether the ledger is known to have read what a scan has found.
+func (c *planCache) isRead(scan string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return scan != "" && c.read == scan
+}
+
+// setRead notes that the ledger has read what a scan has found.
+func (c *planCache) setRead(scan string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read = scan
 }

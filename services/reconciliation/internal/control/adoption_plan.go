@@ -54,7 +54,8 @@ func (c control) PlanAdoption(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// adoptionUnknown returns why the ledger does not have everything that Stripe has, or "".
+// adoptionUnknown returns why the ledger does not have everything that a scan has found, or "". Once it had, what comes
+// later is of single products, and is seen when they are adopted.
 func (c control) adoptionUnknown(ctx context.Context, scan *meshv1.ScanReport) (string, error) {
 	switch {
 	case scan == nil:
@@ -63,6 +64,9 @@ func (c control) adoptionUnknown(ctx context.Context, scan *meshv1.ScanReport) (
 		return "a scan of Stripe runs, and what Stripe has is known when it ends", nil
 	case scan.GetError() != "":
 		return "it is unknown what Stripe has: the latest scan failed: " + scan.GetError(), nil
+	}
+	if c.adoptions.isRead(scan.GetId()) {
+		return "", nil
 	}
 	consumers, err := c.Mesh.Consumers(ctx)
 	if err != nil {
@@ -74,10 +78,14 @@ func (c control) adoptionUnknown(ctx context.Context, scan *meshv1.ScanReport) (
 			behind += consumer.Pending + consumer.InFlight
 		}
 	}
-	if behind > 0 {
-		return fmt.Sprintf("reconciliation must read %d more messages before the matches can be trusted", behind), nil
+	switch behind {
+	case 0:
+		c.adoptions.setRead(scan.GetId())
+		return "", nil
+	case 1:
+		return "reconciliation must read 1 more message before the matches can be trusted", nil
 	}
-	return "", nil
+	return fmt.Sprintf("reconciliation must read %d more messages before the matches can be trusted", behind), nil
 }
 
 // adoptionPlan is all matches.
