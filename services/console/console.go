@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/page/activity"
 	"github.com/driftless-sync/driftless/services/console/internal/page/adoption"
 	"github.com/driftless-sync/driftless/services/console/internal/page/dead"
@@ -47,8 +48,10 @@ type Config struct {
 	Token string
 	// JaegerURL and StripeURL are the addresses of Jaeger and of Stripe's dashboard. Empty if there is none.
 	JaegerURL, StripeURL string
-	HTTP                 httpserver.Config
-	Logger               *slog.Logger
+	// Settings are those of this process, without secrets. Nil if they are not known.
+	Settings []*meshv1.Setting
+	HTTP     httpserver.Config
+	Logger   *slog.Logger
 }
 
 // Run serves until ctx ends. It returns nil after a graceful stop.
@@ -82,15 +85,15 @@ func Run(ctx context.Context, cfg Config) error {
 		Now:       time.Now,
 		Logger:    cfg.Logger,
 	})
-	addPages(app)
+	addPages(app, cfg.Settings)
 
 	cfg.HTTP.Handler = telemetry.HTTPServer(app.Handler())
 	cfg.HTTP.Ready = func(ctx context.Context) error { return apis.Ready(ctx) }
 	return httpserver.Run(ctx, cfg.HTTP)
 }
 
-// addPages adds all pages. Each is a package of its own.
-func addPages(app *web.App) {
+// addPages adds all pages. Each is a package of its own. own are the settings of this process.
+func addPages(app *web.App, own []*meshv1.Setting) {
 	now.Add(app)
 	activity.Add(app)
 	plan.Add(app)
@@ -98,7 +101,7 @@ func addPages(app *web.App) {
 	dead.Add(app)
 	scans.Add(app)
 	adoption.Add(app)
-	settings.Add(app)
+	settings.Add(app, own)
 	find.Add(app)
 	product.Add(app)
 	products.Add(app)

@@ -227,7 +227,9 @@ func (a *adoptApply) command(e adoption.Entry,
 }
 
 // apply sends the commands for a page of adoptions and waits for their results.
-func (a *adoptApply) apply(ctx context.Context, page []adoption.Entry, found map[string]*controlv1.ProductDetail) error {
+func (a *adoptApply) apply(ctx context.Context, page []adoption.Entry,
+	found map[string]*controlv1.ProductDetail,
+) error {
 	request := &controlv1.AdoptProductsRequest{Actor: a.actor(), Reason: a.Reason}
 	for _, e := range page {
 		checked, err := a.command(e, found)

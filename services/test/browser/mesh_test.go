@@ -20,6 +20,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/console"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/auth"
@@ -66,6 +67,8 @@ type testMesh struct {
 	stops     map[string]func()
 	// holdCreations keeps push from creating products.
 	holdCreations bool
+	// settings are what services announce.
+	settings map[string][]*meshv1.Setting
 }
 
 // newTestMesh starts a mesh that stops when the test ends. Drift waits for a decision, and dangerous changes of amounts
@@ -130,7 +133,7 @@ func (m *testMesh) startSimulator() {
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (m *testMesh) client(name string) mesh.Config {
-	return mesh.Config{URL: m.natsURL, Name: name, Logger: discard()}
+	return mesh.Config{URL: m.natsURL, Name: name, Settings: m.settings[name], Logger: discard()}
 }
 
 // listen returns a listener whose port stays the same when the part restarts.
@@ -200,8 +203,8 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 		return func(ctx context.Context) error {
 			return console.Run(ctx, console.Config{
 				ControlURL: m.url(topology.Reconciliation), IngestURL: m.url(topology.Ingestion), HTTP: server,
-				StripeURL: "https://dashboard.stripe.com/test",
-				Logger:    discard(),
+				StripeURL: "https://dashboard.stripe.com/test", Settings: m.settings[consoleName],
+				Logger: discard(),
 			})
 		}
 	}

@@ -112,7 +112,9 @@ func (c control) checkAdoption(ctx context.Context, req *controlv1.ApplyAdoption
 }
 
 // bothSides reads the products of entries, by id.
-func (c control) bothSides(ctx context.Context, entries []*controlv1.AdoptionEntry) (map[string]*ledger.Product, error) {
+func (c control) bothSides(ctx context.Context,
+	entries []*controlv1.AdoptionEntry,
+) (map[string]*ledger.Product, error) {
 	var ids []string
 	for _, e := range entries {
 		ids = append(ids, e.GetProductId())
