@@ -12,7 +12,9 @@ import (
 	"strings"
 	"time"
 
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/page/activity"
+	"github.com/driftless-sync/driftless/services/console/internal/page/adoption"
 	"github.com/driftless-sync/driftless/services/console/internal/page/dead"
 	"github.com/driftless-sync/driftless/services/console/internal/page/drift"
 	"github.com/driftless-sync/driftless/services/console/internal/page/find"
@@ -46,8 +48,10 @@ type Config struct {
 	Token string
 	// JaegerURL and StripeURL are the addresses of Jaeger and of Stripe's dashboard. Empty if there is none.
 	JaegerURL, StripeURL string
-	HTTP                 httpserver.Config
-	Logger               *slog.Logger
+	// Settings are those of this process, without secrets. Nil if they are not known.
+	Settings []*meshv1.Setting
+	HTTP     httpserver.Config
+	Logger   *slog.Logger
 }
 
 // Run serves until ctx ends. It returns nil after a graceful stop.
@@ -81,7 +85,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Now:       time.Now,
 		Logger:    cfg.Logger,
 	})
-	addPages(app)
+	addPages(app, cfg.Settings)
 
 	cfg.HTTP.Handler = telemetry.HTTPServer(app.Handler())
 	// It is ready without the control API: its pages say that nothing is known meanwhile. Were it not, Kubernetes would
@@ -90,15 +94,16 @@ func Run(ctx context.Context, cfg Config) error {
 	return httpserver.Run(ctx, cfg.HTTP)
 }
 
-// addPages adds all pages. Each is a package of its own.
-func addPages(app *web.App) {
+// addPages adds all pages. Each is a package of its own. own are the settings of this process.
+func addPages(app *web.App, own []*meshv1.Setting) {
 	now.Add(app)
 	activity.Add(app)
 	plan.Add(app)
 	drift.Add(app)
 	dead.Add(app)
 	scans.Add(app)
-	settings.Add(app)
+	adoption.Add(app)
+	settings.Add(app, own)
 	find.Add(app)
 	product.Add(app)
 	products.Add(app)

@@ -31,6 +31,7 @@ func main() {
 				Token:      s.ConsoleToken.Reveal(),
 				JaegerURL:  s.ConsoleJaegerURL,
 				StripeURL:  s.ConsoleStripeURL,
+				Settings:   r.Settings,
 				HTTP:       r.HTTP(s.ConsoleAddr),
 				Logger:     r.Logger,
 			})

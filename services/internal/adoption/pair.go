@@ -34,6 +34,11 @@ const (
 	PriceUnmatched Doubt = "price_unmatched"
 )
 
+// Doubts are all kinds of doubts.
+var Doubts = []Doubt{
+	NameOnly, Ambiguous, Contradiction, Marked, Archived, MetadataFull, PriceDiffers, PriceUnmatched,
+}
+
 // Reservation is a doubt about one match.
 type Reservation struct {
 	Doubt Doubt

@@ -28,6 +28,10 @@ var Control = Rules{
 	controlv1connect.ControlServiceGroupDeadLettersProcedure: {Role: Read},
 	controlv1connect.ControlServiceGetPriceChainProcedure:    {Role: Read},
 
+	controlv1connect.ControlServicePlanAdoptionProcedure: {Role: Read},
+	controlv1connect.ControlServiceGetSettingsProcedure:  {Role: Read},
+
+	controlv1connect.ControlServiceApplyAdoptionProcedure:     {Role: Operate, DryRun: true},
 	controlv1connect.ControlServiceSyncProductsProcedure:      {Role: Operate},
 	controlv1connect.ControlServiceAdoptProductsProcedure:     {Role: Operate},
 	controlv1connect.ControlServicePauseProcedure:             {Role: Operate},

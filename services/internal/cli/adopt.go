@@ -68,7 +68,7 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	defer file.Close()
-	out, err := newAdoptWriter(file, adoptHeader{
+	out, err := adoption.NewWriter(file, adoption.Header{
 		Account:     status.GetAccount(),
 		MetadataKey: cmd.MetadataKey,
 		PlannedAt:   time.Now().UTC().Truncate(time.Second),
@@ -82,7 +82,7 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	for page := range slices.Chunk(adoption.Matches(wanted, existing), maxAdoptPage) {
 		if err := propose(ctx, client, page, func(p adoption.Proposal, name, stripeName string) error {
 			r.add(p, name, stripeName)
-			return out.write(p, name, stripeName)
+			return out.Add(adoption.EntryOf(p), adoption.AboutProposal(p, name, stripeName))
 		}); err != nil {
 			return err
 		}
@@ -264,7 +264,7 @@ func (r *adoptReport) addJSON(p adoption.Proposal, name, stripeName string) {
 		reasons[i] = reservation.Detail
 	}
 	_ = r.list.item(adoptMatch{
-		adoptEntry: entryOf(p),
+		Entry:      adoption.EntryOf(p),
 		Name:       name,
 		StripeName: stripeName,
 		Create:     p.Create,

@@ -4,20 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
-	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/adoption"
-	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 type adoptApplyCmd struct {
@@ -41,7 +39,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	header, _, err := readAdoptFile(cmd.File)
+	header, err := adoptFile(cmd.File).Header()
 	if err != nil {
 		return err
 	}
@@ -122,7 +120,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 type adoptApply struct {
 	because
 	client   controlv1connect.ControlServiceClient
-	header   adoptHeader
+	header   adoption.Header
 	timeout  time.Duration
 	noWait   bool
 	json     bool
@@ -136,19 +134,20 @@ type adoptApply struct {
 	approved, adopted, adoptedBefore, sent, refused, differing, unknown int
 }
 
+// adoptFile returns the adoption file at a path.
+func adoptFile(path string) adoption.File {
+	return adoption.File{Name: path, Open: func() (io.ReadCloser, error) { return os.Open(path) }}
+}
+
 // maxStale is the maximum number of stale entries that are named.
 const maxStale = 50
 
 // eachPage calls do with pages of approved entries and the details of both sides. A page has at most maxAdoptPage
 // entries.
 func (a *adoptApply) eachPage(ctx context.Context, path string,
-	do func(context.Context, []adoptEntry, map[string]*controlv1.ProductDetail) error,
+	do func(context.Context, []adoption.Entry, map[string]*controlv1.ProductDetail) error,
 ) error {
-	_, entries, err := readAdoptFile(path)
-	if err != nil {
-		return err
-	}
-	var page []adoptEntry
+	var page []adoption.Entry
 	flush := func() error {
 		if len(page) == 0 {
 			return nil
@@ -167,7 +166,7 @@ func (a *adoptApply) eachPage(ctx context.Context, path string,
 		page = page[:0]
 		return err
 	}
-	for e, err := range entries {
+	for e, err := range adoptFile(path).Entries() {
 		if err != nil {
 			return err
 		}
@@ -184,7 +183,7 @@ func (a *adoptApply) eachPage(ctx context.Context, path string,
 }
 
 // check collects the entries that are stale or wrong.
-func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[string]*controlv1.ProductDetail) error {
+func (a *adoptApply) check(_ context.Context, page []adoption.Entry, found map[string]*controlv1.ProductDetail) error {
 	for _, e := range page {
 		var why []string
 		for _, twice := range []struct {
@@ -194,10 +193,10 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 			if line, ok := twice.lines[twice.id]; ok && twice.id != "" {
 				why = append(why, fmt.Sprintf("%s is already approved in line %d", twice.id, line))
 			}
-			twice.lines[twice.id] = e.line
+			twice.lines[twice.id] = e.Line
 		}
-		if _, _, reason := a.command(e, found); reason != "" {
-			why = append(why, reason)
+		if _, err := a.command(e, found); err != nil {
+			why = append(why, err.Error())
 		}
 		switch {
 		case len(why) == 0:
@@ -206,7 +205,7 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 			return errStale
 		default:
 			a.stale = append(a.stale,
-				fmt.Sprintf("line %d, product %s: %s", e.line, e.Product, strings.Join(why, "; ")))
+				fmt.Sprintf("line %d, product %s: %s", e.Line, e.Product, strings.Join(why, "; ")))
 		}
 	}
 	return nil
@@ -214,84 +213,35 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 
 var errStale = errors.New("too many entries are stale")
 
-// command returns push's command for an entry. done reports that it was carried out before. stale says why it must not
-// be carried out.
-func (a *adoptApply) command(e adoptEntry,
+// command compares an entry with the current state of both sides: see adoption.Check.
+func (a *adoptApply) command(e adoption.Entry,
 	found map[string]*controlv1.ProductDetail,
-) (order *meshv1.Adopt, done bool, stale string) {
-	change, observed := found[e.Product].GetDesired(), found[e.Product].GetObserved()
-	order = &meshv1.Adopt{ProductId: e.Product, StripeId: e.Stripe, Prices: e.Prices, Replace: e.Replace}
-	switch {
-	case e.Stripe == "":
-		return nil, false, "set stripe to the id of its product in Stripe"
-	case observed.GetStripeId() == e.Stripe:
-		return order, true, ""
-	}
-	held := found[e.Stripe].GetObserved()
-	if e.Stripe != e.Product && found[e.Stripe].GetDesired() != nil {
-		return nil, false, "the catalog has, or had, a product with the id " + e.Stripe
-	}
-	match := adoption.Match{Product: e.Product, StripeID: e.Stripe, Why: adoption.Why(e.Why)}
-	if e.Why != "" &&
-		!adoption.StillApplies(match, adoption.WantedOf(change, a.header.MetadataKey),
-			adoption.ExistingOf(held, a.header.MetadataKey)) {
-		return nil, false, fmt.Sprintf("it no longer matches %s by %s", e.Stripe, e.Why)
-	}
-	proposal := adoption.Propose(match, change, held)
-	if e.Prices == nil {
-		order.Prices, order.Replace = proposal.Prices, nil
-		for _, r := range proposal.Reservations {
-			if r.Price != "" {
-				return nil, false,
-					r.Detail + "; set the prices that are adopted (prices: {the catalog's id: Stripe's id}; {} for none)"
-			}
-		}
-	} else if e.Why != "" {
-		for _, r := range proposal.Reservations {
-			if r.Doubt != adoption.Ambiguous && !slices.Contains(e.Doubts, r.String()) {
-				return nil, false, "unknown at the time of approval: " + r.Detail
-			}
-		}
-	}
-	if observed == nil {
-		observed = &catalogv1.Observed{ProductId: e.Product}
-	}
-	var prices []catalog.PriceSighting
-	for _, p := range held.GetPrices() {
-		prices = append(prices, catalog.PriceSighting{
-			StripeID: p.GetStripeId(),
-			Price:    p.GetPrice(),
-			Created:  p.GetCreated(),
-			Seen:     p.GetSeen(),
-		})
-	}
-	sighting := catalog.ProductSighting{
-		Product: held.GetProduct(),
-		Seen:    held.GetProductSeen(),
-		Updated: held.GetProductUpdated(),
-	}
-	if err := catalog.Adopt(proto.CloneOf(observed), change,
-		catalog.Adoption{StripeID: e.Stripe, Prices: order.GetPrices(), Replace: order.GetReplace()}, sighting,
-		prices); err != nil {
-		return nil, false, err.Error()
-	}
-	return order, false, ""
+) (adoption.Checked, error) {
+	product, stripe := found[e.Product], found[e.Stripe]
+	return adoption.Check(e, a.header.MetadataKey, adoption.Pair{
+		Change:   product.GetDesired(),
+		Observed: product.GetObserved(),
+		Held:     stripe.GetObserved(),
+		IsTaken:  stripe.GetDesired() != nil,
+	})
 }
 
 // apply sends the commands for a page of adoptions and waits for their results.
-func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[string]*controlv1.ProductDetail) error {
+func (a *adoptApply) apply(ctx context.Context, page []adoption.Entry,
+	found map[string]*controlv1.ProductDetail,
+) error {
 	request := &controlv1.AdoptProductsRequest{Actor: a.actor(), Reason: a.Reason}
 	for _, e := range page {
-		order, done, stale := a.command(e, found)
+		checked, err := a.command(e, found)
 		switch {
-		case stale != "":
+		case err != nil:
 			a.refused++
-			a.report(e, "refused", stale)
-		case done:
+			a.report(e, "refused", err.Error())
+		case checked.IsDone:
 			a.adoptedBefore++
 			a.report(e, "already adopted", "")
 		default:
-			request.Adoptions = append(request.Adoptions, order)
+			request.Adoptions = append(request.Adoptions, checked.Order)
 		}
 	}
 	if len(request.GetAdoptions()) == 0 {
@@ -301,11 +251,11 @@ func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[str
 	if err != nil {
 		return err
 	}
-	entries := map[string]adoptEntry{}
+	entries := map[string]adoption.Entry{}
 	for _, e := range page {
 		entries[e.Product] = e
 	}
-	waiting := map[string]adoptEntry{}
+	waiting := map[string]adoption.Entry{}
 	for _, o := range resp.Msg.GetOrders() {
 		waiting[o.GetId()] = entries[o.GetProductId()]
 	}
@@ -321,7 +271,7 @@ func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[str
 
 // await shows the results of the commands. It then waits until push has synced the adopted products to their latest
 // state.
-func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) error {
+func (a *adoptApply) await(ctx context.Context, waiting map[string]adoption.Entry) error {
 	waitCtx, cancel := context.WithTimeoutCause(ctx, a.timeout,
 		fmt.Errorf("push has not carried out the commands within %s; they stay queued until it runs",
 			a.timeout))
@@ -379,7 +329,7 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 	return nil
 }
 
-func (a *adoptApply) report(e adoptEntry, result, detail string) {
+func (a *adoptApply) report(e adoption.Entry, result, detail string) {
 	if a.json {
 		_ = a.list.item(adoptedProduct{e.Product, e.Stripe, strings.ReplaceAll(result, " ", "_"), detail})
 		return

@@ -3,6 +3,7 @@ package cli
 import (
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/adoption"
 	"github.com/driftless-sync/driftless/services/internal/forecast"
 	"github.com/driftless-sync/driftless/services/internal/jaeger"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
@@ -126,7 +127,7 @@ type syncTotals struct {
 }
 
 type adoptMatch struct {
-	adoptEntry
+	adoption.Entry
 
 	Name       string   `json:"name"`
 	StripeName string   `json:"stripe_name"`

@@ -45,6 +45,7 @@ type cli struct {
 	Plan       planCmd       `cmd:"" help:"Show what differs between the catalog and Stripe, and what will be done about it. Exits with 2 if anything differs or is unknown."`
 	Preview    previewCmd    `cmd:"" help:"Show the products as the mapping reads them, and what would be refused. Needs only the database, and writes nothing."`
 	Doctor     doctorCmd     `cmd:"" help:"Check everything that a mesh needs: settings, database, mapping, ledger, NATS, Stripe, clocks and services. Each finding has its fix. Exits with 2 unless every check was made and found nothing."`
+	Settings   settingsCmd   `cmd:"" help:"Show the settings that the services have, and where each comes from. Exits with 2 if processes differ or something is unknown."`
 	Sync       syncCmd       `cmd:"" help:"Read products from your tables and sync them to Stripe now. Exits with 2 unless they are known to be equal."`
 	Reread     rereadCmd     `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish every difference from the captured state."`
 	Approve    approveCmd    `cmd:"" help:"Approve changes that the guard holds."`

@@ -196,6 +196,11 @@ var examples = map[string][]example{
 	"token hash": {{"token hash ci --role read", "of the token on standard input"}},
 	"whoami":     {{"whoami", ""}},
 
+	"settings": {
+		{"settings", "those that are not their defaults"},
+		{"settings push --all", ""},
+		{"settings --search stripe_rate", "which process has which value"},
+	},
 	"version": {
 		{"version", ""},
 		{"version --client", "without a question to the mesh"},

@@ -20,7 +20,7 @@ var commandGroups = []struct {
 		"Decide about what is held, failed or different:",
 		[]string{"approve", "reject", "drift", "dead", "retries"},
 	},
-	{"Operate:", []string{"doctor", "pause", "resume", "scan", "reread", "notify"}},
+	{"Operate:", []string{"doctor", "settings", "pause", "resume", "scan", "reread", "notify"}},
 	{
 		"Set up:",
 		[]string{

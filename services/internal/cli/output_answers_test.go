@@ -51,6 +51,7 @@ var answersOf = map[string][]any{
 	"keys public": {keyAnswer{}},
 	"migrate":     {migrateAnswer{}},
 	"notify test": {&controlv1.TestNotificationResponse{}},
+	"settings":    {&controlv1.GetSettingsResponse{}, unknownAnswer{}},
 	"pause":       {&controlv1.PauseResponse{}},
 	"plan": {
 		&controlv1.PlanResponse{},

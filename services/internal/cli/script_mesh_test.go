@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/auth"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
@@ -160,8 +161,17 @@ func (m *testMesh) startSimulator() {
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (m *testMesh) client(name string) mesh.Config {
-	return mesh.Config{URL: m.natsURL, Name: name, Version: m.version, Logger: discard()}
+	return mesh.Config{
+		URL: m.natsURL, Name: name, Version: m.version, Settings: scriptSettings[name], Logger: discard(),
+	}
 }
+
+// scriptSettings are what services announce. The others announce nothing, as services of an earlier version do.
+var scriptSettings = map[string][]*meshv1.Setting{topology.Push: {
+	{Name: "slot", Value: "driftless", Default: "driftless", Set: true, Origin: "default"},
+	{Name: "stripe-api-key", Secret: true, Set: true, Origin: "secret_file", At: "/run/secrets/key"},
+	{Name: "stripe-rate", Value: "50", Default: "0", Set: true, Origin: "file", At: "driftless.yaml:3:1"},
+}}
 
 // listen returns a listener whose port stays the same when the service restarts.
 func (m *testMesh) listen(name string) net.Listener {

@@ -25,6 +25,12 @@ const SecretFlags = "Every user of the machine can see a secret in a flag in the
 // Parse fills settings, a pointer to a struct of this package's groups, from arguments, environment and file. It
 // returns the file's mapping, nil if there is none. For --help and --version it prints them and ends the process.
 func Parse(settings any, name, description, version string, args []string) (*Mapping, error) {
+	mapping, _, err := ParseEffective(settings, name, description, version, args)
+	return mapping, err
+}
+
+// ParseEffective parses as Parse does. It also returns the settings with their origins.
+func ParseEffective(settings any, name, description, version string, args []string) (*Mapping, []Effective, error) {
 	r := newResolver()
 	var own struct {
 		Version kong.VersionFlag `help:"Print the version."`
@@ -33,12 +39,13 @@ func Parse(settings any, name, description, version string, args []string) (*Map
 		append(r.options(), kong.Name(name), kong.Description(description+"\n\n"+SecretFlags),
 			kong.Vars{"version": version}, kong.Embed(&own))...)
 	if err != nil {
-		return nil, fmt.Errorf("settings of %s: %w", name, err)
+		return nil, nil, fmt.Errorf("settings of %s: %w", name, err)
 	}
-	if _, err := parser.Parse(args); err != nil {
-		return nil, err
+	ctx, err := parser.Parse(args)
+	if err != nil {
+		return nil, nil, err
 	}
-	return r.mapping, nil
+	return r.mapping, r.effective(ctx), nil
 }
 
 // Loaded is what a command line has read from the environment and the file. Use it once the command line is parsed.

@@ -84,6 +84,7 @@ func newBeat(cfg Config) *beat {
 		Host:     host,
 		Pid:      uint32(os.Getpid()),
 		Version:  cfg.Mesh.Version(),
+		Settings: cfg.Mesh.Settings(),
 		Interval: durationpb.New(b.interval),
 	}
 	for name := range cfg.Counters {
@@ -117,6 +118,7 @@ func (b *beat) record(ctx context.Context, now time.Time) *meshv1.Process {
 		Version:   b.base.GetVersion(),
 		StartedAt: b.base.GetStartedAt(),
 		Interval:  b.base.GetInterval(),
+		Settings:  b.base.GetSettings(),
 		Rates:     map[string]float64{},
 	}
 	if b.Ready != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/redact"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -52,7 +53,9 @@ type Config struct {
 	Name string
 	// Version of the program. Defaults to "devel".
 	Version string
-	Logger  *slog.Logger
+	// Settings are those of the program, without secrets, for the record of the process. Nil if they are not known.
+	Settings []*meshv1.Setting
+	Logger   *slog.Logger
 	// InProcess connects to a server in the same process instead of to URL.
 	InProcess nats.InProcessConnProvider
 	// Now is the host's clock. Defaults to time.Now.
@@ -70,6 +73,8 @@ type Mesh struct {
 	name string
 	// version of the program.
 	version string
+	// settings are for the record of the process.
+	settings []*meshv1.Setting
 	// account whose consumers are used.
 	account string
 	// replicas is how many replicas the streams should have.
@@ -180,7 +185,8 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	}
 	m := &Mesh{
 		nc: nc, js: js, name: cfg.Name, version: cmp.Or(cfg.Version, "devel"),
-		account: cmp.Or(cfg.Account, topology.DefaultAccount), replicas: cfg.Replicas,
+		settings: cfg.Settings,
+		account:  cmp.Or(cfg.Account, topology.DefaultAccount), replicas: cfg.Replicas,
 		logger:  logger,
 		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{},
 		committers: map[string]*committer{}, closed: closed,
@@ -233,6 +239,9 @@ func (m *Mesh) Account() string { return m.account }
 
 // Version returns the version of the program.
 func (m *Mesh) Version() string { return m.version }
+
+// Settings returns those of the program, without secrets. Nil if they are not known.
+func (m *Mesh) Settings() []*meshv1.Setting { return m.settings }
 
 // Logger returns the log of the client.
 func (m *Mesh) Logger() *slog.Logger { return m.logger }

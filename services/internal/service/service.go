@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
@@ -26,7 +27,9 @@ type Runtime struct {
 	Logger  *slog.Logger
 	Metrics http.Handler
 	// Mapping is the mapping of the configuration file, nil if there is none.
-	Mapping      *config.Mapping
+	Mapping *config.Mapping
+	// Settings are those of the process, with their origins and without secrets.
+	Settings     []*meshv1.Setting
 	allowedHosts []string
 	// listener is inherited from the process that supervises this one; nil if there is none.
 	listener net.Listener
@@ -52,7 +55,7 @@ func (r Runtime) NATS(service string, m config.Mesh, s config.Signing) mesh.Conf
 		Trusted:     s.TrustedKeys,
 		TrustedFile: s.TrustedKeysFile,
 	}
-	cfg.Version, cfg.Logger = Version(), r.Logger
+	cfg.Version, cfg.Settings, cfg.Logger = Version(), r.Settings, r.Logger
 	return cfg
 }
 
@@ -82,7 +85,7 @@ func Main(name, description string, settings any, run func(context.Context, Runt
 }
 
 func runService(name, description string, settings any, run func(context.Context, Runtime) error) error {
-	mapping, err := config.Parse(settings, name, description, ReadBuild().String(), os.Args[1:])
+	mapping, effective, err := config.ParseEffective(settings, name, description, ReadBuild().String(), os.Args[1:])
 	if err != nil {
 		return err
 	}
@@ -115,6 +118,7 @@ func runService(name, description string, settings any, run func(context.Context
 		Logger:       logger.With("service", name),
 		Metrics:      t.Handler(),
 		Mapping:      mapping,
+		Settings:     announced(effective),
 		allowedHosts: hosts.AllowedHosts,
 		listener:     listener,
 	})

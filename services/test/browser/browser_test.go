@@ -138,7 +138,8 @@ func (p *tab) waitText(text string) {
 	p.t.Helper()
 	quoted, err := json.Marshal(text)
 	require.NoError(p.t, err)
-	expression := fmt.Sprintf(`!!document.querySelector("main")?.innerText.replace(/\s+/g, " ").includes(%s)`, quoted)
+	// The keyboard works once the scripts have run.
+	expression := fmt.Sprintf(`document.readyState === "complete" && !!document.querySelector("main")?.innerText.replace(/\s+/g, " ").includes(%s)`, quoted)
 	// An evaluation fails while the page is left for another one.
 	require.Eventually(p.t, func() bool {
 		found, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](expression))

@@ -20,6 +20,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/console"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/auth"
@@ -64,11 +65,15 @@ type testMesh struct {
 	entries   auth.Entries
 	listeners map[string]net.Listener
 	stops     map[string]func()
+	// holdCreations keeps push from creating products.
+	holdCreations bool
+	// settings are what services announce.
+	settings map[string][]*meshv1.Setting
 }
 
 // newTestMesh starts a mesh that stops when the test ends. Drift waits for a decision, and dangerous changes of amounts
 // are held.
-func newTestMesh(t testing.TB) *testMesh {
+func newTestMesh(t testing.TB, options ...func(*testMesh)) *testMesh {
 	t.Helper()
 	policy, err := catalog.NewPolicy(catalog.Report, nil)
 	require.NoError(t, err)
@@ -79,6 +84,9 @@ func newTestMesh(t testing.TB) *testMesh {
 		tokens:    map[auth.Role]string{},
 		listeners: map[string]net.Listener{},
 		stops:     map[string]func(){},
+	}
+	for _, option := range options {
+		option(m)
 	}
 	for role, name := range map[auth.Role]string{auth.Read: "vera", auth.Operate: "otto", auth.Approve: "ada"} {
 		token := auth.NewToken()
@@ -125,7 +133,7 @@ func (m *testMesh) startSimulator() {
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (m *testMesh) client(name string) mesh.Config {
-	return mesh.Config{URL: m.natsURL, Name: name, Logger: discard()}
+	return mesh.Config{URL: m.natsURL, Name: name, Settings: m.settings[name], Logger: discard()}
 }
 
 // listen returns a listener whose port stays the same when the part restarts.
@@ -172,7 +180,7 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 		return func(ctx context.Context) error {
 			return push.Run(ctx, push.Config{
 				Account: "default", NATS: nats, Stripe: stripe, HTTP: server, Policy: m.policy, Guard: rules,
-				Limits: limits, Logger: discard(),
+				Limits: limits, HoldCreations: m.holdCreations, Logger: discard(),
 			})
 		}
 	case topology.Pull:
@@ -195,8 +203,8 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 		return func(ctx context.Context) error {
 			return console.Run(ctx, console.Config{
 				ControlURL: m.url(topology.Reconciliation), IngestURL: m.url(topology.Ingestion), HTTP: server,
-				StripeURL: "https://dashboard.stripe.com/test",
-				Logger:    discard(),
+				StripeURL: "https://dashboard.stripe.com/test", Settings: m.settings[consoleName],
+				Logger: discard(),
 			})
 		}
 	}

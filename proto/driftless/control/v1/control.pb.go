@@ -3811,59 +3811,6 @@ func (x *AdoptProductsResponse) GetOrders() []*AdoptionOrder {
 	return nil
 }
 
-type AdoptionOrder struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// The id for ListAdoptions.
-	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AdoptionOrder) Reset() {
-	*x = AdoptionOrder{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AdoptionOrder) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AdoptionOrder) ProtoMessage() {}
-
-func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AdoptionOrder.ProtoReflect.Descriptor instead.
-func (*AdoptionOrder) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
-}
-
-func (x *AdoptionOrder) GetProductId() string {
-	if x != nil {
-		return x.ProductId
-	}
-	return ""
-}
-
-func (x *AdoptionOrder) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
 type ListAdoptionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ids of the commands.
@@ -3874,7 +3821,7 @@ type ListAdoptionsRequest struct {
 
 func (x *ListAdoptionsRequest) Reset() {
 	*x = ListAdoptionsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3886,7 +3833,7 @@ func (x *ListAdoptionsRequest) String() string {
 func (*ListAdoptionsRequest) ProtoMessage() {}
 
 func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3899,7 +3846,7 @@ func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListAdoptionsRequest) GetIds() []string {
@@ -3918,7 +3865,7 @@ type ListAdoptionsResponse struct {
 
 func (x *ListAdoptionsResponse) Reset() {
 	*x = ListAdoptionsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3930,7 +3877,7 @@ func (x *ListAdoptionsResponse) String() string {
 func (*ListAdoptionsResponse) ProtoMessage() {}
 
 func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3943,7 +3890,7 @@ func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListAdoptionsResponse) GetAdoptions() []*Adoption {
@@ -3968,7 +3915,7 @@ type Adoption struct {
 
 func (x *Adoption) Reset() {
 	*x = Adoption{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3980,7 +3927,7 @@ func (x *Adoption) String() string {
 func (*Adoption) ProtoMessage() {}
 
 func (x *Adoption) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3993,7 +3940,7 @@ func (x *Adoption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adoption.ProtoReflect.Descriptor instead.
 func (*Adoption) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Adoption) GetId() string {
@@ -4041,7 +3988,7 @@ type SyncProductsRequest struct {
 
 func (x *SyncProductsRequest) Reset() {
 	*x = SyncProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4053,7 +4000,7 @@ func (x *SyncProductsRequest) String() string {
 func (*SyncProductsRequest) ProtoMessage() {}
 
 func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4066,7 +4013,7 @@ func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsRequest.ProtoReflect.Descriptor instead.
 func (*SyncProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SyncProductsRequest) GetProductIds() []string {
@@ -4119,7 +4066,7 @@ type SyncProductsResponse struct {
 
 func (x *SyncProductsResponse) Reset() {
 	*x = SyncProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4131,7 +4078,7 @@ func (x *SyncProductsResponse) String() string {
 func (*SyncProductsResponse) ProtoMessage() {}
 
 func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4144,7 +4091,7 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SyncProductsResponse) GetRereadId() string {
@@ -4181,7 +4128,7 @@ type RereadRequest struct {
 
 func (x *RereadRequest) Reset() {
 	*x = RereadRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4193,7 +4140,7 @@ func (x *RereadRequest) String() string {
 func (*RereadRequest) ProtoMessage() {}
 
 func (x *RereadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4206,7 +4153,7 @@ func (x *RereadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadRequest.ProtoReflect.Descriptor instead.
 func (*RereadRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RereadRequest) GetProductIds() []string {
@@ -4240,7 +4187,7 @@ type RereadResponse struct {
 
 func (x *RereadResponse) Reset() {
 	*x = RereadResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4252,7 +4199,7 @@ func (x *RereadResponse) String() string {
 func (*RereadResponse) ProtoMessage() {}
 
 func (x *RereadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4265,7 +4212,7 @@ func (x *RereadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadResponse.ProtoReflect.Descriptor instead.
 func (*RereadResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RereadResponse) GetId() string {
@@ -4286,7 +4233,7 @@ type StartScanRequest struct {
 
 func (x *StartScanRequest) Reset() {
 	*x = StartScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4298,7 +4245,7 @@ func (x *StartScanRequest) String() string {
 func (*StartScanRequest) ProtoMessage() {}
 
 func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4311,7 +4258,7 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StartScanRequest) GetActor() string {
@@ -4337,7 +4284,7 @@ type StartScanResponse struct {
 
 func (x *StartScanResponse) Reset() {
 	*x = StartScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4349,7 +4296,7 @@ func (x *StartScanResponse) String() string {
 func (*StartScanResponse) ProtoMessage() {}
 
 func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4362,7 +4309,7 @@ func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanResponse.ProtoReflect.Descriptor instead.
 func (*StartScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StartScanResponse) GetId() string {
@@ -4380,7 +4327,7 @@ type GetScanRequest struct {
 
 func (x *GetScanRequest) Reset() {
 	*x = GetScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4392,7 +4339,7 @@ func (x *GetScanRequest) String() string {
 func (*GetScanRequest) ProtoMessage() {}
 
 func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4405,7 +4352,7 @@ func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanRequest.ProtoReflect.Descriptor instead.
 func (*GetScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 type GetScanResponse struct {
@@ -4417,7 +4364,7 @@ type GetScanResponse struct {
 
 func (x *GetScanResponse) Reset() {
 	*x = GetScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4429,7 +4376,7 @@ func (x *GetScanResponse) String() string {
 func (*GetScanResponse) ProtoMessage() {}
 
 func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4442,7 +4389,7 @@ func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanResponse.ProtoReflect.Descriptor instead.
 func (*GetScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetScanResponse) GetScan() *v1.ScanReport {
@@ -4464,7 +4411,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4476,7 +4423,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4489,7 +4436,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListHistoryRequest) GetProductId() string {
@@ -4520,7 +4467,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4532,7 +4479,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4545,7 +4492,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -4612,7 +4559,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4624,7 +4571,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4637,7 +4584,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *HistoryEntry) GetAt() *timestamppb.Timestamp {
@@ -4792,7 +4739,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4804,7 +4751,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4817,7 +4764,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *FieldChange) GetField() string {
@@ -4859,7 +4806,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4871,7 +4818,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4884,7 +4831,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListDeadLettersRequest) GetLimit() uint32 {
@@ -4931,7 +4878,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4943,7 +4890,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4956,7 +4903,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
@@ -4975,7 +4922,7 @@ type GetDeadLettersRequest struct {
 
 func (x *GetDeadLettersRequest) Reset() {
 	*x = GetDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4987,7 +4934,7 @@ func (x *GetDeadLettersRequest) String() string {
 func (*GetDeadLettersRequest) ProtoMessage() {}
 
 func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5000,7 +4947,7 @@ func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetDeadLettersRequest) GetProductId() string {
@@ -5019,7 +4966,7 @@ type GetDeadLettersResponse struct {
 
 func (x *GetDeadLettersResponse) Reset() {
 	*x = GetDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5031,7 +4978,7 @@ func (x *GetDeadLettersResponse) String() string {
 func (*GetDeadLettersResponse) ProtoMessage() {}
 
 func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5044,7 +4991,7 @@ func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
@@ -5067,7 +5014,7 @@ type DeadLetterDetail struct {
 
 func (x *DeadLetterDetail) Reset() {
 	*x = DeadLetterDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5079,7 +5026,7 @@ func (x *DeadLetterDetail) String() string {
 func (*DeadLetterDetail) ProtoMessage() {}
 
 func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5092,7 +5039,7 @@ func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterDetail.ProtoReflect.Descriptor instead.
 func (*DeadLetterDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DeadLetterDetail) GetDeadLetter() *v1.DeadLetter {
@@ -5137,7 +5084,7 @@ type DeadLetterSelection struct {
 
 func (x *DeadLetterSelection) Reset() {
 	*x = DeadLetterSelection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5149,7 +5096,7 @@ func (x *DeadLetterSelection) String() string {
 func (*DeadLetterSelection) ProtoMessage() {}
 
 func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5162,7 +5109,7 @@ func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
 func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DeadLetterSelection) GetProductIds() []string {
@@ -5226,7 +5173,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5238,7 +5185,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5251,7 +5198,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -5289,7 +5236,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5301,7 +5248,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5314,7 +5261,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ReplayDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -5351,7 +5298,7 @@ type DropDeadLettersRequest struct {
 
 func (x *DropDeadLettersRequest) Reset() {
 	*x = DropDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5363,7 +5310,7 @@ func (x *DropDeadLettersRequest) String() string {
 func (*DropDeadLettersRequest) ProtoMessage() {}
 
 func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5376,7 +5323,7 @@ func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -5414,7 +5361,7 @@ type DropDeadLettersResponse struct {
 
 func (x *DropDeadLettersResponse) Reset() {
 	*x = DropDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5426,7 +5373,7 @@ func (x *DropDeadLettersResponse) String() string {
 func (*DropDeadLettersResponse) ProtoMessage() {}
 
 func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5439,7 +5386,7 @@ func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DropDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -5480,7 +5427,7 @@ type DeadLetterResult struct {
 
 func (x *DeadLetterResult) Reset() {
 	*x = DeadLetterResult{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5492,7 +5439,7 @@ func (x *DeadLetterResult) String() string {
 func (*DeadLetterResult) ProtoMessage() {}
 
 func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5505,7 +5452,7 @@ func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterResult.ProtoReflect.Descriptor instead.
 func (*DeadLetterResult) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *DeadLetterResult) GetProductId() string {
@@ -5564,7 +5511,7 @@ type ListStatesRequest struct {
 
 func (x *ListStatesRequest) Reset() {
 	*x = ListStatesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5576,7 +5523,7 @@ func (x *ListStatesRequest) String() string {
 func (*ListStatesRequest) ProtoMessage() {}
 
 func (x *ListStatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5589,7 +5536,7 @@ func (x *ListStatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStatesRequest.ProtoReflect.Descriptor instead.
 func (*ListStatesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListStatesRequest) GetAt() *timestamppb.Timestamp {
@@ -5637,7 +5584,7 @@ type ListStatesResponse struct {
 
 func (x *ListStatesResponse) Reset() {
 	*x = ListStatesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5649,7 +5596,7 @@ func (x *ListStatesResponse) String() string {
 func (*ListStatesResponse) ProtoMessage() {}
 
 func (x *ListStatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5662,7 +5609,7 @@ func (x *ListStatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStatesResponse.ProtoReflect.Descriptor instead.
 func (*ListStatesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListStatesResponse) GetStates() []*PastState {
@@ -5721,7 +5668,7 @@ type PastState struct {
 
 func (x *PastState) Reset() {
 	*x = PastState{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5733,7 +5680,7 @@ func (x *PastState) String() string {
 func (*PastState) ProtoMessage() {}
 
 func (x *PastState) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5746,7 +5693,7 @@ func (x *PastState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastState.ProtoReflect.Descriptor instead.
 func (*PastState) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PastState) GetProductId() string {
@@ -5813,7 +5760,7 @@ type DiffStatesRequest struct {
 
 func (x *DiffStatesRequest) Reset() {
 	*x = DiffStatesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5825,7 +5772,7 @@ func (x *DiffStatesRequest) String() string {
 func (*DiffStatesRequest) ProtoMessage() {}
 
 func (x *DiffStatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5838,7 +5785,7 @@ func (x *DiffStatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffStatesRequest.ProtoReflect.Descriptor instead.
 func (*DiffStatesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{72}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DiffStatesRequest) GetFrom() *timestamppb.Timestamp {
@@ -5893,7 +5840,7 @@ type DiffStatesResponse struct {
 
 func (x *DiffStatesResponse) Reset() {
 	*x = DiffStatesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5905,7 +5852,7 @@ func (x *DiffStatesResponse) String() string {
 func (*DiffStatesResponse) ProtoMessage() {}
 
 func (x *DiffStatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5918,7 +5865,7 @@ func (x *DiffStatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffStatesResponse.ProtoReflect.Descriptor instead.
 func (*DiffStatesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{73}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *DiffStatesResponse) GetProducts() []*ProductDiff {
@@ -5982,7 +5929,7 @@ type ProductDiff struct {
 
 func (x *ProductDiff) Reset() {
 	*x = ProductDiff{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5994,7 +5941,7 @@ func (x *ProductDiff) String() string {
 func (*ProductDiff) ProtoMessage() {}
 
 func (x *ProductDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6007,7 +5954,7 @@ func (x *ProductDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDiff.ProtoReflect.Descriptor instead.
 func (*ProductDiff) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{74}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ProductDiff) GetProductId() string {
@@ -6073,7 +6020,7 @@ type StateChange struct {
 
 func (x *StateChange) Reset() {
 	*x = StateChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6085,7 +6032,7 @@ func (x *StateChange) String() string {
 func (*StateChange) ProtoMessage() {}
 
 func (x *StateChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6098,7 +6045,7 @@ func (x *StateChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateChange.ProtoReflect.Descriptor instead.
 func (*StateChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{75}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *StateChange) GetVerb() string {
@@ -6168,7 +6115,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6180,7 +6127,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6193,7 +6140,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{76}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *RollbackRequest) GetProductId() string {
@@ -6301,7 +6248,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6313,7 +6260,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6326,7 +6273,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{77}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RollbackResponse) GetProductId() string {
@@ -6414,7 +6361,7 @@ type ListProcessesRequest struct {
 
 func (x *ListProcessesRequest) Reset() {
 	*x = ListProcessesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6426,7 +6373,7 @@ func (x *ListProcessesRequest) String() string {
 func (*ListProcessesRequest) ProtoMessage() {}
 
 func (x *ListProcessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6439,7 +6386,7 @@ func (x *ListProcessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcessesRequest.ProtoReflect.Descriptor instead.
 func (*ListProcessesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{78}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{77}
 }
 
 type ListProcessesResponse struct {
@@ -6453,7 +6400,7 @@ type ListProcessesResponse struct {
 
 func (x *ListProcessesResponse) Reset() {
 	*x = ListProcessesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6465,7 +6412,7 @@ func (x *ListProcessesResponse) String() string {
 func (*ListProcessesResponse) ProtoMessage() {}
 
 func (x *ListProcessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6478,7 +6425,7 @@ func (x *ListProcessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcessesResponse.ProtoReflect.Descriptor instead.
 func (*ListProcessesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{79}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListProcessesResponse) GetServices() []*ServiceStatus {
@@ -6507,7 +6454,7 @@ type ListRetriesRequest struct {
 
 func (x *ListRetriesRequest) Reset() {
 	*x = ListRetriesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6519,7 +6466,7 @@ func (x *ListRetriesRequest) String() string {
 func (*ListRetriesRequest) ProtoMessage() {}
 
 func (x *ListRetriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6532,7 +6479,7 @@ func (x *ListRetriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRetriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{80}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListRetriesRequest) GetLimit() uint32 {
@@ -6565,7 +6512,7 @@ type ListRetriesResponse struct {
 
 func (x *ListRetriesResponse) Reset() {
 	*x = ListRetriesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6577,7 +6524,7 @@ func (x *ListRetriesResponse) String() string {
 func (*ListRetriesResponse) ProtoMessage() {}
 
 func (x *ListRetriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6590,7 +6537,7 @@ func (x *ListRetriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRetriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{81}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListRetriesResponse) GetRetries() []*v1.Retry {
@@ -6649,7 +6596,7 @@ type ListActivityRequest struct {
 
 func (x *ListActivityRequest) Reset() {
 	*x = ListActivityRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6661,7 +6608,7 @@ func (x *ListActivityRequest) String() string {
 func (*ListActivityRequest) ProtoMessage() {}
 
 func (x *ListActivityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6674,7 +6621,7 @@ func (x *ListActivityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivityRequest.ProtoReflect.Descriptor instead.
 func (*ListActivityRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{82}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListActivityRequest) GetAfter() uint64 {
@@ -6758,7 +6705,7 @@ type ListActivityResponse struct {
 
 func (x *ListActivityResponse) Reset() {
 	*x = ListActivityResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6770,7 +6717,7 @@ func (x *ListActivityResponse) String() string {
 func (*ListActivityResponse) ProtoMessage() {}
 
 func (x *ListActivityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6783,7 +6730,7 @@ func (x *ListActivityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivityResponse.ProtoReflect.Descriptor instead.
 func (*ListActivityResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{83}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListActivityResponse) GetEntries() []*ActivityEntry {
@@ -6814,7 +6761,7 @@ type ActivityEntry struct {
 
 func (x *ActivityEntry) Reset() {
 	*x = ActivityEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6826,7 +6773,7 @@ func (x *ActivityEntry) String() string {
 func (*ActivityEntry) ProtoMessage() {}
 
 func (x *ActivityEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6839,7 +6786,7 @@ func (x *ActivityEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityEntry.ProtoReflect.Descriptor instead.
 func (*ActivityEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{84}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ActivityEntry) GetId() uint64 {
@@ -6871,7 +6818,7 @@ type TestNotificationRequest struct {
 
 func (x *TestNotificationRequest) Reset() {
 	*x = TestNotificationRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6883,7 +6830,7 @@ func (x *TestNotificationRequest) String() string {
 func (*TestNotificationRequest) ProtoMessage() {}
 
 func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6896,7 +6843,7 @@ func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationRequest.ProtoReflect.Descriptor instead.
 func (*TestNotificationRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{85}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{84}
 }
 
 type TestNotificationResponse struct {
@@ -6908,7 +6855,7 @@ type TestNotificationResponse struct {
 
 func (x *TestNotificationResponse) Reset() {
 	*x = TestNotificationResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6920,7 +6867,7 @@ func (x *TestNotificationResponse) String() string {
 func (*TestNotificationResponse) ProtoMessage() {}
 
 func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6933,7 +6880,7 @@ func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationResponse.ProtoReflect.Descriptor instead.
 func (*TestNotificationResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{86}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *TestNotificationResponse) GetTargets() []*TestedTarget {
@@ -6955,7 +6902,7 @@ type TestedTarget struct {
 
 func (x *TestedTarget) Reset() {
 	*x = TestedTarget{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6967,7 +6914,7 @@ func (x *TestedTarget) String() string {
 func (*TestedTarget) ProtoMessage() {}
 
 func (x *TestedTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6980,7 +6927,7 @@ func (x *TestedTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestedTarget.ProtoReflect.Descriptor instead.
 func (*TestedTarget) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{87}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *TestedTarget) GetTarget() string {
@@ -7005,7 +6952,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7017,7 +6964,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7030,7 +6977,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{88}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{87}
 }
 
 type WhoAmIResponse struct {
@@ -7058,7 +7005,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7070,7 +7017,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7083,7 +7030,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{89}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *WhoAmIResponse) GetName() string {
@@ -7176,7 +7123,7 @@ type ProductFilter struct {
 
 func (x *ProductFilter) Reset() {
 	*x = ProductFilter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7188,7 +7135,7 @@ func (x *ProductFilter) String() string {
 func (*ProductFilter) ProtoMessage() {}
 
 func (x *ProductFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7201,7 +7148,7 @@ func (x *ProductFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductFilter.ProtoReflect.Descriptor instead.
 func (*ProductFilter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{90}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ProductFilter) GetSearch() string {
@@ -7283,7 +7230,7 @@ type SearchProductsRequest struct {
 
 func (x *SearchProductsRequest) Reset() {
 	*x = SearchProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7295,7 +7242,7 @@ func (x *SearchProductsRequest) String() string {
 func (*SearchProductsRequest) ProtoMessage() {}
 
 func (x *SearchProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7308,7 +7255,7 @@ func (x *SearchProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchProductsRequest.ProtoReflect.Descriptor instead.
 func (*SearchProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{91}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *SearchProductsRequest) GetFilter() *ProductFilter {
@@ -7365,7 +7312,7 @@ type SearchProductsResponse struct {
 
 func (x *SearchProductsResponse) Reset() {
 	*x = SearchProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7377,7 +7324,7 @@ func (x *SearchProductsResponse) String() string {
 func (*SearchProductsResponse) ProtoMessage() {}
 
 func (x *SearchProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7390,7 +7337,7 @@ func (x *SearchProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchProductsResponse.ProtoReflect.Descriptor instead.
 func (*SearchProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{92}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *SearchProductsResponse) GetProducts() []*ProductRow {
@@ -7467,7 +7414,7 @@ type ProductRow struct {
 
 func (x *ProductRow) Reset() {
 	*x = ProductRow{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7479,7 +7426,7 @@ func (x *ProductRow) String() string {
 func (*ProductRow) ProtoMessage() {}
 
 func (x *ProductRow) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7492,7 +7439,7 @@ func (x *ProductRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductRow.ProtoReflect.Descriptor instead.
 func (*ProductRow) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{93}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ProductRow) GetProductId() string {
@@ -7602,7 +7549,7 @@ type CountProductsRequest struct {
 
 func (x *CountProductsRequest) Reset() {
 	*x = CountProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7614,7 +7561,7 @@ func (x *CountProductsRequest) String() string {
 func (*CountProductsRequest) ProtoMessage() {}
 
 func (x *CountProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7627,7 +7574,7 @@ func (x *CountProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountProductsRequest.ProtoReflect.Descriptor instead.
 func (*CountProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{94}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *CountProductsRequest) GetFilter() *ProductFilter {
@@ -7653,7 +7600,7 @@ type CountProductsResponse struct {
 
 func (x *CountProductsResponse) Reset() {
 	*x = CountProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7665,7 +7612,7 @@ func (x *CountProductsResponse) String() string {
 func (*CountProductsResponse) ProtoMessage() {}
 
 func (x *CountProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7678,7 +7625,7 @@ func (x *CountProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountProductsResponse.ProtoReflect.Descriptor instead.
 func (*CountProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{95}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *CountProductsResponse) GetTotal() uint64 {
@@ -7720,7 +7667,7 @@ type Facet struct {
 
 func (x *Facet) Reset() {
 	*x = Facet{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7732,7 +7679,7 @@ func (x *Facet) String() string {
 func (*Facet) ProtoMessage() {}
 
 func (x *Facet) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7745,7 +7692,7 @@ func (x *Facet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facet.ProtoReflect.Descriptor instead.
 func (*Facet) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{96}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *Facet) GetName() string {
@@ -7775,7 +7722,7 @@ type FacetValue struct {
 
 func (x *FacetValue) Reset() {
 	*x = FacetValue{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7787,7 +7734,7 @@ func (x *FacetValue) String() string {
 func (*FacetValue) ProtoMessage() {}
 
 func (x *FacetValue) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7800,7 +7747,7 @@ func (x *FacetValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FacetValue.ProtoReflect.Descriptor instead.
 func (*FacetValue) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{97}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *FacetValue) GetValue() string {
@@ -7842,7 +7789,7 @@ type MatchingProducts struct {
 
 func (x *MatchingProducts) Reset() {
 	*x = MatchingProducts{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7854,7 +7801,7 @@ func (x *MatchingProducts) String() string {
 func (*MatchingProducts) ProtoMessage() {}
 
 func (x *MatchingProducts) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7867,7 +7814,7 @@ func (x *MatchingProducts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchingProducts.ProtoReflect.Descriptor instead.
 func (*MatchingProducts) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{98}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *MatchingProducts) GetFilter() *ProductFilter {
@@ -7918,7 +7865,7 @@ type MatchedProducts struct {
 
 func (x *MatchedProducts) Reset() {
 	*x = MatchedProducts{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7930,7 +7877,7 @@ func (x *MatchedProducts) String() string {
 func (*MatchedProducts) ProtoMessage() {}
 
 func (x *MatchedProducts) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7943,7 +7890,7 @@ func (x *MatchedProducts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchedProducts.ProtoReflect.Descriptor instead.
 func (*MatchedProducts) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{99}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *MatchedProducts) GetTotal() uint64 {
@@ -7998,7 +7945,7 @@ type ProductFailure struct {
 
 func (x *ProductFailure) Reset() {
 	*x = ProductFailure{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8010,7 +7957,7 @@ func (x *ProductFailure) String() string {
 func (*ProductFailure) ProtoMessage() {}
 
 func (x *ProductFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8023,7 +7970,7 @@ func (x *ProductFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductFailure.ProtoReflect.Descriptor instead.
 func (*ProductFailure) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{100}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ProductFailure) GetProductId() string {
@@ -8051,7 +7998,7 @@ type GroupDeadLettersRequest struct {
 
 func (x *GroupDeadLettersRequest) Reset() {
 	*x = GroupDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8063,7 +8010,7 @@ func (x *GroupDeadLettersRequest) String() string {
 func (*GroupDeadLettersRequest) ProtoMessage() {}
 
 func (x *GroupDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8076,7 +8023,7 @@ func (x *GroupDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GroupDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{101}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *GroupDeadLettersRequest) GetService() string {
@@ -8105,7 +8052,7 @@ type GroupDeadLettersResponse struct {
 
 func (x *GroupDeadLettersResponse) Reset() {
 	*x = GroupDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8117,7 +8064,7 @@ func (x *GroupDeadLettersResponse) String() string {
 func (*GroupDeadLettersResponse) ProtoMessage() {}
 
 func (x *GroupDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8130,7 +8077,7 @@ func (x *GroupDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GroupDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{102}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *GroupDeadLettersResponse) GetGroups() []*DeadLetterGroup {
@@ -8165,7 +8112,7 @@ type DeadLetterGroup struct {
 
 func (x *DeadLetterGroup) Reset() {
 	*x = DeadLetterGroup{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8177,7 +8124,7 @@ func (x *DeadLetterGroup) String() string {
 func (*DeadLetterGroup) ProtoMessage() {}
 
 func (x *DeadLetterGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8190,7 +8137,7 @@ func (x *DeadLetterGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterGroup.ProtoReflect.Descriptor instead.
 func (*DeadLetterGroup) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{103}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *DeadLetterGroup) GetService() string {
@@ -8251,7 +8198,7 @@ type GetPriceChainRequest struct {
 
 func (x *GetPriceChainRequest) Reset() {
 	*x = GetPriceChainRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8263,7 +8210,7 @@ func (x *GetPriceChainRequest) String() string {
 func (*GetPriceChainRequest) ProtoMessage() {}
 
 func (x *GetPriceChainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8276,7 +8223,7 @@ func (x *GetPriceChainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPriceChainRequest.ProtoReflect.Descriptor instead.
 func (*GetPriceChainRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{104}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *GetPriceChainRequest) GetProductId() string {
@@ -8299,7 +8246,7 @@ type GetPriceChainResponse struct {
 
 func (x *GetPriceChainResponse) Reset() {
 	*x = GetPriceChainResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8311,7 +8258,7 @@ func (x *GetPriceChainResponse) String() string {
 func (*GetPriceChainResponse) ProtoMessage() {}
 
 func (x *GetPriceChainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8324,7 +8271,7 @@ func (x *GetPriceChainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPriceChainResponse.ProtoReflect.Descriptor instead.
 func (*GetPriceChainResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{105}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *GetPriceChainResponse) GetChains() []*PriceChain {
@@ -8353,7 +8300,7 @@ type PriceChain struct {
 
 func (x *PriceChain) Reset() {
 	*x = PriceChain{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8365,7 +8312,7 @@ func (x *PriceChain) String() string {
 func (*PriceChain) ProtoMessage() {}
 
 func (x *PriceChain) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8378,7 +8325,7 @@ func (x *PriceChain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceChain.ProtoReflect.Descriptor instead.
 func (*PriceChain) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{106}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *PriceChain) GetPriceId() string {
@@ -8417,7 +8364,7 @@ type ChainedPrice struct {
 
 func (x *ChainedPrice) Reset() {
 	*x = ChainedPrice{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[107]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8429,7 +8376,7 @@ func (x *ChainedPrice) String() string {
 func (*ChainedPrice) ProtoMessage() {}
 
 func (x *ChainedPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[107]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8442,7 +8389,7 @@ func (x *ChainedPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChainedPrice.ProtoReflect.Descriptor instead.
 func (*ChainedPrice) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{107}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ChainedPrice) GetStripePriceId() string {
@@ -8515,7 +8462,7 @@ type PriceOrigin struct {
 
 func (x *PriceOrigin) Reset() {
 	*x = PriceOrigin{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[108]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8527,7 +8474,7 @@ func (x *PriceOrigin) String() string {
 func (*PriceOrigin) ProtoMessage() {}
 
 func (x *PriceOrigin) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[108]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8540,7 +8487,7 @@ func (x *PriceOrigin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceOrigin.ProtoReflect.Descriptor instead.
 func (*PriceOrigin) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{108}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *PriceOrigin) GetVersion() uint64 {
@@ -8582,7 +8529,7 @@ var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\"driftless/catalog/v1/product.proto\x1a\"driftless/control/v1/explain.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
+	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\"driftless/catalog/v1/product.proto\x1a#driftless/control/v1/adoption.proto\x1a\"driftless/control/v1/explain.proto\x1a#driftless/control/v1/settings.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
 	"\bEquality\x12/\n" +
 	"\x05as_of\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x18\n" +
 	"\aunknown\x18\x02 \x01(\tR\aunknown\x12H\n" +
@@ -8921,11 +8868,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
 	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"T\n" +
 	"\x15AdoptProductsResponse\x12;\n" +
-	"\x06orders\x18\x01 \x03(\v2#.driftless.control.v1.AdoptionOrderR\x06orders\">\n" +
-	"\rAdoptionOrder\x12\x1d\n" +
-	"\n" +
-	"product_id\x18\x01 \x01(\tR\tproductId\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\"=\n" +
+	"\x06orders\x18\x01 \x03(\v2#.driftless.control.v1.AdoptionOrderR\x06orders\"=\n" +
 	"\x14ListAdoptionsRequest\x12%\n" +
 	"\x03ids\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\b\x01\x10\xe8\a\"\x06r\x04\x10\x01(dR\x03ids\"U\n" +
 	"\x15ListAdoptionsResponse\x12<\n" +
@@ -9354,7 +9297,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fPRODUCT_SORT_ID\x10\x01\x12\x15\n" +
 	"\x11PRODUCT_SORT_NAME\x10\x02\x12\x1e\n" +
 	"\x1aPRODUCT_SORT_DIFFERS_SINCE\x10\x03\x12\x1b\n" +
-	"\x17PRODUCT_SORT_CHANGED_AT\x10\x042\xf8\x1a\n" +
+	"\x17PRODUCT_SORT_CHANGED_AT\x10\x042\xb3\x1d\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -9391,7 +9334,10 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0eSearchProducts\x12+.driftless.control.v1.SearchProductsRequest\x1a,.driftless.control.v1.SearchProductsResponse\"\x00\x12j\n" +
 	"\rCountProducts\x12*.driftless.control.v1.CountProductsRequest\x1a+.driftless.control.v1.CountProductsResponse\"\x00\x12s\n" +
 	"\x10GroupDeadLetters\x12-.driftless.control.v1.GroupDeadLettersRequest\x1a..driftless.control.v1.GroupDeadLettersResponse\"\x00\x12j\n" +
-	"\rGetPriceChain\x12*.driftless.control.v1.GetPriceChainRequest\x1a+.driftless.control.v1.GetPriceChainResponse\"\x00B\xe4\x01\n" +
+	"\rGetPriceChain\x12*.driftless.control.v1.GetPriceChainRequest\x1a+.driftless.control.v1.GetPriceChainResponse\"\x00\x12g\n" +
+	"\fPlanAdoption\x12).driftless.control.v1.PlanAdoptionRequest\x1a*.driftless.control.v1.PlanAdoptionResponse\"\x00\x12j\n" +
+	"\rApplyAdoption\x12*.driftless.control.v1.ApplyAdoptionRequest\x1a+.driftless.control.v1.ApplyAdoptionResponse\"\x00\x12d\n" +
+	"\vGetSettings\x12(.driftless.control.v1.GetSettingsRequest\x1a).driftless.control.v1.GetSettingsResponse\"\x00B\xe4\x01\n" +
 	"\x18com.driftless.control.v1B\fControlProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/control/v1;controlv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Control.V1\xca\x02\x14Driftless\\Control\\V1\xe2\x02 Driftless\\Control\\V1\\GPBMetadata\xea\x02\x16Driftless::Control::V1b\x06proto3"
 
 var (
@@ -9407,7 +9353,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 109)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 108)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -9455,105 +9401,111 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*ProductDetail)(nil),             // 43: driftless.control.v1.ProductDetail
 	(*AdoptProductsRequest)(nil),      // 44: driftless.control.v1.AdoptProductsRequest
 	(*AdoptProductsResponse)(nil),     // 45: driftless.control.v1.AdoptProductsResponse
-	(*AdoptionOrder)(nil),             // 46: driftless.control.v1.AdoptionOrder
-	(*ListAdoptionsRequest)(nil),      // 47: driftless.control.v1.ListAdoptionsRequest
-	(*ListAdoptionsResponse)(nil),     // 48: driftless.control.v1.ListAdoptionsResponse
-	(*Adoption)(nil),                  // 49: driftless.control.v1.Adoption
-	(*SyncProductsRequest)(nil),       // 50: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 51: driftless.control.v1.SyncProductsResponse
-	(*RereadRequest)(nil),             // 52: driftless.control.v1.RereadRequest
-	(*RereadResponse)(nil),            // 53: driftless.control.v1.RereadResponse
-	(*StartScanRequest)(nil),          // 54: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 55: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 56: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 57: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 58: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 59: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 60: driftless.control.v1.HistoryEntry
-	(*FieldChange)(nil),               // 61: driftless.control.v1.FieldChange
-	(*ListDeadLettersRequest)(nil),    // 62: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 63: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 64: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 65: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 66: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 67: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 68: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 69: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 70: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 71: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 72: driftless.control.v1.DeadLetterResult
-	(*ListStatesRequest)(nil),         // 73: driftless.control.v1.ListStatesRequest
-	(*ListStatesResponse)(nil),        // 74: driftless.control.v1.ListStatesResponse
-	(*PastState)(nil),                 // 75: driftless.control.v1.PastState
-	(*DiffStatesRequest)(nil),         // 76: driftless.control.v1.DiffStatesRequest
-	(*DiffStatesResponse)(nil),        // 77: driftless.control.v1.DiffStatesResponse
-	(*ProductDiff)(nil),               // 78: driftless.control.v1.ProductDiff
-	(*StateChange)(nil),               // 79: driftless.control.v1.StateChange
-	(*RollbackRequest)(nil),           // 80: driftless.control.v1.RollbackRequest
-	(*RollbackResponse)(nil),          // 81: driftless.control.v1.RollbackResponse
-	(*ListProcessesRequest)(nil),      // 82: driftless.control.v1.ListProcessesRequest
-	(*ListProcessesResponse)(nil),     // 83: driftless.control.v1.ListProcessesResponse
-	(*ListRetriesRequest)(nil),        // 84: driftless.control.v1.ListRetriesRequest
-	(*ListRetriesResponse)(nil),       // 85: driftless.control.v1.ListRetriesResponse
-	(*ListActivityRequest)(nil),       // 86: driftless.control.v1.ListActivityRequest
-	(*ListActivityResponse)(nil),      // 87: driftless.control.v1.ListActivityResponse
-	(*ActivityEntry)(nil),             // 88: driftless.control.v1.ActivityEntry
-	(*TestNotificationRequest)(nil),   // 89: driftless.control.v1.TestNotificationRequest
-	(*TestNotificationResponse)(nil),  // 90: driftless.control.v1.TestNotificationResponse
-	(*TestedTarget)(nil),              // 91: driftless.control.v1.TestedTarget
-	(*WhoAmIRequest)(nil),             // 92: driftless.control.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),            // 93: driftless.control.v1.WhoAmIResponse
-	(*ProductFilter)(nil),             // 94: driftless.control.v1.ProductFilter
-	(*SearchProductsRequest)(nil),     // 95: driftless.control.v1.SearchProductsRequest
-	(*SearchProductsResponse)(nil),    // 96: driftless.control.v1.SearchProductsResponse
-	(*ProductRow)(nil),                // 97: driftless.control.v1.ProductRow
-	(*CountProductsRequest)(nil),      // 98: driftless.control.v1.CountProductsRequest
-	(*CountProductsResponse)(nil),     // 99: driftless.control.v1.CountProductsResponse
-	(*Facet)(nil),                     // 100: driftless.control.v1.Facet
-	(*FacetValue)(nil),                // 101: driftless.control.v1.FacetValue
-	(*MatchingProducts)(nil),          // 102: driftless.control.v1.MatchingProducts
-	(*MatchedProducts)(nil),           // 103: driftless.control.v1.MatchedProducts
-	(*ProductFailure)(nil),            // 104: driftless.control.v1.ProductFailure
-	(*GroupDeadLettersRequest)(nil),   // 105: driftless.control.v1.GroupDeadLettersRequest
-	(*GroupDeadLettersResponse)(nil),  // 106: driftless.control.v1.GroupDeadLettersResponse
-	(*DeadLetterGroup)(nil),           // 107: driftless.control.v1.DeadLetterGroup
-	(*GetPriceChainRequest)(nil),      // 108: driftless.control.v1.GetPriceChainRequest
-	(*GetPriceChainResponse)(nil),     // 109: driftless.control.v1.GetPriceChainResponse
-	(*PriceChain)(nil),                // 110: driftless.control.v1.PriceChain
-	(*ChainedPrice)(nil),              // 111: driftless.control.v1.ChainedPrice
-	(*PriceOrigin)(nil),               // 112: driftless.control.v1.PriceOrigin
-	(*timestamppb.Timestamp)(nil),     // 113: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 114: driftless.mesh.v1.CaptureReport
-	(*durationpb.Duration)(nil),       // 115: google.protobuf.Duration
-	(*v1.ScanReport)(nil),             // 116: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 117: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 118: driftless.mesh.v1.PollReport
-	(*v1.Process)(nil),                // 119: driftless.mesh.v1.Process
-	(*v1.Difference)(nil),             // 120: driftless.mesh.v1.Difference
-	(*v11.Hold)(nil),                  // 121: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 122: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 123: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 124: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 125: driftless.mesh.v1.Adopt
+	(*ListAdoptionsRequest)(nil),      // 46: driftless.control.v1.ListAdoptionsRequest
+	(*ListAdoptionsResponse)(nil),     // 47: driftless.control.v1.ListAdoptionsResponse
+	(*Adoption)(nil),                  // 48: driftless.control.v1.Adoption
+	(*SyncProductsRequest)(nil),       // 49: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 50: driftless.control.v1.SyncProductsResponse
+	(*RereadRequest)(nil),             // 51: driftless.control.v1.RereadRequest
+	(*RereadResponse)(nil),            // 52: driftless.control.v1.RereadResponse
+	(*StartScanRequest)(nil),          // 53: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 54: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 55: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 56: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 57: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 58: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 59: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 60: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 61: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 62: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 63: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 64: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 65: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 66: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 67: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 68: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 69: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 70: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 71: driftless.control.v1.DeadLetterResult
+	(*ListStatesRequest)(nil),         // 72: driftless.control.v1.ListStatesRequest
+	(*ListStatesResponse)(nil),        // 73: driftless.control.v1.ListStatesResponse
+	(*PastState)(nil),                 // 74: driftless.control.v1.PastState
+	(*DiffStatesRequest)(nil),         // 75: driftless.control.v1.DiffStatesRequest
+	(*DiffStatesResponse)(nil),        // 76: driftless.control.v1.DiffStatesResponse
+	(*ProductDiff)(nil),               // 77: driftless.control.v1.ProductDiff
+	(*StateChange)(nil),               // 78: driftless.control.v1.StateChange
+	(*RollbackRequest)(nil),           // 79: driftless.control.v1.RollbackRequest
+	(*RollbackResponse)(nil),          // 80: driftless.control.v1.RollbackResponse
+	(*ListProcessesRequest)(nil),      // 81: driftless.control.v1.ListProcessesRequest
+	(*ListProcessesResponse)(nil),     // 82: driftless.control.v1.ListProcessesResponse
+	(*ListRetriesRequest)(nil),        // 83: driftless.control.v1.ListRetriesRequest
+	(*ListRetriesResponse)(nil),       // 84: driftless.control.v1.ListRetriesResponse
+	(*ListActivityRequest)(nil),       // 85: driftless.control.v1.ListActivityRequest
+	(*ListActivityResponse)(nil),      // 86: driftless.control.v1.ListActivityResponse
+	(*ActivityEntry)(nil),             // 87: driftless.control.v1.ActivityEntry
+	(*TestNotificationRequest)(nil),   // 88: driftless.control.v1.TestNotificationRequest
+	(*TestNotificationResponse)(nil),  // 89: driftless.control.v1.TestNotificationResponse
+	(*TestedTarget)(nil),              // 90: driftless.control.v1.TestedTarget
+	(*WhoAmIRequest)(nil),             // 91: driftless.control.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),            // 92: driftless.control.v1.WhoAmIResponse
+	(*ProductFilter)(nil),             // 93: driftless.control.v1.ProductFilter
+	(*SearchProductsRequest)(nil),     // 94: driftless.control.v1.SearchProductsRequest
+	(*SearchProductsResponse)(nil),    // 95: driftless.control.v1.SearchProductsResponse
+	(*ProductRow)(nil),                // 96: driftless.control.v1.ProductRow
+	(*CountProductsRequest)(nil),      // 97: driftless.control.v1.CountProductsRequest
+	(*CountProductsResponse)(nil),     // 98: driftless.control.v1.CountProductsResponse
+	(*Facet)(nil),                     // 99: driftless.control.v1.Facet
+	(*FacetValue)(nil),                // 100: driftless.control.v1.FacetValue
+	(*MatchingProducts)(nil),          // 101: driftless.control.v1.MatchingProducts
+	(*MatchedProducts)(nil),           // 102: driftless.control.v1.MatchedProducts
+	(*ProductFailure)(nil),            // 103: driftless.control.v1.ProductFailure
+	(*GroupDeadLettersRequest)(nil),   // 104: driftless.control.v1.GroupDeadLettersRequest
+	(*GroupDeadLettersResponse)(nil),  // 105: driftless.control.v1.GroupDeadLettersResponse
+	(*DeadLetterGroup)(nil),           // 106: driftless.control.v1.DeadLetterGroup
+	(*GetPriceChainRequest)(nil),      // 107: driftless.control.v1.GetPriceChainRequest
+	(*GetPriceChainResponse)(nil),     // 108: driftless.control.v1.GetPriceChainResponse
+	(*PriceChain)(nil),                // 109: driftless.control.v1.PriceChain
+	(*ChainedPrice)(nil),              // 110: driftless.control.v1.ChainedPrice
+	(*PriceOrigin)(nil),               // 111: driftless.control.v1.PriceOrigin
+	(*timestamppb.Timestamp)(nil),     // 112: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 113: driftless.mesh.v1.CaptureReport
+	(*durationpb.Duration)(nil),       // 114: google.protobuf.Duration
+	(*v1.ScanReport)(nil),             // 115: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 116: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 117: driftless.mesh.v1.PollReport
+	(*v1.Process)(nil),                // 118: driftless.mesh.v1.Process
+	(*v1.Difference)(nil),             // 119: driftless.mesh.v1.Difference
+	(*v11.Hold)(nil),                  // 120: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 121: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 122: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 123: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 124: driftless.mesh.v1.Adopt
+	(*AdoptionOrder)(nil),             // 125: driftless.control.v1.AdoptionOrder
 	(*v1.AppliedStep)(nil),            // 126: driftless.mesh.v1.AppliedStep
 	(*v1.DeadLetter)(nil),             // 127: driftless.mesh.v1.DeadLetter
 	(*v11.Product)(nil),               // 128: driftless.catalog.v1.Product
 	(*v1.Retry)(nil),                  // 129: driftless.mesh.v1.Retry
 	(*ExplainRequest)(nil),            // 130: driftless.control.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 131: driftless.control.v1.ExplainResponse
+	(*PlanAdoptionRequest)(nil),       // 131: driftless.control.v1.PlanAdoptionRequest
+	(*ApplyAdoptionRequest)(nil),      // 132: driftless.control.v1.ApplyAdoptionRequest
+	(*GetSettingsRequest)(nil),        // 133: driftless.control.v1.GetSettingsRequest
+	(*ExplainResponse)(nil),           // 134: driftless.control.v1.ExplainResponse
+	(*PlanAdoptionResponse)(nil),      // 135: driftless.control.v1.PlanAdoptionResponse
+	(*ApplyAdoptionResponse)(nil),     // 136: driftless.control.v1.ApplyAdoptionResponse
+	(*GetSettingsResponse)(nil),       // 137: driftless.control.v1.GetSettingsResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	113, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	113, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	113, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	114, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	113, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
-	115, // 5: driftless.control.v1.GetStatusRequest.max_age:type_name -> google.protobuf.Duration
+	112, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	112, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	112, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	113, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	112, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	114, // 5: driftless.control.v1.GetStatusRequest.max_age:type_name -> google.protobuf.Duration
 	33,  // 6: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	116, // 7: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	117, // 8: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	115, // 7: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	116, // 8: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
 	15,  // 9: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	118, // 10: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	117, // 10: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
 	23,  // 11: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
 	4,   // 12: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
 	14,  // 13: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
@@ -9562,220 +9514,226 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	11,  // 16: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
 	12,  // 17: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
 	12,  // 18: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
-	113, // 19: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
+	112, // 19: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
 	7,   // 20: driftless.control.v1.GetStatusResponse.stripe_rate:type_name -> driftless.control.v1.StripeRate
 	8,   // 21: driftless.control.v1.GetStatusResponse.read_allowance:type_name -> driftless.control.v1.ReadAllowance
-	113, // 22: driftless.control.v1.StripeRate.as_of:type_name -> google.protobuf.Timestamp
-	113, // 23: driftless.control.v1.ReadAllowance.stops_on:type_name -> google.protobuf.Timestamp
-	113, // 24: driftless.control.v1.ReadAllowance.stops_earliest:type_name -> google.protobuf.Timestamp
-	113, // 25: driftless.control.v1.ReadAllowance.stops_latest:type_name -> google.protobuf.Timestamp
+	112, // 22: driftless.control.v1.StripeRate.as_of:type_name -> google.protobuf.Timestamp
+	112, // 23: driftless.control.v1.ReadAllowance.stops_on:type_name -> google.protobuf.Timestamp
+	112, // 24: driftless.control.v1.ReadAllowance.stops_earliest:type_name -> google.protobuf.Timestamp
+	112, // 25: driftless.control.v1.ReadAllowance.stops_latest:type_name -> google.protobuf.Timestamp
 	10,  // 26: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
-	119, // 27: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
-	113, // 28: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
-	115, // 29: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
-	113, // 30: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
-	113, // 31: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	120, // 32: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	113, // 33: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	113, // 34: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	118, // 27: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
+	112, // 28: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
+	114, // 29: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
+	112, // 30: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
+	112, // 31: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	119, // 32: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	112, // 33: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	112, // 34: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
 	16,  // 35: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	4,   // 36: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	102, // 37: driftless.control.v1.IgnoreDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	101, // 37: driftless.control.v1.IgnoreDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
 	16,  // 38: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	103, // 39: driftless.control.v1.IgnoreDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	102, // 39: driftless.control.v1.IgnoreDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
 	1,   // 40: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	102, // 41: driftless.control.v1.ResolveDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	101, // 41: driftless.control.v1.ResolveDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
 	16,  // 42: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	103, // 43: driftless.control.v1.ResolveDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	113, // 44: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	113, // 45: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	115, // 46: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	102, // 43: driftless.control.v1.ResolveDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	112, // 44: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	112, // 45: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	114, // 46: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
 	23,  // 47: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	115, // 48: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	102, // 49: driftless.control.v1.ApproveRequest.matching:type_name -> driftless.control.v1.MatchingProducts
-	113, // 50: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	103, // 51: driftless.control.v1.ApproveResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	102, // 52: driftless.control.v1.RejectRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	114, // 48: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	101, // 49: driftless.control.v1.ApproveRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	112, // 50: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	102, // 51: driftless.control.v1.ApproveResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	101, // 52: driftless.control.v1.RejectRequest.matching:type_name -> driftless.control.v1.MatchingProducts
 	32,  // 53: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	103, // 54: driftless.control.v1.RejectResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	120, // 55: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	102, // 54: driftless.control.v1.RejectResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	119, // 55: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
 	36,  // 56: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
 	23,  // 57: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
 	4,   // 58: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
 	38,  // 59: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
 	0,   // 60: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
 	39,  // 61: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	113, // 62: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	120, // 63: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	112, // 62: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	119, // 63: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
 	37,  // 64: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	113, // 65: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	112, // 65: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
 	16,  // 66: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	121, // 67: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	120, // 68: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	113, // 69: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	122, // 70: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	113, // 71: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	120, // 67: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	119, // 68: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	112, // 69: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	121, // 70: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	112, // 71: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
 	40,  // 72: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
 	0,   // 73: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
 	43,  // 74: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
 	0,   // 75: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	123, // 76: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	124, // 77: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	125, // 78: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	46,  // 79: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	49,  // 80: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	102, // 81: driftless.control.v1.SyncProductsRequest.matching:type_name -> driftless.control.v1.MatchingProducts
-	103, // 82: driftless.control.v1.SyncProductsResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	116, // 83: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	60,  // 84: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	113, // 85: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	61,  // 86: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	120, // 87: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	122, // 76: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	123, // 77: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	124, // 78: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	125, // 79: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	48,  // 80: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	101, // 81: driftless.control.v1.SyncProductsRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	102, // 82: driftless.control.v1.SyncProductsResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	115, // 83: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	59,  // 84: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	112, // 85: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	60,  // 86: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	119, // 87: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
 	126, // 88: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	113, // 89: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
-	113, // 90: driftless.control.v1.HistoryEntry.captured_at:type_name -> google.protobuf.Timestamp
+	112, // 89: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
+	112, // 90: driftless.control.v1.HistoryEntry.captured_at:type_name -> google.protobuf.Timestamp
 	127, // 91: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	66,  // 92: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	65,  // 92: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
 	127, // 93: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	123, // 94: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	122, // 94: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
 	39,  // 95: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	102, // 96: driftless.control.v1.DeadLetterSelection.matching:type_name -> driftless.control.v1.MatchingProducts
-	67,  // 97: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	72,  // 98: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	103, // 99: driftless.control.v1.ReplayDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	67,  // 100: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	72,  // 101: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	103, // 102: driftless.control.v1.DropDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	113, // 103: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	101, // 96: driftless.control.v1.DeadLetterSelection.matching:type_name -> driftless.control.v1.MatchingProducts
+	66,  // 97: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	71,  // 98: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	102, // 99: driftless.control.v1.ReplayDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	66,  // 100: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	71,  // 101: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	102, // 102: driftless.control.v1.DropDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	112, // 103: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
 	2,   // 104: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
-	75,  // 105: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	113, // 106: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	74,  // 105: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
+	112, // 106: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
 	4,   // 107: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	113, // 108: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	113, // 109: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	123, // 110: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	124, // 111: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	113, // 112: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	113, // 113: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	112, // 108: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	112, // 109: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	122, // 110: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	123, // 111: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	112, // 112: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	112, // 113: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
 	2,   // 114: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
-	78,  // 115: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	113, // 116: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	77,  // 115: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
+	112, // 116: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
 	4,   // 117: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	79,  // 118: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	113, // 119: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
-	61,  // 120: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	113, // 121: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	113, // 122: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	113, // 123: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
-	79,  // 124: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
+	78,  // 118: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
+	112, // 119: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	60,  // 120: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
+	112, // 121: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	112, // 122: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	112, // 123: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	78,  // 124: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
 	128, // 125: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
 	36,  // 126: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
 	9,   // 127: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	113, // 128: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	112, // 128: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
 	129, // 129: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
-	113, // 130: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
-	115, // 131: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
-	88,  // 132: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
-	60,  // 133: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
-	91,  // 134: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
-	113, // 135: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
+	112, // 130: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	114, // 131: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	87,  // 132: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
+	59,  // 133: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
+	90,  // 134: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
+	112, // 135: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
 	0,   // 136: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
-	94,  // 137: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	93,  // 137: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
 	3,   // 138: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
-	97,  // 139: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
-	113, // 140: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	96,  // 139: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
+	112, // 140: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
 	0,   // 141: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
-	113, // 142: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
-	113, // 143: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
-	94,  // 144: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	100, // 145: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
-	113, // 146: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	101, // 147: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
-	94,  // 148: driftless.control.v1.MatchingProducts.filter:type_name -> driftless.control.v1.ProductFilter
-	113, // 149: driftless.control.v1.MatchedProducts.counted_at:type_name -> google.protobuf.Timestamp
-	104, // 150: driftless.control.v1.MatchedProducts.failures:type_name -> driftless.control.v1.ProductFailure
-	107, // 151: driftless.control.v1.GroupDeadLettersResponse.groups:type_name -> driftless.control.v1.DeadLetterGroup
-	113, // 152: driftless.control.v1.DeadLetterGroup.oldest_at:type_name -> google.protobuf.Timestamp
-	113, // 153: driftless.control.v1.DeadLetterGroup.latest_at:type_name -> google.protobuf.Timestamp
+	112, // 142: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
+	112, // 143: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
+	93,  // 144: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	99,  // 145: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
+	112, // 146: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	100, // 147: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
+	93,  // 148: driftless.control.v1.MatchingProducts.filter:type_name -> driftless.control.v1.ProductFilter
+	112, // 149: driftless.control.v1.MatchedProducts.counted_at:type_name -> google.protobuf.Timestamp
+	103, // 150: driftless.control.v1.MatchedProducts.failures:type_name -> driftless.control.v1.ProductFailure
+	106, // 151: driftless.control.v1.GroupDeadLettersResponse.groups:type_name -> driftless.control.v1.DeadLetterGroup
+	112, // 152: driftless.control.v1.DeadLetterGroup.oldest_at:type_name -> google.protobuf.Timestamp
+	112, // 153: driftless.control.v1.DeadLetterGroup.latest_at:type_name -> google.protobuf.Timestamp
 	127, // 154: driftless.control.v1.DeadLetterGroup.example:type_name -> driftless.mesh.v1.DeadLetter
-	110, // 155: driftless.control.v1.GetPriceChainResponse.chains:type_name -> driftless.control.v1.PriceChain
-	113, // 156: driftless.control.v1.GetPriceChainResponse.known_from:type_name -> google.protobuf.Timestamp
-	111, // 157: driftless.control.v1.PriceChain.prices:type_name -> driftless.control.v1.ChainedPrice
-	113, // 158: driftless.control.v1.ChainedPrice.created_at:type_name -> google.protobuf.Timestamp
-	113, // 159: driftless.control.v1.ChainedPrice.replaced_at:type_name -> google.protobuf.Timestamp
-	113, // 160: driftless.control.v1.ChainedPrice.keep_until:type_name -> google.protobuf.Timestamp
-	112, // 161: driftless.control.v1.ChainedPrice.origin:type_name -> driftless.control.v1.PriceOrigin
-	113, // 162: driftless.control.v1.PriceOrigin.at:type_name -> google.protobuf.Timestamp
+	109, // 155: driftless.control.v1.GetPriceChainResponse.chains:type_name -> driftless.control.v1.PriceChain
+	112, // 156: driftless.control.v1.GetPriceChainResponse.known_from:type_name -> google.protobuf.Timestamp
+	110, // 157: driftless.control.v1.PriceChain.prices:type_name -> driftless.control.v1.ChainedPrice
+	112, // 158: driftless.control.v1.ChainedPrice.created_at:type_name -> google.protobuf.Timestamp
+	112, // 159: driftless.control.v1.ChainedPrice.replaced_at:type_name -> google.protobuf.Timestamp
+	112, // 160: driftless.control.v1.ChainedPrice.keep_until:type_name -> google.protobuf.Timestamp
+	111, // 161: driftless.control.v1.ChainedPrice.origin:type_name -> driftless.control.v1.PriceOrigin
+	112, // 162: driftless.control.v1.PriceOrigin.at:type_name -> google.protobuf.Timestamp
 	5,   // 163: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
 	34,  // 164: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	50,  // 165: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	49,  // 165: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
 	41,  // 166: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
 	44,  // 167: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	47,  // 168: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	46,  // 168: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
 	28,  // 169: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
 	30,  // 170: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
 	24,  // 171: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
 	26,  // 172: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	52,  // 173: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	54,  // 174: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	56,  // 175: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	51,  // 173: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	53,  // 174: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	55,  // 175: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
 	130, // 176: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
-	58,  // 177: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	73,  // 178: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	76,  // 179: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	80,  // 180: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	57,  // 177: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	72,  // 178: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	75,  // 179: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	79,  // 180: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
 	17,  // 181: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
 	19,  // 182: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
 	21,  // 183: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	62,  // 184: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	64,  // 185: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	68,  // 186: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	70,  // 187: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	82,  // 188: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
-	84,  // 189: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
-	86,  // 190: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
-	89,  // 191: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
-	92,  // 192: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
-	95,  // 193: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
-	98,  // 194: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
-	105, // 195: driftless.control.v1.ControlService.GroupDeadLetters:input_type -> driftless.control.v1.GroupDeadLettersRequest
-	108, // 196: driftless.control.v1.ControlService.GetPriceChain:input_type -> driftless.control.v1.GetPriceChainRequest
-	6,   // 197: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	35,  // 198: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	51,  // 199: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	42,  // 200: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	45,  // 201: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	48,  // 202: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	29,  // 203: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	31,  // 204: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	25,  // 205: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	27,  // 206: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	53,  // 207: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	55,  // 208: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	57,  // 209: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	131, // 210: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	59,  // 211: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	74,  // 212: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	77,  // 213: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	81,  // 214: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	18,  // 215: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	20,  // 216: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	22,  // 217: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	63,  // 218: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	65,  // 219: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	69,  // 220: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	71,  // 221: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	83,  // 222: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
-	85,  // 223: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
-	87,  // 224: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
-	90,  // 225: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
-	93,  // 226: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
-	96,  // 227: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
-	99,  // 228: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
-	106, // 229: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
-	109, // 230: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
-	197, // [197:231] is the sub-list for method output_type
-	163, // [163:197] is the sub-list for method input_type
+	61,  // 184: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	63,  // 185: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	67,  // 186: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	69,  // 187: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	81,  // 188: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	83,  // 189: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	85,  // 190: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	88,  // 191: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
+	91,  // 192: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
+	94,  // 193: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
+	97,  // 194: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
+	104, // 195: driftless.control.v1.ControlService.GroupDeadLetters:input_type -> driftless.control.v1.GroupDeadLettersRequest
+	107, // 196: driftless.control.v1.ControlService.GetPriceChain:input_type -> driftless.control.v1.GetPriceChainRequest
+	131, // 197: driftless.control.v1.ControlService.PlanAdoption:input_type -> driftless.control.v1.PlanAdoptionRequest
+	132, // 198: driftless.control.v1.ControlService.ApplyAdoption:input_type -> driftless.control.v1.ApplyAdoptionRequest
+	133, // 199: driftless.control.v1.ControlService.GetSettings:input_type -> driftless.control.v1.GetSettingsRequest
+	6,   // 200: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	35,  // 201: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	50,  // 202: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	42,  // 203: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	45,  // 204: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	47,  // 205: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	29,  // 206: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	31,  // 207: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	25,  // 208: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	27,  // 209: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	52,  // 210: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	54,  // 211: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	56,  // 212: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	134, // 213: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	58,  // 214: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	73,  // 215: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	76,  // 216: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	80,  // 217: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	18,  // 218: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	20,  // 219: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	22,  // 220: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	62,  // 221: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	64,  // 222: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	68,  // 223: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	70,  // 224: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	82,  // 225: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	84,  // 226: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	86,  // 227: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	89,  // 228: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	92,  // 229: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
+	95,  // 230: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
+	98,  // 231: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
+	105, // 232: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
+	108, // 233: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
+	135, // 234: driftless.control.v1.ControlService.PlanAdoption:output_type -> driftless.control.v1.PlanAdoptionResponse
+	136, // 235: driftless.control.v1.ControlService.ApplyAdoption:output_type -> driftless.control.v1.ApplyAdoptionResponse
+	137, // 236: driftless.control.v1.ControlService.GetSettings:output_type -> driftless.control.v1.GetSettingsResponse
+	200, // [200:237] is the sub-list for method output_type
+	163, // [163:200] is the sub-list for method input_type
 	163, // [163:163] is the sub-list for extension type_name
 	163, // [163:163] is the sub-list for extension extendee
 	0,   // [0:163] is the sub-list for field type_name
@@ -9786,24 +9744,26 @@ func file_driftless_control_v1_control_proto_init() {
 	if File_driftless_control_v1_control_proto != nil {
 		return
 	}
+	file_driftless_control_v1_adoption_proto_init()
 	file_driftless_control_v1_explain_proto_init()
+	file_driftless_control_v1_settings_proto_init()
 	file_driftless_control_v1_control_proto_msgTypes[3].OneofWrappers = []any{}
 	file_driftless_control_v1_control_proto_msgTypes[4].OneofWrappers = []any{}
 	file_driftless_control_v1_control_proto_msgTypes[7].OneofWrappers = []any{}
-	file_driftless_control_v1_control_proto_msgTypes[58].OneofWrappers = []any{}
-	file_driftless_control_v1_control_proto_msgTypes[63].OneofWrappers = []any{}
-	file_driftless_control_v1_control_proto_msgTypes[76].OneofWrappers = []any{
+	file_driftless_control_v1_control_proto_msgTypes[57].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[62].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[75].OneofWrappers = []any{
 		(*RollbackRequest_Version)(nil),
 		(*RollbackRequest_At)(nil),
 	}
-	file_driftless_control_v1_control_proto_msgTypes[93].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[92].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   109,
+			NumMessages:   108,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

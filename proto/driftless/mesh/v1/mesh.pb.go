@@ -3631,6 +3631,9 @@ type Process struct {
 	Rates map[string]float64 `protobuf:"bytes,16,rep,name=rates,proto3" json:"rates,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	// When pull last stored a webhook. Absent if it has stored none since its start.
 	LastWebhookAt *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=last_webhook_at,json=lastWebhookAt,proto3" json:"last_webhook_at,omitempty"`
+	// The settings that the process has, without secrets. At most 200, and none if a process of an earlier version wrote
+	// the record, or one that was started by other means than its program.
+	Settings []*Setting `protobuf:"bytes,200,rep,name=settings,proto3" json:"settings,omitempty"`
 	// The process's calls to Stripe. Absent for services without, and for programs of an earlier version.
 	StripeCalls *StripeCalls `protobuf:"bytes,220,opt,name=stripe_calls,json=stripeCalls,proto3" json:"stripe_calls,omitempty"`
 	// How many events pull has learned of by polling only, since when, since it last stored a webhook. 0 if it expects no
@@ -3790,6 +3793,13 @@ func (x *Process) GetLastWebhookAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Process) GetSettings() []*Setting {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 func (x *Process) GetStripeCalls() *StripeCalls {
 	if x != nil {
 		return x.StripeCalls
@@ -3892,6 +3902,115 @@ func (x *StripeCalls) GetEndpoints() map[string]float64 {
 	return nil
 }
 
+// A setting of a process.
+type Setting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name as a flag: "stripe-rate".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The value as text, at most 300 characters. Empty if it is secret.
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// The value is longer.
+	Truncated bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The default as text, at most 300 characters.
+	Default string `protobuf:"bytes,4,opt,name=default,proto3" json:"default,omitempty"`
+	// The value is secret, or has a secret in it.
+	Secret bool `protobuf:"varint,5,opt,name=secret,proto3" json:"secret,omitempty"`
+	// It has a value: for a secret this is all that is said of it.
+	Set bool `protobuf:"varint,6,opt,name=set,proto3" json:"set,omitempty"`
+	// Where the value comes from: default, flag, environment, file or secret_file.
+	Origin string `protobuf:"bytes,7,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The variable, the place in the file ("driftless.yaml:2:1") or the file with the secret. Empty for a default.
+	At            string `protobuf:"bytes,8,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Setting) Reset() {
+	*x = Setting{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Setting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Setting) ProtoMessage() {}
+
+func (x *Setting) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Setting.ProtoReflect.Descriptor instead.
+func (*Setting) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Setting) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Setting) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Setting) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+func (x *Setting) GetDefault() string {
+	if x != nil {
+		return x.Default
+	}
+	return ""
+}
+
+func (x *Setting) GetSecret() bool {
+	if x != nil {
+		return x.Secret
+	}
+	return false
+}
+
+func (x *Setting) GetSet() bool {
+	if x != nil {
+		return x.Set
+	}
+	return false
+}
+
+func (x *Setting) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *Setting) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 // A product that a process works on.
 type ProductWork struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -3906,7 +4025,7 @@ type ProductWork struct {
 
 func (x *ProductWork) Reset() {
 	*x = ProductWork{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[35]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3918,7 +4037,7 @@ func (x *ProductWork) String() string {
 func (*ProductWork) ProtoMessage() {}
 
 func (x *ProductWork) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[35]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3931,7 +4050,7 @@ func (x *ProductWork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductWork.ProtoReflect.Descriptor instead.
 func (*ProductWork) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{35}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ProductWork) GetProductId() string {
@@ -4300,7 +4419,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xf1\x06\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xaa\a\n" +
 	"\aProcess\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1a\n" +
@@ -4321,7 +4440,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aworking\x18\x0e \x01(\x04R\aworking\x122\n" +
 	"\x04work\x18\x0f \x03(\v2\x1e.driftless.mesh.v1.ProductWorkR\x04work\x12;\n" +
 	"\x05rates\x18\x10 \x03(\v2%.driftless.mesh.v1.Process.RatesEntryR\x05rates\x12B\n" +
-	"\x0flast_webhook_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\rlastWebhookAt\x12B\n" +
+	"\x0flast_webhook_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\rlastWebhookAt\x127\n" +
+	"\bsettings\x18\xc8\x01 \x03(\v2\x1a.driftless.mesh.v1.SettingR\bsettings\x12B\n" +
 	"\fstripe_calls\x18\xdc\x01 \x01(\v2\x1e.driftless.mesh.v1.StripeCallsR\vstripeCalls\x12 \n" +
 	"\vonly_polled\x18\xf0\x01 \x01(\x04R\n" +
 	"onlyPolled\x12G\n" +
@@ -4343,7 +4463,16 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\x1a<\n" +
 	"\x0eEndpointsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"o\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xbd\x01\n" +
+	"\aSetting\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\x12\x18\n" +
+	"\adefault\x18\x04 \x01(\tR\adefault\x12\x16\n" +
+	"\x06secret\x18\x05 \x01(\bR\x06secret\x12\x10\n" +
+	"\x03set\x18\x06 \x01(\bR\x03set\x12\x16\n" +
+	"\x06origin\x18\a \x01(\tR\x06origin\x12\x0e\n" +
+	"\x02at\x18\b \x01(\tR\x02at\"o\n" +
 	"\vProductWork\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12\x12\n" +
@@ -4394,7 +4523,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -4435,40 +4564,41 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*Pause)(nil),                 // 36: driftless.mesh.v1.Pause
 	(*Process)(nil),               // 37: driftless.mesh.v1.Process
 	(*StripeCalls)(nil),           // 38: driftless.mesh.v1.StripeCalls
-	(*ProductWork)(nil),           // 39: driftless.mesh.v1.ProductWork
-	nil,                           // 40: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 41: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 42: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 43: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 44: driftless.mesh.v1.Budget.ReadsEntry
-	nil,                           // 45: driftless.mesh.v1.Budget.ReadsForEntry
-	nil,                           // 46: driftless.mesh.v1.PurposeReads.DaysEntry
-	nil,                           // 47: driftless.mesh.v1.Guard.CountsEntry
-	nil,                           // 48: driftless.mesh.v1.Guard.ApprovedEntry
-	nil,                           // 49: driftless.mesh.v1.Usage.PricesEntry
-	nil,                           // 50: driftless.mesh.v1.Process.RatesEntry
-	nil,                           // 51: driftless.mesh.v1.StripeCalls.LanesEntry
-	nil,                           // 52: driftless.mesh.v1.StripeCalls.EndpointsEntry
-	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
-	(*v1.Product)(nil),            // 55: driftless.catalog.v1.Product
+	(*Setting)(nil),               // 39: driftless.mesh.v1.Setting
+	(*ProductWork)(nil),           // 40: driftless.mesh.v1.ProductWork
+	nil,                           // 41: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 42: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 43: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 44: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 45: driftless.mesh.v1.Budget.ReadsEntry
+	nil,                           // 46: driftless.mesh.v1.Budget.ReadsForEntry
+	nil,                           // 47: driftless.mesh.v1.PurposeReads.DaysEntry
+	nil,                           // 48: driftless.mesh.v1.Guard.CountsEntry
+	nil,                           // 49: driftless.mesh.v1.Guard.ApprovedEntry
+	nil,                           // 50: driftless.mesh.v1.Usage.PricesEntry
+	nil,                           // 51: driftless.mesh.v1.Process.RatesEntry
+	nil,                           // 52: driftless.mesh.v1.StripeCalls.LanesEntry
+	nil,                           // 53: driftless.mesh.v1.StripeCalls.EndpointsEntry
+	(*timestamppb.Timestamp)(nil), // 54: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 55: google.protobuf.Duration
+	(*v1.Product)(nil),            // 56: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	53, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	53, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	54, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	54, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	53, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	53, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	54, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	54, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	53, // 8: driftless.mesh.v1.Outcome.next_attempt_at:type_name -> google.protobuf.Timestamp
-	54, // 9: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	53, // 10: driftless.mesh.v1.AppliedStep.sent_at:type_name -> google.protobuf.Timestamp
-	54, // 11: driftless.mesh.v1.AppliedStep.waited:type_name -> google.protobuf.Duration
-	53, // 12: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	53, // 13: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	53, // 14: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	54, // 8: driftless.mesh.v1.Outcome.next_attempt_at:type_name -> google.protobuf.Timestamp
+	55, // 9: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	54, // 10: driftless.mesh.v1.AppliedStep.sent_at:type_name -> google.protobuf.Timestamp
+	55, // 11: driftless.mesh.v1.AppliedStep.waited:type_name -> google.protobuf.Duration
+	54, // 12: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	54, // 13: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	54, // 14: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	10, // 15: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	13, // 16: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	16, // 17: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
@@ -4477,77 +4607,78 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	14, // 20: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
 	11, // 21: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
 	15, // 22: driftless.mesh.v1.Command.read_usage:type_name -> driftless.mesh.v1.ReadUsage
-	40, // 23: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	53, // 24: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
-	53, // 25: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
-	55, // 26: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	53, // 27: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	53, // 28: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	41, // 23: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	54, // 24: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
+	54, // 25: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
+	56, // 26: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	54, // 27: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	54, // 28: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
 	2,  // 29: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	53, // 30: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	54, // 31: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	54, // 30: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	55, // 31: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
 	18, // 32: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
 	20, // 33: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
 	21, // 34: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	53, // 35: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	53, // 36: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	53, // 37: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	54, // 38: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	53, // 39: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	54, // 35: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	54, // 36: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	54, // 37: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	55, // 38: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	54, // 39: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
 	3,  // 40: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	53, // 41: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	54, // 41: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
 	26, // 42: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
 	26, // 43: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
 	26, // 44: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	53, // 45: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	54, // 45: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
 	24, // 46: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
-	53, // 47: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
-	53, // 48: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	53, // 49: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	53, // 50: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	53, // 51: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	53, // 52: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
-	41, // 53: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	42, // 54: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	43, // 55: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	44, // 56: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	45, // 57: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	46, // 58: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	53, // 59: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	53, // 60: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	53, // 61: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	47, // 62: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	48, // 63: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	53, // 64: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	53, // 65: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	49, // 66: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	54, // 47: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	54, // 48: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	54, // 49: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	54, // 50: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	54, // 51: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	54, // 52: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
+	42, // 53: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	43, // 54: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	44, // 55: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	45, // 56: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	46, // 57: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	47, // 58: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	54, // 59: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	54, // 60: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	54, // 61: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	48, // 62: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	49, // 63: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	54, // 64: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	54, // 65: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	50, // 66: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
 	35, // 67: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
 	35, // 68: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	53, // 69: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	53, // 70: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	53, // 71: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	53, // 72: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
-	53, // 73: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
-	54, // 74: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
-	53, // 75: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
-	39, // 76: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
-	50, // 77: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
-	53, // 78: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
-	38, // 79: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
-	53, // 80: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
-	51, // 81: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
-	52, // 82: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
-	54, // 83: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
-	30, // 84: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 85: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 86: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	53, // 87: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 88: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	89, // [89:89] is the sub-list for method output_type
-	89, // [89:89] is the sub-list for method input_type
-	89, // [89:89] is the sub-list for extension type_name
-	89, // [89:89] is the sub-list for extension extendee
-	0,  // [0:89] is the sub-list for field type_name
+	54, // 69: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	54, // 70: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	54, // 71: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	54, // 72: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
+	54, // 73: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
+	55, // 74: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
+	54, // 75: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
+	40, // 76: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
+	51, // 77: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
+	54, // 78: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
+	39, // 79: driftless.mesh.v1.Process.settings:type_name -> driftless.mesh.v1.Setting
+	38, // 80: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
+	54, // 81: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
+	52, // 82: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
+	53, // 83: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
+	55, // 84: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
+	30, // 85: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 86: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 87: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	54, // 88: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 89: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	90, // [90:90] is the sub-list for method output_type
+	90, // [90:90] is the sub-list for method input_type
+	90, // [90:90] is the sub-list for extension type_name
+	90, // [90:90] is the sub-list for extension extendee
+	0,  // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -4572,7 +4703,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   49,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

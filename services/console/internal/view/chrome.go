@@ -106,6 +106,7 @@ var sections = []section{
 	{"/drift", "Drift", "d"},
 	{"/dead", "Dead letters", "x"},
 	{"/scans", "Scans", "s"},
+	{"/adoption", "Adoption", "o"},
 	{"/settings", "Settings", "t"},
 }
 

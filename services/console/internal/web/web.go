@@ -5,7 +5,6 @@ package web
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -147,25 +146,8 @@ type Done struct {
 // form again, with the result or the error. The APIs check the role, too.
 func (a *App) Action(role auth.Role, path string, handler func(*Visit) (Done, error)) {
 	a.mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		v, ok := a.visit(w, r)
+		v, ok := a.form(w, r, role)
 		if !ok {
-			return
-		}
-		if err := v.ParseForm(); err != nil {
-			a.showError(v,
-				connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the form cannot be read: %w", err)))
-			return
-		}
-		v.Chrome.Path = backPath(v.PostForm.Get("back"))
-		if !a.Sessions.IsFormToken(v.Session, v.PostForm.Get("form")) {
-			a.showError(v, connect.NewError(connect.CodePermissionDenied,
-				errors.New("the form was not made for this session, and nothing was done: open the page again")))
-			return
-		}
-		if v.Chrome.Role < role {
-			a.showError(v, connect.NewError(connect.CodePermissionDenied,
-				fmt.Errorf("this needs the role %s, and %s has the role %s", role, v.Chrome.Name, v.Chrome.Role)))
 			return
 		}
 		done, err := handler(v)

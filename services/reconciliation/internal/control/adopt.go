@@ -15,7 +15,6 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
-	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -82,22 +81,13 @@ func (c control) AdoptProducts(ctx context.Context,
 	adoptions := req.Msg.GetAdoptions()
 	out := &controlv1.AdoptProductsResponse{}
 	for _, a := range adoptions {
-		// The outcome of push says who asked, and why.
-		about := command.About{ID: nuid.Next(), Issuer: asked.actor, Reason: asked.reason}
-		order := c.Commands.Adopt(about, a)
-		if err := c.Commands.Publish(ctx, order, a.GetProductId()); err != nil {
-			return nil, unavailable(err)
+		id := nuid.Next()
+		if err := c.orderAdoption(ctx, asked, id, a); err != nil {
+			return nil, err
 		}
-		if err := c.record(ctx, asked, ledger.Entry{
-			EventID: "ORDER:" + order.GetId(),
-			Product: a.GetProductId(),
-			Kind:    "ordered",
-			Detail:  "adopt " + mesh.DescribeAdoption(a),
-		}, nil); err != nil {
-			return nil, unavailable(err)
-		}
-		out.Orders = append(out.Orders, &controlv1.AdoptionOrder{ProductId: a.GetProductId(), Id: order.GetId()})
+		out.Orders = append(out.Orders, &controlv1.AdoptionOrder{ProductId: a.GetProductId(), Id: id})
 	}
+	c.adoptions.forget()
 	return connect.NewResponse(out), nil
 }
 

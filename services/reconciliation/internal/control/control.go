@@ -95,6 +95,8 @@ type control struct {
 	counts *countCache
 	// status is the reading of the status that callers share.
 	status *sharedReading[statusReading]
+	// adoptions is the latest plan of adoptions.
+	adoptions *planCache
 }
 
 var _ controlv1connect.ControlServiceHandler = control{}
@@ -111,6 +113,7 @@ func Handler(cfg Config) http.Handler {
 		Config:          cfg,
 		activityWaiters: make(chan struct{}, maxActivityWaiters),
 		counts:          newCountCache(cfg.Now),
+		adoptions:       newPlanCache(cfg.Now),
 	}
 	c.status = newSharedReading(c.readStatus, cfg.Now)
 	path, handler := controlv1connect.NewControlServiceHandler(c, connectjson.Handler(maxRequest),

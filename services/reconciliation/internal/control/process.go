@@ -37,6 +37,10 @@ func (c control) services(ctx context.Context, consumers []mesh.ConsumerStatus) 
 	if err != nil {
 		return nil, now, err
 	}
+	for _, p := range processes {
+		// GetSettings has them.
+		p.Settings = nil
+	}
 	return health.Services(health.Evidence{
 		Processes: processes,
 		Now:       now,

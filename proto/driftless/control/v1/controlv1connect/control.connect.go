@@ -125,6 +125,15 @@ const (
 	// ControlServiceGetPriceChainProcedure is the fully-qualified name of the ControlService's
 	// GetPriceChain RPC.
 	ControlServiceGetPriceChainProcedure = "/driftless.control.v1.ControlService/GetPriceChain"
+	// ControlServicePlanAdoptionProcedure is the fully-qualified name of the ControlService's
+	// PlanAdoption RPC.
+	ControlServicePlanAdoptionProcedure = "/driftless.control.v1.ControlService/PlanAdoption"
+	// ControlServiceApplyAdoptionProcedure is the fully-qualified name of the ControlService's
+	// ApplyAdoption RPC.
+	ControlServiceApplyAdoptionProcedure = "/driftless.control.v1.ControlService/ApplyAdoption"
+	// ControlServiceGetSettingsProcedure is the fully-qualified name of the ControlService's
+	// GetSettings RPC.
+	ControlServiceGetSettingsProcedure = "/driftless.control.v1.ControlService/GetSettings"
 )
 
 // ControlServiceClient is a client for the driftless.control.v1.ControlService service.
@@ -216,6 +225,15 @@ type ControlServiceClient interface {
 	// Returns the prices of a product in Stripe with those that they replaced, as far as they are known. not_found if
 	// nothing is known of the product.
 	GetPriceChain(context.Context, *connect.Request[v1.GetPriceChainRequest]) (*connect.Response[v1.GetPriceChainResponse], error)
+	// Matches products of the catalog with products that Stripe already has, and says what is doubtful. It needs a
+	// finished scan. failed_precondition if there are too many products: driftless adopt plan has no limit.
+	PlanAdoption(context.Context, *connect.Request[v1.PlanAdoptionRequest]) (*connect.Response[v1.PlanAdoptionResponse], error)
+	// Compares approved matches with the current state of both sides. If all still fit, it orders push to adopt them, as
+	// AdoptProducts does. Otherwise it orders nothing, and says which are stale.
+	ApplyAdoption(context.Context, *connect.Request[v1.ApplyAdoptionRequest]) (*connect.Response[v1.ApplyAdoptionResponse], error)
+	// Returns the settings that the processes of the services have, and where each value comes from. Secrets are not
+	// among the values.
+	GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error)
 }
 
 // NewControlServiceClient constructs a client for the driftless.control.v1.ControlService service.
@@ -433,6 +451,24 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("GetPriceChain")),
 			connect.WithClientOptions(opts...),
 		),
+		planAdoption: connect.NewClient[v1.PlanAdoptionRequest, v1.PlanAdoptionResponse](
+			httpClient,
+			baseURL+ControlServicePlanAdoptionProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("PlanAdoption")),
+			connect.WithClientOptions(opts...),
+		),
+		applyAdoption: connect.NewClient[v1.ApplyAdoptionRequest, v1.ApplyAdoptionResponse](
+			httpClient,
+			baseURL+ControlServiceApplyAdoptionProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("ApplyAdoption")),
+			connect.WithClientOptions(opts...),
+		),
+		getSettings: connect.NewClient[v1.GetSettingsRequest, v1.GetSettingsResponse](
+			httpClient,
+			baseURL+ControlServiceGetSettingsProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("GetSettings")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -472,6 +508,9 @@ type controlServiceClient struct {
 	countProducts     *connect.Client[v1.CountProductsRequest, v1.CountProductsResponse]
 	groupDeadLetters  *connect.Client[v1.GroupDeadLettersRequest, v1.GroupDeadLettersResponse]
 	getPriceChain     *connect.Client[v1.GetPriceChainRequest, v1.GetPriceChainResponse]
+	planAdoption      *connect.Client[v1.PlanAdoptionRequest, v1.PlanAdoptionResponse]
+	applyAdoption     *connect.Client[v1.ApplyAdoptionRequest, v1.ApplyAdoptionResponse]
+	getSettings       *connect.Client[v1.GetSettingsRequest, v1.GetSettingsResponse]
 }
 
 // GetStatus calls driftless.control.v1.ControlService.GetStatus.
@@ -644,6 +683,21 @@ func (c *controlServiceClient) GetPriceChain(ctx context.Context, req *connect.R
 	return c.getPriceChain.CallUnary(ctx, req)
 }
 
+// PlanAdoption calls driftless.control.v1.ControlService.PlanAdoption.
+func (c *controlServiceClient) PlanAdoption(ctx context.Context, req *connect.Request[v1.PlanAdoptionRequest]) (*connect.Response[v1.PlanAdoptionResponse], error) {
+	return c.planAdoption.CallUnary(ctx, req)
+}
+
+// ApplyAdoption calls driftless.control.v1.ControlService.ApplyAdoption.
+func (c *controlServiceClient) ApplyAdoption(ctx context.Context, req *connect.Request[v1.ApplyAdoptionRequest]) (*connect.Response[v1.ApplyAdoptionResponse], error) {
+	return c.applyAdoption.CallUnary(ctx, req)
+}
+
+// GetSettings calls driftless.control.v1.ControlService.GetSettings.
+func (c *controlServiceClient) GetSettings(ctx context.Context, req *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error) {
+	return c.getSettings.CallUnary(ctx, req)
+}
+
 // ControlServiceHandler is an implementation of the driftless.control.v1.ControlService service.
 type ControlServiceHandler interface {
 	// Returns the number of products by state, and the backlog of every consumer.
@@ -733,6 +787,15 @@ type ControlServiceHandler interface {
 	// Returns the prices of a product in Stripe with those that they replaced, as far as they are known. not_found if
 	// nothing is known of the product.
 	GetPriceChain(context.Context, *connect.Request[v1.GetPriceChainRequest]) (*connect.Response[v1.GetPriceChainResponse], error)
+	// Matches products of the catalog with products that Stripe already has, and says what is doubtful. It needs a
+	// finished scan. failed_precondition if there are too many products: driftless adopt plan has no limit.
+	PlanAdoption(context.Context, *connect.Request[v1.PlanAdoptionRequest]) (*connect.Response[v1.PlanAdoptionResponse], error)
+	// Compares approved matches with the current state of both sides. If all still fit, it orders push to adopt them, as
+	// AdoptProducts does. Otherwise it orders nothing, and says which are stale.
+	ApplyAdoption(context.Context, *connect.Request[v1.ApplyAdoptionRequest]) (*connect.Response[v1.ApplyAdoptionResponse], error)
+	// Returns the settings that the processes of the services have, and where each value comes from. Secrets are not
+	// among the values.
+	GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error)
 }
 
 // NewControlServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -946,6 +1009,24 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("GetPriceChain")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServicePlanAdoptionHandler := connect.NewUnaryHandler(
+		ControlServicePlanAdoptionProcedure,
+		svc.PlanAdoption,
+		connect.WithSchema(controlServiceMethods.ByName("PlanAdoption")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceApplyAdoptionHandler := connect.NewUnaryHandler(
+		ControlServiceApplyAdoptionProcedure,
+		svc.ApplyAdoption,
+		connect.WithSchema(controlServiceMethods.ByName("ApplyAdoption")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceGetSettingsHandler := connect.NewUnaryHandler(
+		ControlServiceGetSettingsProcedure,
+		svc.GetSettings,
+		connect.WithSchema(controlServiceMethods.ByName("GetSettings")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/driftless.control.v1.ControlService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ControlServiceGetStatusProcedure:
@@ -1016,6 +1097,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceGroupDeadLettersHandler.ServeHTTP(w, r)
 		case ControlServiceGetPriceChainProcedure:
 			controlServiceGetPriceChainHandler.ServeHTTP(w, r)
+		case ControlServicePlanAdoptionProcedure:
+			controlServicePlanAdoptionHandler.ServeHTTP(w, r)
+		case ControlServiceApplyAdoptionProcedure:
+			controlServiceApplyAdoptionHandler.ServeHTTP(w, r)
+		case ControlServiceGetSettingsProcedure:
+			controlServiceGetSettingsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1159,4 +1246,16 @@ func (UnimplementedControlServiceHandler) GroupDeadLetters(context.Context, *con
 
 func (UnimplementedControlServiceHandler) GetPriceChain(context.Context, *connect.Request[v1.GetPriceChainRequest]) (*connect.Response[v1.GetPriceChainResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.GetPriceChain is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) PlanAdoption(context.Context, *connect.Request[v1.PlanAdoptionRequest]) (*connect.Response[v1.PlanAdoptionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.PlanAdoption is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) ApplyAdoption(context.Context, *connect.Request[v1.ApplyAdoptionRequest]) (*connect.Response[v1.ApplyAdoptionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ApplyAdoption is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.GetSettings is not implemented"))
 }

@@ -1,4 +1,5 @@
-// Package settings is the page with what runs: processes and their versions, signatures, streams and consumers.
+// Package settings is the page with what runs: processes and their versions, the settings of the services and where they
+// come from, signatures, streams and consumers.
 package settings
 
 import (
@@ -9,24 +10,42 @@ import (
 	"connectrpc.com/connect"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/live"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
 	"github.com/driftless-sync/driftless/services/console/internal/web"
 )
 
-// Add adds the page.
-func Add(app *web.App) { app.Page("/settings", show) }
+// Add adds the page. own are the settings of this console, nil if they are not known.
+func Add(app *web.App, own []*meshv1.Setting) {
+	app.Page("/settings", func(v *web.Visit) (view.Page, error) { return show(v, own) })
+}
 
-func show(v *web.Visit) (view.Page, error) {
+// known is what is known of the settings.
+type known struct {
+	query  query
+	groups []group
+	// unknown says why nothing is known of the services.
+	unknown string
+}
+
+func show(v *web.Visit, own []*meshv1.Setting) (view.Page, error) {
+	k := known{query: parse(v.URL.Query())}
 	status, err := v.Control.GetStatus(v.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 	if err != nil {
 		return view.Page{}, err
 	}
+	settings, err := v.Control.GetSettings(v.Context(), connect.NewRequest(&controlv1.GetSettingsRequest{}))
+	if err != nil {
+		k.unknown = web.Explain(err)
+		settings = connect.NewResponse(&controlv1.GetSettingsResponse{})
+	}
+	k.groups = groups(k.query, settings.Msg.GetServices(), own)
 	return view.Page{
 		Title:   "Settings",
 		Section: "/settings",
-		Body:    page(status.Msg, v.Chrome),
-		Command: "driftless status --consumers",
+		Body:    page(status.Msg, v.Chrome, k),
+		Command: k.query.command(),
 		Live:    live.Status,
 	}, nil
 }

@@ -1,8 +1,7 @@
-package cli
+package adoption_test
 
 import (
-	"os"
-	"path/filepath"
+	"io"
 	"strings"
 	"testing"
 
@@ -12,28 +11,31 @@ import (
 )
 
 // written writes proposals to a file and reads the entries back.
-func written(t testing.TB, held string, proposals ...adoption.Proposal) (text string, entries []adoptEntry) {
+func written(t testing.TB, held string, proposals ...adoption.Proposal) (text string, entries []adoption.Entry) {
 	t.Helper()
 	var b strings.Builder
-	out, err := newAdoptWriter(&b, adoptHeader{Account: "default", MetadataKey: "driftless_product"})
+	out, err := adoption.NewWriter(&b, adoption.Header{Account: "default", MetadataKey: "driftless_product"})
 	require.NoError(t, err)
 	for _, p := range proposals {
-		require.NoError(t, out.write(p, held, held))
+		require.NoError(t, out.Add(adoption.EntryOf(p), adoption.AboutProposal(p, held, held)))
 	}
 	require.NoError(t, out.Flush())
-	path := filepath.Join(t.TempDir(), "adopt.yaml")
-	require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o600))
-	_, all, err := readAdoptFile(path)
+	file := adoption.File{Name: "adopt.yaml", Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(b.String())), nil
+	}}
+	header, err := file.Header()
 	require.NoError(t, err, b.String())
-	for e, err := range all {
+	require.Equal(t, "default", header.Account)
+	for e, err := range file.Entries() {
 		require.NoError(t, err, b.String())
-		e.line = 0
+		require.Positive(t, e.Line)
+		e.Line = 0
 		entries = append(entries, e)
 	}
 	return b.String(), entries
 }
 
-func TestAdoptFile_TextsOfStripeAddNoEntry(t *testing.T) {
+func TestFile_TextsOfStripeAddNoEntry(t *testing.T) {
 	t.Parallel()
 	const attack = "x\nproduct: premium-plan\nstripe: prod_attacker\napprove: true\n---\n# "
 	p := adoption.Proposal{
@@ -46,14 +48,14 @@ func TestAdoptFile_TextsOfStripeAddNoEntry(t *testing.T) {
 		}},
 	}
 	text, entries := written(t, attack, p)
-	require.Equal(t, []adoptEntry{entryOf(p)}, entries)
+	require.Equal(t, []adoption.Entry{adoption.EntryOf(p)}, entries)
 	require.False(t, entries[0].Approve)
 	for line := range strings.SplitSeq(text, "\n") {
 		require.NotRegexp(t, `^(product: premium|stripe: prod_attacker|approve: true)`, line)
 	}
 }
 
-func TestAdoptFile_KeepsTextsThatYAMLWouldChange(t *testing.T) {
+func TestFile_KeepsTextsThatYAMLWouldChange(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{
 		"true", "No", "null", "~", "1", "1e3", "0x10", "1_000", "2026-01-02", "---", "...", "- a", "? a", "a: b",
@@ -67,11 +69,11 @@ func TestAdoptFile_KeepsTextsThatYAMLWouldChange(t *testing.T) {
 			Prices: map[string]string{id: id, "x" + id: "y"}, Replace: []string{id},
 		}
 		_, entries := written(t, id, p)
-		require.Equal(t, []adoptEntry{entryOf(p)}, entries, "%q", id)
+		require.Equal(t, []adoption.Entry{adoption.EntryOf(p)}, entries, "%q", id)
 	}
 }
 
-func FuzzAdoptFile(f *testing.F) {
+func FuzzFile(f *testing.F) {
 	for _, seed := range []string{
 		"mug", "a\nb", "---\n", "\x00", "\u2028", "'", `"\`, "# a", "\ufeff", "true", "\U000e0041",
 	} {
@@ -90,6 +92,6 @@ func FuzzAdoptFile(f *testing.F) {
 			Reservations: []adoption.Reservation{{Doubt: adoption.PriceDiffers, Price: text, Detail: text}},
 		}
 		_, entries := written(t, text, p)
-		require.Equal(t, []adoptEntry{entryOf(p)}, entries)
+		require.Equal(t, []adoption.Entry{adoption.EntryOf(p)}, entries)
 	})
 }

@@ -1,4 +1,4 @@
-package cli
+package adoption
 
 import (
 	"bufio"
@@ -8,7 +8,6 @@ import (
 	"io"
 	"iter"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,15 +15,14 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/driftless-sync/driftless/services/internal/adoption"
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // An adoption file is a stream of YAML documents, so that a file of a million products is read and written piece by
 // piece. It begins with a header. One document for each product follows.
 
-// adoptHeader is the first document of an adoption file.
-type adoptHeader struct {
+// Header is the first document of an adoption file.
+type Header struct {
 	Account string `yaml:"account"`
 	// MetadataKey is the key of metadata that was compared.
 	MetadataKey string    `yaml:"metadata_key"`
@@ -33,74 +31,59 @@ type adoptHeader struct {
 	Scan string `yaml:"scan"`
 }
 
-// adoptEntry is one match, which the operator approves or not.
-type adoptEntry struct {
-	// Product is the catalog's id.
-	Product string `json:"product"            yaml:"product"`
-	// Stripe is Stripe's id of the product.
-	Stripe string `json:"stripe"             yaml:"stripe"`
-	// Why they match; empty if the operator says so.
-	Why string `json:"why"                yaml:"why,omitempty"`
-	// Prices are Stripe's ids by the catalog's. If absent, the prices are paired when the file is applied.
-	Prices map[string]string `json:"prices"             yaml:"prices,omitempty"`
-	// Replace are the prices among them that may be replaced.
-	Replace []string `json:"replace"            yaml:"replace,omitempty"`
-	Doubts  []string `json:"doubts"             yaml:"doubts,omitempty"`
-	Approve bool     `json:"approve"            yaml:"approve"`
-
-	// line is the line of the file at which the entry begins.
-	line int
-}
-
-func entryOf(p adoption.Proposal) adoptEntry {
-	e := adoptEntry{
-		Product: p.Product,
-		Stripe:  p.StripeID,
-		Why:     string(p.Why),
-		Prices:  p.Prices,
-		Replace: p.Replace,
-		Doubts:  p.Doubts(),
-		Approve: p.IsCertain(),
-	}
-	if p.StripeID == "" {
-		e.Prices = nil
-	}
-	return e
-}
-
-const adoptIntroduction = `# Matches of products in the catalog with products in Stripe. Nothing happens before
+const introduction = `# Matches of products in the catalog with products in Stripe. Nothing happens before
 #   driftless adopt apply FILE
 # and then only to the products with approve: true. Matches beyond doubt are already approved. The others
 # say above what is doubtful: check them in Stripe, correct what is wrong, and approve or leave them.
 `
 
-// adoptWriter writes an adoption file.
-type adoptWriter struct {
+// Writer writes an adoption file. Flush writes its end.
+type Writer struct {
 	*bufio.Writer
 }
 
-func newAdoptWriter(w io.Writer, header adoptHeader) (adoptWriter, error) {
-	a := adoptWriter{bufio.NewWriter(w)}
+// NewWriter returns a writer that has written the beginning of a file.
+func NewWriter(w io.Writer, header Header) (Writer, error) {
+	a := Writer{bufio.NewWriter(w)}
 	text, err := yaml.Marshal(header)
 	if err != nil {
 		return a, fmt.Errorf("write the header of the file: %w", err)
 	}
-	_, err = fmt.Fprintf(a, "%s%s", adoptIntroduction, text)
+	_, err = fmt.Fprintf(a, "%s%s", introduction, text)
 	return a, err
 }
 
-// write adds a product, with its reservations as comments.
-func (a adoptWriter) write(p adoption.Proposal, name, stripeName string) error {
-	names := fmt.Sprintf("%q in the catalog", name)
-	if stripeName != "" {
-		names += fmt.Sprintf(", %q in Stripe", stripeName)
+// About is what the comments of an entry say.
+type About struct {
+	// Name and StripeName are the names of the product on the two sides.
+	Name, StripeName string
+	// Reservations are the doubts in words.
+	Reservations []string
+	// Create are the catalog's ids of the prices that would be created.
+	Create []string
+}
+
+// AboutProposal returns what the comments of a proposal's entry say.
+func AboutProposal(p Proposal, name, stripeName string) About {
+	a := About{Name: name, StripeName: stripeName, Create: p.Create}
+	for _, r := range p.Reservations {
+		a.Reservations = append(a.Reservations, r.Detail)
+	}
+	return a
+}
+
+// Add adds an entry, with its reservations as comments.
+func (a Writer) Add(e Entry, about About) error {
+	names := fmt.Sprintf("%q in the catalog", about.Name)
+	if about.StripeName != "" {
+		names += fmt.Sprintf(", %q in Stripe", about.StripeName)
 	}
 	comments := []string{names}
-	for _, r := range p.Reservations {
-		comments = append(comments, strings.TrimSpace("doubtful: "+r.Detail))
+	for _, detail := range about.Reservations {
+		comments = append(comments, strings.TrimSpace("doubtful: "+detail))
 	}
-	if len(p.Create) > 0 && p.StripeID != "" {
-		comments = append(comments, "to be created: "+strings.Join(p.Create, ", "))
+	if len(about.Create) > 0 && e.Stripe != "" {
+		comments = append(comments, "to be created: "+strings.Join(about.Create, ", "))
 	}
 	var b strings.Builder
 	b.WriteString("---\n")
@@ -109,13 +92,13 @@ func (a adoptWriter) write(p adoption.Proposal, name, stripeName string) error {
 		// an entry.
 		b.WriteString("# " + visible.Text(comment) + "\n")
 	}
-	writeEntry(&b, entryOf(p))
+	writeEntry(&b, e)
 	_, err := a.WriteString(b.String())
 	return err
 }
 
 // writeEntry writes an entry as YAML. It quotes texts that are not plain words.
-func writeEntry(b *strings.Builder, e adoptEntry) {
+func writeEntry(b *strings.Builder, e Entry) {
 	fmt.Fprintf(b, "product: %s\nstripe: %s\nwhy: %s\n", quoted(e.Product), quoted(e.Stripe), quoted(e.Why))
 	switch {
 	case e.Prices == nil:
@@ -174,28 +157,37 @@ func quoted(s string) string {
 	return b.String()
 }
 
-// readAdoptFile returns the header of the file and an iterator over its entries. The iterator ends after the first
-// error.
-func readAdoptFile(path string) (adoptHeader, iter.Seq2[adoptEntry, error], error) {
-	var header adoptHeader
-	next, stop := iter.Pull2(documents(path))
+// File is an adoption file to read.
+type File struct {
+	// Name is that of the file, for errors.
+	Name string
+	// Open opens it. It is called once for the header and once for the entries.
+	Open func() (io.ReadCloser, error)
+}
+
+// Header returns the beginning of the file.
+func (f File) Header() (Header, error) {
+	var header Header
+	next, stop := iter.Pull2(f.documents())
 	defer stop()
 	first, err, ok := next()
 	if !ok {
-		err = fmt.Errorf("%s is empty", path)
+		err = fmt.Errorf("%s is empty", f.Name)
 	}
 	if err == nil {
-		err = first.decode(path, &header)
+		err = first.decode(f.Name, &header)
 	}
 	if err == nil && header.Account == "" {
-		err = fmt.Errorf("%s is not a file of `driftless adopt plan`: it does not begin with the account", path)
+		err = fmt.Errorf("%s is not a file of `driftless adopt plan`: it does not begin with the account", f.Name)
 	}
-	if err != nil {
-		return header, nil, err
-	}
-	return header, func(yield func(adoptEntry, error) bool) {
+	return header, err
+}
+
+// Entries returns an iterator over the entries. It ends after the first error.
+func (f File) Entries() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
 		head := true
-		for d, err := range documents(path) {
+		for d, err := range f.documents() {
 			if head && err == nil {
 				head = false
 				continue
@@ -203,18 +195,18 @@ func readAdoptFile(path string) (adoptHeader, iter.Seq2[adoptEntry, error], erro
 			if err == nil && len(bytes.TrimSpace(d.text)) == 0 {
 				continue
 			}
-			e := adoptEntry{line: d.line}
+			e := Entry{Line: d.line}
 			if err == nil {
-				err = d.decode(path, &e)
+				err = d.decode(f.Name, &e)
 			}
 			if err == nil && e.Product == "" {
-				err = fmt.Errorf("%s:%d: the entry names no product", path, d.line)
+				err = fmt.Errorf("%s:%d: the entry names no product", f.Name, d.line)
 			}
 			if !yield(e, err) || err != nil {
 				return
 			}
 		}
-	}, nil
+	}
 }
 
 // document is one YAML document of the file.
@@ -224,25 +216,25 @@ type document struct {
 	line int
 }
 
-func (d document) decode(path string, into any) error {
+func (d document) decode(name string, into any) error {
 	err := yaml.UnmarshalWithOptions(d.text, into, yaml.Strict())
 	if y, ok := errors.AsType[yaml.Error](err); ok {
 		line := d.line
 		if t := y.GetToken(); t != nil && t.Position != nil {
 			line += t.Position.Line - 1
 		}
-		return fmt.Errorf("%s:%d: %s", path, line, y.GetMessage())
+		return fmt.Errorf("%s:%d: %s", name, line, y.GetMessage())
 	}
 	if err != nil {
-		return fmt.Errorf("%s:%d: %w", path, d.line, err)
+		return fmt.Errorf("%s:%d: %w", name, d.line, err)
 	}
 	return nil
 }
 
 // documents splits the file at the lines that separate YAML documents.
-func documents(path string) iter.Seq2[document, error] {
+func (f File) documents() iter.Seq2[document, error] {
 	return func(yield func(document, error) bool) {
-		file, err := os.Open(path)
+		file, err := f.Open()
 		if err != nil {
 			yield(document{}, fmt.Errorf("read the adoption file: %w", err))
 			return

@@ -1,0 +1,120 @@
+package control
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// minPlanAge and planShare say for how long a plan is returned again: for planShare times as long as it took to
+	// make, so that plans of a large catalog take at most a twentieth of the time.
+	minPlanAge = 2 * time.Second
+	planShare  = 20
+	// planTimeout is how long a plan may take.
+	planTimeout = time.Minute
+	// planKept is when a plan that nobody asks for is forgotten, because a large one needs memory.
+	planKept = 10 * time.Minute
+)
+
+// planCache keeps the latest plan of adoptions: pages that somebody turns need the same one. It is safe for concurrent
+// use.
+type planCache struct {
+	now    func() time.Time
+	making singleflight.Group
+
+	mu   sync.Mutex
+	key  string
+	plan *adoptionPlan
+	// until is when the plan is too old, by the clock.
+	until time.Time
+	// turn grows when plans that are being made are out of date.
+	turn int
+	// read is the id of the scan that the ledger is known to have read.
+	read string
+}
+
+func newPlanCache(now func() time.Time) *planCache {
+	if now == nil {
+		now = time.Now
+	}
+	return &planCache{now: now}
+}
+
+// get returns the kept plan for a key of metadata, or else makes one.
+func (c *planCache) get(ctx context.Context, key string,
+	plan func(ctx context.Context, key string) (*adoptionPlan, error),
+) (*adoptionPlan, error) {
+	known, turn := c.recent(key)
+	if known != nil {
+		return known, nil
+	}
+	done := c.making.DoChan(key, func() (any, error) {
+		// The caller may leave while others wait for the same plan.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), planTimeout)
+		defer cancel()
+		began := c.now()
+		fresh, err := plan(ctx, key)
+		if err == nil {
+			c.keep(key, fresh, turn, max(minPlanAge, planShare*c.now().Sub(began)))
+		}
+		return fresh, err
+	})
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case result := <-done:
+		fresh, _ := result.Val.(*adoptionPlan)
+		return fresh, result.Err
+	}
+}
+
+// recent returns the plan for a key if it is not too old, and the turn.
+func (c *planCache) recent(key string) (*adoptionPlan, int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.plan == nil || c.key != key || !c.now().Before(c.until) {
+		return nil, c.turn
+	}
+	return c.plan, c.turn
+}
+
+func (c *planCache) keep(key string, fresh *adoptionPlan, turn int, age time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if turn != c.turn {
+		return
+	}
+	c.key, c.plan, c.until = key, fresh, c.now().Add(age)
+	time.AfterFunc(max(planKept, age), func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.plan == fresh {
+			c.plan = nil
+		}
+	})
+}
+
+// forget drops the plan: something of it was adopted.
+func (c *planCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.plan = nil
+	c.turn++
+}
+
+// isRead reports whether the ledger is known to have read what a scan has found.
+func (c *planCache) isRead(scan string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return scan != "" && c.read == scan
+}
+
+// setRead notes that the ledger has read what a scan has found.
+func (c *planCache) setRead(scan string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read = scan
+}
