@@ -86,9 +86,11 @@ func (r *replaced) explain(next *controlv1.PriceOrigin, history []*controlv1.His
 // prices were made later.
 func (f *facts) chainsSince() time.Time {
 	from := f.chains.GetKnownFrom()
+	// Stripe's times have whole seconds.
+	first := from.AsTime().Truncate(time.Second)
 	for _, c := range f.chains.GetChains() {
 		for _, p := range c.GetPrices() {
-			if from != nil && (p.GetCreatedAt() == nil || p.GetCreatedAt().AsTime().Before(from.AsTime())) {
+			if from != nil && (p.GetCreatedAt() == nil || p.GetCreatedAt().AsTime().Before(first)) {
 				return from.AsTime()
 			}
 		}
