@@ -58,7 +58,11 @@ func (q query) path() string {
 	return "/dead?" + v.Encode()
 }
 
+// command returns the command that lists the same. It is empty for a field, which the command line cannot select by.
 func (q query) command() string {
+	if q.field != nil {
+		return ""
+	}
 	line := "driftless dead"
 	if q.service != "" {
 		line += " --service " + visible.Argument(q.service)
