@@ -59,6 +59,19 @@ func open(t testing.TB, base string) *tab {
 	require.NoError(t, err, "these tests need chromium: apt-get install chromium")
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
+	return newTab(ctx, t, base)
+}
+
+// another opens a tab of the same visitor.
+func (p *tab) another() *tab {
+	p.t.Helper()
+	ctx, cancel := chromedp.NewContext(p.ctx)
+	p.t.Cleanup(cancel)
+	return newTab(ctx, p.t, p.base)
+}
+
+func newTab(ctx context.Context, t testing.TB, base string) *tab {
+	t.Helper()
 	p := &tab{t: t, ctx: ctx, base: base}
 	// The tab lives as long as the context of its first call.
 	require.NoError(t, chromedp.Do(ctx))

@@ -1,6 +1,7 @@
 package browser_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -57,9 +58,13 @@ type testMesh struct {
 	t        testing.TB
 	natsURL  string
 	database string
-	slot     string
-	sim      stripesim.Admin
-	policy   *catalog.Policy
+	// controlNATS and ledgerURL are the addresses that reconciliation uses. Empty is those of the mesh.
+	controlNATS, ledgerURL string
+	slot                   string
+	sim                    stripesim.Admin
+	policy                 *catalog.Policy
+	// sessionKey keeps visitors signed in while the console restarts.
+	sessionKey string
 	// tokens are those of the three roles, by role.
 	tokens    map[auth.Role]string
 	entries   auth.Entries
@@ -72,21 +77,19 @@ type testMesh struct {
 }
 
 // newTestMesh starts a mesh that stops when the test ends. Drift waits for a decision, and dangerous changes of amounts
-// are held.
-func newTestMesh(t testing.TB, options ...func(*testMesh)) *testMesh {
+// are held. prepare is called before the services start.
+func newTestMesh(t testing.TB, prepare ...func(*testMesh)) *testMesh {
 	t.Helper()
 	policy, err := catalog.NewPolicy(catalog.Report, nil)
 	require.NoError(t, err)
 	m := &testMesh{
-		t:         t,
-		policy:    policy,
-		slot:      fmt.Sprintf("browser_%d", meshes.Add(1)),
-		tokens:    map[auth.Role]string{},
-		listeners: map[string]net.Listener{},
-		stops:     map[string]func(){},
-	}
-	for _, option := range options {
-		option(m)
+		t:          t,
+		policy:     policy,
+		sessionKey: auth.NewToken(),
+		slot:       fmt.Sprintf("browser_%d", meshes.Add(1)),
+		tokens:     map[auth.Role]string{},
+		listeners:  map[string]net.Listener{},
+		stops:      map[string]func(){},
 	}
 	for role, name := range map[auth.Role]string{auth.Read: "vera", auth.Operate: "otto", auth.Approve: "ada"} {
 		token := auth.NewToken()
@@ -105,6 +108,9 @@ func newTestMesh(t testing.TB, options ...func(*testMesh)) *testMesh {
 	require.NoError(t, topology.Apply(t.Context(), admin.JetStream(), topology.Options{}))
 	admin.Close()
 	m.database = localtest.Postgres(t)
+	for _, f := range prepare {
+		f(m)
+	}
 	m.startSimulator()
 	for _, name := range []string{
 		topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation, consoleName,
@@ -191,9 +197,10 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 			})
 		}
 	case topology.Reconciliation:
+		nats.URL = cmp.Or(m.controlNATS, nats.URL)
 		return func(ctx context.Context) error {
 			return reconciliation.Run(ctx, reconciliation.Config{
-				Account: "default", NATS: nats, LedgerURL: m.database, HTTP: server,
+				Account: "default", NATS: nats, LedgerURL: cmp.Or(m.ledgerURL, m.database), HTTP: server,
 				Auth: auth.Settings{Tokens: m.entries.String()}, GracePeriod: time.Second, Policy: m.policy,
 				Guard:  rules,
 				Logger: discard(),
@@ -203,8 +210,8 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 		return func(ctx context.Context) error {
 			return console.Run(ctx, console.Config{
 				ControlURL: m.url(topology.Reconciliation), IngestURL: m.url(topology.Ingestion), HTTP: server,
-				StripeURL: "https://dashboard.stripe.com/test", Settings: m.settings[consoleName],
-				Logger: discard(),
+				StripeURL: "https://dashboard.stripe.com/test", SessionKey: m.sessionKey,
+				Settings: m.settings[consoleName], Logger: discard(),
 			})
 		}
 	}

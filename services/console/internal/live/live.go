@@ -24,7 +24,7 @@ import (
 const (
 	// Status tells that the status of the mesh has changed, or can no longer be read.
 	Status = "status"
-	// Activity tells that the history has new entries.
+	// Activity tells that the history has new entries, or can no longer be read.
 	Activity = "activity"
 )
 
@@ -140,17 +140,19 @@ func (h *Hub) watchStatus(ctx context.Context) {
 	request := &controlv1.GetStatusRequest{MaxAge: durationpb.New(statusAge)}
 	for first := true; ; first = false {
 		now := [sha256.Size]byte{}
+		failed := false
 		if p := h.reader(); p != nil {
 			answer, err := p.control.GetStatus(ctx, connect.NewRequest(request))
 			if h.isRefused(ctx, p, err) {
 				continue
 			}
-			if err == nil {
+			if failed = err != nil; !failed {
 				now = fingerprint(answer.Msg)
 			}
 		}
-		// A page that was read before the first answer may have missed a change.
-		if first || now != last {
+		// A page that was read before the first answer may have missed a change. While the status cannot be read, no
+		// page may go on showing it, also none that has read it since the last failure.
+		if first || now != last || failed {
 			h.tell(Status)
 		}
 		last = now
@@ -193,7 +195,7 @@ func fingerprint(s *controlv1.GetStatusResponse) [sha256.Size]byte {
 	return sha256.Sum256(data)
 }
 
-// watchActivity tells when the history has new entries.
+// watchActivity tells when the history has new entries, and when it can no longer be read.
 func (h *Hub) watchActivity(ctx context.Context) {
 	var after uint64
 	begun := false
@@ -214,6 +216,7 @@ func (h *Hub) watchActivity(ctx context.Context) {
 		case h.isRefused(ctx, p, err):
 			continue
 		case err != nil:
+			h.tell(Activity)
 			if !sleep(ctx, retryPeriod) {
 				return
 			}

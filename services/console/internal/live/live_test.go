@@ -157,3 +157,18 @@ func TestFingerprint_IgnoresTimesAndRatesThatMoveOn(t *testing.T) {
 		require.NotEqual(t, same, fingerprint(status(edit)), name)
 	}
 }
+
+// A page that has read the status since the last failure must not go on showing it.
+func TestHub_TellsAgainWhileNothingCanBeRead(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	v := &visitor{wait: make(chan struct{}), err: connect.NewError(connect.CodeUnavailable, errors.New("away"))}
+	close(v.wait)
+	events, end, err := h.Subscribe(v)
+	require.NoError(t, err)
+	t.Cleanup(end)
+	for range 2 {
+		requireEvent(t, events, Status)
+	}
+	requireEvent(t, events, Activity)
+}

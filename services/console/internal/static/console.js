@@ -13,7 +13,7 @@
     if (all.length === 0) return;
     const at = all.findIndex((r) => r.contains(document.activeElement));
     const next = all[Math.min(Math.max(at + step, 0), all.length - 1)];
-    (next.querySelector("a[href]") || next).focus();
+    (next.querySelector("a[href], button.act") || next).focus();
     next.scrollIntoView({ block: "nearest" });
   }
 
@@ -92,6 +92,28 @@
 
   document.addEventListener("DOMContentLoaded", localTimes);
   document.addEventListener("htmx:afterSettle", localTimes);
+
+  // A live page says so when it hears nothing any more: what it shows may be out of date. The server sends a beat every
+  // 15 s. A connection that broke has some seconds to come back.
+  const quiet = 40000;
+  const grace = 5000;
+  let due = Date.now() + 2 * grace;
+  let read = Date.now();
+  const alive = () => { due = Date.now() + quiet; };
+  function showSilence() {
+    const note = document.getElementById("silent");
+    if (!note) return;
+    const silent = Date.now() > due;
+    if (silent && note.hidden) note.querySelector("[data-read]").textContent = new Date(read).toLocaleTimeString();
+    if (note.hidden === silent) note.hidden = !silent;
+    document.getElementById("main").classList.toggle("silent", silent);
+  }
+  setInterval(showSilence, 1000);
+  document.addEventListener("htmx:sseOpen", (event) => {
+    alive();
+    event.detail.source.addEventListener("beat", alive);
+  });
+  document.addEventListener("htmx:sseError", () => { due = Math.min(due, Date.now() + grace); });
   // What a visitor has selected, opened or typed survives that the page is read again. Selections are kept by their
   // values: a row that moves keeps its own, and never passes it on to another.
   const key = (e) => [e.form && e.form.id, e.name, e.type === "checkbox" ? e.value : ""].join("\n");
@@ -141,6 +163,8 @@
   });
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (event.target.id !== "live") return;
+    // The page was loaded when nobody knew who the visitor is. Its frame is that of a visitor now.
+    if (event.detail.xhr.status === 200 && !document.querySelector("header .visitor")) { location.reload(); return; }
     if (busy()) {
       event.detail.shouldSwap = false;
       miss();
@@ -149,6 +173,7 @@
     keep();
   });
   document.addEventListener("htmx:afterSwap", restore);
+  document.addEventListener("htmx:afterSwap", () => { read = Date.now(); });
   document.addEventListener("toggle", (event) => { if (event.newState === "closed") catchUp(); }, true);
   document.addEventListener("change", catchUp);
   document.addEventListener("click", (event) => {

@@ -39,6 +39,12 @@ type Chrome struct {
 	JaegerURL, StripeURL string
 }
 
+// IsKnown reports whether the APIs have said who the visitor is.
+func (c *Chrome) IsKnown() bool { return c.Name != "" || c.Open }
+
+// IsSignedIn reports whether the visitor has signed in. While the APIs are away, it is not known as whom.
+func (c *Chrome) IsSignedIn() bool { return c.IsKnown() || c.FormToken != "" }
+
 // Flash is the result of an action, to be shown once.
 type Flash struct {
 	Text string `json:"text"`

@@ -5,20 +5,40 @@ import (
 	"net/http"
 	"time"
 
+	"connectrpc.com/connect"
+
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	"github.com/driftless-sync/driftless/services/console/internal/live"
 )
 
-// beat is the time between comments on a quiet stream. Proxies keep a connection on which something is sent.
+// beat is the time between signs of life on a quiet stream. Proxies keep a connection on which something is sent, and a
+// page that gets none says that it may be out of date: see console.js.
 const beat = 15 * time.Second
+
+// watcher returns the API with the rights of a visitor who watches. A page that shows that the APIs are away watches,
+// too, so a visitor is refused only if they refuse the session. If so, it answers, and returns false.
+func (a *App) watcher(w http.ResponseWriter, r *http.Request) (controlv1connect.ControlServiceClient, bool) {
+	s, err := a.Sessions.Read(r)
+	if err != nil {
+		http.Error(w, "sign in", http.StatusUnauthorized)
+		return nil, false
+	}
+	client, _ := a.APIs.For(s)
+	if _, err := a.APIs.Identify(r.Context(), s, client); connect.CodeOf(err) == connect.CodeUnauthenticated {
+		http.Error(w, "sign in again", http.StatusUnauthorized)
+		return nil, false
+	}
+	return client, true
+}
 
 // serveLive streams the names of events (server-sent events): see live.Hub. A browser that connects gets all of them
 // once, because it may have missed some since it read the page.
 func (a *App) serveLive(w http.ResponseWriter, r *http.Request) {
-	v, ok := a.visit(w, r)
+	client, ok := a.watcher(w, r)
 	if !ok {
 		return
 	}
-	events, end, err := a.hub.Subscribe(v.Control)
+	events, end, err := a.hub.Subscribe(client)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -58,7 +78,7 @@ func (a *App) serveLive(w http.ResponseWriter, r *http.Request) {
 				}
 			}
 		case <-ticker.C:
-			if _, err := fmt.Fprint(w, ": still here\n\n"); err != nil || control.Flush() != nil {
+			if _, err := fmt.Fprint(w, "event: beat\ndata:\n\n"); err != nil || control.Flush() != nil {
 				return
 			}
 		}

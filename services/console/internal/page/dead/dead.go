@@ -58,7 +58,11 @@ func (q query) path() string {
 	return "/dead?" + v.Encode()
 }
 
+// command returns the command that lists the same. It is empty for a field, which the command line cannot select by.
 func (q query) command() string {
+	if q.field != nil {
+		return ""
+	}
 	line := "driftless dead"
 	if q.service != "" {
 		line += " --service " + visible.Argument(q.service)
@@ -76,6 +80,10 @@ func (q query) is(g *controlv1.DeadLetterGroup) bool {
 
 func show(v *web.Visit) (view.Page, error) {
 	q := parse(v.URL.Query())
+	equality, err := web.ReadEquality(v)
+	if err != nil {
+		return view.Page{}, err
+	}
 	groups, err := v.Control.GroupDeadLetters(v.Context(), connect.NewRequest(&controlv1.GroupDeadLettersRequest{}))
 	if err != nil {
 		return view.Page{}, err
@@ -89,17 +97,20 @@ func show(v *web.Visit) (view.Page, error) {
 	return view.Page{
 		Title:   "Dead letters",
 		Section: "/dead",
-		Body:    page(q, groups.Msg, letters.Msg.GetDeadLetters()),
+		Body:    page(q, equality, groups.Msg, letters.Msg.GetDeadLetters()),
 		Command: q.command(),
 		Live:    live.Activity + "," + live.Status,
 	}, nil
 }
 
-// selection returns the letters that a form names: those of the selected products, or all of a reason and service. The
-// reason and the service of the page also limit the letters of a product.
+// selection returns the letters that a form names: those of the selected products, or all of a group. The group of the
+// page also limits the letters of a product.
 func selection(v *web.Visit) (*controlv1.DeadLetterSelection, error) {
 	s := &controlv1.DeadLetterSelection{
 		Service: v.PostForm.Get("service"), Reason: v.PostForm.Get("of_reason"), ProductIds: v.PostForm["id"],
+	}
+	if v.PostForm.Has("of_field") {
+		s.Field = new(v.PostForm.Get("of_field"))
 	}
 	if v.PostForm.Get("group") == "" && len(s.GetProductIds()) == 0 {
 		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("no dead letter is selected"))
@@ -152,7 +163,41 @@ func drop(v *web.Visit) (web.Done, error) {
 	return web.Done{Text: done.words("is dropped", "are dropped"), Command: command("drop", s)}, done.failure()
 }
 
+// groupFields are the hidden fields of a form about all letters of a group.
+func (q query) groupFields() []view.Field {
+	fields := []view.Field{
+		{Name: "group", Value: "1"}, {Name: "service", Value: q.service}, {Name: "of_reason", Value: q.reason},
+	}
+	if q.field != nil {
+		fields = append(fields, view.Field{Name: "of_field", Value: *q.field})
+	}
+	return fields
+}
+
+// groupCommand returns the command about all letters of a group, empty if there is none.
+func (q query) groupCommand(verb string) string {
+	return command(verb, &controlv1.DeadLetterSelection{Service: q.service, Reason: q.reason, Field: q.field})
+}
+
+// groupWords names the group of the page.
+func (q query) groupWords() string {
+	words := "All letters of " + q.service + " with this reason"
+	switch {
+	case q.field == nil:
+	case *q.field == "":
+		words += " and without a field"
+	default:
+		words += " and the field " + *q.field
+	}
+	return words
+}
+
+// command returns the command about the letters of a selection. It is empty for all of a field, which the command line
+// cannot say.
 func command(verb string, s *controlv1.DeadLetterSelection) string {
+	if s.Field != nil && len(s.GetProductIds()) == 0 {
+		return ""
+	}
 	parts := []string{"driftless dead", verb}
 	for i, id := range s.GetProductIds() {
 		if i == 5 {

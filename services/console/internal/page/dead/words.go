@@ -55,6 +55,14 @@ func (t *tally) stopped(err error) error {
 		err)
 }
 
+// nothing says what it means that no letter is open.
+func nothing(e *controlv1.Equality) (title, text string) {
+	if !view.IsKnown(e) {
+		return "No dead letter is known", "It is not known whether something is refused now: see above."
+	}
+	return "No dead letters", "Nothing was refused that is still open."
+}
+
 // reasons are the titles of the classes of failure.
 var reasons = map[string]string{
 	"invalid_product":   "The row breaks a rule of Stripe's",

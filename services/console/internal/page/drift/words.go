@@ -13,7 +13,7 @@ func nothing(q query, e *controlv1.Equality) (title, text string) {
 	switch {
 	case q.after != "":
 		return "No more drift", "This is the end of the list. What comes before is on the first page."
-	case e.GetAsOf() == nil || e.GetUnknown() != "":
+	case !view.IsKnown(e):
 		return "No drift is known", "It is not known whether there is any now: see above."
 	case q.kind != "" || q.state != "":
 		return "No such drift", "There may be drift of other kinds and in other states."

@@ -28,6 +28,8 @@ type found struct {
 	row string
 	// rowUnknown is why the tables were not looked at. Empty if they were.
 	rowUnknown string
+	// behind is why the ledger may not know the id yet. Empty if it is up to date.
+	behind string
 }
 
 func show(v *web.Visit) (view.Page, error) {
@@ -62,6 +64,7 @@ func (f *found) ask(v *web.Visit) error {
 		if len(rows) > 0 && rows[0].GetProduct() != nil {
 			f.row = rows[0].GetId()
 		}
+		f.behind = behind(v)
 		return nil
 	case err != nil:
 		return err
@@ -84,6 +87,18 @@ func (f *found) ask(v *web.Visit) error {
 	}
 	f.answer = answer.Msg
 	return nil
+}
+
+// behind returns why the ledger may lack what happened lately, empty if it does not.
+func behind(v *web.Visit) string {
+	e, err := web.ReadEquality(v)
+	switch {
+	case err != nil:
+		return web.Explain(err)
+	case e.GetUnknown() == "" && e.GetAsOf() == nil:
+		return "the tables were not read yet"
+	}
+	return e.GetUnknown()
 }
 
 // target returns the path of the only product, empty if there is not exactly one. A price leads to its card.

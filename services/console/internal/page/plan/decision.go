@@ -53,7 +53,8 @@ func (t tally) approved() string {
 func (t tally) rejected() string {
 	text := view.Many(uint64(t.decided), "change is rejected.", "changes are rejected.")
 	if t.writtenBack > 0 {
-		text += " The catalog gets Stripe's values back for " + view.Many(uint64(t.writtenBack), "product.", "products.")
+		text += " The catalog gets Stripe's values back for " + view.Many(uint64(t.writtenBack), "product.",
+			"products.")
 	}
 	if t.blocked > 0 {
 		text += " The catalog stays as it is for " + view.Many(uint64(t.blocked), "product", "products") + ": " +
@@ -71,27 +72,19 @@ func (t tally) failed(verb string, err error) error {
 		err)
 }
 
-func approveCommand(ids []string, rule string, all bool) string {
-	return command("approve", ids, rule, all)
-}
-
-func rejectCommand(ids []string, rule string, all bool) string {
-	return command("reject", ids, rule, all)
-}
-
 // maxNamed is how many products a command names. The others are "...".
 const maxNamed = 5
 
 // command returns the command that makes the same decision in a terminal.
-func command(verb string, ids []string, rule string, all bool) string {
+func (c choice) command(verb string) string {
 	parts := []string{"driftless", verb}
 	switch {
-	case rule != "":
-		parts = append(parts, "--rule", visible.Argument(rule))
-	case all:
+	case c.rule != "":
+		parts = append(parts, "--rule", visible.Argument(c.rule))
+	case c.held != nil:
 		parts = append(parts, "--all")
 	default:
-		for i, id := range ids {
+		for i, id := range c.ids {
 			if i == maxNamed {
 				parts = append(parts, "...")
 				break

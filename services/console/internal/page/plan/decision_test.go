@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
 
 func TestTally_SaysWhatWasDone(t *testing.T) {
@@ -21,7 +23,9 @@ func TestTally_SaysWhatWasDone(t *testing.T) {
 
 func TestCommand(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "driftless approve mug 'my cup' --reason ...", approveCommand([]string{"mug", "my cup"}, "", false))
-	require.Equal(t, "driftless reject --rule zero_amount --reason ...", rejectCommand(nil, "zero_amount", false))
-	require.Equal(t, "driftless approve --all --reason ...", approveCommand(nil, "", true))
+	require.Equal(t, "driftless approve mug 'my cup' --reason ...",
+		choice{ids: []string{"mug", "my cup"}}.command("approve"))
+	require.Equal(t, "driftless reject --rule zero_amount --reason ...", choice{rule: "zero_amount"}.command("reject"))
+	require.Equal(t, "driftless approve --all --reason ...",
+		choice{held: &controlv1.MatchingProducts{}}.command("approve"))
 }

@@ -2,9 +2,6 @@
 package plan
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
 	"net/url"
 
 	"connectrpc.com/connect"
@@ -89,11 +86,12 @@ func show(v *web.Visit) (view.Page, error) {
 
 // showHeld shows held changes only. The plan has no filter, so a search finds the held products to plan.
 func showHeld(v *web.Visit, q query) (view.Page, error) {
+	equality, err := web.ReadEquality(v)
+	if err != nil {
+		return view.Page{}, err
+	}
 	held, err := v.Control.SearchProducts(v.Context(), connect.NewRequest(&controlv1.SearchProductsRequest{
-		Filter: &controlv1.ProductFilter{
-			States: []controlv1.ProductState{controlv1.ProductState_PRODUCT_STATE_HELD},
-		},
-		Limit: shown, Cursor: q.after,
+		Filter: heldOnly(), Limit: shown, Cursor: q.after,
 	}))
 	if err != nil {
 		return view.Page{}, err
@@ -104,7 +102,7 @@ func showHeld(v *web.Visit, q query) (view.Page, error) {
 	}
 	if len(request.GetProductIds()) == 0 {
 		// Without ids the request would plan the whole catalog.
-		return q.page(&controlv1.PlanResponse{}, "", held.Msg.GetTotal()), nil
+		return q.page(&controlv1.PlanResponse{Equality: equality}, "", held.Msg.GetTotal()), nil
 	}
 	answer, err := v.Control.Plan(v.Context(), connect.NewRequest(request))
 	if err != nil {
@@ -129,73 +127,4 @@ func (q query) page(answer *controlv1.PlanResponse, next string, held uint64) vi
 		Command: q.command(),
 		Live:    live.Status + "," + live.Activity,
 	}
-}
-
-// chosen returns the products of a form: the selected ones, or those that a rule holds, or all that are held.
-func chosen(v *web.Visit) (ids []string, rule string, all bool, err error) {
-	ids, rule, all = v.PostForm["id"], v.PostForm.Get("rule"), v.PostForm.Get("all") != ""
-	switch {
-	case len(ids) > maxSelected:
-		err = fmt.Errorf("%d products are selected, and at most %d can be decided at once", len(ids), maxSelected)
-	case len(ids) == 0 && rule == "" && !all:
-		err = errors.New("no product is selected")
-	case all || rule != "":
-		ids = nil
-	}
-	if err != nil {
-		err = connect.NewError(connect.CodeInvalidArgument, err)
-	}
-	return ids, rule, all, err
-}
-
-func approve(v *web.Visit) (web.Done, error) {
-	ids, rule, all, err := chosen(v)
-	if err != nil {
-		return web.Done{}, err
-	}
-	request := &controlv1.ApproveRequest{ProductIds: ids, Rule: rule, All: all, Reason: v.PostForm.Get("reason")}
-	var done tally
-	for {
-		answer, err := v.Control.Approve(v.Context(), connect.NewRequest(request))
-		if err != nil {
-			return web.Done{}, done.failed("approved", err)
-		}
-		done.decided += len(answer.Msg.GetProductIds())
-		done.waiting += len(answer.Msg.GetWaiting())
-		done.heldByOthers += len(answer.Msg.GetHeldByOthers())
-		if !answer.Msg.GetTruncated() || answer.Msg.GetNext() == "" || answer.Msg.GetNext() == request.GetAfter() {
-			break
-		}
-		request.After = answer.Msg.GetNext()
-	}
-	return web.Done{Text: done.approved(), Command: approveCommand(ids, rule, all)}, nil
-}
-
-func reject(v *web.Visit) (web.Done, error) {
-	ids, rule, all, err := chosen(v)
-	if err != nil {
-		return web.Done{}, err
-	}
-	request := &controlv1.RejectRequest{ProductIds: ids, Rule: rule, All: all, Reason: v.PostForm.Get("reason")}
-	var done tally
-	for {
-		answer, err := v.Control.Reject(v.Context(), connect.NewRequest(request))
-		if err != nil {
-			return web.Done{}, done.failed("rejected", err)
-		}
-		for _, r := range answer.Msg.GetRejections() {
-			done.decided++
-			if r.GetWrittenBack() {
-				done.writtenBack++
-			}
-			if r.GetBlocker() != "" {
-				done.blocked, done.blocker = done.blocked+1, cmp.Or(done.blocker, r.GetBlocker())
-			}
-		}
-		if !answer.Msg.GetTruncated() || answer.Msg.GetNext() == "" || answer.Msg.GetNext() == request.GetAfter() {
-			break
-		}
-		request.After = answer.Msg.GetNext()
-	}
-	return web.Done{Text: done.rejected(), Command: rejectCommand(ids, rule, all)}, nil
 }

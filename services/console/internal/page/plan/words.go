@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"math/big"
 	"regexp"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
+	"github.com/driftless-sync/driftless/services/internal/auth"
 )
 
 // emptyText says why the page has no product. It says equal only if the whole catalog was compared, all of that is
@@ -19,9 +21,11 @@ func emptyText(q query, p *controlv1.PlanResponse) (title, text string) {
 		return "No more held changes", "Those before are on the first page."
 	case q.after != "":
 		return "No more differences", "This is the end of the list. Those before are on the first page."
+	case q.held && !view.IsKnown(p.GetEquality()):
+		return "No held change is known", "It is not known whether one waits for an approval now: see above."
 	case q.held:
 		return "Nothing waits for an approval", "The guard holds no change now."
-	case p.GetEquality().GetAsOf() == nil || p.GetEquality().GetUnknown() != "":
+	case !view.IsKnown(p.GetEquality()):
 		return "No differences are known", "It is not known whether there are any now: see above."
 	case p.GetHalted() != "" || len(p.GetPaused()) > 0:
 		return "No differences are known", "A part of the mesh is stopped, so the answer may be out of date."
@@ -128,6 +132,14 @@ func usageCount(c *meshv1.UsageCount, one, many string) string {
 		return "at least " + text
 	}
 	return text
+}
+
+// decidableRules returns the rules whose changes the visitor may decide, none for others.
+func decidableRules(ctx context.Context, products []*controlv1.ProductPlan) []string {
+	if !view.Can(ctx, auth.Approve) {
+		return nil
+	}
+	return heldRules(products)
 }
 
 // heldRules returns the rules that hold products of the page, in the order in which the page shows them.

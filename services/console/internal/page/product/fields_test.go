@@ -2,9 +2,11 @@ package product
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
@@ -69,10 +71,21 @@ func mug() *facts {
 				},
 			},
 		},
-		history: []*controlv1.HistoryEntry{{
-			Kind: "applied", Version: 7,
-			Steps: []*meshv1.AppliedStep{{Step: "create price mug.eur", ObjectId: "price_2"}},
-		}},
+		history: []*controlv1.HistoryEntry{{Kind: "catalog_change", Version: 7, Actor: "otto", Reason: "new list"}},
+		chains: &controlv1.GetPriceChainResponse{Chains: []*controlv1.PriceChain{{
+			PriceId: "mug.eur",
+			Prices: []*controlv1.ChainedPrice{
+				{StripePriceId: "price_0", Amount: "12.00 EUR", ReplacedBy: "price_1"},
+				{
+					StripePriceId: "price_1", Amount: "14.00 EUR", ReplacedBy: "price_2",
+					ReplacedAt: &timestamppb.Timestamp{Seconds: 200},
+				},
+				{
+					StripePriceId: "price_2", Amount: "15.00 EUR", Active: true,
+					Origin: &controlv1.PriceOrigin{Version: 7, StripeRequestId: "req_1"},
+				},
+			},
+		}}},
 	}
 }
 
@@ -122,14 +135,33 @@ func TestPrices_ShowsTheOneInUseAndWhatItReplaced(t *testing.T) {
 	require.Equal(t, "active", own[0].state)
 	require.True(t, own[0].isDefault)
 	require.Len(t, own[0].differing, 1)
-	require.Len(t, own[0].earlier, 1)
-	require.Equal(t, "14.00 EUR", own[0].earlier[0].amount)
-	require.Equal(t, "price_2", own[0].earlier[0].by)
-	require.Equal(t, uint64(7), own[0].earlier[0].version)
-	require.Equal(t, int64(200), own[0].earlier[0].at.Unix())
+	require.Equal(t, []replaced{
+		{
+			amount: "14.00 EUR", next: "15.00 EUR", stripeID: "price_1", by: "price_2", at: time.Unix(200, 0).UTC(),
+			why: `Changed in the catalog by otto: "new list"`, version: 7, request: "req_1",
+		},
+		{
+			amount: "12.00 EUR", next: "14.00 EUR", stripeID: "price_0", by: "price_1",
+			why: "Why is not known: no call of Driftless is known that made the next price.",
+		},
+	}, own[0].earlier)
 	require.Equal(t, "not in Stripe yet", own[1].state)
 	require.Len(t, others, 1)
 	require.Equal(t, "price_9", others[0].stripeID)
+}
+
+func TestChainsSince_IsThereOnlyIfAPriceIsOlder(t *testing.T) {
+	t.Parallel()
+	f := &facts{chains: &controlv1.GetPriceChainResponse{
+		KnownFrom: &timestamppb.Timestamp{Seconds: 100},
+		Chains: []*controlv1.PriceChain{{Prices: []*controlv1.ChainedPrice{
+			{CreatedAt: &timestamppb.Timestamp{Seconds: 150}},
+		}}},
+	}}
+	require.Zero(t, f.chainsSince())
+	f.chains.Chains[0].Prices[0].CreatedAt.Seconds = 50
+	require.Equal(t, int64(100), f.chainsSince().Unix())
+	require.Zero(t, (&facts{}).chainsSince(), "nothing is known")
 }
 
 func TestPrices_OfAProductThatNobodyKnows(t *testing.T) {

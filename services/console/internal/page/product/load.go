@@ -1,6 +1,8 @@
 package product
 
 import (
+	"time"
+
 	"connectrpc.com/connect"
 	"golang.org/x/sync/errgroup"
 
@@ -14,16 +16,22 @@ const shownEntries = 200
 // facts are everything that the page shows. unknown has the reason for what could not be read.
 type facts struct {
 	id string
+	// now is the console's own time.
+	now time.Time
 	// why is the verdict. It is known without NATS, too.
 	why *controlv1.Explanation
 	// detail has the states of both sides. Nil if they are not known.
 	detail *controlv1.ProductDetail
+	// sidesUnknown reports that the states of both sides could not be read.
+	sidesUnknown bool
 	// drift is the open drift, and equality its basis.
 	drift    []*controlv1.Drift
 	equality *controlv1.Equality
 	// plan is what push would do. Nil if there is nothing to do.
 	plan    *controlv1.ProductPlan
 	letters []*controlv1.DeadLetterDetail
+	// chains are the prices of Stripe with those that they replaced. Nil if they are not known.
+	chains  *controlv1.GetPriceChainResponse
 	history []*controlv1.HistoryEntry
 	// unknown says what could not be read, and why.
 	unknown []string
@@ -37,9 +45,9 @@ func (e elsewhere) Error() string { return "the product is at " + e.path }
 
 // load reads the facts about a product, all at the same time. Only the verdict is required.
 func load(v *web.Visit, id string) (*facts, error) {
-	f := &facts{id: id}
+	f := &facts{id: id, now: v.Chrome.Now}
 	ctx, one := v.Context(), []string{id}
-	var failed [5]error
+	var failed [6]error
 	var group errgroup.Group
 	group.Go(func() (err error) { f.why, err = explain(v, id); return err })
 	read := func(i int, call func() error) {
@@ -87,10 +95,18 @@ func load(v *web.Visit, id string) (*facts, error) {
 		}
 		return err
 	})
+	read(5, func() error {
+		answer, err := v.Control.GetPriceChain(ctx, connect.NewRequest(&controlv1.GetPriceChainRequest{ProductId: id}))
+		if err == nil {
+			f.chains = answer.Msg
+		}
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	for i, name := range []string{"Both sides", "Drift", "Plan", "Dead letters", "History"} {
+	f.sidesUnknown = failed[0] != nil && connect.CodeOf(failed[0]) != connect.CodeNotFound
+	for i, name := range []string{"Both sides", "Drift", "Plan", "Dead letters", "History", "Replaced prices"} {
 		if failed[i] != nil && connect.CodeOf(failed[i]) != connect.CodeNotFound {
 			f.unknown = append(f.unknown, name+": "+web.Explain(failed[i]))
 		}

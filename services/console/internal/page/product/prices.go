@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
@@ -27,19 +25,6 @@ type price struct {
 	differing   []field
 	// earlier are the prices that this one has replaced, latest first.
 	earlier []replaced
-}
-
-// replaced is a price of Stripe that another one has replaced.
-type replaced struct {
-	amount, stripeID string
-	active           bool
-	// by is Stripe's id of the price that replaced it, and at when that was made.
-	by string
-	at time.Time
-	// until is when it is archived, if it stays active for a while.
-	until time.Time
-	// version is that of the change in the catalog that replaced it. 0 if the history does not have it.
-	version uint64
 }
 
 // prices returns the product's prices: those of the catalog in its order, those that left it, and those of others.
@@ -73,7 +58,7 @@ func prices(f *facts, differing []field) (own, others []price) {
 				p.differing = append(p.differing, d)
 			}
 		}
-		p.earlier = chain(f, id, held)
+		p.earlier = chainOf(f, id, p.stripeID)
 		used[p.stripeID] = true
 		for _, e := range p.earlier {
 			used[e.stripeID] = true
@@ -120,47 +105,4 @@ func priceOf(p *catalogv1.Product, id string) *catalogv1.Price {
 		return nil
 	}
 	return p.GetPrices()[i]
-}
-
-// chain returns the prices of Stripe that carried a price of the catalog before the one in use, latest first.
-func chain(f *facts, id string, current *catalogv1.ObservedPrice) []replaced {
-	var all []*catalogv1.ObservedPrice
-	for _, p := range f.detail.GetObserved().GetPrices() {
-		if p.GetPrice().GetId() == id && p != current {
-			all = append(all, p)
-		}
-	}
-	slices.SortFunc(all, func(a, b *catalogv1.ObservedPrice) int { return cmp.Compare(b.GetCreated(), a.GetCreated()) })
-	next := current
-	var out []replaced
-	for _, p := range all {
-		r := replaced{
-			amount:   catalog.FormatPrice(p.GetPrice()),
-			stripeID: p.GetStripeId(),
-			active:   isActive(p.GetPrice()),
-			by:       next.GetStripeId(),
-		}
-		if next.GetCreated() > 0 {
-			r.at = time.Unix(next.GetCreated(), 0)
-			r.version = replacedBy(f.history, id, next.GetStripeId())
-		}
-		if p.GetKeepUntil() != nil {
-			r.until = p.GetKeepUntil().AsTime()
-		}
-		out, next = append(out, r), p
-	}
-	return out
-}
-
-// replacedBy returns the version of the change that made a price of Stripe, 0 if the history does not say.
-func replacedBy(history []*controlv1.HistoryEntry, id, stripeID string) uint64 {
-	for _, e := range history {
-		for _, s := range e.GetSteps() {
-			if e.GetKind() == "applied" && s.GetObjectId() == stripeID && strings.HasPrefix(s.GetStep(),
-				"create price "+id) {
-				return e.GetVersion()
-			}
-		}
-	}
-	return 0
 }

@@ -50,17 +50,21 @@ func attempts(e *controlv1.Explanation) string {
 
 // basis says up to when each of the three places is known.
 func basis(f *facts) []string {
-	now := f.equality.GetAt()
+	// The times are by the clock of NATS, which an answer without NATS does not have.
+	now := f.now
+	if at := f.equality.GetAt(); at != nil {
+		now = at.AsTime()
+	}
 	place := func(name, verb string, p *controlv1.PlaceState) string {
 		switch {
 		case p.GetUnknown() != "":
 			return name + " not known: " + p.GetUnknown()
 		case p.GetAbsent():
 			return name + " does not have it"
-		case p.GetAsOf() == nil || now == nil:
-			return name + " known"
+		case p.GetAsOf() == nil:
+			return name + " " + verb + " at a time that is not known"
 		}
-		return name + " " + verb + " " + view.Since(now.AsTime(), p.GetAsOf().AsTime())
+		return name + " " + verb + " " + view.Since(now, p.GetAsOf().AsTime())
 	}
 	return []string{
 		place("Your table", "read", f.why.GetRow()),

@@ -32,7 +32,8 @@ var facetParams = map[string]struct{ title, param string }{
 }
 
 // facets returns the facets with counts, each value as a link. Chosen values are there even if no product has them.
-func facets(q query, counted *controlv1.CountProductsResponse) []facet {
+// known reports whether the counts are those of now.
+func facets(q query, counted *controlv1.CountProductsResponse, known bool) []facet {
 	var out []facet
 	for _, f := range counted.GetFacets() {
 		about, ok := facetParams[f.GetName()]
@@ -45,7 +46,7 @@ func facets(q query, counted *controlv1.CountProductsResponse) []facet {
 		for _, v := range f.GetValues() {
 			seen[v.GetValue()] = true
 			next.options = append(next.options, option{
-				label:  label(f.GetName(), v.GetValue()),
+				label:  labelWhen(known, f.GetName(), v.GetValue()),
 				count:  atLeast(v.GetCount(), v.GetIsMinimum()),
 				path:   q.toggle(about.param, v.GetValue()).path(),
 				chosen: slices.Contains(chosen, v.GetValue()),
@@ -54,8 +55,8 @@ func facets(q query, counted *controlv1.CountProductsResponse) []facet {
 		for _, value := range chosen {
 			if !seen[value] {
 				next.options = append(next.options, option{
-					label: label(f.GetName(), value), count: "0", path: q.toggle(about.param, value).path(),
-					chosen: true,
+					label: labelWhen(known, f.GetName(), value), count: "0",
+					path: q.toggle(about.param, value).path(), chosen: true,
 				})
 			}
 		}
@@ -105,8 +106,16 @@ func label(facet, value string) string {
 	return strings.ReplaceAll(value, "_", " ")
 }
 
-// stateOf returns the name and the tone of a product's state.
-func stateOf(s controlv1.ProductState) (name, tone string) {
+// labelWhen returns a value of a facet in words. What is not known to be equal now was equal.
+func labelWhen(known bool, facet, value string) string {
+	if !known && facet == "state" && value == "in_sync" {
+		return "was equal"
+	}
+	return label(facet, value)
+}
+
+// stateOf returns the name and the tone of a product's state. known reports whether it is that of now.
+func stateOf(s controlv1.ProductState, known bool) (name, tone string) {
 	for value, state := range stateNames {
 		if state == s {
 			name = value
@@ -115,7 +124,10 @@ func stateOf(s controlv1.ProductState) (name, tone string) {
 	tone = map[string]string{
 		"in_sync": "good", "pending": "busy", "held": "held", "drifted": "bad", "dead": "bad",
 	}[name]
-	return label("state", name), tone
+	if !known && tone == "good" {
+		tone = ""
+	}
+	return labelWhen(known, "state", name), tone
 }
 
 // reasons say in a few words why a product is not equal.

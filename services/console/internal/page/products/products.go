@@ -27,6 +27,8 @@ func Add(app *web.App) {
 // list is what the page shows.
 type list struct {
 	query query
+	// equality says up to when the list is known.
+	equality *controlv1.Equality
 	*controlv1.SearchProductsResponse
 	// counted is nil if the counts could not be read, and unknown says why.
 	counted *controlv1.CountProductsResponse
@@ -36,6 +38,10 @@ type list struct {
 func show(v *web.Visit) (view.Page, error) {
 	q := parse(v.URL.Query())
 	l := list{query: q}
+	var err error
+	if l.equality, err = web.ReadEquality(v); err != nil {
+		return view.Page{}, err
+	}
 	o := q.order()
 	var group errgroup.Group
 	group.Go(func() error {
@@ -103,6 +109,8 @@ func (l list) emptyText() (title, text string) {
 	switch {
 	case l.query.values.Get(paramCursor) != "":
 		return "No more products", "This is the end of the list. What comes before is on the first page."
+	case l.query.isEmpty() && !view.IsKnown(l.equality):
+		return "No product is known", "It is not known whether there are any now: see above."
 	case l.query.isEmpty():
 		return "No products yet", "Neither the catalog nor Stripe is known to have a product."
 	case l.query.values.Get(paramSearch) != "":

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
@@ -76,7 +77,7 @@ func TestFacets_KeepsAChosenValueThatNoProductHas(t *testing.T) {
 		{Name: "cause"},
 		{Name: "rule"},
 		{Name: "of a later version", Values: []*controlv1.FacetValue{{Value: "x", Count: 1}}},
-	}})
+	}}, true)
 	require.Equal(t, []facet{
 		{"State", []option{
 			{"equal", "39,981", "/products?cause=dashboard&state=dead&state=in_sync", false},
@@ -84,7 +85,7 @@ func TestFacets_KeepsAChosenValueThatNoProductHas(t *testing.T) {
 		}},
 		{"Changed by", []option{{"Stripe's dashboard", "0", "/products?state=dead", true}}},
 	}, all)
-	require.Empty(t, facets(queryOf(t, ""), nil))
+	require.Empty(t, facets(queryOf(t, ""), nil, true))
 }
 
 func TestAtLeast_RoundsDown(t *testing.T) {
@@ -137,7 +138,20 @@ func TestEmptyText_SaysOnlyWhatWasLookedAt(t *testing.T) {
 		"state=dead":  "Nothing matches",
 		"sort=-stale": "No products yet",
 	} {
-		title, _ := list{query: queryOf(t, query)}.emptyText()
+		title, _ := list{query: queryOf(t, query), equality: &controlv1.Equality{AsOf: timestamppb.Now()}}.emptyText()
 		require.Equal(t, want, title, query)
 	}
+	title, _ := list{query: queryOf(t, "")}.emptyText()
+	require.Equal(t, "No product is known", title)
+}
+
+// A product that was equal when the ledger last heard of it may differ by now.
+func TestStateOf_SaysEqualOnlyIfItIsKnown(t *testing.T) {
+	t.Parallel()
+	name, tone := stateOf(controlv1.ProductState_PRODUCT_STATE_IN_SYNC, true)
+	require.Equal(t, []string{"equal", "good"}, []string{name, tone})
+	name, tone = stateOf(controlv1.ProductState_PRODUCT_STATE_IN_SYNC, false)
+	require.Equal(t, []string{"was equal", ""}, []string{name, tone})
+	name, tone = stateOf(controlv1.ProductState_PRODUCT_STATE_DEAD, false)
+	require.Equal(t, []string{"refused", "bad"}, []string{name, tone})
 }
