@@ -104,8 +104,28 @@ func newResolver() *resolver { return &resolver{files: map[string]string{}} }
 func (r *resolver) options() []kong.Option {
 	return []kong.Option{
 		kong.Resolvers(r), kong.UsageOnError(), kong.WithBeforeResolve(r.read), kong.WithAfterApply(r.nameFiles),
-		kong.WithAfterApply(check),
+		kong.WithAfterApply(check), kong.PostBuild(unsetEmptyVariables),
 	}
+}
+
+// unsetEmptyVariables removes the variables of flags that are set and empty from the environment of this process. kong
+// would parse the empty text, which is no number and neither true nor false.
+func unsetEmptyVariables(k *kong.Kong) error {
+	return kong.Visit(k.Model, func(node kong.Visitable, next kong.Next) error {
+		flag, ok := node.(*kong.Flag)
+		if !ok {
+			return next(nil)
+		}
+		for _, env := range flag.Envs {
+			if os.Getenv(env) != "" {
+				continue
+			}
+			if err := os.Unsetenv(env); err != nil {
+				return err
+			}
+		}
+		return next(nil)
+	})
 }
 
 // nameFiles sets the fields with the tag file-of to the file that the flag's value was read from. The tag has the name
@@ -162,9 +182,8 @@ func (r *resolver) read(ctx *kong.Context) error {
 
 // Resolve returns a flag's value from a file named by <ENV>_FILE or from the YAML file.
 func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	empty := false
 	for _, env := range flag.Envs {
-		direct, isSet := os.LookupEnv(env)
+		direct := os.Getenv(env)
 		if flag.Tag.Has("secret") || flag.Tag.Has("from-file") {
 			text, path, err := readSecretFile(env, direct)
 			if path != "" || err != nil {
@@ -175,7 +194,6 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 		if direct != "" {
 			return nil, nil
 		}
-		empty = empty || isSet
 	}
 	if v, ok := r.values[flag.Name]; ok {
 		if v.file != "" {
@@ -183,10 +201,6 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 			return secretfile.Read(v.at, v.file)
 		}
 		return v.text, nil
-	}
-	if empty && flag.HasDefault {
-		// kong has used the empty value.
-		return flag.Default, nil
 	}
 	return nil, nil
 }
