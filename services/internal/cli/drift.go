@@ -101,7 +101,7 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 		sayf(stdout, "  %s\n", differenceLine(d.GetDifference()))
 		about := []string{
 			d.GetState(), "since " + ago(d.GetSince()),
-			"caused by " + strings.ReplaceAll(d.GetCausedBy(), "_", " "),
+			"caused by " + visible.Words(d.GetCausedBy()),
 		}
 		if d.GetEventId() != "" {
 			about[2] += " (" + d.GetEventId() + ")"
@@ -134,7 +134,7 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 
 // differenceLine describes a difference: `field description: catalog "A", Stripe "B"`.
 func differenceLine(d *meshv1.Difference) string {
-	words := strings.ReplaceAll(d.GetKind(), "_", " ")
+	words := visible.Words(d.GetKind())
 	if d.GetField() != "" {
 		words += " " + d.GetField()
 	}

@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 type historyCmd struct {
@@ -97,7 +98,7 @@ func printEntry(e *controlv1.HistoryEntry) {
 		head = append(head, fmt.Sprintf("attempt %d", e.GetAttempts()))
 	}
 	if e.GetCausedBy() != "" {
-		head = append(head, "by "+strings.ReplaceAll(e.GetCausedBy(), "_", " "))
+		head = append(head, "by "+visible.Words(e.GetCausedBy()))
 	}
 	if e.GetActor() != "" && !namesActor(e) {
 		head = append(head, "by "+e.GetActor())

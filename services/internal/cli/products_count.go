@@ -2,11 +2,11 @@ package cli
 
 import (
 	"context"
-	"strings"
 
 	"connectrpc.com/connect"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 type productsCountCmd struct {
@@ -36,7 +36,7 @@ func (cmd *productsCountCmd) Run(ctx context.Context, c *cli) error {
 	sayf(stdout, "%s %s.\n", counted(total, resp.Msg.GetTotalIsMinimum()), plural(total, "product", "products"))
 	rows := [][]string{{"BY", "VALUE", "PRODUCTS"}}
 	for _, facet := range resp.Msg.GetFacets() {
-		name := strings.ReplaceAll(facet.GetName(), "_", " ")
+		name := visible.Words(facet.GetName())
 		for _, v := range facet.GetValues() {
 			value := v.GetValue()
 			switch {

@@ -130,7 +130,7 @@ func settingValue(s *meshv1.Setting) string {
 }
 
 func settingOrigin(s *meshv1.Setting) string {
-	words := strings.ReplaceAll(s.GetOrigin(), "_", " ")
+	words := visible.Words(s.GetOrigin())
 	if s.GetAt() != "" {
 		words += ": " + s.GetAt()
 	}

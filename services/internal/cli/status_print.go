@@ -12,6 +12,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // verdictLine says whether both sides are equal, as of when, and how many products are: "12 products differ as of
@@ -175,7 +176,7 @@ func printProducts(w io.Writer, s *controlv1.GetStatusResponse) {
 			countOf(n, "replaced price stays", "replaced prices stay"))
 	}
 	for _, d := range s.GetDrift() {
-		sayf(w, "drift: %d %s (%s)\n", d.GetCount(), strings.ReplaceAll(d.GetKind(), "_", " "), d.GetState())
+		sayf(w, "drift: %d %s (%s)\n", d.GetCount(), visible.Words(d.GetKind()), d.GetState())
 	}
 	say(w)
 }

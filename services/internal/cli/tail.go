@@ -12,6 +12,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 type tailCmd struct {
@@ -190,13 +191,13 @@ func activityColour(e *controlv1.HistoryEntry) colour {
 
 // activityWord is the kind of an entry. Failures, and what waits for a person, are in capitals.
 func activityWord(e *controlv1.HistoryEntry) string {
-	word := strings.ReplaceAll(e.GetKind(), "_", " ")
+	word := visible.Words(e.GetKind())
 	switch e.GetKind() {
 	case "dead", "failed", "held", "drifted", "adoption_refused":
 		word = strings.ToUpper(word)
 	case "stripe_event":
 		if e.GetCausedBy() != "" {
-			return word + " by " + strings.ReplaceAll(e.GetCausedBy(), "_", " ")
+			return word + " by " + visible.Words(e.GetCausedBy())
 		}
 	}
 	if e.GetActor() != "" && !namesActor(e) {

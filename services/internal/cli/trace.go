@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/jaeger"
@@ -48,7 +47,7 @@ func (cmd *traceCmd) Run(ctx context.Context, c *cli) error {
 		return printJSON(traceAnswer{Traces: told.traces, Verdict: last, Warnings: told.warnings})
 	}
 	cmd.draw(told)
-	sayf(stdout, "\n%s: %s\n", strings.ReplaceAll(last.State, "_", " "), last.Text)
+	sayf(stdout, "\n%s: %s\n", visible.Words(last.State), last.Text)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // maxWhyCell is how many characters of a value a screen shows.
@@ -26,7 +27,7 @@ func printWhy(w io.Writer, answer *controlv1.ExplainResponse, now time.Time, col
 	if answer.GetTruncated() {
 		n = "more than " + n + "; these are the first"
 	}
-	sayf(w, "This %s stands for %s.\n\n", strings.ReplaceAll(answer.GetIdKind(), "_", " "), n)
+	sayf(w, "This %s stands for %s.\n\n", visible.Words(answer.GetIdKind()), n)
 	var differing, equal [][]string
 	for _, e := range all {
 		p := whyPrinter{Explanation: e, now: now}
@@ -165,7 +166,7 @@ func (p whyPrinter) printVerdict() {
 
 // verdict returns the verdict as a heading: "NOT CAPTURED".
 func (p whyPrinter) verdict() string {
-	return strings.ToUpper(strings.ReplaceAll(p.GetVerdict(), "_", " "))
+	return strings.ToUpper(visible.Words(p.GetVerdict()))
 }
 
 // duration returns how long the product has been in its state, "" if that is not known.

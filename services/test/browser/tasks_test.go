@@ -106,7 +106,7 @@ func TestTasks(t *testing.T) {
 		h.waitText("prices of this account end with 99 or 49")
 		h.waitText("16.00 EUR")
 	})
-	h.waitText("refused by stripe. What to do")
+	h.waitText("refused by Stripe. What to do")
 	h.requireAccessible()
 	_ = ask(h.tab, chromedp.Evaluate[int](`scrollTo(0, 0), 1`))
 	h.picture("task-why")

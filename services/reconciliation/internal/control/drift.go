@@ -14,6 +14,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/describe"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -163,7 +164,7 @@ func checkWriteBack(p *ledger.Product, d *ledger.Drift) error {
 	}
 	return connect.NewError(connect.CodeFailedPrecondition,
 		fmt.Errorf("%s (%s) cannot be written back from Stripe: change the catalog, or keep the catalog's value",
-			what, strings.ReplaceAll(string(d.Kind), "_", " ")))
+			what, visible.Words(string(d.Kind))))
 }
 
 // wholeProduct is how a request names drift of the product as a whole, whose field is empty.

@@ -4,10 +4,10 @@ package describe
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/forecast"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -15,7 +15,7 @@ import (
 func Texts(differences []*meshv1.Difference) []string {
 	words := make([]string, len(differences))
 	for i, d := range differences {
-		words[i] = strings.ReplaceAll(d.GetKind(), "_", " ")
+		words[i] = visible.Words(d.GetKind())
 		if d.GetField() != "" {
 			words[i] += " " + d.GetField()
 		}

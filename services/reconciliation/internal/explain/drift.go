@@ -2,7 +2,6 @@ package explain
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -40,7 +39,7 @@ func (d *deriver) causeNote(x *ledger.Drift) {
 	}
 	who := "the dashboard"
 	if x.CausedBy != "dashboard" {
-		who = "another program (" + strings.ReplaceAll(x.CausedBy, "_", " ") + ")"
+		who = "another program (" + visible.Words(x.CausedBy) + ")"
 	}
 	if x.EventID != "" {
 		who += ", " + x.EventID

@@ -49,7 +49,7 @@ func (d *deriver) deadRow(l *meshv1.DeadLetter) {
 }
 
 func letterSummary(l *meshv1.DeadLetter) string {
-	reason := strings.ReplaceAll(l.GetReason(), "_", " ")
+	reason := visible.Words(l.GetReason())
 	return "the latest change was given up by " + l.GetService() + ": " + reason
 }
 

@@ -3,11 +3,11 @@ package dead
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
 	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // maxNamed is how many failures a result names.
@@ -81,7 +81,7 @@ func reasonTitle(reason string) string {
 	if title, ok := reasons[reason]; ok {
 		return title
 	}
-	return strings.ReplaceAll(reason, "_", " ")
+	return visible.Words(reason)
 }
 
 // decisions are what a visitor can do with the selected letters.

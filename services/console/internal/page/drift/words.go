@@ -1,11 +1,10 @@
 package drift
 
 import (
-	"strings"
-
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
 	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // nothing says what it means that the page has no difference.
@@ -36,7 +35,7 @@ func kindTitle(kind string) string {
 	if title, ok := kinds[kind]; ok {
 		return title
 	}
-	return strings.ReplaceAll(kind, "_", " ")
+	return visible.Words(kind)
 }
 
 // causes say who caused a difference.
@@ -50,7 +49,7 @@ func causeTitle(cause string) string {
 	if title, ok := causes[cause]; ok {
 		return title
 	}
-	return strings.ReplaceAll(cause, "_", " ")
+	return visible.Words(cause)
 }
 
 // states have a title and a tone for each state of drift.

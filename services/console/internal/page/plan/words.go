@@ -11,6 +11,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
 	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // emptyText says why the page has no product. It says equal only if the whole catalog was compared, all of that is
@@ -56,7 +57,7 @@ func ruleTitle(rule string) string {
 	if name, ok := strings.CutPrefix(rule, "check:"); ok {
 		return "Check " + name
 	}
-	return strings.ReplaceAll(rule, "_", " ")
+	return visible.Words(rule)
 }
 
 // stateOf returns the tone and the word for the state of a planned product.

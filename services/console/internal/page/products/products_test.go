@@ -99,7 +99,7 @@ func TestReasons_SayWhyAProductIsNotEqual(t *testing.T) {
 	t.Parallel()
 	require.Equal(t,
 		[]string{
-			"refused by stripe", "rule amount_change", "archived in stripe", "by Stripe's dashboard",
+			"refused by Stripe", "rule amount_change", "archived in Stripe", "by Stripe's dashboard",
 			"no active price",
 		},
 		reasons(&controlv1.ProductRow{
