@@ -38,7 +38,9 @@ func TestParseEffective_NamesOrigins(t *testing.T) {
 	e := effectiveOf(t, "poll_interval: 600s\npush_create: false\nguard_share: 0.25\nallowed_hosts: [a, b]\n"+
 		"policy:\n  description: stripe\n", "--grace-period", "90s")
 	for name, want := range map[string]Effective{
-		"slot":        {Value: "mine", Default: "driftless", IsSet: true, Origin: FromEnvironment, At: "DRIFTLESS_SLOT"},
+		"slot": {
+			Value: "mine", Default: "driftless", IsSet: true, Origin: FromEnvironment, At: "DRIFTLESS_SLOT",
+		},
 		"publication": {Value: "driftless", Default: "driftless", IsSet: true, Origin: FromDefault, At: "."},
 		"poll-interval": {
 			Value: "10m", Default: "10m", IsSet: true, Origin: FromFile, At: "driftless.yaml:1:1",

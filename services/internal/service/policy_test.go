@@ -63,7 +63,7 @@ func TestPolicy_RefusesRuleThatMappingCannotWriteBack(t *testing.T) {
 		"import of a product": {
 			config.Policy{Extras: "import"},
 			&config.Mapping{WriteBack: both},
-			"extras: import: products cannot be imported: set catalog.write_back.import_product",
+			"products cannot be imported: a product cannot be inserted: set catalog.write_back.import_product",
 		},
 		"import of a price": {
 			config.Policy{Extras: "import"},

@@ -9,6 +9,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // kinds has a title and a tone for each kind of entry.
@@ -45,7 +46,7 @@ func Title(kind string) string {
 	if k, ok := kinds[kind]; ok {
 		return k.title
 	}
-	return strings.ReplaceAll(kind, "_", " ")
+	return visible.Words(kind)
 }
 
 // Tone returns the tone of a kind.

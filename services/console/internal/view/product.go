@@ -3,7 +3,8 @@ package view
 import (
 	"net/url"
 	"strconv"
-	"strings"
+
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // PriceAnchor returns the id of the element that shows a price on the page of its product.
@@ -39,4 +40,4 @@ var verdicts = map[string]string{
 func VerdictTone(verdict string) string { return verdicts[verdict] }
 
 // VerdictWords returns a verdict in words: "waiting for rate".
-func VerdictWords(verdict string) string { return strings.ReplaceAll(verdict, "_", " ") }
+func VerdictWords(verdict string) string { return visible.Words(verdict) }

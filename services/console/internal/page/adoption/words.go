@@ -48,7 +48,7 @@ func doubtTitle(doubt string) string {
 	if title, ok := doubtTitles[doubt]; ok {
 		return title
 	}
-	return strings.ReplaceAll(doubt, "_", " ")
+	return visible.Words(doubt)
 }
 
 // isRefused reports whether a match with these doubts cannot be adopted as it is.

@@ -126,7 +126,7 @@ func (f *found) heading() string {
 
 // kindWords returns the words for a kind of ids.
 func kindWords(kind string) string {
-	words := strings.ReplaceAll(kind, "_", " ")
+	words := visible.Words(kind)
 	if rest, ok := strings.CutPrefix(words, "stripe "); ok {
 		return "Stripe " + rest
 	}

@@ -2,10 +2,10 @@ package products
 
 import (
 	"slices"
-	"strings"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // facet is a property by whose values products can be restricted.
@@ -103,7 +103,7 @@ func label(facet, value string) string {
 	if words, ok := labels[facet+" "+value]; ok {
 		return words
 	}
-	return strings.ReplaceAll(value, "_", " ")
+	return visible.Words(value)
 }
 
 // labelWhen returns a value of a facet in words. What is not known to be equal now was equal.
