@@ -17,7 +17,7 @@ import (
 
 func TestUp_GivesEachServiceItsOwnNATSUser(t *testing.T) {
 	u := &up{upCmd: &upCmd{}, dataDir: t.TempDir(), logger: slog.New(slog.DiscardHandler)}
-	u.Account = "default"
+	u.Account, u.PublishEvents = "default", true
 	defer u.stopDependencies()
 	require.NoError(t, u.startNATS(t.Context()))
 

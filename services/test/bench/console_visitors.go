@@ -15,8 +15,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// measureVisitors measures the first page while visitors look at it, and read it again at every event. A product changes
-// its state every second.
+// measureVisitors measures the first page while visitors look at it, and read it again at every event. A product
+// changes its state every second.
 func (b *consoleBench) measureVisitors(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, consoleVisitors)
 	defer cancel()

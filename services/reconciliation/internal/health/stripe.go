@@ -83,7 +83,9 @@ func StripeRate(services []*controlv1.ServiceStatus, record *meshv1.Budget, now 
 const fullPermille = 1000
 
 // agreed returns the limit that all processes have. If they do not agree, it returns nil and adds why.
-func agreed(said []*meshv1.StripeCalls, limit func(*meshv1.StripeCalls) float64, of string, unknown *[]string) *float64 {
+func agreed(
+	said []*meshv1.StripeCalls, limit func(*meshv1.StripeCalls) float64, of string, unknown *[]string,
+) *float64 {
 	var all []float64
 	for _, calls := range said {
 		all = append(all, limit(calls))

@@ -32,7 +32,8 @@ func TestStripeRate_AddsUpAllProcesses(t *testing.T) {
 	t.Parallel()
 	calls := func(live, bulk float64, endpoints map[string]float64) *meshv1.StripeCalls {
 		return &meshv1.StripeCalls{
-			PerSecond: 100, PerEndpoint: 25, Lanes: map[string]float64{"live": live, "bulk": bulk}, Endpoints: endpoints,
+			PerSecond: 100, PerEndpoint: 25,
+			Lanes: map[string]float64{"live": live, "bulk": bulk}, Endpoints: endpoints,
 		}
 	}
 	r := health.StripeRate(servicesOf(

@@ -5,6 +5,7 @@ package request
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -168,6 +169,8 @@ func (c *checker) text(path, text string, rules *validate.StringRules) {
 		c.addf(path, "must have at most %d bytes, not %d", maxBytes, len(text))
 	case slices.Contains(rules.GetNotIn(), text):
 		c.addf(path, "must be an id: %q is not one", text)
+	case rules.HasPattern() && !regexp.MustCompile(rules.GetPattern()).MatchString(text):
+		c.addf(path, "must match %s", rules.GetPattern())
 	}
 }
 

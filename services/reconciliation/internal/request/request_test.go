@@ -17,7 +17,8 @@ import (
 
 // Rules that Check evaluates. A field with another kind of rule would never be refused.
 var known = []string{
-	"required", "ignore", "string.min_len", "string.max_len", "string.max_bytes", "string.not_in", "repeated.min_items",
+	"required", "ignore", "string.min_len", "string.max_len", "string.max_bytes", "string.not_in", "string.pattern",
+	"repeated.min_items",
 	"repeated.max_items",
 	"repeated.items", "map.max_pairs", "map.keys", "map.values", "uint32.lte", "enum.in", "duration.gt",
 	"duration.gte", "duration.lte",
@@ -67,6 +68,15 @@ func TestCheck_CoversEveryRuleOfContract(t *testing.T) {
 		visit(methods.Get(i).Input())
 	}
 	require.Greater(t, len(seen), methods.Len()-3)
+}
+
+func TestCheck_RefusesWhatDoesNotMatchAPattern(t *testing.T) {
+	t.Parallel()
+	entries := []*controlv1.AdoptionEntry{{ProductId: "mug", StripeId: "prod_1"}}
+	require.Empty(t, Check(&controlv1.ApplyAdoptionRequest{Batch: "b1", Entries: entries}))
+	faults := Check(&controlv1.ApplyAdoptionRequest{Batch: "b.1", Entries: entries})
+	require.Len(t, faults, 1)
+	require.Equal(t, "must match ^[A-Za-z0-9]*$", faults[0].Message)
 }
 
 func TestCheck_BoundsFaults(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package settings is the page with what runs: processes and their versions, the settings of the services and where they
-// come from, signatures, streams and consumers.
+// Package settings is the page with what runs: processes and their versions, the settings of the services and where
+// they come from, signatures, streams and consumers.
 package settings
 
 import (

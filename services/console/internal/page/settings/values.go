@@ -89,7 +89,7 @@ func groups(q query, services []*controlv1.ServiceSettings, own []*meshv1.Settin
 				g.rest = append(g.rest, setting)
 			}
 		}
-		// What differs between processes comes first.
+		// Values that differ between processes come first.
 		slices.SortStableFunc(g.first, func(a, b *controlv1.EffectiveSetting) int {
 			return cmp.Compare(rank(a), rank(b))
 		})
@@ -151,7 +151,7 @@ func value(s *meshv1.Setting) string {
 }
 
 // origins are the origins in words.
-var origins = map[string]string{"secret_file": "file of its own"}
+var origins = map[string]string{"secret_file": "file of its own"} //nolint:gosec // no secret
 
 // origin returns where a value comes from in words.
 func origin(s *meshv1.Setting) string {

@@ -49,7 +49,8 @@ func TestGroups_ShowsWhatIsNotDefaultFirst(t *testing.T) {
 	require.Len(t, found, 1)
 	require.Equal(t, []string{"stripe-rate"}, names(found[0].first))
 	require.Empty(t, found[0].rest)
-	require.NotEmpty(t, groups(query{search: "nosuch", service: "push"}, services, own)[0].empty(query{search: "nosuch"}))
+	found = groups(query{search: "nosuch", service: "push"}, services, own)
+	require.NotEmpty(t, found[0].empty(query{search: "nosuch"}))
 }
 
 func TestValue_HidesSecretsAndSaysWhatIsNotSet(t *testing.T) {
