@@ -98,7 +98,7 @@ func TestActivityLine(t *testing.T) {
 			Detail:  "wal; upsert",
 		},
 		"applied  2 calls":                  {Kind: "applied", Steps: []*meshv1.AppliedStep{{}, {}}},
-		"stripe event by api key  x":        {Kind: "stripe_event", CausedBy: "api_key", Detail: "x"},
+		"Stripe event by api key  x":        {Kind: "stripe_event", CausedBy: "api_key", Detail: "x"},
 		"ADOPTION REFUSED by ann  prod_1":   {Kind: "adoption_refused", Actor: "ann", Reason: "x", Detail: "prod_1"},
 		"ordered  sync, by ann: x":          {Kind: "ordered", Actor: "ann", Reason: "x", Detail: "sync, by ann: x"},
 		"DEAD  refused_by_stripe: too long": {Kind: "dead", Detail: "refused_by_stripe: too long"},
