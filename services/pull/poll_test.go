@@ -174,6 +174,17 @@ func TestPoll_CountsEventsWithoutAWebhook(t *testing.T) {
 	eventually("three events came by polling", func(p *meshv1.Process) bool {
 		return p.GetOnlyPolled() == 3 && p.GetOnlyPolledSince() != nil
 	})
+	// The state of a product remembers its latest events only. Polls read the others again for a minute.
+	const updates = 100
+	for i := range updates {
+		_, err := r.stripe.Products.Update("p0", &stripe.ProductParams{Name: stripe.String(fmt.Sprint("P", i))})
+		require.NoError(t, err)
+	}
+	eventually("each event counts once", func(p *meshv1.Process) bool { return p.GetOnlyPolled() == 3+updates })
+	require.Never(t, func() bool {
+		processes, _, err := r.stores.Processes(t.Context(), "default")
+		return err == nil && len(processes) == 1 && processes[0].GetOnlyPolled() > 3+updates
+	}, 2500*time.Millisecond, 50*time.Millisecond, "an event counts twice")
 	require.Equal(t, http.StatusOK,
 		r.send(event{ID: "evt_1", Type: "product.updated", Created: 1, Object: productObject("Mug", 1)}.body(), secret))
 	eventually("webhooks arrive again", func(p *meshv1.Process) bool {

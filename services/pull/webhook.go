@@ -141,7 +141,8 @@ func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via mesh
 	ctx, span := startStoreSpan(ctx, via)
 	defer span.End()
 	span.SetAttributes(telemetry.StripeEventIDKey.String(event.ID), telemetry.StripeEventTypeKey.String(event.Type))
-	err = p.mesh.Publish(ctx, topology.StripeSubject(p.account, ref.product), change, mesh.WithID(event.ID))
+	isNew, err := p.mesh.PublishOnce(ctx, topology.StripeSubject(p.account, ref.product), change,
+		mesh.WithID(event.ID))
 	if via == meshv1.Via_VIA_WEBHOOK {
 		status := http.StatusOK
 		if err != nil {
@@ -156,7 +157,7 @@ func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via mesh
 	countReceived(ctx, via, "stored")
 	p.received.Add(1)
 	switch {
-	case via == meshv1.Via_VIA_POLL && len(p.secrets) > 0:
+	case via == meshv1.Via_VIA_POLL && isNew && len(p.secrets) > 0:
 		p.polledOnly.add(time.Now())
 	case via == meshv1.Via_VIA_WEBHOOK:
 		p.polledOnly.reset()

@@ -79,6 +79,15 @@ func WithoutSpan() PublishOption { return func(o *Outgoing) { o.withoutSpan = tr
 
 // Publish sends one message and returns when JetStream has stored it. The message continues the trace of ctx.
 func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, opts ...PublishOption) error {
+	_, err := m.PublishOnce(ctx, subject, body, opts...)
+	return err
+}
+
+// PublishOnce is Publish, and reports whether the message is new: whether the stream had no message with its id within
+// its window for duplicates.
+func (m *Mesh) PublishOnce(ctx context.Context, subject string, body proto.Message, opts ...PublishOption) (
+	isNew bool, err error,
+) {
 	o := Outgoing{Subject: subject, Body: body}
 	for _, opt := range opts {
 		opt(&o)
@@ -90,19 +99,19 @@ func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, 
 	}
 	msg, span, err := m.outgoing(ctx, o)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer span.End()
 	duplicate, err := m.store(ctx, subject, msg)
 	if err != nil {
 		telemetry.Fail(span, err)
-		return fmt.Errorf("publish on %s: %w", subject, err)
+		return false, fmt.Errorf("publish on %s: %w", subject, err)
 	}
 	if duplicate {
 		// No consumer will receive it.
 		telemetry.Discard(span)
 	}
-	return nil
+	return !duplicate, nil
 }
 
 // store stores a message, if possible with others in one batch, and reports whether it was already stored.
