@@ -98,7 +98,7 @@ func TestConnect_RetriesRefusedCredentials(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(`host: 127.0.0.1, port: -1, jetstream { store_dir: "`+store+`" }
 authorization { users = [ { user: d, password: `+password+` } ] }`), 0o600))
 		if srv != nil {
-			require.NoError(t, srv.Reload())
+			srv = localtest.RestartNATS(t, srv, file)
 		}
 	}
 	configure("one")
@@ -149,7 +149,9 @@ func TestConnect_RereadsUserFromFile(t *testing.T) {
 						"host: 127.0.0.1, port: -1, jetstream { store_dir: %q }\nauthorization { "+c.server+" }",
 						filepath.Join(dir, name), secret), 0o600))
 			if srv != nil {
-				require.NoError(t, srv.Reload())
+				// A server that reads its file again has a data race while it refuses a client that works
+				// (nats-server 2.15).
+				srv = localtest.RestartNATS(t, srv, conf)
 			}
 		}
 		configure("first")

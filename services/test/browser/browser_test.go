@@ -114,6 +114,38 @@ func ask[T any](p *tab, action chromedp.Action[T]) T {
 	return value
 }
 
+// read returns the value of an action that changes nothing. The action fails while the page is left for another one, as
+// when the page loads itself again, so it is repeated.
+func read[T any](p *tab, action chromedp.Action[T]) (value T) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	var err error
+	for ctx.Err() == nil {
+		if value, err = chromedp.Run(ctx, action); err == nil {
+			return value
+		}
+	}
+	require.NoError(p.t, err, "on the page %s", p.page())
+	return value
+}
+
+// wait waits until an expression is true on the page.
+func (p *tab) wait(expression, format string, args ...any) {
+	p.t.Helper()
+	// An evaluation fails while the page is left for another one.
+	require.Eventually(p.t, func() bool {
+		isTrue, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](expression))
+		return err == nil && isTrue
+	}, patience, 20*time.Millisecond, "%s:\n%s", fmt.Sprintf(format, args...), lazily(p.page))
+}
+
+// waitVisible waits until an element is on the page.
+func (p *tab) waitVisible(selector string) {
+	p.t.Helper()
+	p.wait(`!!document.querySelector(`+quote(selector)+`)?.checkVisibility()`, "%s is not on the page", selector)
+}
+
 // phone makes the tab as narrow as a phone.
 func (p *tab) phone() { p.do(chromedp.EmulateViewport(390, 844)) }
 
@@ -137,27 +169,22 @@ func (p *tab) visit(path string) {
 func (p *tab) signIn(m *testMesh, role auth.Role) {
 	p.t.Helper()
 	p.visit("/sign-in")
-	p.do(chromedp.SendKeys("#token", m.tokens[role]+kb.Enter), chromedp.WaitVisible("header.top"))
+	p.do(chromedp.SendKeys("#token", m.tokens[role]+kb.Enter))
+	p.waitVisible("header.top")
 }
 
 // text returns the text of the page's content.
 func (p *tab) text() string {
 	p.t.Helper()
-	return ask(p, chromedp.Text("main"))
+	return read(p, chromedp.Text("main"))
 }
 
 // waitText waits until the content of the page has a text, without loading the page.
 func (p *tab) waitText(text string) {
 	p.t.Helper()
-	quoted, err := json.Marshal(text)
-	require.NoError(p.t, err)
 	// The keyboard works once the scripts have run.
-	expression := fmt.Sprintf(`document.readyState === "complete" && !!document.querySelector("main")?.innerText.replace(/\s+/g, " ").includes(%s)`, quoted)
-	// An evaluation fails while the page is left for another one.
-	require.Eventually(p.t, func() bool {
-		found, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](expression))
-		return err == nil && found
-	}, patience, 20*time.Millisecond, "%q is not on the page:\n%s", text, lazily(p.page))
+	p.wait(`document.readyState === "complete" && document.querySelector("main")?.innerText.replace(/\s+/g, " ")
+		.includes(`+quote(text)+`)`, "%q is not on the page", text)
 }
 
 // page returns the address of the page and all of its text.
@@ -181,25 +208,19 @@ func (p *tab) click(text string) {
 // check selects the row of a list whose checkbox matches a selector.
 func (p *tab) check(selector string) {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool {
-		clicked, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](
-			`(() => { const e = document.querySelector(`+quote(selector)+`); e?.click(); return !!e?.checked; })()`))
-		return err == nil && clicked
-	}, patience, 20*time.Millisecond, "%s is not on the page:\n%s", selector, lazily(p.page))
+	p.wait(`(() => { const e = document.querySelector(`+quote(selector)+`); e?.click(); return !!e?.checked; })()`,
+		"%s is not on the page", selector)
 }
 
 // confirm clicks the button with a text in the form that is open.
 func (p *tab) confirm(text string) {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool {
-		clicked, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](`(() => {
-			const e = [...document.querySelectorAll(":popover-open button[type=submit]")]
-				.find((b) => b.textContent.trim() === `+quote(text)+`);
-			e?.click();
-			return !!e;
-		})()`))
-		return err == nil && clicked
-	}, patience, 20*time.Millisecond, "no open form has %q:\n%s", text, lazily(p.page))
+	p.wait(`(() => {
+		const e = [...document.querySelectorAll(":popover-open button[type=submit]")]
+			.find((b) => b.textContent.trim() === `+quote(text)+`);
+		e?.click();
+		return !!e;
+	})()`, "no open form has %q", text)
 }
 
 // press types on the keyboard.
@@ -218,8 +239,8 @@ func (p *tab) requireAccessible() {
 	require.NotEmpty(p.t, path, "set %s to axe.min.js of axe-core, as scripts/test does", axeVariable)
 	script, err := os.ReadFile(path)
 	require.NoError(p.t, err)
-	_ = ask(p, chromedp.Evaluate[any](string(script)+"; 1"))
-	found := ask(p, chromedp.Evaluate[string](`axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
+	// One evaluation has both, so that the page cannot be left for another one in between.
+	found := read(p, chromedp.Evaluate[string](string(script)+`; axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
 		"best-practice"]}).then((r) => r.violations.map((v) => v.help + "\n" +
 			v.nodes.map((n) => n.html + "\n" + n.failureSummary).join("\n")).join("\n\n"))`, chromedp.EvalAwaitPromise))
 	require.Empty(p.t, found)
@@ -243,7 +264,7 @@ func (p *tab) picture(name string) {
 	if dir == "" {
 		return
 	}
-	data := ask(p, chromedp.FullScreenshot(100))
+	data := read(p, chromedp.FullScreenshot(100))
 	require.NoError(p.t, os.WriteFile(filepath.Join(dir, name+".png"), data, 0o644))
 }
 

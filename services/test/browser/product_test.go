@@ -48,14 +48,15 @@ func TestProduct_ShowsBothSidesAndActs(t *testing.T) {
 
 	// Any id leads to the product.
 	p.visit("/")
-	p.do(chromedp.SendKeys(".find input", "mug-monthly"+kb.Enter), chromedp.WaitVisible(".verdict"))
+	p.do(chromedp.SendKeys(".find input", "mug-monthly"+kb.Enter))
+	p.waitVisible(".verdict")
 	p.waitText("are equal")
 	p.waitText("14.00 EUR")
 	p.requireAccessible()
 	p.picture("product-equal")
 	require.Equal(t, "/products/mug#price-mug-monthly",
-		ask(p, chromedp.Evaluate[string](`location.pathname + location.hash`)))
-	require.Contains(t, ask(p, chromedp.Evaluate[string](`document.querySelector(".price a[target]").href`)),
+		read(p, chromedp.Evaluate[string](`location.pathname + location.hash`)))
+	require.Contains(t, read(p, chromedp.Evaluate[string](`document.querySelector(".price a[target]").href`)),
 		"https://dashboard.stripe.com/test/prices/price_")
 	p.visit("/find?id=no-such-id")
 	p.waitText("Nothing is known of no-such-id")
@@ -71,7 +72,7 @@ func TestProduct_ShowsBothSidesAndActs(t *testing.T) {
 	p.picture("product-drifted")
 	p.do(chromedp.Click(`[popovertarget="always-0"]:not([popovertargetaction])`),
 		chromedp.WaitVisible(`[popover]:popover-open`))
-	require.Contains(t, ask(p, chromedp.Text(`[popover]:popover-open`)), "{owner: stripe, action: write-back}")
+	require.Contains(t, read(p, chromedp.Text(`[popover]:popover-open`)), "{owner: stripe, action: write-back}")
 	p.requireAccessible()
 	p.picture("product-always")
 	p.press(kb.Escape)
@@ -99,8 +100,8 @@ func TestProduct_ShowsBothSidesAndActs(t *testing.T) {
 	p.picture("product-chain")
 
 	// The story of that change.
-	p.do(chromedp.Click(`section[aria-labelledby="changes-title"] tbody tr:first-child a`),
-		chromedp.WaitVisible(".timeline"))
+	p.do(chromedp.Click(`section[aria-labelledby="changes-title"] tbody tr:first-child a`))
+	p.waitVisible(".timeline")
 	p.waitText("Confirmed by Stripe")
 	p.waitText("Held by the guard")
 	p.waitText("The new list price")
@@ -114,7 +115,7 @@ func TestProduct_ShowsBothSidesAndActs(t *testing.T) {
 	// Back to the first price. The guard would hold that, too, and the preview says so.
 	p.visit("/products/cup")
 	p.click("Go back to this…")
-	p.do(chromedp.WaitVisible(".plan"))
+	p.waitVisible(".plan")
 	p.waitText("The guard would hold it")
 	p.requireAccessible()
 	p.picture("product-rollback")
@@ -160,8 +161,9 @@ func TestProduct_ShowsBothSidesAndActs(t *testing.T) {
 // submit submits the open form, and waits for the page with its result.
 func (p *tab) submit() {
 	p.t.Helper()
-	_ = ask(p, chromedp.Evaluate[int](`document.querySelectorAll(".flash").forEach((e) => e.remove()); 1`))
-	p.do(chromedp.Click(`[popover]:popover-open button[type=submit]`), chromedp.WaitVisible(".flash"))
+	_ = read(p, chromedp.Evaluate[int](`document.querySelectorAll(".flash").forEach((e) => e.remove()); 1`))
+	p.do(chromedp.Click(`[popover]:popover-open button[type=submit]`))
+	p.waitVisible(".flash")
 }
 
 // actOnDrift decides about the difference of a field.
@@ -176,11 +178,8 @@ func (p *tab) actOnDrift(field, label string) {
 // waitGone waits until the content of the page no longer has a text.
 func (p *tab) waitGone(text string) {
 	p.t.Helper()
-	quoted, err := json.Marshal(text)
-	require.NoError(p.t, err)
-	_ = ask(p, chromedp.Poll[bool](fmt.Sprintf(
-		`document.querySelector("main")?.innerText.replace(/\s+/g, " ").includes(%s) === false`, quoted),
-		chromedp.WithPollingTimeout(patience)))
+	p.wait(`document.querySelector("main")?.innerText.replace(/\s+/g, " ").includes(`+quote(text)+`) === false`,
+		"%q stays on the page", text)
 }
 
 // requireViewerActsNot requires that a viewer is offered no action of the product's page, and that forged ones are
@@ -191,7 +190,7 @@ func (m *testMesh) requireViewerActsNot(t *testing.T) {
 	p.signIn(m, auth.Read)
 	p.visit("/products/mug")
 	p.waitText("Mugg")
-	require.Empty(t, ask(p, chromedp.Evaluate[string](
+	require.Empty(t, read(p, chromedp.Evaluate[string](
 		`[...document.querySelectorAll("main form[method=post]")].map((f) => f.action).join(" ")`)))
 	for _, action := range []string{
 		"sync", "reread", "resolve", "ignore", "replay", "drop", "rollback", "approve", "reject",

@@ -37,7 +37,7 @@ func TestPages_SayWhatIsNotKnown(t *testing.T) {
 	p.waitText("All 2 products are equal.")
 	p.visit("/products/mug")
 	p.waitText("are equal")
-	story := ask(p, chromedp.Evaluate[string](`document.querySelector("a[href*='/story/']").getAttribute("href")`))
+	story := read(p, chromedp.Evaluate[string](`document.querySelector("a[href*='/story/']").getAttribute("href")`))
 
 	// now is a page that is never loaded again, activity another one.
 	now, activity := p.another(), p.another()
@@ -96,7 +96,7 @@ func TestPages_SayWhatIsNotKnown(t *testing.T) {
 	// What was loaded while the API was away is live again, too.
 	for _, page := range []*tab{p, now, activity} {
 		page.waitGone(notAnswering)
-		page.do(chromedp.WaitVisible("header .visitor"))
+		page.waitVisible("header .visitor")
 	}
 	now.waitText("All 2 products are equal.")
 
