@@ -133,6 +133,14 @@ func TestCompare_ReturnsKinds(t *testing.T) {
 				Price:    proto.CloneOf(o.GetPrices()[1].GetPrice()),
 			})
 		}, []catalog.Difference{{Kind: catalog.Extra, Field: "prices.b", Price: "b", Stripe: "price_twin"}}},
+		"second price of the same second": {func(_ *catalogv1.ProductChange, o *catalogv1.Observed) {
+			// Its id is the first one, but only one price can have the lookup key.
+			twin := proto.CloneOf(o.GetPrices()[1].GetPrice())
+			twin.LookupKey = ""
+			o.Prices = append(o.GetPrices(), &catalogv1.ObservedPrice{
+				StripeId: "price_a_twin", Created: o.GetPrices()[1].GetCreated(), Price: twin,
+			})
+		}, []catalog.Difference{{Kind: catalog.Extra, Field: "prices.b", Price: "b", Stripe: "price_a_twin"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -153,7 +153,9 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 
 // comparePreference orders held prices. If several could represent a catalog price, the first does. Active ones come
 // first, then those that another price has replaced, the latest first. Then come the default price and the oldest.
-// Among archived prices, the latest created one was probably archived last.
+// Stripe's times have whole seconds: of two active prices of one second, the one with the catalog's lookup key comes
+// first, since the other one is a copy without it. Among archived prices, the latest created one was probably archived
+// last.
 func (d *differ) comparePreference(a, b *catalogv1.ObservedPrice) int {
 	yes := func(b bool) int {
 		if b {
@@ -162,6 +164,10 @@ func (d *differ) comparePreference(a, b *catalogv1.ObservedPrice) int {
 		return 1
 	}
 	isDefault := func(p *catalogv1.ObservedPrice) bool { return p.GetStripeId() == d.have.GetDefaultPrice() }
+	hasKey := func(p *catalogv1.ObservedPrice) bool {
+		key := d.wantedPrice(p.GetPrice().GetId()).GetLookupKey()
+		return p.GetPrice().GetActive() && key != "" && p.GetPrice().GetLookupKey() == key
+	}
 	age := cmp.Compare(a.GetCreated(), b.GetCreated())
 	if !a.GetPrice().GetActive() {
 		age = -age
@@ -171,6 +177,7 @@ func (d *differ) comparePreference(a, b *catalogv1.ObservedPrice) int {
 		cmp.Compare(replacedAt(b), replacedAt(a)),
 		cmp.Compare(yes(isDefault(a)), yes(isDefault(b))),
 		age,
+		cmp.Compare(yes(hasKey(a)), yes(hasKey(b))),
 		strings.Compare(a.GetStripeId(), b.GetStripeId()))
 }
 

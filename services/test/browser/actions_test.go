@@ -300,7 +300,7 @@ func (p *tab) key(r rune) {
 // waitScripts waits until the page that a form led to has its scripts, which read the keyboard.
 func (p *tab) waitScripts() {
 	p.t.Helper()
-	p.wait(`document.readyState === "complete"`, "the scripts do not load")
+	p.waitf(`document.readyState === "complete"`, "the scripts do not load")
 }
 
 // openList opens a list of products, and waits until it has so many.

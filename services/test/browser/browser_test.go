@@ -130,8 +130,8 @@ func read[T any](p *tab, action chromedp.Action[T]) (value T) {
 	return value
 }
 
-// wait waits until an expression is true on the page.
-func (p *tab) wait(expression, format string, args ...any) {
+// waitf waits until an expression is true on the page.
+func (p *tab) waitf(expression, format string, args ...any) {
 	p.t.Helper()
 	// An evaluation fails while the page is left for another one.
 	require.Eventually(p.t, func() bool {
@@ -143,7 +143,7 @@ func (p *tab) wait(expression, format string, args ...any) {
 // waitVisible waits until an element is on the page.
 func (p *tab) waitVisible(selector string) {
 	p.t.Helper()
-	p.wait(`!!document.querySelector(`+quote(selector)+`)?.checkVisibility()`, "%s is not on the page", selector)
+	p.waitf(`!!document.querySelector(`+quote(selector)+`)?.checkVisibility()`, "%s is not on the page", selector)
 }
 
 // phone makes the tab as narrow as a phone.
@@ -183,7 +183,7 @@ func (p *tab) text() string {
 func (p *tab) waitText(text string) {
 	p.t.Helper()
 	// The keyboard works once the scripts have run.
-	p.wait(`document.readyState === "complete" && document.querySelector("main")?.innerText.replace(/\s+/g, " ")
+	p.waitf(`document.readyState === "complete" && document.querySelector("main")?.innerText.replace(/\s+/g, " ")
 		.includes(`+quote(text)+`)`, "%q is not on the page", text)
 }
 
@@ -208,14 +208,14 @@ func (p *tab) click(text string) {
 // check selects the row of a list whose checkbox matches a selector.
 func (p *tab) check(selector string) {
 	p.t.Helper()
-	p.wait(`(() => { const e = document.querySelector(`+quote(selector)+`); e?.click(); return !!e?.checked; })()`,
+	p.waitf(`(() => { const e = document.querySelector(`+quote(selector)+`); e?.click(); return !!e?.checked; })()`,
 		"%s is not on the page", selector)
 }
 
 // confirm clicks the button with a text in the form that is open.
 func (p *tab) confirm(text string) {
 	p.t.Helper()
-	p.wait(`(() => {
+	p.waitf(`(() => {
 		const e = [...document.querySelectorAll(":popover-open button[type=submit]")]
 			.find((b) => b.textContent.trim() === `+quote(text)+`);
 		e?.click();

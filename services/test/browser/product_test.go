@@ -178,7 +178,7 @@ func (p *tab) actOnDrift(field, label string) {
 // waitGone waits until the content of the page no longer has a text.
 func (p *tab) waitGone(text string) {
 	p.t.Helper()
-	p.wait(`document.querySelector("main")?.innerText.replace(/\s+/g, " ").includes(`+quote(text)+`) === false`,
+	p.waitf(`document.querySelector("main")?.innerText.replace(/\s+/g, " ").includes(`+quote(text)+`) === false`,
 		"%q stays on the page", text)
 }
 

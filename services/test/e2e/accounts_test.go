@@ -113,7 +113,12 @@ func TestAccounts_AreSeparate(t *testing.T) {
 			stop(name)
 		}
 		for _, account := range []string{"eu", "us"} {
-			exe("SELECT pg_drop_replication_slot($1)", "driftless_"+account)
+			// Postgres notices a moment later that the process that read the slot has ended.
+			require.Eventually(t, func() bool {
+				_, err := pool.Exec(context.WithoutCancel(t.Context()), "SELECT pg_drop_replication_slot($1)",
+					"driftless_"+account)
+				return err == nil
+			}, patience, tick, "drop the slot of %s", account)
 		}
 	})
 	for _, account := range []string{"eu", "us"} {
