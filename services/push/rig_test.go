@@ -75,7 +75,7 @@ func newRigOn(t *testing.T, url string, replicas int, strict bool, faults ...str
 	r.run(func(ctx context.Context) error {
 		return stripesim.Run(ctx, stripesim.Config{
 			Listener: listener, Limits: stripesim.Limits{Off: true}, Faults: faults, DocumentedClearsOnly: strict,
-			RefuseDeletedIDs: strict,
+			RefuseDeletedIDs: strict, OnUndocumented: noteUndocumented(t),
 			APIKeys: []stripesim.APIKey{
 				{Key: key},
 				{Key: readOnly, ReadOnly: true},

@@ -79,6 +79,9 @@ type Config struct {
 	// DocumentedClearsOnly refuses an empty value unless Stripe's OpenAPI document offers it. The fields are
 	// default_price, statement_descriptor, nickname and lookup_key.
 	DocumentedClearsOnly bool
+	// OnUndocumented is called for each request that is accepted only because DocumentedClearsOnly or RefuseDeletedIDs
+	// is not set. It may be called concurrently.
+	OnUndocumented func()
 }
 
 // APIKey is an accepted key.

@@ -47,8 +47,12 @@ func (t *tx) createProduct(c *call) (any, *refusal) {
 		}
 		p.DefaultPrice = first.ID
 	}
-	if t.products.get(p.ID) != nil || t.sim.cfg.RefuseDeletedIDs && t.products.wasDeleted(p.ID) {
+	wasDeleted := t.products.wasDeleted(p.ID)
+	if t.products.get(p.ID) != nil || t.sim.cfg.RefuseDeletedIDs && wasDeleted {
 		return nil, refuse("resource_already_exists", "id", "Product already exists.")
+	}
+	if wasDeleted && t.sim.cfg.OnUndocumented != nil {
+		t.sim.cfg.OnUndocumented()
 	}
 	t.putProduct(p)
 	t.event(c, "product.created", t.renderProduct(p, nil, t.sim.cfg.APIVersion), nil)

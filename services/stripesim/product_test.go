@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -394,6 +395,21 @@ func TestDocumentedClearsOnly(t *testing.T) {
 	h.post("/v1/products/lamp", "default_price", "").requireRefused(http.StatusBadRequest, "parameter_invalid_empty",
 		"default_price", "cannot be unset")
 	require.Nil(t, h.post("/v1/products/lamp", "description", "").ok().at("description"))
+}
+
+func TestOnUndocumented_CountsWhatAStrictSimulatorRefuses(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	h := start(t, stripesim.Config{OnUndocumented: func() { calls.Add(1) }})
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "description", "x")
+	h.post("/v1/products/lamp", "description", "").ok()
+	h.post("/v1/products/lamp", "default_price", "missing").requireRefused(http.StatusBadRequest, "resource_missing", "default_price", "")
+	require.Zero(t, calls.Load(), "documented, or refused by both")
+	h.post("/v1/products/lamp", "default_price", "").ok()
+	require.EqualValues(t, 1, calls.Load())
+	h.ask(http.MethodDelete, "/v1/products/lamp", nil).ok()
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	require.EqualValues(t, 2, calls.Load())
 }
 
 func TestCreateProduct_RefusesIDsThatStripeRefuses(t *testing.T) {

@@ -138,6 +138,9 @@ func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) r
 		waitForFault(delay)
 		return s.refused(c, bad)
 	}
+	if s.cfg.OnUndocumented != nil && c.check(true) != nil {
+		s.cfg.OnUndocumented()
+	}
 	if c.key != "" {
 		stored, bad := st.claim(c)
 		if bad != nil {
