@@ -37,6 +37,16 @@ func Postgres(t testing.TB, clauses ...string) string {
 	return inDatabase(t, server.URL(), name)
 }
 
+// PostgresCopy creates a database like Postgres, as a copy of one that prepare filled. prepare runs once in this process
+// for each name. It must close its connections. A copy takes a quarter of the time of a schema's migrations.
+func PostgresCopy(t testing.TB, name string, prepare func(url string) error) string {
+	t.Helper()
+	server := shared.acquire(t)
+	template := "template_" + name
+	shared.prepare(t, server, template, prepare)
+	return Postgres(t, "TEMPLATE "+template)
+}
+
 // Pool returns a pool of connections to the database that is closed when the test ends.
 func Pool(t testing.TB, url string) *pgxpool.Pool {
 	t.Helper()
@@ -73,6 +83,8 @@ func start(dir string, settings map[string]string) (*local.Postgres, error) {
 type sharedServer struct {
 	databases atomic.Int64 // databases
 
+	templates sync.Map // func() error by name
+
 	mu     sync.Mutex
 	users  int
 	dir    string
@@ -101,6 +113,16 @@ func (s *sharedServer) acquire(t testing.TB) *local.Postgres {
 	s.users++
 	t.Cleanup(func() { require.NoError(t, s.release()) })
 	return s.server
+}
+
+// prepare makes a template, if there is none yet.
+func (s *sharedServer) prepare(t testing.TB, server *local.Postgres, name string, prepare func(url string) error) {
+	t.Helper()
+	once, _ := s.templates.LoadOrStore(name, sync.OnceValue(func() error {
+		administer(t, server.URL(), "CREATE DATABASE "+name)
+		return prepare(inDatabase(t, server.URL(), name))
+	}))
+	require.NoError(t, once.(func() error)(), "prepare %s", name)
 }
 
 func (s *sharedServer) release() error {

@@ -195,7 +195,7 @@ func TestDropDeadLetters_RemovesLetter(t *testing.T) {
 
 	// A ledger that is created again does not have them either.
 	stop()
-	r.Config.LedgerURL = localtest.Postgres(t)
+	r.Config.LedgerURL = controltest.LedgerURL(t)
 	stream, err := r.Mesh.JetStream().Stream(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
 	require.Zero(t, stream.CachedInfo().State.Msgs)

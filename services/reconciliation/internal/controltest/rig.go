@@ -26,6 +26,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
 const (
@@ -63,13 +64,21 @@ func New(t *testing.T) *Rig {
 		Clock: c,
 		Config: reconciliation.Config{
 			Account:     "default",
-			LedgerURL:   localtest.Postgres(t),
+			LedgerURL:   LedgerURL(t),
 			GracePeriod: Grace,
 			Now:         c.Now,
 		},
 	}
 	r.EmptyNATS()
 	return r
+}
+
+// LedgerURL returns the URL of an empty ledger.
+func LedgerURL(t testing.TB) string {
+	t.Helper()
+	return localtest.PostgresCopy(t, "ledger", func(url string) error {
+		return ledger.Migrate(context.Background(), url, "")
+	})
 }
 
 // EmptyNATS gives the services a new and empty NATS server.

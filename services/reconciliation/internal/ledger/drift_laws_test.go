@@ -274,7 +274,7 @@ func (h *history) checkListed(t *rapid.T) {
 
 func TestDrift_KeepsItsPromisesInAnyHistory(t *testing.T) {
 	t.Parallel()
-	url := localtest.Postgres(t)
+	url := database(t)
 	require.NoError(t, ledger.Migrate(t.Context(), url, ""))
 	pool := localtest.Pool(t, url)
 	runs := 0

@@ -13,7 +13,6 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -43,7 +42,7 @@ func newBenchWith(t *testing.T, policy map[string]catalog.Rule, extras ledger.Ex
 		b.commands = append(b.commands, o)
 		return ledger.Due{Cannot: b.cannot}
 	}
-	b.url, b.extras = localtest.Postgres(t), extras
+	b.url, b.extras = database(t), extras
 	b.restart(policy)
 	t.Cleanup(func() { b.Close() })
 	return b

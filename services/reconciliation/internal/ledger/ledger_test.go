@@ -86,6 +86,14 @@ type summary struct {
 	History map[string]int
 }
 
+// database returns the URL of an empty ledger.
+func database(t testing.TB) string {
+	t.Helper()
+	return localtest.PostgresCopy(t, "ledger", func(url string) error {
+		return ledger.Migrate(context.Background(), url, "")
+	})
+}
+
 func open(t require.TestingT, ctx context.Context, base, account string) *ledger.Ledger { //nolint:revive // t first, as in tests
 	return openWith(t, ctx, base, account, nil)
 }
@@ -134,7 +142,7 @@ func summarize(t require.TestingT, ctx context.Context, l *ledger.Ledger) summar
 // Streams redeliver, and consumers process several messages at once. The ledger's final state must not depend on it.
 func TestApply_IgnoresOrderAndRepetition(t *testing.T) {
 	t.Parallel()
-	base := localtest.Postgres(t)
+	base := database(t)
 	ctx := t.Context()
 	require.NoError(t, ledger.Migrate(ctx, base, ""))
 	runs := 0
@@ -320,7 +328,7 @@ func TestDeadLetters_OpenAndClose(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := open(t, t.Context(), localtest.Postgres(t), "default")
+			l := open(t, t.Context(), database(t), "default")
 			defer l.Close()
 			for _, m := range c.messages {
 				require.NoError(t, l.Apply(t.Context(), m))
@@ -330,7 +338,7 @@ func TestDeadLetters_OpenAndClose(t *testing.T) {
 				want[id] = true
 			}
 			got := summarize(t, t.Context(), l)
-			together := open(t, t.Context(), localtest.Postgres(t), "default")
+			together := open(t, t.Context(), database(t), "default")
 			defer together.Close()
 			require.NoError(t, together.Apply(t.Context(), c.messages...))
 			require.Equal(t, got, summarize(t, t.Context(), together), "in one transaction it ends as in several")
@@ -349,7 +357,7 @@ func TestDrop_ReportsClosedLettersOnce(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	var closed []string
-	l := openWith(t, ctx, localtest.Postgres(t), "default", &listener{stored: func(s ledger.Stored) {
+	l := openWith(t, ctx, database(t), "default", &listener{stored: func(s ledger.Stored) {
 		for _, letter := range s.Closed {
 			closed = append(closed, letter.GetId())
 		}
@@ -407,7 +415,7 @@ func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 		due:    func(ledger.Commands) ledger.Due { due++; return ledger.Due{} },
 		stored: func(s ledger.Stored) { repaired += len(s.Settled) },
 	}
-	l, err := ledger.Open(t.Context(), localtest.Postgres(t),
+	l, err := ledger.Open(t.Context(), database(t),
 		ledger.Config{Account: "default", Listener: listener, Now: func() time.Time { return now }})
 	require.NoError(t, err)
 	defer l.Close()
@@ -452,7 +460,7 @@ func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 
 func TestPosition_AfterRecreatedStream(t *testing.T) {
 	t.Parallel()
-	l := open(t, t.Context(), localtest.Postgres(t), "default")
+	l := open(t, t.Context(), database(t), "default")
 	defer l.Close()
 	for _, m := range []ledger.Change{desire(10, 7, "A"), observe(7, 10, "A")} {
 		require.NoError(t, l.Apply(t.Context(), m))

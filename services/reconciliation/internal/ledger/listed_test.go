@@ -62,7 +62,7 @@ type list struct {
 
 func plant(t *testing.T, n int) list {
 	t.Helper()
-	url := localtest.Postgres(t)
+	url := database(t)
 	l := open(t, t.Context(), url, "default")
 	t.Cleanup(l.Close)
 	pool := localtest.Pool(t, url)

@@ -15,7 +15,6 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -56,7 +55,7 @@ func process(t *testing.T, url string, l ledger.Listener) *ledger.Ledger {
 // outboxURL returns a database with an empty ledger.
 func outboxURL(t *testing.T) string {
 	t.Helper()
-	url := localtest.Postgres(t)
+	url := database(t)
 	require.NoError(t, ledger.Migrate(t.Context(), url, ""))
 	return url
 }

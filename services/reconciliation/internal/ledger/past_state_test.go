@@ -176,7 +176,7 @@ func (r *replay) checkVersions(t *rapid.T) {
 
 func TestPastStates_ReplayAnyHistory(t *testing.T) {
 	t.Parallel()
-	url := localtest.Postgres(t)
+	url := database(t)
 	require.NoError(t, ledger.Migrate(t.Context(), url, ""))
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -217,7 +217,7 @@ func TestPastStates_ReplayAnyHistory(t *testing.T) {
 
 func TestForget_KeepsWhatStripeHeld(t *testing.T) {
 	t.Parallel()
-	l, err := ledger.Open(t.Context(), localtest.Postgres(t), ledger.Config{
+	l, err := ledger.Open(t.Context(), database(t), ledger.Config{
 		Account: "default",
 		Now:     func() time.Time { return noon.Add(time.Hour) },
 	})
@@ -239,7 +239,7 @@ func TestForget_KeepsWhatStripeHeld(t *testing.T) {
 
 func TestKnownFrom_KeepsTheFirstTime(t *testing.T) {
 	t.Parallel()
-	l := open(t, t.Context(), localtest.Postgres(t), "default")
+	l := open(t, t.Context(), database(t), "default")
 	defer l.Close()
 	at, err := l.KnownFrom(t.Context())
 	require.NoError(t, err)
@@ -254,7 +254,7 @@ func TestKnownFrom_KeepsTheFirstTime(t *testing.T) {
 // A row that an earlier program has stored says neither since when nor since which version it is as it is.
 func TestPastStates_KnowRowsOfEarlierPrograms(t *testing.T) {
 	t.Parallel()
-	url := localtest.Postgres(t)
+	url := database(t)
 	l := open(t, t.Context(), url, "default")
 	defer l.Close()
 	require.NoError(t, l.Apply(t.Context(), desire(7, 1, "Old")))

@@ -13,7 +13,7 @@ import (
 // The views are written column by column. This test fails when the contract has a new field.
 func TestViews_HaveEveryField(t *testing.T) {
 	t.Parallel()
-	url := localtest.Postgres(t)
+	url := database(t)
 	open(t, t.Context(), url, "default").Close()
 	pool := localtest.Pool(t, url)
 	for view, fields := range map[string][]catalog.Field{

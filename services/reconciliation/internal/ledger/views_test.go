@@ -14,7 +14,7 @@ import (
 
 func TestViews_ShowBothSides(t *testing.T) {
 	t.Parallel()
-	url := localtest.Postgres(t)
+	url := database(t)
 	l := open(t, t.Context(), url, "default")
 	defer l.Close()
 	change := &catalogv1.ProductChange{

@@ -14,7 +14,7 @@ import (
 // A copy that is older than what the process has stored must get nothing more, and publish nothing.
 func TestLedger_RefusesOlderCopy(t *testing.T) {
 	t.Parallel()
-	url := localtest.Postgres(t)
+	url := database(t)
 	l, err := ledger.Open(t.Context(), url, ledger.Config{Account: "default"})
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
@@ -80,7 +80,7 @@ func TestLedger_RefusesOlderCopy(t *testing.T) {
 // stored a second of messages without them.
 func TestEndReread_MarksTimeOfEarlierVersion(t *testing.T) {
 	t.Parallel()
-	l, err := ledger.Open(t.Context(), localtest.Postgres(t), ledger.Config{Account: "default"})
+	l, err := ledger.Open(t.Context(), database(t), ledger.Config{Account: "default"})
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
 	reread := func(from, to time.Time) {
