@@ -403,7 +403,8 @@ func TestOnUndocumented_CountsWhatAStrictSimulatorRefuses(t *testing.T) {
 	h := start(t, stripesim.Config{OnUndocumented: func() { calls.Add(1) }})
 	h.create("/v1/products", "id", "lamp", "name", "Lamp", "description", "x")
 	h.post("/v1/products/lamp", "description", "").ok()
-	h.post("/v1/products/lamp", "default_price", "missing").requireRefused(http.StatusBadRequest, "resource_missing", "default_price", "")
+	h.post("/v1/products/lamp", "default_price", "missing").requireRefused(http.StatusBadRequest, "resource_missing",
+		"default_price", "")
 	require.Zero(t, calls.Load(), "documented, or refused by both")
 	h.post("/v1/products/lamp", "default_price", "").ok()
 	require.EqualValues(t, 1, calls.Load())

@@ -37,8 +37,8 @@ func Postgres(t testing.TB, clauses ...string) string {
 	return inDatabase(t, server.URL(), name)
 }
 
-// PostgresCopy creates a database like Postgres, as a copy of one that prepare filled. prepare runs once in this process
-// for each name. It must close its connections. A copy takes a quarter of the time of a schema's migrations.
+// PostgresCopy creates a database like Postgres, as a copy of one that prepare filled. prepare runs once in a process
+// for each name, and must close its connections.
 func PostgresCopy(t testing.TB, name string, prepare func(url string) error) string {
 	t.Helper()
 	server := shared.acquire(t)
