@@ -29,6 +29,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
 	"github.com/driftless-sync/driftless/services/stripesim"
@@ -108,7 +109,18 @@ func newDoctorRig(t *testing.T) *doctorRig {
 		Monitors: []string{monitor(t, r.broker)},
 		Limit:    30 * time.Second,
 	}
+	r.waitForRecords()
 	return r
+}
+
+// waitForRecords waits until each service has written that it runs. On a busy machine that takes longer than doctor
+// waits.
+func (r *doctorRig) waitForRecords() {
+	stores := state.New(r.admin)
+	require.Eventually(r.t, func() bool {
+		processes, _, err := stores.Processes(r.t.Context(), "default")
+		return err == nil && len(processes) >= 4
+	}, time.Minute, 20*time.Millisecond, "records of the services")
 }
 
 func (r *doctorRig) startNATS() {
