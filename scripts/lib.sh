@@ -5,6 +5,9 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [[ ":$PATH:" == *:/usr/local/go/bin:* ]] || PATH=$PATH:/usr/local/go/bin
 
+# The paths of the clone are not in what is built, so clones share Go's build cache.
+export GOFLAGS="${GOFLAGS:+$GOFLAGS }-trimpath"
+
 say() { printf '%s\n' "$*" >&2; }
 die() {
 	say "${0##*/}: $*"
