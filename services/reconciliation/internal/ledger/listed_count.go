@@ -104,7 +104,7 @@ type facetRows struct {
 	ids []string
 }
 
-// facetGroup is a number of products of which a list shows the same.
+// facetGroup is a number of products that are the same in a list.
 type facetGroup struct {
 	IsNotable     bool
 	State, Kind   string

@@ -9,7 +9,7 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// plantMostlyInSync stores products of which a few are pending, and a few have left the catalog.
+// plantMostlyInSync stores products. A few are pending, and a few have left the catalog.
 const plantMostlyInSync = `INSERT INTO driftless_ledger.product (account, product_id, desired_json, state, gone)
 SELECT 'default', 'mug-' || i, CASE WHEN i % 20 <> 1 THEN jsonb_build_object('product', jsonb_build_object(
 		'id', 'mug-' || i, 'prices', '[{"id": "x"}]'::jsonb)) END,
