@@ -157,7 +157,8 @@ func (b *consoleBench) signIn(ctx context.Context, token string) (*http.Client, 
 		return nil, fmt.Errorf("sign in: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return visitor, do(visitor, request)
+	_, err = do(visitor, request)
+	return visitor, err
 }
 
 // get reads a page to its end.
@@ -166,21 +167,23 @@ func (b *consoleBench) get(ctx context.Context, visitor *http.Client, path strin
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
-	return do(visitor, request)
+	_, err = do(visitor, request)
+	return err
 }
 
-func do(visitor *http.Client, request *http.Request) error {
+// do returns the page that answers a request.
+func do(visitor *http.Client, request *http.Request) ([]byte, error) {
 	response, err := visitor.Do(request)
 	if err != nil {
-		return fmt.Errorf("read the console: %w", err)
+		return nil, fmt.Errorf("read the console: %w", err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", request.URL.Path, err)
+		return nil, fmt.Errorf("read %s: %w", request.URL.Path, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %s: %.300s", request.URL, response.Status, body)
+		return nil, fmt.Errorf("%s answered %s: %.300s", request.URL, response.Status, body)
 	}
-	return nil
+	return body, nil
 }

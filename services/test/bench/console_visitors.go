@@ -50,8 +50,12 @@ func (b *consoleBench) measureVisitors(ctx context.Context) error {
 	return err
 }
 
-// look follows the events as the first page does, until ctx ends.
+// look opens the first page and follows the events as its script does, until ctx ends.
 func (b *consoleBench) look(ctx context.Context, visitor *http.Client, note func(time.Duration)) error {
+	shown, err := b.readNow(ctx, visitor, "", "")
+	if err != nil {
+		return err
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url()+"/live", nil)
 	if err != nil {
 		return fmt.Errorf("follow the events: %w", err)
@@ -64,18 +68,41 @@ func (b *consoleBench) look(ctx context.Context, visitor *http.Client, note func
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("/live answered %s", response.Status)
 	}
-	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() {
-		if !strings.HasPrefix(lines.Text(), "event: status") {
+	event := ""
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			event = name
+		}
+		told, ok := strings.CutPrefix(lines.Text(), "data:")
+		if !ok || event != "status" {
 			continue
 		}
 		begun := time.Now()
-		if err := b.get(ctx, visitor, "/"); err != nil {
+		if shown, err = b.readNow(ctx, visitor, shown, strings.TrimSpace(told)); err != nil {
 			return err
 		}
 		note(time.Since(begun))
 	}
-	return lines.Err()
+	return ctx.Err()
+}
+
+// readNow reads the first page, again if it has shown something and was told about something later. It returns the mark
+// of what the page shows then.
+func (b *consoleBench) readNow(ctx context.Context, visitor *http.Client, shown, told string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url()+"/", nil)
+	if err != nil {
+		return "", fmt.Errorf("read the first page: %w", err)
+	}
+	if shown != "" {
+		request.Header.Set("Hx-Request", "true")
+		if told != "" {
+			request.Header.Set("Driftless-Read", shown+" "+told)
+		}
+	}
+	body, err := do(visitor, request)
+	_, rest, _ := strings.Cut(string(body), `data-read="`)
+	mark, _, _ := strings.Cut(rest, `"`)
+	return mark, err
 }
 
 // toggle changes the state of a product every second, until ctx ends.

@@ -48,27 +48,35 @@ var ErrBusy = errors.New("too many pages are live: this page does not read itsel
 type Hub struct {
 	ctx    context.Context //nolint:containedctx // the watch ends with the process, not with the request that began it
 	logger *slog.Logger
+	clock  clock
 
 	mu sync.Mutex
 	// pages are the live pages, oldest first.
 	pages []*page
 	// stop ends the watch. It is nil while no page is live.
 	stop context.CancelFunc
+	// latest is the latest reading of the status, nil if the latest has failed or no page is live.
+	latest *reading
 }
 
 // page is a live page.
 type page struct {
 	events  chan string
 	control controlv1connect.ControlServiceClient
+	// begun is when it became live, and current reports that it was told about a reading that began later.
+	begun   time.Duration
+	current bool
 	// refused reports that the API no longer accepts the visitor. The page then reads nothing, and notices by itself.
 	refused bool
 }
 
 // New returns a hub whose watch ends with ctx.
-func New(ctx context.Context, logger *slog.Logger) *Hub { return &Hub{ctx: ctx, logger: logger} }
+func New(ctx context.Context, logger *slog.Logger) *Hub {
+	return &Hub{ctx: ctx, logger: logger, clock: newClock()}
+}
 
 // Subscribe returns a channel of events for a page, and a function that ends the subscription. Events of one kind that
-// are not read are one event. The hub may watch for all pages with the rights of any visitor: events only have names,
+// are not read are one event. The page is told Status once about a reading that began after the call. The hub may watch for all pages with the rights of any visitor: events only have names,
 // and each page reads itself with the rights of its own visitor.
 func (h *Hub) Subscribe(control controlv1connect.ControlServiceClient) (<-chan string, func(), error) {
 	h.mu.Lock()
@@ -77,7 +85,7 @@ func (h *Hub) Subscribe(control controlv1connect.ControlServiceClient) (<-chan s
 		return nil, nil, ErrBusy
 	}
 	// One place for each kind of event.
-	p := &page{events: make(chan string, 2), control: control}
+	p := &page{events: make(chan string, 2), control: control, begun: h.clock.now()}
 	h.pages = append(h.pages, p)
 	if h.stop == nil {
 		var ctx context.Context
@@ -91,7 +99,7 @@ func (h *Hub) Subscribe(control controlv1connect.ControlServiceClient) (<-chan s
 		h.pages = slices.DeleteFunc(h.pages, func(x *page) bool { return x == p })
 		if len(h.pages) == 0 && h.stop != nil {
 			h.stop()
-			h.stop = nil
+			h.stop, h.latest = nil, nil
 		}
 	}, nil
 }
@@ -127,10 +135,14 @@ func (h *Hub) tell(event string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, p := range h.pages {
-		select {
-		case p.events <- event:
-		default: // a page that has not read its events reads everything anyway
-		}
+		p.tell(event)
+	}
+}
+
+func (p *page) tell(event string) {
+	select {
+	case p.events <- event:
+	default: // a page that has not read its events reads everything anyway
 	}
 }
 
@@ -141,18 +153,22 @@ func (h *Hub) watchStatus(ctx context.Context) {
 	for first := true; ; first = false {
 		now := [sha256.Size]byte{}
 		failed := false
+		var latest *reading
 		if p := h.reader(); p != nil {
+			asked := h.clock.now()
 			answer, err := p.control.GetStatus(ctx, connect.NewRequest(request))
 			if h.isRefused(ctx, p, err) {
 				continue
 			}
 			if failed = err != nil; !failed {
 				now = fingerprint(answer.Msg)
+				latest = &reading{status: answer.Msg, asked: asked, since: asked - statusAge}
 			}
 		}
-		// A page that was read before the first answer may have missed a change. While the status cannot be read, no
-		// page may go on showing it, also none that has read it since the last failure.
-		if first || now != last || failed {
+		h.keep(ctx, latest)
+		// While the status cannot be read, no page may go on showing it, also none that has read it since the last
+		// failure. Pages that have become live are told when they are kept up to date: see keep.
+		if !first && now != last || failed || first && latest == nil {
 			h.tell(Status)
 		}
 		last = now

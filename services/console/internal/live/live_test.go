@@ -91,7 +91,7 @@ func TestHub_TwentyVisitorsCostAsMuchAsOne(t *testing.T) {
 		status += v.status.Load()
 		activity += v.activity.Load()
 	}
-	require.EqualValues(t, 1, status, "one reading tells all")
+	require.LessOrEqual(t, status, int64(3), "one reading after they became live tells all")
 	require.LessOrEqual(t, activity, int64(2), "the latest entry, and a call that waits for the next")
 }
 

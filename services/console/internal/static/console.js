@@ -109,9 +109,17 @@
     document.getElementById("main").classList.toggle("silent", silent);
   }
   setInterval(showSilence, 1000);
+  // The mark of the status that the server has told about. A page that reads itself again sends it with the mark of
+  // what it shows, so that the server knows which reading is late enough.
+  let told = "";
   document.addEventListener("htmx:sseOpen", (event) => {
     alive();
     event.detail.source.addEventListener("beat", alive);
+    event.detail.source.addEventListener("status", (e) => { told = e.data; });
+  });
+  document.addEventListener("htmx:configRequest", (event) => {
+    const shown = event.target.dataset.read;
+    if (event.target.id === "live" && shown && told) event.detail.headers["Driftless-Read"] = `${shown} ${told}`;
   });
   document.addEventListener("htmx:sseError", () => { due = Math.min(due, Date.now() + grace); });
   // What a visitor has selected, opened or typed survives that the page is read again. Selections are kept by their

@@ -92,6 +92,8 @@ type Page struct {
 	Command string
 	// Live are the events, separated by commas, after which the page is read again: status, activity.
 	Live string
+	// Read is the mark of the status that the page shows: see live.Hub. Empty if it shows none.
+	Read string
 	// Status is the HTTP status. 0 is 200.
 	Status int
 	// Redirect is the path to go to instead. Nothing is shown then.

@@ -32,7 +32,8 @@ func (a *App) watcher(w http.ResponseWriter, r *http.Request) (controlv1connect.
 }
 
 // serveLive streams the names of events (server-sent events): see live.Hub. A browser that connects gets all of them
-// once, because it may have missed some since it read the page.
+// once, because it may have missed some since it read the page. The hub tells the status as soon as it has a reading
+// that all new pages can share.
 func (a *App) serveLive(w http.ResponseWriter, r *http.Request) {
 	client, ok := a.watcher(w, r)
 	if !ok {
@@ -52,13 +53,18 @@ func (a *App) serveLive(w http.ResponseWriter, r *http.Request) {
 	number := 0
 	send := func(event string) bool {
 		number++
-		_, err := fmt.Fprintf(w, "id: %d\nevent: %s\ndata:\n\n", number, event)
+		told := ""
+		if event == live.Status {
+			// The page sends it when it reads itself again: see readStatus.
+			told = a.hub.Told()
+		}
+		_, err := fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", number, event, told)
 		return err == nil && control.Flush() == nil
 	}
 	if _, err := fmt.Fprint(w, ": the names of what has changed\n\n"); err != nil || control.Flush() != nil {
 		return
 	}
-	batch := newBatch(time.Now(), live.Status, live.Activity)
+	batch := newBatch(time.Now(), live.Activity)
 	due := time.NewTimer(batchPeriod)
 	defer due.Stop()
 	ticker := time.NewTicker(beat)

@@ -109,6 +109,7 @@ type Visit struct {
 	Chrome  *view.Chrome
 	Session session.Session
 	w       http.ResponseWriter
+	hub     *live.Hub
 }
 
 // Page adds a page. Its pattern is a path as of http.ServeMux, without the method. An error of the handler is shown as
@@ -209,7 +210,7 @@ func (a *App) visit(w http.ResponseWriter, r *http.Request) (*Visit, bool) {
 		a.askToSignIn(w, r, path)
 		return nil, false
 	}
-	v := &Visit{Request: r, Session: s, w: w}
+	v := &Visit{Request: r, Session: s, w: w, hub: a.hub}
 	v.Control, v.Ingest = a.APIs.For(s)
 	v.Chrome = &view.Chrome{
 		Base:      a.Base,

@@ -125,12 +125,25 @@ func (c control) addOverview(ctx context.Context, v *view.View, o overview, out 
 }
 
 func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusResponse) error {
+	// The first takes as long as all others.
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.countStates(both, out) })
+	group.Go(func() error { return c.countDifferences(both, out) })
+	return group.Wait()
+}
+
+func (c control) countStates(ctx context.Context, out *controlv1.GetStatusResponse) error {
 	counts, err := c.Ledger.Counts(ctx)
 	if err != nil {
 		return err
 	}
 	out.InSync, out.Pending, out.Drifted = counts[ledger.InSync], counts[ledger.Pending], counts[ledger.Drifted]
 	out.Dead, out.Orphans, out.Left = counts[ledger.Dead], counts[ledger.Extra], counts[ledger.Left]
+	out.Held = counts[ledger.Held]
+	return nil
+}
+
+func (c control) countDifferences(ctx context.Context, out *controlv1.GetStatusResponse) error {
 	ages, err := c.Ledger.Ages(ctx)
 	if err != nil {
 		return err
@@ -141,7 +154,6 @@ func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusRes
 	if out.Overlaps, err = c.Ledger.OverlapCount(ctx); err != nil {
 		return err
 	}
-	out.Held = counts[ledger.Held]
 	held, err := c.Ledger.HeldCounts(ctx)
 	if err != nil {
 		return err

@@ -22,6 +22,9 @@ type ListFilter struct {
 // Kinds are the values of ListFilter.Kinds.
 var Kinds = []string{"catalog", "left", "extra"}
 
+// kindCatalog is the kind of products that the catalog has.
+const kindCatalog = "catalog"
+
 // kindOf is a product's kind in SQL. The parts of JSON are null for a side that has no product.
 const kindOf = `CASE WHEN desired_json IS NOT NULL THEN 'catalog' WHEN gone THEN 'left' ELSE 'extra' END`
 

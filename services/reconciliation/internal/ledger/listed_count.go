@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
 )
 
 // FacetCounts are the numbers of products that a filter selects.
@@ -95,19 +93,6 @@ func (l *Ledger) count(ctx context.Context, s selection) (Count, error) {
 	return Count{N: uint64(n)}, nil
 }
 
-// countWide counts the products of a wide search.
-func (l *Ledger) countWide(ctx context.Context, s selection) (Count, error) {
-	others := s.ProductFilter
-	if others.Search = ""; reflect.ValueOf(others).IsZero() {
-		return Count{N: uint64(len(s.text.ids)), IsMinimum: true}, nil
-	}
-	counts, err := l.countFacets(ctx, s)
-	if err != nil {
-		return Count{}, err
-	}
-	return counts.total(), nil
-}
-
 // facetRows are counts as Postgres returns them.
 type facetRows struct {
 	// counts are those of notable products, by facet and value. rest are those of the others by kind: they are in sync.
@@ -115,8 +100,46 @@ type facetRows struct {
 	rest   map[string]uint64
 	// notable and others are the numbers of both.
 	notable, others Count
-	// maxNotable is up to how many notable products are counted. 0 means all.
-	maxNotable uint64
+	// ids are those of the notable products of a wide search, as many as were counted.
+	ids []string
+}
+
+// facetGroup is a number of products that are the same in a list.
+type facetGroup struct {
+	IsNotable     bool
+	State, Kind   string
+	NoActivePrice bool
+	// DriftKinds, Causes, DeadReasons and HeldBy have each value once.
+	DriftKinds, Causes, DeadReasons, HeldBy []string
+	N                                       int64
+	IDs                                     []string
+}
+
+// add adds a group to the counts.
+func (r *facetRows) add(g facetGroup) {
+	n := uint64(g.N)
+	if !g.IsNotable {
+		r.rest[g.Kind] += n
+		r.others.N += n
+		return
+	}
+	r.notable.N += n
+	r.ids = append(r.ids, g.IDs...)
+	values := map[facet][]string{
+		byState: {g.State}, byKind: {g.Kind}, byDriftKind: g.DriftKinds, byCause: g.Causes, byDeadReason: g.DeadReasons,
+		byRule: g.HeldBy,
+	}
+	if g.NoActivePrice {
+		values[byNoActivePrice] = []string{"true"}
+	}
+	for of, list := range values {
+		for _, value := range list {
+			if r.counts[of] == nil {
+				r.counts[of] = map[string]uint64{}
+			}
+			r.counts[of][value] += n
+		}
+	}
 }
 
 func (r *facetRows) total() Count {
@@ -156,31 +179,15 @@ func (r *facetRows) values(of facet) []ValueCount {
 // countFacets counts by all facets at once. Notable products are few at most times, and the others only have a kind.
 func (l *Ledger) countFacets(ctx context.Context, s selection) (*facetRows, error) {
 	out := &facetRows{counts: map[facet]map[string]uint64{}, rest: map[string]uint64{}}
-	rest := s.rest(l.account)
-	restArgs := s.args
-	notable := s.notable(l.account)
 	if s.text.isWide {
-		out.maxNotable = maxFound
+		return out, l.countWideFacets(ctx, s, out)
 	}
-	read := l.readFacets
-	if rest == "" {
-		return out, read(ctx, out, notable, s.args)
-	}
-	if !s.text.isWide {
+	statement := s.notable(l.account, 0)
+	if rest := s.rest(l.account); rest != "" {
 		// Both have the arguments of the filter. One statement sees one state of the ledger.
-		return out, read(ctx, out, notable+` UNION ALL `+rest, s.args)
+		statement += ` UNION ALL ` + rest
 	}
-	// The minimums of a wide search take the longer of both.
-	out.others.IsMinimum = true
-	others := &facetRows{rest: out.rest}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return read(ctx, out, notable, s.args) })
-	group.Go(func() error { return read(ctx, others, rest, restArgs) })
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	out.others.N = others.others.N
-	return out, nil
+	return out, l.readFacets(ctx, out, statement, s.args)
 }
 
 // readFacets reads counts by facet.
@@ -189,46 +196,27 @@ func (l *Ledger) readFacets(ctx context.Context, out *facetRows, statement strin
 	if err != nil {
 		return fmt.Errorf("count products: %w", err)
 	}
-	var name, value string
-	var n int64
-	if _, err := pgx.ForEachRow(rows, []any{&name, &value, &n}, func() error {
-		switch name {
-		case "notable":
-			out.notable = Count{uint64(n), out.maxNotable > 0 && uint64(n) > out.maxNotable}
-		case "rest":
-			out.rest[value] = uint64(n)
-			out.others.N += uint64(n)
-		default:
-			if out.counts[facet(name)] == nil {
-				out.counts[facet(name)] = map[string]uint64{}
-			}
-			out.counts[facet(name)][value] = uint64(n)
-		}
-		return nil
-	}); err != nil {
+	groups, err := pgx.CollectRows(rows, pgx.RowToStructByPos[facetGroup])
+	if err != nil {
 		return fmt.Errorf("count products: %w", err)
+	}
+	for _, g := range groups {
+		out.add(g)
 	}
 	return nil
 }
 
-// notable returns the statement that counts notable products by facet, and sets its arguments. If the search is wide,
-// it counts up to maxFound.
-func (s *selection) notable(account string) string {
-	where, limit := s.conditions(account), ``
-	if s.text.isWide {
-		limit = ` LIMIT ` + strconv.Itoa(maxFound+1)
+// notable returns the statement that counts notable products by all facets, and sets its arguments. With a limit it
+// counts one more than that at most, and returns their ids.
+func (s *selection) notable(account string, limit int) string {
+	where, end, ids := s.conditions(account), ``, `'{}'::text[]`
+	if limit > 0 {
+		end, ids = ` LIMIT `+strconv.Itoa(limit+1), `array_agg(product_id)`
 	}
-	return `WITH n AS MATERIALIZED (
-			SELECT state, kind, no_active_price, drift_kinds, causes, dead_reasons, held_by
-			FROM driftless_ledger.listed_product l WHERE ` + where + ` AND l.is_notable` + limit + `)
-		SELECT 'notable', '', count(*) FROM n
-		UNION ALL SELECT 'state', state, count(*) FROM n GROUP BY state
-		UNION ALL SELECT 'kind', kind, count(*) FROM n GROUP BY kind
-		UNION ALL SELECT 'drift_kind', v, count(*) FROM n, unnest(drift_kinds) v GROUP BY v
-		UNION ALL SELECT 'cause', v, count(*) FROM n, unnest(causes) v GROUP BY v
-		UNION ALL SELECT 'dead_reason', v, count(*) FROM n, unnest(dead_reasons) v GROUP BY v
-		UNION ALL SELECT 'rule', v, count(*) FROM n, unnest(held_by) v GROUP BY v
-		UNION ALL SELECT 'no_active_price', 'true', count(*) FROM n WHERE no_active_price`
+	const by = `state, kind, no_active_price, drift_kinds, causes, dead_reasons, held_by`
+	return `SELECT true, ` + by + `, count(*), ` + ids + ` FROM (
+			SELECT product_id, ` + by + ` FROM driftless_ledger.listed_product l
+			WHERE ` + where + ` AND l.is_notable` + end + `) n GROUP BY ` + by
 }
 
 // rest returns the statement that counts the products that are not notable by kind, and sets its arguments. It is empty
@@ -246,5 +234,8 @@ func (s *selection) rest(account string) string {
 			SELECT account, product_id, state, kind, is_notable, no_active_price, drift_kinds, causes, dead_reasons, held_by
 			FROM driftless_ledger.listed_product p WHERE p.account = $1 AND p.product_id = x.id COLLATE "C" OFFSET 0) l`
 	}
-	return `SELECT 'rest', l.kind, count(*) FROM ` + from + ` WHERE ` + where + ` AND NOT l.is_notable GROUP BY l.kind`
+	const none = `'{}'::text[]`
+	return `SELECT false, ` + sqlList(InSync) + `, l.kind, false, ` + strings.Repeat(none+`, `, 4) + `count(*), ` +
+		none +
+		` FROM ` + from + ` WHERE ` + where + ` AND NOT l.is_notable GROUP BY l.kind`
 }

@@ -144,7 +144,7 @@ func drawnFilter(t *rapid.T) ledger.ProductFilter {
 	var f ledger.ProductFilter
 	f.Search = rapid.SampledFrom([]string{
 		"", "", "", "oak", "CHAIR oak", "ärm", "color:re", "prod_q1", "Gold/3", "mug stripe", "nothing", "blue chair",
-		"a",
+		"a", "mug_", "mug%", `mug\`,
 	}).Draw(t, "search")
 	for _, s := range some("states", "in_sync", "pending", "drifted", "dead", "held", "orphan") {
 		f.States = append(f.States, ledger.State(s))

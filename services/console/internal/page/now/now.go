@@ -21,16 +21,17 @@ func Add(app *web.App) {
 }
 
 func show(v *web.Visit) (view.Page, error) {
-	status, err := v.Control.GetStatus(v.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
+	status, mark, err := web.ReadStatus(v)
 	if err != nil {
 		return view.Page{}, err
 	}
 	return view.Page{
 		Title:   "Now",
 		Section: "/",
-		Body:    page(status.Msg),
+		Body:    page(status),
 		Command: "driftless status",
 		Live:    live.Status,
+		Read:    mark,
 	}, nil
 }
 
