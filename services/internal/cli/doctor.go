@@ -108,6 +108,7 @@ func (cmd *doctorCmd) examine(ctx context.Context, c *cli, account string) (doct
 	report := doctor.Run(ctx, probes, doctor.Options{
 		Selection: cmd.selection(),
 		Limit:     cmd.Limit,
+		LimitFlag: "--limit",
 		OnProgress: func(ended, total int, running []string) {
 			line.showf("%s %d of %d  %s", bar(ended, total), ended, total, abridged(running))
 		},

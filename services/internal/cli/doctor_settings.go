@@ -21,6 +21,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/doctor"
 	"github.com/driftless-sync/driftless/services/internal/doctor/probe"
+	"github.com/driftless-sync/driftless/services/internal/doctor/probe/databaseprobe"
+	"github.com/driftless-sync/driftless/services/internal/doctor/probe/natsprobe"
+	"github.com/driftless-sync/driftless/services/internal/doctor/probe/stripeprobe"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
@@ -76,8 +79,8 @@ func (p *patient) servers() probe.Config {
 	}
 }
 
-func (p *patient) catalog() probe.Database {
-	return probe.Database{
+func (p *patient) catalog() databaseprobe.Database {
+	return databaseprobe.Database{
 		Database: postgres.Database{
 			URL:     cmp.Or(p.settings.DatabaseURL.Reveal(), p.local.Database),
 			File:    p.settings.DatabaseURLFile,
@@ -88,13 +91,13 @@ func (p *patient) catalog() probe.Database {
 	}
 }
 
-func (p *patient) ledger() probe.Database {
+func (p *patient) ledger() databaseprobe.Database {
 	if p.settings.LedgerDatabaseURL == "" {
 		db := p.catalog()
 		db.Unset = "LEDGER_DATABASE_URL"
 		return db
 	}
-	return probe.Database{
+	return databaseprobe.Database{
 		Database: postgres.Database{
 			URL:     p.settings.LedgerDatabaseURL.Reveal(),
 			File:    p.settings.LedgerDatabaseURLFile,
@@ -109,14 +112,16 @@ func (p *patient) nats() probe.NATS {
 	client.URL = cmp.Or(p.settings.NATSURL, p.local.NATS)
 	client.Account, client.Logger = p.account, slog.New(slog.DiscardHandler)
 	return probe.NATS{
-		Client: client,
-		Topology: topology.Options{
-			Replicas: p.settings.NATSReplicas,
-			Accounts: []string{p.account},
-			NoEvents: !p.settings.PublishEvents,
-			Placement: topology.Placement{
-				Cluster: p.settings.PlacementCluster,
-				Tags:    p.settings.PlacementTags,
+		Config: natsprobe.Config{
+			Client: client,
+			Topology: topology.Options{
+				Replicas: p.settings.NATSReplicas,
+				Accounts: []string{p.account},
+				NoEvents: !p.settings.PublishEvents,
+				Placement: topology.Placement{
+					Cluster: p.settings.PlacementCluster,
+					Tags:    p.settings.PlacementTags,
+				},
 			},
 		},
 		Monitors: p.cmd.Monitors,
@@ -131,7 +136,7 @@ func isPrivateNATS(address string) bool {
 	return err == nil && u.User.Username() == natsAdmin
 }
 
-func (p *patient) stripe() probe.Stripe {
+func (p *patient) stripe() stripeprobe.Config {
 	cfg := stripeconfig.Client(p.settings.Stripe)
 	secrets, version := p.settings.StripeWebhookSecret.Reveal(), ""
 	if p.isLocal && p.local.Simulated {
@@ -142,7 +147,7 @@ func (p *patient) stripe() probe.Stripe {
 			secrets = []string{secret}
 		}
 	}
-	return probe.Stripe{
+	return stripeprobe.Config{
 		Client:         cfg,
 		WebhookPath:    pull.WebhookPath,
 		WebhookSecrets: secrets,

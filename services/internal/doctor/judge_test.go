@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/doctor"
-	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
 // judged returns what a judgement found, and what it did not look at, by id.
@@ -195,50 +194,6 @@ func TestSubjectRights_Lacking(t *testing.T) {
 	} {
 		lacking := c.rights.Lacking([]string{c.needed})
 		require.Equal(t, c.lacks, len(lacking) == 1, name)
-	}
-}
-
-func TestJudgeWebhooks_ChoosesTheEndpointOfTheMesh(t *testing.T) {
-	t.Parallel()
-	needs := doctor.WebhookNeeds{Account: "eu", Path: "/stripe/webhook"}
-	endpoint := func(change func(*stripeapi.Endpoint)) stripeapi.Endpoint {
-		e := stripeapi.Endpoint{
-			ID: "we_1", URL: "https://sync.example.com/stripe/webhook", Status: "enabled",
-			APIVersion: stripeapi.PinnedVersion, Events: []string{"*"}, Livemode: true,
-			Metadata: map[string]string{stripeapi.EndpointAccountKey: "eu"},
-		}
-		change(&e)
-		return e
-	}
-	good := endpoint(func(*stripeapi.Endpoint) {})
-	for name, c := range map[string]struct {
-		all  []stripeapi.Endpoint
-		want []string
-	}{
-		"good": {[]stripeapi.Endpoint{good}, nil},
-		"one of two": {
-			[]stripeapi.Endpoint{endpoint(func(e *stripeapi.Endpoint) { e.Status = "disabled" }), good}, nil,
-		},
-		"another account's": {[]stripeapi.Endpoint{endpoint(func(e *stripeapi.Endpoint) {
-			e.Metadata[stripeapi.EndpointAccountKey] = "us"
-		})}, []string{doctor.StripeWebhook}},
-		"made by hand": {[]stripeapi.Endpoint{endpoint(func(e *stripeapi.Endpoint) { e.Metadata = nil })}, nil},
-		"the shop's": {[]stripeapi.Endpoint{endpoint(func(e *stripeapi.Endpoint) {
-			e.Metadata, e.URL = nil, "https://shop.example.com/hook"
-		})}, []string{doctor.StripeWebhook}},
-		"without TLS": {[]stripeapi.Endpoint{endpoint(func(e *stripeapi.Endpoint) {
-			e.URL = "http://sync.example.com/stripe/webhook"
-		})}, []string{doctor.StripeWebhookURL}},
-		"an unknown version": {
-			[]stripeapi.Endpoint{endpoint(func(e *stripeapi.Endpoint) { e.APIVersion = "" })},
-			[]string{doctor.StripeWebhookVersion},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			found, _ := judged(t, func(r *doctor.Recorder) { doctor.JudgeWebhooks(r, needs, c.all) })
-			require.Equal(t, c.want, keys(found))
-		})
 	}
 }
 

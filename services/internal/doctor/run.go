@@ -31,6 +31,8 @@ type Options struct {
 	Selection
 	// Limit is the time limit of each probe. Defaults to DefaultLimit.
 	Limit time.Duration
+	// LimitFlag names the flag that sets Limit, for those who see that a probe took longer. Empty if there is none.
+	LimitFlag string
 	// OnProgress is called when a probe has ended, with the names of those that still run. Nil ignores it.
 	OnProgress func(done, total int, running []string)
 }
@@ -132,7 +134,11 @@ func (r *run) missing(ctx context.Context, rec *recording) string {
 // look runs a probe. It returns why the probe could not look at everything, or "".
 func (r *run) look(ctx context.Context, rec *recording) string {
 	limit := cmp.Or(r.options.Limit, DefaultLimit)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %s (--limit)", limit))
+	tooLong := fmt.Errorf("it took longer than %s", limit)
+	if flag := r.options.LimitFlag; flag != "" {
+		tooLong = fmt.Errorf("%w (%s)", tooLong, flag)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, tooLong)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- rec.probe.Run(ctx, rec.recorder) }()
@@ -185,4 +191,20 @@ func (r *run) report() Report {
 	slices.SortStableFunc(out.Findings,
 		func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
 	return out
+}
+
+// Until calls do again until it returns true or an error, or patience ends.
+func Until(ctx context.Context, patience time.Duration, do func() (bool, error)) error {
+	const interval = 200 * time.Millisecond
+	for begun := time.Now(); ; {
+		done, err := do()
+		if done || err != nil || time.Since(begun) >= patience {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(interval):
+		}
+	}
 }

@@ -1,3 +1,3 @@
-// Package probe asks the servers that package doctor judges: Postgres, NATS, Stripe and the services. It changes
-// nothing there.
+// Package probe has all probes of driftless doctor: those of the packages below it, which ask one server each, and
+// those that ask the services. A service links only the packages of the servers that it uses.
 package probe

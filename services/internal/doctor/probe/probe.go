@@ -5,24 +5,33 @@ import (
 	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/doctor"
-	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/doctor/probe/databaseprobe"
+	"github.com/driftless-sync/driftless/services/internal/doctor/probe/natsprobe"
+	"github.com/driftless-sync/driftless/services/internal/doctor/probe/stripeprobe"
 )
 
-// clockStream is a stream that every user may ask about.
-const clockStream = "KV_" + topology.BucketCursor
+// NATS says how to reach NATS, and what it should have.
+type NATS struct {
+	natsprobe.Config
+
+	// Monitors are the addresses of the servers' monitoring ports, such as http://nats:8222.
+	Monitors []string
+	// SyncsAlways reports whether the server is known to write to the disk before it acknowledges.
+	SyncsAlways bool
+}
 
 // Config says what to look at.
 type Config struct {
 	// Account is the name of the Stripe account in the mesh.
 	Account string
-	Catalog Database
+	Catalog databaseprobe.Database
 	// Slot is the name of ingestion's replication slot.
 	Slot   string
-	Ledger Database
+	Ledger databaseprobe.Database
 	// CheckLedger returns an error if the tables of the ledger are not up to date.
 	CheckLedger func(ctx context.Context, url string) error
 	NATS        NATS
-	Stripe      Stripe
+	Stripe      stripeprobe.Config
 	Services    Services
 	// Now is the clock of this machine. Defaults to time.Now.
 	Now func() time.Time
@@ -42,13 +51,19 @@ func All(cfg Config) (probes []doctor.Probe, done func()) {
 		cfg.Patience = defaultPatience
 	}
 	cfg.Services.patience = cfg.Patience
-	nats := &connection{NATS: cfg.NATS}
-	stripe := newAccount(cfg.Account, cfg.Stripe, cfg.Now)
-	probes = append(probes, catalog(cfg.Catalog, cfg.Slot, cfg.Patience)...)
-	probes = append(probes, ledger(cfg.Ledger, cfg.CheckLedger)...)
-	probes = append(probes, nats.probes()...)
-	probes = append(probes, stripe.probes(nats)...)
-	probes = append(probes, clocks{cfg.Catalog, nats, stripe, cfg.Now}.probe())
-	probes = append(probes, cfg.Services.probes(nats)...)
-	return probes, nats.close
+	cfg.NATS.Now, cfg.Stripe.Now, cfg.Catalog.Now = cfg.Now, cfg.Now, cfg.Now
+	nats := natsprobe.New(cfg.NATS.Config)
+	cfg.Stripe.Account = cfg.Account
+	cfg.Stripe.Mode = func(ctx context.Context) (string, error) { return nats.StripeMode(ctx, cfg.Account) }
+	stripe := stripeprobe.New(cfg.Stripe)
+	probes = append(probes, databaseprobe.Catalog(cfg.Catalog, cfg.Slot, cfg.Patience)...)
+	probes = append(probes, databaseprobe.Ledger(cfg.Ledger, cfg.CheckLedger)...)
+	probes = append(probes, nats.Probes()...)
+	probes = append(probes, doctor.Probe{
+		Name: "NATS' writes to the disk", Covers: []string{doctor.NATSSync}, Run: cfg.NATS.lookAtSync,
+	})
+	probes = append(probes, stripe.All()...)
+	probes = append(probes, doctor.ProbeClocks(cfg.Catalog.Clock(), nats.Clock(), stripe.Clock()))
+	probes = append(probes, cfg.Services.probes(nats, cfg.NATS.Monitors)...)
+	return probes, nats.Close
 }

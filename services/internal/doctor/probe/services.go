@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/driftless-sync/driftless/services/internal/doctor"
+	"github.com/driftless-sync/driftless/services/internal/doctor/probe/natsprobe"
 	"github.com/driftless-sync/driftless/services/internal/redact"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -39,7 +40,7 @@ type Services struct {
 // names are the services, in the order of the page.
 var names = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}
 
-func (s Services) probes(nats *connection) []doctor.Probe {
+func (s Services) probes(nats *natsprobe.Connection, monitors []string) []doctor.Probe {
 	return []doctor.Probe{
 		{
 			Name:   "who takes messages",
@@ -56,7 +57,7 @@ func (s Services) probes(nats *connection) []doctor.Probe {
 			Name:   "processes and versions",
 			Covers: []string{doctor.ServicesVersion, doctor.ServicesLost},
 			Run: func(ctx context.Context, r *doctor.Recorder) error {
-				return s.lookAtFleet(ctx, r, nats.Monitors)
+				return s.lookAtFleet(ctx, r, monitors)
 			},
 		},
 		{Name: "the tokens of the APIs", Covers: []string{doctor.ServicesToken}, Run: s.lookAtTokens},
@@ -64,12 +65,12 @@ func (s Services) probes(nats *connection) []doctor.Probe {
 }
 
 // lookAtConsumers watches each consumer until a process asks for a message.
-func (s Services) lookAtConsumers(ctx context.Context, r *doctor.Recorder, nats *connection) error {
-	m, err := nats.get()
+func (s Services) lookAtConsumers(ctx context.Context, r *doctor.Recorder, nats *natsprobe.Connection) error {
+	m, err := nats.Get()
 	if err != nil {
 		return err
 	}
-	if err := nats.checkAdmin(); err != nil {
+	if err := nats.CheckAdmin(); err != nil {
 		return err
 	}
 	var facts []doctor.ConsumerFacts
@@ -81,7 +82,7 @@ func (s Services) lookAtConsumers(ctx context.Context, r *doctor.Recorder, nats 
 		}
 	}
 	first := make([]*jetstream.ConsumerInfo, len(facts))
-	err = until(ctx, s.patience, func() (bool, error) {
+	err = doctor.Until(ctx, s.patience, func() (bool, error) {
 		all := true
 		for i := range facts {
 			if facts[i].IsAsking {
@@ -144,7 +145,7 @@ func (s Services) each(do func(service, at string)) {
 func (s Services) lookAtOne(ctx context.Context, r *doctor.Recorder, service, at string) {
 	var down error
 	var reason string
-	_ = until(ctx, s.patience, func() (bool, error) {
+	_ = doctor.Until(ctx, s.patience, func() (bool, error) {
 		reason, down = readiness(ctx, at)
 		return down == nil && reason == "", nil
 	})

@@ -1,4 +1,5 @@
-package probe
+// Package stripeprobe asks Stripe. It changes nothing there.
+package stripeprobe
 
 import (
 	"context"
@@ -10,14 +11,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/internal/doctor"
-	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
-	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Stripe says how to reach Stripe, and what the account should have.
-type Stripe struct {
-	Client stripeapi.Config
+// Config says how to reach Stripe, and what the account should have.
+type Config struct {
+	// Account is the name of the Stripe account in the mesh.
+	Account string
+	Client  stripeapi.Config
 	// WebhookPath is the path that pull serves.
 	WebhookPath string
 	// WebhookSecrets are the secrets that pull has.
@@ -27,37 +28,38 @@ type Stripe struct {
 	SendProbe func(ctx context.Context, url, secret string, live bool) (refused string, err error)
 	// DefaultVersion is the API version of an endpoint that names none, empty if unknown.
 	DefaultVersion string
+	// Mode returns the mode that the mesh was set up in, "" if neither push nor pull has started yet.
+	Mode func(ctx context.Context) (string, error)
+	// Now is the clock of this machine. Defaults to time.Now.
+	Now func() time.Time
 }
 
 // deliveryPatience is how long the delivery of an event may take. It is longer than the first retries.
 const deliveryPatience = 10 * time.Minute
 
-// account is the account in Stripe as the probes see it.
-type account struct {
-	Stripe
-
-	name   string
+// Account is the account in Stripe as the probes see it. Safe for concurrent use.
+type Account struct {
+	cfg    Config
 	client *stripeapi.Client
 	// platform acts on the key's own account, which has the endpoints for connected accounts.
 	platform *stripeapi.Client
-	// now is the clock of this machine.
-	now func() time.Time
 }
 
-func newAccount(name string, cfg Stripe, now func() time.Time) *account {
+// New returns the account that cfg describes.
+func New(cfg Config) *Account {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	own := cfg.Client
 	own.StripeAccount = ""
-	return &account{
-		Stripe:   cfg,
-		name:     name,
-		client:   stripeapi.New(cfg.Client),
-		platform: stripeapi.New(own),
-		now:      now,
-	}
+	return &Account{cfg: cfg, client: stripeapi.New(cfg.Client), platform: stripeapi.New(own)}
 }
 
+// right is a right of the key, and the call that shows whether the key has it.
+type right struct{ id, endpoint, permission string }
+
 // rights are the calls that show what the key may do.
-var rights = []struct{ id, endpoint, permission string }{
+var rights = []right{
 	{doctor.StripeReadProducts, "GET /v1/products", "read products"},
 	{doctor.StripeReadPrices, "GET /v1/prices", "read prices"},
 	{doctor.StripeReadEvents, "GET /v1/events", "read events"},
@@ -65,49 +67,84 @@ var rights = []struct{ id, endpoint, permission string }{
 	{doctor.StripeWritePrices, "POST /v1/prices/{id}", "write prices"},
 }
 
-func (a *account) probes(nats *connection) []doctor.Probe {
-	ids := make([]string, len(rights))
-	for i, right := range rights {
-		ids[i] = right.id
+// All returns all probes of Stripe.
+func (a *Account) All() []doctor.Probe {
+	return []doctor.Probe{a.key(), a.rights(rights), a.mode(), a.webhooks(), a.deliveries()}
+}
+
+func (a *Account) key() doctor.Probe {
+	return doctor.Probe{
+		Name:   "Stripe's API and the key",
+		Covers: []string{doctor.StripeReachable, doctor.StripeKey, doctor.StripeVersion},
+		Run:    a.lookAtKey,
 	}
-	return []doctor.Probe{
-		{
-			Name:   "Stripe's API and the key",
-			Covers: []string{doctor.StripeReachable, doctor.StripeKey, doctor.StripeVersion},
-			Run:    a.lookAtKey,
-		},
-		{Name: "the rights of the key", Covers: ids, Needs: []string{doctor.StripeKey}, Run: a.lookAtRights},
-		{
-			Name:   "the mode of the key",
-			Covers: []string{doctor.StripeMode},
-			Needs:  []string{doctor.NATSJetStream},
-			Run:    func(ctx context.Context, r *doctor.Recorder) error { return a.lookAtMode(ctx, r, nats) },
-		},
-		{
-			Name: "the webhook endpoint",
-			Covers: []string{
-				doctor.StripeWebhook, doctor.StripeWebhookStatus, doctor.StripeWebhookEvents,
-				doctor.StripeWebhookVersion, doctor.StripeWebhookURL, doctor.StripeWebhookSecret,
-			},
-			Needs: []string{doctor.StripeKey},
-			Run:   a.lookAtWebhooks,
-		},
-		{
-			Name:   "the deliveries of events",
-			Covers: []string{doctor.StripeWebhookDelivery},
-			Needs:  []string{doctor.StripeReadEvents},
-			Run:    a.lookAtDeliveries,
-		},
+}
+
+func (a *Account) rights(wanted []right) doctor.Probe {
+	ids := make([]string, len(wanted))
+	for i, r := range wanted {
+		ids[i] = r.id
 	}
+	return doctor.Probe{
+		Name: "the rights of the key", Covers: ids, Needs: []string{doctor.StripeKey},
+		Run: func(ctx context.Context, r *doctor.Recorder) error { return a.lookAtRights(ctx, r, wanted) },
+	}
+}
+
+func (a *Account) mode() doctor.Probe {
+	return doctor.Probe{
+		Name:   "the mode of the key",
+		Covers: []string{doctor.StripeMode},
+		Needs:  []string{doctor.NATSJetStream},
+		Run:    a.lookAtMode,
+	}
+}
+
+func (a *Account) webhooks() doctor.Probe {
+	return doctor.Probe{
+		Name: "the webhook endpoint",
+		Covers: []string{
+			doctor.StripeWebhook, doctor.StripeWebhookStatus, doctor.StripeWebhookEvents,
+			doctor.StripeWebhookVersion, doctor.StripeWebhookURL, doctor.StripeWebhookSecret,
+		},
+		Needs: []string{doctor.StripeKey},
+		Run:   a.lookAtWebhooks,
+	}
+}
+
+func (a *Account) deliveries() doctor.Probe {
+	return doctor.Probe{
+		Name:   "the deliveries of events",
+		Covers: []string{doctor.StripeWebhookDelivery},
+		Needs:  []string{doctor.StripeReadEvents},
+		Run:    a.lookAtDeliveries,
+	}
+}
+
+// Clock returns Stripe's clock.
+func (a *Account) Clock() doctor.Clock {
+	return doctor.Clock{ID: doctor.ClocksStripe, Name: "Stripe", Read: a.readClock}
+}
+
+func (a *Account) readClock(ctx context.Context) (time.Duration, error) {
+	if a.cfg.Client.Key == "" {
+		return 0, errNoKey
+	}
+	sent := a.cfg.Now()
+	look := a.client.LookAtList(ctx, "GET /v1/products")
+	if look.At.IsZero() {
+		return 0, errors.New("Stripe does not tell its time")
+	}
+	return doctor.Ahead(sent, a.cfg.Now(), look.At), nil
 }
 
 var errNoKey = errors.New("STRIPE_API_KEY is not set")
 
-func (a *account) lookAtKey(ctx context.Context, r *doctor.Recorder) error {
-	if a.Client.Key == "" {
+func (a *Account) lookAtKey(ctx context.Context, r *doctor.Recorder) error {
+	if a.cfg.Client.Key == "" {
 		return errNoKey
 	}
-	mode, err := stripeapi.KeyModeOf(a.Client.Key)
+	mode, err := stripeapi.KeyModeOf(a.cfg.Client.Key)
 	if err != nil {
 		r.Foundf(doctor.StripeKey, "", "%v", err)
 		return errors.New("the key cannot be one of Stripe's")
@@ -134,9 +171,9 @@ func (a *account) lookAtKey(ctx context.Context, r *doctor.Recorder) error {
 }
 
 // lookAtRights makes a call for each right. The calls change nothing.
-func (a *account) lookAtRights(ctx context.Context, r *doctor.Recorder) error {
+func (a *Account) lookAtRights(ctx context.Context, r *doctor.Recorder, wanted []right) error {
 	var calls errgroup.Group
-	for _, right := range rights {
+	for _, right := range wanted {
 		calls.Go(func() error {
 			look := a.client.LookAtList
 			if right.endpoint[:4] == http.MethodPost {
@@ -157,21 +194,17 @@ func (a *account) lookAtRights(ctx context.Context, r *doctor.Recorder) error {
 // modePatience is how long the record of the mode may take. NATS does not answer a user who may not read it.
 const modePatience = 3 * time.Second
 
-func (a *account) lookAtMode(ctx context.Context, r *doctor.Recorder, nats *connection) error {
-	if a.Client.Key == "" {
+func (a *Account) lookAtMode(ctx context.Context, r *doctor.Recorder) error {
+	if a.cfg.Client.Key == "" {
 		return errNoKey
 	}
-	mode, err := stripeapi.KeyModeOf(a.Client.Key)
-	if err != nil {
-		return err
-	}
-	m, err := nats.get()
+	mode, err := stripeapi.KeyModeOf(a.cfg.Client.Key)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, modePatience)
 	defer cancel()
-	known, err := state.New(m).Record(topology.KeyStripeMode, a.name).GetString(ctx)
+	known, err := a.cfg.Mode(ctx)
 	switch {
 	case err != nil:
 		return fmt.Errorf(
@@ -181,14 +214,14 @@ func (a *account) lookAtMode(ctx context.Context, r *doctor.Recorder, nats *conn
 		return errors.New("neither push nor pull has started, so the mesh has no mode yet")
 	case known != string(mode):
 		r.Foundf(doctor.StripeMode, "", "the key is of %s mode, and account %s of the mesh was set up in %s mode", mode,
-			a.name, known)
+			a.cfg.Account, known)
 	default:
 		r.Sawf(doctor.StripeMode, "%s", mode)
 	}
 	return nil
 }
 
-func (a *account) lookAtWebhooks(ctx context.Context, r *doctor.Recorder) error {
+func (a *Account) lookAtWebhooks(ctx context.Context, r *doctor.Recorder) error {
 	all, err := a.platform.ListEndpoints(ctx)
 	if stripeapi.IsForbidden(err) {
 		return fmt.Errorf("the key may not read webhook endpoints, which no service needs: %w", err)
@@ -196,25 +229,25 @@ func (a *account) lookAtWebhooks(ctx context.Context, r *doctor.Recorder) error 
 	if err != nil {
 		return err
 	}
-	best := doctor.JudgeWebhooks(r, doctor.WebhookNeeds{
-		Account:        a.name,
-		Path:           a.WebhookPath,
-		DefaultVersion: a.DefaultVersion,
+	best := JudgeWebhooks(r, WebhookNeeds{
+		Account:        a.cfg.Account,
+		Path:           a.cfg.WebhookPath,
+		DefaultVersion: a.cfg.DefaultVersion,
 	}, all)
 	a.lookAtSecret(ctx, r, best)
 	return nil
 }
 
 // lookAtSecret sends pull an event with each secret.
-func (a *account) lookAtSecret(ctx context.Context, r *doctor.Recorder, e *stripeapi.Endpoint) {
+func (a *Account) lookAtSecret(ctx context.Context, r *doctor.Recorder, e *stripeapi.Endpoint) {
 	switch {
 	case e == nil:
 		r.NotLooked("there is no endpoint", doctor.StripeWebhookSecret)
-	case len(a.WebhookSecrets) == 0:
+	case len(a.cfg.WebhookSecrets) == 0:
 		r.NotLooked("STRIPE_WEBHOOK_SECRET is not set", doctor.StripeWebhookSecret)
 	default:
-		for i, secret := range a.WebhookSecrets {
-			refused, err := a.SendProbe(ctx, e.URL, secret, e.Livemode)
+		for i, secret := range a.cfg.WebhookSecrets {
+			refused, err := a.cfg.SendProbe(ctx, e.URL, secret, e.Livemode)
 			switch {
 			case err != nil:
 				r.NotLooked(err.Error(), doctor.StripeWebhookSecret)
@@ -227,12 +260,12 @@ func (a *account) lookAtSecret(ctx context.Context, r *doctor.Recorder, e *strip
 	}
 }
 
-func (a *account) lookAtDeliveries(ctx context.Context, r *doctor.Recorder) error {
+func (a *Account) lookAtDeliveries(ctx context.Context, r *doctor.Recorder) error {
 	d, err := a.client.LookAtDeliveries(ctx)
 	if err != nil {
 		return err
 	}
-	now := a.now()
+	now := a.cfg.Now()
 	waiting := make([]doctor.Delivery, len(d.Undelivered))
 	for i, e := range d.Undelivered {
 		waiting[i] = doctor.Delivery{Event: e.ID, Type: e.Type, Age: now.Sub(e.Created)}

@@ -1,4 +1,4 @@
-package probe
+package databaseprobe
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/doctor"
 )
 
-// ledger is the probes of the ledger's database. checkSchema returns an error if its tables are not up to date.
-func ledger(db Database, checkSchema func(ctx context.Context, url string) error) []doctor.Probe {
+// Ledger returns the probes of the ledger's database. checkSchema returns an error if its tables are not up to date.
+func Ledger(db Database, checkSchema func(ctx context.Context, url string) error) []doctor.Probe {
 	return []doctor.Probe{
 		reachable(doctor.LedgerReachable, "the ledger", db),
 		{

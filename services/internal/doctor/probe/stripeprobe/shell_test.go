@@ -1,4 +1,4 @@
-package doctor_test
+package stripeprobe_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/doctor"
+	"github.com/driftless-sync/driftless/services/internal/doctor/probe/stripeprobe"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
@@ -21,7 +22,7 @@ func TestJudgeWebhooks_QuotesTheAddressForAShell(t *testing.T) {
 		report := doctor.Run(t.Context(), []doctor.Probe{{
 			Name: "test", Covers: []string{doctor.StripeWebhookStatus},
 			Run: func(_ context.Context, r *doctor.Recorder) error {
-				doctor.JudgeWebhooks(r, doctor.WebhookNeeds{Account: "eu"}, []stripeapi.Endpoint{{
+				stripeprobe.JudgeWebhooks(r, stripeprobe.WebhookNeeds{Account: "eu"}, []stripeapi.Endpoint{{
 					ID: "we_1", URL: url, Status: "disabled",
 					Metadata: map[string]string{stripeapi.EndpointAccountKey: "eu"},
 				}})

@@ -1,4 +1,4 @@
-package probe
+package natsprobe
 
 import (
 	"context"
@@ -26,27 +26,48 @@ const userInfo = "$SYS.REQ.USER.INFO"
 const userInfoPatience = 2 * time.Second
 
 // lookAtPermissions compares the rights of the client's user with those that its service needs.
-func (c *connection) lookAtPermissions(ctx context.Context, r *doctor.Recorder) error {
-	m, err := c.get()
+func (c *Connection) lookAtPermissions(ctx context.Context, r *doctor.Recorder) error {
+	m, err := c.Get()
 	if err != nil {
 		return err
 	}
-	all := topology.UserPermissions(c.Topology)
-	i := slices.IndexFunc(all, func(p topology.Permissions) bool { return p.User == c.Client.Name })
+	return judgeUser(ctx, r, m.Conn(), c.Config)
+}
+
+// OwnPermissions is the probe of a service that compares the rights of its own user with those that it needs. It uses
+// a connection of its own: a refusal is an error of the connection, and those of the service's are its log's.
+func OwnPermissions(cfg Config) doctor.Probe {
+	return doctor.Probe{
+		Name: "the permissions on NATS", Covers: []string{doctor.NATSPermissions},
+		Run: func(ctx context.Context, r *doctor.Recorder) error {
+			nc, err := mesh.Dial(cfg.Client, "driftless-doctor")
+			if err != nil {
+				return err
+			}
+			defer nc.Close()
+			return judgeUser(ctx, r, nc, cfg)
+		},
+	}
+}
+
+// judgeUser judges the rights of the user of a connection.
+func judgeUser(ctx context.Context, r *doctor.Recorder, nc *nats.Conn, cfg Config) error {
+	all := topology.UserPermissions(cfg.Topology)
+	i := slices.IndexFunc(all, func(p topology.Permissions) bool { return p.User == cfg.Client.Name })
 	if i < 0 {
-		return fmt.Errorf("no service is called %s", c.Client.Name)
+		return fmt.Errorf("no service is called %s", cfg.Client.Name)
 	}
 	needed := all[i]
 	asking, cancel := context.WithTimeout(ctx, userInfoPatience)
 	defer cancel()
-	msg, err := m.Conn().RequestWithContext(asking, userInfo, nil)
+	msg, err := nc.RequestWithContext(asking, userInfo, nil)
 	switch {
 	case err == nil:
 		return judgeUserInfo(r, needed, msg.Data)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrPermissionViolation):
-		lacking, err := refusedSubjects(ctx, m, needed.Publish)
+		lacking, err := refusedSubjects(ctx, nc, needed.Publish)
 		if err != nil {
 			return err
 		}
@@ -86,12 +107,12 @@ var violation = regexp.MustCompile(`(?i)publish to "([^"]+)"`)
 
 // refusedSubjects publishes a message without an effect on each subject, and returns those that the server refuses.
 // The last message is on a subject that is known to be refused: once its refusal arrives, all have.
-func refusedSubjects(ctx context.Context, m *mesh.Mesh, subjects []string) ([]string, error) {
+func refusedSubjects(ctx context.Context, nc *nats.Conn, subjects []string) ([]string, error) {
 	var mu sync.Mutex
 	refused := map[string]bool{}
 	ended := make(chan struct{})
 	end := sync.OnceFunc(func() { close(ended) })
-	m.Conn().SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		found := violation.FindStringSubmatch(err.Error())
 		if found == nil {
 			return
@@ -109,11 +130,11 @@ func refusedSubjects(ctx context.Context, m *mesh.Mesh, subjects []string) ([]st
 			continue
 		}
 		concrete[pattern] = strings.NewReplacer("*", "driftless-doctor", ">", "driftless-doctor").Replace(pattern)
-		if err := m.Conn().PublishMsg(harmless(concrete[pattern])); err != nil {
+		if err := nc.PublishMsg(harmless(concrete[pattern])); err != nil {
 			return nil, fmt.Errorf("try subject %s: %w", pattern, err)
 		}
 	}
-	if err := m.Conn().Publish(userInfo, nil); err != nil {
+	if err := nc.Publish(userInfo, nil); err != nil {
 		return nil, fmt.Errorf("try subject %s: %w", userInfo, err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, userInfoPatience)

@@ -1,12 +1,12 @@
-package doctor
+package stripeprobe
 
 import (
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/doctor"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
@@ -44,11 +44,11 @@ type endpointFault struct{ id, fix, message string }
 func (n WebhookNeeds) faults(e stripeapi.Endpoint) (out []endpointFault) {
 	repair := "driftless webhook create " + quoteShell(e.URL)
 	if !e.IsEnabled() {
-		out = append(out, endpointFault{StripeWebhookStatus, repair, "webhook endpoint " + e.ID + " is " + e.Status})
+		out = append(out, endpointFault{doctor.StripeWebhookStatus, repair, "webhook endpoint " + e.ID + " is " + e.Status})
 	}
 	if missing := e.MissingEvents(); len(missing) > 0 {
 		out = append(out, endpointFault{
-			StripeWebhookEvents, repair,
+			doctor.StripeWebhookEvents, repair,
 			"webhook endpoint " + e.ID + " does not get " + strings.Join(missing, ", "),
 		})
 	}
@@ -61,14 +61,14 @@ func (n WebhookNeeds) faults(e stripeapi.Endpoint) (out []endpointFault) {
 			version = "of the account's default"
 		}
 		out = append(out, endpointFault{
-			StripeWebhookVersion, "driftless webhook rotate " + e.ID,
+			doctor.StripeWebhookVersion, "driftless webhook rotate " + e.ID,
 			fmt.Sprintf("webhook endpoint %s sends API version %s, and pull reads %s", e.ID, version,
 				stripeapi.PinnedVersion),
 		})
 	}
 	if why := n.wrongURL(e); why != "" {
 		out = append(out,
-			endpointFault{StripeWebhookURL, "", "webhook endpoint " + e.ID + " sends to " + e.URL + ", " + why})
+			endpointFault{doctor.StripeWebhookURL, "", "webhook endpoint " + e.ID + " sends to " + e.URL + ", " + why})
 	}
 	return out
 }
@@ -89,50 +89,21 @@ func (n WebhookNeeds) wrongURL(e stripeapi.Endpoint) string {
 
 // JudgeWebhooks records the faults of the endpoints. One endpoint without a fault is enough. It returns the endpoint
 // that serves the mesh best, nil if none does.
-func JudgeWebhooks(r *Recorder, n WebhookNeeds, all []stripeapi.Endpoint) *stripeapi.Endpoint {
+func JudgeWebhooks(r *doctor.Recorder, n WebhookNeeds, all []stripeapi.Endpoint) *stripeapi.Endpoint {
 	own := n.Own(all)
 	if len(own) == 0 {
-		r.Foundf(StripeWebhook, "", "none of the %d webhook endpoints in Stripe is for account %s, or leads to %s",
+		r.Foundf(doctor.StripeWebhook, "", "none of the %d webhook endpoints in Stripe is for account %s, or leads to %s",
 			len(all),
 			n.Account, n.Path)
-		r.NotLooked("there is no endpoint", StripeWebhookStatus, StripeWebhookEvents, StripeWebhookVersion,
-			StripeWebhookURL)
+		r.NotLooked("there is no endpoint", doctor.StripeWebhookStatus, doctor.StripeWebhookEvents, doctor.StripeWebhookVersion,
+			doctor.StripeWebhookURL)
 		return nil
 	}
 	best := slices.MinFunc(own, func(a, b stripeapi.Endpoint) int { return len(n.faults(a)) - len(n.faults(b)) })
-	r.Sawf(StripeWebhook, "%s", best.ID)
-	r.Sawf(StripeWebhookURL, "%s", best.URL)
+	r.Sawf(doctor.StripeWebhook, "%s", best.ID)
+	r.Sawf(doctor.StripeWebhookURL, "%s", best.URL)
 	for _, f := range n.faults(best) {
 		r.Foundf(f.id, f.fix, "%s", f.message)
 	}
 	return &best
-}
-
-// Delivery is an event that Stripe has not delivered yet.
-type Delivery struct {
-	Event, Type string
-	// Age is how long ago the event was created.
-	Age time.Duration
-}
-
-// JudgeDeliveries records whether events wait for their delivery for longer than patience. read is how many events were
-// looked at, and latest the age of the latest delivered one, negative if there is none.
-func JudgeDeliveries(r *Recorder, read int, waiting []Delivery, latest, patience time.Duration) {
-	late := slices.DeleteFunc(slices.Clone(waiting), func(d Delivery) bool { return d.Age < patience })
-	last := "none of them was delivered"
-	if latest >= 0 {
-		last = "the latest that was delivered is of " + round(latest).String() + " ago"
-	}
-	switch {
-	case read == 0:
-		r.NotLooked("Stripe has no event about products or prices in the last 30 days", StripeWebhookDelivery)
-	case len(late) > 0:
-		oldest := slices.MaxFunc(late, func(a, b Delivery) int { return int(a.Age - b.Age) })
-		r.Foundf(StripeWebhookDelivery, "",
-			"%d of the latest %d events about products and prices have not reached every webhook endpoint; "+
-				"event %s (%s) waits for %s; %s",
-			len(late), read, oldest.Event, oldest.Type, round(oldest.Age), last)
-	default:
-		r.Sawf(StripeWebhookDelivery, "%s", last)
-	}
 }

@@ -1,7 +1,9 @@
-package probe
+// Package databaseprobe asks the catalog database and the ledger. It changes nothing there.
+package databaseprobe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +20,37 @@ type Database struct {
 
 	// Unset says which setting to set. It is empty if URL is set.
 	Unset string
+	// Now is the clock of this machine. Defaults to time.Now.
+	Now func() time.Time
+}
+
+func (d Database) now() time.Time {
+	if d.Now == nil {
+		return time.Now()
+	}
+	return d.Now()
+}
+
+// Clock returns the clock of the catalog's database server.
+func (d Database) Clock() doctor.Clock {
+	return doctor.Clock{ID: doctor.ClocksDatabase, Name: "the database server", Read: d.readClock}
+}
+
+func (d Database) readClock(ctx context.Context) (time.Duration, error) {
+	if d.URL == "" {
+		return 0, errors.New(d.Unset + " is not set")
+	}
+	conn, err := d.connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var there time.Time
+	sent := d.now()
+	if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&there); err != nil {
+		return 0, fmt.Errorf("read the time of the database server: %w", err)
+	}
+	return doctor.Ahead(sent, d.now(), there), nil
 }
 
 func (d Database) connect(ctx context.Context) (*pgx.Conn, error) {
@@ -30,9 +63,9 @@ func (d Database) connect(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// catalog returns the probes of the catalog's database server. slot is the name of ingestion's slot, which may be
+// Catalog returns the probes of the catalog's database server. slot is the name of ingestion's slot, which may be
 // without a reader for as long as patience.
-func catalog(db Database, slot string, patience time.Duration) []doctor.Probe {
+func Catalog(db Database, slot string, patience time.Duration) []doctor.Probe {
 	return []doctor.Probe{
 		reachable(doctor.DatabaseReachable, "the catalog database", db),
 		{
@@ -75,7 +108,7 @@ func lookAtServer(ctx context.Context, r *doctor.Recorder, db Database, slot str
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	var facts doctor.DatabaseFacts
-	err = until(ctx, patience, func() (bool, error) {
+	err = doctor.Until(ctx, patience, func() (bool, error) {
 		facts, err = databaseFacts(ctx, conn, slot)
 		return !facts.IsUnread() && !facts.IsUnfinished(), err
 	})
@@ -84,22 +117,6 @@ func lookAtServer(ctx context.Context, r *doctor.Recorder, db Database, slot str
 	}
 	doctor.JudgeDatabase(r, facts)
 	return nil
-}
-
-// until calls do again until it returns true or an error, or patience ends.
-func until(ctx context.Context, patience time.Duration, do func() (bool, error)) error {
-	const interval = 200 * time.Millisecond
-	for begun := time.Now(); ; {
-		done, err := do()
-		if done || err != nil || time.Since(begun) >= patience {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(interval):
-		}
-	}
 }
 
 func databaseFacts(ctx context.Context, conn *pgx.Conn, slot string) (f doctor.DatabaseFacts, err error) {

@@ -1,4 +1,4 @@
-package probe
+package natsprobe
 
 import (
 	"testing"
@@ -23,13 +23,13 @@ func TestRefusedSubjects_ChangesNothing(t *testing.T) {
 	before := fingerprint(t, admin)
 	mute := connectAs(t, broker, "mute:m")
 	for _, p := range topology.UserPermissions(topology.Options{}) {
-		refused, err := refusedSubjects(t.Context(), mute, p.Publish)
+		refused, err := refusedSubjects(t.Context(), mute.Conn(), p.Publish)
 		require.NoError(t, err)
 		require.Empty(t, refused)
 	}
 	require.Equal(t, before, fingerprint(t, admin))
 
-	_, err := refusedSubjects(t.Context(), admin, nil)
+	_, err := refusedSubjects(t.Context(), admin.Conn(), nil)
 	require.ErrorContains(t, err, "NATS does not say which rights the user has", "nothing is refused")
 }
 
