@@ -2,12 +2,13 @@ package ingestion
 
 import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/doctor/selfcheck"
 	"github.com/driftless-sync/driftless/services/internal/heartbeat"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // heartbeat returns what this process says about itself.
-func (in *ingester) heartbeat() heartbeat.Config {
+func (in *ingester) heartbeat(checker *selfcheck.Checker) heartbeat.Config {
 	return heartbeat.Config{
 		Service:  topology.Ingestion,
 		Mesh:     in.mesh,
@@ -15,6 +16,7 @@ func (in *ingester) heartbeat() heartbeat.Config {
 		Counters: map[string]func() uint64{"products": in.published.Load},
 		Describe: func(process *meshv1.Process) {
 			process.Role, process.Doing = in.turns.role(), in.doing()
+			checker.Describe(process)
 		},
 	}
 }

@@ -59,8 +59,10 @@ type Config struct {
 	// HTTP serves the API, health and metrics.
 	HTTP httpserver.Config
 	// Auth are the tokens that the API accepts. The zero value asks for none.
-	Auth   auth.Settings
-	Logger *slog.Logger
+	Auth auth.Settings
+	// SelfCheck is the time between two looks of the process at its own part. 0 looks at nothing.
+	SelfCheck time.Duration
+	Logger    *slog.Logger
 }
 
 // ingester holds what the parts of the service share.
@@ -140,7 +142,9 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.mesh.Closed(ctx) })
 	g.Go(func() error { return in.gate.Watch(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
-	g.Go(func() error { return heartbeat.Run(ctx, in.heartbeat()) })
+	checker := in.selfChecker()
+	g.Go(func() error { return checker.Run(ctx) })
+	g.Go(func() error { return heartbeat.Run(ctx, in.heartbeat(checker)) })
 	g.Go(func() error { return in.runReports(ctx) })
 	g.Go(func() error { return in.warnInvalidRows(ctx) })
 	g.Go(func() error { return in.watchLag(ctx) })

@@ -6,13 +6,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/doctor/selfcheck"
 	"github.com/driftless-sync/driftless/services/internal/heartbeat"
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // heartbeat returns what this process says about itself.
-func (p *puller) heartbeat(gate *state.Gate) heartbeat.Config {
+func (p *puller) heartbeat(gate *state.Gate, checker *selfcheck.Checker) heartbeat.Config {
 	describeCalls := p.budget.Describer()
 	return heartbeat.Config{
 		Service: topology.Pull,
@@ -25,6 +26,7 @@ func (p *puller) heartbeat(gate *state.Gate) heartbeat.Config {
 		Describe: func(process *meshv1.Process) {
 			process.Doing = p.doing(gate.Paused())
 			describeCalls(process)
+			checker.Describe(process)
 			if at := p.webhookAt.Load(); at != 0 {
 				process.LastWebhookAt = timestamppb.New(time.Unix(0, at))
 			}

@@ -43,8 +43,10 @@ type Config struct {
 	// minutes. Every poll counts towards Stripe's monthly read allowance of 10,000 or more.
 	PollInterval time.Duration
 	// HTTP configures the server of webhooks, health checks and metrics.
-	HTTP   httpserver.Config
-	Logger *slog.Logger
+	HTTP httpserver.Config
+	// SelfCheck is the time between two looks of the process at its own part. 0 looks at nothing.
+	SelfCheck time.Duration
+	Logger    *slog.Logger
 }
 
 // Run reads from Stripe until ctx ends. It returns an error at once if NATS cannot be reached, if the topology is
@@ -119,7 +121,9 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return gate.Watch(ctx) })
 	// Webhooks are stored also while the service is paused. Otherwise Stripe would drop them after a time.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
-	g.Go(func() error { return heartbeat.Run(ctx, p.heartbeat(gate)) })
+	checker := selfChecker(cfg, m)
+	g.Go(func() error { return checker.Run(budget.InLane(budget.For(ctx, budget.Others), budget.Bulk)) })
+	g.Go(func() error { return heartbeat.Run(ctx, p.heartbeat(gate, checker)) })
 	g.Go(func() error { return links.Follow(ctx) })
 	runUnlessPaused(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
 	runUnlessPaused(func(ctx context.Context) error {

@@ -5,13 +5,14 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
+	"github.com/driftless-sync/driftless/services/internal/doctor/selfcheck"
 	"github.com/driftless-sync/driftless/services/internal/heartbeat"
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // heartbeat returns what this process says about itself.
-func (p *pusher) heartbeat(gate *state.Gate, calls *budget.Budget) heartbeat.Config {
+func (p *pusher) heartbeat(gate *state.Gate, calls *budget.Budget, checker *selfcheck.Checker) heartbeat.Config {
 	describeCalls := calls.Describer()
 	return heartbeat.Config{
 		Service: topology.Push,
@@ -24,6 +25,7 @@ func (p *pusher) heartbeat(gate *state.Gate, calls *budget.Budget) heartbeat.Con
 		Describe: func(process *meshv1.Process) {
 			p.work.Describe(process)
 			describeCalls(process)
+			checker.Describe(process)
 			process.Doing = p.doing(gate.Paused(), process.GetWorking())
 		},
 	}

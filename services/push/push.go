@@ -56,7 +56,9 @@ type Config struct {
 	HoldCreations bool
 	// TakeLookupKeys lets push take a lookup key that the catalog wants from a price that is not in the catalog.
 	TakeLookupKeys bool
-	Logger         *slog.Logger
+	// SelfCheck is the time between two looks of the process at its own part. 0 looks at nothing.
+	SelfCheck time.Duration
+	Logger    *slog.Logger
 }
 
 // consumers are the durable consumers that push reads.
@@ -135,7 +137,9 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return p.watchHalts(ctx) })
 	cfg.HTTP.Ready = m.Ready
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
-	g.Go(func() error { return heartbeat.Run(ctx, p.heartbeat(gate, shared)) })
+	checker := selfChecker(cfg, m)
+	g.Go(func() error { return checker.Run(budget.InLane(budget.For(ctx, budget.Others), budget.Bulk)) })
+	g.Go(func() error { return heartbeat.Run(ctx, p.heartbeat(gate, shared, checker)) })
 	cfg.Logger.Info("push is running", "account", cfg.Account)
 	return g.Wait()
 }

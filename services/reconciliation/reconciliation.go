@@ -77,7 +77,9 @@ type Config struct {
 	NoEvents bool
 	// Notify says where notifications of problems are sent.
 	Notify config.Notify
-	Logger *slog.Logger
+	// SelfCheck is the time between two looks of the process at its own part. 0 looks at nothing.
+	SelfCheck time.Duration
+	Logger    *slog.Logger
 	// Now is the clock that decides when a difference is drift. Defaults to time.Now.
 	Now func() time.Time
 }
@@ -240,7 +242,9 @@ func Run(ctx context.Context, cfg Config) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Closed(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, r.HTTP) })
-	g.Go(func() error { return heartbeat.Run(ctx, r.heartbeat()) })
+	checker := r.selfChecker()
+	g.Go(func() error { return checker.Run(ctx) })
+	g.Go(func() error { return heartbeat.Run(ctx, r.heartbeat(checker)) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationCatalog, r.desired, nil) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationObserved, r.observed, r.forgetAdopted) })
 	g.Go(func() error { return follow(ctx, r, topology.ReconciliationStripe, r.stripeEvent, nil) })

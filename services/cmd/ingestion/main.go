@@ -6,6 +6,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/doctor/selfcheck"
 	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -28,6 +29,7 @@ func main() {
 				StripeIDs:          s.StripeIDs,
 				HTTP:               r.HTTP(s.IngestionAddr),
 				Auth:               s.Auth(),
+				SelfCheck:          selfcheck.Interval,
 				Logger:             r.Logger,
 				CheckMigrations:    s.Migrations.Migrations == "check",
 			})

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/doctor/selfcheck"
 	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi/stripeconfig"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -23,6 +24,7 @@ func main() {
 				WebhookSecrets: s.StripeWebhookSecret.Reveal(),
 				PollInterval:   s.PollInterval,
 				HTTP:           r.HTTP(s.PullAddr),
+				SelfCheck:      selfcheck.Interval,
 				Logger:         r.Logger,
 			})
 		})

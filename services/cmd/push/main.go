@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/doctor/selfcheck"
 	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi/stripeconfig"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -30,6 +31,7 @@ func main() {
 				Guard:          service.Guard(s.Guard),
 				HoldCreations:  !s.PushCreate,
 				TakeLookupKeys: s.TakeLookupKeys,
+				SelfCheck:      selfcheck.Interval,
 				Logger:         r.Logger,
 			})
 		})

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/doctor/selfcheck"
 	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation"
@@ -43,6 +44,7 @@ func main() {
 				HistoryRetention: s.HistoryRetention,
 				NoEvents:         !s.PublishEvents,
 				Notify:           s.Notify,
+				SelfCheck:        selfcheck.Interval,
 				Logger:           r.Logger,
 				CheckMigrations:  s.Migrations.Migrations == "check",
 			})

@@ -30,6 +30,7 @@ var Control = Rules{
 
 	controlv1connect.ControlServicePlanAdoptionProcedure: {Role: Read},
 	controlv1connect.ControlServiceGetSettingsProcedure:  {Role: Read},
+	controlv1connect.ControlServiceGetFindingsProcedure:  {Role: Read},
 
 	controlv1connect.ControlServiceApplyAdoptionProcedure:     {Role: Operate, DryRun: true},
 	controlv1connect.ControlServiceSyncProductsProcedure:      {Role: Operate},

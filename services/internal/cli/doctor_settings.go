@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/url"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"connectrpc.com/connect"
@@ -266,11 +264,7 @@ func (p *patient) tokenProbe() doctor.Probe {
 				{"the ingestion API", p.settings.IngestionAddr},
 				{"the control API", p.settings.ReconciliationAddr},
 			} {
-				host, _, err := net.SplitHostPort(a.address)
-				if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-					r.Foundf(doctor.ConfigToken, "", "%s listens on %s, and neither DRIFTLESS_TOKEN nor DRIFTLESS_TOKENS is set", a.api,
-						a.address)
-				}
+				doctor.JudgeToken(r, a.api, a.address)
 			}
 			return nil
 		},
@@ -279,60 +273,19 @@ func (p *patient) tokenProbe() doctor.Probe {
 
 // webhookSecretProbe looks at the signing secrets, without asking anybody.
 func (p *patient) webhookSecretProbe() doctor.Probe {
-	return doctor.Probe{
-		Name: "the webhook secret", Covers: []string{doctor.ConfigWebhookSecret},
-		Run: func(_ context.Context, r *doctor.Recorder) error {
-			secrets := p.stripe().WebhookSecrets
-			if len(secrets) == 0 {
-				r.Foundf(doctor.ConfigWebhookSecret, "", "STRIPE_WEBHOOK_SECRET is not set")
-			}
-			for i, secret := range secrets {
-				if !strings.HasPrefix(secret, "whsec_") {
-					r.Foundf(doctor.ConfigWebhookSecret, "",
-						"secret %d of STRIPE_WEBHOOK_SECRET does not begin with whsec_", i+1)
-				}
-			}
-			if err := config.CheckWebhookSecrets(p.stripe().Client.Base, secrets); err != nil {
-				r.Foundf(doctor.ConfigWebhookSecret, "", "%v", err)
-			}
-			return nil
-		},
-	}
+	cfg := p.stripe()
+	return stripeprobe.Secrets(cfg.Client.Base, cfg.WebhookSecrets)
 }
 
 // mappingProbe examines the catalog database and the mapping as ingestion does at its start.
 func (p *patient) mappingProbe() doctor.Probe {
-	var covers []string
-	for _, id := range ingestion.FindingIDs() {
-		covers = append(covers, string(id))
-	}
-	return doctor.Probe{
-		Name: "the mapping", Covers: covers, Needs: []string{doctor.DatabaseReachable, doctor.DatabaseEncoding},
-		Run: func(ctx context.Context, r *doctor.Recorder) error {
-			x, err := ingestion.Examine(ctx, ingestion.Config{
-				Account:         p.account,
-				DatabaseURL:     p.catalog().URL,
-				DatabaseURLFile: p.catalog().File,
-				Mapping:         p.mapping,
-				Slot:            p.settings.Slot,
-				Publication:     p.settings.Publication,
-				StripeIDs:       p.settings.StripeIDs,
-				CheckMigrations: true,
-			})
-			if err != nil {
-				return err
-			}
-			for _, id := range x.NotLooked {
-				r.NotLooked("other faults of the database or the mapping come first", string(id))
-			}
-			for _, f := range x.Findings {
-				if f.IsUnproven() {
-					r.NotLooked(f.Message, string(f.ID))
-				} else {
-					r.Foundf(string(f.ID), f.Fix, "%s", f.Message)
-				}
-			}
-			return nil
-		},
-	}
+	return ingestion.Probe(ingestion.Config{
+		Account:         p.account,
+		DatabaseURL:     p.catalog().URL,
+		DatabaseURLFile: p.catalog().File,
+		Mapping:         p.mapping,
+		Slot:            p.settings.Slot,
+		Publication:     p.settings.Publication,
+		StripeIDs:       p.settings.StripeIDs,
+	})
 }

@@ -21,6 +21,7 @@ var requests = map[string]string{
 	"ApplyAdoption": `{"entries": [{"product_id": "mug", "stripe_id": "prod_NWjs8kKbJWmuuc", "why": "metadata",
   "pair_prices": true}], "dry_run": true}`,
 	"GetSettings":       `{"service": "push"}`,
+	"GetFindings":       `{}`,
 	"Approve":           `{"product_ids": ["mug"], "reason": "new list price"}`,
 	"Reject":            `{"product_ids": ["mug"], "reason": "cents and euros"}`,
 	"Pause":             `{"services": ["pull"], "duration": "60s", "reason": "release"}`,

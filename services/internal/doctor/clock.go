@@ -34,6 +34,10 @@ func JudgeClocks(r *Recorder, readings []ClockReading) {
 			direction(-ahead[0]), list(readings))
 		return
 	}
+	if len(readings) == 1 && differs(readings[0].Ahead) {
+		r.NotLooked("it differs from the clock of "+readings[0].Name+", and there is no third clock that says which is right",
+			ClocksHost)
+	}
 	for _, c := range readings {
 		if differs(c.Ahead) {
 			r.Foundf(c.ID, "", "the clock of %s is %s %s that of this machine", c.Name, round(c.Ahead.Abs()),

@@ -132,6 +132,10 @@ func TestJudgeClocks_BlamesTheClockThatIsAlone(t *testing.T) {
 	}
 	_, notLooked := judged(t, func(r *doctor.Recorder) { doctor.JudgeClocks(r, nil) })
 	require.Contains(t, notLooked, doctor.ClocksHost)
+	_, notLooked = judged(t, func(r *doctor.Recorder) { doctor.JudgeClocks(r, read(0, 0, -time.Minute)[2:]) })
+	require.Contains(t, notLooked[doctor.ClocksHost], "no third clock", "either of two clocks may be wrong")
+	_, notLooked = judged(t, func(r *doctor.Recorder) { doctor.JudgeClocks(r, read(0, 0, 0)[2:]) })
+	require.NotContains(t, notLooked, doctor.ClocksHost)
 }
 
 func TestJudgeNATS_FindsOldVersionsAndMissingReplicas(t *testing.T) {

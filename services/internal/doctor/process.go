@@ -37,10 +37,10 @@ func (f Fleet) Running(service string) int {
 	return n
 }
 
-// JudgeFleet records different versions among the processes and self, which is this program, and processes that were
+// JudgeFleet records different versions among the processes and others, which are no services, and processes that were
 // lost.
-func JudgeFleet(r *Recorder, self Process, f Fleet) {
-	running := []Process{self}
+func JudgeFleet(r *Recorder, f Fleet, others ...Process) {
+	running := slices.Clone(others)
 	lost := 0
 	for _, p := range f.Processes {
 		if p.LostFor == 0 {
@@ -49,19 +49,19 @@ func JudgeFleet(r *Recorder, self Process, f Fleet) {
 		}
 		lost++
 		r.Foundf(ServicesLost, "", "%s (%s) was last heard of %s ago and did not stop in an orderly way; %s", p.Service,
-			p.At, p.LostFor.Round(time.Second), others(f.Running(p.Service)))
+			p.At, p.LostFor.Round(time.Second), inItsPlace(f.Running(p.Service)))
 	}
 	JudgeVersions(r, running)
 	if lost == 0 {
-		r.Sawf(ServicesLost, "%d processes run", len(running)-1)
+		r.Sawf(ServicesLost, "%d processes run", len(running)-len(others))
 	}
 	for _, service := range slices.Sorted(maps.Keys(f.Absent)) {
 		r.NotLooked(service+" "+f.Absent[service], ServicesVersion, ServicesLost)
 	}
 }
 
-// others says how many processes do the work of one that was lost.
-func others(running int) string {
+// inItsPlace says how many processes do the work of one that was lost.
+func inItsPlace(running int) string {
 	switch running {
 	case 0:
 		return "no other process of it is known to run"

@@ -17,13 +17,13 @@ func TestJudgeFleet_FindsVersionsAndLostProcesses(t *testing.T) {
 	lost := doctor.Process{Service: "push", At: "host-c, process 9", Version: "0.0.9", LostFor: 90 * time.Second}
 
 	found, notLooked := judged(t, func(r *doctor.Recorder) {
-		doctor.JudgeFleet(r, self, doctor.Fleet{Processes: []doctor.Process{one}})
+		doctor.JudgeFleet(r, doctor.Fleet{Processes: []doctor.Process{one}}, self)
 	})
 	require.Empty(t, found)
 	require.Empty(t, notLooked)
 
 	found, _ = judged(t, func(r *doctor.Recorder) {
-		doctor.JudgeFleet(r, self, doctor.Fleet{Processes: []doctor.Process{one, other}})
+		doctor.JudgeFleet(r, doctor.Fleet{Processes: []doctor.Process{one, other}}, self)
 	})
 	require.Equal(t, map[string]string{
 		doctor.ServicesVersion: "there are 2 versions: 0.1.0: push (host-b, process 8); " +
@@ -31,7 +31,7 @@ func TestJudgeFleet_FindsVersionsAndLostProcesses(t *testing.T) {
 	}, found)
 
 	found, _ = judged(t, func(r *doctor.Recorder) {
-		doctor.JudgeFleet(r, self, doctor.Fleet{Processes: []doctor.Process{one, lost}})
+		doctor.JudgeFleet(r, doctor.Fleet{Processes: []doctor.Process{one, lost}}, self)
 	})
 	require.Equal(t, map[string]string{
 		doctor.ServicesLost: "push (host-c, process 9) was last heard of 1m30s ago and did not stop in an orderly way; " +
@@ -39,7 +39,7 @@ func TestJudgeFleet_FindsVersionsAndLostProcesses(t *testing.T) {
 	}, found, "a lost process has no version any more")
 
 	_, notLooked = judged(t, func(r *doctor.Recorder) {
-		doctor.JudgeFleet(r, self, doctor.Fleet{Absent: map[string]string{"pull": "runs, but its version is too old"}})
+		doctor.JudgeFleet(r, doctor.Fleet{Absent: map[string]string{"pull": "runs, but its version is too old"}}, self)
 	})
 	require.Contains(t, notLooked[doctor.ServicesVersion], "pull runs, but its version is too old")
 	require.Contains(t, notLooked, doctor.ServicesLost)

@@ -35,3 +35,13 @@ type Fine struct {
 
 // IsFine reports whether every selected check was looked at, and nothing was found.
 func (r Report) IsFine() bool { return len(r.Findings) == 0 && len(r.NotLooked) == 0 }
+
+// The states of a check in the records of processes and in the control API.
+const (
+	StateFinding   = "finding"
+	StateFine      = "fine"
+	StateNotLooked = "not_looked_at"
+)
+
+// Command returns the command that makes a check.
+func Command(id string) string { return "driftless doctor --only " + id }

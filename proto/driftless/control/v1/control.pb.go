@@ -8529,7 +8529,7 @@ var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\"driftless/catalog/v1/product.proto\x1a#driftless/control/v1/adoption.proto\x1a\"driftless/control/v1/explain.proto\x1a#driftless/control/v1/settings.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
+	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\"driftless/catalog/v1/product.proto\x1a#driftless/control/v1/adoption.proto\x1a\"driftless/control/v1/explain.proto\x1a#driftless/control/v1/findings.proto\x1a#driftless/control/v1/settings.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
 	"\bEquality\x12/\n" +
 	"\x05as_of\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x18\n" +
 	"\aunknown\x18\x02 \x01(\tR\aunknown\x12H\n" +
@@ -9297,7 +9297,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0fPRODUCT_SORT_ID\x10\x01\x12\x15\n" +
 	"\x11PRODUCT_SORT_NAME\x10\x02\x12\x1e\n" +
 	"\x1aPRODUCT_SORT_DIFFERS_SINCE\x10\x03\x12\x1b\n" +
-	"\x17PRODUCT_SORT_CHANGED_AT\x10\x042\xb3\x1d\n" +
+	"\x17PRODUCT_SORT_CHANGED_AT\x10\x042\x99\x1e\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -9337,7 +9337,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\rGetPriceChain\x12*.driftless.control.v1.GetPriceChainRequest\x1a+.driftless.control.v1.GetPriceChainResponse\"\x00\x12g\n" +
 	"\fPlanAdoption\x12).driftless.control.v1.PlanAdoptionRequest\x1a*.driftless.control.v1.PlanAdoptionResponse\"\x00\x12j\n" +
 	"\rApplyAdoption\x12*.driftless.control.v1.ApplyAdoptionRequest\x1a+.driftless.control.v1.ApplyAdoptionResponse\"\x00\x12d\n" +
-	"\vGetSettings\x12(.driftless.control.v1.GetSettingsRequest\x1a).driftless.control.v1.GetSettingsResponse\"\x00B\xe4\x01\n" +
+	"\vGetSettings\x12(.driftless.control.v1.GetSettingsRequest\x1a).driftless.control.v1.GetSettingsResponse\"\x00\x12d\n" +
+	"\vGetFindings\x12(.driftless.control.v1.GetFindingsRequest\x1a).driftless.control.v1.GetFindingsResponse\"\x00B\xe4\x01\n" +
 	"\x18com.driftless.control.v1B\fControlProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/control/v1;controlv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Control.V1\xca\x02\x14Driftless\\Control\\V1\xe2\x02 Driftless\\Control\\V1\\GPBMetadata\xea\x02\x16Driftless::Control::V1b\x06proto3"
 
 var (
@@ -9489,10 +9490,12 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*PlanAdoptionRequest)(nil),       // 131: driftless.control.v1.PlanAdoptionRequest
 	(*ApplyAdoptionRequest)(nil),      // 132: driftless.control.v1.ApplyAdoptionRequest
 	(*GetSettingsRequest)(nil),        // 133: driftless.control.v1.GetSettingsRequest
-	(*ExplainResponse)(nil),           // 134: driftless.control.v1.ExplainResponse
-	(*PlanAdoptionResponse)(nil),      // 135: driftless.control.v1.PlanAdoptionResponse
-	(*ApplyAdoptionResponse)(nil),     // 136: driftless.control.v1.ApplyAdoptionResponse
-	(*GetSettingsResponse)(nil),       // 137: driftless.control.v1.GetSettingsResponse
+	(*GetFindingsRequest)(nil),        // 134: driftless.control.v1.GetFindingsRequest
+	(*ExplainResponse)(nil),           // 135: driftless.control.v1.ExplainResponse
+	(*PlanAdoptionResponse)(nil),      // 136: driftless.control.v1.PlanAdoptionResponse
+	(*ApplyAdoptionResponse)(nil),     // 137: driftless.control.v1.ApplyAdoptionResponse
+	(*GetSettingsResponse)(nil),       // 138: driftless.control.v1.GetSettingsResponse
+	(*GetFindingsResponse)(nil),       // 139: driftless.control.v1.GetFindingsResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	112, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
@@ -9695,45 +9698,47 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	131, // 197: driftless.control.v1.ControlService.PlanAdoption:input_type -> driftless.control.v1.PlanAdoptionRequest
 	132, // 198: driftless.control.v1.ControlService.ApplyAdoption:input_type -> driftless.control.v1.ApplyAdoptionRequest
 	133, // 199: driftless.control.v1.ControlService.GetSettings:input_type -> driftless.control.v1.GetSettingsRequest
-	6,   // 200: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	35,  // 201: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	50,  // 202: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	42,  // 203: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	45,  // 204: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	47,  // 205: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	29,  // 206: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	31,  // 207: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	25,  // 208: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	27,  // 209: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	52,  // 210: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	54,  // 211: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	56,  // 212: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	134, // 213: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	58,  // 214: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	73,  // 215: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	76,  // 216: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	80,  // 217: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	18,  // 218: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	20,  // 219: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	22,  // 220: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	62,  // 221: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	64,  // 222: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	68,  // 223: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	70,  // 224: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	82,  // 225: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
-	84,  // 226: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
-	86,  // 227: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
-	89,  // 228: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
-	92,  // 229: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
-	95,  // 230: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
-	98,  // 231: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
-	105, // 232: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
-	108, // 233: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
-	135, // 234: driftless.control.v1.ControlService.PlanAdoption:output_type -> driftless.control.v1.PlanAdoptionResponse
-	136, // 235: driftless.control.v1.ControlService.ApplyAdoption:output_type -> driftless.control.v1.ApplyAdoptionResponse
-	137, // 236: driftless.control.v1.ControlService.GetSettings:output_type -> driftless.control.v1.GetSettingsResponse
-	200, // [200:237] is the sub-list for method output_type
-	163, // [163:200] is the sub-list for method input_type
+	134, // 200: driftless.control.v1.ControlService.GetFindings:input_type -> driftless.control.v1.GetFindingsRequest
+	6,   // 201: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	35,  // 202: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	50,  // 203: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	42,  // 204: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	45,  // 205: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	47,  // 206: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	29,  // 207: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	31,  // 208: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	25,  // 209: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	27,  // 210: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	52,  // 211: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	54,  // 212: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	56,  // 213: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	135, // 214: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	58,  // 215: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	73,  // 216: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	76,  // 217: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	80,  // 218: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	18,  // 219: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	20,  // 220: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	22,  // 221: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	62,  // 222: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	64,  // 223: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	68,  // 224: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	70,  // 225: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	82,  // 226: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	84,  // 227: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	86,  // 228: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	89,  // 229: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	92,  // 230: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
+	95,  // 231: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
+	98,  // 232: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
+	105, // 233: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
+	108, // 234: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
+	136, // 235: driftless.control.v1.ControlService.PlanAdoption:output_type -> driftless.control.v1.PlanAdoptionResponse
+	137, // 236: driftless.control.v1.ControlService.ApplyAdoption:output_type -> driftless.control.v1.ApplyAdoptionResponse
+	138, // 237: driftless.control.v1.ControlService.GetSettings:output_type -> driftless.control.v1.GetSettingsResponse
+	139, // 238: driftless.control.v1.ControlService.GetFindings:output_type -> driftless.control.v1.GetFindingsResponse
+	201, // [201:239] is the sub-list for method output_type
+	163, // [163:201] is the sub-list for method input_type
 	163, // [163:163] is the sub-list for extension type_name
 	163, // [163:163] is the sub-list for extension extendee
 	0,   // [0:163] is the sub-list for field type_name
@@ -9746,6 +9751,7 @@ func file_driftless_control_v1_control_proto_init() {
 	}
 	file_driftless_control_v1_adoption_proto_init()
 	file_driftless_control_v1_explain_proto_init()
+	file_driftless_control_v1_findings_proto_init()
 	file_driftless_control_v1_settings_proto_init()
 	file_driftless_control_v1_control_proto_msgTypes[3].OneofWrappers = []any{}
 	file_driftless_control_v1_control_proto_msgTypes[4].OneofWrappers = []any{}

@@ -3640,8 +3640,11 @@ type Process struct {
 	// webhooks. A poll may overtake a webhook, so a few prove nothing.
 	OnlyPolled      uint64                 `protobuf:"varint,240,opt,name=only_polled,json=onlyPolled,proto3" json:"only_polled,omitempty"`
 	OnlyPolledSince *timestamppb.Timestamp `protobuf:"bytes,241,opt,name=only_polled_since,json=onlyPolledSince,proto3" json:"only_polled_since,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The checks of docs/doctor.md that the process makes of its own part. None if it makes none, as programs of an
+	// earlier version.
+	Checks        []*CheckResult `protobuf:"bytes,230,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Process) Reset() {
@@ -3821,6 +3824,175 @@ func (x *Process) GetOnlyPolledSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Process) GetChecks() []*CheckResult {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// The result of a check that a process made.
+type CheckResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the check: "database.publication".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// fine, finding or not_looked_at.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// For a check that is fine: what it saw. Empty if there is nothing to tell.
+	Saw string `protobuf:"bytes,3,opt,name=saw,proto3" json:"saw,omitempty"`
+	// Why the check came to no result.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// At least one if the state is finding.
+	Findings []*CheckFinding `protobuf:"bytes,5,rep,name=findings,proto3" json:"findings,omitempty"`
+	// How many more findings there are, for which the record has no room.
+	More uint32 `protobuf:"varint,6,opt,name=more,proto3" json:"more,omitempty"`
+	// When the process looked, and until when the result counts, by the NATS server's clock.
+	At            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResult) Reset() {
+	*x = CheckResult{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResult) ProtoMessage() {}
+
+func (x *CheckResult) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResult.ProtoReflect.Descriptor instead.
+func (*CheckResult) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *CheckResult) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CheckResult) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *CheckResult) GetSaw() string {
+	if x != nil {
+		return x.Saw
+	}
+	return ""
+}
+
+func (x *CheckResult) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CheckResult) GetFindings() []*CheckFinding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *CheckResult) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *CheckResult) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *CheckResult) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+type CheckFinding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is wrong, in one sentence without a period at its end.
+	Message string `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// The statement or command to run, or what to do if there is none.
+	Fix           string `protobuf:"bytes,2,opt,name=fix,proto3" json:"fix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckFinding) Reset() {
+	*x = CheckFinding{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckFinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckFinding) ProtoMessage() {}
+
+func (x *CheckFinding) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckFinding.ProtoReflect.Descriptor instead.
+func (*CheckFinding) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CheckFinding) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *CheckFinding) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
 // The calls of a process to Stripe, and the limits that its settings have for the account.
 type StripeCalls struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3839,7 +4011,7 @@ type StripeCalls struct {
 
 func (x *StripeCalls) Reset() {
 	*x = StripeCalls{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[34]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3851,7 +4023,7 @@ func (x *StripeCalls) String() string {
 func (*StripeCalls) ProtoMessage() {}
 
 func (x *StripeCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[34]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3864,7 +4036,7 @@ func (x *StripeCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StripeCalls.ProtoReflect.Descriptor instead.
 func (*StripeCalls) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{34}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StripeCalls) GetPerSecond() float64 {
@@ -3927,7 +4099,7 @@ type Setting struct {
 
 func (x *Setting) Reset() {
 	*x = Setting{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[35]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3939,7 +4111,7 @@ func (x *Setting) String() string {
 func (*Setting) ProtoMessage() {}
 
 func (x *Setting) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[35]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3952,7 +4124,7 @@ func (x *Setting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setting.ProtoReflect.Descriptor instead.
 func (*Setting) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{35}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Setting) GetName() string {
@@ -4025,7 +4197,7 @@ type ProductWork struct {
 
 func (x *ProductWork) Reset() {
 	*x = ProductWork{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[36]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4037,7 +4209,7 @@ func (x *ProductWork) String() string {
 func (*ProductWork) ProtoMessage() {}
 
 func (x *ProductWork) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[36]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4050,7 +4222,7 @@ func (x *ProductWork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductWork.ProtoReflect.Descriptor instead.
 func (*ProductWork) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{36}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ProductWork) GetProductId() string {
@@ -4419,7 +4591,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xaa\a\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xe3\a\n" +
 	"\aProcess\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1a\n" +
@@ -4445,11 +4617,25 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\fstripe_calls\x18\xdc\x01 \x01(\v2\x1e.driftless.mesh.v1.StripeCallsR\vstripeCalls\x12 \n" +
 	"\vonly_polled\x18\xf0\x01 \x01(\x04R\n" +
 	"onlyPolled\x12G\n" +
-	"\x11only_polled_since\x18\xf1\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x0fonlyPolledSince\x1a8\n" +
+	"\x11only_polled_since\x18\xf1\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x0fonlyPolledSince\x127\n" +
+	"\x06checks\x18\xe6\x01 \x03(\v2\x1e.driftless.mesh.v1.CheckResultR\x06checks\x1a8\n" +
 	"\n" +
 	"RatesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xfc\x02\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\x95\x02\n" +
+	"\vCheckResult\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x10\n" +
+	"\x03saw\x18\x03 \x01(\tR\x03saw\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12;\n" +
+	"\bfindings\x18\x05 \x03(\v2\x1f.driftless.mesh.v1.CheckFindingR\bfindings\x12\x12\n" +
+	"\x04more\x18\x06 \x01(\rR\x04more\x12*\n" +
+	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x129\n" +
+	"\n" +
+	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\":\n" +
+	"\fCheckFinding\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\x12\x10\n" +
+	"\x03fix\x18\x02 \x01(\tR\x03fix\"\xfc\x02\n" +
 	"\vStripeCalls\x12\x1d\n" +
 	"\n" +
 	"per_second\x18\x01 \x01(\x01R\tperSecond\x12!\n" +
@@ -4523,7 +4709,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -4563,42 +4749,44 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*UsageCount)(nil),            // 35: driftless.mesh.v1.UsageCount
 	(*Pause)(nil),                 // 36: driftless.mesh.v1.Pause
 	(*Process)(nil),               // 37: driftless.mesh.v1.Process
-	(*StripeCalls)(nil),           // 38: driftless.mesh.v1.StripeCalls
-	(*Setting)(nil),               // 39: driftless.mesh.v1.Setting
-	(*ProductWork)(nil),           // 40: driftless.mesh.v1.ProductWork
-	nil,                           // 41: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 42: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 43: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 44: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 45: driftless.mesh.v1.Budget.ReadsEntry
-	nil,                           // 46: driftless.mesh.v1.Budget.ReadsForEntry
-	nil,                           // 47: driftless.mesh.v1.PurposeReads.DaysEntry
-	nil,                           // 48: driftless.mesh.v1.Guard.CountsEntry
-	nil,                           // 49: driftless.mesh.v1.Guard.ApprovedEntry
-	nil,                           // 50: driftless.mesh.v1.Usage.PricesEntry
-	nil,                           // 51: driftless.mesh.v1.Process.RatesEntry
-	nil,                           // 52: driftless.mesh.v1.StripeCalls.LanesEntry
-	nil,                           // 53: driftless.mesh.v1.StripeCalls.EndpointsEntry
-	(*timestamppb.Timestamp)(nil), // 54: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 55: google.protobuf.Duration
-	(*v1.Product)(nil),            // 56: driftless.catalog.v1.Product
+	(*CheckResult)(nil),           // 38: driftless.mesh.v1.CheckResult
+	(*CheckFinding)(nil),          // 39: driftless.mesh.v1.CheckFinding
+	(*StripeCalls)(nil),           // 40: driftless.mesh.v1.StripeCalls
+	(*Setting)(nil),               // 41: driftless.mesh.v1.Setting
+	(*ProductWork)(nil),           // 42: driftless.mesh.v1.ProductWork
+	nil,                           // 43: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 44: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 45: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 46: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 47: driftless.mesh.v1.Budget.ReadsEntry
+	nil,                           // 48: driftless.mesh.v1.Budget.ReadsForEntry
+	nil,                           // 49: driftless.mesh.v1.PurposeReads.DaysEntry
+	nil,                           // 50: driftless.mesh.v1.Guard.CountsEntry
+	nil,                           // 51: driftless.mesh.v1.Guard.ApprovedEntry
+	nil,                           // 52: driftless.mesh.v1.Usage.PricesEntry
+	nil,                           // 53: driftless.mesh.v1.Process.RatesEntry
+	nil,                           // 54: driftless.mesh.v1.StripeCalls.LanesEntry
+	nil,                           // 55: driftless.mesh.v1.StripeCalls.EndpointsEntry
+	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 57: google.protobuf.Duration
+	(*v1.Product)(nil),            // 58: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	54, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	54, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	56, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	56, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	54, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	54, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	56, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	56, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	54, // 8: driftless.mesh.v1.Outcome.next_attempt_at:type_name -> google.protobuf.Timestamp
-	55, // 9: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	54, // 10: driftless.mesh.v1.AppliedStep.sent_at:type_name -> google.protobuf.Timestamp
-	55, // 11: driftless.mesh.v1.AppliedStep.waited:type_name -> google.protobuf.Duration
-	54, // 12: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	54, // 13: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	54, // 14: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	56, // 8: driftless.mesh.v1.Outcome.next_attempt_at:type_name -> google.protobuf.Timestamp
+	57, // 9: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	56, // 10: driftless.mesh.v1.AppliedStep.sent_at:type_name -> google.protobuf.Timestamp
+	57, // 11: driftless.mesh.v1.AppliedStep.waited:type_name -> google.protobuf.Duration
+	56, // 12: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	56, // 13: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	56, // 14: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	10, // 15: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	13, // 16: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	16, // 17: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
@@ -4607,78 +4795,82 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	14, // 20: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
 	11, // 21: driftless.mesh.v1.Command.approve:type_name -> driftless.mesh.v1.ApproveChange
 	15, // 22: driftless.mesh.v1.Command.read_usage:type_name -> driftless.mesh.v1.ReadUsage
-	41, // 23: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	54, // 24: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
-	54, // 25: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
-	56, // 26: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	54, // 27: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	54, // 28: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	43, // 23: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	56, // 24: driftless.mesh.v1.ReadUsage.since:type_name -> google.protobuf.Timestamp
+	56, // 25: driftless.mesh.v1.ReadUsage.until:type_name -> google.protobuf.Timestamp
+	58, // 26: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	56, // 27: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	56, // 28: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
 	2,  // 29: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	54, // 30: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	55, // 31: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	56, // 30: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	57, // 31: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
 	18, // 32: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
 	20, // 33: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
 	21, // 34: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	54, // 35: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	54, // 36: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	54, // 37: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	55, // 38: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	54, // 39: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	56, // 35: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	56, // 36: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	56, // 37: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	57, // 38: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	56, // 39: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
 	3,  // 40: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	54, // 41: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	56, // 41: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
 	26, // 42: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
 	26, // 43: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
 	26, // 44: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	54, // 45: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	56, // 45: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
 	24, // 46: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
-	54, // 47: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
-	54, // 48: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	54, // 49: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	54, // 50: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	54, // 51: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	54, // 52: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
-	42, // 53: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	43, // 54: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	44, // 55: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	45, // 56: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	46, // 57: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	47, // 58: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	54, // 59: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	54, // 60: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	54, // 61: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	48, // 62: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	49, // 63: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	54, // 64: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	54, // 65: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	50, // 66: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	56, // 47: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	56, // 48: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	56, // 49: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	56, // 50: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	56, // 51: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	56, // 52: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
+	44, // 53: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	45, // 54: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	46, // 55: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	47, // 56: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	48, // 57: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	49, // 58: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	56, // 59: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	56, // 60: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	56, // 61: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	50, // 62: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	51, // 63: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	56, // 64: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	56, // 65: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	52, // 66: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
 	35, // 67: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
 	35, // 68: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	54, // 69: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	54, // 70: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	54, // 71: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	54, // 72: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
-	54, // 73: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
-	55, // 74: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
-	54, // 75: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
-	40, // 76: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
-	51, // 77: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
-	54, // 78: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
-	39, // 79: driftless.mesh.v1.Process.settings:type_name -> driftless.mesh.v1.Setting
-	38, // 80: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
-	54, // 81: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
-	52, // 82: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
-	53, // 83: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
-	55, // 84: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
-	30, // 85: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 86: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 87: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	54, // 88: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 89: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	90, // [90:90] is the sub-list for method output_type
-	90, // [90:90] is the sub-list for method input_type
-	90, // [90:90] is the sub-list for extension type_name
-	90, // [90:90] is the sub-list for extension extendee
-	0,  // [0:90] is the sub-list for field type_name
+	56, // 69: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	56, // 70: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	56, // 71: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	56, // 72: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
+	56, // 73: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
+	57, // 74: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
+	56, // 75: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
+	42, // 76: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
+	53, // 77: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
+	56, // 78: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
+	41, // 79: driftless.mesh.v1.Process.settings:type_name -> driftless.mesh.v1.Setting
+	40, // 80: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
+	56, // 81: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
+	38, // 82: driftless.mesh.v1.Process.checks:type_name -> driftless.mesh.v1.CheckResult
+	39, // 83: driftless.mesh.v1.CheckResult.findings:type_name -> driftless.mesh.v1.CheckFinding
+	56, // 84: driftless.mesh.v1.CheckResult.at:type_name -> google.protobuf.Timestamp
+	56, // 85: driftless.mesh.v1.CheckResult.expires_at:type_name -> google.protobuf.Timestamp
+	54, // 86: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
+	55, // 87: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
+	57, // 88: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
+	30, // 89: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 90: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 91: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	56, // 92: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 93: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	94, // [94:94] is the sub-list for method output_type
+	94, // [94:94] is the sub-list for method input_type
+	94, // [94:94] is the sub-list for extension type_name
+	94, // [94:94] is the sub-list for extension extendee
+	0,  // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -4703,7 +4895,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   50,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -21,7 +21,7 @@ func (s Services) lookAtFleet(ctx context.Context, r *doctor.Recorder, monitors 
 	fleet, unread := s.readFleet(ctx)
 	known := fleet.Running
 	if unread == nil {
-		doctor.JudgeFleet(r, self, fleet)
+		doctor.JudgeFleet(r, fleet, self)
 	} else {
 		r.NotLooked("the records of the processes could not be read: "+unread.Error(), doctor.ServicesLost)
 		s.noteUnknown(r, doctor.ServicesVersion)

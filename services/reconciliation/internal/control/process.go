@@ -38,16 +38,21 @@ func (c control) services(ctx context.Context, consumers []mesh.ConsumerStatus) 
 		return nil, now, err
 	}
 	for _, p := range processes {
-		// GetSettings has them.
-		p.Settings = nil
+		// GetSettings and GetFindings have them.
+		p.Settings, p.Checks = nil, nil
 	}
 	return health.Services(health.Evidence{
-		Processes: processes,
-		Now:       now,
-		AsksForMessages: func(service string) bool {
-			return slices.ContainsFunc(consumers, func(s mesh.ConsumerStatus) bool {
-				return s.Waiting > 0 && slices.Contains(health.Consumers[service], s.Consumer)
-			})
-		},
+		Processes:       processes,
+		Now:             now,
+		AsksForMessages: asksForMessages(consumers),
 	}), now, nil
+}
+
+// asksForMessages returns a function that reports whether a process of a service asks for messages.
+func asksForMessages(consumers []mesh.ConsumerStatus) func(service string) bool {
+	return func(service string) bool {
+		return slices.ContainsFunc(consumers, func(s mesh.ConsumerStatus) bool {
+			return s.Waiting > 0 && slices.Contains(health.Consumers[service], s.Consumer)
+		})
+	}
 }

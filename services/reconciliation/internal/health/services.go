@@ -119,8 +119,8 @@ func doing(alive []*meshv1.Process) string {
 // startTime is how long a process may take to become ready. Its record says so only with the next heartbeat.
 const startTime = 5 * time.Second
 
-// isStarting reports whether the record of a process is from its start.
-func isStarting(p *meshv1.Process) bool {
+// IsStarting reports whether the record of a process is from its start.
+func IsStarting(p *meshv1.Process) bool {
 	return p.GetAt().AsTime().Sub(p.GetStartedAt().AsTime()) < startTime
 }
 
@@ -133,7 +133,7 @@ func (e Evidence) problem(s *controlv1.ServiceStatus, alive []*meshv1.Process) s
 		return e.absent(s)
 	}
 	for _, p := range alive {
-		if p.GetNotReady() == "" || isStarting(p) {
+		if p.GetNotReady() == "" || IsStarting(p) {
 			return ""
 		}
 	}

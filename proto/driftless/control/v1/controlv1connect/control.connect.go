@@ -134,6 +134,9 @@ const (
 	// ControlServiceGetSettingsProcedure is the fully-qualified name of the ControlService's
 	// GetSettings RPC.
 	ControlServiceGetSettingsProcedure = "/driftless.control.v1.ControlService/GetSettings"
+	// ControlServiceGetFindingsProcedure is the fully-qualified name of the ControlService's
+	// GetFindings RPC.
+	ControlServiceGetFindingsProcedure = "/driftless.control.v1.ControlService/GetFindings"
 )
 
 // ControlServiceClient is a client for the driftless.control.v1.ControlService service.
@@ -234,6 +237,9 @@ type ControlServiceClient interface {
 	// Returns the settings that the processes of the services have, and where each value comes from. Secrets are not
 	// among the values.
 	GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error)
+	// Returns the checks of driftless doctor that the running processes make of their own parts, with what they found. A
+	// check that nobody made lately is not fine: it says so.
+	GetFindings(context.Context, *connect.Request[v1.GetFindingsRequest]) (*connect.Response[v1.GetFindingsResponse], error)
 }
 
 // NewControlServiceClient constructs a client for the driftless.control.v1.ControlService service.
@@ -469,6 +475,12 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("GetSettings")),
 			connect.WithClientOptions(opts...),
 		),
+		getFindings: connect.NewClient[v1.GetFindingsRequest, v1.GetFindingsResponse](
+			httpClient,
+			baseURL+ControlServiceGetFindingsProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("GetFindings")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -511,6 +523,7 @@ type controlServiceClient struct {
 	planAdoption      *connect.Client[v1.PlanAdoptionRequest, v1.PlanAdoptionResponse]
 	applyAdoption     *connect.Client[v1.ApplyAdoptionRequest, v1.ApplyAdoptionResponse]
 	getSettings       *connect.Client[v1.GetSettingsRequest, v1.GetSettingsResponse]
+	getFindings       *connect.Client[v1.GetFindingsRequest, v1.GetFindingsResponse]
 }
 
 // GetStatus calls driftless.control.v1.ControlService.GetStatus.
@@ -698,6 +711,11 @@ func (c *controlServiceClient) GetSettings(ctx context.Context, req *connect.Req
 	return c.getSettings.CallUnary(ctx, req)
 }
 
+// GetFindings calls driftless.control.v1.ControlService.GetFindings.
+func (c *controlServiceClient) GetFindings(ctx context.Context, req *connect.Request[v1.GetFindingsRequest]) (*connect.Response[v1.GetFindingsResponse], error) {
+	return c.getFindings.CallUnary(ctx, req)
+}
+
 // ControlServiceHandler is an implementation of the driftless.control.v1.ControlService service.
 type ControlServiceHandler interface {
 	// Returns the number of products by state, and the backlog of every consumer.
@@ -796,6 +814,9 @@ type ControlServiceHandler interface {
 	// Returns the settings that the processes of the services have, and where each value comes from. Secrets are not
 	// among the values.
 	GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error)
+	// Returns the checks of driftless doctor that the running processes make of their own parts, with what they found. A
+	// check that nobody made lately is not fine: it says so.
+	GetFindings(context.Context, *connect.Request[v1.GetFindingsRequest]) (*connect.Response[v1.GetFindingsResponse], error)
 }
 
 // NewControlServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -1027,6 +1048,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("GetSettings")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceGetFindingsHandler := connect.NewUnaryHandler(
+		ControlServiceGetFindingsProcedure,
+		svc.GetFindings,
+		connect.WithSchema(controlServiceMethods.ByName("GetFindings")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/driftless.control.v1.ControlService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ControlServiceGetStatusProcedure:
@@ -1103,6 +1130,8 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceApplyAdoptionHandler.ServeHTTP(w, r)
 		case ControlServiceGetSettingsProcedure:
 			controlServiceGetSettingsHandler.ServeHTTP(w, r)
+		case ControlServiceGetFindingsProcedure:
+			controlServiceGetFindingsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1258,4 +1287,8 @@ func (UnimplementedControlServiceHandler) ApplyAdoption(context.Context, *connec
 
 func (UnimplementedControlServiceHandler) GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.GetSettings is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) GetFindings(context.Context, *connect.Request[v1.GetFindingsRequest]) (*connect.Response[v1.GetFindingsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.GetFindings is not implemented"))
 }

@@ -1,4 +1,4 @@
-package cli
+package doctor_test
 
 import (
 	"testing"
@@ -20,13 +20,13 @@ func TestFleetOf_LeavesOutProcessesThatStopped(t *testing.T) {
 			Instance: "x1", Host: host, Pid: 7, Version: "0.1.0", At: timestamppb.New(now.Add(-ago)),
 		}}
 	}
-	got := fleetOf(&controlv1.ListProcessesResponse{At: timestamppb.New(now), Services: []*controlv1.ServiceStatus{
+	got := doctor.FleetOf([]*controlv1.ServiceStatus{
 		{Service: "push", Running: 1, Processes: []*controlv1.ProcessStatus{
 			process("running", "host-a", time.Second), process("stopped", "host-b", time.Minute),
 			process("lost", "host-\x1b[1mc", time.Minute), process("lost", "", 0),
 		}},
 		{Service: "pull", Problem: "does not run: stopped 1 s ago"},
-	}})
+	}, now)
 	require.Equal(t, doctor.Fleet{
 		Processes: []doctor.Process{
 			{Service: "push", At: "host-a, process 7", Version: "0.1.0"},

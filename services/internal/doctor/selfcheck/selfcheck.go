@@ -1,0 +1,179 @@
+// Package selfcheck makes the checks of doctor that a process can make of its own part: with the connections, rights
+// and settings that the process really has. The results are in the record of the process, and reconciliation unites
+// them.
+package selfcheck
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/doctor"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+// Interval is the time between two looks of a program.
+const Interval = 10 * time.Minute
+
+const (
+	// rareInterval is the time between two looks that cost reads of Stripe, or entries in the log of the NATS server.
+	rareInterval = 12 * time.Hour
+	// faultyInterval and faultyRareInterval are the times until the next look after one that found something. A fault
+	// that was fixed should not be shown for long.
+	faultyInterval     = time.Minute
+	faultyRareInterval = 3 * time.Hour
+	// startPatience is how long the first look waits until the process is ready. A process that is not ready is looked
+	// at all the same.
+	startPatience = 15 * time.Second
+	// grace is how much longer than its interval a result counts: the next look takes its time.
+	grace = 2 * time.Minute
+)
+
+// Config says what a process looks at.
+type Config struct {
+	Service string
+	// Mesh is the connection of the process, and NATS its configuration.
+	Mesh *mesh.Mesh
+	NATS mesh.Config
+	// NoEvents reports whether the process publishes no events for programs, and needs no right to do so.
+	NoEvents bool
+	// Ready returns why the process cannot do its work now. The first look waits for it. Nil means that it always can.
+	Ready func(context.Context) error
+	// Interval is the time between two looks. 0 looks at nothing.
+	Interval time.Duration
+	// Probes look at the part of the service, and Clocks are those of its servers beside NATS.
+	Probes []doctor.Probe
+	Clocks []doctor.Clock
+	// Rare are probes that cost reads of Stripe.
+	Rare []doctor.Probe
+}
+
+// Checker makes the checks of a process. Safe for concurrent use.
+type Checker struct {
+	cfg Config
+
+	mu      sync.Mutex
+	results map[string]*meshv1.CheckResult
+}
+
+// New returns a checker that has not looked yet.
+func New(cfg Config) *Checker { return &Checker{cfg: cfg, results: map[string]*meshv1.CheckResult{}} }
+
+// Run looks at once, and then at every interval, until ctx ends. It never fails: the work of a service does not depend
+// on it.
+func (c *Checker) Run(ctx context.Context) error {
+	if c.cfg.Interval == 0 {
+		return nil
+	}
+	c.note(doctor.OwnChecks(c.cfg.Service))
+	c.awaitReady(ctx)
+	var all sync.WaitGroup
+	for _, p := range c.parts() {
+		all.Go(func() { c.repeat(ctx, p) })
+	}
+	all.Wait()
+	return nil
+}
+
+// Covers returns the ids of the checks that the process makes.
+func (c *Checker) Covers() (ids []string) {
+	for _, p := range c.parts() {
+		for _, probe := range p.probes {
+			ids = append(ids, probe.Covers...)
+		}
+	}
+	return ids
+}
+
+// note says of checks that the process has not looked yet.
+func (c *Checker) note(ids []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		c.results[id] = &meshv1.CheckResult{
+			Id:     id,
+			State:  doctor.StateNotLooked,
+			Reason: "the process has not looked yet",
+		}
+	}
+}
+
+func (c *Checker) awaitReady(ctx context.Context) {
+	if c.cfg.Ready == nil {
+		return
+	}
+	_ = doctor.Until(ctx, startPatience, func() (bool, error) { return c.cfg.Ready(ctx) == nil, nil })
+}
+
+// part is a set of probes that run together.
+type part struct {
+	probes []doctor.Probe
+	// every is the time between two looks, and faulty that after a look that found something.
+	every, faulty time.Duration
+}
+
+func (c *Checker) parts() []part {
+	often := part{c.often(), c.cfg.Interval, min(c.cfg.Interval, faultyInterval)}
+	rights := part{[]doctor.Probe{c.rights()}, rareInterval, c.cfg.Interval}
+	rare := part{c.cfg.Rare, rareInterval, faultyRareInterval}
+	return slices.DeleteFunc([]part{often, rights, rare}, func(p part) bool { return len(p.probes) == 0 })
+}
+
+// repeat looks at a part until ctx ends.
+func (c *Checker) repeat(ctx context.Context, p part) {
+	var covers []string
+	for _, probe := range p.probes {
+		covers = append(covers, probe.Covers...)
+	}
+	for {
+		report := doctor.Run(ctx, p.probes, doctor.Options{Selection: doctor.Selection{Only: covers}})
+		if ctx.Err() != nil {
+			return
+		}
+		next := p.every
+		if len(report.Findings) > 0 {
+			next = p.faulty
+		}
+		c.store(ctx, report, next)
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// store keeps the results of a look, which count until the next one.
+func (c *Checker) store(ctx context.Context, report doctor.Report, next time.Duration) {
+	now, err := c.cfg.Mesh.Clock().Now(ctx)
+	if err != nil {
+		// NATS has never answered, so nobody reads the record either. Results without a time would not count.
+		return
+	}
+	at, until := timestamppb.New(now), timestamppb.New(now.Add(next+grace))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, result := range Results(report) {
+		result.At, result.ExpiresAt = at, until
+		c.results[result.GetId()] = result
+	}
+}
+
+// Describe adds the results to the record of the process, in the order of the checks.
+func (c *Checker) Describe(p *meshv1.Process) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []*meshv1.CheckResult
+	for _, id := range doctor.OwnChecks(c.cfg.Service) {
+		if result := c.results[id]; result != nil {
+			all = append(all, result)
+		}
+	}
+	p.Checks = bounded(all)
+}
