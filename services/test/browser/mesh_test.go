@@ -74,6 +74,8 @@ type testMesh struct {
 	holdCreations bool
 	// settings are what services announce.
 	settings map[string][]*meshv1.Setting
+	// selfCheck is the time between two looks of a process at its own part. 0 looks at nothing.
+	selfCheck time.Duration
 }
 
 // newTestMesh starts a mesh that stops when the test ends. Drift waits for a decision, and dangerous changes of amounts
@@ -179,21 +181,22 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 		return func(ctx context.Context) error {
 			return ingestion.Run(ctx, ingestion.Config{
 				Account: "default", NATS: nats, DatabaseURL: m.database, Slot: m.slot, Publication: "driftless",
-				HTTP: server, Auth: auth.Settings{Tokens: m.entries.String()}, Logger: discard(),
+				HTTP: server, Auth: auth.Settings{Tokens: m.entries.String()}, SelfCheck: m.selfCheck,
+				Logger: discard(),
 			})
 		}
 	case topology.Push:
 		return func(ctx context.Context) error {
 			return push.Run(ctx, push.Config{
 				Account: "default", NATS: nats, Stripe: stripe, HTTP: server, Policy: m.policy, Guard: rules,
-				Limits: limits, HoldCreations: m.holdCreations, Logger: discard(),
+				Limits: limits, HoldCreations: m.holdCreations, SelfCheck: m.selfCheck, Logger: discard(),
 			})
 		}
 	case topology.Pull:
 		return func(ctx context.Context) error {
 			return pull.Run(ctx, pull.Config{
 				Account: "default", NATS: nats, Stripe: stripe, WebhookSecrets: []string{webhookSecret},
-				PollInterval: time.Hour, HTTP: server, Limits: limits, Logger: discard(),
+				PollInterval: time.Hour, HTTP: server, Limits: limits, SelfCheck: m.selfCheck, Logger: discard(),
 			})
 		}
 	case topology.Reconciliation:
@@ -202,7 +205,7 @@ func (m *testMesh) part(name string, server httpserver.Config) func(context.Cont
 			return reconciliation.Run(ctx, reconciliation.Config{
 				Account: "default", NATS: nats, LedgerURL: cmp.Or(m.ledgerURL, m.database), HTTP: server,
 				Auth: auth.Settings{Tokens: m.entries.String()}, GracePeriod: time.Second, Policy: m.policy,
-				Guard:  rules,
+				Guard: rules, SelfCheck: m.selfCheck,
 				Logger: discard(),
 			})
 		}

@@ -2,6 +2,7 @@ package browser_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,8 +12,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Two processes of push have different rates. The page says so, shows where each value comes from, and no secret.
-func TestSettings_ShowsOriginsAndDifferences(t *testing.T) {
+// Two processes of push have different rates. The page says so, shows where each value comes from, and no secret. It
+// also shows what the processes find when they check their own parts.
+func TestSettings_ShowsOriginsDifferencesAndFindings(t *testing.T) {
 	t.Parallel()
 	pushSettings := func(rate, origin, at string) []*meshv1.Setting {
 		return []*meshv1.Setting{
@@ -26,6 +28,7 @@ func TestSettings_ShowsOriginsAndDifferences(t *testing.T) {
 		}
 	}
 	m := newTestMesh(t, func(m *testMesh) {
+		m.selfCheck = time.Second
 		m.settings = map[string][]*meshv1.Setting{
 			topology.Push: pushSettings("50", "file", "driftless.yaml:3:1"),
 			consoleName: {{
@@ -60,4 +63,5 @@ func TestSettings_ShowsOriginsAndDifferences(t *testing.T) {
 	p.requireAccessible()
 	p.picture("settings-phone")
 	p.requireNoFaults()
+	requireFindings(t, m)
 }

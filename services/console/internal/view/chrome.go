@@ -54,6 +54,9 @@ type Flash struct {
 	Command string `json:"command,omitempty"`
 }
 
+// Slowly among the events of Page.Live also reads the page again every ten seconds, for what no event tells.
+const Slowly = "slowly"
+
 // Again as Page.Live reads the page again every few seconds, without events.
 const Again = "again"
 
@@ -127,7 +130,11 @@ func triggers(live string) string {
 	// The script asks for a refresh that it had to put off.
 	parts := []string{"refresh"}
 	for event := range strings.SplitSeq(live, ",") {
-		parts = append(parts, "sse:"+event+" delay:20ms")
+		if event == Slowly {
+			parts = append(parts, "every 10s")
+		} else {
+			parts = append(parts, "sse:"+event+" delay:20ms")
+		}
 	}
 	return strings.Join(parts, ", ")
 }

@@ -1,5 +1,5 @@
-// Package settings is the page with what runs: processes and their versions, the settings of the services and where
-// they come from, signatures, streams and consumers.
+// Package settings is the page with what runs: processes and their versions, what they found when they checked their
+// own parts, the settings of the services and where they come from, signatures, streams and consumers.
 package settings
 
 import (
@@ -27,6 +27,7 @@ type known struct {
 	groups []group
 	// unknown says why nothing is known of the services.
 	unknown string
+	checked checked
 }
 
 func show(v *web.Visit, own []*meshv1.Setting) (view.Page, error) {
@@ -40,13 +41,20 @@ func show(v *web.Visit, own []*meshv1.Setting) (view.Page, error) {
 		k.unknown = web.Explain(err)
 		settings = connect.NewResponse(&controlv1.GetSettingsResponse{})
 	}
+	answer, err := v.Control.GetFindings(v.Context(), connect.NewRequest(&controlv1.GetFindingsRequest{}))
+	if err != nil {
+		k.checked = checked{unknown: web.Explain(err)}
+	} else {
+		k.checked = check(answer.Msg)
+	}
 	k.groups = groups(k.query, settings.Msg.GetServices(), own)
 	return view.Page{
 		Title:   "Settings",
 		Section: "/settings",
 		Body:    page(status.Msg, v.Chrome, k),
 		Command: k.query.command(),
-		Live:    live.Status,
+		// No event tells what a check has found.
+		Live: live.Status + "," + view.Slowly,
 	}, nil
 }
 
