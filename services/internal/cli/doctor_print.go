@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/driftless-sync/driftless/services/internal/doctor"
 )
 
@@ -32,8 +34,12 @@ func printReport(w io.Writer, r doctor.Report, all bool) {
 		if f.Severity == doctor.Error {
 			in = bad
 		}
-		sayf(w, "%s %s: %s\n  why: %s\n  fix: %s\n\n", in.paint(string(f.Severity)), f.ID, lines(f.Message), f.Why,
+		sayf(w, "%s %s: %s\n  why: %s\n  fix: %s\n", in.paint(string(f.Severity)), f.ID, lines(f.Message), f.Why,
 			lines(f.Fix))
+		if f.By != "" && f.At != nil {
+			sayf(w, "  found by: %s, %s\n", f.By, ago(timestamppb.New(*f.At)))
+		}
+		say(w)
 	}
 	if len(r.NotLooked) > 0 {
 		sayf(w, "%s\n", careful.paint("Not looked at:"))

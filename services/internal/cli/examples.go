@@ -187,6 +187,7 @@ var examples = map[string][]example{
 		{"doctor --only database,mapping", "two groups of checks"},
 		{"doctor --skip nats.sync -o json", "without one check, for a script"},
 		{"doctor --only nats --nats-user push", "the permissions of push's user on NATS"},
+		{"doctor --running --only database,mapping", "what the running services found"},
 	},
 	"token new": {
 		{"token new ci --role operate --expires 90d", "for a pipeline"},

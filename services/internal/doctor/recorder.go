@@ -96,7 +96,8 @@ func (r *Recorder) addTo(out *Report, c Check) {
 			fix = c.Fix
 		}
 		found = true
-		out.Findings = append(out.Findings, Finding{c.ID, c.Severity, f.message, c.Why, fix})
+		out.Findings = append(out.Findings,
+			Finding{ID: c.ID, Severity: c.Severity, Message: f.message, Why: c.Why, Fix: fix})
 	}
 	reason, unknown := r.notLooked[c.ID]
 	switch {

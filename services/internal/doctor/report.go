@@ -1,5 +1,11 @@
 package doctor
 
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
 // Report is the result of Run. Each selected check is in Fine or NotLooked, or has findings.
 type Report struct {
 	Findings  []Finding   `json:"findings"`
@@ -19,6 +25,9 @@ type Finding struct {
 	Why string `json:"why"`
 	// Fix is the statement or command to run, or what to do if there is none.
 	Fix string `json:"fix"`
+	// By is the process that found it, and At when, by the clock of the NATS server. Empty if this program did.
+	By string     `json:"by,omitempty"`
+	At *time.Time `json:"at,omitempty"`
 }
 
 // NotLooked is a check that came to no result.
@@ -31,6 +40,16 @@ type NotLooked struct {
 type Fine struct {
 	ID  string `json:"id"`
 	Saw string `json:"saw"`
+}
+
+func newReport() Report {
+	return Report{Findings: []Finding{}, NotLooked: []NotLooked{}, Fine: []Fine{}, Skipped: []string{}}
+}
+
+// sort puts errors before warnings.
+func (r *Report) sort() {
+	slices.SortStableFunc(r.Findings,
+		func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
 }
 
 // IsFine reports whether every selected check was looked at, and nothing was found.

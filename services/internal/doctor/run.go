@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -175,7 +174,7 @@ func (r *run) progress(selected []*recording, name string) {
 
 // report collects the results of the selected checks, in the order of Checks.
 func (r *run) report() Report {
-	out := Report{Findings: []Finding{}, NotLooked: []NotLooked{}, Fine: []Fine{}, Skipped: []string{}}
+	out := newReport()
 	for _, c := range Checks() {
 		rec := r.owner[c.ID]
 		switch {
@@ -188,8 +187,7 @@ func (r *run) report() Report {
 			rec.recorder.addTo(&out, c)
 		}
 	}
-	slices.SortStableFunc(out.Findings,
-		func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
+	out.sort()
 	return out
 }
 

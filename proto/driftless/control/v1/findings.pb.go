@@ -64,7 +64,9 @@ type GetFindingsResponse struct {
 	// All checks of docs/doctor.md, in its order.
 	Checks []*CheckStatus `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
 	// When the answer was made, by the NATS server's clock.
-	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// The account whose processes these are.
+	Account       string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -111,6 +113,13 @@ func (x *GetFindingsResponse) GetAt() *timestamppb.Timestamp {
 		return x.At
 	}
 	return nil
+}
+
+func (x *GetFindingsResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
 }
 
 // A check, and what is known of it. The looks say who looked.
@@ -326,10 +335,11 @@ var File_driftless_control_v1_findings_proto protoreflect.FileDescriptor
 const file_driftless_control_v1_findings_proto_rawDesc = "" +
 	"\n" +
 	"#driftless/control/v1/findings.proto\x12\x14driftless.control.v1\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n" +
-	"\x12GetFindingsRequest\"|\n" +
+	"\x12GetFindingsRequest\"\x96\x01\n" +
 	"\x13GetFindingsResponse\x129\n" +
 	"\x06checks\x18\x01 \x03(\v2!.driftless.control.v1.CheckStatusR\x06checks\x12*\n" +
-	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xc8\x01\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aaccount\x18\x03 \x01(\tR\aaccount\"\xc8\x01\n" +
 	"\vCheckStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bseverity\x18\x02 \x01(\tR\bseverity\x12\x14\n" +

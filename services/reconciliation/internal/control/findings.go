@@ -32,7 +32,9 @@ func (c control) GetFindings(ctx context.Context,
 	asks := asksForMessages(consumers)
 	services := health.Services(health.Evidence{Processes: processes, Now: now, AsksForMessages: asks})
 	checks := health.Findings(processes, now, ownResults(ctx, services, asks, now))
-	return connect.NewResponse(&controlv1.GetFindingsResponse{Checks: checks, At: timestamppb.New(now)}), nil
+	return connect.NewResponse(&controlv1.GetFindingsResponse{
+		Checks: checks, At: timestamppb.New(now), Account: c.Account,
+	}), nil
 }
 
 // ownResults makes the checks of the services, which rest on the records of the processes alone.

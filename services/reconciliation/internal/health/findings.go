@@ -53,7 +53,7 @@ func looks(id string, processes []*meshv1.Process, now time.Time) (out []*contro
 	makers := doctor.Makers(id)
 	if len(makers) == 0 {
 		return []*controlv1.CheckLook{{
-			State: doctor.StateNotLooked, Reason: "no service makes this check by itself: the command does",
+			State: doctor.StateNotLooked, Reason: "no service makes this check by itself: driftless doctor does",
 		}}
 	}
 	for _, service := range makers {
