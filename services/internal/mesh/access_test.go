@@ -127,6 +127,10 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 		require.NoError(t, err)
 		t.Cleanup(m.Close)
 		clients[user] = m
+		// Each user may ask which rights it has. The server answers within its own account.
+		rights, err := m.Conn().RequestWithContext(t.Context(), topology.UserInfo, nil)
+		require.NoError(t, err)
+		require.Contains(t, string(rights.Data), topology.InboxPrefix(user))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -28,6 +28,8 @@ func Dial(cfg Config, name string) (*nats.Conn, error) {
 		nats.Timeout(dialTimeout),
 		// The user may subscribe to the inboxes of its service only.
 		nats.CustomInboxPrefix(topology.InboxPrefix(cfg.Name)),
+		// The client would write them to standard error.
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 	}
 	opts = append(append(opts, current...), identity...)
 	if cfg.InProcess != nil {

@@ -8,6 +8,10 @@ import (
 // AdminUser is the client that creates and migrates streams, buckets and consumers. It never receives messages.
 const AdminUser = "topology"
 
+// UserInfo is the subject on which the server tells a client the rights of its own user. No work needs it: a user that
+// may not ask only does not know what it lacks.
+const UserInfo = "$SYS.REQ.USER.INFO"
+
 // access is what one service does on the mesh: its row of the table in docs/architecture.md. {account} is a placeholder
 // for the account.
 type access struct {
@@ -187,7 +191,7 @@ func UserPermissions(o Options) []Permissions {
 }
 
 func (a access) permissions(o Options) Permissions {
-	allow := []string{"$JS.API.INFO"}
+	allow := []string{"$JS.API.INFO", UserInfo}
 	info := func(stream string) { allow = append(allow, "$JS.API.STREAM.INFO."+stream) }
 	for _, bucket := range BucketsOf(a.service) {
 		info("KV_" + bucket)
@@ -248,7 +252,7 @@ func (a access) permissions(o Options) Permissions {
 }
 
 func topologyPermissions(o Options) Permissions {
-	allow := []string{"$JS.API.INFO"}
+	allow := []string{"$JS.API.INFO", UserInfo}
 	for _, name := range o.StreamNames() {
 		allow = append(allow, "$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name)
 	}

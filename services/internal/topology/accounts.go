@@ -22,7 +22,7 @@ func AccountsFile(o Options, readers ...string) string {
 	users := withReaders(o, readers)
 	importers := map[string][]string{}
 	for _, p := range users {
-		for _, subject := range p.Publish {
+		for _, subject := range shared(p) {
 			importers[subject] = append(importers[subject], accountOf(p))
 		}
 	}
@@ -39,12 +39,18 @@ func AccountsFile(o Options, readers ...string) string {
 		list(&b, "    ", "publish", p.Publish)
 		list(&b, "    ", "subscribe", p.Subscribe)
 		b.WriteString("  } } ]\n  imports: [\n")
-		for _, subject := range p.Publish {
+		for _, subject := range shared(p) {
 			fmt.Fprintf(&b, "    { service: { account: DRIFTLESS, subject: %q } }\n", subject)
 		}
 		b.WriteString("  ]\n}\n")
 	}
 	return b.String()
+}
+
+// shared returns what a user's account needs of the account with the streams. The server itself answers in each account
+// on UserInfo.
+func shared(p Permissions) []string {
+	return slices.DeleteFunc(slices.Clone(p.Publish), func(subject string) bool { return subject == UserInfo })
 }
 
 // accountOf returns the name of a user's account on NATS.

@@ -55,8 +55,7 @@ func (c *Checker) nats() doctor.Probe {
 	}
 }
 
-// rights is the probe of the rights of the process's user on NATS. It is made rarely: a user that may not ask for its
-// rights tries them, and the server logs what it refuses.
+// rights is the probe of the rights of the process's user on NATS.
 func (c *Checker) rights() doctor.Probe {
 	cfg := c.cfg.NATS
 	cfg.Name, cfg.Account = c.cfg.Service, c.cfg.Mesh.Account()

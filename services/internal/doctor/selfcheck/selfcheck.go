@@ -20,7 +20,7 @@ import (
 const Interval = 10 * time.Minute
 
 const (
-	// rareInterval is the time between two looks that cost reads of Stripe, or entries in the log of the NATS server.
+	// rareInterval is the time between two looks that cost reads of Stripe, or an entry in the log of the NATS server.
 	rareInterval = 12 * time.Hour
 	// faultyInterval and faultyRareInterval are the times until the next look after one that found something. A fault
 	// that was fixed should not be shown for long.
@@ -112,14 +112,16 @@ func (c *Checker) awaitReady(ctx context.Context) {
 // part is a set of probes that run together.
 type part struct {
 	probes []doctor.Probe
-	// every is the time between two looks, and faulty that after a look that found something.
-	every, faulty time.Duration
+	// every is the time between two looks, faulty that after a look that found something, and blind that after one that
+	// came to no result.
+	every, faulty, blind time.Duration
 }
 
 func (c *Checker) parts() []part {
-	often := part{c.often(), c.cfg.Interval, min(c.cfg.Interval, faultyInterval)}
-	rights := part{[]doctor.Probe{c.rights()}, rareInterval, c.cfg.Interval}
-	rare := part{c.cfg.Rare, rareInterval, faultyRareInterval}
+	often := part{c.often(), c.cfg.Interval, min(c.cfg.Interval, faultyInterval), c.cfg.Interval}
+	// The server logs each question of a user that may not ask for its rights.
+	rights := part{[]doctor.Probe{c.rights()}, c.cfg.Interval, min(c.cfg.Interval, faultyInterval), rareInterval}
+	rare := part{c.cfg.Rare, rareInterval, faultyRareInterval, rareInterval}
 	return slices.DeleteFunc([]part{often, rights, rare}, func(p part) bool { return len(p.probes) == 0 })
 }
 
@@ -134,10 +136,7 @@ func (c *Checker) repeat(ctx context.Context, p part) {
 		if ctx.Err() != nil {
 			return
 		}
-		next := p.every
-		if len(report.Findings) > 0 {
-			next = p.faulty
-		}
+		next := p.next(report)
 		c.store(ctx, report, next)
 		timer := time.NewTimer(next)
 		select {
@@ -147,6 +146,17 @@ func (c *Checker) repeat(ctx context.Context, p part) {
 		case <-timer.C:
 		}
 	}
+}
+
+// next returns the time until the next look after one with this result.
+func (p part) next(report doctor.Report) time.Duration {
+	switch {
+	case len(report.Findings) > 0:
+		return p.faulty
+	case len(report.NotLooked) > 0:
+		return p.blind
+	}
+	return p.every
 }
 
 // store keeps the results of a look, which count until the next one.

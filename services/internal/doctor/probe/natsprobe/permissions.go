@@ -19,9 +19,6 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// userInfo is the subject on which the server tells a client its own rights. A user needs the right to ask.
-const userInfo = "$SYS.REQ.USER.INFO"
-
 // userInfoPatience is how long the answer may take. A server that refuses the request does not answer.
 const userInfoPatience = 2 * time.Second
 
@@ -31,48 +28,70 @@ func (c *Connection) lookAtPermissions(ctx context.Context, r *doctor.Recorder) 
 	if err != nil {
 		return err
 	}
-	return judgeUser(ctx, r, m.Conn(), c.Config)
+	needed, err := permissionsOf(c.Config)
+	if err != nil {
+		return err
+	}
+	err = askUserInfo(ctx, r, m.Conn(), needed)
+	if errors.Is(err, errMayNotAsk) {
+		lacking, err := refusedSubjects(ctx, m.Conn(), needed.Publish)
+		if err != nil {
+			return err
+		}
+		doctor.JudgePermissions(r, needed.User, lacking, nil)
+		return nil
+	}
+	return err
 }
 
-// OwnPermissions is the probe of a service that compares the rights of its own user with those that it needs. It uses
-// a connection of its own: a refusal is an error of the connection, and those of the service's are its log's.
+// OwnPermissions is the probe of a service that compares the rights of its own user with those that it needs. It only
+// asks: to try what is refused would fill the log of the server. The connection is its own, because a refusal is an
+// error of the connection, and the errors of the service's own are in its log.
 func OwnPermissions(cfg Config) doctor.Probe {
 	return doctor.Probe{
 		Name: "the permissions on NATS", Covers: []string{doctor.NATSPermissions},
 		Run: func(ctx context.Context, r *doctor.Recorder) error {
+			needed, err := permissionsOf(cfg)
+			if err != nil {
+				return err
+			}
 			nc, err := mesh.Dial(cfg.Client, "driftless-doctor")
 			if err != nil {
 				return err
 			}
 			defer nc.Close()
-			return judgeUser(ctx, r, nc, cfg)
+			return askUserInfo(ctx, r, nc, needed)
 		},
 	}
 }
 
-// judgeUser judges the rights of the user of a connection.
-func judgeUser(ctx context.Context, r *doctor.Recorder, nc *nats.Conn, cfg Config) error {
+// permissionsOf returns what the user of a client needs. It works without the right to ask for its rights.
+func permissionsOf(cfg Config) (topology.Permissions, error) {
 	all := topology.UserPermissions(cfg.Topology)
 	i := slices.IndexFunc(all, func(p topology.Permissions) bool { return p.User == cfg.Client.Name })
 	if i < 0 {
-		return fmt.Errorf("no service is called %s", cfg.Client.Name)
+		return topology.Permissions{}, fmt.Errorf("no service is called %s", cfg.Client.Name)
 	}
 	needed := all[i]
+	needed.Publish = slices.DeleteFunc(needed.Publish, func(s string) bool { return s == topology.UserInfo })
+	return needed, nil
+}
+
+// errMayNotAsk reports that the user may not ask for its rights.
+var errMayNotAsk = fmt.Errorf("NATS does not say which rights the user has: let it publish on %s", topology.UserInfo)
+
+// askUserInfo asks the server for the rights of the user of a connection, and judges them.
+func askUserInfo(ctx context.Context, r *doctor.Recorder, nc *nats.Conn, needed topology.Permissions) error {
 	asking, cancel := context.WithTimeout(ctx, userInfoPatience)
 	defer cancel()
-	msg, err := nc.RequestWithContext(asking, userInfo, nil)
+	msg, err := nc.RequestWithContext(asking, topology.UserInfo, nil)
 	switch {
 	case err == nil:
 		return judgeUserInfo(r, needed, msg.Data)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrPermissionViolation):
-		lacking, err := refusedSubjects(ctx, nc, needed.Publish)
-		if err != nil {
-			return err
-		}
-		doctor.JudgePermissions(r, needed.User, lacking, nil)
-		return nil
+		return errMayNotAsk
 	default:
 		return fmt.Errorf("ask NATS for the rights of the user: %w", err)
 	}
@@ -119,7 +138,7 @@ func refusedSubjects(ctx context.Context, nc *nats.Conn, subjects []string) ([]s
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if refused[found[1]] = true; found[1] == userInfo {
+		if refused[found[1]] = true; found[1] == topology.UserInfo {
 			end()
 		}
 	})
@@ -134,15 +153,15 @@ func refusedSubjects(ctx context.Context, nc *nats.Conn, subjects []string) ([]s
 			return nil, fmt.Errorf("try subject %s: %w", pattern, err)
 		}
 	}
-	if err := nc.Publish(userInfo, nil); err != nil {
-		return nil, fmt.Errorf("try subject %s: %w", userInfo, err)
+	if err := nc.Publish(topology.UserInfo, nil); err != nil {
+		return nil, fmt.Errorf("try subject %s: %w", topology.UserInfo, err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, userInfoPatience)
 	defer cancel()
 	select {
 	case <-ended:
 	case <-waiting.Done():
-		return nil, fmt.Errorf("NATS does not say which rights the user has: let it publish on %s", userInfo)
+		return nil, errMayNotAsk
 	}
 	mu.Lock()
 	defer mu.Unlock()
