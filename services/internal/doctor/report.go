@@ -46,9 +46,9 @@ func newReport() Report {
 	return Report{Findings: []Finding{}, NotLooked: []NotLooked{}, Fine: []Fine{}, Skipped: []string{}}
 }
 
-// sort puts errors before warnings.
-func (r *Report) sort() {
-	slices.SortStableFunc(r.Findings,
+// sortFindings puts errors before warnings.
+func sortFindings(all []Finding) {
+	slices.SortStableFunc(all,
 		func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
 }
 

@@ -187,7 +187,7 @@ func (r *run) report() Report {
 			rec.recorder.addTo(&out, c)
 		}
 	}
-	out.sort()
+	sortFindings(out.Findings)
 	return out
 }
 

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
@@ -25,10 +26,10 @@ func ReportOf(answer *controlv1.GetFindingsResponse, s Selection) Report {
 			out.NotLooked = append(out.NotLooked,
 				NotLooked{c.ID, "reconciliation does not know it: is its version older?"})
 		default:
-			out.addStatus(c, byID[c.ID])
+			addStatus(&out, c, byID[c.ID])
 		}
 	}
-	out.sort()
+	sortFindings(out.Findings)
 	return out
 }
 
@@ -46,7 +47,7 @@ func ReportUnknown(reason string, s Selection) Report {
 	return out
 }
 
-func (r *Report) addStatus(c Check, status *controlv1.CheckStatus) {
+func addStatus(r *Report, c Check, status *controlv1.CheckStatus) {
 	before := len(r.Findings)
 	for _, l := range status.GetLooks() {
 		for i, f := range l.GetFindings() {
@@ -106,12 +107,7 @@ func whyNot(status *controlv1.CheckStatus) string {
 }
 
 func appendNew(all []string, text string) []string {
-	for _, known := range all {
-		if known == text {
-			return all
-		}
-	}
-	if text == "" {
+	if text == "" || slices.Contains(all, text) {
 		return all
 	}
 	return append(all, text)

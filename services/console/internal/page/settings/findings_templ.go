@@ -206,7 +206,7 @@ func findings(k checked) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, " made by nobody here, because no service has the rights or the way for them:")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, " not among these, because no service has the rights or the way for them:")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
