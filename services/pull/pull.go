@@ -122,7 +122,7 @@ func Run(ctx context.Context, cfg Config) error {
 	// Webhooks are stored also while the service is paused. Otherwise Stripe would drop them after a time.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	checker := selfChecker(cfg, m)
-	g.Go(func() error { return checker.Run(budget.InLane(budget.For(ctx, budget.Others), budget.Bulk)) })
+	g.Go(func() error { return checker.Run(budget.For(ctx, budget.Others)) })
 	g.Go(func() error { return heartbeat.Run(ctx, p.heartbeat(gate, checker)) })
 	g.Go(func() error { return links.Follow(ctx) })
 	runUnlessPaused(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })

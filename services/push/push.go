@@ -138,7 +138,7 @@ func Run(ctx context.Context, cfg Config) error {
 	cfg.HTTP.Ready = m.Ready
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	checker := selfChecker(cfg, m)
-	g.Go(func() error { return checker.Run(budget.InLane(budget.For(ctx, budget.Others), budget.Bulk)) })
+	g.Go(func() error { return checker.Run(budget.For(ctx, budget.Others)) })
 	g.Go(func() error { return heartbeat.Run(ctx, p.heartbeat(gate, shared, checker)) })
 	cfg.Logger.Info("push is running", "account", cfg.Account)
 	return g.Wait()

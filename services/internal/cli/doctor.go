@@ -39,7 +39,7 @@ func (*doctorCmd) Help() string {
 		"Exits with 0 if every check was made and found nothing, with 2 if there are findings or a check could not be " +
 		"made, and with 1 if doctor itself failed.\n\n" +
 		"With --running it needs the address of the control API only. Each service looks at its own part when it " +
-		"starts, and then every ten minutes; what costs reads of Stripe every twelve hours. Checks that no service can " +
+		"starts, and then every ten minutes; at Stripe every twelve hours. Checks that no service can " +
 		"make are listed as not looked at: leave them out with --skip."
 }
 

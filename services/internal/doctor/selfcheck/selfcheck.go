@@ -20,12 +20,17 @@ import (
 const Interval = 10 * time.Minute
 
 const (
-	// rareInterval is the time between two looks that cost reads of Stripe, or an entry in the log of the NATS server.
+	// rareInterval is the time between two looks that cost reads of Stripe.
 	rareInterval = 12 * time.Hour
+	// loggedInterval is the time between two questions that the NATS server refuses and logs.
+	loggedInterval = time.Hour
 	// faultyInterval and faultyRareInterval are the times until the next look after one that found something. A fault
 	// that was fixed should not be shown for long.
 	faultyInterval     = time.Minute
 	faultyRareInterval = 3 * time.Hour
+	// rareDelay is the time until the first look at Stripe. A process that ends soon after each start would otherwise
+	// use up the read allowance.
+	rareDelay = time.Minute
 	// startPatience is how long the first look waits until the process is ready. A process that is not ready is looked
 	// at all the same.
 	startPatience = 15 * time.Second
@@ -115,13 +120,22 @@ type part struct {
 	// every is the time between two looks, faulty that after a look that found something, and blind that after one that
 	// came to no result.
 	every, faulty, blind time.Duration
+	// delay is the time until the first look.
+	delay time.Duration
 }
 
 func (c *Checker) parts() []part {
-	often := part{c.often(), c.cfg.Interval, min(c.cfg.Interval, faultyInterval), c.cfg.Interval}
-	// The server logs each question of a user that may not ask for its rights.
-	rights := part{[]doctor.Probe{c.rights()}, c.cfg.Interval, min(c.cfg.Interval, faultyInterval), rareInterval}
-	rare := part{c.cfg.Rare, rareInterval, faultyRareInterval, rareInterval}
+	interval := c.cfg.Interval
+	faulty := min(interval, faultyInterval)
+	often := part{probes: c.often(), every: interval, faulty: faulty, blind: interval}
+	rights := part{probes: []doctor.Probe{c.rights()}, every: interval, faulty: faulty, blind: loggedInterval}
+	rare := part{
+		probes: c.cfg.Rare,
+		every:  rareInterval,
+		faulty: faultyRareInterval,
+		blind:  rareInterval,
+		delay:  min(interval, rareDelay),
+	}
 	return slices.DeleteFunc([]part{often, rights, rare}, func(p part) bool { return len(p.probes) == 0 })
 }
 
@@ -131,20 +145,25 @@ func (c *Checker) repeat(ctx context.Context, p part) {
 	for _, probe := range p.probes {
 		covers = append(covers, probe.Covers...)
 	}
-	for {
+	for wait := p.delay; sleep(ctx, wait); {
 		report := doctor.Run(ctx, p.probes, doctor.Options{Selection: doctor.Selection{Only: covers}})
 		if ctx.Err() != nil {
 			return
 		}
-		next := p.next(report)
-		c.store(ctx, report, next)
-		timer := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
+		wait = p.next(report)
+		c.store(ctx, report, wait)
+	}
+}
+
+// sleep waits. It reports false if ctx ends.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
