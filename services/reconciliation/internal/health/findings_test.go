@@ -64,14 +64,25 @@ func TestFindings_IsFineOnlyIfAllWhoMakeTheCheckLookedLately(t *testing.T) {
 		// reason is that of the last look.
 		reason string
 	}{
-		"all":    {[]*meshv1.Process{fine(topology.Push, "a"), fine(topology.Pull, "b")}, doctor.StateFine, ""},
-		"nobody": {nil, doctor.StateNotLooked, "no process of pull is known to run"},
-		"half": {[]*meshv1.Process{fine(topology.Push, "a")}, doctor.StateNotLooked,
-			"no process of pull is known to run"},
-		"lost": {[]*meshv1.Process{fine(topology.Push, "a"), lost}, doctor.StateNotLooked,
-			"no process of pull is known to run"},
-		"stopped": {[]*meshv1.Process{fine(topology.Push, "a"), stopped}, doctor.StateNotLooked,
-			"no process of pull is known to run"},
+		"all": {[]*meshv1.Process{fine(topology.Push, "a"), fine(topology.Pull, "b")}, doctor.StateFine, ""},
+		"nobody": {
+			nil, doctor.StateNotLooked, "no process of pull is known to run",
+		},
+		"half": {
+			[]*meshv1.Process{fine(topology.Push, "a")},
+			doctor.StateNotLooked,
+			"no process of pull is known to run",
+		},
+		"lost": {
+			[]*meshv1.Process{fine(topology.Push, "a"), lost},
+			doctor.StateNotLooked,
+			"no process of pull is known to run",
+		},
+		"stopped": {
+			[]*meshv1.Process{fine(topology.Push, "a"), stopped},
+			doctor.StateNotLooked,
+			"no process of pull is known to run",
+		},
 		"an earlier version": {
 			[]*meshv1.Process{fine(topology.Push, "a"), checking(topology.Pull, "b")},
 			doctor.StateNotLooked, "the process makes no checks: it may be of an earlier version",
