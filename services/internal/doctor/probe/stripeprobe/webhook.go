@@ -44,7 +44,8 @@ type endpointFault struct{ id, fix, message string }
 func (n WebhookNeeds) faults(e stripeapi.Endpoint) (out []endpointFault) {
 	repair := "driftless webhook create " + quoteShell(e.URL)
 	if !e.IsEnabled() {
-		out = append(out, endpointFault{doctor.StripeWebhookStatus, repair, "webhook endpoint " + e.ID + " is " + e.Status})
+		out = append(out,
+			endpointFault{doctor.StripeWebhookStatus, repair, "webhook endpoint " + e.ID + " is " + e.Status})
 	}
 	if missing := e.MissingEvents(); len(missing) > 0 {
 		out = append(out, endpointFault{
@@ -92,10 +93,12 @@ func (n WebhookNeeds) wrongURL(e stripeapi.Endpoint) string {
 func JudgeWebhooks(r *doctor.Recorder, n WebhookNeeds, all []stripeapi.Endpoint) *stripeapi.Endpoint {
 	own := n.Own(all)
 	if len(own) == 0 {
-		r.Foundf(doctor.StripeWebhook, "", "none of the %d webhook endpoints in Stripe is for account %s, or leads to %s",
+		r.Foundf(doctor.StripeWebhook, "",
+			"none of the %d webhook endpoints in Stripe is for account %s, or leads to %s",
 			len(all),
 			n.Account, n.Path)
-		r.NotLooked("there is no endpoint", doctor.StripeWebhookStatus, doctor.StripeWebhookEvents, doctor.StripeWebhookVersion,
+		r.NotLooked("there is no endpoint", doctor.StripeWebhookStatus, doctor.StripeWebhookEvents,
+			doctor.StripeWebhookVersion,
 			doctor.StripeWebhookURL)
 		return nil
 	}
