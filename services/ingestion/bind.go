@@ -195,7 +195,9 @@ func catalogLost(before *meshv1.CaptureReport, now state.CatalogState) string {
 		return "the stream CATALOG was created again"
 	case now.LastSeq < before.GetCatalogLastSequence():
 		return "the stream CATALOG was restored to an earlier state"
-	case now.Messages < before.GetCatalogMessages():
+	// A fence has a message of each of the latest turns, so later messages do not replace all earlier ones.
+	case now.Messages < before.GetCatalogMessages(),
+		before.GetCatalogLastSequence() > 0 && now.FirstSeq > before.GetCatalogLastSequence():
 		return "the stream CATALOG was purged"
 	default:
 		return ""

@@ -60,7 +60,7 @@ func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, reque
 	}
 	c := in.newComparison(t, reason)
 	c.result.Id = command.GetId()
-	c.countsMissed = !byCapture
+	c.countsMissed, c.sweepsLost = !byCapture, true
 	var err error
 	if ids := request.GetProductIds(); len(ids) > 0 {
 		if len(ids) == 1 {

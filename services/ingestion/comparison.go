@@ -56,6 +56,9 @@ type comparison struct {
 	isFirst bool
 	// countsMissed reports whether every change was in the log, so that a difference was missed.
 	countsMissed bool
+	// sweepsLost removes also products that CATALOG has lost. Comparisons after writes run too often to read every
+	// observed state that is not in CATALOG.
+	sweepsLost bool
 	// isThrottled limits the rate, because nothing waits for the comparison.
 	isThrottled bool
 	// traced counts the products that were published in the trace of the command.
@@ -87,6 +90,9 @@ func (c *comparison) run(ctx context.Context) error {
 	err := c.pages(ctx)
 	if err == nil && ctx.Err() == nil {
 		err = c.sweep(ctx)
+	}
+	if err == nil && ctx.Err() == nil && c.sweepsLost {
+		err = c.sweepLost(ctx)
 	}
 	if err == nil && ctx.Err() == nil {
 		err = c.in.finishChecks(ctx, c.schema.mapping, begun)
@@ -347,6 +353,11 @@ func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	return c.removeGone(ctx, ids)
+}
+
+// removeGone publishes the removal of those of the products that the queries do not return.
+func (c *comparison) removeGone(ctx context.Context, ids []string) error {
 	reading, err := c.in.readProducts(ctx, c.schema.mapping, ids)
 	if err != nil {
 		return err

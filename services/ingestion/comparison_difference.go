@@ -75,9 +75,6 @@ func (c *comparison) differences(ctx context.Context, ids []string,
 		if same && latest[i].Current {
 			continue
 		}
-		if have == nil && change.GetOperation() == catalogv1.Operation_OPERATION_DELETE && !open {
-			continue
-		}
 		out = append(out, catalogDifference{
 			id:             id,
 			out:            o,
@@ -88,7 +85,8 @@ func (c *comparison) differences(ctx context.Context, ids []string,
 			isProductEqual: wantSame(have, change),
 		})
 	}
-	return out, dead, nil
+	out, err = c.withoutUnknownRemovals(ctx, out)
+	return out, dead, err
 }
 
 // equalChanges reports whether a state in CATALOG wants the same as a change, and violates the same checks.

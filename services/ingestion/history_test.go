@@ -98,11 +98,16 @@ func TestCatalogLost_DetectsLossOfMessages(t *testing.T) {
 		now  state.CatalogState
 		want string
 	}{
-		"as it was":               {state.CatalogState{Created: created, LastSeq: 100, Messages: 80}, ""},
-		"more was stored":         {state.CatalogState{Created: created, LastSeq: 140, Messages: 90}, ""},
-		"older ones were evicted": {state.CatalogState{Created: created, LastSeq: 140, Messages: 80}, ""},
-		"purged":                  {state.CatalogState{Created: created, LastSeq: 100}, "purged"},
-		"a product purged":        {state.CatalogState{Created: created, LastSeq: 100, Messages: 78}, "purged"},
+		"as it was":       {state.CatalogState{Created: created, LastSeq: 100, Messages: 80}, ""},
+		"more was stored": {state.CatalogState{Created: created, LastSeq: 140, Messages: 90}, ""},
+		"older ones were evicted": {
+			state.CatalogState{Created: created, FirstSeq: 100, LastSeq: 140, Messages: 80}, "",
+		},
+		"purged, and more was stored since": {
+			state.CatalogState{Created: created, FirstSeq: 101, LastSeq: 300, Messages: 200}, "purged",
+		},
+		"purged":           {state.CatalogState{Created: created, LastSeq: 100}, "purged"},
+		"a product purged": {state.CatalogState{Created: created, LastSeq: 100, Messages: 78}, "purged"},
 		"created again": {
 			state.CatalogState{Created: created.Add(time.Hour), LastSeq: 200, Messages: 200},
 			"created again",

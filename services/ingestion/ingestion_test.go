@@ -301,6 +301,8 @@ func TestSnapshot_ContinuesAfterInterruption(t *testing.T) {
 	r.start()
 	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, testTimeout,
 		time.Millisecond)
+	// The report must know when the snapshot began. If it does not, everything is read again.
+	require.Eventually(t, func() bool { return r.snapshot() == "done" }, testTimeout, time.Millisecond)
 	r.stop()
 	// This is the state after a kill between two pages.
 	require.NoError(t, r.stores.Record(topology.KeySnapshot, "default").PutString(t.Context(), "after p02000"))

@@ -297,7 +297,7 @@ func (in *ingester) compareInTurn(ctx context.Context, t *turn) (time.Duration, 
 			c.after = after
 		}
 	}
-	c.isFirst = !in.report.hasCompared()
+	c.isFirst, c.sweepsLost = !in.report.hasCompared(), true
 	c.onProgress = func(last string) error { return move(snapshotAfter + last) }
 	if err := in.snapshot.measure(func() error { return c.run(ctx) }); err != nil {
 		return 0, err
@@ -332,6 +332,7 @@ func (in *ingester) comparePeriodically(ctx context.Context, t *turn) (time.Dura
 	c := in.newComparison(t, reason)
 	c.countsMissed = !fast
 	c.isThrottled = !fast
+	c.sweepsLost = !fast && reason != reasonWritten
 	if reason == reasonPeriodic {
 		c.after, c.startedAt = in.report.resumePoint(reason)
 	}

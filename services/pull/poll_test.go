@@ -13,6 +13,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
@@ -152,8 +156,35 @@ func TestPoll_RecordsItsResults(t *testing.T) {
 	require.Eventually(t, func() bool { return poll().GetError() == "" }, patience, 10*time.Millisecond)
 }
 
+// receivedByPoll returns a function that returns driftless_event_received_total{via="poll", result="stored"}. The test
+// must not run beside others.
+func receivedByPoll(t *testing.T) func() (n int64) {
+	t.Helper()
+	reader := sdkmetric.NewManualReader()
+	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+	want := attribute.NewSet(attribute.String("via", "poll"), attribute.String("result", "stored"))
+	return func() (n int64) {
+		var all metricdata.ResourceMetrics
+		require.NoError(t, reader.Collect(t.Context(), &all))
+		for _, scope := range all.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				if m.Name != "driftless.event.received" {
+					continue
+				}
+				for _, point := range m.Data.(metricdata.Sum[int64]).DataPoints {
+					if point.Attributes.Equals(&want) {
+						n += point.Value
+					}
+				}
+			}
+		}
+		return n
+	}
+}
+
 // Where no webhook arrives, the record of the process says how many events polls alone have detected.
 func TestPoll_CountsEventsWithoutAWebhook(t *testing.T) {
+	received := receivedByPoll(t)
 	r := newRig(t)
 	r.pull(50 * time.Millisecond)
 	// The record is written every two seconds.
@@ -185,6 +216,7 @@ func TestPoll_CountsEventsWithoutAWebhook(t *testing.T) {
 		processes, _, err := r.stores.Processes(t.Context(), "default")
 		return err == nil && len(processes) == 1 && processes[0].GetOnlyPolled() > 3+updates
 	}, 2500*time.Millisecond, 50*time.Millisecond, "an event counts twice")
+	require.EqualValues(t, 3+updates, received(), "the metric counts each event once")
 	require.Equal(t, http.StatusOK,
 		r.send(event{ID: "evt_1", Type: "product.updated", Created: 1, Object: productObject("Mug", 1)}.body(), secret))
 	eventually("webhooks arrive again", func(p *meshv1.Process) bool {

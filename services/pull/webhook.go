@@ -154,10 +154,14 @@ func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via mesh
 		telemetry.Fail(span, err)
 		return err
 	}
+	if via == meshv1.Via_VIA_POLL && !isNew {
+		// A poll has read the event again, or it has come by webhook.
+		return nil
+	}
 	countReceived(ctx, via, "stored")
 	p.received.Add(1)
 	switch {
-	case via == meshv1.Via_VIA_POLL && isNew && len(p.secrets) > 0:
+	case via == meshv1.Via_VIA_POLL && len(p.secrets) > 0:
 		p.polledOnly.add(time.Now())
 	case via == meshv1.Via_VIA_WEBHOOK:
 		p.polledOnly.reset()

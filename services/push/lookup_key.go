@@ -10,7 +10,7 @@ import (
 
 // resolveKeyOwner reads which price has the key that a call was refused for. It takes a key of another product in the
 // catalog, because the catalog decides there. Any other key stays, and the refusal is returned. It returns no refusal
-// if the key may be taken.
+// if the key may be taken, or is free.
 func (p *pusher) resolveKeyOwner(ctx context.Context, req plan.Request,
 	f *plan.Failed,
 ) (refused *refusedError, err error) {
@@ -19,6 +19,10 @@ func (p *pusher) resolveKeyOwner(ctx context.Context, req plan.Request,
 	if err != nil {
 		return nil, fmt.Errorf("product %s: find the owner of lookup key %s: %w", req.Change.GetProductId(), key,
 			stripeapi.Classify(err))
+	}
+	if holder == nil && req.Keys.MayBeFree(key) {
+		// In a transaction that moves keys among products, the owner has just given it away.
+		return nil, nil
 	}
 	who := "another price"
 	if holder != nil {

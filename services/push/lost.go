@@ -16,7 +16,8 @@ const maxLostAttempts = 8
 
 // rereadLost handles a message about a product without a state in CATALOG. If Driftless does not manage the product,
 // the catalog never had it, and lost is false. Otherwise CATALOG was purged or deleted. Then ingestion is asked to read
-// the product again, and the message waits for that. ask identifies the message.
+// the product again, and the message waits for that. If the tables do not have it any more, ingestion publishes its
+// removal. ask identifies the message.
 func (p *pusher) rereadLost(ctx context.Context, product, ask string,
 	attempt uint64,
 ) (verdict mesh.Verdict, lost bool) {
@@ -31,7 +32,7 @@ func (p *pusher) rereadLost(ctx context.Context, product, ask string,
 			Account: p.account, ProductId: product, Reason: topology.ReasonExhausted,
 			Message: fmt.Sprintf(
 				"CATALOG has no state of product %s, which Driftless has written to Stripe, and ingestion did not "+
-					"read it again: check that ingestion runs and that the mapping's queries return the product, then run `driftless reread %s`",
+					"read it again: start ingestion, then run `driftless reread %s`. That also archives the product if the catalog does not have it any more",
 				product, visible.Argument(product)),
 		}), true
 	}

@@ -64,3 +64,27 @@ func TestCommand_IgnoresAnUnknownProduct(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, consumer.CachedInfo().NumPending)
 }
+
+// A product left the tables, and CATALOG has lost it. Ingestion knows that when it has read the tables.
+func TestCommand_ArchivesAProductThatLeftAndThatCatalogLost(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCatalog)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(t.Context()))
+
+	r.command(&meshv1.SyncProduct{ProductId: "mug", Look: true, ArchiveExtra: true})
+	command := r.ingestionCommand()
+	require.NotNil(t, command, "ingestion is asked, because OBSERVED has a version of the product")
+	require.Equal(t, []string{"mug"}, command.GetBackfill().GetProductIds())
+	held, err := r.stripe.Products.Get("mug", nil)
+	require.NoError(t, err)
+	require.True(t, held.Active, "not before the tables were read")
+	r.remove("mug", 11)
+	require.Eventually(t, func() bool {
+		p, err := r.stripe.Products.Get("mug", nil)
+		return err == nil && !p.Active
+	}, patience, 10*time.Millisecond)
+}

@@ -202,8 +202,15 @@ func (p *pusher) syncCommand(ctx context.Context, msg mesh.Message[*meshv1.Comma
 		return mesh.Retry(err)
 	}
 	if latest == nil && sync.GetArchiveExtra() {
-		// The catalog never had this product, and the operator asked for extras to be archived.
-		latest = p.withoutExtra(sync.GetProductId())
+		known, _, err := p.stores.Observed().Get(ctx, p.account, sync.GetProductId())
+		if err != nil {
+			return mesh.Retry(err)
+		}
+		// Either the catalog never had this product, and the operator asked for extras to be archived. Or it left the
+		// catalog, and both CATALOG and OBSERVED have lost it. If OBSERVED still has it, ingestion removes it.
+		if !catalog.IsManaged(known) {
+			latest = p.withoutExtra(sync.GetProductId())
+		}
 	}
 	if latest == nil {
 		if verdict, lost := p.rereadLost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {

@@ -27,6 +27,7 @@ const (
 		"one, or comes from an earlier version of Driftless"
 	reasonOther = "stream %s is not the one that the ledger was made from: it was made again or restored from an " +
 		"older copy, or the ledger is the one of another mesh"
+	reasonRemoved = "messages of stream %s were removed before they were read, by a purge or by a limit of the stream"
 )
 
 // verifyLedger joins the writers of the ledger. If the ledger may lack what NATS has delivered to it, it stores that
@@ -41,8 +42,8 @@ func (r *reconciler) verifyLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gaps, other := ledger.Gaps(stored, delivered)
-	if gaps, err = r.withMessages(ctx, gaps, other); err != nil {
+	gaps, damage := ledger.Gaps(stored, delivered)
+	if gaps, err = r.withMessages(ctx, gaps, damage); err != nil {
 		return err
 	}
 	if len(gaps) == 0 {
@@ -53,12 +54,20 @@ func (r *reconciler) verifyLedger(ctx context.Context) error {
 	switch {
 	case len(stored) == 0:
 		reason = reasonNoRecord
-	case other != "":
-		reason = fmt.Sprintf(reasonOther, other)
+	case damage.NeedsComparison():
+		reason = reasonOf(damage)
 	default:
 		reason = fmt.Sprintf(reasonOlder, copied.UTC().Format(time.DateTime)+" UTC")
 	}
-	return r.beginReread(ctx, reason, copied, other != "", gaps)
+	return r.beginReread(ctx, reason, copied, damage.NeedsComparison(), gaps)
+}
+
+// reasonOf returns why every product must be compared with the streams.
+func reasonOf(damage ledger.Damage) string {
+	if damage.Other != "" {
+		return fmt.Sprintf(reasonOther, damage.Other)
+	}
+	return fmt.Sprintf(reasonRemoved, damage.Removed)
 }
 
 // delivered returns how far NATS has delivered the streams that the ledger follows. If that is less than a stored
@@ -85,10 +94,20 @@ func (r *reconciler) deliveredTo(ctx context.Context, consumers []mesh.ConsumerS
 			Stream: c.Stream, Begun: c.Delivered > 0, To: c.DeliveredTo, Acknowledged: c.AckFloor,
 		}
 		// The stream is read after its consumer, so that it ends behind what was delivered.
-		if d.Created, d.Last, err = r.mesh.StreamState(ctx, c.Stream); err != nil {
+		now, err := r.mesh.StreamState(ctx, c.Stream)
+		if err != nil {
 			return nil, err
 		}
-		if p := stored[c.Stream]; d.To < p.Sequence && p.Sequence <= d.Last {
+		d.Created, d.Last, d.ReadTo = now.Created, now.Last, r.readTo(c.Stream, consumers)
+		r.lasts[c.Stream] = now.Last
+		p := stored[c.Stream]
+		if d.HasRemoved, err = r.hasRemoved(ctx, c.Stream, now, p); err != nil {
+			return nil, err
+		}
+		if d.HasRemoved {
+			d.ReadTo = max(d.ReadTo, int64(now.First)-1)
+		}
+		if d.To < p.Sequence && p.Sequence <= d.Last {
 			if d.MessageAt, err = r.mesh.StoredAt(ctx, c.Stream, p.Sequence); err != nil {
 				return nil, err
 			}
@@ -98,11 +117,13 @@ func (r *reconciler) deliveredTo(ctx context.Context, consumers []mesh.ConsumerS
 	return out, nil
 }
 
-// withMessages returns the gaps in which the stream has a message for the ledger, and those of a stream that is another
-// one.
-func (r *reconciler) withMessages(ctx context.Context, gaps []ledger.Gap, other string) (out []ledger.Gap, err error) {
+// withMessages returns the gaps in which the stream has a message for the ledger, and all of them if every product must
+// be compared.
+func (r *reconciler) withMessages(ctx context.Context, gaps []ledger.Gap, damage ledger.Damage) (
+	out []ledger.Gap, err error,
+) {
 	for _, gap := range gaps {
-		has := other != ""
+		has := damage.NeedsComparison()
 		for from, pages := gap.First, 0; !has && from <= gap.Last; pages++ {
 			messages, next, err := r.mesh.Range(ctx, consumerOf(gap.Stream), from, gap.Last)
 			if err != nil {
@@ -198,7 +219,7 @@ func (r *reconciler) advance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(consumers, r.hasMoved) {
+	if !slices.ContainsFunc(consumers, r.hasMoved) && time.Since(r.advanced) < refreshInterval {
 		return nil
 	}
 	// The positions are read before the streams, because other processes store them too.
@@ -210,12 +231,14 @@ func (r *reconciler) advance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if gaps, other := ledger.Gaps(stored, delivered); other != "" {
-		return r.beginReread(ctx, fmt.Sprintf(reasonOther, other), oldest(stored), true, gaps)
+	if gaps, damage := ledger.Gaps(stored, delivered); damage.NeedsComparison() {
+		return r.beginReread(ctx, reasonOf(damage), oldest(stored), true, gaps)
 	}
 	positions := make([]ledger.StreamPosition, len(delivered))
 	for i, d := range delivered {
-		positions[i] = ledger.StreamPosition{Stream: d.Stream, Created: d.Created, Sequence: d.Acknowledged}
+		positions[i] = ledger.StreamPosition{
+			Stream: d.Stream, Created: d.Created, Sequence: d.Acknowledged, ReadTo: d.ReadTo,
+		}
 		if d.Acknowledged > stored[d.Stream].Sequence {
 			if positions[i].MessageAt, err = r.mesh.StoredAt(ctx, d.Stream, d.Acknowledged); err != nil {
 				return err
@@ -229,19 +252,28 @@ func (r *reconciler) advance(ctx context.Context) error {
 		}
 		return err
 	}
-	for _, p := range positions {
-		r.positions[p.Stream] = p.Sequence
+	for _, c := range consumers {
+		r.positions[c.Consumer] = markOf(c)
 	}
+	r.advanced = time.Now()
 	return nil
 }
 
-// hasMoved reports whether a consumer of the ledger has acknowledged another sequence than the stored one.
+// consumerMark is what the stored positions follow from.
+type consumerMark struct {
+	acknowledged uint64
+	hasReadAll   bool
+}
+
+func markOf(c mesh.ConsumerStatus) consumerMark { return consumerMark{c.AckFloor, hasReadAll(c)} }
+
+// hasMoved reports whether a consumer that the ledger rests on differs from when the positions were stored last.
 func (r *reconciler) hasMoved(c mesh.ConsumerStatus) bool {
-	if c.Name != topology.Reconciliation {
+	if !restsOn(c.Consumer) {
 		return false
 	}
-	stored, ok := r.positions[c.Stream]
-	return !ok || stored != c.AckFloor
+	stored, ok := r.positions[c.Consumer]
+	return !ok || stored != markOf(c)
 }
 
 const (

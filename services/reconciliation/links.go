@@ -48,11 +48,11 @@ type linkCheck struct {
 }
 
 func (c *linkCheck) check(ctx context.Context) error {
-	created, last, err := c.mesh.StreamState(ctx, "KV_"+topology.BucketLink)
+	now, err := c.mesh.StreamState(ctx, "KV_"+topology.BucketLink)
 	if err != nil {
 		return err
 	}
-	isOther := !created.Equal(c.created) || last < c.last
+	isOther := !now.Created.Equal(c.created) || now.Last < c.last
 	isDue := c.linksMissing.Load() != nil && time.Since(c.checked) >= missingLinkInterval
 	if isOther || isDue {
 		missing, err := c.missing(ctx)
@@ -64,7 +64,7 @@ func (c *linkCheck) check(ctx context.Context) error {
 		}
 		c.checked = time.Now()
 	}
-	c.created, c.last = created, last
+	c.created, c.last = now.Created, now.Last
 	return nil
 }
 

@@ -123,8 +123,12 @@ type reconciler struct {
 	linksMissing atomic.Pointer[string]
 	// replaced makes watchContinuity look at once at a ledger that seems to be another one.
 	replaced chan struct{}
-	// positions are those that were stored last. Owned by the goroutine of watchContinuity.
-	positions map[string]uint64
+	// positions are the consumers as they were when their positions were stored last, at the time advanced. Owned by
+	// the goroutine of watchContinuity.
+	positions map[topology.Consumer]consumerMark
+	advanced  time.Time
+	// lasts are the ends of the streams when they were read last. Owned by the same goroutine.
+	lasts map[string]uint64
 	// commanded are the commands of a rebase. Owned by the same goroutine.
 	commanded rebaseCommands
 	// holder identifies the process when it reads again what the ledger lacks.
@@ -175,7 +179,8 @@ func Run(ctx context.Context, cfg Config) error {
 		outgoingEvents: make(chan struct{}, 1),
 
 		replaced:  make(chan struct{}, 1),
-		positions: map[string]uint64{},
+		positions: map[topology.Consumer]consumerMark{},
+		lasts:     map[string]uint64{},
 		holder:    nuid.Next(),
 	}
 	l, err := ledger.OpenMigrated(ctx,

@@ -5,7 +5,6 @@
 package adoption
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -52,6 +51,13 @@ const (
 	ByName Why = "name"
 )
 
+// A match lists at most so many candidates and rivals: thousands of products may have the same name. Matches share
+// their lists of candidates.
+const (
+	maxCandidates = 100
+	maxRivals     = 20
+)
+
 // Match is a catalog product and the Stripe product, or products, that may be the same.
 type Match struct {
 	// Product is the catalog's id.
@@ -59,11 +65,14 @@ type Match struct {
 	// StripeID is Stripe's id. It is empty if there are several candidates.
 	StripeID string
 	Why      Why
-	// Candidates are Stripe's ids if there are several, in ascending order.
-	Candidates []string
+	// Candidates are Stripe's ids if there are several, in ascending order, at most 100. MoreCandidates counts those
+	// that are left out.
+	Candidates     []string
+	MoreCandidates int
 	// Rivals are other catalog products that may be the same Stripe product, for a reason at least as strong; in
-	// ascending order.
-	Rivals []string
+	// ascending order, at most 20. MoreRivals counts those that are left out.
+	Rivals     []string
+	MoreRivals int
 	// Conflicting is another Stripe product that a weaker reason than Why, except the name, points to.
 	Conflicting string
 }
@@ -81,26 +90,27 @@ func Matches(wanted []Wanted, held []Existing) []Match {
 	claims := map[string]*claim{}
 	byRank := make([][]*proposal, len(ranks))
 	for _, w := range wanted {
-		if m, ok := x.match(w); ok {
-			rank := slices.Index(ranks, m.Why)
-			byRank[rank] = append(byRank[rank], &proposal{Match: m, ids: m.stripeIDs()})
+		if p, ok := x.match(w); ok {
+			rank := slices.Index(ranks, p.Why)
+			byRank[rank] = append(byRank[rank], p)
 		}
 	}
 	var out []Match
 	// Start with the strongest reason: its matches leave weaker reasons fewer candidates, perhaps one.
 	for rank, proposals := range byRank {
-		for _, p := range proposals {
-			p.ids = slices.DeleteFunc(p.ids,
+		groups := groupsOf(proposals)
+		for _, g := range groups {
+			g.ids = slices.DeleteFunc(slices.Clone(g.ids),
 				func(id string) bool { return claims[id] != nil && claims[id].excludes(rank) })
-		}
-		for _, p := range proposals {
-			for _, id := range p.ids {
-				claims[id] = claims[id].merge(&claim{rank: rank, by: []string{p.Product}, isSole: len(p.ids) == 1})
+			for _, id := range g.ids {
+				claims[id] = claims[id].merge(rank, g)
 			}
 		}
-		for _, p := range proposals {
-			if len(p.ids) > 0 {
-				out = append(out, p.withRivals(claims))
+		for _, g := range groups {
+			for _, p := range g.proposals {
+				if len(g.ids) > 0 {
+					out = append(out, g.match(p, claims))
+				}
 			}
 		}
 	}
@@ -110,53 +120,98 @@ func Matches(wanted []Wanted, held []Existing) []Match {
 
 var ranks = []Why{ByID, ByMetadata, ByLookupKey, ByName}
 
-// proposal is a match with the remaining candidates.
+// proposal is a match without its candidates.
 type proposal struct {
 	Match
 
+	// ids are the candidates. Proposals that rest on the same value share them.
 	ids []string
 }
 
-// withRivals returns the match with its rivals. claims are all claims of reasons at least as strong.
-func (p *proposal) withRivals(claims map[string]*claim) Match {
-	m := p.Match
-	m.StripeID, m.Candidates = "", p.ids
-	if len(p.ids) == 1 {
-		m.StripeID, m.Candidates = p.ids[0], nil
-		m.Rivals = slices.DeleteFunc(slices.Clone(claims[m.StripeID].by),
-			func(id string) bool { return id == m.Product })
-		slices.Sort(m.Rivals)
+// group is proposals of a reason that share their candidates. Thousands of products on both sides may have the same
+// name, so nothing is kept for each pair of them.
+type group struct {
+	proposals []*proposal
+	ids       []string
+}
+
+// groupsOf groups proposals by their candidates.
+func groupsOf(proposals []*proposal) (out []*group) {
+	byFirst := map[*string]*group{}
+	for _, p := range proposals {
+		// The index has one list for each value, so the address of its first element stands for the list.
+		first := &p.ids[0]
+		if byFirst[first] == nil {
+			byFirst[first] = &group{ids: p.ids}
+			out = append(out, byFirst[first])
+		}
+		byFirst[first].proposals = append(byFirst[first].proposals, p)
 	}
+	return out
+}
+
+// match returns the match of a proposal with its candidates and rivals. claims are all claims of reasons at least as
+// strong.
+func (g *group) match(p *proposal, claims map[string]*claim) Match {
+	m := p.Match
+	if len(g.ids) > 1 {
+		m.Candidates = g.ids[:min(len(g.ids), maxCandidates)]
+		m.MoreCandidates = len(g.ids) - len(m.Candidates)
+		return m
+	}
+	m.StripeID = g.ids[0]
+	rivals := claims[m.StripeID].products()
+	if len(rivals) > 1 {
+		m.Rivals = make([]string, 0, min(len(rivals)-1, maxRivals))
+	}
+	for _, id := range rivals {
+		if len(m.Rivals) == cap(m.Rivals) {
+			break
+		}
+		if id != m.Product {
+			m.Rivals = append(m.Rivals, id)
+		}
+	}
+	m.MoreRivals = len(rivals) - 1 - len(m.Rivals)
 	return m
 }
 
-// claim is the strongest reason for which a Stripe product is proposed, and the catalog products that it is proposed
-// for.
+// claim is the strongest reason for which a Stripe product is proposed, and the groups of catalog products that it is
+// proposed for.
 type claim struct {
-	rank int
-	by   []string
-	// isSole reports whether it is the only candidate.
-	isSole bool
+	rank   int
+	groups []*group
+	// sorted are the catalog products. It is nil until products is called.
+	sorted []string
 }
 
-func (c *claim) merge(other *claim) *claim {
+func (c *claim) merge(rank int, g *group) *claim {
 	switch {
-	case c == nil || other.rank < c.rank:
-		return other
-	case other.rank == c.rank:
-		c.by = append(c.by, other.by...)
+	case c == nil || rank < c.rank:
+		return &claim{rank: rank, groups: []*group{g}}
+	case rank == c.rank:
+		c.groups = append(c.groups, g)
 	}
 	return c
 }
 
-// excludes reports whether the claim excludes a match by a reason of this rank.
-func (c *claim) excludes(rank int) bool { return c.rank < rank && len(c.by) == 1 && c.isSole }
-
-func (m Match) stripeIDs() []string {
-	if m.StripeID != "" {
-		return []string{m.StripeID}
+// products returns the ids of the catalog products in ascending order.
+func (c *claim) products() []string {
+	if c.sorted == nil {
+		for _, g := range c.groups {
+			for _, p := range g.proposals {
+				c.sorted = append(c.sorted, p.Product)
+			}
+		}
+		slices.Sort(c.sorted)
 	}
-	return slices.Clone(m.Candidates)
+	return c.sorted
+}
+
+// excludes reports whether the claim excludes a match by a reason of this rank: a stronger one gives the Stripe product
+// to one catalog product alone.
+func (c *claim) excludes(rank int) bool {
+	return c.rank < rank && len(c.groups) == 1 && len(c.groups[0].proposals) == 1 && len(c.groups[0].ids) == 1
 }
 
 // index finds Stripe products by each kind of matching data.
@@ -176,39 +231,56 @@ func newIndex(held []Existing) *index {
 			}
 		}
 	}
+	for _, lists := range x.byReason {
+		for v, ids := range lists {
+			slices.Sort(ids)
+			lists[v] = slices.Compact(ids)
+		}
+	}
 	return x
 }
 
 // match returns the match by the strongest reason that applies.
-func (x *index) match(w Wanted) (m Match, ok bool) {
+func (x *index) match(w Wanted) (p *proposal, ok bool) {
 	for i, values := range [][]string{{w.ID}, {w.ID, w.Value}, w.LookupKeys, {normalizeName(w.Name)}} {
-		found := map[string]bool{}
-		for _, v := range values {
-			for _, id := range x.byReason[i][v] {
-				found[id] = true
-			}
-		}
-		switch ids := slices.Sorted(maps.Keys(found)); {
+		switch ids := x.find(i, values); {
 		case len(ids) == 0:
-		case !ok:
-			ok = true
-			m = Match{Product: w.ID, Why: ranks[i]}
-			if len(ids) == 1 {
-				m.StripeID = ids[0]
-			} else {
-				m.Candidates = ids
-			}
-		case ranks[i] != ByName && m.StripeID != "" && m.Conflicting == "":
+		case p == nil:
+			p = &proposal{Match: Match{Product: w.ID, Why: ranks[i]}, ids: ids}
+		case ranks[i] != ByName && len(p.ids) == 1 && p.Conflicting == "":
 			// The first other product counts.
 			for _, id := range ids {
-				if id != m.StripeID {
-					m.Conflicting = id
+				if id != p.ids[0] {
+					p.Conflicting = id
 					break
 				}
 			}
 		}
 	}
-	return m, ok
+	return p, p != nil
+}
+
+// find returns the Stripe products that have one of the values, in ascending order. It returns the list of the index if
+// only one of the values is known.
+func (x *index) find(rank int, values []string) []string {
+	var ids []string
+	found := 0
+	for _, v := range values {
+		list := x.byReason[rank][v]
+		if len(list) == 0 || found > 0 && &list[0] == &ids[0] {
+			continue
+		}
+		if found++; found == 1 {
+			ids = list
+		} else {
+			ids = slices.Concat(ids, list)
+		}
+	}
+	if found > 1 {
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+	}
+	return ids
 }
 
 // normalizeName returns a name without differences in case, spaces, punctuation and the encoding of accents.

@@ -82,20 +82,32 @@ func (r Reservation) String() string { return strings.TrimSpace(string(r.Doubt) 
 func Propose(m Match, change *catalogv1.ProductChange, held *catalogv1.Observed) Proposal {
 	p := Proposal{Match: m, Prices: map[string]string{}}
 	if m.StripeID == "" {
-		p.addDoubt(Ambiguous, "", "one of "+strings.Join(m.Candidates, ", "))
+		p.addDoubt(Ambiguous, "", "one of "+listed(m.Candidates, m.MoreCandidates))
 		return p
 	}
 	if m.Why == ByName {
 		p.addDoubt(NameOnly, "", "only the name is the same")
 	}
 	if len(m.Rivals) > 0 {
-		p.addDoubt(Ambiguous, "", m.StripeID+" may be "+strings.Join(m.Rivals, ", ")+" too")
+		p.addDoubt(Ambiguous, "", m.StripeID+" may be "+listed(m.Rivals, m.MoreRivals)+" too")
 	}
 	if m.Conflicting != "" {
 		p.addDoubt(Contradiction, "", "another reason points to "+m.Conflicting)
 	}
 	p.addDoubts(change, held)
 	return p
+}
+
+// maxNamed is how many ids the detail of a doubt names.
+const maxNamed = 20
+
+// listed lists ids: "a, b and 3 more".
+func listed(ids []string, more int) string {
+	named := ids[:min(len(ids), maxNamed)]
+	if more += len(ids) - len(named); more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(named, ", "), more)
+	}
+	return strings.Join(named, ", ")
 }
 
 // addDoubts pairs the prices and collects the doubts about the products themselves.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/driftless-sync/driftless/services/internal/durable"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -51,11 +52,7 @@ func (e endpoints) save(dataDir string) error {
 	if err != nil {
 		return fmt.Errorf("write the addresses of the mesh: %w", err)
 	}
-	tmp := endpointsFile(dataDir) + ".new"
-	if err := os.WriteFile(tmp, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write the addresses of the mesh: %w", err)
-	}
-	if err := os.Rename(tmp, endpointsFile(dataDir)); err != nil {
+	if err := durable.WriteFile(endpointsFile(dataDir), append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write the addresses of the mesh: %w", err)
 	}
 	return nil
@@ -76,7 +73,8 @@ func findMesh(dataDir string) (endpoints, error) {
 	}
 	var e endpoints
 	if err := json.Unmarshal(data, &e); err != nil {
-		return endpoints{}, fmt.Errorf("read the addresses of the mesh: %s: %w", endpointsFile(dataDir), err)
+		return endpoints{}, fmt.Errorf("read the addresses of the mesh: %s is damaged, perhaps since a loss of power: "+
+			"start `driftless up` again: %w", endpointsFile(dataDir), err)
 	}
 	return e, nil
 }

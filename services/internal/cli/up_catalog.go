@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/driftless-sync/driftless/services/internal/durable"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // privateCatalog is what pinCatalog records for the private Postgres of a data directory.
@@ -32,17 +34,27 @@ func (u *up) pinCatalog(ctx context.Context) error {
 	known, err := os.ReadFile(path)
 	switch before := strings.TrimSpace(string(known)); {
 	case errors.Is(err, os.ErrNotExist):
-		if err := os.WriteFile(path, []byte(now+"\n"), 0o600); err != nil {
+		if err := durable.WriteFile(path, []byte(now+"\n"), 0o600); err != nil {
 			return fmt.Errorf("data directory: %w", err)
 		}
 	case err != nil:
 		return fmt.Errorf("data directory: %w", err)
+	case before == "":
+		return emptyPin(path, "the catalog in "+now)
 	case before != now:
 		return fmt.Errorf("data directory %s was used with %s, and now the catalog is in %s: the products of the first "+
 			"would count as deleted. Set another directory with --data-dir. If it is the same catalog, which was moved, "+
 			"remove %s", u.dataDir, before, now, path)
 	}
 	return nil
+}
+
+// emptyPin says what to do about a file of the data directory that was emptied, as that of an earlier version may be by
+// a loss of power. now is what the directory is used with now.
+func emptyPin(path, now string) error {
+	return fmt.Errorf("%s is empty, perhaps since a loss of power, so nobody knows what the data directory was used "+
+		"with. If it was used with %s, run `rm %s` and start again. Otherwise set another directory with --data-dir",
+		path, now, visible.Argument(path))
 }
 
 // identifyCatalog names the catalog database so that another address or role of it makes no difference. ok is false if

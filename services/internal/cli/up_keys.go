@@ -11,9 +11,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/durable"
 	"github.com/driftless-sync/driftless/services/internal/secretfile"
 	"github.com/driftless-sync/driftless/services/internal/signing"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 // upKeys are the signing keys of a mesh on one machine. Each service gets its own key, and the public keys of all.
@@ -68,7 +70,9 @@ func (u *up) makeKeys() error {
 		k.files[name] = filepath.Join(k.dir, name+".key")
 		key, err := readOrCreateKey(k.files[name])
 		if err != nil {
-			return fmt.Errorf("signing key of %s: %w", name, err)
+			return fmt.Errorf("signing key of %s: %w. If the file was damaged, run `rm %s %s` and start again: up makes "+
+				"another key, and the services check signatures again after an hour", name, err,
+				visible.Argument(k.files[name]), visible.Argument(k.marker()))
 		}
 		trusted = append(trusted, name+"="+key.Public().String())
 	}
@@ -103,12 +107,8 @@ func readOrCreateKey(path string) (signing.PrivateKey, error) {
 	if err != nil {
 		return key, err
 	}
-	// The file is renamed into place, because a service would not start with a partly written key.
-	draft := path + ".new"
-	if err := os.WriteFile(draft, []byte(key.Reveal()+"\n"), 0o600); err != nil {
-		return key, err
-	}
-	return key, os.Rename(draft, path)
+	// A service would not start with a partly written key.
+	return key, durable.WriteFile(path, []byte(key.Reveal()+"\n"), 0o600)
 }
 
 // environment returns the variables for a service: its own key, and the keys that it trusts.
@@ -134,7 +134,7 @@ func (k upKeys) markSigned(runsElsewhere bool) error {
 	if k.files == nil || runsElsewhere {
 		return nil
 	}
-	if err := os.WriteFile(k.marker(), nil, 0o600); err != nil {
+	if err := durable.WriteFile(k.marker(), nil, 0o600); err != nil {
 		return fmt.Errorf("signing keys: %w", err)
 	}
 	return nil

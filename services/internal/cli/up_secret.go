@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/durable"
 )
 
 // ensureToken creates the token of the APIs if none is given, since any program and user on this machine can reach a
@@ -41,12 +42,8 @@ func readOrCreateSecret(path, prefix string) (string, error) {
 		return "", fmt.Errorf("read the stored secret: %w", err)
 	}
 	secret := prefix + rand.Text()
-	// Renamed into place: a file that a kill left half written would be read as the secret.
-	draft := path + ".new"
-	if err := os.WriteFile(draft, []byte(secret+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("store a secret: %w", err)
-	}
-	if err := os.Rename(draft, path); err != nil {
+	// A file that is half written would be read as the secret.
+	if err := durable.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("store a secret: %w", err)
 	}
 	return secret, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/driftless-sync/driftless/services/internal/durable"
 	"github.com/driftless-sync/driftless/services/internal/productfile"
 )
 
@@ -40,7 +41,7 @@ func (u *up) seedCatalog(ctx context.Context) error {
 			return err
 		}
 	}
-	return os.WriteFile(marker, nil, 0o600)
+	return durable.WriteFile(marker, nil, 0o600)
 }
 
 func (u *up) isCatalogEmpty(ctx context.Context) (empty bool, err error) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/driftless-sync/driftless/services/internal/durable"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -37,12 +38,14 @@ func pinStripe(dataDir string, hasKey bool) error {
 	known, err := os.ReadFile(path)
 	switch before := strings.TrimSpace(string(known)); {
 	case errors.Is(err, os.ErrNotExist):
-		if err := os.WriteFile(path, []byte(now+"\n"), 0o600); err != nil {
+		if err := durable.WriteFile(path, []byte(now+"\n"), 0o600); err != nil {
 			return fmt.Errorf("data directory: %w", err)
 		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("data directory: %w", err)
+	case before == "":
+		return emptyPin(path, now)
 	case before != now:
 		return fmt.Errorf(
 			"data directory %s was used with %s, and now STRIPE_API_KEY says %s: set another with --data-dir, or remove it", dataDir, before, now)

@@ -11,8 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
+
+	"github.com/driftless-sync/driftless/services/internal/durable"
 )
 
 // home is the directory of a private server, with the cluster, its password and its log.
@@ -38,7 +39,7 @@ func chooseHome(ctx context.Context, cfg PostgresConfig, acc *account, bin binar
 	}
 	hash := sha256.Sum256([]byte(cfg.DataDir))
 	moved := home{dir: filepath.Join(cfg.relocateTo, hex.EncodeToString(hash[:6]), "postgres"), account: acc}
-	nonce, err := readOrCreateSecret(asked.nonce(), 0o644)
+	nonce, err := readNonce(asked, moved)
 	if err != nil {
 		return home{}, err
 	}
@@ -57,7 +58,7 @@ func chooseHome(ctx context.Context, cfg PostgresConfig, acc *account, bin binar
 			fmt.Errorf("the user %s, which Postgres must run as, cannot enter %s, and another directory cannot be created; "+
 				"choose a data directory that it can enter: %w", acc.name, cfg.DataDir, err)
 	}
-	if err := os.WriteFile(moved.nonce(), []byte(nonce), 0o644); err != nil {
+	if err := durable.WriteFile(moved.nonce(), []byte(nonce), 0o644); err != nil {
 		return home{}, err
 	}
 	if !acc.canEnter(ctx, bin, moved.dir) {
@@ -68,6 +69,21 @@ func chooseHome(ctx context.Context, cfg PostgresConfig, acc *account, bin binar
 		"the private Postgres is in another directory: the user that it must run as cannot enter the data directory",
 		"user", acc.name, "data_dir", cfg.DataDir, "dir", moved.dir)
 	return moved, nil
+}
+
+// readNonce returns the nonce of the data directory. It creates it at the first time. If either nonce was emptied,
+// nobody knows whether the old server belongs to the data directory, so it is not removed.
+func readNonce(asked, moved home) (string, error) {
+	for _, pair := range [][2]home{{asked, moved}, {moved, asked}} {
+		damaged, other := pair[0].nonce(), pair[1].nonce()
+		if info, err := os.Stat(damaged); err != nil || info.Size() > 0 {
+			continue
+		}
+		return "", fmt.Errorf("%s is empty, perhaps since a loss of power, so nobody knows whether the Postgres in %s belongs "+
+			"to the data directory. If it does, run `cp %q %q` and start again. To start over, remove %s and the data directory",
+			damaged, moved.dir, other, damaged, moved.dir)
+	}
+	return readOrCreateSecret(asked.nonce(), 0o644)
 }
 
 // compatible returns the installation for the cluster, which only servers of its own major version can read.
@@ -94,6 +110,9 @@ func (h home) compatible(installed []binaries) (binaries, error) {
 func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string, error) {
 	if _, err := os.Stat(h.cluster()); err == nil {
 		password, err := os.ReadFile(h.password())
+		if err == nil && len(password) == 0 {
+			err = fmt.Errorf("%s is empty, perhaps since a loss of power", h.password())
+		}
 		if err != nil {
 			return "", fmt.Errorf("the password of the cluster is missing; delete the data directory to start over: %w",
 				err)
@@ -130,7 +149,7 @@ func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string
 	if err := os.Rename(draft, h.cluster()); err != nil {
 		return "", err
 	}
-	return password, syncDir(h.dir)
+	return password, durable.SyncDir(h.dir)
 }
 
 // startServer starts the server process with an empty log.
@@ -167,12 +186,8 @@ func readOrCreateSecret(path string, mode os.FileMode) (string, error) {
 		return "", err
 	}
 	secret := rand.Text()
-	// Renamed into place: with a half-written password the cluster could not be opened.
-	draft := path + "." + strconv.Itoa(os.Getpid())
-	if err := os.WriteFile(draft, []byte(secret), mode); err != nil {
-		return "", err
-	}
-	return secret, os.Rename(draft, path)
+	// With a half-written password the cluster could not be opened.
+	return secret, durable.WriteFile(path, []byte(secret), mode)
 }
 
 // makeDir creates a directory if it is absent, and returns its path without symbolic links.
@@ -198,12 +213,4 @@ func makeEnterable(dirs ...string) error {
 		}
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	handle, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(handle.Sync(), handle.Close())
 }

@@ -208,8 +208,12 @@ func TestStartPostgres_ReportsMissingPassword(t *testing.T) {
 	cfg := config(tempDir(t))
 	server := startPostgres(t, cfg)
 	require.NoError(t, server.Close())
-	require.NoError(t, os.Remove(server.home.password()))
+	require.NoError(t, os.WriteFile(server.home.password(), nil, 0o600))
 	_, err := StartPostgres(t.Context(), cfg)
+	require.ErrorContains(t, err, "delete the data directory to start over")
+	require.ErrorContains(t, err, "is empty")
+	require.NoError(t, os.Remove(server.home.password()))
+	_, err = StartPostgres(t.Context(), cfg)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.ErrorContains(t, err, "delete the data directory to start over")
 }

@@ -87,17 +87,25 @@ func (m *Mesh) LastSequence(ctx context.Context, stream string) (uint64, error) 
 	return info.State.LastSeq, nil
 }
 
-// StreamState returns when a stream was created, and the sequence of its latest message.
-func (m *Mesh) StreamState(ctx context.Context, stream string) (created time.Time, last uint64, err error) {
+// StreamState is the extent of a stream.
+type StreamState struct {
+	Created time.Time
+	// First is the sequence of the oldest message that the stream still has, and Last that of the latest one. First is
+	// Last+1 if the stream is empty, or 0 if it never had a message.
+	First, Last uint64
+}
+
+// StreamState returns the extent of a stream.
+func (m *Mesh) StreamState(ctx context.Context, stream string) (StreamState, error) {
 	s, err := m.boundStream(ctx, stream)
 	if err != nil {
-		return created, 0, err
+		return StreamState{}, err
 	}
 	info, err := m.infoOf(ctx, s)
 	if err != nil {
-		return created, 0, fmt.Errorf("read the state of stream %s: %w", stream, err)
+		return StreamState{}, fmt.Errorf("read the state of stream %s: %w", stream, err)
 	}
-	return info.Created, info.State.LastSeq, nil
+	return StreamState{Created: info.Created, First: info.State.FirstSeq, Last: info.State.LastSeq}, nil
 }
 
 // Oldest returns when the stream stored the consumer's oldest unacknowledged message; zero if there is none.

@@ -120,10 +120,10 @@ func mergeTokens(a, b *tokenPages) []string {
 	return out
 }
 
-// tokenPages lists the tokens of one lane page by page.
+// tokenPages lists the tokens of one lane, or of the observed states, page by page.
 type tokenPages struct {
-	m      *mesh.Mesh
-	filter string
+	m              *mesh.Mesh
+	stream, filter string
 	// page has the rest of the current page, in ascending order.
 	page []string
 	// last is the token that was taken last.
@@ -133,7 +133,9 @@ type tokenPages struct {
 }
 
 func (s *DesiredStore) tokensOf(account string, lane topology.Lane) *tokenPages {
-	return &tokenPages{m: s.m, filter: "catalog." + account + "." + string(lane) + ".*"}
+	return &tokenPages{
+		m: s.m, stream: topology.StreamCatalog, filter: "catalog." + account + "." + string(lane) + ".*",
+	}
 }
 
 func (p *tokenPages) pop() string {
@@ -145,7 +147,7 @@ func (p *tokenPages) pop() string {
 // fill requests the next page if the current one is used up.
 func (p *tokenPages) fill(ctx context.Context) error {
 	for len(p.page) == 0 && !p.done {
-		subjects, total, err := subjectPage(ctx, p.m.Conn(), topology.StreamCatalog, p.filter, p.offset)
+		subjects, total, err := subjectPage(ctx, p.m.Conn(), p.stream, p.filter, p.offset)
 		if err != nil {
 			return err
 		}

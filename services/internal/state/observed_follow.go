@@ -52,5 +52,6 @@ func (s *ObservedStore) After(ctx context.Context, account string, revision uint
 // State returns when the bucket was created, and the latest revision in it. Another bucket with the same name counts
 // from 1 again.
 func (s *ObservedStore) State(ctx context.Context) (created time.Time, revision uint64, err error) {
-	return s.m.StreamState(ctx, "KV_"+topology.BucketObserved)
+	stream, err := s.m.StreamState(ctx, "KV_"+topology.BucketObserved)
+	return stream.Created, stream.Last, err
 }

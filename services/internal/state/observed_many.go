@@ -25,6 +25,21 @@ func (s *ObservedStore) GetMany(ctx context.Context, account string, products []
 	for i, id := range products {
 		subjects[i] = observedSubject(account, id)
 	}
+	return s.last(ctx, account, products, subjects)
+}
+
+// ByToken is GetMany for the tokens of products (see topology.Token). An entry without a state may lack its id.
+func (s *ObservedStore) ByToken(ctx context.Context, account string, tokens []string) ([]ObservedEntry, error) {
+	ids, subjects := make([]string, len(tokens)), make([]string, len(tokens))
+	for i, token := range tokens {
+		ids[i], subjects[i] = topology.ParseToken(token), topology.KeyObserved.Sub(token).Subject(account)
+	}
+	return s.last(ctx, account, ids, subjects)
+}
+
+func (s *ObservedStore) last(ctx context.Context, account string, products, subjects []string) (
+	[]ObservedEntry, error,
+) {
 	out := make([]ObservedEntry, len(products))
 	err := s.bucket().EachLast(ctx, subjects, func(i int, msg *jetstream.RawStreamMsg) (err error) {
 		if out[i], err = observedAnswer(account, products[i], msg); err != nil {
@@ -36,6 +51,27 @@ func (s *ObservedStore) GetMany(ctx context.Context, account string, products []
 		return nil, fmt.Errorf("read the observed states of %d products: %w", len(products), err)
 	}
 	return out, nil
+}
+
+// EachToken calls do for pages of the tokens (see topology.Token) of all keys of the bucket, in ascending order. Memory
+// is bounded: the server lists 100,000 keys per page.
+func (s *ObservedStore) EachToken(ctx context.Context, account string, do func(tokens []string) error) error {
+	pages := &tokenPages{
+		m: s.m, stream: "KV_" + topology.BucketObserved, filter: topology.KeyObserved.Sub("*").Subject(account),
+	}
+	for {
+		if err := pages.fill(ctx); err != nil {
+			return fmt.Errorf("list the products of %s: %w", topology.BucketObserved, err)
+		}
+		if len(pages.page) == 0 {
+			return nil
+		}
+		page := pages.page
+		pages.last, pages.page = page[len(page)-1], nil
+		if err := do(page); err != nil {
+			return err
+		}
+	}
 }
 
 // observedAnswer decodes the latest message of a product; nil means that there is no state.

@@ -340,10 +340,11 @@ type AdoptionMatch struct {
 	// Stripe's ids of prices by the catalog's.
 	Prices map[string]string `protobuf:"bytes,6,rep,name=prices,proto3" json:"prices,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The prices among them that would be replaced, and the catalog's prices that would be created.
-	Replace       []string         `protobuf:"bytes,7,rep,name=replace,proto3" json:"replace,omitempty"`
-	Create        []string         `protobuf:"bytes,8,rep,name=create,proto3" json:"create,omitempty"`
-	Doubts        []*AdoptionDoubt `protobuf:"bytes,9,rep,name=doubts,proto3" json:"doubts,omitempty"`
-	Candidates    []string         `protobuf:"bytes,10,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	Replace []string         `protobuf:"bytes,7,rep,name=replace,proto3" json:"replace,omitempty"`
+	Create  []string         `protobuf:"bytes,8,rep,name=create,proto3" json:"create,omitempty"`
+	Doubts  []*AdoptionDoubt `protobuf:"bytes,9,rep,name=doubts,proto3" json:"doubts,omitempty"`
+	// The ids in Stripe that it may be, at most 100. The doubt "ambiguous" says how many more there are.
+	Candidates    []string `protobuf:"bytes,10,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

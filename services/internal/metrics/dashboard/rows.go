@@ -47,7 +47,7 @@ var Rows = []Row{
 		},
 		{
 			Title: "Stripe is up",
-			Help:  "As Driftless sees it: in the last 20 minutes less than 5% of the requests failed, or only one product's.",
+			Help:  "As Driftless sees it: in the last 20 minutes less than 5% of the requests failed, or only those of a few products.",
 			Unit:  "bool_yes_no", Stat: true, Bad: new(1.0), Below: true, Queries: []Query{
 				{`min(driftless:stripe_up{account=~"$account"})`, ""},
 			},

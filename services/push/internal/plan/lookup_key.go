@@ -25,11 +25,23 @@ type LookupKeys struct {
 	// with their owner.
 	transferable map[string]string
 	foreign      map[string]bool
+	// ownerless counts how often a key was refused and had no owner after that.
+	ownerless map[string]int
 }
+
+// maxOwnerless is how often a pass tries a key again that had no owner after Stripe refused it.
+const maxOwnerless = 3
 
 // NewLookupKeys returns what a pass knows at its start: nothing.
 func NewLookupKeys() *LookupKeys {
-	return &LookupKeys{transferable: map[string]string{}, foreign: map[string]bool{}}
+	return &LookupKeys{transferable: map[string]string{}, foreign: map[string]bool{}, ownerless: map[string]int{}}
+}
+
+// MayBeFree notes that a refused key has no owner any more, and reports whether the call is to be made again: another
+// product has given the key away meanwhile. It returns false if that has happened too often.
+func (k *LookupKeys) MayBeFree(key string) bool {
+	k.ownerless[key]++
+	return k.ownerless[key] <= maxOwnerless
 }
 
 // Take notes that a key may be taken from its owner.

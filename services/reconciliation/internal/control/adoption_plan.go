@@ -17,9 +17,12 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// maxAdoptable is how many products without a link a plan of adoptions may have, of both sides together. A match needs
-// about half a kilobyte.
-const maxAdoptable = 100_000
+// maxAdoptable is how many products without a link a plan of adoptions may have, of both sides together, and
+// maxAdoptablePrices how many prices. BenchmarkPlanAdoption measures the memory that the largest plan needs.
+const (
+	maxAdoptable       = 100_000
+	maxAdoptablePrices = 1_000_000
+)
 
 // PlanAdoption returns the matches of products of the catalog with products that Stripe already has.
 func (c control) PlanAdoption(ctx context.Context,
@@ -130,13 +133,20 @@ func (c control) planAdoption(ctx context.Context, key string) (*adoptionPlan, e
 }
 
 // errManyAdoptable is the error of a plan that would need too much memory.
-var errManyAdoptable = fmt.Errorf("more than %d products of the catalog and Stripe have no link to the other side: "+
-	"use `driftless adopt plan`, which has no limit", maxAdoptable)
+var errManyAdoptable = fmt.Errorf("more than %d products of the catalog and Stripe, or more than %d of their "+
+	"prices, have no link to the other side: use `driftless adopt plan`, which has no limit", maxAdoptable,
+	maxAdoptablePrices)
+
+// isPlannable reports whether a plan of so many products and prices fits into memory.
+func isPlannable(products, prices int) bool {
+	return products <= maxAdoptable && prices <= maxAdoptablePrices
+}
 
 // unlinked reads the products of the catalog, and those in Stripe, that have no link to the other side.
 func (c control) unlinked(ctx context.Context, key string) (wanted []adoption.Wanted, existing []adoption.Existing,
 	err error,
 ) {
+	prices := 0
 	for filter := (ledger.ListFilter{}); ; {
 		next, err := c.Ledger.List(ctx, filter, listPage, func(p *ledger.Product) {
 			if !adoptable(p) {
@@ -144,15 +154,17 @@ func (c control) unlinked(ctx context.Context, key string) (wanted []adoption.Wa
 			}
 			if p.Desired != nil {
 				wanted = append(wanted, adoption.WantedOf(p.Desired, key))
+				prices += len(p.Desired.GetProduct().GetPrices())
 			}
 			if p.Observed.GetProduct() != nil {
 				existing = append(existing, adoption.ExistingOf(p.Observed, key))
+				prices += len(p.Observed.GetPrices())
 			}
 		})
 		if err != nil {
 			return nil, nil, unavailable(err)
 		}
-		if len(wanted)+len(existing) > maxAdoptable {
+		if !isPlannable(len(wanted)+len(existing), prices) {
 			return nil, nil, connect.NewError(connect.CodeFailedPrecondition, errManyAdoptable)
 		}
 		if filter.After = next; next == "" {

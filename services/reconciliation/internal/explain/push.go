@@ -163,9 +163,27 @@ func (d *deriver) failing() {
 		remedy += " Stripe's support finds the call by " + request + "."
 	}
 	d.do(remedy, "driftless sync "+visible.Argument(d.Product.ID))
-	if d.Retrying > 1 {
+	switch {
+	case d.Retrying <= 1:
+	case d.hasStripeAnswered():
+		d.note(fmt.Sprintf("%d products wait for a retry; pull has read Stripe's events since the first failure of this one, so Stripe is not down",
+			d.Retrying))
+	default:
 		d.note(fmt.Sprintf("%d products wait for a retry: this may be an outage", d.Retrying))
 	}
+}
+
+// hasStripeAnswered reports whether pull is known to have read Stripe's events after the product failed first.
+func (d *deriver) hasStripeAnswered() bool {
+	var first time.Time
+	if d.Failure != nil {
+		first = d.Failure.First
+	}
+	if since := d.Retry.GetFailingSince(); since != nil {
+		first = since.AsTime()
+	}
+	read := d.Equality.GetStripeAsOf()
+	return d.StripeUnknown == "" && read != nil && !first.IsZero() && read.AsTime().After(first)
 }
 
 // isRateLimited reports whether the latest attempt failed because Stripe refused the call as one too many.

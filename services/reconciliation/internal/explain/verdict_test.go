@@ -263,6 +263,20 @@ func TestDerive(t *testing.T) {
 				f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, Error: "Stripe: later", DueAt: before(-time.Minute)}, 3
 			},
 		},
+		"failing while Stripe answers pull": {
+			from: unsynced, want: explain.Failing, notes: "so Stripe is not down",
+			edit: func(f *explain.Facts) {
+				f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, FailingSince: before(2 * time.Minute)}, 2
+				f.Equality = &controlv1.Equality{StripeAsOf: before(time.Minute)}
+			},
+		},
+		"failing since Stripe has stopped to answer": {
+			from: unsynced, want: explain.Failing, notes: "this may be an outage",
+			edit: func(f *explain.Facts) {
+				f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, FailingSince: before(time.Minute)}, 2
+				f.Equality = &controlv1.Equality{StripeAsOf: before(2 * time.Minute)}
+			},
+		},
 		"creations are held": {
 			from: unsynced, want: explain.Adopting,
 			edit: func(f *explain.Facts) { f.CreationsHeld, f.Product.Observed = true, nil },

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
@@ -21,7 +22,8 @@ type Commands struct {
 	Overwrite, Leave []string
 	// WriteBack are fields that the catalog takes from Stripe.
 	WriteBack []string
-	// Archive and Import concern a product that the catalog does not have.
+	// Archive and Import concern a product that the catalog does not have. A repair of a product that left the catalog
+	// archives it although CATALOG has lost its states.
 	Archive, Import bool
 }
 
@@ -48,7 +50,14 @@ func (l *Ledger) commands(p *Product) Commands {
 			o.Repair = true
 		}
 	}
+	o.Archive = o.Archive || o.Repair && p.hasLeftUnseen()
 	return o
+}
+
+// hasLeftUnseen reports whether the product left the catalog, and CATALOG has no message that says so: it lost the
+// product's states, and the tables were compared with it since.
+func (p *Product) hasLeftUnseen() bool {
+	return p.Desired.GetOperation() == catalogv1.Operation_OPERATION_DELETE && p.desiredAt.Sequence == 0
 }
 
 // Due is what is done about the commands that are due.

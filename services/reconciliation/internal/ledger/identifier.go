@@ -139,33 +139,71 @@ func (l *Ledger) findProduct(ctx context.Context, id string, limit int) (Match, 
 		`SELECT product_id FROM driftless_ledger.product WHERE account = $1 AND product_id = $2`, l.account, id)
 }
 
+// An id may have moved among very many products. These are read in pages, up to a number that one answer may read.
+const (
+	identifierPage  = 100
+	maxIdentifierOf = 20 * identifierPage
+)
+
 // findIdentifier finds a price, a lookup key, or an id of Stripe's.
 func (l *Ledger) findIdentifier(ctx context.Context, id string, limit int) (Match, error) {
-	found, err := l.find(ctx, "", limit, `SELECT DISTINCT product_id FROM driftless_ledger.identifier
-		JOIN driftless_ledger.product USING (account, product_id) WHERE account = $1 AND id = $2`, l.account,
-		cleanKey(id))
-	if err != nil || len(found.Products) == 0 {
-		return found, err
+	var past []string
+	current := map[IDKind][]string{}
+	isWhole := false
+	for after, read := "", 0; !isWhole && read < maxIdentifierOf; {
+		page, err := l.find(ctx, "", identifierPage, `SELECT DISTINCT product_id FROM driftless_ledger.identifier
+			JOIN driftless_ledger.product USING (account, product_id)
+			WHERE account = $1 AND id = $2 AND product_id > $3`, l.account, cleanKey(id), after)
+		if err != nil {
+			return page, err
+		}
+		if len(page.Products) > 0 {
+			if err := l.addCurrent(ctx, current, id, page.Products); err != nil {
+				return Match{}, err
+			}
+			after = page.Products[len(page.Products)-1]
+		}
+		past, read, isWhole = append(past, page.Products...), read+len(page.Products), !page.More
 	}
-	products, err := l.Products(ctx, found.Products)
-	if err != nil {
-		return found, err
-	}
-	current := map[string]bool{}
 	for _, kind := range []IDKind{PriceID, LookupKey, StripeProductID, StripePriceID} {
-		for _, p := range products {
-			if identifiers(p)[identifier{cleanKey(id), kind}] && (found.Kind == "" || found.Kind == kind) {
-				found.Kind, current[p.ID] = kind, true
+		if len(current[kind]) > 0 {
+			return matchOf(kind, current[kind], limit, isWhole), nil
+		}
+	}
+	if len(past) == 0 {
+		return Match{}, nil
+	}
+	found := matchOf("", past, limit, isWhole)
+	err := l.pool.QueryRow(ctx, `SELECT kind FROM driftless_ledger.identifier WHERE account = $1 AND id = $2 LIMIT 1`,
+		l.account, cleanKey(id)).Scan(&found.Kind)
+	return found, err
+}
+
+// addCurrent adds those of the products that have an id now, by its kind.
+func (l *Ledger) addCurrent(ctx context.Context, current map[IDKind][]string, id string, ids []string) error {
+	products, err := l.Products(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, p := range products {
+		has := identifiers(p)
+		for _, kind := range []IDKind{PriceID, LookupKey, StripeProductID, StripePriceID} {
+			if has[identifier{cleanKey(id), kind}] {
+				current[kind] = append(current[kind], p.ID)
 			}
 		}
 	}
-	if len(current) > 0 {
-		found.Products = slices.Sorted(maps.Keys(current))
-		return found, nil
+	return nil
+}
+
+// matchOf returns a match of products, at most limit. isWhole reports whether these are all.
+func matchOf(kind IDKind, products []string, limit int, isWhole bool) Match {
+	slices.Sort(products)
+	return Match{
+		Kind:     kind,
+		Products: products[:min(len(products), limit)],
+		More:     len(products) > limit || !isWhole,
 	}
-	err = l.pool.QueryRow(ctx, `SELECT kind FROM driftless_ledger.identifier WHERE account = $1 AND id = $2 LIMIT 1`,
-		l.account, cleanKey(id)).Scan(&found.Kind)
-	return found, err
 }
 
 // findHistory finds a product that only the audit trail still knows.

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +145,28 @@ func TestFind_PrefersTheProductThatHasTheIDNow(t *testing.T) {
 	found, err = b.Find(t.Context(), "best", 20)
 	require.NoError(t, err)
 	require.Equal(t, ledger.Match{Kind: ledger.LookupKey, Products: []string{"cup"}}, found)
+}
+
+// The products that had the key before come first in the order of their ids.
+func TestFind_PrefersTheProductThatHasTheIDNowAmongVeryMany(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	const products = 205
+	for i := range products {
+		id := fmt.Sprintf("p%03d", i)
+		b.sell(id, id+"-eur", "best")
+		if i < products-1 {
+			b.sell(id, id+"-eur", "other-"+id)
+		}
+	}
+	found, err := b.Find(t.Context(), "best", 20)
+	require.NoError(t, err)
+	require.Equal(t, ledger.Match{Kind: ledger.LookupKey, Products: []string{"p204"}}, found)
+	b.sell("p204", "p204-eur", "other")
+	found, err = b.Find(t.Context(), "best", 20)
+	require.NoError(t, err)
+	require.Len(t, found.Products, 20)
+	require.True(t, found.More, "nobody has it now, and there are more that had it")
 }
 
 func TestFailure_CountsFromTheLastSuccess(t *testing.T) {

@@ -14,6 +14,9 @@ type StreamPosition struct {
 	// Created is when NATS created the stream.
 	Created  time.Time
 	Sequence uint64
+	// ReadTo is the sequence up to which everything that the ledger's answers rest on has read the stream. -1 if that
+	// is not known.
+	ReadTo int64
 	// MessageAt is when NATS stored the message with the sequence. Zero if the stream does not have it any more.
 	MessageAt time.Time
 	// At is when the position was stored. Only Positions sets it.
@@ -22,7 +25,7 @@ type StreamPosition struct {
 
 // Positions returns the stored positions by stream. There are none in a new ledger, and in one of an earlier version.
 func (l *Ledger) Positions(ctx context.Context) (map[string]StreamPosition, error) {
-	rows, err := l.pool.Query(ctx, `SELECT stream, created, sequence, message_at, at
+	rows, err := l.pool.Query(ctx, `SELECT stream, created, sequence, read_to, message_at, at
 		FROM driftless_ledger.stream_position
 		WHERE account = $1`, l.account)
 	if err != nil {
@@ -31,7 +34,7 @@ func (l *Ledger) Positions(ctx context.Context) (map[string]StreamPosition, erro
 	positions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p StreamPosition, err error) {
 		var sequence int64
 		var message *time.Time
-		err = row.Scan(&p.Stream, &p.Created, &sequence, &message, &p.At)
+		err = row.Scan(&p.Stream, &p.Created, &sequence, &p.ReadTo, &message, &p.At)
 		if p.Sequence = uint64(sequence); message != nil {
 			p.MessageAt = *message
 		}
@@ -55,19 +58,22 @@ func (l *Ledger) Advance(ctx context.Context, positions []StreamPosition) error 
 	if w == nil || len(positions) == 0 {
 		return nil
 	}
-	streams, created, sequences, messages := columnsOf(positions)
+	c := columnsOf(positions)
 	var continuous bool
 	err := l.pool.QueryRow(ctx, `WITH ours AS MATERIALIZED (SELECT `+ownCounts+` AS continuous), stored AS (
-			INSERT INTO driftless_ledger.stream_position AS p (account, stream, created, sequence, message_at, at)
-			SELECT $1, stream, created, sequence, message_at, now()
-			FROM ours, unnest($4::text[], $5::timestamptz[], $6::bigint[], $7::timestamptz[])
-				AS x (stream, created, sequence, message_at)
+			INSERT INTO driftless_ledger.stream_position AS p (account, stream, created, sequence, message_at, read_to, at)
+			SELECT $1, stream, created, sequence, message_at, read_to, now()
+			FROM ours, unnest($4::text[], $5::timestamptz[], $6::bigint[], $7::timestamptz[], $8::bigint[])
+				AS x (stream, created, sequence, message_at, read_to)
 			WHERE continuous AND NOT EXISTS (SELECT FROM driftless_ledger.reread WHERE account = $1)
 			ON CONFLICT (account, stream) DO UPDATE SET
-				sequence = excluded.sequence, message_at = excluded.message_at, at = excluded.at
-			WHERE p.created = excluded.created AND p.sequence < excluded.sequence)
-		SELECT continuous FROM ours`, l.account, w.id, w.counts(), streams, created, sequences, messages).
-		Scan(&continuous)
+				sequence = greatest(p.sequence, excluded.sequence), read_to = greatest(p.read_to, excluded.read_to),
+				message_at = CASE WHEN p.sequence < excluded.sequence THEN excluded.message_at ELSE p.message_at END,
+				at = excluded.at
+			WHERE p.created = excluded.created
+				AND (p.sequence < excluded.sequence OR p.read_to < excluded.read_to))
+		SELECT continuous FROM ours`, l.account, w.id, w.counts(), c.streams, c.created, c.sequences, c.messages,
+		c.readTo).Scan(&continuous)
 	switch {
 	case err != nil:
 		return fmt.Errorf("store the ledger's positions in the streams: %w", err)
@@ -77,14 +83,21 @@ func (l *Ledger) Advance(ctx context.Context, positions []StreamPosition) error 
 	return nil
 }
 
-func columnsOf(positions []StreamPosition) (
-	streams []string, created []time.Time, sequences []int64, messages []*time.Time,
-) {
+// positionColumns are the columns of positions.
+type positionColumns struct {
+	streams           []string
+	created           []time.Time
+	sequences, readTo []int64
+	messages          []*time.Time
+}
+
+func columnsOf(positions []StreamPosition) (c positionColumns) {
 	for _, p := range positions {
-		streams, created = append(streams, p.Stream), append(created, p.Created)
-		sequences, messages = append(sequences, int64(p.Sequence)), append(messages, nullable(p.MessageAt))
+		c.streams, c.created = append(c.streams, p.Stream), append(c.created, p.Created)
+		c.sequences, c.readTo = append(c.sequences, int64(p.Sequence)), append(c.readTo, p.ReadTo)
+		c.messages = append(c.messages, nullable(p.MessageAt))
 	}
-	return streams, created, sequences, messages
+	return c
 }
 
 // Delivered is what NATS says about the ledger's consumer of a stream.
@@ -100,6 +113,10 @@ type Delivered struct {
 	// MessageAt is when the message was stored that now has the sequence of the ledger's position. Zero if there is
 	// none, or nobody has looked.
 	MessageAt time.Time
+	// ReadTo is StreamPosition.ReadTo now. HasRemoved reports whether messages behind the stored one are gone, although
+	// no later ones have replaced them.
+	ReadTo     int64
+	HasRemoved bool
 }
 
 // isOther reports whether a stream is not the one that a position is from. It was created again, or it ends before the
@@ -118,30 +135,52 @@ type Gap struct {
 	First, Last uint64
 	// Acknowledged is the sequence up to which everything was acknowledged: the ledger had that once.
 	Acknowledged uint64
+	// ReadTo is StreamPosition.ReadTo once the gap was read.
+	ReadTo int64
 }
 
-// Gaps returns what the ledger may lack of what was delivered to it. other names a stream that is not the one that the
-// ledger was made from: it was created again, or restored from an older copy.
+// Damage is what happened to the streams. Each field names one of them, "" for none.
+type Damage struct {
+	// Other is not the stream that the ledger was made from: it was created again, or restored from an older copy.
+	Other string
+	// Removed has lost messages that were not read.
+	Removed string
+}
+
+// NeedsComparison reports whether every product must be compared with the streams.
+func (d Damage) NeedsComparison() bool { return d != Damage{} }
+
+// Gaps returns what the ledger may lack of what was delivered to it, and what is wrong with the streams.
 //
 // The last messages that were delivered to a process that was killed count too: nobody knows which of them it stored.
-func Gaps(stored map[string]StreamPosition, delivered []Delivered) (gaps []Gap, other string) {
+func Gaps(stored map[string]StreamPosition, delivered []Delivered) (gaps []Gap, damage Damage) {
 	for _, d := range delivered {
 		p, known := stored[d.Stream]
 		isOther := known && d.isOther(p)
-		if isOther && other == "" {
-			other = d.Stream
+		if isOther && damage.Other == "" {
+			damage.Other = d.Stream
 		}
-		g := Gap{Stream: d.Stream, Created: d.Created, First: p.Sequence + 1, Acknowledged: d.Acknowledged}
+		hasRemoved := known && !isOther && d.HasRemoved
+		if hasRemoved && damage.Removed == "" {
+			damage.Removed = d.Stream
+		}
+		g := Gap{
+			Stream:       d.Stream,
+			Created:      d.Created,
+			First:        p.Sequence + 1,
+			Acknowledged: d.Acknowledged,
+			ReadTo:       d.ReadTo,
+		}
 		if isOther {
 			g.First = 1
 		}
 		if d.Begun {
 			g.Last = d.To
 		}
-		// The position in another stream is stored even if nothing was delivered from it.
-		if isOther || g.Last >= g.First {
+		// The position in such a stream is stored even if nothing was delivered from it.
+		if isOther || hasRemoved || g.Last >= g.First {
 			gaps = append(gaps, g)
 		}
 	}
-	return gaps, other
+	return gaps, damage
 }

@@ -18,7 +18,7 @@ func TestGaps_AreWhatTheLedgerMayLack(t *testing.T) {
 		stored    map[string]ledger.StreamPosition
 		delivered ledger.Delivered
 		want      []ledger.Gap
-		other     string
+		damage    ledger.Damage
 	}{
 		"new mesh": {delivered: ledger.Delivered{Created: made, Last: 7}},
 		"lost ledger": {
@@ -42,7 +42,7 @@ func TestGaps_AreWhatTheLedgerMayLack(t *testing.T) {
 			stored:    stored,
 			delivered: ledger.Delivered{Created: again, Last: 5},
 			want:      []ledger.Gap{{Stream: "CATALOG", Created: again, First: 1}},
-			other:     "CATALOG",
+			damage:    ledger.Damage{Other: "CATALOG"},
 		},
 		"stream restored from an older copy, with other messages since": {
 			stored: map[string]ledger.StreamPosition{
@@ -50,7 +50,15 @@ func TestGaps_AreWhatTheLedgerMayLack(t *testing.T) {
 			},
 			delivered: ledger.Delivered{Created: made, Last: 120, Begun: true, To: 80, MessageAt: again},
 			want:      []ledger.Gap{{Stream: "CATALOG", Created: made, First: 1, Last: 80}},
-			other:     "CATALOG",
+			damage:    ledger.Damage{Other: "CATALOG"},
+		},
+		"unread messages were removed": {
+			stored: stored,
+			delivered: ledger.Delivered{
+				Created: made, Last: 120, Begun: true, To: 100, HasRemoved: true, ReadTo: 120,
+			},
+			want:   []ledger.Gap{{Stream: "CATALOG", Created: made, First: 101, Last: 100, ReadTo: 120}},
+			damage: ledger.Damage{Removed: "CATALOG"},
 		},
 		"consumer that forgot its last deliveries": {
 			stored: map[string]ledger.StreamPosition{
@@ -64,15 +72,15 @@ func TestGaps_AreWhatTheLedgerMayLack(t *testing.T) {
 			stored:    stored,
 			delivered: ledger.Delivered{Created: made, Last: 90, Begun: true, To: 80},
 			want:      []ledger.Gap{{Stream: "CATALOG", Created: made, First: 1, Last: 80}},
-			other:     "CATALOG",
+			damage:    ledger.Damage{Other: "CATALOG"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c.delivered.Stream = "CATALOG"
-			gaps, other := ledger.Gaps(c.stored, []ledger.Delivered{c.delivered})
+			gaps, damage := ledger.Gaps(c.stored, []ledger.Delivered{c.delivered})
 			require.Empty(t, cmp.Diff(c.want, gaps))
-			require.Equal(t, c.other, other)
+			require.Equal(t, c.damage, damage)
 		})
 	}
 }

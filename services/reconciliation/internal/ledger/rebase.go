@@ -54,6 +54,8 @@ func RebaseRemoved(product string, before time.Time) Change {
 				Operation: catalogv1.Operation_OPERATION_DELETE,
 				Source:    p.Desired.GetSource(),
 			}, before)
+			// CATALOG has no message of it.
+			p.desiredAt = Position{Stored: before}
 			return true, nil
 		},
 	}
@@ -66,7 +68,8 @@ func RebaseObserved(observed *catalogv1.Observed, at Position, before time.Time)
 	return Change{
 		Product: observed.GetProductId(),
 		edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (bool, error) {
-			isKnown := p.observedAt.same(at) || p.Observed.GetProduct() == nil && observed.GetProduct() == nil
+			isKnown := p.observedAt.same(at) || p.Observed.GetProduct() == nil && observed.GetProduct() == nil &&
+				p.observedAt.Sequence == at.Sequence
 			if p.observedAt.Stored.After(before) || isKnown {
 				return false, nil
 			}
@@ -85,8 +88,21 @@ func (p Position) same(other Position) bool {
 
 // IDsAfter returns the ids of products after an id, in the order of the database, at most limit.
 func (l *Ledger) IDsAfter(ctx context.Context, after string, limit int) ([]string, error) {
+	return l.idsAfter(ctx, "true", after, limit)
+}
+
+// IDsWithState is IDsAfter for the products whose state of a side is that of a message of CATALOG or OBSERVED.
+func (l *Ledger) IDsWithState(ctx context.Context, side Side, after string, limit int) ([]string, error) {
+	condition := "observed_revision > 0"
+	if side == CatalogSide {
+		condition = "desired_sequence > 0"
+	}
+	return l.idsAfter(ctx, condition, after, limit)
+}
+
+func (l *Ledger) idsAfter(ctx context.Context, condition, after string, limit int) ([]string, error) {
 	rows, err := l.pool.Query(ctx, `SELECT product_id FROM driftless_ledger.product
-		WHERE account = $1 AND product_id > $2 ORDER BY product_id LIMIT $3`, l.account, after, limit)
+		WHERE account = $1 AND product_id > $2 AND `+condition+` ORDER BY product_id LIMIT $3`, l.account, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list products: %w", err)
 	}

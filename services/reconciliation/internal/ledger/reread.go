@@ -23,8 +23,8 @@ type Reread struct {
 	Since  time.Time
 	// CopiedAt is when the positions of the copy were stored. Zero if it has none.
 	CopiedAt time.Time
-	// Compare reports whether the streams are others than those that the ledger was made from. Then every product must
-	// be compared with them. WaitsFor is what must happen before.
+	// Compare reports whether the streams are others than those that the ledger was made from, or have lost messages
+	// that were not read. Then every product must be compared with them. WaitsFor is what must happen before.
 	Compare  bool
 	WaitsFor string
 	// Missing is how many messages have changed the ledger, as far as they were read.
@@ -111,16 +111,16 @@ func (l *Ledger) BeginReread(ctx context.Context, reason string, copiedAt time.T
 				compare = r.compare OR excluded.compare, compared = r.compared AND NOT excluded.compare`,
 			l.account, reason, nullable(copiedAt), compare)
 		for _, g := range gaps {
-			batch.Queue(`INSERT INTO driftless_ledger.reread_stream AS s (account, stream, created, first, next, last, acknowledged)
-				VALUES ($1, $2, $3, $4, $4, $5, $6) ON CONFLICT (account, stream) DO UPDATE SET created = excluded.created,
+			batch.Queue(`INSERT INTO driftless_ledger.reread_stream AS s (account, stream, created, first, next, last, acknowledged, read_to)
+				VALUES ($1, $2, $3, $4, $4, $5, $6, $7) ON CONFLICT (account, stream) DO UPDATE SET created = excluded.created,
 					next = CASE WHEN s.created = excluded.created AND s.first <= excluded.first THEN s.next
 						ELSE excluded.first END,
 					first = CASE WHEN s.created = excluded.created THEN least(s.first, excluded.first)
 						ELSE excluded.first END,
 					last = CASE WHEN s.created = excluded.created THEN greatest(s.last, excluded.last)
 						ELSE excluded.last END,
-					acknowledged = excluded.acknowledged`,
-				l.account, g.Stream, g.Created, int64(g.First), int64(g.Last), int64(g.Acknowledged))
+					acknowledged = excluded.acknowledged, read_to = excluded.read_to`,
+				l.account, g.Stream, g.Created, int64(g.First), int64(g.Last), int64(g.Acknowledged), g.ReadTo)
 		}
 		batch.Queue(`DELETE FROM driftless_ledger.outbox WHERE account = $1 AND kind = $2`, l.account, kindCommand)
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -238,10 +238,10 @@ func (l *Ledger) endReread(ctx context.Context, tx pgx.Tx) error {
 	// Another stream counts from where it is, even if that is behind the position in the earlier one.
 	batch.Queue(`DELETE FROM driftless_ledger.stream_position p USING driftless_ledger.reread r
 		WHERE p.account = $1 AND r.account = $1 AND r.compare`, l.account)
-	batch.Queue(`INSERT INTO driftless_ledger.stream_position AS p (account, stream, created, sequence, at)
-		SELECT account, stream, created, last, now() FROM driftless_ledger.reread_stream WHERE account = $1
+	batch.Queue(`INSERT INTO driftless_ledger.stream_position AS p (account, stream, created, sequence, read_to, at)
+		SELECT account, stream, created, last, read_to, now() FROM driftless_ledger.reread_stream WHERE account = $1
 		ON CONFLICT (account, stream) DO UPDATE SET created = excluded.created, at = excluded.at, message_at = NULL,
-			sequence = greatest(p.sequence, excluded.sequence)`, l.account)
+			sequence = greatest(p.sequence, excluded.sequence), read_to = greatest(p.read_to, excluded.read_to)`, l.account)
 	// A copy lacks what came and went since it was made. If nothing is missing although messages of a longer time were
 	// not counted as stored, an earlier version of reconciliation has stored them. It may not keep past states.
 	batch.Queue(`INSERT INTO driftless_ledger.past_state_gap (account, since, until)

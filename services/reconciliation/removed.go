@@ -1,0 +1,140 @@
+package reconciliation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// refreshInterval is how often the positions are stored although no consumer of the account has moved. Other accounts
+// share the streams, and their messages expire.
+const refreshInterval = time.Minute
+
+// restsOn reports whether what the ledger says rests on the messages that a consumer has read: those of reconciliation,
+// and the events of Stripe that pull turns into observed states.
+func restsOn(c topology.Consumer) bool {
+	return c.Name == topology.Reconciliation || c == topology.PullStripe
+}
+
+func hasReadAll(c mesh.ConsumerStatus) bool { return c.Pending+c.InFlight == 0 }
+
+// readTo returns the sequence up to which the consumers that the ledger rests on have read a stream. A consumer without
+// anything left has read all that the stream had before its status was read.
+func (r *reconciler) readTo(stream string, consumers []mesh.ConsumerStatus) int64 {
+	out, found := int64(0), false
+	for _, c := range consumers {
+		if c.Stream != stream || !restsOn(c.Consumer) {
+			continue
+		}
+		read := int64(c.AckFloor)
+		if hasReadAll(c) {
+			read = max(read, int64(r.lasts[stream]))
+		}
+		if !found || read < out {
+			out, found = read, true
+		}
+	}
+	return out
+}
+
+// hasRemoved reports whether a stream has lost messages that were not read.
+//
+// A stream that begins behind what was read lost messages. In STRIPE and SYNC only a purge or a limit removes messages.
+// In CATALOG and OBSERVED later states of a product replace its earlier ones, so the stream may begin there in normal
+// work. But then it still has a message of each product. Reconciliation itself deletes closed letters from DEAD.
+func (r *reconciler) hasRemoved(ctx context.Context, stream string, now mesh.StreamState, p ledger.StreamPosition) (
+	bool, error,
+) {
+	if p.ReadTo < 0 || int64(now.First) <= p.ReadTo+1 {
+		return false, nil
+	}
+	switch stream {
+	case topology.StreamStripe, topology.StreamSync:
+		return true, nil
+	case topology.StreamCatalog:
+		return r.lacksProducts(ctx, stream, ledger.CatalogSide, now, func(id string) []string {
+			return []string{
+				topology.CatalogSubject(r.Account, topology.Live, id),
+				topology.CatalogSubject(r.Account, topology.Bulk, id),
+			}
+		})
+	case topology.ReconciliationObserved.Stream:
+		return r.lacksProducts(ctx, stream, ledger.StripeSide, now, func(id string) []string {
+			return []string{topology.KeyObserved.Sub(topology.Token(id)).Subject(r.Account)}
+		})
+	default:
+		return false, nil
+	}
+}
+
+// lacksProducts reports whether a stream has no message of a product whose state the ledger has from it.
+func (r *reconciler) lacksProducts(ctx context.Context, stream string, side ledger.Side, now mesh.StreamState,
+	subjects func(id string) []string,
+) (bool, error) {
+	for after := ""; ; {
+		ids, err := r.ledger.IDsWithState(ctx, side, after, rebasePage)
+		if err != nil || len(ids) == 0 {
+			return false, err
+		}
+		missing, err := r.withoutMessage(ctx, stream, ids, subjects)
+		if err == nil && len(missing) > 0 {
+			// A replica that lags may have answered.
+			if err := sleep(ctx, continuityInterval); err != nil {
+				return false, err
+			}
+			missing, err = r.withoutMessage(ctx, stream, missing, subjects)
+		}
+		if err != nil {
+			return false, fmt.Errorf("look for the products of the ledger in stream %s, which begins at %d: %w",
+				stream, now.First, err)
+		}
+		if len(missing) > 0 {
+			return true, nil
+		}
+		after = ids[len(ids)-1]
+	}
+}
+
+// withoutMessage returns the products that a stream has no message of.
+func (r *reconciler) withoutMessage(ctx context.Context, stream string, ids []string,
+	subjectsOf func(id string) []string,
+) (missing []string, err error) {
+	var subjects []string
+	var products []int
+	for i, id := range ids {
+		for _, subject := range subjectsOf(id) {
+			subjects, products = append(subjects, subject), append(products, i)
+		}
+	}
+	found := make([]bool, len(ids))
+	if err := r.mesh.Stream(stream).EachLast(ctx, subjects, func(i int, msg *jetstream.RawStreamMsg) error {
+		found[products[i]] = found[products[i]] || msg != nil
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		if !found[i] {
+			missing = append(missing, id)
+		}
+	}
+	return missing, nil
+}
+
+// sleep waits, or returns why ctx ended.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
