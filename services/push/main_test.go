@@ -21,6 +21,7 @@ var undocumented struct {
 
 // noteUndocumented returns the function that the simulator of a test calls for such a request.
 func noteUndocumented(t *testing.T) func() {
+	t.Helper()
 	name, _, _ := strings.Cut(t.Name(), "/")
 	return sync.OnceFunc(func() {
 		undocumented.mu.Lock()
