@@ -76,9 +76,10 @@ func New(ctx context.Context, logger *slog.Logger) *Hub {
 }
 
 // Subscribe returns a channel of events for a page, and a function that ends the subscription. Events of one kind that
-// are not read are one event. The page is told Status once about a reading that began after the call. The hub may watch
-// for all pages with the rights of any visitor: events only have names, and each page reads itself with the rights of its
-// own visitor.
+// are not read are one event. The page is told Status once about a reading that began after the call.
+//
+// The hub may watch for all pages with the rights of any visitor: an event has a name and at most a mark of time, and
+// each page reads itself with the rights of its own visitor.
 func (h *Hub) Subscribe(control controlv1connect.ControlServiceClient) (<-chan string, func(), error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
