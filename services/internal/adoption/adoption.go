@@ -161,8 +161,13 @@ func (g *group) match(p *proposal, claims map[string]*claim) Match {
 	}
 	m.StripeID = g.ids[0]
 	rivals := claims[m.StripeID].products()
-	if len(rivals) > 1 {
-		m.Rivals = make([]string, 0, min(len(rivals)-1, maxRivals))
+	others := len(rivals)
+	// A claim with a stronger reason does not have the product itself.
+	if _, isAmong := slices.BinarySearch(rivals, m.Product); isAmong {
+		others--
+	}
+	if others > 0 {
+		m.Rivals = make([]string, 0, min(others, maxRivals))
 	}
 	for _, id := range rivals {
 		if len(m.Rivals) == cap(m.Rivals) {
@@ -172,7 +177,7 @@ func (g *group) match(p *proposal, claims map[string]*claim) Match {
 			m.Rivals = append(m.Rivals, id)
 		}
 	}
-	m.MoreRivals = len(rivals) - 1 - len(m.Rivals)
+	m.MoreRivals = others - len(m.Rivals)
 	return m
 }
 

@@ -58,8 +58,10 @@ func TestMatches_GivesNoProductAwayTwice(t *testing.T) {
 			}
 		}
 		for _, m := range adoption.Matches(wanted, held) {
-			if owner := certain[m.StripeID]; owner != "" {
-				require.Equal(t, owner, m.Product, "%s is %s beyond doubt", m.StripeID, owner)
+			for _, id := range append(m.Candidates, m.StripeID) {
+				if owner := certain[id]; owner != "" {
+					require.Equal(t, owner, m.Product, "%s is %s beyond doubt", id, owner)
+				}
 			}
 		}
 	})
@@ -173,6 +175,14 @@ func TestMatches(t *testing.T) {
 			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m", "n"}}},
 			[]adoption.Existing{{ID: "prod_1", LookupKeys: []string{"m"}}, {ID: "prod_2", LookupKeys: []string{"n"}}},
 			"mug one of [prod_1 prod_2] by lookup_key, doubtful",
+		},
+		"lookup key against ambiguous metadata": {
+			[]adoption.Wanted{{ID: "cup", LookupKeys: []string{"c"}}, {ID: "mug", Value: "SKU1"}},
+			[]adoption.Existing{
+				{ID: "prod_1", Value: "SKU1", LookupKeys: []string{"c"}},
+				{ID: "prod_2", Value: "SKU1"},
+			},
+			"cup=prod_1 by lookup_key, rivals [mug], doubtful; mug one of [prod_1 prod_2] by metadata, doubtful",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
