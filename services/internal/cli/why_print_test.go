@@ -35,7 +35,7 @@ func failingMug() *controlv1.Explanation {
 		Attempts:      10,
 		NextAttemptAt: whyBefore(-298 * time.Second),
 		Words:         []string{"product mug: create price mug-eur: Stripe: An unknown error occurred [req_jK2XFQkdCpR9Aw]"},
-		Notes:         []string{"3 products wait for a retry: this may be an outage"},
+		Notes:         []string{"3 products wait for a retry; Stripe answered pull 4s ago, so not every request fails"},
 		Remedy: "Remove the cause. To try at once, sync the product. Stripe's support finds the call by " +
 			"req_jK2XFQkdCpR9Aw.",
 		Command:  "driftless sync mug",

@@ -163,27 +163,47 @@ func (d *deriver) failing() {
 		remedy += " Stripe's support finds the call by " + request + "."
 	}
 	d.do(remedy, "driftless sync "+visible.Argument(d.Product.ID))
+	d.noteOutage()
+}
+
+// fewProducts is how many products may fail while Stripe answers reads, before an outage of its writes is likelier. The
+// alert DriftlessStripeDown takes the same number.
+const fewProducts = 5
+
+// noteOutage says what the other products that fail, and pull, tell about Stripe.
+func (d *deriver) noteOutage() {
+	if d.Retrying <= 1 {
+		return
+	}
+	answered := d.stripeAnswered()
+	age := d.Now.Sub(answered).Round(time.Second)
 	switch {
-	case d.Retrying <= 1:
-	case d.hasStripeAnswered():
-		d.note(fmt.Sprintf("%d products wait for a retry; pull has read Stripe's events since the first failure of this one, so Stripe is not down",
-			d.Retrying))
-	default:
+	case answered.IsZero():
 		d.note(fmt.Sprintf("%d products wait for a retry: this may be an outage", d.Retrying))
+	case d.Retrying > fewProducts:
+		d.note(fmt.Sprintf("%d products wait for a retry: Stripe may refuse all writes, although it answered pull %s ago",
+			d.Retrying, age))
+	default:
+		d.note(fmt.Sprintf("%d products wait for a retry; Stripe answered pull %s ago, so not every request fails",
+			d.Retrying, age))
 	}
 }
 
-// hasStripeAnswered reports whether pull is known to have read Stripe's events after the product failed first.
-func (d *deriver) hasStripeAnswered() bool {
-	var first time.Time
-	if d.Failure != nil {
-		first = d.Failure.First
-	}
+// stripeAnswered returns when pull read Stripe's events last, if that was after the latest recorded failure of the
+// product. It returns zero otherwise.
+func (d *deriver) stripeAnswered() time.Time {
+	var failed time.Time
 	if since := d.Retry.GetFailingSince(); since != nil {
-		first = since.AsTime()
+		failed = since.AsTime()
+	}
+	if d.Failure != nil && d.Failure.At.After(failed) {
+		failed = d.Failure.At
 	}
 	read := d.Equality.GetStripeAsOf()
-	return d.StripeUnknown == "" && read != nil && !first.IsZero() && read.AsTime().After(first)
+	if d.StripeUnknown != "" || read == nil || failed.IsZero() || !read.AsTime().After(failed) {
+		return time.Time{}
+	}
+	return read.AsTime()
 }
 
 // isRateLimited reports whether the latest attempt failed because Stripe refused the call as one too many.

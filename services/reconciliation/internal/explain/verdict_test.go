@@ -264,10 +264,25 @@ func TestDerive(t *testing.T) {
 			},
 		},
 		"failing while Stripe answers pull": {
-			from: unsynced, want: explain.Failing, notes: "so Stripe is not down",
+			from: unsynced, want: explain.Failing, notes: "Stripe answered pull 1m0s ago, so not every request fails",
 			edit: func(f *explain.Facts) {
 				f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, FailingSince: before(2 * time.Minute)}, 2
 				f.Equality = &controlv1.Equality{StripeAsOf: before(time.Minute)}
+			},
+		},
+		"many fail while Stripe answers pull": {
+			from: unsynced, want: explain.Failing, notes: "Stripe may refuse all writes",
+			edit: func(f *explain.Facts) {
+				f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, FailingSince: before(2 * time.Minute)}, 6
+				f.Equality = &controlv1.Equality{StripeAsOf: before(time.Minute)}
+			},
+		},
+		"failing again since Stripe has stopped to answer": {
+			from: unsynced, want: explain.Failing, notes: "this may be an outage",
+			edit: func(f *explain.Facts) {
+				f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, FailingSince: before(time.Hour)}, 2
+				f.Failure = &ledger.Failure{Version: 8, Attempts: 6, At: now.Add(-time.Minute)}
+				f.Equality = &controlv1.Equality{StripeAsOf: before(2 * time.Minute)}
 			},
 		},
 		"failing since Stripe has stopped to answer": {
