@@ -136,12 +136,15 @@ var parents = map[string][]string{
 	"POST /stripe/webhook": {"sync product"},
 	"send stripe":          {"POST /stripe/webhook", "read event"},
 	"process stripe":       {"send stripe"},
-	"send sync":            {"sync product", "claim product", "process stripe"},
-	"process sync":         {"send sync"},
-	"send dead":            {"process catalog", "process command"},
-	"process dead":         {"send dead"},
-	"process command":      {"send command"},
-	"send command":         {"replay dead letter"},
+	// A failed attempt is told once the time of the next one is known.
+	"send sync": {
+		"sync product", "claim product", "process stripe", "process catalog", "process command", "process retry",
+	},
+	"process sync":    {"send sync"},
+	"send dead":       {"process catalog", "process command"},
+	"process dead":    {"send dead"},
+	"process command": {"send command"},
+	"send command":    {"replay dead letter"},
 }
 
 // check checks the rules that every trace must keep.
