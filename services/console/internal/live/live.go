@@ -61,7 +61,9 @@ type Hub struct {
 
 // page is a live page.
 type page struct {
-	events  chan string
+	// status and activity have one place each, so that events of one kind do not push out those of the other.
+	status, activity chan struct{}
+
 	control controlv1connect.ControlServiceClient
 	// begun is when it became live, and current reports that it was told about a reading that began later.
 	begun   time.Duration
@@ -75,19 +77,30 @@ func New(ctx context.Context, logger *slog.Logger) *Hub {
 	return &Hub{ctx: ctx, logger: logger, clock: newClock()}
 }
 
-// Subscribe returns a channel of events for a page, and a function that ends the subscription. Events of one kind that
-// are not read are one event. The page is told Status once about a reading that began after the call.
+// Events are those of a page. Events of one kind that are not read are one event.
+type Events struct{ Status, Activity <-chan struct{} }
+
+func newPage(control controlv1connect.ControlServiceClient, begun time.Duration) *page {
+	return &page{
+		status:   make(chan struct{}, 1),
+		activity: make(chan struct{}, 1),
+		control:  control,
+		begun:    begun,
+	}
+}
+
+// Subscribe returns the events of a page, and a function that ends the subscription. The page is told Status once about
+// a reading that began after the call.
 //
 // The hub may watch for all pages with the rights of any visitor: an event has a name and at most a mark of time, and
 // each page reads itself with the rights of its own visitor.
-func (h *Hub) Subscribe(control controlv1connect.ControlServiceClient) (<-chan string, func(), error) {
+func (h *Hub) Subscribe(control controlv1connect.ControlServiceClient) (Events, func(), error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.pages) >= maxPages {
-		return nil, nil, ErrBusy
+		return Events{}, nil, ErrBusy
 	}
-	// One place for each kind of event.
-	p := &page{events: make(chan string, 2), control: control, begun: h.clock.now()}
+	p := newPage(control, h.clock.now())
 	h.pages = append(h.pages, p)
 	if h.stop == nil {
 		var ctx context.Context
@@ -95,7 +108,7 @@ func (h *Hub) Subscribe(control controlv1connect.ControlServiceClient) (<-chan s
 		go h.watchStatus(ctx)
 		go h.watchActivity(ctx)
 	}
-	return p.events, func() {
+	return Events{Status: p.status, Activity: p.activity}, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.pages = slices.DeleteFunc(h.pages, func(x *page) bool { return x == p })
@@ -142,9 +155,13 @@ func (h *Hub) tell(event string) {
 }
 
 func (p *page) tell(event string) {
+	events := p.status
+	if event == Activity {
+		events = p.activity
+	}
 	select {
-	case p.events <- event:
-	default: // a page that has not read its events reads everything anyway
+	case events <- struct{}{}:
+	default: // the page has not read the last event of this kind
 	}
 }
 

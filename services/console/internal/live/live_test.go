@@ -54,19 +54,28 @@ func newHub(t *testing.T) *Hub {
 	return New(t.Context(), slog.New(slog.DiscardHandler))
 }
 
-func requireEvent(t *testing.T, events <-chan string, want string) {
+func requireEvent(t *testing.T, events Events, want string) {
 	t.Helper()
-	deadline := time.After(patience)
-	for {
-		select {
-		case event := <-events:
-			if event == want {
-				return
-			}
-		case <-deadline:
-			require.Failf(t, "no event", "the page was not told %s", want)
-		}
+	of := events.Status
+	if want == Activity {
+		of = events.Activity
 	}
+	select {
+	case <-of:
+	case <-time.After(patience):
+		require.Failf(t, "no event", "the page was not told %s", want)
+	}
+}
+
+// Two tellings of the status are one event, and push out none about the history.
+func TestPage_HasAPlaceForEachKindOfEvent(t *testing.T) {
+	t.Parallel()
+	p := newPage(nil, 0)
+	for _, event := range []string{Status, Status, Activity, Activity, Status} {
+		p.tell(event)
+	}
+	require.Len(t, p.status, 1)
+	require.Len(t, p.activity, 1)
 }
 
 func TestHub_TwentyVisitorsCostAsMuchAsOne(t *testing.T) {
@@ -74,7 +83,7 @@ func TestHub_TwentyVisitorsCostAsMuchAsOne(t *testing.T) {
 	h := newHub(t)
 	wait := make(chan struct{})
 	var visitors []*visitor
-	var pages []<-chan string
+	var pages []Events
 	for range 20 {
 		v := &visitor{wait: wait}
 		events, end, err := h.Subscribe(v)

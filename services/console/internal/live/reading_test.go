@@ -93,14 +93,15 @@ func TestHub_SharesNothingWhileNothingCanBeRead(t *testing.T) {
 func TestHub_TellsANewPageAboutALaterReading(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)
-	p := &page{events: make(chan string, 2), begun: h.clock.now()}
+	p := newPage(nil, h.clock.now())
 	h.pages = append(h.pages, p)
 	for _, since := range []time.Duration{p.begun - 1, p.begun} {
-		require.Empty(t, p.events)
+		require.Empty(t, p.status)
 		h.keep(t.Context(), &reading{since: since})
 	}
-	require.Equal(t, Status, <-p.events)
+	require.Len(t, p.status, 1)
+	<-p.status
 	h.keep(t.Context(), nil)
 	h.keep(t.Context(), &reading{since: p.begun + 1})
-	require.Empty(t, p.events)
+	require.Empty(t, p.status)
 }

@@ -75,8 +75,10 @@ func (a *App) serveLive(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-a.stopping:
 			return
-		case event := <-events:
-			due.Reset(batch.add(event, time.Now()))
+		case <-events.Status:
+			due.Reset(batch.add(live.Status, time.Now()))
+		case <-events.Activity:
+			due.Reset(batch.add(live.Activity, time.Now()))
 		case <-due.C:
 			for _, event := range batch.take(time.Now()) {
 				if !send(event) {
