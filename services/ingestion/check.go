@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/migrate"
 )
 
 // Check checks everything in the catalog database that ingestion needs to start, and returns all faults. It changes
@@ -58,23 +60,26 @@ func examine(ctx context.Context, cfg Config, isRunning bool) (x Examination, er
 	}
 	queries := cfg.Mapping
 	if queries.IsBuiltIn() {
-		if err := builtin.Check(ctx, cfg.DatabaseURL); err != nil {
+		switch err := builtin.Check(ctx, cfg.database()); {
+		case migrate.IsOutdated(err):
 			x.Findings.As(finding.Tables).Refusef("", "%v", err)
 			x.NotLooked = slices.DeleteFunc(slices.Concat(finding.SchemaIDs(), finding.RowsIDs()),
 				func(id finding.ID) bool { return id == finding.Tables })
 			return x, nil
+		case err != nil:
+			return x, err
 		}
 		queries = builtin.With(queries)
 	}
 	c := checker{cfg: cfg, pool: pool, queries: queries, validate: validator}
 	s, found, err := c.checkSchema(ctx)
+	if err == nil {
+		err = c.addStripeIDs(ctx, &found)
+	}
+	x.Findings = found
 	if err != nil {
 		return x, err
 	}
-	if err := c.addStripeIDs(ctx, &found); err != nil {
-		return x, err
-	}
-	x.Findings = found
 	if found.Refuses() {
 		x.NotLooked = finding.RowsIDs()
 		if s.mapping == nil {
@@ -100,9 +105,29 @@ func (v checker) examineRows(ctx context.Context, s *schema, isRunning bool, x *
 		return err
 	}
 	x.Findings.Add(wrong...)
-	data, err := v.checkRows(ctx, s)
+	limited, cancel := withRowsLimit(ctx)
+	defer cancel()
+	data, err := v.checkRows(limited, s)
 	x.Findings.Add(data...)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		// What was found before still counts.
+		for _, id := range finding.RowQueryIDs() {
+			x.Findings.As(id).Unprovenf("the queries of the rows took longer than %v", context.Cause(limited))
+		}
+		return nil
+	}
 	return err
+}
+
+// withRowsLimit returns a context that ends before ctx does, so that rows that take long do not hide the other
+// findings.
+func withRowsLimit(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	limit := time.Until(deadline) * 9 / 10
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s", limit.Round(time.Millisecond)))
 }
 
 // checker checks the mapping and the database, and changes nothing.
@@ -114,19 +139,20 @@ type checker struct {
 }
 
 // checkSchema checks the schema and returns all faults. If they refuse the start, only the source of the returned
-// schema can be used. An error means that the database does not answer.
+// schema can be used. An error means that the database does not answer; the faults are then those that were found
+// before.
 func (v checker) checkSchema(ctx context.Context) (*schema, finding.List, error) {
 	var found finding.List
 	checked, err := mapping.New(ctx, v.pool, v.queries)
 	if err != nil {
 		if down := v.pool.Ping(ctx); down != nil {
-			return nil, nil, err
+			return nil, found, err
 		}
 		found.As(finding.Queries).Refusef("", "%v", err)
 	}
 	watched, wrong, err := watch.Compile(ctx, v.pool, v.queries.Watch)
 	if err != nil {
-		return nil, nil, err
+		return nil, found, err
 	}
 	found.Add(wrong.Tagged(finding.Watch)...)
 	s := &schema{mapping: checked, watch: watched, source: &wal.Source{
@@ -137,7 +163,7 @@ func (v checker) checkSchema(ctx context.Context) (*schema, finding.List, error)
 		AllowRowSecurity: v.cfg.allowsRowSecurity(),
 	}}
 	if wrong, err = s.source.Inspect(ctx, v.pool); err != nil {
-		return nil, nil, err
+		return nil, found, err
 	}
 	found.Add(wrong...)
 	if checked != nil {
@@ -150,7 +176,7 @@ func (v checker) checkSchema(ctx context.Context) (*schema, finding.List, error)
 		})
 		if err != nil {
 			if down := v.pool.Ping(ctx); down != nil {
-				return nil, nil, err
+				return nil, found, err
 			}
 			found.As(finding.WriteBack).Refusef("", "%v", err)
 		}
@@ -159,21 +185,18 @@ func (v checker) checkSchema(ctx context.Context) (*schema, finding.List, error)
 		return s, found, nil
 	}
 	if err := s.loadDependencies(ctx); err != nil {
-		return nil, nil, err
+		return nil, found, err
 	}
 	return s, found, nil
 }
 
-// checkRows checks the rows.
+// checkRows checks the rows. If it fails, it returns what it had found.
 func (v checker) checkRows(ctx context.Context, s *schema) (finding.List, error) {
 	found, err := s.mapping.Check(ctx, v.queries.Watch, v.validate.Product)
 	if err != nil {
-		return nil, err
+		return found, err
 	}
 	wrong, err := s.writer.Check(ctx)
-	if err != nil {
-		return nil, err
-	}
 	found.Add(wrong.Tagged(finding.WriteBack)...)
-	return found, nil
+	return found, err
 }

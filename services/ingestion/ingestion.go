@@ -242,11 +242,12 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 
 // prepareBuiltinTables creates the built-in tables, or checks them if Migrate created them.
 func prepareBuiltinTables(ctx context.Context, cfg Config) error {
-	prepare := builtin.Migrate
-	if cfg.CheckMigrations {
-		prepare = builtin.Check
-	}
-	return withSetupLock(ctx, cfg.database(), func() error { return prepare(ctx, cfg.DatabaseURL) })
+	return withSetupLock(ctx, cfg.database(), func() error {
+		if cfg.CheckMigrations {
+			return builtin.Check(ctx, cfg.database())
+		}
+		return builtin.Migrate(ctx, cfg.DatabaseURL)
+	})
 }
 
 // database describes how to connect to the catalog database. file is the file that url was read from, empty for none.

@@ -13,7 +13,7 @@ import (
 // create tables. grantTo is the role of that service, which is granted the rights that it needs. Empty grants nothing.
 func Migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
 	return withSetupLock(ctx, database(databaseURL, ""),
-		func() error { return migrate(ctx, databaseURL, publication, grantTo) })
+		func() error { return makeTables(ctx, databaseURL, publication, grantTo) })
 }
 
 // MigrateStripeIDs creates or updates the table of Stripe's ids, and grants the service's role the rights to maintain
@@ -23,7 +23,7 @@ func MigrateStripeIDs(ctx context.Context, databaseURL, grantTo string) error {
 		func() error { return stripeids.Migrate(ctx, databaseURL, grantTo) })
 }
 
-func migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
+func makeTables(ctx context.Context, databaseURL, publication, grantTo string) error {
 	if err := builtin.MigrateFor(ctx, databaseURL, grantTo); err != nil {
 		return err
 	}

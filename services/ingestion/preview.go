@@ -65,7 +65,7 @@ func Preview(ctx context.Context, cfg PreviewConfig) (*PreviewResult, error) {
 		return nil, fmt.Errorf("set up validation: %w", err)
 	}
 	if cfg.Mapping.IsBuiltIn() {
-		if err := builtin.Check(ctx, cfg.DatabaseURL); err != nil {
+		if err := builtin.Check(ctx, database(cfg.DatabaseURL, cfg.DatabaseURLFile)); err != nil {
 			return nil, fmt.Errorf("%w; if a mapping reads your own tables, name its file in DRIFTLESS_CONFIG", err)
 		}
 	}

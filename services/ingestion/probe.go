@@ -17,9 +17,6 @@ func Probe(cfg Config) doctor.Probe {
 		Name: "the mapping", Covers: covers, Needs: []string{doctor.DatabaseReachable, doctor.DatabaseEncoding},
 		Run: func(ctx context.Context, r *doctor.Recorder) error {
 			x, err := Examine(ctx, cfg)
-			if err != nil {
-				return err
-			}
 			for _, id := range x.NotLooked {
 				r.NotLooked("other faults of the database or the mapping come first", string(id))
 			}
@@ -30,7 +27,7 @@ func Probe(cfg Config) doctor.Probe {
 					r.Foundf(string(f.ID), f.Fix, "%s", f.Message)
 				}
 			}
-			return nil
+			return err
 		},
 	}
 }

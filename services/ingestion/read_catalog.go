@@ -67,7 +67,7 @@ func ReadCatalog(ctx context.Context, cfg ReadConfig, yield func(ReadProduct) er
 	}
 	queries := cfg.Mapping
 	if queries.IsBuiltIn() {
-		if err := builtin.Check(ctx, cfg.DatabaseURL); err != nil {
+		if err := builtin.Check(ctx, database(cfg.DatabaseURL, cfg.DatabaseURLFile)); err != nil {
 			return fmt.Errorf("%w; if a mapping reads your own tables, name its file with --config", err)
 		}
 		queries = builtin.With(queries)

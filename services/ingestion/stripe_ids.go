@@ -12,6 +12,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/stripeids"
+	"github.com/driftless-sync/driftless/services/internal/migrate"
 	"github.com/driftless-sync/driftless/services/internal/state"
 )
 
@@ -45,7 +46,7 @@ func prepareStripeIDs(ctx context.Context, cfg Config) error {
 	}
 	return withSetupLock(ctx, cfg.database(), func() error {
 		if cfg.CheckMigrations {
-			return stripeids.Check(ctx, cfg.DatabaseURL)
+			return stripeids.Check(ctx, cfg.database())
 		}
 		return stripeids.Migrate(ctx, cfg.DatabaseURL, "")
 	})
@@ -70,9 +71,12 @@ func (v checker) checkStripeIDs(ctx context.Context) (*stripeids.Columns, findin
 // table need not exist, unless somebody else has to create it.
 func (v checker) addStripeIDs(ctx context.Context, found *finding.List) error {
 	if v.cfg.writesStripeIDs() && v.cfg.CheckMigrations {
-		if err := stripeids.Check(ctx, v.cfg.DatabaseURL); err != nil {
+		switch err := stripeids.Check(ctx, v.cfg.database()); {
+		case migrate.IsOutdated(err):
 			found.As(finding.StripeIDs).Refusef("", "%v", err)
 			return nil
+		case err != nil:
+			return err
 		}
 	}
 	_, wrong, err := v.checkStripeIDs(ctx)

@@ -3,6 +3,7 @@ package reconciliation
 import (
 	"context"
 
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -12,5 +13,6 @@ func Migrate(ctx context.Context, ledgerURL, grantTo string) error {
 	return ledger.Migrate(ctx, ledgerURL, grantTo)
 }
 
-// CheckLedger returns an error if the ledger's tables are not up to date. It changes nothing.
-func CheckLedger(ctx context.Context, ledgerURL string) error { return ledger.Check(ctx, ledgerURL) }
+// CheckLedger returns an error if the ledger's tables are not up to date, which migrate.IsOutdated recognizes, and any
+// other if it could not check. It changes nothing.
+func CheckLedger(ctx context.Context, db postgres.Database) error { return ledger.Check(ctx, db) }

@@ -163,7 +163,13 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	makeTables := func(ctx context.Context, url string) error { return ledger.Migrate(ctx, url, "") }
 	if cfg.CheckMigrations {
-		makeTables = ledger.Check
+		makeTables = func(ctx context.Context, url string) error {
+			return ledger.Check(ctx, postgres.Database{
+				URL:     url,
+				File:    cfg.LedgerURLFile,
+				Setting: "LEDGER_DATABASE_URL",
+			})
+		}
 	}
 	if err := makeTables(ctx, cfg.LedgerURL); err != nil {
 		return err

@@ -14,9 +14,10 @@ import (
 func (r *reconciler) selfChecker() *selfcheck.Checker {
 	database := databaseprobe.Database{
 		Database: postgres.Database{
-			URL:    r.LedgerURL,
-			File:   r.LedgerURLFile,
-			Logger: slog.New(slog.DiscardHandler),
+			URL:     r.LedgerURL,
+			File:    r.LedgerURLFile,
+			Setting: "LEDGER_DATABASE_URL",
+			Logger:  slog.New(slog.DiscardHandler),
 		},
 		Unset: "LEDGER_DATABASE_URL",
 	}

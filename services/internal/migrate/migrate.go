@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql
+	"github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
@@ -23,6 +23,8 @@ import (
 // Config configures a migration.
 type Config struct {
 	URL string
+	// Connection says how to connect. Defaults to what URL says.
+	Connection *pgx.ConnConfig
 	// Schema is created if it does not exist. Table in it records the applied migrations.
 	Schema, Table string
 	// Files has a folder "migrations" with goose's SQL files.
@@ -34,16 +36,34 @@ type Config struct {
 	GrantTo string
 }
 
+// outdatedError says what a check found.
+type outdatedError struct{ reason string }
+
+func (e outdatedError) Error() string { return e.reason }
+
+// IsOutdated reports whether a check found that the schema lacks something. Any other error of a check means that it
+// could not be made.
+func IsOutdated(err error) bool {
+	_, ok := errors.AsType[outdatedError](err)
+	return ok
+}
+
+// connection returns how to connect.
+func (c Config) connection() (*pgx.ConnConfig, error) {
+	if c.Connection != nil {
+		return c.Connection, nil
+	}
+	return pgx.ParseConfig(c.URL)
+}
+
 // Up applies the missing migrations. A lock in the database lets one process at a time do it. Its errors say what is
 // missing and which statement grants it.
 func Up(ctx context.Context, cfg Config) error {
-	if _, err := pgx.ParseConfig(cfg.URL); err != nil {
+	connection, err := cfg.connection()
+	if err != nil {
 		return errors.New("the database's URL must look like postgres://user:password@host:5432/database")
 	}
-	db, err := sql.Open("pgx", cfg.URL)
-	if err != nil {
-		return fmt.Errorf("open the database: %w", err)
-	}
+	db := stdlib.OpenDB(*connection)
 	defer db.Close() //nolint:errcheck // nothing is left to write
 	if err := db.PingContext(ctx); err != nil {
 		return fmt.Errorf("cannot reach the database at %s: %w; start it, or correct its URL",
@@ -100,8 +120,8 @@ func check(ctx context.Context, db *sql.DB, cfg Config) error {
 	switch {
 	case !exists:
 	case !readable:
-		return fmt.Errorf(
-			"the role may not read %s: run `driftless migrate` with this role as the one that gets the rights", table)
+		return outdatedError{fmt.Sprintf(
+			"the role may not read %s: run `driftless migrate` with this role as the one that gets the rights", table)}
 	default:
 		if err := db.QueryRowContext(ctx,
 			"SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM "+
@@ -110,9 +130,9 @@ func check(ctx context.Context, db *sql.DB, cfg Config) error {
 		}
 	}
 	if have < want {
-		return fmt.Errorf(
+		return outdatedError{fmt.Sprintf(
 			"schema %s is at version %d, and this program needs %d: run `driftless migrate` of this version first",
-			cfg.Schema, have, want)
+			cfg.Schema, have, want)}
 	}
 	return nil
 }
@@ -158,7 +178,11 @@ func Explain(ctx context.Context, cfg Config, err error) error {
 	if !ok || refused.Code != insufficientPrivilege {
 		return err
 	}
-	conn, connErr := pgx.Connect(ctx, cfg.URL)
+	connection, connErr := cfg.connection()
+	if connErr != nil {
+		return refused
+	}
+	conn, connErr := pgx.ConnectConfig(ctx, connection)
 	if connErr != nil {
 		return refused
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/migrate"
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 )
 
 //go:embed migrations
@@ -17,9 +18,14 @@ var migrations embed.FS
 // Migrate creates or updates the tables. Several processes may call it concurrently.
 func Migrate(ctx context.Context, url string) error { return MigrateFor(ctx, url, "") }
 
-// Check returns an error if the tables are not up to date. It changes nothing.
-func Check(ctx context.Context, url string) error {
-	return up(ctx, url, migrate.Config{CheckOnly: true})
+// Check returns an error if the tables are not up to date, which migrate.IsOutdated recognizes, and any other if it
+// could not check. It changes nothing.
+func Check(ctx context.Context, db postgres.Database) error {
+	connection, err := db.Config()
+	if err != nil {
+		return err
+	}
+	return up(ctx, db.URL, migrate.Config{CheckOnly: true, Connection: connection})
 }
 
 // MigrateFor does the same as Migrate, and grants a role the rights that it needs for the tables. An empty role is

@@ -58,6 +58,11 @@ func RowsIDs() []ID {
 	return []ID{Replication, Publication, WatchValues, Unwatched, RowIDs, Products, CheckFails, Violations}
 }
 
+// RowQueryIDs are the kinds of findings for which rows are read.
+func RowQueryIDs() []ID {
+	return []ID{WatchValues, Unwatched, RowIDs, Products, CheckFails, Violations, WriteBack}
+}
+
 // Finding is one fault that a check found.
 type Finding struct {
 	// ID is its kind. It is empty until List.Tagged or List.As sets it.

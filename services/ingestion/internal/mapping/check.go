@@ -21,7 +21,7 @@ import (
 const checkTimeout = 5 * time.Second
 
 // Check checks the tables and their rows, and returns all faults of the mapping at once. It refuses only faults that
-// would make capture wrong. An error means that it could not check.
+// would make capture wrong. An error means that it could not check everything.
 func (m *Mapping) Check(
 	ctx context.Context, watch []config.WatchedTable, validate func(*catalogv1.Product) []catalog.Violation,
 ) (finding.List, error) {
@@ -40,7 +40,7 @@ func (m *Mapping) Check(
 		func(ctx context.Context) error { return c.sample(ctx, validate) },
 	} {
 		if err := run(ctx); err != nil {
-			return nil, err
+			return c.out, err
 		}
 	}
 	return c.out, nil
@@ -101,7 +101,8 @@ func (c *checkRun) dependencies(ctx context.Context) error {
 		}
 		switch r.Kind {
 		case 'm':
-			unwatched.Warnf("", "%s the materialized view %s, and the log does not have its refreshes: %s", reader, r.Name,
+			unwatched.Warnf("", "%s the materialized view %s, and the log does not have its refreshes: %s", reader,
+				r.Name,
 				seen)
 		case 'f':
 			unwatched.Warnf("",

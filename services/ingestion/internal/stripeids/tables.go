@@ -10,6 +10,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/internal/migrate"
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 )
 
 //go:embed migrations
@@ -21,9 +22,14 @@ func Migrate(ctx context.Context, url, role string) error {
 	return up(ctx, migrate.Config{URL: url, GrantTo: role})
 }
 
-// Check returns an error if the table is not up to date. It changes nothing.
-func Check(ctx context.Context, url string) error {
-	return up(ctx, migrate.Config{URL: url, CheckOnly: true})
+// Check returns an error if the table is not up to date, which migrate.IsOutdated recognizes, and any other if it could
+// not check. It changes nothing.
+func Check(ctx context.Context, db postgres.Database) error {
+	connection, err := db.Config()
+	if err != nil {
+		return err
+	}
+	return up(ctx, migrate.Config{URL: db.URL, CheckOnly: true, Connection: connection})
 }
 
 func up(ctx context.Context, cfg migrate.Config) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/doctor/probe/databaseprobe"
 	"github.com/driftless-sync/driftless/services/internal/doctor/probe/natsprobe"
 	"github.com/driftless-sync/driftless/services/internal/doctor/probe/stripeprobe"
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 )
 
 // NATS says how to reach NATS, and what it should have.
@@ -29,7 +30,7 @@ type Config struct {
 	Slot   string
 	Ledger databaseprobe.Database
 	// CheckLedger returns an error if the tables of the ledger are not up to date.
-	CheckLedger func(ctx context.Context, url string) error
+	CheckLedger func(context.Context, postgres.Database) error
 	NATS        NATS
 	Stripe      stripeprobe.Config
 	Services    Services

@@ -66,10 +66,15 @@ func Migrate(ctx context.Context, url, grantTo string) error {
 	return up(ctx, cfg)
 }
 
-// Check returns an error if the schema is not up to date. It changes nothing.
-func Check(ctx context.Context, url string) error {
-	cfg := schema(url)
-	cfg.CheckOnly = true
+// Check returns an error if the schema is not up to date, which migrate.IsOutdated recognizes, and any other if it
+// could not check. It changes nothing.
+func Check(ctx context.Context, db postgres.Database) error {
+	connection, err := db.Config()
+	if err != nil {
+		return err
+	}
+	cfg := schema(db.URL)
+	cfg.CheckOnly, cfg.Connection = true, connection
 	return up(ctx, cfg)
 }
 

@@ -6,10 +6,13 @@ import (
 	"strings"
 
 	"github.com/driftless-sync/driftless/services/internal/doctor"
+	"github.com/driftless-sync/driftless/services/internal/migrate"
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 )
 
-// Ledger returns the probes of the ledger's database. checkSchema returns an error if its tables are not up to date.
-func Ledger(db Database, checkSchema func(ctx context.Context, url string) error) []doctor.Probe {
+// Ledger returns the probes of the ledger's database. checkSchema returns an error if its tables are not up to date,
+// which migrate.IsOutdated recognizes, and any other if it could not check.
+func Ledger(db Database, checkSchema func(context.Context, postgres.Database) error) []doctor.Probe {
 	return []doctor.Probe{
 		reachable(doctor.LedgerReachable, "the ledger", db),
 		{
@@ -23,10 +26,12 @@ func Ledger(db Database, checkSchema func(ctx context.Context, url string) error
 			Covers: []string{doctor.LedgerSchema},
 			Needs:  []string{doctor.LedgerReachable},
 			Run: func(ctx context.Context, r *doctor.Recorder) error {
-				if err := checkSchema(ctx, db.URL); err != nil {
+				err := checkSchema(ctx, db.Database)
+				if migrate.IsOutdated(err) {
 					r.Foundf(doctor.LedgerSchema, "", "%v", err)
+					return nil
 				}
-				return nil
+				return err
 			},
 		},
 		{
