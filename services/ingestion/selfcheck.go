@@ -19,14 +19,23 @@ func (in *ingester) selfChecker() *selfcheck.Checker {
 	quiet.Logger = slog.New(slog.DiscardHandler)
 	database := databaseprobe.Database{Database: quiet.database(), Unset: "DATABASE_URL"}
 	probes := databaseprobe.Catalog(database, in.Slot, slotPatience)
-	probes = append(probes, Probe(quiet), selfcheck.Token("the ingestion API", in.HTTP.Addr, in.Auth.IsOpen()))
+	probes = append(probes, selfcheck.Token("the ingestion API", in.HTTP.Addr, in.Auth.IsOpen()))
+	examination := Probe(quiet)
+	// It is a part of its own, which connects by itself.
+	examination.Needs = nil
 	return selfcheck.New(selfcheck.Config{
-		Service:  topology.Ingestion,
-		Mesh:     in.mesh,
-		NATS:     in.NATS,
-		Ready:    in.ready,
-		Interval: in.SelfCheck,
-		Probes:   probes,
-		Clocks:   []doctor.Clock{database.Clock()},
+		Service:     topology.Ingestion,
+		Mesh:        in.mesh,
+		NATS:        in.NATS,
+		Ready:       in.ready,
+		Interval:    in.SelfCheck,
+		Probes:      probes,
+		Clocks:      []doctor.Clock{database.Clock()},
+		Heavy:       []doctor.Probe{examination},
+		LeavesHeavy: in.leavesExamination,
 	})
 }
+
+// leavesExamination reports whether another replica examines the catalog database. A replica that is neither the active
+// one nor a standby cannot do its work, and should say why.
+func (in *ingester) leavesExamination() bool { return in.turns.role() == roleStandby }

@@ -55,6 +55,10 @@ var makersOf = map[string][]string{
 	ServicesToken:     nil,
 }
 
+// LeftToActive is the reason of a standby that does not make a check. It says nothing about what the active replica
+// found.
+const LeftToActive = "the active replica looks at this"
+
 // Makers returns the services whose processes make a check by themselves. None means that only driftless doctor makes
 // it.
 func Makers(id string) []string {

@@ -16,13 +16,20 @@ type Recorder struct {
 	findings []fault
 	// notLooked has the reasons by check, and saw what was seen.
 	notLooked, saw map[string]string
+	// settled are the checks that only have reasons that another look does not change.
+	settled map[string]bool
 }
 
 // fault is a finding without what its check says.
 type fault struct{ id, message, fix string }
 
 func newRecorder(covers []string) *Recorder {
-	return &Recorder{covers: covers, notLooked: map[string]string{}, saw: map[string]string{}}
+	return &Recorder{
+		covers:    covers,
+		notLooked: map[string]string{},
+		saw:       map[string]string{},
+		settled:   map[string]bool{},
+	}
 }
 
 // Foundf records a fault. fix is the statement or command to run. The fix of the check is shown if it is empty.
@@ -31,10 +38,17 @@ func (r *Recorder) Foundf(id, fix, format string, args ...any) {
 }
 
 // NotLooked records that checks were not made, or not completely, and why. A finding of such a check still counts.
-func (r *Recorder) NotLooked(reason string, ids ...string) {
+func (r *Recorder) NotLooked(reason string, ids ...string) { r.miss(reason, false, ids) }
+
+// Settled does the same as NotLooked for a reason that another look does not change.
+func (r *Recorder) Settled(reason string, ids ...string) { r.miss(reason, true, ids) }
+
+func (r *Recorder) miss(reason string, settled bool, ids []string) {
 	for _, id := range ids {
 		r.record(id, func() {
-			if known := r.notLooked[id]; known != "" && known != reason {
+			known := r.notLooked[id]
+			r.settled[id] = settled && (known == "" || r.settled[id])
+			if known != "" && known != reason {
 				r.notLooked[id] = known + "; " + reason
 			} else {
 				r.notLooked[id] = reason
@@ -104,7 +118,10 @@ func (r *Recorder) addTo(out *Report, c Check) {
 	case found:
 	case unknown:
 		out.NotLooked = append(out.NotLooked, NotLooked{c.ID, reason})
+		if r.settled[c.ID] {
+			out.settled = append(out.settled, c.ID)
+		}
 	default:
-		out.Fine = append(out.Fine, Fine{c.ID, r.saw[c.ID]})
+		out.Fine = append(out.Fine, Fine{ID: c.ID, Saw: r.saw[c.ID]})
 	}
 }

@@ -13,7 +13,13 @@ type Report struct {
 	Fine      []Fine      `json:"fine"`
 	// Skipped are the checks that Selection.Skip names.
 	Skipped []string `json:"skipped"`
+
+	settled []string
 }
+
+// IsSettled reports whether another look at a check that was not looked at would come to no result either: a right that
+// is not needed is missing, or a fault that the report has comes first.
+func (r Report) IsSettled(id string) bool { return slices.Contains(r.settled, id) }
 
 // Finding is a fault that was found.
 type Finding struct {

@@ -98,6 +98,8 @@ func (r *run) start(ctx context.Context, selected []*recording) {
 		all.Go(func() {
 			defer close(rec.done)
 			if reason := r.missing(ctx, rec); reason != "" {
+				// The fault that comes first is in the report.
+				rec.recorder.Settled(reason, rec.probe.Covers...)
 				rec.recorder.close(reason)
 			} else {
 				rec.recorder.close(r.look(ctx, rec))

@@ -1,7 +1,10 @@
 package selfcheck
 
 import (
+	"slices"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/doctor"
@@ -14,7 +17,7 @@ const (
 	maxFindings = 5
 	// maxText and maxFix bound a text and a fix, in bytes.
 	maxText, maxFix = 500, 1000
-	// maxAll bounds all findings together, in bytes. Beyond that, one finding of each check is told, without its text.
+	// maxAll bounds all results together, in bytes. Beyond that, results are told without their texts.
 	maxAll = 16 << 10
 )
 
@@ -75,31 +78,55 @@ func cut(text string, limit int) string {
 	return strings.ToValidUTF8(text[:limit-len(mark)], "") + mark
 }
 
-// bounded returns the results with as many findings as the record has room for.
-func bounded(results []*meshv1.CheckResult) []*meshv1.CheckResult {
+// bounded returns the results within so many bytes of the record. Findings are always in it. Their texts come first,
+// and then the other checks, and their texts. A check that is left out was not looked at, for those who read the
+// record.
+func bounded(results []*meshv1.CheckResult, room int) []*meshv1.CheckResult {
 	out := make([]*meshv1.CheckResult, len(results))
-	room := maxAll
-	for i, result := range results {
-		out[i] = result
-		size := 0
-		for _, f := range result.GetFindings() {
-			size += len(f.GetMessage()) + len(f.GetFix())
-		}
-		if room -= size; room < 0 && size > 0 {
-			out[i] = withoutTexts(result)
+	add := func(state string, form func(*meshv1.CheckResult) *meshv1.CheckResult, must bool) {
+		for i, result := range results {
+			if result.GetState() != state {
+				continue
+			}
+			as := form(result)
+			if more := sizeOf(as) - sizeOf(out[i]); more <= room || must {
+				out[i] = as
+				room -= more
+			}
 		}
 	}
-	return out
+	whole := func(result *meshv1.CheckResult) *meshv1.CheckResult { return result }
+	add(doctor.StateFinding, withoutTexts, true)
+	add(doctor.StateFinding, whole, false)
+	add(doctor.StateNotLooked, withoutTexts, false)
+	add(doctor.StateFine, withoutTexts, false)
+	add(doctor.StateNotLooked, whole, false)
+	add(doctor.StateFine, whole, false)
+	return slices.DeleteFunc(out, func(result *meshv1.CheckResult) bool { return result == nil })
 }
 
-// withoutTexts returns a result that only says how many findings there are.
+// sizeOf returns the size of a result in the record of a process, in bytes.
+func sizeOf(result *meshv1.CheckResult) int {
+	if result == nil {
+		return 0
+	}
+	return proto.Size(&meshv1.Process{Checks: []*meshv1.CheckResult{result}})
+}
+
+// withoutTexts returns a result without what was seen or found.
 func withoutTexts(result *meshv1.CheckResult) *meshv1.CheckResult {
-	return &meshv1.CheckResult{
+	out := &meshv1.CheckResult{
 		Id: result.GetId(), State: result.GetState(), At: result.GetAt(), ExpiresAt: result.GetExpiresAt(),
-		Findings: []*meshv1.CheckFinding{{
+	}
+	switch result.GetState() {
+	case doctor.StateFinding:
+		out.Findings = []*meshv1.CheckFinding{{
 			Message: "something was found, and the record of the process has no room to say what",
 			Fix:     doctor.Command(result.GetId()),
-		}},
-		More: result.GetMore() + uint32(len(result.GetFindings())) - 1,
+		}}
+		out.More = result.GetMore() + uint32(len(result.GetFindings())) - 1
+	case doctor.StateNotLooked:
+		out.Reason = "the record of the process has no room to say why"
 	}
+	return out
 }

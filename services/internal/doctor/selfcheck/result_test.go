@@ -51,7 +51,7 @@ func TestBounded_KeepsAFindingOfEachCheck(t *testing.T) {
 				doctor.Finding{ID: c.ID, Message: strings.Repeat("m", 2*maxText), Fix: strings.Repeat("f", maxFix)})
 		}
 	}
-	results := bounded(Results(report))
+	results := bounded(Results(report), maxAll)
 	require.Len(t, results, len(doctor.Checks()))
 	for _, r := range results {
 		require.Equal(t, doctor.StateFinding, r.GetState())
@@ -59,5 +59,32 @@ func TestBounded_KeepsAFindingOfEachCheck(t *testing.T) {
 	}
 	record, err := proto.Marshal(&meshv1.Process{Checks: results})
 	require.NoError(t, err)
-	require.Less(t, len(record), 32<<10)
+	require.LessOrEqual(t, len(record), maxAll)
+}
+
+// What was seen and why nothing was looked at count, too. The server may take small messages only.
+func TestBounded_CountsAllTexts(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("m", maxText)
+	var report doctor.Report
+	for i, c := range doctor.Checks() {
+		switch {
+		case i == 0:
+			report.Findings = append(report.Findings, doctor.Finding{ID: c.ID, Message: long, Fix: long})
+		case i%2 == 0:
+			report.Fine = append(report.Fine, doctor.Fine{ID: c.ID, Saw: long})
+		default:
+			report.NotLooked = append(report.NotLooked, doctor.NotLooked{ID: c.ID, Reason: long})
+		}
+	}
+	for _, room := range []int{maxAll, 6 << 10, 2 << 10} {
+		results := bounded(Results(report), room)
+		require.LessOrEqual(t, proto.Size(&meshv1.Process{Checks: results}), room)
+		found := results[0]
+		require.Equal(t, long, found.GetFindings()[0].GetMessage(), "the texts of findings come first")
+		for _, r := range results[1:] {
+			require.NotEqual(t, r.GetState() == doctor.StateNotLooked, r.GetReason() == "", r.GetId())
+		}
+	}
+	require.Len(t, bounded(Results(report), maxAll), len(doctor.Checks()))
 }

@@ -20,20 +20,14 @@ import (
 const Interval = 10 * time.Minute
 
 const (
-	// rareInterval is the time between two looks that cost reads of Stripe.
-	rareInterval = 12 * time.Hour
-	// loggedInterval is the time between two questions that the NATS server refuses and logs.
-	loggedInterval = time.Hour
-	// faultyInterval and faultyRareInterval are the times until the next look after one that found something. A fault
-	// that was fixed should not be shown for long.
-	faultyInterval     = time.Minute
-	faultyRareInterval = 3 * time.Hour
 	// rareDelay is the time until the first look at Stripe. A process that ends soon after each start would otherwise
 	// use up the read allowance.
 	rareDelay = time.Minute
 	// startPatience is how long the first look waits until the process is ready. A process that is not ready is looked
 	// at all the same.
 	startPatience = 15 * time.Second
+	// turnInterval is the time between two questions whether heavy probes are this process's turn.
+	turnInterval = time.Second
 	// grace is how much longer than its interval a result counts: the next look takes its time.
 	grace = 2 * time.Minute
 )
@@ -55,6 +49,10 @@ type Config struct {
 	Clocks []doctor.Clock
 	// Rare are probes that cost reads of Stripe.
 	Rare []doctor.Probe
+	// Heavy are probes that cost a server much. At most a 20th of the time is spent on them.
+	Heavy []doctor.Probe
+	// LeavesHeavy reports whether another process of the service looks at Heavy. Nil means that none does.
+	LeavesHeavy func() bool
 }
 
 // Checker makes the checks of a process. Safe for concurrent use.
@@ -87,9 +85,7 @@ func (c *Checker) Run(ctx context.Context) error {
 // Covers returns the ids of the checks that the process makes.
 func (c *Checker) Covers() (ids []string) {
 	for _, p := range c.parts() {
-		for _, probe := range p.probes {
-			ids = append(ids, probe.Covers...)
-		}
+		ids = append(ids, p.covers()...)
 	}
 	return ids
 }
@@ -117,42 +113,64 @@ func (c *Checker) awaitReady(ctx context.Context) {
 // part is a set of probes that run together.
 type part struct {
 	probes []doctor.Probe
-	// every is the time between two looks, faulty that after a look that found something, and blind that after one that
-	// came to no result.
-	every, faulty, blind time.Duration
+	pace   pace
 	// delay is the time until the first look.
 	delay time.Duration
+	// leaves reports whether another process looks at the part. Nil means that none does.
+	leaves func() bool
 }
+
+func (p part) covers() (ids []string) {
+	for _, probe := range p.probes {
+		ids = append(ids, probe.Covers...)
+	}
+	return ids
+}
+
+// isLeft reports whether another process looks at the part now.
+func (p part) isLeft() bool { return p.leaves != nil && p.leaves() }
 
 func (c *Checker) parts() []part {
 	interval := c.cfg.Interval
 	faulty := min(interval, faultyInterval)
-	often := part{probes: c.often(), every: interval, faulty: faulty, blind: interval}
-	rights := part{probes: []doctor.Probe{c.rights()}, every: interval, faulty: faulty, blind: loggedInterval}
-	rare := part{
-		probes: c.cfg.Rare,
-		every:  rareInterval,
-		faulty: faultyRareInterval,
-		blind:  rareInterval,
-		delay:  min(interval, rareDelay),
+	all := []part{
+		{probes: c.often(), pace: steady(interval, faulty, interval)},
+		{probes: []doctor.Probe{c.rights()}, pace: steady(interval, faulty, loggedInterval)},
+		{probes: c.cfg.Rare, pace: rare, delay: min(interval, rareDelay)},
+		c.heavy(),
 	}
-	return slices.DeleteFunc([]part{often, rights, rare}, func(p part) bool { return len(p.probes) == 0 })
+	return slices.DeleteFunc(all, func(p part) bool { return len(p.probes) == 0 })
+}
+
+func (c *Checker) heavy() part {
+	return part{probes: c.cfg.Heavy, pace: heavy(c.cfg.Interval), leaves: c.cfg.LeavesHeavy}
 }
 
 // repeat looks at a part until ctx ends.
 func (c *Checker) repeat(ctx context.Context, p part) {
-	var covers []string
-	for _, probe := range p.probes {
-		covers = append(covers, probe.Covers...)
-	}
-	for wait := p.delay; sleep(ctx, wait); {
+	covers, open := p.covers(), 0
+	for wait := p.delay; sleep(ctx, wait) && awaitTurn(ctx, p); {
+		begun := time.Now()
 		report := doctor.Run(ctx, p.probes, doctor.Options{Selection: doctor.Selection{Only: covers}})
 		if ctx.Err() != nil {
 			return
 		}
-		wait = p.next(report)
+		if open++; !isOpen(report) {
+			open = 0
+		}
+		wait = p.pace(look{report: report, took: time.Since(begun), open: open})
 		c.store(ctx, report, wait)
 	}
+}
+
+// awaitTurn returns when no other process looks at a part. It reports false if ctx ends.
+func awaitTurn(ctx context.Context, p part) bool {
+	for p.isLeft() {
+		if !sleep(ctx, turnInterval) {
+			return false
+		}
+	}
+	return true
 }
 
 // sleep waits. It reports false if ctx ends.
@@ -165,17 +183,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-timer.C:
 		return true
 	}
-}
-
-// next returns the time until the next look after one with this result.
-func (p part) next(report doctor.Report) time.Duration {
-	switch {
-	case len(report.Findings) > 0:
-		return p.faulty
-	case len(report.NotLooked) > 0:
-		return p.blind
-	}
-	return p.every
 }
 
 // store keeps the results of a look, which count until the next one.
@@ -196,13 +203,35 @@ func (c *Checker) store(ctx context.Context, report doctor.Report, next time.Dur
 
 // Describe adds the results to the record of the process, in the order of the checks.
 func (c *Checker) Describe(p *meshv1.Process) {
+	left := c.left()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []*meshv1.CheckResult
 	for _, id := range doctor.OwnChecks(c.cfg.Service) {
-		if result := c.results[id]; result != nil {
+		switch result := c.results[id]; {
+		case result == nil:
+		case slices.Contains(left, id):
+			// The result may be of the time when this process was the active one.
+			all = append(all, &meshv1.CheckResult{
+				Id:     id,
+				State:  doctor.StateNotLooked,
+				Reason: doctor.LeftToActive,
+			})
+		default:
 			all = append(all, result)
 		}
 	}
-	p.Checks = bounded(all)
+	p.Checks = bounded(all, c.room())
 }
+
+// left returns the ids of the checks that another process makes now.
+func (c *Checker) left() []string {
+	p := c.heavy()
+	if !p.isLeft() {
+		return nil
+	}
+	return p.covers()
+}
+
+// room returns how many bytes the results may take. The record has other parts, which need the rest.
+func (c *Checker) room() int { return min(maxAll, c.cfg.Mesh.MaxBody()/2) }

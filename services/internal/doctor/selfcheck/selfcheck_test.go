@@ -77,6 +77,56 @@ func TestRun_FindsWhatThisProcessLacks(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
+// A standby leaves the heavy probes to the active replica, and forgets what it saw when it was the active one.
+func TestRun_LeavesHeavyProbesToTheActiveReplica(t *testing.T) {
+	t.Parallel()
+	broker := localtest.NATSConfig(t, `jetstream { store_dir: %q }
+		authorization { users: [ { user: admin, password: a } ] }`, t.TempDir())
+	own := config(broker, "admin:a", topology.AdminUser)
+	m := connect(t, own)
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	var isStandby atomic.Bool
+	var looks atomic.Int64
+	isStandby.Store(true)
+	checker := selfcheck.New(selfcheck.Config{
+		Service: topology.Ingestion, Mesh: m, NATS: own, Interval: 20 * time.Millisecond,
+		LeavesHeavy: isStandby.Load,
+		Heavy: []doctor.Probe{{
+			Name: "test", Covers: []string{"mapping.unwatched"},
+			Run: func(_ context.Context, r *doctor.Recorder) error {
+				looks.Add(1)
+				r.Foundf("mapping.unwatched", "", "a table")
+				return nil
+			},
+		}},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- checker.Run(ctx) }()
+	result := func(id string) *meshv1.CheckResult {
+		p := &meshv1.Process{}
+		checker.Describe(p)
+		for _, r := range p.GetChecks() {
+			if r.GetId() == id {
+				return r
+			}
+		}
+		return nil
+	}
+	require.Eventually(t, func() bool { return result(doctor.NATSVersion).GetState() == doctor.StateFine }, patience,
+		time.Millisecond)
+	require.Zero(t, looks.Load())
+	require.Equal(t, doctor.LeftToActive, result("mapping.unwatched").GetReason())
+	isStandby.Store(false)
+	require.Eventually(t, func() bool { return result("mapping.unwatched").GetState() == doctor.StateFinding },
+		patience,
+		time.Millisecond)
+	isStandby.Store(true)
+	require.Equal(t, doctor.StateNotLooked, result("mapping.unwatched").GetState(), "it may no longer be so")
+	cancel()
+	require.NoError(t, <-done)
+}
+
 func config(broker *server.Server, user, name string) mesh.Config {
 	return mesh.Config{URL: "nats://" + user + "@" + broker.Addr().String(), Name: name}
 }

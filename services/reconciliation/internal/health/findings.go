@@ -57,20 +57,32 @@ func looks(id string, processes []*meshv1.Process, now time.Time) (out []*contro
 		}}
 	}
 	for _, service := range makers {
-		isKnown := false
-		for _, p := range processes {
-			if p.GetService() == service && state.IsRunning(p, now) {
-				isKnown = true
-				out = append(out, lookOf(service, doctor.Whereabouts(p), resultOf(p, id), now))
-			}
-		}
-		if !isKnown {
-			out = append(out, &controlv1.CheckLook{
+		all := looksOf(service, id, processes, now)
+		if len(all) == 0 {
+			all = []*controlv1.CheckLook{{
 				Service: service,
 				State:   doctor.StateNotLooked,
 				Reason:  "no process of " + service + " is known to run",
-			})
+			}}
 		}
+		out = append(out, all...)
+	}
+	return out
+}
+
+// looksOf returns what the processes of a service say of a check. Standbys that leave the check to the active replica
+// do not hide what that one says.
+func looksOf(service, id string, processes []*meshv1.Process, now time.Time) (out []*controlv1.CheckLook) {
+	isLeft := func(l *controlv1.CheckLook) bool {
+		return l.GetState() == doctor.StateNotLooked && l.GetReason() == doctor.LeftToActive
+	}
+	for _, p := range processes {
+		if p.GetService() == service && state.IsRunning(p, now) {
+			out = append(out, lookOf(service, doctor.Whereabouts(p), resultOf(p, id), now))
+		}
+	}
+	if slices.ContainsFunc(out, func(l *controlv1.CheckLook) bool { return !isLeft(l) }) {
+		out = slices.DeleteFunc(out, isLeft)
 	}
 	return out
 }

@@ -157,3 +157,28 @@ func TestFindings_SaysWhatNoServiceLooksAt(t *testing.T) {
 	require.Equal(t, doctor.StateFine, got.GetState(), "the process that answers has looked")
 	require.Equal(t, "d, process 8", got.GetLooks()[0].GetProcess())
 }
+
+func TestFindings_AStandbyDoesNotHideTheActiveReplica(t *testing.T) {
+	t.Parallel()
+	const id = "mapping.queries"
+	left := func(host string) *meshv1.Process {
+		return checking(topology.Ingestion, host, &meshv1.CheckResult{
+			Id: id, State: doctor.StateNotLooked, Reason: doctor.LeftToActive, At: timestamppb.New(lookTime),
+		})
+	}
+	for _, state := range []string{doctor.StateFine, doctor.StateFinding} {
+		got := statusOf(t, id, Own{}, left("a"), checking(topology.Ingestion, "b", result(id, state, lookTime)),
+			left("c"))
+		require.Equal(t, state, got.GetState())
+		require.Len(t, got.GetLooks(), 1)
+		require.Equal(t, "b, process 7", got.GetLooks()[0].GetProcess())
+	}
+	got := statusOf(t, id, Own{}, left("a"),
+		checking(topology.Ingestion, "b", result(id, doctor.StateFine, lookTime.Add(-time.Hour))))
+	require.Equal(t, doctor.StateNotLooked, got.GetState(), "the active replica has not looked lately")
+	require.Contains(t, got.GetLooks()[0].GetReason(), "the next one is late")
+
+	got = statusOf(t, id, Own{}, left("a"), left("c"))
+	require.Equal(t, doctor.StateNotLooked, got.GetState(), "no replica is active")
+	require.Len(t, got.GetLooks(), 2)
+}

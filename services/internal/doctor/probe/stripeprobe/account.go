@@ -105,10 +105,7 @@ func (a *Account) mode() doctor.Probe {
 func (a *Account) webhooks(
 	trySecret func(ctx context.Context, r *doctor.Recorder, best *stripeapi.Endpoint),
 ) doctor.Probe {
-	covers := []string{
-		doctor.StripeWebhook, doctor.StripeWebhookStatus, doctor.StripeWebhookEvents, doctor.StripeWebhookVersion,
-		doctor.StripeWebhookURL,
-	}
+	covers := endpointChecks()
 	if trySecret != nil {
 		covers = append(covers, doctor.StripeWebhookSecret)
 	}
@@ -121,6 +118,14 @@ func (a *Account) webhooks(
 			}
 			return err
 		},
+	}
+}
+
+// endpointChecks are the checks for which the key has to read webhook endpoints.
+func endpointChecks() []string {
+	return []string{
+		doctor.StripeWebhook, doctor.StripeWebhookStatus, doctor.StripeWebhookEvents, doctor.StripeWebhookVersion,
+		doctor.StripeWebhookURL,
 	}
 }
 
@@ -236,7 +241,9 @@ func (a *Account) lookAtMode(ctx context.Context, r *doctor.Recorder) error {
 func (a *Account) lookAtWebhooks(ctx context.Context, r *doctor.Recorder) (best *stripeapi.Endpoint, err error) {
 	all, err := a.platform.ListEndpoints(ctx)
 	if stripeapi.IsForbidden(err) {
-		return nil, fmt.Errorf("the key may not read webhook endpoints, which no service needs: %w", err)
+		err = fmt.Errorf("the key may not read webhook endpoints, which no service needs: %w", err)
+		r.Settled(err.Error(), endpointChecks()...)
+		return nil, err
 	}
 	if err != nil {
 		return nil, err
