@@ -22,7 +22,7 @@ func JudgeDeliveries(r *Recorder, read int, waiting []Delivery, latest, patience
 	}
 	switch {
 	case read == 0:
-		r.NotLooked("Stripe has no event about products or prices in the last 30 days", StripeWebhookDelivery)
+		r.Settled("Stripe has no event about products or prices in the last 30 days", StripeWebhookDelivery)
 	case len(late) > 0:
 		oldest := slices.MaxFunc(late, func(a, b Delivery) int { return int(a.Age - b.Age) })
 		r.Foundf(StripeWebhookDelivery, "",

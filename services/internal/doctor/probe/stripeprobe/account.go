@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/internal/doctor"
+	"github.com/driftless-sync/driftless/services/internal/redact"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
@@ -270,8 +271,8 @@ func (a *Account) lookAtSecret(ctx context.Context, r *doctor.Recorder, e *strip
 				r.NotLooked(err.Error(), doctor.StripeWebhookSecret)
 			case refused != "":
 				r.Foundf(doctor.StripeWebhookSecret, "",
-					"pull at %s refuses an event that is signed with secret %d of STRIPE_WEBHOOK_SECRET: %s", e.URL,
-					i+1, refused)
+					"pull at %s refuses an event that is signed with secret %d of STRIPE_WEBHOOK_SECRET: %s",
+					redact.URL(e.URL), i+1, refused)
 			}
 		}
 	}

@@ -11,12 +11,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// A shell would run what follows & and take ? for a pattern.
+// A shell would run what follows &.
 func TestJudgeWebhooks_QuotesTheAddressForAShell(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
 		"https://a.example.com:443/hook":    "driftless webhook create https://a.example.com:443/hook",
-		"https://a.example.com/hook?a=1&b=": "driftless webhook create 'https://a.example.com/hook?a=1&b='",
+		"https://a.example.com/ho&ok":       "driftless webhook create 'https://a.example.com/ho&ok'",
 		"https://a.example.com/it's;reboot": `driftless webhook create 'https://a.example.com/it'\''s;reboot'`,
 	} {
 		report := doctor.Run(t.Context(), []doctor.Probe{{

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/driftless-sync/driftless/services/internal/doctor"
+	"github.com/driftless-sync/driftless/services/internal/redact"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
@@ -42,7 +43,7 @@ func (n WebhookNeeds) Own(all []stripeapi.Endpoint) []stripeapi.Endpoint {
 type endpointFault struct{ id, fix, message string }
 
 func (n WebhookNeeds) faults(e stripeapi.Endpoint) (out []endpointFault) {
-	repair := "driftless webhook create " + quoteShell(e.URL)
+	repair := repairOf(e)
 	if !e.IsEnabled() {
 		out = append(out,
 			endpointFault{doctor.StripeWebhookStatus, repair, "webhook endpoint " + e.ID + " is " + e.Status})
@@ -69,9 +70,22 @@ func (n WebhookNeeds) faults(e stripeapi.Endpoint) (out []endpointFault) {
 	}
 	if why := n.wrongURL(e); why != "" {
 		out = append(out,
-			endpointFault{doctor.StripeWebhookURL, "", "webhook endpoint " + e.ID + " sends to " + e.URL + ", " + why})
+			endpointFault{
+				doctor.StripeWebhookURL, "",
+				"webhook endpoint " + e.ID + " sends to " + redact.URL(e.URL) + ", " + why,
+			})
 	}
 	return out
+}
+
+// repairOf returns what repairs an endpoint. Everybody who may read the status sees it, and an address may have a
+// password or a token.
+func repairOf(e stripeapi.Endpoint) string {
+	if redact.URL(e.URL) != e.URL {
+		return "Run driftless webhook create with the address of endpoint " + e.ID +
+			". It may have a secret, so it is not shown here."
+	}
+	return "driftless webhook create " + quoteShell(e.URL)
 }
 
 // wrongURL returns why Stripe's calls do not arrive at an endpoint's address, or "".
@@ -97,14 +111,14 @@ func JudgeWebhooks(r *doctor.Recorder, n WebhookNeeds, all []stripeapi.Endpoint)
 			"none of the %d webhook endpoints in Stripe is for account %s, or leads to %s",
 			len(all),
 			n.Account, n.Path)
-		r.NotLooked("there is no endpoint", doctor.StripeWebhookStatus, doctor.StripeWebhookEvents,
+		r.Settled("there is no endpoint", doctor.StripeWebhookStatus, doctor.StripeWebhookEvents,
 			doctor.StripeWebhookVersion,
 			doctor.StripeWebhookURL)
 		return nil
 	}
 	best := slices.MinFunc(own, func(a, b stripeapi.Endpoint) int { return len(n.faults(a)) - len(n.faults(b)) })
 	r.Sawf(doctor.StripeWebhook, "%s", best.ID)
-	r.Sawf(doctor.StripeWebhookURL, "%s", best.URL)
+	r.Sawf(doctor.StripeWebhookURL, "%s", redact.URL(best.URL))
 	for _, f := range n.faults(best) {
 		r.Foundf(f.id, f.fix, "%s", f.message)
 	}

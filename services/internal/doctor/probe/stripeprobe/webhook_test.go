@@ -2,6 +2,10 @@ package stripeprobe_test
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 
@@ -71,4 +75,67 @@ func TestJudgeWebhooks_ChoosesTheEndpointOfTheMesh(t *testing.T) {
 			require.Equal(t, c.want, found(t, func(r *doctor.Recorder) { stripeprobe.JudgeWebhooks(r, needs, c.all) }))
 		})
 	}
+}
+
+// Everybody with the role read sees what a check saw and found.
+func TestJudgeWebhooks_HidesSecretsInTheAddress(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"https://user:hunter2@sync.example.com/wrong", "https://sync.example.com/wrong?token=hunter2",
+	} {
+		covers := []string{
+			doctor.StripeWebhook, doctor.StripeWebhookStatus, doctor.StripeWebhookEvents, doctor.StripeWebhookURL,
+		}
+		e := stripeapi.Endpoint{
+			ID: "we_1", URL: address, Status: "disabled",
+			Metadata: map[string]string{stripeapi.EndpointAccountKey: "eu"},
+		}
+		judge := func(path string) doctor.Report {
+			return doctor.Run(t.Context(), []doctor.Probe{{
+				Name: "test", Covers: covers,
+				Run: func(_ context.Context, r *doctor.Recorder) error {
+					stripeprobe.JudgeWebhooks(r, stripeprobe.WebhookNeeds{Account: "eu", Path: path},
+						[]stripeapi.Endpoint{e})
+					return nil
+				},
+			}}, doctor.Options{Selection: doctor.Selection{Only: covers}})
+		}
+		report := judge("/hook")
+		require.Len(t, report.Findings, 3)
+		require.Contains(t, report.Findings[0].Fix, "driftless webhook create with the address of endpoint we_1")
+		require.NotContains(t, fmt.Sprint(report), "hunter2")
+		report = judge("/wrong")
+		require.Len(t, report.Fine, 2)
+		require.Contains(t, fmt.Sprint(report.Fine), "sync.example.com/wrong")
+		require.NotContains(t, fmt.Sprint(report), "hunter2")
+	}
+}
+
+// The services have no need to list endpoints, so a key that may not is no reason to ask Stripe again and again.
+func TestOfPull_SettlesThatTheKeyMayNotListEndpoints(t *testing.T) {
+	t.Parallel()
+	const forbidden = `{"error": {"type": "invalid_request_error", "message": "The provided key does not have access"}}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Stripe-Version", stripeapi.PinnedVersion)
+		if r.URL.Path == "/v1/webhook_endpoints" {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, forbidden)
+			return
+		}
+		_, _ = io.WriteString(w, `{"object": "list", "data": [], "has_more": false}`)
+	}))
+	t.Cleanup(server.Close)
+	account := stripeprobe.New(stripeprobe.Config{
+		Account: "eu",
+		Client:  stripeapi.Config{Key: "sk_test_1", Base: server.URL},
+		Mode:    func(context.Context) (string, error) { return "test", nil },
+	})
+	report := doctor.Run(t.Context(), account.OfPull(), doctor.Options{})
+	isSettled := map[string]bool{}
+	for _, n := range report.NotLooked {
+		isSettled[n.ID] = report.IsSettled(n.ID)
+	}
+	require.True(t, isSettled[doctor.StripeWebhook])
+	require.True(t, isSettled[doctor.StripeWebhookURL])
+	require.True(t, isSettled[doctor.StripeWebhookDelivery], "there are no events")
 }
