@@ -203,16 +203,20 @@ func TestSubjectRights_Lacking(t *testing.T) {
 
 func TestJudgeDeliveries_WaitsForRetries(t *testing.T) {
 	t.Parallel()
-	waiting := []doctor.Delivery{{Event: "evt_1", Type: "price.created", Age: 9 * time.Minute}}
+	now := time.Date(2026, 11, 27, 9, 0, 0, 0, time.UTC)
+	waiting := []doctor.Delivery{{Event: "evt_1", Type: "price.created", Created: now.Add(-9 * time.Minute)}}
 	judge := func(read int, waiting []doctor.Delivery) (found, notLooked map[string]string) {
-		return judged(t,
-			func(r *doctor.Recorder) { doctor.JudgeDeliveries(r, read, waiting, time.Hour, 10*time.Minute) })
+		d := doctor.Deliveries{At: now, Read: read, Waiting: waiting, Latest: now.Add(-time.Hour)}
+		return judged(t, func(r *doctor.Recorder) { doctor.JudgeDeliveries(r, d, 10*time.Minute) })
 	}
 	found, _ := judge(5, waiting)
 	require.Empty(t, found)
-	found, _ = judge(5, append(waiting, doctor.Delivery{Event: "evt_2", Type: "price.updated", Age: 11 * time.Minute}))
-	require.Contains(t, found[doctor.StripeWebhookDelivery], "1 of the latest 5 events")
-	require.Contains(t, found[doctor.StripeWebhookDelivery], "event evt_2 (price.updated) waits for 11m0s")
+	late := doctor.Delivery{Event: "evt_2", Type: "price.updated", Created: now.Add(-11 * time.Minute)}
+	found, _ = judge(5, append(waiting, late))
+	require.Equal(t, "1 of the latest 5 events about products and prices have not reached every webhook endpoint; "+
+		"event evt_2 (price.updated) waits since 2026-11-27T08:49:00Z; "+
+		"the latest that was delivered is of 2026-11-27T08:00:00Z", found[doctor.StripeWebhookDelivery],
+		"the text is shown for hours")
 	_, notLooked := judge(0, nil)
 	require.Contains(t, notLooked, doctor.StripeWebhookDelivery)
 }

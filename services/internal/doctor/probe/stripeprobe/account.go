@@ -283,15 +283,10 @@ func (a *Account) lookAtDeliveries(ctx context.Context, r *doctor.Recorder) erro
 	if err != nil {
 		return err
 	}
-	now := a.cfg.Now()
-	waiting := make([]doctor.Delivery, len(d.Undelivered))
-	for i, e := range d.Undelivered {
-		waiting[i] = doctor.Delivery{Event: e.ID, Type: e.Type, Age: now.Sub(e.Created)}
+	out := doctor.Deliveries{At: a.cfg.Now(), Read: d.Events, Latest: d.Latest}
+	for _, e := range d.Undelivered {
+		out.Waiting = append(out.Waiting, doctor.Delivery{Event: e.ID, Type: e.Type, Created: e.Created})
 	}
-	latest := time.Duration(-1)
-	if !d.Latest.IsZero() {
-		latest = max(now.Sub(d.Latest), 0)
-	}
-	doctor.JudgeDeliveries(r, d.Events, waiting, latest, deliveryPatience)
+	doctor.JudgeDeliveries(r, out, deliveryPatience)
 	return nil
 }
