@@ -39,6 +39,9 @@ func printReport(w io.Writer, r doctor.Report, all bool) {
 		if f.By != "" && f.At != nil {
 			sayf(w, "  found by: %s, %s\n", f.By, ago(timestamppb.New(*f.At)))
 		}
+		if f.Proposed != "" {
+			sayf(w, "  its process says: %s\n", lines(f.Proposed))
+		}
 		say(w)
 	}
 	if len(r.NotLooked) > 0 {
@@ -49,9 +52,7 @@ func printReport(w io.Writer, r doctor.Report, all bool) {
 	if all {
 		rows := make([][]string, len(r.Fine))
 		for i, f := range r.Fine {
-			if rows[i] = []string{f.ID, "fine", f.Saw}; f.Saw == "" {
-				rows[i] = rows[i][:2]
-			}
+			rows[i] = fineRow(f)
 		}
 		printTable(w, rows...)
 		say(w)
@@ -64,6 +65,18 @@ func printReport(w io.Writer, r doctor.Report, all bool) {
 		sayf(w, ", %d skipped", len(r.Skipped))
 	}
 	say(w, ".")
+}
+
+// fineRow says what a check saw and, if a service looked, when.
+func fineRow(f doctor.Fine) []string {
+	row := []string{f.ID, "fine", f.Saw}
+	switch {
+	case f.At != nil:
+		return append(row, ago(timestamppb.New(*f.At)))
+	case f.Saw == "":
+		return row[:2]
+	}
+	return row
 }
 
 // notLookedRows has a row for each reason in each group.

@@ -31,6 +31,9 @@ type Finding struct {
 	Why string `json:"why"`
 	// Fix is the statement or command to run, or what to do if there is none.
 	Fix string `json:"fix"`
+	// Proposed is what the process that found it says to run. Its record is not signed, so this must be read before it
+	// is run. Empty if this program found it, or if the process says the same as Fix.
+	Proposed string `json:"proposed_fix,omitempty"`
 	// By is the process that found it, and At when, by the clock of the NATS server. Empty if this program did.
 	By string     `json:"by,omitempty"`
 	At *time.Time `json:"at,omitempty"`
@@ -46,6 +49,10 @@ type NotLooked struct {
 type Fine struct {
 	ID  string `json:"id"`
 	Saw string `json:"saw"`
+	// By are the processes that looked, and At when the first of them did, by the clock of the NATS server. Empty if
+	// this program looked.
+	By string     `json:"by,omitempty"`
+	At *time.Time `json:"at,omitempty"`
 }
 
 func newReport() Report {

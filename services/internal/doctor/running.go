@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
@@ -57,17 +58,50 @@ func addStatus(r *Report, c Check, status *controlv1.CheckStatus) {
 			}
 			at := l.GetAt().AsTime()
 			r.Findings = append(r.Findings, Finding{
-				ID: c.ID, Severity: c.Severity, Message: message, Why: c.Why, Fix: f.GetFix(), By: lookedBy(l), At: &at,
+				ID:       c.ID,
+				Severity: c.Severity,
+				Message:  message,
+				Why:      c.Why,
+				Fix:      c.Fix,
+				Proposed: proposed(c, f),
+				By:       lookedBy(l),
+				At:       &at,
 			})
 		}
 	}
 	switch {
 	case len(r.Findings) > before:
 	case status.GetState() == StateFine:
-		r.Fine = append(r.Fine, Fine{c.ID, sawAll(status)})
+		r.Fine = append(r.Fine, fineOf(status))
 	default:
 		r.NotLooked = append(r.NotLooked, NotLooked{c.ID, whyNot(status)})
 	}
+}
+
+// proposed returns the fix of a process, visible line by line, or "" if it is that of the check.
+func proposed(c Check, f *meshv1.CheckFinding) string {
+	if f.GetFix() == c.Fix {
+		return ""
+	}
+	lines := strings.Split(f.GetFix(), "\n")
+	for i, line := range lines {
+		lines[i] = visible.Text(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// fineOf returns a check that is fine, with the time of its earliest look.
+func fineOf(status *controlv1.CheckStatus) Fine {
+	out := Fine{ID: status.GetId(), Saw: sawAll(status)}
+	var by []string
+	for _, l := range status.GetLooks() {
+		by = appendNew(by, lookedBy(l))
+		if at := l.GetAt().AsTime(); l.GetAt() != nil && (out.At == nil || at.Before(*out.At)) {
+			out.At = &at
+		}
+	}
+	out.By = strings.Join(by, "; ")
+	return out
 }
 
 // lookedBy names a process: "push (host-a, process 7)".

@@ -23,9 +23,11 @@ func TestReportOf_CallsNothingFineThatNobodyLookedAt(t *testing.T) {
 	}
 	found := push(doctor.StateFinding, "", "")
 	found.Findings, found.More = []*meshv1.CheckFinding{{Message: "it is \x1b[1mbroken", Fix: "repair it"}}, 2
+	earlier := push(doctor.StateFine, "a key of test mode", "")
+	earlier.At = timestamppb.New(at.Add(-time.Hour))
 	answer := &controlv1.GetFindingsResponse{Checks: []*controlv1.CheckStatus{
 		{Id: doctor.StripeKey, State: doctor.StateFine, Looks: []*controlv1.CheckLook{
-			push(doctor.StateFine, "a key of test mode", ""), push(doctor.StateFine, "a key of test mode", ""),
+			push(doctor.StateFine, "a key of test mode", ""), earlier,
 		}},
 		{Id: doctor.StripeMode, State: doctor.StateNotLooked, Looks: []*controlv1.CheckLook{
 			push(doctor.StateNotLooked, "", "no answer"),
@@ -40,7 +42,10 @@ func TestReportOf_CallsNothingFineThatNobodyLookedAt(t *testing.T) {
 		Only: []string{"stripe"},
 		Skip: []string{doctor.StripeWebhookSecret},
 	})
-	require.Equal(t, []doctor.Fine{{ID: doctor.StripeKey, Saw: "a key of test mode"}}, report.Fine)
+	earliest := at.Add(-time.Hour)
+	require.Equal(t, []doctor.Fine{{
+		ID: doctor.StripeKey, Saw: "a key of test mode", By: `push (host-\x1ba, process 7)`, At: &earliest,
+	}}, report.Fine)
 	require.Len(t, report.Findings, 1)
 	f := report.Findings[0]
 	require.Equal(t, `it is \x1b[1mbroken; and 2 more: driftless doctor --only stripe.write_prices`, f.Message)
@@ -48,6 +53,9 @@ func TestReportOf_CallsNothingFineThatNobodyLookedAt(t *testing.T) {
 	require.Equal(t, at, *f.At)
 	require.Equal(t, doctor.Error, f.Severity)
 	require.NotEmpty(t, f.Why)
+	check, _ := doctor.Find(doctor.StripeWritePrices)
+	require.Equal(t, check.Fix, f.Fix, "the record of a process is not signed")
+	require.Equal(t, "repair it", f.Proposed)
 	why := map[string]string{}
 	for _, n := range report.NotLooked {
 		why[n.ID] = n.Reason

@@ -13,8 +13,8 @@ import (
 )
 
 // requireFindings breaks the replica identity of a table of a mesh whose processes check their parts. The open page
-// shows the finding with the statement that repairs it. It goes once the statement was run. A check that nobody makes
-// any more is not fine.
+// shows the finding with the statement that the process says repairs it. It goes once the statement was run. A check
+// that nobody makes any more is not fine.
 func requireFindings(t *testing.T, m *testMesh) {
 	t.Helper()
 	p := open(t, m.url(consoleName))
@@ -37,7 +37,7 @@ func requireFindings(t *testing.T, m *testMesh) {
 	require.Contains(t, p.text(), "driftless.prices")
 	p.requireAccessible()
 	p.picture("settings-findings")
-	fix := ask(p, chromedp.Evaluate[string](`document.querySelector('`+item+` .copy').dataset.copy`))
+	fix := ask(p, chromedp.Evaluate[string](`document.querySelector('`+item+` code.wrap').textContent`))
 	_, err = db.Exec(t.Context(), fix)
 	require.NoError(t, err, fix)
 	require.Eventually(t, func() bool { return count() == 0 }, patience, 100*time.Millisecond, lazily(p.page))

@@ -138,7 +138,10 @@ type CheckStatus struct {
 	// One for each process that makes the check, and for each service without a process that does.
 	Looks []*CheckLook `protobuf:"bytes,6,rep,name=looks,proto3" json:"looks,omitempty"`
 	// The command that makes the check. Empty if it is fine.
-	Command       string `protobuf:"bytes,7,opt,name=command,proto3" json:"command,omitempty"`
+	Command string `protobuf:"bytes,7,opt,name=command,proto3" json:"command,omitempty"`
+	// What to do about a finding, as this version of Driftless has it. Records of processes are not signed, so
+	// the fix of a finding may be forged: show it as what the process says, and never as a command to copy.
+	Fix           string `protobuf:"bytes,8,opt,name=fix,proto3" json:"fix,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -218,6 +221,13 @@ func (x *CheckStatus) GetLooks() []*CheckLook {
 func (x *CheckStatus) GetCommand() string {
 	if x != nil {
 		return x.Command
+	}
+	return ""
+}
+
+func (x *CheckStatus) GetFix() string {
+	if x != nil {
+		return x.Fix
 	}
 	return ""
 }
@@ -339,7 +349,7 @@ const file_driftless_control_v1_findings_proto_rawDesc = "" +
 	"\x13GetFindingsResponse\x129\n" +
 	"\x06checks\x18\x01 \x03(\v2!.driftless.control.v1.CheckStatusR\x06checks\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
-	"\aaccount\x18\x03 \x01(\tR\aaccount\"\xc8\x01\n" +
+	"\aaccount\x18\x03 \x01(\tR\aaccount\"\xda\x01\n" +
 	"\vCheckStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bseverity\x18\x02 \x01(\tR\bseverity\x12\x14\n" +
@@ -347,7 +357,8 @@ const file_driftless_control_v1_findings_proto_rawDesc = "" +
 	"\x03why\x18\x04 \x01(\tR\x03why\x12\x14\n" +
 	"\x05state\x18\x05 \x01(\tR\x05state\x125\n" +
 	"\x05looks\x18\x06 \x03(\v2\x1f.driftless.control.v1.CheckLookR\x05looks\x12\x18\n" +
-	"\acommand\x18\a \x01(\tR\acommand\"\xfc\x01\n" +
+	"\acommand\x18\a \x01(\tR\acommand\x12\x10\n" +
+	"\x03fix\x18\b \x01(\tR\x03fix\"\xfc\x01\n" +
 	"\tCheckLook\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
 	"\aprocess\x18\x02 \x01(\tR\aprocess\x12\x14\n" +

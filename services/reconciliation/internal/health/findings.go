@@ -18,7 +18,11 @@ func Findings(processes []*meshv1.Process, now time.Time, own Own) []*controlv1.
 	out := make([]*controlv1.CheckStatus, len(checks))
 	for i, check := range checks {
 		status := &controlv1.CheckStatus{
-			Id: check.ID, Severity: string(check.Severity), Finds: check.Finds, Why: check.Why,
+			Id:       check.ID,
+			Severity: string(check.Severity),
+			Finds:    check.Finds,
+			Why:      check.Why,
+			Fix:      check.Fix,
 		}
 		if result := own.find(check.ID); result != nil {
 			status.Looks = []*controlv1.CheckLook{lookOf(own.Service, own.Process, result, now)}

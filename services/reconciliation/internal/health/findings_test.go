@@ -136,6 +136,8 @@ func TestFindings_ShowsProcessesThatDiffer(t *testing.T) {
 		checking(topology.Push, "a", result(doctor.StripeWritePrices, doctor.StateFinding, lookTime)),
 		checking(topology.Push, "b", result(doctor.StripeWritePrices, doctor.StateFine, lookTime)))
 	require.Equal(t, "driftless doctor --only stripe.write_prices", got.GetCommand())
+	check, _ := doctor.Find(doctor.StripeWritePrices)
+	require.Equal(t, check.Fix, got.GetFix())
 	require.Len(t, got.GetLooks(), 2)
 	require.Equal(t, "a, process 7", got.GetLooks()[0].GetProcess())
 	require.Equal(t, "repair it", got.GetLooks()[0].GetFindings()[0].GetFix())

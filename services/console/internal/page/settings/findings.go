@@ -33,7 +33,10 @@ type checked struct {
 
 // found is something that a process found.
 type found struct {
-	id, severity, message, why, fix string
+	id, severity, message, why string
+	// fix is that of the check, and command makes the check. proposed is what the process says to do, if that is
+	// something else. Its record is not signed, so it is no command to copy.
+	fix, command, proposed string
 	// more says that there are more findings, and others what other processes say of the check.
 	more, others string
 	by           string
@@ -111,12 +114,18 @@ func by(l *controlv1.CheckLook) string {
 
 func foundOf(c *controlv1.CheckStatus, l *controlv1.CheckLook) (out []found) {
 	for _, f := range l.GetFindings() {
+		proposed := f.GetFix()
+		if proposed == c.GetFix() {
+			proposed = ""
+		}
 		out = append(out, found{
 			id:       c.GetId(),
 			severity: c.GetSeverity(),
 			message:  view.Capitalize(f.GetMessage()),
 			why:      c.GetWhy(),
-			fix:      f.GetFix(),
+			fix:      c.GetFix(),
+			command:  "driftless doctor --only " + c.GetId(),
+			proposed: proposed,
 			others:   others(c, l),
 			by:       by(l),
 			at:       l.GetAt().AsTime(),

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -35,9 +36,12 @@ func TestCheck_PutsFindingsFirstAndNamesWhatNobodyLookedAt(t *testing.T) {
 		}},
 		{Id: "nats.stream", State: stateNotLooked, Looks: []*controlv1.CheckLook{{State: stateNotLooked}}},
 		{Id: "nats.sync", State: stateNotLooked, Looks: []*controlv1.CheckLook{{State: stateNotLooked}}},
-		{Id: "stripe.key", Severity: "error", State: stateFinding, Looks: []*controlv1.CheckLook{
-			lookAs("a", stateFinding, "Stripe refuses the key"),
-		}},
+		{
+			Id: "stripe.key", Severity: "error", State: stateFinding, Fix: "Stripe knows no such key.",
+			Looks: []*controlv1.CheckLook{
+				lookAs("a", stateFinding, "Stripe refuses the key"),
+			},
+		},
 		{Id: "stripe.mode", State: stateNotLooked, Looks: []*controlv1.CheckLook{
 			lookAs("c", stateNotLooked, "no answer"), lookAs("a", stateFine, "test"),
 		}},
@@ -51,6 +55,9 @@ func TestCheck_PutsFindingsFirstAndNamesWhatNobodyLookedAt(t *testing.T) {
 	require.Equal(t, []missed{{ids: []string{"clocks.nats", "stripe.mode"}, by: "push (c)", reason: "no answer"}},
 		k.missed)
 	require.Equal(t, []fine{{id: "nats.version", looks: []look{{by: "push (a)", saw: "2.14.0", at: lookedAt}}}}, k.fine)
+	require.Equal(t, "Stripe knows no such key.", k.found[0].fix)
+	require.Equal(t, "repair it", k.found[0].proposed, "a record is not signed")
+	require.Equal(t, "driftless doctor --only stripe.key", k.found[0].command)
 	require.Equal(t, 2, k.byHand)
 	require.Equal(t, "driftless doctor --only nats.stream,nats.sync", k.command)
 }
@@ -76,4 +83,19 @@ func TestChecked_SaysFineOnlyOfWhatIsKnown(t *testing.T) {
 	require.Equal(t, "held", checked{unknown: "it is away"}.tone())
 	require.Equal(t, "held", checked{missed: []missed{{}}}.tone())
 	require.NotEqual(t, "good", check(&controlv1.GetFindingsResponse{}).tone(), "nobody looked")
+}
+
+// Who can write to the bucket PROCESS can write any fix. The page must not offer it as a command of Driftless.
+func TestFindings_OffersNoCommandOfAProcessForCopying(t *testing.T) {
+	t.Parallel()
+	var page strings.Builder
+	k := check(&controlv1.GetFindingsResponse{Checks: []*controlv1.CheckStatus{{
+		Id: "stripe.key", Severity: "error", State: stateFinding, Fix: "Create a key.",
+		Looks: []*controlv1.CheckLook{lookAs("a", stateFinding, "Stripe refuses the key")},
+	}}})
+	require.NoError(t, findings(k).Render(t.Context(), &page))
+	require.Contains(t, page.String(), "Fix: Create a key.")
+	require.Contains(t, page.String(), `<code class="wrap">repair it</code>`)
+	require.Contains(t, page.String(), `data-copy="driftless doctor --only stripe.key"`)
+	require.NotContains(t, page.String(), `data-copy="repair it"`)
 }
