@@ -27,7 +27,8 @@ const (
 		"one, or comes from an earlier version of Driftless"
 	reasonOther = "stream %s is not the one that the ledger was made from: it was made again or restored from an " +
 		"older copy, or the ledger is the one of another mesh"
-	reasonRemoved = "messages of stream %s were removed before they were read, by a purge or by a limit of the stream"
+	reasonRemoved = "messages of stream %s may have been removed before they were read, by a purge or by a limit of " +
+		"the stream"
 )
 
 // verifyLedger joins the writers of the ledger. If the ledger may lack what NATS has delivered to it, it stores that
