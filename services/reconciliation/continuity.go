@@ -99,8 +99,8 @@ func (r *reconciler) deliveredTo(ctx context.Context, consumers []mesh.ConsumerS
 		if err != nil {
 			return nil, err
 		}
-		d.Created, d.Last, d.ReadTo = now.Created, now.Last, r.readTo(c.Stream, consumers)
-		r.lasts[c.Stream] = now.Last
+		d.Created, d.Last, d.ReadTo = now.Created, now.Last, r.readTo(c.Stream, now, consumers)
+		r.lasts[c.Stream] = now
 		p := stored[c.Stream]
 		if d.HasRemoved, err = r.hasRemoved(ctx, c.Stream, now, p); err != nil {
 			return nil, err

@@ -26,7 +26,12 @@ func hasReadAll(c mesh.ConsumerStatus) bool { return c.Pending+c.InFlight == 0 }
 
 // readTo returns the sequence up to which the consumers that the ledger rests on have read a stream. A consumer without
 // anything left has read all that the stream had before its status was read.
-func (r *reconciler) readTo(stream string, consumers []mesh.ConsumerStatus) int64 {
+func (r *reconciler) readTo(stream string, now mesh.StreamState, consumers []mesh.ConsumerStatus) int64 {
+	before := r.lasts[stream]
+	if !before.Created.Equal(now.Created) || now.Last < before.Last {
+		// It was made again or restored, and counts from where it is.
+		before.Last = 0
+	}
 	out, found := int64(0), false
 	for _, c := range consumers {
 		if c.Stream != stream || !restsOn(c.Consumer) {
@@ -34,13 +39,14 @@ func (r *reconciler) readTo(stream string, consumers []mesh.ConsumerStatus) int6
 		}
 		read := int64(c.AckFloor)
 		if hasReadAll(c) {
-			read = max(read, int64(r.lasts[stream]))
+			read = max(read, int64(before.Last))
 		}
 		if !found || read < out {
 			out, found = read, true
 		}
 	}
-	return out
+	// The consumers may be those of the earlier stream.
+	return min(out, int64(now.Last))
 }
 
 // hasRemoved reports whether a stream has lost messages that were not read.

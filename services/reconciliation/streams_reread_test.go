@@ -1,0 +1,63 @@
+package reconciliation_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
+)
+
+// hasReadTo waits until the ledger has stored that a stream was read up to a sequence.
+func hasReadTo(t *testing.T, r *controltest.Rig, stream string, want uint64) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), r.Config.LedgerURL)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(t.Context())) }()
+	var got int64
+	require.Eventually(t, func() bool {
+		require.NoError(t, conn.QueryRow(t.Context(), `SELECT coalesce(max(read_to), -1)
+			FROM driftless_ledger.stream_position WHERE stream = $1`, stream).Scan(&got))
+		return got >= int64(want)
+	}, controltest.Patience, 20*time.Millisecond, "%s was read up to %d of %d", stream, &got, want)
+}
+
+// unknownBecause waits until equality is unknown for a reason. There is no answer while a stream does not exist.
+func unknownBecause(t *testing.T, r *controltest.Rig, reason string) {
+	t.Helper()
+	var answer []byte
+	require.Eventually(t, func() bool {
+		r.Report(nil)
+		_, answer = r.Call("GetStatus", `{}`)
+		return strings.Contains(string(answer), reason)
+	}, controltest.Patience, 20*time.Millisecond, &answer)
+}
+
+// SYNC is made again while reconciliation runs. How far the earlier one was read says nothing about it.
+func TestStreams_MadeAgainAndPurgedUnreadAreRepaired(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	stop := inSync(t, r, "mug")
+	r.Pull()
+	for i := range 5 {
+		r.PublishOutcome("mug", fmt.Sprint("before-", i))
+	}
+	hasReadTo(t, r, topology.StreamSync, 5)
+	require.NoError(t, r.Mesh.JetStream().DeleteStream(t.Context(), topology.StreamSync))
+	require.NoError(t, topology.Apply(t.Context(), r.Mesh.JetStream(), topology.Options{}))
+	unknownBecause(t, r, "stream SYNC is not the one that the ledger was made from")
+	repaired(t, r)
+	stop()
+
+	r.PublishOutcome("mug", "after-0")
+	r.PublishOutcome("mug", "after-1")
+	purge(t, r, topology.StreamSync)
+	r.Start()
+	unknownBecause(t, r, "messages of stream SYNC may have been removed before they were read")
+	repaired(t, r)
+}
