@@ -101,11 +101,12 @@ func (r *reconciler) deliveredTo(ctx context.Context, consumers []mesh.ConsumerS
 		}
 		d.Created, d.Last, d.ReadTo = now.Created, now.Last, r.readTo(c.Stream, now, consumers)
 		r.lasts[c.Stream] = now
-		p := stored[c.Stream]
-		if d.HasRemoved, err = r.hasRemoved(ctx, c.Stream, now, p); err != nil {
-			return nil, err
-		}
-		if d.HasRemoved {
+		p, known := stored[c.Stream]
+		if known && mayLack(now, p) {
+			if d.HasRemoved, err = r.hasRemoved(ctx, c.Stream, now); err != nil {
+				return nil, err
+			}
+			// It is not asked again about the messages before: they were lost, which is known now, or replaced.
 			d.ReadTo = max(d.ReadTo, int64(now.First)-1)
 		}
 		if d.To < p.Sequence && p.Sequence <= d.Last {

@@ -49,17 +49,17 @@ func (r *reconciler) readTo(stream string, now mesh.StreamState, consumers []mes
 	return min(out, int64(now.Last))
 }
 
-// hasRemoved reports whether a stream has lost messages that were not read.
+// mayLack reports whether a stream begins behind what is known to be read of it.
+func mayLack(now mesh.StreamState, p ledger.StreamPosition) bool {
+	return p.ReadTo >= 0 && int64(now.First) > p.ReadTo+1
+}
+
+// hasRemoved reports whether a stream that begins behind what was read has lost messages that were not read.
 //
-// A stream that begins behind what was read lost messages. In STRIPE and SYNC only a purge or a limit removes messages.
-// In CATALOG and OBSERVED later states of a product replace its earlier ones, so the stream may begin there in normal
-// work. But then it still has a message of each product. Reconciliation itself deletes closed letters from DEAD.
-func (r *reconciler) hasRemoved(ctx context.Context, stream string, now mesh.StreamState, p ledger.StreamPosition) (
-	bool, error,
-) {
-	if p.ReadTo < 0 || int64(now.First) <= p.ReadTo+1 {
-		return false, nil
-	}
+// In STRIPE and SYNC only a purge or a limit removes messages. In CATALOG and OBSERVED later states of a product
+// replace its earlier ones, so the stream may begin there in normal work. But then it still has a message of each
+// product. Reconciliation itself deletes closed letters from DEAD.
+func (r *reconciler) hasRemoved(ctx context.Context, stream string, now mesh.StreamState) (bool, error) {
 	switch stream {
 	case topology.StreamStripe, topology.StreamSync:
 		return true, nil

@@ -61,3 +61,30 @@ func TestStreams_MadeAgainAndPurgedUnreadAreRepaired(t *testing.T) {
 	unknownBecause(t, r, "messages of stream SYNC may have been removed before they were read")
 	repaired(t, r)
 }
+
+// Reconciliation is behind, and later states have replaced those which it has not read. That is looked up once.
+func TestStreams_ReplacedMessagesAreLookedUpOnce(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	stop := inSync(t, r, "mug", "cup")
+	r.Pull()
+	r.Known()
+	stop()
+	_, err := r.Mesh.JetStream().PauseConsumer(t.Context(), observedStream,
+		topology.ReconciliationObserved.Durable("default"), r.Now().Add(time.Hour))
+	require.NoError(t, err)
+	for i := range 10 {
+		for _, id := range []string{"mug", "cup"} {
+			r.Observe(id, fmt.Sprint("Name ", i), uint64(20+i))
+		}
+	}
+	stream, err := r.Mesh.JetStream().Stream(t.Context(), observedStream)
+	require.NoError(t, err)
+	first := stream.CachedInfo().State.FirstSeq
+	require.Greater(t, first, uint64(3), "the stream begins behind what was read")
+
+	r.Start()
+	hasReadTo(t, r, observedStream, first-1)
+	r.Report(nil)
+	require.NotContains(t, r.Equality().GetUnknown(), "removed")
+}
