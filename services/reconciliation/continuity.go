@@ -206,12 +206,16 @@ func (r *reconciler) rereadAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	delivered, err := r.delivered(ctx, nil)
+	delivered, err := r.delivered(ctx, stored)
 	if err != nil {
 		return err
 	}
-	gaps, _ := ledger.Gaps(nil, delivered)
-	return r.beginReread(ctx, reasonReplaced, oldest(stored), false, gaps)
+	gaps, damage := ledger.AllGaps(stored, delivered)
+	reason := reasonReplaced
+	if damage.NeedsComparison() {
+		reason += ", and " + reasonOf(damage)
+	}
+	return r.beginReread(ctx, reason, oldest(stored), damage.NeedsComparison(), gaps)
 }
 
 // advance stores how far the consumers have acknowledged. It stores nothing if that did not change. If a stream is

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/controltest"
 )
@@ -87,4 +88,26 @@ func TestStreams_ReplacedMessagesAreLookedUpOnce(t *testing.T) {
 	hasReadTo(t, r, observedStream, first-1)
 	r.Report(nil)
 	require.NotContains(t, r.Equality().GetUnknown(), "removed")
+}
+
+// The copy is older than a rename in Stripe, and OBSERVED has lost the message that said so.
+func TestLedger_RestoredWhileRunningNoticesPurgeSinceCopy(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	inSync(t, r, "mug")
+	r.Pull()
+	r.Known()
+	hasReadTo(t, r, observedStream, 1)
+	older := r.CopyLedger()
+	r.Observe("mug", "Renamed in Stripe", 10)
+	r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+	hasReadTo(t, r, observedStream, 2)
+	purge(t, r, observedStream)
+
+	r.RestoreLedger(older)
+	unknownBecause(t, r, "messages of stream "+observedStream+" may have been removed")
+	r.Observe("mug", "Renamed in Stripe", 10)
+	r.Idle()
+	repaired(t, r)
+	r.Eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -179,6 +180,19 @@ func Gaps(stored map[string]StreamPosition, delivered []Delivered) (gaps []Gap, 
 		}
 		// The position in such a stream is stored even if nothing was delivered from it.
 		if isOther || hasRemoved || g.Last >= g.First {
+			gaps = append(gaps, g)
+		}
+	}
+	return gaps, damage
+}
+
+// AllGaps is Gaps if nobody knows how much of the streams the ledger has. The gaps are everything that was delivered.
+func AllGaps(stored map[string]StreamPosition, delivered []Delivered) (gaps []Gap, damage Damage) {
+	some, damage := Gaps(stored, delivered)
+	gaps, _ = Gaps(nil, delivered)
+	for _, g := range some {
+		// Nothing was delivered from this stream, but its position must be stored.
+		if !slices.ContainsFunc(gaps, func(other Gap) bool { return other.Stream == g.Stream }) {
 			gaps = append(gaps, g)
 		}
 	}

@@ -84,3 +84,24 @@ func TestGaps_AreWhatTheLedgerMayLack(t *testing.T) {
 		})
 	}
 }
+
+func TestAllGaps_AreEverythingWithTheDamageSinceTheCopy(t *testing.T) {
+	t.Parallel()
+	made, again := noon, noon.Add(time.Hour)
+	stored := map[string]ledger.StreamPosition{
+		"CATALOG": {Stream: "CATALOG", Created: made, Sequence: 100},
+		"STRIPE":  {Stream: "STRIPE", Created: made, Sequence: 9},
+		"SYNC":    {Stream: "SYNC", Created: made, Sequence: 5},
+	}
+	gaps, damage := ledger.AllGaps(stored, []ledger.Delivered{
+		{Stream: "CATALOG", Created: made, Last: 100, Begun: true, To: 100},
+		{Stream: "STRIPE", Created: made, Last: 30, Begun: true, To: 30, HasRemoved: true, ReadTo: 30},
+		{Stream: "SYNC", Created: again},
+	})
+	require.Empty(t, cmp.Diff([]ledger.Gap{
+		{Stream: "CATALOG", Created: made, First: 1, Last: 100},
+		{Stream: "STRIPE", Created: made, First: 1, Last: 30, ReadTo: 30},
+		{Stream: "SYNC", Created: again, First: 1},
+	}, gaps))
+	require.Equal(t, ledger.Damage{Other: "SYNC", Removed: "STRIPE"}, damage)
+}
