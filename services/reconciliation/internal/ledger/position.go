@@ -172,8 +172,12 @@ func Gaps(stored map[string]StreamPosition, delivered []Delivered) (gaps []Gap, 
 			Acknowledged: d.Acknowledged,
 			ReadTo:       d.ReadTo,
 		}
-		if isOther {
+		switch {
+		case isOther:
 			g.First = 1
+		case known:
+			// A process that has just started knows less of what others have read.
+			g.ReadTo = max(g.ReadTo, p.ReadTo)
 		}
 		if d.Begun {
 			g.Last = d.To

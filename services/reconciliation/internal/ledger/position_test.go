@@ -60,6 +60,13 @@ func TestGaps_AreWhatTheLedgerMayLack(t *testing.T) {
 			want:   []ledger.Gap{{Stream: "CATALOG", Created: made, First: 101, Last: 100, ReadTo: 120}},
 			damage: ledger.Damage{Removed: "CATALOG"},
 		},
+		"process that has just started": {
+			stored: map[string]ledger.StreamPosition{
+				"CATALOG": {Stream: "CATALOG", Created: made, Sequence: 100, ReadTo: 150},
+			},
+			delivered: ledger.Delivered{Created: made, Last: 150, Begun: true, To: 110, ReadTo: 100},
+			want:      []ledger.Gap{{Stream: "CATALOG", Created: made, First: 101, Last: 110, ReadTo: 150}},
+		},
 		"consumer that forgot its last deliveries": {
 			stored: map[string]ledger.StreamPosition{
 				"CATALOG": {Stream: "CATALOG", Created: made, Sequence: 100, MessageAt: noon},
