@@ -129,6 +129,8 @@ type reconciler struct {
 	advanced  time.Time
 	// lasts are the streams when they were read last. Owned by the same goroutine.
 	lasts map[string]mesh.StreamState
+	// readAdvanced is when a reread last stored how far the streams are read. Owned by the same goroutine.
+	readAdvanced time.Time
 	// commanded are the commands of a rebase. Owned by the same goroutine.
 	commanded rebaseCommands
 	// holder identifies the process when it reads again what the ledger lacks.

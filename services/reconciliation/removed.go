@@ -3,6 +3,7 @@ package reconciliation
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -77,6 +78,31 @@ func (r *reconciler) hasRemoved(ctx context.Context, stream string, now mesh.Str
 	default:
 		return false, nil
 	}
+}
+
+// advanceRead stores how far STRIPE and SYNC are read while the ledger is read again. A stream that lost messages which
+// were not read keeps its position, so that the loss is noticed when the reread ends. So do CATALOG and OBSERVED: they
+// can be checked only once the ledger has their products.
+func (r *reconciler) advanceRead(ctx context.Context) error {
+	stored, err := r.ledger.PositionsAfterReread(ctx)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(stored, func(stream string, _ ledger.StreamPosition) bool {
+		return stream != topology.StreamStripe && stream != topology.StreamSync
+	})
+	delivered, err := r.delivered(ctx, stored)
+	if err != nil {
+		return err
+	}
+	var positions []ledger.StreamPosition
+	for _, d := range delivered {
+		if _, known := stored[d.Stream]; known && !d.HasRemoved {
+			positions = append(positions,
+				ledger.StreamPosition{Stream: d.Stream, Created: d.Created, ReadTo: d.ReadTo})
+		}
+	}
+	return r.ledger.AdvanceRead(ctx, positions)
 }
 
 // lacksProducts reports whether a stream has no message of a product whose state the ledger has from it.

@@ -63,6 +63,39 @@ func TestStreams_MadeAgainAndPurgedUnreadAreRepaired(t *testing.T) {
 	repaired(t, r)
 }
 
+// While a reread waits for a scan, a limit of SYNC removes entries that were read.
+func TestStreams_LimitDuringRereadBeginsNoOther(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	stop := inSync(t, r, "mug")
+	r.Pull()
+	r.PublishOutcome("mug", "first")
+	hasReadTo(t, r, topology.StreamSync, 1)
+	stop()
+	r.Observe("mug", "Renamed in Stripe", 10)
+	purge(t, r, observedStream)
+
+	r.Start()
+	knowsRemoval(t, r, observedStream)
+	for i := range 5 {
+		r.PublishOutcome("mug", fmt.Sprint("during-", i))
+	}
+	hasReadTo(t, r, topology.StreamSync, 6)
+	purge(t, r, topology.StreamSync)
+	neverAgain := r.AsksStatus(func(s *controlv1.GetStatusResponse) {
+		if strings.Contains(s.GetEquality().GetUnknown(), "stream SYNC") {
+			t.Errorf("unknown: %s", s.GetEquality().GetUnknown())
+		}
+	})
+	r.Observe("mug", "Renamed in Stripe", 10)
+	repaired(t, r)
+	// The positions are stored and checked once more.
+	r.PublishOutcome("mug", "last")
+	hasReadTo(t, r, topology.StreamSync, 7)
+	r.Known()
+	neverAgain()
+}
+
 // Reconciliation is behind, and later states have replaced those which it has not read. That is looked up once.
 func TestStreams_ReplacedMessagesAreLookedUpOnce(t *testing.T) {
 	t.Parallel()

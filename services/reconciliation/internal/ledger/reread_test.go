@@ -26,6 +26,18 @@ func TestEndReread_KeepsWhatWasReadOfOtherStreams(t *testing.T) {
 		{Stream: "OBSERVED", Created: noon, First: 11, Last: 10, ReadTo: 20},
 		{Stream: "SYNC", Created: again, First: 1, Last: 0, ReadTo: 0},
 	}))
+	after, err := l.PositionsAfterReread(t.Context())
+	require.NoError(t, err)
+	require.Len(t, after, 3)
+	require.EqualValues(t, 20, after["OBSERVED"].ReadTo)
+	require.EqualValues(t, 900, after["STRIPE"].ReadTo)
+	require.EqualValues(t, 0, after["SYNC"].ReadTo)
+
+	require.NoError(t, l.AdvanceRead(t.Context(), []ledger.StreamPosition{
+		{Stream: "OBSERVED", Created: noon, ReadTo: 15},
+		{Stream: "STRIPE", Created: noon, ReadTo: 950},
+		{Stream: "SYNC", Created: again, ReadTo: 7},
+	}))
 	require.NoError(t, l.CountMissing(t.Context(), 0))
 	ended, err := l.EndReread(t.Context(), func(ledger.Reread) *ledger.Entry { return nil })
 	require.NoError(t, err)
@@ -35,8 +47,8 @@ func TestEndReread_KeepsWhatWasReadOfOtherStreams(t *testing.T) {
 	require.Len(t, stored, 3)
 	for stream, want := range map[string]ledger.StreamPosition{
 		"OBSERVED": {Sequence: 10, ReadTo: 20, Created: noon},
-		"STRIPE":   {Sequence: 800, ReadTo: 900, Created: noon},
-		"SYNC":     {Sequence: 0, ReadTo: 0, Created: again},
+		"STRIPE":   {Sequence: 800, ReadTo: 950, Created: noon},
+		"SYNC":     {Sequence: 0, ReadTo: 7, Created: again},
 	} {
 		got := stored[stream]
 		require.True(t, want.Created.Equal(got.Created), stream)
