@@ -42,31 +42,42 @@ func (c *comparison) sweepLostPage(ctx context.Context, tokens []string) error {
 			unknown = append(unknown, tokens[i])
 		}
 	}
-	ids, err := c.in.managed(ctx, unknown)
-	if err != nil || len(ids) == 0 {
+	managed, err := c.in.managed(ctx, unknown)
+	if err != nil {
 		return err
+	}
+	var ids []string
+	for _, o := range managed {
+		// Nothing is left to remove of a product that Stripe does not have.
+		if o.GetProduct() != nil {
+			ids = append(ids, o.GetProductId())
+		}
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	return c.removeGone(ctx, ids)
 }
 
-// managed returns the ids of those of the products, given as tokens, that Stripe has and that Driftless manages there.
-func (in *ingester) managed(ctx context.Context, tokens []string) (ids []string, err error) {
+// managed returns the observed states of those of the products, given as tokens, that Driftless manages. Stripe may not
+// have them any more.
+func (in *ingester) managed(ctx context.Context, tokens []string) (managed []*catalogv1.Observed, err error) {
 	for page := range slices.Chunk(tokens, observedPageSize) {
 		entries, err := in.stores.Observed().ByToken(ctx, in.account, page)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			if catalog.IsManaged(e.Observed) && e.Observed.GetProduct() != nil {
-				ids = append(ids, e.Observed.GetProductId())
+			if catalog.IsManaged(e.Observed) {
+				managed = append(managed, e.Observed)
 			}
 		}
 	}
-	return ids, nil
+	return managed, nil
 }
 
 // withoutUnknownRemovals leaves out the removals of products that CATALOG has no state of, unless Driftless manages
-// them in Stripe. CATALOG has lost these.
+// them. CATALOG has lost these. Push waits for the removal even if Stripe does not have the product any more.
 func (c *comparison) withoutUnknownRemovals(ctx context.Context, differs []catalogDifference) (
 	[]catalogDifference, error,
 ) {
@@ -84,7 +95,9 @@ func (c *comparison) withoutUnknownRemovals(ctx context.Context, differs []catal
 		return nil, err
 	}
 	return slices.DeleteFunc(differs, func(d catalogDifference) bool {
-		return d.isUnknownRemoval() && !slices.Contains(managed, d.id)
+		return d.isUnknownRemoval() && !slices.ContainsFunc(managed, func(o *catalogv1.Observed) bool {
+			return o.GetProductId() == d.id
+		})
 	}), nil
 }
 

@@ -52,11 +52,12 @@ func TestComparison_RemovesProductsThatCatalogLost(t *testing.T) {
 	require.Nil(t, r.latest("pen"), "the catalog never had it")
 	require.Nil(t, r.latest("bag"), "Stripe does not have it")
 
-	// Push asks for a product when it finds that CATALOG has no state of it.
+	// Push asks for a product when it finds that CATALOG has no state of it, and waits for the answer.
 	r.observe("cap", "cap-eur", "price_cap", 1)
 	id := nuid.Next()
-	require.NoError(t, r.mesh.RequestReread(t.Context(), "default", id, "test", []string{"cap", "pen"}, false))
+	require.NoError(t, r.mesh.RequestReread(t.Context(), "default", id, "test", []string{"cap", "pen", "bag"}, false))
 	r.requireGone("cap")
+	r.requireGone("bag")
 	r.eventually("answered", func() bool {
 		for _, c := range r.report().GetAsked() {
 			if c.GetId() == id {

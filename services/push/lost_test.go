@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -87,4 +88,31 @@ func TestCommand_ArchivesAProductThatLeftAndThatCatalogLost(t *testing.T) {
 		p, err := r.stripe.Products.Get("mug", nil)
 		return err == nil && !p.Active
 	}, patience, 10*time.Millisecond)
+}
+
+// Somebody deleted a product in Stripe, it left the tables, and CATALOG has lost it. Its removal ends the command.
+func TestCommand_EndsWithRemovalOfLostProductThatStripeLacks(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.Version = 10
+		return nil
+	})
+	require.NoError(t, err)
+
+	r.commandSync("mug")
+	command := r.ingestionCommand()
+	require.NotNil(t, command)
+	require.Equal(t, []string{"mug"}, command.GetBackfill().GetProductIds())
+	r.remove("mug", 11)
+	r.applied("mug", 11)
+	consumer, err := r.mesh.JetStream().Consumer(t.Context(), topology.StreamCommand,
+		topology.PushCommand.Durable("default"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		info, err := consumer.Info(t.Context())
+		return err == nil && info.NumAckPending == 0 && info.NumPending == 0
+	}, patience, 10*time.Millisecond)
+	require.Positive(t, r.outcomes(meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug"), "which closes a dead letter")
+	require.Empty(t, r.calls(), "there is nothing to archive")
 }

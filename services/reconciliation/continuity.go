@@ -27,7 +27,8 @@ const (
 		"one, or comes from an earlier version of Driftless"
 	reasonOther = "stream %s is not the one that the ledger was made from: it was made again or restored from an " +
 		"older copy, or the ledger is the one of another mesh"
-	reasonRemoved = "messages of stream %s were removed before they were read, by a purge or by a limit of the stream"
+	reasonRemoved = "messages of stream %s may have been removed before they were read, by a purge or by a limit of " +
+		"the stream"
 )
 
 // verifyLedger joins the writers of the ledger. If the ledger may lack what NATS has delivered to it, it stores that
@@ -98,13 +99,14 @@ func (r *reconciler) deliveredTo(ctx context.Context, consumers []mesh.ConsumerS
 		if err != nil {
 			return nil, err
 		}
-		d.Created, d.Last, d.ReadTo = now.Created, now.Last, r.readTo(c.Stream, consumers)
-		r.lasts[c.Stream] = now.Last
-		p := stored[c.Stream]
-		if d.HasRemoved, err = r.hasRemoved(ctx, c.Stream, now, p); err != nil {
-			return nil, err
-		}
-		if d.HasRemoved {
+		d.Created, d.Last, d.ReadTo = now.Created, now.Last, r.readTo(c.Stream, now, consumers)
+		r.lasts[c.Stream] = now
+		p, known := stored[c.Stream]
+		if known && mayLack(now, p) {
+			if d.HasRemoved, err = r.hasRemoved(ctx, c.Stream, now); err != nil {
+				return nil, err
+			}
+			// It is not asked again about the messages before: they were lost, which is known now, or replaced.
 			d.ReadTo = max(d.ReadTo, int64(now.First)-1)
 		}
 		if d.To < p.Sequence && p.Sequence <= d.Last {
@@ -204,12 +206,16 @@ func (r *reconciler) rereadAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	delivered, err := r.delivered(ctx, nil)
+	delivered, err := r.delivered(ctx, stored)
 	if err != nil {
 		return err
 	}
-	gaps, _ := ledger.Gaps(nil, delivered)
-	return r.beginReread(ctx, reasonReplaced, oldest(stored), false, gaps)
+	gaps, damage := ledger.AllGaps(stored, delivered)
+	reason := reasonReplaced
+	if damage.NeedsComparison() {
+		reason += ", and " + reasonOf(damage)
+	}
+	return r.beginReread(ctx, reason, oldest(stored), damage.NeedsComparison(), gaps)
 }
 
 // advance stores how far the consumers have acknowledged. It stores nothing if that did not change. If a stream is

@@ -112,7 +112,7 @@ func (r *reconciler) rebase(ctx context.Context) (changed int, err error) {
 		return 0, err
 	}
 	for after := ""; ; {
-		mine, err := r.ledger.TakeReread(ctx, r.holder)
+		mine, err := r.mayReadAgain(ctx)
 		if err != nil || !mine {
 			return changed, cmp.Or(err, errNotHolder)
 		}

@@ -127,8 +127,10 @@ type reconciler struct {
 	// the goroutine of watchContinuity.
 	positions map[topology.Consumer]consumerMark
 	advanced  time.Time
-	// lasts are the ends of the streams when they were read last. Owned by the same goroutine.
-	lasts map[string]uint64
+	// lasts are the streams when they were read last. Owned by the same goroutine.
+	lasts map[string]mesh.StreamState
+	// readAdvanced is when a reread last stored how far the streams are read. Owned by the same goroutine.
+	readAdvanced time.Time
 	// commanded are the commands of a rebase. Owned by the same goroutine.
 	commanded rebaseCommands
 	// holder identifies the process when it reads again what the ledger lacks.
@@ -186,7 +188,7 @@ func Run(ctx context.Context, cfg Config) error {
 
 		replaced:  make(chan struct{}, 1),
 		positions: map[topology.Consumer]consumerMark{},
-		lasts:     map[string]uint64{},
+		lasts:     map[string]mesh.StreamState{},
 		holder:    nuid.Next(),
 	}
 	l, err := ledger.OpenMigrated(ctx,

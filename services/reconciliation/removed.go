@@ -3,6 +3,7 @@ package reconciliation
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,7 +27,12 @@ func hasReadAll(c mesh.ConsumerStatus) bool { return c.Pending+c.InFlight == 0 }
 
 // readTo returns the sequence up to which the consumers that the ledger rests on have read a stream. A consumer without
 // anything left has read all that the stream had before its status was read.
-func (r *reconciler) readTo(stream string, consumers []mesh.ConsumerStatus) int64 {
+func (r *reconciler) readTo(stream string, now mesh.StreamState, consumers []mesh.ConsumerStatus) int64 {
+	before := r.lasts[stream]
+	if !before.Created.Equal(now.Created) || now.Last < before.Last {
+		// It was made again or restored, and counts from where it is.
+		before.Last = 0
+	}
 	out, found := int64(0), false
 	for _, c := range consumers {
 		if c.Stream != stream || !restsOn(c.Consumer) {
@@ -34,26 +40,27 @@ func (r *reconciler) readTo(stream string, consumers []mesh.ConsumerStatus) int6
 		}
 		read := int64(c.AckFloor)
 		if hasReadAll(c) {
-			read = max(read, int64(r.lasts[stream]))
+			read = max(read, int64(before.Last))
 		}
 		if !found || read < out {
 			out, found = read, true
 		}
 	}
-	return out
+	// The consumers may be those of the earlier stream.
+	return min(out, int64(now.Last))
 }
 
-// hasRemoved reports whether a stream has lost messages that were not read.
+// mayLack reports whether a stream begins behind what is known to be read of it.
+func mayLack(now mesh.StreamState, p ledger.StreamPosition) bool {
+	return p.ReadTo >= 0 && int64(now.First) > p.ReadTo+1
+}
+
+// hasRemoved reports whether a stream that begins behind what was read has lost messages that were not read.
 //
-// A stream that begins behind what was read lost messages. In STRIPE and SYNC only a purge or a limit removes messages.
-// In CATALOG and OBSERVED later states of a product replace its earlier ones, so the stream may begin there in normal
-// work. But then it still has a message of each product. Reconciliation itself deletes closed letters from DEAD.
-func (r *reconciler) hasRemoved(ctx context.Context, stream string, now mesh.StreamState, p ledger.StreamPosition) (
-	bool, error,
-) {
-	if p.ReadTo < 0 || int64(now.First) <= p.ReadTo+1 {
-		return false, nil
-	}
+// In STRIPE and SYNC only a purge or a limit removes messages. In CATALOG and OBSERVED later states of a product
+// replace its earlier ones, so the stream may begin there in normal work. But then it still has a message of each
+// product. Reconciliation itself deletes closed letters from DEAD.
+func (r *reconciler) hasRemoved(ctx context.Context, stream string, now mesh.StreamState) (bool, error) {
 	switch stream {
 	case topology.StreamStripe, topology.StreamSync:
 		return true, nil
@@ -71,6 +78,31 @@ func (r *reconciler) hasRemoved(ctx context.Context, stream string, now mesh.Str
 	default:
 		return false, nil
 	}
+}
+
+// advanceRead stores how far STRIPE and SYNC are read while the ledger is read again. A stream that lost messages which
+// were not read keeps its position, so that the loss is noticed when the reread ends. So do CATALOG and OBSERVED: they
+// can be checked only once the ledger has their products.
+func (r *reconciler) advanceRead(ctx context.Context) error {
+	stored, err := r.ledger.PositionsAfterReread(ctx)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(stored, func(stream string, _ ledger.StreamPosition) bool {
+		return stream != topology.StreamStripe && stream != topology.StreamSync
+	})
+	delivered, err := r.delivered(ctx, stored)
+	if err != nil {
+		return err
+	}
+	var positions []ledger.StreamPosition
+	for _, d := range delivered {
+		if _, known := stored[d.Stream]; known && !d.HasRemoved {
+			positions = append(positions,
+				ledger.StreamPosition{Stream: d.Stream, Created: d.Created, ReadTo: d.ReadTo})
+		}
+	}
+	return r.ledger.AdvanceRead(ctx, positions)
 }
 
 // lacksProducts reports whether a stream has no message of a product whose state the ledger has from it.

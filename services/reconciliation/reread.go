@@ -89,7 +89,7 @@ func (r *reconciler) readGaps(ctx context.Context, reread *ledger.Reread) error 
 				continue
 			}
 			for from := gap.First; from <= gap.Last; {
-				mine, err := r.ledger.TakeReread(ctx, r.holder)
+				mine, err := r.mayReadAgain(ctx)
 				if err != nil || !mine {
 					return err
 				}
@@ -99,7 +99,7 @@ func (r *reconciler) readGaps(ctx context.Context, reread *ledger.Reread) error 
 			}
 		}
 	}
-	if mine, err := r.ledger.TakeReread(ctx, r.holder); err != nil || !mine {
+	if mine, err := r.mayReadAgain(ctx); err != nil || !mine {
 		return err
 	}
 	if reread.Compare {
@@ -108,6 +108,22 @@ func (r *reconciler) readGaps(ctx context.Context, reread *ledger.Reread) error 
 		}
 	}
 	return r.endReread(ctx)
+}
+
+// mayReadAgain reports whether this process may go on reading again. It also stores how far the streams are read
+// meanwhile. Otherwise a reread that outlasts a limit of a stream would find that messages are gone which were read.
+func (r *reconciler) mayReadAgain(ctx context.Context) (bool, error) {
+	if mine, err := r.ledger.TakeReread(ctx, r.holder); err != nil || !mine {
+		return false, err
+	}
+	if time.Since(r.readAdvanced) < continuityInterval {
+		return true, nil
+	}
+	if err := r.advanceRead(ctx); err != nil {
+		return false, err
+	}
+	r.readAdvanced = time.Now()
+	return true, nil
 }
 
 // compareAgain compares every product with the streams, once these are as new as the tables and Stripe are.
@@ -153,7 +169,7 @@ func (r *reconciler) readPageAgain(ctx context.Context, c topology.Consumer, dec
 		}
 		messages = messages[n:]
 		// The lease of a large page could end.
-		if mine, err := r.ledger.TakeReread(ctx, r.holder); err != nil || !mine {
+		if mine, err := r.mayReadAgain(ctx); err != nil || !mine {
 			return from, cmp.Or(err, errNotHolder)
 		}
 	}

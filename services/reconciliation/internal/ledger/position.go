@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,27 +26,37 @@ type StreamPosition struct {
 
 // Positions returns the stored positions by stream. There are none in a new ledger, and in one of an earlier version.
 func (l *Ledger) Positions(ctx context.Context) (map[string]StreamPosition, error) {
-	rows, err := l.pool.Query(ctx, `SELECT stream, created, sequence, read_to, message_at, at
-		FROM driftless_ledger.stream_position
-		WHERE account = $1`, l.account)
+	return l.positions(ctx, `SELECT stream, created, sequence, read_to, message_at, at
+		FROM driftless_ledger.stream_position WHERE account = $1`)
+}
+
+// PositionsAfterReread returns the positions as they will be once the reread under way has ended.
+func (l *Ledger) PositionsAfterReread(ctx context.Context) (map[string]StreamPosition, error) {
+	return l.positions(ctx, `SELECT stream, created, last, read_to, NULL::timestamptz, r.since
+		FROM driftless_ledger.reread_stream JOIN driftless_ledger.reread r USING (account) WHERE account = $1
+		UNION ALL SELECT stream, created, sequence, read_to, message_at, at FROM driftless_ledger.stream_position
+		WHERE account = $1 AND stream NOT IN (SELECT stream FROM driftless_ledger.reread_stream WHERE account = $1)`)
+}
+
+func (l *Ledger) positions(ctx context.Context, query string) (map[string]StreamPosition, error) {
+	rows, err := l.pool.Query(ctx, query, l.account)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger's positions in the streams: %w", err)
 	}
-	positions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p StreamPosition, err error) {
-		var sequence int64
-		var message *time.Time
-		err = row.Scan(&p.Stream, &p.Created, &sequence, &p.ReadTo, &message, &p.At)
-		if p.Sequence = uint64(sequence); message != nil {
+	out := map[string]StreamPosition{}
+	var p StreamPosition
+	var sequence int64
+	var message *time.Time
+	columns := []any{&p.Stream, &p.Created, &sequence, &p.ReadTo, &message, &p.At}
+	if _, err := pgx.ForEachRow(rows, columns, func() error {
+		p.Sequence, p.MessageAt = uint64(sequence), time.Time{}
+		if message != nil {
 			p.MessageAt = *message
 		}
-		return p, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the ledger's positions in the streams: %w", err)
-	}
-	out := make(map[string]StreamPosition, len(positions))
-	for _, p := range positions {
 		out[p.Stream] = p
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read the ledger's positions in the streams: %w", err)
 	}
 	return out, nil
 }
@@ -79,6 +90,28 @@ func (l *Ledger) Advance(ctx context.Context, positions []StreamPosition) error 
 		return fmt.Errorf("store the ledger's positions in the streams: %w", err)
 	case !continuous:
 		return ErrReplaced
+	}
+	return nil
+}
+
+// AdvanceRead stores StreamPosition.ReadTo of positions that were read from NATS before, also while the ledger is read
+// again. Positions in other streams than the stored ones, or behind them, change nothing. It stores nothing if the
+// ledger lacks what this process has stored.
+func (l *Ledger) AdvanceRead(ctx context.Context, positions []StreamPosition) error {
+	w := l.writer.Load()
+	if w == nil || len(positions) == 0 {
+		return nil
+	}
+	c := columnsOf(positions)
+	if _, err := l.pool.Exec(ctx, `WITH ours AS MATERIALIZED (SELECT `+ownCounts+` AS continuous), x AS (
+			SELECT stream, created, read_to FROM ours, unnest($4::text[], $5::timestamptz[], $6::bigint[])
+				AS x (stream, created, read_to) WHERE continuous),
+		again AS (UPDATE driftless_ledger.reread_stream s SET read_to = x.read_to FROM x WHERE s.account = $1
+			AND s.stream = x.stream AND s.created = x.created AND s.read_to < x.read_to)
+		UPDATE driftless_ledger.stream_position p SET read_to = x.read_to FROM x WHERE p.account = $1
+			AND p.stream = x.stream AND p.created = x.created AND p.read_to < x.read_to`, l.account, w.id, w.counts(),
+		c.streams, c.created, c.readTo); err != nil {
+		return fmt.Errorf("store how far the streams were read: %w", err)
 	}
 	return nil
 }
@@ -171,14 +204,31 @@ func Gaps(stored map[string]StreamPosition, delivered []Delivered) (gaps []Gap, 
 			Acknowledged: d.Acknowledged,
 			ReadTo:       d.ReadTo,
 		}
-		if isOther {
+		switch {
+		case isOther:
 			g.First = 1
+		case known:
+			// A process that has just started knows less of what others have read.
+			g.ReadTo = max(g.ReadTo, p.ReadTo)
 		}
 		if d.Begun {
 			g.Last = d.To
 		}
 		// The position in such a stream is stored even if nothing was delivered from it.
 		if isOther || hasRemoved || g.Last >= g.First {
+			gaps = append(gaps, g)
+		}
+	}
+	return gaps, damage
+}
+
+// AllGaps is Gaps if nobody knows how much of the streams the ledger has. The gaps are everything that was delivered.
+func AllGaps(stored map[string]StreamPosition, delivered []Delivered) (gaps []Gap, damage Damage) {
+	some, damage := Gaps(stored, delivered)
+	gaps, _ = Gaps(nil, delivered)
+	for _, g := range some {
+		// Nothing was delivered from this stream, but its position must be stored.
+		if !slices.ContainsFunc(gaps, func(other Gap) bool { return other.Stream == g.Stream }) {
 			gaps = append(gaps, g)
 		}
 	}

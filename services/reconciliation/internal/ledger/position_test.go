@@ -60,6 +60,13 @@ func TestGaps_AreWhatTheLedgerMayLack(t *testing.T) {
 			want:   []ledger.Gap{{Stream: "CATALOG", Created: made, First: 101, Last: 100, ReadTo: 120}},
 			damage: ledger.Damage{Removed: "CATALOG"},
 		},
+		"process that has just started": {
+			stored: map[string]ledger.StreamPosition{
+				"CATALOG": {Stream: "CATALOG", Created: made, Sequence: 100, ReadTo: 150},
+			},
+			delivered: ledger.Delivered{Created: made, Last: 150, Begun: true, To: 110, ReadTo: 100},
+			want:      []ledger.Gap{{Stream: "CATALOG", Created: made, First: 101, Last: 110, ReadTo: 150}},
+		},
 		"consumer that forgot its last deliveries": {
 			stored: map[string]ledger.StreamPosition{
 				"CATALOG": {Stream: "CATALOG", Created: made, Sequence: 100, MessageAt: noon},
@@ -83,4 +90,25 @@ func TestGaps_AreWhatTheLedgerMayLack(t *testing.T) {
 			require.Equal(t, c.damage, damage)
 		})
 	}
+}
+
+func TestAllGaps_AreEverythingWithTheDamageSinceTheCopy(t *testing.T) {
+	t.Parallel()
+	made, again := noon, noon.Add(time.Hour)
+	stored := map[string]ledger.StreamPosition{
+		"CATALOG": {Stream: "CATALOG", Created: made, Sequence: 100},
+		"STRIPE":  {Stream: "STRIPE", Created: made, Sequence: 9},
+		"SYNC":    {Stream: "SYNC", Created: made, Sequence: 5},
+	}
+	gaps, damage := ledger.AllGaps(stored, []ledger.Delivered{
+		{Stream: "CATALOG", Created: made, Last: 100, Begun: true, To: 100},
+		{Stream: "STRIPE", Created: made, Last: 30, Begun: true, To: 30, HasRemoved: true, ReadTo: 30},
+		{Stream: "SYNC", Created: again},
+	})
+	require.Empty(t, cmp.Diff([]ledger.Gap{
+		{Stream: "CATALOG", Created: made, First: 1, Last: 100},
+		{Stream: "STRIPE", Created: made, First: 1, Last: 30, ReadTo: 30},
+		{Stream: "SYNC", Created: again, First: 1},
+	}, gaps))
+	require.Equal(t, ledger.Damage{Other: "SYNC", Removed: "STRIPE"}, damage)
 }

@@ -39,13 +39,22 @@ func RebaseDesired(change *catalogv1.ProductChange, at Position, entry Entry, be
 }
 
 // RebaseRemoved returns the change that makes a product one that left the catalog: CATALOG does not have it, although
-// all tables were compared with CATALOG. It changes nothing if the ledger has a state that was stored after before.
+// all tables were compared with CATALOG. If the ledger knows that it left, it forgets the message that said so. It
+// changes nothing if the ledger has a state that was stored after before.
 func RebaseRemoved(product string, before time.Time) Change {
 	return Change{
 		Product: product,
 		edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (bool, error) {
-			if p.desiredAt.Stored.After(before) || p.Desired.GetProduct() == nil {
+			if p.desiredAt.Stored.After(before) {
 				return false, nil
+			}
+			if p.Desired.GetProduct() == nil {
+				// CATALOG has lost the message of its removal too. Push may not have seen it.
+				hadMessage := p.Desired != nil && p.desiredAt.Sequence != 0
+				if hadMessage {
+					p.desiredAt = Position{Stored: before}
+				}
+				return hadMessage, nil
 			}
 			p.setDesired(&catalogv1.ProductChange{
 				Account:   p.Desired.GetAccount(),

@@ -235,9 +235,11 @@ func (l *Ledger) EndReread(ctx context.Context, entry func(Reread) *Entry) (ende
 // endReread stores the positions up to which the streams were read, and the gap in the past states.
 func (l *Ledger) endReread(ctx context.Context, tx pgx.Tx) error {
 	batch := &pgx.Batch{}
-	// Another stream counts from where it is, even if that is behind the position in the earlier one.
-	batch.Queue(`DELETE FROM driftless_ledger.stream_position p USING driftless_ledger.reread r
-		WHERE p.account = $1 AND r.account = $1 AND r.compare`, l.account)
+	// Another stream counts from where it is, even if that is behind the position in the earlier one. The positions in
+	// streams that were not read again stay as they were.
+	batch.Queue(`DELETE FROM driftless_ledger.stream_position p
+		USING driftless_ledger.reread r JOIN driftless_ledger.reread_stream s USING (account)
+		WHERE p.account = $1 AND r.account = $1 AND r.compare AND s.stream = p.stream`, l.account)
 	batch.Queue(`INSERT INTO driftless_ledger.stream_position AS p (account, stream, created, sequence, read_to, at)
 		SELECT account, stream, created, last, read_to, now() FROM driftless_ledger.reread_stream WHERE account = $1
 		ON CONFLICT (account, stream) DO UPDATE SET created = excluded.created, at = excluded.at, message_at = NULL,
