@@ -17,6 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/wait"
 	"github.com/driftless-sync/driftless/services/pull/internal/idsketch"
 )
 
@@ -133,7 +134,7 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 			return errFinished
 		}
 	} else if revision != 0 {
-		if err := sleep(ctx, takeoverDelay); err != nil {
+		if err := wait.For(ctx, takeoverDelay); err != nil {
 			return err
 		}
 		now, err := s.cursor.GetAt(ctx, &meshv1.ScanState{})

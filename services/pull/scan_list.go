@@ -9,6 +9,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/wait"
 )
 
 // list reads everything that Stripe lists, in ranges of creation times. Ranges with many objects are split.
@@ -155,7 +156,7 @@ func (s *scan) readPage(ctx context.Context, l stripeapi.Listing) (stripeapi.Pag
 		if attempt == attempts || f.Action == stripeapi.Halt || f.Action == stripeapi.Refuse {
 			return page, f
 		}
-		if err := sleep(ctx, mesh.RetryDelay(attempt)); err != nil {
+		if err := wait.For(ctx, mesh.RetryDelay(attempt)); err != nil {
 			return page, err
 		}
 	}

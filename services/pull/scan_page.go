@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/wait"
 )
 
 // maxWriters is how many products of a page are corrected at once.
@@ -252,19 +252,8 @@ func (s *scan) reread(ctx context.Context, ref productRef, object string,
 			s.countFailure(ctx, object, err)
 			return false, nil
 		}
-		if err := sleep(ctx, mesh.RetryDelay(attempt)); err != nil {
+		if err := wait.For(ctx, mesh.RetryDelay(attempt)); err != nil {
 			return false, err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/internal/wait"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -117,7 +118,7 @@ func (r *reconciler) lacksProducts(ctx context.Context, stream string, side ledg
 		missing, err := r.withoutMessage(ctx, stream, ids, subjects)
 		if err == nil && len(missing) > 0 {
 			// A replica that lags may have answered.
-			if err := sleep(ctx, continuityInterval); err != nil {
+			if err := wait.For(ctx, continuityInterval); err != nil {
 				return false, err
 			}
 			missing, err = r.withoutMessage(ctx, stream, missing, subjects)
@@ -157,16 +158,4 @@ func (r *reconciler) withoutMessage(ctx context.Context, stream string, ids []st
 		}
 	}
 	return missing, nil
-}
-
-// sleep waits, or returns why ctx ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

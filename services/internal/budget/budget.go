@@ -23,6 +23,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/state"
+	"github.com/driftless-sync/driftless/services/internal/wait"
 )
 
 // Limits are calls per second. Stripe counts all calls of an account, and the calls to each endpoint: an operation such
@@ -155,7 +156,7 @@ func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason st
 	b.mu.Unlock()
 	select {
 	case at := <-w.turn:
-		if err := sleep(ctx, time.Until(at)); err != nil {
+		if err := wait.For(ctx, time.Until(at)); err != nil {
 			b.callEnded(endpoint, "")
 			return nil, err
 		}
@@ -362,19 +363,5 @@ func (b *Budget) waitForWake(d time.Duration) {
 	case <-timer.C:
 	case <-b.wake:
 	case <-b.ctx.Done():
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	"github.com/driftless-sync/driftless/services/internal/wait"
 )
 
 // Events of the stream.
@@ -191,7 +192,7 @@ func (h *Hub) watchStatus(ctx context.Context) {
 			h.tell(Status)
 		}
 		last = now
-		if !sleep(ctx, statusPeriod) {
+		if wait.For(ctx, statusPeriod) != nil {
 			return
 		}
 	}
@@ -237,7 +238,7 @@ func (h *Hub) watchActivity(ctx context.Context) {
 	for {
 		p := h.reader()
 		if p == nil {
-			if !sleep(ctx, retryPeriod) {
+			if wait.For(ctx, retryPeriod) != nil {
 				return
 			}
 			continue
@@ -252,7 +253,7 @@ func (h *Hub) watchActivity(ctx context.Context) {
 			continue
 		case err != nil:
 			h.tell(Activity)
-			if !sleep(ctx, retryPeriod) {
+			if wait.For(ctx, retryPeriod) != nil {
 				return
 			}
 			continue
@@ -266,17 +267,5 @@ func (h *Hub) watchActivity(ctx context.Context) {
 			h.tell(Activity)
 		}
 		begun = true
-	}
-}
-
-// sleep waits. It reports false if ctx ends.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

@@ -14,6 +14,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/doctor"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/wait"
 )
 
 // Interval is the time between two looks of a program.
@@ -149,7 +150,7 @@ func (c *Checker) heavy() part {
 // repeat looks at a part until ctx ends.
 func (c *Checker) repeat(ctx context.Context, p part) {
 	covers, open := p.covers(), 0
-	for wait := p.delay; sleep(ctx, wait) && awaitTurn(ctx, p); {
+	for next := p.delay; wait.For(ctx, next) == nil && awaitTurn(ctx, p); {
 		begun := time.Now()
 		report := doctor.Run(ctx, p.probes, doctor.Options{Selection: doctor.Selection{Only: covers}})
 		if ctx.Err() != nil {
@@ -158,31 +159,19 @@ func (c *Checker) repeat(ctx context.Context, p part) {
 		if open++; !isOpen(report) {
 			open = 0
 		}
-		wait = p.pace(look{report: report, took: time.Since(begun), open: open})
-		c.store(ctx, report, wait)
+		next = p.pace(look{report: report, took: time.Since(begun), open: open})
+		c.store(ctx, report, next)
 	}
 }
 
 // awaitTurn returns when no other process looks at a part. It reports false if ctx ends.
 func awaitTurn(ctx context.Context, p part) bool {
 	for p.isLeft() {
-		if !sleep(ctx, turnInterval) {
+		if wait.For(ctx, turnInterval) != nil {
 			return false
 		}
 	}
 	return true
-}
-
-// sleep waits. It reports false if ctx ends.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
 
 // store keeps the results of a look, which count until the next one.
